@@ -1,0 +1,1 @@
+"""Configuration classes: what can be set, its default, and what is refused."""

@@ -1,0 +1,392 @@
+"""Configuration of CogVLA, OpenVLA-OFT and OpenVLA models (arXiv 2508.21046, 2502.19645, 2406.09246)."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import LlamaConfig, PretrainedConfig
+
+from .pruning_schedule import lfp_keep_ratios
+from .remote_code import RemoteCodeConfig
+from .vla_errors import ConfigError
+
+CHOICES = {
+    "vision_aggregate_type": ("moe", "concat"),
+    "action_head": ("discrete", "l1", "diffusion"),
+    "normalization_type": ("bounds", "bounds_q99", "normal"),
+    "action_attention": ("block", "bidirectional", "causal"),
+    "language_mean": ("masked", "padded"),
+}
+STATISTICS = {"bounds": ("min", "max"), "bounds_q99": ("q01", "q99"), "normal": ("mean", "std")}
+
+# Sizes of the two published vision towers by their timm names; `depth` counts the block that is never run.
+TIMM_MODELS = {
+    "vit_large_patch14_reg4_dinov2.lvd142m": {
+        "embed_dim": 1024,
+        "depth": 24,
+        "num_heads": 16,
+        "mlp_ratio": 4.0,
+        "patch_size": 14,
+        "num_registers": 4,
+        "has_class_token": True,
+        "has_layer_scale": True,
+    },
+    "vit_so400m_patch14_siglip_224": {
+        "embed_dim": 1152,
+        "depth": 27,
+        "num_heads": 16,
+        "mlp_ratio": 3.7362,
+        "patch_size": 14,
+        "num_registers": 0,
+        "has_class_token": False,
+        "has_layer_scale": False,
+    },
+}
+TIMM_MODELS["vit_so400m_patch14_siglip_384"] = TIMM_MODELS["vit_so400m_patch14_siglip_224"]
+COGVLA_FIELDS = ("vision_aggregate_type", "num_vision_aggr", "use_aggr", "use_film")
+LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
+
+
+class CogVLAVisionConfig(PretrainedConfig):
+    """One vision transformer of the pair.
+
+    Args:
+        num_hidden_layers: blocks that are run: one fewer than the published depth, since the features are the tokens
+            after the second to last block.
+        image_size: height and width of its input in pixels.
+        num_registers: register tokens between class token and patches (DINOv2).
+        has_layer_scale: a learned factor per channel on both residual branches (DINOv2).
+    """
+
+    model_type = "cogvla_vision"
+    base_config_key = "featurizer_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 1024,
+        intermediate_size: int = 4096,
+        num_hidden_layers: int = 23,
+        num_attention_heads: int = 16,
+        image_size: int = 224,
+        patch_size: int = 14,
+        num_registers: int = 4,
+        has_class_token: bool = True,
+        has_layer_scale: bool = True,
+        layer_norm_eps: float = 1e-6,
+        initializer_range: float = 0.02,
+        **kwargs,
+    ):
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.image_size = image_size
+        self.patch_size = patch_size
+        self.num_registers = num_registers
+        self.has_class_token = has_class_token
+        self.has_layer_scale = has_layer_scale
+        self.layer_norm_eps = layer_norm_eps
+        self.initializer_range = initializer_range
+        super().__init__(**kwargs)
+        if hidden_size % num_attention_heads:
+            raise ConfigError(
+                f"num_attention_heads={num_attention_heads} does not divide the vision hidden_size={hidden_size}."
+            )
+        if image_size % patch_size:
+            raise ConfigError(f"patch_size={patch_size} does not divide image_size={image_size}.")
+
+    @property
+    def num_patches(self) -> int:
+        return (self.image_size // self.patch_size) ** 2
+
+    @classmethod
+    def from_timm(cls, model_id: str, image_size: int, overrides: Mapping[str, Any]) -> "CogVLAVisionConfig":
+        """From a timm model id, with `embed_dim`, `depth`, `num_heads`, `mlp_ratio`, ... overridden.
+
+        Raises:
+            ConfigError: the id names no known tower.
+        """
+        if model_id not in TIMM_MODELS:
+            raise ConfigError(f"timm_model_ids has {model_id!r}; known are {', '.join(TIMM_MODELS)}.")
+        sizes = {**TIMM_MODELS[model_id], **overrides}
+        width = sizes["embed_dim"]
+        return cls(
+            hidden_size=width,
+            intermediate_size=sizes.get("intermediate_size", int(width * sizes["mlp_ratio"])),
+            num_hidden_layers=sizes["depth"] - 1,
+            num_attention_heads=sizes["num_heads"],
+            image_size=image_size,
+            **{k: sizes[k] for k in ("patch_size", "num_registers", "has_class_token", "has_layer_scale")},
+        )
+
+
+class CogVLAConfig(RemoteCodeConfig):
+    """Everything that a CogVLA, OpenVLA-OFT or OpenVLA checkpoint needs to know about itself.
+
+    Args:
+        featurizer_config, fused_featurizer_config: the two vision transformers (`CogVLAVisionConfig` or dict); the
+            defaults are DINOv2 ViT-L/14 with 4 registers and SigLIP so400m/14.
+        text_config: a `LlamaConfig` or dict.
+        vision_aggregate_type: `moe` weighs two projectors by the instruction, `concat` joins the channels.
+        use_film: the instruction scales and shifts every vision block.
+        use_aggr, num_vision_aggr: only that many learned tokens per image reach the language model.
+        use_lfp, lfp_type, lfp_average_factor, lfp_enable_film: pruning of vision tokens in the decoder layers, see
+            `pruning_schedule.py`; `lfp_enable_film` lets the instruction modulate the router.
+        lfp_schedule_layers: depth that the decay formulas assume; `None` is the depth of `text_config`. Converted
+            checkpoints carry 32, as the published code has it.
+        num_images_in_input: camera views V of one sample.
+        action_head: `discrete` tokens, `l1` regression or `diffusion`.
+        num_action_chunks, action_dim: the shape of one prediction (steps, dimensions).
+        proprio_dim: size of the robot state, or `None` when the model takes none.
+        normalization_type: `bounds` (min, max), `bounds_q99` (1st and 99th percentile) or `normal` (mean, std).
+        norm_stats: `{unnorm_key: {"action": {"min": [...], ...}, "proprio": {...}}}`.
+        n_action_bins, pad_to_multiple_of: the discrete head's bins sit at the end of the unpadded vocabulary.
+        num_diffusion_steps: DDIM steps of the diffusion head.
+        action_attention: `block` (CogVLA: causal, open inside the action block), `bidirectional` (OpenVLA-OFT) or
+            `causal` (OpenVLA: tokens one by one).
+        language_mean: `masked` leaves padding out of the mean text embedding that drives FiLM and MoE; `padded`
+            reproduces the published training forward, where a sample's actions depend on its padding.
+        prompt_end_token_id, stop_token_id: the token that ends a prompt and the one that ends the action block.
+
+    Raises:
+        ConfigError: a field is unknown or does not fit the others; the message names it.
+    """
+
+    model_type = "cogvla"
+    sub_configs = {
+        "text_config": LlamaConfig,
+        "featurizer_config": CogVLAVisionConfig,
+        "fused_featurizer_config": CogVLAVisionConfig,
+    }
+    auto_classes = {
+        "AutoConfig": "configuration_cogvla.CogVLAConfig",
+        "AutoModel": "modeling_cogvla.CogVLAForActionPrediction",
+        "AutoModelForVision2Seq": "modeling_cogvla.CogVLAForActionPrediction",
+        "AutoModelForImageTextToText": "modeling_cogvla.CogVLAForActionPrediction",
+        "AutoProcessor": "processing_cogvla.CogVLAProcessor",
+        "AutoImageProcessor": "image_processing_cogvla.CogVLAImageProcessor",
+    }
+
+    def __init__(
+        self,
+        featurizer_config: CogVLAVisionConfig | dict | None = None,
+        fused_featurizer_config: CogVLAVisionConfig | dict | None = None,
+        text_config: LlamaConfig | dict | None = None,
+        vision_aggregate_type: str = "moe",
+        use_film: bool = True,
+        use_aggr: bool = True,
+        num_vision_aggr: int = 64,
+        use_lfp: bool = True,
+        lfp_type: str = "shiftedcos_decay_0.85_0.15",
+        lfp_average_factor: float = 0.5,
+        lfp_enable_film: bool = True,
+        lfp_schedule_layers: int | None = None,
+        num_images_in_input: int = 1,
+        action_head: str = "l1",
+        num_action_chunks: int = 8,
+        action_dim: int = 7,
+        proprio_dim: int | None = None,
+        normalization_type: str = "bounds_q99",
+        norm_stats: dict | None = None,
+        n_action_bins: int = 256,
+        pad_to_multiple_of: int = 64,
+        num_diffusion_steps: int = 100,
+        action_attention: str = "block",
+        language_mean: str = "masked",
+        prompt_end_token_id: int = 29871,
+        stop_token_id: int = 2,
+        pad_token_id: int = 32000,
+        **kwargs,
+    ):
+        self.featurizer_config = as_vision_config(featurizer_config, {})
+        self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
+        self.text_config = as_llama_config(text_config)
+        self.vision_aggregate_type = vision_aggregate_type
+        self.use_film = use_film
+        self.use_aggr = use_aggr
+        self.num_vision_aggr = num_vision_aggr
+        self.use_lfp = use_lfp
+        self.lfp_type = lfp_type
+        self.lfp_average_factor = lfp_average_factor
+        self.lfp_enable_film = lfp_enable_film
+        self.lfp_schedule_layers = lfp_schedule_layers or self.text_config.num_hidden_layers
+        self.num_images_in_input = num_images_in_input
+        self.action_head = action_head
+        self.num_action_chunks = num_action_chunks
+        self.action_dim = action_dim
+        self.proprio_dim = proprio_dim
+        self.normalization_type = normalization_type
+        self.norm_stats = norm_stats or {}
+        self.n_action_bins = n_action_bins
+        self.pad_to_multiple_of = pad_to_multiple_of
+        self.num_diffusion_steps = num_diffusion_steps
+        self.action_attention = action_attention
+        self.language_mean = language_mean
+        self.prompt_end_token_id = prompt_end_token_id
+        self.stop_token_id = stop_token_id
+        kwargs.setdefault("bos_token_id", self.text_config.bos_token_id)
+        kwargs.setdefault("eos_token_id", self.text_config.eos_token_id)
+        kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
+        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        for field, known in CHOICES.items():
+            if getattr(self, field) not in known:
+                raise ConfigError(f"{field}={getattr(self, field)!r} is unknown; choose from {', '.join(known)}.")
+        for field in ("num_images_in_input", "num_action_chunks", "action_dim", "num_diffusion_steps", "n_action_bins"):
+            check_positive(field, getattr(self, field))
+        if self.proprio_dim is not None:
+            check_positive("proprio_dim", self.proprio_dim)
+        if self.use_aggr:
+            check_positive("num_vision_aggr", self.num_vision_aggr)
+        elif self.featurizer_config.num_patches != self.fused_featurizer_config.num_patches:
+            raise ConfigError(
+                f"featurizer_config gives {self.featurizer_config.num_patches} patches and fused_featurizer_config "
+                f"{self.fused_featurizer_config.num_patches}: without aggregation tokens they must be equal."
+            )
+        if self.action_attention == "causal" and self.action_head != "discrete":
+            raise ConfigError(
+                f"action_attention='causal' predicts tokens one by one and needs action_head='discrete', "
+                f"not {self.action_head!r}."
+            )
+        self.check_pruning()
+        self.check_statistics()
+
+    def check_pruning(self) -> None:
+        if not self.use_lfp:
+            return
+        if self.lfp_schedule_layers < 2:
+            raise ConfigError(f"lfp_schedule_layers={self.lfp_schedule_layers} must be at least 2.")
+        for layer, ratio in self.lfp_keep_ratios.items():
+            if not 0 <= ratio <= 1:
+                raise ConfigError(
+                    f"lfp_type={self.lfp_type!r} with lfp_average_factor={self.lfp_average_factor} keeps {ratio:.3f} "
+                    f"of the vision tokens in layer {layer}; the share must lie between 0 and 1."
+                )
+
+    def check_statistics(self) -> None:
+        for key, stats in self.norm_stats.items():
+            for name in STATISTICS[self.normalization_type]:
+                found = len(stats.get("action", {}).get(name) or ())
+                if found != self.action_dim:
+                    raise ConfigError(
+                        f"norm_stats[{key!r}]['action'][{name!r}] has {found} values; "
+                        f"normalization_type={self.normalization_type!r} with action_dim={self.action_dim} "
+                        f"needs {self.action_dim}."
+                    )
+
+    @property
+    def num_action_tokens(self) -> int:
+        return self.num_action_chunks * self.action_dim
+
+    @property
+    def num_vision_tokens(self) -> int:
+        """Vision tokens of one sample, all views together."""
+        per_image = self.num_vision_aggr if self.use_aggr else self.featurizer_config.num_patches
+        return per_image * self.num_images_in_input
+
+    @property
+    def lfp_keep_ratios(self) -> dict[int, float]:
+        """`{layer: share of vision tokens kept}`; empty when nothing is pruned."""
+        if not self.use_lfp:
+            return {}
+        return lfp_keep_ratios(
+            self.lfp_type, self.lfp_average_factor, self.text_config.num_hidden_layers, self.lfp_schedule_layers
+        )
+
+    @classmethod
+    def from_openvla(cls, published: Mapping[str, Any], **options) -> "CogVLAConfig":
+        """Read the config.json of a published `openvla` checkpoint, with or without CogVLA's fields.
+
+        Args:
+            published: the parsed config.json. An optional `timm_kwargs` (one dict a tower) overrides vision sizes.
+            options: what no published file records, under this class's names: `num_images_in_input`, `action_head`,
+                `num_action_chunks`, `action_dim`, `proprio_dim`, `normalization_type`, `action_attention`, ...
+
+        Raises:
+            ConfigError: not an `openvla` config, or not one with two fused towers and a Llama.
+        """
+        check_published(published)
+        text = dict(published.get("text_config") or {})
+        lfp = {name: text.pop(name) for name in LFP_FIELDS if name in text}
+        sizes, towers = published.get("image_sizes", [224, 224]), published["timm_model_ids"]
+        overrides = published.get("timm_kwargs") or [{}, {}]
+        vision = [CogVLAVisionConfig.from_timm(*args) for args in zip(towers, sizes, overrides, strict=True)]
+        fields = {
+            "vision_aggregate_type": published.get("vision_aggregate_type") or "concat",
+            "use_film": bool(published.get("use_film", False)),
+            "use_aggr": bool(published.get("use_aggr", False)),
+            "use_lfp": bool(lfp.pop("use_lfp", False)),
+            "lfp_schedule_layers": 32,
+            **{k: v for k, v in lfp.items() if v is not None},
+            **{
+                k: published[k]
+                for k in ("num_vision_aggr", "n_action_bins", "pad_to_multiple_of", "pad_token_id", "norm_stats")
+                if published.get(k) is not None
+            },
+        }
+        dtype = published.get("torch_dtype") or published.get("dtype")
+        fields.update({"dtype": dtype} if dtype else {})
+        fields.update(options)
+        return cls(featurizer_config=vision[0], fused_featurizer_config=vision[1], text_config=text, **fields)
+
+
+SIGLIP_SO400M = {
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 26,
+    "num_registers": 0,
+    "has_class_token": False,
+    "has_layer_scale": False,
+}
+
+
+def has_cogvla_fields(published: Mapping[str, Any]) -> bool:
+    """Whether a published config.json was written by CogVLA rather than by OpenVLA or OpenVLA-OFT."""
+    text = published.get("text_config") or {}
+    return any(name in published for name in COGVLA_FIELDS) or any(name in text for name in LFP_FIELDS)
+
+
+def check_published(published: Mapping[str, Any]) -> None:
+    model_type = published.get("model_type")
+    if model_type != "openvla":
+        raise ConfigError(f"model_type is {model_type!r}: only published 'openvla' configs are read here.")
+    if not published.get("use_fused_vision_backbone", True) or len(published.get("timm_model_ids") or ()) != 2:
+        raise ConfigError(
+            f"timm_model_ids is {published.get('timm_model_ids')!r}: only the fused pair of vision towers "
+            "(DINOv2 and SigLIP) is supported."
+        )
+    text_type = (published.get("text_config") or {}).get("model_type", "llama")
+    if text_type != "llama":
+        raise ConfigError(f"text_config.model_type is {text_type!r}: only 'llama' is supported.")
+
+
+def check_positive(field: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{field}={value!r} must be a positive whole number.")
+
+
+def as_vision_config(value: CogVLAVisionConfig | dict | None, default: dict) -> CogVLAVisionConfig:
+    """A config object from what a caller or a config.json gives."""
+    if value is None or isinstance(value, dict):
+        return CogVLAVisionConfig(**(default if value is None else value))
+    return value
+
+
+def as_llama_config(value: LlamaConfig | dict | None) -> LlamaConfig:
+    """A `LlamaConfig` from what a caller gives or from a config.json written by transformers 4.x or 5.x.
+
+    5.x writes rotary settings as `rope_parameters`, 4.x reads `rope_theta` and `rope_scaling`: without this a base
+    frequency other than 10000 would be lost silently between the two.
+    """
+    if value is not None and not isinstance(value, dict):
+        return value
+    fields = dict(value or {})
+    rope = fields.get("rope_parameters")
+    if rope and "rope_parameters" not in LlamaConfig().to_dict():
+        del fields["rope_parameters"]
+        fields["rope_theta"] = rope.get("rope_theta", 10000.0)
+        scaled = rope.get("rope_type", "default") != "default"
+        fields["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"} if scaled else None
+    return LlamaConfig(**fields)

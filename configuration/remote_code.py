@@ -1,0 +1,88 @@
+"""The code that a checkpoint carries with it: which files, and how they are written flat into one folder.
+
+transformers loads a checkpoint's own code (`trust_remote_code=True`) from files that lie side by side. Ours lie in
+packages, so an import from a sibling package becomes an import from a sibling file on the way out. Classes that were
+themselves loaded from a checkpoint are copied by transformers, and nothing is left to do here.
+"""
+
+import ast
+import os
+import re
+import sys
+from pathlib import Path
+
+from transformers import PretrainedConfig
+
+CODE_FOLDERS = ("configuration", "modeling", "processing")
+FOOTER = "\n# transformers 4.57 copies only the files that this one names from a local folder.\n"
+
+
+class RemoteCodeConfig(PretrainedConfig):
+    """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them."""
+
+    auto_classes = {}  # {Auto class: "file.Class"}; no annotation, or 5.x takes it for a field
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
+        """As in transformers; the folder also gets the code that loads it."""
+        self.auto_map = dict(self.auto_classes)
+        write_remote_code(type(self), self.auto_classes, save_directory)
+        super().save_pretrained(save_directory)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+
+
+def write_remote_code(owner: type, auto_classes: dict[str, str], folder: str | os.PathLike) -> list[str]:
+    """Write the files that `auto_classes` needs into `folder`; returns their names, sorted.
+
+    Args:
+        owner: a class of this package; its file tells where the others are.
+        auto_classes: values of the form `file.Class`, as in a config's `auto_map`.
+    """
+    sources = code_files(owner)
+    entries = sorted({value.split(".")[0] for value in auto_classes.values()})
+    if not all(entry in sources for entry in entries):  # loaded from a checkpoint: transformers copies the files
+        return []
+    texts: dict[str, str] = {}
+    for entry in entries:
+        needed = closure(entry, sources)
+        unnamed = sorted(needed - relative_imports(sources[entry]) - {entry})
+        texts |= {name: flattened(sources[name]) for name in needed if name not in texts}
+        texts[entry] = flattened(sources[entry]) + name_all(unnamed)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (Path(folder) / f"{name}.py").write_text(text, encoding="utf-8")
+    return sorted(f"{name}.py" for name in texts)
+
+
+def code_files(owner: type) -> dict[str, Path]:
+    """`{base name: path}` of every file that may be bundled; base names are unique in the project."""
+    root = Path(sys.modules[owner.__module__].__file__).resolve().parents[1]
+    return {path.stem: path for folder in CODE_FOLDERS for path in (root / folder).glob("[!_]*.py")}
+
+
+def closure(entry: str, sources: dict[str, Path]) -> set[str]:
+    """The file itself and all that it imports from us, directly or not."""
+    found, waiting = set(), [entry]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(relative_imports(sources[name]))
+    return found
+
+
+def relative_imports(path: Path) -> set[str]:
+    """Base names of the files that one file imports relatively."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.module.split(".")[-1] for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level}
+
+
+def flattened(path: Path) -> str:
+    """The file's text with `..package.name` imports made `.name` imports."""
+    return re.sub(r"(?m)^(\s*from )\.\.\w+\.(\w+ import)", r"\1.\2", path.read_text(encoding="utf-8"))
+
+
+def name_all(names: list[str]) -> str:
+    if not names:
+        return ""
+    return FOOTER + "".join(f"from .{name} import __name__ as _{name}  # noqa: E402, F401\n" for name in names)

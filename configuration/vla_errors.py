@@ -1,0 +1,17 @@
+"""The errors of the project: one tree, so that a caller can catch one family or all of them."""
+
+
+class VLAError(Exception):
+    """Base of every error that vlahub raises on purpose. The message names the value and says what to do."""
+
+
+class ConfigError(VLAError, ValueError):
+    """A configuration field is missing, unknown or does not fit the others."""
+
+
+class InputError(VLAError, ValueError):
+    """An argument of a processor or model call has the wrong form; nothing was computed from it."""
+
+
+class ConversionError(VLAError, RuntimeError):
+    """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""

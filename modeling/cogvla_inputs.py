@@ -1,0 +1,66 @@
+"""Checks of what a caller passes to the CogVLA model; each returns its argument in the one form used inside."""
+
+import torch
+
+from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.vla_errors import InputError
+
+
+def check_mask(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """(batch, length), as given, or ones."""
+    if input_ids.dim() != 2:
+        raise InputError(f"input_ids has shape {tuple(input_ids.shape)}; (batch, length) is needed.")
+    if attention_mask is None:
+        return torch.ones_like(input_ids)
+    if attention_mask.shape != input_ids.shape:
+        raise InputError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; "
+            "they must be equal."
+        )
+    return attention_mask
+
+
+def check_pixel_values(
+    config: CogVLAConfig, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor:
+    """(batch, views, 6, height, width) in `dtype`, from that or from (batch, 6 * views, height, width)."""
+    if pixel_values is None:
+        raise InputError("pixel_values is missing: the model needs an image for every sample.")
+    batch, views, size = input_ids.shape[0], config.num_images_in_input, config.featurizer_config.image_size
+    shape = tuple(pixel_values.shape)
+    if shape not in ((batch, 6 * views, size, size), (batch, views, 6, size, size)):
+        raise InputError(
+            f"pixel_values has shape {shape}; a batch of {batch} with num_images_in_input={views} needs "
+            f"{(batch, 6 * views, size, size)} or {(batch, views, 6, size, size)}."
+        )
+    return pixel_values.to(dtype).view(batch, views, 6, size, size)
+
+
+def check_proprio(
+    config: CogVLAConfig, input_ids: torch.Tensor, proprio: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor | None:
+    """(batch, proprio_dim) in `dtype`; a single sample's (proprio_dim,) is taken too."""
+    if config.proprio_dim is None:
+        if proprio is not None:
+            raise InputError("proprio was given, but this checkpoint takes no robot state (proprio_dim is None).")
+        return None
+    wanted = (input_ids.shape[0], config.proprio_dim)
+    if proprio is None:
+        raise InputError(f"proprio is missing: this checkpoint needs the normalised robot state, {wanted}.")
+    if proprio.dim() == 1 and wanted[0] == 1:
+        proprio = proprio.unsqueeze(0)
+    if tuple(proprio.shape) != wanted:
+        raise InputError(f"proprio has shape {tuple(proprio.shape)}; (batch, proprio_dim) is {wanted}.")
+    return proprio.to(dtype)
+
+
+def check_actions(config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor) -> torch.Tensor:
+    """(batch, num_action_chunks, action_dim) in float32; `name` is the argument's."""
+    if config.action_head == "discrete":
+        raise InputError(f"{name} was given, but action_head='discrete' has no continuous actions.")
+    wanted = (input_ids.shape[0], config.num_action_chunks, config.action_dim)
+    if tuple(value.shape) != wanted:
+        raise InputError(
+            f"{name} has shape {tuple(value.shape)}; (batch, num_action_chunks, action_dim) is {wanted}."
+        )
+    return value.float()

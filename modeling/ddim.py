@@ -1,0 +1,52 @@
+"""Denoising diffusion with the deterministic DDIM sampler (Song et al., arXiv 2010.02502), as OpenVLA-OFT uses it:
+cosine schedule `squaredcos_cap_v2` (Nichol and Dhariwal, arXiv 2102.09672), noise prediction, eta 0."""
+
+import math
+from functools import lru_cache
+
+import torch
+
+MAX_BETA = 0.999
+CLIP = 1.0
+
+
+@lru_cache
+def signal_levels(num_steps: int) -> tuple[float, ...]:
+    """Share of the clean sample's variance left after each step 0..num_steps-1 (`alphas_cumprod`)."""
+    levels, product = [], 1.0
+    for step in range(num_steps):
+        product *= 1 - min(1 - cosine_level((step + 1) / num_steps) / cosine_level(step / num_steps), MAX_BETA)
+        levels.append(product)
+    return tuple(levels)
+
+
+def cosine_level(time: float) -> float:
+    """The schedule before its slopes are limited; time: 0 (clean) to 1 (noise)."""
+    return math.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
+
+
+def add_noise(clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, num_steps: int) -> torch.Tensor:
+    """clean, noise: (batch, ...); timesteps: (batch,) in 0..num_steps-1. Returns the noised sample in float32."""
+    levels = torch.tensor(signal_levels(num_steps), device=clean.device)[timesteps]
+    levels = levels.view(-1, *[1] * (clean.dim() - 1))
+    return levels.sqrt() * clean.float() + (1 - levels).sqrt() * noise.float()
+
+
+def ddim_step(sample: torch.Tensor, noise: torch.Tensor, step: int, num_steps: int) -> torch.Tensor:
+    """One step towards the clean sample: `sample` at `step` and the predicted `noise` -> the sample at `step - 1`.
+
+    The estimate of the clean sample is clipped to [-1, 1]; the noise is not recomputed from it. After step 0 nothing
+    of the noise is left.
+    """
+    levels = signal_levels(num_steps)
+    level, previous = levels[step], levels[step - 1] if step else 1.0
+    clean = (sample - math.sqrt(1 - level) * noise.float()) / math.sqrt(level)
+    return math.sqrt(previous) * clean.clamp(-CLIP, CLIP) + math.sqrt(1 - previous) * noise.float()
+
+
+def sinusoidal_embedding(timesteps: torch.Tensor, size: int) -> torch.Tensor:
+    """timesteps: (n,) -> (n, size) in float32: sines, then cosines, of frequencies from 1 down to 1/10000."""
+    half = size // 2
+    frequencies = torch.exp(torch.arange(half, device=timesteps.device) * (-math.log(10000) / (half - 1)))
+    angles = timesteps.float()[:, None] * frequencies
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -1,0 +1,89 @@
+"""Text from a CogVLA model: `generate` with a cache whose layers differ in length.
+
+Token pruning happens where the prompt is read, and only there: the tokens that follow run through plain Llama layers at
+full-sequence positions, as published. Decoding with `use_cache=False` prunes anew for every token, so with pruning its
+text can differ from cached decoding.
+"""
+
+import torch
+from transformers import Cache
+
+from .action_sequence import ActionSequence, right_aligned
+from .cogvla_inputs import check_mask, check_pixel_values, check_proprio
+from .cogvla_outputs import CogVLAOutput
+from .masking import decoding_mask, masked_mean
+
+
+class TextGeneration:
+    """`generate`, and the two kinds of forward pass it consists of; for a model that is also a `GenerationMixin`."""
+
+    def generate(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs):
+        """As in transformers: the prompts with their continuations, or a dict-like output holding them.
+
+        Args:
+            input_ids, attention_mask: (batch, length) prompts.
+            pixel_values, proprio: as in `predict_action`.
+        """
+        mask = check_mask(input_ids, attention_mask)
+        real, ids = right_aligned(mask, input_ids)
+        # Padding stands between prompt and continuation here, and is masked; transformers would take it for an error.
+        filled = torch.where(real, ids, ids[:, :1])
+        output = super().generate(input_ids=filled, attention_mask=real.to(mask.dtype), **kwargs)
+        sequences = output if isinstance(output, torch.Tensor) else output.sequences
+        copies = sequences.shape[0] // input_ids.shape[0]
+        sequences[:, : input_ids.shape[1]] = input_ids.repeat_interleave(copies, dim=0)
+        return output
+
+    def prepare_inputs_for_generation(
+        self, input_ids, past_key_values=None, attention_mask=None, pixel_values=None, proprio=None, **kwargs
+    ) -> dict:
+        """The first step reads prompt and images; with a cache every later one reads its last token only."""
+        inputs = {"attention_mask": attention_mask, "past_key_values": past_key_values, "text_generation": True}
+        if past_key_values is not None and past_key_values.get_seq_length() > 0:
+            return inputs | {"input_ids": input_ids[:, -1:]}
+        return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "proprio": proprio}
+
+    def forward_text(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        pixel_values: torch.Tensor | None,
+        proprio: torch.Tensor | None,
+        cache: Cache | None,
+    ) -> CogVLAOutput:
+        """Logits (batch, 1, vocabulary) of the token after `input_ids`, or after the one token that continues `cache`.
+
+        attention_mask: (batch, length of the whole text so far).
+        """
+        if cache is not None and cache.get_seq_length() > 0:
+            states, kept = self.decode_step(input_ids, attention_mask.bool(), cache), None
+        else:
+            dtype = self.dtype
+            pixel_values = check_pixel_values(self.config, input_ids, pixel_values, dtype)
+            proprio = check_proprio(self.config, input_ids, proprio, dtype)
+            real, ids = right_aligned(attention_mask, input_ids)
+            states, kept, _ = self.prefill(ids, real, pixel_values, proprio, cache)
+        return CogVLAOutput(
+            logits=self.language_model.lm_head(states), kept_vision_tokens=kept, past_key_values=cache
+        )
+
+    def prefill(self, ids, real, pixel_values, proprio, cache):
+        """Read right-padded prompts: states (batch, 1, hidden_size) at their last tokens, kept tokens, MoE ratios."""
+        sequence = ActionSequence(ids, real, last_prompt=real.sum(dim=1) - 1, num_action_tokens=0)
+        embeds = self.get_input_embeddings()(ids)
+        prefix, moe_ratios = self.encode_prefix(pixel_values, masked_mean(embeds, real).squeeze(1), proprio)
+        inputs = self.assemble(sequence, embeds, prefix, mode="causal", count=1)
+        return *self.run_language_model(inputs, cache), moe_ratios
+
+    def decode_step(self, ids: torch.Tensor, real: torch.Tensor, cache: Cache) -> torch.Tensor:
+        """One more token each, ids: (batch, 1); real: (batch, length of the whole text), bool -> its states."""
+        prefix_length = self.config.num_vision_tokens + (self.proprio_projector is not None)
+        keys = torch.cat([real[:, :1].expand(-1, prefix_length), real], dim=1)
+        output = self.language_model.model(
+            inputs_embeds=self.get_input_embeddings()(ids),
+            attention_mask=decoding_mask(keys, self.dtype),
+            position_ids=keys.sum(dim=1, keepdim=True) - 1,
+            past_key_values=cache,
+            use_cache=True,
+        )
+        return output.last_hidden_state

@@ -1,0 +1,1 @@
+"""What turns images, text and robot state into tensors."""
