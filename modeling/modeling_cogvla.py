@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import Cache, DynamicCache, GenerationMixin
+from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import InputError
@@ -164,6 +165,7 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
         output.actions = unnormalize(output.normalized_actions, statistics, config.normalization_type)
         return output if return_dict else output.actions
 
+    @can_return_tuple
     def forward(
         self,
         input_ids: torch.LongTensor,

@@ -1,8 +1,8 @@
 """Text from a CogVLA model: `generate` with a cache whose layers differ in length.
 
 Token pruning happens where the prompt is read, and only there: the tokens that follow run through plain Llama layers at
-full-sequence positions, as published. Decoding with `use_cache=False` prunes anew for every token, so with pruning its
-text can differ from cached decoding.
+full-sequence positions, as published. With `use_cache=False` every token reads images and prompt anew, in the light of
+the text so far (FiLM, fusion and pruning all depend on it), so its text can differ from cached decoding.
 """
 
 import torch
@@ -25,23 +25,37 @@ class TextGeneration:
             pixel_values, proprio: as in `predict_action`.
         """
         mask = check_mask(input_ids, attention_mask)
-        real, ids = right_aligned(mask, input_ids)
-        # Padding stands between prompt and continuation here, and is masked; transformers would take it for an error.
-        filled = torch.where(real, ids, ids[:, :1])
-        output = super().generate(input_ids=filled, attention_mask=real.to(mask.dtype), **kwargs)
+        left_aligned, ids = (x.flip(1) for x in right_aligned(mask.flip(1), input_ids.flip(1)))
+        length = input_ids.shape[1]
+        output = super().generate(
+            input_ids=ids, attention_mask=left_aligned.to(mask.dtype), prompt_length=length, **kwargs
+        )
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         copies = sequences.shape[0] // input_ids.shape[0]
-        sequences[:, : input_ids.shape[1]] = input_ids.repeat_interleave(copies, dim=0)
+        sequences[:, :length] = input_ids.repeat_interleave(copies, dim=0)  # padded as the caller had it
         return output
 
     def prepare_inputs_for_generation(
-        self, input_ids, past_key_values=None, attention_mask=None, pixel_values=None, proprio=None, **kwargs
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        proprio: torch.Tensor | None = None,
+        prompt_length: int = 0,
+        **kwargs,
     ) -> dict:
-        """The first step reads prompt and images; with a cache every later one reads its last token only."""
-        inputs = {"attention_mask": attention_mask, "past_key_values": past_key_values, "text_generation": True}
-        if past_key_values is not None and past_key_values.get_seq_length() > 0:
-            return inputs | {"input_ids": input_ids[:, -1:]}
-        return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "proprio": proprio}
+        """The first step reads prompt and images; with a cache every later one reads its last token only.
+
+        transformers pads prompts on the left here, while the cache holds them padded on the right.
+        """
+        mask = check_mask(input_ids, attention_mask)
+        inputs = {"attention_mask": mask, "past_key_values": past_key_values, "text_generation": True}
+        if past_key_values is None or past_key_values.get_seq_length() == 0:
+            return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "proprio": proprio}
+        (prompt,) = right_aligned(mask[:, :prompt_length])
+        mask = torch.cat([prompt.to(mask.dtype), mask[:, prompt_length:]], dim=1)
+        return inputs | {"input_ids": input_ids[:, -1:], "attention_mask": mask}
 
     def forward_text(
         self,

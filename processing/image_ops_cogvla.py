@@ -70,7 +70,7 @@ def center_crop(image: np.ndarray, area: float = 0.9) -> np.ndarray:
 
 
 def _resize_rows(pixels: np.ndarray, rows: int) -> np.ndarray:
-    """pixels: (height, width, 3) float32 -> (rows, width, 3) float32. Adds tap by tap: the order decides the last bit."""
+    """pixels: (height, width, 3) float32 -> (rows, width, 3) float32. Adds tap by tap: order decides the last bit."""
     source, weight = _lanczos3_taps(pixels.shape[0], rows)
     resized = np.zeros((rows, *pixels.shape[1:]), np.float32)
     for tap in range(source.shape[1]):

@@ -87,8 +87,9 @@ class CogVLAImageProcessor(BaseImageProcessor):
         interpolations = _field(preprocessor_config, "interpolations")
         if any(name != "bicubic" for name in interpolations):
             raise ConfigError(f"interpolations {interpolations!r} are not supported; supported is 'bicubic' only")
+        sizes = _field(preprocessor_config, "input_sizes")
         read = {
-            "image_sizes": [size[1:] for size in _field(preprocessor_config, "input_sizes")],
+            "image_sizes": [size[1:] if isinstance(size, list) else size for size in sizes],
             "means": _field(preprocessor_config, "means"),
             "stds": _field(preprocessor_config, "stds"),
         }
