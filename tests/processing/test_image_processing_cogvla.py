@@ -211,7 +211,6 @@ def test_an_option_that_does_not_exist_is_refused(one_view):
         ("stds", [[0.5, 0.5, 0.0]] * 2),
         ("evaluation_size", 224.0),
         ("center_crop", "yes"),
-        ("crop_area", 0),
         ("crop_area", 1.5),
         ("num_images_in_input", 0),
         ("num_images_in_input", True),
