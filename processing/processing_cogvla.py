@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
@@ -28,8 +29,9 @@ class CogVLAProcessor(ProcessorMixin):
     """
 
     attributes = ["image_processor", "tokenizer"]
-    image_processor_class = "AutoImageProcessor"
-    tokenizer_class = "AutoTokenizer"
+    if transformers.__version__.startswith("4."):  # 5.x reads the arguments of `__init__`
+        image_processor_class = "AutoImageProcessor"
+        tokenizer_class = "AutoTokenizer"
 
     def __init__(
         self,

@@ -1,0 +1,180 @@
+"""From the files of a run to a plan: which source wins for each tensor, and what happens to every other."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+
+from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.vla_errors import ConversionError
+from ..modeling.modeling_cogvla import CogVLAForActionPrediction
+from .lora_merge import ADAPTER_PREFIX, BASE_LAYER_KEY, check_lora_shapes, parse_adapter_key
+from .openvla_layout import SIDE_FILES, TABLE, Layout, expected_in, unused_reason
+from .plan import Leftover, LoraParts, Plan, PlannedTensor, SourceTensor
+from .rename import rename
+
+SHOWN = 5
+
+
+@dataclass
+class Candidates:
+    """All sources of one tensor of the model, weakest first."""
+
+    plain: list[SourceTensor] = field(default_factory=list)
+    adapters: list[LoraParts] = field(default_factory=list)
+    wrapped: set[SourceTensor] = field(default_factory=set)  # of `plain`: the weights inside a LoRA layer
+
+
+@dataclass
+class Collected:
+    """Every source tensor, under the name that it has in the model, or among those the model has no use for."""
+
+    candidates: dict[str, Candidates]
+    leftovers: list[Leftover]
+
+    def shape(self, target: str) -> tuple[int, ...]:
+        """Shape of the source that wins."""
+        return self.candidates[target].plain[-1].shape
+
+
+def collect(layout: Layout) -> Collected:
+    """Read the names in all files, rename them, and sort them by target."""
+    candidates: dict[str, Candidates] = defaultdict(Candidates)
+    leftovers = []
+    for source, name in named_sources(layout):
+        lora = parse_adapter_key(name)
+        wrapped = BASE_LAYER_KEY.fullmatch(name)
+        plain_name = f"{wrapped['module']}.{wrapped['parameter']}" if wrapped else name
+        target, reason = rename(f"{lora.module}.weight" if lora else plain_name, TABLE, str(source.file.path))
+        if target is None:
+            leftovers.append(Leftover(source, "unused", reason))
+        elif lora:
+            add_lora_part(candidates[target].adapters, lora.module, lora.part, source)
+        else:
+            candidates[target].plain.append(source)
+            if wrapped and wrapped["parameter"] == "weight":  # a bias stays as it is
+                candidates[target].wrapped.add(source)
+    return Collected(dict(candidates), leftovers)
+
+
+def named_sources(layout: Layout) -> Iterator[tuple[SourceTensor, str]]:
+    """Every tensor of every file with its published name in full, weakest source first."""
+    for key in layout.weights:
+        yield SourceTensor(layout.weights.file_of[key], key), key
+    if layout.adapter:
+        for key in layout.adapter.infos:
+            yield SourceTensor(layout.adapter, key), key.removeprefix(ADAPTER_PREFIX)
+    for kind, file in layout.side_files.items():
+        for key in file.infos:
+            yield SourceTensor(file, key), SIDE_FILES[kind] + key.removeprefix("module.").removeprefix(ADAPTER_PREFIX)
+
+
+def add_lora_part(adapters: list[LoraParts], module: str, part: str, source: SourceTensor) -> None:
+    for known in adapters:
+        if source.file in {other.file for other in known.parts.values()}:
+            known.parts[part] = source
+            return
+    adapters.append(LoraParts(module, {part: source}))
+
+
+def make_plan(layout: Layout, collected: Collected, config: CogVLAConfig, dtype: torch.dtype) -> Plan:
+    """Decide about every tensor.
+
+    Raises:
+        ConversionError: the model needs a tensor that no source has, a source has one that no model needs, or shapes
+            do not fit; the message names tensor and file.
+    """
+    expected = model_shapes(config)
+    leftovers = list(collected.leftovers)
+    check_complete(expected, collected)
+    for target in sorted(set(collected.candidates) - set(expected)):
+        leftovers += unused(target, collected.candidates[target], config)
+    tensors = []
+    for target, shape in expected.items():
+        planned, superseded = choose(target, shape, collected.candidates[target], layout)
+        tensors.append(planned)
+        leftovers += superseded
+    add_biases(tensors)
+    return Plan(tensors, leftovers, dtype)
+
+
+def model_shapes(config: CogVLAConfig) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the model's parameters, from the model itself, built without memory."""
+    with torch.device("meta"):
+        model = CogVLAForActionPrediction(config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        del shapes["language_model.lm_head.weight"]
+    return shapes
+
+
+def check_complete(expected: dict[str, tuple[int, ...]], collected: Collected) -> None:
+    missing = [name for name in expected if not collected.candidates.get(name, Candidates()).plain]
+    if missing:
+        files = ", ".join(sorted({expected_in(name) for name in missing}))
+        more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
+        raise ConversionError(
+            f"no source has {', '.join(missing[:SHOWN])}{more}; usually in {files}. Is a file of the run missing, or "
+            "does its config.json belong to another?"
+        )
+
+
+def unused(target: str, candidates: Candidates, config: CogVLAConfig) -> list[Leftover]:
+    sources = candidates.plain + [source for lora in candidates.adapters for source in lora.parts.values()]
+    reason = unused_reason(target, config)
+    if reason is None:
+        raise ConversionError(
+            f"{sources[0].file.path} holds {sources[0].key}, for which the model that config.json describes has no "
+            "place: do adapter, base and config.json belong together?"
+        )
+    return [Leftover(source, "unused", reason) for source in sources]
+
+
+def choose(
+    target: str, shape: tuple[int, ...], candidates: Candidates, layout: Layout
+) -> tuple[PlannedTensor, list[Leftover]]:
+    """The strongest source, the adapter that still has to go into it, and all that they supersede."""
+    *weaker, winner = candidates.plain
+    if winner.shape != shape:
+        raise ConversionError(
+            f"{winner.file.path}: {winner.key} has shape {winner.shape}, the model needs {shape} for {target}."
+        )
+    leftovers = [Leftover(source, "superseded", f"{winner.file.label} has it") for source in weaker]
+    planned = PlannedTensor(target, shape, winner)
+    for lora in candidates.adapters:
+        file = next(iter(lora.parts.values())).file
+        if file is winner.file or (winner in candidates.wrapped and not has_lora_in(winner.file, candidates)):
+            planned.lora = lora
+        elif file is layout.adapter and winner.file in layout.weights.files and not layout.merged:
+            planned.lora = lora
+        else:
+            merged = layout.merged and winner.file in layout.weights.files
+            reason = f"{winner.file.label} has it merged" if merged else f"{winner.file.label} has the trained weight"
+            leftovers += [Leftover(source, "superseded", reason) for source in lora.parts.values()]
+    if planned.lora:
+        check_lora_shapes(planned.lora.module, shape, {part: s.shape for part, s in planned.lora.parts.items()})
+        check_has_config(planned, layout)
+    elif winner in candidates.wrapped:
+        raise ConversionError(f"{winner.file.path} holds {winner.key} but not the LoRA that belongs to it.")
+    return planned, leftovers
+
+
+def has_lora_in(file, candidates: Candidates) -> bool:
+    return any(source.file is file for lora in candidates.adapters for source in lora.parts.values())
+
+
+def check_has_config(planned: PlannedTensor, layout: Layout) -> None:
+    if layout.lora_config is None:
+        raise ConversionError(
+            f"{planned.source.file.path} holds a LoRA, but the run has no lora_adapter/adapter_config.json, without "
+            "which its strength (alpha / r) is unknown."
+        )
+
+
+def add_biases(tensors: list[PlannedTensor]) -> None:
+    by_name = {tensor.name: tensor for tensor in tensors}
+    for tensor in tensors:
+        bias = by_name.get(tensor.name.removesuffix(".weight") + ".bias")
+        if tensor.lora and bias:
+            tensor.lora.bias = bias.source

@@ -1,0 +1,58 @@
+"""The plan as text for people and as `conversion_report.json` for machines."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from .plan import Leftover, Plan
+
+REPORT_NAME = "conversion_report.json"
+
+
+def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
+    """Everything that was decided; nothing in it depends on when or where the conversion ran.
+
+    inputs: names (not paths) of what was converted.
+    """
+    return {
+        "family": family,
+        "inputs": inputs,
+        "dtype": str(plan.dtype).removeprefix("torch."),
+        "settings": {fact.name: {"value": fact.value, "known": fact.how} for fact in plan.facts},
+        "tensors": {
+            tensor.name: {
+                "operation": tensor.operation,
+                "shape": list(tensor.shape),
+                "sources": [str(source) for source in tensor.sources],
+            }
+            for tensor in plan.tensors
+        },
+        "leftovers": [
+            {"source": str(leftover.source), "status": leftover.status, "reason": leftover.reason}
+            for leftover in plan.leftovers
+        ],
+    }
+
+
+def write_report(report: dict, folder: Path) -> None:
+    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def describe(plan: Plan) -> str:
+    """The plan in a page: settings with their origin, then how many tensors come from where."""
+    lines = ["settings:"]
+    width = max(len(fact.name) for fact in plan.facts)
+    lines += [f"  {fact.name:<{width}}  {fact.value}  -  {fact.how}" for fact in plan.facts]
+    operations = Counter((tensor.operation, tensor.source.file.label) for tensor in plan.tensors)
+    size = sum(plan.bytes_of(tensor) for tensor in plan.tensors)
+    lines += [f"output: {len(plan.tensors)} tensors, {size / 1e6:,.1f} MB, {str(plan.dtype).removeprefix('torch.')}"]
+    lines += [f"  {count:>5}  {operation:<10}  {label}" for (operation, label), count in sorted(operations.items())]
+    lines += ["not in the output:", *describe_leftovers(plan.leftovers)] if plan.leftovers else []
+    return "\n".join(lines)
+
+
+def describe_leftovers(leftovers: Iterable[Leftover]) -> list[str]:
+    groups = Counter((left.status, left.source.file.label, left.reason) for left in leftovers)
+    return [f"  {count:>5}  {status:<10}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())]

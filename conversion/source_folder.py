@@ -1,0 +1,25 @@
+"""A folder, or a repository on the Hub as a folder."""
+
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError, HfHubHTTPError, LocalEntryNotFoundError
+
+from ..configuration.vla_errors import ConversionError
+
+PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "lora_adapter/*"]
+
+
+def source_folder(name: str) -> Path:
+    """`name` as a local folder; a repository id is downloaded into the Hub's cache.
+
+    Raises:
+        ConversionError: there is neither such a folder nor such a repository.
+    """
+    if Path(name).is_dir():
+        return Path(name)
+    try:
+        return Path(snapshot_download(name, allow_patterns=PATTERNS))
+    except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConversionError(f"{name} is neither a folder nor a repository that can be reached: {reason}") from error
