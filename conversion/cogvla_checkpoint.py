@@ -118,9 +118,7 @@ def read_processor(layout: Layout, config: CogVLAConfig, center_crop: bool, fact
     return CogVLAImageProcessor(image_sizes=[size, size], **settings)
 
 
-def write_processor(
-    folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor
-) -> None:
+def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor) -> None:
     """Image processor and, where the source has one, tokenizer; a processor needs both."""
     source = next((f for f in layout.folders if (f / "tokenizer.json").exists()), None)
     auto_map = {name: value for name, value in config.auto_classes.items() if "Processor" in name}

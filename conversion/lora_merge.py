@@ -17,7 +17,9 @@ from torch import nn
 from ..configuration.vla_errors import ConversionError
 
 # "X.lora_A.weight" (saved adapter) and "X.lora_A.default.weight" (a wrapped module's own state) alike.
-LORA_KEY = re.compile(r"(?P<module>.+)\.(?P<part>lora_(?:embedding_)?[AB]|lora_magnitude_vector)(?:\.default)?(?P<rest>\.\w+)?")
+LORA_KEY = re.compile(
+    r"(?P<module>.+)\.(?P<part>lora_(?:embedding_)?[AB]|lora_magnitude_vector)(?:\.default)?(?P<rest>\.\w+)?"
+)
 BASE_LAYER_KEY = re.compile(r"(?P<module>.+)\.base_layer\.(?P<parameter>\w+)")
 ADAPTER_PREFIX = "base_model.model."
 

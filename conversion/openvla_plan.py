@@ -72,7 +72,7 @@ def named_sources(layout: Layout) -> Iterator[tuple[SourceTensor, str]]:
 
 def add_lora_part(adapters: list[LoraParts], module: str, part: str, source: SourceTensor) -> None:
     for known in adapters:
-        if source.file in {other.file for other in known.parts.values()}:
+        if source.file is known.file:
             known.parts[part] = source
             return
     adapters.append(LoraParts(module, {part: source}))
@@ -141,33 +141,33 @@ def choose(
             f"{winner.file.path}: {winner.key} has shape {winner.shape}, the model needs {shape} for {target}."
         )
     leftovers = [Leftover(source, "superseded", f"{winner.file.label} has it") for source in weaker]
-    planned = PlannedTensor(target, shape, winner)
-    for lora in candidates.adapters:
-        file = next(iter(lora.parts.values())).file
-        if file is winner.file or (winner in candidates.wrapped and not has_lora_in(winner.file, candidates)):
-            planned.lora = lora
-        elif file is layout.adapter and winner.file in layout.weights.files and not layout.merged:
-            planned.lora = lora
-        else:
-            merged = layout.merged and winner.file in layout.weights.files
-            reason = f"{winner.file.label} has it merged" if merged else f"{winner.file.label} has the trained weight"
-            leftovers += [Leftover(source, "superseded", reason) for source in lora.parts.values()]
-    if planned.lora:
-        check_lora_shapes(planned.lora.module, shape, {part: s.shape for part, s in planned.lora.parts.items()})
-        check_has_config(planned, layout)
+    lora = adapter_of(winner, candidates, layout)
+    for other in candidates.adapters:
+        if other is not lora:
+            reason = f"{winner.file.label} has the trained weight"
+            leftovers += [Leftover(source, "superseded", reason) for source in other.parts.values()]
+    if lora:
+        check_lora_shapes(lora.module, shape, {part: source.shape for part, source in lora.parts.items()})
+        check_has_config(winner, layout)
     elif winner in candidates.wrapped:
         raise ConversionError(f"{winner.file.path} holds {winner.key} but not the LoRA that belongs to it.")
-    return planned, leftovers
+    return PlannedTensor(target, shape, winner, lora), leftovers
 
 
-def has_lora_in(file, candidates: Candidates) -> bool:
-    return any(source.file is file for lora in candidates.adapters for source in lora.parts.values())
+def adapter_of(winner: SourceTensor, candidates: Candidates, layout: Layout) -> LoraParts | None:
+    """What still has to be merged into a weight: the LoRA beside it in its own file, else the run's adapter, unless
+    the weight was trained or merged already."""
+    by_file = {lora.file: lora for lora in candidates.adapters}
+    if winner.file in by_file:
+        return by_file[winner.file]
+    unmerged = winner.file in layout.weights.files and not layout.merged
+    return by_file.get(layout.adapter) if unmerged or winner in candidates.wrapped else None
 
 
-def check_has_config(planned: PlannedTensor, layout: Layout) -> None:
+def check_has_config(winner: SourceTensor, layout: Layout) -> None:
     if layout.lora_config is None:
         raise ConversionError(
-            f"{planned.source.file.path} holds a LoRA, but the run has no lora_adapter/adapter_config.json, without "
+            f"{winner.file.path}: {winner.key} has a LoRA, but the run has no lora_adapter/adapter_config.json, without "
             "which its strength (alpha / r) is unknown."
         )
 

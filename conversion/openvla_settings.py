@@ -1,4 +1,4 @@
-"""What the output's config says, and how each setting is known: read from the files, given as an option, or inferred."""
+"""What the output's config says, and how each setting is known: read from files, given as an option, or inferred."""
 
 import math
 from collections.abc import Mapping

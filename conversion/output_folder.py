@@ -51,7 +51,9 @@ def locked(path: Path, output: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise ConversionError(f"another run is writing to {output}; wait for it, or name another folder.") from error
+            raise ConversionError(
+                f"another run is writing to {output}; wait for it, or name another folder."
+            ) from error
         try:
             yield
         finally:

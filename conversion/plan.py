@@ -34,6 +34,10 @@ class LoraParts:
     parts: dict[str, SourceTensor]
     bias: SourceTensor | None = None
 
+    @property
+    def file(self) -> TensorFile:
+        return next(iter(self.parts.values())).file
+
 
 @dataclass
 class PlannedTensor:

@@ -55,4 +55,6 @@ def describe(plan: Plan) -> str:
 
 def describe_leftovers(leftovers: Iterable[Leftover]) -> list[str]:
     groups = Counter((left.status, left.source.file.label, left.reason) for left in leftovers)
-    return [f"  {count:>5}  {status:<10}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())]
+    return [
+        f"  {count:>5}  {status:<10}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())
+    ]

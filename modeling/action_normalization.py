@@ -37,7 +37,8 @@ def affine_terms(
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Scale, centre and mask of `units = normalised * scale + centre`, each (dimensions,), float32."""
     first, second = (
-        torch.tensor(statistics[name], dtype=torch.float32, device=like.device) for name in STATISTICS[normalization_type]
+        torch.tensor(statistics[name], dtype=torch.float32, device=like.device)
+        for name in STATISTICS[normalization_type]
     )
     if normalization_type == "normal":
         centre, scale = first, second + EPSILON

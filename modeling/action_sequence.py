@@ -50,7 +50,7 @@ class ActionSequence:
 
 
 def right_aligned(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Move padding behind the text, whatever side it is on: the bool mask and each (batch, length) tensor, reordered."""
+    """Padding moved behind the text, whatever side it is on: the bool mask and each (batch, length) tensor."""
     order = attention_mask.ne(0).int().sort(dim=1, descending=True, stable=True)
     return order.values.bool(), *(tensor.gather(1, order.indices) for tensor in tensors)
 

@@ -60,7 +60,5 @@ def check_actions(config: CogVLAConfig, input_ids: torch.Tensor, name: str, valu
         raise InputError(f"{name} was given, but action_head='discrete' has no continuous actions.")
     wanted = (input_ids.shape[0], config.num_action_chunks, config.action_dim)
     if tuple(value.shape) != wanted:
-        raise InputError(
-            f"{name} has shape {tuple(value.shape)}; (batch, num_action_chunks, action_dim) is {wanted}."
-        )
+        raise InputError(f"{name} has shape {tuple(value.shape)}; (batch, num_action_chunks, action_dim) is {wanted}.")
     return value.float()

@@ -36,6 +36,6 @@ def additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 
 
 def masked_mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of hidden_states (batch, sequence, size) over the tokens of mask (batch, sequence) bool; (batch, 1, size)."""
+    """Mean of hidden_states (batch, sequence, size) over mask (batch, sequence) bool -> (batch, 1, size)."""
     total = mask.to(hidden_states.dtype).unsqueeze(1) @ hidden_states
     return total / mask.sum(dim=1).view(-1, 1, 1)

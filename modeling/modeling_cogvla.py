@@ -1,8 +1,8 @@
 """CogVLA, OpenVLA-OFT and OpenVLA: from camera views and an instruction to a chunk of robot actions.
 
-Data flow: text embeddings -> their mean conditions the vision towers (FiLM) and their fusion -> vision tokens go between
-BOS and prompt, with a state and a diffusion-time token -> Llama with token pruning -> states at the action positions ->
-action head -> robot units. (arXiv 2508.21046, 2502.19645, 2406.09246.)
+Data flow: text embeddings -> their mean conditions the vision towers (FiLM) and their fusion -> vision tokens go
+between BOS and prompt, with a state and a diffusion-time token -> Llama with token pruning -> states at the action
+positions -> action head -> robot units. (arXiv 2508.21046, 2502.19645, 2406.09246.)
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""Fusion of the two vision towers by a mixture of two projectors that the instruction weighs (CogVLA, arXiv 2508.21046).
+"""Fusion of the two vision towers: two projectors that the instruction weighs (CogVLA, arXiv 2508.21046).
 
 Upstream: JiuTian-VL/CogVLA, prismatic/models/router.py.
 """

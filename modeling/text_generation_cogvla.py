@@ -77,9 +77,7 @@ class TextGeneration:
             proprio = check_proprio(self.config, input_ids, proprio, dtype)
             real, ids = right_aligned(attention_mask, input_ids)
             states, kept, _ = self.prefill(ids, real, pixel_values, proprio, cache)
-        return CogVLAOutput(
-            logits=self.language_model.lm_head(states), kept_vision_tokens=kept, past_key_values=cache
-        )
+        return CogVLAOutput(logits=self.language_model.lm_head(states), kept_vision_tokens=kept, past_key_values=cache)
 
     def prefill(self, ids, real, pixel_values, proprio, cache):
         """Read right-padded prompts: states (batch, 1, hidden_size) at their last tokens, kept tokens, MoE ratios."""

@@ -20,7 +20,7 @@ PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
 
 
 class CogVLAProcessor(ProcessorMixin):
-    """Images, instruction and state of one sample or a batch -> `pixel_values`, `input_ids`, `attention_mask`, `proprio`.
+    """Images, instruction and state of one sample or a batch become the arguments of `predict_action`.
 
     Args:
         image_processor: a `CogVLAImageProcessor`; it also holds how many views a sample has.
@@ -63,7 +63,7 @@ class CogVLAProcessor(ProcessorMixin):
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these. Each image is PIL, or uint8 (height, width, 3).
             text: the instruction, such as "pick up the bowl".
-            state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim), for a model that takes it.
+            state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim); for a model with it.
             unnorm_key: whose statistics normalise the state; needed where the checkpoint holds several.
             center_crop: crop the images to 90 % of their area, as for models trained with random crops; the image
                 processor's setting by default.
