@@ -1,0 +1,37 @@
+# Everything from a fresh machine with Python 3.10 or newer and make:
+#   make demo    a tiny training run becomes a checkpoint that predicts actions
+#   make test    the tests, with transformers 5.x
+PYTHON ?= python3
+PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
+
+.PHONY: demo test test-transformers4 lint benchmark clean
+
+demo: .venv/installed
+	.venv/bin/python examples/demo.py --output demo_output
+
+test: .venv/installed
+	$(call PYTEST,.venv)
+
+test-transformers4: .venv4/installed
+	$(call PYTEST,.venv4)
+
+lint: .venv/installed
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+benchmark: .venv/installed
+	.venv/bin/python -m benchmarks predict
+
+.venv/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+.venv4/installed: setup.cfg pyproject.toml constraints-transformers4.txt
+	$(PYTHON) -m venv .venv4
+	.venv4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers4.txt \
+		--editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv .venv4 demo_output build *.egg-info

@@ -1,0 +1,24 @@
+"""python -m benchmarks predict [--device cuda] [--dtype bfloat16]"""
+
+import argparse
+
+import torch
+
+from benchmarks import predict
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of vlahub.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("predict", help=predict.__doc__)
+    command.add_argument("--device", default="cpu")
+    command.add_argument("--dtype", choices=DTYPES, default="float32")
+    command.add_argument("--runs", type=int, default=15)
+    arguments = parser.parse_args()
+    predict.main(arguments.runs, arguments.device, DTYPES[arguments.dtype])
+
+
+if __name__ == "__main__":
+    main()
