@@ -1,4 +1,4 @@
-"""The matrix products inside a function, recorded once and replayed bare: the floor that its time can be held against."""
+"""The matrix products inside a function, recorded once and replayed bare: a floor to hold its time against."""
 
 from collections.abc import Callable
 

@@ -80,7 +80,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     try:
         convert_cogvla(job_of(arguments))
-    except VLAError as error:
+    except (VLAError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -167,8 +167,8 @@ def adapter_of(winner: SourceTensor, candidates: Candidates, layout: Layout) -> 
 def check_has_config(winner: SourceTensor, layout: Layout) -> None:
     if layout.lora_config is None:
         raise ConversionError(
-            f"{winner.file.path}: {winner.key} has a LoRA, but the run has no lora_adapter/adapter_config.json, without "
-            "which its strength (alpha / r) is unknown."
+            f"{winner.file.path}: {winner.key} has a LoRA, but the run has no lora_adapter/adapter_config.json, "
+            "without which its strength (alpha / r) is unknown."
         )
 
 

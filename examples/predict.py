@@ -31,7 +31,9 @@ def main() -> None:
     inputs = processor(images=images, text=arguments.instruction, state=state, unnorm_key=arguments.unnorm_key)
     actions = model.predict_action(**inputs, unnorm_key=arguments.unnorm_key)
 
-    print(f"code: {type(model).__module__.split('.')[0]}, vlahub imported: {'yes' if 'vlahub' in sys.modules else 'no'}")
+    print(
+        f"code: {type(model).__module__.split('.')[0]}, vlahub imported: {'yes' if 'vlahub' in sys.modules else 'no'}"
+    )
     print_table(actions[0])
 
 

@@ -12,12 +12,12 @@ CLIP = 1.0
 
 @lru_cache
 def signal_levels(num_steps: int) -> tuple[float, ...]:
-    """Share of the clean sample's variance left after each step 0..num_steps-1 (`alphas_cumprod`)."""
-    levels, product = [], 1.0
-    for step in range(num_steps):
-        product *= 1 - min(1 - cosine_level((step + 1) / num_steps) / cosine_level(step / num_steps), MAX_BETA)
-        levels.append(product)
-    return tuple(levels)
+    """Share of the clean sample's variance left after each step 0..num_steps-1 (`alphas_cumprod`).
+
+    In float32, as published: 1 - 0.999 is off by 1e-5 there.
+    """
+    betas = [1 - cosine_level((i + 1) / num_steps) / cosine_level(i / num_steps) for i in range(num_steps)]
+    return tuple(torch.cumprod(1 - torch.tensor(betas, device="cpu").clamp(max=MAX_BETA), dim=0).tolist())
 
 
 def cosine_level(time: float) -> float:
