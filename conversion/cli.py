@@ -6,16 +6,20 @@ Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
-from .cogvla_checkpoint import DTYPES, Job, convert_cogvla
+from .families import FAMILIES, prepare, verify_folder, verify_sources
+from .job import Job, run_job
 from .openvla_settings import PLATFORMS, Options
+from .publish import add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+MERGE_HELP = "merge a training run (LoRA adapter and side files) into one checkpoint"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,45 +27,61 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="vlahub", description="Turn trained vision-language-action models into Hugging Face Hub checkpoints."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    merge = "merge a training run (LoRA adapter and side files) into one checkpoint"
-    add_merge_arguments(commands.add_parser("merge-lora", help=merge, description=merge))
-    convert = "convert an already merged published checkpoint"
-    add_convert_arguments(commands.add_parser("convert", help=convert, description=convert))
-    return run(parser.parse_args(argv))
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, text, add_arguments, action in (
+        ("merge-lora", MERGE_HELP, add_merge_arguments, run_conversion),
+        ("convert", "convert an already merged published checkpoint", add_convert_arguments, run_conversion),
+        ("verify", "check a checkpoint, alone or against its sources", add_verify_arguments, run_verify),
+        ("push", "publish a checkpoint on the Hub", add_push_arguments, run_push),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        add_arguments(command)
+        command.set_defaults(action=action)
+    arguments = parser.parse_args(argv)
+    return run(arguments.action, arguments)
 
 
 def merge_lora_main(argv: Sequence[str] | None = None) -> int:
     """`merge-lora`, the same as `vlahub merge-lora`."""
-    parser = argparse.ArgumentParser(
-        prog="merge-lora", description="Merge a training run (LoRA adapter and side files) into one checkpoint."
-    )
+    parser = argparse.ArgumentParser(prog="merge-lora", description=MERGE_HELP)
     add_merge_arguments(parser)
-    return run(parser.parse_args(argv))
+    return run(run_conversion, parser.parse_args(argv))
 
 
 def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", help="base model: folder or Hub repository; not needed for a run that is merged")
-    parser.add_argument("--adapter", required=True, metavar="RUN", help="training run: folder or Hub repository")
+    parser.add_argument(
+        "--adapter",
+        required=True,
+        action="append",
+        metavar="RUN",
+        help="training run, or plain PEFT adapter: folder or Hub repository; repeat to merge several in order",
+    )
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--family", choices=["auto", *FAMILIES], default="auto", help="auto: by the model type; generic: any model"
+    )
     add_common_arguments(parser)
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("adapter", metavar="SOURCE", help="merged checkpoint: folder or Hub repository")
+    parser.add_argument("adapter", nargs=1, metavar="SOURCE", help="merged checkpoint: folder or Hub repository")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write")
-    parser.set_defaults(base=None)
+    parser.set_defaults(base=None, family="auto")
     add_common_arguments(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dtype", choices=["auto", *DTYPES], default="auto", help="of the output; auto: the base's")
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the output; auto: the base's")
     parser.add_argument(
         "--max-shard-size", type=byte_size, default="2GB", metavar="SIZE", help="largest output file, such as 2GB"
     )
+    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
+    parser.add_argument("--no-verify", action="store_true", help="do not read back what was written")
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it is not empty")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--push-to-hub", metavar="USER/NAME", help="publish the result in this repository")
     model = parser.add_argument_group("what no published file records")
     model.add_argument("--num-images", type=int, metavar="N", help="camera views of one sample")
     model.add_argument("--platform", choices=PLATFORMS, help="sets the next three")
@@ -77,9 +97,19 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     model.add_argument("--center-crop", action="store_true", help="let the processor crop to 90 %% of the area")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="folder of a checkpoint")
+    parser.add_argument(
+        "--against", action="append", metavar="RUN", help="recompute everything from this run (repeat as for merging)"
+    )
+    parser.add_argument("--base", help="base model that the run was merged into")
+    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(action: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
     try:
-        convert_cogvla(job_of(arguments))
+        action(arguments)
     except (VLAError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -89,20 +119,46 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_conversion(arguments: argparse.Namespace) -> None:
+    job = job_of(arguments)
+    run_job(job, lambda job: prepare(job, arguments.family))
+    if arguments.push_to_hub and not job.dry_run:
+        url = push_checkpoint(job.output, arguments.push_to_hub, quiet=job.quiet)
+        print(url)
+
+
+def run_verify(arguments: argparse.Namespace) -> None:
+    if arguments.against:
+        job = Job(
+            adapters=[source_folder(name) for name in arguments.against],
+            base=source_folder(arguments.base) if arguments.base else None,
+            output=arguments.checkpoint,
+            device=arguments.device,
+        )
+        result = verify_sources(arguments.checkpoint, job, arguments.quiet)
+    else:
+        result = verify_folder(arguments.checkpoint, arguments.quiet)
+    if not arguments.quiet:
+        print(f"{arguments.checkpoint}: {result}")
+
+
 def job_of(arguments: argparse.Namespace) -> Job:
-    names = {"run": arguments.adapter, "base": arguments.base}
+    runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
+    names = runs | ({"base": arguments.base} if arguments.base else {})
     return Job(
-        run=source_folder(arguments.adapter),
+        adapters=[source_folder(name) for name in arguments.adapter],
         base=source_folder(arguments.base) if arguments.base else None,
         output=arguments.output,
         options=Options(**{name: getattr(arguments, name) for name in Options.__dataclass_fields__}),
         dtype=arguments.dtype,
+        device=arguments.device,
         max_shard_bytes=arguments.max_shard_size,
         center_crop=arguments.center_crop,
         overwrite=arguments.overwrite,
         dry_run=arguments.dry_run,
+        verify=not arguments.no_verify,
         quiet=arguments.quiet,
-        inputs={role: input_name(name) for role, name in names.items() if name},
+        inputs={role: input_name(name) for role, name in names.items()},
     )
 
 

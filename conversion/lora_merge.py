@@ -6,6 +6,7 @@ So rank and alpha patterns, rsLoRA, DoRA and the other variants are right by con
 import copy
 import json
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,15 +14,16 @@ import torch
 from peft import LoraConfig, PeftConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from ..configuration.vla_errors import ConversionError
 
 # "X.lora_A.weight" (saved adapter) and "X.lora_A.default.weight" (a wrapped module's own state) alike.
-LORA_KEY = re.compile(
-    r"(?P<module>.+)\.(?P<part>lora_(?:embedding_)?[AB]|lora_magnitude_vector)(?:\.default)?(?P<rest>\.\w+)?"
-)
+LORA_PARTS = r"lora_(?:embedding_)?[AB]|lora_magnitude_vector"
+LORA_KEY = re.compile(rf"(?P<module>.+)\.(?P<part>{LORA_PARTS})(?:\.default)?(?P<rest>\.\w+)?")
 BASE_LAYER_KEY = re.compile(r"(?P<module>.+)\.base_layer\.(?P<parameter>\w+)")
 ADAPTER_PREFIX = "base_model.model."
+LORA_BIAS = "lora_B.default.bias"
 
 
 @dataclass(frozen=True)
@@ -45,72 +47,135 @@ def read_lora_config(folder: Path) -> LoraConfig:
     """The adapter's config.
 
     Raises:
-        ConversionError: there is none, or it is not a LoRA's.
+        ConversionError: there is none, or it is not one of a LoRA that can be merged.
     """
     path = folder / "adapter_config.json"
     if not path.exists():
         raise ConversionError(f"{path} is missing: without it the strength of the adapter (alpha / r) is unknown.")
-    peft_type = json.loads(path.read_text(encoding="utf-8")).get("peft_type")
-    if peft_type != "LORA":
+    try:
+        peft_type = json.loads(path.read_text(encoding="utf-8")).get("peft_type")
+        config = PeftConfig.from_pretrained(str(folder)) if peft_type == "LORA" else None
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConversionError(f"{path} cannot be read: {error}") from error
+    if config is None:
         raise ConversionError(f"{path}: peft_type {peft_type!r} is not supported; only LORA adapters can be merged.")
-    return PeftConfig.from_pretrained(str(folder))
+    for name in ("target_parameters", "layer_replication"):
+        if getattr(config, name, None):
+            raise ConversionError(f"{path}: {name} is set; adapters with it are not supported.")
+    return config
 
 
-def merge_linear(
-    module: str,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    parts: dict[str, torch.Tensor],
-    config: LoraConfig,
+def merge_lora(
+    module: str, weight: torch.Tensor, parts: dict[str, torch.Tensor], config: LoraConfig, device: str = "cpu"
 ) -> torch.Tensor:
-    """`weight` (out, in) with the adapter merged in, float32.
+    """A layer's weight with the adapter merged in, float32, on the CPU.
 
     Args:
         module: the layer's name as the adapter knows it; PEFT matches its patterns against it.
-        bias: the layer's bias; some variants are scaled by it, none of those supported changes it.
+        weight: of a linear layer (out, in), an embedding (entries, size), a convolution (out, in, ...) or, with
+            `fan_in_fan_out`, a GPT-2 layer (in, out).
         parts: the adapter's tensors by their place in PEFT's layer, such as `lora_A.default.weight`.
+        device: where the arithmetic is done.
 
     Raises:
-        ConversionError: the adapter does not fit the weight, or the result is not finite.
+        ConversionError: the adapter does not fit the weight, or cannot be merged.
     """
-    with torch.device("meta"):
-        linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
-    linear.weight = nn.Parameter(weight.to(torch.float32, copy=True), requires_grad=False)
-    if bias is not None:
-        linear.bias = nn.Parameter(bias.float(), requires_grad=False)
-    layer = wrap(module, linear, config)
-    missing = set(layer.state_dict()) - set(parts) - {"base_layer.weight", "base_layer.bias"}
-    if missing:
-        raise ConversionError(f"the adapter of {module} lacks {', '.join(sorted(missing))}.")
+    full = nn.Parameter(weight.to(device, torch.float32, copy=True), requires_grad=False)
+    layer = bare_layer(weight.shape, parts, config)
+    if changes_base(config):
+        layer.weight = full
+    layer = wrap(module, layer, config)
+    layer.base_layer.weight = full
+    if LORA_BIAS in parts:  # merged by `merge_lora_bias`; PEFT wants one to be there
+        layer.base_layer.bias = nn.Parameter(torch.zeros(weight.shape[0], device=device), requires_grad=False)
+    check_parts(module, layer, {name: tuple(tensor.shape) for name, tensor in parts.items()})
+    layer.load_state_dict({k: v.to(device, torch.float32) for k, v in parts.items()}, strict=False, assign=True)
     try:
-        layer.load_state_dict(parts, strict=False)
-        layer.merge(safe_merge=True)
-    except (RuntimeError, ValueError) as error:
+        layer.merge()
+    except (RuntimeError, ValueError, NotImplementedError) as error:
         raise ConversionError(f"the adapter of {module} cannot be merged: {error}") from error
-    return layer.base_layer.weight.data
+    return layer.base_layer.weight.data.cpu()
 
 
-def wrap(module: str, linear: nn.Linear, config: LoraConfig) -> LoraLayer:
-    """PEFT's layer around `linear`, made by PEFT from the adapter's own config in a tree where it has its real name."""
+def merge_lora_bias(
+    module: str, bias: torch.Tensor, parts: dict[str, torch.Tensor], config: LoraConfig
+) -> torch.Tensor:
+    """A layer's bias with the bias of an adapter's B added (`lora_bias`), float32."""
+    weight_shape = (len(bias), parts["lora_A.default.weight"].shape[1])
+    layer = wrap(module, bare_layer(weight_shape, parts, config), config)
+    return bias.float() + parts[LORA_BIAS].float() * layer.scaling["default"]
+
+
+def replace_rows(module: str, weight: torch.Tensor, rows: torch.Tensor, config: LoraConfig) -> torch.Tensor:
+    """An embedding with the rows of PEFT's `trainable_token_indices` replaced, float32."""
+    indices = config.trainable_token_indices
+    if isinstance(indices, dict):
+        indices = next((value for name, value in indices.items() if module.split(".")[-1] == name.split(".")[-1]), [])
+    if len(indices) != len(rows):
+        raise ConversionError(f"the adapter trained {len(rows)} rows of {module}, its config names {len(indices)}.")
+    return weight.float().index_copy(0, torch.tensor(indices), rows.float())
+
+
+def changes_base(config: LoraConfig) -> bool:
+    """Whether PEFT takes the adapter's initial value out of the base weight when it loads it (PiSSA, OLoRA)."""
+    return str(config.init_lora_weights).startswith(("pissa", "olora"))
+
+
+def bare_layer(shape: tuple[int, ...], parts: Collection[str], config: LoraConfig) -> nn.Module:
+    """A layer of the kind that a weight of `shape` and the adapter's parts belong to, without memory."""
+    bias = LORA_BIAS in parts
+    with torch.device("meta"):
+        if any(part.startswith("lora_embedding") for part in parts):
+            return nn.Embedding(*shape)
+        if len(shape) > 2:
+            convolution = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}[len(shape)]
+            return convolution(shape[1], shape[0], shape[2:], bias=bias)
+        if config.fan_in_fan_out:
+            return Conv1D(shape[1], shape[0])
+        return nn.Linear(shape[1], shape[0], bias=bias)
+
+
+def wrap(module: str, layer: nn.Module, config: LoraConfig) -> LoraLayer:
+    """PEFT's layer around `layer`, made by PEFT from the adapter's own config in a tree where it has its real name."""
     *parents, name = module.split(".")
     root = parent = nn.Module()
     for part in parents:
         parent.add_module(part, nn.Module())
         parent = getattr(parent, part)
-    parent.add_module(name, linear)
+    parent.add_module(name, layer)
     config = copy.deepcopy(config)
     config.target_modules, config.modules_to_save = {module}, None
-    config.exclude_modules = config.layers_to_transform = None
+    config.exclude_modules = config.layers_to_transform = config.trainable_token_indices = None
+    config.bias = "none"
+    if not changes_base(config):
+        config.init_lora_weights = True  # what it starts as does not matter: the trained parts replace it
     inject_adapter_in_model(config, root)
     return root.get_submodule(module)
 
 
-def check_lora_shapes(module: str, weight: tuple[int, ...], parts: dict[str, tuple[int, ...]]) -> None:
-    """Refuse an adapter for a layer of another size before anything is computed; arguments are shapes."""
-    shape_a, shape_b = parts.get("lora_A.default.weight"), parts.get("lora_B.default.weight")
-    if shape_a is None or shape_b is None:
-        raise ConversionError(f"the adapter of {module} has {', '.join(sorted(parts))}; lora_A and lora_B are needed.")
-    if len(weight) != 2 or shape_a[1] != weight[1] or shape_b[0] != weight[0] or shape_a[0] != shape_b[1]:
+def check_adapter(module: str, weight: tuple[int, ...], parts: dict[str, tuple[int, ...]], config: LoraConfig) -> None:
+    """Refuse an adapter that does not fit, before anything is computed; weight and parts are shapes.
+
+    Raises:
+        ConversionError: a part is missing or of the wrong shape; the message names module and shapes.
+    """
+    if changes_base(config):
+        config = copy.deepcopy(config)
+        config.init_lora_weights = True
+    check_parts(module, wrap(module, bare_layer(weight, parts, config), config), parts)
+
+
+def check_parts(module: str, layer: LoraLayer, parts: dict[str, tuple[int, ...]]) -> None:
+    """Refuse parts that are not exactly those of PEFT's layer."""
+    wanted = {k: tuple(v.shape) for k, v in layer.state_dict().items() if not k.startswith("base_layer.")}
+    if set(wanted) != set(parts):
+        missing, extra = sorted(set(wanted) - set(parts)), sorted(set(parts) - set(wanted))
         raise ConversionError(
-            f"the adapter does not fit the base: {module} is {tuple(weight)}, lora_A {shape_a}, lora_B {shape_b}."
+            f"the adapter of {module} does not fit its config: missing {missing or 'nothing'}, unknown "
+            f"{extra or 'nothing'}."
         )
+    for name, shape in parts.items():
+        if shape != wanted[name]:
+            raise ConversionError(
+                f"the adapter does not fit the base: {name} of {module} is {shape}, its layer needs {wanted[name]}."
+            )

@@ -1,44 +1,142 @@
-"""README.md of a checkpoint, filled from its config and its conversion report."""
+"""README.md of a checkpoint: metadata for the Hub, and a page filled from the config and the conversion report."""
 
+import json
 import math
+from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from ..configuration.configuration_cogvla import CogVLAConfig
+import yaml
+from huggingface_hub import ModelCard, ModelCardData, metadata_load
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
-PLACEHOLDER = "user/name"
+from ..configuration.configuration_cogvla import STATISTICS, CogVLAConfig
+
+PLACEHOLDER = "user/name"  # of the repository; `push_checkpoint` puts the real one in its place
+UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 
 
-def write_model_card(folder: Path, config: CogVLAConfig, report: dict) -> None:
-    """Fill the family's template in `model_cards/`."""
+def write_model_card(folder: Path, config: CogVLAConfig, report: dict, base_folder: Path | None = None) -> None:
+    """Fill the family's template in `model_cards/`.
+
+    Args:
+        report: the content of `conversion_report.json`.
+        base_folder: the base model; its own README.md says under which licence it may be passed on.
+    """
+    licence = base_licence(base_folder)
     template = Template(files("vlahub.model_cards").joinpath(f"{report['family']}.md").read_text(encoding="utf-8"))
-    (folder / "README.md").write_text(template.substitute(card_values(config, report)), encoding="utf-8")
+    text = template.substitute(card_values(config, report) | {"licence": licence_text(licence)})
+    metadata = card_metadata(config, report, licence)
+    card = ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")
+    (folder / "README.md").write_text(str(card), encoding="utf-8")
+
+
+def card_metadata(config: CogVLAConfig, report: dict, licence: dict[str, str]) -> ModelCardData:
+    """What the Hub searches by; base and datasets only where they are repositories."""
+    base = report["inputs"].get("base", "")
+    return ModelCardData(
+        base_model=base if is_repository(base) else None,
+        datasets=[key for key in sorted(config.norm_stats) if is_repository(key)] or None,
+        library_name="transformers",
+        pipeline_tag="robotics",
+        tags=["robotics", "vision-language-action", report["family"]],
+        **licence,
+    )
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name has the form `owner/name` of the Hub; a folder's own name has no slash."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name
+
+
+def base_licence(base_folder: Path | None) -> dict[str, str]:
+    """`license` and what belongs to it, from the base's model card; empty where nothing is known.
+
+    A link into the base's own repository would lead nowhere from another one and is left out.
+    """
+    card = base_folder / "README.md" if base_folder else None
+    try:
+        known = (metadata_load(card) if card and card.is_file() else None) or {}
+    except (ValueError, yaml.YAMLError):  # a damaged card says nothing
+        return {}
+    found = {k: v for k in ("license", "license_name", "license_link") if (v := known.get(k)) and isinstance(v, str)}
+    if not found.get("license_link", "https://").startswith("https://"):
+        del found["license_link"]
+    return found if "license" in found else {}
+
+
+def licence_text(licence: dict[str, str]) -> str:
+    if not licence:
+        return UNKNOWN_LICENCE
+    name = licence.get("license_name", licence["license"])
+    link = f" ({licence['license_link']})" if "license_link" in licence else ""
+    return f"`{name}`{link}, inherited from the base model."
 
 
 def card_values(config: CogVLAConfig, report: dict) -> dict[str, str]:
-    views, keys = config.num_images_in_input, sorted(config.norm_stats)
-    parameters = sum(math.prod(tensor["shape"]) for tensor in report["tensors"].values())
+    views, state, inputs = config.num_images_in_input, config.proprio_dim, report["inputs"]
     layers = sorted(config.lfp_keep_ratios)
+    key = min(config.norm_stats, default=None)
     return {
-        "title": report["inputs"].get("run", "A vision-language-action model"),
-        "views": "a camera image" if views == 1 else f"{views} camera images",
-        "state": " and the robot's state" if config.proprio_dim else "",
-        "chunk": "an action" if config.num_action_chunks == 1 else f"a chunk of {config.num_action_chunks} actions",
+        "title": inputs.get("run", "A vision-language-action model"),
+        "reads": listed(
+            [count(views, "camera image"), "an instruction", *["the robot's state"] * bool(config.proprio_dim)]
+        ),
+        "chunk": "one action" if config.num_action_chunks == 1 else f"a chunk of {config.num_action_chunks} actions",
         "repository": PLACEHOLDER,
         "images": "[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",
-        "state_argument": f", state=[0.0] * {config.proprio_dim}" if config.proprio_dim else "",
-        "unnorm_key": keys[0],
-        "unnorm_keys": ", ".join(f"`{key}`" for key in keys),
-        "shape": f"(batch, {config.num_action_chunks}, {config.action_dim})",
+        "state_line": f"    state=[0.0] * {config.proprio_dim},  # in the robot's units\n"
+        if config.proprio_dim
+        else "",
+        "unnorm_key": json.dumps(key),
+        "base": code(inputs["base"]) if "base" in inputs else "merged already when it was converted",
         "action_head": f"`{config.action_head}`, `{config.action_attention}` attention",
-        "normalization_type": config.normalization_type,
-        "num_images": str(views),
-        "proprio": f"{config.proprio_dim} values" if config.proprio_dim else "none",
+        "shape": f"(batch, {config.num_action_chunks}, {config.action_dim})",
+        "normalization": f"`{config.normalization_type}`: {' and '.join(STATISTICS[config.normalization_type])} "
+        "of each dimension",
+        "statistics": "\n".join(statistics_row(config.norm_stats[key], key) for key in sorted(config.norm_stats)),
+        "views": str(views),
+        "proprio": f"{state} values" if state else "none",
         "fusion": config.vision_aggregate_type,
         "film": ", FiLM" if config.use_film else "",
-        "aggregation": f", {config.num_vision_aggr} aggregation tokens a view" if config.use_aggr else "",
+        "aggregation": f", {count(config.num_vision_aggr, 'aggregation token')} a view" if config.use_aggr else "",
         "pruning": f"layers {layers[0]} to {layers[-1]}, `{config.lfp_type}`" if layers else "none",
-        "parameters": f"{parameters:,}",
-        "inputs": ", ".join(f"{role} `{name}`" for role, name in sorted(report["inputs"].items())),
+        "parameters": parameters_text(report),
+        "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
     }
+
+
+def statistics_row(statistics: dict, key: str) -> str:
+    """One line of the table: the key, how much data it stands for, and the dimensions that pass unchanged."""
+    sizes = [f"{statistics[name]:,}" if name in statistics else "" for name in ("num_trajectories", "num_transitions")]
+    mask = statistics["action"].get("mask") or []
+    unchanged = ", ".join(str(i) for i, wanted in enumerate(mask) if not wanted) or "none"
+    return "| " + " | ".join([code(key), *sizes, unchanged]) + " |"
+
+
+def parameters_text(report: dict) -> str:
+    """The total, and the share of each part of the model."""
+    parts: Counter[str] = Counter()
+    for name, tensor in report["tensors"].items():
+        parts[name.split(".")[0]] += math.prod(tensor["shape"])
+    shares = ", ".join(f"`{name}` {size:,}" for name, size in parts.most_common())
+    return f"{parts.total():,} in {report['dtype']} ({shares})"
+
+
+def code(name: str) -> str:
+    return f"`{name}`"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(items: list[str]) -> str:
+    """`["a", "b", "c"]` -> `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))

@@ -9,9 +9,9 @@ import torch
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
 from ..modeling.modeling_cogvla import CogVLAForActionPrediction
-from .lora_merge import ADAPTER_PREFIX, BASE_LAYER_KEY, check_lora_shapes, parse_adapter_key
+from .lora_merge import ADAPTER_PREFIX, BASE_LAYER_KEY, AdapterKey, check_adapter, parse_adapter_key
 from .openvla_layout import SIDE_FILES, TABLE, Layout, expected_in, unused_reason
-from .plan import Leftover, LoraParts, Plan, PlannedTensor, SourceTensor
+from .plan import Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .rename import rename
 
 SHOWN = 5
@@ -22,7 +22,7 @@ class Candidates:
     """All sources of one tensor of the model, weakest first."""
 
     plain: list[SourceTensor] = field(default_factory=list)
-    adapters: list[LoraParts] = field(default_factory=list)
+    adapters: list[Step] = field(default_factory=list)
     wrapped: set[SourceTensor] = field(default_factory=set)  # of `plain`: the weights inside a LoRA layer
 
 
@@ -50,7 +50,7 @@ def collect(layout: Layout) -> Collected:
         if target is None:
             leftovers.append(Leftover(source, "unused", reason))
         elif lora:
-            add_lora_part(candidates[target].adapters, lora.module, lora.part, source)
+            add_lora_part(candidates[target].adapters, lora, source, layout)
         else:
             candidates[target].plain.append(source)
             if wrapped and wrapped["parameter"] == "weight":  # a bias stays as it is
@@ -70,12 +70,17 @@ def named_sources(layout: Layout) -> Iterator[tuple[SourceTensor, str]]:
             yield SourceTensor(file, key), SIDE_FILES[kind] + key.removeprefix("module.").removeprefix(ADAPTER_PREFIX)
 
 
-def add_lora_part(adapters: list[LoraParts], module: str, part: str, source: SourceTensor) -> None:
+def add_lora_part(adapters: list[Step], key: AdapterKey, source: SourceTensor, layout: Layout) -> None:
     for known in adapters:
         if source.file is known.file:
-            known.parts[part] = source
+            known.parts[key.part] = source
             return
-    adapters.append(LoraParts(module, {part: source}))
+    if layout.lora_config is None:
+        raise ConversionError(
+            f"{source.file.path}: {source.key} is part of a LoRA, but the run has no lora_adapter/adapter_config.json, "
+            "without which its strength (alpha / r) is unknown."
+        )
+    adapters.append(Step("lora", key.module, {key.part: source}, layout.lora_config))
 
 
 def make_plan(layout: Layout, collected: Collected, config: CogVLAConfig, dtype: torch.dtype) -> Plan:
@@ -92,11 +97,10 @@ def make_plan(layout: Layout, collected: Collected, config: CogVLAConfig, dtype:
         leftovers += unused(target, collected.candidates[target], config)
     tensors = []
     for target, shape in expected.items():
-        planned, superseded = choose(target, shape, collected.candidates[target], layout)
+        planned, superseded = choose(target, shape, collected.candidates[target], layout, dtype)
         tensors.append(planned)
         leftovers += superseded
-    add_biases(tensors)
-    return Plan(tensors, leftovers, dtype)
+    return Plan(tensors, leftovers)
 
 
 def model_shapes(config: CogVLAConfig) -> dict[str, tuple[int, ...]]:
@@ -132,7 +136,7 @@ def unused(target: str, candidates: Candidates, config: CogVLAConfig) -> list[Le
 
 
 def choose(
-    target: str, shape: tuple[int, ...], candidates: Candidates, layout: Layout
+    target: str, shape: tuple[int, ...], candidates: Candidates, layout: Layout, dtype: torch.dtype
 ) -> tuple[PlannedTensor, list[Leftover]]:
     """The strongest source, the adapter that still has to go into it, and all that they supersede."""
     *weaker, winner = candidates.plain
@@ -147,14 +151,13 @@ def choose(
             reason = f"{winner.file.label} has the trained weight"
             leftovers += [Leftover(source, "superseded", reason) for source in other.parts.values()]
     if lora:
-        check_lora_shapes(lora.module, shape, {part: source.shape for part, source in lora.parts.items()})
-        check_has_config(winner, layout)
+        check_adapter(lora.module, shape, {part: source.shape for part, source in lora.parts.items()}, lora.config)
     elif winner in candidates.wrapped:
         raise ConversionError(f"{winner.file.path} holds {winner.key} but not the LoRA that belongs to it.")
-    return PlannedTensor(target, shape, winner, lora), leftovers
+    return PlannedTensor(target, cast_info(winner, dtype), winner, [lora] if lora else []), leftovers
 
 
-def adapter_of(winner: SourceTensor, candidates: Candidates, layout: Layout) -> LoraParts | None:
+def adapter_of(winner: SourceTensor, candidates: Candidates, layout: Layout) -> Step | None:
     """What still has to be merged into a weight: the LoRA beside it in its own file, else the run's adapter, unless
     the weight was trained or merged already."""
     by_file = {lora.file: lora for lora in candidates.adapters}
@@ -162,19 +165,3 @@ def adapter_of(winner: SourceTensor, candidates: Candidates, layout: Layout) -> 
         return by_file[winner.file]
     unmerged = winner.file in layout.weights.files and not layout.merged
     return by_file.get(layout.adapter) if unmerged or winner in candidates.wrapped else None
-
-
-def check_has_config(winner: SourceTensor, layout: Layout) -> None:
-    if layout.lora_config is None:
-        raise ConversionError(
-            f"{winner.file.path}: {winner.key} has a LoRA, but the run has no lora_adapter/adapter_config.json, "
-            "without which its strength (alpha / r) is unknown."
-        )
-
-
-def add_biases(tensors: list[PlannedTensor]) -> None:
-    by_name = {tensor.name: tensor for tensor in tensors}
-    for tensor in tensors:
-        bias = by_name.get(tensor.name.removesuffix(".weight") + ".bias")
-        if tensor.lora and bias:
-            tensor.lora.bias = bias.source

@@ -1,10 +1,12 @@
-"""A conversion as a value: for each output tensor its sources and its operation, decided before anything is written."""
+"""A conversion as a value: for each output tensor its sources and its steps, decided before anything is written."""
 
-import math
+from collections import Counter
 from dataclasses import dataclass, field
 
 import torch
+from peft import LoraConfig
 
+from .safetensors_stream import TensorInfo
 from .tensor_source import TensorFile
 
 
@@ -16,23 +18,35 @@ class SourceTensor:
     key: str
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        return self.file.infos[self.key].shape
+    def info(self) -> TensorInfo:
+        return self.file.infos[self.key]
 
-    def load(self) -> torch.Tensor:
-        return self.file.load(self.key)
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.info.shape
+
+    def load(self, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        return self.file.load(self.key, buffer)
 
     def __str__(self) -> str:
         return f"{self.file.label}:{self.key}"
 
 
 @dataclass
-class LoraParts:
-    """A LoRA to merge into one layer: `module` as the adapter names it, `parts` by their place in PEFT's layer."""
+class Step:
+    """One change to a tensor.
 
+    Attributes:
+        kind: `lora` (merge into a weight), `lora_bias` (into a bias) or `rows` (replace rows, PEFT's trainable tokens).
+        module: the layer's name as the adapter knows it.
+        parts: the adapter's tensors by their place in PEFT's layer, such as `lora_A.default.weight`.
+        config: the adapter's.
+    """
+
+    kind: str
     module: str
     parts: dict[str, SourceTensor]
-    bias: SourceTensor | None = None
+    config: LoraConfig
 
     @property
     def file(self) -> TensorFile:
@@ -41,20 +55,20 @@ class LoraParts:
 
 @dataclass
 class PlannedTensor:
-    """One tensor of the output: copied from `source`, or `source` with `lora` merged in."""
+    """One tensor of the output: `source`, changed by `steps` in float32, cast once to the dtype of `info`."""
 
     name: str
-    shape: tuple[int, ...]
+    info: TensorInfo
     source: SourceTensor
-    lora: LoraParts | None = None
+    steps: list[Step] = field(default_factory=list)
 
     @property
     def operation(self) -> str:
-        return "merge_lora" if self.lora else "copy"
+        return "+".join(f"merge_{step.kind}" for step in self.steps) or "copy"
 
     @property
     def sources(self) -> list[SourceTensor]:
-        return [self.source, *(self.lora.parts.values() if self.lora else ())]
+        return [self.source, *(part for step in self.steps for part in step.parts.values())]
 
 
 @dataclass(frozen=True)
@@ -80,22 +94,35 @@ class Plan:
     """Everything that a conversion will do."""
 
     tensors: list[PlannedTensor]
-    leftovers: list[Leftover]
-    dtype: torch.dtype
+    leftovers: list[Leftover] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        return sum(tensor.info.bytes for tensor in self.tensors)
+
+    @property
+    def dtype_name(self) -> str:
+        """The dtype of most of the output."""
+        sizes = Counter()
+        for tensor in self.tensors:
+            sizes[str(tensor.info.dtype).removeprefix("torch.")] += tensor.info.bytes
+        return sizes.most_common(1)[0][0]
 
     def shards(self, max_bytes: int) -> list[list[PlannedTensor]]:
         """The output files: tensors in order, a new file where the next would exceed `max_bytes`."""
         shards: list[list[PlannedTensor]] = [[]]
         filled = 0
         for tensor in self.tensors:
-            size = self.bytes_of(tensor)
-            if shards[-1] and filled + size > max_bytes:
+            if shards[-1] and filled + tensor.info.bytes > max_bytes:
                 shards.append([])
                 filled = 0
             shards[-1].append(tensor)
-            filled += size
+            filled += tensor.info.bytes
         return shards
 
-    def bytes_of(self, tensor: PlannedTensor) -> int:
-        return math.prod(tensor.shape) * self.dtype.itemsize
+
+def cast_info(source: SourceTensor, dtype: torch.dtype | None) -> TensorInfo:
+    """What the tensor becomes: floating point numbers get `dtype`, unless it is `None`; all else stays."""
+    info = source.info
+    return TensorInfo(info.shape, dtype if dtype and info.dtype.is_floating_point else info.dtype)

@@ -18,12 +18,13 @@ def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
     return {
         "family": family,
         "inputs": inputs,
-        "dtype": str(plan.dtype).removeprefix("torch."),
+        "dtype": plan.dtype_name,
         "settings": {fact.name: {"value": fact.value, "known": fact.how} for fact in plan.facts},
         "tensors": {
             tensor.name: {
                 "operation": tensor.operation,
-                "shape": list(tensor.shape),
+                "shape": list(tensor.info.shape),
+                "dtype": str(tensor.info.dtype).removeprefix("torch."),
                 "sources": [str(source) for source in tensor.sources],
             }
             for tensor in plan.tensors
@@ -46,8 +47,7 @@ def describe(plan: Plan) -> str:
     width = max(len(fact.name) for fact in plan.facts)
     lines += [f"  {fact.name:<{width}}  {fact.value}  -  {fact.how}" for fact in plan.facts]
     operations = Counter((tensor.operation, tensor.source.file.label) for tensor in plan.tensors)
-    size = sum(plan.bytes_of(tensor) for tensor in plan.tensors)
-    lines += [f"output: {len(plan.tensors)} tensors, {size / 1e6:,.1f} MB, {str(plan.dtype).removeprefix('torch.')}"]
+    lines += [f"output: {len(plan.tensors)} tensors, {plan.bytes / 1e6:,.1f} MB"]
     lines += [f"  {count:>5}  {operation:<10}  {label}" for (operation, label), count in sorted(operations.items())]
     lines += ["not in the output:", *describe_leftovers(plan.leftovers)] if plan.leftovers else []
     return "\n".join(lines)

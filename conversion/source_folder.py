@@ -7,7 +7,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from ..configuration.vla_errors import ConversionError
 
-PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "lora_adapter/*"]
+PATTERNS = ["*.json", "*.safetensors", "*.bin", "*.pt", "*.model", "*.txt", "*.jinja", "*.py", "*.md", "lora_adapter/*"]
 
 
 def source_folder(name: str) -> Path:

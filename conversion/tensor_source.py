@@ -1,85 +1,87 @@
 """Reading tensors one at a time from the files that training leaves: safetensors and weights-only pickles."""
 
+import ctypes
 import json
+import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from ..configuration.vla_errors import ConversionError
+from .safetensors_stream import SafetensorsReader, TensorInfo
 
-SAFETENSORS_DTYPES = {
-    "F64": torch.float64,
-    "F32": torch.float32,
-    "F16": torch.float16,
-    "BF16": torch.bfloat16,
-    "I64": torch.int64,
-    "I32": torch.int32,
-    "U8": torch.uint8,
-    "BOOL": torch.bool,
-}
 INDEX_NAMES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE_NAMES = ("model.safetensors", "pytorch_model.bin")
 
 
-@dataclass(frozen=True)
-class TensorInfo:
-    """A tensor that was not read: shape and dtype."""
-
-    shape: tuple[int, ...]
-    dtype: torch.dtype
-
-
-class TensorFile:
-    """One file of named tensors, opened when first asked for and never for writing.
+class PickleReader:
+    """Reads a `.pt` or `.bin` file of tensors, mapped into memory; nothing but tensors is unpickled.
 
     Raises:
         ConversionError: the file is damaged, is not a flat mapping of names to tensors, or needs more than tensors to
-            be unpickled (which is refused without running anything).
+            be unpickled, which is refused without running anything.
     """
 
-    def __init__(self, path: Path, label: str):
+    def __init__(self, path: Path):
         self.path = path
-        self.label = label
 
     @cached_property
-    def infos(self) -> dict[str, TensorInfo]:
-        if self.path.suffix == ".safetensors":
-            return {key: self._sliced_info(key) for key in self._safetensors.keys()}  # noqa: SIM118
-        return {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._pickled.items()}
-
-    def load(self, key: str) -> torch.Tensor:
-        """The tensor, in its own dtype."""
-        if self.path.suffix == ".safetensors":
-            return self._safetensors.get_tensor(key)
-        return self._pickled[key]
-
-    @cached_property
-    def _safetensors(self):
-        try:
-            return safe_open(self.path, framework="pt")
-        except (SafetensorError, OSError) as error:
-            raise ConversionError(f"{self.path} cannot be read as safetensors: {error}") from error
-
-    def _sliced_info(self, key: str) -> TensorInfo:
-        part = self._safetensors.get_slice(key)
-        if part.get_dtype() not in SAFETENSORS_DTYPES:
-            raise ConversionError(f"{self.path}: tensor {key} has dtype {part.get_dtype()}, which is not supported.")
-        return TensorInfo(tuple(part.get_shape()), SAFETENSORS_DTYPES[part.get_dtype()])
-
-    @cached_property
-    def _pickled(self) -> dict[str, torch.Tensor]:
+    def _content(self) -> dict[str, torch.Tensor]:
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # torch raises whatever the damage happens to hit
-            reason = str(error).splitlines()[0]
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConversionError(f"{self.path} cannot be read as a file of tensors alone: {reason}") from error
         if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
             raise ConversionError(f"{self.path} is not a flat mapping of names to tensors.")
         return dict(content)
+
+    @cached_property
+    def infos(self) -> dict[str, TensorInfo]:
+        return {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._content.items()}
+
+    def load(self, key: str, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        """As in `SafetensorsReader.load`; the mapped pages behind the tensor are given back."""
+        mapped, info = self._content[key], self.infos[key]
+        if buffer is None:
+            buffer = torch.empty(info.bytes, dtype=torch.uint8)
+        tensor = buffer[: info.bytes].view(info.dtype).view(info.shape).copy_(mapped)
+        forget_pages(mapped)
+        return tensor
+
+
+def forget_pages(mapped: torch.Tensor) -> None:
+    """Tell the system that the file's pages behind a mapped tensor are not needed; they are read again if they are.
+
+    Without this a mapped file counts as resident memory once it was read through. Only whole pages inside the tensor.
+    """
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    storage = mapped.untyped_storage()
+    first = -(-storage.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (storage.data_ptr() + storage.nbytes() - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    if length > 0:
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+
+
+class TensorFile:
+    """One file of named tensors, opened when first asked for and never for writing."""
+
+    def __init__(self, path: Path, label: str):
+        self.path = path
+        self.label = label
+        self._reader = (SafetensorsReader if path.suffix == ".safetensors" else PickleReader)(path)
+
+    @property
+    def infos(self) -> dict[str, TensorInfo]:
+        return self._reader.infos
+
+    def load(self, key: str, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        """The tensor in its own dtype; in `buffer` (bytes) where it is given."""
+        return self._reader.load(key, buffer)
 
 
 @dataclass
@@ -111,26 +113,47 @@ def open_checkpoint(folder: Path, label: str) -> TensorGroup | None:
     label: how the folder is named in reports, where no path of a machine belongs.
 
     Raises:
-        ConversionError: the index is not valid: it names a file outside the folder, or a shard is missing.
+        ConversionError: the index is not valid: it names a file outside the folder, or a shard is missing, or a shard
+            does not hold what the index says.
     """
     for name in INDEX_NAMES:
         if (folder / name).exists():
-            return TensorGroup([TensorFile(folder / shard, f"{label}/{shard}") for shard in read_index(folder / name)])
+            weight_map = read_index(folder / name)
+            shards = sorted(set(weight_map.values()))
+            group = TensorGroup([TensorFile(folder / shard, f"{label}/{shard}") for shard in shards])
+            check_index(folder / name, weight_map, group)
+            return group
     for name in WHOLE_NAMES:
         if (folder / name).exists():
             return TensorGroup([TensorFile(folder / name, f"{label}/{name}")])
     return None
 
 
-def read_index(path: Path) -> list[str]:
-    """Names of the shards that an index file lists, all of them present beside it."""
+def read_index(path: Path) -> dict[str, str]:
+    """The file of each tensor, as an index says; all files are present beside it."""
     try:
-        shards = sorted(set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()))
+        weight_map = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_duplicates)["weight_map"]
+        shards = sorted(set(weight_map.values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
-        raise ConversionError(f"{path} is not an index of shards (no 'weight_map').") from error
+        raise ConversionError(f"{path} is not an index of shards: {error}") from error
     for shard in shards:
         if Path(shard).name != shard:
             raise ConversionError(f"{path} names the shard {shard!r}, which does not lie beside it.")
         if not (path.parent / shard).exists():
             raise ConversionError(f"{path} names the shard {shard!r}, which is missing.")
-    return shards
+    return weight_map
+
+
+def check_index(path: Path, weight_map: dict[str, str], group: TensorGroup) -> None:
+    for key, shard in weight_map.items():
+        if key not in group.file_of or group.file_of[key].path.name != shard:
+            raise ConversionError(f"{path} says that {key} is in {shard}, which does not hold it.")
+
+
+def without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} appears twice")
+        found[key] = value
+    return found

@@ -1,0 +1,86 @@
+"""One conversion from start to end: plan, write beside the final name, verify, and only then appear under it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tqdm import tqdm
+
+from ..configuration.vla_errors import ConversionError
+from .openvla_settings import Options
+from .output_folder import check_output, output_folder
+from .plan import Plan
+from .report import describe, report_of, write_report
+from .verify import verify_written
+from .weight_writer import write_weights
+
+
+@dataclass
+class Job:
+    """What to read, what to write, and the settings that were given.
+
+    Attributes:
+        adapters: run folders (or, for a merged checkpoint, that one folder), merged in this order.
+        base: the base model, where there is one to merge into.
+        dtype: "auto" (the base's), "float32", "bfloat16" or "float16".
+        device: where the arithmetic is done.
+        inputs: names of base and runs for the report, where no path belongs.
+    """
+
+    adapters: list[Path]
+    output: Path
+    base: Path | None = None
+    options: Options = field(default_factory=Options)
+    dtype: str = "auto"
+    device: str = "cpu"
+    max_shard_bytes: int = 2 * 10**9
+    center_crop: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    verify: bool = True
+    quiet: bool = False
+    inputs: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Prepared:
+    """A job that was planned: what its family decided.
+
+    Attributes:
+        write_files: writes everything but weights and report into a folder, given the report.
+    """
+
+    family: str
+    plan: Plan
+    write_files: Callable[[Path, dict], None]
+
+
+def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
+    """Carry out a job; with `dry_run` only plan it.
+
+    Raises:
+        ConversionError, ConfigError: something is missing, unknown or does not fit, or what was written is not what was
+            planned; nothing is left behind.
+    """
+    check_output(job.output, job.overwrite or job.dry_run)
+    for source in filter(None, (*job.adapters, job.base)):
+        if source.resolve() == job.output.resolve() or job.output.resolve() in source.resolve().parents:
+            raise ConversionError(f"the output {job.output} would replace the source {source}; name another folder.")
+    prepared = prepare(job)
+    say(job, describe(prepared.plan))
+    if job.dry_run:
+        return prepared.plan
+    report = report_of(prepared.plan, prepared.family, job.inputs)
+    with output_folder(job.output, job.overwrite) as folder:
+        prepared.write_files(folder, report)
+        write_report(report, folder)
+        checksums = write_weights(prepared.plan, folder, job.max_shard_bytes, job.quiet, job.device)
+        if job.verify:
+            verify_written(prepared.plan, folder, checksums, job.quiet, job.device)
+    say(job, f"wrote {job.output}")
+    return prepared.plan
+
+
+def say(job: Job, text: str) -> None:
+    if not job.quiet:
+        tqdm.write(text)

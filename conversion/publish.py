@@ -1,0 +1,200 @@
+"""A checkpoint folder becomes a repository on the Hub, in one commit."""
+
+import argparse
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from safetensors import SafetensorError, safe_open
+from tqdm import tqdm
+
+from ..configuration.vla_errors import ConversionError
+from .model_card import PLACEHOLDER, is_repository
+
+CARD, WEIGHTS, INDEX = "README.md", "model.safetensors", "model.safetensors.index.json"
+WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, with a token that may write to it"
+# What the library raises when a request fails: its own errors, those of its HTTP client (which depends on its version),
+# ValueError for refused metadata or objects, RuntimeError around the failed upload of one file.
+HUB_ERRORS = (*HfHubHTTPError.__bases__, OSError, ValueError, RuntimeError)
+
+
+def push_checkpoint(
+    folder: Path,
+    repo_id: str,
+    private: bool = False,
+    revision: str | None = None,
+    create_pr: bool = False,
+    quiet: bool = False,
+) -> str:
+    """Upload a folder in one commit; returns the URL of the commit or pull request.
+
+    The repository is made if it does not exist, and so is the branch. A README.md that it holds already is left as it
+    is; weights that the folder does not have are deleted by the same commit, or transformers might load them. Files
+    that arrived in an upload that broke off are not sent again.
+
+    Args:
+        folder: what `merge-lora` or `save_pretrained` wrote; hidden files stay behind.
+        private: only its owner sees a new repository.
+        revision: a branch other than main.
+        create_pr: open a pull request instead of changing main.
+
+    Raises:
+        ConversionError: the folder is no complete checkpoint, the name is invalid, the token is missing or does not
+            permit it, the Hub refuses or cannot be reached. No branch that others load from has changed.
+    """
+    check_checkpoint(folder)
+    if not is_repository(repo_id):
+        raise ConversionError(f"{repo_id!r} is no repository id; it has the form user/name.")
+    if create_pr and revision:
+        raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
+    with explained(repo_id), progress_bars(not quiet):
+        if not get_token():
+            raise ConversionError(f"there is no token for {repo_id}: {LOG_IN}.")
+        api = HfApi()
+        create_repository(api, repo_id, private)
+        new_branch = revision is not None and not api.revision_exists(repo_id, revision)
+        present = set(api.list_repo_files(repo_id, revision=None if new_branch else revision))
+        operations = make_operations(folder, repo_id, present)
+        if CARD in present and (folder / CARD).exists() and not quiet:
+            tqdm.write(f"{CARD}: {repo_id} has one; it was left as it is.")
+        if new_branch:  # large files first, so that an upload that breaks off leaves no branch
+            api.preupload_lfs_files(repo_id, [o for o in operations if isinstance(o, CommitOperationAdd)])
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        message = "Upload checkpoint with vlahub"
+        commit = api.create_commit(repo_id, operations, commit_message=message, revision=revision, create_pr=create_pr)
+        return commit.pr_url or commit.commit_url
+
+
+def add_push_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="checkpoint folder")
+    parser.add_argument("repo_id", metavar="user/name", help="repository on the Hub, made if it does not exist")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--revision", metavar="R", help="branch to commit to, made if it does not exist (default main)")
+    parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run_push(arguments: argparse.Namespace) -> None:
+    """`vlahub push`; prints the URL."""
+    url = push_checkpoint(
+        arguments.checkpoint,
+        arguments.repo_id,
+        private=arguments.private,
+        revision=arguments.revision,
+        create_pr=arguments.create_pr,
+        quiet=arguments.quiet,
+    )
+    if not arguments.quiet:
+        print(url)
+
+
+def create_repository(api: HfApi, repo_id: str, private: bool) -> None:
+    """Without `private` the owner's default holds, and what exists is used."""
+    api.create_repo(repo_id, private=private or None, exist_ok=True)
+    if private and not api.repo_info(repo_id).private:
+        raise ConversionError(
+            f"{repo_id} exists and is public, so that --private would not hide what is uploaded: "
+            "make it private in its settings first, or choose another name."
+        )
+
+
+def make_operations(folder: Path, repo_id: str, present: set[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
+    """All files of the folder, and the removal of weights that `present`, the repository's files, has besides."""
+    operations, names = [], set()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if not path.is_file() or any(part.startswith(".") for part in name.split("/")):
+            continue
+        names.add(name)
+        if name == CARD:
+            if CARD not in present:
+                card = path.read_bytes().replace(PLACEHOLDER.encode(), repo_id.encode())
+                operations.append(CommitOperationAdd(name, card))
+        else:
+            operations.append(CommitOperationAdd(name, path))
+    stale = sorted(name for name in present - names if WEIGHT_FILES.fullmatch(name))
+    return operations + [CommitOperationDelete(name) for name in stale]
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Refuse a folder that nobody could load; reads no more than the headers of the weights."""
+    if not (folder / "config.json").is_file():
+        raise ConversionError(f"{folder} has no config.json: name the folder that merge-lora or save_pretrained wrote.")
+    if (folder / WEIGHTS).is_file():
+        stored_keys(folder / WEIGHTS)
+    elif (folder / INDEX).is_file():
+        for name, keys in shards(folder / INDEX).items():
+            if Path(name).name != name or not (folder / name).is_file():
+                raise ConversionError(f"{folder} is incomplete: {INDEX} names {name!r}, which is not in it.")
+            if missing := keys - stored_keys(folder / name):
+                raise ConversionError(f"{folder} is incomplete: {name} has no {min(missing)!r}, which {INDEX} names.")
+    else:
+        raise ConversionError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX}.")
+
+
+def shards(index: Path) -> dict[str, set[str]]:
+    """`{file: keys in it}` of an index file."""
+    try:
+        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        return {str(name): {key for key in weight_map if weight_map[key] == name} for name in weight_map.values()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConversionError(f"{index} is damaged: it holds no `weight_map`.") from error
+
+
+def stored_keys(path: Path) -> set[str]:
+    """Names of the tensors in a file whose length fits its header."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return set(file.keys())
+    except SafetensorError as error:
+        raise ConversionError(f"{path} is damaged: {error}.") from error
+
+
+@contextmanager
+def explained(repo_id: str) -> Iterator[None]:
+    """Turn what the library raises into one error that says what to do."""
+    try:
+        yield
+    except ConversionError:
+        raise
+    except HUB_ERRORS as error:
+        if getattr(error, "filename", None):  # of this machine, not of the Hub
+            raise
+        cause = root(error)
+        status = getattr(getattr(cause, "response", None), "status_code", None)
+        if status in (401, 403):
+            message = f"the Hub does not permit this to {repo_id}: {reason_of(cause)}. You may need to {LOG_IN}."
+        elif status or isinstance(cause, ValueError):
+            message = f"the Hub refused the upload to {repo_id}: {reason_of(cause)}."
+        else:
+            message = f"the upload to {repo_id} did not end: {reason_of(cause)}. It changed nothing: run it again."
+        raise ConversionError(message) from error
+
+
+def root(error: BaseException) -> BaseException:
+    """The request's own error: the library wraps it for the upload of one file."""
+    return error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
+
+
+def reason_of(error: BaseException) -> str:
+    """On one line: what the server said, where it said anything."""
+    said = getattr(error, "server_message", None) or str(error) or type(error).__name__
+    return " ".join(said.split()).rstrip(".")
+
+
+@contextmanager
+def progress_bars(shown: bool) -> Iterator[None]:
+    hide = not shown and not are_progress_bars_disabled()
+    if hide:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if hide:
+            enable_progress_bars()
