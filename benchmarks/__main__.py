@@ -1,10 +1,10 @@
-"""python -m benchmarks predict [--device cuda] [--dtype bfloat16]"""
+"""python -m benchmarks predict [--device cuda] [--dtype bfloat16] | merge [--gigabytes 3]"""
 
 import argparse
 
 import torch
 
-from benchmarks import predict
+from benchmarks import merge, predict
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -16,8 +16,14 @@ def main() -> None:
     command.add_argument("--device", default="cpu")
     command.add_argument("--dtype", choices=DTYPES, default="float32")
     command.add_argument("--runs", type=int, default=15)
+    command = commands.add_parser("merge", help=merge.__doc__)
+    command.add_argument("--gigabytes", type=float, default=3.0)
+    command.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
-    predict.main(arguments.runs, arguments.device, DTYPES[arguments.dtype])
+    if arguments.command == "merge":
+        merge.main(arguments.gigabytes, arguments.runs)
+    else:
+        predict.main(arguments.runs, arguments.device, DTYPES[arguments.dtype])
 
 
 if __name__ == "__main__":

@@ -24,14 +24,27 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     Raises:
         ConversionError, ConfigError: see the family.
     """
+    folders = [folder for folder in (job.adapters[0], job.base) if folder]
+    config = read_json(folders, "config.json", required=True)
+    for folder in folders:
+        check_full_precision(read_json([folder], "config.json", required=False) or {})
     if family == "auto":
-        folders = [folder for folder in (job.adapters[0], job.base) if folder]
-        config = read_json(folders, "config.json", required=True)
         family = PUBLISHED.get(config.get("model_type"), "generic")
         if family == "generic" and job.base is None:
             known = ", ".join(sorted(PUBLISHED))
             raise ConversionError(f"model_type is {config.get('model_type')!r}; what can be converted is {known}.")
     return FAMILIES[family](job)
+
+
+def check_full_precision(config: dict) -> None:
+    """Refuse a quantised base: a LoRA cannot be added to its numbers."""
+    quantization = config.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method", "an unknown method")
+        raise ConversionError(
+            f"the base is quantised ({method}): merge into the full-precision base model that it was made from; "
+            "--dtype converts the result."
+        )
 
 
 def verify_folder(folder: Path, quiet: bool = False) -> str:

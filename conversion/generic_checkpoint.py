@@ -40,12 +40,11 @@ def prepare_generic(job: Job) -> Prepared:
     """Plan the merge of one or more adapters, in order.
 
     Raises:
-        ConversionError: the base is quantised or has no weights, or an adapter does not fit it.
+        ConversionError: the base has no weights, or an adapter does not fit it.
     """
     if job.base is None:
         raise ConversionError("a plain adapter is merged into its base model: pass --base.")
     config = read_json([job.base], "config.json", required=True)
-    check_full_precision(config, job.base)
     weights = open_checkpoint(job.base, "base")
     if weights is None:
         raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")
@@ -64,16 +63,6 @@ def prepare_generic(job: Job) -> Prepared:
         write_generic_card(folder, report, job.base)
 
     return Prepared(FAMILY, plan, write_files)
-
-
-def check_full_precision(config: dict, base: Path) -> None:
-    quantization = config.get("quantization_config")
-    if quantization:
-        method = quantization.get("quant_method", "an unknown method")
-        raise ConversionError(
-            f"{base} is quantised ({method}): merge into the full-precision base model that it was made from; "
-            "--dtype converts the result."
-        )
 
 
 def planned_copies(weights: TensorGroup, dtype: torch.dtype | None) -> list[PlannedTensor]:

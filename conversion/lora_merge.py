@@ -24,6 +24,7 @@ LORA_KEY = re.compile(rf"(?P<module>.+)\.(?P<part>{LORA_PARTS})(?:\.default)?(?P
 BASE_LAYER_KEY = re.compile(r"(?P<module>.+)\.base_layer\.(?P<parameter>\w+)")
 ADAPTER_PREFIX = "base_model.model."
 LORA_BIAS = "lora_B.default.bias"
+ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")
 
 
 @dataclass(frozen=True)
@@ -65,36 +66,66 @@ def read_lora_config(folder: Path) -> LoraConfig:
     return config
 
 
-def merge_lora(
-    module: str, weight: torch.Tensor, parts: dict[str, torch.Tensor], config: LoraConfig, device: str = "cpu"
-) -> torch.Tensor:
-    """A layer's weight with the adapter merged in, float32, on the CPU.
+class LoraMerger:
+    """Merges one adapter into one layer's weight, whole or, for linear layers, some rows at a time.
 
     Args:
         module: the layer's name as the adapter knows it; PEFT matches its patterns against it.
-        weight: of a linear layer (out, in), an embedding (entries, size), a convolution (out, in, ...) or, with
-            `fan_in_fan_out`, a GPT-2 layer (in, out).
+        shape: of the weight of a linear layer (out, in), an embedding (entries, size), a convolution (out, in, ...)
+            or, with `fan_in_fan_out`, a GPT-2 layer (in, out).
         parts: the adapter's tensors by their place in PEFT's layer, such as `lora_A.default.weight`.
         device: where the arithmetic is done.
 
     Raises:
         ConversionError: the adapter does not fit the weight, or cannot be merged.
     """
-    full = nn.Parameter(weight.to(device, torch.float32, copy=True), requires_grad=False)
-    layer = bare_layer(weight.shape, parts, config)
-    if changes_base(config):
-        layer.weight = full
-    layer = wrap(module, layer, config)
-    layer.base_layer.weight = full
-    if LORA_BIAS in parts:  # merged by `merge_lora_bias`; PEFT wants one to be there
-        layer.base_layer.bias = nn.Parameter(torch.zeros(weight.shape[0], device=device), requires_grad=False)
-    check_parts(module, layer, {name: tuple(tensor.shape) for name, tensor in parts.items()})
-    layer.load_state_dict({k: v.to(device, torch.float32) for k, v in parts.items()}, strict=False, assign=True)
-    try:
-        layer.merge()
-    except (RuntimeError, ValueError, NotImplementedError) as error:
-        raise ConversionError(f"the adapter of {module} cannot be merged: {error}") from error
-    return layer.base_layer.weight.data.cpu()
+
+    def __init__(
+        self,
+        module: str,
+        shape: tuple[int, ...],
+        parts: dict[str, torch.Tensor],
+        config: LoraConfig,
+        device: str = "cpu",
+    ):
+        self.module, self.shape, self.config, self.device = module, shape, config, device
+        check_adapter(module, shape, {name: tuple(tensor.shape) for name, tensor in parts.items()}, config)
+        self.parts = {name: tensor.to(device, torch.float32) for name, tensor in parts.items()}
+        self.layer = None if changes_base(config) else wrap(module, bare_layer(shape, parts, config), config)
+
+    def merge(self, weight: torch.Tensor, first: int = 0) -> torch.Tensor:
+        """The weight, or its rows from `first` on, with the adapter merged in; float32, on the CPU."""
+        full = nn.Parameter(weight.to(self.device, torch.float32, copy=True), requires_grad=False)
+        layer = self.layer
+        if layer is None:
+            bare = bare_layer(self.shape, self.parts, self.config)
+            bare.weight = full
+            layer = wrap(self.module, bare, self.config)
+        layer.merged_adapters.clear()
+        layer.base_layer.weight = full
+        rows = slice(first, first + len(weight))
+        by_rows = len(weight) < self.shape[0]
+        for name, part in self.parts.items():
+            assign(layer, name, part[rows] if by_rows and name in ROW_PARTS else part)
+        if LORA_BIAS in self.parts:  # merged by `merge_lora_bias`; PEFT wants one to be there
+            layer.base_layer.bias = nn.Parameter(torch.zeros(len(weight), device=self.device), requires_grad=False)
+        try:
+            layer.merge()
+        except (RuntimeError, ValueError, NotImplementedError) as error:
+            raise ConversionError(f"the adapter of {self.module} cannot be merged: {error}") from error
+        return layer.base_layer.weight.data.cpu()
+
+
+def assign(layer: nn.Module, name: str, value: torch.Tensor) -> None:
+    """Put a tensor in the place of a parameter, whatever its shape."""
+    owner, _, parameter = name.rpartition(".")
+    setattr(layer.get_submodule(owner), parameter, nn.Parameter(value, requires_grad=False))
+
+
+def merges_by_rows(parts: Collection[str], shape: tuple[int, ...], config: LoraConfig) -> bool:
+    """Whether each row of the result depends on the same row of the weight alone: linear layers, DoRA's included."""
+    linear = len(shape) == 2 and "lora_A.default.weight" in parts and not config.fan_in_fan_out
+    return linear and not changes_base(config)
 
 
 def merge_lora_bias(
@@ -154,19 +185,15 @@ def wrap(module: str, layer: nn.Module, config: LoraConfig) -> LoraLayer:
 
 
 def check_adapter(module: str, weight: tuple[int, ...], parts: dict[str, tuple[int, ...]], config: LoraConfig) -> None:
-    """Refuse an adapter that does not fit, before anything is computed; weight and parts are shapes.
+    """Refuse an adapter that is not exactly what PEFT's layer holds, before anything is computed; arguments are shapes.
 
     Raises:
-        ConversionError: a part is missing or of the wrong shape; the message names module and shapes.
+        ConversionError: a part is missing, unknown or of the wrong shape; the message names module and shapes.
     """
     if changes_base(config):
         config = copy.deepcopy(config)
         config.init_lora_weights = True
-    check_parts(module, wrap(module, bare_layer(weight, parts, config), config), parts)
-
-
-def check_parts(module: str, layer: LoraLayer, parts: dict[str, tuple[int, ...]]) -> None:
-    """Refuse parts that are not exactly those of PEFT's layer."""
+    layer = wrap(module, bare_layer(weight, parts, config), config)
     wanted = {k: tuple(v.shape) for k, v in layer.state_dict().items() if not k.startswith("base_layer.")}
     if set(wanted) != set(parts):
         missing, extra = sorted(set(wanted) - set(parts)), sorted(set(parts) - set(wanted))

@@ -23,18 +23,25 @@ def output_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     output.parent.mkdir(parents=True, exist_ok=True)
     work, old = (output.parent / f".{output.name}.{suffix}" for suffix in ("partial", "replaced"))
     with locked(output.parent / f".{output.name}.lock", output):
-        for leftover in (work, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-        work.mkdir()
+        clean_up(output, work, old)
         try:
+            work.mkdir()
             yield work
             sync(work)
             if output.exists():
                 output.rename(old)
             work.rename(output)
+            sync_path(output.parent)
         finally:
-            for leftover in (work, old):
-                shutil.rmtree(leftover, ignore_errors=True)
+            clean_up(output, work, old)
+
+
+def clean_up(output: Path, work: Path, old: Path) -> None:
+    """Remove what a run left, killed or not; what it had moved aside comes back if nothing took its place."""
+    if old.exists() and not output.exists():
+        old.rename(output)
+    for leftover in (work, old):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -50,10 +57,11 @@ def locked(path: Path, output: Path) -> Iterator[None]:
     with open(path, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise ConversionError(
-                f"another run is writing to {output}; wait for it, or name another folder."
-            ) from error
+            held = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+        except OSError:
+            held = False
+        if not held:
+            raise ConversionError(f"another run is writing to {output}; wait for it, or name another folder.")
         try:
             yield
         finally:
@@ -61,10 +69,15 @@ def locked(path: Path, output: Path) -> Iterator[None]:
 
 
 def sync(folder: Path) -> None:
-    """Bring the folder's files to the disk before its final name appears."""
+    """Bring the files in a folder to the disk."""
     for path in folder.iterdir():
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_path(path)
+
+
+def sync_path(path: Path) -> None:
+    """Bring one file, or the names in one folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

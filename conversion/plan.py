@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from peft import LoraConfig
 
-from .safetensors_stream import TensorInfo
+from .safetensors_stream import ALL, TensorInfo
 from .tensor_source import TensorFile
 
 
@@ -25,8 +25,8 @@ class SourceTensor:
     def shape(self) -> tuple[int, ...]:
         return self.info.shape
 
-    def load(self, buffer: torch.Tensor | None = None) -> torch.Tensor:
-        return self.file.load(self.key, buffer)
+    def load(self, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        return self.file.load(self.key, rows, buffer)
 
     def __str__(self) -> str:
         return f"{self.file.label}:{self.key}"

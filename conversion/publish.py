@@ -173,7 +173,7 @@ def explained(repo_id: str) -> Iterator[None]:
         elif status or isinstance(cause, ValueError):
             message = f"the Hub refused the upload to {repo_id}: {reason_of(cause)}."
         else:
-            message = f"the upload to {repo_id} did not end: {reason_of(cause)}. It changed nothing: run it again."
+            message = f"the upload to {repo_id} did not end: {reason_of(cause)}. It changed nothing yet: run it again."
         raise ConversionError(message) from error
 
 

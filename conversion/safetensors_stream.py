@@ -33,6 +33,7 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
+ALL = slice(None)
 METADATA = {"format": "pt"}  # exactly one key: with more, the library's files are not reproducible
 
 
@@ -46,6 +47,14 @@ class TensorInfo:
     @property
     def bytes(self) -> int:
         return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def row_bytes(self) -> int:
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    def of_rows(self, rows: slice) -> "TensorInfo":
+        """Of some rows of the tensor."""
+        return self if rows == ALL else TensorInfo((rows.stop - rows.start, *self.shape[1:]), self.dtype)
 
 
 class SafetensorsReader:
@@ -81,21 +90,24 @@ class SafetensorsReader:
             infos[key] = TensorInfo(tuple(entry["shape"]), DTYPES[entry["dtype"]])
         return infos
 
-    def load(self, key: str, buffer: torch.Tensor | None = None) -> torch.Tensor:
-        """One tensor; in `buffer` (bytes, at least as many) where it is given, which saves the time that fresh memory
-        costs: much more than the read."""
+    def load(self, key: str, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        """One tensor, or some of its rows.
+
+        buffer: bytes, at least as many, to read into: it saves the time that fresh memory costs, which is much more
+        than the read.
+        """
         start, entries = self._header
-        first, last = entries[key]["data_offsets"]
-        buffer = torch.empty(last - first, dtype=torch.uint8) if buffer is None else buffer[: last - first]
+        info = self.infos[key].of_rows(rows)
+        first = start + entries[key]["data_offsets"][0] + self.infos[key].row_bytes * (rows.start or 0)
+        buffer = torch.empty(info.bytes, dtype=torch.uint8) if buffer is None else buffer[: info.bytes]
         with open(self.path, "rb", buffering=0) as file:
-            file.seek(start + first)
+            file.seek(first)
             view, filled = memoryview(buffer.numpy()), 0
             while filled < len(view):
                 count = file.readinto(view[filled:])
                 if not count:
                     raise ConversionError(f"{self.path} ended while {key} was read: was it changed or cut off?")
                 filled += count
-        info = self.infos[key]
         return buffer.view(info.dtype).view(info.shape)
 
 
@@ -128,9 +140,9 @@ class SafetensorsWriter:
         return self
 
     def write(self, key: str, tensor: torch.Tensor) -> None:
-        """Append one tensor, the next of `infos`."""
-        content = memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())
-        self.checksums[key] = zlib.crc32(content)
+        """Append one tensor, or the next rows of it; tensors come in the order of `infos`."""
+        content = byte_view(tensor)
+        self.checksums[key] = zlib.crc32(content, self.checksums.get(key, 0))
         self._write(content)
 
     def _write(self, content: bytes | memoryview) -> None:
@@ -140,3 +152,8 @@ class SafetensorsWriter:
 
     def __exit__(self, kind, error, traceback) -> None:
         self.file.close()
+
+
+def byte_view(tensor: torch.Tensor) -> memoryview:
+    """The bytes of a tensor on the CPU, as they go into a file."""
+    return memoryview(tensor.contiguous().reshape(-1).view(torch.uint8).numpy())

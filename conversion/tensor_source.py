@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from ..configuration.vla_errors import ConversionError
-from .safetensors_stream import SafetensorsReader, TensorInfo
+from .safetensors_stream import ALL, SafetensorsReader, TensorInfo
 
 INDEX_NAMES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE_NAMES = ("model.safetensors", "pytorch_model.bin")
@@ -43,9 +43,10 @@ class PickleReader:
     def infos(self) -> dict[str, TensorInfo]:
         return {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._content.items()}
 
-    def load(self, key: str, buffer: torch.Tensor | None = None) -> torch.Tensor:
-        """As in `SafetensorsReader.load`; the mapped pages behind the tensor are given back."""
-        mapped, info = self._content[key], self.infos[key]
+    def load(self, key: str, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        """As in `SafetensorsReader.load`; the mapped pages behind the rows are given back."""
+        mapped, info = self._content[key], self.infos[key].of_rows(rows)
+        mapped = mapped if rows == ALL else mapped[rows]
         if buffer is None:
             buffer = torch.empty(info.bytes, dtype=torch.uint8)
         tensor = buffer[: info.bytes].view(info.dtype).view(info.shape).copy_(mapped)
@@ -58,11 +59,10 @@ def forget_pages(mapped: torch.Tensor) -> None:
 
     Without this a mapped file counts as resident memory once it was read through. Only whole pages inside the tensor.
     """
-    if not hasattr(mmap, "MADV_DONTNEED"):
+    if not hasattr(mmap, "MADV_DONTNEED") or not mapped.is_contiguous():
         return
-    storage = mapped.untyped_storage()
-    first = -(-storage.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
-    length = (storage.data_ptr() + storage.nbytes() - first) // mmap.PAGESIZE * mmap.PAGESIZE
+    first = -(-mapped.data_ptr() // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = (mapped.data_ptr() + mapped.nbytes - first) // mmap.PAGESIZE * mmap.PAGESIZE
     if length > 0:
         ctypes.CDLL(None).madvise(ctypes.c_void_p(first), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
 
@@ -79,9 +79,9 @@ class TensorFile:
     def infos(self) -> dict[str, TensorInfo]:
         return self._reader.infos
 
-    def load(self, key: str, buffer: torch.Tensor | None = None) -> torch.Tensor:
-        """The tensor in its own dtype; in `buffer` (bytes) where it is given."""
-        return self._reader.load(key, buffer)
+    def load(self, key: str, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        """The tensor, or some of its rows, in its own dtype; in `buffer` (bytes) where it is given."""
+        return self._reader.load(key, rows, buffer)
 
 
 @dataclass

@@ -1,118 +1,91 @@
-"""Carrying out a plan: a tensor at a time, float32 arithmetic, one cast; reading and writing beside the arithmetic."""
+"""Carrying out a plan block by block; reading and writing go on beside the arithmetic."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
 import torch
 from tqdm import tqdm
 
-from .lora_merge import merge_lora, merge_lora_bias, replace_rows
-from .plan import Plan, PlannedTensor, Step
+from .computation import Block, Computation, blocks_of
+from .plan import Plan, PlannedTensor
 from .safetensors_stream import SafetensorsWriter
 
 INDEX_NAME = "model.safetensors.index.json"
 NUM_BUFFERS = 3  # one being read, one being computed, one being written
 
 
-@dataclass
-class Loaded:
-    """A source tensor in a buffer that has to be given back."""
-
-    tensor: torch.Tensor
-    buffer: torch.Tensor
-
-
 def write_weights(
     plan: Plan, folder: Path, max_shard_bytes: int, quiet: bool = False, device: str = "cpu"
-) -> dict[str, dict[str, int]]:
+) -> dict[str, int]:
     """Write `model.safetensors`, or shards and their index, into `folder`.
 
-    Memory: three buffers of the largest source tensor, and what one merge needs; large memory is taken once, since
-    fresh pages cost more than the reading. Returns `{file name: {tensor: CRC-32 of its bytes}}`.
+    Memory: some blocks, whatever the size of the model, its shards and its tensors; whole tensors only where a step
+    needs them (embeddings and convolutions with LoRA). Returns the CRC-32 of each tensor's bytes.
     """
     shards = plan.shards(max_shard_bytes)
     names = shard_names(len(shards))
-    buffers: SimpleQueue = SimpleQueue()
-    largest = max((tensor.source.info.bytes for tensor in plan.tensors), default=0)
-    for _ in range(NUM_BUFFERS):
-        buffers.put(torch.empty(largest, dtype=torch.uint8))
-
-    def load(planned: PlannedTensor) -> Loaded:
-        buffer = buffers.get()
-        return Loaded(planned.source.load(buffer), buffer)
-
-    checksums = {}
-    with (
-        ThreadPoolExecutor(1) as reader,
-        ThreadPoolExecutor(1) as writer,
-        tqdm(total=plan.bytes, unit="B", unit_scale=True, desc="writing weights", disable=quiet) as progress,
-    ):
-        ahead = ReadAhead(reader, load, plan.tensors)
+    checksums: dict[str, int] = {}
+    with tqdm(total=plan.bytes, unit="B", unit_scale=True, desc="writing weights", disable=quiet) as progress:
         for name, shard in zip(names, shards, strict=True):
             with SafetensorsWriter(folder / name, {t.name: t.info for t in shard}) as output:
-                pending: Future | None = None
-                for planned in shard:
-                    loaded = ahead.next()
-                    result = compute(planned, loaded.tensor, device)
-                    if pending:
-                        pending.result()
-                    pending = writer.submit(write_one, output, planned, result, loaded, buffers, progress)
-                pending.result()
-                checksums[name] = output.checksums
+                write_shard(output, shard, device, progress)
+            checksums |= output.checksums
     if len(names) > 1:
-        write_index(plan, folder, names, shards)
+        weight_map = {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
+        index = {"metadata": {"total_size": plan.bytes}, "weight_map": weight_map}
+        (folder / INDEX_NAME).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return checksums
 
 
-class ReadAhead:
-    """Loads the next item in another thread while the current one is worked on."""
-
-    def __init__(self, executor: ThreadPoolExecutor, load: Callable, items: list):
-        self.executor, self.load = executor, load
-        self.items = iter(items)
-        self.pending: Future | None = None
-        self._submit()
-
-    def _submit(self) -> None:
-        item = next(self.items, None)
-        self.pending = None if item is None else self.executor.submit(self.load, item)
-
-    def next(self) -> Loaded:
-        loaded = self.pending.result()
-        self._submit()
-        return loaded
-
-
-def write_one(output, planned: PlannedTensor, result: torch.Tensor, loaded: Loaded, buffers, progress) -> None:
-    output.write(planned.name, result)
-    buffers.put(loaded.buffer)
-    progress.update(planned.info.bytes)
+def write_shard(output: SafetensorsWriter, shard: list[PlannedTensor], device: str, progress: tqdm) -> None:
+    """Three stages in three threads: while one block is computed, the next is read and the last is written."""
+    blocks = [block for planned in shard for block in blocks_of(planned)]
+    buffers = make_buffers(blocks)
+    computation: Computation | None = None
+    pending: Future | None = None
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        for block, (tensor, buffer) in read_ahead(reader, blocks, buffers):
+            if computation is None or computation.planned is not block.planned:
+                computation = Computation(block.planned, device)
+            result = computation.apply(tensor, block.rows)
+            if pending:
+                pending.result()
+            pending = writer.submit(write_block, output, block, result, buffer, buffers, progress)
+        if pending:
+            pending.result()
 
 
-def compute(planned: PlannedTensor, tensor: torch.Tensor, device: str = "cpu") -> torch.Tensor:
-    """The output from the source tensor: its steps in order, then one cast."""
-    for step in planned.steps:
-        tensor = apply_step(step, tensor, device)
-    return tensor.to(planned.info.dtype)
+def make_buffers(blocks: list[Block]) -> "SimpleQueue[torch.Tensor]":
+    buffers: SimpleQueue[torch.Tensor] = SimpleQueue()
+    largest = max((block.source_bytes for block in blocks), default=0)
+    for _ in range(NUM_BUFFERS):
+        buffers.put(torch.empty(largest, dtype=torch.uint8))
+    return buffers
 
 
-def apply_step(step: Step, tensor: torch.Tensor, device: str) -> torch.Tensor:
-    parts = {part: source.load() for part, source in step.parts.items()}
-    if step.kind == "lora":
-        return merge_lora(step.module, tensor, parts, step.config, device)
-    if step.kind == "lora_bias":
-        return merge_lora_bias(step.module, tensor, parts, step.config)
-    return replace_rows(step.module, tensor, next(iter(parts.values())), step.config)
+def read_ahead(
+    reader: ThreadPoolExecutor, blocks: list[Block], buffers: SimpleQueue
+) -> Iterator[tuple[Block, tuple[torch.Tensor, torch.Tensor]]]:
+    """Each block with its source rows and the buffer that holds them; the next is read meanwhile."""
+
+    def load(block: Block) -> tuple[torch.Tensor, torch.Tensor]:
+        buffer = buffers.get()
+        return block.planned.source.load(block.rows, buffer), buffer
+
+    following = reader.submit(load, blocks[0]) if blocks else None
+    for number, block in enumerate(blocks, start=1):
+        loaded = following.result()
+        following = reader.submit(load, blocks[number]) if number < len(blocks) else None
+        yield block, loaded
 
 
-def write_index(plan: Plan, folder: Path, names: list[str], shards: list[list[PlannedTensor]]) -> None:
-    weight_map = {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
-    index = {"metadata": {"total_size": plan.bytes}, "weight_map": weight_map}
-    (folder / INDEX_NAME).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+def write_block(output, block: Block, result: torch.Tensor, buffer: torch.Tensor, buffers, progress: tqdm) -> None:
+    output.write(block.planned.name, result)
+    buffers.put(buffer)
+    progress.update(result.nbytes)
 
 
 def shard_names(count: int) -> list[str]:
