@@ -266,15 +266,20 @@ class CogVLAConfig(RemoteCodeConfig):
                 )
 
     def check_statistics(self) -> None:
+        sizes = {"action": self.action_dim, "proprio": self.proprio_dim}
         for key, stats in self.norm_stats.items():
-            for name in STATISTICS[self.normalization_type]:
-                found = len(stats.get("action", {}).get(name) or ())
-                if found != self.action_dim:
-                    raise ConfigError(
-                        f"norm_stats[{key!r}]['action'][{name!r}] has {found} values; "
-                        f"normalization_type={self.normalization_type!r} with action_dim={self.action_dim} "
-                        f"needs {self.action_dim}."
-                    )
+            for part, size in sizes.items():
+                if part == "action" or (size is not None and part in stats):
+                    self.check_sizes(key, part, stats.get(part, {}), size)
+
+    def check_sizes(self, key: str, part: str, stats: Mapping[str, Any], size: int) -> None:
+        for name in STATISTICS[self.normalization_type]:
+            found = len(stats.get(name) or ())
+            if found != size:
+                raise ConfigError(
+                    f"norm_stats[{key!r}][{part!r}][{name!r}] has {found} values; normalization_type="
+                    f"{self.normalization_type!r} with {part}_dim={size} needs {size}."
+                )
 
     @property
     def num_action_tokens(self) -> int:

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 from transformers import GenerationConfig
 
 from ..configuration.configuration_cogvla import CogVLAConfig
@@ -16,9 +15,9 @@ from ..modeling.modeling_cogvla import CogVLAForActionPrediction
 from ..processing.image_processing_cogvla import CogVLAImageProcessor
 from ..processing.portable_tokenizer import make_tokenizer_portable
 from ..processing.processing_cogvla import CogVLAProcessor
-from .job import Job, Prepared
+from .job import Job, Prepared, say
 from .model_card import write_model_card
-from .openvla_layout import Layout, find_layout
+from .openvla_layout import Layout, find_layout, read_json
 from .openvla_plan import collect, make_plan
 from .openvla_settings import make_config
 from .plan import Fact
@@ -42,6 +41,8 @@ def prepare_cogvla(job: Job) -> Prepared:
     plan = make_plan(layout, collected, config, config.dtype)
     plan.facts = facts
     image_processor = read_image_processor(layout, config, job.center_crop, facts)
+    if tokenizer_folder(layout) is None:
+        say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
     return Prepared(FAMILY, plan, partial(write_files, layout, config, image_processor))
 
 
@@ -75,24 +76,25 @@ def read_image_processor(
     size = config.featurizer_config.image_size
     settings = {"num_images_in_input": config.num_images_in_input, "center_crop": center_crop}
     facts.append(Fact("center_crop", center_crop, "given (--center-crop)" if center_crop else "default"))
-    for folder in layout.folders:
-        path = folder / "preprocessor_config.json"
-        if path.exists():
-            facts.append(Fact("image_processor", path.name, "read"))
-            return CogVLAImageProcessor.from_prismatic(json.loads(path.read_text(encoding="utf-8")), **settings)
+    published = read_json(layout.folders, "preprocessor_config.json", required=False)
+    if published:
+        facts.append(Fact("image_processor", "preprocessor_config.json", "read"))
+        return CogVLAImageProcessor.from_prismatic(published, **settings)
     facts.append(Fact("image_processor", "means and deviations of DINOv2 and SigLIP", "default"))
     return CogVLAImageProcessor(image_sizes=[size, size], **settings)
 
 
+def tokenizer_folder(layout: Layout) -> Path | None:
+    return next((folder for folder in layout.folders if (folder / "tokenizer.json").exists()), None)
+
+
 def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor) -> None:
     """Image processor and, where the source has one, tokenizer; a processor needs both."""
-    source = next((f for f in layout.folders if (f / "tokenizer.json").exists()), None)
+    source = tokenizer_folder(layout)
     auto_map = {name: value for name, value in config.auto_classes.items() if "Processor" in name}
     image_processor.auto_map = auto_map
     image_processor.save_pretrained(folder)
-    if source is None:
-        tqdm.write("warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
-    else:
+    if source is not None:
         for name in TOKENIZER_FILES:
             if (source / name).exists():
                 shutil.copyfile(source / name, folder / name)

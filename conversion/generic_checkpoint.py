@@ -17,7 +17,7 @@ from ..configuration.vla_errors import ConversionError
 from .generic_card import write_generic_card
 from .job import Job, Prepared
 from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key, read_lora_config
-from .openvla_layout import find_adapter, read_json
+from .openvla_layout import find_adapter, find_side_files, read_json
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
@@ -51,6 +51,7 @@ def prepare_generic(job: Job) -> Prepared:
     plan = Plan(planned_copies(weights, None if job.dtype == "auto" else getattr(torch, job.dtype)))
     by_name = {tensor.name: tensor for tensor in plan.tensors}
     for number, folder in enumerate(job.adapters, start=1):
+        refuse_side_files(folder, config)
         file, lora_config = opened_adapter(folder, number)
         add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
@@ -63,6 +64,17 @@ def prepare_generic(job: Job) -> Prepared:
         write_generic_card(folder, report, job.base)
 
     return Prepared(FAMILY, plan, write_files)
+
+
+def refuse_side_files(folder: Path, config: dict) -> None:
+    """A run with more than an adapter is not merged without the rest."""
+    side_files = find_side_files(folder)
+    if side_files:
+        name = next(iter(side_files.values())).path.name
+        raise ConversionError(
+            f"{folder} holds {name}, which a plain adapter does not have, but config.json says model_type="
+            f"{config.get('model_type')!r}: does it belong to this run?"
+        )
 
 
 def planned_copies(weights: TensorGroup, dtype: torch.dtype | None) -> list[PlannedTensor]:

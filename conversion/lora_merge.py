@@ -6,6 +6,7 @@ So rank and alpha patterns, rsLoRA, DoRA and the other variants are right by con
 import copy
 import json
 import re
+import warnings
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -180,7 +181,9 @@ def wrap(module: str, layer: nn.Module, config: LoraConfig) -> LoraLayer:
     config.bias = "none"
     if not changes_base(config):
         config.init_lora_weights = True  # what it starts as does not matter: the trained parts replace it
-    inject_adapter_in_model(config, root)
+    with warnings.catch_warnings():  # patterns for other layers match nothing here, as they should
+        warnings.simplefilter("ignore")
+        inject_adapter_in_model(config, root)
     return root.get_submodule(module)
 
 

@@ -131,6 +131,10 @@ def find_side_files(run: Path) -> dict[str, TensorFile]:
             raise ConversionError(f"{run} holds several {kind} files ({names}); keep the one to convert.")
         if paths:
             found[kind] = TensorFile(paths[0], f"run/{paths[0].name}")
+    steps = {file.path.name.split("--", 1)[1] for file in found.values()}
+    if len(steps) > 1:
+        names = ", ".join(file.path.name for file in found.values())
+        raise ConversionError(f"{run} holds side files of different steps ({names}); keep those of one.")
     return found
 
 
@@ -139,9 +143,12 @@ def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
         path = folder / name
         if path.exists():
             try:
-                return json.loads(path.read_text(encoding="utf-8"))
+                content = json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 raise ConversionError(f"{path} is not valid JSON: {error}") from error
+            if not isinstance(content, dict):
+                raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
+            return content
     if required:
         raise ConversionError(f"{name} is missing in {' and in '.join(str(folder) for folder in folders)}.")
     return None

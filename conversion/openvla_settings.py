@@ -20,6 +20,7 @@ PLATFORMS = {
     "vlabench": {"num_action_chunks": 8, "action_dim": 7, "normalization_type": "bounds_q99"},
 }
 HIDDEN_SIZE_7B = 4096
+PARTS = ("action", "proprio")
 
 
 @dataclass
@@ -184,7 +185,7 @@ def add_head(collected: Collected, settings: Settings) -> None:
     if "action_head.model.fc2.weight" not in names:
         settings.know("action_head", "discrete", "inferred", "no action head in the files")
     else:
-        diffusion = "noisy_action_projector.fc1.weight" in names
+        diffusion = is_diffusion(collected)
         settings.know("action_head", "diffusion" if diffusion else "l1", "read", "tensors")
         settings.know("action_dim", collected.shape("action_head.model.fc2.weight")[0], "read", "action head")
     proprio = "proprio_projector.fc1.weight"
@@ -194,12 +195,28 @@ def add_head(collected: Collected, settings: Settings) -> None:
         settings.facts.append(Fact("proprio_dim", None, "inferred (no proprio projector in the files)"))
 
 
+def is_diffusion(collected: Collected) -> bool:
+    """Whether the head predicts noise, by its published names; then there is a projector of noisy actions, too."""
+    fc2 = collected.candidates["action_head.model.fc2.weight"].plain[-1]
+    predicts_noise = "noise_predictor" in fc2.key
+    if predicts_noise != ("noisy_action_projector.fc1.weight" in collected.candidates):
+        found, lacking = ("a diffusion head", "no") if predicts_noise else ("a head that is no diffusion head", "a")
+        raise ConversionError(
+            f"{fc2.file.path} holds {found}, but there is {lacking} noisy_action_projector--*_checkpoint.pt: is a file "
+            "missing, or from another run?"
+        )
+    return predicts_noise
+
+
 def add_statistics(published: dict, layout: Layout, settings: Settings) -> None:
     """The run's own statistics; those of the base model say nothing about what was fine-tuned."""
     source = "config.json" if layout.statistics is None else "dataset_statistics.json"
     statistics = layout.statistics if layout.statistics is not None else published.get("norm_stats")
     if not statistics:
         raise ConversionError("no statistics to un-normalise actions with: dataset_statistics.json is missing.")
+    for key, parts in statistics.items():
+        if not isinstance(parts, dict) or not all(isinstance(parts.get(name, {}), dict) for name in PARTS):
+            raise ConversionError(f"{source}: the statistics of {key!r} are not a mapping with 'action' and 'proprio'.")
     published["norm_stats"] = statistics
     settings.facts.append(Fact("norm_stats", sorted(statistics), f"read ({source})"))
 
@@ -263,7 +280,7 @@ def infer_openvla(norm_stats: dict, settings: Settings) -> None:
 
 
 def statistics_size(norm_stats: dict) -> int:
-    sizes = {len(values) for stats in norm_stats.values() for values in stats["action"].values()}
+    sizes = {len(values) for stats in norm_stats.values() for values in stats.get("action", {}).values()}
     if len(sizes) != 1:
         raise ConversionError(f"the statistics' actions have {sorted(sizes)} dimensions: pass --action-dim.")
     return sizes.pop()

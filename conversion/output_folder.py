@@ -20,6 +20,7 @@ def output_folder(output: Path, overwrite: bool) -> Iterator[Path]:
         ConversionError: `output` is not an empty folder and `overwrite` is not set, or another run writes to it.
     """
     check_output(output, overwrite)
+    output = output.resolve()
     output.parent.mkdir(parents=True, exist_ok=True)
     work, old = (output.parent / f".{output.name}.{suffix}" for suffix in ("partial", "replaced"))
     with locked(output.parent / f".{output.name}.lock", output):
@@ -28,6 +29,7 @@ def output_folder(output: Path, overwrite: bool) -> Iterator[Path]:
             work.mkdir()
             yield work
             sync(work)
+            check_output(output, overwrite)  # nobody else put anything there meanwhile
             if output.exists():
                 output.rename(old)
             work.rename(output)

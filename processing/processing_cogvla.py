@@ -99,7 +99,10 @@ class CogVLAProcessor(ProcessorMixin):
             return None
         if state is None:
             raise InputError(f"state is missing: this checkpoint needs the robot's {self.proprio_dim} state values.")
-        values = torch.as_tensor(state, dtype=torch.float32)
+        try:
+            values = torch.as_tensor(state, dtype=torch.float32)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"state must be numbers, (proprio_dim,) or (batch, proprio_dim): {error}") from error
         if values.dim() == 1 and batch_size == 1:
             values = values.unsqueeze(0)
         if values.shape != (batch_size, self.proprio_dim):

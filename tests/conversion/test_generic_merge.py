@@ -1,0 +1,206 @@
+"""A plain PEFT adapter merges into any transformers model exactly as PEFT itself does it."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import (
+    CLIPVisionConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+
+from vlahub.conversion import computation
+from vlahub.conversion.cli import main
+
+TEXT = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+ATTENTION = ["q_proj", "v_proj"]
+
+
+def llama(**options):
+    return LlamaForCausalLM(LlamaConfig(**TEXT, num_key_value_heads=2, **options))
+
+
+def gpt2():
+    return GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=32))
+
+
+def llava():
+    vision = CLIPVisionConfig(**VISION, image_size=28, patch_size=14)
+    return LlavaForConditionalGeneration(
+        LlavaConfig(vision_config=vision, text_config=LlamaConfig(**TEXT), image_token_index=3)
+    )
+
+
+def with_bias():
+    return llama(attention_bias=True)
+
+
+CASES = {
+    "plain": (llama, {"target_modules": ATTENTION}),
+    "all linear layers": (llama, {"target_modules": "all-linear"}),
+    "rank-stabilised": (llama, {"target_modules": ATTENTION, "use_rslora": True, "r": 3, "lora_alpha": 7}),
+    "DoRA": (llama, {"target_modules": ATTENTION, "use_dora": True}),
+    "patterns": (
+        llama,
+        {
+            "target_modules": ATTENTION,
+            "rank_pattern": {"layers.1.self_attn.q_proj": 5},
+            "alpha_pattern": {".*v_proj": 3},
+        },
+    ),
+    "modules to save": (llama, {"target_modules": ATTENTION, "modules_to_save": ["lm_head", "embed_tokens"]}),
+    "embedding": (llama, {"target_modules": ["embed_tokens", "q_proj"]}),
+    "tied head": (lambda: llama(tie_word_embeddings=True), {"target_modules": ["lm_head", "q_proj"]}),
+    "all biases": (with_bias, {"target_modules": ATTENTION, "bias": "all"}),
+    "biases of adapted layers": (with_bias, {"target_modules": ATTENTION, "bias": "lora_only"}),
+    "bias of B": (with_bias, {"target_modules": ATTENTION, "lora_bias": True}),
+    "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [1, 5, 9]}}),
+    "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+    "image and text": (llava, {"target_modules": ATTENTION}),
+    "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
+}
+
+
+def train_adapter(base, folder, seed, **options):
+    """An adapter as a training run would leave it, with every trained number moved."""
+    torch.manual_seed(seed)
+    model = get_peft_model(base, LoraConfig(**options))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+    model.save_pretrained(folder)
+
+
+def make_case(tmp_path, make, options, dtype=torch.float32, adapters=1):
+    """Base and adapters on disk, and PEFT's own result in float32."""
+    torch.manual_seed(0)
+    model = make().to(dtype)
+    model.save_pretrained(tmp_path / "base")
+    family = type(model)
+    folders = [tmp_path / f"adapter{i}" for i in range(adapters)]
+    for seed, folder in enumerate(folders):
+        train_adapter(family.from_pretrained(tmp_path / "base", dtype=dtype), folder, seed, **options)
+    expected = family.from_pretrained(tmp_path / "base", dtype=torch.float32)
+    for folder in folders:
+        expected = PeftModel.from_pretrained(expected, folder).merge_and_unload()
+    return folders, expected
+
+
+def merge(tmp_path, folders, *options):
+    command = ["merge-lora", "--family", "generic", "--base", str(tmp_path / "base"), "--quiet"]
+    for folder in folders:
+        command += ["--adapter", str(folder)]
+    return main([*command, "--output", str(tmp_path / "out"), *options])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_merge_is_bit_for_bit_what_peft_merges(tmp_path, name):
+    folders, expected = make_case(tmp_path, *CASES[name])
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize("name", ["plain", "DoRA"])
+def test_a_bfloat16_base_is_merged_in_float32_and_rounded_once(tmp_path, name):
+    folders, expected = make_case(tmp_path, *CASES[name], dtype=torch.bfloat16)
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype="auto").state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key], value.bfloat16()), key
+
+
+def test_several_adapters_are_merged_in_order(tmp_path):
+    folders, expected = make_case(tmp_path, *CASES["DoRA"], adapters=2)
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize("name", ["plain", "DoRA", "bias of B", "embedding", "transposed layers"])
+def test_merging_in_blocks_of_rows_changes_nothing_but_rounding(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(computation, "BLOCK_ELEMENTS", 100)
+    folders, expected = make_case(tmp_path, *CASES[name])
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-7)
+
+
+def test_dtype_converts_at_the_end(tmp_path):
+    folders, expected = make_case(tmp_path, *CASES["plain"])
+    assert merge(tmp_path, folders, "--dtype", "bfloat16") == 0
+    found = LlamaForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
+    assert found.dtype == torch.bfloat16
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value.bfloat16()), key
+
+
+def test_a_verified_merge_is_recomputed_from_its_sources_bit_for_bit(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["all linear layers"])
+    assert merge(tmp_path, folders) == 0
+    against = ["--base", str(tmp_path / "base"), "--against", str(folders[0])]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 0
+    assert "equal their recomputation" in capsys.readouterr().out
+
+
+def test_a_flipped_bit_is_found_by_verifying_against_the_sources(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    assert merge(tmp_path, folders) == 0
+    path = tmp_path / "out" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    assert main(["verify", str(tmp_path / "out"), "--quiet"]) == 0
+    against = ["--base", str(tmp_path / "base"), "--against", str(folders[0]), "--quiet"]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 1
+    assert "these tensors differ" in capsys.readouterr().err
+
+
+def test_a_quantised_base_is_refused_with_what_to_do(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = tmp_path / "base" / "config.json"
+    config = json.loads(path.read_text()) | {"quantization_config": {"quant_method": "bitsandbytes"}}
+    path.write_text(json.dumps(config))
+    assert merge(tmp_path, folders) == 1
+    error = capsys.readouterr().err
+    assert "bitsandbytes" in error and "full-precision" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_of_another_base_is_refused_by_the_name_of_its_layer(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    shutil.rmtree(tmp_path / "base")
+    LlamaForCausalLM(LlamaConfig(**TEXT | {"num_hidden_layers": 1}, num_key_value_heads=2)).save_pretrained(
+        tmp_path / "base"
+    )
+    assert merge(tmp_path, folders) == 1
+    assert "layers.1.self_attn.q_proj" in capsys.readouterr().err
+
+
+def test_an_adapter_with_another_method_is_refused(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = folders[0] / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"peft_type": "IA3"}))
+    assert merge(tmp_path, folders) == 1
+    assert "IA3" in capsys.readouterr().err
+
+
+def test_a_result_that_is_not_finite_is_refused_by_name(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = folders[0] / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 10**39}))
+    assert merge(tmp_path, folders, "--dtype", "float16") == 1
+    assert "q_proj.weight" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

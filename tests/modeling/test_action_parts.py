@@ -1,0 +1,241 @@
+"""The small parts around the language model, each against its formula: units, tokens, diffusion, fusion, FiLM."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vlahub import actions_to_tokens, tokens_to_actions
+from vlahub.errors import InputError
+from vlahub.modeling.action_normalization import find_statistics, normalize, unnormalize
+from vlahub.modeling.ddim import add_noise, ddim_step, signal_levels, sinusoidal_embedding
+from vlahub.modeling.film import FiLM, modulate
+from vlahub.modeling.masking import masked_mean, parallel_decoding_mask
+from vlahub.modeling.moe_aggregator import MoEAggregator
+
+STATISTICS = {
+    "min": [-2.0, 0.0, -3.0],
+    "max": [4.0, 0.5, 1.0],
+    "q01": [-1.5, 0.1, -0.9],
+    "q99": [3.0, 0.4, 0.9],
+    "mean": [0.5, 0.2, 0.0],
+    "std": [1.2, 0.1, 0.4],
+    "mask": [True, True, False],
+}
+TYPES = {"bounds": ("min", "max"), "bounds_q99": ("q01", "q99")}
+every_type = pytest.mark.parametrize("normalization_type", [*TYPES, "normal"])
+
+
+def random(*shape, low=-1.0, high=1.0):
+    return low + (high - low) * torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+# ---- units
+
+
+@every_type
+def test_normalize_and_unnormalize_are_inverse(normalization_type):
+    values = random(5, 2, 3)
+    units = unnormalize(values, STATISTICS, normalization_type)
+    torch.testing.assert_close(normalize(units, STATISTICS, normalization_type), values, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("normalization_type", TYPES)
+def test_unnormalized_bounds_are_those_of_the_statistics(normalization_type):
+    low, high = (torch.tensor(STATISTICS[name]) for name in TYPES[normalization_type])
+    ends = torch.tensor([[-1.0] * 3, [1.0] * 3, [0.0] * 3])
+    units = unnormalize(ends, STATISTICS, normalization_type)
+    torch.testing.assert_close(units[:, :2], torch.stack([low, high, (low + high) / 2])[:, :2])
+
+
+def test_normal_statistics_scale_by_standard_deviations():
+    units = unnormalize(torch.tensor([2.0, -3.0, 0.7]), STATISTICS, "normal")
+    torch.testing.assert_close(units, torch.tensor([0.5 + 2 * 1.2, 0.2 - 3 * 0.1, 0.7]))
+
+
+@every_type
+def test_masked_dimensions_pass_unchanged(normalization_type):
+    values = random(4, 3)
+    for function in (normalize, unnormalize):
+        assert torch.equal(function(values, STATISTICS, normalization_type)[:, 2], values[:, 2])
+
+
+@every_type
+def test_statistics_without_a_mask_apply_everywhere(normalization_type):
+    unmasked = {name: values for name, values in STATISTICS.items() if name != "mask"}
+    everywhere = {**STATISTICS, "mask": [True] * 3}
+    values = random(4, 3)
+    result = unnormalize(values, unmasked, normalization_type)
+    assert torch.equal(result, unnormalize(values, everywhere, normalization_type))
+    assert not torch.equal(result, unnormalize(values, STATISTICS, normalization_type))
+
+
+def test_the_state_is_clipped_to_the_range_and_standard_scores_are_not():
+    far = torch.tensor([100.0, -100.0, 7.0])
+    for normalization_type in TYPES:
+        assert normalize(far, STATISTICS, normalization_type).tolist() == [1.0, -1.0, 1.0]
+    assert normalize(far, STATISTICS, "normal").abs().min() > 1
+
+
+def test_a_constant_dimension_is_finite_both_ways():
+    statistics = {"min": [0.3], "max": [0.3]}
+    assert unnormalize(torch.tensor([0.8]), statistics, "bounds").item() == pytest.approx(0.3)
+    assert normalize(torch.tensor([0.3]), statistics, "bounds").isfinite().all()
+
+
+def test_units_are_float32_whatever_the_model_computes_in():
+    values = random(4, 3).bfloat16()
+    assert unnormalize(values, STATISTICS, "bounds").dtype == torch.float32
+
+
+@pytest.mark.parametrize("key", ["bridge", None])
+def test_an_unknown_or_ambiguous_key_lists_the_choices(key):
+    with pytest.raises(InputError, match=r"^unnorm_key.*choices: aloha, libero"):
+        find_statistics({"libero": STATISTICS, "aloha": STATISTICS}, key)
+
+
+@pytest.mark.parametrize("key", ["bridge", None])
+def test_a_checkpoint_without_statistics_says_so(key):
+    with pytest.raises(InputError, match=r"^unnorm_key.*holds no statistics"):
+        find_statistics({}, key)
+
+
+def test_the_only_dataset_needs_no_key():
+    assert find_statistics({"libero": STATISTICS}, None) is STATISTICS
+    assert find_statistics({"libero": STATISTICS, "aloha": {}}, "libero") is STATISTICS
+
+
+# ---- tokens
+
+VOCAB, BINS = 32000, 256
+EDGES = np.linspace(-1, 1, BINS).astype(np.float32)
+
+
+def test_action_tokens_are_those_of_numpy_digitize():
+    values = np.concatenate([random(2000, low=-1.3, high=1.3).numpy(), EDGES, [-1.0, 1.0, 5.0]]).astype(np.float32)
+    wanted = VOCAB - np.digitize(np.clip(values, -1, 1), EDGES)
+    assert actions_to_tokens(torch.from_numpy(values), VOCAB, BINS).tolist() == wanted.tolist()
+
+
+@pytest.mark.parametrize("bins", [256, 3, 16001])
+def test_a_value_comes_back_within_half_a_bin(bins):
+    values = torch.cat([random(2000), torch.tensor([-1.0, 1.0])])
+    back = tokens_to_actions(actions_to_tokens(values, VOCAB, bins), VOCAB, bins)
+    assert (back - values).abs().max() <= 1 / (bins - 1) + 1e-6
+
+
+def test_every_bin_has_a_token_of_its_own_that_comes_back():
+    tokens = torch.arange(VOCAB - BINS + 1, VOCAB)
+    actions = tokens_to_actions(tokens, VOCAB, BINS)
+    assert (actions.diff() < 0).all()
+    assert torch.equal(actions_to_tokens(actions, VOCAB, BINS), tokens)
+    centres = (EDGES[1:].astype(np.float64) + EDGES[:-1]) / 2
+    np.testing.assert_allclose(actions.flip(0), centres, atol=1e-7)
+
+
+def test_tokens_outside_the_bins_count_as_the_nearest():
+    ids = torch.tensor([[0, VOCAB - BINS, VOCAB - BINS + 1], [VOCAB - 1, VOCAB, VOCAB + 63]])
+    values = tokens_to_actions(ids, VOCAB, BINS)
+    end = 1 - 1 / (BINS - 1)
+    torch.testing.assert_close(values, torch.tensor([[end] * 3, [-end] * 3]))
+
+
+# ---- diffusion
+
+
+def published_levels(steps):
+    """`squaredcos_cap_v2` as diffusers has it: slopes limited in float64, products of float32 numbers."""
+    t = np.arange(steps + 1, dtype=np.float64) / steps
+    curve = np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+    betas = np.minimum(1 - curve[1:] / curve[:-1], 0.999).astype(np.float32)
+    return np.cumprod((np.float32(1) - betas).astype(np.float64))
+
+
+@pytest.mark.parametrize("steps", [1, 4, 50, 100])
+def test_signal_levels_follow_the_published_formula(steps):
+    np.testing.assert_allclose(signal_levels(steps), published_levels(steps), rtol=1e-6)
+
+
+def test_noise_is_added_by_the_level_of_each_sample():
+    clean, noise, steps = random(3, 2, 4), random(3, 2, 4).flip(0), torch.tensor([0, 49, 99])
+    noised = add_noise(clean, noise, steps, 100)
+    for i, step in enumerate(steps):
+        level = published_levels(100)[step]
+        wanted = math.sqrt(level) * clean[i].double() + math.sqrt(1 - level) * noise[i].double()
+        torch.testing.assert_close(noised[i].double(), wanted, atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("step", [99, 50, 1, 0])
+def test_a_ddim_step_follows_the_published_formula(step):
+    sample, noise, levels = random(2, 8, 7) * 2, random(2, 8, 7).flip(0), published_levels(100)
+    before = levels[step - 1] if step else 1.0
+    clean = (sample.double() - np.sqrt(1 - levels[step]) * noise.double()) / np.sqrt(levels[step])
+    assert step == 0 or (clean.abs() > 1).any()  # the estimate is clipped
+    wanted = np.sqrt(before) * clean.clamp(-1, 1) + np.sqrt(1 - before) * noise.double()
+    torch.testing.assert_close(ddim_step(sample, noise, step, 100).double(), wanted, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [1, 10, 100])
+def test_perfect_noise_predictions_lead_back_to_the_clean_sample(steps):
+    clean, noise = random(2, 8, 7), torch.randn(2, 8, 7, generator=torch.Generator().manual_seed(1))
+    sample = add_noise(clean, noise, torch.full((2,), steps - 1), steps)
+    for step in reversed(range(steps)):
+        sample = ddim_step(sample, noise, step, steps)
+    torch.testing.assert_close(sample, clean, atol=1e-3, rtol=1e-3)
+
+
+def test_time_embeddings_are_sines_then_cosines_down_to_a_ten_thousandth():
+    times = np.array([0, 1, 57], dtype=np.float64)
+    frequencies = 10000.0 ** (-np.arange(16) / 15)
+    angles = times[:, None] * frequencies
+    wanted = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    np.testing.assert_allclose(sinusoidal_embedding(torch.from_numpy(times), 32), wanted, atol=1e-5)
+
+
+# ---- conditioning and fusion
+
+
+def test_the_weights_of_the_towers_add_up_to_one_and_weigh_their_projections():
+    torch.manual_seed(0)
+    fusion = MoEAggregator(6, 10, 16)
+    features, fused, condition = random(3, 5, 6), random(3, 5, 10), random(3, 16, high=9.0)
+    with torch.no_grad():
+        tokens, ratios = fusion(features, fused, condition)
+        torch.testing.assert_close(ratios.sum(dim=1), torch.ones(3))
+        for i in range(3):
+            first, second = fusion.router(condition[i]).exp()
+            one, two = fusion.featurizer_proj(features[i]), fusion.fused_featurizer_proj(fused[i])
+            wanted = (first * one + second * two) / (first + second)
+            torch.testing.assert_close(tokens[i], wanted, atol=1e-6, rtol=1e-5)
+    assert ratios.std(dim=0).min() > 1e-3
+
+
+def test_film_scales_and_shifts_all_views_of_a_sample_alike():
+    torch.manual_seed(0)
+    film, condition, tokens = FiLM(16, 6), random(2, 16), random(4, 5, 6)
+    with torch.no_grad():
+        output = modulate(tokens, *film(condition))
+        for image in range(4):
+            scale, shift = film.scale(condition[image // 2]), film.shift(condition[image // 2])
+            torch.testing.assert_close(output[image], tokens[image] * (1 + scale) + shift)
+
+
+def test_a_masked_mean_leaves_out_what_the_mask_does():
+    states, mask = random(2, 4, 3), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]).bool()
+    wanted = torch.stack([x[m].mean(dim=0, keepdim=True) for x, m in zip(states, mask, strict=True)])
+    torch.testing.assert_close(masked_mean(states, mask), wanted)
+
+
+@pytest.mark.parametrize("mode", ["causal", "block", "bidirectional"])
+def test_the_attention_mask_equals_its_definition_token_by_token(mode):
+    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]]).bool()
+    block = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 0, 0]]).bool()
+    mask = parallel_decoding_mask(real, block, mode, torch.float32)
+    assert set(mask.unique().tolist()) == {0.0, torch.finfo(torch.float32).min}
+    for sample in range(2):
+        for query in range(6):
+            for key in range(6):
+                open_block = mode == "block" and block[sample, query] and block[sample, key]
+                visible = key <= query or open_block or mode == "bidirectional"
+                assert (mask[sample, 0, query, key] == 0) == bool(visible and real[sample, key])
