@@ -51,7 +51,7 @@ def prepare_generic(job: Job) -> Prepared:
     plan = Plan(planned_copies(weights, None if job.dtype == "auto" else getattr(torch, job.dtype)))
     by_name = {tensor.name: tensor for tensor in plan.tensors}
     for number, folder in enumerate(job.adapters, start=1):
-        refuse_side_files(folder, config)
+        refuse_side_files(folder, job.base)
         file, lora_config = opened_adapter(folder, number)
         add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
@@ -66,10 +66,11 @@ def prepare_generic(job: Job) -> Prepared:
     return Prepared(FAMILY, plan, write_files)
 
 
-def refuse_side_files(folder: Path, config: dict) -> None:
+def refuse_side_files(folder: Path, base: Path) -> None:
     """A run with more than an adapter is not merged without the rest."""
     side_files = find_side_files(folder)
     if side_files:
+        config = read_json([folder, base], "config.json", required=True)
         name = next(iter(side_files.values())).path.name
         raise ConversionError(
             f"{folder} holds {name}, which a plain adapter does not have, but config.json says model_type="

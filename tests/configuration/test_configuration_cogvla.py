@@ -66,8 +66,8 @@ def text_config(**changes):
         ({"norm_stats": STATISTICS, "normalization_type": "bounds"}, r"^norm_stats.*\['min'\] has 0 values"),
         ({"norm_stats": {"empty": {}}}, r"^norm_stats\['empty'\]"),
         (
-            {"use_aggr": False, "featurizer_config": {"image_size": 448}},
-            "^featurizer_config gives 1024 patches and fused_featurizer_config 256",
+            {"use_aggr": False, "featurizer_config": {"patch_size": 16}},
+            "^featurizer_config gives 196 patches and fused_featurizer_config 256",
         ),
         ({"featurizer_config": {"hidden_size": 100}}, "^num_attention_heads=16 does not divide the vision hidden_size"),
         ({"fused_featurizer_config": {"image_size": 225}}, "^patch_size=14 does not divide image_size=225"),
@@ -90,7 +90,7 @@ def test_pruning_fields_do_not_matter_without_pruning():
 
 
 def test_towers_with_different_patches_fit_together_by_aggregation_tokens():
-    config = CogVLAConfig(featurizer_config={"image_size": 448}, num_vision_aggr=5, num_images_in_input=3)
+    config = CogVLAConfig(featurizer_config={"patch_size": 16}, num_vision_aggr=5, num_images_in_input=3)
     assert config.num_vision_tokens == 15
 
 
