@@ -12,7 +12,7 @@ from pathlib import Path
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
 from .families import FAMILIES, prepare, verify_folder, verify_sources
-from .job import Job, run_job
+from .job import Job, run_job, say
 from .openvla_settings import PLATFORMS, Options
 from .publish import add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
@@ -123,8 +123,7 @@ def run_conversion(arguments: argparse.Namespace) -> None:
     job = job_of(arguments)
     run_job(job, lambda job: prepare(job, arguments.family))
     if arguments.push_to_hub and not job.dry_run:
-        url = push_checkpoint(job.output, arguments.push_to_hub, quiet=job.quiet)
-        print(url)
+        say(job, push_checkpoint(job.output, arguments.push_to_hub, quiet=job.quiet))
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
