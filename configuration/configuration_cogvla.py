@@ -91,11 +91,12 @@ class CogVLAVisionConfig(PretrainedConfig):
             raise ConfigError(
                 f"num_attention_heads={num_attention_heads} does not divide the vision hidden_size={hidden_size}."
             )
-        if image_size % patch_size:
-            raise ConfigError(f"patch_size={patch_size} does not divide image_size={image_size}.")
+        if image_size < patch_size:
+            raise ConfigError(f"patch_size={patch_size} is larger than image_size={image_size}.")
 
     @property
     def num_patches(self) -> int:
+        """Whole patches; what is left of the picture at its right and lower edge is not seen."""
         return (self.image_size // self.patch_size) ** 2
 
     @classmethod
@@ -208,7 +209,8 @@ class CogVLAConfig(RemoteCodeConfig):
         self.lfp_type = lfp_type
         self.lfp_average_factor = lfp_average_factor
         self.lfp_enable_film = lfp_enable_film
-        self.lfp_schedule_layers = lfp_schedule_layers or self.text_config.num_hidden_layers
+        depth = self.text_config.num_hidden_layers
+        self.lfp_schedule_layers = depth if lfp_schedule_layers is None else lfp_schedule_layers
         self.num_images_in_input = num_images_in_input
         self.action_head = action_head
         self.num_action_chunks = num_action_chunks
@@ -238,13 +240,7 @@ class CogVLAConfig(RemoteCodeConfig):
             check_positive(field, getattr(self, field))
         if self.proprio_dim is not None:
             check_positive("proprio_dim", self.proprio_dim)
-        if self.use_aggr:
-            check_positive("num_vision_aggr", self.num_vision_aggr)
-        elif self.featurizer_config.num_patches != self.fused_featurizer_config.num_patches:
-            raise ConfigError(
-                f"featurizer_config gives {self.featurizer_config.num_patches} patches and fused_featurizer_config "
-                f"{self.fused_featurizer_config.num_patches}: without aggregation tokens they must be equal."
-            )
+        self.check_towers()
         if self.action_attention == "causal" and self.action_head != "discrete":
             raise ConfigError(
                 f"action_attention='causal' predicts tokens one by one and needs action_head='discrete', "
@@ -252,6 +248,18 @@ class CogVLAConfig(RemoteCodeConfig):
             )
         self.check_pruning()
         self.check_statistics()
+
+    def check_towers(self) -> None:
+        sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size
+        if sizes[0] != sizes[1]:
+            raise ConfigError(f"image_size of the two vision towers is {sizes}: they share one picture.")
+        if self.use_aggr:
+            check_positive("num_vision_aggr", self.num_vision_aggr)
+        elif self.featurizer_config.num_patches != self.fused_featurizer_config.num_patches:
+            raise ConfigError(
+                f"featurizer_config gives {self.featurizer_config.num_patches} patches and fused_featurizer_config "
+                f"{self.fused_featurizer_config.num_patches}: without aggregation tokens they must be equal."
+            )
 
     def check_pruning(self) -> None:
         if not self.use_lfp:

@@ -98,7 +98,9 @@ def add_sizes(published: dict, collected: Collected, settings: Settings) -> None
         shown = f"{sizes['embed_dim']} wide, {sizes['depth'] - 1} of {sizes['depth']} blocks"
         settings.facts.append(Fact(name, shown, "read (tensors)"))
     published["timm_kwargs"] = towers
-    published["image_sizes"] = [image_size(collected, name) for name in ("featurizer", "fused_featurizer")]
+    said = published.get("image_sizes") or [None, None]
+    names = ("featurizer", "fused_featurizer")
+    published["image_sizes"] = [image_size(collected, name, size) for name, size in zip(names, said, strict=True)]
     text = dict(published.get("text_config") or {})
     vocab_size, hidden_size = collected.shape("language_model.model.embed_tokens.weight")
     if "num_attention_heads" not in text and hidden_size != HIDDEN_SIZE_7B:
@@ -135,10 +137,12 @@ def tower_sizes(collected: Collected, name: str, model_id: str, given: Mapping[s
     }
 
 
-def image_size(collected: Collected, name: str) -> int:
+def image_size(collected: Collected, name: str, said: int | None) -> int:
+    """From the number of position embeddings; what config.json says decides how much is left at the edges."""
     prefix = f"vision_backbone.{name}."
     patch_size = collected.shape(prefix + "patch_embed.proj.weight")[2]
-    return math.isqrt(collected.shape(prefix + "pos_embed")[1]) * patch_size
+    side = math.isqrt(collected.shape(prefix + "pos_embed")[1])
+    return said if said and said // patch_size == side else side * patch_size
 
 
 def count_layers(collected: Collected, prefix: str) -> int:

@@ -1,7 +1,6 @@
 """A checkpoint folder becomes a repository on the Hub, in one commit."""
 
 import argparse
-import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,11 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from safetensors import SafetensorError, safe_open
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .model_card import PLACEHOLDER, is_repository
+from .tensor_source import open_checkpoint
 
 CARD, WEIGHTS, INDEX = "README.md", "model.safetensors", "model.safetensors.index.json"
 WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
@@ -126,34 +125,10 @@ def check_checkpoint(folder: Path) -> None:
     """Refuse a folder that nobody could load; reads no more than the headers of the weights."""
     if not (folder / "config.json").is_file():
         raise ConversionError(f"{folder} has no config.json: name the folder that merge-lora or save_pretrained wrote.")
-    if (folder / WEIGHTS).is_file():
-        stored_keys(folder / WEIGHTS)
-    elif (folder / INDEX).is_file():
-        for name, keys in shards(folder / INDEX).items():
-            if Path(name).name != name or not (folder / name).is_file():
-                raise ConversionError(f"{folder} is incomplete: {INDEX} names {name!r}, which is not in it.")
-            if missing := keys - stored_keys(folder / name):
-                raise ConversionError(f"{folder} is incomplete: {name} has no {min(missing)!r}, which {INDEX} names.")
-    else:
+    weights = open_checkpoint(folder, folder.name)
+    if weights is None or any(file.path.suffix != ".safetensors" for file in weights.files):
         raise ConversionError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX}.")
-
-
-def shards(index: Path) -> dict[str, set[str]]:
-    """`{file: keys in it}` of an index file."""
-    try:
-        weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
-        return {str(name): {key for key in weight_map if weight_map[key] == name} for name in weight_map.values()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConversionError(f"{index} is damaged: it holds no `weight_map`.") from error
-
-
-def stored_keys(path: Path) -> set[str]:
-    """Names of the tensors in a file whose length fits its header."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            return set(file.keys())
-    except SafetensorError as error:
-        raise ConversionError(f"{path} is damaged: {error}.") from error
+    list(weights)  # reads the header of every file
 
 
 @contextmanager

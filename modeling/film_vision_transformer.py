@@ -13,8 +13,6 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ..configuration.configuration_cogvla import CogVLAVisionConfig
 from .film import FiLM, modulate
 
-Modulation = tuple[torch.Tensor, torch.Tensor]
-
 
 class PatchEmbedding(nn.Module):
     """Non-overlapping patches, each mapped linearly: (n, 3, h, w) -> (n, patches, hidden_size)."""
@@ -98,10 +96,10 @@ class VisionBlock(GradientCheckpointingLayer):
         self.mlp = VisionMLP(config)
         self.ls2 = LayerScale(width) if config.has_layer_scale else nn.Identity()
 
-    def forward(self, hidden_states: torch.Tensor, modulation: Modulation | None = None) -> torch.Tensor:
+    def forward(self, hidden_states: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         hidden_states = hidden_states + self.ls1(self.attn(self.norm1(hidden_states)))
-        if modulation is not None:
-            hidden_states = modulate(hidden_states, *modulation)
+        if self.film is not None:
+            hidden_states = modulate(hidden_states, *self.film(condition))
         return hidden_states + self.ls2(self.mlp(self.norm2(hidden_states)))
 
 
@@ -130,8 +128,7 @@ class FiLMVisionTransformer(nn.Module):
         """
         hidden_states = self.embed(pixel_values)
         for block in self.blocks:
-            modulation = block.film(condition) if block.film is not None else None
-            hidden_states = block(hidden_states, modulation)
+            hidden_states = block(hidden_states, condition)
         if self.aggregation is not None:
             return hidden_states[:, -self.aggregation.tokens.shape[1] :]
         return hidden_states[:, -self.pos_embed.shape[1] :]

@@ -6,6 +6,7 @@ positions -> action head -> robot units. (arXiv 2508.21046, 2502.19645, 2406.092
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -158,11 +159,10 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
         real, ids = right_aligned(check_mask(input_ids, attention_mask), input_ids)
         ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
         if config.action_attention == "causal":
-            output = self.decode_one_by_one(ids, real, pixel_values, proprio)
+            output = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
         else:
             sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
-            output = self.decode_in_parallel(sequence, pixel_values, proprio, noise)
-        output.actions = unnormalize(output.normalized_actions, statistics, config.normalization_type)
+            output = self.decode_in_parallel(sequence, pixel_values, proprio, noise, statistics)
         return output if return_dict else output.actions
 
     @can_return_tuple
@@ -212,21 +212,25 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
             inputs, target = self.noised_for_training(inputs, sequence, actions, noise, timesteps)
         states, kept = self.run_language_model(inputs)
 
-        output = CogVLAOutput(
-            logits=self.language_model.lm_head(states),
+        logits = self.language_model.lm_head(states)
+        predictions = None if self.action_head is None else self.action_head(states[:, :-1])
+        lm_loss = action_loss = None
+        if labels is not None:
+            wanted = right_aligned(mask, labels)[1].gather(1, sequence.predicting(states.shape[1]) + 1)
+            lm_loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten())
+        if actions is not None:
+            distance = F.mse_loss if config.action_head == "diffusion" else F.l1_loss
+            action_loss = distance(predictions.float(), target)
+        return CogVLAOutput(
+            loss=lm_loss if action_loss is None else action_loss,
+            lm_loss=lm_loss,
+            action_loss=action_loss,
+            logits=logits,
+            predictions=predictions,
             action_hidden_states=states[:, :-1],
             moe_ratios=moe_ratios,
             kept_vision_tokens=kept,
         )
-        if self.action_head is not None:
-            output.predictions = self.action_head(states[:, :-1])
-        if labels is not None:
-            wanted = right_aligned(mask, labels)[1].gather(1, sequence.predicting(states.shape[1]) + 1)
-            output.loss = output.lm_loss = F.cross_entropy(output.logits.flatten(0, 1).float(), wanted.flatten())
-        if actions is not None:
-            distance = F.mse_loss if config.action_head == "diffusion" else F.l1_loss
-            output.loss = output.action_loss = distance(output.predictions.float(), target)
-        return output
 
     # ---- decoding
 
@@ -236,6 +240,7 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
         pixel_values: torch.Tensor,
         proprio: torch.Tensor | None,
         noise: torch.Tensor | None,
+        statistics: dict[str, Any],
     ) -> CogVLAActionOutput:
         """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step."""
         averaged = sequence.real & ~sequence.is_action
@@ -253,6 +258,7 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
             token_ids = self.language_model.lm_head(states).argmax(dim=-1)
             actions = self.actions_of(token_ids)
         return CogVLAActionOutput(
+            actions=unnormalize(actions, statistics, self.config.normalization_type),
             normalized_actions=actions,
             action_hidden_states=states,
             moe_ratios=moe_ratios,
@@ -276,7 +282,12 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
         return actions, states, kept
 
     def decode_one_by_one(
-        self, ids: torch.Tensor, real: torch.Tensor, pixel_values: torch.Tensor, proprio: torch.Tensor | None
+        self,
+        ids: torch.Tensor,
+        real: torch.Tensor,
+        pixel_values: torch.Tensor,
+        proprio: torch.Tensor | None,
+        statistics: dict[str, Any],
     ) -> CogVLAActionOutput:
         """Action tokens one after another, each from all before it (OpenVLA)."""
         cache = DynamicCache(config=self.config.text_config)
@@ -287,8 +298,10 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
             all_states.append(self.decode_step(all_ids[-1], real, cache))
             all_ids.append(self.language_model.lm_head(all_states[-1]).argmax(dim=-1))
         token_ids = torch.cat(all_ids, dim=1)
+        actions = self.actions_of(token_ids)
         return CogVLAActionOutput(
-            normalized_actions=self.actions_of(token_ids),
+            actions=unnormalize(actions, statistics, self.config.normalization_type),
+            normalized_actions=actions,
             action_hidden_states=torch.cat(all_states, dim=1),
             moe_ratios=moe_ratios,
             kept_vision_tokens=kept,

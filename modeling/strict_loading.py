@@ -17,9 +17,10 @@ class StrictPreTrainedModel(PreTrainedModel):
         Raises:
             ConfigError: the weights lack parameters of the model or hold others; the message names them.
         """
+        kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if names := sorted(map(str, info[kind])):
+            if names := sorted(entry if isinstance(entry, str) else entry[0] for entry in info[kind]):
                 more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
                 raise ConfigError(
                     f"{pretrained_model_name_or_path}: the weights do not fit the config; {kind.replace('_', ' ')}: "

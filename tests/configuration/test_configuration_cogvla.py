@@ -70,7 +70,8 @@ def text_config(**changes):
             "^featurizer_config gives 196 patches and fused_featurizer_config 256",
         ),
         ({"featurizer_config": {"hidden_size": 100}}, "^num_attention_heads=16 does not divide the vision hidden_size"),
-        ({"fused_featurizer_config": {"image_size": 225}}, "^patch_size=14 does not divide image_size=225"),
+        ({"fused_featurizer_config": {"image_size": 13}}, "^patch_size=14 is larger than image_size=13"),
+        ({"fused_featurizer_config": {"image_size": 238}}, r"^image_size of the two vision towers is \(224, 238\)"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_its_name(fields, message):
