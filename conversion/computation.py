@@ -9,7 +9,7 @@ from .lora_merge import LoraMerger, merge_lora_bias, merges_by_rows, replace_row
 from .plan import PlannedTensor, Step
 from .safetensors_stream import ALL
 
-BLOCK_ELEMENTS = 4 * 2**20  # 16 MiB in float32: memory of this size is reused, larger memory is fetched anew each time
+BLOCK_ELEMENTS = 2 * 2**20  # 8 MiB in float32: memory of this size is reused, larger memory is fetched anew each time
 
 
 @dataclass(frozen=True)

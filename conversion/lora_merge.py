@@ -68,7 +68,7 @@ def read_lora_config(folder: Path) -> LoraConfig:
 
 
 class LoraMerger:
-    """Merges one adapter into one layer's weight, whole or, for linear layers, some rows at a time.
+    """Merges one adapter that fits (`check_adapter`) into one layer's weight, whole or, for linear layers, by rows.
 
     Args:
         module: the layer's name as the adapter knows it; PEFT matches its patterns against it.
@@ -78,7 +78,7 @@ class LoraMerger:
         device: where the arithmetic is done.
 
     Raises:
-        ConversionError: the adapter does not fit the weight, or cannot be merged.
+        ConversionError: the adapter cannot be merged.
     """
 
     def __init__(
@@ -90,7 +90,6 @@ class LoraMerger:
         device: str = "cpu",
     ):
         self.module, self.shape, self.config, self.device = module, shape, config, device
-        check_adapter(module, shape, {name: tuple(tensor.shape) for name, tensor in parts.items()}, config)
         self.parts = {name: tensor.to(device, torch.float32) for name, tensor in parts.items()}
         self.layer = None if changes_base(config) else wrap(module, bare_layer(shape, parts, config), config)
 
@@ -183,7 +182,7 @@ def wrap(module: str, layer: nn.Module, config: LoraConfig) -> LoraLayer:
         config.init_lora_weights = True  # what it starts as does not matter: the trained parts replace it
     with warnings.catch_warnings():  # patterns for other layers match nothing here, as they should
         warnings.simplefilter("ignore")
-        inject_adapter_in_model(config, root)
+        inject_adapter_in_model(config, root, low_cpu_mem_usage=not changes_base(config))
     return root.get_submodule(module)
 
 

@@ -17,6 +17,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ..configuration.vla_errors import ConversionError
+from .direct_file import DirectFile
 
 DTYPES = {
     "F64": torch.float64,
@@ -135,20 +136,15 @@ class SafetensorsWriter:
             position += info.bytes
         header = json.dumps(entries, separators=(",", ":")).encode()
         header += b" " * (-len(header) % 8)
-        self.file = open(self.path, "wb", buffering=0)
-        self._write(len(header).to_bytes(8, "little") + header)
+        self.file = DirectFile(self.path)
+        self.file.write(len(header).to_bytes(8, "little") + header)
         return self
 
     def write(self, key: str, tensor: torch.Tensor) -> None:
         """Append one tensor, or the next rows of it; tensors come in the order of `infos`."""
         content = byte_view(tensor)
         self.checksums[key] = zlib.crc32(content, self.checksums.get(key, 0))
-        self._write(content)
-
-    def _write(self, content: bytes | memoryview) -> None:
-        view, written = memoryview(content), 0
-        while written < len(view):
-            written += self.file.write(view[written:])
+        self.file.write(content)
 
     def __exit__(self, kind, error, traceback) -> None:
         self.file.close()
