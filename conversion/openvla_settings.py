@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..configuration.configuration_cogvla import TIMM_MODELS, CogVLAConfig, check_published, has_cogvla_fields
+from ..configuration.configuration_cogvla import CogVLAConfig, check_published, has_cogvla_fields
+from ..configuration.configuration_cogvla_vision import TIMM_MODELS
 from ..configuration.vla_errors import ConversionError
 from .openvla_layout import Layout
 from .openvla_plan import Collected

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from ..configuration.configuration_cogvla import CogVLAVisionConfig
+from ..configuration.configuration_cogvla_vision import CogVLAVisionConfig
 from .film import FiLM, modulate
 
 

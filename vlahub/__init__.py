@@ -4,7 +4,8 @@ import transformers
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoProcessor
 
 from vlahub import errors
-from vlahub.configuration.configuration_cogvla import CogVLAConfig, CogVLAVisionConfig
+from vlahub.configuration.configuration_cogvla import CogVLAConfig
+from vlahub.configuration.configuration_cogvla_vision import CogVLAVisionConfig
 from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
 from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
 from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor

@@ -26,6 +26,7 @@ CODE = [
     "cogvla_inputs",
     "cogvla_outputs",
     "configuration_cogvla",
+    "configuration_cogvla_vision",
     "ddim",
     "film",
     "film_vision_transformer",
