@@ -315,6 +315,29 @@ for line in lines:
     assert hub.repositories["user/hidden"].private and not repository.private
 
 
+def test_merging_and_pushing_in_one_command_publishes_what_it_wrote(hub, pusher, tmp_path):
+    code = """
+import importlib.util, sys
+from vlahub.conversion.cli import main, merge_lora_main
+spec = importlib.util.spec_from_file_location("tiny_run", tiny_run)
+sys.modules["tiny_run"] = module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+folder = Path(folder)
+module.TinyRun(layers=4, pruning_layers=(3,)).write(folder)
+sources = ["--base", str(folder / "base"), "--adapter", str(folder / "run"), "--num-images", "1"]
+options = ["--platform", "libero", "--quiet", "--output", str(folder / "out")]
+result = [merge_lora_main([*sources, *options, "--push-to-hub", "user/at-once"])]
+result.append(main(["push", str(folder / "out"), "user/afterwards", "--quiet"]))
+result.append(main(["push", str(folder / "run"), "user/no-checkpoint", "--quiet"]))
+"""
+    tiny_run = str(Path(__file__).parents[2] / "examples" / "tiny_run.py")
+    assert pusher(code, folder=str(tmp_path), tiny_run=tiny_run) == [0, 0, 1]
+    weights = (tmp_path / "out" / "model.safetensors").read_bytes()
+    for name in ("user/at-once", "user/afterwards"):
+        assert files_of(hub, name)["model.safetensors"].content == weights
+    assert "user/no-checkpoint" not in hub.repositories
+
+
 # When it fails
 
 
