@@ -12,7 +12,7 @@ from pathlib import Path
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
 from .families import FAMILIES, prepare, verify_folder, verify_sources
-from .job import Job, run_job, say
+from .job import Job, check_device, run_job, say
 from .openvla_settings import PLATFORMS, Options
 from .publish import add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
@@ -127,6 +127,7 @@ def run_conversion(arguments: argparse.Namespace) -> None:
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
+    check_device(arguments.device)
     if arguments.against:
         job = Job(
             adapters=[source_folder(name) for name in arguments.against],

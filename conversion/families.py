@@ -73,7 +73,8 @@ def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     report = read_json([folder], REPORT_NAME, required=True)
     if report["family"] == "cogvla":
         job.options = options_of(CogVLAConfig.from_pretrained(folder))
-    job.dtype = report["dtype"]
+    dtype = report["settings"]["dtype"]
+    job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
     plan = FAMILIES[report["family"]](job).plan
     verify_against(plan, folder, quiet, job.device)
     return f"all {len(plan.tensors)} tensors equal their recomputation from the sources"

@@ -16,9 +16,9 @@ from peft import LoraConfig
 from ..configuration.vla_errors import ConversionError
 from .generic_card import write_generic_card
 from .job import Job, Prepared
-from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key, read_lora_config
+from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key
 from .openvla_layout import find_adapter, find_side_files, read_json
-from .plan import Fact, Plan, PlannedTensor, SourceTensor, Step, cast_info
+from .plan import Fact, Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
 FAMILY = "generic"
@@ -53,7 +53,7 @@ def prepare_generic(job: Job) -> Prepared:
     for number, folder in enumerate(job.adapters, start=1):
         refuse_side_files(folder, job.base)
         file, lora_config = opened_adapter(folder, number)
-        add_adapter(by_name, read_content(file), lora_config, is_tied(config))
+        plan.leftovers += add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
@@ -84,10 +84,10 @@ def planned_copies(weights: TensorGroup, dtype: torch.dtype | None) -> list[Plan
 
 
 def opened_adapter(folder: Path, number: int) -> tuple[TensorFile, LoraConfig]:
-    file, _ = find_adapter(folder)
+    file, config = find_adapter(folder)
     if file is None:
         raise ConversionError(f"{folder} holds no adapter (adapter_model.safetensors).")
-    return TensorFile(file.path, f"adapter{number}/{file.path.name}"), read_lora_config(file.path.parent)
+    return TensorFile(file.path, f"adapter{number}/{file.path.name}"), config
 
 
 def read_content(file: TensorFile) -> AdapterContent:
@@ -103,12 +103,15 @@ def read_content(file: TensorFile) -> AdapterContent:
     return content
 
 
-def add_adapter(by_name: dict[str, PlannedTensor], content: AdapterContent, config: LoraConfig, tied: bool) -> None:
-    """Add an adapter's steps to the plan.
+def add_adapter(
+    by_name: dict[str, PlannedTensor], content: AdapterContent, config: LoraConfig, tied: bool
+) -> list[Leftover]:
+    """Add an adapter's steps to the plan; returns the tensors that it replaces whole.
 
     Raises:
         ConversionError: it names a module that the base does not have, or shapes do not fit.
     """
+    leftovers = []
     for name, source in content.whole.items():
         planned = by_name[find_key(name, by_name, tied)]
         if source.shape != planned.info.shape:
@@ -116,6 +119,7 @@ def add_adapter(by_name: dict[str, PlannedTensor], content: AdapterContent, conf
                 f"{source.file.path}: {source.key} has shape {source.shape}, the base's {planned.name} "
                 f"{planned.info.shape}."
             )
+        leftovers += [Leftover(old, "superseded", f"{source.file.label} has it") for old in planned.sources]
         planned.source, planned.steps = source, []
     for module, parts in content.loras.items():
         planned = by_name[find_key(f"{module}.weight", by_name, tied)]
@@ -126,6 +130,7 @@ def add_adapter(by_name: dict[str, PlannedTensor], content: AdapterContent, conf
     for module, source in content.rows.items():
         planned = by_name[find_key(f"{module}.weight", by_name, tied)]
         planned.steps.append(Step("rows", module, {"rows": source}, config))
+    return leftovers
 
 
 def find_key(name: str, keys: Iterable[str], tied: bool) -> str:

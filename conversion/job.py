@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
@@ -62,6 +63,7 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
         ConversionError, ConfigError: something is missing, unknown or does not fit, or what was written is not what was
             planned; nothing is left behind.
     """
+    check_device(job.device)
     check_output(job.output, job.overwrite or job.dry_run)
     for source in filter(None, (*job.adapters, job.base)):
         if source.resolve() == job.output.resolve() or job.output.resolve() in source.resolve().parents:
@@ -79,6 +81,14 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
             verify_written(prepared.plan, folder, checksums, job.quiet, job.device)
     say(job, f"wrote {job.output}")
     return prepared.plan
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch cannot compute on here."""
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConversionError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def say(job: Job, text: str) -> None:

@@ -25,6 +25,10 @@ LORA_KEY = re.compile(rf"(?P<module>.+)\.(?P<part>{LORA_PARTS})(?:\.default)?(?P
 BASE_LAYER_KEY = re.compile(r"(?P<module>.+)\.base_layer\.(?P<parameter>\w+)")
 ADAPTER_PREFIX = "base_model.model."
 LORA_BIAS = "lora_B.default.bias"
+# How an adapter may have started. Those of `CHANGE_BASE` took their start out of the base weight, which PEFT repeats
+# when it loads them; others that change the base do so at random or from data (pissa_niter_N, corda, loftq, lora_ga).
+CHANGE_BASE = ("pissa", "olora")
+INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal", *CHANGE_BASE)
 ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")
 
 
@@ -55,16 +59,26 @@ def read_lora_config(folder: Path) -> LoraConfig:
     if not path.exists():
         raise ConversionError(f"{path} is missing: without it the strength of the adapter (alpha / r) is unknown.")
     try:
-        peft_type = json.loads(path.read_text(encoding="utf-8")).get("peft_type")
-        config = PeftConfig.from_pretrained(str(folder)) if peft_type == "LORA" else None
+        written = json.loads(path.read_text(encoding="utf-8"))
+        check_supported(path, written)
+        return PeftConfig.from_pretrained(str(folder))
     except (ValueError, TypeError, AttributeError) as error:
         raise ConversionError(f"{path} cannot be read: {error}") from error
-    if config is None:
+
+
+def check_supported(path: Path, written: dict) -> None:
+    """Refuse, by the name of the field in adapter_config.json, what cannot be merged layer by layer."""
+    peft_type, start = written.get("peft_type"), written.get("init_lora_weights", True)
+    if peft_type != "LORA":
         raise ConversionError(f"{path}: peft_type {peft_type!r} is not supported; only LORA adapters can be merged.")
     for name in ("target_parameters", "layer_replication"):
-        if getattr(config, name, None):
+        if written.get(name):
             raise ConversionError(f"{path}: {name} is set; adapters with it are not supported.")
-    return config
+    if start not in INITIALISATIONS:
+        raise ConversionError(
+            f"{path}: init_lora_weights={start!r} changed the base model in a way that is not repeated here; save the "
+            "adapter with PEFT's `path_initial_model_for_weight_conversion` first."
+        )
 
 
 class LoraMerger:
@@ -149,7 +163,7 @@ def replace_rows(module: str, weight: torch.Tensor, rows: torch.Tensor, config: 
 
 def changes_base(config: LoraConfig) -> bool:
     """Whether PEFT takes the adapter's initial value out of the base weight when it loads it (PiSSA, OLoRA)."""
-    return str(config.init_lora_weights).startswith(("pissa", "olora"))
+    return config.init_lora_weights in CHANGE_BASE
 
 
 def bare_layer(shape: tuple[int, ...], parts: Collection[str], config: LoraConfig) -> nn.Module:

@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from transformers import (
     CLIPVisionConfig,
     GPT2Config,
@@ -187,6 +188,44 @@ def test_an_adapter_of_another_base_is_refused_by_the_name_of_its_layer(tmp_path
     )
     assert merge(tmp_path, folders) == 1
     assert "layers.1.self_attn.q_proj" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["pissa_niter_4", "corda", "loftq"])
+def test_an_adapter_whose_start_cannot_be_repeated_is_refused(tmp_path, capsys, start):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = folders[0] / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"init_lora_weights": start}))
+    assert merge(tmp_path, folders) == 1
+    assert start in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_modules_to_save_replace_is_accounted_for(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["modules to save"])
+    assert merge(tmp_path, folders) == 0
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    superseded = {row["source"] for row in report["leftovers"] if row["status"] == "superseded"}
+    assert superseded == {f"base/model.safetensors:{n}" for n in ("lm_head.weight", "model.embed_tokens.weight")}
+
+
+def test_a_base_of_mixed_dtypes_keeps_them_and_verifies(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"], dtype=torch.bfloat16)
+    path = tmp_path / "base" / "model.safetensors"
+    mixed = {k: v.float() if "norm" in k or "v_proj" in k else v for k, v in load_file(path).items()}
+    save_file(mixed, path, {"format": "pt"})
+    assert merge(tmp_path, folders) == 0
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert {k: v.dtype for k, v in found.items()} == {k: v.dtype for k, v in mixed.items()}
+    against = ["--base", str(tmp_path / "base"), "--against", str(folders[0]), "--quiet"]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    assert merge(tmp_path, folders, "--device", "cuda") == 1
+    assert "--device cuda cannot be used here" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_adapter_with_another_method_is_refused(tmp_path, capsys):
