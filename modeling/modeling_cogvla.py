@@ -5,24 +5,30 @@ between BOS and prompt, with a state and a diffusion-time token -> Llama with to
 positions -> action head -> robot units. (arXiv 2508.21046, 2502.19645, 2406.09246.)
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import Cache, DynamicCache, GenerationMixin
+from transformers import Cache, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import InputError
+from .action_decoding_cogvla import ActionDecoding
 from .action_heads import ContinuousActionHead
-from .action_normalization import find_statistics, unnormalize
-from .action_sequence import ActionSequence, find_action_block, right_aligned, with_action_block, with_prompt_end
-from .action_tokens import tokens_to_actions
+from .action_normalization import find_statistics
+from .action_sequence import (
+    ActionSequence,
+    LanguageModelInputs,
+    find_action_block,
+    right_aligned,
+    with_action_block,
+    with_prompt_end,
+)
 from .cogvla_inputs import check_actions, check_mask, check_pixel_values, check_proprio
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
-from .ddim import add_noise, ddim_step, sinusoidal_embedding
+from .ddim import add_noise, sinusoidal_embedding
 from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
 from .masking import masked_mean, parallel_decoding_mask
 from .moe_aggregator import MoEAggregator
@@ -70,26 +76,7 @@ class LanguageModel(nn.Module):
         self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
 
 
-@dataclass
-class LanguageModelInputs:
-    """One sequence, BOS, prefix, prompt, action block and padding, ready for the language model.
-
-    Attributes:
-        text_embeds: (batch, length, hidden_size), BOS and all that follows the prefix.
-        prefix: (batch, prefix length, hidden_size): vision tokens, state token, diffusion-time token.
-        attention_mask: additive, (batch, 1, sequence, sequence).
-        prompt: (batch, sequence) bool, see `Pruning`.
-        positions: (batch, count), the places in the sequence whose states are wanted.
-    """
-
-    text_embeds: torch.Tensor
-    prefix: torch.Tensor
-    attention_mask: torch.Tensor
-    prompt: torch.Tensor
-    positions: torch.Tensor
-
-
-class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, GenerationMixin):
+class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     _tied_weights_keys = {"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"}
@@ -231,88 +218,6 @@ class CogVLAForActionPrediction(TextGeneration, CogVLAPreTrainedModel, Generatio
             moe_ratios=moe_ratios,
             kept_vision_tokens=kept,
         )
-
-    # ---- decoding
-
-    def decode_in_parallel(
-        self,
-        sequence: ActionSequence,
-        pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
-        noise: torch.Tensor | None,
-        statistics: dict[str, Any],
-    ) -> CogVLAActionOutput:
-        """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step."""
-        averaged = sequence.real & ~sequence.is_action
-        inputs, moe_ratios = self.action_inputs(
-            sequence, pixel_values, proprio, averaged, count=self.config.num_action_tokens
-        )
-        token_ids = None
-        if self.config.action_head == "diffusion":
-            actions, states, kept = self.denoise(inputs, sequence, noise)
-        else:
-            states, kept = self.run_language_model(inputs)
-        if self.config.action_head == "l1":
-            actions = self.action_head(states).float()
-        elif self.config.action_head == "discrete":
-            token_ids = self.language_model.lm_head(states).argmax(dim=-1)
-            actions = self.actions_of(token_ids)
-        return CogVLAActionOutput(
-            actions=unnormalize(actions, statistics, self.config.normalization_type),
-            normalized_actions=actions,
-            action_hidden_states=states,
-            moe_ratios=moe_ratios,
-            kept_vision_tokens=kept,
-            predicted_token_ids=token_ids,
-        )
-
-    def denoise(
-        self, inputs: LanguageModelInputs, sequence: ActionSequence, noise: torch.Tensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
-        """DDIM from `noise` to normalised actions (float32); also the states and kept tokens of the last step."""
-        steps, device = self.config.num_diffusion_steps, inputs.prefix.device
-        batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
-        shape = (batch, self.config.num_action_chunks, self.config.action_dim)
-        actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
-        times = sinusoidal_embedding(torch.arange(steps, device=device), width)
-        for step in reversed(range(steps)):
-            noised = self.with_noise(inputs, sequence, actions, times[step].expand(batch, -1))
-            states, kept = self.run_language_model(noised)
-            actions = ddim_step(actions, self.action_head(states), step, steps)
-        return actions, states, kept
-
-    def decode_one_by_one(
-        self,
-        ids: torch.Tensor,
-        real: torch.Tensor,
-        pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
-        statistics: dict[str, Any],
-    ) -> CogVLAActionOutput:
-        """Action tokens one after another, each from all before it (OpenVLA)."""
-        cache = DynamicCache(config=self.config.text_config)
-        states, kept, moe_ratios = self.prefill(ids, real, pixel_values, proprio, cache)
-        all_states, all_ids = [states], [self.language_model.lm_head(states).argmax(dim=-1)]
-        for _ in range(self.config.num_action_tokens - 1):
-            real = F.pad(real, (0, 1), value=True)
-            all_states.append(self.decode_step(all_ids[-1], real, cache))
-            all_ids.append(self.language_model.lm_head(all_states[-1]).argmax(dim=-1))
-        token_ids = torch.cat(all_ids, dim=1)
-        actions = self.actions_of(token_ids)
-        return CogVLAActionOutput(
-            actions=unnormalize(actions, statistics, self.config.normalization_type),
-            normalized_actions=actions,
-            action_hidden_states=torch.cat(all_states, dim=1),
-            moe_ratios=moe_ratios,
-            kept_vision_tokens=kept,
-            predicted_token_ids=token_ids,
-        )
-
-    def actions_of(self, token_ids: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens) -> normalised actions (batch, num_action_chunks, action_dim), float32."""
-        vocab_size = self.config.text_config.vocab_size - self.config.pad_to_multiple_of
-        values = tokens_to_actions(token_ids, vocab_size, self.config.n_action_bins)
-        return values.view(-1, self.config.num_action_chunks, self.config.action_dim)
 
     # ---- the steps of a forward pass
 

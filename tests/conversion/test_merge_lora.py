@@ -19,6 +19,7 @@ from vlahub import CogVLAForActionPrediction, CogVLAImageProcessor, CogVLAProces
 from vlahub.conversion.cli import main, merge_lora_main
 
 CODE = [
+    "action_decoding_cogvla",
     "action_heads",
     "action_normalization",
     "action_sequence",

@@ -1,0 +1,97 @@
+"""How a CogVLA model gets from its inputs to a chunk of actions: all at once, by denoising, or token by token."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import DynamicCache
+
+from .action_normalization import unnormalize
+from .action_sequence import ActionSequence, LanguageModelInputs
+from .action_tokens import tokens_to_actions
+from .cogvla_outputs import CogVLAActionOutput
+from .ddim import ddim_step, sinusoidal_embedding
+
+
+class ActionDecoding:
+    """The ways to predict, for a model that has the steps of a forward pass; `statistics` are those of the actions."""
+
+    def decode_in_parallel(
+        self,
+        sequence: ActionSequence,
+        pixel_values: torch.Tensor,
+        proprio: torch.Tensor | None,
+        noise: torch.Tensor | None,
+        statistics: dict[str, Any],
+    ) -> CogVLAActionOutput:
+        """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step."""
+        averaged = sequence.real & ~sequence.is_action
+        inputs, moe_ratios = self.action_inputs(
+            sequence, pixel_values, proprio, averaged, count=self.config.num_action_tokens
+        )
+        token_ids = None
+        if self.config.action_head == "diffusion":
+            actions, states, kept = self.denoise(inputs, sequence, noise)
+        else:
+            states, kept = self.run_language_model(inputs)
+        if self.config.action_head == "l1":
+            actions = self.action_head(states).float()
+        elif self.config.action_head == "discrete":
+            token_ids = self.language_model.lm_head(states).argmax(dim=-1)
+            actions = self.actions_of(token_ids)
+        return CogVLAActionOutput(
+            actions=unnormalize(actions, statistics, self.config.normalization_type),
+            normalized_actions=actions,
+            action_hidden_states=states,
+            moe_ratios=moe_ratios,
+            kept_vision_tokens=kept,
+            predicted_token_ids=token_ids,
+        )
+
+    def denoise(
+        self, inputs: LanguageModelInputs, sequence: ActionSequence, noise: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
+        """DDIM from `noise` to normalised actions (float32); also the states and kept tokens of the last step."""
+        steps, device = self.config.num_diffusion_steps, inputs.prefix.device
+        batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
+        shape = (batch, self.config.num_action_chunks, self.config.action_dim)
+        actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
+        times = sinusoidal_embedding(torch.arange(steps, device=device), width)
+        for step in reversed(range(steps)):
+            noised = self.with_noise(inputs, sequence, actions, times[step].expand(batch, -1))
+            states, kept = self.run_language_model(noised)
+            actions = ddim_step(actions, self.action_head(states), step, steps)
+        return actions, states, kept
+
+    def decode_one_by_one(
+        self,
+        ids: torch.Tensor,
+        real: torch.Tensor,
+        pixel_values: torch.Tensor,
+        proprio: torch.Tensor | None,
+        statistics: dict[str, Any],
+    ) -> CogVLAActionOutput:
+        """Action tokens one after another, each from all before it (OpenVLA)."""
+        cache = DynamicCache(config=self.config.text_config)
+        states, kept, moe_ratios = self.prefill(ids, real, pixel_values, proprio, cache)
+        all_states, all_ids = [states], [self.language_model.lm_head(states).argmax(dim=-1)]
+        for _ in range(self.config.num_action_tokens - 1):
+            real = F.pad(real, (0, 1), value=True)
+            all_states.append(self.decode_step(all_ids[-1], real, cache))
+            all_ids.append(self.language_model.lm_head(all_states[-1]).argmax(dim=-1))
+        token_ids = torch.cat(all_ids, dim=1)
+        actions = self.actions_of(token_ids)
+        return CogVLAActionOutput(
+            actions=unnormalize(actions, statistics, self.config.normalization_type),
+            normalized_actions=actions,
+            action_hidden_states=torch.cat(all_states, dim=1),
+            moe_ratios=moe_ratios,
+            kept_vision_tokens=kept,
+            predicted_token_ids=token_ids,
+        )
+
+    def actions_of(self, token_ids: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens) -> normalised actions (batch, num_action_chunks, action_dim), float32."""
+        vocab_size = self.config.text_config.vocab_size - self.config.pad_to_multiple_of
+        values = tokens_to_actions(token_ids, vocab_size, self.config.n_action_bins)
+        return values.view(-1, self.config.num_action_chunks, self.config.action_dim)
