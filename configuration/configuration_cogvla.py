@@ -6,6 +6,8 @@ from typing import Any
 from transformers import LlamaConfig
 
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
+from .language_model_config import as_language_model_config, check_choices, check_positive
+from .normalization_statistics import check_statistics
 from .pruning_schedule import lfp_keep_ratios
 from .remote_code import RemoteCodeConfig
 from .vla_errors import ConfigError
@@ -17,7 +19,6 @@ CHOICES = {
     "action_attention": ("block", "bidirectional", "causal"),
     "language_mean": ("masked", "padded"),
 }
-STATISTICS = {"bounds": ("min", "max"), "bounds_q99": ("q01", "q99"), "normal": ("mean", "std")}
 
 COGVLA_FIELDS = ("vision_aggregate_type", "num_vision_aggr", "use_aggr", "use_film")
 LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
@@ -103,7 +104,7 @@ class CogVLAConfig(RemoteCodeConfig):
     ):
         self.featurizer_config = as_vision_config(featurizer_config, {})
         self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
-        self.text_config = as_llama_config(text_config)
+        self.text_config = as_language_model_config(text_config)
         self.vision_aggregate_type = vision_aggregate_type
         self.use_film = use_film
         self.use_aggr = use_aggr
@@ -136,9 +137,9 @@ class CogVLAConfig(RemoteCodeConfig):
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        for field, known in CHOICES.items():
-            if getattr(self, field) not in known:
-                raise ConfigError(f"{field}={getattr(self, field)!r} is unknown; choose from {', '.join(known)}.")
+        check_choices(self, CHOICES)
+        if self.text_config.model_type != "llama":
+            raise ConfigError(f"text_config.model_type is {self.text_config.model_type!r}; this family has a 'llama'.")
         for field in ("num_images_in_input", "num_action_chunks", "action_dim", "num_diffusion_steps", "n_action_bins"):
             check_positive(field, getattr(self, field))
         if self.proprio_dim is not None:
@@ -150,7 +151,8 @@ class CogVLAConfig(RemoteCodeConfig):
                 f"not {self.action_head!r}."
             )
         self.check_pruning()
-        self.check_statistics()
+        sizes = {"action": self.action_dim, "proprio": self.proprio_dim}
+        check_statistics(self.norm_stats, self.normalization_type, sizes)
 
     def check_towers(self) -> None:
         sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size
@@ -174,22 +176,6 @@ class CogVLAConfig(RemoteCodeConfig):
                 raise ConfigError(
                     f"lfp_type={self.lfp_type!r} with lfp_average_factor={self.lfp_average_factor} keeps {ratio:.3f} "
                     f"of the vision tokens in layer {layer}; the share must lie between 0 and 1."
-                )
-
-    def check_statistics(self) -> None:
-        sizes = {"action": self.action_dim, "proprio": self.proprio_dim}
-        for key, stats in self.norm_stats.items():
-            for part, size in sizes.items():
-                if part == "action" or (size is not None and part in stats):
-                    self.check_sizes(key, part, stats.get(part, {}), size)
-
-    def check_sizes(self, key: str, part: str, stats: Mapping[str, Any], size: int) -> None:
-        for name in STATISTICS[self.normalization_type]:
-            found = len(stats.get(name) or ())
-            if found != size:
-                raise ConfigError(
-                    f"norm_stats[{key!r}][{part!r}][{name!r}] has {found} values; normalization_type="
-                    f"{self.normalization_type!r} with {part}_dim={size} needs {size}."
                 )
 
     @property
@@ -266,26 +252,3 @@ def check_published(published: Mapping[str, Any]) -> None:
     text_type = (published.get("text_config") or {}).get("model_type", "llama")
     if text_type != "llama":
         raise ConfigError(f"text_config.model_type is {text_type!r}: only 'llama' is supported.")
-
-
-def check_positive(field: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ConfigError(f"{field}={value!r} must be a positive whole number.")
-
-
-def as_llama_config(value: LlamaConfig | dict | None) -> LlamaConfig:
-    """A `LlamaConfig` from what a caller gives or from a config.json written by transformers 4.x or 5.x.
-
-    5.x writes rotary settings as `rope_parameters`, 4.x reads `rope_theta` and `rope_scaling`: without this a base
-    frequency other than 10000 would be lost silently between the two.
-    """
-    if value is not None and not isinstance(value, dict):
-        return value
-    fields = dict(value or {})
-    rope = fields.get("rope_parameters")
-    if rope and "rope_parameters" not in LlamaConfig().to_dict():
-        del fields["rope_parameters"]
-        fields["rope_theta"] = rope.get("rope_theta", 10000.0)
-        scaled = rope.get("rope_type", "default") != "default"
-        fields["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"} if scaled else None
-    return LlamaConfig(**fields)

@@ -12,7 +12,8 @@ from huggingface_hub import ModelCard, ModelCardData, metadata_load
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ..configuration.configuration_cogvla import STATISTICS, CogVLAConfig
+from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.normalization_statistics import STATISTICS
 
 PLACEHOLDER = "user/name"  # of the repository; `push_checkpoint` puts the real one in its place
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."

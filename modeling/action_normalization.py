@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from ..configuration.configuration_cogvla import STATISTICS
+from ..configuration.normalization_statistics import STATISTICS
 from ..configuration.vla_errors import InputError
 
 EPSILON = 1e-8

@@ -6,23 +6,12 @@ nothing and is not built. Upstream: JiuTian-VL/CogVLA, prismatic/models/{film_vi
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..configuration.configuration_cogvla_vision import CogVLAVisionConfig
 from .film import FiLM, modulate
-
-
-class PatchEmbedding(nn.Module):
-    """Non-overlapping patches, each mapped linearly: (n, 3, h, w) -> (n, patches, hidden_size)."""
-
-    def __init__(self, config: CogVLAVisionConfig):
-        super().__init__()
-        self.proj = nn.Conv2d(3, config.hidden_size, config.patch_size, stride=config.patch_size)
-
-    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        return self.proj(pixel_values).flatten(2).transpose(1, 2)
+from .vision_layers import PatchEmbedding, VisionAttention, VisionMLP
 
 
 class AggregationTokens(nn.Module):
@@ -35,40 +24,6 @@ class AggregationTokens(nn.Module):
 
     def forward(self, batch_size: int) -> torch.Tensor:
         return self.tokens.expand(batch_size, -1, -1)
-
-
-class VisionAttention(nn.Module):
-    """Multi-head self-attention over all tokens of one image; (n, tokens, hidden_size) -> the same."""
-
-    def __init__(self, config: CogVLAVisionConfig):
-        super().__init__()
-        self.config = config
-        self.num_heads = config.num_attention_heads
-        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
-        self.proj = nn.Linear(config.hidden_size, config.hidden_size)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        batch, tokens, width = hidden_states.shape
-        qkv = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, -1)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        if self.config._attn_implementation == "eager":
-            scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-            mixed = scores.softmax(dim=-1, dtype=torch.float32).to(value.dtype) @ value
-        else:
-            mixed = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
-
-
-class VisionMLP(nn.Module):
-    """Linear, exact GELU, linear."""
-
-    def __init__(self, config: CogVLAVisionConfig):
-        super().__init__()
-        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
-        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.fc2(F.gelu(self.fc1(hidden_states)))
 
 
 class LayerScale(nn.Module):
@@ -89,11 +44,11 @@ class VisionBlock(GradientCheckpointingLayer):
         super().__init__()
         width = config.hidden_size
         self.norm1 = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.attn = VisionAttention(config)
+        self.attn = VisionAttention(config, width, config.num_attention_heads)
         self.ls1 = LayerScale(width) if config.has_layer_scale else nn.Identity()
         self.film = FiLM(condition_size, width) if condition_size else None
         self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.mlp = VisionMLP(config)
+        self.mlp = VisionMLP(width, config.intermediate_size)
         self.ls2 = LayerScale(width) if config.has_layer_scale else nn.Identity()
 
     def forward(self, hidden_states: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
@@ -114,7 +69,7 @@ class FiLMVisionTransformer(nn.Module):
     def __init__(self, config: CogVLAVisionConfig, condition_size: int | None, num_aggregation_tokens: int):
         super().__init__()
         width = config.hidden_size
-        self.patch_embed = PatchEmbedding(config)
+        self.patch_embed = PatchEmbedding(width, config.patch_size)
         self.pos_embed = nn.Parameter(torch.zeros(1, config.num_patches, width))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if config.has_class_token else None
         self.reg_token = nn.Parameter(torch.zeros(1, config.num_registers, width)) if config.num_registers else None

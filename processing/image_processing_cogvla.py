@@ -1,22 +1,19 @@
 """From camera images to the `pixel_values` that the two vision towers of CogVLA, OpenVLA-OFT and OpenVLA read."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from ..configuration.vla_errors import ConfigError, InputError
+from .image_inputs import read_samples
 from .image_ops_cogvla import center_crop as crop_to_area
 from .image_ops_cogvla import jpeg_round_trip, lanczos3_resize
 
 DINOV2_MEAN, DINOV2_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIGLIP_MEAN, SIGLIP_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-FIRST_VIEW_NAMES = ("primary", "full_image")
 ARGUMENTS = ("image_sizes", "means", "stds", "evaluation_size", "center_crop", "crop_area", "num_images_in_input")
-ACCEPTED = "a PIL image, a uint8 array (height, width, 3) or a uint8 tensor (height, width, 3) or (3, height, width)"
 
 
 class CogVLAImageProcessor(BaseImageProcessor):
@@ -119,26 +116,9 @@ class CogVLAImageProcessor(BaseImageProcessor):
         if kwargs:
             raise InputError(f"unknown options {sorted(kwargs)}; known are center_crop and return_tensors")
         crop = self.center_crop if center_crop is None else center_crop
-        samples = self._samples(images)
-        # All forms are checked before the first pixel is computed.
-        views = [[_to_array(view, f"sample {i}, {name}") for name, view in sample] for i, sample in enumerate(samples)]
-        pixels = [np.concatenate([self._pixels(view, crop) for view in sample]) for sample in views]
+        samples = read_samples(images, self.num_images_in_input)  # checks all before the first pixel is computed
+        pixels = [np.concatenate([self._pixels(view, crop) for view in sample]) for sample in samples]
         return BatchFeature({"pixel_values": np.stack(pixels)}, tensor_type=return_tensors)
-
-    def _samples(self, images: Any) -> list[list[tuple[str, Any]]]:
-        """Sort what was given into samples, each a list of (name, image) of length `num_images_in_input`."""
-        samples = [images]
-        if isinstance(images, (list, tuple)):
-            nested = [isinstance(entry, (list, tuple, Mapping)) for entry in images]
-            if not images or any(nested) != all(nested):
-                raise InputError(f"images must be all single images, all lists or all dicts, got {_kinds(images)}")
-            if nested[0] or self.num_images_in_input == 1:
-                samples = list(images)
-        named = [_named_views(sample) for sample in samples]
-        for i, sample in enumerate(named):
-            if len(sample) != self.num_images_in_input:
-                raise InputError(f"sample {i} has {len(sample)} images, expected {self.num_images_in_input}")
-        return named
 
     def _pixels(self, image: np.ndarray, crop: bool) -> np.ndarray:
         """image: (height, width, 3) uint8 -> (6, *image size) float32, one normalisation after the other."""
@@ -153,35 +133,6 @@ class CogVLAImageProcessor(BaseImageProcessor):
         scaled = image.astype(np.float32) / np.float32(255)
         towers = zip(np.float32(self.means), np.float32(self.stds), strict=True)
         return np.concatenate([(scaled - mean) / std for mean, std in towers], axis=-1).transpose(2, 0, 1)
-
-
-def _named_views(sample: Any) -> list[tuple[str, Any]]:
-    """The views of one sample with a name for messages; of a dict the first view comes first."""
-    if not isinstance(sample, Mapping):
-        views = sample if isinstance(sample, (list, tuple)) else [sample]
-        return [(f"image {i}", view) for i, view in enumerate(views)]
-    first = [name for name in FIRST_VIEW_NAMES if name in sample]
-    if len(first) != 1:
-        raise InputError(f"a dict of images needs exactly one of {list(FIRST_VIEW_NAMES)}, got {list(sample)}")
-    return [(f"image {name!r}", sample[name]) for name in first + [name for name in sample if name not in first]]
-
-
-def _to_array(image: Any, where: str) -> np.ndarray:
-    """Bring one image to a uint8 array (height, width, 3). Raises InputError for anything that is not an image."""
-    if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGB"))
-    elif isinstance(image, torch.Tensor) and image.dtype == torch.uint8:
-        channels_first = image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3
-        image = (image.permute(1, 2, 0) if channels_first else image).cpu().numpy()
-    if not isinstance(image, (np.ndarray, torch.Tensor)):
-        raise InputError(f"{where}: got {type(image).__name__}, accepted is {ACCEPTED}")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise InputError(f"{where}: got {image.dtype} of shape {tuple(image.shape)}, accepted is {ACCEPTED}")
-    return np.ascontiguousarray(image)
-
-
-def _kinds(images: Any) -> list[str]:
-    return sorted({type(entry).__name__ for entry in images}) or ["an empty list"]
 
 
 def _is_number(value: Any) -> bool:

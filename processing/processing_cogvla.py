@@ -1,7 +1,7 @@
 """From what a robot has (camera images, an instruction, its state) to what the CogVLA model reads."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,11 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
-from ..configuration.remote_code import write_remote_code
-from ..configuration.vla_errors import InputError
-from ..modeling.action_normalization import find_statistics, normalize
+from ..modeling.action_normalization import normalize
+from .image_inputs import pair_samples
 from .image_processing_cogvla import CogVLAImageProcessor
-from .portable_tokenizer import make_tokenizer_portable
+from .portable_processor import save_portable_processor
+from .robot_state import state_rows, state_statistics
 
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
 
@@ -76,11 +76,7 @@ class CogVLAProcessor(ProcessorMixin):
         Raises:
             InputError: the number of views, the form of the state or the `unnorm_key` is wrong.
         """
-        instructions = [text] if isinstance(text, str) else list(text)
-        samples = [images] if isinstance(text, str) else list(images)
-        if len(samples) != len(instructions):
-            raise InputError(f"images holds {len(samples)} samples, text {len(instructions)}; they must be as many.")
-        samples = [s if isinstance(s, (list, tuple, Mapping)) else [s] for s in samples]
+        samples, instructions = pair_samples(images, text)
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
         prompts = [PROMPT.format(instruction=instruction.lower()) for instruction in instructions]
         tokens = self.tokenizer(prompts, padding=True, return_token_type_ids=False)
@@ -93,37 +89,13 @@ class CogVLAProcessor(ProcessorMixin):
 
     def normalize_state(self, state: Any, batch_size: int, unnorm_key: str | None) -> torch.Tensor | None:
         """(batch, proprio_dim) in -1..1 (or standard deviations) from the robot's own units."""
-        if self.proprio_dim is None:
-            if state is not None:
-                raise InputError("state was given, but this checkpoint takes no robot state (proprio_dim is None).")
+        rows = state_rows(state, batch_size, self.proprio_dim, "proprio_dim")
+        if rows is None:
             return None
-        if state is None:
-            raise InputError(f"state is missing: this checkpoint needs the robot's {self.proprio_dim} state values.")
-        try:
-            values = torch.as_tensor(state, dtype=torch.float32)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"state must be numbers, (proprio_dim,) or (batch, proprio_dim): {error}") from error
-        if values.dim() == 1 and batch_size == 1:
-            values = values.unsqueeze(0)
-        if values.shape != (batch_size, self.proprio_dim):
-            raise InputError(
-                f"state has shape {tuple(values.shape)}; (batch, proprio_dim) is {(batch_size, self.proprio_dim)}."
-            )
-        if not values.isfinite().all():
-            raise InputError(f"state holds values that are not finite: {values.tolist()}.")
-        statistics = find_statistics(self.norm_stats, unnorm_key).get("proprio")
-        if statistics is None:
-            raise InputError(f"the statistics of unnorm_key={unnorm_key!r} have no 'proprio' part to normalise by.")
-        return normalize(values, statistics, self.normalization_type)
+        return normalize(rows, state_statistics(self.norm_stats, unnorm_key, ["proprio"]), self.normalization_type)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
-        folder = Path(save_directory)
-        for part in (self, self.image_processor):
-            part.auto_map = {k: v for k, v in CogVLAConfig.auto_classes.items() if "Processor" in k}
-        super().save_pretrained(folder)
-        self.image_processor.save_pretrained(folder)  # 4.57 reads it from a file of its own
-        make_tokenizer_portable(folder, type(self).__name__)
-        write_remote_code(type(self), CogVLAConfig.auto_classes, folder)
+        save_portable_processor(self, CogVLAConfig.auto_classes, save_directory)
         if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", folder.name), **kwargs)
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)

@@ -24,6 +24,7 @@ CODE = [
     "action_normalization",
     "action_sequence",
     "action_tokens",
+    "attention",
     "cogvla_inputs",
     "cogvla_outputs",
     "configuration_cogvla",
@@ -33,9 +34,11 @@ CODE = [
     "film_vision_transformer",
     "image_ops_cogvla",
     "image_processing_cogvla",
+    "language_model_config",
     "masking",
     "modeling_cogvla",
     "moe_aggregator",
+    "normalization_statistics",
     "portable_tokenizer",
     "prismatic_vision_backbone",
     "processing_cogvla",
@@ -45,6 +48,7 @@ CODE = [
     "strict_loading",
     "text_generation_cogvla",
     "token_pruning",
+    "vision_layers",
     "vla_errors",
 ]
 TEXTS = [

@@ -1,0 +1,79 @@
+"""Configs of the language models that the families build on, readable on both lines of transformers."""
+
+from typing import Any
+
+from transformers import LlamaConfig, MistralConfig, PretrainedConfig
+
+from .vla_errors import ConfigError
+
+LANGUAGE_MODELS = {"llama": LlamaConfig, "mistral": MistralConfig}
+
+
+def as_language_model_config(value: PretrainedConfig | dict | None) -> PretrainedConfig:
+    """A `LlamaConfig` or `MistralConfig` from what a caller gives or from a config.json of transformers 4.x or 5.x.
+
+    5.x writes rotary settings as `rope_parameters`, 4.x reads `rope_theta` and `rope_scaling`: without this a base
+    frequency other than 10000 would be lost silently between the two. `head_dim` is always explicit.
+
+    Raises:
+        ConfigError: the model type is another.
+    """
+    given = isinstance(value, PretrainedConfig)
+    fields = {} if given else dict(value or {})
+    model_type = value.model_type if given else fields.pop("model_type", "llama")
+    if model_type not in LANGUAGE_MODELS:
+        raise ConfigError(f"text_config.model_type is {model_type!r}; supported are {', '.join(LANGUAGE_MODELS)}.")
+    rope = fields.get("rope_parameters")
+    if rope and "rope_parameters" not in LlamaConfig().to_dict():
+        del fields["rope_parameters"]
+        fields["rope_theta"] = rope.get("rope_theta", 10000.0)
+        scaled = rope.get("rope_type", "default") != "default"
+        fields["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"} if scaled else None
+    config = value if given else LANGUAGE_MODELS[model_type](**fields)
+    if config.head_dim is None:  # older Mistral configs
+        config.head_dim = config.hidden_size // config.num_attention_heads
+    return config
+
+
+def as_expert_config(
+    text_config: PretrainedConfig,
+    value: PretrainedConfig | dict | None,
+    hidden_size: int | None = None,
+    num_layers: int | None = None,
+    mlp_ratio: float | None = None,
+) -> PretrainedConfig:
+    """The expert's stack: the base's config with another width, depth and MLP, and without a vocabulary."""
+    if isinstance(value, PretrainedConfig):
+        return value
+    fields: dict[str, Any] = text_config.to_dict()
+    hidden_size = hidden_size or (value or {}).get("hidden_size") or max(2, text_config.hidden_size // 4 * 2)
+    ratio = mlp_ratio or text_config.intermediate_size / text_config.hidden_size
+    fields.update(
+        hidden_size=hidden_size,
+        intermediate_size=int(hidden_size * ratio),
+        num_hidden_layers=num_layers or text_config.num_hidden_layers,
+        head_dim=text_config.head_dim,
+        vocab_size=1,
+        tie_word_embeddings=False,
+        **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "architectures")),
+    )
+    fields.update(value or {})
+    fields.setdefault("model_type", text_config.model_type)
+    if fields["model_type"] not in LANGUAGE_MODELS:
+        raise ConfigError(f"expert_config.model_type is {fields['model_type']!r}; it must be that of text_config.")
+    return as_language_model_config(fields)
+
+
+def check_positive(field: str, value: Any) -> None:
+    """Raises ConfigError unless `value` is a whole number above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{field}={value!r} must be a positive whole number.")
+
+
+def check_choices(config: PretrainedConfig, choices: dict[str, tuple]) -> None:
+    """Raises ConfigError where a field has none of the values that `choices` lists for it."""
+    for field, known in choices.items():
+        if getattr(config, field) not in known:
+            raise ConfigError(
+                f"{field}={getattr(config, field)!r} is unknown; choose from {', '.join(map(str, known))}."
+            )

@@ -1,0 +1,114 @@
+"""The action experts of LLaVA-3D at work: deep fusion, the DiT head, or the one feeding the other.
+
+All of them learn the velocity `noise - actions` over time 1 to 0 (`flow_matching.py`); the DiT head counts time the
+other way, and is converted here.
+"""
+
+import torch
+from torch import nn
+
+from ..configuration.vla_errors import InputError
+from .flow_matching import flow_matching_loss, integrate, interpolate
+from .flow_matching_action_expert import check_steps
+from .joint_attention import build_joint_attention_inputs
+from .llava3d_language_model import LLaVA3DForCausalLMV2
+
+
+class ActionExperts:
+    """Methods of a model that has `config`, `language_model`, `language_model_with_expert`, `action_expert`,
+    `dit_action_head` and `dit_action_projector`, of which the last four may be `None`."""
+
+    def action_loss(
+        self,
+        prefix_embs: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        actions: torch.Tensor,
+        state: torch.Tensor | None,
+        time: torch.Tensor | None,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """The flow-matching loss; prefix_embs: (batch, length, hidden_size), the rest as in the model's `forward`."""
+        if not self.config.has_dit:
+            return self.action_expert.compute_loss(prefix_embs, actions, state, attention_mask, time=time, noise=noise)
+        if not self.config.has_deep_fusion:
+            states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
+            time = None if time is None else 1 - time
+            return self.dit_action_head.compute_loss(states, actions, state, attention_mask, time, noise)
+        return self.fused_dit_loss(prefix_embs, attention_mask, actions, state, time, noise)
+
+    def fused_dit_loss(self, prefix_embs, attention_mask, actions, state, time, noise) -> torch.Tensor:
+        """The mean of the two losses, over one pass of the prefix and the same noisy actions."""
+        expert, network = self.action_expert, self.language_model_with_expert
+        noise, time = expert.checked_or_drawn(actions, noise, time)
+        noisy = interpolate(actions, noise, time)
+        suffix = expert.embed_suffix(noisy, time, state)
+        _, cache, states = network.run_prefix(prefix_embs, attention_mask)
+        velocity, action_states = expert.read(network.run_suffix(suffix, cache))
+        buckets = self.dit_action_head.bucket(1 - time)
+        features = self.dit_action_projector(action_states)
+        dit_velocity = -self.dit_action_head.velocity(states, noisy, buckets, state, attention_mask, features)
+        return (expert.loss(velocity, actions, noise, time) + flow_matching_loss(dit_velocity, actions, noise)) / 2
+
+    def sample_normalized_actions(
+        self,
+        prefix_embs: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        state: torch.Tensor | None,
+        num_steps: int | None,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(batch, action_horizon, action_dim), float32; the prefix runs once whatever the number of steps."""
+        if not self.config.has_dit:
+            num_steps = self.config.num_inference_steps if num_steps is None else num_steps
+            return self.action_expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
+        if not self.config.has_deep_fusion:
+            states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
+            return self.dit_action_head.predict_action(states, state, attention_mask, num_steps, noise)
+        return self.sample_fused_dit(prefix_embs, attention_mask, state, num_steps, noise)
+
+    def sample_fused_dit(self, prefix_embs, attention_mask, state, num_steps, noise) -> torch.Tensor:
+        num_steps = self.config.num_inference_steps if num_steps is None else num_steps
+        check_steps(num_steps)
+        head = self.dit_action_head
+        noise = self.action_expert.checked_or_drawn_noise(prefix_embs, noise)
+        _, cache, states = self.language_model_with_expert.run_prefix(prefix_embs, attention_mask)
+        step = self.action_expert.stepper(cache, state)
+        context = head.prepare_context(states, state, attention_mask, project=True)
+
+        def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
+            features = self.dit_action_projector(step(actions, progress)[1])
+            bucket = int(progress * head.config.num_timestep_buckets)
+            buckets = torch.full(actions.shape[:1], bucket, device=actions.device)
+            return -head.velocity_in(context, actions, buckets, features)
+
+        return integrate(velocity, noise, num_steps)
+
+    @property
+    def causal_prefix(self) -> bool:
+        return self.config.prefix_attention == "causal"
+
+    def check_has_expert(self) -> None:
+        if self.config.action_expert_type is None:
+            raise InputError(
+                "action_expert_type is None: this model has no action expert; generate() writes action tokens, which "
+                "the processor's decode_actions() reads."
+            )
+
+
+def layer_states(
+    language_model: LLaVA3DForCausalLMV2,
+    prefix_embs: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    causal: bool,
+) -> tuple[torch.Tensor, ...]:
+    """States (batch, length, hidden_size) after each layer, bottom to top, the last of them after the final norm."""
+    stack: nn.Module = language_model.decoder
+    mask, positions, _ = build_joint_attention_inputs(prefix_embs, 0, attention_mask, causal)
+    output = stack(
+        inputs_embeds=prefix_embs,
+        attention_mask=mask,
+        position_ids=positions,
+        use_cache=False,
+        output_hidden_states=True,
+    )
+    return output.hidden_states[1:]

@@ -1,0 +1,60 @@
+"""Flow matching along straight lines between noise and actions (arXiv 2210.02747, and pi0, arXiv 2410.24164).
+
+One convention for every expert of the project: `time` runs from 1 (noise) to 0 (actions), `x_t = time * noise +
+(1 - time) * actions`, and the velocity is `noise - actions`. All of it is computed in float32.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+TIME_MARGIN = 1e-3
+
+
+def sample_time(batch_size: int, distribution: str = "beta", device: torch.device | str | None = None) -> torch.Tensor:
+    """(batch,) float32 inside (0.001, 0.999): `beta` draws from Beta(1.5, 1), `uniform` evenly."""
+    if distribution == "beta":  # its distribution function is time ** 1.5
+        time = torch.rand(batch_size, device=device) ** (1 / 1.5)
+    else:
+        time = torch.rand(batch_size, device=device)
+    return time * (1 - 2 * TIME_MARGIN) + TIME_MARGIN
+
+
+def interpolate(actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+    """Noisy actions (batch, horizon, action_dim) at time (batch,)."""
+    time = time.float().view(-1, 1, 1)
+    return time * noise.float() + (1 - time) * actions.float()
+
+
+def flow_matching_loss(
+    velocity: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor, weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Mean squared error of a predicted velocity (batch, horizon, action_dim); weight: (batch,), relative."""
+    target = noise.float() - actions.float()
+    if weight is None:
+        return F.mse_loss(velocity.float(), target)
+    weight = weight.float()
+    return ((velocity.float() - target).square().mean(dim=(1, 2)) * weight).mean() / weight.mean()
+
+
+def integrate(
+    velocity: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, num_steps: int
+) -> torch.Tensor:
+    """Follow a velocity from noise (batch, horizon, action_dim) to actions in `num_steps` Euler steps, in float32.
+
+    velocity: called with the state and the progress made, `step / num_steps`, from 0 towards 1 (time is 1 minus it).
+    """
+    state = noise.float()
+    for step in range(num_steps):
+        state = state - velocity(state, step / num_steps).float() / num_steps
+    return state
+
+
+def sinusoidal_time_embedding(time: torch.Tensor, size: int, min_period: float, max_period: float) -> torch.Tensor:
+    """(batch,) -> (batch, size) float32: sines, then cosines, of periods spaced geometrically (pi0)."""
+    steps = torch.linspace(0, 1, size // 2, dtype=torch.float32, device=time.device)
+    periods = min_period * (max_period / min_period) ** steps
+    angles = time.float()[:, None] * (2 * math.pi / periods)
+    return torch.cat([angles.sin(), angles.cos()], dim=-1)

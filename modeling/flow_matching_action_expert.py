@@ -1,0 +1,231 @@
+"""Actions from noise by flow matching, with the joined stacks as the network.
+
+Suffix tokens: the state where it is used, one token for each noisy action, and one for the time; the velocity is read
+at the action tokens. Upstream: 3dvla-starvla_framework, modeling_flow_expert_dev.py, after pi0 (arXiv 2410.24164).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ..configuration.vla_errors import ConfigError, InputError
+from .flow_matching import flow_matching_loss, integrate, interpolate, sample_time, sinusoidal_time_embedding
+from .prefix_cache import PrefixCache
+
+MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
+
+
+class FlowMatchingActionExpert(nn.Module):
+    """Training loss and sampling of action chunks.
+
+    Args:
+        llava_with_expert_model: the network, a `LLaVA3DWithActionExpertModel` or anything with its `forward`. It is
+            used and not owned: its parameters do not appear among those of this module.
+        action_dim, action_horizon: the shape of one chunk (dimensions, steps).
+        state_dim, use_state: size of the robot's state, and whether it is an input.
+        hidden_size: width of the suffix; that of the network's expert.
+        use_time_weight: the loss weighs a sample by 1 - time.
+        time_sampling: how `compute_loss` draws times, `beta` or `uniform`.
+
+    Raises:
+        ConfigError: `hidden_size` is not the expert's, or a state is used whose size is not given.
+    """
+
+    def __init__(
+        self,
+        llava_with_expert_model: nn.Module,
+        action_dim: int = 7,
+        action_horizon: int = 10,
+        state_dim: int | None = None,
+        hidden_size: int | None = None,
+        use_state: bool = False,
+        use_time_weight: bool = True,
+        time_sampling: str = "beta",
+    ):
+        super().__init__()
+        self._network = (llava_with_expert_model,)  # in a tuple, so that it is not registered
+        self.action_dim = action_dim
+        self.action_horizon = action_horizon
+        self.use_state = use_state
+        self.use_time_weight = use_time_weight
+        self.time_sampling = time_sampling
+        self.hidden_size = self.checked_width(hidden_size)
+        if use_state and not state_dim:
+            raise ConfigError(f"use_state=True needs state_dim, the size of the robot's state; it is {state_dim!r}.")
+        self.state_proj = nn.Linear(state_dim, self.hidden_size) if use_state else None
+        self.action_in_proj = nn.Linear(action_dim, self.hidden_size)
+        self.time_mlp_in = nn.Linear(self.hidden_size, self.hidden_size)
+        self.time_mlp_out = nn.Linear(self.hidden_size, self.hidden_size)
+        self.action_out_proj = nn.Linear(self.hidden_size, action_dim)
+
+    def checked_width(self, hidden_size: int | None) -> int:
+        wanted = getattr(self.llava_with_expert, "expert_hidden_size", None)
+        if wanted is None:
+            wanted = hidden_size or self.llava_with_expert.hidden_size
+        if hidden_size not in (None, wanted):
+            raise ConfigError(f"hidden_size={hidden_size} must be the width of the expert, {wanted}.")
+        return wanted
+
+    @property
+    def llava_with_expert(self) -> nn.Module:
+        """The network."""
+        return self._network[0]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.action_in_proj.weight.dtype
+
+    def compute_loss(
+        self,
+        prefix_embs: torch.Tensor,
+        actions: torch.Tensor,
+        state: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        time: torch.Tensor | None = None,
+        noise: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The flow-matching loss of a batch, a scalar in float32.
+
+        Args:
+            prefix_embs: (batch, prefix length, the network's hidden_size).
+            actions: (batch, action_horizon, action_dim), normalised.
+            state: (batch, state_dim) or (batch, 1, state_dim), normalised; needed exactly where `use_state` is on.
+            attention_mask, position_ids: as in `LLaVA3DWithActionExpertModel.forward`.
+            time, noise: (batch,) in 0..1 and of the shape of `actions`; drawn when left out.
+
+        Raises:
+            InputError: an argument has the wrong shape, or the state is missing.
+        """
+        noise, time = self.checked_or_drawn(actions, noise, time)
+        suffix_embs = self.embed_suffix(interpolate(actions, noise, time), time, state)
+        (_, suffix_out), _ = self.llava_with_expert(
+            attention_mask=attention_mask, position_ids=position_ids, inputs_embeds=[prefix_embs, suffix_embs]
+        )
+        velocity, _ = self.read(suffix_out)
+        return self.loss(velocity, actions, noise, time)
+
+    @torch.no_grad()
+    def sample_actions(
+        self,
+        prefix_embs: torch.Tensor,
+        state: torch.Tensor | None = None,
+        num_steps: int = 10,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        noise: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Normalised actions (batch, action_horizon, action_dim), float32, by `num_steps` Euler steps from noise.
+
+        The prefix runs once. Arguments as in `compute_loss`; noise is drawn when left out.
+        """
+        check_steps(num_steps)
+        noise = self.checked_or_drawn_noise(prefix_embs, noise)
+        _, cache = self.llava_with_expert(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            inputs_embeds=[prefix_embs, None],
+            use_cache=True,
+        )
+        if attention_mask is not None and attention_mask.dim() == 2:
+            attention_mask = None  # the cache knows the padding and keeps the mask that follows from it
+        step = self.stepper(cache, state, attention_mask, position_ids)
+        return integrate(lambda actions, progress: step(actions, progress)[0], noise, num_steps)
+
+    def stepper(
+        self,
+        cache: PrefixCache,
+        state: torch.Tensor | None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+    ):
+        """A function of noisy actions and progress that runs the suffix over a kept prefix; see `read` for its result.
+
+        What does not change from step to step is computed here.
+        """
+        state_tokens = self.embed_state(state)
+
+        def step(actions: torch.Tensor, progress: float) -> tuple[torch.Tensor, torch.Tensor]:
+            time = torch.full((actions.shape[0],), 1 - progress, device=actions.device)
+            (_, suffix_out), _ = self.llava_with_expert(
+                attention_mask=attention_mask,
+                position_ids=position_ids,
+                past_key_values=cache,
+                inputs_embeds=[None, torch.cat([*state_tokens, *self.embed_actions(actions, time)], dim=1)],
+            )
+            return self.read(suffix_out)
+
+        return step
+
+    # ---- suffix in, velocity out
+
+    def embed_suffix(self, actions: torch.Tensor, time: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor:
+        """(batch, suffix length, hidden_size) from noisy actions, time (batch,) and state."""
+        return torch.cat([*self.embed_state(state), *self.embed_actions(actions, time)], dim=1)
+
+    def embed_state(self, state: torch.Tensor | None) -> list[torch.Tensor]:
+        """The state token (batch, 1, hidden_size), or nothing where no state is used.
+
+        Raises:
+            InputError: the state is missing, not wanted, or of another size.
+        """
+        if not self.use_state:
+            if state is not None:
+                raise InputError("state was given, but this model takes no robot state (use_state is False).")
+            return []
+        if state is None:
+            raise InputError(f"state is missing: this model needs the robot's {self.state_proj.in_features} values.")
+        flat = state.squeeze(1) if state.dim() == 3 else state
+        if flat.dim() != 2 or flat.shape[1] != self.state_proj.in_features:
+            raise InputError(
+                f"state has shape {tuple(state.shape)}; (batch, state_dim) or (batch, 1, state_dim) with state_dim="
+                f"{self.state_proj.in_features} is needed."
+            )
+        return [self.state_proj(flat.to(self.dtype)).unsqueeze(1)]
+
+    def embed_actions(self, actions: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Action tokens (batch, action_horizon, hidden_size) and the time token (batch, 1, hidden_size)."""
+        embedded = sinusoidal_time_embedding(time, self.hidden_size, MIN_PERIOD, MAX_PERIOD).to(self.dtype)
+        time_token = self.time_mlp_out(F.silu(self.time_mlp_in(embedded))).unsqueeze(1)
+        return self.action_in_proj(actions.to(self.dtype)), time_token
+
+    def read(self, suffix_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Velocity (batch, action_horizon, action_dim) in float32, and the states it is read from."""
+        first = 1 if self.use_state else 0
+        states = suffix_out[:, first : first + self.action_horizon]
+        return self.action_out_proj(states).float(), states
+
+    def loss(
+        self, velocity: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor
+    ) -> torch.Tensor:
+        return flow_matching_loss(velocity, actions, noise, 1 - time if self.use_time_weight else None)
+
+    # ---- arguments
+
+    def checked_or_drawn(
+        self, actions: torch.Tensor, noise: torch.Tensor | None, time: torch.Tensor | None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Noise like `actions` and time (batch,), float32."""
+        wanted = self.action_horizon, self.action_dim
+        if actions.dim() != 3 or tuple(actions.shape[1:]) != wanted:
+            raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, {wanted[0]}, {wanted[1]}) is needed.")
+        noise = self.checked_or_drawn_noise(actions, noise)
+        if time is None:
+            return noise, sample_time(actions.shape[0], self.time_sampling, actions.device)
+        if time.shape != actions.shape[:1]:
+            raise InputError(f"time has shape {tuple(time.shape)}; one value for each of {actions.shape[0]} samples.")
+        return noise, time.to(actions.device, torch.float32)
+
+    def checked_or_drawn_noise(self, like: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
+        """Noise (batch, action_horizon, action_dim) in float32 for as many samples as `like` has."""
+        wanted = like.shape[0], self.action_horizon, self.action_dim
+        if noise is None:
+            return torch.randn(wanted, device=like.device)
+        if noise.shape != wanted:
+            raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
+        return noise.to(like.device, torch.float32)
+
+
+def check_steps(num_steps: int) -> None:
+    if not isinstance(num_steps, int) or num_steps < 1:
+        raise InputError(f"num_steps={num_steps!r} must be a whole number above 0.")

@@ -1,0 +1,92 @@
+"""Keys and values of a prefix in every layer, which a suffix attends to step after step.
+
+A stock cache grows with every call. Here the prefix is written once, with room behind it, and each step of the suffix
+overwrites that room: nothing is copied and nothing grows while actions are sampled.
+"""
+
+import torch
+
+from .joint_attention import suffix_mask
+
+
+class KeyValueCollector:
+    """Stands in for a cache inside one attention layer and hands its keys and values out: (batch, heads, n, size)."""
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+class KeyValueExtender:
+    """Stands in for a cache inside one attention layer whose tokens also see those of a prefix."""
+
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int | None):
+        self.keys, self.values, self.length = keys, values, length
+
+    def update(self, keys: torch.Tensor, values: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.extended(self.keys, keys), self.extended(self.values, values)
+
+    def extended(self, prefix: torch.Tensor, suffix: torch.Tensor) -> torch.Tensor:
+        if self.length is None:
+            return torch.cat([prefix, suffix], dim=2)
+        end = self.length + suffix.shape[2]
+        prefix[:, :, self.length : end] = suffix
+        return prefix[:, :, :end]
+
+
+class PrefixCache:
+    """What a prefix pass leaves for the suffix passes.
+
+    Attributes:
+        real: (batch, prefix length) bool, true on tokens, or `None` when nothing is padded.
+        room: places kept behind the prefix. A longer suffix makes the cache grow, once. With 0 the prefix stays as it
+            is and gradients flow through it.
+    """
+
+    def __init__(self, batch_size: int, length: int, real: torch.Tensor | None, room: int):
+        self.batch_size = batch_size
+        self.length = length
+        self.real = real
+        self.room = room
+        self.layers: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._masks: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Tokens in the prefix, as a cache of transformers says it."""
+        return self.length
+
+    def append(self, keys: torch.Tensor, values: torch.Tensor) -> None:
+        """Keep the keys and values of the next layer, (batch, heads, prefix length, size)."""
+        self.layers.append((self.with_room(keys), self.with_room(values)))
+
+    def with_room(self, prefix: torch.Tensor) -> torch.Tensor:
+        if not self.room:
+            return prefix
+        buffer = prefix.new_empty(*prefix.shape[:2], self.length + self.room, prefix.shape[3])
+        buffer[:, :, : self.length] = prefix[:, :, : self.length]
+        return buffer
+
+    def reserve(self, suffix_len: int) -> None:
+        """Make sure that a suffix of this length has room."""
+        if 0 < self.room < suffix_len:
+            self.room = suffix_len
+            self.layers = [(self.with_room(keys), self.with_room(values)) for keys, values in self.layers]
+
+    def extender(self, index: int) -> KeyValueExtender:
+        """For the expert layer that is paired with base layer `index`."""
+        return KeyValueExtender(*self.layers[index], self.length if self.room else None)
+
+    def suffix_mask(self, suffix_len: int, dtype: torch.dtype) -> torch.Tensor | None:
+        """The suffix's rows of the joint mask, built once; `None` when there is no padding."""
+        if self.real is None:
+            return None
+        if (suffix_len, dtype) not in self._masks:
+            self._masks[suffix_len, dtype] = suffix_mask(self.real, suffix_len, dtype)
+        return self._masks[suffix_len, dtype]
+
+    def suffix_positions(self, suffix_len: int, device: torch.device) -> torch.Tensor:
+        """(batch, suffix length): they go on from the number of tokens in the prefix."""
+        places = torch.arange(suffix_len, device=device)
+        if self.real is None:
+            return (places + self.length).expand(self.batch_size, -1)
+        return self.real.sum(dim=1, keepdim=True) + places

@@ -1,0 +1,66 @@
+"""What the vision transformers of all families have in common, under the names of DINOv2 and timm."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import PretrainedConfig
+
+from .attention import attend
+
+
+class PatchEmbedding(nn.Module):
+    """Non-overlapping patches, each mapped linearly: (n, 3, h, w) -> (n, patches, hidden_size), row by row."""
+
+    def __init__(self, hidden_size: int, patch_size: int):
+        super().__init__()
+        self.proj = nn.Conv2d(3, hidden_size, patch_size, stride=patch_size)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        return self.proj(pixel_values).flatten(2).transpose(1, 2)
+
+
+class VisionAttention(nn.Module):
+    """Multi-head self-attention over all tokens of one sequence; (n, tokens, hidden_size) -> the same.
+
+    Args:
+        config: whose `_attn_implementation` counts, asked in every call since it may be set after construction.
+    """
+
+    def __init__(self, config: PretrainedConfig, hidden_size: int, num_heads: int):
+        super().__init__()
+        self.config = config
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(hidden_size, 3 * hidden_size)
+        self.proj = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        batch, tokens, width = hidden_states.shape
+        qkv = self.qkv(hidden_states).view(batch, tokens, 3, self.num_heads, -1)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        mixed = attend(query, key, value, implementation=self.config._attn_implementation)
+        return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class VisionMLP(nn.Module):
+    """Linear, exact GELU, linear."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int):
+        super().__init__()
+        self.fc1 = nn.Linear(hidden_size, intermediate_size)
+        self.fc2 = nn.Linear(intermediate_size, hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.fc2(F.gelu(self.fc1(hidden_states)))
+
+
+class VisionSwiGLU(nn.Module):
+    """Gated MLP (Shazeer, arXiv 2002.05202): the first half of `w12` is the gate, through SiLU, of the second."""
+
+    def __init__(self, hidden_size: int, intermediate_size: int):
+        super().__init__()
+        self.w12 = nn.Linear(hidden_size, 2 * intermediate_size)
+        self.w3 = nn.Linear(intermediate_size, hidden_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        gate, value = self.w12(hidden_states).chunk(2, dim=-1)
+        return self.w3(F.silu(gate) * value)

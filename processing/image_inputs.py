@@ -1,0 +1,81 @@
+"""The forms in which camera images may be given, sorted into samples and brought to arrays."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from ..configuration.vla_errors import InputError
+
+FIRST_VIEW_NAMES = ("primary", "full_image")
+ACCEPTED = "a PIL image, a uint8 array (height, width, 3) or a uint8 tensor (height, width, 3) or (3, height, width)"
+
+
+def pair_samples(images: Any, text: str | Sequence[str]) -> tuple[list[Any], list[str]]:
+    """One sample of images for each text: a single string goes with one sample, a list of strings with a batch.
+
+    Returns the samples, each a list or dict of views, and the texts. Raises InputError where they are not as many.
+    """
+    texts = [text] if isinstance(text, str) else list(text)
+    samples = [images] if isinstance(text, str) else list(images)
+    if len(samples) != len(texts):
+        raise InputError(f"images holds {len(samples)} samples, text {len(texts)}; they must be as many.")
+    return [s if isinstance(s, (list, tuple, Mapping)) else [s] for s in samples], texts
+
+
+def read_samples(images: Any, num_views: int | None) -> list[list[np.ndarray]]:
+    """Sort what was given into samples and every image into a uint8 array (height, width, 3).
+
+    Args:
+        images: one sample is an image, a list of images or a dict of name -> image; a batch is a list of such lists or
+            dicts. A dict names its first view 'primary' or 'full_image'; the others follow in the dict's order.
+        num_views: views of one sample; with 1, a flat list of images is a batch. `None`: any number, the same in all.
+
+    Raises:
+        InputError: an image of another form, a wrong number of views, or a dict without a first view.
+    """
+    samples = [images]
+    if isinstance(images, (list, tuple)):
+        nested = [isinstance(entry, (list, tuple, Mapping)) for entry in images]
+        if not images or any(nested) != all(nested):
+            raise InputError(f"images must be all single images, all lists or all dicts, got {_kinds(images)}")
+        if nested[0] or num_views == 1:
+            samples = list(images)
+    named = [_named_views(sample) for sample in samples]
+    expected = max(len(named[0]), 1) if num_views is None else num_views
+    for i, sample in enumerate(named):
+        if len(sample) != expected:
+            reason = ", as many as sample 0 has" if num_views is None and i else ""
+            raise InputError(f"sample {i} has {len(sample)} images, expected {expected}{reason}")
+    return [[_to_array(view, f"sample {i}, {name}") for name, view in sample] for i, sample in enumerate(named)]
+
+
+def _named_views(sample: Any) -> list[tuple[str, Any]]:
+    """The views of one sample with a name for messages; of a dict the first view comes first."""
+    if not isinstance(sample, Mapping):
+        views = sample if isinstance(sample, (list, tuple)) else [sample]
+        return [(f"image {i}", view) for i, view in enumerate(views)]
+    first = [name for name in FIRST_VIEW_NAMES if name in sample]
+    if len(first) != 1:
+        raise InputError(f"a dict of images needs exactly one of {list(FIRST_VIEW_NAMES)}, got {list(sample)}")
+    return [(f"image {name!r}", sample[name]) for name in first + [name for name in sample if name not in first]]
+
+
+def _to_array(image: Any, where: str) -> np.ndarray:
+    """Bring one image to a uint8 array (height, width, 3). Raises InputError for anything that is not an image."""
+    if isinstance(image, Image.Image):
+        image = np.asarray(image.convert("RGB"))
+    elif isinstance(image, torch.Tensor) and image.dtype == torch.uint8:
+        channels_first = image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3
+        image = (image.permute(1, 2, 0) if channels_first else image).cpu().numpy()
+    if not isinstance(image, (np.ndarray, torch.Tensor)):
+        raise InputError(f"{where}: got {type(image).__name__}, accepted is {ACCEPTED}")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
+        raise InputError(f"{where}: got {image.dtype} of shape {tuple(image.shape)}, accepted is {ACCEPTED}")
+    return np.ascontiguousarray(image)
+
+
+def _kinds(images: Any) -> list[str]:
+    return sorted({type(entry).__name__ for entry in images}) or ["an empty list"]

@@ -1,0 +1,59 @@
+"""The robot's state as a caller gives it, checked and brought to rows of numbers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..configuration.vla_errors import InputError
+from ..modeling.action_normalization import find_statistics
+
+
+def state_rows(state: Any, batch_size: int, dimensions: int | None, field: str) -> torch.Tensor | None:
+    """state: (dimensions,) for a batch of one, or (batch, dimensions) -> (batch, dimensions) float32.
+
+    Args:
+        dimensions: size of the state; `None` for a model that takes none, and the result is `None`.
+        field: the setting that holds `dimensions`, for messages.
+
+    Raises:
+        InputError: the state is missing or not wanted, has another shape, or is not finite.
+    """
+    if dimensions is None:
+        if state is not None:
+            raise InputError(f"state was given, but this checkpoint takes no robot state ({field} is None).")
+        return None
+    if state is None:
+        raise InputError(f"state is missing: this checkpoint needs the robot's {dimensions} state values.")
+    values = finite_numbers("state", state, f"({field},) or (batch, {field})")
+    if values.dim() == 1 and batch_size == 1:
+        values = values.unsqueeze(0)
+    if values.shape != (batch_size, dimensions):
+        raise InputError(f"state has shape {tuple(values.shape)}; (batch, {field}) is {(batch_size, dimensions)}.")
+    return values
+
+
+def state_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None, parts: Sequence[str]) -> dict[str, Any]:
+    """The statistics of the state, under the first of the names `parts` that there is.
+
+    Raises InputError for an unknown or ambiguous key and for statistics without any of the parts.
+    """
+    statistics = find_statistics(norm_stats, unnorm_key)
+    found = [statistics[part] for part in parts if part in statistics]
+    if not found:
+        names = " or ".join(map(repr, parts))
+        raise InputError(f"the statistics of unnorm_key={unnorm_key!r} have no {names} part to normalise by.")
+    return found[0]
+
+
+def finite_numbers(name: str, value: Any, form: str) -> torch.Tensor:
+    """The value as a float32 tensor of any shape, on the CPU. Raises InputError unless it holds finite numbers."""
+    try:
+        array = value if isinstance(value, torch.Tensor) else np.asarray(value)
+        numbers = torch.as_tensor(array, dtype=torch.float32).cpu()
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} must be numbers, {form}: {error}") from error
+    if not numbers.isfinite().all():
+        raise InputError(f"{name} holds values that are not finite: {numbers.tolist()}.")
+    return numbers
