@@ -83,6 +83,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         self.dit_action_projector = None
         if config.has_dit and config.has_deep_fusion:
             self.dit_action_projector = nn.Linear(config.expert_hidden_size, config.dit_config.hidden_size)
+            self.dit_action_head.action_encoder = None  # the expert's states take its place
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

@@ -40,7 +40,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         norm_stats, normalization_type, state_dim: as in `MapAnythingLlava3DConfig`; `state_dim` is `None` for a model
             without state.
         intrinsic_config: `{key: {"intrinsic": 3 x 3, "width": pixels, "height": pixels}}`, the camera of each dataset.
-        action_token_config: arguments of `SpatialActionTokenizer` but for the first id; `None`: no action tokens.
+        action_token_config: settings of `SpatialActionTokenizer`, see its `to_dict`; `None`: no action tokens.
         prompt_template: what an instruction is put into, at "{instruction}".
         padding_side: "right" for actions, "left" for `generate`.
 
@@ -74,14 +74,15 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         self.normalization_type = normalization_type
         self.state_dim = state_dim
         self.intrinsic_config = checked_intrinsic_config(intrinsic_config)
-        self.action_token_config = action_token_config
+        tokens = None if action_token_config is None else SpatialActionTokenizer.from_dict(action_token_config)
+        self.action_token_config = tokens and tokens.to_dict()
         self.prompt_template = prompt_template
         self.padding_side = padding_side
         self.check()
         super().__init__(image_processor, tokenizer, **kwargs)
         add_image_token(tokenizer, image_token)
-        if action_token_config is not None:
-            add_action_tokens(tokenizer, SpatialActionTokenizer(**action_token_config).vocab_size)
+        if tokens is not None:
+            add_action_tokens(tokenizer, tokens.vocab_size)
 
     def check(self) -> None:
         """Refuse settings that cannot work, by the name of the argument."""
@@ -108,7 +109,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         if self.action_token_config is None:
             return None
         first = self.tokenizer.convert_tokens_to_ids(ACTION_TOKEN.format(0))
-        return SpatialActionTokenizer(**self.action_token_config, first_token_id=first)
+        return SpatialActionTokenizer.from_dict(self.action_token_config, first)
 
     def __call__(
         self,

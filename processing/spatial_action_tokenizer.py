@@ -18,6 +18,7 @@ from .spatial_action_bins import RANGES, checked_edges, make_bins
 
 ACTION_TOKEN = "<ACTION{:05d}>"
 ACTION_DIM, TOKENS_PER_STEP = 7, 3
+SETTINGS = ("num_bins", "gs_params", "bin_policy", "use_spherical", "min_sigma")
 
 
 class SpatialActionTokenizer:
@@ -49,14 +50,21 @@ class SpatialActionTokenizer:
         min_sigma: float = 0.0,
         first_token_id: int = 0,
     ):
-        settings = {"num_bins": num_bins, "gs_params": gs_params, "bin_policy": bin_policy}
-        self._settings = copy.deepcopy({**settings, "use_spherical": use_spherical, "min_sigma": min_sigma})
+        given = num_bins, gs_params, bin_policy, use_spherical, min_sigma
+        self._settings = _plain(dict(zip(SETTINGS, given, strict=True)))
         self.use_spherical = use_spherical
         self.first_token_id = first_token_id
         self.counts = {part: [_count(num_bins, part, axis) for axis in axes] for part, axes in RANGES.items()}
         self.counts["gripper"] = [_count(num_bins, "gripper")]
         bins = bin_policy or make_bins(num_bins, gs_params, min_sigma)
         self.bins = {part: checked_edges(part, bins, self.counts[part]) for part in RANGES}
+
+    @classmethod
+    def from_dict(cls, settings: Mapping[str, Any], first_token_id: int = 0) -> "SpatialActionTokenizer":
+        """Build from what `to_dict` returned. Raises ConfigError for a setting that does not exist."""
+        if not isinstance(settings, Mapping) or not {"num_bins"} <= set(settings) <= set(SETTINGS):
+            raise ConfigError(f"settings of action tokens are num_bins and perhaps {SETTINGS[1:]}, got {settings!r}.")
+        return cls(**settings, first_token_id=first_token_id)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -126,7 +134,7 @@ class SpatialActionTokenizer:
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for JSON; all but `first_token_id`, which is a matter of the vocabulary."""
-        return _plain(self._settings)
+        return copy.deepcopy(self._settings)
 
     def _first_ids(self) -> np.ndarray:
         return np.array([first for first, _ in self.id_ranges.values()])

@@ -6,7 +6,13 @@ import pytest
 import torch
 from torch import nn
 
-from vlahub import CogVLAConfig, CogVLAForActionPrediction, CogVLAVisionConfig
+from vlahub import (
+    CogVLAConfig,
+    CogVLAForActionPrediction,
+    CogVLAVisionConfig,
+    MapAnythingLlava3DConfig,
+    MapAnythingLlava3DForConditionalGeneration,
+)
 
 IMAGE_SIZE = 28
 LENGTHS = (5, 9, 7)
@@ -262,3 +268,53 @@ def assert_equal_parameters():
         assert not different
 
     return check
+
+
+LLAVA3D_SIZES = {
+    "vision_config": {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "image_size": 28,
+        "patch_size": 14,
+    },
+    "text_config": {
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "vocab_size": 40,
+    },
+    "geometry_config": {
+        "hidden_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 32,
+        "image_size": 28,
+        "info_sharing_hidden_size": 20,
+        "info_sharing_num_hidden_layers": 2,
+        "info_sharing_num_attention_heads": 2,
+        "info_sharing_intermediate_size": 32,
+    },
+}
+
+
+@pytest.fixture
+def llava3d():
+    """`llava3d(**config)` -> a tiny model in evaluation mode, and a batch of two for its training forward."""
+
+    def make(**fields):
+        torch.manual_seed(0)
+        config = MapAnythingLlava3DConfig(**{**LLAVA3D_SIZES, "image_token_id": 40, "action_horizon": 4, **fields})
+        model = MapAnythingLlava3DForConditionalGeneration(config).eval()
+        text = torch.randint(1, 40, (2, 5))
+        inputs = {
+            "input_ids": torch.cat([torch.full((2, 4), 40), text], dim=1),
+            "pixel_values": torch.rand(2, 1, 3, 28, 28) * 2 - 1,
+            "actions": torch.randn(2, 4, 7),
+        }
+        return model, inputs
+
+    return make

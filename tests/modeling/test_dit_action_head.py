@@ -264,7 +264,7 @@ def test_drawn_times_follow_the_published_distribution():
         assert abs(share - (1 - (0.999 * (1 - limit)) ** 1.5)) < 0.015
 
 
-def test_times_outside_the_beta_default_are_kept_below_one():
+def test_drawn_times_stay_between_noise_and_actions():
     time = make_head(noise_beta_alpha=0.05, noise_beta_beta=0.05).sample_time(5000)
     assert time.min() == 0 and 0.999 < time.max() < 1
     assert make_head().bucket(time).max() == 999
@@ -314,6 +314,13 @@ def test_bfloat16_weights_keep_the_flow_in_float32(monkeypatch):
     torch.testing.assert_close(actions, exact, atol=0.05, rtol=0.05)
     loss = head.compute_loss(**vlm_inputs(), **chunk_inputs())
     assert loss.dtype == torch.float32
+
+
+def test_vlm_states_and_robot_state_of_another_dtype_are_taken():
+    head, vlm = make_head(), vlm_inputs()
+    half = {"vl_embs_list": [layer.bfloat16() for layer in vlm["vl_embs_list"]], "state": vlm["state"].double()}
+    rounded = {**vlm, "vl_embs_list": [layer.float() for layer in half["vl_embs_list"]]}
+    assert torch.equal(head.predict_action(**half, noise=NOISE), head.predict_action(**rounded, noise=NOISE))
 
 
 @pytest.mark.parametrize("output_projection", ["adaln", "none"])
