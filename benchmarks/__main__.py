@@ -1,21 +1,23 @@
-"""python -m benchmarks predict [--device cuda] [--dtype bfloat16] | merge [--gigabytes 3]"""
+"""python -m benchmarks predict|experts [--device cuda] [--dtype bfloat16] | merge [--gigabytes 3]"""
 
 import argparse
 
 import torch
 
-from benchmarks import merge, predict
+from benchmarks import experts, merge, predict
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+TIMED = {"predict": predict, "experts": experts}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Benchmarks of vlahub.")
     commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("predict", help=predict.__doc__)
-    command.add_argument("--device", default="cpu")
-    command.add_argument("--dtype", choices=DTYPES, default="float32")
-    command.add_argument("--runs", type=int, default=15)
+    for name, module in TIMED.items():
+        command = commands.add_parser(name, help=module.__doc__)
+        command.add_argument("--device", default="cpu")
+        command.add_argument("--dtype", choices=DTYPES, default="float32")
+        command.add_argument("--runs", type=int, default=15)
     command = commands.add_parser("merge", help=merge.__doc__)
     command.add_argument("--gigabytes", type=float, default=3.0)
     command.add_argument("--runs", type=int, default=3)
@@ -23,7 +25,7 @@ def main() -> None:
     if arguments.command == "merge":
         merge.main(arguments.gigabytes, arguments.runs)
     else:
-        predict.main(arguments.runs, arguments.device, DTYPES[arguments.dtype])
+        TIMED[arguments.command].main(arguments.runs, arguments.device, DTYPES[arguments.dtype])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
     frequency other than 10000 would be lost silently between the two. `head_dim` is always explicit.
 
     Raises:
-        ConfigError: the model type is another.
+        ConfigError: the model type is another, or its heads do not fit together.
     """
     given = isinstance(value, PretrainedConfig)
     fields = {} if given else dict(value or {})
@@ -32,6 +32,11 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
     config = value if given else LANGUAGE_MODELS[model_type](**fields)
     if config.head_dim is None:  # older Mistral configs
         config.head_dim = config.hidden_size // config.num_attention_heads
+    if config.num_attention_heads % config.num_key_value_heads:
+        raise ConfigError(
+            f"num_key_value_heads={config.num_key_value_heads} of the language model must divide num_attention_heads="
+            f"{config.num_attention_heads}."
+        )
     return config
 
 

@@ -267,16 +267,21 @@ def suffix_layer(
     return run_layer(layer, hidden_states, mask, (cos, sin), keys_values)
 
 
-def run_layer(layer: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor | None, rotary: Rotary, keys_values):
-    """A stock decoder layer with all its hooks, but without its own gradient checkpointing, which drops the cache."""
-    return nn.Module.__call__(
-        layer,
-        hidden_states,
-        attention_mask=mask,
-        position_embeddings=rotary,
-        past_key_values=keys_values,
-        is_causal=False,  # sdpa takes a missing mask for a causal one
-    )
+def run_layer(
+    layer: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor | None, rotary: Rotary, keys_values
+) -> torch.Tensor:
+    """A stock decoder layer, without its own gradient checkpointing, which would take `keys_values` away from it."""
+    checkpointing, layer.gradient_checkpointing = layer.gradient_checkpointing, False
+    try:
+        return layer(
+            hidden_states,
+            attention_mask=mask,
+            position_embeddings=rotary,
+            past_key_values=keys_values,
+            is_causal=False,  # sdpa takes a missing mask for a causal one
+        )
+    finally:
+        layer.gradient_checkpointing = checkpointing
 
 
 def joint_layer(

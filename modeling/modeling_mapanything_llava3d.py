@@ -235,7 +235,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         features = None
         if pixel_values is not None:
             features = self.get_image_features(pixel_values, intrinsic)
-        check_image_tokens(is_image, features)
+        check_image_tokens(self.config.image_token_id, is_image, features)
         if features is None:
             return embeds, None
         return embeds.masked_scatter(is_image.unsqueeze(-1), features.to(embeds.dtype)), features
@@ -283,7 +283,7 @@ def drop_tokens(embeds: torch.Tensor, probability: float) -> torch.Tensor:
     return embeds * F.dropout(torch.ones_like(embeds[..., :1]), probability)
 
 
-def check_image_tokens(is_image: torch.Tensor, features: torch.Tensor | None) -> None:
+def check_image_tokens(image_token_id: int, is_image: torch.Tensor, features: torch.Tensor | None) -> None:
     """Refuse image tokens and image features that do not match, before one of them is lost."""
     wanted = 0 if features is None else features.shape[1]
     counts = is_image.sum(dim=1)
@@ -291,5 +291,6 @@ def check_image_tokens(is_image: torch.Tensor, features: torch.Tensor | None) ->
         raise InputError(f"pixel_values holds {features.shape[0]} samples, input_ids {is_image.shape[0]}.")
     if (counts != wanted).any():
         raise InputError(
-            f"input_ids has {counts.tolist()} image tokens in its rows, but each sample has {wanted} image features."
+            f"input_ids has {counts.tolist()} image tokens (id {image_token_id}) in its rows, but each sample has "
+            f"{wanted} image features."
         )

@@ -3,6 +3,7 @@
 Source: SpatialVLA/SpatialVLA, action_tokenizer.py (arXiv 2501.15830).
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,9 +47,9 @@ def _mean_and_deviation(gs_params: Mapping[str, Any], axis: str, min_sigma: floa
 
 def equal_share_edges(low: float, high: float, count: int, mean: float, deviation: float) -> np.ndarray:
     """(count + 1,) float64: between two edges lies the same share of the normal distribution cut to [low, high]."""
-    limits = torch.tensor([low, high], dtype=torch.float64, device="cpu")
-    low_share, high_share = torch.special.ndtr((limits - mean) / deviation).tolist()
-    shares = torch.from_numpy(np.linspace(low_share, high_share, count + 1))
+    # Share of the distribution below a value; torch.special.ndtr loses digits where it is small.
+    below = [math.erfc((mean - value) / deviation / math.sqrt(2)) / 2 for value in (low, high)]
+    shares = torch.from_numpy(np.linspace(*below, count + 1))
     return np.clip(torch.special.ndtri(shares).numpy() * deviation + mean, low, high)  # ends may be infinite
 
 

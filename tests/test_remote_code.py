@@ -1,4 +1,4 @@
-"""The code that a checkpoint carries: flat, complete, and enough to predict where vlahub was never installed."""
+"""The code that a checkpoint of each family carries: flat, complete, and enough to predict without vlahub."""
 
 import ast
 import importlib.util
@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Whitespace
 
 import vlahub
-from vlahub import AutoModelForVision2Seq, CogVLAConfig, CogVLAForActionPrediction, CogVLAProcessor
+from vlahub import AutoModelForVision2Seq
 from vlahub.conversion.cli import main
 
 REPOSITORY = Path(__file__).parents[1]
@@ -54,8 +59,8 @@ inputs = processor(images=list(np.load(images)), text=text, state=state)
 result = {"inputs": {name: list(value.shape) for name, value in inputs.items()}, "actions": {}}
 for name in classes:
     model = getattr(transformers, name).from_pretrained(folder, trust_remote_code=True, dtype=torch.float32)
+    torch.manual_seed(0)  # of the noise, where actions begin as noise
     result["actions"][name] = model.predict_action(**inputs).tolist()
-result["views"] = image_processor.num_images_in_input
 result["norm_stats"] = sorted(config.norm_stats)
 objects = {"model": model, "processor": processor, "image_processor": image_processor, "config": config}
 result["modules"] = {role: type(one).__module__ for role, one in objects.items()}
@@ -98,18 +103,103 @@ def imports(tree):
             yield from ((0, alias.name, []) for alias in node.names)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    """A converted CogVLA run, float32."""
+@dataclass(frozen=True)
+class Family:
+    """One family: the beginning of its class names, the end of its file names, and how a tiny checkpoint is made."""
+
+    prefix: str
+    model_name: str
+    suffix: str
+    make: Callable[[Path], Path]
+    inputs: tuple[str, ...]
+    unnorm_key: str
+
+    @property
+    def config(self):
+        return getattr(vlahub, f"{self.prefix}Config")
+
+    @property
+    def model(self):
+        return getattr(vlahub, self.model_name)
+
+    @property
+    def processor(self):
+        return getattr(vlahub, f"{self.prefix}Processor")
+
+
+def make_cogvla(folder):
+    """A converted run, float32."""
     spec = importlib.util.spec_from_file_location("tiny_run", REPOSITORY / "examples" / "tiny_run.py")
     tiny_run = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tiny_run)
-    folder = tmp_path_factory.mktemp("remote_code")
     tiny_run.TinyRun().write(folder)
     options = ["--num-images", "2", "--platform", "libero", "--dtype", "float32", "--quiet"]
     arguments = ["--base", str(folder / "base"), "--adapter", str(folder / "run"), "--output", str(folder / "out")]
     assert main(["merge-lora", *arguments, *options]) == 0
     return folder / "out"
+
+
+def bounds(size):
+    return {"q01": [-1.0] * size, "q99": [2.0] * size}
+
+
+def make_llava3d(folder):
+    """A model with random weights, every part in use, and its processor, saved."""
+    torch.manual_seed(0)
+    mistral = {"model_type": "mistral", "vocab_size": 64, "rope_theta": 5e5}
+    transformer = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    geometry = {"hidden_size": 24, **transformer, "image_size": 28}
+    sharing = {f"info_sharing_{name}": value for name, value in geometry.items() if name != "image_size"}
+    statistics = {"demo_tabletop": {"action": bounds(7), "state": bounds(len(STATE))}}
+    words = dict.fromkeys(["<unk>", "</s>", *INSTRUCTION.split()])
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    processor = vlahub.MapAnythingLlava3DProcessor(
+        vlahub.MapAnythingLlava3DImageProcessor(size={"height": 28, "width": 28}),
+        transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="</s>"),
+        norm_stats=statistics,
+        state_dim=len(STATE),
+    )
+    config = vlahub.MapAnythingLlava3DConfig(
+        vision_config={"hidden_size": 32, **transformer, "image_size": 28, "patch_size": 14},
+        text_config={"hidden_size": 64, **transformer, "num_key_value_heads": 1, **mistral},
+        geometry_config={**geometry, **sharing},
+        action_expert_type="deep_fusion+dit",
+        action_horizon=8,
+        use_state=True,
+        state_dim=len(STATE),
+        norm_stats=statistics,
+        image_token_id=processor.image_token_id,
+    )
+    vlahub.MapAnythingLlava3DForConditionalGeneration(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+TEXT_AND_IMAGES = ("attention_mask", "input_ids", "pixel_values")
+FAMILIES = {
+    "cogvla": Family(
+        "CogVLA", "CogVLAForActionPrediction", "cogvla", make_cogvla, (*TEXT_AND_IMAGES, "proprio"), "demo_tabletop"
+    ),
+    "mapanything_llava3d": Family(
+        "MapAnythingLlava3D",
+        "MapAnythingLlava3DForConditionalGeneration",
+        "mapanything_llava3d",
+        make_llava3d,
+        (*TEXT_AND_IMAGES, "state"),
+        "demo_tabletop",
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def family(request):
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(family, tmp_path_factory):
+    return family.make(tmp_path_factory.mktemp("remote_code"))
 
 
 @pytest.fixture(scope="module")
@@ -124,9 +214,10 @@ def images(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected_actions(checkpoint, images):
-    processor = CogVLAProcessor.from_pretrained(checkpoint)
-    model = CogVLAForActionPrediction.from_pretrained(checkpoint, dtype=torch.float32)
+def expected_actions(family, checkpoint, images):
+    processor = family.processor.from_pretrained(checkpoint)
+    model = family.model.from_pretrained(checkpoint, dtype=torch.float32)
+    torch.manual_seed(0)
     return model.predict_action(**processor(images=list(np.load(images)), text=INSTRUCTION, state=STATE))
 
 
@@ -148,16 +239,16 @@ def test_a_fresh_process_without_vlahub_predicts_the_same_actions(fresh, expecte
         torch.testing.assert_close(torch.tensor(actions), expected_actions, rtol=0, atol=1e-5, msg=name)
 
 
-def test_everything_in_a_fresh_process_comes_from_the_checkpoint(fresh):
+def test_everything_in_a_fresh_process_comes_from_the_checkpoint(family, fresh):
     assert fresh["names"] == {
-        "model": "CogVLAForActionPrediction",
-        "processor": "CogVLAProcessor",
-        "image_processor": "CogVLAImageProcessor",
-        "config": "CogVLAConfig",
+        "model": family.model_name,
+        "processor": f"{family.prefix}Processor",
+        "image_processor": f"{family.prefix}ImageProcessor",
+        "config": f"{family.prefix}Config",
     }
     assert all(module.startswith("transformers_modules.") for module in fresh["modules"].values()), fresh["modules"]
-    assert fresh["norm_stats"] == ["demo_tabletop"] and fresh["views"] == 2
-    assert sorted(fresh["inputs"]) == ["attention_mask", "input_ids", "pixel_values", "proprio"]
+    assert fresh["norm_stats"] == [family.unnorm_key]
+    assert sorted(fresh["inputs"]) == sorted(family.inputs)
 
 
 def test_a_checkpoint_saved_again_without_vlahub_loads_in_yet_another_process(
@@ -167,21 +258,21 @@ def test_a_checkpoint_saved_again_without_vlahub_loads_in_yet_another_process(
     torch.testing.assert_close(torch.tensor(result["actions"][AUTO_CLASSES[-1]]), expected_actions, rtol=0, atol=1e-5)
 
 
-def test_a_checkpoint_saved_again_without_vlahub_has_the_same_code_and_classes(fresh, checkpoint):
+def test_a_checkpoint_saved_again_without_vlahub_has_the_same_code_and_classes(family, fresh, checkpoint):
     code = {path.name: path.read_text() for path in checkpoint.glob("*.py")}
     saved = {path.name: path.read_text() for path in fresh["resaved"].glob("*.py")}
     assert saved.keys() == code.keys()
     assert [name for name in code if saved[name] != code[name]] == []
     auto_map = json.loads((fresh["resaved"] / "config.json").read_text())["auto_map"]
-    assert auto_map == CogVLAConfig.auto_classes
+    assert auto_map == family.config.auto_classes
 
 
 # Loading where vlahub is installed
 
 
-def test_the_dropped_auto_class_is_offered_by_vlahub_on_both_lines(checkpoint):
+def test_the_dropped_auto_class_is_offered_by_vlahub_on_both_lines(family, checkpoint):
     model = AutoModelForVision2Seq.from_pretrained(checkpoint)
-    assert type(model) is CogVLAForActionPrediction
+    assert type(model) is family.model
     if TRANSFORMERS_4:
         assert AutoModelForVision2Seq is transformers.AutoModelForVision2Seq
     else:
@@ -189,34 +280,34 @@ def test_the_dropped_auto_class_is_offered_by_vlahub_on_both_lines(checkpoint):
 
 
 @pytest.mark.parametrize("name", AUTO_CLASSES)
-def test_an_installed_vlahub_needs_no_remote_code(name, checkpoint):
+def test_an_installed_vlahub_needs_no_remote_code(family, name, checkpoint):
     model = getattr(transformers, name).from_pretrained(checkpoint)
-    assert type(model) is CogVLAForActionPrediction
+    assert type(model) is family.model
 
 
-def test_the_installed_processor_is_found_by_the_auto_class(checkpoint):
-    assert type(transformers.AutoProcessor.from_pretrained(checkpoint)) is CogVLAProcessor
+def test_the_installed_processor_is_found_by_the_auto_class(family, checkpoint):
+    assert type(transformers.AutoProcessor.from_pretrained(checkpoint)) is family.processor
 
 
-def test_saving_a_model_writes_the_same_code_as_the_conversion(checkpoint, tmp_path):
-    model = CogVLAForActionPrediction.from_pretrained(checkpoint)
+def test_saving_a_model_writes_the_same_code_as_the_conversion(family, checkpoint, tmp_path):
+    model = family.model.from_pretrained(checkpoint)
     model.save_pretrained(tmp_path)
     code = {path.name: path.read_text() for path in checkpoint.glob("*.py")}
     assert {path.name: path.read_text() for path in tmp_path.glob("*.py")} == code
-    assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == CogVLAConfig.auto_classes
+    assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == family.config.auto_classes
 
 
-def test_what_an_installed_vlahub_saves_loads_without_it(checkpoint, images, tmp_path, expected_actions):
-    CogVLAForActionPrediction.from_pretrained(checkpoint).save_pretrained(tmp_path / "saved")
-    CogVLAProcessor.from_pretrained(checkpoint).save_pretrained(tmp_path / "saved")
+def test_what_an_installed_vlahub_saves_loads_without_it(family, checkpoint, images, tmp_path, expected_actions):
+    family.model.from_pretrained(checkpoint).save_pretrained(tmp_path / "saved")
+    family.processor.from_pretrained(checkpoint).save_pretrained(tmp_path / "saved")
     result = in_a_fresh_process(tmp_path / "saved", images, tmp_path, ["AutoModel"])
     torch.testing.assert_close(torch.tensor(result["actions"]["AutoModel"]), expected_actions, rtol=0, atol=1e-5)
 
 
-def test_saving_a_processor_alone_writes_what_it_needs(checkpoint, tmp_path):
-    CogVLAProcessor.from_pretrained(checkpoint).save_pretrained(tmp_path)
+def test_saving_a_processor_alone_writes_what_it_needs(family, checkpoint, tmp_path):
+    family.processor.from_pretrained(checkpoint).save_pretrained(tmp_path)
     trees = bundled(tmp_path)
-    assert {"processing_cogvla", "image_processing_cogvla", "configuration_cogvla"} <= set(trees)
+    assert {f"{part}_{family.suffix}" for part in ("processing", "image_processing", "configuration")} <= set(trees)
     needed = {module for tree in trees.values() for level, module, _ in imports(tree) if level}
     assert needed <= set(trees)
 
@@ -259,11 +350,11 @@ def test_the_bundle_needs_nothing_but_what_inference_has(checkpoint):
         assert roots <= allowed, f"{name} imports {sorted(roots - allowed)}"
 
 
-def test_each_file_named_in_the_auto_map_imports_its_whole_closure_itself(checkpoint):
+def test_each_file_named_in_the_auto_map_imports_its_whole_closure_itself(family, checkpoint):
     """transformers 4.57 copies only the files that an entry file names from a local folder."""
     trees = bundled(checkpoint)
     direct = {name: {module for level, module, _ in imports(tree) if level} for name, tree in trees.items()}
-    entries = {value.split(".")[0] for value in CogVLAConfig.auto_classes.values()}
+    entries = {value.split(".")[0] for value in family.config.auto_classes.values()}
     for entry in entries:
         closure, waiting = set(), [entry]
         while waiting:
@@ -300,18 +391,17 @@ def test_no_bundled_folder_imports_conversion_or_vlahub():
 
 
 @pytest.mark.parametrize("resaved", [False, True])
-def test_processor_files_are_those_that_both_lines_read(resaved, checkpoint, fresh):
+def test_processor_files_are_those_that_both_lines_read(family, resaved, checkpoint, fresh):
     folder = fresh["resaved"] if resaved else checkpoint
     tokenizer, image, processor = (
         json.loads((folder / f"{name}_config.json").read_text()) for name in ("tokenizer", "preprocessor", "processor")
     )
     assert tokenizer["tokenizer_class"] == "PreTrainedTokenizerFast"
-    assert tokenizer["processor_class"] == "CogVLAProcessor" == processor["processor_class"]
-    assert image["image_processor_type"] == "CogVLAImageProcessor"
-    assert image["num_images_in_input"] == 2 and image["image_sizes"] == [56, 56]
+    assert tokenizer["processor_class"] == f"{family.prefix}Processor" == processor["processor_class"]
+    assert image["image_processor_type"] == f"{family.prefix}ImageProcessor"
     for settings in (image, processor):
-        assert settings["auto_map"]["AutoProcessor"] == "processing_cogvla.CogVLAProcessor"
-    assert (processor["proprio_dim"], list(processor["norm_stats"])) == (8, ["demo_tabletop"])
+        assert settings["auto_map"]["AutoProcessor"] == family.config.auto_classes["AutoProcessor"]
+    assert list(processor["norm_stats"]) == [family.unnorm_key]
     assert (folder / "tokenizer.json").exists()
 
 

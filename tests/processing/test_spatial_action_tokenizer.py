@@ -145,6 +145,12 @@ def test_bins_of_a_normal_distribution_hold_equal_shares_of_it(mean, deviation):
     assert (edges[0], edges[-1]) == pytest.approx((-1.0, 1.0), abs=1e-6)
 
 
+def test_bins_far_out_in_the_tail_keep_their_digits():
+    """Nine standard deviations below the mean; the numbers are those of scipy.stats.norm."""
+    edges = equal_share_edges(-1.0, 1.0, 3, 1.9, 0.1)
+    np.testing.assert_allclose(edges, [-1.0, 0.9880165627731126, 0.9955592098548678, 1.0], rtol=1e-9)
+
+
 def test_the_least_standard_deviation_stands_in_for_smaller_ones():
     narrow = {axis: {"mu": 0.1, "sigma": 0.01} for axis in FITTED}
     wide, raised = SpatialActionTokenizer(NUM_BINS, FITTED), SpatialActionTokenizer(NUM_BINS, narrow, min_sigma=0.5)
@@ -244,7 +250,7 @@ def test_a_setting_that_cannot_be_is_named(settings, message):
 
 @pytest.mark.parametrize("settings", [{"bins": 3}, {"num_bins": NUM_BINS, "first_token_id": 3}, 256])
 def test_settings_of_another_kind_are_refused_with_the_known_ones(settings):
-    with pytest.raises(ConfigError, match="num_bins and perhaps .*gs_params"):
+    with pytest.raises(ConfigError, match=r"num_bins and perhaps .*gs_params"):
         SpatialActionTokenizer.from_dict(settings)
 
 
