@@ -201,7 +201,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         """Generated action tokens, without the prompt -> actions in the robot's own units.
 
         Args:
-            token_ids: (batch, 3 * steps) or (3 * steps,), integers.
+            token_ids: (batch, 3 * steps) or (3 * steps,), integers; end and padding tokens behind the last action are
+                left out.
             unnorm_key: the dataset whose statistics are used; needed where there are several.
 
         Returns:
@@ -214,7 +215,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         tokens = self.action_tokens
         if tokens is None:
             raise InputError("this processor has no action tokens (action_token_config is None).")
-        steps = tokens.as_steps(token_ids.cpu() if isinstance(token_ids, torch.Tensor) else token_ids)
+        ends = [i for i in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id) if i is not None]
+        steps = tokens.as_steps(token_ids.cpu() if isinstance(token_ids, torch.Tensor) else token_ids, ends)
         actions = torch.from_numpy(tokens.decode(steps))
         return unnormalize(actions, find_statistics(self.norm_stats, unnorm_key)["action"], self.normalization_type)
 

@@ -8,7 +8,7 @@ Sources: arXiv 2501.15830; SpatialVLA/SpatialVLA and lululuyuanyuanyuanGe/3dvla-
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -109,15 +109,18 @@ class SpatialActionTokenizer:
         rotation = self._centres("rotation", cells[..., 1])
         return np.concatenate([place, rotation, (cells[..., 2:] > 0).astype(place.dtype)], -1)
 
-    def as_steps(self, token_ids: Any) -> np.ndarray:
+    def as_steps(self, token_ids: Any, end_ids: Sequence[int] = ()) -> np.ndarray:
         """token_ids: (batch, 3 * steps) or (3 * steps,), as generated -> (batch, steps, 3), ready for `decode`.
 
+        Columns at the end that hold nothing but `end_ids` are left out.
         Raises InputError for another number of ids and for an id that is no action token of its place.
         """
         try:
             rows = np.atleast_2d(np.asarray(token_ids))
         except ValueError as error:
             raise InputError(f"token_ids must be (batch, {TOKENS_PER_STEP} * steps): {error}") from error
+        inside = np.flatnonzero(~np.isin(rows, end_ids).all(axis=0))
+        rows = rows[:, : inside[-1] + 1] if len(inside) else rows
         if rows.ndim != 2 or rows.size == 0 or rows.shape[1] % TOKENS_PER_STEP:
             raise InputError(f"token_ids have shape {rows.shape}; a step has {TOKENS_PER_STEP} action tokens.")
         steps = rows.reshape(len(rows), -1, TOKENS_PER_STEP)

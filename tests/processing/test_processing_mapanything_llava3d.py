@@ -410,6 +410,14 @@ def test_generated_tokens_become_actions_in_robot_units(with_actions, form):
     torch.testing.assert_close(with_actions.decode_actions(form(ids[0])), expected[:1])
 
 
+def test_end_tokens_behind_the_last_action_are_left_out(with_actions):
+    ids = with_actions.action_tokens.encode(some_actions(2, 3)).reshape(2, 9)
+    ended = np.concatenate([ids, [[with_actions.tokenizer.eos_token_id] * 2] * 2], axis=1)
+    assert torch.equal(with_actions.decode_actions(ended), with_actions.decode_actions(ids))
+    with pytest.raises(InputError, match=r"token_ids\[1, 6\]"):  # one row ends a step early
+        with_actions.decode_actions([ids[0].tolist(), [*ids[1, :6].tolist(), 2, 2, 2]])
+
+
 def test_the_unnorm_key_selects_the_statistics_of_actions(make):
     doubled = {"action": {**STATISTICS["action"], "q01": [-4.0] * 7, "q99": [4.0] * 7}}
     stats = {"kitchen": STATISTICS, "lab": doubled}
@@ -425,7 +433,7 @@ def test_the_unnorm_key_selects_the_statistics_of_actions(make):
     ("ids", "message"),
     [
         ([12, 44, 56, 12], r"shape \(1, 4\); a step has 3 action tokens"),
-        ([12, 44, 2], r"token_ids\[0, 2\] is 2; the ids of gripper tokens are 56 to 57"),
+        ([12, 44, 3], r"token_ids\[0, 2\] is 3; the ids of gripper tokens are 56 to 57"),
         ([[12, 44, 56], [12, 12, 56]], r"token_ids\[1, 1\] is 12; the ids of rotation tokens are 44 to 55"),
     ],
 )
