@@ -48,7 +48,8 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         use_state, state_dim: whether the robot's state is an input, and its size.
         use_time_weight: the flow-matching loss weighs a sample by 1 - time.
         time_sampling: `beta` draws training times from Beta(1.5, 1), `uniform` evenly.
-        num_inference_steps: Euler steps of one prediction, unless the call says otherwise.
+        num_inference_steps: Euler steps of one prediction, unless the call says otherwise; `None` is 10, or what
+            `dit_config` says where there is only the DiT head.
         pixel_range: `siglip`: the processor normalises pixels to [-1, 1]; `unit`: pixels come in [0, 1] and the model
             normalises them.
         geometry_normalization: `imagenet` normalises what the geometry branch sees as MapAnything was trained; `none`
@@ -105,7 +106,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         state_dim: int | None = None,
         use_time_weight: bool = True,
         time_sampling: str = "beta",
-        num_inference_steps: int = 10,
+        num_inference_steps: int | None = None,
         pixel_range: str = "siglip",
         geometry_normalization: str = "imagenet",
         use_geometric_branch: bool = True,
@@ -137,7 +138,6 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.state_dim = state_dim
         self.use_time_weight = use_time_weight
         self.time_sampling = time_sampling
-        self.num_inference_steps = num_inference_steps
         self.pixel_range = pixel_range
         self.geometry_normalization = geometry_normalization
         self.use_geometric_branch = use_geometric_branch
@@ -152,6 +152,8 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.language_model_name_or_path = language_model_name_or_path
         self.mapanything_model_name_or_path = mapanything_model_name_or_path
         self.dit_config = self.as_dit_config(dit_config)
+        default_steps = 10 if self.has_deep_fusion else self.dit_config.num_inference_timesteps
+        self.num_inference_steps = default_steps if num_inference_steps is None else num_inference_steps
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "tie_word_embeddings"):
             kwargs.setdefault(name, getattr(self.text_config, name))
         super().__init__(**kwargs)

@@ -42,7 +42,7 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
 
 def as_expert_config(
     text_config: PretrainedConfig,
-    value: PretrainedConfig | dict | None,
+    value: PretrainedConfig | dict | None = None,
     hidden_size: int | None = None,
     num_layers: int | None = None,
     mlp_ratio: float | None = None,

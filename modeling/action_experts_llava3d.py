@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from .flow_matching import flow_matching_loss, integrate, interpolate
-from .flow_matching_action_expert import check_steps
+from .flow_matching import check_steps, flow_matching_loss, integrate, interpolate
 from .joint_attention import build_joint_attention_inputs
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 
@@ -39,7 +38,7 @@ class ActionExperts:
     def fused_dit_loss(self, prefix_embs, attention_mask, actions, state, time, noise) -> torch.Tensor:
         """The mean of the two losses, over one pass of the prefix and the same noisy actions."""
         expert, network = self.action_expert, self.language_model_with_expert
-        noise, time = expert.checked_or_drawn(actions, noise, time)
+        noise, time = expert.checked_or_drawn(prefix_embs, actions, noise, time)
         noisy = interpolate(actions, noise, time)
         suffix = expert.embed_suffix(noisy, time, state)
         _, cache, states = network.run_prefix(prefix_embs, attention_mask)
@@ -58,8 +57,9 @@ class ActionExperts:
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
         """(batch, action_horizon, action_dim), float32; the prefix runs once whatever the number of steps."""
+        num_steps = self.config.num_inference_steps if num_steps is None else num_steps
+        check_steps(num_steps)
         if not self.config.has_dit:
-            num_steps = self.config.num_inference_steps if num_steps is None else num_steps
             return self.action_expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
         if not self.config.has_deep_fusion:
             states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
@@ -67,12 +67,10 @@ class ActionExperts:
         return self.sample_fused_dit(prefix_embs, attention_mask, state, num_steps, noise)
 
     def sample_fused_dit(self, prefix_embs, attention_mask, state, num_steps, noise) -> torch.Tensor:
-        num_steps = self.config.num_inference_steps if num_steps is None else num_steps
-        check_steps(num_steps)
         head = self.dit_action_head
         noise = self.action_expert.checked_or_drawn_noise(prefix_embs, noise)
         _, cache, states = self.language_model_with_expert.run_prefix(prefix_embs, attention_mask)
-        step = self.action_expert.stepper(cache, state)
+        step = self.action_expert.stepper(cache, state, noise.shape[0])
         context = head.prepare_context(states, state, attention_mask, project=True)
 
         def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:

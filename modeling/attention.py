@@ -14,7 +14,8 @@ def attend(
     """Scaled dot-product attention of heads that are laid out already.
 
     query: (batch, heads, tokens, head_dim); key, value: (batch, heads, keys, head_dim).
-    mask: broadcastable to (batch, heads, tokens, keys); bool (True: may look) or a float that is added to the scores.
+    mask: broadcastable to (batch, heads, tokens, keys); bool (True: may look), or of the query's dtype and added to the
+        scores. Every token must see a key.
     implementation: `eager` writes the arithmetic out, with the softmax in float32; anything else is torch's fused one.
     Returns (batch, heads, tokens, head_dim).
     """

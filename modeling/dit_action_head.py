@@ -17,7 +17,7 @@ from torch.distributions import Beta
 from ..configuration.configuration_dit_action_head import DiTActionHeadConfig
 from ..configuration.vla_errors import InputError
 from .dit_layers import MLP, ActionEncoder, DiT
-from .flow_matching import flow_matching_loss, integrate, interpolate
+from .flow_matching import check_steps, flow_matching_loss, integrate, interpolate
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
 
@@ -101,8 +101,7 @@ class DiTActionHead(nn.Module):
         num_steps: Euler steps, `config.num_inference_timesteps` if `None`. noise: where they start; drawn if `None`.
         """
         num_steps = self.config.num_inference_timesteps if num_steps is None else num_steps
-        if num_steps < 1:
-            raise InputError(f"num_steps={num_steps} must be at least 1.")
+        check_steps(num_steps)
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
         batch, device = context.tokens.shape[0], context.tokens.device
         if noise is None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
+from ..configuration.vla_errors import InputError
+
 TIME_MARGIN = 1e-3
 
 
@@ -37,6 +39,12 @@ def flow_matching_loss(
         return F.mse_loss(velocity.float(), target)
     weight = weight.float()
     return ((velocity.float() - target).square().mean(dim=(1, 2)) * weight).mean() / weight.mean()
+
+
+def check_steps(num_steps: int) -> None:
+    """Raises InputError unless `num_steps` is a whole number above 0."""
+    if not isinstance(num_steps, int) or num_steps < 1:
+        raise InputError(f"num_steps={num_steps!r} must be a whole number above 0.")
 
 
 def integrate(

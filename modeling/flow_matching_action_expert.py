@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
-from .flow_matching import flow_matching_loss, integrate, interpolate, sample_time, sinusoidal_time_embedding
+from .flow_matching import (
+    check_steps,
+    flow_matching_loss,
+    integrate,
+    interpolate,
+    sample_time,
+    sinusoidal_time_embedding,
+)
+from .module_reference import ModuleReference
 from .prefix_cache import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -28,7 +36,8 @@ class FlowMatchingActionExpert(nn.Module):
         time_sampling: how `compute_loss` draws times, `beta` or `uniform`.
 
     Raises:
-        ConfigError: `hidden_size` is not the expert's, or a state is used whose size is not given.
+        ConfigError: `hidden_size` is not the expert's, a state is used whose size is not given, or `time_sampling` is
+            unknown.
     """
 
     def __init__(
@@ -43,13 +52,15 @@ class FlowMatchingActionExpert(nn.Module):
         time_sampling: str = "beta",
     ):
         super().__init__()
-        self._network = (llava_with_expert_model,)  # in a tuple, so that it is not registered
+        self._network = ModuleReference(llava_with_expert_model)
         self.action_dim = action_dim
         self.action_horizon = action_horizon
         self.use_state = use_state
         self.use_time_weight = use_time_weight
         self.time_sampling = time_sampling
         self.hidden_size = self.checked_width(hidden_size)
+        if time_sampling not in ("beta", "uniform"):
+            raise ConfigError(f"time_sampling={time_sampling!r} is unknown; choose from beta, uniform.")
         if use_state and not state_dim:
             raise ConfigError(f"use_state=True needs state_dim, the size of the robot's state; it is {state_dim!r}.")
         self.state_proj = nn.Linear(state_dim, self.hidden_size) if use_state else None
@@ -69,7 +80,7 @@ class FlowMatchingActionExpert(nn.Module):
     @property
     def llava_with_expert(self) -> nn.Module:
         """The network."""
-        return self._network[0]
+        return self._network.module
 
     @property
     def dtype(self) -> torch.dtype:
@@ -97,7 +108,7 @@ class FlowMatchingActionExpert(nn.Module):
         Raises:
             InputError: an argument has the wrong shape, or the state is missing.
         """
-        noise, time = self.checked_or_drawn(actions, noise, time)
+        noise, time = self.checked_or_drawn(prefix_embs, actions, noise, time)
         suffix_embs = self.embed_suffix(interpolate(actions, noise, time), time, state)
         (_, suffix_out), _ = self.llava_with_expert(
             attention_mask=attention_mask, position_ids=position_ids, inputs_embeds=[prefix_embs, suffix_embs]
@@ -129,13 +140,14 @@ class FlowMatchingActionExpert(nn.Module):
         )
         if attention_mask is not None and attention_mask.dim() == 2:
             attention_mask = None  # the cache knows the padding and keeps the mask that follows from it
-        step = self.stepper(cache, state, attention_mask, position_ids)
+        step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
         return integrate(lambda actions, progress: step(actions, progress)[0], noise, num_steps)
 
     def stepper(
         self,
         cache: PrefixCache,
         state: torch.Tensor | None,
+        batch_size: int,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
     ):
@@ -143,7 +155,7 @@ class FlowMatchingActionExpert(nn.Module):
 
         What does not change from step to step is computed here.
         """
-        state_tokens = self.embed_state(state)
+        state_tokens = self.embed_state(state, batch_size)
 
         def step(actions: torch.Tensor, progress: float) -> tuple[torch.Tensor, torch.Tensor]:
             time = torch.full((actions.shape[0],), 1 - progress, device=actions.device)
@@ -161,9 +173,9 @@ class FlowMatchingActionExpert(nn.Module):
 
     def embed_suffix(self, actions: torch.Tensor, time: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor:
         """(batch, suffix length, hidden_size) from noisy actions, time (batch,) and state."""
-        return torch.cat([*self.embed_state(state), *self.embed_actions(actions, time)], dim=1)
+        return torch.cat([*self.embed_state(state, actions.shape[0]), *self.embed_actions(actions, time)], dim=1)
 
-    def embed_state(self, state: torch.Tensor | None) -> list[torch.Tensor]:
+    def embed_state(self, state: torch.Tensor | None, batch_size: int) -> list[torch.Tensor]:
         """The state token (batch, 1, hidden_size), or nothing where no state is used.
 
         Raises:
@@ -176,10 +188,10 @@ class FlowMatchingActionExpert(nn.Module):
         if state is None:
             raise InputError(f"state is missing: this model needs the robot's {self.state_proj.in_features} values.")
         flat = state.squeeze(1) if state.dim() == 3 else state
-        if flat.dim() != 2 or flat.shape[1] != self.state_proj.in_features:
+        if flat.shape != (batch_size, self.state_proj.in_features):
             raise InputError(
-                f"state has shape {tuple(state.shape)}; (batch, state_dim) or (batch, 1, state_dim) with state_dim="
-                f"{self.state_proj.in_features} is needed."
+                f"state has shape {tuple(state.shape)}; (batch, state_dim) or (batch, 1, state_dim) with batch="
+                f"{batch_size} and state_dim={self.state_proj.in_features} is needed."
             )
         return [self.state_proj(flat.to(self.dtype)).unsqueeze(1)]
 
@@ -203,12 +215,16 @@ class FlowMatchingActionExpert(nn.Module):
     # ---- arguments
 
     def checked_or_drawn(
-        self, actions: torch.Tensor, noise: torch.Tensor | None, time: torch.Tensor | None
+        self,
+        prefix_embs: torch.Tensor,
+        actions: torch.Tensor,
+        noise: torch.Tensor | None,
+        time: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Noise like `actions` and time (batch,), float32."""
-        wanted = self.action_horizon, self.action_dim
-        if actions.dim() != 3 or tuple(actions.shape[1:]) != wanted:
-            raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, {wanted[0]}, {wanted[1]}) is needed.")
+        wanted = prefix_embs.shape[0], self.action_horizon, self.action_dim
+        if actions.shape != wanted:
+            raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
         noise = self.checked_or_drawn_noise(actions, noise)
         if time is None:
             return noise, sample_time(actions.shape[0], self.time_sampling, actions.device)
@@ -224,8 +240,3 @@ class FlowMatchingActionExpert(nn.Module):
         if noise.shape != wanted:
             raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
         return noise.to(like.device, torch.float32)
-
-
-def check_steps(num_steps: int) -> None:
-    if not isinstance(num_steps, int) or num_steps < 1:
-        raise InputError(f"num_steps={num_steps!r} must be a whole number above 0.")

@@ -18,6 +18,7 @@ from ..configuration.language_model_config import as_expert_config
 from ..configuration.vla_errors import InputError
 from .attention import attend
 from .joint_attention import build_joint_attention_inputs, prefix_padding, suffix_mask
+from .module_reference import ModuleReference
 from .prefix_cache import KeyValueCollector, PrefixCache
 
 STACKS = {"llama": LlamaModel, "mistral": MistralModel}
@@ -53,7 +54,7 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
             expert_config = as_expert_config(base.config)
             expert_config._attn_implementation = base.config._attn_implementation
         super().__init__(expert_config)
-        self._base = (base,)  # in a tuple, so that it is not registered
+        self._base = ModuleReference(base)
         self.expert = STACKS[expert_config.model_type](expert_config)
         self.expert.embed_tokens = None
         self.partners = paired_layers(len(base.layers), len(self.expert.layers), expert_layer_alignment)
@@ -64,7 +65,7 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
     @property
     def base(self) -> nn.Module:
         """The base's stack."""
-        return self._base[0]
+        return self._base.module
 
     @property
     def hidden_size(self) -> int:
@@ -109,6 +110,8 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
             if past_key_values is None:
                 raise InputError("past_key_values is missing: a suffix alone needs the kept prefix it belongs to.")
             return [None, self.run_suffix(suffix, past_key_values, attention_mask, position_ids)], past_key_values
+        if suffix is not None and position_ids is not None:
+            checked_positions(position_ids, prefix, prefix.shape[1] + suffix.shape[1])
         is_4d = attention_mask is not None and attention_mask.dim() == 4
         if suffix is not None and is_4d:
             if use_cache:
@@ -134,7 +137,8 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         """
         length = prefix.shape[1]
         mask, real, positions = self.prefix_attention_inputs(prefix, attention_mask)
-        positions = positions if position_ids is None else position_ids[:, :length]
+        if position_ids is not None:
+            positions = checked_positions(position_ids[:, :length], prefix, length)
         rotary = self.base.rotary_emb(prefix, positions)
         room = 0 if torch.is_grad_enabled() else ROOM
         cache = PrefixCache(prefix.shape[0], length, real, room) if keep else None
@@ -180,9 +184,12 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
             mask = suffix_mask(
                 prefix_padding(suffix.new_empty(suffix.shape[0], cache.length), attention_mask), length, suffix.dtype
             )
-        positions = cache.suffix_positions(length, suffix.device) if position_ids is None else position_ids[:, -length:]
+        if position_ids is None:
+            positions = cache.suffix_positions(length, suffix.device)
+        else:
+            positions = checked_positions(position_ids, suffix, length, cache.length + length)[:, -length:]
         rotary = self.base.rotary_emb(suffix, positions)
-        cache.reserve(length)
+        cache.reserve(length, suffix.dtype)
         for layer, partner in zip(self.expert.layers, self.partners, strict=True):
             keys_values = cache.extender(partner)
             suffix = self.maybe_checkpointed(suffix_layer, layer, suffix, mask, *rotary, keys_values)
@@ -235,6 +242,14 @@ def paired_layers(num_base_layers: int, num_expert_layers: int, alignment: str) 
     if alignment == "even":
         return [(i + 1) * num_base_layers // num_expert_layers - 1 for i in range(num_expert_layers)]
     return list(range(num_base_layers - num_expert_layers, num_base_layers))
+
+
+def checked_positions(position_ids: torch.Tensor, embeds: torch.Tensor, *lengths: int) -> torch.Tensor:
+    """`position_ids`, if they have one of these lengths for each sample of `embeds`."""
+    if position_ids.dim() != 2 or position_ids.shape[1] not in lengths or position_ids.shape[0] not in (1, len(embeds)):
+        wanted = " or ".join(f"({len(embeds)}, {length})" for length in lengths)
+        raise InputError(f"position_ids has shape {tuple(position_ids.shape)}; {wanted} is needed.")
+    return position_ids
 
 
 def suffix_rows(mask: torch.Tensor, suffix_len: int, prefix_len: int) -> torch.Tensor:

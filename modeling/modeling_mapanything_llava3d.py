@@ -171,7 +171,11 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             InputError: an argument has the wrong form.
         """
         image_hidden_states = action_loss = None
-        if inputs_embeds is None:
+        if inputs_embeds is not None and pixel_values is not None:
+            raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
+        if inputs_embeds is None and past_key_values is not None and past_key_values.get_seq_length():
+            inputs_embeds = self.embed_text(input_ids)  # what is generated is text, whatever its ids
+        elif inputs_embeds is None:
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         if actions is not None:
             self.check_has_expert()
@@ -227,7 +231,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         if input_ids is None:
             raise InputError("input_ids is missing.")
         is_image = input_ids == self.config.image_token_id
-        embeds = self.embed_text(input_ids.masked_fill(is_image, 0), ~is_image)
+        embeds = self.embed_text(input_ids.masked_fill(is_image, 0))
         if self.training and self.config.prefix_lang_dropout_prob:
             real = prefix_padding(embeds, attention_mask)
             dropped = drop_tokens(embeds, self.config.prefix_lang_dropout_prob)
@@ -240,12 +244,12 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             return embeds, None
         return embeds.masked_scatter(is_image.unsqueeze(-1), features.to(embeds.dtype)), features
 
-    def embed_text(self, input_ids: torch.LongTensor, is_text: torch.Tensor) -> torch.Tensor:
+    def embed_text(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """Embeddings of text; spatial action tokens have a table of their own where the config says so."""
         if self.spatial_embed_tokens is None:
             return self.get_input_embeddings()(input_ids)
         index = input_ids - self.config.action_token_begin_idx
-        is_spatial = is_text & (index >= 0) & (index < self.config.spatial_token_num)
+        is_spatial = (index >= 0) & (index < self.config.spatial_token_num)
         embeds = self.get_input_embeddings()(input_ids.masked_fill(is_spatial, 0))
         spatial = self.spatial_embed_tokens(index.masked_fill(~is_spatial, 0))
         return torch.where(is_spatial.unsqueeze(-1), spatial, embeds)

@@ -20,16 +20,16 @@ class KeyValueCollector:
 class KeyValueExtender:
     """Stands in for a cache inside one attention layer whose tokens also see those of a prefix."""
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int | None):
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int):
         self.keys, self.values, self.length = keys, values, length
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         return self.extended(self.keys, keys), self.extended(self.values, values)
 
     def extended(self, prefix: torch.Tensor, suffix: torch.Tensor) -> torch.Tensor:
-        if self.length is None:
-            return torch.cat([prefix, suffix], dim=2)
         end = self.length + suffix.shape[2]
+        if torch.is_grad_enabled():  # what a gradient needs must not be overwritten
+            return torch.cat([prefix[:, :, : self.length].to(suffix.dtype), suffix], dim=2)
         prefix[:, :, self.length : end] = suffix
         return prefix[:, :, :end]
 
@@ -39,8 +39,8 @@ class PrefixCache:
 
     Attributes:
         real: (batch, prefix length) bool, true on tokens, or `None` when nothing is padded.
-        room: places kept behind the prefix. A longer suffix makes the cache grow, once. With 0 the prefix stays as it
-            is and gradients flow through it.
+        room: places kept behind the prefix. A longer suffix makes the cache grow, once. With 0, while gradients are
+            on, the prefix stays as it is and they flow through it.
     """
 
     def __init__(self, batch_size: int, length: int, real: torch.Tensor | None, room: int):
@@ -59,22 +59,23 @@ class PrefixCache:
         """Keep the keys and values of the next layer, (batch, heads, prefix length, size)."""
         self.layers.append((self.with_room(keys), self.with_room(values)))
 
-    def with_room(self, prefix: torch.Tensor) -> torch.Tensor:
+    def with_room(self, prefix: torch.Tensor, dtype: torch.dtype | None = None) -> torch.Tensor:
         if not self.room:
             return prefix
-        buffer = prefix.new_empty(*prefix.shape[:2], self.length + self.room, prefix.shape[3])
+        buffer = prefix.new_empty(*prefix.shape[:2], self.length + self.room, prefix.shape[3], dtype=dtype)
         buffer[:, :, : self.length] = prefix[:, :, : self.length]
         return buffer
 
-    def reserve(self, suffix_len: int) -> None:
-        """Make sure that a suffix of this length has room."""
-        if 0 < self.room < suffix_len:
-            self.room = suffix_len
-            self.layers = [(self.with_room(keys), self.with_room(values)) for keys, values in self.layers]
+    def reserve(self, suffix_len: int, dtype: torch.dtype) -> None:
+        """Make sure that a suffix of this length and dtype can be written behind the prefix."""
+        if torch.is_grad_enabled() or (self.room >= suffix_len and self.layers[0][0].dtype == dtype):
+            return
+        self.room = max(self.room, suffix_len)
+        self.layers = [tuple(self.with_room(tensor, dtype) for tensor in layer) for layer in self.layers]
 
     def extender(self, index: int) -> KeyValueExtender:
         """For the expert layer that is paired with base layer `index`."""
-        return KeyValueExtender(*self.layers[index], self.length if self.room else None)
+        return KeyValueExtender(*self.layers[index], self.length)
 
     def suffix_mask(self, suffix_len: int, dtype: torch.dtype) -> torch.Tensor | None:
         """The suffix's rows of the joint mask, built once; `None` when there is no padding."""
