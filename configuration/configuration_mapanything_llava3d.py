@@ -158,6 +158,9 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
             kwargs.setdefault(name, getattr(self.text_config, name))
         super().__init__(**kwargs)
         self.check()
+        for field, given in (("expert_hidden_size", expert_hidden_size), ("expert_num_layers", expert_num_layers)):
+            if given not in (None, getattr(self, field)):
+                raise ConfigError(f"{field}={given} is not what expert_config says, {getattr(self, field)}.")
 
     def as_dit_config(self, value: DiTActionHeadConfig | dict | None) -> DiTActionHeadConfig:
         """The DiT head's config; what it shares with this one is taken from here unless it is given."""
@@ -208,6 +211,8 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         check_choices(self, CHOICES)
         for field in ("action_dim", "action_horizon", "num_inference_steps", "spatial_token_num"):
             check_positive(field, getattr(self, field))
+        if self.image_seq_length is not None:
+            check_positive("image_seq_length", self.image_seq_length)
         if self.use_state:
             check_positive("state_dim", self.state_dim)
         for field in ("prefix_lang_dropout_prob", "prefix_image_dropout_prob"):

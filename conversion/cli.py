@@ -11,8 +11,9 @@ from pathlib import Path
 
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
-from .families import FAMILIES, prepare, verify_folder, verify_sources
-from .job import Job, check_device, run_job, say
+from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_folder, verify_sources
+from .job import Job, Prepared, check_device, run_job, say
+from .llava3d_options import ROLES, Llava3DOptions, add_assembly_arguments, add_run_arguments
 from .openvla_settings import PLATFORMS, Options
 from .publish import add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, text, add_arguments, action in (
         ("merge-lora", MERGE_HELP, add_merge_arguments, run_conversion),
         ("convert", "convert an already merged published checkpoint", add_convert_arguments, run_conversion),
+        ("assemble", "build a checkpoint from published parts", add_assemble_arguments, run_assembly),
         ("verify", "check a checkpoint, alone or against its sources", add_verify_arguments, run_verify),
         ("push", "publish a checkpoint on the Hub", add_push_arguments, run_push),
     ):
@@ -58,34 +60,55 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
         help="training run, or plain PEFT adapter: folder or Hub repository; repeat to merge several in order",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
-    parser.add_argument(
-        "--family", choices=["auto", *FAMILIES], default="auto", help="auto: by the model type; generic: any model"
-    )
+    add_family_argument(parser)
     add_common_arguments(parser)
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("adapter", nargs=1, metavar="SOURCE", help="merged checkpoint: folder or Hub repository")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write")
-    parser.set_defaults(base=None, family="auto")
+    parser.set_defaults(base=None)
+    add_family_argument(parser)
     add_common_arguments(parser)
+    add_run_arguments(parser)
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--family", choices=list(ASSEMBLIES), required=True, help="what to build")
+    add_assembly_arguments(parser)
+    parser.add_argument("--normalization", choices=CHOICES["normalization_type"], help="of actions and state")
+    parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
+    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=False)
+    add_output_arguments(parser)
+
+
+def add_family_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--family", choices=["auto", *FAMILIES], default="auto", help="auto: by the model type; generic: any model"
+    )
+
+
+def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", choices=DTYPES, default="auto", help="of the output; auto: the base's")
     parser.add_argument(
         "--max-shard-size", type=byte_size, default="2GB", metavar="SIZE", help="largest output file, such as 2GB"
     )
-    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
     parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
     parser.add_argument("--no-verify", action="store_true", help="do not read back what was written")
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it is not empty")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--push-to-hub", metavar="USER/NAME", help="publish the result in this repository")
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    add_output_arguments(parser)
+    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
     model = parser.add_argument_group("what no published file records")
     model.add_argument("--num-images", type=int, metavar="N", help="camera views of one sample")
     model.add_argument("--platform", choices=PLATFORMS, help="sets the next three")
-    model.add_argument("--num-action-chunks", type=int, metavar="N", help="actions of one prediction")
+    model.add_argument(
+        "--num-action-chunks", "--action-horizon", type=int, metavar="N", help="actions of one prediction"
+    )
     model.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
     model.add_argument("--normalization", choices=CHOICES["normalization_type"], help="of actions and state")
     model.add_argument("--num-diffusion-steps", type=int, metavar="N", help="of a diffusion head (default 100)")
@@ -120,8 +143,17 @@ def run(action: Callable[[argparse.Namespace], None], arguments: argparse.Namesp
 
 
 def run_conversion(arguments: argparse.Namespace) -> None:
+    finish(arguments, prepare)
+
+
+def run_assembly(arguments: argparse.Namespace) -> None:
+    finish(arguments, assemble)
+
+
+def finish(arguments: argparse.Namespace, prepare_job: Callable[[Job, str], Prepared]) -> None:
+    """Carry out what was asked for, and publish it where that was asked for, too."""
     job = job_of(arguments)
-    run_job(job, lambda job: prepare(job, arguments.family))
+    run_job(job, lambda job: prepare_job(job, arguments.family))
     if arguments.push_to_hub and not job.dry_run:
         say(job, push_checkpoint(job.output, arguments.push_to_hub, quiet=job.quiet))
 
@@ -144,12 +176,15 @@ def run_verify(arguments: argparse.Namespace) -> None:
 
 def job_of(arguments: argparse.Namespace) -> Job:
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
-    names = runs | ({"base": arguments.base} if arguments.base else {})
+    parts = {role: name for role in ROLES if (name := getattr(arguments, role, None))}
+    names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
     return Job(
         adapters=[source_folder(name) for name in arguments.adapter],
         base=source_folder(arguments.base) if arguments.base else None,
         output=arguments.output,
-        options=Options(**{name: getattr(arguments, name) for name in Options.__dataclass_fields__}),
+        parts={role: source_folder(name) for role, name in parts.items()},
+        options=Options(**{name: getattr(arguments, name, None) for name in Options.__dataclass_fields__}),
+        llava3d=llava3d_options(arguments),
         dtype=arguments.dtype,
         device=arguments.device,
         max_shard_bytes=arguments.max_shard_size,
@@ -160,6 +195,13 @@ def job_of(arguments: argparse.Namespace) -> Job:
         quiet=arguments.quiet,
         inputs={role: input_name(name) for role, name in names.items()},
     )
+
+
+def llava3d_options(arguments: argparse.Namespace) -> Llava3DOptions:
+    """Those that the command has; `convert` knows the horizon under the name that OpenVLA-OFT has for it."""
+    found = {name: getattr(arguments, name, None) for name in Llava3DOptions.__dataclass_fields__}
+    found["action_horizon"] = found["action_horizon"] or getattr(arguments, "num_action_chunks", None)
+    return Llava3DOptions(**{name: value for name, value in found.items() if value is not None})
 
 
 def input_name(name: str) -> str:

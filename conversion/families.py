@@ -3,18 +3,27 @@
 from pathlib import Path
 
 from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
+from . import llava3d_plan
 from .cogvla_checkpoint import prepare_cogvla
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
+from .llava3d_assembly import prepare_assembly
+from .llava3d_conversion import plan_again, prepare_conversion
+from .llava3d_run import FRAMEWORK, read_run_config
 from .openvla_layout import read_json
 from .openvla_plan import model_shapes
 from .openvla_settings import Options
+from .plan import Plan
 from .report import REPORT_NAME
 from .verify import verify_against, verify_checkpoint
 
-FAMILIES = {"cogvla": prepare_cogvla, "generic": prepare_generic}
-PUBLISHED = {"openvla": "cogvla"}  # model types of published checkpoints
+LLAVA3D = MapAnythingLlava3DConfig.model_type
+FAMILIES = {"cogvla": prepare_cogvla, LLAVA3D: prepare_conversion, "generic": prepare_generic}
+ASSEMBLIES = {LLAVA3D: prepare_assembly}
+MERGED = {"openvla": "cogvla"}  # model types of base models with a family's own way of merging
+PUBLISHED = {**MERGED, LLAVA3D: LLAVA3D, FRAMEWORK: LLAVA3D}  # model types and frameworks of merged checkpoints
 DECODING = {"block": "parallel", "bidirectional": "parallel", "causal": "autoregressive"}
 
 
@@ -25,15 +34,32 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
         ConversionError, ConfigError: see the family.
     """
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
-    config = read_json(folders, "config.json", required=True)
     for folder in folders:
         check_full_precision(read_json([folder], "config.json", required=False) or {})
     if family == "auto":
-        family = PUBLISHED.get(config.get("model_type"), "generic")
+        model_type = published_type(folders)
+        family = (MERGED if job.base else PUBLISHED).get(model_type, "generic")
         if family == "generic" and job.base is None:
             known = ", ".join(sorted(PUBLISHED))
-            raise ConversionError(f"model_type is {config.get('model_type')!r}; what can be converted is {known}.")
+            raise ConversionError(f"model_type is {model_type!r}; what can be converted is {known}.")
     return FAMILIES[family](job)
+
+
+def published_type(folders: list[Path]) -> str | None:
+    """What the first config says: the model type, or the name of the training framework."""
+    config = read_run_config(folders[0]) or read_json(folders, "config.json", required=True)
+    return config.get("model_type") or (config.get("framework") or {}).get("name")
+
+
+def assemble(job: Job, family: str) -> Prepared:
+    """Plan a checkpoint from published parts.
+
+    Raises:
+        ConversionError, ConfigError: see the family.
+    """
+    for folder in job.parts.values():
+        check_full_precision(read_json([folder], "config.json", required=False) or {})
+    return ASSEMBLIES[family](job)
 
 
 def check_full_precision(config: dict) -> None:
@@ -65,19 +91,32 @@ def expected_shapes(folder: Path, config: dict) -> dict[str, tuple[int, ...]] | 
     """Names and shapes of the parameters of our own models."""
     if config.get("model_type") == CogVLAConfig.model_type:
         return model_shapes(CogVLAConfig.from_pretrained(folder))
+    if config.get("model_type") == LLAVA3D:
+        return llava3d_plan.model_shapes(MapAnythingLlava3DConfig.from_pretrained(folder))
     return None
 
 
 def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
     report = read_json([folder], REPORT_NAME, required=True)
-    if report["family"] == "cogvla":
-        job.options = options_of(CogVLAConfig.from_pretrained(folder))
     dtype = report["settings"]["dtype"]
     job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
-    plan = FAMILIES[report["family"]](job).plan
+    plan = plan_of(report, folder, job)
     verify_against(plan, folder, quiet, job.device)
     return f"all {len(plan.tensors)} tensors equal their recomputation from the sources"
+
+
+def plan_of(report: dict, folder: Path, job: Job) -> Plan:
+    """The plan that led to a checkpoint, from its sources in `job`."""
+    if report["family"] == LLAVA3D:
+        if "run" not in report["inputs"]:
+            raise ConversionError(
+                f"{folder} was assembled; assemble it once more: the same parts and seed give the same bytes."
+            )
+        return plan_again(job, MapAnythingLlava3DConfig.from_pretrained(folder))
+    if report["family"] == "cogvla":
+        job.options = options_of(CogVLAConfig.from_pretrained(folder))
+    return FAMILIES[report["family"]](job).plan
 
 
 def options_of(config: CogVLAConfig) -> Options:

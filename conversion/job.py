@@ -8,6 +8,7 @@ import torch
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
+from .llava3d_options import Llava3DOptions
 from .openvla_settings import Options
 from .output_folder import check_output, output_folder
 from .plan import Plan
@@ -25,13 +26,16 @@ class Job:
         base: the base model, where there is one to merge into.
         dtype: "auto" (the base's), "float32", "bfloat16" or "float16".
         device: where the arithmetic is done.
+        parts: folders of the parts that a checkpoint is assembled from, or that say what a run does not, by their role.
         inputs: names of base and runs for the report, where no path belongs.
     """
 
     adapters: list[Path]
     output: Path
     base: Path | None = None
+    parts: dict[str, Path] = field(default_factory=dict)
     options: Options = field(default_factory=Options)
+    llava3d: Llava3DOptions = field(default_factory=Llava3DOptions)
     dtype: str = "auto"
     device: str = "cpu"
     max_shard_bytes: int = 2 * 10**9
@@ -65,7 +69,7 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     """
     check_device(job.device)
     check_output(job.output, job.overwrite or job.dry_run)
-    for source in filter(None, (*job.adapters, job.base)):
+    for source in filter(None, (*job.adapters, job.base, *job.parts.values())):
         if source.resolve() == job.output.resolve() or job.output.resolve() in source.resolve().parents:
             raise ConversionError(f"the output {job.output} would replace the source {source}; name another folder.")
     prepared = prepare(job)

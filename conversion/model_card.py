@@ -73,11 +73,13 @@ def base_licence(base_folder: Path | None) -> dict[str, str]:
 
 
 def licence_text(licence: dict[str, str]) -> str:
-    if not licence:
-        return UNKNOWN_LICENCE
-    name = licence.get("license_name", licence["license"])
+    return f"{licence_name(licence)}, inherited from the base model." if licence else UNKNOWN_LICENCE
+
+
+def licence_name(licence: dict[str, str]) -> str:
+    """As in a sentence, with a link where there is one."""
     link = f" ({licence['license_link']})" if "license_link" in licence else ""
-    return f"`{name}`{link}, inherited from the base model."
+    return code(licence.get("license_name", licence["license"])) + link
 
 
 def card_values(config: CogVLAConfig, report: dict) -> dict[str, str]:

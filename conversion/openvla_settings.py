@@ -39,7 +39,7 @@ class Options:
 
 @dataclass
 class Settings:
-    """Fields of a `CogVLAConfig` as they become known, each with its origin."""
+    """Fields of a model's config as they become known, each with its origin."""
 
     fields: dict[str, Any] = field(default_factory=dict)
     facts: list[Fact] = field(default_factory=list)
@@ -56,6 +56,18 @@ class Settings:
         if name not in self.fields:
             self.fields[name] = value
             self.facts.append(Fact(name, value, f"{how} ({source})"))
+
+    def assume(self, name: str, value: Any, how: str) -> None:
+        """Record a value that gives way to what is known already; `None` is none."""
+        if value is not None and name not in self.fields:
+            self.fields[name] = value
+            self.facts.append(Fact(name, value, how))
+
+    def settle(self, name: str, given: Any, option: str, otherwise: Any = None, how: str = "default") -> None:
+        """Record what an option says, else another value where there is one."""
+        if given is not None:
+            self.know(name, given, "given", option)
+        self.assume(name, otherwise, how)
 
     def require(self, name: str, options: str) -> None:
         if name not in self.fields:
@@ -149,7 +161,7 @@ def image_size(collected: Collected, name: str, said: int | None) -> int:
 def count_layers(collected: Collected, prefix: str) -> int:
     numbers = [int(name[len(prefix) :].split(".")[0]) for name in collected.candidates if name.startswith(prefix)]
     if not numbers:
-        raise ConversionError(f"no source has {prefix}0: these are not the weights of an OpenVLA model.")
+        raise ConversionError(f"no source has {prefix}0: these are not the weights of such a model.")
     return max(numbers) + 1
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from peft import LoraConfig
 
+from .initialised import InitialisedTensor
 from .safetensors_stream import ALL, TensorInfo
 from .tensor_source import TensorFile
 
@@ -17,6 +18,8 @@ class SourceTensor:
     file: TensorFile
     key: str
 
+    operation = "copy"
+
     @property
     def info(self) -> TensorInfo:
         return self.file.infos[self.key]
@@ -24,6 +27,11 @@ class SourceTensor:
     @property
     def shape(self) -> tuple[int, ...]:
         return self.info.shape
+
+    @property
+    def label(self) -> str:
+        """Where it is from, for reports."""
+        return self.file.label
 
     def load(self, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
         return self.file.load(self.key, rows, buffer)
@@ -59,15 +67,15 @@ class PlannedTensor:
 
     name: str
     info: TensorInfo
-    source: SourceTensor
+    source: SourceTensor | InitialisedTensor
     steps: list[Step] = field(default_factory=list)
 
     @property
     def operation(self) -> str:
-        return "+".join(f"merge_{step.kind}" for step in self.steps) or "copy"
+        return "+".join(f"merge_{step.kind}" for step in self.steps) or self.source.operation
 
     @property
-    def sources(self) -> list[SourceTensor]:
+    def sources(self) -> list[SourceTensor | InitialisedTensor]:
         return [self.source, *(part for step in self.steps for part in step.parts.values())]
 
 

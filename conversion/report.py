@@ -46,15 +46,15 @@ def describe(plan: Plan) -> str:
     lines = ["settings:"]
     width = max(len(fact.name) for fact in plan.facts)
     lines += [f"  {fact.name:<{width}}  {fact.value}  -  {fact.how}" for fact in plan.facts]
-    operations = Counter((tensor.operation, tensor.source.file.label) for tensor in plan.tensors)
+    operations = Counter((tensor.operation, tensor.source.label) for tensor in plan.tensors)
     lines += [f"output: {len(plan.tensors)} tensors, {plan.bytes / 1e6:,.1f} MB"]
-    lines += [f"  {count:>5}  {operation:<10}  {label}" for (operation, label), count in sorted(operations.items())]
+    lines += [f"  {count:>5}  {operation:<11}  {label}" for (operation, label), count in sorted(operations.items())]
     lines += ["not in the output:", *describe_leftovers(plan.leftovers)] if plan.leftovers else []
     return "\n".join(lines)
 
 
 def describe_leftovers(leftovers: Iterable[Leftover]) -> list[str]:
-    groups = Counter((left.status, left.source.file.label, left.reason) for left in leftovers)
+    groups = Counter((left.status, left.source.label, left.reason) for left in leftovers)
     return [
-        f"  {count:>5}  {status:<10}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())
+        f"  {count:>5}  {status:<11}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())
     ]

@@ -53,6 +53,11 @@ class PickleReader:
         forget_pages(mapped)
         return tensor
 
+    def are_one(self, first: str, second: str) -> bool:
+        """Whether two names stand for the same memory."""
+        places = ((t.data_ptr(), t.shape, t.stride()) for t in (self._content[first], self._content[second]))
+        return next(places) == next(places)
+
 
 def forget_pages(mapped: torch.Tensor) -> None:
     """Tell the system that the file's pages behind a mapped tensor are not needed; they are read again if they are.
@@ -82,6 +87,10 @@ class TensorFile:
     def load(self, key: str, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
         """The tensor, or some of its rows, in its own dtype; in `buffer` (bytes) where it is given."""
         return self._reader.load(key, rows, buffer)
+
+    def are_one(self, first: str, second: str) -> bool:
+        """Whether the file holds one tensor under both names; only pickles can."""
+        return isinstance(self._reader, PickleReader) and self._reader.are_one(first, second)
 
 
 @dataclass

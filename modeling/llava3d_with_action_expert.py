@@ -162,7 +162,7 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         if attention_mask is not None and attention_mask.dim() == 4:
             if min(attention_mask.shape[2:]) < length:
                 raise InputError(f"attention_mask {tuple(attention_mask.shape)} is smaller than the prefix ({length}).")
-            return attention_mask[:, :, :length, :length], None, counted
+            return fitted(attention_mask[:, :, :length, :length], prefix.dtype), None, counted
         real = prefix_padding(prefix, attention_mask)
         mask, positions, _ = build_joint_attention_inputs(prefix, 0, real, self.causal_prefix)
         return mask, real if attention_mask is not None else None, positions
@@ -179,7 +179,7 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         if attention_mask is None:
             mask = cache.suffix_mask(length, suffix.dtype)
         elif attention_mask.dim() == 4:
-            mask = suffix_rows(attention_mask, length, cache.length)
+            mask = fitted(suffix_rows(attention_mask, length, cache.length), suffix.dtype)
         else:
             mask = suffix_mask(
                 prefix_padding(suffix.new_empty(suffix.shape[0], cache.length), attention_mask), length, suffix.dtype
@@ -211,7 +211,11 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
             position_ids = torch.arange(length, device=prefix.device).expand(prefix.shape[0], -1)
         cos, sin = self.base.rotary_emb(prefix, position_ids)
         expert_layers = dict(zip(self.partners, self.expert.layers, strict=True))
-        alone = attention_mask[:, :, : split[0], : split[0]], cos[:, : split[0]], sin[:, : split[0]]
+        alone = (
+            fitted(attention_mask[:, :, : split[0], : split[0]], prefix.dtype),
+            cos[:, : split[0]],
+            sin[:, : split[0]],
+        )
         for index, layer in enumerate(self.base.layers):
             if index in expert_layers:
                 pair = layer, expert_layers[index]
@@ -259,6 +263,13 @@ def suffix_rows(mask: torch.Tensor, suffix_len: int, prefix_len: int) -> torch.T
             f"attention_mask {tuple(mask.shape)} does not fit a prefix of {prefix_len} and a suffix of {suffix_len}."
         )
     return mask[:, :, -suffix_len:]
+
+
+def fitted(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """An additive mask in another dtype; its lowest value stays finite, so that a row without keys is not NaN."""
+    if not mask.is_floating_point():
+        raise InputError(f"a 4-D attention_mask is added to the scores and must be floating point, not {mask.dtype}.")
+    return mask.clamp(min=max(torch.finfo(mask.dtype).min, torch.finfo(dtype).min)).to(dtype)
 
 
 def prefix_layer(
@@ -315,6 +326,7 @@ def joint_layer(
     attention = layers[0].self_attn
     groups = attention.num_key_value_groups
     implementation = attention.config._attn_implementation
+    mask = fitted(mask, query.dtype)
     mixed = attend(query, repeat_kv(key, groups), repeat_kv(value, groups), mask, implementation)
     parts = mixed.transpose(1, 2).flatten(2).split([stream.shape[1] for stream in streams], dim=1)
     return tuple(after_attention(*args) for args in zip(layers, streams, parts, strict=True))
@@ -330,5 +342,5 @@ def projections(layer: nn.Module, hidden_states: torch.Tensor) -> list[torch.Ten
 
 
 def after_attention(layer: nn.Module, hidden_states: torch.Tensor, mixed: torch.Tensor) -> torch.Tensor:
-    hidden_states = hidden_states + layer.self_attn.o_proj(mixed)
+    hidden_states = hidden_states + layer.self_attn.o_proj(mixed.to(hidden_states.dtype))
     return hidden_states + layer.mlp(layer.post_attention_layernorm(hidden_states))

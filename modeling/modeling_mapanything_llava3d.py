@@ -50,6 +50,7 @@ class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
 class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava3DPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
+    accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
     _tied_weights_keys = {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
 
     def __init__(self, config: MapAnythingLlava3DConfig):
@@ -173,8 +174,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         image_hidden_states = action_loss = None
         if inputs_embeds is not None and pixel_values is not None:
             raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
-        if inputs_embeds is None and past_key_values is not None and past_key_values.get_seq_length():
-            inputs_embeds = self.embed_text(input_ids)  # what is generated is text, whatever its ids
+        if self.is_generating(input_ids, pixel_values, past_key_values):
+            inputs_embeds = self.embed_text(input_ids)
         elif inputs_embeds is None:
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         if actions is not None:
@@ -209,10 +210,18 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         pixel_values: torch.Tensor | None = None,
         **kwargs,
     ) -> dict:
-        """As in transformers; the images go in with the prompt and never again."""
+        """As in transformers; the images go in with their tokens and never again."""
         inputs = super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
-        is_first = past_key_values is None or past_key_values.get_seq_length() == 0
-        return {**inputs, "pixel_values": pixel_values if is_first else None}
+        if not self.is_generating(inputs.get("input_ids"), None, past_key_values):
+            inputs["pixel_values"] = pixel_values
+        return inputs
+
+    def is_generating(
+        self, input_ids: torch.LongTensor | None, pixel_values: torch.Tensor | None, past_key_values: Cache | None
+    ) -> bool:
+        """Whether `input_ids` is the one token that was written last; it is text, whatever its id."""
+        cached = past_key_values is not None and past_key_values.get_seq_length() > 0
+        return cached and pixel_values is None and input_ids is not None and input_ids.shape[1] == 1
 
     # ---- the prefix
 

@@ -20,16 +20,16 @@ class KeyValueCollector:
 class KeyValueExtender:
     """Stands in for a cache inside one attention layer whose tokens also see those of a prefix."""
 
-    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int):
-        self.keys, self.values, self.length = keys, values, length
+    def __init__(self, keys: torch.Tensor, values: torch.Tensor, length: int, in_place: bool):
+        self.keys, self.values, self.length, self.in_place = keys, values, length, in_place
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, *args, **kwargs) -> tuple[torch.Tensor, torch.Tensor]:
         return self.extended(self.keys, keys), self.extended(self.values, values)
 
     def extended(self, prefix: torch.Tensor, suffix: torch.Tensor) -> torch.Tensor:
-        end = self.length + suffix.shape[2]
-        if torch.is_grad_enabled():  # what a gradient needs must not be overwritten
+        if not self.in_place:
             return torch.cat([prefix[:, :, : self.length].to(suffix.dtype), suffix], dim=2)
+        end = self.length + suffix.shape[2]
         prefix[:, :, self.length : end] = suffix
         return prefix[:, :, :end]
 
@@ -55,6 +55,11 @@ class PrefixCache:
         """Tokens in the prefix, as a cache of transformers says it."""
         return self.length
 
+    @property
+    def in_place(self) -> bool:
+        """Whether a suffix may be written behind the prefix: not where a gradient needs either of them."""
+        return self.room > 0 and not torch.is_grad_enabled()
+
     def append(self, keys: torch.Tensor, values: torch.Tensor) -> None:
         """Keep the keys and values of the next layer, (batch, heads, prefix length, size)."""
         self.layers.append((self.with_room(keys), self.with_room(values)))
@@ -68,14 +73,14 @@ class PrefixCache:
 
     def reserve(self, suffix_len: int, dtype: torch.dtype) -> None:
         """Make sure that a suffix of this length and dtype can be written behind the prefix."""
-        if torch.is_grad_enabled() or (self.room >= suffix_len and self.layers[0][0].dtype == dtype):
+        if not self.in_place or (self.room >= suffix_len and self.layers[0][0].dtype == dtype):
             return
         self.room = max(self.room, suffix_len)
         self.layers = [tuple(self.with_room(tensor, dtype) for tensor in layer) for layer in self.layers]
 
     def extender(self, index: int) -> KeyValueExtender:
         """For the expert layer that is paired with base layer `index`."""
-        return KeyValueExtender(*self.layers[index], self.length)
+        return KeyValueExtender(*self.layers[index], self.length, self.in_place)
 
     def suffix_mask(self, suffix_len: int, dtype: torch.dtype) -> torch.Tensor | None:
         """The suffix's rows of the joint mask, built once; `None` when there is no padding."""

@@ -16,5 +16,7 @@ def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
     config = json.loads(path.read_text(encoding="utf-8"))
     for name in ("auto_map", "backend", "is_local", "local_files_only"):
         config.pop(name, None)
+    if isinstance(config.get("extra_special_tokens"), list):  # 4.57 wants a mapping there; both read the older name
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
     config.update(tokenizer_class=TOKENIZER_CLASS, processor_class=processor_class)
     path.write_text(json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")

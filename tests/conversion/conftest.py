@@ -47,11 +47,61 @@ class Run:
 
 @pytest.fixture(scope="session")
 def tiny_run() -> ModuleType:
-    """The module that writes tiny runs; an example, so it lies outside of the package."""
-    spec = importlib.util.spec_from_file_location("tiny_run", REPOSITORY / "examples" / "tiny_run.py")
+    """The module that writes tiny runs."""
+    return example("tiny_run")
+
+
+@pytest.fixture(scope="session")
+def tiny_parts() -> ModuleType:
+    """The module that writes tiny parts of a LLaVA-3D model."""
+    return example("tiny_llava3d_parts")
+
+
+def example(name: str) -> ModuleType:
+    """A module of examples/, which lies outside of the package."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "examples" / f"{name}.py")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Published parts of a LLaVA-3D model on disk."""
+
+    folder: Path
+
+    def assemble(self, output: Path, *options: str, leave_out: str = "") -> int:
+        """`vlahub assemble` of all parts but one; returns the exit code."""
+        roles = [role for role in ("vision", "language", "geometry") if role != leave_out]
+        parts = [word for role in roles for word in (f"--{role}", str(self.folder / role))]
+        command = ["assemble", "--family", "mapanything_llava3d", *parts, "--output", str(output), "--quiet"]
+        return main([*command, "--statistics", str(self.folder / "dataset_statistics.json"), *options])
+
+
+@pytest.fixture(scope="session")
+def write_parts(tiny_parts, tmp_path_factory) -> Callable[..., Parts]:
+    def write(**settings) -> Parts:
+        folder = tmp_path_factory.mktemp("parts")
+        tiny_parts.TinyParts(**settings).write(folder)
+        return Parts(folder)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def parts(write_parts) -> Parts:
+    """Not to be changed."""
+    return write_parts()
+
+
+@pytest.fixture(scope="session")
+def assembled(parts, tmp_path_factory) -> Path:
+    """A LLaVA-3D checkpoint with a joined expert, float32; not to be changed."""
+    output = tmp_path_factory.mktemp("assembled") / "out"
+    options = ("--expert-hidden-size", "32", "--expert-num-layers", "2", "--action-horizon", "4", "--use-state")
+    assert parts.assemble(output, *options) == 0
+    return output
 
 
 @pytest.fixture(scope="session")
