@@ -26,7 +26,8 @@ def main() -> None:
     model = AutoModelForImageTextToText.from_pretrained(
         arguments.checkpoint, trust_remote_code=True, dtype=torch.float32
     )
-    state = arguments.state or ([0.0] * processor.proprio_dim if processor.proprio_dim else None)
+    size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
+    state = arguments.state or ([0.0] * size if size else None)
     images = [Image.open(path) for path in arguments.images]
     inputs = processor(images=images, text=arguments.instruction, state=state, unnorm_key=arguments.unnorm_key)
     actions = model.predict_action(**inputs, unnorm_key=arguments.unnorm_key)
