@@ -4,6 +4,8 @@ Sources: ZCMax/LLaVA-3D (arXiv 2409.18125), facebookresearch/map-anything (arXiv
 and lululuyuanyuanyuanGe/3dvla-starvla_framework, starVLA/mapanything_llava3d.
 """
 
+import math
+
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
 from .configuration_dit_action_head import DiTActionHeadConfig
@@ -158,9 +160,15 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
             kwargs.setdefault(name, getattr(self.text_config, name))
         super().__init__(**kwargs)
         self.check()
-        for field, given in (("expert_hidden_size", expert_hidden_size), ("expert_num_layers", expert_num_layers)):
-            if given not in (None, getattr(self, field)):
-                raise ConfigError(f"{field}={given} is not what expert_config says, {getattr(self, field)}.")
+        if expert_config is not None:
+            self.check_short_forms(*short)
+
+    def check_short_forms(self, hidden_size: int | None, num_layers: int | None, mlp_ratio: float | None) -> None:
+        """Refuse short forms that say something else than `expert_config`."""
+        given = {"expert_hidden_size": hidden_size, "expert_num_layers": num_layers, "expert_mlp_ratio": mlp_ratio}
+        for field, value in given.items():
+            if value is not None and not math.isclose(value, getattr(self, field), rel_tol=1e-2):
+                raise ConfigError(f"{field}={value} is not what expert_config says, {getattr(self, field)}.")
 
     def as_dit_config(self, value: DiTActionHeadConfig | dict | None) -> DiTActionHeadConfig:
         """The DiT head's config; what it shares with this one is taken from here unless it is given."""

@@ -1,5 +1,6 @@
 """Configs of the language models that the families build on, readable on both lines of transformers."""
 
+import math
 from typing import Any
 
 from transformers import LlamaConfig, MistralConfig, PretrainedConfig
@@ -47,11 +48,22 @@ def as_expert_config(
     num_layers: int | None = None,
     mlp_ratio: float | None = None,
 ) -> PretrainedConfig:
-    """The expert's stack: the base's config with another width, depth and MLP, and without a vocabulary."""
+    """The expert's stack: the base's config with another width (default half), depth and MLP, and no vocabulary.
+
+    Raises:
+        ConfigError: the width does not fit the heads, or the model type is another.
+    """
     if isinstance(value, PretrainedConfig):
         return value
     fields: dict[str, Any] = text_config.to_dict()
-    hidden_size = hidden_size or (value or {}).get("hidden_size") or max(2, text_config.hidden_size // 4 * 2)
+    unit = math.lcm(2, text_config.num_attention_heads)  # what 5.x lets a width be, and pairs of sine and cosine
+    half = max(1, text_config.hidden_size // 2 // unit) * unit
+    hidden_size = hidden_size or (value or {}).get("hidden_size") or half
+    if hidden_size % unit:
+        raise ConfigError(
+            f"hidden_size={hidden_size} of the expert must be even and a multiple of its "
+            f"{text_config.num_attention_heads} attention heads."
+        )
     ratio = mlp_ratio or text_config.intermediate_size / text_config.hidden_size
     fields.update(
         hidden_size=hidden_size,

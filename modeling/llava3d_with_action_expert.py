@@ -318,7 +318,7 @@ def joint_layer(
     cos: torch.Tensor,
     sin: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One pair of layers whose attention is common."""
+    """One pair of layers whose attention is common; without the dropout that a config may ask of attention weights."""
     streams = prefix, suffix
     projected = [projections(layer, stream) for layer, stream in zip(layers, streams, strict=True)]
     query, key, value = (torch.cat(parts, dim=2) for parts in zip(*projected, strict=True))

@@ -135,11 +135,12 @@ def test_an_expert_keeps_the_bases_ratio_of_mlp_to_width():
     [
         {"expert_config": {"hidden_size": 32}, "expert_hidden_size": 16},
         {"expert_config": {"num_hidden_layers": 2}, "expert_num_layers": 3},
+        {"expert_config": {"intermediate_size": 100}, "expert_mlp_ratio": 2.0},
         {"expert_config": LlamaConfig(**{**TEXT, "hidden_size": 32, "head_dim": 16}), "expert_hidden_size": 16},
     ],
 )
 def test_short_forms_that_contradict_the_experts_config_are_refused(fields):
-    with pytest.raises(ConfigError, match=r"expert_(hidden_size|num_layers)"):
+    with pytest.raises(ConfigError, match=r"expert_(hidden_size|num_layers|mlp_ratio)"):
         MapAnythingLlava3DConfig(text_config=TEXT, **fields)
 
 
@@ -337,7 +338,7 @@ def test_a_rotary_base_given_as_an_object_is_the_experts_too():
         (
             {"text_config": {**TEXT, "hidden_size": 66, "num_attention_heads": 3, "num_key_value_heads": 3}}
             | {"expert_hidden_size": 33},
-            "^expert_config.hidden_size=33 must be even",
+            "^hidden_size=33 of the expert must be even",
         ),
         (
             {"action_expert_type": "dit", "dit_config": {"hidden_size": 32, "attention_head_dim": 16}},
@@ -368,3 +369,14 @@ def test_statistics_of_a_state_that_is_not_used_do_not_matter():
 def test_dit_settings_do_not_matter_without_the_head():
     config = MapAnythingLlava3DConfig(text_config=TEXT, dit_config={"action_dim": 5, "num_hidden_layers": 99})
     assert not config.has_dit and config.dit_config.action_dim == 5
+
+
+@pytest.mark.parametrize("width", [30, 42])
+def test_a_width_that_the_heads_do_not_divide_is_refused_on_both_lines(width):
+    with pytest.raises(ConfigError, match=f"hidden_size={width} of the expert"):
+        MapAnythingLlava3DConfig(text_config={**TEXT, "num_attention_heads": 4}, expert_hidden_size=width)
+
+
+def test_half_the_width_is_rounded_to_what_the_heads_divide():
+    text = {"hidden_size": 36, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 8}
+    assert MapAnythingLlava3DConfig(text_config=text).expert_config.hidden_size == 16
