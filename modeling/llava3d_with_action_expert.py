@@ -19,12 +19,10 @@ from ..configuration.vla_errors import InputError
 from .attention import attend
 from .joint_attention import build_joint_attention_inputs, prefix_padding, suffix_mask
 from .module_reference import ModuleReference
-from .prefix_cache import KeyValueCollector, PrefixCache
+from .prefix_cache import KeyValueCollector, PrefixCache, run_layer
 
 STACKS = {"llama": LlamaModel, "mistral": MistralModel}
 ROOM = 64  # for a suffix behind a kept prefix: state, time and up to 62 actions; more makes the cache grow once
-
-Rotary = tuple[torch.Tensor, torch.Tensor]
 
 
 class LLaVA3DWithActionExpertModel(PreTrainedModel):
@@ -291,23 +289,6 @@ def suffix_layer(
 ) -> torch.Tensor:
     """One expert layer over its own tokens and the prefix's."""
     return run_layer(layer, hidden_states, mask, (cos, sin), keys_values)
-
-
-def run_layer(
-    layer: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor | None, rotary: Rotary, keys_values
-) -> torch.Tensor:
-    """A stock decoder layer, without its own gradient checkpointing, which would take `keys_values` away from it."""
-    checkpointing, layer.gradient_checkpointing = layer.gradient_checkpointing, False
-    try:
-        return layer(
-            hidden_states,
-            attention_mask=mask,
-            position_embeddings=rotary,
-            past_key_values=keys_values,
-            is_causal=False,  # sdpa takes a missing mask for a causal one
-        )
-    finally:
-        layer.gradient_checkpointing = checkpointing
 
 
 def joint_layer(

@@ -5,6 +5,7 @@ overwrites that room: nothing is copied and nothing grows while actions are samp
 """
 
 import torch
+from torch import nn
 
 from .joint_attention import suffix_mask
 
@@ -96,3 +97,24 @@ class PrefixCache:
         if self.real is None:
             return (places + self.length).expand(self.batch_size, -1)
         return self.real.sum(dim=1, keepdim=True) + places
+
+
+def run_layer(
+    layer: nn.Module,
+    hidden_states: torch.Tensor,
+    mask: torch.Tensor | None,
+    rotary: tuple[torch.Tensor, torch.Tensor],
+    keys_values,
+) -> torch.Tensor:
+    """A stock decoder layer, without its own gradient checkpointing, which would take `keys_values` away from it."""
+    checkpointing, layer.gradient_checkpointing = layer.gradient_checkpointing, False
+    try:
+        return layer(
+            hidden_states,
+            attention_mask=mask,
+            position_embeddings=rotary,
+            past_key_values=keys_values,
+            is_causal=False,  # sdpa takes a missing mask for a causal one
+        )
+    finally:
+        layer.gradient_checkpointing = checkpointing

@@ -1,0 +1,118 @@
+"""Training of Alpamayo-R1's expert: flow matching over the keys and values of a given text."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+from ..configuration.vla_errors import InputError
+from .alpamayo_rollout import rope_positions
+from .flow_matching import flow_matching_loss, interpolate
+from .prefix_cache import PrefixCache
+from .trajectory_expert import action_mask, run_expert
+
+TIME_SCALE = 0.999
+
+
+class AlpamayoTraining:
+    """Methods of `AlpamayoR1` that only its `forward` uses."""
+
+    def read_text(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None,
+        pixel_values: torch.Tensor | None,
+        image_grid_thw: torch.LongTensor | None,
+        keep: bool,
+    ) -> tuple[torch.Tensor, DynamicCache | None, torch.LongTensor, torch.Tensor]:
+        """The VLM over whole texts: states (batch, length, hidden_size), keys and values, positions and padding."""
+        real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
+        positions = rope_positions(self.vlm, input_ids, real.long(), image_grid_thw)
+        cache = DynamicCache() if keep else None
+        layers = self.vlm.model.language_model.layers if keep else []
+        with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(self.vlm)), without_checkpointing(layers):
+            output = self.vlm.model(
+                input_ids=input_ids,
+                attention_mask=real.long(),
+                position_ids=positions,
+                pixel_values=pixel_values,
+                image_grid_thw=image_grid_thw,
+                past_key_values=cache,
+                use_cache=keep,
+            )
+        return output.last_hidden_state, cache, positions, real
+
+    def action_target(
+        self,
+        history: tuple[torch.Tensor, torch.Tensor],
+        ego_future_xyz: torch.Tensor,
+        ego_future_rot: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Normalised actions (batch, waypoints, 2) that lead along the future."""
+        if ego_future_rot is None:
+            raise InputError("ego_future_rot is missing: a future has positions and rotations.")
+        future = self.checked_poses("ego_future", ego_future_xyz, ego_future_rot, len(history[0]))
+        return self.action_space.traj_to_action(*history, *future)
+
+    def action_loss(
+        self,
+        input_ids: torch.LongTensor,
+        real: torch.Tensor,
+        positions: torch.LongTensor,
+        cache: DynamicCache,
+        target: torch.Tensor,
+        time: torch.Tensor | None,
+        noise: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """Mean squared error of the velocity `actions - noise`; time runs from 0 (noise) to 1 (actions)."""
+        noise = torch.randn_like(target) if noise is None else self.checked_noise(noise, len(target), None)
+        time = draw_time(len(target), target.device) if time is None else time.to(target.device, torch.float32)
+        if time.shape != target.shape[:1]:
+            raise InputError(f"time has shape {tuple(time.shape)}; one value for each of {len(target)} samples.")
+        noisy = interpolate(target, noise, 1 - time)
+        start = self.start_of_trajectory(input_ids)
+        text = PrefixCache(len(target), input_ids.shape[1], None, room=0)
+        for layer in cache.layers:
+            text.append(layer.keys, layer.values)
+        place = torch.arange(input_ids.shape[1], device=input_ids.device)
+        seen = (place[None] <= start[:, None]) & (real | (not self.config.mask_prompt_padding))
+        tokens = target.shape[1]
+        mask = action_mask(seen, tokens, not self.config.expert_non_causal_attention, self.expert_dtype)
+        first = positions.amax(dim=0).gather(1, start[:, None]) + 1
+        places = (first + torch.arange(tokens, device=first.device))[None].expand(3, -1, -1)
+        rotary = self.expert.rotary_emb(target.to(self.expert_dtype), places)
+        embeds = self.action_in_proj(noisy, time.view(-1, 1, 1))
+        states = run_expert(self.expert, embeds, text, mask, rotary)
+        return flow_matching_loss(-self.action_out_proj(states), target, noise)
+
+    def start_of_trajectory(self, input_ids: torch.LongTensor) -> torch.LongTensor:
+        """(batch,), where each row's `<|traj_future_start|>` stands."""
+        is_start = input_ids == self.config.traj_token_ids["future_start"]
+        if not is_start.any(dim=1).all():
+            rows = (~is_start.any(dim=1)).nonzero().flatten().tolist()
+            raise InputError(f"rows {rows} of input_ids have no <|traj_future_start|>, behind which the expert starts.")
+        return is_start.int().argmax(dim=1)
+
+
+def draw_time(batch: int, device: torch.device) -> torch.Tensor:
+    """(batch,): `0.999 (1 - b)` with b from Beta(1.5, 1), as published."""
+    return TIME_SCALE * (1 - torch.rand(batch, device=device) ** (1 / 1.5))
+
+
+def is_trained(module: nn.Module) -> bool:
+    return any(parameter.requires_grad for parameter in module.parameters())
+
+
+@contextmanager
+def without_checkpointing(layers: list[nn.Module]) -> Iterator[None]:
+    """The layers keep their cache: their own gradient checkpointing would take it away."""
+    flags = [layer.gradient_checkpointing for layer in layers]
+    for layer in layers:
+        layer.gradient_checkpointing = False
+    try:
+        yield
+    finally:
+        for layer, flag in zip(layers, flags, strict=True):
+            layer.gradient_checkpointing = flag

@@ -1,0 +1,51 @@
+"""The prompt of Alpamayo-R1 and the driven path that goes into it (published form: NVlabs/alpamayo, helper.py)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..configuration.vla_errors import InputError
+from .alpamayo_tokens import TRAJ_TOKEN
+from .robot_state import finite_numbers
+
+IMAGE_TOKEN = "<|image_pad|>"
+SYSTEM_PROMPT = "You are a driving assistant that generates safe and accurate actions."
+REQUEST = "output the chain-of-thought reasoning of the driving process, then output the future trajectory."
+
+
+def driving_prompt(system: str, tokens_per_image: Sequence[int], num_history_tokens: int, request: str) -> str:
+    """Qwen's chat up to where the answer begins: system line, images, placeholders for the path, request."""
+    images = "".join(f"<|vision_start|>{IMAGE_TOKEN * count}<|vision_end|>" for count in tokens_per_image)
+    path = TRAJ_TOKEN["history_start"] + TRAJ_TOKEN["history"] * num_history_tokens + TRAJ_TOKEN["history_end"]
+    return (
+        f"<|im_start|>system\n{system}<|im_end|>\n"
+        f"<|im_start|>user\n{images}{path}{request}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
+def read_history(xyz: Any, rot: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    """Poses in any of the accepted forms -> (batch, 1, steps, 3) and (batch, 1, steps, 3, 3) float32.
+
+    Raises:
+        InputError: another form, fewer than two poses, or values that are not finite.
+    """
+    form = "(steps, 3), (batch, steps, 3) or (batch, 1, steps, 3)"
+    xyz = finite_numbers("ego_history_xyz", xyz, form)
+    rot = finite_numbers("ego_history_rot", rot, f"{form}, with (3, 3) for 3")
+    if rot.shape != (*xyz.shape, 3):
+        raise InputError(
+            f"ego_history_rot has shape {tuple(rot.shape)}; with ego_history_xyz of shape {tuple(xyz.shape)} it must "
+            f"be {(*xyz.shape, 3)}."
+        )
+    found = tuple(xyz.shape)
+    if xyz.dim() == 2:
+        xyz, rot = xyz[None], rot[None]
+    if xyz.dim() == 3:
+        xyz, rot = xyz[:, None], rot[:, None]
+    if xyz.dim() != 4 or xyz.shape[1] != 1 or xyz.shape[-1] != 3 or not len(xyz):
+        raise InputError(f"ego_history_xyz has shape {found}; accepted is {form}.")
+    if xyz.shape[2] < 2:
+        raise InputError(f"ego_history_xyz has {xyz.shape[2]} poses; at least two are needed.")
+    return xyz, rot
