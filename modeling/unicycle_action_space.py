@@ -121,7 +121,7 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
             (..., n_waypoints, 3, 3).
 
         Raises:
-            InputError: poses are not finite, shapes do not fit, or the history is too short to tell the speed.
+            InputError: poses or the speed are not finite, a shape is wrong, or one pose has to tell the speed.
         """
         accel, curvature = self.unnormalize(action)
         start = self.start_speed(traj_history_xyz, traj_history_rot, t0_states).float()
@@ -166,7 +166,8 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         if xyz.shape[-2] != self.n_waypoints:
             raise InputError(f"traj_future_xyz has {xyz.shape[-2]} poses; {self.n_waypoints} are needed.")
         start = self.start_speed(traj_history_xyz, traj_history_rot, t0_states).expand(xyz.shape[:-2])
-        positions = torch.cat([traj_history_xyz[..., -1:, :2].double(), xyz[..., :2]], dim=-2)
+        now = traj_history_xyz[..., -1:, :].double().expand_as(xyz[..., :1, :])
+        positions = torch.cat([now, xyz], dim=-2)[..., :2]
         heading = self.smooth_heading(rot)
         equations = trapezoid_equations(torch.diff(positions, dim=-2), heading, self.dt)
         speed = solve_smoothed(*equations, 3, self.dt, self.v_lambda, self.v_ridge, start)
@@ -191,7 +192,10 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         """(...) float64, in m/s: the given speed, or the history's last one."""
         xyz, rot = checked_poses("traj_history", history_xyz, history_rot)
         if t0_states is not None:
-            return torch.as_tensor(t0_states["v"], device=xyz.device).double()
+            speed = torch.as_tensor(t0_states["v"], device=xyz.device).double()
+            if not torch.isfinite(speed).all():
+                raise InputError('t0_states["v"] holds NaN or infinite values; give finite speeds.')
+            return speed
         if xyz.shape[-2] < 2:
             raise InputError(f"traj_history_xyz has {xyz.shape[-2]} poses; the speed follows from two or more.")
         equations = trapezoid_equations(torch.diff(xyz[..., :2], dim=-2), yaw_of(rot), self.dt)

@@ -4,22 +4,31 @@ import transformers
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoProcessor
 
 from vlahub import errors
+from vlahub.configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from vlahub.configuration.configuration_cogvla import CogVLAConfig
 from vlahub.configuration.configuration_cogvla_vision import CogVLAVisionConfig
 from vlahub.configuration.configuration_dit_action_head import DiTActionHeadConfig
 from vlahub.configuration.configuration_mapanything import MapAnythingGeometryConfig
 from vlahub.configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
+from vlahub.modeling.alpamayo_flow_matching import FlowMatching
 from vlahub.modeling.dit_action_head import DiTActionHead
 from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
 from vlahub.modeling.llava3d_language_model import LLaVA3DForCausalLMV2
 from vlahub.modeling.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from vlahub.modeling.mapanything_geometry import MapAnythingGeometry
+from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
 from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
 from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
 from vlahub.modeling.training_stages import trainable_parameter_groups
+from vlahub.modeling.trajectory_metrics import minADE, minFDE
+from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
+from vlahub.modeling.unicycle_action_space import UnicycleAccelCurvatureActionSpace
+from vlahub.modeling.waypoint_projection import PerWaypointActionInProjV2
+from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor
 from vlahub.processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
 from vlahub.processing.processing_cogvla import CogVLAProcessor
 from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
@@ -35,6 +44,7 @@ FAMILIES = (
         MapAnythingLlava3DProcessor,
         MapAnythingLlava3DImageProcessor,
     ),
+    (AlpamayoR1Config, AlpamayoR1, AlpamayoR1Processor, AlpamayoR1ImageProcessor),
 )
 for config, model, processor, image_processor in FAMILIES:
     AutoConfig.register(config.model_type, config)
@@ -46,14 +56,21 @@ for config, model, processor, image_processor in FAMILIES:
 __version__ = "0.1.0"
 __all__ = [
     "ActionTokenizer",
+    "AlpamayoR1",
+    "AlpamayoR1Config",
+    "AlpamayoR1ImageProcessor",
+    "AlpamayoR1Processor",
     "AutoModelForVision2Seq",
     "CogVLAConfig",
     "CogVLAForActionPrediction",
     "CogVLAImageProcessor",
     "CogVLAProcessor",
     "CogVLAVisionConfig",
+    "DeltaTrajectoryTokenizer",
     "DiTActionHead",
     "DiTActionHeadConfig",
+    "DiscreteTrajectoryTokenizer",
+    "FlowMatching",
     "FlowMatchingActionExpert",
     "LLaVA3DForCausalLMV2",
     "LLaVA3DWithActionExpertModel",
@@ -63,9 +80,13 @@ __all__ = [
     "MapAnythingLlava3DForConditionalGeneration",
     "MapAnythingLlava3DImageProcessor",
     "MapAnythingLlava3DProcessor",
+    "PerWaypointActionInProjV2",
     "SpatialActionTokenizer",
+    "UnicycleAccelCurvatureActionSpace",
     "actions_to_tokens",
     "errors",
+    "minADE",
+    "minFDE",
     "tokens_to_actions",
     "trainable_parameter_groups",
 ]
