@@ -1,17 +1,21 @@
 # Everything from a fresh machine with Python 3.10 or newer and make:
 #   make demo    a tiny training run becomes a checkpoint that predicts actions
 #   make demo-llava3d    published parts become a LLaVA-3D checkpoint with an action expert
+#   make demo-alpamayo   a published Alpamayo-R1 becomes a checkpoint that drives
 #   make test    the tests, with transformers 5.x
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d test test-transformers4 lint benchmark clean
+.PHONY: demo demo-llava3d demo-alpamayo test test-transformers4 lint benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
 
 demo-llava3d: .venv/installed
 	.venv/bin/python examples/demo_llava3d.py --output demo_llava3d_output
+
+demo-alpamayo: .venv/installed
+	.venv/bin/python examples/demo_alpamayo.py --output demo_alpamayo_output
 
 test: .venv/installed
 	$(call PYTEST,.venv)
@@ -38,4 +42,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 demo_output demo_llava3d_output build *.egg-info
+	rm -rf .venv .venv4 demo_output demo_llava3d_output demo_alpamayo_output build *.egg-info

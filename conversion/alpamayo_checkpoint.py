@@ -1,5 +1,6 @@
 """A published Alpamayo-R1 and the files of its base model become one folder that loads with one line."""
 
+import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,14 @@ TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
 
 
+def add_alpamayo_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `convert`, for what an Alpamayo-R1 does not bring itself."""
+    group = parser.add_argument_group("Alpamayo-R1")
+    group.add_argument(
+        "--vlm", metavar="DIR", help="the Qwen3-VL it was trained from: config, tokenizer and image settings are read"
+    )
+
+
 def prepare_alpamayo(job: Job) -> Prepared:
     """Plan a conversion.
 
@@ -37,8 +46,8 @@ def prepare_alpamayo(job: Job) -> Prepared:
     """
     if job.base is not None or len(job.adapters) > 1:
         raise ConversionError(
-            "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged into "
-            "the result."
+            "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged "
+            "into the result."
         )
     folder = job.adapters[0]
     base = base_folder(job)
@@ -103,7 +112,9 @@ def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
         ConversionError: it has none that can be read.
     """
     if not (base / "tokenizer.json").exists():
-        raise ConversionError(f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer.")
+        raise ConversionError(
+            f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
+        )
     try:
         return PreTrainedTokenizerFast.from_pretrained(base)
     except (ValueError, OSError, KeyError) as error:
@@ -119,7 +130,9 @@ def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -
     found = add_trajectory_tokens(tokenizer, config.traj_vocab_size, config.add_special_tokens)
     for field in TOKEN_FIELDS:
         told, has = getattr(config, field), found[field]
-        pairs = [(f"{field}.{key}", told[key], has[key]) for key in has] if isinstance(has, dict) else [(field, told, has)]
+        pairs = (
+            [(f"{field}.{key}", told[key], has[key]) for key in has] if isinstance(has, dict) else [(field, told, has)]
+        )
         for name, published, built in pairs:
             if published != built:
                 raise ConversionError(
@@ -128,7 +141,9 @@ def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -
                 )
     image, known = config.vlm_config.image_token_id, tokenizer.convert_tokens_to_ids("<|image_pad|>")
     if image != known:
-        raise ConversionError(f"image_token_id is {image} in the base model's config.json, but {known} in its tokenizer.")
+        raise ConversionError(
+            f"image_token_id is {image} in the base model's config.json, but {known} in its tokenizer."
+        )
     return [Fact(field, getattr(config, field), "read (config, tokenizer)") for field in TOKEN_FIELDS]
 
 
@@ -136,7 +151,9 @@ def described(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
     """The parts of the model in a line each."""
     text, vision, expert = config.vlm_config.text_config, config.vlm_config.vision_config, config.expert_config
     return [
-        Fact("vlm", base.resolve().name if given else "vlm/", "given (--vlm)" if given else "read (beside the weights)"),
+        Fact(
+            "vlm", base.resolve().name if given else "vlm/", "given (--vlm)" if given else "read (beside the weights)"
+        ),
         Fact("vision_tower", f"{vision.depth} layers of width {vision.hidden_size}", "read (base model)"),
         Fact("language_model", f"{text.num_hidden_layers} layers of width {text.hidden_size}", "read (base model)"),
         Fact("expert", f"{expert.num_hidden_layers} layers of width {expert.hidden_size}", "read (config)"),
@@ -168,7 +185,13 @@ def make_processor(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase,
     published: dict[str, Any] = read_json([base], "preprocessor_config.json", required=False) or {}
     images = {name: published[name] for name in IMAGE_FIELDS if name in published}
     pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
-    return AlpamayoR1Processor(AlpamayoR1ImageProcessor(**pixels, **images), tokenizer)
+    return AlpamayoR1Processor(
+        AlpamayoR1ImageProcessor(**pixels, **images),
+        tokenizer,
+        num_history_tokens=config.tokens_per_history_traj,
+        history_token_config=config.hist_traj_tokenizer_cfg,
+        history_token_start_idx=config.hist_token_start_idx,
+    )
 
 
 def write_files(

@@ -125,5 +125,3 @@ def shown(values: torch.Tensor) -> str:
     numbers = [float(f"{value:.6g}") for value in values.reshape(-1)[:10].tolist()]
     text = str(numbers[0] if math.prod(values.shape) == 1 else numbers)
     return text if values.numel() <= 10 else f"{text}, ... ({values.numel()} numbers)"
-
-

@@ -11,10 +11,12 @@ from pathlib import Path
 
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
+from .alpamayo_checkpoint import add_alpamayo_arguments
 from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_folder, verify_sources
 from .job import Job, Prepared, check_device, run_job, say
 from .llava3d_options import ROLES, Llava3DOptions, add_assembly_arguments, add_run_arguments
 from .openvla_settings import PLATFORMS, Options
+from .predict import add_predict_arguments, run_predict
 from .publish import add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
 
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("convert", "convert an already merged published checkpoint", add_convert_arguments, run_conversion),
         ("assemble", "build a checkpoint from published parts", add_assemble_arguments, run_assembly),
         ("verify", "check a checkpoint, alone or against its sources", add_verify_arguments, run_verify),
+        ("predict", "predict with a checkpoint", add_predict_arguments, run_predict),
         ("push", "publish a checkpoint on the Hub", add_push_arguments, run_push),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -71,6 +74,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     add_family_argument(parser)
     add_common_arguments(parser)
     add_run_arguments(parser)
+    add_alpamayo_arguments(parser)
 
 
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
@@ -176,7 +180,7 @@ def run_verify(arguments: argparse.Namespace) -> None:
 
 def job_of(arguments: argparse.Namespace) -> Job:
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
-    parts = {role: name for role in ROLES if (name := getattr(arguments, role, None))}
+    parts = {role: name for role in (*ROLES, "vlm") if (name := getattr(arguments, role, None))}
     names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
     return Job(
         adapters=[source_folder(name) for name in arguments.adapter],

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
-from . import llava3d_plan
+from . import alpamayo_checkpoint, alpamayo_plan, llava3d_plan
+from .alpamayo_checkpoint import prepare_alpamayo
 from .cogvla_checkpoint import prepare_cogvla
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
@@ -20,10 +22,19 @@ from .report import REPORT_NAME
 from .verify import verify_against, verify_checkpoint
 
 LLAVA3D = MapAnythingLlava3DConfig.model_type
-FAMILIES = {"cogvla": prepare_cogvla, LLAVA3D: prepare_conversion, "generic": prepare_generic}
+ALPAMAYO = AlpamayoR1Config.model_type
+FAMILIES = {
+    "cogvla": prepare_cogvla,
+    LLAVA3D: prepare_conversion,
+    ALPAMAYO: prepare_alpamayo,
+    "generic": prepare_generic,
+}
 ASSEMBLIES = {LLAVA3D: prepare_assembly}
 MERGED = {"openvla": "cogvla"}  # model types of base models with a family's own way of merging
-PUBLISHED = {**MERGED, LLAVA3D: LLAVA3D, FRAMEWORK: LLAVA3D}  # model types and frameworks of merged checkpoints
+# Model types and frameworks of merged checkpoints.
+PUBLISHED = {**MERGED, LLAVA3D: LLAVA3D, FRAMEWORK: LLAVA3D} | dict.fromkeys(
+    alpamayo_checkpoint.PUBLISHED_TYPES, ALPAMAYO
+)
 DECODING = {"block": "parallel", "bidirectional": "parallel", "causal": "autoregressive"}
 
 
@@ -93,6 +104,8 @@ def expected_shapes(folder: Path, config: dict) -> dict[str, tuple[int, ...]] | 
         return model_shapes(CogVLAConfig.from_pretrained(folder))
     if config.get("model_type") == LLAVA3D:
         return llava3d_plan.model_shapes(MapAnythingLlava3DConfig.from_pretrained(folder))
+    if config.get("model_type") == ALPAMAYO:
+        return alpamayo_plan.model_shapes(AlpamayoR1Config.from_pretrained(folder))
     return None
 
 
@@ -114,6 +127,8 @@ def plan_of(report: dict, folder: Path, job: Job) -> Plan:
                 f"{folder} was assembled; assemble it once more: the same parts and seed give the same bytes."
             )
         return plan_again(job, MapAnythingLlava3DConfig.from_pretrained(folder))
+    if report["family"] == ALPAMAYO:
+        return alpamayo_checkpoint.plan_again(job, AlpamayoR1Config.from_pretrained(folder))
     if report["family"] == "cogvla":
         job.options = options_of(CogVLAConfig.from_pretrained(folder))
     return FAMILIES[report["family"]](job).plan

@@ -307,9 +307,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             )
         return input_ids.masked_scatter(places, tokens.to(input_ids))
 
-    def processors(
-        self, given: Sequence[LogitsProcessor] | None, own: list[LogitsProcessor]
-    ) -> LogitsProcessorList:
+    def processors(self, given: Sequence[LogitsProcessor] | None, own: list[LogitsProcessor]) -> LogitsProcessorList:
         mask = TrajectoryTokenMask(self.config.traj_token_start_idx, self.config.traj_vocab_size)
         return LogitsProcessorList([mask, *(given or []), *own])
 

@@ -116,10 +116,10 @@ class DeltaTrajectoryTokenizer:
         yaw = torch.atan2(slopes[..., 1], slopes[..., 0]).float()
         if not hold:
             return yaw
-        _, width = self.bins.range_like(xyz)
-        moves = (slopes.abs() > width[:2] / (self.bins.count - 1)).any(dim=-1)
-        poses = torch.arange(yaw.shape[-1], device=yaw.device)
-        latest = torch.where(moves, poses, -1).cummax(dim=-1).values
+        size = self.bins.range_like(xyz)[1][:2] / (self.bins.count - 1)
+        steps = torch.diff(F.pad(xyz[..., :2], (0, 0, 1, 0)), dim=-2)
+        moves = (steps.abs() > size).any(dim=-1) & (slopes.abs() > size).any(dim=-1)
+        latest = torch.where(moves, torch.arange(yaw.shape[-1], device=yaw.device), -1).cummax(dim=-1).values
         return torch.where(latest < 0, 0.0, yaw.gather(-1, latest.clamp(min=0)))
 
 

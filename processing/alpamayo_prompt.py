@@ -48,4 +48,4 @@ def read_history(xyz: Any, rot: Any) -> tuple[torch.Tensor, torch.Tensor]:
         raise InputError(f"ego_history_xyz has shape {found}; accepted is {form}.")
     if xyz.shape[2] < 2:
         raise InputError(f"ego_history_xyz has {xyz.shape[2]} poses; at least two are needed.")
-    return xyz, rot
+    return xyz.clone(), rot.clone()  # the caller's tensors stay the caller's

@@ -57,6 +57,12 @@ def tiny_parts() -> ModuleType:
     return example("tiny_llava3d_parts")
 
 
+@pytest.fixture(scope="session")
+def tiny_alpamayo() -> ModuleType:
+    """The module that writes a tiny Alpamayo-R1 as it is published."""
+    return example("tiny_alpamayo")
+
+
 def example(name: str) -> ModuleType:
     """A module of examples/, which lies outside of the package."""
     spec = importlib.util.spec_from_file_location(name, REPOSITORY / "examples" / f"{name}.py")

@@ -1,0 +1,61 @@
+"""README.md of an Alpamayo-R1 checkpoint."""
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
+from .llava3d_card import licence_list, stack_text
+from .model_card import PLACEHOLDER, base_licence, code, is_repository, listed, parameters_text
+
+NUMBERS_OF_A_POSE = 3  # tokens that the history's tokenizer makes of one pose
+
+
+def write_alpamayo_card(folder: Path, config: AlpamayoR1Config, report: dict, sources: dict[str, Path]) -> None:
+    """Fill `model_cards/alpamayo_r1.md`.
+
+    Args:
+        report: the content of `conversion_report.json`.
+        sources: folders by their role; their own README.md say under which licences they may be passed on.
+    """
+    licences = {role: base_licence(source) for role, source in sources.items()}
+    named = {role: report["inputs"].get(role, role) for role in sources}
+    template = Template(files("vlahub.model_cards").joinpath("alpamayo_r1.md").read_text(encoding="utf-8"))
+    text = template.substitute(card_values(config, report) | {"licence": licence_list(licences, named)})
+    metadata = card_metadata(report, licences)
+    (folder / "README.md").write_text(str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")), encoding="utf-8")
+
+
+def card_metadata(report: dict, licences: dict[str, dict[str, str]]) -> ModelCardData:
+    """What the Hub searches by. The weights are the run's, and so is the licence."""
+    run = report["inputs"].get("run", "")
+    return ModelCardData(
+        base_model=run if is_repository(run) else None,
+        library_name="transformers",
+        pipeline_tag="robotics",
+        tags=["robotics", "autonomous-driving", "vision-language-action", report["family"]],
+        **licences["run"],
+    )
+
+
+def card_values(config: AlpamayoR1Config, report: dict) -> dict[str, str]:
+    inputs, vision = report["inputs"], config.vlm_config.vision_config
+    space = config.action_space_cfg
+    return {
+        "title": inputs.get("run", "Alpamayo-R1"),
+        "repository": PLACEHOLDER,
+        "seconds": f"{space['n_waypoints'] * space['dt']:g}",
+        "waypoints": str(space["n_waypoints"]),
+        "dt": f"{space['dt']:g}",
+        "poses": str(config.tokens_per_history_traj // NUMBERS_OF_A_POSE),
+        "history_tokens": str(config.tokens_per_history_traj),
+        "vision": f"{vision.depth} layers of width {vision.hidden_size}",
+        "language": stack_text(config.vlm_config.text_config),
+        "expert": stack_text(config.expert_config),
+        "min_pixels": f"{config.min_pixels:,}",
+        "max_pixels": f"{config.max_pixels:,}",
+        "parameters": parameters_text(report),
+        "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
+    }

@@ -1,0 +1,130 @@
+"""The published Alpamayo-R1 run on a tiny Qwen3-VL (tests/golden/alpamayo): text, keys and values, trajectories."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers.generation import LogitsProcessor
+
+from vlahub import AlpamayoR1, AlpamayoR1Config
+
+CASES = ["alpamayo_expert_step", "alpamayo_expert_greedy", "alpamayo_expert_eager_4steps"]
+IMPLEMENTATIONS = ["sdpa", "eager"]
+BATCH = ("input_ids", "ego_history_xyz", "ego_history_rot", "pixel_values", "image_grid_thw", "attention_mask")
+
+
+class Forced(LogitsProcessor):
+    """Each row has to write its row of tokens, and then what it likes."""
+
+    def __init__(self, tokens, prompt_length):
+        self.tokens, self.prompt_length = tokens, prompt_length
+
+    def __call__(self, input_ids, scores):
+        step = input_ids.shape[1] - self.prompt_length
+        if step >= self.tokens.shape[1]:
+            return scores
+        return torch.full_like(scores, float("-inf")).scatter(1, self.tokens[:, step, None], 0.0)
+
+
+def published_model(case, implementation):
+    """The case's config, as it is published but for the base's sizes, and its weights."""
+    fields = dict(case.config)
+    config = AlpamayoR1Config(
+        vlm_config=fields.pop("vlm"), **fields.pop("expect"), **fields, pad_token_id=300, mask_prompt_padding=False
+    )
+    model = AlpamayoR1._from_config(config, attn_implementation=implementation).eval()
+    model.load_state_dict(case.state(), strict=True)
+    return model
+
+
+def recorded(model):
+    """What passes through the model while it samples."""
+    seen = SimpleNamespace(logits=[], embeds=[], velocities=[], positions=None, mask=None, cache=None)
+    model.vlm.lm_head.register_forward_hook(lambda _, args, out: seen.logits.append(out))
+    model.action_in_proj.register_forward_hook(lambda _, args, out: seen.embeds.append(out))
+    model.action_out_proj.register_forward_hook(lambda _, args, out: seen.velocities.append(out))
+    model.expert.rotary_emb.register_forward_hook(lambda _, args, out: setattr(seen, "positions", args[1]))
+    model.expert.layers[0].register_forward_pre_hook(
+        lambda _, args, kwargs: setattr(seen, "mask", kwargs["attention_mask"]), with_kwargs=True
+    )
+    denoise = model.denoise
+
+    def recording(rollout, *args):
+        seen.cache = [(layer.keys.clone(), layer.values.clone()) for layer in rollout.cache.layers]
+        return denoise(rollout, *args)
+
+    model.denoise = recording
+    return seen
+
+
+@pytest.fixture(scope="module")
+def run(golden):
+    """`run(name, implementation)` -> the case, its config, what was recorded and the output, once for each."""
+    runs = {}
+
+    def make(name, implementation):
+        if (name, implementation) not in runs:
+            case = golden(f"alpamayo/{name}")
+            model, options = published_model(case, implementation), case["run"]
+            forced = "forced_tokens" in case["inputs"]
+            seen = recorded(model)
+            output = model.sample_trajectories(
+                **{argument: case.input(argument) for argument in BATCH},
+                **{option: options[option] for option in ("num_traj_samples", "num_traj_sets", "top_p", "temperature")},
+                top_k=options["top_k"],
+                max_new_tokens=options["max_generation_length"],
+                num_inference_steps=options.get("diffusion_kwargs", {}).get("inference_step"),
+                noise=case.input("noise"),
+                logits_processor=[Forced(case.input("forced_tokens"), case.input("input_ids").shape[1])]
+                if forced
+                else None,
+            )
+            runs[name, implementation] = case, model, seen, output
+        return runs[name, implementation]
+
+    return make
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_published_scene_gives_the_published_text_and_trajectories(name, implementation, run):
+    case, model, _, output = run(name, implementation)
+
+    assert {model.expert.config._attn_implementation, model.vlm.config.text_config._attn_implementation} == {
+        implementation
+    }
+    case.check("sequences", output.sequences)
+    case.check("action", output.actions.flatten(0, 2))
+    case.check("pred_xyz", output.pred_xyz)
+    case.check("pred_rot", output.pred_rot)
+    assert output.has_start_token.all()
+    assert output.reasoning is None
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_prompt_and_the_text_leave_the_published_logits_keys_and_values(name, implementation, run):
+    case, model, seen, output = run(name, implementation)
+    rows, first = len(output.sequences), model.config.traj_token_start_idx
+    logits = seen.logits[0].expand(rows, -1)
+
+    case.check("prompt_last_logits_below_traj", logits[:, :first])
+    case.check("prompt_last_logits_above_traj", logits[:, first + model.config.traj_vocab_size :])
+    assert [seen.cache[0][0].shape[2]] == case["outputs"]["cache_length"]["values"]
+    case.check("cache_key_first_layer", seen.cache[0][0])
+    case.check("cache_key_last_layer", seen.cache[-1][0])
+    case.check("cache_value_last_layer", seen.cache[-1][1])
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", CASES)
+def test_the_expert_has_the_published_places_mask_embeddings_and_velocities(name, implementation, run):
+    case, _, seen, _ = run(name, implementation)
+    masked = seen.mask[:, 0] < 0
+
+    case.check("position_ids", seen.positions)
+    assert (masked == masked[:, :1]).all(), "all action tokens see the same"
+    case.check("masked_positions", masked[:, 0].long())
+    case.check("action_embeddings_step0", seen.embeds[0])
+    case.check("v_step0", seen.velocities[0])
+    case.check("v_last_step", seen.velocities[-1])
