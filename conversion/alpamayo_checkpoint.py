@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import GenerationConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.vla_errors import ConversionError
@@ -25,7 +26,7 @@ from .tensor_source import TensorGroup, open_checkpoint
 FAMILY = AlpamayoR1Config.model_type
 PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
 BASE_TYPE = "qwen3_vl"
-NOT_SETTINGS = ("architectures", "auto_map", "dtype", "torch_dtype", "model_type", "transformers_version")
+FILE_FIELDS = ("architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")  # of the file, not the model
 TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
 
@@ -55,6 +56,7 @@ def prepare_alpamayo(job: Job) -> Prepared:
     tokenizer = read_tokenizer(base)
     facts = [*check_tokens(config, tokenizer), *described(config, base, given="vlm" in job.parts)]
     collected = collect_published(opened(folder))
+    config.pad_token_id = tokenizer.pad_token_id
     config.dtype = choose_dtype(job.dtype, collected, facts)
     plan = make_plan(collected, config, config.dtype)
     plan.facts = facts
@@ -100,8 +102,8 @@ def read_config(folder: Path, base: Path) -> AlpamayoR1Config:
         raise ConversionError(
             f"{base}/config.json has model_type {sizes.get('model_type')!r}; the base of this family is {BASE_TYPE!r}."
         )
-    settings = {name: value for name, value in published.items() if name not in NOT_SETTINGS}
-    vlm = {name: value for name, value in sizes.items() if name not in NOT_SETTINGS[:-2]}
+    settings = {name: value for name, value in published.items() if name not in (*FILE_FIELDS, "model_type")}
+    vlm = {name: value for name, value in sizes.items() if name not in FILE_FIELDS}
     return AlpamayoR1Config(**settings | {"vlm_config": vlm})
 
 
@@ -115,10 +117,14 @@ def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
         raise ConversionError(
             f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
         )
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # 4.57 warns that the base names another class; the file read is the same
     try:
         return PreTrainedTokenizerFast.from_pretrained(base)
     except (ValueError, OSError, KeyError) as error:
         raise ConversionError(f"the tokenizer in {base} cannot be read: {str(error).splitlines()[0]}") from error
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -> list[Fact]:

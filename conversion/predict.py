@@ -20,7 +20,7 @@ from ..configuration.vla_errors import ConversionError, InputError
 from .job import check_device
 from .openvla_layout import read_json
 from .source_folder import source_folder
-from .trajectory_plot import plot_trajectories
+from .trajectory_plot import figure_class_of_matplotlib, plot_trajectories
 
 FAMILIES = tuple(config.model_type for config in (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config))
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
@@ -121,6 +121,8 @@ def predict_actions(folder: Path, arguments: argparse.Namespace) -> None:
 
 def predict_trajectories(folder: Path, arguments: argparse.Namespace) -> None:
     """Trajectories and reasoning of one scene; the first sample is printed."""
+    if arguments.plot:
+        figure_class_of_matplotlib()  # before anything is computed
     if arguments.history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
     scene = read_scene(arguments.history)

@@ -38,10 +38,7 @@ def plot_trajectories(
         InputError: there is no image or no trajectory of three coordinates.
         ConversionError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConversionError("plotting needs matplotlib: pip install 'vlahub[plot]'.") from error
+    figure_class = figure_class_of_matplotlib()
     views = [read_frames(camera)[-1] for camera in images]
     paths = {"predicted": pred_xyz, "history": ego_history_xyz, "driven": gt_xyz}
     paths = {name: _paths(name, xyz) for name, xyz in paths.items() if xyz is not None}
@@ -49,7 +46,7 @@ def plot_trajectories(
     columns = math.ceil(math.sqrt(len(views)))
     rows = math.ceil(len(views) / columns)
     lines = sum(text.count("\n") + 1 for text in texts)
-    figure = Figure(figsize=(14, 6 + 0.2 * lines), layout="constrained")
+    figure = figure_class(figsize=(14, 6 + 0.2 * lines), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=[6, max(0.2 * lines, 0.1)])
     left, right = top.subfigures(1, 2, width_ratios=[3, 2])
     for axes, view in zip(left.subplots(rows, columns, squeeze=False).flat, views, strict=False):
@@ -59,6 +56,15 @@ def plot_trajectories(
     _draw_from_above(right.subplots(), paths)
     bottom.text(0.02, 0.95, "\n".join(texts), va="top", family="monospace", fontsize=9, parse_math=False)
     figure.savefig(path)
+
+
+def figure_class_of_matplotlib() -> type:
+    """matplotlib's `Figure`. Raises ConversionError where it is not installed."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConversionError("plotting needs matplotlib: pip install 'vlahub[plot]'.") from error
+    return Figure
 
 
 def _paths(name: str, xyz: Any) -> np.ndarray:

@@ -8,6 +8,7 @@ import inspect
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 from transformers import DynamicCache, LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
 from transformers.generation import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
@@ -74,6 +75,11 @@ class Rollout:
         return self.sequences[:, self.prompt.input_ids.shape[1] :]
 
 
+def decoder_modules(vlm: Qwen3VLForConditionalGeneration) -> list[nn.Module]:
+    """The language model and its layers: all that may switch the cache off for the sake of checkpointing."""
+    return [vlm.model.language_model, *vlm.model.language_model.layers]
+
+
 def rope_positions(
     vlm: Qwen3VLForConditionalGeneration,
     input_ids: torch.LongTensor,
@@ -97,8 +103,13 @@ def prefill(
     """Run images and prompts once.
 
     Raises:
-        InputError: a prompt is padded on the right.
+        InputError: the mask has another shape than the prompts, or a prompt is padded on the right.
     """
+    if attention_mask is not None and attention_mask.shape != input_ids.shape:
+        raise InputError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; they must be "
+            "the same."
+        )
     real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
     if not real[:, -1].all():
         raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")
@@ -117,17 +128,22 @@ def prefill(
     return Prompt(input_ids, real, cache, positions[:, :, -1].amax(dim=0), logits)
 
 
+def check_count(name: str, value: int) -> None:
+    """Raises InputError for anything but a whole number above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name}={value!r} must be a whole number above 0.")
+
+
 def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsProcessor]:
     """transformers' own, in its order; greedy decoding is `top_k=1`.
 
     Raises:
         InputError: a value is out of range.
     """
-    if not temperature > 0 or not 0 < top_p <= 1 or (top_k is not None and top_k < 1):
-        raise InputError(
-            f"temperature={temperature} must be above 0, top_p={top_p} above 0 and up to 1, top_k={top_k} at least 1; "
-            "top_k=1 is greedy."
-        )
+    if not temperature > 0 or not 0 < top_p <= 1:
+        raise InputError(f"temperature={temperature} must be above 0, top_p={top_p} above 0 and up to 1.")
+    if top_k is not None:
+        check_count("top_k", top_k)
     found: list[LogitsProcessor] = [TemperatureLogitsWarper(float(temperature))] if temperature != 1 else []
     found += [TopKLogitsWarper(top_k)] if top_k is not None else []
     return found + ([TopPLogitsWarper(top_p)] if top_p < 1 else [])

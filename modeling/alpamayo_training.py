@@ -1,19 +1,13 @@
 """Training of Alpamayo-R1's expert: flow matching over the keys and values of a given text."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 from transformers import DynamicCache
 
 from ..configuration.vla_errors import InputError
-from .alpamayo_rollout import rope_positions
-from .flow_matching import flow_matching_loss, interpolate
-from .prefix_cache import PrefixCache
+from .alpamayo_rollout import decoder_modules, rope_positions
+from .prefix_cache import PrefixCache, without_checkpointing
 from .trajectory_expert import action_mask, run_expert
-
-TIME_SCALE = 0.999
 
 
 class AlpamayoTraining:
@@ -27,12 +21,15 @@ class AlpamayoTraining:
         image_grid_thw: torch.LongTensor | None,
         keep: bool,
     ) -> tuple[torch.Tensor, DynamicCache | None, torch.LongTensor, torch.Tensor]:
-        """The VLM over whole texts: states (batch, length, hidden_size), keys and values, positions and padding."""
+        """The VLM over whole texts: states (batch, length, hidden_size), keys and values, positions and padding.
+
+        keep: keys and values are needed; the language model's layers are then not checkpointed.
+        """
         real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
         positions = rope_positions(self.vlm, input_ids, real.long(), image_grid_thw)
         cache = DynamicCache() if keep else None
-        layers = self.vlm.model.language_model.layers if keep else []
-        with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(self.vlm)), without_checkpointing(layers):
+        stack = decoder_modules(self.vlm) if keep else []
+        with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(self.vlm)), without_checkpointing(stack):
             output = self.vlm.model(
                 input_ids=input_ids,
                 attention_mask=real.long(),
@@ -67,11 +64,7 @@ class AlpamayoTraining:
         noise: torch.Tensor | None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity `actions - noise`; time runs from 0 (noise) to 1 (actions)."""
-        noise = torch.randn_like(target) if noise is None else self.checked_noise(noise, len(target), None)
-        time = draw_time(len(target), target.device) if time is None else time.to(target.device, torch.float32)
-        if time.shape != target.shape[:1]:
-            raise InputError(f"time has shape {tuple(time.shape)}; one value for each of {len(target)} samples.")
-        noisy = interpolate(target, noise, 1 - time)
+        data = self.diffusion.construct_training_data(target, noise, time)
         start = self.start_of_trajectory(input_ids)
         text = PrefixCache(len(target), input_ids.shape[1], None, room=0)
         for layer in cache.layers:
@@ -83,9 +76,9 @@ class AlpamayoTraining:
         first = positions.amax(dim=0).gather(1, start[:, None]) + 1
         places = (first + torch.arange(tokens, device=first.device))[None].expand(3, -1, -1)
         rotary = self.expert.rotary_emb(target.to(self.expert_dtype), places)
-        embeds = self.action_in_proj(noisy, time.view(-1, 1, 1))
+        embeds = self.action_in_proj(data["noisy_x"], data["timesteps"])
         states = run_expert(self.expert, embeds, text, mask, rotary)
-        return flow_matching_loss(-self.action_out_proj(states), target, noise)
+        return self.diffusion.compute_loss_from_pred(data, self.action_out_proj(states))
 
     def start_of_trajectory(self, input_ids: torch.LongTensor) -> torch.LongTensor:
         """(batch,), where each row's `<|traj_future_start|>` stands."""
@@ -96,23 +89,5 @@ class AlpamayoTraining:
         return is_start.int().argmax(dim=1)
 
 
-def draw_time(batch: int, device: torch.device) -> torch.Tensor:
-    """(batch,): `0.999 (1 - b)` with b from Beta(1.5, 1), as published."""
-    return TIME_SCALE * (1 - torch.rand(batch, device=device) ** (1 / 1.5))
-
-
 def is_trained(module: nn.Module) -> bool:
     return any(parameter.requires_grad for parameter in module.parameters())
-
-
-@contextmanager
-def without_checkpointing(layers: list[nn.Module]) -> Iterator[None]:
-    """The layers keep their cache: their own gradient checkpointing would take it away."""
-    flags = [layer.gradient_checkpointing for layer in layers]
-    for layer in layers:
-        layer.gradient_checkpointing = False
-    try:
-        yield
-    finally:
-        for layer, flag in zip(layers, flags, strict=True):
-            layer.gradient_checkpointing = flag

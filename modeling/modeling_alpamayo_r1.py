@@ -20,10 +20,19 @@ from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.vla_errors import InputError
 from .alpamayo_flow_matching import FlowMatching
 from .alpamayo_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput
-from .alpamayo_rollout import Rollout, TrajectoryTokenMask, prefill, sample_text, warpers
+from .alpamayo_rollout import (
+    Rollout,
+    TrajectoryTokenMask,
+    check_count,
+    decoder_modules,
+    prefill,
+    sample_text,
+    warpers,
+)
 from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
 from .flow_matching import check_steps
+from .prefix_cache import without_checkpointing
 from .strict_loading import StrictPreTrainedModel
 from .tokenizer_beside_model import load_tokenizer
 from .trajectory_expert import action_mask, kept_text, run_expert
@@ -53,6 +62,8 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         super().__init__(config)
         if "flash" in (config.expert_config._attn_implementation or ""):
             config.expert_config._attn_implementation = "sdpa"  # its masks are four-dimensional
+        for part in (config.vlm_config.text_config, config.vlm_config.vision_config):
+            part.dtype = torch.get_default_dtype()  # the stock model would make its parts in the dtype of their configs
         width = config.expert_config.hidden_size
         self.vlm = Qwen3VLForConditionalGeneration(config.vlm_config)
         self.expert = Qwen3VLTextModel(config.expert_config)
@@ -131,16 +142,18 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot)
         samples = checked_counts(num_traj_sets, num_traj_samples)
         rows = input_ids.shape[0] * samples
-        noise = self.checked_noise(noise, rows, generator)
+        noise = self.diffusion.checked_or_drawn(rows, noise, generator, self.device)
         steps = self.diffusion.num_inference_steps if num_inference_steps is None else num_inference_steps
         check_steps(steps)
         limit = self.config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
+        check_count("max_new_tokens", limit)
         processors = self.processors(logits_processor, warpers(temperature, top_k, top_p))
         ids = self.fuse_history(input_ids, *history)
-        prompt = prefill(self.vlm, ids, attention_mask, pixel_values, image_grid_thw).repeated(samples)
         criteria = StoppingCriteriaList(stopping_criteria or [])
         ends = [self.config.traj_token_ids["future_start"], *self.end_ids]
-        rollout = sample_text(self.vlm, prompt, limit, ends, self.pad_id, processors, criteria, generator)
+        with without_checkpointing(decoder_modules(self.vlm)):
+            prompt = prefill(self.vlm, ids, attention_mask, pixel_values, image_grid_thw).repeated(samples)
+            rollout = sample_text(self.vlm, prompt, limit, ends, self.pad_id, processors, criteria, generator)
         actions = self.denoise(rollout, noise, steps)
         poses = [pose.repeat_interleave(samples, dim=0) for pose in history]
         pred_xyz, pred_rot = self.action_space.action_to_traj(actions, *poses)
@@ -360,18 +373,9 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             raise InputError(f"{name}_xyz and {name}_rot hold values that are not finite.")
         return xyz, rot
 
-    def checked_noise(self, noise: torch.Tensor | None, rows: int, generator: torch.Generator | None) -> torch.Tensor:
-        wanted = (rows, *self.action_space.get_action_space_dims())
-        if noise is None:
-            return torch.randn(wanted, device=self.device, generator=generator)
-        if tuple(noise.shape) != wanted:
-            raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
-        return noise.to(self.device, torch.float32)
-
 
 def checked_counts(num_traj_sets: int, num_traj_samples: int) -> int:
     """Samples of one prompt in all sets."""
-    for name, value in (("num_traj_sets", num_traj_sets), ("num_traj_samples", num_traj_samples)):
-        if not isinstance(value, int) or value < 1:
-            raise InputError(f"{name}={value!r} must be a whole number above 0.")
+    check_count("num_traj_sets", num_traj_sets)
+    check_count("num_traj_samples", num_traj_samples)
     return num_traj_sets * num_traj_samples

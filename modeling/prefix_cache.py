@@ -4,6 +4,9 @@ A stock cache grows with every call. Here the prefix is written once, with room 
 overwrites that room: nothing is copied and nothing grows while actions are sampled.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
@@ -106,9 +109,8 @@ def run_layer(
     rotary: tuple[torch.Tensor, torch.Tensor],
     keys_values,
 ) -> torch.Tensor:
-    """A stock decoder layer, without its own gradient checkpointing, which would take `keys_values` away from it."""
-    checkpointing, layer.gradient_checkpointing = layer.gradient_checkpointing, False
-    try:
+    """A stock decoder layer over the keys and values that `keys_values` collects or extends."""
+    with without_checkpointing([layer]):
         return layer(
             hidden_states,
             attention_mask=mask,
@@ -116,5 +118,16 @@ def run_layer(
             past_key_values=keys_values,
             is_causal=False,  # sdpa takes a missing mask for a causal one
         )
+
+
+@contextmanager
+def without_checkpointing(modules: Iterable[nn.Module]) -> Iterator[None]:
+    """Switch off the modules' own gradient checkpointing, which would take their cache away from them."""
+    switched = [module for module in modules if module.gradient_checkpointing]
+    for module in switched:
+        module.gradient_checkpointing = False
+    try:
+        yield
     finally:
-        layer.gradient_checkpointing = checkpointing
+        for module in switched:
+            module.gradient_checkpointing = True

@@ -6,6 +6,7 @@ behind it for the sake of other rows is hidden, and so is the padding of a promp
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 from .masking import additive
@@ -37,9 +38,16 @@ def run_expert(
     mask: torch.Tensor,
     rotary: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    """States after the final norm, (rows, tokens, hidden_size) like `action_embeds`; the text is left as it is."""
+    """States after the final norm, (rows, tokens, hidden_size) like `action_embeds`; the text is left as it is.
+
+    Where gradient checkpointing is on, the layers are computed once more in the backward pass.
+    """
     hidden_states = action_embeds
     text.reserve(action_embeds.shape[1], action_embeds.dtype)
     for index, layer in enumerate(expert.layers):
-        hidden_states = run_layer(layer, hidden_states, mask, rotary, text.extender(index))
+        arguments = (layer, hidden_states, mask, rotary, text.extender(index))
+        if layer.gradient_checkpointing and layer.training and torch.is_grad_enabled():
+            hidden_states = checkpoint(run_layer, *arguments, use_reentrant=False)
+        else:
+            hidden_states = run_layer(*arguments)
     return expert.norm(hidden_states)

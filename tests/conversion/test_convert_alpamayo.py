@@ -117,6 +117,7 @@ def test_the_checkpoint_is_one_folder_with_sizes_tokens_and_bounds_of_both_sourc
     assert model.config.vlm_config.text_config.num_hidden_layers == 2
     assert processor.tokenizer.convert_tokens_to_ids("<|traj_future_start|>") == 454
     assert model.config.traj_token_ids["future_start"] == 454
+    assert model.config.pad_token_id == model.pad_id == processor.tokenizer.pad_token_id is not None
     assert (processor.image_processor.min_pixels, processor.image_processor.max_pixels) == (1024, 8192)
     assert processor.history_values.vocab_size == 60 and processor.history_token_start_idx == 382
 
@@ -256,7 +257,7 @@ def test_another_base_is_told_by_its_shapes(published, tmp_path, capsys):
     copy.change(copy.vlm / "config.json", text_config={"intermediate_size": 64})
     assert copy.convert(tmp_path / "out") == 1
     error = capsys.readouterr().err
-    assert "mlp.down_proj.weight has shape (32, 48)" in error and "(32, 64)" in error
+    assert "mlp.gate_proj.weight has shape (48, 32)" in error and "(64, 32)" in error
 
 
 @pytest.mark.parametrize("field", ["vocab_size", "traj_token_start_idx", "traj_token_ids"])
