@@ -1,13 +1,13 @@
-"""python -m benchmarks predict|experts [--device cuda] [--dtype bfloat16] | merge [--gigabytes 3]"""
+"""python -m benchmarks predict|experts|trajectories [--device cuda] [--dtype bfloat16] | merge [--gigabytes 3]"""
 
 import argparse
 
 import torch
 
-from benchmarks import experts, merge, predict
+from benchmarks import experts, merge, predict, trajectories
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-TIMED = {"predict": predict, "experts": experts}
+TIMED = {"predict": predict, "experts": experts, "trajectories": trajectories}
 
 
 def main() -> None:

@@ -70,6 +70,11 @@ VLM = {
         "num_attention_heads": 32,
         "num_key_value_heads": 8,
         "head_dim": 128,
+        "max_position_embeddings": 262144,
+        "rope_theta": 5000000.0,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": True},
+        "bos_token_id": 151643,
+        "eos_token_id": 151645,
     },
     "vision_config": {
         "hidden_size": 1152,
@@ -170,9 +175,8 @@ class AlpamayoR1Config(RemoteCodeConfig):
         for name in ("attn_implementation", "model_dtype", "keep_same_dtype"):  # how the published code ran it
             kwargs.pop(name, None)
         text = self.vlm_config.text_config
-        kwargs.setdefault("bos_token_id", text.bos_token_id)
-        kwargs.setdefault("eos_token_id", text.eos_token_id)
-        kwargs.setdefault("pad_token_id", getattr(text, "pad_token_id", None))
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            kwargs.setdefault(name, getattr(text, name, None))
         kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
         super().__init__(**kwargs)
         self.check()

@@ -26,7 +26,13 @@ from .tensor_source import TensorGroup, open_checkpoint
 FAMILY = AlpamayoR1Config.model_type
 PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
 BASE_TYPE = "qwen3_vl"
-FILE_FIELDS = ("architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")  # of the file, not the model
+FILE_FIELDS = (
+    "architectures",
+    "auto_map",
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+)  # of the file, not the model
 TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
 

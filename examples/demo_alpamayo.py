@@ -33,9 +33,10 @@ def main() -> None:
     print("3. another process, with transformers alone, loads it and drives; not trained, so the error only shows that")
     run(sys.executable, str(HERE / "predict_trajectory.py"), str(checkpoint), str(scene))
 
-    print("4. vlahub predict does the same and writes JSON")
+    print("4. vlahub predict does the same, writes JSON and draws a picture")
     predict = [sys.executable, "-m", "vlahub.conversion.cli", "predict", str(checkpoint), "--history", str(scene)]
-    run(*predict, "--max-new-tokens", "32", "--num-traj-samples", "2", "--output", str(folder / "prediction.json"))
+    options = ["--max-new-tokens", "32", "--output", str(folder / "prediction.json")]
+    run(*predict, *options, "--plot", str(folder / "prediction.png"))
     print(f"the checkpoint is in {checkpoint}")
 
 

@@ -40,7 +40,7 @@ def main() -> None:
         f"code: {type(model).__module__.split('.')[0]}, vlahub imported: {'yes' if 'vlahub' in sys.modules else 'no'}"
     )
     print(f"reasoning of the first of {arguments.num_traj_samples} samples: {output.reasoning[0][0][0]!r}")
-    print(f"its first waypoints, metres: {np.round(output.pred_xyz[0, 0, 0, :SHOWN].numpy(), 3).tolist()}")
+    print(f"its first waypoints, metres: {output.pred_xyz[0, 0, 0, :SHOWN].double().numpy().round(3).tolist()}")
     if "ego_future_xyz" in scene:
         print(f"minADE: {min_ade(output.pred_xyz[0, 0].numpy(), scene['ego_future_xyz']):.3f} m")
 

@@ -339,7 +339,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     @property
     def end_ids(self) -> list[int]:
         """Tokens that end a text without opening a trajectory."""
-        ends = self.config.vlm_config.text_config.eos_token_id
+        ends = self.config.eos_token_id
         return [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [ends]
 
     @property

@@ -88,7 +88,9 @@ def prepare(processor, views):
     return processor(images=cameras, ego_history_xyz=xyz, ego_history_rot=np.tile(np.eye(3), (16, 1, 1)))
 
 def predict(model, inputs):
-    return model.sample_trajectories(**inputs, num_traj_samples=2, top_k=1, max_new_tokens=4).actions
+    output = model.sample_trajectories(**inputs, num_traj_samples=2, top_k=1, max_new_tokens=4)
+    assert isinstance(output.reasoning[0][0][1], str)  # the tokenizer came along
+    return output.actions
 """
 
 
