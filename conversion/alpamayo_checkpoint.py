@@ -26,6 +26,7 @@ from .tensor_source import TensorGroup, open_checkpoint
 FAMILY = AlpamayoR1Config.model_type
 PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
 BASE_TYPE = "qwen3_vl"
+VLM = "vlm"  # role of the base model, of which all but the weights is read
 FILE_FIELDS = (
     "architectures",
     "auto_map",
@@ -60,7 +61,7 @@ def prepare_alpamayo(job: Job) -> Prepared:
     base = base_folder(job)
     config = read_config(folder, base)
     tokenizer = read_tokenizer(base)
-    facts = [*check_tokens(config, tokenizer), *described(config, base, given="vlm" in job.parts)]
+    facts = [*check_tokens(config, tokenizer), *described(config, base, given=VLM in job.parts)]
     collected = collect_published(opened(folder))
     config.pad_token_id = tokenizer.pad_token_id
     config.dtype = choose_dtype(job.dtype, collected, facts)
@@ -86,8 +87,8 @@ def base_folder(job: Job) -> Path:
     What the published config names as its base is text, and is neither opened nor downloaded.
     """
     inside = job.adapters[0] / "vlm"
-    if "vlm" in job.parts or (inside / "config.json").is_file():
-        return job.parts.get("vlm", inside)
+    if VLM in job.parts or (inside / "config.json").is_file():
+        return job.parts.get(VLM, inside)
     named = (read_json([job.adapters[0]], "config.json", required=True)).get("vlm_name_or_path")
     hint = f" config.json names {named!r}." if named else ""
     raise ConversionError(

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
-from .alpamayo_checkpoint import add_alpamayo_arguments
+from .alpamayo_checkpoint import VLM, add_alpamayo_arguments
 from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_folder, verify_sources
 from .job import Job, Prepared, check_device, run_job, say
 from .llava3d_options import ROLES, Llava3DOptions, add_assembly_arguments, add_run_arguments
@@ -180,13 +180,13 @@ def run_verify(arguments: argparse.Namespace) -> None:
 
 def job_of(arguments: argparse.Namespace) -> Job:
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
-    parts = {role: name for role in (*ROLES, "vlm") if (name := getattr(arguments, role, None))}
+    parts = {role: name for role in (*ROLES, VLM) if (name := getattr(arguments, role, None))}
     names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
     return Job(
         adapters=[source_folder(name) for name in arguments.adapter],
         base=source_folder(arguments.base) if arguments.base else None,
         output=arguments.output,
-        parts={role: source_folder(name) for role, name in parts.items()},
+        parts={role: source_folder(name, weights=role != VLM) for role, name in parts.items()},
         options=Options(**{name: getattr(arguments, name, None) for name in Options.__dataclass_fields__}),
         llava3d=llava3d_options(arguments),
         dtype=arguments.dtype,

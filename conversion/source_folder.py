@@ -11,8 +11,8 @@ SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
 
 
-def source_folder(name: str) -> Path:
-    """`name` as a local folder; a repository id is downloaded into the Hub's cache.
+def source_folder(name: str, weights: bool = True) -> Path:
+    """`name` as a local folder; a repository id is downloaded into the Hub's cache, on request without its weights.
 
     Raises:
         ConversionError: there is neither such a folder nor such a repository.
@@ -20,7 +20,7 @@ def source_folder(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=PATTERNS))
+        return Path(snapshot_download(name, allow_patterns=PATTERNS if weights else SETTINGS))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConversionError(f"{name} is neither a folder nor a repository that can be reached: {reason}") from error

@@ -3,6 +3,7 @@
 import math
 import os
 import textwrap
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -55,7 +56,9 @@ def plot_trajectories(
         axes.set_axis_off()
     _draw_from_above(right.subplots(), paths)
     bottom.text(0.02, 0.95, "\n".join(texts), va="top", family="monospace", fontsize=9, parse_math=False)
-    figure.savefig(path)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a font has not every character that a model writes
+        figure.savefig(path)
 
 
 def figure_class_of_matplotlib() -> type:
@@ -81,7 +84,8 @@ def _texts(reasoning: str | Sequence[str]) -> list[str]:
     order = np.argsort(-counts, kind="stable")
     shown = [f"{counts[i]} x  {texts[i]}" if counts.sum() > 1 else str(texts[i]) for i in order[:MAX_TEXTS]]
     more = [f"... and {len(texts) - MAX_TEXTS} more"] if len(texts) > MAX_TEXTS else []
-    return ["\n".join(textwrap.wrap(text, TEXT_WIDTH)) for text in shown + more]
+    printable = ["".join(c if c.isprintable() else " " for c in text) for text in shown + more]
+    return ["\n".join(textwrap.wrap(text, TEXT_WIDTH)) for text in printable]
 
 
 def _draw_from_above(axes: Any, paths: dict[str, np.ndarray]) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.utils import filter_repo_objects
 from safetensors.torch import load_file, save_file
 
 from vlahub import AlpamayoR1, AlpamayoR1Processor
+from vlahub.conversion import source_folder
 from vlahub.conversion.cli import main
 
 HEAD, EMBEDDINGS = "vlm.lm_head.weight", "vlm.model.language_model.embed_tokens.weight"
@@ -240,6 +242,21 @@ def test_without_its_base_the_error_names_the_option(published, tmp_path, capsys
     assert "--vlm DIR" in error and "somebody/a-base-model" in error
 
 
+def test_of_a_base_on_the_hub_no_weights_are_downloaded(published, tmp_path, monkeypatch):
+    asked = {}
+
+    def download(name, allow_patterns):
+        asked[name] = allow_patterns
+        return str(published.vlm)
+
+    monkeypatch.setattr(source_folder, "snapshot_download", download)
+    base = replace(published, vlm="somebody/a-base-model")
+    assert base.convert(tmp_path / "out") == 0
+    assert report_of(tmp_path / "out")["inputs"]["vlm"] == "somebody/a-base-model"
+    files = ["config.json", "tokenizer.json", "merges.txt", "model.safetensors", "model-00001-of-2.bin"]
+    assert list(filter_repo_objects(files, allow_patterns=asked["somebody/a-base-model"])) == files[:3]
+
+
 @pytest.mark.parametrize("field", ["action_space_cfg", "traj_tokenizer_cfg", "diffusion_cfg", "action_out_proj_cfg"])
 def test_a_hostile_target_is_named_and_never_imported(published, tmp_path, capsys, monkeypatch, field):
     (tmp_path / "hostile.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
@@ -349,6 +366,20 @@ def test_predict_writes_trajectories_and_reasoning_and_repeats_them(converted, s
     assert torch.tensor(first["pred_xyz"]).shape == (2, 64, 3) and len(first["has_start_token"]) == 2
     assert predict(converted, tmp_path / "b.json", "--history", str(scene)) == first
     assert predict(converted, tmp_path / "c.json", "--history", str(scene), "--seed", "1") != first
+
+
+def test_predict_draws_a_picture(converted, scene, tmp_path):
+    from PIL import Image
+
+    predict(converted, tmp_path / "out.json", "--history", str(scene), "--plot", str(tmp_path / "out.png"))
+    picture = Image.open(tmp_path / "out.png").convert("RGB")
+    assert min(picture.size) > 400 and len(set(picture.getdata())) > 100
+
+
+def test_without_matplotlib_predict_says_so_before_it_loads_anything(converted, scene, tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert predict(converted, tmp_path / "out.json", "--history", str(scene), "--plot", str(tmp_path / "a.png")) == 1
+    assert "vlahub[plot]" in capsys.readouterr().err and not (tmp_path / "out.json").exists()
 
 
 def test_predict_reads_images_from_folders_and_the_path_from_json(converted, scene, tmp_path):

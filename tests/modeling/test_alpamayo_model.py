@@ -776,6 +776,34 @@ def test_gradient_checkpointing_changes_neither_losses_nor_gradients(future, fro
         torch.testing.assert_close(gradient, wanted[name], atol=1e-5, rtol=1e-4, msg=lambda t, n=name: f"{n}: {t}")
 
 
+def test_gradient_checkpointing_computes_the_layers_of_the_expert_once_more(model, scenes):
+    calls = []
+    for layer in model.expert.layers:
+        layer.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    batch = training_batch(model, scenes, 0)
+    model.train()(**batch).loss.backward()
+    assert len(calls) == len(model.expert.layers)
+
+    model.gradient_checkpointing_enable()
+    calls.clear()
+    model(**batch).loss.backward()
+    assert len(calls) == 2 * len(model.expert.layers)
+
+
+@pytest.mark.parametrize("sampler", ["beta", "uniform"])
+def test_times_are_drawn_as_the_config_says(sampler, make_model, scenes):
+    model = make_model(diffusion_cfg={"train_timestep_sampler": sampler})
+    batch = training_batch(model, scenes, 0, 1)
+    del batch["time"]
+    torch.manual_seed(3)
+    loss = model(**batch).loss
+    torch.manual_seed(3)
+    uniform = torch.rand(2)
+    times = 0.999 * (1 - uniform ** (1 / 1.5)) if sampler == "beta" else uniform
+
+    torch.testing.assert_close(loss, model(**batch, time=times).loss)
+
+
 UNTRAINABLE = {
     "no start token": (lambda b: {**b, "input_ids": b["input_ids"].masked_fill(b["input_ids"] == START, 40)}, "start"),
     "no rotations": (lambda b: {**b, "ego_future_rot": None}, "ego_future_rot"),
