@@ -2,11 +2,12 @@
 #   make demo    a tiny training run becomes a checkpoint that predicts actions
 #   make demo-llava3d    published parts become a LLaVA-3D checkpoint with an action expert
 #   make demo-alpamayo   a published Alpamayo-R1 becomes a checkpoint that drives
+#   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
 #   make test    the tests, with transformers 5.x
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo test test-transformers4 lint benchmark clean
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed test test-transformers4 lint benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -16,6 +17,9 @@ demo-llava3d: .venv/installed
 
 demo-alpamayo: .venv/installed
 	.venv/bin/python examples/demo_alpamayo.py --output demo_alpamayo_output
+
+demo-composed: .venv/installed
+	.venv/bin/python examples/demo_composed.py --output demo_composed_output
 
 test: .venv/installed
 	$(call PYTEST,.venv)
@@ -42,4 +46,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 demo_output demo_llava3d_output demo_alpamayo_output build *.egg-info
+	rm -rf .venv .venv4 demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output build *.egg-info

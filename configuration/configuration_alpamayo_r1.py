@@ -13,6 +13,7 @@ from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfi
 
 from .language_model_config import check_positive
 from .remote_code import RemoteCodeConfig
+from .rope_settings import readable_rope
 from .vla_errors import ConfigError
 
 # The published classes that a config may name, by the field that names them, without the package in front.
@@ -238,7 +239,7 @@ def as_vlm_config(value: Qwen3VLConfig | dict | None, vocab_size: int) -> Qwen3V
         model_type = fields.pop("model_type", "qwen3_vl")
         if model_type != "qwen3_vl":
             raise ConfigError(f"vlm_config.model_type is {model_type!r}; the base of this family is a 'qwen3_vl'.")
-        fields["text_config"] = portable_text_fields(fields.get("text_config") or {})
+        fields["text_config"] = readable_rope(fields.get("text_config") or {})
         config = Qwen3VLConfig(**fields)
     config.text_config.vocab_size = vocab_size
     return config
@@ -254,15 +255,4 @@ def as_expert_text_config(
     if value is None:
         fields.update(changes, vocab_size=1, pad_token_id=None, bos_token_id=None, eos_token_id=None)
     fields.pop("model_type", None)
-    return Qwen3VLTextConfig(**portable_text_fields(fields))
-
-
-def portable_text_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Rotary settings as the running line reads them: 5.x has `rope_parameters`, 4.x `rope_theta`, `rope_scaling`."""
-    fields = dict(fields)
-    rope = fields.get("rope_parameters")
-    if rope and "rope_parameters" not in Qwen3VLTextConfig().to_dict():
-        del fields["rope_parameters"]
-        fields["rope_theta"] = rope.get("rope_theta", fields.get("rope_theta", 5000000.0))
-        fields["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"}
-    return fields
+    return Qwen3VLTextConfig(**readable_rope(fields))

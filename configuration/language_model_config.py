@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import LlamaConfig, MistralConfig, PretrainedConfig
 
+from .rope_settings import readable_rope
 from .vla_errors import ConfigError
 
 LANGUAGE_MODELS = {"llama": LlamaConfig, "mistral": MistralConfig}
@@ -13,8 +14,7 @@ LANGUAGE_MODELS = {"llama": LlamaConfig, "mistral": MistralConfig}
 def as_language_model_config(value: PretrainedConfig | dict | None) -> PretrainedConfig:
     """A `LlamaConfig` or `MistralConfig` from what a caller gives or from a config.json of transformers 4.x or 5.x.
 
-    5.x writes rotary settings as `rope_parameters`, 4.x reads `rope_theta` and `rope_scaling`: without this a base
-    frequency other than 10000 would be lost silently between the two. `head_dim` is always explicit.
+    `head_dim` is always explicit.
 
     Raises:
         ConfigError: the model type is another, or its heads do not fit together.
@@ -24,13 +24,7 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
     model_type = value.model_type if given else fields.pop("model_type", "llama")
     if model_type not in LANGUAGE_MODELS:
         raise ConfigError(f"text_config.model_type is {model_type!r}; supported are {', '.join(LANGUAGE_MODELS)}.")
-    rope = fields.get("rope_parameters")
-    if rope and "rope_parameters" not in LlamaConfig().to_dict():
-        del fields["rope_parameters"]
-        fields["rope_theta"] = rope.get("rope_theta", 10000.0)
-        scaled = rope.get("rope_type", "default") != "default"
-        fields["rope_scaling"] = {k: v for k, v in rope.items() if k != "rope_theta"} if scaled else None
-    config = value if given else LANGUAGE_MODELS[model_type](**fields)
+    config = value if given else LANGUAGE_MODELS[model_type](**readable_rope(fields))
     if config.head_dim is None:  # older Mistral configs
         config.head_dim = config.hidden_size // config.num_attention_heads
     if config.num_attention_heads % config.num_key_value_heads:

@@ -9,6 +9,7 @@ import ast
 import os
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from transformers import PretrainedConfig
@@ -21,22 +22,26 @@ class RemoteCodeConfig(PretrainedConfig):
     """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them."""
 
     auto_classes = {}  # {Auto class: "file.Class"}; no annotation, or 5.x takes it for a field
+    code_of_choices = frozenset()  # files that the model loads by name because of what this config says
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers; the folder also gets the code that loads it."""
         self.auto_map = dict(self.auto_classes)
-        write_remote_code(type(self), self.auto_classes, save_directory)
+        write_remote_code(type(self), self.auto_classes, save_directory, self.code_of_choices)
         super().save_pretrained(save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
 
 
-def write_remote_code(owner: type, auto_classes: dict[str, str], folder: str | os.PathLike) -> list[str]:
+def write_remote_code(
+    owner: type, auto_classes: dict[str, str], folder: str | os.PathLike, chosen: Iterable[str] = ()
+) -> list[str]:
     """Write the files that `auto_classes` needs into `folder`; returns their names, sorted.
 
     Args:
         owner: a class of this package; its file tells where the others are.
         auto_classes: values of the form `file.Class`, as in a config's `auto_map`.
+        chosen: base names of further files that the model needs, which no import of its file names.
     """
     sources = code_files(owner)
     entries = sorted({value.split(".")[0] for value in auto_classes.values()})
@@ -45,6 +50,8 @@ def write_remote_code(owner: type, auto_classes: dict[str, str], folder: str | o
     texts: dict[str, str] = {}
     for entry in entries:
         needed = closure(entry, sources)
+        if entry.startswith("modeling_"):
+            needed = needed.union(*(closure(name, sources) for name in chosen))
         unnamed = sorted(needed - relative_imports(sources[entry]) - {entry})
         texts |= {name: flattened(sources[name]) for name in needed if name not in texts}
         texts[entry] = flattened(sources[entry]) + name_all(unnamed)

@@ -137,7 +137,7 @@ def find_key(name: str, keys: Iterable[str], tied: bool) -> str:
     """The base's name for a parameter of the adapter.
 
     A checkpoint may have it with or without the prefix of a wrapping class, or, where transformers renamed modules
-    since, with the same parts in another order.
+    since, with the same parts in another order, or with the level that SigLIP and CLIP lost in 5.x.
 
     Raises:
         ConversionError: no key, or several, answer to the name.
@@ -150,6 +150,7 @@ def find_key(name: str, keys: Iterable[str], tied: bool) -> str:
         lambda key: head and key.endswith(("embed_tokens.weight", "wte.weight", "word_embeddings.weight")),
         lambda key: key.endswith(f".{name}") or name.endswith(f".{key}"),
         lambda key: Counter(key.split(".")) == Counter(parts),
+        lambda key: key.replace(".vision_model.", ".", 1) == name,
     )
     for test in tests:
         found = [key for key in keys if test(key)]

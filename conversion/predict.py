@@ -16,13 +16,15 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
 from .job import check_device
 from .openvla_layout import read_json
 from .source_folder import source_folder
 from .trajectory_plot import figure_class_of_matplotlib, plot_trajectories
 
-FAMILIES = tuple(config.model_type for config in (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config))
+CONFIGS = (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config, MultimodalVLAConfig)
+FAMILIES = tuple(config.model_type for config in CONFIGS)
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 WAYPOINTS_SHOWN = 8

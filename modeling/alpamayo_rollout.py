@@ -4,7 +4,6 @@ The loop is our own because the next stage needs the keys and values of exactly 
 ends with `<|traj_future_start|>`, and one more column follows, so that this token's keys and values are in the cache.
 """
 
-import inspect
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,7 @@ from transformers import DynamicCache, LogitsProcessorList, Qwen3VLForConditiona
 from transformers.generation import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from ..configuration.vla_errors import InputError
+from .mrope_positions import rope_positions
 
 
 class TrajectoryTokenMask(LogitsProcessor):
@@ -78,28 +78,6 @@ class Rollout:
 def decoder_modules(vlm: Qwen3VLForConditionalGeneration) -> list[nn.Module]:
     """The language model and its layers: all that may switch the cache off for the sake of checkpointing."""
     return [vlm.model.language_model, *vlm.model.language_model.layers]
-
-
-def rope_positions(
-    vlm: Qwen3VLForConditionalGeneration,
-    input_ids: torch.LongTensor,
-    attention_mask: torch.Tensor,
-    image_grid_thw: torch.LongTensor | None,
-) -> torch.LongTensor:
-    """(3, batch, length): temporal, vertical and horizontal position of every token.
-
-    Raises:
-        InputError: there are more or fewer image tokens than the images have.
-    """
-    found = int((input_ids == vlm.config.image_token_id).sum())
-    merged = vlm.config.vision_config.spatial_merge_size**2
-    wanted = 0 if image_grid_thw is None else int(image_grid_thw.prod(dim=-1).sum()) // merged
-    if found != wanted:
-        raise InputError(f"input_ids has {found} image tokens, but the images of image_grid_thw have {wanted}.")
-    arguments = {"image_grid_thw": image_grid_thw, "attention_mask": attention_mask}
-    if "mm_token_type_ids" in inspect.signature(vlm.model.get_rope_index).parameters:  # 5.x
-        arguments["mm_token_type_ids"] = (input_ids == vlm.config.image_token_id).int()
-    return vlm.model.get_rope_index(input_ids, **arguments)[0]
 
 
 def prefill(

@@ -5,7 +5,8 @@ from torch import nn
 from transformers import DynamicCache
 
 from ..configuration.vla_errors import InputError
-from .alpamayo_rollout import decoder_modules, rope_positions
+from .alpamayo_rollout import decoder_modules
+from .mrope_positions import rope_positions
 from .prefix_cache import PrefixCache, without_checkpointing
 from .trajectory_expert import action_mask, run_expert
 

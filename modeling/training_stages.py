@@ -1,7 +1,7 @@
-"""Which parameters of a LLaVA-3D model train, and how fast (3dvla-starvla_framework's two stages).
+"""Which parameters of a model train, and how fast (3dvla-starvla_framework's two stages).
 
-Stage A trains what is new: the experts and the projectors; language model, SigLIP and geometry stay as they are. Stage
-B also trains the top layers of the language model, more slowly.
+Stage A trains what is new: heads, experts and projectors; language model, vision tower and geometry stay as they are.
+Stage B also trains the top layers of the language model, more slowly.
 """
 
 import math
@@ -13,7 +13,7 @@ from ..configuration.vla_errors import ConfigError, InputError
 from .llava3d_with_action_expert import stack_of
 
 STAGES = ("A", "B")
-PRETRAINED = ("language_model", "vision_tower", "geometric_model")
+PRETRAINED = ("language_model", "vision_tower", "geometric_model", "backbone")
 UNREACHED = ("self_attn.q_proj.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
 
 
@@ -29,7 +29,8 @@ def trainable_parameter_groups(
     """Freeze what the stage leaves alone, and return the rest as parameter groups of an optimiser.
 
     Args:
-        model: a `MapAnythingLlava3DForConditionalGeneration`; `requires_grad` of its parameters is set.
+        model: a `MapAnythingLlava3DForConditionalGeneration` or a `MultimodalVLAForActionPrediction`; `requires_grad`
+            of its parameters is set.
         stage: `A` or `B`.
         backbone_unfreeze_layers: how many of the language model's top layers train in stage B.
         backbone_lr_scale, expert_lr_scale: factors on the learning rate.
@@ -44,14 +45,15 @@ def trainable_parameter_groups(
         InputError: the stage is unknown, or the number of layers does not fit it.
         ConfigError: a factor is not a positive number.
     """
-    layers = stack_of(model.language_model).layers
+    layers = stack_of(language_model_of(model)).layers
     check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
     expert = [p for name, p in model.named_parameters() if name.split(".")[0] not in PRETRAINED]
     groups = [{"name": "expert", "params": expert, "lr_scale": expert_lr_scale}]
     if stage == "B":
         chosen = list(layers[len(layers) - backbone_unfreeze_layers :])
         backbone = [p for layer in chosen[:-1] for p in layer.parameters()]
-        unreached = UNREACHED if action_loss_only and not model.config.has_dit else ()
+        keys_alone = getattr(model.config, "action_expert_type", None) == "deep_fusion"
+        unreached = UNREACHED if action_loss_only and keys_alone else ()
         backbone += [p for name, p in chosen[-1].named_parameters() if not name.startswith(unreached)]
         groups.append({"name": "backbone", "params": backbone, "lr_scale": backbone_lr_scale})
     model.requires_grad_(False)
@@ -61,6 +63,13 @@ def trainable_parameter_groups(
         if lr is not None:
             group["lr"] = lr * group["lr_scale"]
     return groups
+
+
+def language_model_of(model: nn.Module) -> nn.Module:
+    """The language model, or the part of a VLM that is one."""
+    owner = getattr(model, "backbone", model)
+    vlm = getattr(owner, "vlm", None)
+    return owner.language_model if vlm is None else vlm.model.language_model
 
 
 def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> None:

@@ -136,6 +136,7 @@ class Family:
     inputs: tuple[str, ...]
     unnorm_key: str | None = "demo_tabletop"
     call: str = ROBOT
+    apart: bool = False  # model and processor bring their code each on its own
 
     @property
     def config(self):
@@ -210,6 +211,30 @@ def make_alpamayo(folder):
     return folder / "out"
 
 
+def make_composed(folder):
+    """A tiny SigLIP and Gemma, joined, with a flow head; and its processor."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+    words = dict.fromkeys(["<unk>", "</s>", *INSTRUCTION.split()])
+    tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = Whitespace()
+    config = vlahub.MultimodalVLAConfig(
+        vision_config={"model_type": "siglip_vision_model", **sizes, "image_size": 28, "patch_size": 14},
+        text_config={"model_type": "gemma", **sizes, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300},
+        projector_type="perceiver",
+        num_latents=5,
+        fusion="film",
+        action_head="flow",
+        use_proprio=True,
+        proprio_dim=len(STATE),
+        norm_stats={"demo_tabletop": {"action": bounds(7), "proprio": bounds(len(STATE))}},
+    )
+    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="</s>")
+    vlahub.MultimodalVLAForActionPrediction(config).save_pretrained(folder)
+    vlahub.MultimodalVLAProcessor.for_config(config, tokenizer).save_pretrained(folder)
+    return folder
+
+
 TEXT_AND_IMAGES = ("attention_mask", "input_ids", "pixel_values")
 FAMILIES = {
     "cogvla": Family("CogVLA", "CogVLAForActionPrediction", "cogvla", make_cogvla, (*TEXT_AND_IMAGES, "proprio")),
@@ -219,6 +244,14 @@ FAMILIES = {
         "mapanything_llava3d",
         make_llava3d,
         (*TEXT_AND_IMAGES, "state"),
+    ),
+    "multimodal_vla": Family(
+        "MultimodalVLA",
+        "MultimodalVLAForActionPrediction",
+        "multimodal_vla",
+        make_composed,
+        (*TEXT_AND_IMAGES, "proprio"),
+        apart=True,
     ),
     "alpamayo_r1": Family(
         "AlpamayoR1",
@@ -335,6 +368,8 @@ def test_the_installed_processor_is_found_by_the_auto_class(family, checkpoint):
 def test_saving_a_model_writes_the_same_code_as_the_conversion(family, checkpoint, tmp_path):
     model = family.model.from_pretrained(checkpoint)
     model.save_pretrained(tmp_path)
+    if family.apart:
+        family.processor.from_pretrained(checkpoint).save_pretrained(tmp_path)
     code = {path.name: path.read_text() for path in checkpoint.glob("*.py")}
     assert {path.name: path.read_text() for path in tmp_path.glob("*.py")} == code
     assert json.loads((tmp_path / "config.json").read_text())["auto_map"] == family.config.auto_classes
@@ -350,7 +385,8 @@ def test_what_an_installed_vlahub_saves_loads_without_it(family, checkpoint, ima
 def test_saving_a_processor_alone_writes_what_it_needs(family, checkpoint, tmp_path):
     family.processor.from_pretrained(checkpoint).save_pretrained(tmp_path)
     trees = bundled(tmp_path)
-    assert {f"{part}_{family.suffix}" for part in ("processing", "image_processing", "configuration")} <= set(trees)
+    parts = ("processing", "image_processing", *([] if family.apart else ["configuration"]))
+    assert {f"{part}_{family.suffix}" for part in parts} <= set(trees)
     needed = {module for tree in trees.values() for level, module, _ in imports(tree) if level}
     assert needed <= set(trees)
 
@@ -443,7 +479,7 @@ def test_processor_files_are_those_that_both_lines_read(family, resaved, checkpo
     assert tokenizer["processor_class"] == f"{family.prefix}Processor" == processor["processor_class"]
     assert image["image_processor_type"] == f"{family.prefix}ImageProcessor"
     for settings in (image, processor):
-        assert settings["auto_map"]["AutoProcessor"] == family.config.auto_classes["AutoProcessor"]
+        assert settings["auto_map"]["AutoProcessor"] == f"processing_{family.suffix}.{family.prefix}Processor"
     if family.unnorm_key:
         assert list(processor["norm_stats"]) == [family.unnorm_key]
     assert (folder / "tokenizer.json").exists()

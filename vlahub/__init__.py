@@ -10,6 +10,7 @@ from vlahub.configuration.configuration_cogvla_vision import CogVLAVisionConfig
 from vlahub.configuration.configuration_dit_action_head import DiTActionHeadConfig
 from vlahub.configuration.configuration_mapanything import MapAnythingGeometryConfig
 from vlahub.configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from vlahub.configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
 from vlahub.modeling.alpamayo_flow_matching import FlowMatching
 from vlahub.modeling.dit_action_head import DiTActionHead
@@ -20,6 +21,7 @@ from vlahub.modeling.mapanything_geometry import MapAnythingGeometry
 from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
 from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
 from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
+from vlahub.modeling.modeling_multimodal_vla import MultimodalVLAForActionPrediction
 from vlahub.modeling.training_stages import trainable_parameter_groups
 from vlahub.modeling.trajectory_metrics import minADE, minFDE
 from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
@@ -28,9 +30,11 @@ from vlahub.modeling.waypoint_projection import PerWaypointActionInProjV2
 from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor
 from vlahub.processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+from vlahub.processing.image_processing_multimodal_vla import MultimodalVLAImageProcessor
 from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
 from vlahub.processing.processing_cogvla import CogVLAProcessor
 from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
+from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
 from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
 
 # transformers 5 dropped the name; checkpoints of both lines answer to it here.
@@ -45,6 +49,7 @@ FAMILIES = (
         MapAnythingLlava3DImageProcessor,
     ),
     (AlpamayoR1Config, AlpamayoR1, AlpamayoR1Processor, AlpamayoR1ImageProcessor),
+    (MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor, MultimodalVLAImageProcessor),
 )
 for config, model, processor, image_processor in FAMILIES:
     AutoConfig.register(config.model_type, config)
@@ -80,6 +85,10 @@ __all__ = [
     "MapAnythingLlava3DForConditionalGeneration",
     "MapAnythingLlava3DImageProcessor",
     "MapAnythingLlava3DProcessor",
+    "MultimodalVLAConfig",
+    "MultimodalVLAForActionPrediction",
+    "MultimodalVLAImageProcessor",
+    "MultimodalVLAProcessor",
     "PerWaypointActionInProjV2",
     "SpatialActionTokenizer",
     "UnicycleAccelCurvatureActionSpace",

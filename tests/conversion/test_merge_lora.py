@@ -48,6 +48,7 @@ CODE = [
     "pruning_schedule",
     "remote_code",
     "robot_state",
+    "rope_settings",
     "strict_loading",
     "text_generation_cogvla",
     "token_pruning",

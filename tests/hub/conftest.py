@@ -135,6 +135,11 @@ def checkpoint(tmp_path_factory) -> Path:
     return folder / "merged"
 
 
+@pytest.fixture(scope="session")
+def examples_folder() -> Path:
+    return REPOSITORY / "examples"
+
+
 @pytest.fixture
 def python(hub_server, tmp_path) -> Iterator[Callable[..., Python]]:
     """`python(vlahub=True, offline=False, home="home") -> Python`: a fresh process; those of one home share a cache."""

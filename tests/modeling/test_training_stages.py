@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.errors import InputError
 from vlahub.modeling.training_stages import trainable_parameter_groups
 
@@ -55,3 +56,32 @@ def test_text_training_also_reaches_the_last_layer_whole(llava3d):
 def test_stages_that_do_not_exist_are_refused(llava3d, stage, layers, message):
     with pytest.raises(InputError, match=message):
         trainable_parameter_groups(llava3d()[0], stage, layers)
+
+
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
+GEMMA = {"model_type": "gemma", **SIZES, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300}
+SIGLIP = {"model_type": "siglip_vision_model", **SIZES, "image_size": 28, "patch_size": 14}
+PALIGEMMA = {"model_type": "paligemma", "text_config": GEMMA, "vision_config": SIGLIP, "image_token_index": 290}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layers"),
+    [
+        ({"vision_config": SIGLIP, "text_config": GEMMA}, "backbone.language_model.model.layers."),
+        ({"vlm_config": {**PALIGEMMA, "projection_dim": 32}}, "backbone.vlm.model.language_model.layers."),
+    ],
+)
+def test_of_a_composed_model_new_parts_train_first_and_then_the_top_of_the_language_model(backbone, layers):
+    model = MultimodalVLAForActionPrediction(MultimodalVLAConfig(**backbone, fusion="film", projector_type="mlp"))
+    new = {name for name, _ in model.named_parameters() if not name.startswith("backbone.")}
+    top = {name for name, _ in model.named_parameters() if name.startswith((f"{layers}1.", f"{layers}2."))}
+
+    def trained(**options):
+        groups = trainable_parameter_groups(model, **options)
+        names = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+        assert len(names) == sum(len(group["params"]) for group in groups)
+        return names
+
+    assert new and len(top) > 10
+    assert trained(stage="A") == new
+    assert trained(stage="B", backbone_unfreeze_layers=2) == new | top

@@ -1,0 +1,35 @@
+"""What the backbones of composed VLAs share: positions, views, and the scale of tokens."""
+
+import torch
+import transformers
+from transformers import PretrainedConfig
+
+from ..configuration.vla_errors import InputError
+
+# On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
+SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
+
+
+def scale_of_inputs(text_config: PretrainedConfig) -> float:
+    """The factor that a language model puts on the embeddings that it is given."""
+    scales = transformers.__version__.startswith("4.") and text_config.model_type in SCALES_INPUTS
+    return text_config.hidden_size**0.5 if scales else 1.0
+
+
+def text_positions(real: torch.Tensor, first: int = 0) -> torch.LongTensor:
+    """(batch, length): tokens that are not padding, counted; real: (batch, length) bool."""
+    return (real.long().cumsum(dim=1) - 1).clamp(min=0) + first
+
+
+def views_of(pixel_values: torch.Tensor) -> torch.Tensor:
+    """(batch, views, 3, height, width); one view may come without its dimension.
+
+    Raises:
+        InputError: another shape.
+    """
+    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
+        raise InputError(
+            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
+            "is needed."
+        )
+    return pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)

@@ -1,0 +1,78 @@
+"""Weights of models that hold models of transformers, under names that both lines read.
+
+5.x writes a part of another model under the names of that part's first release, which 4.57 understands only of whole
+models, and its SigLIP and CLIP towers lack a level that 4.57 has. What is written here are 4.57's own names; 5.x knows
+how to read them.
+"""
+
+import os
+
+import torch
+import transformers
+from torch import nn
+from transformers import PreTrainedModel
+
+FLATTENED = ("CLIPVisionModel", "Siglip2VisionModel", "SiglipVisionModel")
+WRITES_OWN_NAMES = not transformers.__version__.startswith("4.")
+
+
+class PortableWeights:
+    """Saving for a `PreTrainedModel` whose parts are models of transformers; comes before it among the bases.
+
+    Attributes:
+        parts_with_first_names: parts whose first release had the names that they have in 4.57, as it is with models
+            of one modality.
+    """
+
+    parts_with_first_names: tuple[str, ...] = ()
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike, state_dict: dict[str, torch.Tensor] | None = None, **kwargs
+    ) -> None:
+        """As in transformers."""
+        if WRITES_OWN_NAMES:
+            kwargs["save_original_format"] = False
+            state_dict = self.state_dict() if state_dict is None else state_dict
+            for name in self.parts_with_first_names:
+                state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))
+            state_dict = with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
+        super().save_pretrained(save_directory, state_dict=state_dict, **kwargs)
+
+
+def with_first_names(state_dict: dict[str, torch.Tensor], prefix: str, part: nn.Module) -> dict[str, torch.Tensor]:
+    """The same weights, those of `part` under the names of its first release, by transformers' own table."""
+    from transformers.core_model_loading import revert_weight_conversion  # 4.57 has none
+
+    own = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
+    others = {name: value for name, value in state_dict.items() if not name.startswith(prefix)}
+    return others | {prefix + name: value for name, value in revert_weight_conversion(part, own).items()}
+
+
+def flattened_towers(model: nn.Module, done: tuple[str, ...]) -> list[str]:
+    """Names of the vision towers that lack the level `vision_model`, but for those inside parts that are done."""
+    inside = tuple(f"{name}." for name in done)
+    return [
+        f"{name}."
+        for name, module in model.named_modules()
+        if type(module).__name__ in FLATTENED and not hasattr(module, "vision_model") and not name.startswith(inside)
+    ]
+
+
+def with_level(state_dict: dict[str, torch.Tensor], towers: list[str]) -> dict[str, torch.Tensor]:
+    """The same weights with the level `vision_model` in the names of these towers, where they lack it."""
+    found = {}
+    for name, value in state_dict.items():
+        tower = next((tower for tower in towers if name.startswith(tower)), None)
+        lacking = tower is not None and not name.startswith(f"{tower}vision_model.")
+        found[f"{tower}vision_model.{name.removeprefix(tower)}" if lacking else name] = value
+    return found
+
+
+def tied_weights_of(model: nn.Module) -> dict[str, str]:
+    """`{tied weight: weight}` of all models inside, for a model that ties nothing itself."""
+    return {
+        f"{prefix}.{name}": f"{prefix}.{source}"
+        for prefix, part in model.named_modules()
+        if prefix and isinstance(part, PreTrainedModel)
+        for name, source in part.get_expanded_tied_weights_keys().items()
+    }

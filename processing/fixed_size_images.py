@@ -1,0 +1,80 @@
+"""Camera images, one or several views of a scene, brought to one size."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+
+from ..configuration.language_model_config import check_positive
+from ..configuration.vla_errors import ConfigError, InputError
+from .image_inputs import read_samples
+
+
+class FixedSizeImageProcessor(BaseImageProcessor):
+    """Resizes (PIL bicubic, no crop) and normalises; a subclass says how, in `normalized`.
+
+    Attributes:
+        size: `{"height": pixels, "width": pixels}` of the model's input.
+        num_views: views of one sample; `None` is any number, the same for all samples of a batch.
+        arguments: names of the arguments of the subclass.
+    """
+
+    model_input_names = ["pixel_values"]
+    arguments = ()
+
+    def __init__(self, size: Mapping[str, int], num_views: int | None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if num_views is not None:
+            check_positive("num_views", num_views)
+        self.size = checked_size(size)
+        self.num_views = num_views
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers, but overrides given to `from_pretrained` are validated like constructor arguments."""
+        overrides = {name: kwargs.pop(name) for name in cls.arguments if name in kwargs}
+        return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
+
+    def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:
+        """Turn the images of one sample or of a batch into model input.
+
+        Args:
+            images: one sample is an image, a list of images or a dict of name -> image; a batch is a list of such lists
+                or dicts. With `num_views` 1 a flat list of images is a batch. A dict names its first view 'primary' or
+                'full_image'; the others follow in the dict's order. An image is a PIL image, a uint8 array (height,
+                width, 3) or a uint8 tensor (height, width, 3) or (3, height, width).
+            return_tensors: "pt" or "np"; None gives numpy.
+
+        Returns:
+            `pixel_values`: (batch, views, 3, height, width) float32.
+
+        Raises:
+            InputError: an image of another form, a wrong number of views, a dict without a first view, or an option
+                that does not exist.
+        """
+        if kwargs:
+            raise InputError(f"unknown options {sorted(kwargs)}; known is return_tensors.")
+        samples = read_samples(images, self.num_views)
+        pixels = np.stack([[self._pixels(view) for view in sample] for sample in samples])
+        return BatchFeature({"pixel_values": pixels}, tensor_type=return_tensors)
+
+    def _pixels(self, image: np.ndarray) -> np.ndarray:
+        """image: (height, width, 3) uint8 -> (3, *size) float32."""
+        height, width = self.size["height"], self.size["width"]
+        if image.shape[:2] != (height, width):
+            image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+        return self.normalized(image.transpose(2, 0, 1))
+
+    def normalized(self, pixels: np.ndarray) -> np.ndarray:
+        """(3, height, width) uint8 -> float32, as the vision tower was trained."""
+        raise NotImplementedError
+
+
+def checked_size(size: Any) -> dict[str, int]:
+    if not isinstance(size, Mapping) or set(size) != {"height", "width"}:
+        raise ConfigError(f"size must be {{'height': pixels, 'width': pixels}}, got {size!r}.")
+    for name in ("height", "width"):
+        check_positive(f"size[{name!r}]", size[name])
+    return {"height": size["height"], "width": size["width"]}

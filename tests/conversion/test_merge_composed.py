@@ -1,0 +1,56 @@
+"""A LoRA trained on a composed VLA merges as PEFT itself merges it, and the result is as complete as its base."""
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+
+from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
+from vlahub.conversion.cli import main
+
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+TOWERS = {
+    "siglip": {"model_type": "siglip_vision_model", **SIZES, "image_size": 28, "patch_size": 14},
+    "clip": {"model_type": "clip_vision_model", **SIZES, "image_size": 28, "patch_size": 14},
+}
+GEMMA = {"model_type": "gemma", **SIZES, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300}
+STATISTICS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7}}}
+
+
+@pytest.fixture
+def inputs():
+    torch.manual_seed(1)
+    return {"input_ids": torch.randint(3, 200, (2, 6)), "pixel_values": torch.randn(2, 2, 3, 28, 28)}
+
+
+@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize(
+    ("targets", "whole"),
+    [
+        (["q_proj", "v_proj", "gate_proj"], ["action_head"]),  # vision tower and language model
+        (r"backbone\.language_model.*(q_proj|o_proj|down_proj)", ["action_head", "projector", "action_queries"]),
+    ],
+)
+def test_a_lora_of_a_composed_model_merges_as_peft_does(tower, targets, whole, inputs, tmp_path):
+    torch.manual_seed(0)
+    config = MultimodalVLAConfig(vision_config=TOWERS[tower], text_config=GEMMA, norm_stats=STATISTICS)
+    base = MultimodalVLAForActionPrediction(config).eval()
+    base.save_pretrained(tmp_path / "base")
+    lora = LoraConfig(r=4, lora_alpha=8, target_modules=targets, modules_to_save=whole, init_lora_weights=False)
+    trained = get_peft_model(MultimodalVLAForActionPrediction.from_pretrained(tmp_path / "base"), lora).eval()
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+    trained.save_pretrained(tmp_path / "adapter")
+
+    sources = ["--base", str(tmp_path / "base"), "--adapter", str(tmp_path / "adapter")]
+    assert main(["merge-lora", *sources, "--output", str(tmp_path / "out"), "--quiet"]) == 0
+    merged = MultimodalVLAForActionPrediction.from_pretrained(tmp_path / "out").eval()
+    actions = merged.predict_action(**inputs)
+    torch.testing.assert_close(actions, trained.predict_action(**inputs), rtol=1e-5, atol=1e-5)
+    assert (actions - base.predict_action(**inputs)).abs().max() > 0.05
+    wanted = trained.merge_and_unload().state_dict()
+    for name, value in merged.state_dict().items():
+        torch.testing.assert_close(value, wanted[name], rtol=1e-6, atol=1e-6, msg=name)
+    code = {path.name for path in (tmp_path / "base").glob("*.py")}
+    assert code == {path.name for path in (tmp_path / "out").glob("*.py")} and len(code) > 10

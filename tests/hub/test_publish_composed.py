@@ -1,0 +1,43 @@
+"""A composed VLA is pushed with its processor and loads by name in a process without vlahub."""
+
+COMPOSE = """
+import sys, torch
+sys.path.insert(0, examples)
+from pathlib import Path
+from tiny_backbones import write_backbones
+from transformers import AutoTokenizer
+from vlahub import MultimodalVLAForActionPrediction, MultimodalVLAProcessor
+
+write_backbones(Path(folder))
+torch.manual_seed(0)
+model = MultimodalVLAForActionPrediction.from_backbones(
+    folder + "/vision", folder + "/language", projector_type="qformer", num_latents=4, fusion="cross_attention",
+    norm_stats={"a": {"action": {"q01": [-1.0] * 7, "q99": [1.0] * 7}}},
+).eval()
+processor = MultimodalVLAProcessor.for_config(model.config, AutoTokenizer.from_pretrained(folder + "/language"))
+model.push_to_hub(name)
+processor.push_to_hub(name)
+"""
+LOAD = """
+import sys, torch
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+processor = AutoProcessor.from_pretrained(name, trust_remote_code=True)
+model = AutoModelForImageTextToText.from_pretrained(name, trust_remote_code=True)
+"""
+PREDICT = """
+from PIL import Image
+views = [Image.new("RGB", (64, 48), color) for color in ((200, 30, 30), (30, 30, 200))]
+result = model.predict_action(**processor(images=views, text="pick up the red bowl")).tolist()
+"""
+WITHOUT_VLAHUB = "result = [m for m in sys.modules if m.split('.')[0] == 'vlahub' and sys.modules[m]]"
+
+
+def test_a_composed_model_loads_by_name_without_vlahub(hub, pusher, python, tmp_path, examples_folder):
+    names = {"folder": str(tmp_path), "name": "user/composed", "examples": str(examples_folder)}
+    expected = pusher(COMPOSE + PREDICT, **names)
+    reader = python(vlahub=False)
+
+    assert reader(LOAD + PREDICT, name="user/composed") == expected
+    assert reader(WITHOUT_VLAHUB) == []
+    assert len(expected[0]) == 8 and len(expected[0][0]) == 7
