@@ -209,10 +209,10 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         }
         for field, known in kinds.items():
             part = getattr(self, field)
-            if part is not None and part.model_type not in known:
-                raise ConfigError(f"{field}.model_type is {part.model_type!r}, which is no model of that kind.")
+            if part is not None and kind_of(part) not in known:
+                raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
         if not hasattr(self.vision_part, "patch_size"):
-            raise ConfigError(f"vision_config.model_type is {self.vision_part.model_type!r}, which is no vision tower.")
+            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
@@ -235,11 +235,11 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and self.vlm_config.model_type in LAYERED_FEATURES
+        layered = self.vlm_config is not None and kind_of(self.vlm_config) in LAYERED_FEATURES
         if layered and (self.projector_type is not None or self.fusion == "film"):
             raise ConfigError(
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
-                f"{self.vlm_config.model_type} also reads in deeper layers; use its own projector without film."
+                f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
         sizes = {"action": self.action_dim}
         if self.use_proprio:
@@ -259,6 +259,11 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
         fields.pop(name, None)
     return fields
+
+
+def kind_of(config: PretrainedConfig) -> str:
+    """The model type of a config's class; 4.57.1 answers for a Qwen-VL's with that of its language model."""
+    return type(config).model_type
 
 
 def as_any_config(field: str, value: PretrainedConfig | dict | None) -> PretrainedConfig | None:

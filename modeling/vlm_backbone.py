@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
-from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
+from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ..configuration.vla_errors import InputError
 from .masking import additive
 from .mrope_positions import rope_positions
@@ -28,7 +28,7 @@ class VLMBackbone(nn.Module):
         super().__init__()
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config)
         self.input_scale = scale_of_inputs(config.text_part)
-        self.model_type = config.vlm_config.model_type
+        self.model_type = kind_of(config.vlm_config)
         self.image_token_id = image_token_of(config.vlm_config)
 
     @property

@@ -46,8 +46,8 @@ def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
     """
     vlm = config.vlm_config
     vision = config.vision_config if vlm is None else vlm.vision_config
-    if vlm is not None and vlm.model_type in QWEN:
-        file, name, tower = "image_processing_alpamayo_r1", "AlpamayoR1ImageProcessor", vlm.model_type
+    if vlm is not None and type(vlm).model_type in QWEN:
+        file, name, tower = "image_processing_alpamayo_r1", "AlpamayoR1ImageProcessor", type(vlm).model_type
         settings = QWEN_PIXELS | {
             "patch_size": vision.patch_size,
             "temporal_patch_size": vision.temporal_patch_size,
@@ -64,7 +64,7 @@ def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
 
 def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, Any]:
     """The prompt's arguments for a VLM, as far as they are not given."""
-    kind = config.vlm_config.model_type
+    kind = type(config.vlm_config).model_type  # 4.57.1 gives a Qwen-VL's own attribute that of its language model
     if kind not in PROMPT_TEMPLATES and not {"prompt_template", "image_seq_length"} <= set(given):
         raise ConfigError(
             f"vlm_config.model_type={kind!r} has no default prompt; give prompt_template, with '{{images}}' and "
@@ -96,7 +96,7 @@ def image_seq_length_of(config: Any) -> int:
     """Image tokens of one view: the patches, and in LLaVA the tower's class token unless the VLM drops it."""
     vlm = config.vlm_config
     patches = (config.image_size // vlm.vision_config.patch_size) ** 2
-    if vlm.model_type != "llava":
+    if type(vlm).model_type != "llava":
         return patches
     dropped = vlm.vision_feature_select_strategy == "default"
     return patches + (tower_type(vlm.vision_config) in WITH_CLASS_TOKEN) - dropped

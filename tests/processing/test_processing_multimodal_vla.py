@@ -15,6 +15,7 @@ from PIL import Image
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
 from transformers import (
+    AutoConfig,
     CLIPVisionConfig,
     Dinov2Config,
     LlavaConfig,
@@ -317,9 +318,7 @@ def test_defaults_give_way_to_overrides_of_both_processors(tokenizer):
 
 
 def test_another_vlm_needs_a_prompt(tokenizer):
-    other = SimpleNamespace(
-        model_type="gemma3", vision_config=SiglipVisionConfig(), image_token_index=VOCABULARY["<image>"]
-    )
+    other = AutoConfig.for_model("gemma3", image_token_index=VOCABULARY["<image>"])
     with pytest.raises(ConfigError, match=r"model_type='gemma3' has no default prompt; give prompt_template"):
         MultimodalVLAProcessor.for_config(model_config(other), tokenizer)
     given = {"prompt_template": "<bos>{images}{instruction}", "image_seq_length": 3}
