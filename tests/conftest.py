@@ -3,8 +3,10 @@
 value(key, shape, mean, std) = mean + std * standard normal numbers seeded by the CRC-32 of the key.
 """
 
+import importlib.util
 import json
 import re
+import sys
 import zlib
 from dataclasses import dataclass
 from itertools import product
@@ -84,3 +86,40 @@ def stored(spec):
 def golden():
     """`golden("llava3d/pi0")` -> the case."""
     return lambda name: GoldenCase(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
+
+
+def load_families():
+    """`families.py`, which lies beside this file and is no test."""
+    spec = importlib.util.spec_from_file_location("families", Path(__file__).with_name("families.py"))
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.FAMILIES
+
+
+FAMILIES = load_families()
+
+
+@pytest.fixture(scope="session", params=FAMILIES)
+def family(request):
+    """Each family in turn."""
+    return FAMILIES[request.param]
+
+
+@pytest.fixture(scope="session")
+def family_checkpoint(family, tmp_path_factory):
+    """A checkpoint of the family with its processor, float32; not to be changed."""
+    return family.make(tmp_path_factory.mktemp("checkpoint"))
+
+
+@pytest.fixture(scope="session")
+def family_call(family):
+    """`family_call(model, processor, views) -> actions` and the inputs, as the family is called."""
+    names = {"np": np}
+    exec(family.call, names)
+
+    def call(model, processor, views, seed=0):
+        inputs = names["prepare"](processor, views)
+        torch.manual_seed(seed)  # of the noise, where actions begin as noise
+        return names["predict"](model, inputs)
+
+    return call

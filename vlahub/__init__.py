@@ -22,7 +22,6 @@ from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
 from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
 from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
 from vlahub.modeling.modeling_multimodal_vla import MultimodalVLAForActionPrediction
-from vlahub.modeling.training_stages import trainable_parameter_groups
 from vlahub.modeling.trajectory_metrics import minADE, minFDE
 from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
 from vlahub.modeling.unicycle_action_space import UnicycleAccelCurvatureActionSpace
@@ -36,6 +35,8 @@ from vlahub.processing.processing_cogvla import CogVLAProcessor
 from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
 from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
+from vlahub.training.lora_config import lora_config
+from vlahub.training.training_stages import trainable_parameter_groups
 
 # transformers 5 dropped the name; checkpoints of both lines answer to it here.
 AutoModelForVision2Seq = getattr(transformers, "AutoModelForVision2Seq", AutoModelForImageTextToText)
@@ -94,6 +95,7 @@ __all__ = [
     "UnicycleAccelCurvatureActionSpace",
     "actions_to_tokens",
     "errors",
+    "lora_config",
     "minADE",
     "minFDE",
     "tokens_to_actions",

@@ -5,7 +5,7 @@ import torch
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.errors import InputError
-from vlahub.modeling.training_stages import trainable_parameter_groups
+from vlahub.training.training_stages import trainable_parameter_groups
 
 
 def step(model, groups, **inputs):

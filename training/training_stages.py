@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
-from .llava3d_with_action_expert import stack_of
+from ..modeling.llava3d_with_action_expert import stack_of
 
 STAGES = ("A", "B")
 PRETRAINED = ("language_model", "vision_tower", "geometric_model", "backbone")

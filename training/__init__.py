@@ -1,0 +1,1 @@
+"""What fine-tuning needs beside the model: data, statistics, what trains, what is watched. No checkpoint has it."""
