@@ -25,6 +25,8 @@ FAMILY = "generic"
 TOKEN_ROWS = ".token_adapter.trainable_tokens_delta"
 NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".index.json")
 TOKENIZER_STARTS = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece")
+PROCESSOR = "processor_config.json"
+STATISTICS = "dataset_statistics.json"
 
 
 @dataclass
@@ -55,12 +57,15 @@ def prepare_generic(job: Job) -> Prepared:
         file, lora_config = opened_adapter(folder, number)
         plan.leftovers += add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+    config, facts = with_statistics(config, job.adapters)
+    plan.facts += facts
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
 
     def write_files(folder: Path, report: dict) -> None:
         copy_files(job, folder)
         write_config(folder, config, job.dtype)
+        write_statistics(folder, config)
         write_generic_card(folder, report, job.base)
 
     return Prepared(FAMILY, plan, write_files)
@@ -164,14 +169,41 @@ def is_tied(config: dict) -> bool:
 
 
 def copy_files(job: Job, folder: Path) -> None:
-    """Everything of the base but weights and card; the tokenizer of the last adapter that brings one."""
+    """Everything of the base but weights and card; tokenizer and processor of the last adapter that brings them."""
     for path in sorted(job.base.iterdir()):
         if path.is_file() and not path.name.startswith((".", "README")) and not path.name.endswith(NOT_COPIED):
             shutil.copyfile(path, folder / path.name)
     for adapter in job.adapters:
         for path in sorted(adapter.iterdir()):
-            if path.is_file() and path.name.startswith(TOKENIZER_STARTS):
+            if path.is_file() and path.name.startswith((*TOKENIZER_STARTS, PROCESSOR, "preprocessor_config.json")):
                 shutil.copyfile(path, folder / path.name)
+
+
+def with_statistics(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact]]:
+    """The base's config with the statistics that the last run leaves; the base's own do not survive a fine-tune.
+
+    Only models that un-normalise actions have them in their config.
+    """
+    if "norm_stats" not in config:
+        return config, []
+    for number, folder in reversed(list(enumerate(adapters, start=1))):
+        statistics, name = read_json([folder], STATISTICS, required=False), STATISTICS
+        if statistics is None:
+            processor, name = read_json([folder], PROCESSOR, required=False) or {}, PROCESSOR
+            statistics = processor.get("norm_stats")
+        if statistics:
+            fact = Fact("norm_stats", ", ".join(sorted(statistics)), f"read (adapter {number}, {name})")
+            return {**config, "norm_stats": statistics}, [fact]
+    return config, []
+
+
+def write_statistics(folder: Path, config: dict) -> None:
+    """Into the files of model and processor, which both read them."""
+    for name in ("config.json", PROCESSOR):
+        written = read_json([folder], name, required=False) or {}
+        if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):
+            text = json.dumps({**written, "norm_stats": config["norm_stats"]}, indent=2)
+            (folder / name).write_text(text + "\n", encoding="utf-8")
 
 
 def write_config(folder: Path, config: dict, dtype: str) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from .flow_matching import check_steps, flow_matching_loss, integrate, interpolate
+from .flow_matching import check_steps, integrate, interpolate
 from .joint_attention import build_joint_attention_inputs
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 
@@ -46,7 +46,8 @@ class ActionExperts:
         buckets = self.dit_action_head.bucket(1 - time)
         features = self.dit_action_projector(action_states)
         dit_velocity = -self.dit_action_head.velocity(states, noisy, buckets, state, attention_mask, features)
-        return (expert.loss(velocity, actions, noise, time) + flow_matching_loss(dit_velocity, actions, noise)) / 2
+        dit_loss = self.dit_action_head.flow_loss(dit_velocity, noise - actions.float())
+        return (expert.loss(velocity, actions, noise, time) + dit_loss) / 2
 
     def sample_normalized_actions(
         self,

@@ -7,11 +7,10 @@ float32. Upstream: NVlabs/alpamayo, diffusion/flow_matching.py.
 from collections.abc import Callable, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
-from .flow_matching import check_steps, integrate
+from .flow_matching import FlowMatchingLoss, check_steps, integrate
 
 LATEST = 0.999  # time that training with `beta` draws stays below
 SAMPLERS = ("beta", "uniform")
@@ -52,6 +51,7 @@ class FlowMatching(nn.Module):
         self.x_dims = (x_dims,) if isinstance(x_dims, int) else tuple(x_dims)
         self.num_inference_steps = num_inference_steps
         self.train_timestep_sampler = train_timestep_sampler
+        self.flow_loss = FlowMatchingLoss()
 
     @torch.no_grad()
     def sample(
@@ -132,4 +132,4 @@ class FlowMatching(nn.Module):
 
     def compute_loss_from_pred(self, training_data: dict[str, torch.Tensor], pred: torch.Tensor) -> torch.Tensor:
         """Mean squared error of a velocity like `x`, a scalar in float32; training_data: as constructed here."""
-        return F.mse_loss(pred.float(), training_data["x"] - training_data["noise"])
+        return self.flow_loss(pred, training_data["x"] - training_data["noise"])

@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaModel
 
 from .masking import additive
 from .prefix_cache import KeyValueCollector, PrefixCache, run_layer
+from .sharded_layer import tie_keys_and_values
 
 ROOM = 128  # places behind the context that a suffix is written to; a longer one makes the cache grow, once
 
@@ -29,6 +30,7 @@ class ContextActionNetwork(nn.Module):
         self.context_proj = nn.Linear(context_size, config.hidden_size)
         self.stack = LlamaModel(config)
         self.stack.embed_tokens = None
+        tie_keys_and_values(self.stack.layers[-1])
 
     @property
     def expert_hidden_size(self) -> int:

@@ -17,7 +17,7 @@ from torch.distributions import Beta
 from ..configuration.configuration_dit_action_head import DiTActionHeadConfig
 from ..configuration.vla_errors import InputError
 from .dit_layers import MLP, ActionEncoder, DiT
-from .flow_matching import check_steps, flow_matching_loss, integrate, interpolate
+from .flow_matching import FlowMatchingLoss, check_steps, integrate, interpolate
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
 
@@ -56,6 +56,7 @@ class DiTActionHead(nn.Module):
         self.state_encoder = MLP(config.state_dim, config.mlp_hidden_dim, width) if config.state_dim else None
         self.action_encoder = ActionEncoder(config.action_dim, width)
         self.action_decoder = MLP(config.output_dim, config.mlp_hidden_dim, config.action_dim)
+        self.flow_loss = FlowMatchingLoss()
         self.future_tokens = nn.Embedding(config.num_future_tokens, width)
         nn.init.normal_(self.future_tokens.weight, std=0.02)
         if config.add_pos_embed:
@@ -85,7 +86,7 @@ class DiTActionHead(nn.Module):
         check_shape("time", time, (batch,))
         noisy_actions = interpolate(actions, noise, 1 - time.float())
         velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
-        return flow_matching_loss(-velocity, actions, noise)
+        return self.flow_loss(-velocity, noise.float() - actions.float())
 
     @torch.no_grad()
     def predict_action(

@@ -8,7 +8,9 @@ import math
 from collections.abc import Callable
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
+from torch import nn
 
 from ..configuration.vla_errors import InputError
 
@@ -30,15 +32,28 @@ def interpolate(actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) 
     return time * noise.float() + (1 - time) * actions.float()
 
 
-def flow_matching_loss(
-    velocity: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor, weight: torch.Tensor | None = None
-) -> torch.Tensor:
-    """Mean squared error of a predicted velocity (batch, horizon, action_dim); weight: (batch,), relative."""
-    target = noise.float() - actions.float()
-    if weight is None:
-        return F.mse_loss(velocity.float(), target)
-    weight = weight.float()
-    return ((velocity.float() - target).square().mean(dim=(1, 2)) * weight).mean() / weight.mean()
+class FlowMatchingLoss(nn.Module):
+    """Mean squared error of a velocity; a module, so that a hook can watch velocities and targets in training."""
+
+    def forward(self, velocity: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+        """A scalar in float32.
+
+        velocity, target: (batch, horizon, action_dim), predicted and wanted; weight: (batch,), relative to its mean
+        over the batches of all processes that train together.
+        """
+        if weight is None:
+            return F.mse_loss(velocity.float(), target)
+        weight = weight.float()
+        errors = (velocity.float() - target).square().mean(dim=(1, 2))
+        return (errors * weight).mean() / self.common_mean(weight)
+
+    def common_mean(self, weight: torch.Tensor) -> torch.Tensor:
+        """As in batch normalisation of several processes, they are asked in training only."""
+        mean = weight.mean()
+        if self.training and dist.is_available() and dist.is_initialized():
+            dist.all_reduce(mean)
+            mean = mean / dist.get_world_size()
+        return mean
 
 
 def check_steps(num_steps: int) -> None:

@@ -10,8 +10,8 @@ from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
 from .flow_matching import (
+    FlowMatchingLoss,
     check_steps,
-    flow_matching_loss,
     integrate,
     interpolate,
     sample_time,
@@ -68,6 +68,7 @@ class FlowMatchingActionExpert(nn.Module):
         self.time_mlp_in = nn.Linear(self.hidden_size, self.hidden_size)
         self.time_mlp_out = nn.Linear(self.hidden_size, self.hidden_size)
         self.action_out_proj = nn.Linear(self.hidden_size, action_dim)
+        self.flow_loss = FlowMatchingLoss()
 
     def checked_width(self, hidden_size: int | None) -> int:
         wanted = getattr(self.llava_with_expert, "expert_hidden_size", None)
@@ -210,7 +211,8 @@ class FlowMatchingActionExpert(nn.Module):
     def loss(
         self, velocity: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor
     ) -> torch.Tensor:
-        return flow_matching_loss(velocity, actions, noise, 1 - time if self.use_time_weight else None)
+        """Of a velocity at noisy actions, a scalar in float32; all but time (batch,) are shaped like actions."""
+        return self.flow_loss(velocity, noise - actions.float(), 1 - time if self.use_time_weight else None)
 
     # ---- arguments
 

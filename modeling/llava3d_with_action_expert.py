@@ -20,6 +20,7 @@ from .attention import attend
 from .joint_attention import build_joint_attention_inputs, prefix_padding, suffix_mask
 from .module_reference import ModuleReference
 from .prefix_cache import KeyValueCollector, PrefixCache, run_layer
+from .sharded_layer import tie_keys_and_values
 
 STACKS = {"llama": LlamaModel, "mistral": MistralModel}
 ROOM = 64  # for a suffix behind a kept prefix: state, time and up to 62 actions; more makes the cache grow once
@@ -53,6 +54,7 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
             expert_config._attn_implementation = base.config._attn_implementation
         super().__init__(expert_config)
         self._base = ModuleReference(base)
+        tie_keys_and_values(base.layers[-1])
         self.expert = STACKS[expert_config.model_type](expert_config)
         self.expert.embed_tokens = None
         self.partners = paired_layers(len(base.layers), len(self.expert.layers), expert_layer_alignment)

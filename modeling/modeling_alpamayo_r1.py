@@ -33,6 +33,7 @@ from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
 from .flow_matching import check_steps
 from .prefix_cache import without_checkpointing
+from .sharded_layer import tie_keys_and_values
 from .strict_loading import StrictPreTrainedModel
 from .tokenizer_beside_model import load_tokenizer
 from .trajectory_expert import action_mask, kept_text, run_expert
@@ -66,6 +67,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             part.dtype = torch.get_default_dtype()  # the stock model would make its parts in the dtype of their configs
         width = config.expert_config.hidden_size
         self.vlm = Qwen3VLForConditionalGeneration(config.vlm_config)
+        tie_keys_and_values(self.vlm.model.language_model.layers[-1])
         self.expert = Qwen3VLTextModel(config.expert_config)
         self.expert.embed_tokens = None
         self.action_space = UnicycleAccelCurvatureActionSpace(**config.action_space_cfg)

@@ -5,45 +5,47 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .pretrained_parts import PRETRAINED, frozen_by_config, is_pretrained, unreached_by_actions
 
 if TYPE_CHECKING:
     from peft import LoraConfig
 
-# The parts of our models that were trained before: their linear layers are adapted.
-PRETRAINED = ("backbone", "geometric_model", "language_model", "vision_backbone", "vision_tower", "vlm")
-# What a VLA adds inside of them (FiLM, aggregation tokens, LFP routers) trains whole, like everything else.
-ADDED_INSIDE = ("film", "aggregation", "router")
 # Of a vision model, what our models do not run: pooling and the text tower.
-NOT_RUN = ("head", "text_model")
+NOT_RUN = ("head", "pooler", "text_model")
 
 
-def lora_config(model: nn.Module, r: int = 32, lora_alpha: int = 16, **options: Any) -> "LoraConfig":
+def lora_config(
+    model: nn.Module, r: int = 32, lora_alpha: int = 16, action_loss_only: bool = True, **options: Any
+) -> "LoraConfig":
     """LoRA on the linear layers of language model and vision tower; all that is new trains whole.
 
     Modules are named by their full path: PEFT matches the end of a name, so that `head` would also mean `lm_head`. Of
     the new parts only modules with weights of their own are named; what refers to one of them keeps doing so.
 
     Args:
-        model: of one of our families.
+        model: of one of our families; quantised or not.
+        action_loss_only: leave out what a loss of actions does not depend on, see `trainable_parameter_groups`.
         options: further arguments of PEFT's `LoraConfig`; `target_modules` and `modules_to_save` replace ours.
 
     Raises:
-        InputError: the model has no part that was trained before.
+        InputError: the model has no part that was trained before, or new parts of it are quantised.
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
-    targets, whole = [], []
-    frozen = frozen_prefix(model)
-    for name, module in model.named_modules():
-        if next(module.parameters(recurse=False), None) is None or name.startswith(frozen):
-            continue
-        parts = name.split(".")
-        if parts[0] not in PRETRAINED or any(part in ADDED_INSIDE for part in parts):
-            whole.append(name)
-        elif is_adapted(module, parts):
-            targets.append(name)
-    if not targets:
+    if not any(name in PRETRAINED for name, _ in model.named_children()):
         raise InputError(f"a {type(model).__name__} has none of the parts {', '.join(PRETRAINED)} to adapt.")
+    targets, whole = [], []
+    frozen = {id(parameter) for parameter in frozen_by_config(model)}
+    unreached = {name.rpartition(".")[0] for name in unreached_by_actions(model)} if action_loss_only else set()
+    for name, module in model.named_modules():
+        own = next(module.parameters(recurse=False), None)
+        if own is None or id(own) in frozen:
+            continue
+        if not is_pretrained(name):
+            check_trains_whole(name, own)
+            whole.append(name)
+        elif is_adapted(module, name.split(".")) and name not in unreached:
+            targets.append(name)
     return LoraConfig(
         r=r, lora_alpha=lora_alpha, **{"target_modules": targets, "modules_to_save": whole or None, **options}
     )
@@ -57,8 +59,9 @@ def is_adapted(module: nn.Module, parts: list[str]) -> bool:
     return parts[-1] != "lm_head" and not (in_vision and any(part in NOT_RUN for part in parts))
 
 
-def frozen_prefix(model: nn.Module) -> tuple[str, ...]:
-    """Names of parts that the model's own config keeps out of training."""
-    if not getattr(model.config, "freeze_vision_tower", False):
-        return ()
-    return tuple(f"{name}." for name, module in model.named_modules() if module is model.backbone.frozen_part)
+def check_trains_whole(name: str, parameter: nn.Parameter) -> None:
+    if not parameter.is_floating_point():
+        raise InputError(
+            f"{name} is new and trains whole, but it is quantised ({parameter.dtype}); load the model with "
+            "quantization_config=vlahub.quantization_config(...), which leaves new parts as they are."
+        )

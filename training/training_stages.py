@@ -1,20 +1,21 @@
-"""Which parameters of a model train, and how fast (3dvla-starvla_framework's two stages).
+"""Which parameters of a model train, and how fast (3dvla-starvla_framework's two stages, and all of it).
 
-Stage A trains what is new: heads, experts and projectors; language model, vision tower and geometry stay as they are.
-Stage B also trains the top layers of the language model, more slowly.
+Stage A trains what is new: heads, experts, projectors, FiLM and routers; what was trained before stays as it is. Of
+Alpamayo-R1 that is the expert. Stage B also trains the top layers of the language model, more slowly.
 """
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.llava3d_with_action_expert import stack_of
+from .pretrained_parts import frozen_by_config, is_pretrained, language_model_of, unreached_by_actions
 
-STAGES = ("A", "B")
-PRETRAINED = ("language_model", "vision_tower", "geometric_model", "backbone")
-UNREACHED = ("self_attn.q_proj.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
+STAGES = ("A", "B", "full")
 
 
 def trainable_parameter_groups(
@@ -29,17 +30,17 @@ def trainable_parameter_groups(
     """Freeze what the stage leaves alone, and return the rest as parameter groups of an optimiser.
 
     Args:
-        model: a `MapAnythingLlava3DForConditionalGeneration` or a `MultimodalVLAForActionPrediction`; `requires_grad`
-            of its parameters is set.
-        stage: `A` or `B`.
+        model: of one of our families; `requires_grad` of its parameters is set.
+        stage: `A`, `B` or `full`, which trains everything but what the model's own config freezes.
         backbone_unfreeze_layers: how many of the language model's top layers train in stage B.
         backbone_lr_scale, expert_lr_scale: factors on the learning rate.
         lr: the learning rate; with it each group has an `lr`, without it only its `lr_scale`.
-        action_loss_only: also freeze what a flow-matching loss cannot reach: with deep fusion alone only keys and
-            values of the last layer matter. Distributed training needs this. False for training with text, too.
+        action_loss_only: also freeze what a loss of actions cannot reach, as distributed training needs it: output
+            embeddings, and where an expert reads keys and values alone, the rest of the last layer. False for training
+            with text, too.
 
     Returns:
-        `[{"name": "expert", "params": [...], "lr_scale": ...}, ...]`, with a second group `backbone` in stage B.
+        `[{"name": "expert", "params": [...], "lr_scale": ...}, ...]`, with a second group `backbone` after stage A.
 
     Raises:
         InputError: the stage is unknown, or the number of layers does not fit it.
@@ -47,14 +48,18 @@ def trainable_parameter_groups(
     """
     layers = stack_of(language_model_of(model)).layers
     check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
-    expert = [p for name, p in model.named_parameters() if name.split(".")[0] not in PRETRAINED]
+    unreached = unreached_by_actions(model) if action_loss_only else set()
+    named = {name: p for name, p in model.named_parameters() if name not in unreached}
+    expert = [p for name, p in named.items() if not is_pretrained(name)]
     groups = [{"name": "expert", "params": expert, "lr_scale": expert_lr_scale}]
-    if stage == "B":
-        chosen = list(layers[len(layers) - backbone_unfreeze_layers :])
-        backbone = [p for layer in chosen[:-1] for p in layer.parameters()]
-        keys_alone = getattr(model.config, "action_expert_type", None) == "deep_fusion"
-        unreached = UNREACHED if action_loss_only and keys_alone else ()
-        backbone += [p for name, p in chosen[-1].named_parameters() if not name.startswith(unreached)]
+    if stage != "A":
+        chosen = frozen = set()
+        if stage == "B":
+            chosen = {id(p) for layer in layers[-backbone_unfreeze_layers:] for p in layer.parameters()}
+        else:
+            frozen = {id(p) for p in frozen_by_config(model)}
+        backbone = [p for name, p in named.items() if is_pretrained(name) and id(p) not in frozen]
+        backbone = [p for p in backbone if stage == "full" or id(p) in chosen]
         groups.append({"name": "backbone", "params": backbone, "lr_scale": backbone_lr_scale})
     model.requires_grad_(False)
     for group in groups:
@@ -65,20 +70,46 @@ def trainable_parameter_groups(
     return groups
 
 
-def language_model_of(model: nn.Module) -> nn.Module:
-    """The language model, or the part of a VLM that is one."""
-    owner = getattr(model, "backbone", model)
-    vlm = getattr(owner, "vlm", None)
-    return owner.language_model if vlm is None else vlm.model.language_model
+def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
+    """Freeze the trainable parameters that the loss of a batch does not depend on, and return their names.
+
+    Distributed data-parallel training waits for the gradient of every trainable parameter, and some pretrained models
+    have parts that are not run: poolers, text towers, last layers. Costs one forward pass.
+
+    Args:
+        model: one of ours, also inside PEFT.
+        batch: arguments of its `forward`, moved to its device here; one sample is enough.
+    """
+    device = next(model.parameters()).device
+    inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        reached = {id(p) for p in leaves_of(model(**inputs).loss)}
+    names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
+    for name in names:
+        model.get_parameter(name).requires_grad_(False)
+    return names
+
+
+def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors that would get a gradient from a loss."""
+    seen, waiting, leaves = set(), [loss.grad_fn], []
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        waiting += [following for following, _ in node.next_functions]
+    return leaves
 
 
 def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> None:
     if stage not in STAGES:
         raise InputError(f"stage={stage!r} is unknown; choose from {', '.join(STAGES)}.")
-    if stage == "A" and num_layers:
-        raise InputError(
-            f"backbone_unfreeze_layers={num_layers}: stage A leaves the language model frozen; use stage B."
-        )
+    if stage != "B" and num_layers:
+        does = "leaves the language model frozen" if stage == "A" else "trains all of the language model"
+        raise InputError(f"backbone_unfreeze_layers={num_layers}: stage {stage} {does}; use stage B.")
     if stage == "B" and not 1 <= num_layers <= depth:
         raise InputError(f"backbone_unfreeze_layers={num_layers} must be between 1 and {depth} in stage B.")
     for scale in scales:

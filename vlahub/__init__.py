@@ -36,7 +36,7 @@ from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DP
 from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
 from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
 from vlahub.training.lora_config import lora_config
-from vlahub.training.training_stages import trainable_parameter_groups
+from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
 
 # transformers 5 dropped the name; checkpoints of both lines answer to it here.
 AutoModelForVision2Seq = getattr(transformers, "AutoModelForVision2Seq", AutoModelForImageTextToText)
@@ -95,6 +95,7 @@ __all__ = [
     "UnicycleAccelCurvatureActionSpace",
     "actions_to_tokens",
     "errors",
+    "freeze_unreached",
     "lora_config",
     "minADE",
     "minFDE",

@@ -9,7 +9,7 @@ from transformers import LlamaConfig, LlamaModel
 
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.flow_matching import (
-    flow_matching_loss,
+    FlowMatchingLoss,
     integrate,
     interpolate,
     sample_time,
@@ -74,7 +74,7 @@ def test_time_one_is_noise_and_time_zero_the_actions():
 
 def test_the_velocity_of_a_straight_line_is_learnt_without_loss_and_leads_to_the_actions_in_any_number_of_steps():
     velocity = NOISE - ACTIONS
-    assert flow_matching_loss(velocity, ACTIONS, NOISE) == 0
+    assert FlowMatchingLoss()(velocity, NOISE - ACTIONS) == 0
     for steps in (1, 3, 10):
         torch.testing.assert_close(integrate(lambda x, t: velocity, NOISE, steps), ACTIONS, **CLOSE)
 
@@ -92,9 +92,9 @@ def test_weights_are_relative_and_average_the_errors_of_the_samples():
     weight = torch.tensor([0.9, 0.5, 0.1])
     zero = torch.zeros_like(ACTIONS)
     wanted = (errors * weight).sum() / weight.sum()
-    torch.testing.assert_close(flow_matching_loss(zero, ACTIONS, NOISE, weight), wanted)
-    torch.testing.assert_close(flow_matching_loss(zero, ACTIONS, NOISE, weight * 7), wanted)
-    torch.testing.assert_close(flow_matching_loss(zero, ACTIONS, NOISE), errors.mean())
+    torch.testing.assert_close(FlowMatchingLoss()(zero, NOISE - ACTIONS, weight), wanted)
+    torch.testing.assert_close(FlowMatchingLoss()(zero, NOISE - ACTIONS, weight * 7), wanted)
+    torch.testing.assert_close(FlowMatchingLoss()(zero, NOISE - ACTIONS), errors.mean())
 
 
 def test_the_time_embedding_holds_sines_and_cosines_of_geometric_periods():

@@ -1,0 +1,128 @@
+"""Whether training is well: figures of the method beside the loss, collected without waiting for the device."""
+
+import math
+from collections import Counter, defaultdict
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import TrainerCallback
+
+from ..modeling.flow_matching import FlowMatchingLoss
+
+WATCHED_GRADIENTS = {"aggregation": "aggregation", "routers": "router"}
+TOWERS = ("featurizer", "fused_featurizer")
+
+
+class HealthCallback(TrainerCallback):
+    """Adds figures to what a `Trainer` logs, over the steps and processes since it logged last.
+
+    - `action_loss`, `lm_loss`: the parts of the loss.
+    - `velocity_cosine`: cosine of predicted and wanted velocity (flow matching).
+    - `moe_ratio/featurizer`, `moe_ratio/fused_featurizer`: mean weight of each vision tower (CogVLA).
+    - `lfp_kept/layer_N`: share of the vision tokens that a pruning layer keeps (CogVLA).
+    - `grad_norm/aggregation`, `grad_norm/routers`: of aggregation tokens and of routers, as the optimiser sees it, after
+      clipping; root mean square over the steps (CogVLA).
+    - `nonfinite/losses`: forward passes, `nonfinite/gradients`: steps whose loss or gradient was not finite.
+
+    Figures stay tensors on the device until they are logged. What a model does not have is not logged.
+    """
+
+    def __init__(self):
+        self.sums: dict[str, torch.Tensor] = {}
+        self.counts: Counter[str] = Counter()
+        self.handles: list[Any] = []
+        self.gradients: dict[str, list[nn.Parameter]] = {}
+
+    def on_train_begin(self, args, state, control, model=None, **kwargs):
+        model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        losses = [module for module in model.modules() if isinstance(module, FlowMatchingLoss)]
+        self.handles = [model.register_forward_hook(self.watch_output)]
+        self.handles += [module.register_forward_hook(self.watch_velocity) for module in losses]
+        self.num_vision_tokens = getattr(model.config, "num_vision_tokens", None)
+        self.gradients = defaultdict(list)
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                self.gradients["all"].append(parameter)
+                for figure, part in WATCHED_GRADIENTS.items():
+                    if part in name.split("."):
+                        self.gradients[figure].append(parameter)
+
+    def on_train_end(self, args, state, control, **kwargs):
+        for handle in self.handles:
+            handle.remove()
+
+    def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        for figure, parameters in self.gradients.items():
+            squared, shards = squared_norm(parameters)
+            if figure == "all":
+                self.add("nonfinite/gradients", ~squared.isfinite())
+            else:
+                self.add(f"grad_norm/{figure}", squared * shards)
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs or not self.sums:  # the summary at the end has none
+            return
+        figures = self.figures()
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+
+    def watch_output(self, module: nn.Module, arguments: tuple, output: Any) -> None:
+        """Forward hook of the model."""
+        if not module.training:
+            return
+        self.add("nonfinite/losses", ~output.loss.isfinite())
+        for name in ("action_loss", "lm_loss"):
+            if output.get(name) is not None:
+                self.add(name, output[name])
+        if output.get("moe_ratios") is not None:
+            for tower, ratio in zip(TOWERS, output.moe_ratios.flatten(0, -2).mean(dim=0), strict=True):
+                self.add(f"moe_ratio/{tower}", ratio)
+        for layer, kept in (output.get("kept_vision_tokens") or {}).items():
+            share = kept.shape[-1] / self.num_vision_tokens
+            self.add(f"lfp_kept/layer_{layer}", torch.full((), share, device=kept.device))
+
+    def watch_velocity(self, module: nn.Module, arguments: tuple, output: Any) -> None:
+        """Forward hook of the loss, whose first arguments are velocity and target (batch, horizon, action_dim)."""
+        if module.training:
+            velocity, target = (tensor.detach().float().flatten(1) for tensor in arguments[:2])
+            self.add("velocity_cosine", F.cosine_similarity(velocity, target, dim=-1).mean())
+
+    def add(self, name: str, value: torch.Tensor) -> None:
+        value = value.detach().float()
+        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        self.counts[name] += 1
+
+    def figures(self) -> dict[str, float]:
+        """Means since the last call, on all processes; here the device is waited for."""
+        names = sorted(self.sums)
+        totals = torch.stack([self.sums[name] for name in names])
+        processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        if processes > 1:
+            dist.all_reduce(totals)
+        figures = {}
+        for name, total in zip(names, totals.tolist(), strict=True):
+            mean = total / (processes * self.counts[name])
+            if name == "nonfinite/losses":
+                mean = total
+            elif name == "nonfinite/gradients":
+                mean = math.ceil(total / processes)
+            elif name.startswith("grad_norm/"):
+                mean = math.sqrt(mean)
+            figures[name] = mean
+        self.sums.clear()
+        self.counts.clear()
+        return figures
+
+
+def squared_norm(parameters: list[nn.Parameter]) -> tuple[torch.Tensor, int]:
+    """The squared norm of what this process has of the gradients, and over how many processes they are split."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    shards = max((g.device_mesh.size() for g in gradients if isinstance(g, DTensor)), default=1)
+    local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+    if not local:
+        return torch.zeros(()), 1
+    return torch.nn.utils.get_total_norm(local).square(), shards

@@ -1,0 +1,61 @@
+"""Which parts of our models were trained before, which are new, and which the loss of actions does not depend on."""
+
+from torch import nn
+
+from ..modeling.llava3d_with_action_expert import stack_of
+
+# The parts of our models that come out of other models.
+PRETRAINED = ("backbone", "geometric_model", "language_model", "vision_backbone", "vision_tower", "vlm")
+# What CogVLA adds inside of them: FiLM, aggregation tokens, LFP routers.
+ADDED_INSIDE = {"vision_backbone": ("film", "aggregation"), "language_model": ("router",)}
+# Of a layer whose keys and values alone are read, what does not matter.
+QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
+
+
+def is_pretrained(name: str) -> bool:
+    """Whether a module or parameter of this name was trained before."""
+    first, *inner = name.split(".")
+    return first in PRETRAINED and not any(part in ADDED_INSIDE.get(first, ()) for part in inner)
+
+
+def language_model_of(model: nn.Module) -> nn.Module:
+    """The language model, or the part of a VLM that is one."""
+    owner = getattr(model, "backbone", model)
+    vlm = getattr(owner, "vlm", None)
+    return owner.language_model if vlm is None else vlm.model.language_model
+
+
+def frozen_by_config(model: nn.Module) -> list[nn.Parameter]:
+    """What the model's own config keeps out of training."""
+    if not getattr(model.config, "freeze_vision_tower", False):
+        return []
+    return list(model.backbone.frozen_part.parameters())
+
+
+def unreached_by_actions(model: nn.Module) -> set[str]:
+    """Names of the language model's parameters that a loss of actions alone does not depend on.
+
+    Heads that read states need no output embeddings. Experts that read keys and values (deep fusion, Alpamayo-R1) see
+    neither the rest of the last layer nor the final norm.
+    """
+    if not has_head_of_its_own(model.config):
+        return set()
+    unreached = {id(p) for p in model.get_output_embeddings().parameters()}
+    if reads_keys_alone(model.config):
+        stack = stack_of(language_model_of(model))
+        last = stack.layers[-1].named_parameters()
+        unreached |= {id(p) for name, p in last if name.startswith(QUERY_SIDE)}
+        unreached |= {id(p) for p in stack.norm.parameters()}
+    unreached -= {id(p) for p in model.get_input_embeddings().parameters()}  # where they are tied
+    return {name for name, p in model.named_parameters() if id(p) in unreached}
+
+
+def has_head_of_its_own(config) -> bool:
+    """Whether actions come from another head than the language model's."""
+    if config.model_type == "mapanything_llava3d":
+        return config.action_expert_type is not None
+    return getattr(config, "action_head", None) != "discrete"
+
+
+def reads_keys_alone(config) -> bool:
+    return config.model_type == "alpamayo_r1" or getattr(config, "action_expert_type", None) == "deep_fusion"

@@ -1,0 +1,40 @@
+"""4-bit loading for QLoRA: what may be quantised, and what has to stay as it is because it trains whole."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoModel, BitsAndBytesConfig, PretrainedConfig
+
+from .pretrained_parts import is_pretrained, language_model_of
+
+
+def quantization_config(config: PretrainedConfig, **options: Any) -> BitsAndBytesConfig:
+    """For `from_pretrained(..., quantization_config=...)`: the language model's linear layers in 4 bits (NF4).
+
+    New parts train whole and vision towers are small, so both keep their dtype, and so do output embeddings.
+
+    Args:
+        config: of one of our models; nothing is loaded.
+        options: arguments of `BitsAndBytesConfig` in place of the defaults, such as `bnb_4bit_compute_dtype`.
+
+    Raises:
+        ImportError: bitsandbytes is not installed (`pip install 'vlahub[quant]'`).
+    """
+    with torch.device("meta"):
+        model = AutoModel.from_config(config)
+    quantised = {id(module) for module in language_model_of(model).modules()}
+    quantised -= {id(model.get_output_embeddings())}
+    kept = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear) and not (id(module) in quantised and is_pretrained(name))
+    ]
+    defaults = {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": torch.bfloat16,
+        "llm_int8_skip_modules": kept,  # so named by transformers for 4 bits, too
+    }
+    return BitsAndBytesConfig(**{**defaults, **options})
