@@ -19,6 +19,7 @@ from .openvla_settings import PLATFORMS, Options
 from .predict import add_predict_arguments, run_predict
 from .publish import add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
+from .stats_command import add_stats_arguments, run_stats
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ("assemble", "build a checkpoint from published parts", add_assemble_arguments, run_assembly),
         ("verify", "check a checkpoint, alone or against its sources", add_verify_arguments, run_verify),
         ("predict", "predict with a checkpoint", add_predict_arguments, run_predict),
+        ("stats", "compute the statistics of a dataset, by which models normalise", add_stats_arguments, run_stats),
         ("push", "publish a checkpoint on the Hub", add_push_arguments, run_push),
     ):
         command = commands.add_parser(name, help=text, description=text)

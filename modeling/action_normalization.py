@@ -57,9 +57,18 @@ def unnormalize(values: torch.Tensor, statistics: Mapping[str, Any], normalizati
     return torch.where(mask, values * scale + centre, values)
 
 
-def normalize(values: torch.Tensor, statistics: Mapping[str, Any], normalization_type: str) -> torch.Tensor:
-    """values: (..., dimensions), robot units -> normalised, float32; ranges are clipped to [-1, 1], as in training."""
+def normalize(
+    values: torch.Tensor, statistics: Mapping[str, Any], normalization_type: str, clip_unmasked: bool = True
+) -> torch.Tensor:
+    """values: (..., dimensions), robot units -> normalised, float32; ranges are clipped to [-1, 1], as in training.
+
+    clip_unmasked: whether dimensions that pass unchanged are clipped, too, as the published code does with the state
+    and not with the actions that a model learns.
+    """
     scale, centre, mask = affine_terms(statistics, normalization_type, values)
     values = values.float()
     result = torch.where(mask, (values - centre) / scale, values)
-    return result if normalization_type == "normal" else result.clamp(-1, 1)
+    if normalization_type == "normal":
+        return result
+    clipped = result.clamp(-1, 1)
+    return clipped if clip_unmasked else torch.where(mask, clipped, result)

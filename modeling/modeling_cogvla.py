@@ -79,6 +79,7 @@ class LanguageModel(nn.Module):
 class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
+    accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
     _tied_weights_keys = {"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"}
 
     def __init__(self, config: CogVLAConfig):

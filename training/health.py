@@ -24,8 +24,8 @@ class HealthCallback(TrainerCallback):
     - `velocity_cosine`: cosine of predicted and wanted velocity (flow matching).
     - `moe_ratio/featurizer`, `moe_ratio/fused_featurizer`: mean weight of each vision tower (CogVLA).
     - `lfp_kept/layer_N`: share of the vision tokens that a pruning layer keeps (CogVLA).
-    - `grad_norm/aggregation`, `grad_norm/routers`: of aggregation tokens and of routers, as the optimiser sees it, after
-      clipping; root mean square over the steps (CogVLA).
+    - `grad_norm/aggregation`, `grad_norm/routers`: of aggregation tokens and of routers, as the optimiser sees them,
+      after clipping; root mean square over the steps (CogVLA).
     - `nonfinite/losses`: forward passes, `nonfinite/gradients`: steps whose loss or gradient was not finite.
 
     Figures stay tensors on the device until they are logged. What a model does not have is not logged.

@@ -35,7 +35,10 @@ from vlahub.processing.processing_cogvla import CogVLAProcessor
 from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
 from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
+from vlahub.training.health import HealthCallback
 from vlahub.training.lora_config import lora_config
+from vlahub.training.quantization import quantization_config
+from vlahub.training.sharding import save_sharded, shard_model
 from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
 
 # transformers 5 dropped the name; checkpoints of both lines answer to it here.
@@ -78,6 +81,7 @@ __all__ = [
     "DiscreteTrajectoryTokenizer",
     "FlowMatching",
     "FlowMatchingActionExpert",
+    "HealthCallback",
     "LLaVA3DForCausalLMV2",
     "LLaVA3DWithActionExpertModel",
     "MapAnythingGeometry",
@@ -99,6 +103,9 @@ __all__ = [
     "lora_config",
     "minADE",
     "minFDE",
+    "quantization_config",
+    "save_sharded",
+    "shard_model",
     "tokens_to_actions",
     "trainable_parameter_groups",
 ]

@@ -1,0 +1,169 @@
+"""Fine-tune a VLA of any family with transformers' Trainer, and leave one folder to merge or to publish.
+
+    python examples/finetune.py --model you/your-vla --dataset path/to/lerobot_dataset --output_dir runs/mine
+    merge-lora --base you/your-vla --adapter runs/mine --output my-vla        # after --train lora, the default
+
+`--model cogvla` (or another family's name) takes a tiny untrained model, and `--dataset demo` a drawn dataset. Every
+argument of transformers' TrainingArguments works (--bf16, --gradient_checkpointing, --deepspeed, ...), under
+`python`, and under `accelerate launch` on several devices with DDP, FSDP2 or DeepSpeed.
+"""
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from peft import get_peft_model, prepare_model_for_kbit_training
+from tiny_dataset import write_dataset
+from tiny_driving_dataset import write_driving_dataset
+from tiny_models import MAKERS, write_model
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, HfArgumentParser, Trainer, set_seed
+from transformers import TrainingArguments as Arguments
+from transformers.trainer_utils import get_last_checkpoint
+
+import vlahub
+from vlahub.data import (
+    ActionChunks,
+    DrivingScenes,
+    RandomAugmentation,
+    apply_statistics,
+    collator_for,
+    dataset_statistics,
+    load_frames,
+)
+
+DRIVING = "alpamayo_r1"
+STRATEGIES = ["lora", "A", "B", "full"]
+ALWAYS = {  # what these models and datasets need, whatever is asked for
+    "remove_unused_columns": False,
+    "ddp_find_unused_parameters": False,
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},
+}
+
+
+@dataclass
+class Options:
+    """What is trained on what."""
+
+    model: str = field(metadata={"help": f"checkpoint, or a family for a tiny model: {', '.join(MAKERS)}"})
+    dataset: str = field(default="demo", metadata={"help": "LeRobot folder, saved or Hub dataset, or demo"})
+    train: str = field(
+        default="lora",
+        metadata={"help": "lora; A: what is new; B: also the language model's top layers; full", "choices": STRATEGIES},
+    )
+    rank: int = field(default=32, metadata={"help": "of LoRA"})
+    alpha: int = field(default=16, metadata={"help": "of LoRA"})
+    quantize: bool = field(default=False, metadata={"help": "load the language model in 4 bits (QLoRA)"})
+    top_layers: int = field(default=4, metadata={"help": "of the language model, with --train B"})
+    backbone_lr_scale: float = field(default=0.1, metadata={"help": "on the learning rate, with --train B and full"})
+    dtype: str = field(default="float32", metadata={"help": "of the weights"})
+    images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
+    state: str = field(default="observation.state", metadata={"help": "column of the state, or of the pose"})
+    text: str = field(default="task", metadata={"help": "column of the instruction"})
+    statistics: str | None = field(default=None, metadata={"help": "dataset_statistics.json; default: computed"})
+    unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
+    augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})
+    resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+
+
+def main() -> None:
+    parser = HfArgumentParser((Options, Arguments), description=__doc__.split("\n\n")[0])
+    parser.set_defaults(report_to="none", logging_steps=10, save_total_limit=2, learning_rate=5e-4, **ALWAYS)
+    options, arguments = parser.parse_args_into_dataclasses()
+    set_seed(arguments.seed)
+    with arguments.main_process_first(desc="reading model and data"):
+        source, dataset = demonstration(options, Path(arguments.output_dir))
+        model, processor = load(source, options)
+        frames = load_frames(dataset)
+    statistics = None
+    if model.config.model_type != DRIVING:
+        statistics = statistics_of(frames, Path(dataset).name, options, arguments.disable_tqdm)
+        apply_statistics(model.config, processor, *next(iter(statistics.items())))
+    examples = examples_of(frames, model.config, options)
+    collator = collator_for(model.config, processor, RandomAugmentation() if options.augment else None)
+    model, groups = prepared(model, options, arguments)
+    if not (arguments.deepspeed or arguments.fsdp):  # those need no gradient of every parameter
+        vlahub.freeze_unreached(model, collator([examples[0]]))
+    trainer = GroupedTrainer(
+        model, arguments, collator, examples, processing_class=processor, callbacks=[vlahub.HealthCallback()]
+    )
+    trainer.groups = groups
+    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if options.resume else None)
+    trainer.save_model()
+    if trainer.is_world_process_zero():
+        trainer.save_state()
+        processor.save_pretrained(arguments.output_dir)
+        if statistics:
+            Path(arguments.output_dir, "dataset_statistics.json").write_text(json.dumps(statistics, indent=2))
+
+
+class GroupedTrainer(Trainer):
+    """A Trainer whose optimiser has groups of parameters, where there are any."""
+
+    groups = None
+
+    def create_optimizer(self, *args):
+        if self.optimizer is None and self.groups:
+            self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
+        return super().create_optimizer(*args)
+
+
+def demonstration(options: Options, folder: Path) -> tuple[str, str]:
+    """Model and dataset; those that are made here are written once."""
+    source, dataset = options.model, options.dataset
+    if source in MAKERS:
+        source = str(folder / "tiny_model")
+        if not Path(source).exists():
+            write_model(options.model, Path(source))
+    if dataset == "demo":
+        dataset = str(folder / "demo_dataset")
+        driving = AutoConfig.from_pretrained(source, trust_remote_code=True).model_type == DRIVING
+        if not Path(dataset).exists():
+            (write_driving_dataset if driving else write_dataset)(dataset)
+    return source, dataset
+
+
+def load(source: str, options: Options):
+    """Model and processor."""
+    more = {"dtype": getattr(torch, options.dtype), "trust_remote_code": True}
+    if options.quantize:
+        more["quantization_config"] = vlahub.quantization_config(AutoConfig.from_pretrained(source))
+    model = AutoModelForImageTextToText.from_pretrained(source, **more)
+    return model, AutoProcessor.from_pretrained(source, trust_remote_code=True)
+
+
+def statistics_of(frames, name: str, options: Options, quiet: bool) -> dict:
+    """`{unnorm_key: statistics}`, read or computed."""
+    if options.statistics:
+        return json.loads(Path(options.statistics).read_text())
+    state = options.state if options.state in frames.column_names else None
+    found = dataset_statistics(frames, state=state, unmasked_actions=options.unmasked_actions, progress=not quiet)
+    return {name: found}
+
+
+def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
+    """The family's examples."""
+    if config.model_type == DRIVING:
+        reasoning = "reasoning" if "reasoning" in frames.column_names else None
+        return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
+    steps = getattr(config, "num_action_chunks", None) or config.action_horizon
+    state = options.state if options.state in frames.column_names else None
+    return ActionChunks(frames, steps, options.images or None, state=state, text=options.text)
+
+
+def prepared(model, options: Options, arguments: Arguments):
+    """The model with what shall train, and the optimiser's groups."""
+    if options.train == "lora":
+        if options.quantize:
+            model = prepare_model_for_kbit_training(model, arguments.gradient_checkpointing)
+        return get_peft_model(model, vlahub.lora_config(model, options.rank, options.alpha)), None
+    layers = options.top_layers if options.train == "B" else 0
+    groups = vlahub.trainable_parameter_groups(
+        model, options.train, layers, options.backbone_lr_scale, lr=arguments.learning_rate
+    )
+    return model, groups
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,477 @@
+"""Datasets as frames: both LeRobot layouts, images in parquet and in videos, and what is refused.
+
+The datasets of most tests are written here by hand, with pyarrow and without the metadata of `datasets`: in every
+picture the brightness tells its row. The tiny data set of the examples is read against the numbers it was drawn from.
+"""
+
+import importlib.util
+import io
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from torch.utils.data import DataLoader
+
+from vlahub.configuration.vla_errors import InputError
+from vlahub.training import video_frames
+from vlahub.training.action_chunks import ActionChunks
+from vlahub.training.lerobot import load_frames
+from vlahub.training.video_frames import VideoFrame, image_columns, nearest_frame, read_frame
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+LENGTHS, FPS = (5, 7, 3, 4), 10
+GROUPS = {"v2.0": ((0,), (1,), (2,), (3,)), "v2.1": ((0,), (1,), (2,), (3,)), "v3.0": ((0, 1, 2), (3,))}
+TASKS = ("pick up the red block", "push it to the left")
+CAMERA, OTHER = "observation.images.top", "observation.images.side"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+
+
+def brightness(row):
+    return 12 + 8 * row
+
+
+def picture(row, channel=slice(None)):
+    pixels = np.zeros((32, 48, 3), np.uint8)
+    pixels[..., channel] = brightness(row)
+    return pixels
+
+
+def write_video(path, pictures, codec="libx264", fps=FPS, **options):
+    av = pytest.importorskip("av")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps, options={"g": "2", **options})
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for pixels in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def png(pixels):
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def columns_of(episodes, kind):
+    """Rows of these episodes as LeRobot's columns: the action is (row, frame)."""
+    first = np.cumsum((0, *LENGTHS))
+    rows = [(e, f, int(first[e]) + f) for e in episodes for f in range(LENGTHS[e])]
+    columns = {
+        "action": pa.array([[row, f] for _, f, row in rows], pa.list_(pa.float32(), 2)),
+        "timestamp": pa.array([f / FPS for _, f, _ in rows], pa.float32()),
+        "frame_index": pa.array([f for _, f, _ in rows]),
+        "episode_index": pa.array([e for e, _, _ in rows]),
+        "index": pa.array([row for _, _, row in rows]),
+        "task_index": pa.array([e % 2 for e, _, _ in rows]),
+    }
+    if kind == "image":
+        columns[CAMERA] = pa.array([png(picture(row)) for _, _, row in rows])
+    return pa.table(columns)
+
+
+def write_lerobot(folder, version="v3.0", kind="image", **info):
+    """A dataset of four episodes by hand; `info` replaces entries of info.json (None leaves one out)."""
+    old = version != "v3.0"
+    group_name = "{episode_index:04d}" if old else "{chunk_index:02d}-{file_index:02d}"
+    rows = []
+    for number, episodes in enumerate(GROUPS[version]):
+        name = f"{number:04d}" if old else f"00-{number:02d}"
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        table = columns_of(episodes, kind)
+        pq.write_table(table, folder / f"data/{name}.parquet")
+        if kind == "video":
+            numbers = table["index"].to_pylist()
+            write_video(folder / f"videos/{CAMERA}/{name}.mp4", [picture(row) for row in numbers])
+            write_video(folder / f"videos/{OTHER}/{name}.mp4", [picture(row, 2) for row in numbers])
+        starts = np.cumsum([0, *(LENGTHS[e] for e in episodes)]) / FPS
+        for start, e in zip(starts.tolist(), episodes, strict=False):
+            row = {"episode_index": e, "length": LENGTHS[e], "tasks": [TASKS[e % 2]], "stats/action/max": [[1.0, 2.0]]}
+            place = {"chunk_index": 0, "file_index": number}
+            parts = ["data", f"videos/{CAMERA}", f"videos/{OTHER}"]
+            row |= {f"{part}/{key}": value for part in parts for key, value in place.items()}
+            rows.append(row | {f"videos/{camera}/from_timestamp": start for camera in (CAMERA, OTHER)})
+    write_meta(folder / "meta", rows, old)
+    features = {CAMERA: {"dtype": kind}} | ({OTHER: {"dtype": kind}} if kind == "video" else {})
+    content = {
+        "codebase_version": version,
+        "fps": FPS,
+        "chunks_size": 1000,
+        "total_frames": sum(LENGTHS),
+        "data_path": f"data/{group_name}.parquet",
+        "video_path": "videos/{video_key}/" + f"{group_name}.mp4",
+        "features": features | {"action": {"dtype": "float32"}},
+    } | info
+    text = json.dumps({name: value for name, value in content.items() if value is not None})
+    (folder / "meta/info.json").write_text(text)
+    return folder
+
+
+def write_meta(meta, rows, old):
+    meta.mkdir()
+    if old:
+        keep = ("episode_index", "length", "tasks")
+        lines = [json.dumps({name: row[name] for name in keep}) for row in rows]
+        (meta / "episodes.jsonl").write_text("\n".join(lines) + "\n")
+        tasks = [json.dumps({"task_index": i, "task": task}) for i, task in enumerate(TASKS)]
+        (meta / "tasks.jsonl").write_text("\n".join(tasks))
+    else:
+        (meta / "episodes/chunk-000").mkdir(parents=True)
+        for i, part in enumerate((rows[:3], rows[3:])):
+            pq.write_table(pa.Table.from_pylist(part), meta / f"episodes/chunk-000/file-{i:03d}.parquet")
+        tasks = pa.table({"task_index": [1, 0], "__index_level_0__": TASKS[::-1]})
+        pq.write_table(tasks, meta / "tasks.parquet")
+
+
+def rewrite(file, change):
+    """Replace a parquet file by `change(table)`."""
+    table = change(pq.read_table(file))
+    file.unlink()
+    pq.write_table(table, file)
+
+
+EXPECTED = [(e, f) for e, length in enumerate(LENGTHS) for f in range(length)]
+
+
+def check_frames(frames):
+    """Every row has its own numbers, instruction and picture."""
+    assert len(frames) == len(EXPECTED)
+    for row, (episode, frame) in enumerate(EXPECTED):
+        found = frames[row]
+        assert (found["episode_index"], found["frame_index"], found["action"]) == (episode, frame, [row, frame])
+        assert found["task"] == TASKS[episode % 2]
+        pixels = np.asarray(found[CAMERA])
+        assert pixels.shape == (32, 48, 3) and pixels.dtype == np.uint8
+        assert np.abs(pixels - float(brightness(row))).max() < 4
+
+
+# What is read
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+@pytest.mark.parametrize("version", GROUPS)
+def test_every_row_has_its_numbers_its_instruction_and_its_picture(version, kind, tmp_path):
+    frames = load_frames(write_lerobot(tmp_path / "data", version, kind))
+    check_frames(frames)
+    assert frames.column_names[0] == CAMERA
+    assert image_columns(frames) == ([CAMERA, OTHER] if kind == "video" else [CAMERA])
+    if kind == "video":
+        side = frames[9][OTHER].astype(float)
+        assert np.abs(side[..., 2] - brightness(9)).max() < 12 and side[..., :2].max() < 12
+    else:
+        assert isinstance(frames[0][CAMERA], Image.Image)
+
+
+@pytest.mark.parametrize(("version", "kind"), [("v2.1", "image"), ("v3.0", "video")])
+def test_rows_in_any_order_come_in_the_order_of_episode_and_frame(version, kind, tmp_path):
+    folder = write_lerobot(tmp_path / "data", version, kind)
+    for file in (folder / "data").iterdir():
+        rewrite(file, lambda table: table.take(np.random.RandomState(1).permutation(len(table))))
+    check_frames(load_frames(str(folder)))
+
+
+def test_frames_are_decoded_only_where_they_are_read(tmp_path, monkeypatch):
+    frames = load_frames(write_lerobot(tmp_path / "data", kind="video"))
+    monkeypatch.setattr(video_frames, "read_frame", lambda *arguments: pytest.fail("decoded"))
+    assert frames.select_columns(["action"])[3] == {"action": [3, 3]}
+    numbers = frames.select_columns(["action"]).with_format("numpy")[:]["action"]
+    np.testing.assert_array_equal(numbers, [[row, f] for row, (_, f) in enumerate(EXPECTED)])
+
+
+@pytest.mark.parametrize("name", ["numpy", "torch"])
+def test_video_frames_are_there_in_every_format_and_after_saving(name, tmp_path):
+    frames = load_frames(write_lerobot(tmp_path / "data", kind="video"))
+    found = np.asarray(frames.with_format(name)[8][CAMERA])
+    np.testing.assert_array_equal(found, frames[8][CAMERA])
+    both = datasets.concatenate_datasets([frames.select(range(8, 10)), frames.filter(lambda row: row["index"] == 3)])
+    both.save_to_disk(tmp_path / "saved")
+    again = load_frames(tmp_path / "saved")
+    assert again.features[CAMERA] == VideoFrame(0.5 / FPS)
+    np.testing.assert_array_equal(again[0][CAMERA], found)
+    np.testing.assert_array_equal(again[2][CAMERA], frames[3][CAMERA])
+
+
+def test_workers_decode_what_this_process_decodes(tmp_path):
+    frames = load_frames(write_lerobot(tmp_path / "data", kind="video"))
+    chunks = ActionChunks(frames, 2)
+    wanted = [chunks[i]["images"][0] for i in range(len(chunks))]
+    found = list(DataLoader(chunks, batch_size=None, num_workers=2))
+    for here, there in zip(wanted, found, strict=True):
+        np.testing.assert_array_equal(there["images"][0], here)
+
+
+def test_a_file_that_changed_is_read_again(tmp_path):
+    folder = write_lerobot(tmp_path / "data", "v2.1")
+    assert load_frames(folder)[0]["action"] == [0, 0]
+    column = pa.array([[9.0, 9.0]] * LENGTHS[0], pa.list_(pa.float32(), 2))
+    rewrite(folder / "data/0000.parquet", lambda table: table.set_column(0, "action", column))
+    assert load_frames(folder)[0]["action"] == [9, 9]
+
+
+def test_videos_of_a_relative_folder_are_found_from_anywhere(tmp_path, monkeypatch):
+    write_lerobot(tmp_path / "data", "v2.1", "video")
+    monkeypatch.chdir(tmp_path)
+    frames = load_frames("data")
+    monkeypatch.chdir("/")
+    check_frames(frames)
+
+
+def test_a_folder_whose_name_is_a_pattern_is_that_folder(tmp_path):
+    write_lerobot(tmp_path / "runs-1")
+    check_frames(load_frames(write_lerobot(tmp_path / "runs-[12]*")))
+
+
+# Videos
+
+
+CODECS = [
+    ("libx264", {"g": "12", "bf": "3"}),
+    ("libx264", {"g": "12", "bf": "8", "x264-params": "open-gop=1"}),
+    ("mpeg4", {"g": "12", "bf": "2"}),
+]
+
+
+@pytest.mark.parametrize(("codec", "options"), CODECS)
+def test_any_frame_is_the_one_of_decoding_from_the_start(codec, options, tmp_path):
+    av = pytest.importorskip("av")
+    texture = np.random.RandomState(0).randint(0, 255, (20, 20, 3), dtype=np.uint8).repeat(6, 0).repeat(6, 1)
+    write_video(tmp_path / "a.mp4", [texture[i : i + 32, :48] for i in range(60)], codec, **options)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        wanted = [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+    assert len(wanted) == 60
+    for i in np.random.RandomState(0).permutation(60):
+        time, pixels = wanted[i]
+        for off in (-0.04, 0, 0.04):
+            np.testing.assert_array_equal(read_frame(tmp_path / "a.mp4", time + off, 0.05), pixels)
+
+
+class Counting:
+    """An open container that counts the frames it decodes."""
+
+    def __init__(self, container):
+        self.container, self.streams, self.seek, self.count = container, container.streams, container.seek, 0
+
+    def decode(self, stream):
+        for frame in self.container.decode(stream):
+            self.count += 1
+            yield frame
+
+
+def test_decoding_begins_at_the_key_frame_before(tmp_path):
+    av = pytest.importorskip("av")
+    write_video(tmp_path / "a.mp4", [picture(i % 30) for i in range(200)], g="10", bf="0", sc_threshold="0")
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        counting = Counting(container)
+        assert nearest_frame(counting, 18.7).time == pytest.approx(18.7)
+    assert counting.count == 8  # 18.0, 18.1, ..., 18.7
+
+
+def test_no_frame_near_enough_is_refused_with_file_and_both_times(tmp_path):
+    folder = write_lerobot(tmp_path / "data", kind="video")
+    times = pa.array((np.arange(4) / FPS + 0.06).astype(np.float32))
+    rewrite(folder / "data/00-01.parquet", lambda table: table.set_column(1, "timestamp", times))
+    frames = load_frames(folder)
+    assert abs(frames[16][CAMERA].mean() - brightness(17)) < 4  # at 0.16 s it is the frame of 0.2 s
+    with pytest.raises(InputError, match=r"00-01\.mp4 has no frame within 0\.0500 s of 0\.3600 s.* at 0\.3000 s"):
+        frames[18][CAMERA]
+
+
+def test_what_is_no_video_is_refused(tmp_path):
+    pytest.importorskip("av")
+    (tmp_path / "a.mp4").write_bytes(b"no video at all" * 100)
+    with pytest.raises(InputError, match=r"a\.mp4 cannot be read as a video"):
+        read_frame(tmp_path / "a.mp4", 0.0, 0.1)
+    with pytest.raises(InputError, match=r"b\.mp4 cannot be read as a video"):
+        read_frame(tmp_path / "b.mp4", 0.0, 0.1)
+
+
+def test_without_pyav_numbers_are_read_and_pictures_name_the_extra(tmp_path, monkeypatch):
+    folder = write_lerobot(tmp_path / "data", kind="video")
+    monkeypatch.setitem(sys.modules, "av", None)
+    frames = load_frames(folder)
+    assert frames.select_columns("action")[2]["action"] == [2, 2]
+    with pytest.raises(InputError, match=r"pip install 'vlahub\[video\]'"):
+        frames[2]
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({"codebase_version": "v1.6"}, r"version 'v1.6'; readable are v2.0, v2.1, v3.0"),
+        ({"codebase_version": None}, "info.json has no 'codebase_version'"),
+        ({"fps": None}, "info.json has no 'fps'"),
+        ({"total_frames": 20}, "has 19 rows, but meta/info.json says total_frames=20"),
+        ({"data_path": "data/{chunk}.parquet"}, "data_path=.* asks for 'chunk'"),
+        ({"features": {"wrist": {"dtype": "image"}}}, r"has no columns \['wrist'\]"),
+    ],
+)
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_an_info_that_does_not_fit_is_refused(version, info, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        load_frames(write_lerobot(tmp_path / "data", version, **info))
+
+
+@pytest.mark.parametrize(
+    ("version", "kind", "gone", "message"),
+    [
+        ("v2.1", "image", "meta/tasks.jsonl", "tasks.jsonl cannot be read"),
+        ("v2.1", "image", "meta/episodes.jsonl", "episodes.jsonl cannot be read"),
+        ("v2.1", "image", "data/0002.parquet", r"missing: .*0002\.parquet"),
+        ("v2.1", "video", f"videos/{OTHER}/0001.mp4", r"missing: .*side/0001\.mp4"),
+        ("v3.0", "image", "meta/tasks.parquet", "tasks.parquet cannot be read"),
+        ("v3.0", "image", "meta/episodes/chunk-000/file-001.parquet", "15 rows, .*total_frames=19"),
+        ("v3.0", "image", "data/00-01.parquet", r"missing: .*00-01\.parquet"),
+        ("v3.0", "video", f"videos/{CAMERA}/00-00.mp4", r"missing: .*top/00-00\.mp4"),
+    ],
+)
+def test_a_missing_file_is_named(version, kind, gone, message, tmp_path):
+    folder = write_lerobot(tmp_path / "data", version, kind)
+    (folder / gone).unlink()
+    with pytest.raises(InputError, match=message):
+        load_frames(folder)
+
+
+def column_set(name, value):
+    """Row 2 of the column gets another value."""
+
+    def change(table):
+        values = table[name].to_pylist()
+        values[2] = value
+        return table.set_column(table.column_names.index(name), name, pa.array(values))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.slice(0, 9), r"2 episodes have other rows.*: 1 \(4 of 7\), 2 \(0 of 3\)"),
+        (column_set("frame_index", 3), "episode 0 are not numbered 0, 1, 2, .*"),
+        (column_set("episode_index", 7), r"2 episodes have .*: 0 \(4 of 5\), 7 \(1 of 0\)"),
+        (column_set("task_index", 5), r"task_index \[5\]"),
+        (column_set("task_index", None), "'task_index' has 1 rows without a value"),
+    ],
+)
+def test_rows_that_are_missing_or_wrong_are_refused(change, message, tmp_path):
+    folder = write_lerobot(tmp_path / "data")
+    rewrite(folder / "data/00-00.parquet", change)
+    with pytest.raises(InputError, match=message):
+        load_frames(folder)
+
+
+def test_a_column_that_a_dataset_must_have_is_named(tmp_path):
+    folder = write_lerobot(tmp_path / "data")
+    for file in (folder / "data").iterdir():
+        rewrite(file, lambda table: table.drop_columns(["frame_index"]))
+    with pytest.raises(InputError, match="no column 'frame_index'"):
+        load_frames(folder)
+
+
+@pytest.mark.parametrize("name", ["meta/info.json", "meta/tasks.parquet", "data/00-00.parquet"])
+def test_a_broken_file_is_refused(name, tmp_path):
+    folder = write_lerobot(tmp_path / "data")
+    (folder / name).write_bytes(b"{broken")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_frames(folder)
+
+
+# Other sources
+
+
+def test_folders_of_datasets_and_of_parquet_files_are_read(tmp_path):
+    rows = datasets.Dataset.from_dict({"action": [[1.0], [2.0], [3.0]], "episode_index": [0, 0, 1]})
+    rows.save_to_disk(tmp_path / "saved")
+    (tmp_path / "parquet/part").mkdir(parents=True)
+    for i in range(3):
+        pq.write_table(rows.select([i]).with_format("arrow")[:], tmp_path / f"parquet/part/{i}.parquet")
+    for source in (tmp_path / "saved", tmp_path / "parquet", str(tmp_path / "parquet")):
+        assert load_frames(source)[:] == rows[:]
+    assert load_frames(tmp_path / "parquet/part/1.parquet")[:] == rows[1:2]
+
+
+def test_what_is_no_dataset_is_refused(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"neither meta/info\.json"):
+        load_frames(tmp_path)
+    with pytest.raises(InputError, match="nowhere cannot be read as a dataset"):
+        load_frames(tmp_path / "nowhere")
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"a\.parquet cannot be read as a dataset"):
+        load_frames(tmp_path / "a.parquet")
+
+
+# The tiny data set of the examples
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """examples/tiny_dataset.py as a module; what it imports lies beside it."""
+    names = ("tiny_scene", "tiny_dataset_meta", "tiny_dataset")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        for name in names:
+            patch.delitem(sys.modules, name, raising=False)
+            patch.setitem(sys.modules, name, importlib.util.module_from_spec(importlib.util.find_spec(name)))
+            sys.modules[name].__spec__.loader.exec_module(sys.modules[name])
+        yield sys.modules["tiny_dataset"]
+
+
+@pytest.mark.parametrize("videos", [False, True])
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_the_tiny_dataset_is_read_as_it_was_drawn(tiny, version, videos, tmp_path):
+    if videos:
+        pytest.importorskip("av")
+    tiny.write_dataset(tmp_path / "tiny", version, episodes=8, frames=3, seed=5, videos=videos)
+    frames = load_frames(tmp_path / "tiny")
+    drawn = [tiny.episode(index, 3, seed=5) for index in range(8)]
+    wanted = {name: np.concatenate([scene[name] for scene in drawn]) for name in drawn[0]}
+    numbers = frames.select_columns(["action", "observation.state"]).with_format("numpy")[:]
+    np.testing.assert_array_equal(numbers["action"], wanted["action"])
+    np.testing.assert_array_equal(numbers["observation.state"], wanted["state"])
+    for row in range(24):
+        assert frames[row]["task"] == tiny.TASKS[row // 3 % 4][0]
+        for view in ("primary", "wrist"):
+            pixels = np.asarray(frames[row][f"observation.images.{view}"]).astype(float)
+            assert pixels.shape == (64, 80, 3)
+            assert np.abs(pixels - wanted[view][row]).mean() < (6 if videos else 1e-9)
+
+
+def test_the_drawn_gripper_moves_by_its_actions_to_the_block_it_is_told(tiny):
+    for index, seed in itertools.product(range(4), range(3)):
+        scene = tiny.episode(index, 12, seed)
+        pose, motion = scene["state"][:, :6], scene["action"][:, :6]
+        np.testing.assert_allclose(pose[1:], pose[:-1] + motion[:-1], atol=1e-6)
+        assert np.abs(motion[-1]).max() < 0.01 < np.abs(motion[0]).max()
+        assert scene["action"][-1, 6] > 0.95 and (np.diff(scene["action"][:, 6]) >= 0).all()
+        _, colour, beside = tiny.TASKS[index]
+        rows, columns = np.nonzero((scene["primary"][0] == sys.modules["tiny_scene"].COLOURS[colour]).all(axis=-1))
+        x, y = (columns.mean() + 0.5) / 80 - 0.5, 0.5 - (rows.mean() + 0.5) / 64
+        np.testing.assert_allclose(pose[-1, :2], (x + beside, y), atol=0.03)
+
+
+def test_a_seed_is_a_dataset_and_nothing_is_overwritten(tiny, tmp_path, monkeypatch):
+    first, same, other = (tiny.episode(3, 2, seed)["primary"] for seed in (1, 1, 2))
+    assert np.array_equal(first, same) and not np.array_equal(first, other)
+    monkeypatch.setattr(
+        sys, "argv", ["tiny_dataset.py", str(tmp_path / "tiny"), "--version", "v2.1", "--episodes", "2"]
+    )
+    tiny.main()
+    assert len(load_frames(tmp_path / "tiny")) == 12
+    with pytest.raises(FileExistsError):
+        tiny.main()
+    with pytest.raises(ValueError, match=r"v2\.1, v3\.0"):
+        tiny.write_dataset(tmp_path / "other", "v4")

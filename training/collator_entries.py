@@ -1,0 +1,92 @@
+"""Entries of the examples of a batch, checked and stacked; every error names the example and its entry."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from PIL import Image
+
+from ..configuration.vla_errors import InputError
+from ..processing.image_inputs import read_samples
+from ..processing.robot_state import finite_numbers
+
+Augment = Callable[[Image.Image], Image.Image]
+Example = Mapping[str, Any]
+
+
+def entries(examples: Sequence[Example], name: str) -> list[Any]:
+    """The entry `name` of every example. Raises InputError where one has none."""
+    for i, example in enumerate(examples):
+        if example.get(name) is None:
+            raise InputError(f"examples[{i}] has no {name!r}; its entries are {', '.join(sorted(example))}.")
+    return [example[name] for example in examples]
+
+
+def texts(examples: Sequence[Example], name: str, default: str | None = None) -> list[str]:
+    """The entry `name` of every example, or the default where it has none.
+
+    Raises:
+        InputError: it is no string, or it is missing and there is no default.
+    """
+    if default is not None:
+        examples = [{name: default} if example.get(name) is None else example for example in examples]
+    found = entries(examples, name)
+    for i, text in enumerate(found):
+        if not isinstance(text, str):
+            raise InputError(f"examples[{i}][{name!r}] is a {type(text).__name__}; a string is needed.")
+    return found
+
+
+def numbers(examples: Sequence[Example], name: str, shape: Sequence[int]) -> torch.Tensor:
+    """The entry `name` of every example, (batch, *shape) float32.
+
+    Raises:
+        InputError: an entry is missing, has another shape, or holds values that are not finite numbers.
+    """
+    shape, rows = tuple(shape), []
+    for i, value in enumerate(entries(examples, name)):
+        where = f"examples[{i}][{name!r}]"
+        row = finite_numbers(where, value, f"of shape {shape}")
+        if tuple(row.shape) != shape:
+            raise InputError(f"{where} has shape {tuple(row.shape)}; {shape} is needed.")
+        rows.append(row)
+    return torch.stack(rows)
+
+
+def given_numbers(examples: Sequence[Example], shapes: Mapping[str, Sequence[int]]) -> dict[str, torch.Tensor]:
+    """`{name: (batch, *shape) float32}` of those entries that the examples have: all of a batch, or none.
+
+    Raises:
+        InputError: some examples have the entry and others not, or as in `numbers`.
+    """
+    found = {}
+    for name, shape in shapes.items():
+        missing = [i for i, example in enumerate(examples) if example.get(name) is None]
+        if missing and len(missing) < len(examples):
+            raise InputError(f"examples[{missing[0]}] has no {name!r}, but others of the batch have; give all or none.")
+        if not missing:
+            found[name] = numbers(examples, name, shape)
+    return found
+
+
+def check_range(name: str, values: torch.Tensor, least: float, greatest: float) -> None:
+    """Refuse values (batch,) of the entry `name` that lie outside of `least`..`greatest`."""
+    outside = ((values < least) | (values > greatest)).nonzero().flatten().tolist()
+    if outside:
+        row = outside[0]
+        raise InputError(f"examples[{row}][{name!r}] is {values[row]:g}; {least} to {greatest} is possible.")
+
+
+def views(examples: Sequence[Example], augment: Augment | None) -> list[Any]:
+    """The images of every example as its processor reads them, each through `augment`.
+
+    Raises:
+        InputError: images are missing or not a list or dict; with `augment` also for what is no image.
+    """
+    samples = entries(examples, "images")
+    for i, sample in enumerate(samples):
+        if not isinstance(sample, (list, tuple, Mapping)):
+            raise InputError(f"examples[{i}]['images'] is a {type(sample).__name__}; a list or a dict is needed.")
+    if augment is None:
+        return samples
+    return [[augment(Image.fromarray(view)) for view in sample] for sample in read_samples(samples, None)]

@@ -1,0 +1,77 @@
+"""What the collators of the robots' families share: views, instruction, state, and actions as the model sees them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ..configuration.vla_errors import InputError
+from ..modeling.action_normalization import find_statistics, normalize
+from .collator_entries import Augment, Example, check_range, given_numbers, numbers, texts, views
+
+
+class RobotCollator:
+    """A subclass is called with a list of examples and returns the arguments of its model's `forward`.
+
+    An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
+    action_dim) in robot units and, for a model that takes it, `state`. A model without state does not read one that is
+    there, for most data sets have one.
+
+    Args:
+        config, processor: of the model; the processor prepares prompts, images and state as it does for predictions.
+        augment: changes each view, PIL -> PIL; for training only.
+        unnorm_key: the dataset of `config.norm_stats` whose statistics normalise actions and state; may be left out
+            where there is only one.
+        chunk_shape: (steps, action_dim) of one prediction.
+        state_dim: size of the state; `None` for a model without.
+        processor_state_dim: what the processor takes it for.
+
+    Raises:
+        InputError: the statistics are not there, or config and processor differ in the size of the state.
+    """
+
+    def __init__(
+        self,
+        config: Any,
+        processor: Any,
+        augment: Augment | None,
+        unnorm_key: str | None,
+        chunk_shape: tuple[int, int],
+        state_dim: int | None,
+        processor_state_dim: int | None,
+    ):
+        if state_dim != processor_state_dim:
+            raise InputError(
+                f"the model's state has {state_dim} values, the processor's {processor_state_dim}: they are not of "
+                "one checkpoint."
+            )
+        self.config = config
+        self.processor = processor
+        self.augment = augment
+        self.unnorm_key = unnorm_key
+        self.chunk_shape = chunk_shape
+        self.state_dim = state_dim
+        self.statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
+
+    def inputs(self, examples: Sequence[Example], **options: Any) -> dict[str, torch.Tensor]:
+        """What the processor makes of a batch; options: further arguments of its call."""
+        state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,))
+        batch = views(examples, self.augment), texts(examples, "text")
+        return dict(self.processor(*batch, state=state, unnorm_key=self.unnorm_key, **options))
+
+    def actions(self, examples: Sequence[Example]) -> torch.Tensor:
+        """(batch, steps, action_dim) float32, normalised."""
+        actions = numbers(examples, "actions", self.chunk_shape)
+        return normalize(actions, self.statistics, self.config.normalization_type, clip_unmasked=False)
+
+    def time_and_noise(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """`time` (batch,) and `noise` (batch, steps, action_dim) of flow matching, where the examples bring them."""
+        return flow_draws(examples, self.chunk_shape)
+
+
+def flow_draws(examples: Sequence[Example], noise_shape: Sequence[int]) -> dict[str, torch.Tensor]:
+    """The entries `time` (batch,) in 0..1 and `noise` (batch, *noise_shape), each for all of a batch or for none."""
+    found = given_numbers(examples, {"time": (), "noise": noise_shape})
+    if "time" in found:
+        check_range("time", found["time"], 0, 1)
+    return found

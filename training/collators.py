@@ -1,0 +1,40 @@
+"""From examples to batches: one collator a family, to be a Trainer's `data_collator` (remove_unused_columns=False)."""
+
+from typing import Any
+
+from ..configuration.vla_errors import InputError
+from .collator_alpamayo_r1 import AlpamayoR1Collator
+from .collator_cogvla import CogVLACollator
+from .collator_entries import Augment
+from .collator_mapanything_llava3d import MapAnythingLlava3DCollator
+from .collator_multimodal_vla import MultimodalVLACollator
+from .collator_robot import RobotCollator
+
+ROBOT_COLLATORS = {
+    "cogvla": CogVLACollator,
+    "mapanything_llava3d": MapAnythingLlava3DCollator,
+    "multimodal_vla": MultimodalVLACollator,
+}
+
+
+def collator_for(
+    config: Any, processor: Any, augment: Augment | None = None, unnorm_key: str | None = None
+) -> RobotCollator | AlpamayoR1Collator:
+    """The collator of a model's family.
+
+    Args:
+        config, processor: of the model.
+        augment: changes each image, PIL -> PIL; for training only.
+        unnorm_key: the dataset whose statistics normalise actions and state; Alpamayo-R1 has none.
+
+    Raises:
+        InputError: the family is unknown, or config, processor and `unnorm_key` do not fit each other.
+    """
+    if config.model_type in ROBOT_COLLATORS:
+        return ROBOT_COLLATORS[config.model_type](config, processor, augment, unnorm_key)
+    if config.model_type != "alpamayo_r1":
+        known = ", ".join([*ROBOT_COLLATORS, "alpamayo_r1"])
+        raise InputError(f"model_type={config.model_type!r} has no collator; known are {known}.")
+    if unnorm_key is not None:
+        raise InputError(f"unnorm_key={unnorm_key!r}: an alpamayo_r1 has no statistics; leave it out.")
+    return AlpamayoR1Collator(config, processor, augment)

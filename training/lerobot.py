@@ -1,0 +1,153 @@
+"""Datasets as robots record them, one row a frame: LeRobot folders, and whatever else `datasets` reads."""
+
+import glob
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from datasets import Dataset, Features, Image, Value, concatenate_datasets, load_dataset, load_from_disk
+from datasets.exceptions import DatasetsError
+from datasets.table import InMemoryTable
+
+from ..configuration.vla_errors import InputError
+from .lerobot_layout import INFO, Episode, Layout, read_layout
+from .video_frames import video_columns
+
+
+def load_frames(source: str | Path) -> Dataset:
+    """One row a frame; images and video frames are decoded only where they are read.
+
+    Args:
+        source: a folder of a LeRobot dataset (v2.0, v2.1, v3.0), of `Dataset.save_to_disk` or of parquet files, one
+            parquet file, or a name that `datasets.load_dataset` knows, of which the split "train" is taken. A LeRobot
+            dataset on the Hub has to be downloaded first: only its folder has instructions and videos.
+
+    Returns:
+        the columns as they are stored. Of a LeRobot dataset rows are in the order of episode and frame, "task" holds
+        the instruction, and each camera is a column of PIL images or, from videos, of uint8 (height, width, 3).
+
+    Raises:
+        InputError: the source is none of these, has an unknown version, or lacks files or rows.
+    """
+    path = Path(source)
+    try:
+        if (path / INFO).is_file():
+            return load_lerobot(path.absolute())
+        if (path / "dataset_info.json").is_file():
+            return load_from_disk(str(path))
+        if path.exists():
+            return load_parquet(path)
+        return load_dataset(str(source), split="train")
+    except InputError:
+        raise
+    except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
+        reason = error.__cause__ or error  # datasets wraps what went wrong in a file
+        raise InputError(f"{source} cannot be read as a dataset: {reason}") from error
+
+
+def load_parquet(path: Path) -> Dataset:
+    """One parquet file, or all of a folder in the order of their names."""
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not files:
+        raise InputError(
+            f"{path} has neither {INFO} (LeRobot), nor dataset_info.json (Dataset.save_to_disk), nor parquet files."
+        )
+    return read_parquet_files(files)
+
+
+def read_parquet_files(files: list[Path], features: Features | None = None) -> Dataset:
+    """The rows of all files. `datasets` copies them into its cache once; it takes the names of files for patterns."""
+    return Dataset.from_parquet([glob.escape(str(file)) for file in files], features=features)
+
+
+def load_lerobot(folder: Path) -> Dataset:
+    """A LeRobot dataset with its instructions and, where it has any, its video frames."""
+    layout = read_layout(folder)
+    frames = load_data_files(layout)
+    columns = {name: number_column(frames, name, folder) for name in ("episode_index", "frame_index", "task_index")}
+    order = order_of_rows(columns["episode_index"], columns["frame_index"], layout)
+    added = [instructions(columns["task_index"], layout)]
+    if layout.episodes[0].videos:
+        times = number_column(frames, "timestamp", folder)
+        added.append(camera_columns(columns["episode_index"], times, layout))
+    frames = concatenate_datasets([frames, *added], axis=1)
+    known = [name for name in layout.kinds if name in frames.column_names]  # the main camera first, image or video
+    frames = frames.select_columns(known + [name for name in frames.column_names if name not in known])
+    return frames if np.array_equal(order, np.arange(len(order))) else frames.select(order)
+
+
+def load_data_files(layout: Layout) -> Dataset:
+    """The data files of all episodes. What is an image follows from info.json: not every writer says so in the file."""
+    files = sorted({episode.data for episode in layout.episodes})
+    if not files:
+        raise InputError(f"{layout.folder} has no episodes.")
+    features = Features.from_arrow_schema(pq.read_schema(files[0]))
+    images = [name for name, kind in layout.kinds.items() if kind == "image"]
+    missing = [name for name in images if name not in features]
+    if missing:
+        raise InputError(f"{files[0]} has no columns {missing}, which {INFO} calls images.")
+    features.update({name: Image() for name in images})
+    return read_parquet_files(files, features)
+
+
+def number_column(frames: Dataset, name: str, folder: Path) -> np.ndarray:
+    """A column of single numbers, (rows,). Raises InputError where it is missing or has gaps."""
+    if name not in frames.column_names:
+        raise InputError(f"the data files of {folder} have no column {name!r}.")
+    column = frames.data.column(name)
+    if column.null_count:
+        raise InputError(f"{folder}: column {name!r} has {column.null_count} rows without a value.")
+    return column.to_numpy()
+
+
+def order_of_rows(episode: np.ndarray, frame: np.ndarray, layout: Layout) -> np.ndarray:
+    """episode, frame: (rows,) numbers -> the row numbers in the order of episode and frame.
+
+    Raises:
+        InputError: there are not the episodes and frames that the meta files tell of; episodes are named.
+    """
+    numbers, counts = np.unique(episode, return_counts=True)
+    found = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    wanted = {e.index: e.length for e in layout.episodes}
+    wrong = [i for i in sorted(found.keys() | wanted.keys()) if found.get(i, 0) != wanted.get(i, 0)]
+    if wrong:
+        named = ", ".join(f"{i} ({found.get(i, 0)} of {wanted.get(i, 0)})" for i in wrong[:5])
+        raise InputError(f"{layout.folder}: {len(wrong)} episodes have other rows than their meta file says: {named}.")
+    if len(episode) != layout.total_frames:
+        raise InputError(
+            f"{layout.folder} has {len(episode)} rows, but {INFO} says total_frames={layout.total_frames}; "
+            "episodes are missing, or the meta files belong to another dataset."
+        )
+    order = np.lexsort((frame, episode))
+    starts = np.repeat(np.cumsum(counts) - counts, counts)
+    wrong = np.flatnonzero(frame[order] != np.arange(len(order)) - starts)
+    if wrong.size:
+        at = order[wrong[0]]
+        raise InputError(
+            f"{layout.folder}: the frames of episode {episode[at]} are not numbered 0, 1, 2, ... by frame_index; "
+            f"frame {frame[at]} is there twice, or one before it is missing."
+        )
+    return order
+
+
+def instructions(task: np.ndarray, layout: Layout) -> Dataset:
+    """task: (rows,) numbers of instructions -> a dataset with the column "task"."""
+    numbers, place = np.unique(task, return_inverse=True)
+    unknown = [number for number in numbers.tolist() if number not in layout.tasks]
+    if unknown:
+        raise InputError(f"{layout.folder}: rows have task_index {unknown[:5]}, of which the meta files have no text.")
+    texts = pa.array([layout.tasks[number] for number in numbers.tolist()], pa.string()).take(pa.array(place))
+    schema = Features({"task": Value("string")}).arrow_schema
+    return Dataset(InMemoryTable(pa.Table.from_arrays([texts], schema=schema)))
+
+
+def camera_columns(episode: np.ndarray, times: np.ndarray, layout: Layout) -> Dataset:
+    """episode: (rows,) numbers; times: (rows,) seconds since its start -> a dataset with a column for each camera."""
+    episodes: list[Episode] = sorted(layout.episodes, key=lambda e: e.index)
+    place = np.searchsorted([e.index for e in episodes], episode)
+    columns = {}
+    for camera in episodes[0].videos:
+        files, starts = zip(*(e.videos[camera] for e in episodes), strict=True)
+        columns[camera] = (pa.array(map(str, files)).take(pa.array(place)), np.array(starts)[place] + times)
+    return video_columns(columns, tolerance=0.5 / layout.fps)

@@ -1,0 +1,260 @@
+"""Statistics of the actions and states of a dataset, by which models normalise them, in one pass.
+
+The format is that of OpenVLA's dataset_statistics.json: `norm_stats` of a config is `{name: statistics}`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from tqdm import tqdm
+
+from ..configuration.normalization_statistics import check_statistics
+from ..configuration.vla_errors import ConfigError, InputError
+from .quantiles import RowSample
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+    from transformers import PretrainedConfig, ProcessorMixin
+
+EPISODE = "episode_index"
+EXACT_ROWS = 2_000_000
+LARGEST = float(np.finfo(np.float32).max)  # models compute in float32
+# Of each family's config the size of the robot's state and what says whether it is an input; its part of statistics.
+STATE_FIELDS = {
+    "cogvla": ("proprio_dim", "proprio_dim", ("proprio",)),
+    "mapanything_llava3d": ("state_dim", "use_state", ("state", "proprio")),
+    "multimodal_vla": ("proprio_dim", "use_proprio", ("proprio", "state")),
+}
+
+
+def dataset_statistics(
+    frames: "Dataset",
+    action: str = "action",
+    state: str | None = "observation.state",
+    unmasked_actions: Sequence[int] = (),
+    exact_rows: int = EXACT_ROWS,
+    batch_size: int = 10_000,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Statistics of each dimension of actions and states; images are not read.
+
+    Minimum, maximum, mean and standard deviation (the population's) are exact. The 1st and 99th percentile are exact
+    up to `exact_rows` rows, and beyond that those of a random sample of so many rows, see `RowSample`.
+
+    Args:
+        frames: one row a time step.
+        action, state: names of columns of vectors, in robot units; a column of numbers is one of vectors of length 1.
+            `state=None` for data without a state.
+        unmasked_actions: dimensions that models pass through unchanged, such as the gripper; negative ones count from
+            the end.
+        exact_rows: how many rows are kept in memory.
+        progress: show a progress bar.
+
+    Returns:
+        `{"action": {name: [...]}, "proprio": {name: [...]}, "num_transitions": n, "num_trajectories": n}`, with a list
+        over dimensions for each name of min, max, mean, std, q01, q99 and mask. `proprio` is there with a state, and
+        the number of trajectories (runs of rows of one episode) with a column `episode_index`.
+
+    Raises:
+        InputError: a column is missing or does not hold vectors of numbers, two vectors differ in length, a number is
+            not finite (in float32), a row has no `episode_index`, or there is no row; rows are counted from 0. Or
+            `unmasked_actions` names no dimension, or `exact_rows` or `batch_size` is below 1.
+    """
+    if batch_size < 1:
+        raise InputError(f"batch_size={batch_size} must be at least 1.")
+    parts = {"action": action} if state is None else {"action": action, "proprio": state}
+    check_columns(frames, parts)
+    episodes = RunCounter() if EPISODE in frames.column_names else None
+    names = dict.fromkeys([*parts.values(), *[EPISODE] * (episodes is not None)])
+    # Arrow, because datasets' numpy format rounds float64 to float32; and nothing is decoded.
+    numbers = frames.select_columns(list(names)).with_format("arrow")
+    first = numbers[:1]
+    columns = {part: ColumnStatistics(name, width_of(first[name], name), exact_rows) for part, name in parts.items()}
+    mask = mask_without(unmasked_actions, columns["action"].width)
+    with tqdm(total=len(frames), unit="row", desc="statistics", disable=not progress) as bar:
+        for table in numbers.iter(batch_size):
+            for column in columns.values():
+                column.add(table[column.name])
+            if episodes is not None:
+                episodes.add(table[EPISODE])
+            bar.update(len(table))
+    statistics: dict[str, Any] = {part: column.result() for part, column in columns.items()}
+    statistics["action"]["mask"] = mask
+    statistics["num_transitions"] = len(frames)
+    if episodes is not None:
+        statistics["num_trajectories"] = episodes.runs
+    return statistics
+
+
+def apply_statistics(
+    model_config: "PretrainedConfig", processor: "ProcessorMixin", name: str, statistics: dict[str, Any]
+) -> None:
+    """Let a model and its processor normalise by these statistics, and by no others.
+
+    Args:
+        model_config: of a robot's family; it gets `norm_stats = {name: statistics}`, and so does the processor.
+        name: the `unnorm_key` of predictions.
+        statistics: what `dataset_statistics` returns, or one entry of a dataset_statistics.json.
+
+    Raises:
+        InputError: the model is of no family with such statistics. Alpamayo-R1 has none: its action space normalises.
+        ConfigError: the statistics lack a part or are of other sizes than the model's, or model and processor do not
+            normalise alike. Nothing was changed.
+    """
+    family = model_config.model_type
+    if family not in STATE_FIELDS:
+        raise InputError(
+            f"a model of type {family!r} takes no dataset statistics; those of {', '.join(STATE_FIELDS)} do "
+            "(Alpamayo-R1 normalises by its action space)."
+        )
+    kinds = model_config.normalization_type, processor.normalization_type
+    if kinds[0] != kinds[1]:
+        raise ConfigError(f"normalization_type is {kinds[0]!r} in the model and {kinds[1]!r} in the processor.")
+    field, switch, parts = STATE_FIELDS[family]
+    size = getattr(model_config, field) if getattr(model_config, switch) else None
+    if size is not None and not any(part in statistics for part in parts):
+        raise ConfigError(f"the statistics of {name!r} have no {' or '.join(parts)} part; {field}={size} needs one.")
+    norm_stats = {name: statistics}
+    check_statistics(norm_stats, kinds[0], {"action": model_config.action_dim, **dict.fromkeys(parts, size)})
+    model_config.norm_stats = norm_stats
+    processor.norm_stats = norm_stats
+
+
+class ColumnStatistics:
+    """Bounds, moments and quantiles of a column of vectors, batch by batch.
+
+    Args:
+        name: of the column.
+        width: length of its vectors.
+        exact_rows: how many rows are kept for the quantiles.
+    """
+
+    def __init__(self, name: str, width: int, exact_rows: int):
+        self.name, self.width = name, width
+        self.sample = RowSample(exact_rows)
+        self.rows = 0
+        self.origin = np.zeros(width)  # the first row; moments are taken from there, and a large offset costs no digits
+        self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
+        self.mean, self.squares = np.zeros(width), np.zeros(width)
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        """column: the next rows. Raises InputError for vectors of another length and numbers that are not finite."""
+        rows = self.checked_rows(column)
+        if not self.rows:
+            self.origin = rows[0].astype(np.float64)
+        self.sample.add(rows)
+        self.low = np.minimum(self.low, rows.min(axis=0))
+        self.high = np.maximum(self.high, rows.max(axis=0))
+        self.add_moments(rows - self.origin)
+
+    def add_moments(self, rows: np.ndarray) -> None:
+        """Merge the mean and the sum of squared deviations of (rows, width) float64 (Chan, Golub and LeVeque 1979)."""
+        total = self.rows + len(rows)
+        mean = rows.mean(axis=0)
+        step = mean - self.mean
+        self.squares += ((rows - mean) ** 2).sum(axis=0) + step**2 * (self.rows * len(rows) / total)
+        self.mean += step * (len(rows) / total)
+        self.rows = total
+
+    def checked_rows(self, column: pa.ChunkedArray) -> np.ndarray:
+        """(rows, width) float32, or float64 for a column of that or of large integers."""
+        vectors = column.combine_chunks()
+        lengths = lengths_of(vectors)
+        different = np.flatnonzero(lengths != self.width)
+        if different.size:
+            row = different[0]
+            raise InputError(
+                f"column {self.name!r}, row {self.rows + row} has {lengths[row]} numbers; the rows before it have "
+                f"{self.width}."
+            )
+        numbers = numbers_of(vectors).to_numpy(zero_copy_only=False)  # a null becomes a NaN
+        rows = numbers.astype(np.result_type(numbers.dtype, np.float32), copy=False).reshape(-1, self.width)
+        wrong = np.argwhere(~(np.abs(rows) <= LARGEST))
+        if wrong.size:
+            row, dimension = wrong[0]
+            raise InputError(
+                f"column {self.name!r}, row {self.rows + row}, dimension {dimension} is {rows[row, dimension]}, no "
+                "finite float32 number: repair the row or leave it out."
+            )
+        return rows
+
+    def result(self) -> dict[str, list]:
+        """Lists of `width` numbers by name, and a `mask` that is true for all."""
+        low, high = self.sample.quantiles((0.01, 0.99))
+        found = {
+            "min": self.low,
+            "max": self.high,
+            "mean": self.origin + self.mean,
+            "std": np.sqrt(self.squares / self.rows),
+            "q01": low,
+            "q99": high,
+        }
+        return {name: values.tolist() for name, values in found.items()} | {"mask": [True] * self.width}
+
+
+class RunCounter:
+    """Counts the runs of equal values in the column of episodes, batch by batch."""
+
+    def __init__(self):
+        self.runs = 0
+        self.last = None
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        """column: the next rows. Raises InputError where a value is missing."""
+        if column.null_count:
+            raise InputError(f"column {EPISODE!r} has {column.null_count} rows without a value; fill them in.")
+        values = column.to_numpy()
+        starts = np.count_nonzero(values[1:] != values[:-1]) + (self.runs == 0 or values[0] != self.last)
+        self.runs += int(starts)
+        self.last = values[-1]
+
+
+def check_columns(frames: "Dataset", parts: dict[str, str]) -> None:
+    """Refuse frames without these columns, and without rows."""
+    for part, name in parts.items():
+        if name not in frames.column_names:
+            hint = " If there is no state, pass state=None." if part == "proprio" else ""
+            raise InputError(f"there is no column {name!r}; the columns are {', '.join(frames.column_names)}.{hint}")
+    if len(frames) == 0:
+        raise InputError("the dataset has no rows, and so no statistics.")
+
+
+def is_vector(kind: pa.DataType) -> bool:
+    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+
+
+def numbers_of(vectors: pa.Array) -> pa.Array:
+    """All numbers of the vectors, one after the other."""
+    return vectors.flatten() if is_vector(vectors.type) else vectors
+
+
+def lengths_of(vectors: pa.Array) -> np.ndarray:
+    """(rows,), the length of each vector; 0 where one is missing."""
+    if not is_vector(vectors.type):
+        return np.ones(len(vectors), dtype=int)
+    return pc.fill_null(pc.list_value_length(vectors), 0).to_numpy(zero_copy_only=False)
+
+
+def width_of(column: pa.ChunkedArray, name: str) -> int:
+    """The length of the first vector. Raises InputError where it is none, or empty."""
+    vectors = column.combine_chunks()
+    kind = numbers_of(vectors).type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        raise InputError(f"column {name!r} holds {vectors.type}; it must hold vectors of numbers.")
+    width = int(lengths_of(vectors)[0])
+    if width == 0:
+        raise InputError(f"column {name!r}, row 0 is {vectors[0].as_py()}; it must hold a vector of numbers.")
+    return width
+
+
+def mask_without(unmasked: Sequence[int], width: int) -> list[bool]:
+    """True for the dimensions that are normalised: all but these."""
+    mask = [True] * width
+    for dimension in unmasked:
+        if not -width <= dimension < width:
+            raise InputError(f"unmasked_actions={dimension} must be between {-width} and {width - 1}.")
+        mask[dimension] = False
+    return mask

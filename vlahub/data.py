@@ -1,0 +1,28 @@
+"""Data for fine-tuning: frames -> examples -> batches, augmentation and statistics."""
+
+from vlahub.training.action_chunks import ActionChunks
+from vlahub.training.augmentation import RandomAugmentation
+from vlahub.training.collators import (
+    AlpamayoR1Collator,
+    CogVLACollator,
+    MapAnythingLlava3DCollator,
+    MultimodalVLACollator,
+    collator_for,
+)
+from vlahub.training.driving_scenes import DrivingScenes
+from vlahub.training.lerobot import load_frames
+from vlahub.training.statistics import apply_statistics, dataset_statistics
+
+__all__ = [
+    "ActionChunks",
+    "AlpamayoR1Collator",
+    "CogVLACollator",
+    "DrivingScenes",
+    "MapAnythingLlava3DCollator",
+    "MultimodalVLACollator",
+    "RandomAugmentation",
+    "apply_statistics",
+    "collator_for",
+    "dataset_statistics",
+    "load_frames",
+]
