@@ -9,7 +9,7 @@ argument of transformers' TrainingArguments works (--bf16, --gradient_checkpoint
 """
 
 import json
-import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,9 +18,16 @@ from peft import get_peft_model, prepare_model_for_kbit_training
 from tiny_dataset import write_dataset
 from tiny_driving_dataset import write_driving_dataset
 from tiny_models import MAKERS, write_model
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, HfArgumentParser, Trainer, set_seed
-from transformers import TrainingArguments as Arguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    HfArgumentParser,
+    Trainer,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.integrations import is_deepspeed_zero3_enabled
 
 import vlahub
 from vlahub.data import (
@@ -35,10 +42,13 @@ from vlahub.data import (
 
 DRIVING = "alpamayo_r1"
 STRATEGIES = ["lora", "A", "B", "full"]
-ALWAYS = {  # what these models and datasets need, whatever is asked for
-    "remove_unused_columns": False,
-    "ddp_find_unused_parameters": False,
-    "gradient_checkpointing_kwargs": {"use_reentrant": False},
+DEFAULTS = {
+    "remove_unused_columns": False,  # the collators read all of an example
+    "ddp_find_unused_parameters": False,  # there are none left, see `freeze_unreached`
+    "learning_rate": 5e-4,
+    "logging_steps": 10,
+    "save_total_limit": 2,
+    "report_to": "none",
 }
 
 
@@ -67,10 +77,15 @@ class Options:
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
-def main() -> None:
-    parser = HfArgumentParser((Options, Arguments), description=__doc__.split("\n\n")[0])
-    parser.set_defaults(report_to="none", logging_steps=10, save_total_limit=2, learning_rate=5e-4, **ALWAYS)
-    options, arguments = parser.parse_args_into_dataclasses()
+def main(argv: Sequence[str] | None = None) -> Trainer:
+    """Train and save; returns the Trainer, whose `model` is what was trained."""
+    parser = HfArgumentParser((Options, TrainingArguments), description=__doc__.split("\n\n")[0])
+    parser.set_defaults(**DEFAULTS)
+    options, arguments = parser.parse_args_into_dataclasses(argv)
+    kwargs = "activation_checkpointing_kwargs"  # in transformers 5
+    setattr(
+        arguments, kwargs if hasattr(arguments, kwargs) else "gradient_checkpointing_kwargs", {"use_reentrant": False}
+    )
     set_seed(arguments.seed)
     with arguments.main_process_first(desc="reading model and data"):
         source, dataset = demonstration(options, Path(arguments.output_dir))
@@ -83,19 +98,16 @@ def main() -> None:
     examples = examples_of(frames, model.config, options)
     collator = collator_for(model.config, processor, RandomAugmentation() if options.augment else None)
     model, groups = prepared(model, options, arguments)
-    if not (arguments.deepspeed or arguments.fsdp):  # those need no gradient of every parameter
+    if not is_deepspeed_zero3_enabled():  # which has no model yet that could run, and needs no gradient of everything
         vlahub.freeze_unreached(model, collator([examples[0]]))
-    trainer = GroupedTrainer(
-        model, arguments, collator, examples, processing_class=processor, callbacks=[vlahub.HealthCallback()]
-    )
+    trainer = GroupedTrainer(model, arguments, collator, examples, processing_class=processor)
     trainer.groups = groups
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(arguments.output_dir) if options.resume else None)
+    trainer.callback_handler.callbacks.insert(0, vlahub.HealthCallback())  # before those that report
+    trainer.train(resume_from_checkpoint=last_checkpoint(arguments.output_dir) if options.resume else None)
     trainer.save_model()
-    if trainer.is_world_process_zero():
-        trainer.save_state()
-        processor.save_pretrained(arguments.output_dir)
-        if statistics:
-            Path(arguments.output_dir, "dataset_statistics.json").write_text(json.dumps(statistics, indent=2))
+    if statistics and trainer.is_world_process_zero():
+        Path(arguments.output_dir, "dataset_statistics.json").write_text(json.dumps(statistics, indent=2))
+    return trainer
 
 
 class GroupedTrainer(Trainer):
@@ -107,6 +119,12 @@ class GroupedTrainer(Trainer):
         if self.optimizer is None and self.groups:
             self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
         return super().create_optimizer(*args)
+
+
+def last_checkpoint(folder: str) -> str | None:
+    """The last one that was written whole: trainer_state.json comes last."""
+    whole = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
+    return str(max(whole, key=lambda path: int(path.name.split("-")[-1]))) if whole else None
 
 
 def demonstration(options: Options, folder: Path) -> tuple[str, str]:
@@ -152,7 +170,7 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     return ActionChunks(frames, steps, options.images or None, state=state, text=options.text)
 
 
-def prepared(model, options: Options, arguments: Arguments):
+def prepared(model, options: Options, arguments: TrainingArguments):
     """The model with what shall train, and the optimiser's groups."""
     if options.train == "lora":
         if options.quantize:
@@ -166,4 +184,4 @@ def prepared(model, options: Options, arguments: Arguments):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
