@@ -39,6 +39,7 @@ from vlahub.data import (
     dataset_statistics,
     load_frames,
 )
+from vlahub.training.sharding import layers_to_shard
 
 DRIVING = "alpamayo_r1"
 STRATEGIES = ["lora", "A", "B", "full"]
@@ -74,6 +75,7 @@ class Options:
     statistics: str | None = field(default=None, metadata={"help": "dataset_statistics.json; default: computed"})
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
     augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})
+    learn_text: bool = field(default=False, metadata={"help": "of Alpamayo-R1, also learn to reason"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -82,13 +84,11 @@ def main(argv: Sequence[str] | None = None) -> Trainer:
     parser = HfArgumentParser((Options, TrainingArguments), description=__doc__.split("\n\n")[0])
     parser.set_defaults(**DEFAULTS)
     options, arguments = parser.parse_args_into_dataclasses(argv)
-    kwargs = "activation_checkpointing_kwargs"  # in transformers 5
-    setattr(
-        arguments, kwargs if hasattr(arguments, kwargs) else "gradient_checkpointing_kwargs", {"use_reentrant": False}
-    )
-    set_seed(arguments.seed)
+    new, old = "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"  # of transformers 5 and 4
+    setattr(arguments, new if hasattr(arguments, new) else old, {"use_reentrant": False})
     with arguments.main_process_first(desc="reading model and data"):
         source, dataset = demonstration(options, Path(arguments.output_dir))
+        set_seed(arguments.seed)  # here, for only one process draws a tiny model
         model, processor = load(source, options)
         frames = load_frames(dataset)
     statistics = None
@@ -96,8 +96,10 @@ def main(argv: Sequence[str] | None = None) -> Trainer:
         statistics = statistics_of(frames, Path(dataset).name, options, arguments.disable_tqdm)
         apply_statistics(model.config, processor, *next(iter(statistics.items())))
     examples = examples_of(frames, model.config, options)
-    collator = collator_for(model.config, processor, RandomAugmentation() if options.augment else None)
+    augment = RandomAugmentation() if options.augment else None
+    collator = collator_for(model.config, processor, augment, learn_text=options.learn_text)
     model, groups = prepared(model, options, arguments)
+    model._no_split_modules = layers_to_shard(model)
     if not is_deepspeed_zero3_enabled():  # which has no model yet that could run, and needs no gradient of everything
         vlahub.freeze_unreached(model, collator([examples[0]]))
     trainer = GroupedTrainer(model, arguments, collator, examples, processing_class=processor)
@@ -115,6 +117,11 @@ class GroupedTrainer(Trainer):
 
     groups = None
 
+    def get_train_dataloader(self):
+        loader = super().get_train_dataloader()  # which shuffles by the seed that all processes have
+        set_seed(self.args.seed + self.args.process_index)  # but each draws times, noise and augmentation of its own
+        return loader
+
     def create_optimizer(self, *args):
         if self.optimizer is None and self.groups:
             self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
@@ -122,8 +129,9 @@ class GroupedTrainer(Trainer):
 
 
 def last_checkpoint(folder: str) -> str | None:
-    """The last one that was written whole: trainer_state.json comes last."""
-    whole = [path.parent for path in Path(folder).glob("checkpoint-*/trainer_state.json")]
+    """The last one that was written whole: trainer_state.json comes last, and ends with a brace."""
+    states = Path(folder).glob("checkpoint-*/trainer_state.json")
+    whole = [path.parent for path in states if path.read_text().rstrip().endswith("}")]
     return str(max(whole, key=lambda path: int(path.name.split("-")[-1]))) if whole else None
 
 
@@ -136,7 +144,7 @@ def demonstration(options: Options, folder: Path) -> tuple[str, str]:
             write_model(options.model, Path(source))
     if dataset == "demo":
         dataset = str(folder / "demo_dataset")
-        driving = AutoConfig.from_pretrained(source, trust_remote_code=True).model_type == DRIVING
+        driving = AutoConfig.from_pretrained(source).model_type == DRIVING
         if not Path(dataset).exists():
             (write_driving_dataset if driving else write_dataset)(dataset)
     return source, dataset
@@ -144,11 +152,11 @@ def demonstration(options: Options, folder: Path) -> tuple[str, str]:
 
 def load(source: str, options: Options):
     """Model and processor."""
-    more = {"dtype": getattr(torch, options.dtype), "trust_remote_code": True}
+    more = {"dtype": getattr(torch, options.dtype)}
     if options.quantize:
         more["quantization_config"] = vlahub.quantization_config(AutoConfig.from_pretrained(source))
     model = AutoModelForImageTextToText.from_pretrained(source, **more)
-    return model, AutoProcessor.from_pretrained(source, trust_remote_code=True)
+    return model, AutoProcessor.from_pretrained(source)
 
 
 def statistics_of(frames, name: str, options: Options, quiet: bool) -> dict:
@@ -172,13 +180,14 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
 
 def prepared(model, options: Options, arguments: TrainingArguments):
     """The model with what shall train, and the optimiser's groups."""
+    only = {"action_loss_only": not options.learn_text}
     if options.train == "lora":
         if options.quantize:
             model = prepare_model_for_kbit_training(model, arguments.gradient_checkpointing)
-        return get_peft_model(model, vlahub.lora_config(model, options.rank, options.alpha)), None
+        return get_peft_model(model, vlahub.lora_config(model, options.rank, options.alpha, **only)), None
     layers = options.top_layers if options.train == "B" else 0
     groups = vlahub.trainable_parameter_groups(
-        model, options.train, layers, options.backbone_lr_scale, lr=arguments.learning_rate
+        model, options.train, layers, options.backbone_lr_scale, lr=arguments.learning_rate, **only
     )
     return model, groups
 

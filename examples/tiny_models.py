@@ -98,6 +98,7 @@ def make_alpamayo(folder: Path, **fields) -> None:
         if vlahub_command(["convert", *sources]):
             raise SystemExit("the tiny Alpamayo-R1 could not be converted")
     published = vlahub.AlpamayoR1Config.from_pretrained(folder).to_dict()
+    published["vlm_config"]["text_config"]["initializer_range"] = 0.3  # its output embeddings stay as they are in LoRA
     expert = {**published["expert_config"], "hidden_size": 64, "intermediate_size": 128, **BEGIN}
     projection = {**published["action_in_proj_cfg"], "hidden_size": 128, "num_fourier_feats": 20}
     config = vlahub.AlpamayoR1Config(

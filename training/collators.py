@@ -18,7 +18,11 @@ ROBOT_COLLATORS = {
 
 
 def collator_for(
-    config: Any, processor: Any, augment: Augment | None = None, unnorm_key: str | None = None
+    config: Any,
+    processor: Any,
+    augment: Augment | None = None,
+    unnorm_key: str | None = None,
+    learn_text: bool = False,
 ) -> RobotCollator | AlpamayoR1Collator:
     """The collator of a model's family.
 
@@ -26,10 +30,13 @@ def collator_for(
         config, processor: of the model.
         augment: changes each image, PIL -> PIL; for training only.
         unnorm_key: the dataset whose statistics normalise actions and state; Alpamayo-R1 has none.
+        learn_text: of Alpamayo-R1, also learn to write the reasoning.
 
     Raises:
         InputError: the family is unknown, or config, processor and `unnorm_key` do not fit each other.
     """
+    if learn_text and config.model_type != "alpamayo_r1":
+        raise InputError(f"learn_text=True: a {config.model_type} writes no text beside its actions; leave it out.")
     if config.model_type in ROBOT_COLLATORS:
         return ROBOT_COLLATORS[config.model_type](config, processor, augment, unnorm_key)
     if config.model_type != "alpamayo_r1":
@@ -37,4 +44,4 @@ def collator_for(
         raise InputError(f"model_type={config.model_type!r} has no collator; known are {known}.")
     if unnorm_key is not None:
         raise InputError(f"unnorm_key={unnorm_key!r}: an alpamayo_r1 has no statistics; leave it out.")
-    return AlpamayoR1Collator(config, processor, augment)
+    return AlpamayoR1Collator(config, processor, augment, learn_text)
