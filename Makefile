@@ -3,11 +3,12 @@
 #   make demo-llava3d    published parts become a LLaVA-3D checkpoint with an action expert
 #   make demo-alpamayo   a published Alpamayo-R1 becomes a checkpoint that drives
 #   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
+#   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
 #   make test    the tests, with transformers 5.x
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo demo-composed test test-transformers4 lint benchmark clean
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune test test-transformers4 lint benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -20,6 +21,9 @@ demo-alpamayo: .venv/installed
 
 demo-composed: .venv/installed
 	.venv/bin/python examples/demo_composed.py --output demo_composed_output
+
+demo-finetune: .venv/installed
+	.venv/bin/python examples/demo_finetune.py --output demo_finetune_output
 
 test: .venv/installed
 	$(call PYTEST,.venv)
@@ -46,4 +50,5 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output build *.egg-info
+	rm -rf .venv .venv4 demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
+		demo_finetune_output build *.egg-info
