@@ -27,7 +27,7 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.integrations import is_deepspeed_zero3_enabled
+from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 import vlahub
 from vlahub.data import (
@@ -39,7 +39,8 @@ from vlahub.data import (
     dataset_statistics,
     load_frames,
 )
-from vlahub.training.sharding import layers_to_shard
+from vlahub.errors import InputError
+from vlahub.training.sharding import layers_to_shard, tied_again
 
 DRIVING = "alpamayo_r1"
 STRATEGIES = ["lora", "A", "B", "full"]
@@ -48,6 +49,7 @@ DEFAULTS = {
     "ddp_find_unused_parameters": False,  # there are none left, see `freeze_unreached`
     "learning_rate": 5e-4,
     "logging_steps": 10,
+    "logging_nan_inf_filter": False,  # it hides them, and waits for the device in every step
     "save_total_limit": 2,
     "report_to": "none",
 }
@@ -86,11 +88,12 @@ def main(argv: Sequence[str] | None = None) -> Trainer:
     options, arguments = parser.parse_args_into_dataclasses(argv)
     new, old = "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"  # of transformers 5 and 4
     setattr(arguments, new if hasattr(arguments, new) else old, {"use_reentrant": False})
-    with arguments.main_process_first(desc="reading model and data"):
+    with arguments.main_process_first(desc="reading data"):
         source, dataset = demonstration(options, Path(arguments.output_dir))
-        set_seed(arguments.seed)  # here, for only one process draws a tiny model
-        model, processor = load(source, options)
         frames = load_frames(dataset)
+    set_seed(arguments.seed)  # here, for only one process draws a tiny model
+    unset_hf_deepspeed_config()  # ZeRO-3 would split the model while it loads, by names that not all parts have
+    model, processor = load(source, options)
     statistics = None
     if model.config.model_type != DRIVING:
         statistics = statistics_of(frames, Path(dataset).name, options, arguments.disable_tqdm)
@@ -100,8 +103,9 @@ def main(argv: Sequence[str] | None = None) -> Trainer:
     collator = collator_for(model.config, processor, augment, learn_text=options.learn_text)
     model, groups = prepared(model, options, arguments)
     model._no_split_modules = layers_to_shard(model)
-    if not is_deepspeed_zero3_enabled():  # which has no model yet that could run, and needs no gradient of everything
-        vlahub.freeze_unreached(model, collator([examples[0]]))
+    vlahub.freeze_unreached(model, collator([examples[0]]))
+    if arguments.deepspeed:  # splits it here
+        set_hf_deepspeed_config(arguments.hf_deepspeed_config)
     trainer = GroupedTrainer(model, arguments, collator, examples, processing_class=processor)
     trainer.groups = groups
     trainer.callback_handler.callbacks.insert(0, vlahub.HealthCallback())  # before those that report
@@ -126,6 +130,9 @@ class GroupedTrainer(Trainer):
         if self.optimizer is None and self.groups:
             self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
         return super().create_optimizer(*args)
+
+    def _save(self, output_dir=None, state_dict=None):
+        super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
 
 
 def last_checkpoint(folder: str) -> str | None:
@@ -162,7 +169,12 @@ def load(source: str, options: Options):
 def statistics_of(frames, name: str, options: Options, quiet: bool) -> dict:
     """`{unnorm_key: statistics}`, read or computed."""
     if options.statistics:
-        return json.loads(Path(options.statistics).read_text())
+        statistics = json.loads(Path(options.statistics).read_text())
+        if len(statistics) != 1:
+            raise InputError(
+                f"{options.statistics} is of the datasets {list(statistics)}; it must be of this one alone."
+            )
+        return statistics
     state = options.state if options.state in frames.column_names else None
     found = dataset_statistics(frames, state=state, unmasked_actions=options.unmasked_actions, progress=not quiet)
     return {name: found}

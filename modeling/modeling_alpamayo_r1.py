@@ -34,7 +34,7 @@ from .alpamayo_training import AlpamayoTraining
 from .flow_matching import check_steps
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
-from .strict_loading import StrictPreTrainedModel
+from .strict_loading import StrictPreTrainedModel, tied_weights
 from .tokenizer_beside_model import load_tokenizer
 from .trajectory_expert import action_mask, kept_text, run_expert
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
@@ -57,7 +57,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     _skip_keys_device_placement = ["past_key_values"]
     _supports_sdpa = True
     _supports_flash_attn = True
-    _tied_weights_keys = {"vlm.lm_head.weight": "vlm.model.language_model.embed_tokens.weight"}
+    _tied_weights_keys = tied_weights({"vlm.lm_head.weight": "vlm.model.language_model.embed_tokens.weight"})
 
     def __init__(self, config: AlpamayoR1Config):
         super().__init__(config)

@@ -34,7 +34,7 @@ from .masking import masked_mean, parallel_decoding_mask
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .projectors import MLPProjector, PrismaticProjector
-from .strict_loading import StrictPreTrainedModel
+from .strict_loading import StrictPreTrainedModel, tied_weights
 from .text_generation_cogvla import TextGeneration
 from .token_pruning import LFPLlamaModel, Pruning
 
@@ -80,7 +80,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
-    _tied_weights_keys = {"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"}
+    _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
     def __init__(self, config: CogVLAConfig):
         super().__init__(config)

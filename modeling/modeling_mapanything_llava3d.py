@@ -23,7 +23,7 @@ from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DO
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
-from .strict_loading import StrictPreTrainedModel
+from .strict_loading import StrictPreTrainedModel, tied_weights
 
 
 class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
@@ -51,7 +51,9 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
-    _tied_weights_keys = {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
+    _tied_weights_keys = tied_weights(
+        {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
+    )
 
     def __init__(self, config: MapAnythingLlava3DConfig):
         super().__init__(config)

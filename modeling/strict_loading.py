@@ -1,5 +1,6 @@
 """Loading that does not let a wrong checkpoint pass: every parameter comes from the file, and nothing is left over."""
 
+import transformers
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError
@@ -7,8 +8,23 @@ from ..configuration.vla_errors import ConfigError
 SHOWN = 8
 
 
+def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
+    """`_tied_weights_keys` from `{weight: that which it is tied to}`, in the form of the transformers line that runs.
+
+    PEFT reads a model's together with those of its parts, which transformers wrote in that form.
+    """
+    return list(pairs) if transformers.__version__.startswith("4.") else pairs
+
+
 class StrictPreTrainedModel(PreTrainedModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns."""
+
+    def post_init(self) -> None:
+        """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
+        shards a model by them (FSDP2), refuses a name that it does not find."""
+        super().post_init()
+        there = {type(module).__name__ for module in self.modules()}
+        self._no_split_modules = sorted(there.intersection(self._no_split_modules))
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):

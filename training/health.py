@@ -25,7 +25,7 @@ class HealthCallback(TrainerCallback):
     - `moe_ratio/featurizer`, `moe_ratio/fused_featurizer`: mean weight of each vision tower (CogVLA).
     - `lfp_kept/layer_N`: share of the vision tokens that a pruning layer keeps (CogVLA).
     - `grad_norm/aggregation`, `grad_norm/routers`: of aggregation tokens and of routers, as the optimiser sees them,
-      after clipping; root mean square over the steps (CogVLA).
+      after clipping; root mean square over the steps (CogVLA; DeepSpeed shows no gradients).
     - `nonfinite/losses`: forward passes, `nonfinite/gradients`: steps whose loss or gradient was not finite.
 
     Figures stay tensors on the device until they are logged. What a model does not have is not logged.
@@ -38,7 +38,7 @@ class HealthCallback(TrainerCallback):
         self.gradients: dict[str, list[nn.Parameter]] = {}
 
     def on_train_begin(self, args, state, control, model=None, **kwargs):
-        model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.on_train_end(args, state, control)  # of a training that was interrupted
         losses = [module for module in model.modules() if isinstance(module, FlowMatchingLoss)]
         self.handles = [model.register_forward_hook(self.watch_output)]
         self.handles += [module.register_forward_hook(self.watch_velocity) for module in losses]
@@ -54,9 +54,13 @@ class HealthCallback(TrainerCallback):
     def on_train_end(self, args, state, control, **kwargs):
         for handle in self.handles:
             handle.remove()
+        self.sums.clear()
+        self.counts.clear()
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
         for figure, parameters in self.gradients.items():
+            if all(parameter.grad is None for parameter in parameters):
+                continue
             squared, shards = squared_norm(parameters)
             if figure == "all":
                 self.add("nonfinite/gradients", ~squared.isfinite())
@@ -99,7 +103,8 @@ class HealthCallback(TrainerCallback):
     def figures(self) -> dict[str, float]:
         """Means since the last call, on all processes; here the device is waited for."""
         names = sorted(self.sums)
-        totals = torch.stack([self.sums[name] for name in names])
+        device = self.sums[names[0]].device  # a model may lie on several
+        totals = torch.stack([self.sums[name].to(device) for name in names])
         processes = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
         if processes > 1:
             dist.all_reduce(totals)
@@ -119,10 +124,17 @@ class HealthCallback(TrainerCallback):
 
 
 def squared_norm(parameters: list[nn.Parameter]) -> tuple[torch.Tensor, int]:
-    """The squared norm of what this process has of the gradients, and over how many processes they are split."""
+    """The squared norm of what this process has of the gradients, and over how many processes they are split.
+
+    At least one of the parameters must have a gradient.
+    """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    shards = max((g.device_mesh.size() for g in gradients if isinstance(g, DTensor)), default=1)
+    shards = max((number_of_shards(g) for g in gradients if isinstance(g, DTensor)), default=1)
     local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
-    if not local:
-        return torch.zeros(()), 1
-    return torch.nn.utils.get_total_norm(local).square(), shards
+    return torch.nn.utils.get_total_norm(local).float().square(), shards
+
+
+def number_of_shards(tensor: DTensor) -> int:
+    """Over how many processes a tensor is split; others have copies."""
+    sizes = zip(tensor.device_mesh.shape, tensor.placements, strict=True)
+    return math.prod(size for size, placement in sizes if placement.is_shard())

@@ -1,5 +1,6 @@
 """What PEFT has to be told so that its adapter folder holds all that a fine-tune trained."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -20,7 +21,8 @@ def lora_config(
     """LoRA on the linear layers of language model and vision tower; all that is new trains whole.
 
     Modules are named by their full path: PEFT matches the end of a name, so that `head` would also mean `lm_head`. Of
-    the new parts only modules with weights of their own are named; what refers to one of them keeps doing so.
+    the new parts only modules with weights of their own are named; what refers to one of them keeps doing so. Where a
+    full path is the end of another one (`projector` and `proprio_projector`), that module trains whole, too.
 
     Args:
         model: of one of our families; quantised or not.
@@ -34,21 +36,38 @@ def lora_config(
 
     if not any(name in PRETRAINED for name, _ in model.named_children()):
         raise InputError(f"a {type(model).__name__} has none of the parts {', '.join(PRETRAINED)} to adapt.")
-    targets, whole = [], []
     frozen = {id(parameter) for parameter in frozen_by_config(model)}
     unreached = {name.rpartition(".")[0] for name in unreached_by_actions(model)} if action_loss_only else set()
-    for name, module in model.named_modules():
-        own = next(module.parameters(recurse=False), None)
-        if own is None or id(own) in frozen:
-            continue
-        if not is_pretrained(name):
-            check_trains_whole(name, own)
-            whole.append(name)
+    weighted = {name: module for name, module in model.named_modules() if has_weights(module, frozen)}
+    whole = trained_whole(model, [name for name in weighted if not is_pretrained(name)])
+    targets = []
+    for name, module in weighted.items():
+        if is_inside(name, whole):
+            check_trains_whole(name, next(module.parameters(recurse=False)))
         elif is_adapted(module, name.split(".")) and name not in unreached:
             targets.append(name)
     return LoraConfig(
         r=r, lora_alpha=lora_alpha, **{"target_modules": targets, "modules_to_save": whole or None, **options}
     )
+
+
+def has_weights(module: nn.Module, frozen: set[int]) -> bool:
+    """Whether a module has weights of its own that may train; frozen: ids of parameters."""
+    own = next(module.parameters(recurse=False), None)
+    return own is not None and id(own) not in frozen
+
+
+def trained_whole(model: nn.Module, names: list[str]) -> list[str]:
+    """What PEFT trains whole when it is given these names: every module whose name ends in one of them, outermost."""
+    ends = tuple(names)
+    caught = [name for name, _ in model.named_modules() if name.endswith(ends)] if ends else []
+    return [name for name in caught if not is_inside(name.rpartition(".")[0], caught)]
+
+
+def is_inside(name: str, modules: Collection[str]) -> bool:
+    """Whether a module is one of others, or inside of one."""
+    parts = name.split(".")
+    return any(".".join(parts[:depth]) in modules for depth in range(1, len(parts) + 1))
 
 
 def is_adapted(module: nn.Module, parts: list[str]) -> bool:

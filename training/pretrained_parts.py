@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ..modeling.dit_layers import block_context
 from ..modeling.llava3d_with_action_expert import stack_of
 
 # The parts of our models that come out of other models.
@@ -36,15 +37,16 @@ def unreached_by_actions(model: nn.Module) -> set[str]:
     """Names of the language model's parameters that a loss of actions alone does not depend on.
 
     Heads that read states need no output embeddings. Experts that read keys and values (deep fusion, Alpamayo-R1) see
-    neither the rest of the last layer nor the final norm.
+    neither the rest of the last layer nor the final norm. A DiT head whose last block looks at its own tokens (blocks
+    that alternate, an even number of them) sees nothing of the last layer.
     """
     if not has_head_of_its_own(model.config):
         return set()
     unreached = {id(p) for p in model.get_output_embeddings().parameters()}
-    if reads_keys_alone(model.config):
-        stack = stack_of(language_model_of(model))
+    if not reads_last_states(model.config):
+        stack, needs_keys = stack_of(language_model_of(model)), reads_last_keys(model.config)
         last = stack.layers[-1].named_parameters()
-        unreached |= {id(p) for name, p in last if name.startswith(QUERY_SIDE)}
+        unreached |= {id(p) for name, p in last if name.startswith(QUERY_SIDE) or not needs_keys}
         unreached |= {id(p) for p in stack.norm.parameters()}
     unreached -= {id(p) for p in model.get_input_embeddings().parameters()}  # where they are tied
     return {name for name, p in model.named_parameters() if id(p) in unreached}
@@ -57,5 +59,13 @@ def has_head_of_its_own(config) -> bool:
     return getattr(config, "action_head", None) != "discrete"
 
 
-def reads_keys_alone(config) -> bool:
-    return config.model_type == "alpamayo_r1" or getattr(config, "action_expert_type", None) == "deep_fusion"
+def reads_last_keys(config) -> bool:
+    """Whether an expert attends to keys and values of the last layer."""
+    return config.model_type == "alpamayo_r1" or getattr(config, "has_deep_fusion", False)
+
+
+def reads_last_states(config) -> bool:
+    """Whether a head reads the states after the last layer."""
+    if getattr(config, "has_dit", False):
+        return block_context(config.dit_config.context, config.dit_config.num_hidden_layers - 1) != "own"
+    return not reads_last_keys(config)

@@ -1,5 +1,6 @@
 """4-bit loading for QLoRA: what may be quantised, and what has to stay as it is because it trains whole."""
 
+import copy
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def quantization_config(config: PretrainedConfig, **options: Any) -> BitsAndByte
         ImportError: bitsandbytes is not installed (`pip install 'vlahub[quant]'`).
     """
     with torch.device("meta"):
-        model = AutoModel.from_config(config)
+        model = AutoModel.from_config(copy.deepcopy(config))  # a model writes into its own
     quantised = {id(module) for module in language_model_of(model).modules()}
     quantised -= {id(model.get_output_embeddings())}
     kept = [

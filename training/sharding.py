@@ -1,15 +1,19 @@
 """Fully sharded training (FSDP2) in a loop of one's own; under `accelerate launch` a `Trainer` does this by itself."""
 
+import functools
 import os
 from pathlib import Path
+from typing import Any
 
+import torch
 import torch.distributed as dist
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from transformers import PreTrainedModel
 
 METHODS = ("predict_action", "sample_trajectories", "generate")
+LAYER_METHODS = ("vl_inputs",)  # of a DiT block, which in predictions makes keys and values before the first step
 
 
 def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTrainedModel:
@@ -21,9 +25,13 @@ def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTr
     Args:
         mesh: of devices; default all processes.
     """
+    layers = layers_to_shard(model)
     for module in reversed(list(model.modules())):  # inner modules before those that hold them
-        if type(module).__name__ in model._no_split_modules:
+        if type(module).__name__ in layers:
             fully_shard(module, mesh=mesh)
+            for name in LAYER_METHODS:
+                if hasattr(module, name):
+                    gather_for(module, name)
     fully_shard(model, mesh=mesh)
     for name in METHODS:
         if hasattr(model, name):
@@ -31,10 +39,39 @@ def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTr
     return model
 
 
+def layers_to_shard(model: PreTrainedModel) -> list[str]:
+    """The class names of `_no_split_modules` that the model has, also inside PEFT; accelerate refuses the others."""
+    there = {type(module).__name__ for module in model.modules()}
+    return sorted(there.intersection(model._no_split_modules))
+
+
+def gather_for(layer: FSDPModule, name: str) -> None:
+    """Give a method of a layer whole weights in predictions; in training `forward` alone reads them."""
+    method = getattr(layer, name)
+
+    @functools.wraps(method)
+    def gathered(*args: Any, **kwargs: Any) -> Any:
+        if torch.is_grad_enabled():
+            return method(*args, **kwargs)
+        layer.unshard()
+        result = method(*args, **kwargs)
+        layer.reshard()
+        return result
+
+    setattr(layer, name, gathered)
+
+
 def save_sharded(model: PreTrainedModel, folder: str | os.PathLike) -> None:
     """Write one whole checkpoint of a sharded model, as `save_pretrained` does; all processes call it."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = get_model_state_dict(model, options=options)
     if dist.get_rank() == 0:
-        model.save_pretrained(Path(folder), state_dict=state)
+        model.save_pretrained(Path(folder), state_dict=tied_again(model, state))
     dist.barrier()
+
+
+def tied_again(model: PreTrainedModel, gathered: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Gathered weights, of which those that the model ties are one tensor again: `save_pretrained` writes it once."""
+    first: dict[int, str] = {}
+    names = {name: first.setdefault(id(p), name) for name, p in model.named_parameters(remove_duplicate=False)}
+    return {name: gathered[names.get(name, name)] for name in gathered}

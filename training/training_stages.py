@@ -43,7 +43,7 @@ def trainable_parameter_groups(
         `[{"name": "expert", "params": [...], "lr_scale": ...}, ...]`, with a second group `backbone` after stage A.
 
     Raises:
-        InputError: the stage is unknown, or the number of layers does not fit it.
+        InputError: the stage is unknown, or the number of layers does not fit it or the model.
         ConfigError: a factor is not a positive number.
     """
     layers = stack_of(language_model_of(model)).layers
@@ -60,6 +60,11 @@ def trainable_parameter_groups(
             frozen = {id(p) for p in frozen_by_config(model)}
         backbone = [p for name, p in named.items() if is_pretrained(name) and id(p) not in frozen]
         backbone = [p for p in backbone if stage == "full" or id(p) in chosen]
+        if not backbone:
+            raise InputError(
+                f"backbone_unfreeze_layers={backbone_unfreeze_layers}: this model's actions depend on nothing of these "
+                "layers; choose more."
+            )
         groups.append({"name": "backbone", "params": backbone, "lr_scale": backbone_lr_scale})
     model.requires_grad_(False)
     for group in groups:
@@ -74,16 +79,24 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
     """Freeze the trainable parameters that the loss of a batch does not depend on, and return their names.
 
     Distributed data-parallel training waits for the gradient of every trainable parameter, and some pretrained models
-    have parts that are not run: poolers, text towers, last layers. Costs one forward pass.
+    have parts that are not run: poolers, text towers, last layers. Costs one forward pass; the random numbers that
+    it takes are given back.
 
     Args:
         model: one of ours, also inside PEFT.
         batch: arguments of its `forward`, moved to its device here; one sample is enough.
+
+    Raises:
+        InputError: the batch has no loss, or gradient checkpointing hides what it depends on.
     """
     device = next(model.parameters()).device
     inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
-        reached = {id(p) for p in leaves_of(model(**inputs).loss)}
+    drawing = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
+        loss = model(**inputs).loss
+    if loss is None:
+        raise InputError(f"a batch of {', '.join(batch)} has no loss; actions or labels are needed.")
+    reached = {id(p) for p in leaves_of(loss)}
     names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
     for name in names:
         model.get_parameter(name).requires_grad_(False)
@@ -91,13 +104,19 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
 
 
 def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors that would get a gradient from a loss."""
+    """The tensors that would get a gradient from a loss.
+
+    Raises:
+        InputError: a part is checkpointed in the old way, which runs it without a graph.
+    """
     seen, waiting, leaves = set(), [loss.grad_fn], []
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
+        if node.name() == "CheckpointFunctionBackward":
+            raise InputError("use_reentrant=True of gradient checkpointing hides what a loss depends on; use False.")
         if hasattr(node, "variable"):
             leaves.append(node.variable)
         waiting += [following for following, _ in node.next_functions]

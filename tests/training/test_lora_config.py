@@ -1,9 +1,12 @@
 """`vlahub.lora_config`: PEFT's adapter folder holds all that was trained, and merging it gives the trained model."""
 
+import copy
+import itertools
+
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 
@@ -15,11 +18,42 @@ VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
 WRAPPED = (".default", ".modules_to_save")
 
 
-@pytest.fixture(scope="module")
-def trained(family, family_checkpoint):
-    """The family's model in PEFT, every trainable weight moved."""
-    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32).eval()
-    adapted = get_peft_model(model, vlahub.lora_config(model, r=4, lora_alpha=8)).eval()
+RANK, ALPHA = 2, 8
+SPATIAL = {"use_spatial_token": True, "spatial_token_num": 5, "action_token_begin_idx": 35}
+TIED = {"tie_word_embeddings": True}
+
+# Every projector with every fusion; heads, towers and language models in turn.
+CASES = {
+    " ".join(fields.values()): ("multimodal_vla", fields)
+    for fields in (
+        {"projector_type": projector, "fusion": fusion, "action_head": head, "tower": tower, "text": text}
+        for (projector, fusion), head, tower, text in zip(
+            itertools.product(("linear", "mlp", "perceiver", "qformer"), ("early", "cross_attention", "late", "film")),
+            itertools.cycle(("flow", "mlp", "discrete")),
+            itertools.cycle(("siglip", "two towers", "clip", "dinov2", "vit")),
+            itertools.cycle(("gemma", "llama", "tied llama")),
+            strict=False,
+        )
+    )
+} | {
+    "cogvla l1": ("cogvla", {"action_head": "l1"}),
+    "cogvla discrete": ("cogvla", {"action_head": "discrete", "lfp_enable_film": False}),
+    "cogvla diffusion tied": ("cogvla", {"action_head": "diffusion", "text_config": TIED}),
+    "deep_fusion": ("mapanything_llava3d", {"action_expert_type": "deep_fusion"}),
+    "deep_fusion tied": ("mapanything_llava3d", {"action_expert_type": "deep_fusion", "text_config": TIED}),
+    "dit mistral": ("mapanything_llava3d", {"action_expert_type": "dit", "text_config": {"model_type": "mistral"}}),
+    "deep_fusion+dit": ("mapanything_llava3d", {"action_expert_type": "deep_fusion+dit", **SPATIAL}),
+    "paligemma": ("multimodal_vla", {"vlm": "paligemma", "action_head": "flow"}),
+    "llava": ("multimodal_vla", {"vlm": "llava", "action_head": "flow", "projector_type": "linear"}),
+    "qwen2.5-vl": ("multimodal_vla", {"vlm": "qwen2_5_vl", "action_head": "mlp"}),
+    "qwen3-vl": ("multimodal_vla", {"vlm": "qwen3_vl", "action_head": "discrete"}),
+    "alpamayo": ("alpamayo_r1", {}),
+    "alpamayo labels": ("alpamayo_r1", {"labels": True}),
+}
+
+
+def moved(adapted):
+    """The model with every trainable weight moved, as by training."""
     torch.manual_seed(0)
     with torch.no_grad():
         for parameter in adapted.parameters():
@@ -28,11 +62,53 @@ def trained(family, family_checkpoint):
     return adapted
 
 
+@pytest.fixture(scope="module")
+def trained(family, family_checkpoint):
+    """The family's model in PEFT, trained."""
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32).eval()
+    return moved(get_peft_model(model, vlahub.lora_config(model, r=4, lora_alpha=8)).eval())
+
+
 def trainable_names(adapted):
     names = [name for name, parameter in adapted.named_parameters() if parameter.requires_grad]
     for part in WRAPPED:
         names = [name.replace(part, "") for name in names]
     return set(names)
+
+
+def merged_by_hand(base, saved):
+    """The base's weights with those of an adapter's folder: B A alpha / r added, or taken as they are."""
+    weights = {name: value.detach().clone() for name, value in base.items()}
+    for key, value in saved.items():
+        name = key.removeprefix("base_model.model.")
+        if name.endswith(".lora_A.weight"):
+            other = saved[key.replace("lora_A", "lora_B")]
+            weights[name.replace(".lora_A", "")] += other @ value * ALPHA / RANK
+        elif ".lora_B" not in name:
+            weights[name] = value
+    return weights
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_adapter_folder_makes_any_fresh_base_the_trained_model(tiny, name, tmp_path):
+    family, fields = CASES[name]
+    made = tiny(family, **fields)
+    fresh, before = copy.deepcopy(made.model), made.actions()
+    untouched = {parameter: value.detach().clone() for parameter, value in made.model.named_parameters()}
+    config = vlahub.lora_config(made.model, RANK, ALPHA, action_loss_only="labels" not in fields)
+    adapted = moved(get_peft_model(made.model, config))
+    adapted.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert saved.keys() == trainable_names(adapted) and len(saved) > 30
+    assert not any("lm_head." in key or ".embed_tokens." in key for key in saved)
+
+    wanted = made.actions(adapted.get_base_model())
+    loaded = PeftModel.from_pretrained(fresh, tmp_path)
+    torch.testing.assert_close(made.actions(loaded.get_base_model()), wanted, rtol=1e-4, atol=1e-4)
+    merged = loaded.merge_and_unload()
+    torch.testing.assert_close(made.actions(merged), wanted, rtol=1e-4, atol=1e-4)
+    assert (wanted - before).abs().max() > 0.1
+    torch.testing.assert_close(dict(merged.named_parameters()), merged_by_hand(untouched, saved), rtol=1e-5, atol=1e-6)
 
 
 def test_the_adapter_folder_holds_every_trainable_parameter_and_merges_to_the_trained_model(
@@ -66,6 +142,76 @@ def test_new_parts_train_whole_and_pretrained_ones_by_lora(trained):
     new = {n for n in base if not n.removeprefix("base_model.model.").startswith(pretrained) and "lora_" not in n}
     plain = {name.replace(".original_module", "") for name in new if ".modules_to_save." not in name}
     assert plain <= whole
+
+
+# Of each kind of new part one module, with bare parameters (tokens, embeddings) among them.
+NEW = {
+    "cogvla diffusion tied": {
+        "vision_backbone.featurizer.aggregation",
+        "vision_backbone.fused_featurizer.blocks.1.film.scale",
+        "vision_backbone.fused_featurizer.blocks.1.film.shift",
+        "moe_aggregator.router.0",
+        "moe_aggregator.featurizer_proj.fc1",
+        "language_model.model.layers.3.router.router",
+        "language_model.model.layers.3.router.shift.2",
+        "proprio_projector.fc2",
+        "noisy_action_projector.fc1",
+        "action_head.model.fc1",
+    },
+    "deep_fusion+dit": {
+        "vision_projector",
+        "geometric_projector",
+        "fusion_projector",
+        "spatial_embed_tokens",
+        "language_model_with_expert.expert.layers.0.self_attn.q_proj",
+        "language_model_with_expert.expert.norm",
+        "action_expert.time_mlp_in",
+        "dit_action_head.future_tokens",
+        "dit_action_projector",
+    },
+    "linear late discrete clip tied llama": {"projector", "late_projector", "action_queries", "proprio_projector"},
+    "linear film flow dinov2 gemma": {"projector", "film.shift", "action_network.stack.norm", "proprio_projector"},
+    "alpamayo": {"expert.layers.1.mlp.up_proj", "expert.norm", "action_in_proj.encoder.trunk.0", "action_out_proj"},
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_new_parts_are_named_one_by_one_or_with_what_holds_them(tiny, name):
+    family, fields = CASES[name]
+    model = tiny(family, **fields).model
+    config = vlahub.lora_config(model)
+    assert NEW[name] <= set(config.modules_to_save)
+    modules = dict(model.named_modules())
+    assert config.target_modules <= modules.keys() and set(config.modules_to_save) <= modules.keys()
+    assert all(isinstance(modules[target], nn.Linear) for target in config.target_modules)
+
+
+def test_a_name_that_ends_others_takes_them_whole(tiny):
+    """PEFT trains each module whole whose name ends in one that it is given: never a module and a part of it."""
+    model = tiny("multimodal_vla", vlm="llava", projector_type="linear", use_proprio=True, proprio_dim=2).model
+    config = vlahub.lora_config(model)
+    taken = {name for name, _ in model.named_modules() if name.endswith(tuple(config.modules_to_save))}
+    projectors = {"projector", "proprio_projector", "backbone.vlm.model.multi_modal_projector"}
+    assert projectors <= taken == set(config.modules_to_save)
+    inside = {name for name in taken | config.target_modules for other in taken if name.startswith(f"{other}.")}
+    assert not inside
+
+
+@pytest.mark.parametrize("name", ["deep_fusion", "alpamayo"])
+def test_text_that_is_learned_too_adapts_the_last_layer_whole(tiny, name):
+    family, fields = CASES[name]
+    model = tiny(family, **fields).model
+    kinds = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj")
+    kinds += ("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
+
+    def adapted(**options):
+        targets = vlahub.lora_config(model, **options).target_modules
+        return {target.split("layers.")[-1] for target in targets if "language_model." in target}
+
+    depth = 1 + max(int(target.split(".")[0]) for target in adapted())
+    every = {f"{layer}.{kind}" for layer in range(depth) for kind in kinds}
+    assert adapted(action_loss_only=False) == every
+    assert adapted() == every - {f"{depth - 1}.{kind}" for kind in kinds if kind[-6] not in "kv"}
 
 
 def test_options_go_to_peft_and_replace_ours(family, family_checkpoint):
