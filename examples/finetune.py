@@ -23,7 +23,6 @@ from transformers import (
     AutoModelForImageTextToText,
     AutoProcessor,
     HfArgumentParser,
-    Trainer,
     TrainingArguments,
     set_seed,
 )
@@ -40,7 +39,6 @@ from vlahub.data import (
     load_frames,
 )
 from vlahub.errors import InputError
-from vlahub.training.sharding import layers_to_shard, tied_again
 
 DRIVING = "alpamayo_r1"
 STRATEGIES = ["lora", "A", "B", "full"]
@@ -81,18 +79,18 @@ class Options:
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
-def main(argv: Sequence[str] | None = None) -> Trainer:
+def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     """Train and save; returns the Trainer, whose `model` is what was trained."""
     parser = HfArgumentParser((Options, TrainingArguments), description=__doc__.split("\n\n")[0])
     parser.set_defaults(**DEFAULTS)
     options, arguments = parser.parse_args_into_dataclasses(argv)
     new, old = "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"  # of transformers 5 and 4
     setattr(arguments, new if hasattr(arguments, new) else old, {"use_reentrant": False})
+    unset_hf_deepspeed_config()  # ZeRO-3 splits models while they load, and mistakes the names of some parts
     with arguments.main_process_first(desc="reading data"):
         source, dataset = demonstration(options, Path(arguments.output_dir))
         frames = load_frames(dataset)
     set_seed(arguments.seed)  # here, for only one process draws a tiny model
-    unset_hf_deepspeed_config()  # ZeRO-3 would split the model while it loads, by names that not all parts have
     model, processor = load(source, options)
     statistics = None
     if model.config.model_type != DRIVING:
@@ -102,44 +100,15 @@ def main(argv: Sequence[str] | None = None) -> Trainer:
     augment = RandomAugmentation() if options.augment else None
     collator = collator_for(model.config, processor, augment, learn_text=options.learn_text)
     model, groups = prepared(model, options, arguments)
-    model._no_split_modules = layers_to_shard(model)
     vlahub.freeze_unreached(model, collator([examples[0]]))
     if arguments.deepspeed:  # splits it here
         set_hf_deepspeed_config(arguments.hf_deepspeed_config)
-    trainer = GroupedTrainer(model, arguments, collator, examples, processing_class=processor)
-    trainer.groups = groups
-    trainer.callback_handler.callbacks.insert(0, vlahub.HealthCallback())  # before those that report
-    trainer.train(resume_from_checkpoint=last_checkpoint(arguments.output_dir) if options.resume else None)
+    trainer = vlahub.VLATrainer(model, arguments, collator, examples, processing_class=processor, groups=groups)
+    trainer.train(resume_from_checkpoint=vlahub.last_checkpoint(arguments.output_dir) if options.resume else None)
     trainer.save_model()
     if statistics and trainer.is_world_process_zero():
         Path(arguments.output_dir, "dataset_statistics.json").write_text(json.dumps(statistics, indent=2))
     return trainer
-
-
-class GroupedTrainer(Trainer):
-    """A Trainer whose optimiser has groups of parameters, where there are any."""
-
-    groups = None
-
-    def get_train_dataloader(self):
-        loader = super().get_train_dataloader()  # which shuffles by the seed that all processes have
-        set_seed(self.args.seed + self.args.process_index)  # but each draws times, noise and augmentation of its own
-        return loader
-
-    def create_optimizer(self, *args):
-        if self.optimizer is None and self.groups:
-            self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
-        return super().create_optimizer(*args)
-
-    def _save(self, output_dir=None, state_dict=None):
-        super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
-
-
-def last_checkpoint(folder: str) -> str | None:
-    """The last one that was written whole: trainer_state.json comes last, and ends with a brace."""
-    states = Path(folder).glob("checkpoint-*/trainer_state.json")
-    whole = [path.parent for path in states if path.read_text().rstrip().endswith("}")]
-    return str(max(whole, key=lambda path: int(path.name.split("-")[-1]))) if whole else None
 
 
 def demonstration(options: Options, folder: Path) -> tuple[str, str]:

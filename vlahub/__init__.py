@@ -39,6 +39,7 @@ from vlahub.training.health import HealthCallback
 from vlahub.training.lora_config import lora_config
 from vlahub.training.quantization import quantization_config
 from vlahub.training.sharding import save_sharded, shard_model
+from vlahub.training.trainer import VLATrainer, last_checkpoint
 from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
 
 # transformers 5 dropped the name; checkpoints of both lines answer to it here.
@@ -97,9 +98,11 @@ __all__ = [
     "PerWaypointActionInProjV2",
     "SpatialActionTokenizer",
     "UnicycleAccelCurvatureActionSpace",
+    "VLATrainer",
     "actions_to_tokens",
     "errors",
     "freeze_unreached",
+    "last_checkpoint",
     "lora_config",
     "minADE",
     "minFDE",

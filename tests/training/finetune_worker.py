@@ -1,0 +1,129 @@
+"""examples/finetune.py for several jobs in a row, as one process or as one of two; started by test_distributed.py.
+
+    python finetune_worker.py FOLDER JOBS.json RUN
+
+FOLDER gets models and data, which the first run of all makes, and in RUN what each job saves, with results.json.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from accelerate import PartialState
+from accelerate.utils import DistributedType
+from torch.distributed.tensor import DTensor
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+import finetune
+from tiny_dataset import write_dataset
+from tiny_driving_dataset import write_driving_dataset
+from tiny_models import write_model
+
+from vlahub.data import load_frames
+from vlahub.modeling.flow_matching import FlowMatchingLoss
+
+DRAWS = {"robot": (4, 7), "drives": (64, 2)}  # of noise: steps and values
+OPTIONS = {
+    "--rank": 4,
+    "--alpha": 8,
+    "--max_steps": 4,
+    "--logging_steps": 1,
+    "--lr_scheduler_type": "constant",
+    "--save_strategy": "no",
+    "--disable_tqdm": True,
+}
+
+
+def main(folder: Path, jobs: dict, run: Path) -> None:
+    times = watch_times()
+    results = {}
+    for name, job in jobs.items():
+        times.clear()
+        arguments = dict(OPTIONS)
+        arguments["--model"] = model_of(folder / "models" / name, job)
+        arguments["--dataset"] = dataset_of(folder, "drives" if job["family"] == "alpamayo_r1" else "robot", job)
+        arguments["--output_dir"] = run / name
+        arguments["--per_device_train_batch_size"] = 4 // int(os.environ.get("WORLD_SIZE", 1))
+        arguments |= job["arguments"]
+        mean = FlowMatchingLoss.common_mean
+        if job.get("local_mean"):
+            FlowMatchingLoss.common_mean = lambda self, weight: weight.mean()
+        trainer = finetune.main(["--use_cpu", *(str(word) for pair in arguments.items() for word in pair)])
+        FlowMatchingLoss.common_mean = mean
+        results[name] = results_of(trainer, times)
+    if PartialState().is_main_process:
+        (run / "results.json").write_text(json.dumps(results))
+
+
+def results_of(trainer, times: list[list[float]]) -> dict:
+    """What is compared: figures of every step, and the times that each process has drawn."""
+    steps = [entry for entry in trainer.state.log_history if "loss" in entry]
+    names = [name for name in steps[0] if name == "action_loss" or name.startswith("grad_norm")]
+    figures = {name: [step[name] for step in steps] for name in names}
+    everyone = [times]
+    if dist.is_initialized():
+        everyone = [None] * dist.get_world_size()
+        dist.all_gather_object(everyone, times)
+    sharded = all(isinstance(parameter, DTensor) for parameter in trainer.model.parameters())
+    return {"figures": figures, "times": everyone, "sharded": sharded}
+
+
+def watch_times() -> list[list[float]]:
+    """A list to which every weighted loss adds the times of its batch."""
+    seen = []
+
+    def watch(module, arguments):
+        if isinstance(module, FlowMatchingLoss) and module.training and len(arguments) > 2:
+            seen.append((1 - arguments[2]).tolist())
+
+    register_module_forward_pre_hook(watch)
+    return seen
+
+
+def model_of(folder: Path, job: dict) -> str:
+    """The family's tiny model, with fields of its own where the job has some."""
+    if not job.get("fields"):
+        return job["family"]
+    if not folder.exists():
+        write_model(job["family"], folder, **job["fields"])
+    return str(folder)
+
+
+def dataset_of(folder: Path, kind: str, job: dict) -> Path:
+    """The demonstration's frames, by themselves or with time and noise for each."""
+    plain, drawn = folder / f"{kind}_plain", folder / kind
+    if not plain.exists():
+        if kind == "robot":
+            write_dataset(plain, episodes=4)
+        else:
+            write_driving_dataset(plain, episodes=8)
+        frames, random = load_frames(plain), np.random.RandomState(0)
+        noise = random.standard_normal((len(frames), *DRAWS[kind]))
+        frames = frames.add_column("time", random.uniform(0.05, 0.95, len(frames)).tolist())
+        frames = frames.add_column("timesteps", random.randint(0, 50, len(frames)).tolist())
+        frames.add_column("noise", noise.tolist()).save_to_disk(drawn)
+    return plain if job.get("draws") else drawn
+
+
+def shard_on_cpu() -> None:
+    """Let accelerate shard on CPUs: there it would fall back to DDP without a word. The way is the same as on GPUs."""
+    prepare = PartialState.__init__
+
+    def prepare_as_gpus(self, *args, **kwargs):
+        prepare(self, *args, **kwargs)
+        if self.distributed_type == DistributedType.MULTI_CPU:
+            self.distributed_type = DistributedType.MULTI_GPU
+
+    PartialState.__init__ = prepare_as_gpus
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    if os.environ.get("ACCELERATE_USE_FSDP"):
+        shard_on_cpu()
+    main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()), Path(sys.argv[3]))
