@@ -25,7 +25,8 @@ def check_statistics(norm_stats: Mapping[str, Any], normalization_type: str, siz
 
 
 def check_sizes(key: str, part: str, stats: Mapping[str, Any], size: int, normalization_type: str) -> None:
-    for name in STATISTICS[normalization_type]:
+    names = [*STATISTICS[normalization_type], *(["mask"] if stats.get("mask") else [])]
+    for name in names:
         found = len(stats.get(name) or ())
         if found != size:
             raise ConfigError(

@@ -6,6 +6,7 @@ themselves loaded from a checkpoint are copied by transformers, and nothing is l
 """
 
 import ast
+import functools
 import os
 import re
 import sys
@@ -78,6 +79,7 @@ def closure(entry: str, sources: dict[str, Path]) -> set[str]:
     return found
 
 
+@functools.cache
 def relative_imports(path: Path) -> set[str]:
     """Base names of the files that one file imports relatively."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -20,7 +20,8 @@ def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTr
     """Split the parameters over the processes, in place: each layer of `_no_split_modules` by itself, then the rest.
 
     The process group must be there; optimisers are made afterwards. `forward` and the methods that predict gather
-    what they need.
+    what they need: all processes call them, and those that write text with the same inputs, for one that ends
+    earlier leaves the others waiting.
 
     Args:
         mesh: of devices; default all processes.

@@ -17,7 +17,7 @@ class VLATrainer(Trainer):
     model ties.
 
     Args:
-        groups: of the optimiser (AdamW), from `trainable_parameter_groups`; the Trainer's own without them.
+        groups: of the optimiser, from `trainable_parameter_groups`; the Trainer's own without them.
         The others are the Trainer's.
     """
 
@@ -33,7 +33,8 @@ class VLATrainer(Trainer):
 
     def create_optimizer(self, *args):
         if self.optimizer is None and self.groups:
-            self.optimizer = torch.optim.AdamW(self.groups, weight_decay=self.args.weight_decay)
+            optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            self.optimizer = optimizer(self.groups, weight_decay=self.args.weight_decay, **options)
         return super().create_optimizer(*args)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:

@@ -65,6 +65,7 @@ def text_config(**changes):
         ({"norm_stats": STATISTICS, "action_dim": 6}, r"^norm_stats\['libero'\]\['action'\]\['q01'\] has 7.*needs 6"),
         ({"norm_stats": STATISTICS, "normalization_type": "bounds"}, r"^norm_stats.*\['min'\] has 0 values"),
         ({"norm_stats": {"empty": {}}}, r"^norm_stats\['empty'\]"),
+        ({"norm_stats": {"one": {"action": {**STATISTICS["libero"]["action"], "mask": [True]}}}}, r"\['mask'\] has 1"),
         (
             {"use_aggr": False, "featurizer_config": {"patch_size": 16}},
             "^featurizer_config gives 196 patches and fused_featurizer_config 256",

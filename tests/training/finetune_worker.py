@@ -58,6 +58,8 @@ def main(folder: Path, jobs: dict, run: Path) -> None:
         results[name] = results_of(trainer, times)
     if PartialState().is_main_process:
         (run / "results.json").write_text(json.dumps(results))
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def results_of(trainer, times: list[list[float]]) -> dict:

@@ -70,9 +70,13 @@ def test_every_strategy_trains_what_it_says_and_leaves_a_whole_checkpoint(
     finetune, family, dataset, strategy, tmp_path
 ):
     options = ["--train", strategy, "--top_layers", "1", "--max_steps", "2", "--save_strategy", "no"]
+    options += ["--adam_beta2", "0.9", "--learning_rate", "1e-3", "--lr_scheduler_type", "constant"]
     sources = ["--model", family, "--dataset", str(dataset), "--output_dir", str(tmp_path)]
     trainer = finetune([*sources, *options, *QUICK])
     assert np.isfinite(losses(trainer)).all()
+    groups = trainer.optimizer.optimizer.param_groups
+    assert [group["lr"] for group in groups] == [1e-3, *[1e-4] * (strategy != "A")]
+    assert {group["betas"] for group in groups} == {(0.9, 0.9)}
     saved = AutoModelForImageTextToText.from_pretrained(tmp_path).eval()
     before = AutoModelForImageTextToText.from_pretrained(tmp_path / "tiny_model")
     trained = dict(trainer.model.named_parameters())
