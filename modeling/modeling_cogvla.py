@@ -294,6 +294,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         """
         dtype = inputs.prefix.dtype
         tokens = self.noisy_action_projector(noisy_actions.to(dtype).flatten(1).unsqueeze(-1))
+        tokens = tokens.to(inputs.text_embeds.dtype)  # autocast changes that of a projection, not of an embedding
         index = sequence.predicting(tokens.shape[1]) + 1
         text_embeds = inputs.text_embeds.scatter(1, index.unsqueeze(-1).expand_as(tokens), tokens)
         prefix = torch.cat([inputs.prefix[:, :-1], time_embeds.to(dtype).unsqueeze(1)], dim=1)

@@ -2,6 +2,7 @@
 
 import copy
 import importlib.util
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,6 +130,15 @@ MAKERS = {
     "multimodal_vla": make_composed,
     "alpamayo_r1": make_alpamayo,
 }
+
+
+@pytest.fixture(autouse=True)
+def environment_as_before():
+    """Training arguments leave settings in the environment: on 4.57 bf16 of one test would be that of all others."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture(scope="session")

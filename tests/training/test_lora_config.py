@@ -240,3 +240,15 @@ def test_a_model_without_a_pretrained_part_is_refused():
     model.config = None
     with pytest.raises(InputError, match="language_model"):
         vlahub.lora_config(model)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_trains_under_autocast(tiny, name):
+    family, fields = CASES[name]
+    made = tiny(family, **fields)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = made.model(**made.batch).loss
+    loss.backward()
+    assert loss.dtype == torch.float32 and loss.isfinite()
+    gradients = [parameter.grad for parameter in made.model.parameters() if parameter.grad is not None]
+    assert gradients and all(gradient.isfinite().all() for gradient in gradients)
