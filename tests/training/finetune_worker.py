@@ -59,7 +59,8 @@ def main(folder: Path, jobs: dict, run: Path) -> None:
     if PartialState().is_main_process:
         (run / "results.json").write_text(json.dumps(results))
     if dist.is_initialized():
-        dist.destroy_process_group()
+        dist.barrier()
+        os._exit(0)  # gloo's threads have been seen to hang while a process ends
 
 
 def results_of(trainer, times: list[list[float]]) -> dict:
