@@ -11,7 +11,7 @@ from peft import LoraConfig
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
-from .adapter_file import find_adapter, where_adapters_are
+from .adapter_file import find_adapter, read_content, where_adapters_are
 from .rename import Row
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
@@ -103,6 +103,8 @@ def find_layout(base: Path | None, run: Path) -> Layout:
             f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights"
             f"{where_adapters_are(run)}."
         )
+    if adapter and merged_weights is None:
+        read_content(adapter)
     folders = [run, base] if base else [run]
     return Layout(
         weights=weights,
