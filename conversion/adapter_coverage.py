@@ -81,10 +81,10 @@ def by_prefixes(weights: Mapping[str, str], found: Mapping[str, str]) -> dict[st
         while ours and theirs and ours[-1] == theirs[-1]:
             ours, theirs = ours[:-1], theirs[:-1]
         prefixes[".".join(ours)] = ".".join(theirs)
-    names = dict(found)
+    names, known = dict(found), set(found.values())
     for module, key in weights.items():
         for ours in sorted(prefixes, key=len, reverse=True):
-            if key not in found.values() and (not ours or module.startswith(f"{ours}.")):
+            if key not in known and (not ours or module.startswith(f"{ours}.")):
                 names[f"{prefixes[ours]}.{module[len(ours) :].lstrip('.')}".lstrip(".")] = key
                 break
     return names

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
@@ -128,22 +129,30 @@ def embeddings_of(model: PreTrainedModel, getter: str) -> nn.Module | None:
 
 
 def build_base(folder: Path, config: dict, keys: list[str]) -> BaseModel | None:
-    """The base's model, or `None` for one whose code is neither in transformers nor here.
+    """The base's model, or `None` for one whose code is neither in this release of transformers nor here.
 
     Raises:
-        ConversionError: config.json asks for more layers than any model has.
+        ConversionError: config.json has fields of a wrong type, or asks for more layers than any model has.
     """
     check_depth(folder, config)
     try:
         loaded = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except StrictDataclassError as error:
+        raise ConversionError(f"{folder / 'config.json'} cannot be read: {str(error).splitlines()[0]}") from error
     except (ValueError, KeyError, OSError, ImportError):
         return None
     model_class = class_of(config, loaded)
-    if model_class is None:
+    model = model_class and empty(model_class, loaded)
+    return model and BaseModel(model, keys)
+
+
+def empty(model_class: type[PreTrainedModel], config: PretrainedConfig) -> PreTrainedModel | None:
+    """A model without memory; `None` where this release, or what is installed beside it, cannot build one."""
+    try:
+        with torch.device("meta"):
+            return model_class(config)
+    except (ImportError, ValueError, TypeError, AttributeError, KeyError, RuntimeError):
         return None
-    with torch.device("meta"):
-        model = model_class(loaded)
-    return BaseModel(model, keys)
 
 
 def class_of(config: dict, loaded: PretrainedConfig) -> type[PreTrainedModel] | None:

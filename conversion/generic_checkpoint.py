@@ -49,6 +49,9 @@ def prepare_generic(job: Job) -> Prepared:
         plan.leftovers += add_adapter(merged, file.path, read_content(file), lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
     plan.tensors = list(merged.tensors.values())
+    plan.facts.append(
+        Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
+    )
     plan.facts += vocabulary_facts(config, merged.config)
     config, facts = with_statistics(merged.config, job.adapters)
     plan.facts += facts

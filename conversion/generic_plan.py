@@ -17,7 +17,7 @@ from .plan import Leftover, PlannedTensor, SourceTensor, Step
 from .safetensors_stream import TensorInfo
 from .vocabulary import untied, with_vocabulary
 
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight")
+ENDS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "lm_head.weight", "embed_out.weight")
 
 
 @dataclass
@@ -61,7 +61,7 @@ class MergedBase:
             ConversionError: no tensor, or several, answer to the name.
         """
         found = self.model and self.model.key(name)
-        return found or self.tied_key(name) or similar_key(name, self.tensors, self.model is None, is_tied(self.config))
+        return found or self.tied_key(name) or similar_key(name, self.tensors, self.model is None)
 
     def tied_key(self, name: str) -> str | None:
         return next(iter(self.stored(self.group(name))), None) if self.model else None
@@ -92,8 +92,8 @@ def add_adapter(merged: MergedBase, path: Path, content: AdapterContent, config:
     """
     whole = dict(content.whole)
     leftovers = add_untrained(merged, content, whole)
-    check_coverage(path, content, config, merged.model, shapes_of(merged), changed_weights(merged, content))
     check_base(merged, [*whole, *(f"{module}.weight" for module in (*content.loras, *content.rows))])
+    check_coverage(path, content, config, merged.model, shapes_of(merged), changed_weights(merged, content))
     untie(merged, whole, config)
     leftovers += replace_whole(merged, whole)
     add_loras(merged, content, config)
@@ -129,6 +129,11 @@ def add_untrained(merged: MergedBase, content: AdapterContent, whole: dict[str, 
 def check_base(merged: MergedBase, names: Iterable[str]) -> None:
     """What an adapter changes has to be weights, and one tensor where the config says that it is shared."""
     for name in names:
+        if merged.model is None and is_tied(merged.config) and name.endswith(ENDS):
+            raise ConversionError(
+                f"the adapter changes {name}, which the base shares between both ends of the model in a way of its own "
+                "class, which is not known here: merge it with PEFT's own merge_and_unload."
+            )
         first, *copies = merged.planned(name)
         for planned in (first, *copies):
             if isinstance(planned.source, SourceTensor):
@@ -258,7 +263,7 @@ def check_rows(module: str, source: SourceTensor, shape: tuple[int, ...], config
         )
 
 
-def similar_key(name: str, keys: Iterable[str], guess: bool, tied: bool) -> str:
+def similar_key(name: str, keys: Iterable[str], guess: bool) -> str:
     """The base's name for a parameter where transformers' tables do not say: other levels in front of it, or, for a
     model whose code is not known, the same parts in another order.
 
@@ -267,10 +272,8 @@ def similar_key(name: str, keys: Iterable[str], guess: bool, tied: bool) -> str:
     """
     keys = list(keys)
     parts = name.split(".")
-    head = parts[-2:] == ["lm_head", "weight"] and name not in keys and tied
     tests = [
         lambda key: key == name,
-        lambda key: head and key.endswith(EMBEDDINGS),
         lambda key: key.endswith(f".{name}") or name.endswith(f".{key}"),
     ]
     if guess:

@@ -215,3 +215,46 @@ def test_integers_in_a_run_are_refused_with_file_key_and_dtype(cogvla, tmp_path,
     assert run.merge(tmp_path / "out") == 1
     error = capsys.readouterr().err
     assert path.name in error and "int16" in error and "module." in error
+
+
+def unknown_class(folder):
+    """Make the base one whose code only its own repository has."""
+    path = folder / "base" / "config.json"
+    config = json.loads(path.read_text()) | {"model_type": "somebody_own", "architectures": ["SomebodyOwnModel"]}
+    path.write_text(json.dumps(config))
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], r".*layers\.[02].*(q|v)_proj", "all-linear"])
+def test_a_base_of_an_unknown_class_is_measured_by_its_own_names(tmp_path, targets, capsys):
+    write(tmp_path, llama, target_modules=targets)
+    assert merge(tmp_path) == 0
+    wanted = load_file(tmp_path / "out" / "model.safetensors")
+    shutil.rmtree(tmp_path / "out")
+    unknown_class(tmp_path)
+    assert merge(tmp_path) == 0
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.equal(found[key], value) for key, value in wanted.items())
+    rewrite(tmp_path, without("layers.2.self_attn.v_proj"))
+    shutil.rmtree(tmp_path / "out")
+    assert merge(tmp_path) == 1
+    assert "layers.2.self_attn.v_proj" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "options", [{"target_modules": ["lm_head"]}, {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]}]
+)
+def test_a_tie_of_an_unknown_class_is_not_guessed(tmp_path, options, capsys):
+    write(tmp_path, lambda: LlamaForCausalLM(LlamaConfig(**TEXT, tie_word_embeddings=True)), **options)
+    unknown_class(tmp_path)
+    assert merge(tmp_path) == 1
+    assert "lm_head.weight" in capsys.readouterr().err
+
+
+def test_a_config_of_a_million_layers_is_refused_at_once(tmp_path, capsys):
+    write(tmp_path, llama, target_modules=["q_proj"])
+    path = tmp_path / "base" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"num_hidden_layers": 10**6}))
+    assert merge(tmp_path) == 1
+    assert "num_hidden_layers" in capsys.readouterr().err

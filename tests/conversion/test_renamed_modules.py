@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import MixtralConfig, MixtralForCausalLM, Qwen2MoeConfig, Qwen2MoeForCausalLM
 
+from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.conversion.cli import main
 
 HEADER = "base_model.model."
@@ -42,10 +43,10 @@ CASES = [(family, OTHER) for family in CONFIGS] + [(family, "before 4.52") for f
 KINDS = ("llava", "video_llava", "siglip_vision_model", "clip_text_model", "dinov2", "dinov3_vit", "vit", "qwen2_vl")
 
 
-def save_adapter(folder, family, rename):
+def save_adapter(folder, family, rename, make=tiny):
     """An adapter on every linear layer, with the names that another release has; its own state otherwise."""
     torch.manual_seed(1)
-    model = tiny(family)
+    model = make(family)
     lora = LoraConfig(r=2, lora_alpha=6, init_lora_weights=False, target_modules=linear_layers(model))
     get_peft_model(model, lora).save_pretrained(folder / "own", save_embedding_layers=False)
     tensors = load_file(folder / "own" / "adapter_model.safetensors")
@@ -117,6 +118,35 @@ def test_base_and_adapter_may_both_have_the_names_of_any_release(tmp_path, famil
     expected = PeftModel.from_pretrained(model, tmp_path / "own").merge_and_unload().state_dict()
     for name, key in names.items():
         assert torch.equal(found[key], expected[name]), name
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("tower", ["siglip_vision_model", "dinov2"])
+def test_the_tower_of_a_composed_model_has_the_names_of_any_release(tmp_path, tower):
+    prefix = "backbone.vision_tower."
+    text = {**families.TEXT, "model_type": "gemma", "vocab_size": 300}
+    statistics = {"a": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7}}}
+    vision = {"model_type": tower, **CONFIGS[tower]}
+
+    def composed(_=None):
+        return MultimodalVLAForActionPrediction(
+            MultimodalVLAConfig(vision_config=vision, text_config=text, norm_stats=statistics)
+        )
+
+    def rename(family, name):
+        inside = RELEASES[OTHER](family, name.removeprefix(prefix))
+        return f"{prefix}{inside}" if name.startswith(prefix) else name
+
+    torch.manual_seed(0)
+    model = composed()
+    model.save_pretrained(tmp_path / "base")
+    assert save_adapter(tmp_path, tower, rename, composed) != set(linear_layers(model))
+    assert merge(tmp_path) == 0
+    base = type(model).from_pretrained(tmp_path / "base")
+    check_equal(
+        type(model).from_pretrained(tmp_path / "out"),
+        PeftModel.from_pretrained(base, tmp_path / "own").merge_and_unload(),
+    )
 
 
 def test_a_layer_that_the_config_names_is_missed_whatever_the_release_calls_it(tmp_path, capsys):
