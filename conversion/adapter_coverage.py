@@ -16,7 +16,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ..configuration.vla_errors import ConversionError
 from .adapter_file import AdapterContent
-from .adapter_patterns import check_patterns
+from .adapter_patterns import check_matching
 from .base_model import BaseModel
 
 ADAPTABLE = (nn.Linear, nn.Embedding, nn.Conv1d, nn.Conv2d, nn.Conv3d, Conv1D)
@@ -45,7 +45,7 @@ def check_coverage(
             message names it.
     """
     names = names_of_weights(base, shapes, found)
-    check_patterns(path, config, {*names, *content.loras})
+    check_matching(config, {*names, *content.loras})
     adaptable = {module: key for module, key in names.items() if is_adaptable(key, base, shapes)}
     missing = [m for m in targeted(config, adaptable, base) if m not in content.loras]
     missing += [name for name in named_whole(config, names, shapes) if name not in content.whole]

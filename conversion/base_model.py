@@ -35,7 +35,7 @@ class BaseModel:
         self.translation: NameTranslation = translation_of(model)
         self.key_of: dict[str, str] = {}
         self.converted: set[str] = set()
-        for key in keys:
+        for key in sorted(keys):  # some of transformers' tables depend on the order
             name, whole = self.translation.of(key)
             if whole:
                 self.key_of.setdefault(name, key)
