@@ -14,8 +14,9 @@ from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content, where_adapters_are
 from .base_model import BaseModel, build_base
 from .generic_card import write_generic_card
-from .generic_plan import MergedBase, add_adapter
+from .generic_plan import add_adapter
 from .job import Job, Prepared
+from .merged_base import MergedBase
 from .openvla_layout import find_side_files, read_json
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
