@@ -68,6 +68,7 @@ def make_plan(collected: Collected, config: AlpamayoR1Config, dtype: torch.dtype
     for target, shape in expected.items():
         *copies, source = candidates[target].plain
         check_shape(source, shape)
+        source.check_floating()
         leftovers += [checked_copy(copy, source) for copy in copies]
         tensors.append(PlannedTensor(target, cast_info(source, dtype), source))
     return Plan(tensors, leftovers)

@@ -5,37 +5,27 @@ Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without
 
 import json
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
+from .adapter_file import find_adapter, read_content, where_adapters_are
+from .base_model import BaseModel, build_base
 from .generic_card import write_generic_card
+from .generic_plan import add_adapter
 from .job import Job, Prepared
-from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key
-from .openvla_layout import find_adapter, find_side_files, read_json
-from .plan import Fact, Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
+from .merged_base import MergedBase
+from .openvla_layout import find_side_files, read_json
+from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
 FAMILY = "generic"
-TOKEN_ROWS = ".token_adapter.trainable_tokens_delta"
 NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".index.json")
 TOKENIZER_STARTS = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece")
 PROCESSOR = "processor_config.json"
 STATISTICS = "dataset_statistics.json"
-
-
-@dataclass
-class AdapterContent:
-    """The tensors of one adapter, by what they do to which module."""
-
-    loras: dict[str, dict[str, SourceTensor]] = field(default_factory=lambda: defaultdict(dict))
-    rows: dict[str, SourceTensor] = field(default_factory=dict)
-    whole: dict[str, SourceTensor] = field(default_factory=dict)
 
 
 def prepare_generic(job: Job) -> Prepared:
@@ -51,13 +41,20 @@ def prepare_generic(job: Job) -> Prepared:
     if weights is None:
         raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")
     plan = Plan(planned_copies(weights, None if job.dtype == "auto" else getattr(torch, job.dtype)))
-    by_name = {tensor.name: tensor for tensor in plan.tensors}
+    model = build_base(job.base, config, list(weights))
+    check_weights(weights, model)
+    merged = MergedBase.of({tensor.name: tensor for tensor in plan.tensors}, config, model)
     for number, folder in enumerate(job.adapters, start=1):
         refuse_side_files(folder, job.base)
         file, lora_config = opened_adapter(folder, number)
-        plan.leftovers += add_adapter(by_name, read_content(file), lora_config, is_tied(config))
+        plan.leftovers += add_adapter(merged, file.path, read_content(file), lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
-    config, facts = with_statistics(config, job.adapters)
+    plan.tensors = list(merged.tensors.values())
+    plan.facts.append(
+        Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
+    )
+    plan.facts += vocabulary_facts(config, merged.config)
+    config, facts = with_statistics(merged.config, job.adapters)
     plan.facts += facts
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
@@ -91,81 +88,23 @@ def planned_copies(weights: TensorGroup, dtype: torch.dtype | None) -> list[Plan
 def opened_adapter(folder: Path, number: int) -> tuple[TensorFile, LoraConfig]:
     file, config = find_adapter(folder)
     if file is None:
-        raise ConversionError(f"{folder} holds no adapter (adapter_model.safetensors).")
+        raise ConversionError(f"{folder} holds no adapter (adapter_model.safetensors){where_adapters_are(folder)}.")
     return TensorFile(file.path, f"adapter{number}/{file.path.name}"), config
 
 
-def read_content(file: TensorFile) -> AdapterContent:
-    content = AdapterContent()
-    for key in file.infos:
-        name, source = key.removeprefix(ADAPTER_PREFIX), SourceTensor(file, key)
-        if lora := parse_adapter_key(name):
-            content.loras[lora.module][lora.part] = source
-        elif name.endswith(TOKEN_ROWS):
-            content.rows[name.removesuffix(TOKEN_ROWS)] = source
-        else:  # modules_to_save, and biases that were trained
-            content.whole[name.replace(".modules_to_save.", ".").replace(".base_layer.", ".")] = source
-    return content
+def check_weights(weights: TensorGroup, model: BaseModel | None) -> None:
+    """Refuse integers and booleans that the model would take for weights; integer buffers are copied as they are."""
+    for key in weights:
+        if model and model.name_of.get(key) in model.parameters:
+            SourceTensor(weights.file_of[key], key).check_floating()
 
 
-def add_adapter(
-    by_name: dict[str, PlannedTensor], content: AdapterContent, config: LoraConfig, tied: bool
-) -> list[Leftover]:
-    """Add an adapter's steps to the plan; returns the tensors that it replaces whole.
-
-    Raises:
-        ConversionError: it names a module that the base does not have, or shapes do not fit.
-    """
-    leftovers = []
-    for name, source in content.whole.items():
-        planned = by_name[find_key(name, by_name, tied)]
-        if source.shape != planned.info.shape:
-            raise ConversionError(
-                f"{source.file.path}: {source.key} has shape {source.shape}, the base's {planned.name} "
-                f"{planned.info.shape}."
-            )
-        leftovers += [Leftover(old, "superseded", f"{source.file.label} has it") for old in planned.sources]
-        planned.source, planned.steps = source, []
-    for module, parts in content.loras.items():
-        planned = by_name[find_key(f"{module}.weight", by_name, tied)]
-        check_adapter(module, planned.info.shape, {part: source.shape for part, source in parts.items()}, config)
-        planned.steps.append(Step("lora", module, parts, config))
-        if LORA_BIAS in parts:
-            by_name[find_key(f"{module}.bias", by_name, tied)].steps.append(Step("lora_bias", module, parts, config))
-    for module, source in content.rows.items():
-        planned = by_name[find_key(f"{module}.weight", by_name, tied)]
-        planned.steps.append(Step("rows", module, {"rows": source}, config))
-    return leftovers
-
-
-def find_key(name: str, keys: Iterable[str], tied: bool) -> str:
-    """The base's name for a parameter of the adapter.
-
-    A checkpoint may have it with or without the prefix of a wrapping class, or, where transformers renamed modules
-    since, with the same parts in another order, or with the level that SigLIP and CLIP lost in 5.x.
-
-    Raises:
-        ConversionError: no key, or several, answer to the name.
-    """
-    keys = list(keys)
-    parts = name.split(".")
-    head = parts[-2:] == ["lm_head", "weight"] and name not in keys and tied
-    tests = (
-        lambda key: key == name,
-        lambda key: head and key.endswith(("embed_tokens.weight", "wte.weight", "word_embeddings.weight")),
-        lambda key: key.endswith(f".{name}") or name.endswith(f".{key}"),
-        lambda key: Counter(key.split(".")) == Counter(parts),
-        lambda key: key.replace(".vision_model.", ".", 1) == name,
-    )
-    for test in tests:
-        found = [key for key in keys if test(key)]
-        if len(found) == 1:
-            return found[0]
-    raise ConversionError(f"the adapter changes {name}, which the base does not have: does it belong to another base?")
-
-
-def is_tied(config: dict) -> bool:
-    return bool(config.get("tie_word_embeddings", (config.get("text_config") or {}).get("tie_word_embeddings", False)))
+def vocabulary_facts(before: dict, after: dict) -> list[Fact]:
+    """What an adapter changed in the config, for the report."""
+    if before == after:
+        return []
+    changed = {name: after[name] for name in after if after[name] != before.get(name)}
+    return [Fact("config.json", json.dumps(changed), "inferred (the adapter's embeddings)")]
 
 
 def copy_files(job: Job, folder: Path) -> None:
@@ -207,8 +146,10 @@ def write_statistics(folder: Path, config: dict) -> None:
 
 
 def write_config(folder: Path, config: dict, dtype: str) -> None:
-    if dtype == "auto":
-        return
-    names = [name for name in ("dtype", "torch_dtype") if name in config] or ["torch_dtype"]
-    text = json.dumps({**config, **dict.fromkeys(names, dtype)}, indent=2)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    """The base's, where nothing in it changed byte for byte."""
+    if dtype != "auto":
+        names = [name for name in ("dtype", "torch_dtype") if name in config] or ["torch_dtype"]
+        config = {**config, **dict.fromkeys(names, dtype)}
+    if config != read_json([folder], "config.json", required=True):
+        text = json.dumps(config, indent=2)
+        (folder / "config.json").write_text(text + "\n", encoding="utf-8")

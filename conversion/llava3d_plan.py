@@ -86,6 +86,7 @@ def make_plan(
             raise ConversionError(
                 f"{source.file.path}: {source.key} has shape {source.shape}, the model needs {shape} for {target}."
             )
+        source.check_floating()
         leftovers += [checked_copy(copy, source) for copy in copies]
         tensors.append(PlannedTensor(target, cast_info(source, dtype), source))
     return Plan(tensors, leftovers)

@@ -19,9 +19,11 @@ from transformers.pytorch_utils import Conv1D
 
 from ..configuration.vla_errors import ConversionError
 
-# "X.lora_A.weight" (saved adapter) and "X.lora_A.default.weight" (a wrapped module's own state) alike.
+# "X.lora_A.weight" (saved adapter) and "X.lora_A.NAME.weight" (a wrapped module's own state, "default" mostly) alike.
 LORA_PARTS = r"lora_(?:embedding_)?[AB]|lora_magnitude_vector"
-LORA_KEY = re.compile(rf"(?P<module>.+)\.(?P<part>{LORA_PARTS})(?:\.default)?(?P<rest>\.\w+)?")
+LORA_KEY = re.compile(
+    rf"(?P<module>.+)\.(?P<part>{LORA_PARTS})(?:\.(?!(?:weight|bias)$)\w+)?(?P<rest>\.(?:weight|bias))?"
+)
 BASE_LAYER_KEY = re.compile(r"(?P<module>.+)\.base_layer\.(?P<parameter>\w+)")
 ADAPTER_PREFIX = "base_model.model."
 LORA_BIAS = "lora_B.default.bias"
@@ -153,12 +155,16 @@ def merge_lora_bias(
 
 def replace_rows(module: str, weight: torch.Tensor, rows: torch.Tensor, config: LoraConfig) -> torch.Tensor:
     """An embedding with the rows of PEFT's `trainable_token_indices` replaced, float32."""
+    return weight.float().index_copy(0, torch.tensor(token_indices(module, config)), rows.float())
+
+
+def token_indices(module: str, config: LoraConfig) -> list[int]:
+    """The rows of an embedding that an adapter trained; where the config names several, those of the best fit."""
     indices = config.trainable_token_indices
-    if isinstance(indices, dict):
-        indices = next((value for name, value in indices.items() if module.split(".")[-1] == name.split(".")[-1]), [])
-    if len(indices) != len(rows):
-        raise ConversionError(f"the adapter trained {len(rows)} rows of {module}, its config names {len(indices)}.")
-    return weight.float().index_copy(0, torch.tensor(indices), rows.float())
+    if not isinstance(indices, dict):
+        return list(indices or [])
+    fits = [name for name in indices if module.endswith(name) or name.endswith(f".{module}")]
+    return list(indices[max(fits, key=len)]) if fits else []
 
 
 def changes_base(config: LoraConfig) -> bool:

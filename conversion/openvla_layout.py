@@ -11,7 +11,7 @@ from peft import LoraConfig
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
-from .lora_merge import read_lora_config
+from .adapter_file import find_adapter, read_content, where_adapters_are
 from .rename import Row
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
@@ -99,7 +99,12 @@ def find_layout(base: Path | None, run: Path) -> Layout:
         where = f"neither {run} nor {base}" if base else f"{run}"
         raise ConversionError(f"{where} holds model weights (model.safetensors, its shards, or pytorch_model.bin).")
     if merged_weights is None and adapter is None:
-        raise ConversionError(f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights.")
+        raise ConversionError(
+            f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights"
+            f"{where_adapters_are(run)}."
+        )
+    if adapter and merged_weights is None:
+        read_content(adapter)
     folders = [run, base] if base else [run]
     return Layout(
         weights=weights,
@@ -111,15 +116,6 @@ def find_layout(base: Path | None, run: Path) -> Layout:
         lora_config=lora_config,
         side_files=side_files,
     )
-
-
-def find_adapter(run: Path) -> tuple[TensorFile | None, LoraConfig | None]:
-    for folder in (run / "lora_adapter", run):
-        for name in ("adapter_model.safetensors", "adapter_model.bin"):
-            if (folder / name).exists():
-                label = f"run/{folder.relative_to(run) / name}"
-                return TensorFile(folder / name, label), read_lora_config(folder)
-    return None, None
 
 
 def find_side_files(run: Path) -> dict[str, TensorFile]:

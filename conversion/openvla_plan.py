@@ -9,7 +9,9 @@ import torch
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
 from ..modeling.modeling_cogvla import CogVLAForActionPrediction
-from .lora_merge import ADAPTER_PREFIX, BASE_LAYER_KEY, AdapterKey, check_adapter, parse_adapter_key
+from .adapter_file import UNTRAINED, full_name, plain_name
+from .lora_merge import BASE_LAYER_KEY, AdapterKey, check_adapter, parse_adapter_key
+from .openvla_coverage import check_run_adapter
 from .openvla_layout import SIDE_FILES, TABLE, Layout, expected_in, unused_reason
 from .plan import Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .rename import rename
@@ -43,10 +45,12 @@ def collect(layout: Layout) -> Collected:
     candidates: dict[str, Candidates] = defaultdict(Candidates)
     leftovers = []
     for source, name in named_sources(layout):
+        if UNTRAINED.fullmatch(name):
+            leftovers.append(Leftover(source, "unused", "the base's own"))
+            continue
         lora = parse_adapter_key(name)
         wrapped = BASE_LAYER_KEY.fullmatch(name)
-        plain_name = f"{wrapped['module']}.{wrapped['parameter']}" if wrapped else name
-        target, reason = rename(f"{lora.module}.weight" if lora else plain_name, TABLE, str(source.file.path))
+        target, reason = rename(f"{lora.module}.weight" if lora else plain_name(name), TABLE, str(source.file.path))
         if target is None:
             leftovers.append(Leftover(source, "unused", reason))
         elif lora:
@@ -64,13 +68,14 @@ def named_sources(layout: Layout) -> Iterator[tuple[SourceTensor, str]]:
         yield SourceTensor(layout.weights.file_of[key], key), key
     if layout.adapter:
         for key in layout.adapter.infos:
-            yield SourceTensor(layout.adapter, key), key.removeprefix(ADAPTER_PREFIX)
+            yield SourceTensor(layout.adapter, key), full_name(key)
     for kind, file in layout.side_files.items():
         for key in file.infos:
-            yield SourceTensor(file, key), SIDE_FILES[kind] + key.removeprefix("module.").removeprefix(ADAPTER_PREFIX)
+            yield SourceTensor(file, key), SIDE_FILES[kind] + full_name(key)
 
 
 def add_lora_part(adapters: list[Step], key: AdapterKey, source: SourceTensor, layout: Layout) -> None:
+    source.check_floating()
     for known in adapters:
         if source.file is known.file:
             known.parts[key.part] = source
@@ -100,7 +105,9 @@ def make_plan(layout: Layout, collected: Collected, config: CogVLAConfig, dtype:
         planned, superseded = choose(target, shape, collected.candidates[target], layout, dtype)
         tensors.append(planned)
         leftovers += superseded
-    return Plan(tensors, leftovers)
+    plan = Plan(tensors, leftovers)
+    check_run_adapter(layout, plan)
+    return plan
 
 
 def model_shapes(config: CogVLAConfig) -> dict[str, tuple[int, ...]]:
@@ -144,6 +151,7 @@ def choose(
         raise ConversionError(
             f"{winner.file.path}: {winner.key} has shape {winner.shape}, the model needs {shape} for {target}."
         )
+    winner.check_floating()
     leftovers = [Leftover(source, "superseded", f"{winner.file.label} has it") for source in weaker]
     lora = adapter_of(winner, candidates, layout)
     for other in candidates.adapters:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from peft import LoraConfig
 
+from ..configuration.vla_errors import ConversionError
 from .initialised import InitialisedTensor
 from .safetensors_stream import ALL, TensorInfo
 from .tensor_source import TensorFile
@@ -35,6 +36,12 @@ class SourceTensor:
 
     def load(self, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
         return self.file.load(self.key, rows, buffer)
+
+    def check_floating(self) -> None:
+        """Refuse integers and booleans where weights belong."""
+        if not self.info.dtype.is_floating_point:
+            dtype = str(self.info.dtype).removeprefix("torch.")
+            raise ConversionError(f"{self.file.path}: {self.key} is {dtype}; weights are floating-point numbers.")
 
     def __str__(self) -> str:
         return f"{self.file.label}:{self.key}"

@@ -3,6 +3,8 @@
 import ctypes
 import json
 import mmap
+import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +17,8 @@ from .safetensors_stream import ALL, SafetensorsReader, TensorInfo
 
 INDEX_NAMES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 WHOLE_NAMES = ("model.safetensors", "pytorch_model.bin")
+READ_BYTES = 2**20
+SHOWN = 5
 
 
 class PickleReader:
@@ -30,6 +34,7 @@ class PickleReader:
 
     @cached_property
     def _content(self) -> dict[str, torch.Tensor]:
+        check_zip(self.path)
         try:
             content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # torch raises whatever the damage happens to hit
@@ -57,6 +62,28 @@ class PickleReader:
         """Whether two names stand for the same memory."""
         places = ((t.data_ptr(), t.shape, t.stride()) for t in (self._content[first], self._content[second]))
         return next(places) == next(places)
+
+
+def check_zip(path: Path) -> None:
+    """Compare every entry of a `.pt` file with its checksum, which torch does not do; the file is read through once.
+
+    Files of `torch.save` without checksums (`set_crc32_options(False)`) have zeros in their place; the form before
+    torch 1.6 is no zip file and has none.
+
+    Raises:
+        ConversionError: an entry was changed or cut off since it was written.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = archive.infolist()
+            for entry in entries if any(entry.CRC for entry in entries) else ():
+                with archive.open(entry) as content:
+                    while content.read(READ_BYTES):
+                        pass
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+        raise ConversionError(f"{path} is damaged: {error}.") from error
 
 
 def forget_pages(mapped: torch.Tensor) -> None:
@@ -123,7 +150,7 @@ def open_checkpoint(folder: Path, label: str) -> TensorGroup | None:
 
     Raises:
         ConversionError: the index is not valid: it names a file outside the folder, or a shard is missing, or a shard
-            does not hold what the index says.
+            does not hold what the index says, or holds more.
     """
     for name in INDEX_NAMES:
         if (folder / name).exists():
@@ -145,8 +172,10 @@ def read_index(path: Path) -> dict[str, str]:
         shards = sorted(set(weight_map.values()))
     except (ValueError, KeyError, AttributeError, TypeError) as error:
         raise ConversionError(f"{path} is not an index of shards: {error}") from error
+    if not weight_map:
+        raise ConversionError(f"{path} names no tensors.")
     for shard in shards:
-        if Path(shard).name != shard:
+        if not isinstance(shard, str) or Path(shard).name != shard:
             raise ConversionError(f"{path} names the shard {shard!r}, which does not lie beside it.")
         if not (path.parent / shard).exists():
             raise ConversionError(f"{path} names the shard {shard!r}, which is missing.")
@@ -157,6 +186,10 @@ def check_index(path: Path, weight_map: dict[str, str], group: TensorGroup) -> N
     for key, shard in weight_map.items():
         if key not in group.file_of or group.file_of[key].path.name != shard:
             raise ConversionError(f"{path} says that {key} is in {shard}, which does not hold it.")
+    left_out = [f"{key} ({file.path.name})" for key, file in group.file_of.items() if key not in weight_map]
+    if left_out:
+        more = f" and {len(left_out) - SHOWN} more" if len(left_out) > SHOWN else ""
+        raise ConversionError(f"{path} leaves out tensors that its shards hold: {', '.join(left_out[:SHOWN])}{more}.")
 
 
 def without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
