@@ -14,12 +14,14 @@ import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
+from .adapter_patterns import check_matching
 from .generic_card import write_generic_card
 from .job import Job, Prepared
 from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key
 from .openvla_layout import find_adapter, find_side_files, read_json
 from .plan import Fact, Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
+from .tokenizer_files import check_tokenizer_files
 
 FAMILY = "generic"
 TOKEN_ROWS = ".token_adapter.trainable_tokens_delta"
@@ -57,6 +59,8 @@ def prepare_generic(job: Job) -> Prepared:
         file, lora_config = opened_adapter(folder, number)
         plan.leftovers += add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+    for folder in (job.base, *job.adapters):
+        check_tokenizer_files(folder)
     config, facts = with_statistics(config, job.adapters)
     plan.facts += facts
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
@@ -116,6 +120,7 @@ def add_adapter(
     Raises:
         ConversionError: it names a module that the base does not have, or shapes do not fit.
     """
+    check_matching(config, content.loras)
     leftovers = []
     for name, source in content.whole.items():
         planned = by_name[find_key(name, by_name, tied)]

@@ -9,6 +9,7 @@ import torch
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
 from ..modeling.modeling_cogvla import CogVLAForActionPrediction
+from .adapter_patterns import check_matching
 from .lora_merge import ADAPTER_PREFIX, BASE_LAYER_KEY, AdapterKey, check_adapter, parse_adapter_key
 from .openvla_layout import SIDE_FILES, TABLE, Layout, expected_in, unused_reason
 from .plan import Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
@@ -55,6 +56,8 @@ def collect(layout: Layout) -> Collected:
             candidates[target].plain.append(source)
             if wrapped and wrapped["parameter"] == "weight":  # a bias stays as it is
                 candidates[target].wrapped.add(source)
+    if layout.lora_config:
+        check_matching(layout.lora_config, {step.module for found in candidates.values() for step in found.adapters})
     return Collected(dict(candidates), leftovers)
 
 
