@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import select
 import signal
 import sys
 import threading
@@ -68,12 +69,12 @@ def one_line(error: BaseException) -> str:
 
 def stdout_is_closed() -> bool:
     """Whether nobody reads what is printed any more (`| head`); then nothing more is printed, not even at exit."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), select.POLLOUT)
+    closed = any(event & select.POLLERR for _, event in poll.poll(0))
+    if closed:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    return closed
 
 
 def output_states(arguments: argparse.Namespace) -> dict[Path, tuple | None]:
@@ -108,7 +109,8 @@ def ending_at_interrupt() -> Iterator[None]:
 
     An exception would have to pass through the imports of large libraries, which print or swallow it now and then.
     """
-    if threading.current_thread() is not threading.main_thread():
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as under nohup
+    if ignored or threading.current_thread() is not threading.main_thread():
         yield
         return
     previous = signal.signal(signal.SIGINT, end_process)
