@@ -89,14 +89,14 @@ def model_type(folder: Path) -> str:
         ConversionError: of none, or not one that this package wrote.
     """
     hint = what_it_is(folder)
-    if hint and not (folder / "config.json").exists():
+    if hint:
         raise ConversionError(hint)
     config = read_json([folder], "config.json", required=True)
     found = config.get("model_type")
     if found not in FAMILIES or "auto_map" not in config:
         raise ConversionError(
             f"{folder} is no checkpoint that vlahub wrote (model_type {found!r}; known are {', '.join(FAMILIES)}): "
-            f"convert it first, with `vlahub convert` or `vlahub merge-lora`. {hint or ''}"
+            "convert it first, with `vlahub convert` or `vlahub merge-lora`."
         )
     return found
 
@@ -138,7 +138,8 @@ def predict_actions(folder: Path, arguments: argparse.Namespace) -> dict[str, An
     if arguments.state and not size:
         raise InputError("--state: this model was trained without a state; leave it out.")
     state = arguments.state or ([0.0] * size if size else None)
-    inputs = processor(images=images, text=arguments.instruction, state=state, unnorm_key=arguments.unnorm_key)
+    with reading_settings(folder):
+        inputs = processor(images=images, text=arguments.instruction, state=state, unnorm_key=arguments.unnorm_key)
     actions = model.predict_action(**inputs.to(arguments.device), unnorm_key=arguments.unnorm_key)[0].tolist()
     names = NAMES if len(actions[0]) == len(NAMES) else [str(i) for i in range(len(actions[0]))]
     print_table(names, actions)
@@ -161,7 +162,9 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace, plot: Path
     processor, model = loaded(folder, arguments.device)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     given = {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
-    output = model.sample_trajectories(**processor(images=images, **poses).to(arguments.device), **given)
+    with reading_settings(folder):
+        inputs = processor(images=images, **poses)
+    output = model.sample_trajectories(**inputs.to(arguments.device), **given)
     result = {
         "pred_xyz": output.pred_xyz[0, 0].tolist(),
         "reasoning": output.reasoning[0][0],

@@ -27,6 +27,8 @@ def reading_settings(*folders: Path) -> Iterator[None]:
             raise
         raise ConversionError(cannot_be_used(folders, error)) from error
     except Exception as error:
+        if type(error).__name__ == "OutOfMemoryError":  # torch's
+            raise
         raise ConversionError(cannot_be_used(folders, error)) from error
 
 

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from ..configuration.vla_errors import InputError
 from .output_file import files_of, result_file
+from .source_folder import why_not_local
 
 EXACT_ROWS = 2_000_000  # that of `training.statistics`, which is slow to import
 STATE = "observation.state"
@@ -50,6 +52,9 @@ def run_stats(arguments: argparse.Namespace) -> None:
     from ..training.lerobot import load_frames  # slow to import, and only needed here
     from ..training.statistics import dataset_statistics
 
+    reason = None if Path(arguments.dataset).exists() else why_not_local(arguments.dataset)
+    if reason:
+        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
     inputs = files_of([Path(arguments.dataset)])
     with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
         frames = load_frames(arguments.dataset)

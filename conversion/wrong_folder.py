@@ -84,8 +84,8 @@ def published_openvla(folder: Path, config: dict) -> str | None:
     if config.get("model_type") != "openvla":
         return None
     return (
-        f"{folder} is a published OpenVLA, as its own code writes it: `vlahub convert {folder} OUT` makes a checkpoint "
-        "of it that loads, predicts and can be trained."
+        f"{folder} is a published OpenVLA, as its own code writes it; convert it first: `vlahub convert {folder} OUT` "
+        "makes a checkpoint of it that loads, predicts and can be trained."
     )
 
 
@@ -93,8 +93,8 @@ def published_alpamayo(folder: Path, config: dict) -> str | None:
     if config.get("model_type") not in ("alpamayo_r1", "alpamayo1_5") or "auto_map" in config:
         return None
     return (
-        f"{folder} is a published Alpamayo: `vlahub convert {folder} OUT --vlm BASE` makes a checkpoint of it that "
-        "loads, predicts and can be trained."
+        f"{folder} is a published Alpamayo; convert it first: `vlahub convert {folder} OUT --vlm BASE` makes a "
+        "checkpoint of it that loads, predicts and can be trained."
     )
 
 
