@@ -5,7 +5,6 @@ PEFT takes the keys of `rank_pattern` and `alpha_pattern`, and some other fields
 """
 
 import json
-import math
 import re
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Any
 from ..configuration.vla_errors import ConversionError
 
 MAX_RANK = 2**16
+MAX_NUMBER = 1e300  # what a float can hold; not a number is not below it
 MAX_PATTERN = 2**16  # letters
 SECONDS = 10
 # As PEFT asks: of a rank or an alpha pattern (`get_pattern_key`), and of text in target_modules.
@@ -91,7 +91,7 @@ def is_rank(value: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    return type(value) in (int, float) and abs(value) < 2**63 and math.isfinite(value)
+    return type(value) in (int, float) and abs(value) < MAX_NUMBER
 
 
 def is_index(value: Any) -> bool:
