@@ -25,7 +25,7 @@ from ..configuration.vla_errors import ConversionError, InputError
 from .job import check_device
 from .json_file import check_regular, load_json
 from .openvla_layout import read_json
-from .output_file import files_of, result_file
+from .output_file import check_output_file, files_of, result_file
 from .output_guard import json_of
 from .predict_arguments import SAMPLING, refuse_unused
 from .settings_errors import reading_settings
@@ -53,6 +53,9 @@ def run_predict(arguments: argparse.Namespace) -> None:
         InputError: images, history or options do not fit the model, or an output may not be written.
     """
     check_device(arguments.device)
+    for output, is_ours in ((arguments.output, is_prediction), (arguments.plot, is_plot)):
+        if output:  # before a download
+            check_output_file(output, is_ours)
     folder = source_folder(arguments.checkpoint)
     found = model_type(folder)
     drives = found == AlpamayoR1Config.model_type

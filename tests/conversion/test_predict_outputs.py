@@ -211,6 +211,7 @@ def test_statistics_replace_nothing_else_even_when_asked_to(name, tmp_path, caps
     contents = {"config.json": b'{"model_type": "x"}', "stats.json": b'{"action": {"mean": [0]}, "state": {}}'}
     content = contents.get(name, b"\x89PNG")
     (tmp_path / name).write_bytes(content)
+    (tmp_path / "data").mkdir()
     assert main(["stats", str(tmp_path / "data"), "--output", str(tmp_path / name), "--overwrite"]) == 1
     assert "no result of this command" in capsys.readouterr().err and (tmp_path / name).read_bytes() == content
 
