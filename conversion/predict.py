@@ -53,16 +53,17 @@ def run_predict(arguments: argparse.Namespace) -> None:
         InputError: images, history or options do not fit the model, or an output may not be written.
     """
     check_device(arguments.device)
+    given = [Path(arguments.checkpoint), *(arguments.images or ()), *filter(None, [arguments.history])]
     for output, is_ours in ((arguments.output, is_prediction), (arguments.plot, is_plot)):
         if output:  # before a download
-            check_output_file(output, is_ours)
+            check_output_file(output, is_ours, files_of(given))
     folder = source_folder(arguments.checkpoint)
     found = model_type(folder)
     drives = found == AlpamayoR1Config.model_type
     refuse_unused(arguments, found, drives)
     if arguments.output and arguments.plot and arguments.output.resolve() == arguments.plot.resolve():
         raise InputError(f"--output and --plot both name {arguments.output}; they are two files.")
-    inputs = files_of([folder, *(arguments.images or ()), *filter(None, [arguments.history])])
+    inputs = files_of([folder, *given])
     with (
         optional_file(arguments.output, is_prediction, inputs) as output,
         optional_file(arguments.plot, is_plot, inputs) as plot,
