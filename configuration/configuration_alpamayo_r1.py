@@ -11,7 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
-from .language_model_config import check_positive
+from .language_model_config import MAX_STEPS, check_positive
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
 from .vla_errors import ConfigError
@@ -196,6 +196,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         """Refuse values that cannot work, by the name of the field."""
         for field in ("traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels"):
             check_positive(field, getattr(self, field))
+        check_positive("diffusion_cfg.num_inference_steps", self.diffusion_cfg.get("num_inference_steps", 1), MAX_STEPS)
         if self.max_pixels < self.min_pixels:
             raise ConfigError(f"max_pixels={self.max_pixels} is below min_pixels={self.min_pixels}.")
         if self.traj_token_start_idx + self.traj_vocab_size > self.vocab_size:

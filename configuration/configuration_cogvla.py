@@ -6,7 +6,7 @@ from typing import Any
 from transformers import LlamaConfig
 
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
-from .language_model_config import as_language_model_config, check_choices, check_positive
+from .language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import check_statistics
 from .pruning_schedule import lfp_keep_ratios
 from .remote_code import RemoteCodeConfig
@@ -140,8 +140,9 @@ class CogVLAConfig(RemoteCodeConfig):
         check_choices(self, CHOICES)
         if self.text_config.model_type != "llama":
             raise ConfigError(f"text_config.model_type is {self.text_config.model_type!r}; this family has a 'llama'.")
-        for field in ("num_images_in_input", "num_action_chunks", "action_dim", "num_diffusion_steps", "n_action_bins"):
+        for field in ("num_images_in_input", "num_action_chunks", "action_dim", "n_action_bins"):
             check_positive(field, getattr(self, field))
+        check_positive("num_diffusion_steps", self.num_diffusion_steps, MAX_STEPS)
         if self.proprio_dim is not None:
             check_positive("proprio_dim", self.proprio_dim)
         self.check_towers()

@@ -2,7 +2,7 @@
 
 from transformers import PretrainedConfig
 
-from .language_model_config import check_choices, check_positive
+from .language_model_config import MAX_STEPS, check_choices, check_positive
 from .vla_errors import ConfigError
 
 CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
@@ -18,7 +18,6 @@ POSITIVE = (
     "output_dim",
     "mlp_hidden_dim",
     "num_timestep_buckets",
-    "num_inference_timesteps",
 )
 
 
@@ -108,6 +107,7 @@ class DiTActionHeadConfig(PretrainedConfig):
             self.num_attention_heads = max(self.hidden_size // self.attention_head_dim, 1)
         for field in POSITIVE:
             check_positive(field, getattr(self, field))
+        check_positive("num_inference_timesteps", self.num_inference_timesteps, MAX_STEPS)
         if self.state_dim is not None:
             check_positive("state_dim", self.state_dim)
         self.check_sizes()

@@ -10,7 +10,13 @@ from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfi
 
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
-from .language_model_config import as_expert_config, as_language_model_config, check_choices, check_positive
+from .language_model_config import (
+    MAX_STEPS,
+    as_expert_config,
+    as_language_model_config,
+    check_choices,
+    check_positive,
+)
 from .normalization_statistics import check_statistics
 from .remote_code import RemoteCodeConfig
 from .vla_errors import ConfigError
@@ -217,8 +223,9 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        for field in ("action_dim", "action_horizon", "num_inference_steps", "spatial_token_num"):
+        for field in ("action_dim", "action_horizon", "spatial_token_num"):
             check_positive(field, getattr(self, field))
+        check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.image_seq_length is not None:
             check_positive("image_seq_length", self.image_seq_length)
         if self.use_state:

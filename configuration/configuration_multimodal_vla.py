@@ -10,7 +10,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from .language_model_config import as_language_model_config, check_choices, check_positive
+from .language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import STATISTICS, check_statistics
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
@@ -218,8 +218,9 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
         counts = ("num_latents", "num_resampler_layers", "num_resampler_heads", "action_dim", "num_action_chunks")
-        for field in (*counts, "num_inference_steps"):
+        for field in counts:
             check_positive(field, getattr(self, field))
+        check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
             raise ConfigError(
                 f"num_action_bins={self.num_action_bins!r} must be between 2 and action_vocab_size="

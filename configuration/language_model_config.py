@@ -8,6 +8,8 @@ from transformers import LlamaConfig, MistralConfig, PretrainedConfig
 from .rope_settings import readable_rope
 from .vla_errors import ConfigError
 
+MAX_COUNT = 2**20  # of anything that a config counts
+MAX_STEPS = 10_000  # of a denoising loop; published models take 4 to 1,000
 LANGUAGE_MODELS = {"llama": LlamaConfig, "mistral": MistralConfig}
 
 
@@ -75,10 +77,12 @@ def as_expert_config(
     return as_language_model_config(fields)
 
 
-def check_positive(field: str, value: Any) -> None:
-    """Raises ConfigError unless `value` is a whole number above 0."""
+def check_positive(field: str, value: Any, largest: int = MAX_COUNT) -> None:
+    """Raises ConfigError unless `value` is a whole number from 1 to `largest`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{field}={value!r} must be a positive whole number.")
+    if value > largest:
+        raise ConfigError(f"{field}={value} is larger than any model can use; at most {largest} is accepted.")
 
 
 def check_choices(config: PretrainedConfig, choices: dict[str, tuple]) -> None:

@@ -1,6 +1,5 @@
 """A published Alpamayo-R1 and the files of its base model become one folder that loads with one line."""
 
-import argparse
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,17 +15,19 @@ from ..processing.alpamayo_tokens import add_trajectory_tokens
 from ..processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..processing.processing_alpamayo_r1 import AlpamayoR1Processor
 from .alpamayo_card import write_alpamayo_card
+from .alpamayo_options import VLM
 from .alpamayo_plan import EMBEDDINGS, collect_published, make_plan
 from .job import Job, Prepared
 from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .plan import Fact, Plan
+from .size_limits import check_layers
 from .tensor_source import TensorGroup, open_checkpoint
+from .tokenizer_files import check_tokenizer_files
 
 FAMILY = AlpamayoR1Config.model_type
 PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
 BASE_TYPE = "qwen3_vl"
-VLM = "vlm"  # role of the base model, of which all but the weights is read
 FILE_FIELDS = (
     "architectures",
     "auto_map",
@@ -36,14 +37,6 @@ FILE_FIELDS = (
 )  # of the file, not the model
 TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
-
-
-def add_alpamayo_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of `convert`, for what an Alpamayo-R1 does not bring itself."""
-    group = parser.add_argument_group("Alpamayo-R1")
-    group.add_argument(
-        "--vlm", metavar="DIR", help="the Qwen3-VL it was trained from: config, tokenizer and image settings are read"
-    )
 
 
 def prepare_alpamayo(job: Job) -> Prepared:
@@ -59,10 +52,13 @@ def prepare_alpamayo(job: Job) -> Prepared:
         )
     folder = job.adapters[0]
     base = base_folder(job)
+    collected = collect_published(opened(folder))
+    for source in (folder, base):
+        published = read_json([source], "config.json", required=True)
+        check_layers(published, len(collected.candidates), f"{source}/config.json")
     config = read_config(folder, base)
     tokenizer = read_tokenizer(base)
     facts = [*check_tokens(config, tokenizer), *described(config, base, given=VLM in job.parts)]
-    collected = collect_published(opened(folder))
     config.pad_token_id = tokenizer.pad_token_id
     config.dtype = choose_dtype(job.dtype, collected, facts)
     plan = make_plan(collected, config, config.dtype)
@@ -124,6 +120,7 @@ def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
         raise ConversionError(
             f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
         )
+    check_tokenizer_files(base)
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # 4.57 warns that the base names another class; the file read is the same
     try:

@@ -7,52 +7,75 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ..configuration.configuration_cogvla import CHOICES
-from ..configuration.vla_errors import VLAError
-from .alpamayo_checkpoint import VLM, add_alpamayo_arguments
-from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_folder, verify_sources
-from .job import Job, Prepared, check_device, run_job, say
-from .llava3d_options import ROLES, Llava3DOptions, add_assembly_arguments, add_run_arguments
-from .openvla_settings import PLATFORMS, Options
-from .predict import add_predict_arguments, run_predict
-from .publish import add_push_arguments, push_checkpoint, run_push
-from .source_folder import source_folder
-from .stats_command import add_stats_arguments, run_stats
+from .alpamayo_options import VLM, add_alpamayo_arguments
+from .command_choices import ASSEMBLIES, DTYPES, FAMILIES, NORMALIZATIONS, PLATFORMS
+from .command_help import HELP, settings
+from .error_boundary import ending_at_interrupt, run
+from .given_paths import check_not_empty, input_paths
+from .output_guard import check_output
+
+if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
+    from .job import Job, Prepared
+    from .llava3d_options import Llava3DOptions
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
-DTYPES = ("auto", "float32", "bfloat16", "float16")
-MERGE_HELP = "merge a training run (LoRA adapter and side files) into one checkpoint"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`vlahub`."""
-    parser = argparse.ArgumentParser(
-        prog="vlahub", description="Turn trained vision-language-action models into Hugging Face Hub checkpoints."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for name, text, add_arguments, action in (
-        ("merge-lora", MERGE_HELP, add_merge_arguments, run_conversion),
-        ("convert", "convert an already merged published checkpoint", add_convert_arguments, run_conversion),
-        ("assemble", "build a checkpoint from published parts", add_assemble_arguments, run_assembly),
-        ("verify", "check a checkpoint, alone or against its sources", add_verify_arguments, run_verify),
-        ("predict", "predict with a checkpoint", add_predict_arguments, run_predict),
-        ("stats", "compute the statistics of a dataset, by which models normalise", add_stats_arguments, run_stats),
-        ("push", "publish a checkpoint on the Hub", add_push_arguments, run_push),
-    ):
-        command = commands.add_parser(name, help=text, description=text)
-        add_arguments(command)
-        command.set_defaults(action=action)
-    arguments = parser.parse_args(argv)
-    return run(arguments.action, arguments)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    with ending_at_interrupt():
+        arguments = make_parser(argv).parse_args(argv)
+    return run(lambda arguments: started(arguments, argv), arguments)
 
 
 def merge_lora_main(argv: Sequence[str] | None = None) -> int:
     """`merge-lora`, the same as `vlahub merge-lora`."""
-    parser = argparse.ArgumentParser(prog="merge-lora", description=MERGE_HELP)
-    add_merge_arguments(parser)
-    return run(run_conversion, parser.parse_args(argv))
+    argv = sys.argv[1:] if argv is None else list(argv)
+    parser = argparse.ArgumentParser(prog="merge-lora", **settings("merge-lora", program=""))
+    add_version(parser)
+    complete(parser, add_merge_arguments, load_conversion)
+    return run(lambda arguments: started(arguments, argv), parser.parse_args(argv))
+
+
+def make_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of `vlahub`; of all commands only the one in `argv` gets its arguments, as some import much."""
+    parser = argparse.ArgumentParser(
+        prog="vlahub",
+        description="Turn trained vision-language-action models into Hugging Face Hub checkpoints.",
+        epilog="`vlahub COMMAND --help` says what a command needs, with an example.",
+        allow_abbrev=False,
+    )
+    add_version(parser)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    chosen = next((word for word in argv if not word.startswith("-")), None)
+    for name, (add_arguments, load_action) in COMMANDS.items():
+        command = commands.add_parser(name, help=HELP[name].summary, **settings(name))
+        if name == chosen:
+            complete(command, add_arguments, load_action)
+    return parser
+
+
+def complete(parser: argparse.ArgumentParser, add_arguments: Callable, load_action: Callable) -> None:
+    add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(load_action=load_action)
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--version", action="version", version=f"vlahub {version('vlahub')}")
+
+
+def started(arguments: argparse.Namespace, argv: Sequence[str]) -> None:
+    """Import what a command needs, and carry it out."""
+    check_not_empty(argv)
+    with ending_at_interrupt():
+        action = arguments.load_action()
+    action(arguments)
 
 
 def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +93,8 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
+    from .llava3d_options import add_run_arguments
+
     parser.add_argument("adapter", nargs=1, metavar="SOURCE", help="merged checkpoint: folder or Hub repository")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write")
     parser.set_defaults(base=None)
@@ -80,9 +105,11 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--family", choices=list(ASSEMBLIES), required=True, help="what to build")
+    from .llava3d_options import add_assembly_arguments
+
+    parser.add_argument("--family", choices=ASSEMBLIES, required=True, help="what to build")
     add_assembly_arguments(parser)
-    parser.add_argument("--normalization", choices=CHOICES["normalization_type"], help="of actions and state")
+    parser.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
     parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=False)
     add_output_arguments(parser)
@@ -116,7 +143,7 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
         "--num-action-chunks", "--action-horizon", type=int, metavar="N", help="actions of one prediction"
     )
     model.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
-    model.add_argument("--normalization", choices=CHOICES["normalization_type"], help="of actions and state")
+    model.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
     model.add_argument("--num-diffusion-steps", type=int, metavar="N", help="of a diffusion head (default 100)")
     model.add_argument(
         "--decoding",
@@ -136,28 +163,66 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
-def run(action: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
-    try:
-        action(arguments)
-    except (VLAError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; nothing was left behind", file=sys.stderr)
-        return 130
-    return 0
+def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
+    from .predict_arguments import add_predict_arguments
+
+    add_predict_arguments(parser)
 
 
-def run_conversion(arguments: argparse.Namespace) -> None:
-    finish(arguments, prepare)
+def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
+    from .stats_command import add_stats_arguments
+
+    add_stats_arguments(parser)
 
 
-def run_assembly(arguments: argparse.Namespace) -> None:
-    finish(arguments, assemble)
+def add_push_arguments(parser: argparse.ArgumentParser) -> None:
+    from .publish import add_push_arguments
+
+    add_push_arguments(parser)
 
 
-def finish(arguments: argparse.Namespace, prepare_job: Callable[[Job, str], Prepared]) -> None:
+def load_conversion() -> Callable[[argparse.Namespace], None]:
+    from .families import prepare
+
+    return lambda arguments: finish(arguments, prepare)
+
+
+def load_assembly() -> Callable[[argparse.Namespace], None]:
+    from .families import assemble
+
+    return lambda arguments: finish(arguments, assemble)
+
+
+def load_verify() -> Callable[[argparse.Namespace], None]:
+    from . import families  # noqa: F401 - imported here, where an interrupt ends the process at once
+
+    return run_verify
+
+
+def load_predict() -> Callable[[argparse.Namespace], None]:
+    from .predict import run_predict
+
+    return run_predict
+
+
+def load_stats() -> Callable[[argparse.Namespace], None]:
+    from .stats_command import run_stats
+
+    return run_stats
+
+
+def load_push() -> Callable[[argparse.Namespace], None]:
+    from .publish import run_push
+
+    return run_push
+
+
+def finish(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], Prepared]") -> None:
     """Carry out what was asked for, and publish it where that was asked for, too."""
+    from .job import run_job, say
+    from .publish import push_checkpoint
+
+    check_output(arguments.output, arguments.overwrite, input_paths(arguments), arguments.dry_run)  # before downloads
     job = job_of(arguments)
     run_job(job, lambda job: prepare_job(job, arguments.family))
     if arguments.push_to_hub and not job.dry_run:
@@ -165,6 +230,10 @@ def finish(arguments: argparse.Namespace, prepare_job: Callable[[Job, str], Prep
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
+    from .families import verify_folder, verify_sources
+    from .job import Job, check_device
+    from .source_folder import source_folder
+
     check_device(arguments.device)
     if arguments.against:
         job = Job(
@@ -180,7 +249,12 @@ def run_verify(arguments: argparse.Namespace) -> None:
         print(f"{arguments.checkpoint}: {result}")
 
 
-def job_of(arguments: argparse.Namespace) -> Job:
+def job_of(arguments: argparse.Namespace) -> "Job":
+    from .job import Job
+    from .llava3d_options import ROLES
+    from .openvla_settings import Options
+    from .source_folder import source_folder
+
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
     parts = {role: name for role in (*ROLES, VLM) if (name := getattr(arguments, role, None))}
     names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
@@ -203,8 +277,10 @@ def job_of(arguments: argparse.Namespace) -> Job:
     )
 
 
-def llava3d_options(arguments: argparse.Namespace) -> Llava3DOptions:
+def llava3d_options(arguments: argparse.Namespace) -> "Llava3DOptions":
     """Those that the command has; `convert` knows the horizon under the name that OpenVLA-OFT has for it."""
+    from .llava3d_options import Llava3DOptions
+
     found = {name: getattr(arguments, name, None) for name in Llava3DOptions.__dataclass_fields__}
     found["action_horizon"] = found["action_horizon"] or getattr(arguments, "num_action_chunks", None)
     return Llava3DOptions(**{name: value for name, value in found.items() if value is not None})
@@ -223,6 +299,16 @@ def byte_size(text: str) -> int:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 500MB or 2GB")
     return int(float(match[1]) * UNITS.get(unit, 1))
 
+
+COMMANDS = {
+    "merge-lora": (add_merge_arguments, load_conversion),
+    "convert": (add_convert_arguments, load_conversion),
+    "assemble": (add_assemble_arguments, load_assembly),
+    "verify": (add_verify_arguments, load_verify),
+    "predict": (add_predict_arguments, load_predict),
+    "stats": (add_stats_arguments, load_stats),
+    "push": (add_push_arguments, load_push),
+}
 
 if __name__ == "__main__":
     sys.exit(main())

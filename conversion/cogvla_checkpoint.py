@@ -21,6 +21,7 @@ from .openvla_layout import Layout, find_layout, read_json
 from .openvla_plan import collect, make_plan
 from .openvla_settings import make_config
 from .plan import Fact
+from .tokenizer_files import check_tokenizer_files
 
 FAMILY = "cogvla"
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
@@ -41,7 +42,9 @@ def prepare_cogvla(job: Job) -> Prepared:
     plan = make_plan(layout, collected, config, config.dtype)
     plan.facts = facts
     image_processor = read_image_processor(layout, config, job.center_crop, facts)
-    if tokenizer_folder(layout) is None:
+    if tokenizer_folder(layout) is not None:
+        check_tokenizer_files(tokenizer_folder(layout))
+    else:
         say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
     return Prepared(FAMILY, plan, partial(write_files, layout, config, image_processor))
 

@@ -19,7 +19,10 @@ from .openvla_plan import model_shapes
 from .openvla_settings import Options
 from .plan import Plan
 from .report import REPORT_NAME
+from .settings_errors import reading_settings
+from .size_limits import check_layers_of
 from .verify import verify_against, verify_checkpoint
+from .wrong_folder import check_run_folder, what_it_is
 
 LLAVA3D = MapAnythingLlava3DConfig.model_type
 ALPAMAYO = AlpamayoR1Config.model_type
@@ -44,16 +47,30 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     Raises:
         ConversionError, ConfigError: see the family.
     """
+    for folder in job.adapters:
+        check_run_folder(folder)
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
-    for folder in folders:
-        check_full_precision(read_json([folder], "config.json", required=False) or {})
-    if family == "auto":
-        model_type = published_type(folders)
-        family = (MERGED if job.base else PUBLISHED).get(model_type, "generic")
-        if family == "generic" and job.base is None:
-            known = ", ".join(sorted(PUBLISHED))
-            raise ConversionError(f"model_type is {model_type!r}; what can be converted is {known}.")
-    return FAMILIES[family](job)
+    with reading_settings(*folders):
+        for folder in folders:
+            check_full_precision(read_json([folder], "config.json", required=False) or {})
+        return FAMILIES[chosen_family(job, folders) if family == "auto" else family](job)
+
+
+def chosen_family(job: Job, folders: list[Path]) -> str:
+    """By the published model type.
+
+    Raises:
+        ConversionError: it is none that can be converted; the message says what the folder is, where that is known.
+    """
+    hint = None if job.base else what_it_is(folders[0])
+    if hint and not (folders[0] / "config.json").exists() and not (folders[0] / "config.yaml").exists():
+        raise ConversionError(hint)
+    model_type = published_type(folders)
+    family = (MERGED if job.base else PUBLISHED).get(model_type, "generic")
+    if family == "generic" and job.base is None:
+        known = ", ".join(sorted(PUBLISHED))
+        raise ConversionError(hint or f"{folders[0]}: model_type is {model_type!r}; what can be converted is {known}.")
+    return family
 
 
 def published_type(folders: list[Path]) -> str | None:
@@ -68,9 +85,10 @@ def assemble(job: Job, family: str) -> Prepared:
     Raises:
         ConversionError, ConfigError: see the family.
     """
-    for folder in job.parts.values():
-        check_full_precision(read_json([folder], "config.json", required=False) or {})
-    return ASSEMBLIES[family](job)
+    with reading_settings(*job.parts.values()):
+        for folder in job.parts.values():
+            check_full_precision(read_json([folder], "config.json", required=False) or {})
+        return ASSEMBLIES[family](job)
 
 
 def check_full_precision(config: dict) -> None:
@@ -91,7 +109,9 @@ def verify_folder(folder: Path, quiet: bool = False) -> str:
         ConversionError: see `verify_checkpoint`.
     """
     config = read_json([folder], "config.json", required=True)
-    expected = expected_shapes(folder, config)
+    with reading_settings(folder):
+        check_layers_of(folder, config)
+        expected = expected_shapes(folder, config)
     verify_checkpoint(folder, expected, quiet)
     if expected is None:
         return "all tensors are readable and finite; names were not checked: the model is not one known here"
@@ -114,7 +134,9 @@ def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     report = read_json([folder], REPORT_NAME, required=True)
     dtype = report["settings"]["dtype"]
     job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
-    plan = plan_of(report, folder, job)
+    with reading_settings(folder, *job.adapters):
+        check_layers_of(folder, read_json([folder], "config.json", required=True))
+        plan = plan_of(report, folder, job)
     verify_against(plan, folder, quiet, job.device)
     return f"all {len(plan.tensors)} tensors equal their recomputation from the sources"
 

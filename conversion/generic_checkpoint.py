@@ -20,6 +20,7 @@ from .merged_base import MergedBase
 from .openvla_layout import find_side_files, read_json
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
+from .tokenizer_files import check_tokenizer_files
 
 FAMILY = "generic"
 NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".index.json")
@@ -49,6 +50,8 @@ def prepare_generic(job: Job) -> Prepared:
         file, lora_config = opened_adapter(folder, number)
         plan.leftovers += add_adapter(merged, file.path, read_content(file), lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+    for folder in (job.base, *job.adapters):
+        check_tokenizer_files(folder)
     plan.tensors = list(merged.tensors.values())
     plan.facts.append(
         Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")

@@ -8,9 +8,11 @@ import torch
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
+from .given_paths import input_paths
 from .llava3d_options import Llava3DOptions
 from .openvla_settings import Options
-from .output_folder import check_output, output_folder
+from .output_folder import output_folder
+from .output_guard import check_output
 from .plan import Plan
 from .report import describe, report_of, write_report
 from .verify import verify_written
@@ -68,10 +70,7 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
             planned; nothing is left behind.
     """
     check_device(job.device)
-    check_output(job.output, job.overwrite or job.dry_run)
-    for source in filter(None, (*job.adapters, job.base, *job.parts.values())):
-        if source.resolve() == job.output.resolve() or job.output.resolve() in source.resolve().parents:
-            raise ConversionError(f"the output {job.output} would replace the source {source}; name another folder.")
+    check_output(job.output, job.overwrite, input_paths(job), job.dry_run)
     prepared = prepare(job)
     say(job, describe(prepared.plan))
     if job.dry_run:

@@ -28,6 +28,7 @@ from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Fact
+from .size_limits import check_layers
 from .tensor_source import TensorGroup, open_checkpoint
 
 TABLES = {"vision": VISION_TABLE, "language": LANGUAGE_TABLE, "geometry": GEOMETRY_TABLE}
@@ -78,6 +79,8 @@ def opened(job: Job, role: str) -> TensorGroup:
 def add_parts(job: Job, collected: Collected, settings: Settings) -> None:
     """Configs of the three parts."""
     vision, language = (read_json([job.parts[role]], "config.json", required=True) for role in ("vision", "language"))
+    for role, config in (("vision", vision), ("language", language)):
+        check_layers(config, len(collected.candidates), f"{job.parts[role]}/config.json")
     settings.fields["vision_config"] = vision_fields(vision.get("vision_config", vision), collected)
     settings.fields["text_config"] = language_fields(language, collected)
     settings.know("use_geometric_branch", "geometry" in job.parts, "given", "--geometry or --no-geometry")

@@ -18,6 +18,7 @@ from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Fact
+from .tokenizer_files import check_tokenizer_files
 
 FAMILY = "mapanything_llava3d"
 IMAGE_TOKEN = "<image>"
@@ -71,6 +72,7 @@ def read_tokenizer(folders: list[Path]) -> PreTrainedTokenizerBase:
     if fast is None and slow is None:
         where = " nor in ".join(str(folder) for folder in folders)
         raise ConversionError(f"no tokenizer.json is in {where}: pass --tokenizer DIR, that of the language model.")
+    check_tokenizer_files(fast or slow)
     try:
         kind = AutoTokenizer if fast is None else PreTrainedTokenizerFast
         tokenizer = kind.from_pretrained(fast or slow)

@@ -26,6 +26,7 @@ from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Plan
+from .size_limits import check_layers
 
 PARTS = {"language": "text_config", "vision": "vision_config"}
 ROLES_OF_MODEL = ("vision", "language", "geometry")
@@ -98,6 +99,8 @@ def processor_settings(run: Run) -> dict[str, Any]:
 def add_parts(job: Job, run: Run, collected: Collected, settings: Settings) -> None:
     """Configs of vision tower, language model and geometry branch."""
     configs = {role: part_config(job, run, role) for role in PARTS}
+    for config in (run.model, run.framework, *configs.values()):
+        check_layers(config, len(collected.candidates), f"the config of {run.folder}, or of a part,")
     settings.fields["vision_config"] = vision_fields(configs["vision"], collected)
     settings.fields["text_config"] = language_fields(configs["language"], collected)
     said = {**run.model, **(run.framework.get("mapanything_llava3d") or {})}.get("use_geometric_branch", True)

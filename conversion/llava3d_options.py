@@ -4,8 +4,8 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..configuration.configuration_dit_action_head import CHOICES as DIT_CHOICES
-from ..configuration.configuration_mapanything_llava3d import CHOICES
+from .command_choices import DIT_CHOICES
+from .command_choices import LLAVA3D_CHOICES as CHOICES
 
 EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
 MODEL_FIELDS = (  # options that are fields of the model's config as they are

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from ..configuration.vla_errors import ConversionError
+from .json_file import check_depth, check_regular, too_deep
 from .openvla_layout import read_json
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
@@ -71,9 +72,12 @@ def read_run_config(folder: Path) -> dict[str, Any]:
     if (folder / "config.json").exists() or not path.exists():
         return read_json([folder], "config.json", required=False) or {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+        content = yaml.safe_load(check_regular(path).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
         raise ConversionError(f"{path} is not valid YAML: {error}") from error
+    except RecursionError as error:
+        raise ConversionError(too_deep(path)) from error
+    check_depth(content, path)
     if not isinstance(content, dict):
         raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
     return content

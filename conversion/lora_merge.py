@@ -4,7 +4,6 @@ So rank and alpha patterns, rsLoRA, DoRA and the other variants are right by con
 """
 
 import copy
-import json
 import re
 import warnings
 from collections.abc import Collection
@@ -18,6 +17,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from ..configuration.vla_errors import ConversionError
+from .adapter_patterns import check_adapter_config
+from .json_file import load_json
 
 # "X.lora_A.weight" (saved adapter) and "X.lora_A.NAME.weight" (a wrapped module's own state, "default" mostly) alike.
 LORA_PARTS = r"lora_(?:embedding_)?[AB]|lora_magnitude_vector"
@@ -61,8 +62,12 @@ def read_lora_config(folder: Path) -> LoraConfig:
     if not path.exists():
         raise ConversionError(f"{path} is missing: without it the strength of the adapter (alpha / r) is unknown.")
     try:
-        written = json.loads(path.read_text(encoding="utf-8"))
-        check_supported(path, written)
+        written = load_json(path)
+    except ConversionError as error:
+        raise ConversionError(f"{path} cannot be read: {error}") from error
+    check_adapter_config(path, written)
+    check_supported(path, written)
+    try:
         return PeftConfig.from_pretrained(str(folder))
     except (ValueError, TypeError, AttributeError) as error:
         raise ConversionError(f"{path} cannot be read: {error}") from error

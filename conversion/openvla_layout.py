@@ -3,7 +3,6 @@
 Upstream: JiuTian-VL/CogVLA and moojink/openvla-oft, vla-scripts/finetune.py and merge_lora_weights_and_save.py.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from peft import LoraConfig
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content, where_adapters_are
+from .json_file import load_json
 from .rename import Row
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
@@ -138,10 +138,7 @@ def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
     for folder in folders:
         path = folder / name
         if path.exists():
-            try:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise ConversionError(f"{path} is not valid JSON: {error}") from error
+            content = load_json(path)
             if not isinstance(content, dict):
                 raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
             return content

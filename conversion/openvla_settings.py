@@ -11,6 +11,7 @@ from ..configuration.vla_errors import ConversionError
 from .openvla_layout import Layout
 from .openvla_plan import Collected
 from .plan import Fact
+from .size_limits import check_layers
 
 # Upstream finds these constants by looking for the platform's name on the command line.
 PLATFORMS = {
@@ -82,6 +83,7 @@ def make_config(layout: Layout, collected: Collected, options: Options) -> tuple
         ConfigError: the published config.json is not one that is supported.
     """
     published = dict(layout.config)
+    check_layers(published, len(collected.candidates), "config.json")
     check_published(published)
     settings = Settings()
     add_sizes(published, collected, settings)

@@ -3,63 +3,102 @@
 import fcntl
 import os
 import shutil
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
+from .atomic_exchange import exchange
+from .output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
 
 
 @contextmanager
 def output_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     """Yield a work folder beside `output`; when the block ends without an error it becomes `output`.
 
-    A work folder left by a killed run is removed. Two runs to one output exclude each other.
+    The old output keeps its name until the new one takes it, in one step where the system can. A work folder left by a
+    killed run is removed. Two runs to one output exclude each other. Of an `output` that is a link the target is meant.
 
     Raises:
-        ConversionError: `output` is not an empty folder and `overwrite` is not set, or another run writes to it.
+        ConversionError: `output` may not be written or replaced (see `check_output`), another run writes to it, or
+            something that no run of ours left is in the way.
     """
     check_output(output, overwrite)
-    output = output.resolve()
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work, old = (output.parent / f".{output.name}.{suffix}" for suffix in ("partial", "replaced"))
-    with locked(output.parent / f".{output.name}.lock", output):
+    output = resolved(output)
+    work, old, lock = (beside(output, suffix) for suffix in (WORK, OLD, LOCK))
+    with parents_of(output), locked(lock, output):
         clean_up(output, work, old)
         try:
             work.mkdir()
             yield work
             sync(work)
             check_output(output, overwrite)  # nobody else put anything there meanwhile
-            if output.exists():
-                output.rename(old)
-            work.rename(output)
+            take_place(work, output, old)
             sync_path(output.parent)
         finally:
             clean_up(output, work, old)
 
 
+def take_place(work: Path, output: Path, old: Path) -> None:
+    """`work` becomes `output`; what `output` held is under one of the other two names then."""
+    if not output.exists() or not any(output.iterdir()):
+        work.rename(output)
+    elif not exchange(work, output):
+        output.rename(old)
+        work.rename(output)
+
+
 def clean_up(output: Path, work: Path, old: Path) -> None:
     """Remove what a run left, killed or not; what it had moved aside comes back if nothing took its place."""
-    if old.exists() and not output.exists():
-        old.rename(output)
+    for leftover in (work, old):
+        check_own_folder(leftover)
+    if old.exists():
+        check_content(old, old, overwrite=True)  # a run moves aside nothing but checkpoints
+        if not output.exists():
+            old.rename(output)
     for leftover in (work, old):
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def check_output(output: Path, overwrite: bool) -> None:
-    if output.exists() and not output.is_dir():
-        raise ConversionError(f"{output} is a file; name a folder.")
-    if output.exists() and any(output.iterdir()) and not overwrite:
-        raise ConversionError(f"{output} is not empty; name another folder, or pass --overwrite to replace it.")
+def check_own_folder(path: Path) -> None:
+    """Refuse what no run of this user has left under that name; nothing is followed, moved or removed."""
+    if not os.path.lexists(path):
+        return
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        raise ConversionError(f"{path} is in the way: it is {kind_of(status.st_mode)}, not a folder; remove it.")
+    if status.st_uid != os.geteuid():
+        raise ConversionError(f"{path} is in the way: it belongs to another user; remove it, or name another output.")
+
+
+def kind_of(mode: int) -> str:
+    """What an entry is, in words."""
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe"}
+    return kinds.get(stat.S_IFMT(mode), "a socket or a device")
+
+
+@contextmanager
+def parents_of(output: Path) -> Iterator[None]:
+    """The folders above an output; those that are made here go again when they are not needed in the end."""
+    missing = [path for path in output.parents if not path.exists()]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # not empty: the output is there, or something else
+            for path in missing:
+                path.rmdir()
 
 
 @contextmanager
 def locked(path: Path, output: Path) -> Iterator[None]:
     """Hold a lock that ends with the process, whatever ends it."""
-    with open(path, "w") as file:
+    descriptor = opened_lock(path)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            held = path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat())
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = os.path.lexists(path) and os.path.samestat(os.fstat(descriptor), path.lstat())
         except OSError:
             held = False
         if not held:
@@ -68,12 +107,27 @@ def locked(path: Path, output: Path) -> Iterator[None]:
             yield
         finally:
             path.unlink(missing_ok=True)
+    finally:
+        os.close(descriptor)
+
+
+def opened_lock(path: Path) -> int:
+    """An empty file of this user; links are not followed, and nothing is written to what is there."""
+    if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
+        raise ConversionError(f"{path} is in the way: it is {kind_of(path.lstat().st_mode)}, not a lock; remove it.")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size:
+        os.close(descriptor)
+        raise ConversionError(f"{path} is in the way: no run of this user left it; remove it, or name another output.")
+    return descriptor
 
 
 def sync(folder: Path) -> None:
-    """Bring the files in a folder to the disk."""
+    """Bring the files in a folder, and their names, to the disk."""
     for path in folder.iterdir():
         sync_path(path)
+    sync_path(folder)
 
 
 def sync_path(path: Path) -> None:

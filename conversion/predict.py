@@ -5,8 +5,12 @@ The model's code is that of this package; code that lies in the checkpoint is no
 
 import argparse
 import json
+import zlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -19,47 +23,26 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
 from .job import check_device
+from .json_file import check_regular, load_json
 from .openvla_layout import read_json
+from .output_file import check_output_file, files_of, result_file
+from .output_guard import json_of
+from .predict_arguments import SAMPLING, refuse_unused
+from .settings_errors import reading_settings
+from .size_limits import check_layers_of
 from .source_folder import source_folder
-from .trajectory_plot import figure_class_of_matplotlib, plot_trajectories
+from .tensor_source import open_checkpoint
+from .tokenizer_files import check_tokenizer_files
+from .trajectory_plot import check_picture_format, is_plot, plot_trajectories
+from .wrong_folder import what_it_is
 
 CONFIGS = (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config, MultimodalVLAConfig)
 FAMILIES = tuple(config.model_type for config in CONFIGS)
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 WAYPOINTS_SHOWN = 8
-SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
-
-
-def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", metavar="CKPT", help="folder or Hub repository of a checkpoint")
-    parser.add_argument(
-        "--images",
-        nargs="+",
-        type=Path,
-        metavar="PATH",
-        help="files, or one folder, in order; a driving model reads a folder's subfolders as cameras, files as frames",
-    )
-    parser.add_argument("--output", type=Path, metavar="OUT.json", help="where to write the prediction")
-    parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
-    robot = parser.add_argument_group("robots")
-    robot.add_argument("--instruction", metavar="TEXT", help="what to do")
-    robot.add_argument("--state", type=float, nargs="+", metavar="X", help="of the robot; zeros by default")
-    robot.add_argument("--unnorm-key", metavar="KEY", help="whose statistics to use, where there are several")
-    car = parser.add_argument_group("driving (Alpamayo-R1)")
-    car.add_argument(
-        "--history",
-        type=Path,
-        metavar="FILE",
-        help=".json or .npz with ego_history_xyz and ego_history_rot; an .npz may hold images and ego_future_xyz, too",
-    )
-    car.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
-    car.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")
-    car.add_argument("--top-k", type=int, metavar="K", help="of the reasoning; 1 is greedy")
-    car.add_argument("--temperature", type=float, metavar="T", help="of the reasoning (default 0.6)")
-    car.add_argument("--max-new-tokens", type=int, metavar="N", help="of the reasoning")
-    car.add_argument("--seed", type=int, default=0, metavar="N", help="of text and noise (default 0)")
-    car.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of images, trajectories and reasoning")
+SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
+RESULTS = ({"actions"}, {"pred_xyz", "reasoning", "has_start_token"})
 
 
 def run_predict(arguments: argparse.Namespace) -> None:
@@ -67,19 +50,40 @@ def run_predict(arguments: argparse.Namespace) -> None:
 
     Raises:
         ConversionError: the checkpoint is of no family known here, or a scene cannot be read.
-        InputError: images or history do not fit the model.
+        InputError: images, history or options do not fit the model, or an output may not be written.
     """
     check_device(arguments.device)
+    given = [Path(arguments.checkpoint), *(arguments.images or ()), *filter(None, [arguments.history])]
+    for output, is_ours in ((arguments.output, is_prediction), (arguments.plot, is_plot)):
+        if output:  # before a download
+            check_output_file(output, is_ours, files_of(given))
     folder = source_folder(arguments.checkpoint)
-    torch.manual_seed(arguments.seed)
-    drives = model_type(folder) == AlpamayoR1Config.model_type
-    (predict_trajectories if drives else predict_actions)(folder, arguments)
+    found = model_type(folder)
+    drives = found == AlpamayoR1Config.model_type
+    refuse_unused(arguments, found, drives)
+    if arguments.output and arguments.plot and arguments.output.resolve() == arguments.plot.resolve():
+        raise InputError(f"--output and --plot both name {arguments.output}; they are two files.")
+    inputs = files_of([folder, *given])
+    with (
+        optional_file(arguments.output, is_prediction, inputs) as output,
+        optional_file(arguments.plot, is_plot, inputs) as plot,
+    ):
+        torch.manual_seed(arguments.seed)
+        result = predict_trajectories(folder, arguments, plot) if drives else predict_actions(folder, arguments)
+        if output:
+            output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def write_result(result: dict[str, Any], path: Path | None) -> None:
-    """As JSON, where a path was given."""
-    if path is not None:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+def optional_file(
+    path: Path | None, is_ours: Callable[[Path], bool], inputs: list[Path]
+) -> AbstractContextManager[Path | None]:
+    return nullcontext() if path is None else result_file(path, is_ours, inputs)
+
+
+def is_prediction(path: Path) -> bool:
+    """Whether a file holds what this command writes."""
+    content = json_of(path)
+    return content is not None and set(content) in RESULTS
 
 
 def model_type(folder: Path) -> str:
@@ -88,6 +92,9 @@ def model_type(folder: Path) -> str:
     Raises:
         ConversionError: of none, or not one that this package wrote.
     """
+    hint = what_it_is(folder)
+    if hint:
+        raise ConversionError(hint)
     config = read_json([folder], "config.json", required=True)
     found = config.get("model_type")
     if found not in FAMILIES or "auto_map" not in config:
@@ -100,31 +107,56 @@ def model_type(folder: Path) -> str:
 
 def loaded(folder: Path, device: str) -> tuple[Any, Any]:
     """Processor and model, in the dtype of the weights on an accelerator and in float32 on a CPU."""
-    processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-    dtype = torch.float32 if device == "cpu" else "auto"
-    model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=dtype)
+    check_folder(folder)
+    with reading_settings(folder):
+        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+        dtype = torch.float32 if device == "cpu" else "auto"
+        model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=dtype)
     return processor, model.to(device).eval()
 
 
-def predict_actions(folder: Path, arguments: argparse.Namespace) -> None:
-    """A chunk of actions in robot units, printed as a table."""
+def check_folder(folder: Path) -> None:
+    """What transformers would read without end, or take down the process with.
+
+    Raises:
+        ConversionError: a file is no regular file or no JSON, weights are missing or cut off, or sizes do not fit them.
+    """
+    for path in folder.iterdir():
+        if not path.is_dir():
+            check_regular(path)
+        if path.name in SETTINGS:
+            load_json(path)
+    check_tokenizer_files(folder)
+    if open_checkpoint(folder, folder.name) is None:
+        raise ConversionError(f"{folder} holds no weights.")
+    check_layers_of(folder, read_json([folder], "config.json", required=True))
+
+
+def predict_actions(folder: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """A chunk of actions in robot units, printed as a table; returns what is written."""
     if not arguments.images or arguments.instruction is None:
         raise InputError("this model needs --images FILE ... and --instruction TEXT.")
     images = [opened_image(path) for path in listed_files(arguments.images)]
     processor, model = loaded(folder, arguments.device)
     size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
+    if arguments.state and not size:
+        raise InputError("--state: this model was trained without a state; leave it out.")
     state = arguments.state or ([0.0] * size if size else None)
-    inputs = processor(images=images, text=arguments.instruction, state=state, unnorm_key=arguments.unnorm_key)
+    with reading_settings(folder):
+        inputs = processor(images=images, text=arguments.instruction, state=state, unnorm_key=arguments.unnorm_key)
     actions = model.predict_action(**inputs.to(arguments.device), unnorm_key=arguments.unnorm_key)[0].tolist()
     names = NAMES if len(actions[0]) == len(NAMES) else [str(i) for i in range(len(actions[0]))]
     print_table(names, actions)
-    write_result({"actions": actions}, arguments.output)
+    return {"actions": actions}
 
 
-def predict_trajectories(folder: Path, arguments: argparse.Namespace) -> None:
-    """Trajectories and reasoning of one scene; the first sample is printed."""
-    if arguments.plot:
-        figure_class_of_matplotlib()  # before anything is computed
+def predict_trajectories(folder: Path, arguments: argparse.Namespace, plot: Path | None) -> dict[str, Any]:
+    """Trajectories and reasoning of one scene, the first sample printed; returns what is written.
+
+    plot: where to draw the picture.
+    """
+    if plot:
+        check_picture_format(arguments.plot)  # before anything is computed
     if arguments.history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
     scene = read_scene(arguments.history)
@@ -134,7 +166,9 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace) -> None:
     processor, model = loaded(folder, arguments.device)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     given = {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
-    output = model.sample_trajectories(**processor(images=images, **poses).to(arguments.device), **given)
+    with reading_settings(folder):
+        inputs = processor(images=images, **poses)
+    output = model.sample_trajectories(**inputs.to(arguments.device), **given)
     result = {
         "pred_xyz": output.pred_xyz[0, 0].tolist(),
         "reasoning": output.reasoning[0][0],
@@ -143,24 +177,22 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace) -> None:
     for text, started in zip(result["reasoning"], result["has_start_token"], strict=True):
         print(f"reasoning: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
     print_table(NAMES[:3], result["pred_xyz"][0][:WAYPOINTS_SHOWN])
-    write_result(result, arguments.output)
-    if arguments.plot:
+    if plot:
         future = scene.get("ego_future_xyz")
-        plot_trajectories(
-            arguments.plot, images, output.pred_xyz[0], result["reasoning"], poses["ego_history_xyz"], future
-        )
+        plot_trajectories(plot, images, output.pred_xyz[0], result["reasoning"], poses["ego_history_xyz"], future)
+    return result
 
 
 def read_scene(path: Path) -> dict[str, np.ndarray]:
     """The arrays of a .npz, or the lists of a .json as arrays."""
     try:
         if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
+            with np.load(check_regular(path), allow_pickle=False) as arrays:
                 scene = dict(arrays)
         else:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = load_json(path)
             scene = {name: np.asarray(value, dtype=np.float32) for name, value in content.items()}
-    except (ValueError, AttributeError, TypeError, OSError) as error:
+    except (ConversionError, ValueError, AttributeError, TypeError, OSError, BadZipFile, EOFError, zlib.error) as error:
         raise ConversionError(f"{path} cannot be read as .npz or .json of arrays: {error}") from error
     missing = [name for name in ("ego_history_xyz", "ego_history_rot") if name not in scene]
     if missing:

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 
 from ..configuration.vla_errors import ConversionError
 from .direct_file import DirectFile
+from .json_file import check_regular
 
 DTYPES = {
     "F64": torch.float64,
@@ -72,7 +73,7 @@ class SafetensorsReader:
     def _header(self) -> tuple[int, dict]:
         """Where the data start, and the entries of the header."""
         try:
-            with safe_open(self.path, framework="pt"):
+            with safe_open(check_regular(self.path), framework="pt"):
                 pass
             with open(self.path, "rb") as file:
                 length = int.from_bytes(file.read(8), "little")

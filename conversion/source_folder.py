@@ -1,14 +1,18 @@
 """A folder, or a repository on the Hub as a folder."""
 
+import os
+import re
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..configuration.vla_errors import ConversionError
+from .wrong_folder import what_it_is
 
 SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
+REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def source_folder(name: str, weights: bool = True) -> Path:
@@ -17,10 +21,43 @@ def source_folder(name: str, weights: bool = True) -> Path:
     Raises:
         ConversionError: there is neither such a folder nor such a repository.
     """
+    if not name:
+        raise ConversionError("the name of a folder is empty: is a variable not set?")
     if Path(name).is_dir():
         return Path(name)
+    neither = f"{name} is neither a folder nor a repository that can be reached"
+    local = why_not_local(name)
+    if local:
+        raise ConversionError(f"{neither}: {local}")
     try:
         return Path(snapshot_download(name, allow_patterns=PATTERNS if weights else SETTINGS))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConversionError(f"{name} is neither a folder nor a repository that can be reached: {reason}") from error
+        where = f" (a folder of this name would lie in {Path.cwd()})"
+        raise ConversionError(f"{neither}: {reason.rstrip('.')}{where}.") from error
+
+
+def check_trainable(name: str) -> None:
+    """Refuse what cannot be trained as it is, before transformers finds its own words for it.
+
+    Raises:
+        ConversionError: a folder that has to be converted or merged first, or no folder where only one can be meant.
+    """
+    reason = what_it_is(Path(name)) if Path(name).is_dir() else why_not_local(name)
+    if reason:
+        raise ConversionError(reason if Path(name).is_dir() else f"{name} cannot be trained: {reason}")
+
+
+def why_not_local(name: str) -> str | None:
+    """What is wrong with a name that can only mean a folder; `None` where it can be a repository's id."""
+    path = Path(name)
+    if path.is_file():
+        return f"it is a file; name the folder that it lies in, {path.parent}."
+    if os.path.lexists(path):
+        return "it is a link to what is not there." if path.is_symlink() else "it is no folder."
+    if name.startswith("~"):
+        return "the shell did not replace ~ by the home directory; write the path out."
+    if REPOSITORY.fullmatch(name) and not name.startswith("."):
+        return None
+    parent = next(folder for folder in path.absolute().parents if folder.is_dir())
+    return f"there is no such folder; {parent} is the last part of the path that exists."

@@ -2,17 +2,18 @@
 
 import argparse
 import json
-import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from ..configuration.vla_errors import InputError
-from ..training.statistics import EXACT_ROWS, dataset_statistics
+from .output_file import files_of, result_file
+from .source_folder import why_not_local
 
+EXACT_ROWS = 2_000_000  # that of `training.statistics`, which is slow to import
 STATE = "observation.state"
 COLUMNS = ("min", "q01", "mean", "std", "q99", "max")
 
@@ -64,8 +65,13 @@ def run_stats(arguments: argparse.Namespace) -> None:
         InputError: the dataset cannot be read, its columns do not fit, or the output file exists. Nothing was written.
     """
     from ..training.lerobot import load_frames  # slow to import, and only needed here
+    from ..training.statistics import dataset_statistics
 
-    with output_file(arguments.output, arguments.overwrite) as file, loading_bars(not arguments.quiet):
+    reason = None if Path(arguments.dataset).exists() else why_not_local(arguments.dataset)
+    if reason:
+        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    inputs = files_of([Path(arguments.dataset)])
+    with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
         frames = load_frames(arguments.dataset)
         with notes_on_stderr():
             statistics = dataset_statistics(
@@ -124,26 +130,27 @@ def loading_bars(shown: bool) -> Iterator[None]:
 
 
 @contextmanager
-def output_file(output: Path, overwrite: bool) -> Iterator[IO[str]]:
+def output_file(output: Path, overwrite: bool, inputs: Iterable[Path] = ()) -> Iterator[IO[str]]:
     """Yield a file beside `output`, opened at once; when the block ends without an error it becomes `output`.
 
     Raises:
-        InputError: `output` is a folder, or exists and `overwrite` is not set.
+        InputError: `output` is a folder or an input, or exists and `overwrite` is not set, or holds something else
+            than statistics.
     """
-    check_output_file(output, overwrite)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    work = output.with_name(f".{output.name}.{os.getpid()}.partial")
+    file_beside = result_file(output, is_replaceable, inputs, overwrite, make_parents=True)
+    with file_beside as work, open(work, "w", encoding="utf-8") as file:
+        yield file
+
+
+def is_replaceable(path: Path) -> bool:
+    """Whether a file is one of statistics, or a .json file whose text is no JSON at all, such as a broken one."""
+    if path.suffix != ".json":
+        return False
     try:
-        with open(work, "w", encoding="utf-8") as file:
-            yield file
-        check_output_file(output, overwrite)  # nobody else put one there meanwhile
-        os.replace(work, output)
-    finally:
-        work.unlink(missing_ok=True)
-
-
-def check_output_file(output: Path, overwrite: bool) -> None:
-    if output.is_dir():
-        raise InputError(f"{output} is a folder; name a file.")
-    if output.exists() and not overwrite:
-        raise InputError(f"{output} exists; name another file, or pass --overwrite to replace it.")
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return False
+    except (ValueError, RecursionError):
+        return True
+    parts = content.values() if isinstance(content, dict) else [None]
+    return all(isinstance(part, dict) and isinstance(part.get("action"), dict) for part in parts)

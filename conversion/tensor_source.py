@@ -1,7 +1,6 @@
 """Reading tensors one at a time from the files that training leaves: safetensors and weights-only pickles."""
 
 import ctypes
-import json
 import mmap
 import zipfile
 import zlib
@@ -13,6 +12,8 @@ from pathlib import Path
 import torch
 
 from ..configuration.vla_errors import ConversionError
+from .json_file import check_regular, load_json
+from .pickled_tensors import check_tensors
 from .safetensors_stream import ALL, SafetensorsReader, TensorInfo
 
 INDEX_NAMES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
@@ -36,13 +37,13 @@ class PickleReader:
     def _content(self) -> dict[str, torch.Tensor]:
         check_zip(self.path)
         try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
+            content = torch.load(check_regular(self.path), map_location="cpu", weights_only=True, mmap=True)
+        except ConversionError:
+            raise
         except Exception as error:  # torch raises whatever the damage happens to hit
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConversionError(f"{self.path} cannot be read as a file of tensors alone: {reason}") from error
-        if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
-            raise ConversionError(f"{self.path} is not a flat mapping of names to tensors.")
-        return dict(content)
+        return check_tensors(content, self.path)
 
     @cached_property
     def infos(self) -> dict[str, TensorInfo]:
@@ -168,9 +169,9 @@ def open_checkpoint(folder: Path, label: str) -> TensorGroup | None:
 def read_index(path: Path) -> dict[str, str]:
     """The file of each tensor, as an index says; all files are present beside it."""
     try:
-        weight_map = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=without_duplicates)["weight_map"]
+        weight_map = load_json(path, without_duplicates)["weight_map"]
         shards = sorted(set(weight_map.values()))
-    except (ValueError, KeyError, AttributeError, TypeError) as error:
+    except (ConversionError, KeyError, AttributeError, TypeError) as error:
         raise ConversionError(f"{path} is not an index of shards: {error}") from error
     if not weight_map:
         raise ConversionError(f"{path} names no tensors.")

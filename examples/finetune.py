@@ -29,6 +29,7 @@ from transformers import (
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 import vlahub
+from vlahub.conversion.source_folder import check_trainable
 from vlahub.data import (
     ActionChunks,
     DrivingScenes,
@@ -114,7 +115,9 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
 def demonstration(options: Options, folder: Path) -> tuple[str, str]:
     """Model and dataset; those that are made here are written once."""
     source, dataset = options.model, options.dataset
-    if source in MAKERS:
+    if source not in MAKERS:
+        check_trainable(source)
+    else:
         source = str(folder / "tiny_model")
         if not Path(source).exists():
             write_model(options.model, Path(source))

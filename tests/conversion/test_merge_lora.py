@@ -299,6 +299,7 @@ def test_the_same_conversion_twice_gives_the_same_bytes(cogvla, tmp_path):
 def test_overwrite_replaces_everything_that_was_there(cogvla, tmp_path):
     output = tmp_path / "out"
     output.mkdir()
+    (output / "config.json").write_text("{}")
     (output / "model-00001-of-00009.safetensors").write_text("of an older conversion")
     assert cogvla.merge(output, "--overwrite") == 0
     assert not (output / "model-00001-of-00009.safetensors").exists() and (output / "model.safetensors").exists()

@@ -1,12 +1,19 @@
 """An output folder appears whole or not at all, whatever ends the process that writes it."""
 
+import ctypes
+import errno
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from vlahub.conversion import atomic_exchange
+from vlahub.conversion import output_folder as output_folder_module
 from vlahub.conversion.output_folder import output_folder
 from vlahub.errors import ConversionError
 
@@ -25,8 +32,22 @@ def names(folder):
 
 
 def write_old(output):
+    """What stands for an earlier checkpoint."""
     output.mkdir()
+    (output / "config.json").write_text("{}")
     (output / "model.safetensors").write_text("old")
+
+
+def write_new(folder):
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_text("new")
+
+
+@pytest.fixture(params=["in one step", "by two renames"])
+def any_system(request, monkeypatch):
+    """Systems that can exchange two names, and those that cannot."""
+    if request.param == "by two renames":
+        monkeypatch.setattr(output_folder_module, "exchange", lambda first, second: False)
 
 
 def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up_and_succeeds(cogvla, tmp_path):
@@ -61,14 +82,14 @@ def test_an_error_leaves_nothing(tmp_path):
 
 def test_a_second_writer_is_refused_while_the_first_writes_and_welcome_afterwards(tmp_path):
     with output_folder(tmp_path / "out", overwrite=False) as folder:
-        (folder / "first").touch()
+        write_new(folder)
         with (
             pytest.raises(ConversionError, match="another run is writing"),
             output_folder(tmp_path / "out", overwrite=False),
         ):
             pass
         with output_folder(tmp_path / "other", overwrite=False) as other:
-            (other / "second").touch()
+            write_new(other)
     with output_folder(tmp_path / "out", overwrite=True) as folder:
         (folder / "third").touch()
     assert names(tmp_path / "out") == ["third"] and names(tmp_path) == ["other", "out"]
@@ -84,6 +105,7 @@ def test_an_output_that_fills_up_meanwhile_is_not_lost(tmp_path):
 
 
 def test_an_old_output_survives_when_the_new_one_cannot_take_its_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(output_folder_module, "exchange", lambda first, second: False)
     write_old(tmp_path / "out")
     rename = Path.rename
 
@@ -105,3 +127,122 @@ def test_an_old_output_survives_a_kill_between_the_two_renames_and_a_failing_nex
         raise ZeroDivisionError
     kept = [path.read_text() for path in tmp_path.rglob("model.safetensors")]
     assert kept == ["old"]
+
+
+def test_an_old_output_is_replaced_whole(any_system, tmp_path):
+    write_old(tmp_path / "out")
+    with output_folder(tmp_path / "out", overwrite=True) as folder:
+        (folder / "config.json").write_text("{}")
+        assert (tmp_path / "out" / "model.safetensors").read_text() == "old"
+    assert names(tmp_path / "out") == ["config.json"] and names(tmp_path) == ["out"]
+
+
+def test_an_exchange_is_one_step_and_its_absence_changes_nothing(tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    if not atomic_exchange.exchange(tmp_path / "a", tmp_path / "b"):
+        pytest.skip("this file system cannot exchange names")
+    assert names(tmp_path / "a") == ["b"] and names(tmp_path / "b") == ["a"]
+    with pytest.raises(FileNotFoundError):
+        atomic_exchange.exchange(tmp_path / "a", tmp_path / "c")
+    for code in (errno.ENOSYS, errno.EINVAL):
+        monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=lambda *_: -1))
+        monkeypatch.setattr(ctypes, "get_errno", lambda code=code: code)
+        assert not atomic_exchange.exchange(tmp_path / "a", tmp_path / "b")
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
+    assert not atomic_exchange.exchange(tmp_path / "a", tmp_path / "b")
+    assert names(tmp_path / "a") == ["b"]
+
+
+def replace_for_ever(output):
+    while True:
+        with output_folder(output, overwrite=True) as folder:
+            write_new(folder)
+
+
+def test_a_final_name_is_never_without_a_whole_output_and_a_kill_changes_nothing_about_that(tmp_path):
+    output = tmp_path / "out"
+    write_old(output)
+    write_old(tmp_path / "other")
+    if not atomic_exchange.exchange(output, tmp_path / "other"):
+        pytest.skip("this file system cannot exchange names")
+    child = os.fork()
+    if child == 0:
+        try:
+            replace_for_ever(output)
+        finally:
+            os._exit(1)
+    seen, end = set(), time.monotonic() + 1
+    while time.monotonic() < end:
+        seen.add((output / "model.safetensors").read_text())
+    os.kill(child, signal.SIGKILL)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert seen <= {"old", "new"} and "new" in seen
+    assert (output / "config.json").exists() and (output / "model.safetensors").read_text() == "new"
+    with output_folder(output, overwrite=True) as folder:
+        write_new(folder)
+    assert set(names(tmp_path)) == {"other", "out"}
+
+
+# What somebody else put under the names that a run uses
+
+
+def plant_link(path):
+    (path.parent / "precious").write_text("precious")
+    path.symlink_to(path.parent / "precious")
+
+
+def plant_checkpoint_with_notes(path):
+    write_old(path)
+    (path / "notes.txt").write_text("precious")
+
+
+PLANTS = {
+    "link": (plant_link, "a link"),
+    "file": (lambda path: path.write_text("precious"), "a file|no run of this user"),
+    "pipe": (os.mkfifo, "a named pipe"),
+}
+
+
+@pytest.mark.parametrize("suffix", ["lock", "partial", "replaced"])
+@pytest.mark.parametrize("plant", PLANTS)
+def test_what_is_in_the_way_is_named_and_left_alone(suffix, plant, tmp_path):
+    put, words = PLANTS[plant]
+    path = tmp_path / f".out.{suffix}"
+    put(path)
+    files = [p for p in tmp_path.iterdir() if p.is_file()]
+    before = names(tmp_path), [p.read_bytes() for p in files]
+    with (
+        pytest.raises(ConversionError, match=f"{path} is in the way: .*({words})"),
+        output_folder(tmp_path / "out", True),
+    ):
+        raise ZeroDivisionError
+    assert (names(tmp_path), [p.read_bytes() for p in files]) == before
+
+
+def test_a_folder_of_another_user_is_in_the_way(tmp_path, monkeypatch):
+    (tmp_path / ".out.partial").mkdir()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr(output_folder_module, "opened_lock", lambda path: os.open(path, os.O_RDWR | os.O_CREAT))
+    with pytest.raises(ConversionError, match="belongs to another user"), output_folder(tmp_path / "out", True):
+        raise ZeroDivisionError
+    assert (tmp_path / ".out.partial").exists()
+
+
+@pytest.mark.parametrize("put", [plant_checkpoint_with_notes, lambda path: path.mkdir()])
+def test_a_planted_folder_never_becomes_the_output_nor_goes(put, tmp_path):
+    put(tmp_path / ".out.replaced")
+    if not any((tmp_path / ".out.replaced").iterdir()):
+        (tmp_path / ".out.replaced" / "notes.txt").write_text("precious")
+    with pytest.raises(ConversionError, match=r"notes\.txt"), output_folder(tmp_path / "out", overwrite=True):
+        raise ZeroDivisionError
+    assert names(tmp_path) == [".out.replaced"]
+    assert (tmp_path / ".out.replaced" / "notes.txt").read_text() == "precious"
+
+
+def test_folders_that_were_made_for_an_output_go_when_it_does_not_come(tmp_path):
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "kept" / "a" / "b" / "out", overwrite=False):
+        raise ZeroDivisionError
+    assert names(tmp_path) == ["kept"] and names(tmp_path / "kept") == []

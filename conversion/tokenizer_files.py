@@ -1,0 +1,58 @@
+"""The tokenizer files of a folder, looked at before the tokenizers library reads them: a token id that is far too large
+ends the whole process there, without an error that could be caught."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..configuration.vla_errors import ConversionError
+from .json_file import check_regular, load_json
+
+MAX_ID = 2**24 - 1  # more than ten times the largest vocabulary there is
+ID_FILES = ("vocab.json", "added_tokens.json")  # mappings of tokens to ids
+OTHER_FILES = ("tokenizer.model", "special_tokens_map.json", "merges.txt", "chat_template.jinja")
+
+
+def check_tokenizer_files(folder: Path) -> None:
+    """Refuse token ids that no model has; a folder without a tokenizer passes.
+
+    Raises:
+        ConversionError: a file is not what it should be, or an id is no whole number from 0 to `MAX_ID`.
+    """
+    for name in OTHER_FILES:
+        check_regular(folder / name)
+    tokenizer = read_mapping(folder / "tokenizer.json")
+    check_ids(folder / "tokenizer.json", tokenizer_ids(tokenizer))
+    settings = read_mapping(folder / "tokenizer_config.json")
+    check_ids(folder / "tokenizer_config.json", decoder_ids(settings.get("added_tokens_decoder")))
+    for name in ID_FILES:
+        check_ids(folder / name, read_mapping(folder / name).items())
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    content = load_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
+    return content
+
+
+def tokenizer_ids(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Tokens and ids of a tokenizer.json; where the model lists its tokens (Unigram) the place is the id."""
+    model, added = content.get("model"), content.get("added_tokens")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    yield from vocab.items() if isinstance(vocab, dict) else ()
+    for token in added if isinstance(added, list) else ():
+        if isinstance(token, dict):
+            yield token.get("content"), token.get("id")
+
+
+def decoder_ids(decoder: Any) -> Iterator[tuple[Any, Any]]:
+    """Tokens and ids of `added_tokens_decoder`, whose keys are ids written as text."""
+    for number, token in decoder.items() if isinstance(decoder, dict) else ():
+        yield token, int(number) if number.isascii() and number.isdigit() and len(number) < 20 else number
+
+
+def check_ids(path: Path, ids: Any) -> None:
+    for token, number in ids:
+        if type(number) is not int or not 0 <= number <= MAX_ID:
+            raise ConversionError(f"{path}: the token {token!r} has the id {number!r}; ids are 0 to {MAX_ID}.")
