@@ -307,6 +307,13 @@ def name_absolute(run):
 
 
 def add_unknown_tensor(run):
+    add_tensor_that_the_index_lacks(run)
+    index = json.loads((run.base / INDEX).read_text())
+    index["weight_map"]["critic.weight"] = SHARD
+    (run.base / INDEX).write_text(json.dumps(index))
+
+
+def add_tensor_that_the_index_lacks(run):
     edit_safetensors(run.base / SHARD, lambda t: t.update({"critic.weight": torch.zeros(1)}))
 
 
@@ -328,6 +335,7 @@ DAMAGED_BASES = {
     "truncated shard": (lambda run: truncate(run.base / SHARD), f"{SHARD} cannot be read as safetensors"),
     "empty shard": (lambda run: (run.base / SHARD).write_bytes(b""), f"{SHARD} cannot be read as safetensors"),
     "an unknown tensor": (add_unknown_tensor, f"{SHARD} holds the tensor critic.weight"),
+    "a tensor that the index lacks": (add_tensor_that_the_index_lacks, rf"leaves out .*critic\.weight \({SHARD}\)"),
     "a tensor in two shards": (hold_a_tensor_twice, "language_model.lm_head.weight is both in"),
     "no embeddings": (
         lambda run: edit_safetensors(run.base / SHARD, drop("embed_tokens.weight")),
