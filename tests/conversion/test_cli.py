@@ -1,4 +1,4 @@
-"""The command line as a whole: help, version, exit codes, interrupts; it starts without importing torch."""
+"""The command line as a whole: help, version, exit codes, interrupts."""
 
 import argparse
 import os
