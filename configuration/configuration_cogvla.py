@@ -167,8 +167,7 @@ class CogVLAConfig(RemoteCodeConfig):
                 f"not {self.action_head!r}."
             )
         self.check_pruning()
-        sizes = {"action": self.action_dim, "proprio": self.proprio_dim}
-        check_statistics(self.norm_stats, self.normalization_type, sizes)
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.proprio_dim)
 
     def check_towers(self) -> None:
         sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size

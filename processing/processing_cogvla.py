@@ -10,6 +10,7 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.normalization_statistics import STATE_PARTS, check_statistics
 from ..modeling.action_normalization import normalize
 from .image_inputs import pair_samples
 from .image_processing_cogvla import CogVLAImageProcessor
@@ -45,6 +46,7 @@ class CogVLAProcessor(ProcessorMixin):
         self.norm_stats = norm_stats or {}
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
+        check_statistics(self.norm_stats, normalization_type, state_dim=proprio_dim)
         tokenizer.padding_side = "right"
         super().__init__(image_processor, tokenizer, **kwargs)
 
@@ -92,7 +94,7 @@ class CogVLAProcessor(ProcessorMixin):
         rows = state_rows(state, batch_size, self.proprio_dim, "proprio_dim")
         if rows is None:
             return None
-        return normalize(rows, state_statistics(self.norm_stats, unnorm_key, ["proprio"]), self.normalization_type)
+        return normalize(rows, state_statistics(self.norm_stats, unnorm_key, STATE_PARTS), self.normalization_type)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""

@@ -140,7 +140,7 @@ def unusual_config():
         num_action_chunks=5,
         action_dim=7,
         proprio_dim=11,
-        norm_stats=STATISTICS,
+        norm_stats={"libero": {**STATISTICS["libero"], "proprio": {"q01": [-1.0] * 11, "q99": [0.5] * 11}}},
         num_diffusion_steps=10,
         action_attention="bidirectional",
         language_mean="padded",
