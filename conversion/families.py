@@ -9,6 +9,7 @@ from ..configuration.vla_errors import ConversionError
 from . import alpamayo_checkpoint, alpamayo_plan, llava3d_plan
 from .alpamayo_checkpoint import prepare_alpamayo
 from .cogvla_checkpoint import prepare_cogvla
+from .folder_contents import check_checkpoint, check_part, check_roles
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
 from .llava3d_assembly import prepare_assembly
@@ -30,6 +31,7 @@ FAMILIES = {
     "generic": prepare_generic,
 }
 ASSEMBLIES = {LLAVA3D: prepare_assembly}
+MODEL_ROLES = ("vision", "language", "geometry")  # parts of an assembly whose weights are read
 MERGED = {"openvla": "cogvla"}  # model types of base models with a family's own way of merging
 # Model types and frameworks of merged checkpoints.
 PUBLISHED = {**MERGED, LLAVA3D: LLAVA3D, FRAMEWORK: LLAVA3D} | dict.fromkeys(
@@ -42,8 +44,9 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     """Plan a job by its family; `auto`: that of the published model type, else generic.
 
     Raises:
-        ConversionError, ConfigError: see the family.
+        ConversionError, ConfigError: a folder is not what its place needs, or see the family.
     """
+    check_roles(job.base, job.adapters)
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
     for folder in folders:
         check_full_precision(read_json([folder], "config.json", required=False) or {})
@@ -68,8 +71,10 @@ def assemble(job: Job, family: str) -> Prepared:
     Raises:
         ConversionError, ConfigError: see the family.
     """
-    for folder in job.parts.values():
+    for role, folder in job.parts.items():
         check_full_precision(read_json([folder], "config.json", required=False) or {})
+        if role in MODEL_ROLES:
+            check_part(role, folder)
     return ASSEMBLIES[family](job)
 
 
@@ -90,6 +95,7 @@ def verify_folder(folder: Path, quiet: bool = False) -> str:
     Raises:
         ConversionError: see `verify_checkpoint`.
     """
+    check_checkpoint(folder)
     config = read_json([folder], "config.json", required=True)
     expected = expected_shapes(folder, config)
     verify_checkpoint(folder, expected, quiet)
@@ -111,6 +117,7 @@ def expected_shapes(folder: Path, config: dict) -> dict[str, tuple[int, ...]] | 
 
 def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
+    check_roles(job.base, job.adapters)
     report = read_json([folder], REPORT_NAME, required=True)
     dtype = report["settings"]["dtype"]
     job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"

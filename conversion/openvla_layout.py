@@ -96,8 +96,8 @@ def find_layout(base: Path | None, run: Path) -> Layout:
     adapter, lora_config = find_adapter(run)
     weights = merged_weights or (open_checkpoint(base, "base") if base else None)
     if weights is None:
-        where = f"neither {run} nor {base}" if base else f"{run}"
-        raise ConversionError(f"{where} holds model weights (model.safetensors, its shards, or pytorch_model.bin).")
+        where = f"neither {run} nor {base} holds" if base else f"{run} holds no"
+        raise ConversionError(f"{where} model weights (model.safetensors, its shards, or pytorch_model.bin).")
     if merged_weights is None and adapter is None:
         raise ConversionError(f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights.")
     folders = [run, base] if base else [run]
