@@ -17,6 +17,7 @@ from ..processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..processing.processing_alpamayo_r1 import AlpamayoR1Processor
 from .alpamayo_card import write_alpamayo_card
 from .alpamayo_plan import EMBEDDINGS, collect_published, make_plan
+from .assumptions import assumed
 from .job import Job, Prepared
 from .openvla_layout import read_json
 from .openvla_plan import Collected
@@ -57,6 +58,8 @@ def prepare_alpamayo(job: Job) -> Prepared:
             "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged "
             "into the result."
         )
+    if job.options.statistics is not None:
+        raise ConversionError("--statistics was given, but an Alpamayo-R1 normalises by its action space.")
     folder = job.adapters[0]
     base = base_folder(job)
     config = read_config(folder, base)
@@ -66,8 +69,8 @@ def prepare_alpamayo(job: Job) -> Prepared:
     config.pad_token_id = tokenizer.pad_token_id
     config.dtype = choose_dtype(job.dtype, collected, facts)
     plan = make_plan(collected, config, config.dtype)
+    processor = make_processor(config, tokenizer, base, facts)
     plan.facts = facts
-    processor = make_processor(config, tokenizer, base)
     return Prepared(FAMILY, plan, partial(write_files, config, processor, {"run": folder, "vlm": base}))
 
 
@@ -193,10 +196,15 @@ def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dt
     return dtype
 
 
-def make_processor(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path) -> AlpamayoR1Processor:
+def make_processor(
+    config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path, facts: list[Fact]
+) -> AlpamayoR1Processor:
     """Image settings are the base model's, within the bounds on pixels that this model was trained with."""
     published: dict[str, Any] = read_json([base], "preprocessor_config.json", required=False) or {}
     images = {name: published[name] for name in IMAGE_FIELDS if name in published}
+    if lacking := [name for name in IMAGE_FIELDS if name not in published]:
+        why = "those of Qwen3-VL, for the base's preprocessor_config.json does not have them"
+        facts.append(assumed("image_processor", ", ".join(lacking), why))
     pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
     return AlpamayoR1Processor(
         AlpamayoR1ImageProcessor(**pixels, **images),

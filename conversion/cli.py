@@ -15,6 +15,7 @@ from .alpamayo_checkpoint import VLM, add_alpamayo_arguments
 from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_folder, verify_sources
 from .job import Job, Prepared, check_device, run_job, say
 from .llava3d_options import ROLES, Llava3DOptions, add_assembly_arguments, add_run_arguments
+from .openvla_options import add_statistics_argument, add_unrecorded_arguments
 from .openvla_settings import PLATFORMS, Options
 from .predict import add_predict_arguments, run_predict
 from .publish import add_push_arguments, push_checkpoint, run_push
@@ -67,6 +68,7 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
     add_family_argument(parser)
     add_common_arguments(parser)
+    add_statistics_argument(parser)
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +86,7 @@ def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
     add_assembly_arguments(parser)
     parser.add_argument("--normalization", choices=CHOICES["normalization_type"], help="of actions and state")
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
-    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=False)
+    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=None)
     add_output_arguments(parser)
 
 
@@ -117,13 +119,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
     model.add_argument("--normalization", choices=CHOICES["normalization_type"], help="of actions and state")
-    model.add_argument("--num-diffusion-steps", type=int, metavar="N", help="of a diffusion head (default 100)")
+    add_unrecorded_arguments(model)
     model.add_argument(
         "--decoding",
         choices=["parallel", "autoregressive"],
         help="of discrete action tokens: OpenVLA-OFT (parallel) and OpenVLA (autoregressive) leave the same files",
     )
-    model.add_argument("--center-crop", action="store_true", help="let the processor crop to 90 %% of the area")
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:

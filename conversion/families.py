@@ -9,6 +9,7 @@ from ..configuration.vla_errors import ConversionError
 from . import alpamayo_checkpoint, alpamayo_plan, llava3d_plan
 from .alpamayo_checkpoint import prepare_alpamayo
 from .cogvla_checkpoint import prepare_cogvla
+from .dataset_statistics import check_config_statistics
 from .folder_contents import check_checkpoint, check_part, check_roles
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
@@ -99,6 +100,8 @@ def verify_folder(folder: Path, quiet: bool = False) -> str:
     config = read_json([folder], "config.json", required=True)
     expected = expected_shapes(folder, config)
     verify_checkpoint(folder, expected, quiet)
+    for name in ("config.json", "processor_config.json"):
+        check_config_statistics(read_json([folder], name, required=False) or {})
     if expected is None:
         return "all tensors are readable and finite; names were not checked: the model is not one known here"
     return f"all {len(expected)} tensors of the model are there, in shape, readable and finite"
@@ -137,17 +140,20 @@ def plan_of(report: dict, folder: Path, job: Job) -> Plan:
     if report["family"] == ALPAMAYO:
         return alpamayo_checkpoint.plan_again(job, AlpamayoR1Config.from_pretrained(folder))
     if report["family"] == "cogvla":
-        job.options = options_of(CogVLAConfig.from_pretrained(folder))
+        job.options = options_of(CogVLAConfig.from_pretrained(folder), folder)
     return FAMILIES[report["family"]](job).plan
 
 
-def options_of(config: CogVLAConfig) -> Options:
-    """The options that lead to this config."""
+def options_of(config: CogVLAConfig, folder: Path) -> Options:
+    """The options that lead to this config, which lies in a checkpoint's folder."""
+    diffusion = config.action_head == "diffusion"
     return Options(
         num_images=config.num_images_in_input,
         num_action_chunks=config.num_action_chunks,
         action_dim=config.action_dim,
         normalization=config.normalization_type,
-        num_diffusion_steps=config.num_diffusion_steps if config.action_head == "diffusion" else None,
+        num_diffusion_steps=config.num_diffusion_steps if diffusion else None,
+        num_inference_steps=config.num_inference_steps if diffusion else None,
+        statistics=folder / "config.json",
         decoding=DECODING[config.action_attention] if config.action_head == "discrete" else None,
     )

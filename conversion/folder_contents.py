@@ -23,7 +23,7 @@ class Kind(Enum):
     """The value says what a folder looks like, in words."""
 
     MODEL = "a whole model"
-    CONVERTED = "a checkpoint that is converted already"
+    CONVERTED = "a converted checkpoint"
     MERGED_RUN = "a training run with the whole model in it"
     FRAMEWORK_RUN = "a training run of 3dvla-starvla_framework"
     RUN = "a training run that is not merged"
@@ -186,7 +186,10 @@ def check_whole(contents: FolderContents) -> None:
     if contents.kind is Kind.OTHER and loose_weights(contents.folder):
         return
     if contents.kind is Kind.CONVERTED:
-        raise ConversionError(f"{contents}: it loads as it is. To check it: vlahub verify {contents.folder}")
+        raise ConversionError(
+            f"{contents}: it loads as it is, and nothing is left to convert. To check it: vlahub verify "
+            f"{contents.folder}"
+        )
     raise ConversionError(f"{contents.folder} holds no model weights: {contents}. {hint(contents)}")
 
 

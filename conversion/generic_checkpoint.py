@@ -14,6 +14,7 @@ import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
+from .dataset_statistics import check_config_statistics, find_statistics
 from .generic_card import write_generic_card
 from .job import Job, Prepared
 from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key
@@ -57,7 +58,7 @@ def prepare_generic(job: Job) -> Prepared:
         file, lora_config = opened_adapter(folder, number)
         plan.leftovers += add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
-    config, facts = with_statistics(config, job.adapters)
+    config, facts = with_statistics(config, job.adapters, job.options.statistics)
     plan.facts += facts
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
@@ -179,13 +180,28 @@ def copy_files(job: Job, folder: Path) -> None:
                 shutil.copyfile(path, folder / path.name)
 
 
-def with_statistics(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact]]:
-    """The base's config with the statistics that the last run leaves; the base's own do not survive a fine-tune.
+def with_statistics(config: dict, adapters: list[Path], given: Path | None = None) -> tuple[dict, list[Fact]]:
+    """The base's config with the statistics that are given, else those that the last run leaves; the base's own do not
+    survive a fine-tune.
 
     Only models that un-normalise actions have them in their config.
+
+    Raises:
+        ConversionError, ConfigError: statistics were given for another model, or it cannot normalise by them.
     """
     if "norm_stats" not in config:
+        if given is not None:
+            raise ConversionError("--statistics was given, but the base's config.json has no norm_stats to replace.")
         return config, []
+    config, facts = replaced_statistics(config, adapters, given)
+    check_config_statistics(config)
+    return config, facts
+
+
+def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) -> tuple[dict, list[Fact]]:
+    if given is not None:
+        statistics, how = find_statistics(given, [])
+        return {**config, "norm_stats": statistics}, [Fact("norm_stats", ", ".join(sorted(statistics)), how)]
     for number, folder in reversed(list(enumerate(adapters, start=1))):
         statistics, name = read_json([folder], STATISTICS, required=False), STATISTICS
         if statistics is None:

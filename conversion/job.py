@@ -1,5 +1,6 @@
 """One conversion from start to end: plan, write beside the final name, verify, and only then appear under it."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
+from .assumptions import assumptions_warning
 from .llava3d_options import Llava3DOptions
 from .openvla_settings import Options
 from .output_folder import check_output, output_folder
@@ -39,7 +41,7 @@ class Job:
     dtype: str = "auto"
     device: str = "cpu"
     max_shard_bytes: int = 2 * 10**9
-    center_crop: bool = False
+    center_crop: bool | None = None
     overwrite: bool = False
     dry_run: bool = False
     verify: bool = True
@@ -74,6 +76,8 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
             raise ConversionError(f"the output {job.output} would replace the source {source}; name another folder.")
     prepared = prepare(job)
     say(job, describe(prepared.plan))
+    if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
+        print(warning, file=sys.stderr)
     if job.dry_run:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)

@@ -12,9 +12,9 @@ from ..modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditi
 from ..processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from ..processing.image_prompt import add_image_token
 from ..processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
+from .dataset_statistics import find_statistics
 from .llava3d_card import write_llava3d_card
 from .llava3d_sizes import shown
-from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Fact
@@ -95,30 +95,12 @@ def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dt
 
 
 def add_statistics(file: Path | None, folders: list[Path], settings: Settings) -> dict:
-    """Statistics of the training data, `{}` where there are none.
-
-    file: as given, else `dataset_statistics.json` is looked for in `folders`.
-
-    Raises:
-        ConversionError: a file is missing or not one of statistics.
-    """
-    name = "dataset_statistics.json" if file is None else file.name
-    statistics = read_json(folders if file is None else [file.parent], name, required=file is not None) or {}
-    for key, parts in statistics.items():
-        if not isinstance(parts, dict) or not isinstance(parts.get("action"), dict):
-            raise ConversionError(f"{name}: the statistics of {key!r} are not a mapping with 'action'.")
+    """Statistics of the training data, `{}` where there are none; see `find_statistics`."""
+    statistics, how = find_statistics(file, folders)
     settings.fields["norm_stats"] = statistics
     if statistics:
-        how = f"read ({name})" if file is None else "given (--statistics)"
         settings.facts.append(Fact("norm_stats", sorted(statistics), how))
     return statistics
-
-
-def statistics_size(statistics: dict, part: str) -> int | None:
-    """How many dimensions the actions or the state have; `None` where it is unknown or not the same for all."""
-    values = [values for stats in statistics.values() for values in stats.get(part, {}).values()]
-    sizes = {len(value) for value in values if isinstance(value, list)}
-    return sizes.pop() if len(sizes) == 1 else None
 
 
 def described(config: MapAnythingLlava3DConfig) -> list[Fact]:

@@ -58,6 +58,7 @@ class CogVLAProcessor(ProcessorMixin):
         unnorm_key: str | None = None,
         center_crop: bool | None = None,
         return_tensors: str = "pt",
+        image_resize: str | None = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -70,6 +71,8 @@ class CogVLAProcessor(ProcessorMixin):
             center_crop: crop the images to 90 % of their area, as for models trained with random crops; the image
                 processor's setting by default.
             return_tensors: "pt" or "np".
+            image_resize: `jpeg_lanczos3`, as in evaluations of OpenVLA, OpenVLA-OFT and CogVLA on benchmarks, or
+                `bicubic`, as OpenVLA's deploy script; the image processor's setting by default.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, 6 * views, height, width) and, for
@@ -82,7 +85,8 @@ class CogVLAProcessor(ProcessorMixin):
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
         prompts = [PROMPT.format(instruction=instruction.lower()) for instruction in instructions]
         tokens = self.tokenizer(prompts, padding=True, return_token_type_ids=False)
-        pixel_values = self.image_processor(samples, center_crop=center_crop)["pixel_values"]
+        options = {"center_crop": center_crop, "image_resize": image_resize}
+        pixel_values = self.image_processor(samples, **options)["pixel_values"]
         data = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
         data["pixel_values"] = pixel_values
         if proprio is not None:

@@ -196,7 +196,10 @@ def test_settings_of_a_run_are_read_from_its_config_and_tensors(dit_run, tmp_pat
     assert (config.prefix_attention, config.geometry_normalization, config.pixel_range) == ("causal", "none", "siglip")
     assert (config.normalization_type, config.prefix_image_dropout_prob) == ("bounds_q99", 0.1)
     settings = report_of(tmp_path / "out")["settings"]
-    assert settings["prefix_attention"] == {"value": "causal", "known": "inferred (published code)"}
+    assert settings["prefix_attention"] == {
+        "value": "causal",
+        "known": "assumed (as in the published code; --prefix-attention says otherwise)",
+    }
     processor = MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out")
     assert processor.prompt_template == PROMPT and processor.image_token_id == config.image_token_id == 354
 
