@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.utils import logging
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.vla_errors import ConversionError
@@ -23,6 +22,7 @@ from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .plan import Fact, Plan
 from .tensor_source import TensorGroup, open_checkpoint
+from .tokenizer_loading import load_fast_tokenizer
 
 FAMILY = AlpamayoR1Config.model_type
 PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
@@ -127,14 +127,7 @@ def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
         raise ConversionError(
             f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
         )
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # 4.57 warns that the base names another class; the file read is the same
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(base)
-    except (ValueError, OSError, KeyError) as error:
-        raise ConversionError(f"the tokenizer in {base} cannot be read: {str(error).splitlines()[0]}") from error
-    finally:
-        logging.set_verbosity(verbosity)
+    return load_fast_tokenizer(base)
 
 
 def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -> list[Fact]:

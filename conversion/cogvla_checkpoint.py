@@ -24,6 +24,7 @@ from .openvla_layout import Layout, find_layout, read_json
 from .openvla_plan import collect, make_plan
 from .openvla_settings import make_config
 from .plan import Fact
+from .tokenizer_loading import load_fast_tokenizer
 
 FAMILY = "cogvla"
 IMAGE_AUG = "--image_aug"  # in the name of a run that learned from randomly cropped images
@@ -50,7 +51,10 @@ def prepare_cogvla(job: Job) -> Prepared:
     settings["center_crop"] = settle_crop(job.center_crop, run_name, facts)
     settings["image_resize"] = settle_resize(job.options.image_resize, config, facts)
     image_processor = read_image_processor(layout, config, settings, facts)
-    if tokenizer_folder(layout) is None:
+    tokenizer = tokenizer_folder(layout)
+    if tokenizer is not None:
+        load_fast_tokenizer(tokenizer)  # it travels as it is, and a damaged one is noticed now
+    else:
         say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
     return Prepared(FAMILY, plan, partial(write_files, layout, config, image_processor))
 

@@ -21,6 +21,7 @@ from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_
 from .openvla_layout import find_adapter, find_side_files, read_json
 from .plan import Fact, Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
+from .tokenizer_loading import check_tokenizer
 
 FAMILY = "generic"
 TOKEN_ROWS = ".token_adapter.trainable_tokens_delta"
@@ -47,6 +48,8 @@ def prepare_generic(job: Job) -> Prepared:
     """
     if job.base is None:
         raise ConversionError("a plain adapter is merged into its base model: pass --base.")
+    for folder in (job.base, *job.adapters):  # the files of one of them travel as they are
+        check_tokenizer(folder)
     config = read_json([job.base], "config.json", required=True)
     weights = open_checkpoint(job.base, "base")
     if weights is None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
@@ -18,6 +18,7 @@ from .llava3d_sizes import shown
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Fact
+from .tokenizer_loading import check_tokenizer, load_fast_tokenizer, unreadable
 
 FAMILY = "mapanything_llava3d"
 IMAGE_TOKEN = "<image>"
@@ -71,17 +72,21 @@ def read_tokenizer(folders: list[Path]) -> PreTrainedTokenizerBase:
     if fast is None and slow is None:
         where = " nor in ".join(str(folder) for folder in folders)
         raise ConversionError(f"no tokenizer.json is in {where}: pass --tokenizer DIR, that of the language model.")
-    try:
-        kind = AutoTokenizer if fast is None else PreTrainedTokenizerFast
-        tokenizer = kind.from_pretrained(fast or slow)
-    except (ValueError, ImportError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConversionError(
-            f"the tokenizer in {fast or slow} cannot be read: {reason} Where there is only a tokenizer.model, install "
-            "sentencepiece, or pass --tokenizer DIR with a tokenizer.json of the same vocabulary."
-        ) from error
+    tokenizer = load_slow_tokenizer(slow) if fast is None else load_fast_tokenizer(fast)
     add_image_token(tokenizer, IMAGE_TOKEN)
     return tokenizer
+
+
+def load_slow_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A tokenizer.model brought into the fast form."""
+    check_tokenizer(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # whatever its converter stumbles over
+        raise ConversionError(
+            f"{unreadable(folder, error)} Where there is only a tokenizer.model, install sentencepiece, or pass "
+            "--tokenizer DIR with a tokenizer.json of the same vocabulary."
+        ) from error
 
 
 def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dtype:
