@@ -1,6 +1,5 @@
 """A CogVLA, OpenVLA-OFT or OpenVLA run, or a merged checkpoint of one, becomes one folder that loads with one line."""
 
-import json
 import re
 import shutil
 from functools import partial
@@ -19,6 +18,7 @@ from ..processing.portable_tokenizer import make_tokenizer_portable
 from ..processing.processing_cogvla import CogVLAProcessor
 from .assumptions import assumed
 from .job import Job, Prepared, say
+from .json_output import json_text
 from .model_card import write_model_card
 from .openvla_layout import Layout, find_layout, read_json
 from .openvla_plan import collect, make_plan
@@ -151,6 +151,6 @@ def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_pr
         "normalization_type": config.normalization_type,
         "proprio_dim": config.proprio_dim,
     }
-    text = json.dumps(settings, indent=2, sort_keys=True)
-    (folder / "processor_config.json").write_text(text + "\n", encoding="utf-8")
+    text = json_text(settings, "processor_config.json", indent=2, sort_keys=True)
+    (folder / "processor_config.json").write_text(text, encoding="utf-8")
     write_remote_code(CogVLAConfig, CogVLAConfig.auto_classes, folder)

@@ -3,7 +3,6 @@
 Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without the model in memory.
 """
 
-import json
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -17,6 +16,7 @@ from ..configuration.vla_errors import ConversionError
 from .dataset_statistics import check_config_statistics, find_statistics
 from .generic_card import write_generic_card
 from .job import Job, Prepared
+from .json_output import json_text
 from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key
 from .openvla_layout import find_adapter, find_side_files, read_json
 from .plan import Fact, Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
@@ -221,13 +221,13 @@ def write_statistics(folder: Path, config: dict) -> None:
     for name in ("config.json", PROCESSOR):
         written = read_json([folder], name, required=False) or {}
         if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):
-            text = json.dumps({**written, "norm_stats": config["norm_stats"]}, indent=2)
-            (folder / name).write_text(text + "\n", encoding="utf-8")
+            text = json_text({**written, "norm_stats": config["norm_stats"]}, name, indent=2)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def write_config(folder: Path, config: dict, dtype: str) -> None:
     if dtype == "auto":
         return
     names = [name for name in ("dtype", "torch_dtype") if name in config] or ["torch_dtype"]
-    text = json.dumps({**config, **dict.fromkeys(names, dtype)}, indent=2)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    text = json_text({**config, **dict.fromkeys(names, dtype)}, "config.json", indent=2)
+    (folder / "config.json").write_text(text, encoding="utf-8")

@@ -19,6 +19,7 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
 from .job import check_device
+from .json_output import json_text
 from .openvla_layout import read_json
 from .source_folder import source_folder
 from .trajectory_plot import figure_class_of_matplotlib, plot_trajectories
@@ -79,7 +80,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
 def write_result(result: dict[str, Any], path: Path | None) -> None:
     """As JSON, where a path was given."""
     if path is not None:
-        path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        path.write_text(json_text(result, path.name, indent=1), encoding="utf-8")
 
 
 def model_type(folder: Path) -> str:
