@@ -151,6 +151,18 @@ def test_statistics_may_lie_in_another_folder(name, request, tmp_path, capsys):
     assert main(["verify", str(tmp_path / "out"), *sources]) == 0
 
 
+def test_a_plain_openvla_adapter_takes_config_and_statistics_from_elsewhere(openvla, tmp_path):
+    """As openvla/openvla leaves it: the adapter in a folder of its own, the statistics in the run's."""
+    adapter = tmp_path / "openvla-7b+bridge_orig+b16+lr-2e-05+lora-r32+dropout-0.0--image_aug"
+    shutil.copytree(openvla.run / "lora_adapter", adapter)
+    words = ["--base", openvla.base, "--adapter", adapter, "--statistics", openvla.run / STATISTICS]
+    options = ["--decoding", "autoregressive", "--quiet", "--output", str(tmp_path / "out")]
+    assert main(["merge-lora", *map(str, words), *options]) == 0
+    config = CogVLAConfig.from_pretrained(tmp_path / "out")
+    assert (config.action_attention, list(config.norm_stats)) == ("causal", ["demo_tabletop"])
+    assert CogVLAImageProcessor.from_pretrained(tmp_path / "out").center_crop is True
+
+
 def test_given_statistics_replace_those_of_the_run(openvla_oft, tmp_path):
     file = tmp_path / "config.json"
     own = json.loads((openvla_oft.run / STATISTICS).read_text())

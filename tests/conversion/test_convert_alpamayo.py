@@ -429,3 +429,10 @@ def test_predict_prints_a_robots_actions(merged, tmp_path, capsys):
     assert float(lines[-1].split()[1]) == pytest.approx(actions[7][0], abs=1e-4)
     assert main(["predict", str(merged), "--images", str(views[0])]) == 1
     assert "--instruction" in capsys.readouterr().err
+
+
+def test_statistics_of_a_dataset_are_refused(published, tmp_path, capsys):
+    (tmp_path / "dataset_statistics.json").write_text("{}")
+    command = ["convert", published.folder, tmp_path / "out", "--vlm", published.vlm, "--quiet"]
+    assert main([*map(str, command), "--statistics", str(tmp_path / "dataset_statistics.json")]) == 1
+    assert "--statistics was given, but an Alpamayo-R1 normalises by its action space" in capsys.readouterr().err
