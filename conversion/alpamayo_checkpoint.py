@@ -36,6 +36,17 @@ FILE_FIELDS = (
     "transformers_version",
 )  # of the file, not the model
 TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
+ANSWER_FIELDS = (  # of the published config: what they are changes answers, and no tensor shows them
+    "action_space_cfg",
+    "diffusion_cfg",
+    "traj_tokenizer_cfg",
+    "hist_traj_tokenizer_cfg",
+    "tokens_per_history_traj",
+    "tokens_per_future_traj",
+    "expert_non_causal_attention",
+    "min_pixels",
+    "max_pixels",
+)
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
 
 
@@ -65,6 +76,7 @@ def prepare_alpamayo(job: Job) -> Prepared:
     config = read_config(folder, base)
     tokenizer = read_tokenizer(base)
     facts = [*check_tokens(config, tokenizer), *described(config, base, given=VLM in job.parts)]
+    facts += assumed_fields(read_json([folder], "config.json", required=True), config)
     collected = collect_published(opened(folder))
     config.pad_token_id = tokenizer.pad_token_id
     config.dtype = choose_dtype(job.dtype, collected, facts)
@@ -128,6 +140,12 @@ def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
             f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
         )
     return load_fast_tokenizer(base)
+
+
+def assumed_fields(published: dict[str, Any], config: AlpamayoR1Config) -> list[Fact]:
+    """Settings that the published config.json leaves to the default of the released model."""
+    why = "the released model's, for config.json does not have it"
+    return [assumed(name, getattr(config, name), why) for name in ANSWER_FIELDS if name not in published]
 
 
 def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -> list[Fact]:
