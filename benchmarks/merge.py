@@ -86,8 +86,8 @@ def write_base(folder: Path, shapes: dict[str, tuple[int, ...]]) -> int:
             shard, filled = {}, 0
         if info:
             shard[name], filled = info, filled + info.bytes
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
-    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}, allow_nan=False))
+    (folder / "config.json").write_text(json.dumps({"model_type": "llama"}, allow_nan=False))
     return max(info.bytes for info in infos.values())
 
 
@@ -103,7 +103,7 @@ def write_adapter(folder: Path, shapes: dict[str, tuple[int, ...]]) -> None:
         for key, info in infos.items():
             writer.write(key, torch.randn(info.shape) * 0.01)
     config = {"peft_type": "LORA", "r": RANK, "lora_alpha": ALPHA, "target_modules": "all-linear"}
-    (folder / "adapter_config.json").write_text(json.dumps(config))
+    (folder / "adapter_config.json").write_text(json.dumps(config, allow_nan=False))
 
 
 def bare_arithmetic(shapes: dict[str, tuple[int, ...]]) -> None:

@@ -45,7 +45,10 @@ class CogVLAConfig(RemoteCodeConfig):
         normalization_type: `bounds` (min, max), `bounds_q99` (1st and 99th percentile) or `normal` (mean, std).
         norm_stats: `{unnorm_key: {"action": {"min": [...], ...}, "proprio": {...}}}`.
         n_action_bins, pad_to_multiple_of: the discrete head's bins sit at the end of the unpadded vocabulary.
-        num_diffusion_steps: DDIM steps of the diffusion head.
+        num_diffusion_steps: steps of the noise schedule with which the diffusion head was trained. Published name:
+            `num_diffusion_steps_train`.
+        num_inference_steps: DDIM steps of one prediction, at most `num_diffusion_steps`; `None` is all of them.
+            Published name: `num_diffusion_steps_inference`.
         action_attention: `block` (CogVLA: causal, open inside the action block), `bidirectional` (OpenVLA-OFT) or
             `causal` (OpenVLA: tokens one by one).
         language_mean: `masked` leaves padding out of the mean text embedding that drives FiLM and MoE; `padded`
@@ -57,6 +60,10 @@ class CogVLAConfig(RemoteCodeConfig):
     """
 
     model_type = "cogvla"
+    attribute_map = {
+        "num_diffusion_steps_train": "num_diffusion_steps",
+        "num_diffusion_steps_inference": "num_inference_steps",
+    }
     sub_configs = {
         "text_config": LlamaConfig,
         "featurizer_config": CogVLAVisionConfig,
@@ -95,6 +102,7 @@ class CogVLAConfig(RemoteCodeConfig):
         n_action_bins: int = 256,
         pad_to_multiple_of: int = 64,
         num_diffusion_steps: int = 100,
+        num_inference_steps: int | None = None,
         action_attention: str = "block",
         language_mean: str = "masked",
         prompt_end_token_id: int = 29871,
@@ -125,6 +133,7 @@ class CogVLAConfig(RemoteCodeConfig):
         self.n_action_bins = n_action_bins
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_diffusion_steps = num_diffusion_steps
+        self.num_inference_steps = num_inference_steps
         self.action_attention = action_attention
         self.language_mean = language_mean
         self.prompt_end_token_id = prompt_end_token_id
@@ -145,6 +154,13 @@ class CogVLAConfig(RemoteCodeConfig):
         check_positive("num_diffusion_steps", self.num_diffusion_steps, MAX_STEPS)
         if self.proprio_dim is not None:
             check_positive("proprio_dim", self.proprio_dim)
+        if self.num_inference_steps is not None:
+            check_positive("num_inference_steps", self.num_inference_steps)
+            if self.num_inference_steps > self.num_diffusion_steps:
+                raise ConfigError(
+                    f"num_inference_steps={self.num_inference_steps} must be at most num_diffusion_steps="
+                    f"{self.num_diffusion_steps}, the steps of the schedule that it picks from."
+                )
         self.check_towers()
         if self.action_attention == "causal" and self.action_head != "discrete":
             raise ConfigError(
@@ -152,8 +168,7 @@ class CogVLAConfig(RemoteCodeConfig):
                 f"not {self.action_head!r}."
             )
         self.check_pruning()
-        sizes = {"action": self.action_dim, "proprio": self.proprio_dim}
-        check_statistics(self.norm_stats, self.normalization_type, sizes)
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.proprio_dim)
 
     def check_towers(self) -> None:
         sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size

@@ -236,8 +236,8 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         if self.use_spatial_token and self.action_token_begin_idx is None:
             raise ConfigError("use_spatial_token=True needs action_token_begin_idx, the first id of the action tokens.")
         self.check_experts()
-        sizes = {"action": self.action_dim, "state": self.state_dim}
-        check_statistics(self.norm_stats, self.normalization_type, sizes)
+        state_dim = self.state_dim if self.use_state else None
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, state_dim)
 
     def check_experts(self) -> None:
         text, expert = self.text_config, self.expert_config

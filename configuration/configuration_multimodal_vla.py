@@ -242,10 +242,8 @@ class MultimodalVLAConfig(RemoteCodeConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
-        sizes = {"action": self.action_dim}
-        if self.use_proprio:
-            sizes |= dict.fromkeys(("proprio", "state"), self.proprio_dim)
-        check_statistics(self.norm_stats, self.normalization_type, sizes)
+        state_dim = self.proprio_dim if self.use_proprio else None
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, state_dim)
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""

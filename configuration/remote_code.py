@@ -15,6 +15,8 @@ from pathlib import Path
 
 from transformers import PretrainedConfig
 
+from .normalization_statistics import check_finite
+
 CODE_FOLDERS = ("configuration", "modeling", "processing")
 FOOTER = "\n# transformers 4.57 copies only the files that this one names from a local folder.\n"
 
@@ -26,7 +28,12 @@ class RemoteCodeConfig(PretrainedConfig):
     code_of_choices = frozenset()  # files that the model loads by name because of what this config says
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
-        """As in transformers; the folder also gets the code that loads it."""
+        """As in transformers; the folder also gets the code that loads it.
+
+        Raises:
+            ConfigError: statistics that were put into the config hold a number that is not finite: JSON has no such.
+        """
+        check_finite(getattr(self, "norm_stats", None), "norm_stats")
         self.auto_map = dict(self.auto_classes)
         write_remote_code(type(self), self.auto_classes, save_directory, self.code_of_choices)
         super().save_pretrained(save_directory)

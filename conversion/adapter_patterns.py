@@ -63,7 +63,9 @@ def check_matching(config: Any, modules: Collection[str]) -> None:
     forms = [form.format(pattern) for pattern in risky for form in (KEY_FORM, WHOLE_FORM)]
     command = [sys.executable, "-I", "-S", "-c", MATCH]
     try:
-        subprocess.run(command, input=json.dumps([forms, sorted(modules)]).encode(), timeout=SECONDS, check=True)
+        subprocess.run(
+            command, input=json.dumps([forms, sorted(modules)], allow_nan=False).encode(), timeout=SECONDS, check=True
+        )
     except subprocess.TimeoutExpired as error:
         raise ConversionError(
             f"adapter_config.json: matching the patterns {', '.join(map(shown, risky))} against the names of the "

@@ -7,6 +7,7 @@ from string import Template
 from huggingface_hub import ModelCard, ModelCardData
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
+from .assumptions import assumptions_text
 from .llava3d_card import licence_list, stack_text
 from .model_card import PLACEHOLDER, base_licence, code, is_repository, listed, parameters_text
 
@@ -57,5 +58,6 @@ def card_values(config: AlpamayoR1Config, report: dict) -> dict[str, str]:
         "min_pixels": f"{config.min_pixels:,}",
         "max_pixels": f"{config.max_pixels:,}",
         "parameters": parameters_text(report),
+        "assumed": assumptions_text(report),
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
     }

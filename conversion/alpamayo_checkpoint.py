@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
-from transformers.utils import logging
+from transformers import GenerationConfig, PreTrainedTokenizerBase
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.vla_errors import ConversionError
@@ -17,13 +16,14 @@ from ..processing.processing_alpamayo_r1 import AlpamayoR1Processor
 from .alpamayo_card import write_alpamayo_card
 from .alpamayo_options import VLM
 from .alpamayo_plan import EMBEDDINGS, collect_published, make_plan
+from .assumptions import assumed
 from .job import Job, Prepared
 from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .plan import Fact, Plan
 from .size_limits import check_layers
 from .tensor_source import TensorGroup, open_checkpoint
-from .tokenizer_files import check_tokenizer_files
+from .tokenizer_loading import load_fast_tokenizer
 
 FAMILY = AlpamayoR1Config.model_type
 PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
@@ -36,6 +36,17 @@ FILE_FIELDS = (
     "transformers_version",
 )  # of the file, not the model
 TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
+ANSWER_FIELDS = (  # of the published config: what they are changes answers, and no tensor shows them
+    "action_space_cfg",
+    "diffusion_cfg",
+    "traj_tokenizer_cfg",
+    "hist_traj_tokenizer_cfg",
+    "tokens_per_history_traj",
+    "tokens_per_future_traj",
+    "expert_non_causal_attention",
+    "min_pixels",
+    "max_pixels",
+)
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
 
 
@@ -50,6 +61,8 @@ def prepare_alpamayo(job: Job) -> Prepared:
             "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged "
             "into the result."
         )
+    if job.options.statistics is not None:
+        raise ConversionError("--statistics was given, but an Alpamayo-R1 normalises by its action space.")
     folder = job.adapters[0]
     base = base_folder(job)
     collected = collect_published(opened(folder))
@@ -59,11 +72,12 @@ def prepare_alpamayo(job: Job) -> Prepared:
     config = read_config(folder, base)
     tokenizer = read_tokenizer(base)
     facts = [*check_tokens(config, tokenizer), *described(config, base, given=VLM in job.parts)]
+    facts += assumed_fields(read_json([folder], "config.json", required=True), config)
     config.pad_token_id = tokenizer.pad_token_id
     config.dtype = choose_dtype(job.dtype, collected, facts)
     plan = make_plan(collected, config, config.dtype)
+    processor = make_processor(config, tokenizer, base, facts)
     plan.facts = facts
-    processor = make_processor(config, tokenizer, base)
     return Prepared(FAMILY, plan, partial(write_files, config, processor, {"run": folder, "vlm": base}))
 
 
@@ -120,15 +134,13 @@ def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
         raise ConversionError(
             f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
         )
-    check_tokenizer_files(base)
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity_error()  # 4.57 warns that the base names another class; the file read is the same
-    try:
-        return PreTrainedTokenizerFast.from_pretrained(base)
-    except (ValueError, OSError, KeyError) as error:
-        raise ConversionError(f"the tokenizer in {base} cannot be read: {str(error).splitlines()[0]}") from error
-    finally:
-        logging.set_verbosity(verbosity)
+    return load_fast_tokenizer(base)
+
+
+def assumed_fields(published: dict[str, Any], config: AlpamayoR1Config) -> list[Fact]:
+    """Settings that the published config.json leaves to the default of the released model."""
+    why = "the released model's, for config.json does not have it"
+    return [assumed(name, getattr(config, name), why) for name in ANSWER_FIELDS if name not in published]
 
 
 def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -> list[Fact]:
@@ -190,10 +202,15 @@ def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dt
     return dtype
 
 
-def make_processor(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path) -> AlpamayoR1Processor:
+def make_processor(
+    config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path, facts: list[Fact]
+) -> AlpamayoR1Processor:
     """Image settings are the base model's, within the bounds on pixels that this model was trained with."""
     published: dict[str, Any] = read_json([base], "preprocessor_config.json", required=False) or {}
     images = {name: published[name] for name in IMAGE_FIELDS if name in published}
+    if lacking := [name for name in IMAGE_FIELDS if name not in published]:
+        why = "those of Qwen3-VL, for the base's preprocessor_config.json does not have them"
+        facts.append(assumed("image_processor", ", ".join(lacking), why))
     pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
     return AlpamayoR1Processor(
         AlpamayoR1ImageProcessor(**pixels, **images),

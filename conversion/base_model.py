@@ -176,4 +176,6 @@ def check_depth(folder: Path, config: dict) -> None:
         if isinstance(value, dict):
             check_depth(folder, value)
         elif name in DEPTHS and isinstance(value, int) and value > MOST_LAYERS:
-            raise ConversionError(f"{folder / 'config.json'}: {name} is {json.dumps(value)}; no model is that deep.")
+            raise ConversionError(
+                f"{folder / 'config.json'}: {name} is {json.dumps(value, allow_nan=False)}; no model is that deep."
+            )

@@ -16,6 +16,7 @@ from .command_choices import ASSEMBLIES, DTYPES, FAMILIES, NORMALIZATIONS, PLATF
 from .command_help import HELP, settings
 from .error_boundary import ending_at_interrupt, run
 from .given_paths import check_not_empty, input_paths
+from .openvla_options import add_statistics_argument, add_unrecorded_arguments
 from .output_guard import check_output
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
@@ -90,6 +91,7 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
     add_family_argument(parser)
     add_common_arguments(parser)
+    add_statistics_argument(parser)
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,7 +113,7 @@ def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
     add_assembly_arguments(parser)
     parser.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
-    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=False)
+    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=None)
     add_output_arguments(parser)
 
 
@@ -144,13 +146,12 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     )
     model.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
     model.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
-    model.add_argument("--num-diffusion-steps", type=int, metavar="N", help="of a diffusion head (default 100)")
+    add_unrecorded_arguments(model)
     model.add_argument(
         "--decoding",
         choices=["parallel", "autoregressive"],
         help="of discrete action tokens: OpenVLA-OFT (parallel) and OpenVLA (autoregressive) leave the same files",
     )
-    model.add_argument("--center-crop", action="store_true", help="let the processor crop to 90 %% of the area")
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,9 +1,10 @@
 """A CogVLA, OpenVLA-OFT or OpenVLA run, or a merged checkpoint of one, becomes one folder that loads with one line."""
 
-import json
+import re
 import shutil
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import GenerationConfig
@@ -12,18 +13,22 @@ from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.remote_code import write_remote_code
 from ..configuration.vla_errors import ConversionError
 from ..modeling.modeling_cogvla import CogVLAForActionPrediction
-from ..processing.image_processing_cogvla import CogVLAImageProcessor
+from ..processing.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProcessor
 from ..processing.portable_tokenizer import make_tokenizer_portable
 from ..processing.processing_cogvla import CogVLAProcessor
+from .assumptions import assumed
 from .job import Job, Prepared, say
+from .json_output import json_text
 from .model_card import write_model_card
 from .openvla_layout import Layout, find_layout, read_json
 from .openvla_plan import collect, make_plan
 from .openvla_settings import make_config
 from .plan import Fact
-from .tokenizer_files import check_tokenizer_files
+from .tokenizer_loading import load_fast_tokenizer
 
 FAMILY = "cogvla"
+IMAGE_AUG = "--image_aug"  # in the name of a run that learned from randomly cropped images
+RUN_NAME = re.compile(r"\+b\d+\+lr-")  # of a name that the published fine-tuning script gave to its run
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -41,9 +46,14 @@ def prepare_cogvla(job: Job) -> Prepared:
     config.dtype = choose_dtype(job.dtype, layout, facts)
     plan = make_plan(layout, collected, config, config.dtype)
     plan.facts = facts
-    image_processor = read_image_processor(layout, config, job.center_crop, facts)
-    if tokenizer_folder(layout) is not None:
-        check_tokenizer_files(tokenizer_folder(layout))
+    run_name = job.inputs.get("run", job.adapters[0].resolve().name)
+    settings = {"num_images_in_input": config.num_images_in_input}
+    settings["center_crop"] = settle_crop(job.center_crop, run_name, facts)
+    settings["image_resize"] = settle_resize(job.options.image_resize, config, facts)
+    image_processor = read_image_processor(layout, config, settings, facts)
+    tokenizer = tokenizer_folder(layout)
+    if tokenizer is not None:
+        load_fast_tokenizer(tokenizer)  # it travels as it is, and a damaged one is noticed now
     else:
         say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
     return Prepared(FAMILY, plan, partial(write_files, layout, config, image_processor))
@@ -72,18 +82,50 @@ def choose_dtype(name: str, layout: Layout, facts: list[Fact]) -> torch.dtype:
     return dtype
 
 
+def settle_crop(given: bool | None, run_name: str, facts: list[Fact]) -> bool:
+    """Whether the processor crops: models that learned from random crops are evaluated on the centre.
+
+    The published fine-tuning script (openvla/openvla and moojink/openvla-oft, vla-scripts/finetune.py) writes it into
+    the run's name, and nowhere else.
+    """
+    if given is not None:
+        facts.append(Fact("center_crop", given, f"given (--{'' if given else 'no-'}center-crop)"))
+        return given
+    if IMAGE_AUG in run_name:
+        facts.append(Fact("center_crop", True, f"read ({IMAGE_AUG} in the run's name)"))
+        return True
+    if RUN_NAME.search(run_name):
+        facts.append(Fact("center_crop", False, f"read (no {IMAGE_AUG} in the run's name)"))
+        return False
+    why = f"the run's name does not tell; a model trained with {IMAGE_AUG} needs the crop"
+    facts.append(assumed("center_crop", False, why, "--center-crop or --no-center-crop"))
+    return False
+
+
+def settle_resize(given: str | None, config: CogVLAConfig, facts: list[Fact]) -> str:
+    """How camera images of another size than the training data's are resized; only OpenVLA's own scripts differ."""
+    if given is not None:
+        facts.append(Fact("image_resize", given, "given (--image-resize)"))
+        return given
+    if config.action_attention == "causal":
+        why = "as in OpenVLA's LIBERO and Bridge evaluations; its deploy script has bicubic"
+        facts.append(assumed("image_resize", IMAGE_RESIZES[0], why, "--image-resize"))
+    else:
+        facts.append(Fact("image_resize", IMAGE_RESIZES[0], "inferred (all scripts of OpenVLA-OFT and CogVLA)"))
+    return IMAGE_RESIZES[0]
+
+
 def read_image_processor(
-    layout: Layout, config: CogVLAConfig, center_crop: bool, facts: list[Fact]
+    layout: Layout, config: CogVLAConfig, settings: dict[str, Any], facts: list[Fact]
 ) -> CogVLAImageProcessor:
     """The image processor, from the published one where there is one."""
     size = config.featurizer_config.image_size
-    settings = {"num_images_in_input": config.num_images_in_input, "center_crop": center_crop}
-    facts.append(Fact("center_crop", center_crop, "given (--center-crop)" if center_crop else "default"))
     published = read_json(layout.folders, "preprocessor_config.json", required=False)
     if published:
         facts.append(Fact("image_processor", "preprocessor_config.json", "read"))
         return CogVLAImageProcessor.from_prismatic(published, **settings)
-    facts.append(Fact("image_processor", "means and deviations of DINOv2 and SigLIP", "default"))
+    why = "there is no preprocessor_config.json; these are those of the published towers"
+    facts.append(assumed("image_processor", "means and deviations of DINOv2 and SigLIP", why))
     return CogVLAImageProcessor(image_sizes=[size, size], **settings)
 
 
@@ -109,6 +151,6 @@ def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_pr
         "normalization_type": config.normalization_type,
         "proprio_dim": config.proprio_dim,
     }
-    text = json.dumps(settings, indent=2, sort_keys=True)
-    (folder / "processor_config.json").write_text(text + "\n", encoding="utf-8")
+    text = json_text(settings, "processor_config.json", indent=2, sort_keys=True)
+    (folder / "processor_config.json").write_text(text, encoding="utf-8")
     write_remote_code(CogVLAConfig, CogVLAConfig.auto_classes, folder)

@@ -9,6 +9,8 @@ from ..configuration.vla_errors import ConversionError
 from . import alpamayo_checkpoint, alpamayo_plan, llava3d_plan
 from .alpamayo_checkpoint import prepare_alpamayo
 from .cogvla_checkpoint import prepare_cogvla
+from .dataset_statistics import check_config_statistics
+from .folder_contents import check_checkpoint, check_part, check_roles
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
 from .llava3d_assembly import prepare_assembly
@@ -22,7 +24,7 @@ from .report import REPORT_NAME
 from .settings_errors import reading_settings
 from .size_limits import check_layers_of
 from .verify import verify_against, verify_checkpoint
-from .wrong_folder import check_run_folder, what_it_is
+from .wrong_folder import what_it_is
 
 LLAVA3D = MapAnythingLlava3DConfig.model_type
 ALPAMAYO = AlpamayoR1Config.model_type
@@ -33,6 +35,7 @@ FAMILIES = {
     "generic": prepare_generic,
 }
 ASSEMBLIES = {LLAVA3D: prepare_assembly}
+MODEL_ROLES = ("vision", "language", "geometry")  # parts of an assembly whose weights are read
 MERGED = {"openvla": "cogvla"}  # model types of base models with a family's own way of merging
 # Model types and frameworks of merged checkpoints.
 PUBLISHED = {**MERGED, LLAVA3D: LLAVA3D, FRAMEWORK: LLAVA3D} | dict.fromkeys(
@@ -45,10 +48,9 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     """Plan a job by its family; `auto`: that of the published model type, else generic.
 
     Raises:
-        ConversionError, ConfigError: see the family.
+        ConversionError, ConfigError: a folder is not what its place needs, or see the family.
     """
-    for folder in job.adapters:
-        check_run_folder(folder)
+    check_roles(job.base, job.adapters)
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
     with reading_settings(*folders):
         for folder in folders:
@@ -86,8 +88,10 @@ def assemble(job: Job, family: str) -> Prepared:
         ConversionError, ConfigError: see the family.
     """
     with reading_settings(*job.parts.values()):
-        for folder in job.parts.values():
+        for role, folder in job.parts.items():
             check_full_precision(read_json([folder], "config.json", required=False) or {})
+            if role in MODEL_ROLES:
+                check_part(role, folder)
         return ASSEMBLIES[family](job)
 
 
@@ -108,11 +112,14 @@ def verify_folder(folder: Path, quiet: bool = False) -> str:
     Raises:
         ConversionError: see `verify_checkpoint`.
     """
+    check_checkpoint(folder)
     config = read_json([folder], "config.json", required=True)
     with reading_settings(folder):
         check_layers_of(folder, config)
         expected = expected_shapes(folder, config)
     verify_checkpoint(folder, expected, quiet)
+    for name in ("config.json", "processor_config.json"):
+        check_config_statistics(read_json([folder], name, required=False) or {})
     if expected is None:
         return "all tensors are readable and finite; names were not checked: the model is not one known here"
     return f"all {len(expected)} tensors of the model are there, in shape, readable and finite"
@@ -131,6 +138,7 @@ def expected_shapes(folder: Path, config: dict) -> dict[str, tuple[int, ...]] | 
 
 def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
+    check_roles(job.base, job.adapters)
     report = read_json([folder], REPORT_NAME, required=True)
     dtype = report["settings"]["dtype"]
     job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
@@ -152,17 +160,20 @@ def plan_of(report: dict, folder: Path, job: Job) -> Plan:
     if report["family"] == ALPAMAYO:
         return alpamayo_checkpoint.plan_again(job, AlpamayoR1Config.from_pretrained(folder))
     if report["family"] == "cogvla":
-        job.options = options_of(CogVLAConfig.from_pretrained(folder))
+        job.options = options_of(CogVLAConfig.from_pretrained(folder), folder)
     return FAMILIES[report["family"]](job).plan
 
 
-def options_of(config: CogVLAConfig) -> Options:
-    """The options that lead to this config."""
+def options_of(config: CogVLAConfig, folder: Path) -> Options:
+    """The options that lead to this config, which lies in a checkpoint's folder."""
+    diffusion = config.action_head == "diffusion"
     return Options(
         num_images=config.num_images_in_input,
         num_action_chunks=config.num_action_chunks,
         action_dim=config.action_dim,
         normalization=config.normalization_type,
-        num_diffusion_steps=config.num_diffusion_steps if config.action_head == "diffusion" else None,
+        num_diffusion_steps=config.num_diffusion_steps if diffusion else None,
+        num_inference_steps=config.num_inference_steps if diffusion else None,
+        statistics=folder / "config.json",
         decoding=DECODING[config.action_attention] if config.action_head == "discrete" else None,
     )

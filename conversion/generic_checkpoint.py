@@ -13,14 +13,16 @@ from peft import LoraConfig
 from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content, where_adapters_are
 from .base_model import BaseModel, build_base
+from .dataset_statistics import check_config_statistics, find_statistics
 from .generic_card import write_generic_card
 from .generic_plan import add_adapter
 from .job import Job, Prepared
+from .json_output import json_text
 from .merged_base import MergedBase
 from .openvla_layout import find_side_files, read_json
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
-from .tokenizer_files import check_tokenizer_files
+from .tokenizer_loading import check_tokenizer
 
 FAMILY = "generic"
 NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".index.json")
@@ -37,6 +39,8 @@ def prepare_generic(job: Job) -> Prepared:
     """
     if job.base is None:
         raise ConversionError("a plain adapter is merged into its base model: pass --base.")
+    for folder in (job.base, *job.adapters):  # the files of one of them travel as they are
+        check_tokenizer(folder)
     config = read_json([job.base], "config.json", required=True)
     weights = open_checkpoint(job.base, "base")
     if weights is None:
@@ -51,13 +55,13 @@ def prepare_generic(job: Job) -> Prepared:
         plan.leftovers += add_adapter(merged, file.path, read_content(file), lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
     for folder in (job.base, *job.adapters):
-        check_tokenizer_files(folder)
+        check_tokenizer(folder)
     plan.tensors = list(merged.tensors.values())
     plan.facts.append(
         Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
     )
     plan.facts += vocabulary_facts(config, merged.config)
-    config, facts = with_statistics(merged.config, job.adapters)
+    config, facts = with_statistics(merged.config, job.adapters, job.options.statistics)
     plan.facts += facts
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
@@ -107,7 +111,7 @@ def vocabulary_facts(before: dict, after: dict) -> list[Fact]:
     if before == after:
         return []
     changed = {name: after[name] for name in after if after[name] != before.get(name)}
-    return [Fact("config.json", json.dumps(changed), "inferred (the adapter's embeddings)")]
+    return [Fact("config.json", json.dumps(changed, allow_nan=False), "inferred (the adapter's embeddings)")]
 
 
 def copy_files(job: Job, folder: Path) -> None:
@@ -121,13 +125,28 @@ def copy_files(job: Job, folder: Path) -> None:
                 shutil.copyfile(path, folder / path.name)
 
 
-def with_statistics(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact]]:
-    """The base's config with the statistics that the last run leaves; the base's own do not survive a fine-tune.
+def with_statistics(config: dict, adapters: list[Path], given: Path | None = None) -> tuple[dict, list[Fact]]:
+    """The base's config with the statistics that are given, else those that the last run leaves; the base's own do not
+    survive a fine-tune.
 
     Only models that un-normalise actions have them in their config.
+
+    Raises:
+        ConversionError, ConfigError: statistics were given for another model, or it cannot normalise by them.
     """
     if "norm_stats" not in config:
+        if given is not None:
+            raise ConversionError("--statistics was given, but the base's config.json has no norm_stats to replace.")
         return config, []
+    config, facts = replaced_statistics(config, adapters, given)
+    check_config_statistics(config)
+    return config, facts
+
+
+def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) -> tuple[dict, list[Fact]]:
+    if given is not None:
+        statistics, how = find_statistics(given, [])
+        return {**config, "norm_stats": statistics}, [Fact("norm_stats", ", ".join(sorted(statistics)), how)]
     for number, folder in reversed(list(enumerate(adapters, start=1))):
         statistics, name = read_json([folder], STATISTICS, required=False), STATISTICS
         if statistics is None:
@@ -144,8 +163,8 @@ def write_statistics(folder: Path, config: dict) -> None:
     for name in ("config.json", PROCESSOR):
         written = read_json([folder], name, required=False) or {}
         if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):
-            text = json.dumps({**written, "norm_stats": config["norm_stats"]}, indent=2)
-            (folder / name).write_text(text + "\n", encoding="utf-8")
+            text = json_text({**written, "norm_stats": config["norm_stats"]}, name, indent=2)
+            (folder / name).write_text(text, encoding="utf-8")
 
 
 def write_config(folder: Path, config: dict, dtype: str) -> None:
@@ -154,5 +173,4 @@ def write_config(folder: Path, config: dict, dtype: str) -> None:
         names = [name for name in ("dtype", "torch_dtype") if name in config] or ["torch_dtype"]
         config = {**config, **dict.fromkeys(names, dtype)}
     if config != read_json([folder], "config.json", required=True):
-        text = json.dumps(config, indent=2)
-        (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+        (folder / "config.json").write_text(json_text(config, "config.json", indent=2), encoding="utf-8")

@@ -1,5 +1,6 @@
 """One conversion from start to end: plan, write beside the final name, verify, and only then appear under it."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
+from .assumptions import assumptions_warning
 from .given_paths import input_paths
 from .llava3d_options import Llava3DOptions
 from .openvla_settings import Options
@@ -41,7 +43,7 @@ class Job:
     dtype: str = "auto"
     device: str = "cpu"
     max_shard_bytes: int = 2 * 10**9
-    center_crop: bool = False
+    center_crop: bool | None = None
     overwrite: bool = False
     dry_run: bool = False
     verify: bool = True
@@ -73,6 +75,8 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     check_output(job.output, job.overwrite, input_paths(job), job.dry_run)
     prepared = prepare(job)
     say(job, describe(prepared.plan))
+    if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
+        print(warning, file=sys.stderr)
     if job.dry_run:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
+from .dataset_statistics import statistics_size
 from .job import Job, Prepared, say
 from .llava3d_checkpoint import (
     FAMILY,
@@ -17,7 +18,6 @@ from .llava3d_checkpoint import (
     described,
     make_processor,
     read_tokenizer,
-    statistics_size,
     write_files,
 )
 from .llava3d_names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE

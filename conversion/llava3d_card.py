@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard, ModelCardData
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.normalization_statistics import STATISTICS
+from .assumptions import assumptions_text
 from .model_card import (
     PLACEHOLDER,
     base_licence,
@@ -84,6 +85,7 @@ def card_values(config: MapAnythingLlava3DConfig, report: dict) -> dict[str, str
         "unnorm_key": json.dumps(key) if key else "None",
         "shape": f"(batch, {config.action_horizon}, {config.action_dim})",
         "parameters": parameters_text(report),
+        "assumed": assumptions_text(report),
         "vision": stack_text(config.vision_config) + f", {config.vision_config.image_size} pixels",
         "language": f"{config.text_config.model_type}, {stack_text(config.text_config)}",
         "geometry": geometry_text(config),

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
@@ -12,13 +12,13 @@ from ..modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditi
 from ..processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from ..processing.image_prompt import add_image_token
 from ..processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
+from .dataset_statistics import find_statistics
 from .llava3d_card import write_llava3d_card
 from .llava3d_sizes import shown
-from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Fact
-from .tokenizer_files import check_tokenizer_files
+from .tokenizer_loading import check_tokenizer, load_fast_tokenizer, unreadable
 
 FAMILY = "mapanything_llava3d"
 IMAGE_TOKEN = "<image>"
@@ -72,18 +72,21 @@ def read_tokenizer(folders: list[Path]) -> PreTrainedTokenizerBase:
     if fast is None and slow is None:
         where = " nor in ".join(str(folder) for folder in folders)
         raise ConversionError(f"no tokenizer.json is in {where}: pass --tokenizer DIR, that of the language model.")
-    check_tokenizer_files(fast or slow)
-    try:
-        kind = AutoTokenizer if fast is None else PreTrainedTokenizerFast
-        tokenizer = kind.from_pretrained(fast or slow)
-    except (ValueError, ImportError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ConversionError(
-            f"the tokenizer in {fast or slow} cannot be read: {reason} Where there is only a tokenizer.model, install "
-            "sentencepiece, or pass --tokenizer DIR with a tokenizer.json of the same vocabulary."
-        ) from error
+    tokenizer = load_slow_tokenizer(slow) if fast is None else load_fast_tokenizer(fast)
     add_image_token(tokenizer, IMAGE_TOKEN)
     return tokenizer
+
+
+def load_slow_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """A tokenizer.model brought into the fast form."""
+    check_tokenizer(folder)
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except Exception as error:  # whatever its converter stumbles over
+        raise ConversionError(
+            f"{unreadable(folder, error)} Where there is only a tokenizer.model, install sentencepiece, or pass "
+            "--tokenizer DIR with a tokenizer.json of the same vocabulary."
+        ) from error
 
 
 def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dtype:
@@ -97,30 +100,12 @@ def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dt
 
 
 def add_statistics(file: Path | None, folders: list[Path], settings: Settings) -> dict:
-    """Statistics of the training data, `{}` where there are none.
-
-    file: as given, else `dataset_statistics.json` is looked for in `folders`.
-
-    Raises:
-        ConversionError: a file is missing or not one of statistics.
-    """
-    name = "dataset_statistics.json" if file is None else file.name
-    statistics = read_json(folders if file is None else [file.parent], name, required=file is not None) or {}
-    for key, parts in statistics.items():
-        if not isinstance(parts, dict) or not isinstance(parts.get("action"), dict):
-            raise ConversionError(f"{name}: the statistics of {key!r} are not a mapping with 'action'.")
+    """Statistics of the training data, `{}` where there are none; see `find_statistics`."""
+    statistics, how = find_statistics(file, folders)
     settings.fields["norm_stats"] = statistics
     if statistics:
-        how = f"read ({name})" if file is None else "given (--statistics)"
         settings.facts.append(Fact("norm_stats", sorted(statistics), how))
     return statistics
-
-
-def statistics_size(statistics: dict, part: str) -> int | None:
-    """How many dimensions the actions or the state have; `None` where it is unknown or not the same for all."""
-    values = [values for stats in statistics.values() for values in stats.get(part, {}).values()]
-    sizes = {len(value) for value in values if isinstance(value, list)}
-    return sizes.pop() if len(sizes) == 1 else None
 
 
 def described(config: MapAnythingLlava3DConfig) -> list[Fact]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
+from .assumptions import assumed
 from .job import Job, Prepared
 from .llava3d_checkpoint import (
     FAMILY,
@@ -21,7 +22,15 @@ from .llava3d_names import RUN_TABLE
 from .llava3d_options import MODEL_FIELDS, Llava3DOptions, option_of
 from .llava3d_plan import collect, make_plan
 from .llava3d_run import Run, read_run
-from .llava3d_sizes import dit_fields, expert_fields, geometry_config, language_fields, vision_fields
+from .llava3d_sizes import (
+    DIT,
+    dit_fields,
+    expert_fields,
+    geometry_config,
+    language_fields,
+    sharing_heads,
+    vision_fields,
+)
 from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
@@ -40,6 +49,9 @@ PUBLISHED_FIELDS = (  # of MapAnythingLlava3DConfig upstream, where a transforme
     "language_model_name_or_path",
     "mapanything_model_name_or_path",
 )
+WHY = "as in the published code"
+DIT_STEPS = 4  # of published predictions with the DiT head
+DIT_DEFAULTS = {"attention_head_dim": 64, "num_timestep_buckets": 1000}
 FLOW_STEPS = 20  # of published predictions with the joined expert
 DIT_FIELDS = (  # settings that no tensor shows, under the same names upstream
     "noise_beta_alpha",
@@ -68,8 +80,8 @@ def prepare_conversion(job: Job) -> Prepared:
     settings.facts += described(config)
     config.dtype = choose_dtype(job.dtype, collected, settings.facts)
     plan = make_plan(collected, config, config.dtype)
+    processor = make_processor(config, tokenizer, **processor_settings(run, settings))
     plan.facts = settings.facts
-    processor = make_processor(config, tokenizer, **processor_settings(run))
     sources = {"run": run.folder} | {role: folder for role, folder in job.parts.items() if role in ROLES_OF_MODEL}
     return Prepared(FAMILY, plan, partial(write_files, config, processor, sources))
 
@@ -89,11 +101,14 @@ def given_tokenizers(job: Job) -> list[Path]:
     return [job.parts[role] for role in ("tokenizer", "language") if role in job.parts]
 
 
-def processor_settings(run: Run) -> dict[str, Any]:
+def processor_settings(run: Run, settings: Settings) -> dict[str, Any]:
     """What a processor's files and a run's config say about prompts and cameras."""
     published = read_json([run.folder], "processor_config.json", required=False) or {}
     found = {name: published[name] for name in ("intrinsic_config", "prompt_template") if published.get(name)}
-    return found | ({"prompt_template": run.prompt} if run.prompt else {})
+    found |= {"prompt_template": run.prompt} if run.prompt else {}
+    if "prompt_template" not in found:
+        settings.facts.append(assumed("prompt_template", "{instruction}", "the run's config names none"))
+    return found
 
 
 def add_parts(job: Job, run: Run, collected: Collected, settings: Settings) -> None:
@@ -103,14 +118,23 @@ def add_parts(job: Job, run: Run, collected: Collected, settings: Settings) -> N
         check_layers(config, len(collected.candidates), f"the config of {run.folder}, or of a part,")
     settings.fields["vision_config"] = vision_fields(configs["vision"], collected)
     settings.fields["text_config"] = language_fields(configs["language"], collected)
-    said = {**run.model, **(run.framework.get("mapanything_llava3d") or {})}.get("use_geometric_branch", True)
+    said = {**run.model, **(run.framework.get("mapanything_llava3d") or {})}.get("use_geometric_branch")
     has_geometry = any(name.startswith("geometric_model.") for name in collected.candidates)
+    if said and not has_geometry and not job.llava3d.no_geometry:
+        raise ConversionError(
+            "config.json says use_geometric_branch=true, but no source has a tensor of it: is a file missing? Where "
+            "the model was trained without, pass --no-geometry."
+        )
+    wanted = has_geometry if said is None else said
     off = "given (--no-geometry)" if job.llava3d.no_geometry else "read (config, tensors)"
-    settings.assume("use_geometric_branch", said and has_geometry and not job.llava3d.no_geometry, off)
+    settings.assume("use_geometric_branch", wanted and not job.llava3d.no_geometry, off)
     if settings.fields["use_geometric_branch"]:
         published = run.model.get("mapanything_config") or {}
         if "geometry" in job.parts:
             published = read_json([job.parts["geometry"]], "config.json", required=True)
+        if sharing_heads(published) is None:
+            why = "as every published MapAnything has them"
+            settings.facts.append(assumed("geometry_heads", "64 channels each", why, "--geometry DIR"))
         settings.fields["geometry_config"] = geometry_config(published, collected)
 
 
@@ -151,12 +175,14 @@ def add_experts(run: Run, options: Llava3DOptions, collected: Collected, setting
     for name in MODEL_FIELDS:
         settings.settle(name, getattr(options, name, None), option_of(name))
     # Published training: a DiT head over the causal language model, a joined expert over an open prefix.
-    settings.assume("prefix_attention", "bidirectional" if has_flow else "causal", "inferred (published code)")
-    settings.assume("geometry_normalization", "none", "inferred (published code)")
-    settings.assume("pixel_range", "siglip", "inferred (published code)")
+    settings.suppose("prefix_attention", "bidirectional" if has_flow else "causal", WHY, "--prefix-attention")
+    if settings.fields["use_geometric_branch"]:
+        settings.suppose("geometry_normalization", "none", WHY, "--geometry-normalization")
+    settings.suppose("pixel_range", "siglip", WHY, "--pixel-range")
+    settings.settle("num_inference_steps", options.num_inference_steps, "--num-inference-steps")
     if has_flow:
         settings.fields["expert_config"] = expert_fields(collected)
-        settings.assume("num_inference_steps", FLOW_STEPS, "inferred (published code)")
+        settings.suppose("num_inference_steps", FLOW_STEPS, WHY, "--num-inference-steps")
     if kinds:
         add_chunk(run, options, collected, settings, "action_expert" if has_flow else "dit_action_head")
         add_units(run, options, settings)
@@ -187,24 +213,38 @@ def add_units(run: Run, options: Llava3DOptions, settings: Settings) -> None:
         raise ConversionError(
             "no statistics to un-normalise actions with: dataset_statistics.json is missing; pass --statistics FILE."
         )
-    settings.settle(
-        "normalization_type", options.normalization, "--normalization", "bounds_q99", "inferred (published code)"
-    )
+    settings.settle("normalization_type", options.normalization, "--normalization")
+    settings.suppose("normalization_type", "bounds_q99", WHY, "--normalization")
 
 
 def dit_settings(run: Run, options: Llava3DOptions, collected: Collected, settings: Settings) -> dict[str, Any]:
-    """Fields of the DiT head: from tensors, from the run's config, from options."""
+    """Fields of the DiT head: from tensors, from the run's config, from options, and the published code's defaults."""
     trained = run.framework.get("action_model") or {}
-    settings.assume("num_inference_steps", trained.get("num_inference_timesteps"), "read (config)")
     diffusion = trained.get("diffusion_model_cfg") or {}
-    published = "concat" if trained.get("use_concat_cross_context") else "cross"
-    settings_of_dit = Settings()
-    settings_of_dit.settle("context", options.context, "--context", published, "inferred (published code)")
-    fields = dit_fields(collected) | {"context": settings_of_dit.fields["context"]}
-    settings.facts += settings_of_dit.facts
+    settings.assume("num_inference_steps", trained.get("num_inference_timesteps"), "read (config)")
+    settings.suppose("num_inference_steps", DIT_STEPS, WHY, "--num-inference-steps")
+    of_dit = Settings()
+    of_dit.settle("context", options.context, "--context")
+    if trained.get("use_concat_cross_context") is not None:
+        of_dit.assume("context", "concat" if trained["use_concat_cross_context"] else "cross", "read (config)")
+    of_dit.suppose("context", "cross", WHY, "--context")
+    of_dit.settle("output_projection", options.output_projection, "--output-projection")
+    fields = dit_fields(collected)
+    if (
+        fields["output_projection"] == "adaln"
+        and fields["output_dim"] == collected.shape(f"{DIT}future_tokens.weight")[1]
+    ):
+        of_dit.suppose(
+            "output_projection",
+            "adaln",
+            "its tensors are there, and some code leaves them unused",
+            "--output-projection",
+        )
+    for name, found in (("attention_head_dim", diffusion), ("num_timestep_buckets", trained)):
+        of_dit.assume(name, found.get(name), "read (config)")
+        of_dit.suppose(name, DIT_DEFAULTS[name], WHY, None)
+    settings.facts += of_dit.facts
     fields |= {name: trained[name] for name in DIT_FIELDS if trained.get(name) is not None}
     if diffusion.get("dropout") is not None:
         fields["dropout"] = diffusion["dropout"]
-    if options.output_projection is not None:
-        fields["output_projection"] = options.output_projection
-    return fields
+    return fields | of_dit.fields

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from .command_choices import DIT_CHOICES
 from .command_choices import LLAVA3D_CHOICES as CHOICES
+from .openvla_options import add_statistics_argument
 
 EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
 MODEL_FIELDS = (  # options that are fields of the model's config as they are
@@ -39,6 +40,7 @@ class Llava3DOptions:
     prefix_attention: str | None = None
     pixel_range: str | None = None
     geometry_normalization: str | None = None
+    num_inference_steps: int | None = None
     normalization: str | None = None
     statistics: Path | None = None
     no_geometry: bool = False
@@ -85,7 +87,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_shared_arguments(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
     group.add_argument("--tokenizer", metavar="DIR", help="with a tokenizer.json, where the language model has none")
-    group.add_argument("--statistics", type=Path, metavar="FILE", help="dataset_statistics.json of the training data")
+    add_statistics_argument(group)
     group.add_argument("--prefix-attention", choices=CHOICES["prefix_attention"], help="among images and text")
     group.add_argument("--expert-layer-alignment", choices=CHOICES["expert_layer_alignment"], help="default top")
     group.add_argument("--context", choices=DIT_CHOICES["context"], help="what a block of the DiT head attends to")

@@ -93,8 +93,12 @@ def geometry_config(published: Mapping[str, Any], collected: Collected) -> MapAn
     prefix = "geometric_model."
     names = [name for name in collected.candidates if name.startswith(prefix)]
     shapes = {name.removeprefix(prefix): collected.shape(name) for name in names}
-    sharing = (published.get("info_sharing_config") or {}).get("module_args") or {}
-    return infer_geometry_config(shapes, info_sharing_num_attention_heads=sharing.get("num_heads"))
+    return infer_geometry_config(shapes, info_sharing_num_attention_heads=sharing_heads(published))
+
+
+def sharing_heads(published: Mapping[str, Any]) -> int | None:
+    """Attention heads of the transformer over all views, where MapAnything's config.json says them."""
+    return ((published.get("info_sharing_config") or {}).get("module_args") or {}).get("num_heads")
 
 
 def dit_fields(collected: Collected) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.normalization_statistics import STATISTICS
+from .assumptions import assumptions_text
 
 PLACEHOLDER = "user/name"  # of the repository; `push_checkpoint` puts the real one in its place
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
@@ -111,6 +112,7 @@ def card_values(config: CogVLAConfig, report: dict) -> dict[str, str]:
         "aggregation": f", {count(config.num_vision_aggr, 'aggregation token')} a view" if config.use_aggr else "",
         "pruning": f"layers {layers[0]} to {layers[-1]}, `{config.lfp_type}`" if layers else "none",
         "parameters": parameters_text(report),
+        "assumed": assumptions_text(report),
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
     }
 

@@ -64,14 +64,12 @@ class Layout:
         merged: whether `weights` has the adapter of the language model in it already.
         side_files: by the keys of `SIDE_FILES`.
         config: the parsed config.json, of the run where it has one.
-        statistics: the run's dataset statistics, or `None`.
         folders: where processor and tokenizer files may lie, best first.
     """
 
     weights: TensorGroup
     merged: bool
     config: dict
-    statistics: dict | None
     folders: list[Path]
     adapter: TensorFile | None = None
     lora_config: LoraConfig | None = None
@@ -96,8 +94,8 @@ def find_layout(base: Path | None, run: Path) -> Layout:
     adapter, lora_config = find_adapter(run)
     weights = merged_weights or (open_checkpoint(base, "base") if base else None)
     if weights is None:
-        where = f"neither {run} nor {base}" if base else f"{run}"
-        raise ConversionError(f"{where} holds model weights (model.safetensors, its shards, or pytorch_model.bin).")
+        where = f"neither {run} nor {base} holds" if base else f"{run} holds no"
+        raise ConversionError(f"{where} model weights (model.safetensors, its shards, or pytorch_model.bin).")
     if merged_weights is None and adapter is None:
         raise ConversionError(
             f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights"
@@ -110,7 +108,6 @@ def find_layout(base: Path | None, run: Path) -> Layout:
         weights=weights,
         merged=merged_weights is not None,
         config=read_json(folders, "config.json", required=True),
-        statistics=read_json([run], "dataset_statistics.json", required=merged_weights is None),
         folders=folders,
         adapter=adapter,
         lora_config=lora_config,

@@ -3,11 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from ..configuration.configuration_cogvla import CogVLAConfig, check_published, has_cogvla_fields
 from ..configuration.configuration_cogvla_vision import TIMM_MODELS
 from ..configuration.vla_errors import ConversionError
+from .assumptions import assumed
+from .dataset_statistics import find_statistics, statistics_size
 from .openvla_layout import Layout
 from .openvla_plan import Collected
 from .plan import Fact
@@ -22,7 +25,10 @@ PLATFORMS = {
     "vlabench": {"num_action_chunks": 8, "action_dim": 7, "normalization_type": "bounds_q99"},
 }
 HIDDEN_SIZE_7B = 4096
-PARTS = ("action", "proprio")
+STEPS = {  # of a diffusion head, with the names that published configs would have for them
+    "num_diffusion_steps": ("num_diffusion_steps", "num_diffusion_steps_train"),
+    "num_inference_steps": ("num_inference_steps", "num_diffusion_steps_inference"),
+}
 
 
 @dataclass
@@ -35,7 +41,10 @@ class Options:
     action_dim: int | None = None
     normalization: str | None = None
     num_diffusion_steps: int | None = None
+    num_inference_steps: int | None = None
     decoding: str | None = None
+    image_resize: str | None = None
+    statistics: Path | None = None
 
 
 @dataclass
@@ -64,6 +73,12 @@ class Settings:
             self.fields[name] = value
             self.facts.append(Fact(name, value, how))
 
+    def suppose(self, name: str, value: Any, why: str, option: str | None) -> None:
+        """Record what published code has, where neither files nor options say anything."""
+        if name not in self.fields:
+            self.fields[name] = value
+            self.facts.append(assumed(name, value, why, option))
+
     def settle(self, name: str, given: Any, option: str, otherwise: Any = None, how: str = "default") -> None:
         """Record what an option says, else another value where there is one."""
         if given is not None:
@@ -88,15 +103,14 @@ def make_config(layout: Layout, collected: Collected, options: Options) -> tuple
     settings = Settings()
     add_sizes(published, collected, settings)
     add_parts(published, collected, settings)
-    add_statistics(published, layout, settings)
+    add_statistics(published, layout, options, settings)
     add_given(options, settings)
     add_decoding(published, layout, options, settings)
     settings.require("num_images_in_input", "--num-images N")
     settings.require("num_action_chunks", "--num-action-chunks N, or --platform")
     settings.require("action_dim", "--action-dim N, or --platform")
     settings.require("normalization_type", "--normalization bounds|bounds_q99|normal, or --platform")
-    if settings.fields["action_head"] == "diffusion":
-        settings.know("num_diffusion_steps", options.num_diffusion_steps or 100, "inferred", "published default")
+    add_diffusion(published, options, settings)
     return CogVLAConfig.from_openvla(published, **settings.fields), settings.facts
 
 
@@ -227,17 +241,20 @@ def is_diffusion(collected: Collected) -> bool:
     return predicts_noise
 
 
-def add_statistics(published: dict, layout: Layout, settings: Settings) -> None:
+def add_statistics(published: dict, layout: Layout, options: Options, settings: Settings) -> None:
     """The run's own statistics; those of the base model say nothing about what was fine-tuned."""
-    source = "config.json" if layout.statistics is None else "dataset_statistics.json"
-    statistics = layout.statistics if layout.statistics is not None else published.get("norm_stats")
+    statistics, how = find_statistics(options.statistics, layout.folders[:1])
+    if not statistics and layout.merged:
+        statistics, how = published.get("norm_stats"), "read (config.json)"
+        if statistics and layout.side_files:  # a run whose config.json is the base's
+            how = assumed("norm_stats", None, "config.json, for the run has no own", "--statistics FILE").how
     if not statistics:
-        raise ConversionError("no statistics to un-normalise actions with: dataset_statistics.json is missing.")
-    for key, parts in statistics.items():
-        if not isinstance(parts, dict) or not all(isinstance(parts.get(name, {}), dict) for name in PARTS):
-            raise ConversionError(f"{source}: the statistics of {key!r} are not a mapping with 'action' and 'proprio'.")
+        raise ConversionError(
+            f"no statistics to un-normalise actions with: dataset_statistics.json is missing in {layout.folders[0]}; "
+            "pass --statistics FILE."
+        )
     published["norm_stats"] = statistics
-    settings.facts.append(Fact("norm_stats", sorted(statistics), f"read ({source})"))
+    settings.facts.append(Fact("norm_stats", sorted(statistics), how))
 
 
 def add_given(options: Options, settings: Settings) -> None:
@@ -247,8 +264,6 @@ def add_given(options: Options, settings: Settings) -> None:
         "action_dim": (options.action_dim, "--action-dim"),
         "normalization_type": (options.normalization, "--normalization"),
     }
-    if settings.fields["action_head"] == "diffusion":
-        given["num_diffusion_steps"] = (options.num_diffusion_steps, "--num-diffusion-steps")
     for name, (value, option) in given.items():
         if value is not None:
             settings.know(name, value, "given", option)
@@ -256,6 +271,30 @@ def add_given(options: Options, settings: Settings) -> None:
     for name in ("num_action_chunks", "action_dim", "normalization_type"):
         if name in platform and given[name][0] is None:
             settings.know(name, platform[name], "given", f"--platform {options.platform}")
+
+
+def add_diffusion(published: dict, options: Options, settings: Settings) -> None:
+    """Steps of a diffusion head: no tensor shows them, and another number gives other actions without an error."""
+    if settings.fields["action_head"] != "diffusion":
+        for name in STEPS:
+            if getattr(options, name) is not None:
+                raise ConversionError(f"--{name.replace('_', '-')} was given, but the files hold no diffusion head.")
+        return
+    for name, names in STEPS.items():
+        for said in names:
+            if published.get(said) is not None:
+                settings.know(name, published[said], "read", "config.json")
+        if getattr(options, name) is not None:
+            settings.know(name, getattr(options, name), "given", f"--{name.replace('_', '-')}")
+    settings.require(
+        "num_diffusion_steps",
+        "--num-diffusion-steps N, the steps that the head was trained with (published scripts train with 50)",
+    )
+    why = "as many as it was trained with, as in published scripts"
+    if "num_inference_steps" not in settings.fields:  # `None` in the config
+        settings.facts.append(
+            assumed("num_inference_steps", settings.fields["num_diffusion_steps"], why, "--num-inference-steps N")
+        )
 
 
 def add_decoding(published: dict, layout: Layout, options: Options, settings: Settings) -> None:
@@ -283,7 +322,7 @@ def add_decoding(published: dict, layout: Layout, options: Options, settings: Se
     if settings.fields["action_attention"] == "causal":
         infer_openvla(published["norm_stats"], settings)
     elif discrete and "action_dim" not in settings.fields:
-        settings.know("action_dim", statistics_size(published["norm_stats"]), "inferred", "statistics")
+        settings.know("action_dim", action_size(published["norm_stats"]), "inferred", "statistics")
 
 
 def infer_openvla(norm_stats: dict, settings: Settings) -> None:
@@ -291,15 +330,15 @@ def infer_openvla(norm_stats: dict, settings: Settings) -> None:
     for name, value in (
         ("num_images_in_input", 1),
         ("num_action_chunks", 1),
-        ("action_dim", statistics_size(norm_stats)),
+        ("action_dim", action_size(norm_stats)),
         ("normalization_type", "bounds_q99"),
     ):
         if name not in settings.fields:
             settings.know(name, value, "inferred", "plain OpenVLA")
 
 
-def statistics_size(norm_stats: dict) -> int:
-    sizes = {len(values) for stats in norm_stats.values() for values in stats.get("action", {}).values()}
-    if len(sizes) != 1:
-        raise ConversionError(f"the statistics' actions have {sorted(sizes)} dimensions: pass --action-dim.")
-    return sizes.pop()
+def action_size(norm_stats: dict) -> int:
+    size = statistics_size(norm_stats, "action")
+    if size is None:
+        raise ConversionError("the statistics' actions have no length, or not the same everywhere: pass --action-dim.")
+    return size

@@ -4,7 +4,6 @@ The model's code is that of this package; code that lies in the checkpoint is no
 """
 
 import argparse
-import json
 import zlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +23,7 @@ from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
 from .job import check_device
 from .json_file import check_regular, load_json
+from .json_output import json_text
 from .openvla_layout import read_json
 from .output_file import check_output_file, files_of, result_file
 from .output_guard import json_of
@@ -71,7 +71,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
         torch.manual_seed(arguments.seed)
         result = predict_trajectories(folder, arguments, plot) if drives else predict_actions(folder, arguments)
         if output:
-            output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+            output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
 
 
 def optional_file(

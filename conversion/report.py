@@ -1,10 +1,10 @@
 """The plan as text for people and as `conversion_report.json` for machines."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from .json_output import json_text
 from .plan import Leftover, Plan
 
 REPORT_NAME = "conversion_report.json"
@@ -37,8 +37,8 @@ def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
 
 
 def write_report(report: dict, folder: Path) -> None:
-    text = json.dumps(report, indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / REPORT_NAME).write_text(text + "\n", encoding="utf-8")
+    text = json_text(report, REPORT_NAME, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / REPORT_NAME).write_text(text, encoding="utf-8")
 
 
 def describe(plan: Plan) -> str:

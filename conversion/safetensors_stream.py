@@ -135,7 +135,7 @@ class SafetensorsWriter:
                 "data_offsets": [position, position + info.bytes],
             }
             position += info.bytes
-        header = json.dumps(entries, separators=(",", ":")).encode()
+        header = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode()
         header += b" " * (-len(header) % 8)
         self.file = DirectFile(self.path)
         self.file.write(len(header).to_bytes(8, "little") + header)

@@ -36,7 +36,9 @@ def write_weights(
     if len(names) > 1:
         weight_map = {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
         index = {"metadata": {"total_size": plan.bytes}, "weight_map": weight_map}
-        (folder / INDEX_NAME).write_text(json.dumps(index, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (folder / INDEX_NAME).write_text(
+            json.dumps(index, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+        )
     return checksums
 
 

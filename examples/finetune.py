@@ -108,7 +108,9 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     trainer.train(resume_from_checkpoint=vlahub.last_checkpoint(arguments.output_dir) if options.resume else None)
     trainer.save_model()
     if statistics and trainer.is_world_process_zero():
-        Path(arguments.output_dir, "dataset_statistics.json").write_text(json.dumps(statistics, indent=2))
+        Path(arguments.output_dir, "dataset_statistics.json").write_text(
+            json.dumps(statistics, indent=2, allow_nan=False)
+        )
     return trainer
 
 

@@ -226,7 +226,7 @@ def write_folder(folder: Path, text: str) -> None:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2))
+    path.write_text(json.dumps(content, indent=2, allow_nan=False))
 
 
 if __name__ == "__main__":

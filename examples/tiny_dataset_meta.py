@@ -32,7 +32,7 @@ def write_meta(folder: Path, version: str, tables: list[dict[str, np.ndarray]], 
     """
     meta = folder / "meta"
     info = dataset_info(version, len(tables), len(tables[0]["index"]), videos)
-    (meta / "info.json").write_text(json.dumps(info, indent=4), encoding="utf-8")
+    (meta / "info.json").write_text(json.dumps(info, indent=4, allow_nan=False), encoding="utf-8")
     if version == "v2.1":
         write_meta_v2(meta, tables)
     else:
@@ -63,7 +63,7 @@ def write_meta_v2(meta: Path, tables: list[dict[str, np.ndarray]]) -> None:
         "episodes_stats": [{"episode_index": i, "stats": statistics([table])} for i, table in enumerate(tables)],
     }
     for name, lines in rows.items():
-        text = "".join(json.dumps(line) + "\n" for line in lines)
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines)
         (meta / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
@@ -85,7 +85,7 @@ def write_meta_v3(meta: Path, tables: list[dict[str, np.ndarray]], videos: bool)
     file = meta / "episodes/chunk-000/file-000.parquet"
     file.parent.mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), file)
-    (meta / "stats.json").write_text(json.dumps(statistics(tables), indent=4), encoding="utf-8")
+    (meta / "stats.json").write_text(json.dumps(statistics(tables), indent=4, allow_nan=False), encoding="utf-8")
 
 
 def episode_row(table: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -45,7 +45,7 @@ class TinyParts:
         statistics = {"demo_tabletop": {"action": bounds("action", ACTION_DIM), "state": bounds("state", STATE_DIM)}}
         statistics["demo_tabletop"] |= {"num_trajectories": 3, "num_transitions": 120}
         statistics["demo_tabletop"]["action"]["mask"] = [True] * (ACTION_DIM - 1) + [False]
-        (folder / "dataset_statistics.json").write_text(json.dumps(statistics, indent=2))
+        (folder / "dataset_statistics.json").write_text(json.dumps(statistics, indent=2, allow_nan=False))
 
     def write_vision(self, folder: Path) -> None:
         width = self.vision_width
@@ -74,11 +74,11 @@ class TinyParts:
             save_file(self.values(shapes), folder / name, {"format": "pt"})
             weight_map |= dict.fromkeys(shapes, name)
         index = {"metadata": {}, "weight_map": weight_map}
-        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index, allow_nan=False))
         tokenizer.save(str(folder / "tokenizer.json"))
         tokens = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<unk>"}
         settings = {**tokens, "tokenizer_class": "LlamaTokenizer", "model_max_length": 2048}
-        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, allow_nan=False))
 
     def write_geometry(self, folder: Path) -> None:
         config = {"name": "mapanything", "encoder_config": {"encoder_str": "dinov2", "uses_torch_hub": True}}
@@ -185,7 +185,7 @@ def bounds(name: str, size: int) -> dict[str, list[float]]:
 def write_part(folder: Path, config: dict, licence: str) -> None:
     """Config and model card of a part."""
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    (folder / "config.json").write_text(json.dumps(config, indent=2, allow_nan=False))
     (folder / "README.md").write_text(f"---\nlicense: {licence}\n---\n\nA part at a tiny size, not trained.\n")
 
 

@@ -58,7 +58,9 @@ class TinyRun:
         write_model_files(base, self.config(cogvla=False), {**self.vision(wrapped=False), **self.language()})
         run.mkdir(parents=True)
         write_text_files(run, self.config(cogvla=self.cogvla))
-        (run / "dataset_statistics.json").write_text(json.dumps({self.dataset: self.statistics()}, indent=2))
+        (run / "dataset_statistics.json").write_text(
+            json.dumps({self.dataset: self.statistics()}, indent=2, allow_nan=False)
+        )
         write_adapter(run / "lora_adapter", self.lora_targets())
         for kind, tensors in self.side_files().items():
             torch.save(tensors, run / f"{kind}--10_checkpoint.pt")
@@ -277,12 +279,14 @@ def write_model_files(folder: Path, config: dict, shapes: dict[str, tuple[int, .
         name = f"model-{i + 1:05d}-of-00002.safetensors"
         save_file(shard, folder / name, metadata={"format": "pt"})
         weight_map |= dict.fromkeys(shard, name)
-    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / "model.safetensors.index.json").write_text(
+        json.dumps({"metadata": {}, "weight_map": weight_map}, allow_nan=False)
+    )
 
 
 def write_text_files(folder: Path, config: dict) -> None:
     """config.json, the published image processor's config and the tokenizer."""
-    (folder / "config.json").write_text(json.dumps(config, indent=2))
+    (folder / "config.json").write_text(json.dumps(config, indent=2, allow_nan=False))
     size = config["image_sizes"][0]
     preprocessor = {
         "image_processor_type": "PrismaticImageProcessor",
@@ -292,11 +296,11 @@ def write_text_files(folder: Path, config: dict) -> None:
         "means": [[0.484375, 0.455078125, 0.40625], [0.5, 0.5, 0.5]],
         "stds": [[0.228515625, 0.2236328125, 0.224609375], [0.5, 0.5, 0.5]],
     }
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2))
+    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2, allow_nan=False))
     make_tokenizer().save(str(folder / "tokenizer.json"))
     tokens = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<PAD>"}
     settings = {**tokens, "tokenizer_class": "LlamaTokenizer", "padding_side": "right", "model_max_length": 2048}
-    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2, allow_nan=False))
 
 
 def make_tokenizer() -> Tokenizer:
@@ -330,7 +334,7 @@ def write_adapter(folder: Path, targets: dict[str, tuple[int, ...]]) -> None:
         "base_model_name_or_path": "base",
         "bias": "none",
     }
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2))
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, allow_nan=False))
 
 
 if __name__ == "__main__":

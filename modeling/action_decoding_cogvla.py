@@ -10,7 +10,7 @@ from .action_normalization import unnormalize
 from .action_sequence import ActionSequence, LanguageModelInputs
 from .action_tokens import tokens_to_actions
 from .cogvla_outputs import CogVLAActionOutput
-from .ddim import ddim_step, sinusoidal_embedding
+from .ddim import ddim_step, sampling_steps, sinusoidal_embedding
 
 
 class ActionDecoding:
@@ -23,6 +23,7 @@ class ActionDecoding:
         proprio: torch.Tensor | None,
         noise: torch.Tensor | None,
         statistics: dict[str, Any],
+        num_inference_steps: int,
     ) -> CogVLAActionOutput:
         """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step."""
         averaged = sequence.real & ~sequence.is_action
@@ -31,7 +32,7 @@ class ActionDecoding:
         )
         token_ids = None
         if self.config.action_head == "diffusion":
-            actions, states, kept = self.denoise(inputs, sequence, noise)
+            actions, states, kept = self.denoise(inputs, sequence, noise, num_inference_steps)
         else:
             states, kept = self.run_language_model(inputs)
         if self.config.action_head == "l1":
@@ -49,18 +50,23 @@ class ActionDecoding:
         )
 
     def denoise(
-        self, inputs: LanguageModelInputs, sequence: ActionSequence, noise: torch.Tensor | None
+        self,
+        inputs: LanguageModelInputs,
+        sequence: ActionSequence,
+        noise: torch.Tensor | None,
+        num_inference_steps: int,
     ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
         """DDIM from `noise` to normalised actions (float32); also the states and kept tokens of the last step."""
-        steps, device = self.config.num_diffusion_steps, inputs.prefix.device
+        num_steps, device = self.config.num_diffusion_steps, inputs.prefix.device
+        steps = sampling_steps(num_steps, num_inference_steps)
         batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
         shape = (batch, self.config.num_action_chunks, self.config.action_dim)
         actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
-        times = sinusoidal_embedding(torch.arange(steps, device=device), width)
-        for step in reversed(range(steps)):
+        times = sinusoidal_embedding(torch.arange(num_steps, device=device), width)
+        for step in steps:
             noised = self.with_noise(inputs, sequence, actions, times[step].expand(batch, -1))
             states, kept = self.run_language_model(noised)
-            actions = ddim_step(actions, self.action_head(states), step, steps)
+            actions = ddim_step(actions, self.action_head(states), step, num_steps, -steps.step)
         return actions, states, kept
 
     def decode_one_by_one(

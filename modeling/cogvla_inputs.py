@@ -54,6 +54,21 @@ def check_proprio(
     return proprio.to(dtype)
 
 
+def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:
+    """How many steps the diffusion head samples with: as given, else the config's, else all of its training."""
+    steps = config.num_inference_steps if given is None else given
+    if given is not None and config.action_head != "diffusion":
+        raise InputError(f"num_inference_steps={given} was given, but action_head={config.action_head!r} has no steps.")
+    if steps is None:
+        return config.num_diffusion_steps
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= config.num_diffusion_steps:
+        raise InputError(
+            f"num_inference_steps={steps!r} must be a whole number from 1 to num_diffusion_steps="
+            f"{config.num_diffusion_steps}, with which the diffusion head was trained."
+        )
+    return steps
+
+
 def check_actions(config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor) -> torch.Tensor:
     """(batch, num_action_chunks, action_dim) in float32; `name` is the argument's."""
     if config.action_head == "discrete":

@@ -32,14 +32,25 @@ def add_noise(clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor,
     return levels.sqrt() * clean.float() + (1 - levels).sqrt() * noise.float()
 
 
-def ddim_step(sample: torch.Tensor, noise: torch.Tensor, step: int, num_steps: int) -> torch.Tensor:
-    """One step towards the clean sample: `sample` at `step` and the predicted `noise` -> the sample at `step - 1`.
+def sampling_steps(num_steps: int, num_inference_steps: int) -> range:
+    """The steps of the training schedule that a sampler visits, noisiest first: "leading" spacing.
 
-    The estimate of the clean sample is clipped to [-1, 1]; the noise is not recomputed from it. After step 0 nothing
+    `num_inference_steps` multiples of `num_steps // num_inference_steps` from 0 on; all steps where the two are equal.
+    Source: diffusers, `DDIMScheduler.set_timesteps` with `timestep_spacing="leading"` and `steps_offset=0`, the
+    defaults with which OpenVLA-OFT's head makes its scheduler.
+    """
+    stride = num_steps // num_inference_steps
+    return range((num_inference_steps - 1) * stride, -1, -stride)
+
+
+def ddim_step(sample: torch.Tensor, noise: torch.Tensor, step: int, num_steps: int, stride: int = 1) -> torch.Tensor:
+    """One step towards the clean sample: `sample` at `step` and the predicted `noise` -> the sample `stride` earlier.
+
+    The estimate of the clean sample is clipped to [-1, 1]; the noise is not recomputed from it. Before step 0 nothing
     of the noise is left.
     """
     levels = signal_levels(num_steps)
-    level, previous = levels[step], levels[step - 1] if step else 1.0
+    level, previous = levels[step], levels[step - stride] if step >= stride else 1.0
     clean = (sample - math.sqrt(1 - level) * noise.float()) / math.sqrt(level)
     return math.sqrt(previous) * clean.clamp(-CLIP, CLIP) + math.sqrt(1 - previous) * noise.float()
 

@@ -26,7 +26,7 @@ from .action_sequence import (
     with_action_block,
     with_prompt_end,
 )
-from .cogvla_inputs import check_actions, check_mask, check_pixel_values, check_proprio
+from .cogvla_inputs import check_actions, check_inference_steps, check_mask, check_pixel_values, check_proprio
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
 from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
@@ -121,6 +121,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         unnorm_key: str | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
+        num_inference_steps: int | None = None,
     ) -> torch.Tensor | CogVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -132,6 +133,8 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             noise: (batch, num_action_chunks, action_dim), where the diffusion head starts; drawn when left out.
             return_dict: return a `CogVLAActionOutput` instead of the actions alone.
+            num_inference_steps: steps of the diffusion head's sampler, from 1 to `config.num_diffusion_steps`; the
+                config's by default.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
@@ -144,13 +147,14 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)
         noise = check_actions(config, input_ids, "noise", noise) if noise is not None else None
+        num_inference_steps = check_inference_steps(config, num_inference_steps)
         real, ids = right_aligned(check_mask(input_ids, attention_mask), input_ids)
         ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
         if config.action_attention == "causal":
             output = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
         else:
             sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
-            output = self.decode_in_parallel(sequence, pixel_values, proprio, noise, statistics)
+            output = self.decode_in_parallel(sequence, pixel_values, proprio, noise, statistics, num_inference_steps)
         return output if return_dict else output.actions
 
     @can_return_tuple

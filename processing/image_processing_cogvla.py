@@ -6,28 +6,41 @@ import numpy as np
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
-from ..configuration.vla_errors import ConfigError, InputError
+from ..configuration.vla_errors import ConfigError, InputError, VLAError
 from .image_inputs import read_samples
 from .image_ops_cogvla import center_crop as crop_to_area
 from .image_ops_cogvla import jpeg_round_trip, lanczos3_resize
 
 DINOV2_MEAN, DINOV2_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIGLIP_MEAN, SIGLIP_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-ARGUMENTS = ("image_sizes", "means", "stds", "evaluation_size", "center_crop", "crop_area", "num_images_in_input")
+ARGUMENTS = (
+    "image_sizes",
+    "means",
+    "stds",
+    "evaluation_size",
+    "image_resize",
+    "center_crop",
+    "crop_area",
+    "num_images_in_input",
+)
+IMAGE_RESIZES = ("jpeg_lanczos3", "bicubic")
 
 
 class CogVLAImageProcessor(BaseImageProcessor):
     """Reproduces the published evaluation path (moojink/openvla-oft, experiments/robot/openvla_utils.py).
 
     Each image is brought to `evaluation_size` as the training data were (JPEG round trip, then Lanczos; an image that
-    has the size already is left alone), centre-cropped if asked for, resized to the towers' size (PIL bicubic) and
-    normalised once for each tower.
+    has the size already is left alone), unless `image_resize` says otherwise; then it is centre-cropped if asked for,
+    resized to the towers' size (PIL bicubic) and normalised once for each tower.
 
     Args:
         image_sizes: input size in pixels of the first (DINOv2) and the second (SigLIP) tower, each an int or a square
             `[height, width]`; the two are equal, for their images are stacked along the channels.
         means, stds: for each tower one value per RGB channel, for pixels in 0..1.
         evaluation_size: height and width in pixels that the published training data have.
+        image_resize: how an image of another size gets there. `jpeg_lanczos3`: through JPEG and Lanczos to
+            `evaluation_size`, as the training data were made and as OpenVLA's LIBERO and Bridge evaluations,
+            OpenVLA-OFT and CogVLA do it; `bicubic`: straight to the towers' size, as OpenVLA's deploy script does it.
         center_crop: whether to crop by default (true for models trained with random crops).
         crop_area: share of the area that the crop keeps, above 0 and up to 1.
         num_images_in_input: views per sample.
@@ -44,6 +57,7 @@ class CogVLAImageProcessor(BaseImageProcessor):
         means: Any = (DINOV2_MEAN, SIGLIP_MEAN),
         stds: Any = (DINOV2_STD, SIGLIP_STD),
         evaluation_size: int = 224,
+        image_resize: str = "jpeg_lanczos3",
         center_crop: bool = False,
         crop_area: float = 0.9,
         num_images_in_input: int = 1,
@@ -60,6 +74,7 @@ class CogVLAImageProcessor(BaseImageProcessor):
         if not _is_number(crop_area) or not 0 < crop_area <= 1:
             raise ConfigError(f"crop_area must be a number above 0 and up to 1, got {crop_area!r}")
         self.evaluation_size = _checked_count("evaluation_size", evaluation_size)
+        self.image_resize = _checked_resize(image_resize, ConfigError)
         self.center_crop = center_crop  # the flag; transformers' method of this name serves only its own `preprocess`
         self.crop_area = float(crop_area)
         self.num_images_in_input = _checked_count("num_images_in_input", num_images_in_input)
@@ -93,7 +108,12 @@ class CogVLAImageProcessor(BaseImageProcessor):
         return cls(**{**read, **overrides})
 
     def preprocess(
-        self, images: Any, center_crop: bool | None = None, return_tensors: str | None = None, **kwargs: Any
+        self,
+        images: Any,
+        center_crop: bool | None = None,
+        return_tensors: str | None = None,
+        image_resize: str | None = None,
+        **kwargs: Any,
     ) -> BatchFeature:
         """Turn the images of one sample or of a batch into model input.
 
@@ -104,6 +124,7 @@ class CogVLAImageProcessor(BaseImageProcessor):
                 array (height, width, 3) or a uint8 tensor (height, width, 3) or (3, height, width).
             center_crop: overrides the constructor's for this call.
             return_tensors: "pt" or "np"; None gives numpy.
+            image_resize: overrides the constructor's for this call.
 
         Returns:
             `pixel_values`: (batch, 6 * num_images_in_input, height, width) float32; for each view three channels for
@@ -114,16 +135,17 @@ class CogVLAImageProcessor(BaseImageProcessor):
                 option that does not exist.
         """
         if kwargs:
-            raise InputError(f"unknown options {sorted(kwargs)}; known are center_crop and return_tensors")
+            raise InputError(f"unknown options {sorted(kwargs)}; known are center_crop, image_resize, return_tensors")
         crop = self.center_crop if center_crop is None else center_crop
+        resize = _checked_resize(self.image_resize if image_resize is None else image_resize, InputError)
         samples = read_samples(images, self.num_images_in_input)  # checks all before the first pixel is computed
-        pixels = [np.concatenate([self._pixels(view, crop) for view in sample]) for sample in samples]
+        pixels = [np.concatenate([self._pixels(view, crop, resize) for view in sample]) for sample in samples]
         return BatchFeature({"pixel_values": np.stack(pixels)}, tensor_type=return_tensors)
 
-    def _pixels(self, image: np.ndarray, crop: bool) -> np.ndarray:
+    def _pixels(self, image: np.ndarray, crop: bool, resize: str) -> np.ndarray:
         """image: (height, width, 3) uint8 -> (6, *image size) float32, one normalisation after the other."""
         size = (self.evaluation_size, self.evaluation_size)
-        if image.shape[:2] != size:
+        if resize == "jpeg_lanczos3" and image.shape[:2] != size:
             image = lanczos3_resize(jpeg_round_trip(image), size)
         if crop:
             image = crop_to_area(image, self.crop_area)
@@ -148,6 +170,12 @@ def _field(preprocessor_config: dict[str, Any], name: str) -> Any:
 def _checked_count(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a whole number above 0, got {value!r}")
+    return value
+
+
+def _checked_resize(value: Any, error: type[VLAError]) -> str:
+    if value not in IMAGE_RESIZES:
+        raise error(f"image_resize={value!r} is unknown; choose from {', '.join(IMAGE_RESIZES)}")
     return value
 
 

@@ -19,4 +19,6 @@ def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
     if isinstance(config.get("extra_special_tokens"), list):  # 4.57 wants a mapping there; both read the older name
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
     config.update(tokenizer_class=TOKENIZER_CLASS, processor_class=processor_class)
-    path.write_text(json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+    )

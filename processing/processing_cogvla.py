@@ -10,6 +10,7 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.normalization_statistics import STATE_PARTS, check_statistics
 from .image_inputs import pair_samples
 from .image_processing_cogvla import CogVLAImageProcessor
 from .portable_processor import save_portable_processor
@@ -44,6 +45,7 @@ class CogVLAProcessor(ProcessorMixin):
         self.norm_stats = norm_stats or {}
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
+        check_statistics(self.norm_stats, normalization_type, state_dim=proprio_dim)
         tokenizer.padding_side = "right"
         super().__init__(image_processor, tokenizer, **kwargs)
 
@@ -55,6 +57,7 @@ class CogVLAProcessor(ProcessorMixin):
         unnorm_key: str | Sequence[str] | None = None,
         center_crop: bool | None = None,
         return_tensors: str = "pt",
+        image_resize: str | None = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -68,6 +71,8 @@ class CogVLAProcessor(ProcessorMixin):
             center_crop: crop the images to 90 % of their area, as for models trained with random crops; the image
                 processor's setting by default.
             return_tensors: "pt" or "np".
+            image_resize: `jpeg_lanczos3`, as in evaluations of OpenVLA, OpenVLA-OFT and CogVLA on benchmarks, or
+                `bicubic`, as OpenVLA's deploy script; the image processor's setting by default.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, 6 * views, height, width) and, for
@@ -80,7 +85,8 @@ class CogVLAProcessor(ProcessorMixin):
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
         prompts = [PROMPT.format(instruction=instruction.lower()) for instruction in instructions]
         tokens = self.tokenizer(prompts, padding=True, return_token_type_ids=False)
-        pixel_values = self.image_processor(samples, center_crop=center_crop)["pixel_values"]
+        options = {"center_crop": center_crop, "image_resize": image_resize}
+        pixel_values = self.image_processor(samples, **options)["pixel_values"]
         data = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
         data["pixel_values"] = pixel_values
         if proprio is not None:
@@ -94,7 +100,7 @@ class CogVLAProcessor(ProcessorMixin):
         rows = state_rows(state, batch_size, self.proprio_dim, "proprio_dim")
         if rows is None:
             return None
-        return normalized_rows(rows, self.norm_stats, unnorm_key, ["proprio"], self.normalization_type)
+        return normalized_rows(rows, self.norm_stats, unnorm_key, STATE_PARTS, self.normalization_type)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""

@@ -15,7 +15,7 @@ from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.language_model_config import check_positive
-from ..configuration.normalization_statistics import STATISTICS, check_statistics
+from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, unnormalize
 from .camera_intrinsics import checked_intrinsic_config, find_intrinsics, scaled_intrinsics
@@ -87,17 +87,12 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
     def check(self) -> None:
         """Refuse settings that cannot work, by the name of the argument."""
         check_positive("image_seq_length", self.image_seq_length)
-        if self.normalization_type not in STATISTICS:
-            known = ", ".join(STATISTICS)
-            raise ConfigError(f"normalization_type={self.normalization_type!r} is unknown; choose from {known}.")
         if "{instruction}" not in self.prompt_template:
             raise ConfigError(f"prompt_template={self.prompt_template!r} has no '{{instruction}}' in it.")
         if self.padding_side not in ("right", "left"):
             raise ConfigError(f"padding_side={self.padding_side!r} is unknown; choose from right, left.")
-        sizes = dict.fromkeys(STATE_PARTS, self.state_dim)
-        if self.action_token_config is not None:
-            sizes["action"] = ACTION_DIM
-        check_statistics(self.norm_stats, self.normalization_type, sizes)
+        action_dim = None if self.action_token_config is None else ACTION_DIM
+        check_statistics(self.norm_stats, self.normalization_type, action_dim, self.state_dim)
 
     @property
     def image_token_id(self) -> int:

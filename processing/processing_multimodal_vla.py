@@ -11,7 +11,7 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.language_model_config import check_positive
-from ..configuration.normalization_statistics import STATISTICS, check_statistics
+from ..configuration.normalization_statistics import STATE_PARTS, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, normalize, unnormalize
 from ..modeling.action_tokens import actions_to_tokens, tokens_to_actions
@@ -21,7 +21,6 @@ from .multimodal_vla_defaults import image_processor_of, vlm_prompt
 from .portable_processor import save_portable_processor
 from .robot_state import finite_numbers, normalized_rows, state_rows
 
-STATE_PARTS = ("proprio", "state")
 # A processor of fixed size and one of patches. The code of the one in use is saved, so only these are known.
 IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor")
 
@@ -129,11 +128,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
                 f"num_action_bins={self.num_action_bins} must be at least 2 and at most action_vocab_size="
                 f"{self.action_vocab_size}."
             )
-        if self.normalization_type not in STATISTICS:
-            known = ", ".join(STATISTICS)
-            raise ConfigError(f"normalization_type={self.normalization_type!r} is unknown; choose from {known}.")
-        sizes = dict.fromkeys(STATE_PARTS, self.proprio_dim) | {"action": self.action_dim}
-        check_statistics(self.norm_stats, self.normalization_type, sizes)
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.proprio_dim)
 
     def check_prompt(self, image_processor: Any, tokenizer: Any) -> None:
         """Refuse texts that do not fit each other, the image processor or the tokenizer."""

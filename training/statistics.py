@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 EPISODE = "episode_index"
 EXACT_ROWS = 2_000_000
 LARGEST = float(np.finfo(np.float32).max)  # models compute in float32
-# Of each family's config the size of the robot's state and what says whether it is an input; its part of statistics.
+# Of each family's config the size of the robot's state and what says whether it is an input.
 STATE_FIELDS = {
-    "cogvla": ("proprio_dim", "proprio_dim", ("proprio",)),
-    "mapanything_llava3d": ("state_dim", "use_state", ("state", "proprio")),
-    "multimodal_vla": ("proprio_dim", "use_proprio", ("proprio", "state")),
+    "cogvla": ("proprio_dim", "proprio_dim"),
+    "mapanything_llava3d": ("state_dim", "use_state"),
+    "multimodal_vla": ("proprio_dim", "use_proprio"),
 }
 
 
@@ -133,13 +133,9 @@ def apply_norm_stats(
     kinds = model_config.normalization_type, processor.normalization_type
     if kinds[0] != kinds[1]:
         raise ConfigError(f"normalization_type is {kinds[0]!r} in the model and {kinds[1]!r} in the processor.")
-    field, switch, parts = STATE_FIELDS[family]
+    field, switch = STATE_FIELDS[family]
     size = getattr(model_config, field) if getattr(model_config, switch) else None
-    for name, statistics in norm_stats.items():
-        if size is not None and not any(part in statistics for part in parts):
-            named = " or ".join(parts)
-            raise ConfigError(f"the statistics of {name!r} have no {named} part; {field}={size} needs one.")
-    check_statistics(norm_stats, kinds[0], {"action": model_config.action_dim, **dict.fromkeys(parts, size)})
+    check_statistics(norm_stats, kinds[0], model_config.action_dim, size)
     model_config.norm_stats = copy.deepcopy(norm_stats)
     processor.norm_stats = copy.deepcopy(norm_stats)
 

@@ -53,6 +53,10 @@ def text_config(**changes):
         ({"num_action_chunks": -1}, "^num_action_chunks=-1"),
         ({"action_dim": 7.0}, r"^action_dim=7\.0"),
         ({"num_diffusion_steps": True}, "^num_diffusion_steps=True"),
+        ({"num_inference_steps": 0}, "^num_inference_steps=0"),
+        ({"num_inference_steps": 1.5}, "^num_inference_steps=1.5"),
+        ({"num_diffusion_steps": 5, "num_inference_steps": 6}, "^num_inference_steps=6 .* num_diffusion_steps=5"),
+        ({"num_diffusion_steps": 5, "num_diffusion_steps_inference": 6}, "^num_inference_steps=6"),
         ({"n_action_bins": "256"}, "^n_action_bins='256'"),
         ({"proprio_dim": 0}, "^proprio_dim=0"),
         ({"num_vision_aggr": 0}, "^num_vision_aggr=0"),
@@ -136,7 +140,7 @@ def unusual_config():
         num_action_chunks=5,
         action_dim=7,
         proprio_dim=11,
-        norm_stats=STATISTICS,
+        norm_stats={"libero": {**STATISTICS["libero"], "proprio": {"q01": [-1.0] * 11, "q99": [0.5] * 11}}},
         num_diffusion_steps=10,
         action_attention="bidirectional",
         language_mean="padded",
@@ -312,3 +316,12 @@ def test_constructing_touches_neither_network_nor_disk(monkeypatch):
     CogVLAConfig.from_openvla(PUBLISHED)
     CogVLAVisionConfig.from_timm(SIGLIP, 224, {})
     CogVLAConfig(text_config=LlamaConfig())
+
+
+def test_diffusion_steps_have_their_published_names_too(tmp_path):
+    config = CogVLAConfig(num_diffusion_steps_train=50, num_diffusion_steps_inference=10)
+    assert (config.num_diffusion_steps, config.num_inference_steps) == (50, 10)
+    config.save_pretrained(tmp_path)
+    again = CogVLAConfig.from_pretrained(tmp_path)
+    assert (again.num_diffusion_steps_train, again.num_diffusion_steps_inference) == (50, 10)
+    assert CogVLAConfig().num_inference_steps is None  # as many as it was trained with

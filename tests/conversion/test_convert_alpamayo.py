@@ -429,3 +429,24 @@ def test_predict_prints_a_robots_actions(merged, tmp_path, capsys):
     assert float(lines[-1].split()[1]) == pytest.approx(actions[7][0], abs=1e-4)
     assert main(["predict", str(merged), "--images", str(views[0])]) == 1
     assert "--instruction" in capsys.readouterr().err
+
+
+def test_statistics_of_a_dataset_are_refused(published, tmp_path, capsys):
+    (tmp_path / "dataset_statistics.json").write_text("{}")
+    command = ["convert", published.folder, tmp_path / "out", "--vlm", published.vlm, "--quiet"]
+    assert main([*map(str, command), "--statistics", str(tmp_path / "dataset_statistics.json")]) == 1
+    assert "--statistics was given, but an Alpamayo-R1 normalises by its action space" in capsys.readouterr().err
+
+
+def test_what_the_published_files_leave_out_is_assumed_aloud(published, tmp_path):
+    copy = published.copied(tmp_path)
+    config = json.loads((copy.folder / "config.json").read_text())
+    (copy.folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if k != "max_pixels"}))
+    (copy.vlm / "preprocessor_config.json").write_text("{}")
+    assert copy.convert(tmp_path / "out") == 0
+    settings = json.loads((tmp_path / "out" / "conversion_report.json").read_text())["settings"]
+    found = [name for name, setting in settings.items() if setting["known"].startswith("assumed")]
+    assert found == ["image_processor", "max_pixels"]
+    assert "`max_pixels`: `196608`" in (tmp_path / "out" / "README.md").read_text()
+    assert published.convert(tmp_path / "whole") == 0
+    assert "assumed" not in (tmp_path / "whole" / "conversion_report.json").read_text()

@@ -196,7 +196,10 @@ def test_settings_of_a_run_are_read_from_its_config_and_tensors(dit_run, tmp_pat
     assert (config.prefix_attention, config.geometry_normalization, config.pixel_range) == ("causal", "none", "siglip")
     assert (config.normalization_type, config.prefix_image_dropout_prob) == ("bounds_q99", 0.1)
     settings = report_of(tmp_path / "out")["settings"]
-    assert settings["prefix_attention"] == {"value": "causal", "known": "inferred (published code)"}
+    assert settings["prefix_attention"] == {
+        "value": "causal",
+        "known": "assumed (as in the published code; --prefix-attention says otherwise)",
+    }
     processor = MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out")
     assert processor.prompt_template == PROMPT and processor.image_token_id == config.image_token_id == 354
 
@@ -464,3 +467,67 @@ def test_a_horizon_can_be_given(fused_folder, tmp_path, capsys):
 
 def test_a_converted_checkpoint_is_not_converted_again(assembled, tmp_path, capsys):
     assert_refused(main(["convert", str(assembled), str(tmp_path / "out"), "--quiet"]), capsys, "converted checkpoint")
+
+
+# What a run does not say
+
+
+def test_what_a_run_does_not_say_is_assumed_aloud(dit_run, fused_folder, tmp_path, capsys):
+    run = dit_run.copied(tmp_path / "run")
+    edit_yaml(run.folder / "config.yaml", lambda framework: framework["action_model"].pop("num_inference_timesteps"))
+    assert main(["convert", str(run.folder), str(tmp_path / "dit"), *run.options]) == 0
+    warning = capsys.readouterr().err
+    known = {name: setting["known"] for name, setting in report_of(tmp_path / "dit")["settings"].items()}
+    options = {
+        "prefix_attention": "--prefix-attention",
+        "geometry_normalization": "--geometry-normalization",
+        "pixel_range": "--pixel-range",
+        "normalization_type": "--normalization",
+        "num_inference_steps": "--num-inference-steps",
+        "context": "--context",
+    }
+    card = (tmp_path / "dit" / "README.md").read_text()
+    for name, option in options.items():
+        assert known[name].startswith("assumed") and option in known[name]
+        assert f"{name}=" in warning and f"`{name}`" in card
+    assert known["num_timestep_buckets"] == "read (config)" and "geometry_heads" not in known
+
+    given = ["--prefix-attention", "causal", "--geometry-normalization", "none", "--pixel-range", "siglip"]
+    given += ["--normalization", "bounds_q99", "--num-inference-steps", "7", "--quiet"]
+    assert main(["convert", str(fused_folder.folder), str(tmp_path / "fused"), *fused_folder.options, *given]) == 0
+    settings = report_of(tmp_path / "fused")["settings"]
+    assert settings["num_inference_steps"] == {"value": 7, "known": "given (--num-inference-steps)"}
+    assert [name for name, setting in settings.items() if setting["known"].startswith("assumed")] == ["prompt_template"]
+
+
+def test_a_geometry_branch_that_the_config_promises_must_be_there(dit_run, tmp_path, capsys):
+    run = dit_run.copied(tmp_path / "run")
+
+    def without(state):
+        for key in [key for key in state if "geometric_model." in key or "geometric_projector" in key]:
+            del state[key]
+
+    edit_state(run, without)
+    words = ("use_geometric_branch=true", "--no-geometry")
+    assert_refused(run.convert(tmp_path / "out"), capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda stats: stats["action"]["q01"].__setitem__(2, float("nan")), "['action']['q01'][2] is nan"),
+        (lambda stats: stats["state"]["q99"].__setitem__(0, "1"), "['state']['q99'][0] is '1'"),
+        (lambda stats: stats.pop("state"), "has no 'proprio' or 'state' part"),
+    ],
+)
+def test_statistics_that_cannot_be_used_end_a_conversion_and_an_assembly(
+    change, message, dit_run, parts, tmp_path, capsys
+):
+    file = tmp_path / "other.json"
+    statistics = json.loads((parts.folder / "dataset_statistics.json").read_text())
+    change(next(iter(statistics.values())))
+    file.write_text(json.dumps(statistics))
+    assert_refused(dit_run.convert(tmp_path / "out", "--statistics", str(file)), capsys, message)
+    options = ["--statistics", str(file), "--action-horizon", "4", "--use-state", "--state-dim", "8"]
+    assert_refused(parts.assemble(tmp_path / "out", *options), capsys, message)
+    assert not (tmp_path / "out").exists()

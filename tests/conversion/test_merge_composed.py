@@ -1,5 +1,7 @@
 """A LoRA trained on a composed VLA merges as PEFT itself merges it, and the result is as complete as its base."""
 
+import json
+
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
@@ -54,3 +56,27 @@ def test_a_lora_of_a_composed_model_merges_as_peft_does(tower, targets, whole, i
         torch.testing.assert_close(value, wanted[name], rtol=1e-6, atol=1e-6, msg=name)
     code = {path.name for path in (tmp_path / "base").glob("*.py")}
     assert code == {path.name for path in (tmp_path / "out").glob("*.py")} and len(code) > 10
+
+
+def test_a_plain_merge_takes_statistics_from_another_folder_and_checks_them(tmp_path, capsys):
+    config = MultimodalVLAConfig(vision_config=TOWERS["siglip"], text_config=GEMMA, norm_stats=STATISTICS)
+    base = MultimodalVLAForActionPrediction(config)
+    base.save_pretrained(tmp_path / "base")
+    get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
+    given = tmp_path / "dataset_statistics.json"
+
+    def merge(output, statistics, *options):
+        given.write_text(json.dumps(statistics))
+        words = ["--base", tmp_path / "base", "--adapter", tmp_path / "adapter", "--output", tmp_path / output]
+        return main(["merge-lora", *map(str, words), "--quiet", *options])
+
+    mine = {"mine": {"action": {"q01": [-3.0] * 7, "q99": [2.0] * 7}}}
+    assert merge("out", mine, "--statistics", str(given)) == 0
+    assert MultimodalVLAConfig.from_pretrained(tmp_path / "out").norm_stats == mine
+    mine["mine"]["action"]["q99"][4] = -9.0
+    assert merge("bad", mine, "--statistics", str(given)) == 1
+    assert "['mine']['action']['q01'][4] is -3.0, above" in capsys.readouterr().err
+    (tmp_path / "adapter" / given.name).write_text(json.dumps(mine))  # as a run leaves them
+    assert merge("bad", mine) == 1
+    assert "['mine']['action']['q01'][4] is -3.0, above" in capsys.readouterr().err
+    assert not (tmp_path / "bad").exists()

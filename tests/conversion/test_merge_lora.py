@@ -441,12 +441,15 @@ def test_an_openvla_oft_run_gets_bidirectional_attention(openvla_oft, tmp_path):
     assert not (config["use_film"] or config["use_aggr"] or config["use_lfp"])
 
 
-def test_a_diffusion_run_keeps_its_steps_or_gets_a_hundred(diffusion, tmp_path):
-    assert diffusion.merge(tmp_path / "three") == 0
-    options = ["--num-images", "1", "--platform", "libero", "--quiet", "--output", str(tmp_path / "default")]
-    assert merge_lora_main(["--base", str(diffusion.base), "--adapter", str(diffusion.run), *options]) == 0
-    configs = [read_json(tmp_path / name / "config.json") for name in ("three", "default")]
-    assert [(c["action_head"], c["num_diffusion_steps"]) for c in configs] == [("diffusion", 3), ("diffusion", 100)]
+def test_a_diffusion_run_keeps_its_steps_and_those_of_its_predictions(diffusion, tmp_path):
+    assert diffusion.merge(tmp_path / "all") == 0
+    assert diffusion.merge(tmp_path / "fewer", "--num-inference-steps", "2") == 0
+    configs = [read_json(tmp_path / name / "config.json") for name in ("all", "fewer")]
+    found = [(c["action_head"], c["num_diffusion_steps"], c["num_inference_steps"]) for c in configs]
+    assert found == [("diffusion", 3, None), ("diffusion", 3, 2)]
+    assert (
+        main(["verify", str(tmp_path / "fewer"), "--against", str(diffusion.run), "--base", str(diffusion.base)]) == 0
+    )
 
 
 def test_the_size_of_a_diffusion_heads_action_is_the_action_dim(diffusion, tmp_path):

@@ -347,7 +347,7 @@ DAMAGED_BASES = {
     ),
     "no weights": (
         lambda run: [path.unlink() for path in run.base.glob("model*")],
-        "holds model weights",
+        "holds no model weights",
     ),
 }
 
@@ -534,7 +534,8 @@ def test_a_merged_run_whose_side_files_hold_lora_needs_the_adapter_config(
 
 
 def test_a_run_that_is_not_merged_needs_a_base(cogvla, tmp_path, snapshot, capsys):
-    assert_refused(cogvla.convert(tmp_path / "out"), capsys, "holds model weights")
+    words = "run holds no model weights: .* looks like a training run that is not merged .*merge-lora --base BASE"
+    assert_refused(cogvla.convert(tmp_path / "out"), capsys, words)
     assert snapshot(tmp_path) == {}
 
 

@@ -180,9 +180,12 @@ def test_diffusion_without_noise_draws_it_from_the_global_generator(tiny_model, 
     assert torch.equal(given, model.predict_action(**{**arguments, "noise": None}))
 
 
-@pytest.mark.parametrize("steps", [1, 7])
-def test_diffusion_equals_a_scheduler_around_the_training_forward(steps, tiny_model, tiny_batch):
-    """DDIM by its formulas in float64; the network is asked through `forward`, with noised actions of our making."""
+@pytest.mark.parametrize(
+    "steps, fewer", [(1, None), (7, None), (7, 7), (7, 3), (10, 4), (10, 5), (6, 1)], ids=lambda value: str(value)
+)
+def test_diffusion_equals_a_scheduler_around_the_training_forward(steps, fewer, tiny_model, tiny_batch):
+    """DDIM by its formulas in float64, over diffusers' "leading" choice of steps; the network is asked through
+    `forward`, with noised actions of our making."""
     model = tiny_model(action_head="diffusion", num_diffusion_steps=steps)
     batch = tiny_batch(model.config, block=True)
     arguments = batch.training()
@@ -191,18 +194,35 @@ def test_diffusion_equals_a_scheduler_around_the_training_forward(steps, tiny_mo
     curve = [math.cos((t / steps + 0.008) / 1.008 * math.pi / 2) ** 2 for t in range(steps + 1)]
     betas = np.array([min(1 - curve[t + 1] / curve[t], 0.999) for t in range(steps)], dtype=np.float32)
     levels = np.cumprod((1 - betas).astype(np.float64))
-    for t in reversed(range(steps)):
+    count = fewer or steps
+    stride = steps // count
+    for t in (np.arange(0, count) * stride).round()[::-1]:
         clean = (sample / math.sqrt(levels[t])).float()  # noised to exactly `sample` when no noise is added
-        step = {"actions": clean, "noise": torch.zeros_like(clean), "timesteps": torch.full((3,), t)}
+        step = {"actions": clean, "noise": torch.zeros_like(clean), "timesteps": torch.full((3,), int(t))}
         with torch.no_grad():
             noise = model(**{**arguments, **step}).predictions.double()
         clean = ((sample - math.sqrt(1 - levels[t]) * noise) / math.sqrt(levels[t])).clamp(-1, 1)
-        before = levels[t - 1] if t else 1.0
+        before = levels[t - stride] if t - stride >= 0 else 1.0
         sample = math.sqrt(before) * clean + math.sqrt(1 - before) * noise
 
     batch.rows = [row[:-7] for row in batch.rows]
-    output = model.predict_action(**batch.prediction(), return_dict=True)
+    output = model.predict_action(**batch.prediction(), num_inference_steps=fewer, return_dict=True)
     torch.testing.assert_close(output.normalized_actions.double(), sample, atol=1e-4, rtol=1e-4)
+    model.config.num_inference_steps = fewer
+    assert torch.equal(model.predict_action(**batch.prediction()), output.actions)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 6, 2.0, True])
+def test_steps_that_the_schedule_does_not_have_are_refused_by_name(steps, tiny_model, tiny_batch):
+    model = tiny_model(action_head="diffusion", num_diffusion_steps=5)
+    with pytest.raises(InputError, match=rf"^num_inference_steps={steps} must .* num_diffusion_steps=5"):
+        model.predict_action(**tiny_batch(model.config).prediction(), num_inference_steps=steps)
+
+
+def test_only_a_diffusion_head_has_steps(tiny_model, tiny_batch):
+    model = tiny_model(action_head="l1")
+    with pytest.raises(InputError, match=r"^num_inference_steps=2 was given, but action_head='l1'"):
+        model.predict_action(**tiny_batch(model.config).prediction(), num_inference_steps=2)
 
 
 @every_head

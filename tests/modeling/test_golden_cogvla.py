@@ -1,4 +1,4 @@
-"""The published models' own numbers (tests/golden/cogvla), through conversion, loading and prediction.
+"""The published models' own numbers (tests/golden/cogvla and openvla), through conversion, loading and prediction.
 
 Weights are not stored: each follows from its published key, its shape, a mean and a standard deviation.
 """
@@ -17,8 +17,17 @@ from safetensors.numpy import save_file
 from vlahub import CogVLAForActionPrediction
 from vlahub.conversion.cli import main
 
-FOLDER = Path(__file__).parents[1] / "golden" / "cogvla"
-PREDICTIONS = ["full_3img", "full_1img_discrete", "full_8layer_linear", "film_noaggr_concat"]
+FOLDER = Path(__file__).parents[1] / "golden"
+PREDICTIONS = [
+    "cogvla/full_3img",
+    "cogvla/full_1img_discrete",
+    "cogvla/full_8layer_linear",
+    "cogvla/film_noaggr_concat",
+    "openvla/oft_l1_2img_proprio",
+    "openvla/oft_diffusion",
+    "openvla/oft_film_1img_discrete",
+    "openvla/openvla_greedy",
+]
 IMPLEMENTATIONS = ["sdpa", "eager"]
 LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
 OPENVLA_FIELDS = (
@@ -64,18 +73,25 @@ def published_config(golden):
         "architectures": ["OpenVLAForActionPrediction"],
         "use_fused_vision_backbone": True,
         "timm_kwargs": golden["timm_overrides"],
-        "text_config": {"model_type": "llama", **golden["text_config"], **{name: golden[name] for name in LFP_FIELDS}},
-        **{name: golden[name] for name in OPENVLA_FIELDS},
+        "text_config": {"model_type": "llama", **golden["text_config"], **present(golden, LFP_FIELDS)},
+        **present(golden, OPENVLA_FIELDS),
     }
+
+
+def present(golden, names):
+    return {name: golden[name] for name in names if golden.get(name) is not None}
 
 
 def convert_options(golden):
-    options = {
-        "--num-images": golden["num_images_in_input"],
-        "--num-action-chunks": golden["NUM_ACTIONS_CHUNK"],
-        "--action-dim": golden["ACTION_DIM"],
-        "--normalization": golden["normalization"],
-    }
+    options = {"--num-diffusion-steps": golden["num_diffusion_steps"], "--decoding": golden.get("decoding")}
+    options = {name: value for name, value in options.items() if value is not None}
+    if golden.get("family") != "openvla":  # plain OpenVLA: one image, one action, percentiles
+        options |= {
+            "--num-images": golden["num_images_in_input"],
+            "--num-action-chunks": golden["NUM_ACTIONS_CHUNK"],
+            "--action-dim": golden["ACTION_DIM"],
+            "--normalization": golden["normalization"],
+        }
     return [str(part) for option in options.items() for part in option]
 
 
@@ -113,7 +129,7 @@ def converted(tmp_path_factory):
 
     def make(name):
         if name not in folders:
-            case, root = case_of(name), tmp_path_factory.mktemp(name)
+            case, root = case_of(name), tmp_path_factory.mktemp(Path(name).name)
             source, target = root / "published", root / "converted"
             source.mkdir()
             save_file(published_state(case), source / "model.safetensors")
@@ -140,6 +156,8 @@ def test_a_converted_checkpoint_predicts_the_published_actions(name, implementat
         golden_input(case, "attention_mask"),
         proprio=None if proprio is None else proprio.view(1, -1),
         unnorm_key=case["config"]["unnorm_key"],
+        noise=golden_input(case, "noise"),
+        num_inference_steps=case["config"].get("num_inference_steps"),
         return_dict=True,
     )
 
@@ -147,7 +165,7 @@ def test_a_converted_checkpoint_predicts_the_published_actions(name, implementat
     assert_golden(output.normalized_actions, case, "normalized_actions")
     assert_golden(output.actions, case, "actions")
     assert_golden_kept(output.kept_vision_tokens, case)
-    if case["config"]["vision_aggregate_type"] == "moe":
+    if case["config"].get("vision_aggregate_type") == "moe":
         assert_golden(output.moe_ratios, case, "moe.ratios")
     if "predicted_token_ids" in case["outputs"]:
         assert output.predicted_token_ids.flatten().tolist() == case["outputs"]["predicted_token_ids"]["values"]
@@ -155,9 +173,9 @@ def test_a_converted_checkpoint_predicts_the_published_actions(name, implementat
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_a_converted_checkpoint_reproduces_the_published_training_forward(implementation, converted):
-    case = case_of("train_forward")
+    case = case_of("cogvla/train_forward")
     model = CogVLAForActionPrediction.from_pretrained(
-        converted("train_forward"), dtype=torch.float32, attn_implementation=implementation
+        converted("cogvla/train_forward"), dtype=torch.float32, attn_implementation=implementation
     )
     model.config.language_mean = "padded"
     with torch.no_grad():
@@ -179,7 +197,24 @@ def test_a_converted_checkpoint_reproduces_the_published_training_forward(implem
         assert_golden(states, case, f"action_hidden_states.{sample}")
 
 
-@pytest.mark.parametrize("name", ["full_3img", "full_8layer_linear"])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_a_converted_openvla_oft_reproduces_the_published_training_forward(implementation, converted):
+    name = "openvla/oft_train_padded"
+    case = case_of(name)
+    model = CogVLAForActionPrediction.from_pretrained(
+        converted(name), dtype=torch.float32, attn_implementation=implementation
+    )
+    names = ("input_ids", "pixel_values", "attention_mask", "labels", "actions", "proprio")
+    with torch.no_grad():
+        output = model(**{name: golden_input(case, name) for name in names})
+
+    assert_golden(output.lm_loss, case, "lm_loss")
+    assert_golden(output.action_loss, case, "l1_loss")
+    assert_golden(output.predictions, case, "predicted_actions")
+    assert_golden(output.action_hidden_states, case, "action_hidden_states")
+
+
+@pytest.mark.parametrize("name", ["cogvla/full_3img", "cogvla/full_8layer_linear"])
 def test_the_converted_config_has_the_published_pruning_schedule(name, converted):
     case = case_of(name)
     ratios = CogVLAForActionPrediction.config_class.from_pretrained(converted(name)).lfp_keep_ratios
@@ -189,8 +224,8 @@ def test_the_converted_config_has_the_published_pruning_schedule(name, converted
 
 def test_padding_moves_the_published_training_forward_but_not_ours(converted):
     """The one published result that is not the default: its mean text embedding counts padding."""
-    case = case_of("train_forward")
-    model = CogVLAForActionPrediction.from_pretrained(converted("train_forward"), dtype=torch.float32)
+    case = case_of("cogvla/train_forward")
+    model = CogVLAForActionPrediction.from_pretrained(converted("cogvla/train_forward"), dtype=torch.float32)
     inputs = [golden_input(case, name) for name in ("input_ids", "pixel_values", "attention_mask")]
     proprio = golden_input(case, "proprio")
     length = int(inputs[2][1].sum())

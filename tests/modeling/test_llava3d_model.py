@@ -15,7 +15,12 @@ from vlahub.modeling.siglip_tower import geometry_pixels, siglip_pixels
 KINDS = ["deep_fusion", "dit", "deep_fusion+dit"]
 every_kind = pytest.mark.parametrize("kind", KINDS)
 IMAGE, VIEWS, PATCHES, HORIZON, DIM, STATE, VOCABULARY = 45, 2, 4, 4, 7, 5, 40
-STATISTICS = {"tiny": {"action": {"q01": [-2.0] * DIM, "q99": [3.0] * DIM, "mask": [True] * 6 + [False]}}}
+STATISTICS = {
+    "tiny": {
+        "action": {"q01": [-2.0] * DIM, "q99": [3.0] * DIM, "mask": [True] * 6 + [False]},
+        "state": {"q01": [-1.0] * STATE, "q99": [1.0] * STATE},
+    }
+}
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 LENGTHS = (3, 7, 5)
 

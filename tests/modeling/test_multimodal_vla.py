@@ -28,7 +28,12 @@ GEMMA = {"model_type": "gemma", "hidden_size": WIDTH, **BLOCK, "num_key_value_he
 GEMMA |= {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
 TOWER = {"hidden_size": 24, **BLOCK, "image_size": 28, "patch_size": 14}
 SIGLIP = {"model_type": "siglip_vision_model", **TOWER}
-STATISTICS = {"a": {"action": {"q01": [-1.0, -2.0, -3.0], "q99": [1.0, 2.0, 5.0]}}}
+STATISTICS = {
+    "a": {
+        "action": {"q01": [-1.0, -2.0, -3.0], "q99": [1.0, 2.0, 5.0]},
+        "proprio": {"q01": [-1.0] * STATE, "q99": [1.0] * STATE},
+    }
+}
 EXPERT = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 2}
 OPTIONS = {
     "action_dim": DIM,
@@ -345,7 +350,7 @@ def toy_task():
 @every_head
 def test_a_toy_task_is_learned(randomized, head):
     """A flow head sees every sample at two times in a step."""
-    statistics = {"a": {"action": {"q01": [-1.0] * 2, "q99": [1.0] * 2}}}
+    statistics = {"a": {part: {"q01": [-1.0] * 2, "q99": [1.0] * 2} for part in ("action", "proprio")}}
     sizes = {"action_dim": 2, "num_action_chunks": 2, "proprio_dim": 2, "norm_stats": statistics}
     flow = {"time_sampling": "uniform", "use_time_weight": False, "num_inference_steps": 5}
     config = make_config(action_head=head, text_config=LLAMA, **sizes, **flow)

@@ -70,7 +70,9 @@ OPTIONS = {
     "num_action_chunks": 4,
     "num_action_bins": 32,
     "num_latents": 5,
-    "norm_stats": {"a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3}}},
+    "norm_stats": {
+        "a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3}, "proprio": {"q01": [-1.0] * 2, "q99": [1.0] * 2}}
+    },
     "num_inference_steps": 3,
     "expert_config": {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 2},
 }

@@ -65,6 +65,20 @@ def test_an_image_of_another_size_goes_through_jpeg_and_lanczos(one_view):
     np.testing.assert_array_equal(pixels(one_view, image)[0, 3:], expected)
 
 
+def test_an_image_may_go_straight_to_the_towers_size(one_view):
+    """OpenVLA's deploy script hands the camera's image to its processor, which resizes it with PIL's bicubic kernel."""
+    image = noise(120, 90)
+    expected = plain(np.asarray(Image.fromarray(image).resize((224, 224), Image.Resampling.BICUBIC)))
+    straight = CogVLAImageProcessor(image_resize="bicubic")
+    np.testing.assert_array_equal(pixels(straight, image)[0, 3:], expected)
+    np.testing.assert_array_equal(pixels(one_view, image, image_resize="bicubic")[0, 3:], expected)
+    usual = pixels(one_view, image)
+    np.testing.assert_array_equal(pixels(straight, image, image_resize="jpeg_lanczos3"), usual)
+    assert np.abs(usual[0, 3:] - expected).max() > 0.05
+    with pytest.raises(InputError, match="image_resize='nearest' is unknown; choose from jpeg_lanczos3, bicubic"):
+        pixels(one_view, image, image_resize="nearest")
+
+
 def test_the_crop_of_a_call_overrides_that_of_the_constructor(one_view):
     image = noise()
     cropped = plain(center_crop(image, 0.9))
@@ -210,6 +224,7 @@ def test_an_option_that_does_not_exist_is_refused(one_view):
         ("means", [[0.5, 0.5], [0.5, 0.5]]),
         ("stds", [[0.5, 0.5, 0.0]] * 2),
         ("evaluation_size", 224.0),
+        ("image_resize", "lanczos"),
         ("center_crop", "yes"),
         ("crop_area", 1.5),
         ("num_images_in_input", 0),

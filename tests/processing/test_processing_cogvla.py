@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import PreTrainedTokenizerFast
 
 from vlahub import CogVLAImageProcessor, CogVLAProcessor
-from vlahub.errors import InputError
+from vlahub.errors import ConfigError, InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "tiny_run.py"
 BOS, SPACE, PAD = 1, 259, 32000
@@ -310,9 +310,8 @@ def test_an_unnorm_key_that_is_unknown_or_ambiguous_is_refused_with_the_choices(
 
 
 def test_statistics_without_a_state_part_are_refused(make):
-    processor = make(norm_stats={"kitchen": {"action": STATISTICS["action"]}})
-    with pytest.raises(InputError, match="have no 'proprio' part"):
-        processor(images=VIEWS, text="wave", state=STATE)
+    with pytest.raises(ConfigError, match=r"norm_stats\['kitchen'\] has no 'proprio' or 'state' part"):
+        make(norm_stats={"kitchen": {"action": STATISTICS["action"]}})
 
 
 # What belongs to the caller

@@ -307,7 +307,6 @@ def test_a_state_for_a_model_without_it_is_refused(make):
 @pytest.mark.parametrize(
     ("stats", "key", "message"),
     [
-        ({"kitchen": {}}, None, "unnorm_key=None have no 'state' or 'proprio' part"),
         ({"kitchen": STATISTICS, "lab": STATISTICS}, None, "unnorm_key must say which.*choices: kitchen, lab"),
         ({"kitchen": STATISTICS}, "garage", "unnorm_key='garage' is unknown; choices: kitchen"),
     ],
@@ -475,6 +474,7 @@ def test_a_processor_without_action_tokens_refuses_both_directions(make):
         ({"prompt_template": "wave"}, "prompt_template='wave' has no '{instruction}'"),
         ({"padding_side": "middle"}, "padding_side='middle'"),
         ({"norm_stats": {"kitchen": STATISTICS}, "state_dim": 4}, r"\['kitchen'\]\['state'\]\['q01'\] has 3 values"),
+        ({"norm_stats": {"lab": {"action": STATISTICS["action"]}}, "state_dim": 3}, "no 'proprio' or 'state' part"),
         ({"action_token_config": {"num_bins": 256}}, "num_bins"),
         ({"action_token_config": {}}, "num_bins and perhaps"),
         ({"norm_stats": {"lab": {}}, "action_token_config": ACTION_TOKENS}, r"\['lab'\]\['action'\].* needs 7"),

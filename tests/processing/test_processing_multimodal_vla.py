@@ -459,7 +459,6 @@ def test_statistics_are_never_guessed(make):
     for stats, key, message in (
         (two, None, "unnorm_key must say which.*choices: kitchen, lab"),
         (two, "garage", "unnorm_key='garage' is unknown"),
-        ({"lab": {"action": STATISTICS["action"]}}, None, "have no 'proprio' or 'state' part"),
         ({}, None, "none: the checkpoint holds no statistics"),
     ):
         processor = make(norm_stats=stats, action_dim=3, proprio_dim=2)
