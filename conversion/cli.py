@@ -12,14 +12,15 @@ from pathlib import Path
 from ..configuration.configuration_cogvla import CHOICES
 from ..configuration.vla_errors import VLAError
 from .alpamayo_checkpoint import VLM, add_alpamayo_arguments
-from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_folder, verify_sources
+from .families import ASSEMBLIES, FAMILIES, assemble, prepare, verify_sources
 from .job import Job, Prepared, check_device, run_job, say
 from .llava3d_options import ROLES, Llava3DOptions, add_assembly_arguments, add_run_arguments
 from .openvla_settings import PLATFORMS, Options
 from .predict import add_predict_arguments, run_predict
-from .publish import add_push_arguments, push_checkpoint, run_push
+from .publish import add_card_argument, add_push_arguments, push_checkpoint, run_push
 from .source_folder import source_folder
 from .stats_command import add_stats_arguments, run_stats
+from .verify_folder import accept_changes, verify_folder
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 DTYPES = ("auto", "float32", "bfloat16", "float16")
@@ -65,6 +66,9 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
         help="training run, or plain PEFT adapter: folder or Hub repository; repeat to merge several in order",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--allow-code", action="store_true", help="take over Python files of the base that are not ours"
+    )
     add_family_argument(parser)
     add_common_arguments(parser)
 
@@ -104,6 +108,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it is not empty")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--push-to-hub", metavar="USER/NAME", help="publish the result in this repository")
+    add_card_argument(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -127,11 +132,17 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="folder of a checkpoint")
+    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint: folder or Hub repository")
     parser.add_argument(
         "--against", action="append", metavar="RUN", help="recompute everything from this run (repeat as for merging)"
     )
     parser.add_argument("--base", help="base model that the run was merged into")
+    parser.add_argument("--code", action="store_true", help="also compare its Python files with those of this release")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="record the files as they are now, after a change on purpose (an edited card, a fine-tune saved over it)",
+    )
     parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -161,21 +172,25 @@ def finish(arguments: argparse.Namespace, prepare_job: Callable[[Job, str], Prep
     job = job_of(arguments)
     run_job(job, lambda job: prepare_job(job, arguments.family))
     if arguments.push_to_hub and not job.dry_run:
-        say(job, push_checkpoint(job.output, arguments.push_to_hub, quiet=job.quiet))
+        options = {"card": arguments.card, "allow_code": job.allow_code, "quiet": job.quiet}
+        say(job, push_checkpoint(job.output, arguments.push_to_hub, **options))
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
     check_device(arguments.device)
-    if arguments.against:
+    folder = Path(arguments.checkpoint) if arguments.accept else source_folder(arguments.checkpoint, everything=True)
+    if arguments.accept:
+        result = accept_changes(folder, arguments.quiet)
+    elif arguments.against:
         job = Job(
             adapters=[source_folder(name) for name in arguments.against],
             base=source_folder(arguments.base) if arguments.base else None,
-            output=arguments.checkpoint,
+            output=folder,
             device=arguments.device,
         )
-        result = verify_sources(arguments.checkpoint, job, arguments.quiet)
+        result = verify_sources(folder, job, arguments.quiet)
     else:
-        result = verify_folder(arguments.checkpoint, arguments.quiet)
+        result = verify_folder(folder, arguments.quiet, arguments.code)
     if not arguments.quiet:
         print(f"{arguments.checkpoint}: {result}")
 
@@ -198,6 +213,7 @@ def job_of(arguments: argparse.Namespace) -> Job:
         overwrite=arguments.overwrite,
         dry_run=arguments.dry_run,
         verify=not arguments.no_verify,
+        allow_code=getattr(arguments, "allow_code", False),
         quiet=arguments.quiet,
         inputs={role: input_name(name) for role, name in names.items()},
     )

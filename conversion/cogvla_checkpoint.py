@@ -15,6 +15,7 @@ from ..modeling.modeling_cogvla import CogVLAForActionPrediction
 from ..processing.image_processing_cogvla import CogVLAImageProcessor
 from ..processing.portable_tokenizer import make_tokenizer_portable
 from ..processing.processing_cogvla import CogVLAProcessor
+from .file_kinds import TOKENIZER, travelling
 from .job import Job, Prepared, say
 from .model_card import write_model_card
 from .openvla_layout import Layout, find_layout, read_json
@@ -85,7 +86,9 @@ def read_image_processor(
 
 
 def tokenizer_folder(layout: Layout) -> Path | None:
-    return next((folder for folder in layout.folders if (folder / "tokenizer.json").exists()), None)
+    return next(
+        (folder for folder in layout.folders if folder / "tokenizer.json" in travelling(folder, TOKENIZER)), None
+    )
 
 
 def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor) -> None:
@@ -95,9 +98,9 @@ def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_pr
     image_processor.auto_map = auto_map
     image_processor.save_pretrained(folder)
     if source is not None:
-        for name in TOKENIZER_FILES:
-            if (source / name).exists():
-                shutil.copyfile(source / name, folder / name)
+        for path in travelling(source, TOKENIZER):
+            if path.name in TOKENIZER_FILES:
+                shutil.copyfile(path, folder / path.name)
         make_tokenizer_portable(folder, CogVLAProcessor.__name__)
     settings = {
         "auto_map": auto_map,

@@ -4,7 +4,6 @@ Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without
 """
 
 import json
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,17 +13,17 @@ import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
-from .generic_card import write_generic_card
+from .copied_files import check_config_lies_here, copy_files
 from .job import Job, Prepared
 from .lora_merge import ADAPTER_PREFIX, LORA_BIAS, check_adapter, parse_adapter_key
+from .merged_card import write_merged_card
 from .openvla_layout import find_adapter, find_side_files, read_json
 from .plan import Fact, Leftover, Plan, PlannedTensor, SourceTensor, Step, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
+from .travelling_code import code_facts, code_of
 
 FAMILY = "generic"
 TOKEN_ROWS = ".token_adapter.trainable_tokens_delta"
-NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".index.json")
-TOKENIZER_STARTS = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece")
 PROCESSOR = "processor_config.json"
 STATISTICS = "dataset_statistics.json"
 
@@ -46,7 +45,9 @@ def prepare_generic(job: Job) -> Prepared:
     """
     if job.base is None:
         raise ConversionError("a plain adapter is merged into its base model: pass --base.")
+    check_config_lies_here(job.base)
     config = read_json([job.base], "config.json", required=True)
+    code = code_of(job.base, job.adapters, job.allow_code)
     weights = open_checkpoint(job.base, "base")
     if weights is None:
         raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")
@@ -58,17 +59,18 @@ def prepare_generic(job: Job) -> Prepared:
         plan.leftovers += add_adapter(by_name, read_content(file), lora_config, is_tied(config))
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
     config, facts = with_statistics(config, job.adapters)
-    plan.facts += facts
+    plan.facts += [*facts, *code_facts(code)]
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
 
     def write_files(folder: Path, report: dict) -> None:
-        copy_files(job, folder)
+        copy_files(job.base, job.adapters, folder)
         write_config(folder, config, job.dtype)
         write_statistics(folder, config)
-        write_generic_card(folder, report, job.base)
+        code.write(folder)
+        write_merged_card(folder, report, job.base)
 
-    return Prepared(FAMILY, plan, write_files)
+    return Prepared(FAMILY, plan, write_files, code)
 
 
 def refuse_side_files(folder: Path, base: Path) -> None:
@@ -166,17 +168,6 @@ def find_key(name: str, keys: Iterable[str], tied: bool) -> str:
 
 def is_tied(config: dict) -> bool:
     return bool(config.get("tie_word_embeddings", (config.get("text_config") or {}).get("tie_word_embeddings", False)))
-
-
-def copy_files(job: Job, folder: Path) -> None:
-    """Everything of the base but weights and card; tokenizer and processor of the last adapter that brings them."""
-    for path in sorted(job.base.iterdir()):
-        if path.is_file() and not path.name.startswith((".", "README")) and not path.name.endswith(NOT_COPIED):
-            shutil.copyfile(path, folder / path.name)
-    for adapter in job.adapters:
-        for path in sorted(adapter.iterdir()):
-            if path.is_file() and path.name.startswith((*TOKENIZER_STARTS, PROCESSOR, "preprocessor_config.json")):
-                shutil.copyfile(path, folder / path.name)
 
 
 def with_statistics(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact]]:

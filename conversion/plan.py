@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from peft import LoraConfig
 
+from .file_kinds import LeftBehind
 from .initialised import InitialisedTensor
 from .safetensors_stream import ALL, TensorInfo
 from .tensor_source import TensorFile
@@ -104,6 +105,7 @@ class Plan:
     tensors: list[PlannedTensor]
     leftovers: list[Leftover] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    left_behind: list[LeftBehind] = field(default_factory=list)  # files of the sources
 
     @property
     def bytes(self) -> int:

@@ -11,16 +11,19 @@ SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
 
 
-def source_folder(name: str, weights: bool = True) -> Path:
+def source_folder(name: str, weights: bool = True, everything: bool = False) -> Path:
     """`name` as a local folder; a repository id is downloaded into the Hub's cache, on request without its weights.
+
+    everything: download all files, also those that no conversion reads.
 
     Raises:
         ConversionError: there is neither such a folder nor such a repository.
     """
     if Path(name).is_dir():
         return Path(name)
+    patterns = None if everything else PATTERNS if weights else SETTINGS
     try:
-        return Path(snapshot_download(name, allow_patterns=PATTERNS if weights else SETTINGS))
+        return Path(snapshot_download(name, allow_patterns=patterns))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ConversionError(f"{name} is neither a folder nor a repository that can be reached: {reason}") from error
