@@ -12,6 +12,7 @@ from .file_kinds import (
     CONFIG,
     PROCESSOR,
     STATISTICS,
+    STATISTICS_NAME,
     TOKENIZER,
     LeftBehind,
     leads_out,
@@ -21,17 +22,19 @@ from .file_kinds import left_behind as left_in
 from .plan import Plan
 from .travelling_code import TravellingCode, read, with_auto_map
 
+PROCESSOR_NAME = "processor_config.json"
 FROM_BASE = (CONFIG, PROCESSOR, TOKENIZER, CARD, STATISTICS)
-FROM_ADAPTER = (PROCESSOR, TOKENIZER)
+FROM_ADAPTER = (PROCESSOR, TOKENIZER, STATISTICS)
 
 
 def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
-    """Everything of the base but weights, code and card; tokenizer and processor of the last adapter that brings them.
+    """Everything of the base but weights, code and card; tokenizer, processor and statistics of the last adapter that
+    brings them.
 
     What an adapter's files name as code is replaced by what the base's name.
     """
     for path in travelling(base, *FROM_BASE):
-        if path.name != CARD_NAME:
+        if path.name != CARD_NAME and not (path.name == STATISTICS_NAME and any(map(has_statistics, adapters))):
             shutil.copyfile(path, folder / path.name)
     for path in (path for adapter in adapters for path in travelling(adapter, *FROM_ADAPTER)):
         if not path.name.endswith("_config.json"):
@@ -41,6 +44,12 @@ def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
         auto_map = read(same).get("auto_map") if same.exists() else None
         text = json.dumps(with_auto_map(read(path), auto_map), indent=2, ensure_ascii=False)
         (folder / path.name).write_text(text + "\n", encoding="utf-8")
+
+
+def has_statistics(adapter: Path) -> bool:
+    """Whether an adapter was trained on data of its own, for which the base's statistics do not hold."""
+    processor = read(adapter / PROCESSOR_NAME) if adapter / PROCESSOR_NAME in travelling(adapter, PROCESSOR) else {}
+    return bool(processor.get("norm_stats")) or (adapter / STATISTICS_NAME).is_file()
 
 
 def check_config_lies_here(folder: Path) -> None:

@@ -73,8 +73,9 @@ def push_checkpoint(
         new_branch = revision is not None and not api.revision_exists(repo_id, revision)
         source = None if new_branch else revision
         present = set(api.list_repo_files(repo_id, revision=source))
-        published = card_to_publish(folder, repo_id, published_card(api, repo_id, source, present), card)
-        operations = make_operations(files, folder, published.text, present)
+        present_card = published_card(api, repo_id, source, present)
+        published = card_to_publish(folder, repo_id, present_card, card)
+        operations = make_operations(files, folder, published.text, present_card, present)
         if not quiet:
             lines = [*published.notes, *(["not uploaded:", *describe_left_behind(left)] if left else [])]
             tqdm.write("\n".join(lines)) if lines else None
@@ -132,17 +133,19 @@ def create_repository(api: HfApi, repo_id: str, private: bool) -> None:
 
 
 def make_operations(
-    files: list[Path], folder: Path, card: str | None, present: set[str]
+    files: list[Path], folder: Path, card: str | None, present_card: str | None, present: set[str]
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
     """All files and the card, and the removal of weights that `present`, the repository's files, has besides.
 
-    card: the text that the repository will have; the report says so in its list of files.
+    card, present_card: what the repository will have, as the report says in its list of files, and what it has.
     """
     content = {path.name: path for path in files}
     if card is not None:
         content[CARD_NAME] = card.encode()
     if card is not None and REPORT_NAME in content:
         content[REPORT_NAME] = report_with_card(read_json([folder], REPORT_NAME, required=True), card)
+    if card == present_card:
+        content.pop(CARD_NAME, None)
     stale = sorted(name for name in present - set(content) if WEIGHT_FILES.fullmatch(name))
     return [
         *(CommitOperationAdd(name, content[name]) for name in sorted(content)),

@@ -29,7 +29,8 @@ def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tup
     if not allow_code:
         check_code(folder)
     files = sorted({*travelling(folder, *KINDS), *shards})
-    return files, [entry for entry in left_behind(folder) if entry.path not in shards]
+    left = (entry for entry in left_behind(folder) if entry.path not in shards)
+    return files, [LeftBehind(entry.path.relative_to(folder), entry.reason) for entry in left]
 
 
 def check_code(folder: Path) -> None:
