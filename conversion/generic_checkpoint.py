@@ -189,7 +189,9 @@ def with_statistics(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact
 
 
 def write_statistics(folder: Path, config: dict) -> None:
-    """Into the files of model and processor, which both read them."""
+    """Into the files of model and processor, which both read them; other models have none."""
+    if "norm_stats" not in config:
+        return
     for name in ("config.json", PROCESSOR):
         written = read_json([folder], name, required=False) or {}
         if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):

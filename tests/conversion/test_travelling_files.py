@@ -301,3 +301,15 @@ def test_a_merge_into_our_own_checkpoint_takes_its_changed_code_only_when_it_is_
     assert merge(own, "--allow-code", "--quiet") == 0
     assert (own / "out" / "remote_code.py").read_text().endswith("# mine\n")
     assert "remote_code.py" in json.loads((own / "out" / REPORT).read_text())["foreign_code"]
+
+
+@pytest.mark.parametrize("where", ["dataset_statistics.json", "processor_config.json", None])
+def test_statistics_of_the_base_do_not_outlive_a_run_with_its_own(sources, where):
+    (sources / "base" / "dataset_statistics.json").write_text('{"old": {}}')
+    if where:
+        content = {"new": {}} if where.startswith("dataset") else {"norm_stats": {"new": {}}}
+        (sources / "adapter" / where).write_text(json.dumps(content))
+    assert merge(sources, "--quiet") == 0
+    out = sources / "out" / "dataset_statistics.json"
+    found = out.read_text() if out.exists() else None
+    assert found == {"dataset_statistics.json": '{"new": {}}', "processor_config.json": None, None: '{"old": {}}'}[where]
