@@ -16,6 +16,8 @@ from .openvla_layout import read_json
 from .tensor_source import TensorGroup
 from .verify import some
 
+LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "depth", "info_sharing_num_hidden_layers")
+
 
 def check_against_class(folder: Path, group: TensorGroup) -> str:
     """Load the weights into the model on the meta device, by transformers' own tables of names; returns what was found.
@@ -25,6 +27,7 @@ def check_against_class(folder: Path, group: TensorGroup) -> str:
             where the model has parameters; the message names them.
     """
     config = read_json([folder], "config.json", required=True)
+    check_layers(config, len(list(group)), folder)
     kind, reason = model_class(folder, config)
     if kind is None:
         return f"names and shapes were not compared with a model: {reason}"
@@ -47,6 +50,15 @@ def check_against_class(folder: Path, group: TensorGroup) -> str:
     if integers:
         raise ConversionError(f"{folder}: no floating point numbers, where {kind.__name__} has them: {some(integers)}.")
     return f"names and shapes are those of {kind.__name__}"
+
+
+def check_layers(config: dict, num_tensors: int, folder: Path) -> None:
+    """Refuse a config of more layers than there are tensors, before all of them are built."""
+    for name, value in config.items():
+        if isinstance(value, dict):
+            check_layers(value, num_tensors, folder)
+        elif name in LAYER_COUNTS and isinstance(value, int) and value > num_tensors:
+            raise ConversionError(f"{folder}: config.json says {name}={value}, but there are {num_tensors} tensors.")
 
 
 def names_in(entries) -> list[str]:

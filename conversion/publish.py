@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .file_kinds import CARD_NAME, REPORT_NAME
-from .file_table import entry_of, with_own_hash
+from .file_table import changes_since, entry_of, with_own_hash
 from .model_card import is_repository
 from .openvla_layout import read_json
 from .published_card import CHOICES, card_to_publish
@@ -76,9 +76,9 @@ def push_checkpoint(
         present_card = published_card(api, repo_id, source, present)
         published = card_to_publish(folder, repo_id, present_card, card)
         operations = make_operations(files, folder, published.text, present_card, present)
-        if not quiet:
-            lines = [*published.notes, *(["not uploaded:", *describe_left_behind(left)] if left else [])]
-            tqdm.write("\n".join(lines)) if lines else None
+        left_lines = ["not uploaded:", *describe_left_behind(left)] if left else []
+        for line in [] if quiet else [*published.notes, *stale_report(folder), *left_lines]:
+            tqdm.write(line)
         if new_branch:  # large files first, so that an upload that breaks off leaves no branch
             api.preupload_lfs_files(repo_id, [o for o in operations if isinstance(o, CommitOperationAdd)])
             api.create_branch(repo_id, branch=revision, exist_ok=True)
@@ -151,6 +151,15 @@ def make_operations(
         *(CommitOperationAdd(name, content[name]) for name in sorted(content)),
         *(CommitOperationDelete(name) for name in stale),
     ]
+
+
+def stale_report(folder: Path) -> list[str]:
+    """What to say where the report was written for other files."""
+    report = read_json([folder], REPORT_NAME, required=False) or {}
+    changes = changes_since(folder, report) if "files" in report else None
+    if not changes:
+        return []
+    return [f"warning: {REPORT_NAME} is of other files ({changes}); vlahub verify --accept records them as they are."]
 
 
 def report_with_card(report: dict, card: str) -> bytes:

@@ -15,7 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from ..configuration.remote_code import RemoteCodeConfig, code_files, remote_code
 from ..configuration.vla_errors import ConversionError
-from .file_kinds import CODE, CONFIG, PROCESSOR, kind_of, travelling
+from .file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
 from .openvla_layout import read_json
 from .plan import Fact
 
@@ -128,11 +128,8 @@ def differing(files: list[Path], bundle: dict[str, str]) -> list[str]:
 
 def config_files(folder: Path) -> list[Path]:
     """The JSON files in which transformers looks for names of code."""
-    return [
-        path
-        for path in sorted(folder.glob("*.json"))
-        if path in travelling(folder, CONFIG, PROCESSOR) or path.name == TOKENIZER_CONFIG
-    ]
+    files = travelling(folder, CONFIG, PROCESSOR, TOKENIZER)
+    return [path for path in files if kind_of(path.name) != TOKENIZER or path.name == TOKENIZER_CONFIG]
 
 
 def read(path: Path) -> dict[str, Any]:

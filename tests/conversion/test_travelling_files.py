@@ -312,4 +312,25 @@ def test_statistics_of_the_base_do_not_outlive_a_run_with_its_own(sources, where
     assert merge(sources, "--quiet") == 0
     out = sources / "out" / "dataset_statistics.json"
     found = out.read_text() if out.exists() else None
-    assert found == {"dataset_statistics.json": '{"new": {}}', "processor_config.json": None, None: '{"old": {}}'}[where]
+    assert (
+        found == {"dataset_statistics.json": '{"new": {}}', "processor_config.json": None, None: '{"old": {}}'}[where]
+    )
+
+
+def test_a_run_of_a_family_leaves_foreign_code_and_links_behind(cogvla, tmp_path):
+    damaged = cogvla.copied_with_base(tmp_path)
+    (tmp_path / "secret").write_text("secret")
+    for folder in (damaged.base, damaged.run):
+        (folder / "evil.py").write_text("class Evil: pass")
+        (folder / "run.sh").write_text("x")
+        (folder / "added_tokens.json").unlink(missing_ok=True)
+        (folder / "added_tokens.json").symlink_to(tmp_path / "secret")
+    change_json(damaged.base / "tokenizer_config.json", auto_map={"AutoTokenizer": ["evil.Evil", None]})
+    assert damaged.merge(tmp_path / "out") == 0
+    assert not names_in(tmp_path / "out") & {"evil.py", "run.sh", "added_tokens.json"}
+    assert "evil" not in (tmp_path / "out" / "tokenizer_config.json").read_text()
+    report = json.loads((tmp_path / "out" / REPORT).read_text())
+    left = {entry["file"] for entry in report["left_behind"]}
+    names = ("evil.py", "run.sh", "added_tokens.json")
+    assert left >= {f"{role}/{name}" for role in ("base", "run") for name in names}
+    assert not [name for name in left if "lora_adapter" in name or "_checkpoint.pt" in name]

@@ -1,5 +1,6 @@
 """`vlahub verify` names every file and tensor that is not as it was written, whatever the family."""
 
+import hashlib
 import json
 import shutil
 
@@ -289,3 +290,32 @@ def test_code_that_was_added_stays_foreign_when_it_is_accepted(llama, tmp_path):
     (folder / "extra.py").write_text("")
     assert main(["verify", str(folder), "--accept", "--quiet"]) == 0
     assert read_report(folder)["foreign_code"] == ["extra.py"]
+
+
+def test_a_config_of_more_layers_than_tensors_is_refused_before_they_are_built(llama, tmp_path, capsys):
+    folder = without_record(shutil.copytree(llama, tmp_path / "copy"))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 10**6}))
+    code, said = verify(folder, capsys)
+    assert code == 1 and "num_hidden_layers=1000000" in said
+
+
+def test_a_checkpoint_in_shards_is_recorded_shard_by_shard(llama, tmp_path, capsys):
+    sources = ["--base", str(llama.parent / "base"), "--adapter", str(llama.parent / "adapter"), "--quiet"]
+    assert main(["merge-lora", *sources, "--output", str(tmp_path / "out"), "--max-shard-size", "20KB"]) == 0
+    files = read_report(tmp_path / "out")["files"]
+    shards = sorted(path.name for path in (tmp_path / "out").glob("*.safetensors"))
+    assert len(shards) > 1 and {*shards, "model.safetensors.index.json"} <= files.keys()
+    for name, entry in files.items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    assert verify(tmp_path / "out", capsys)[0] == 0
+    (tmp_path / "out" / shards[0]).unlink()
+    code, said = verify(tmp_path / "out", capsys)
+    assert code == 1 and f"missing: {shards[0]}" in said
+
+
+def test_a_name_that_is_neither_folder_nor_repository_is_one_line(tmp_path, capsys):
+    code, said = verify(tmp_path / "nowhere", capsys)
+    assert code == 1 and "nowhere" in said
+    assert main(["verify", str(tmp_path), "--accept"]) == 1

@@ -201,6 +201,7 @@ def test_only_the_files_of_a_checkpoint_are_uploaded_in_one_commit(hub, push, pu
     said = pusher.said()
     assert "a link out of its folder: vocab.txt" in said and "a folder: assets" in said
     assert "not a kind of file that belongs to a checkpoint: .DS_Store, optimizer.pt, run.sh, x.pkl" in said
+    assert "warning: conversion_report.json is of other files (changed: model.safetensors" in said
     assert [commit.message for commit in repository.commits.values()][1:] == ["Upload checkpoint with vlahub"]
     for path in wanted - {"README.md", "conversion_report.json"}:
         assert repository.at("main").files[path].content == (folder / path).read_bytes(), path
