@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
+from transformers.utils import logging
 
 from .normalization_statistics import STATISTICS
 
+logger = logging.get_logger(__name__)
 CARD_NAME = "README.md"
 PLACEHOLDER = "user/name"  # of the repository, until its name is known
 MARK = "<!-- Written by vlahub, which renews this text until it is edited. text: {text}, config: {config} -->"
 MARK_PATTERN = re.compile(r"<!-- Written by vlahub\b[^>]*text: ([0-9a-f]{64}), config: ([0-9a-f]{64}|none) -->\n*")
+FRONT_MATTER = re.compile(r"^---\n.*?\n---\n", re.DOTALL)
 # What transformers uploads where there is no card, in the words of `create_and_tag_model_card`.
 TRANSFORMERS_TEXT = (
     "This is the model card of a 🤗 transformers model that has been pushed on the Hub. This model card has been "
@@ -67,19 +70,16 @@ def stamped(text: str, config: Any = None) -> str:
     text: with its front matter, stamped before or not.
     config: that it was written for, `None` where that is not of one of our families.
     """
-    card = ModelCard(text)
-    body = MARK_PATTERN.sub("", card.text).strip()
-    mark = MARK.format(text=text_hash(text), config=config_hash(config))
-    return f"---\n{card.data.to_yaml()}\n---\n\n{mark}\n\n{body}\n"
+    head = f"---\n{ModelCard(text).data.to_yaml()}\n---\n\n"
+    body = MARK_PATTERN.sub("", body_of(text)).strip() + "\n"
+    mark = MARK.format(text=text_hash(head + body), config=config_hash(config))
+    return f"{head}{mark}\n\n{body}"
 
 
 def is_unedited(text: str) -> bool:
     """Whether a card is as it was written here, or as transformers writes it where there is none."""
-    try:
-        mark = MARK_PATTERN.search(text)
-        return mark[1] == text_hash(text) if mark else is_transformers_own(text)
-    except ValueError:  # its front matter cannot be read: somebody was at it
-        return False
+    mark = MARK_PATTERN.search(text)
+    return mark[1] == text_hash(text) if mark else is_transformers_own(text)
 
 
 def is_stamped(text: str) -> bool:
@@ -96,7 +96,12 @@ def is_transformers_own(text: str) -> bool:
     if TRANSFORMERS_TEXT not in text:
         return False
     template = ModelCard.from_template(ModelCardData(), model_description=TRANSFORMERS_TEXT)
-    return normalised(ModelCard(text).text) == normalised(template.text)
+    return normalised(body_of(text)) == normalised(template.text)
+
+
+def body_of(text: str) -> str:
+    """A card without its front matter, which need not be valid."""
+    return FRONT_MATTER.sub("", normalised(text) + "\n")
 
 
 def is_of(text: str, config: Any) -> bool:
@@ -106,10 +111,8 @@ def is_of(text: str, config: Any) -> bool:
 
 
 def text_hash(text: str) -> str:
-    """Of front matter and text, whatever the order of the one and the ends of lines of the other."""
-    card = ModelCard(text)
-    metadata = json.dumps(card.data.to_dict(), sort_keys=True, default=str)
-    return sha256(metadata + "\n" + normalised(MARK_PATTERN.sub("", card.text)))
+    """Of front matter and text without the comment, whatever the ends of lines."""
+    return sha256(normalised(MARK_PATTERN.sub("", normalised(text))))
 
 
 def config_hash(config: Any) -> str:
@@ -138,8 +141,12 @@ def write_checkpoint_card(folder: str | os.PathLike, config: Any, repository: st
     """Write README.md for a model of one of our families, unless there is one that was edited or is true still."""
     path = Path(folder) / CARD_NAME
     known = path.read_text(encoding="utf-8") if path.is_file() else None
-    if known is None or (is_unedited(known) and not is_of(known, config)):
+    if known is not None and is_of(known, config):
+        return
+    if known is None or is_unedited(known):
         path.write_text(checkpoint_card(config, repository, known), encoding="utf-8")
+    elif is_stamped(known):
+        logger.warning(f"{CARD_NAME} was edited and stays as it is, but it was written for another config.")
 
 
 def checkpoint_card(config: Any, repository: str = PLACEHOLDER, known: str | None = None) -> str:

@@ -7,7 +7,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from ..configuration.checkpoint_card import CARD_NAME, is_unedited, normalised, stamped
+from ..configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, normalised, stamped
 
 TEXT = """# An adapter of {base}
 
@@ -54,10 +54,7 @@ def write_adapter_card(folder: str | Path, model: Any, before: str | None = None
 
 def is_pefts_own(text: str) -> bool:
     """Whether a text is the empty template with what PEFT adds at its end."""
-    try:
-        body = ModelCard(text).text.split("### Framework versions")[0]
-    except ValueError:
-        return False
+    body = body_of(text).split("### Framework versions")[0]
     return normalised(body) == normalised(ModelCard.from_template(ModelCardData()).text)
 
 
