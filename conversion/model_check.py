@@ -31,24 +31,15 @@ def check_against_class(folder: Path, group: TensorGroup) -> str:
     kind, reason = model_class(folder, config)
     if kind is None:
         return f"names and shapes were not compared with a model: {reason}"
-    with quiet_transformers():
-        model, info = kind.from_pretrained(
-            folder,
-            device_map="meta",
-            dtype="auto",
-            attn_implementation="eager",
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-            use_safetensors=True,
-        )
+    integers = [name for name in group if not group.info(name).dtype.is_floating_point]
+    check_floating([name for name in integers if name.endswith((".weight", ".bias"))], folder, kind)
+    model, info = loaded(kind, folder)
     wrong = {what: names_in(info[f"{what}_keys"]) for what in ("missing", "unexpected", "mismatched")}
     if any(wrong.values()):
         text = "; ".join(f"{what} tensors: {some(names)}" for what, names in wrong.items() if names)
         raise ConversionError(f"{folder}: the weights do not fit {kind.__name__}: {text}.")
     parameters = dict(model.named_parameters())
-    integers = [name for name in group if name in parameters and not group.info(name).dtype.is_floating_point]
-    if integers:
-        raise ConversionError(f"{folder}: no floating point numbers, where {kind.__name__} has them: {some(integers)}.")
+    check_floating([name for name in integers if name in parameters], folder, kind)
     return f"names and shapes are those of {kind.__name__}"
 
 
@@ -59,6 +50,25 @@ def check_layers(config: dict, num_tensors: int, folder: Path) -> None:
             check_layers(value, num_tensors, folder)
         elif name in LAYER_COUNTS and isinstance(value, int) and value > num_tensors:
             raise ConversionError(f"{folder}: config.json says {name}={value}, but there are {num_tensors} tensors.")
+
+
+def check_floating(integers: list[str], folder: Path, kind: type[PreTrainedModel]) -> None:
+    if integers:
+        raise ConversionError(f"{folder}: no floating point numbers, where {kind.__name__} has them: {some(integers)}.")
+
+
+def loaded(kind: type[PreTrainedModel], folder: Path) -> tuple[PreTrainedModel, dict]:
+    """The model on the meta device, and what transformers found when it compared names and shapes."""
+    with quiet_transformers():
+        return kind.from_pretrained(
+            folder,
+            device_map="meta",
+            dtype="auto",
+            attn_implementation="eager",
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+            use_safetensors=True,
+        )
 
 
 def names_in(entries) -> list[str]:

@@ -246,7 +246,7 @@ def test_an_auto_map_that_leads_elsewhere_is_an_error(llama, tmp_path, capsys, f
 
 def test_code_is_compared_with_this_release(copy, capsys):
     code, said = verify(without_record(copy), capsys, "--code")
-    assert code == 0 and "code files are those of this release" in said
+    assert code == 0 and "code files are those of this release" in said, said
     changed = sorted(path.name for path in copy.glob("*.py"))[0]
     (copy / changed).write_text((copy / changed).read_text() + "# changed\n")
     (copy / "additional.py").write_text("")
