@@ -114,6 +114,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
     """
 
     model_type = "alpamayo_r1"
+    predicts = "trajectories"
     sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
     auto_classes = {
         "AutoConfig": "configuration_alpamayo_r1.AlpamayoR1Config",

@@ -194,6 +194,11 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         }
 
     @property
+    def predicts(self) -> str:
+        """What is asked of the model: actions, or text where it has no action expert."""
+        return "text" if self.action_expert_type is None else "actions"
+
+    @property
     def has_deep_fusion(self) -> bool:
         return self.action_expert_type in ("deep_fusion", "deep_fusion+dit")
 

@@ -196,6 +196,15 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         names = {"composed_backbone" if self.vlm_config is None else "vlm_backbone"}
         return names.union(*(files.get(getattr(self, field), ()) for field, files in CODE_OF_CHOICES.items()))
 
+    @property
+    def described(self) -> dict[str, str]:
+        """The choices, for the model card."""
+        backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
+        if self.vlm_config is None:
+            backbone = {"vision tower": self.vision_config.model_type, "language model": self.text_config.model_type}
+        projector = {"projector": self.projector_type} if self.projector_type else {}
+        return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
+
     def check_backbones(self) -> None:
         """Refuse anything but a VLM, or a vision model and a language model."""
         parts = self.vision_config, self.text_config

@@ -25,6 +25,8 @@ class RemoteCodeConfig(PretrainedConfig):
     """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them."""
 
     auto_classes = {}  # {Auto class: "file.Class"}; no annotation, or 5.x takes it for a field
+    predicts = "actions"  # what is asked of the model: actions, trajectories or text
+    described = {}  # what the model card says about parts that were chosen
     code_of_choices = frozenset()  # files that the model loads by name because of what this config says
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
@@ -44,7 +46,16 @@ class RemoteCodeConfig(PretrainedConfig):
 def write_remote_code(
     owner: type, auto_classes: dict[str, str], folder: str | os.PathLike, chosen: Iterable[str] = ()
 ) -> list[str]:
-    """Write the files that `auto_classes` needs into `folder`; returns their names, sorted.
+    """Write the files that `auto_classes` needs into `folder`; returns their names, sorted. See `remote_code`."""
+    texts = remote_code(owner, auto_classes, chosen)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (Path(folder) / name).write_text(text, encoding="utf-8")
+    return sorted(texts)
+
+
+def remote_code(owner: type, auto_classes: dict[str, str], chosen: Iterable[str] = ()) -> dict[str, str]:
+    """`{file name: text}` of the code that `auto_classes` needs; empty where transformers copies it itself.
 
     Args:
         owner: a class of this package; its file tells where the others are.
@@ -54,7 +65,7 @@ def write_remote_code(
     sources = code_files(owner)
     entries = sorted({value.split(".")[0] for value in auto_classes.values()})
     if not all(entry in sources for entry in entries):  # loaded from a checkpoint: transformers copies the files
-        return []
+        return {}
     texts: dict[str, str] = {}
     for entry in entries:
         needed = closure(entry, sources)
@@ -63,10 +74,7 @@ def write_remote_code(
         unnamed = sorted(needed - relative_imports(sources[entry]) - {entry})
         texts |= {name: flattened(sources[name]) for name in needed if name not in texts}
         texts[entry] = flattened(sources[entry]) + name_all(unnamed)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, text in texts.items():
-        (Path(folder) / f"{name}.py").write_text(text, encoding="utf-8")
-    return sorted(f"{name}.py" for name in texts)
+    return {f"{name}.py": text for name, text in texts.items()}
 
 
 def code_files(owner: type) -> dict[str, Path]:

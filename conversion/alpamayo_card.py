@@ -1,15 +1,22 @@
 """README.md of an Alpamayo-R1 checkpoint."""
 
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCardData
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from .assumptions import assumptions_text
 from .llava3d_card import licence_list, stack_text
-from .model_card import PLACEHOLDER, base_licence, code, is_repository, listed, parameters_text
+from .model_card import (
+    PLACEHOLDER,
+    base_licence,
+    code,
+    filled,
+    is_repository,
+    listed,
+    parameters_text,
+    save_card,
+)
 
 NUMBERS_OF_A_POSE = 3  # tokens that the history's tokenizer makes of one pose
 
@@ -23,21 +30,20 @@ def write_alpamayo_card(folder: Path, config: AlpamayoR1Config, report: dict, so
     """
     licences = {role: base_licence(source) for role, source in sources.items()}
     named = {role: report["inputs"].get(role, role) for role in sources}
-    template = Template(files("vlahub.model_cards").joinpath("alpamayo_r1.md").read_text(encoding="utf-8"))
-    text = template.substitute(card_values(config, report) | {"licence": licence_list(licences, named)})
-    metadata = card_metadata(report, licences)
-    (folder / "README.md").write_text(str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")), encoding="utf-8")
+    text = filled("alpamayo_r1", card_values(config, report) | {"licence": licence_list(licences, named)})
+    save_card(folder, card_metadata(config, report, licences), text, report, config)
 
 
-def card_metadata(report: dict, licences: dict[str, dict[str, str]]) -> ModelCardData:
-    """What the Hub searches by. The weights are the run's, and so is the licence."""
-    run = report["inputs"].get("run", "")
+def card_metadata(config: AlpamayoR1Config, report: dict, licences: dict[str, dict[str, str]]) -> ModelCardData:
+    """What the Hub searches by. The weights are the run's, or the base's that it was merged into; so is the licence."""
+    role = "base" if "base" in licences else "run"
+    source = report["inputs"].get(role, "")
     return ModelCardData(
-        base_model=run if is_repository(run) else None,
+        base_model=source if is_repository(source) else None,
         library_name="transformers",
         pipeline_tag="robotics",
-        tags=["robotics", "autonomous-driving", "vision-language-action", report["family"]],
-        **licences["run"],
+        tags=["robotics", "autonomous-driving", "vision-language-action", config.model_type],
+        **licences[role],
     )
 
 

@@ -18,6 +18,7 @@ from .error_boundary import ending_at_interrupt, run
 from .given_paths import check_not_empty, input_paths
 from .openvla_options import add_statistics_argument, add_unrecorded_arguments
 from .output_guard import check_output
+from .publish_arguments import add_card_argument, add_push_arguments
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
     from .job import Job, Prepared
@@ -89,6 +90,9 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
         help="training run, or plain PEFT adapter: folder or Hub repository; repeat to merge several in order",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--allow-code", action="store_true", help="take over Python files of the base that are not ours"
+    )
     add_family_argument(parser)
     add_common_arguments(parser)
     add_statistics_argument(parser)
@@ -133,6 +137,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it is not empty")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.add_argument("--push-to-hub", metavar="USER/NAME", help="publish the result in this repository")
+    add_card_argument(parser)
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,11 +160,17 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path, metavar="CKPT", help="folder of a checkpoint")
+    parser.add_argument("checkpoint", metavar="CKPT", help="checkpoint: folder or Hub repository")
     parser.add_argument(
         "--against", action="append", metavar="RUN", help="recompute everything from this run (repeat as for merging)"
     )
     parser.add_argument("--base", help="base model that the run was merged into")
+    parser.add_argument("--code", action="store_true", help="also compare its Python files with those of this release")
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="record the files as they are now, after a change on purpose (an edited card, a fine-tune saved over it)",
+    )
     parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -174,12 +185,6 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
     from .stats_command import add_stats_arguments
 
     add_stats_arguments(parser)
-
-
-def add_push_arguments(parser: argparse.ArgumentParser) -> None:
-    from .publish import add_push_arguments
-
-    add_push_arguments(parser)
 
 
 def load_conversion() -> Callable[[argparse.Namespace], None]:
@@ -227,25 +232,31 @@ def finish(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], Pre
     job = job_of(arguments)
     run_job(job, lambda job: prepare_job(job, arguments.family))
     if arguments.push_to_hub and not job.dry_run:
-        say(job, push_checkpoint(job.output, arguments.push_to_hub, quiet=job.quiet))
+        options = {"card": arguments.card, "allow_code": job.allow_code, "quiet": job.quiet}
+        say(job, push_checkpoint(job.output, arguments.push_to_hub, **options))
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
-    from .families import verify_folder, verify_sources
+    from .families import verify_sources
     from .job import Job, check_device
     from .source_folder import source_folder
+    from .verify_folder import accept_changes, verify_folder
 
     check_device(arguments.device)
-    if arguments.against:
+    folder = Path(arguments.checkpoint) if arguments.accept else source_folder(arguments.checkpoint, everything=True)
+    if arguments.accept:
+        result = accept_changes(folder, arguments.quiet)
+    elif arguments.against:
         job = Job(
             adapters=[source_folder(name) for name in arguments.against],
             base=source_folder(arguments.base) if arguments.base else None,
-            output=arguments.checkpoint,
+            output=folder,
+            allow_code=True,  # nothing is written
             device=arguments.device,
         )
-        result = verify_sources(arguments.checkpoint, job, arguments.quiet)
+        result = verify_sources(folder, job, arguments.quiet)
     else:
-        result = verify_folder(arguments.checkpoint, arguments.quiet)
+        result = verify_folder(folder, arguments.quiet, arguments.code)
     if not arguments.quiet:
         print(f"{arguments.checkpoint}: {result}")
 
@@ -273,6 +284,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
         overwrite=arguments.overwrite,
         dry_run=arguments.dry_run,
         verify=not arguments.no_verify,
+        allow_code=getattr(arguments, "allow_code", False),
         quiet=arguments.quiet,
         inputs={role: input_name(name) for role, name in names.items()},
     )

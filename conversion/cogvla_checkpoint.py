@@ -17,6 +17,7 @@ from ..processing.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProce
 from ..processing.portable_tokenizer import make_tokenizer_portable
 from ..processing.processing_cogvla import CogVLAProcessor
 from .assumptions import assumed
+from .file_kinds import TOKENIZER, travelling
 from .job import Job, Prepared, say
 from .json_output import json_text
 from .model_card import write_model_card
@@ -130,7 +131,9 @@ def read_image_processor(
 
 
 def tokenizer_folder(layout: Layout) -> Path | None:
-    return next((folder for folder in layout.folders if (folder / "tokenizer.json").exists()), None)
+    return next(
+        (folder for folder in layout.folders if folder / "tokenizer.json" in travelling(folder, TOKENIZER)), None
+    )
 
 
 def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor) -> None:
@@ -140,9 +143,9 @@ def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_pr
     image_processor.auto_map = auto_map
     image_processor.save_pretrained(folder)
     if source is not None:
-        for name in TOKENIZER_FILES:
-            if (source / name).exists():
-                shutil.copyfile(source / name, folder / name)
+        for path in travelling(source, TOKENIZER):
+            if path.name in TOKENIZER_FILES:
+                shutil.copyfile(path, folder / path.name)
         make_tokenizer_portable(folder, CogVLAProcessor.__name__)
     settings = {
         "auto_map": auto_map,

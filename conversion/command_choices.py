@@ -1,6 +1,7 @@
 """What options of the command line accept, without the modules that define it, which are slow to import."""
 
 IMAGE_RESIZES = ("jpeg_lanczos3", "bicubic")
+CARDS = ("keep", "renew")
 NORMALIZATIONS = ("bounds", "bounds_q99", "normal")
 PLATFORMS = ("libero", "aloha", "bridge", "calvin", "vlabench")
 FAMILIES = ("cogvla", "mapanything_llava3d", "alpamayo_r1", "generic")

@@ -6,24 +6,22 @@ from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
-from . import alpamayo_checkpoint, alpamayo_plan, llava3d_plan
+from . import alpamayo_checkpoint
 from .alpamayo_checkpoint import prepare_alpamayo
 from .cogvla_checkpoint import prepare_cogvla
-from .dataset_statistics import check_config_statistics
-from .folder_contents import check_checkpoint, check_part, check_roles
+from .folder_contents import check_part, check_roles
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
 from .llava3d_assembly import prepare_assembly
 from .llava3d_conversion import plan_again, prepare_conversion
 from .llava3d_run import FRAMEWORK, read_run_config
 from .openvla_layout import read_json
-from .openvla_plan import model_shapes
 from .openvla_settings import Options
 from .plan import Plan
 from .report import REPORT_NAME
 from .settings_errors import reading_settings
 from .size_limits import check_layers_of
-from .verify import verify_against, verify_checkpoint
+from .verify import verify_against
 from .wrong_folder import what_it_is
 
 LLAVA3D = MapAnythingLlava3DConfig.model_type
@@ -104,36 +102,6 @@ def check_full_precision(config: dict) -> None:
             f"the base is quantised ({method}): merge into the full-precision base model that it was made from; "
             "--dtype converts the result."
         )
-
-
-def verify_folder(folder: Path, quiet: bool = False) -> str:
-    """Check any checkpoint; returns what was checked, in words.
-
-    Raises:
-        ConversionError: see `verify_checkpoint`.
-    """
-    check_checkpoint(folder)
-    config = read_json([folder], "config.json", required=True)
-    with reading_settings(folder):
-        check_layers_of(folder, config)
-        expected = expected_shapes(folder, config)
-    verify_checkpoint(folder, expected, quiet)
-    for name in ("config.json", "processor_config.json"):
-        check_config_statistics(read_json([folder], name, required=False) or {})
-    if expected is None:
-        return "all tensors are readable and finite; names were not checked: the model is not one known here"
-    return f"all {len(expected)} tensors of the model are there, in shape, readable and finite"
-
-
-def expected_shapes(folder: Path, config: dict) -> dict[str, tuple[int, ...]] | None:
-    """Names and shapes of the parameters of our own models."""
-    if config.get("model_type") == CogVLAConfig.model_type:
-        return model_shapes(CogVLAConfig.from_pretrained(folder))
-    if config.get("model_type") == LLAVA3D:
-        return llava3d_plan.model_shapes(MapAnythingLlava3DConfig.from_pretrained(folder))
-    if config.get("model_type") == ALPAMAYO:
-        return alpamayo_plan.model_shapes(AlpamayoR1Config.from_pretrained(folder))
-    return None
 
 
 def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:

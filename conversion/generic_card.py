@@ -1,12 +1,10 @@
 """README.md of a checkpoint that is some transformers model with a LoRA merged into it."""
 
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCardData
 
-from .model_card import base_licence, is_repository, licence_text
+from .model_card import base_licence, filled, is_repository, licence_text, save_card
 
 
 def write_generic_card(folder: Path, report: dict, base_folder: Path) -> None:
@@ -20,12 +18,11 @@ def write_generic_card(folder: Path, report: dict, base_folder: Path) -> None:
         tags=["lora", "merged"],
         **licence,
     )
-    template = Template(files("vlahub.model_cards").joinpath("generic.md").read_text(encoding="utf-8"))
-    text = template.substitute(
-        title=" + ".join([base, *inputs.values()]),
-        base=base,
-        adapters=", then ".join(f"the LoRA adapter `{name}`" for name in inputs.values()),
-        licence=licence_text(licence),
-        dtype=report["dtype"],
-    )
-    (folder / "README.md").write_text(str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")), encoding="utf-8")
+    values = {
+        "title": " + ".join([base, *inputs.values()]),
+        "base": base,
+        "adapters": ", then ".join(f"the LoRA adapter `{name}`" for name in inputs.values()),
+        "licence": licence_text(licence),
+        "dtype": report["dtype"],
+    }
+    save_card(folder, metadata, filled("generic", values), report)

@@ -4,7 +4,6 @@ Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without
 """
 
 import json
-import shutil
 from pathlib import Path
 
 import torch
@@ -13,20 +12,20 @@ from peft import LoraConfig
 from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content, where_adapters_are
 from .base_model import BaseModel, build_base
+from .copied_files import check_config_lies_here, copy_files
 from .dataset_statistics import check_config_statistics, find_statistics
-from .generic_card import write_generic_card
 from .generic_plan import add_adapter
 from .job import Job, Prepared
 from .json_output import json_text
 from .merged_base import MergedBase
+from .merged_card import write_merged_card
 from .openvla_layout import find_side_files, read_json
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 from .tokenizer_loading import check_tokenizer
+from .travelling_code import code_facts, code_of
 
 FAMILY = "generic"
-NOT_COPIED = (".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".onnx", ".index.json")
-TOKENIZER_STARTS = ("tokenizer", "special_tokens_map", "added_tokens", "vocab", "merges", "chat_template", "spiece")
 PROCESSOR = "processor_config.json"
 STATISTICS = "dataset_statistics.json"
 
@@ -41,7 +40,9 @@ def prepare_generic(job: Job) -> Prepared:
         raise ConversionError("a plain adapter is merged into its base model: pass --base.")
     for folder in (job.base, *job.adapters):  # the files of one of them travel as they are
         check_tokenizer(folder)
+    check_config_lies_here(job.base)
     config = read_json([job.base], "config.json", required=True)
+    code = code_of(job.base, job.adapters, job.allow_code)
     weights = open_checkpoint(job.base, "base")
     if weights is None:
         raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")
@@ -54,25 +55,24 @@ def prepare_generic(job: Job) -> Prepared:
         file, lora_config = opened_adapter(folder, number)
         plan.leftovers += add_adapter(merged, file.path, read_content(file), lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
-    for folder in (job.base, *job.adapters):
-        check_tokenizer(folder)
     plan.tensors = list(merged.tensors.values())
     plan.facts.append(
         Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
     )
     plan.facts += vocabulary_facts(config, merged.config)
     config, facts = with_statistics(merged.config, job.adapters, job.options.statistics)
-    plan.facts += facts
+    plan.facts += [*facts, *code_facts(code)]
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
 
     def write_files(folder: Path, report: dict) -> None:
-        copy_files(job, folder)
+        copy_files(job.base, job.adapters, folder)
         write_config(folder, config, job.dtype)
         write_statistics(folder, config)
-        write_generic_card(folder, report, job.base)
+        code.write(folder)
+        write_merged_card(folder, report, job.base)
 
-    return Prepared(FAMILY, plan, write_files)
+    return Prepared(FAMILY, plan, write_files, code)
 
 
 def refuse_side_files(folder: Path, base: Path) -> None:
@@ -114,17 +114,6 @@ def vocabulary_facts(before: dict, after: dict) -> list[Fact]:
     return [Fact("config.json", json.dumps(changed, allow_nan=False), "inferred (the adapter's embeddings)")]
 
 
-def copy_files(job: Job, folder: Path) -> None:
-    """Everything of the base but weights and card; tokenizer and processor of the last adapter that brings them."""
-    for path in sorted(job.base.iterdir()):
-        if path.is_file() and not path.name.startswith((".", "README")) and not path.name.endswith(NOT_COPIED):
-            shutil.copyfile(path, folder / path.name)
-    for adapter in job.adapters:
-        for path in sorted(adapter.iterdir()):
-            if path.is_file() and path.name.startswith((*TOKENIZER_STARTS, PROCESSOR, "preprocessor_config.json")):
-                shutil.copyfile(path, folder / path.name)
-
-
 def with_statistics(config: dict, adapters: list[Path], given: Path | None = None) -> tuple[dict, list[Fact]]:
     """The base's config with the statistics that are given, else those that the last run leaves; the base's own do not
     survive a fine-tune.
@@ -159,7 +148,9 @@ def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) 
 
 
 def write_statistics(folder: Path, config: dict) -> None:
-    """Into the files of model and processor, which both read them."""
+    """Into the files of model and processor, which both read them; other models have none."""
+    if "norm_stats" not in config:
+        return
     for name in ("config.json", PROCESSOR):
         written = read_json([folder], name, required=False) or {}
         if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):

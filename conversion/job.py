@@ -10,6 +10,8 @@ from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
+from .copied_files import left_behind
+from .file_table import record, with_own_hash
 from .given_paths import input_paths
 from .llava3d_options import Llava3DOptions
 from .openvla_settings import Options
@@ -17,6 +19,7 @@ from .output_folder import output_folder
 from .output_guard import check_output
 from .plan import Plan
 from .report import describe, report_of, write_report
+from .travelling_code import TravellingCode
 from .verify import verify_written
 from .weight_writer import write_weights
 
@@ -31,6 +34,7 @@ class Job:
         dtype: "auto" (the base's), "float32", "bfloat16" or "float16".
         device: where the arithmetic is done.
         parts: folders of the parts that a checkpoint is assembled from, or that say what a run does not, by their role.
+        allow_code: let code of the base that is not ours travel into the output.
         inputs: names of base and runs for the report, where no path belongs.
     """
 
@@ -47,6 +51,7 @@ class Job:
     overwrite: bool = False
     dry_run: bool = False
     verify: bool = True
+    allow_code: bool = False
     quiet: bool = False
     inputs: dict[str, str] = field(default_factory=dict)
 
@@ -57,11 +62,13 @@ class Prepared:
 
     Attributes:
         write_files: writes everything but weights and report into a folder, given the report.
+        code: of the sources, where it is not left behind.
     """
 
     family: str
     plan: Plan
     write_files: Callable[[Path, dict], None]
+    code: TravellingCode = field(default_factory=TravellingCode)
 
 
 def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
@@ -74,20 +81,31 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     check_device(job.device)
     check_output(job.output, job.overwrite, input_paths(job), job.dry_run)
     prepared = prepare(job)
+    prepared.plan.left_behind = left_behind(source_folders(job), prepared.plan, prepared.code)
     say(job, describe(prepared.plan))
     if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
         print(warning, file=sys.stderr)
     if job.dry_run:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)
+    report["foreign_code"] = sorted(path.name for path in prepared.code.foreign)
     with output_folder(job.output, job.overwrite) as folder:
         prepared.write_files(folder, report)
-        write_report(report, folder)
-        checksums = write_weights(prepared.plan, folder, job.max_shard_bytes, job.quiet, job.device)
+        written = write_weights(prepared.plan, folder, job.max_shard_bytes, job.quiet, job.device)
+        for name, checksum in written.checksums.items():
+            report["tensors"][name]["crc32"] = f"{checksum:08x}"
+        record(report, folder, known=written.files)
+        write_report(with_own_hash(report), folder)
         if job.verify:
-            verify_written(prepared.plan, folder, checksums, job.quiet, job.device)
+            verify_written(prepared.plan, folder, written.checksums, job.quiet, job.device)
     say(job, f"wrote {job.output}")
     return prepared.plan
+
+
+def source_folders(job: Job) -> dict[str, Path]:
+    """All folders that are read, by the names that reports have for them."""
+    runs = {"run" if i == 1 else f"run {i}": folder for i, folder in enumerate(job.adapters, start=1)}
+    return runs | ({"base": job.base} if job.base else {}) | job.parts
 
 
 def check_device(device: str) -> None:

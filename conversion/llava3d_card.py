@@ -2,12 +2,10 @@
 
 import json
 import math
-from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCardData
 
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.normalization_statistics import STATISTICS
@@ -16,10 +14,12 @@ from .model_card import (
     PLACEHOLDER,
     base_licence,
     code,
+    filled,
     is_repository,
     licence_name,
     listed,
     parameters_text,
+    save_card,
     statistics_row,
 )
 
@@ -41,24 +41,23 @@ def write_llava3d_card(folder: Path, config: MapAnythingLlava3DConfig, report: d
         sources: folders by their role; their own README.md say under which licences they may be passed on.
     """
     licences = {role: base_licence(source) for role, source in sources.items()}
-    template = Template(files("vlahub.model_cards").joinpath("mapanything_llava3d.md").read_text(encoding="utf-8"))
-    text = template.substitute(card_values(config, report) | {"licence": licence_list(licences, report["inputs"])})
-    metadata = card_metadata(config, report, licences)
-    (folder / "README.md").write_text(str(ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")), encoding="utf-8")
+    values = card_values(config, report) | {"licence": licence_list(licences, report["inputs"])}
+    save_card(folder, card_metadata(config, report, licences), filled("mapanything_llava3d", values), report, config)
 
 
 def card_metadata(config: MapAnythingLlava3DConfig, report: dict, licences: dict[str, dict[str, str]]) -> ModelCardData:
     """What the Hub searches by. The licence only where all sources have the same one, else `other`."""
     known = list(licences.values())
     same = known[0] if all(licence == known[0] for licence in known) else {}
-    bases = [name for name in report["inputs"].values() if is_repository(name)]
+    named = {role: name for role, name in report["inputs"].items() if role == "base" or "base" not in licences}
+    bases = [name for name in named.values() if is_repository(name)]
     untrained = ["untrained"] if new_tensors(report) else []
     return ModelCardData(
         base_model=bases or None,
         datasets=[key for key in sorted(config.norm_stats) if is_repository(key)] or None,
         library_name="transformers",
         pipeline_tag="robotics",
-        tags=["robotics", "vision-language-action", report["family"], *untrained],
+        tags=["robotics", "vision-language-action", config.model_type, *untrained],
         **(same or ({"license": "other"} if all(known) else {})),
     )
 
@@ -96,7 +95,7 @@ def card_values(config: MapAnythingLlava3DConfig, report: dict) -> dict[str, str
         "of each dimension",
         "statistics": "\n".join(statistics_row(config.norm_stats[key], key) for key in sorted(config.norm_stats))
         or "| none yet | | | |",
-        "verb": "Assembled" if new else "Converted",
+        "verb": "Assembled" if new else "Merged" if "base" in inputs else "Converted",
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
         "new": new_text(new, report),
     }

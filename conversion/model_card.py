@@ -6,17 +6,21 @@ from collections import Counter
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from typing import Any
 
 import yaml
-from huggingface_hub import ModelCard, ModelCardData, metadata_load
+from huggingface_hub import ModelCardData, metadata_load
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
+from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, stamped, statistics_row
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.normalization_statistics import STATISTICS
 from .assumptions import assumptions_text
 
-PLACEHOLDER = "user/name"  # of the repository; `push_checkpoint` puts the real one in its place
+FOREIGN_CODE = """## Code
+
+{names} came with the base model and was not written or checked by vlahub; `trust_remote_code=True` runs it."""
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 
 
@@ -28,11 +32,22 @@ def write_model_card(folder: Path, config: CogVLAConfig, report: dict, base_fold
         base_folder: the base model; its own README.md says under which licence it may be passed on.
     """
     licence = base_licence(base_folder)
-    template = Template(files("vlahub.model_cards").joinpath(f"{report['family']}.md").read_text(encoding="utf-8"))
-    text = template.substitute(card_values(config, report) | {"licence": licence_text(licence)})
-    metadata = card_metadata(config, report, licence)
-    card = ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{text}")
-    (folder / "README.md").write_text(str(card), encoding="utf-8")
+    text = filled("cogvla", card_values(config, report) | {"licence": licence_text(licence)})
+    save_card(folder, card_metadata(config, report, licence), text, report, config)
+
+
+def filled(name: str, values: dict[str, str]) -> str:
+    """A template of `model_cards/` with these values in it."""
+    template = files("vlahub.model_cards").joinpath(f"{name}.md").read_text(encoding="utf-8")
+    return Template(template).substitute(values)
+
+
+def save_card(folder: Path, metadata: ModelCardData, text: str, report: dict, config: Any = None) -> None:
+    """Write README.md; config: that the card was filled from, `None` for a model that is not one of ours."""
+    if names := report.get("foreign_code"):
+        text = f"{text.rstrip()}\n\n{FOREIGN_CODE.format(names=listed([code(name) for name in names]))}\n"
+    card = stamped(f"---\n{metadata.to_yaml()}\n---\n\n{text}", config)
+    (folder / CARD_NAME).write_text(card, encoding="utf-8")
 
 
 def card_metadata(config: CogVLAConfig, report: dict, licence: dict[str, str]) -> ModelCardData:
@@ -43,7 +58,7 @@ def card_metadata(config: CogVLAConfig, report: dict, licence: dict[str, str]) -
         datasets=[key for key in sorted(config.norm_stats) if is_repository(key)] or None,
         library_name="transformers",
         pipeline_tag="robotics",
-        tags=["robotics", "vision-language-action", report["family"]],
+        tags=["robotics", "vision-language-action", config.model_type],
         **licence,
     )
 
@@ -115,14 +130,6 @@ def card_values(config: CogVLAConfig, report: dict) -> dict[str, str]:
         "assumed": assumptions_text(report),
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
     }
-
-
-def statistics_row(statistics: dict, key: str) -> str:
-    """One line of the table: the key, how much data it stands for, and the dimensions that pass unchanged."""
-    sizes = [f"{statistics[name]:,}" if name in statistics else "" for name in ("num_trajectories", "num_transitions")]
-    mask = statistics["action"].get("mask") or []
-    unchanged = ", ".join(str(i) for i, wanted in enumerate(mask) if not wanted) or "none"
-    return "| " + " | ".join([code(key), *sizes, unchanged]) + " |"
 
 
 def parameters_text(report: dict) -> str:

@@ -7,6 +7,7 @@ import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
+from .file_kinds import LeftBehind
 from .initialised import InitialisedTensor
 from .safetensors_stream import ALL, TensorInfo
 from .tensor_source import TensorFile
@@ -111,6 +112,7 @@ class Plan:
     tensors: list[PlannedTensor]
     leftovers: list[Leftover] = field(default_factory=list)
     facts: list[Fact] = field(default_factory=list)
+    left_behind: list[LeftBehind] = field(default_factory=list)  # files of the sources
 
     @property
     def bytes(self) -> int:

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from .file_kinds import REPORT_NAME, LeftBehind
 from .json_output import json_text
 from .plan import Leftover, Plan
-
-REPORT_NAME = "conversion_report.json"
+from .verify import some
 
 
 def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
@@ -33,12 +33,16 @@ def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
             {"source": str(leftover.source), "status": leftover.status, "reason": leftover.reason}
             for leftover in plan.leftovers
         ],
+        "left_behind": [{"file": entry.path.as_posix(), "reason": entry.reason} for entry in plan.left_behind],
     }
 
 
 def write_report(report: dict, folder: Path) -> None:
-    text = json_text(report, REPORT_NAME, indent=2, sort_keys=True, ensure_ascii=False)
-    (folder / REPORT_NAME).write_text(text, encoding="utf-8")
+    (folder / REPORT_NAME).write_text(report_text(report), encoding="utf-8")
+
+
+def report_text(report: dict) -> str:
+    return json_text(report, REPORT_NAME, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def describe(plan: Plan) -> str:
@@ -50,6 +54,7 @@ def describe(plan: Plan) -> str:
     lines += [f"output: {len(plan.tensors)} tensors, {plan.bytes / 1e6:,.1f} MB"]
     lines += [f"  {count:>5}  {operation:<11}  {label}" for (operation, label), count in sorted(operations.items())]
     lines += ["not in the output:", *describe_leftovers(plan.leftovers)] if plan.leftovers else []
+    lines += ["files left behind:", *describe_left_behind(plan.left_behind)] if plan.left_behind else []
     return "\n".join(lines)
 
 
@@ -58,3 +63,11 @@ def describe_leftovers(leftovers: Iterable[Leftover]) -> list[str]:
     return [
         f"  {count:>5}  {status:<11}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())
     ]
+
+
+def describe_left_behind(entries: Iterable[LeftBehind]) -> list[str]:
+    """A line for each reason."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        names.setdefault(entry.reason, []).append(entry.path.as_posix())
+    return [f"  {len(found):>5}  {reason}: {some(found)}" for reason, found in sorted(names.items())]

@@ -5,6 +5,7 @@ The format is small: eight bytes of header length, a JSON header of names, dtype
 bytes. Opening a file goes through the library first, which validates all of that.
 """
 
+import hashlib
 import json
 import math
 import zlib
@@ -118,12 +119,15 @@ class SafetensorsWriter:
 
     Attributes:
         checksums: CRC-32 of each tensor's bytes as they were handed over.
+        digest, size: SHA-256 and number of all bytes of the file, as they were handed over.
     """
 
     def __init__(self, path: Path, infos: Mapping[str, TensorInfo]):
         self.path = path
         self.infos = infos
         self.checksums: dict[str, int] = {}
+        self.digest = hashlib.sha256()
+        self.size = 0
 
     def __enter__(self) -> "SafetensorsWriter":
         entries: dict[str, object] = {"__metadata__": METADATA}
@@ -138,13 +142,18 @@ class SafetensorsWriter:
         header = json.dumps(entries, separators=(",", ":"), allow_nan=False).encode()
         header += b" " * (-len(header) % 8)
         self.file = DirectFile(self.path)
-        self.file.write(len(header).to_bytes(8, "little") + header)
+        self._write(len(header).to_bytes(8, "little") + header)
         return self
 
     def write(self, key: str, tensor: torch.Tensor) -> None:
         """Append one tensor, or the next rows of it; tensors come in the order of `infos`."""
         content = byte_view(tensor)
         self.checksums[key] = zlib.crc32(content, self.checksums.get(key, 0))
+        self._write(content)
+
+    def _write(self, content: bytes | memoryview) -> None:
+        self.digest.update(content)
+        self.size += len(content)
         self.file.write(content)
 
     def __exit__(self, kind, error, traceback) -> None:

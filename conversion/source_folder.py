@@ -15,8 +15,10 @@ PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
 REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
-def source_folder(name: str, weights: bool = True) -> Path:
+def source_folder(name: str, weights: bool = True, everything: bool = False) -> Path:
     """`name` as a local folder; a repository id is downloaded into the Hub's cache, on request without its weights.
+
+    everything: download all files, also those that no conversion reads.
 
     Raises:
         ConversionError: there is neither such a folder nor such a repository.
@@ -29,8 +31,9 @@ def source_folder(name: str, weights: bool = True) -> Path:
     local = why_not_local(name)
     if local:
         raise ConversionError(f"{neither}: {local}")
+    patterns = None if everything else PATTERNS if weights else SETTINGS
     try:
-        return Path(snapshot_download(name, allow_patterns=PATTERNS if weights else SETTINGS))
+        return Path(snapshot_download(name, allow_patterns=patterns))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = f" (a folder of this name would lie in {Path.cwd()})"

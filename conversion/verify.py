@@ -36,18 +36,6 @@ def verify_written(plan: Plan, folder: Path, written: dict[str, int], quiet: boo
     recompute(sample(plan), found, quiet, device)
 
 
-def verify_checkpoint(folder: Path, expected: dict[str, tuple[int, ...]] | None, quiet: bool = False) -> None:
-    """Check the weights of any checkpoint: readable, finite and, where the model is known, complete.
-
-    expected: names and shapes of the model's parameters, or `None`.
-    """
-    group = opened(folder)
-    if expected is not None:
-        infos = {name: TensorInfo(shape, group_dtype(group, name)) for name, shape in expected.items()}
-        check_names(infos, group, str(folder))
-    read_back(group, quiet)
-
-
 def verify_against(plan: Plan, folder: Path, quiet: bool = False, device: str = "cpu") -> None:
     """Recompute every tensor of a checkpoint from its sources and compare bit for bit."""
     group = opened(folder)
@@ -60,10 +48,6 @@ def opened(folder: Path) -> TensorGroup:
     if group is None:
         raise ConversionError(f"{folder} holds no weights.")
     return group
-
-
-def group_dtype(group: TensorGroup, name: str) -> torch.dtype | None:
-    return group.info(name).dtype if name in group.file_of else None
 
 
 def check_names(expected: dict[str, TensorInfo], group: TensorGroup, where: str) -> None:

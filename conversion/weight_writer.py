@@ -1,8 +1,8 @@
 """Carrying out a plan block by block; reading and writing go on beside the arithmetic."""
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -10,6 +10,7 @@ import torch
 from tqdm import tqdm
 
 from .computation import Block, Computation, blocks_of
+from .json_output import json_text
 from .plan import Plan, PlannedTensor
 from .safetensors_stream import SafetensorsWriter
 
@@ -17,29 +18,39 @@ INDEX_NAME = "model.safetensors.index.json"
 NUM_BUFFERS = 3  # one being read, one being computed, one being written
 
 
-def write_weights(
-    plan: Plan, folder: Path, max_shard_bytes: int, quiet: bool = False, device: str = "cpu"
-) -> dict[str, int]:
+@dataclass
+class Written:
+    """What was handed to the system.
+
+    Attributes:
+        checksums: CRC-32 of each tensor's bytes.
+        files: SHA-256 and size of each file of tensors, as the report records them.
+    """
+
+    checksums: dict[str, int] = field(default_factory=dict)
+    files: dict[str, dict[str, str | int]] = field(default_factory=dict)
+
+
+def write_weights(plan: Plan, folder: Path, max_shard_bytes: int, quiet: bool = False, device: str = "cpu") -> Written:
     """Write `model.safetensors`, or shards and their index, into `folder`.
 
     Memory: some blocks, whatever the size of the model, its shards and its tensors; whole tensors only where a step
-    needs them (embeddings and convolutions with LoRA). Returns the CRC-32 of each tensor's bytes.
+    needs them (embeddings and convolutions with LoRA).
     """
     shards = plan.shards(max_shard_bytes)
     names = shard_names(len(shards))
-    checksums: dict[str, int] = {}
+    written = Written()
     with tqdm(total=plan.bytes, unit="B", unit_scale=True, desc="writing weights", disable=quiet) as progress:
         for name, shard in zip(names, shards, strict=True):
             with SafetensorsWriter(folder / name, {t.name: t.info for t in shard}) as output:
                 write_shard(output, shard, device, progress)
-            checksums |= output.checksums
+            written.checksums |= output.checksums
+            written.files[name] = {"sha256": output.digest.hexdigest(), "bytes": output.size}
     if len(names) > 1:
         weight_map = {tensor.name: name for name, shard in zip(names, shards, strict=True) for tensor in shard}
         index = {"metadata": {"total_size": plan.bytes}, "weight_map": weight_map}
-        (folder / INDEX_NAME).write_text(
-            json.dumps(index, indent=2, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
-        )
-    return checksums
+        (folder / INDEX_NAME).write_text(json_text(index, INDEX_NAME, indent=2, sort_keys=True), encoding="utf-8")
+    return written
 
 
 def write_shard(output: SafetensorsWriter, shard: list[PlannedTensor], device: str, progress: tqdm) -> None:

@@ -1,8 +1,11 @@
 """Loading that does not let a wrong checkpoint pass: every parameter comes from the file, and nothing is left over."""
 
+import os
+
 import transformers
 from transformers import PreTrainedModel
 
+from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
 from ..configuration.vla_errors import ConfigError
 
 SHOWN = 8
@@ -17,7 +20,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
 
 
 class StrictPreTrainedModel(PreTrainedModel):
-    """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns."""
+    """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card."""
 
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
@@ -25,6 +28,18 @@ class StrictPreTrainedModel(PreTrainedModel):
         super().post_init()
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
+        """As in transformers; the folder also gets a README.md, unless it has one that was edited."""
+        super().save_pretrained(save_directory, *args, **kwargs)
+        if kwargs.get("is_main_process", True) and is_model_of(self, self.config):
+            write_checkpoint_card(save_directory, self.config)
+
+    def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args, **kwargs):
+        """Of `push_to_hub`, which has just put the repository's card, or an empty one, into the folder."""
+        if is_model_of(self, self.config):
+            write_checkpoint_card(working_dir, self.config, repo_id)
+        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):

@@ -6,12 +6,14 @@ from typing import Any
 import torch
 from transformers import Trainer, set_seed
 
+from ..configuration.checkpoint_card import CARD_NAME
+from .adapter_card import write_adapter_card
 from .health import HealthCallback
 from .sharding import tied_again
 
 
 class VLATrainer(Trainer):
-    """A `Trainer` that logs health figures and takes groups of parameters.
+    """A `Trainer` that logs health figures, takes groups of parameters and leaves true model cards.
 
     Every process draws times, noise and augmentation of its own, and the checkpoint of a sharded model ties what the
     model ties.
@@ -38,7 +40,14 @@ class VLATrainer(Trainer):
         return super().create_optimizer(*args)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        card = Path(output_dir or self.args.output_dir, CARD_NAME)
+        before = card.read_text(encoding="utf-8") if card.is_file() else None
         super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
+        if hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
+            write_adapter_card(card.parent, self.model, before)
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Of `push_to_hub`: nothing to do, for the card was written when the model was saved."""
 
 
 def last_checkpoint(folder: str | Path) -> str | None:

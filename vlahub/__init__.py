@@ -35,6 +35,7 @@ from vlahub.processing.processing_cogvla import CogVLAProcessor
 from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
 from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
+from vlahub.training.adapter_card import write_adapter_card
 from vlahub.training.health import HealthCallback
 from vlahub.training.lora_config import lora_config
 from vlahub.training.quantization import quantization_config
@@ -111,4 +112,5 @@ __all__ = [
     "shard_model",
     "tokens_to_actions",
     "trainable_parameter_groups",
+    "write_adapter_card",
 ]

@@ -25,6 +25,7 @@ CODE = [
     "action_sequence",
     "action_tokens",
     "attention",
+    "checkpoint_card",
     "cogvla_inputs",
     "cogvla_outputs",
     "configuration_cogvla",

@@ -11,6 +11,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from vlahub import CogVLAConfig
+from vlahub.conversion.file_table import entry_of_file
 from vlahub.conversion.model_card import write_model_card
 
 LOAD = """
@@ -183,21 +184,79 @@ processor.push_to_hub(name)
 # What is uploaded
 
 
-def test_everything_but_hidden_files_is_uploaded_in_one_commit(hub, push, altered):
-    folder = altered(1.1)
-    for hidden in (".DS_Store", ".cache/lock", "assets/.part"):
-        (folder / hidden).parent.mkdir(exist_ok=True)
-        (folder / hidden).write_text("hidden")
-    (folder / "assets" / "scene.txt").write_text("a table")
-    url = push(folder, "user/everything")
-    repository = hub.repositories["user/everything"]
-    assert url == f"{hub.url}/user/everything/commit/{repository.head}"
-    visible = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and "/." not in str(p)}
-    assert set(repository.at("main").files) == visible | {".gitattributes"}
-    assert "assets/scene.txt" in visible
+def test_only_the_files_of_a_checkpoint_are_uploaded_in_one_commit(hub, push, pusher, altered, tmp_path):
+    folder, name = altered(1.1), "user/everything"
+    (tmp_path / "secret").write_text("secret")
+    left = ("optimizer.pt", "run.sh", "x.pkl", "assets/scene.txt")
+    for other in (".DS_Store", ".cache/lock", *left):
+        (folder / other).parent.mkdir(exist_ok=True)
+        (folder / other).write_text("x")
+    (folder / "vocab.txt").symlink_to(tmp_path / "secret")
+    (folder / "LICENSE").write_text("of the base")
+    url = push(folder, name, quiet=False)
+    repository = hub.repositories[name]
+    assert url == f"{hub.url}/{name}/commit/{repository.head}"
+    wanted = {p.name for p in folder.iterdir() if p.is_file() and p.name not in (*left, ".DS_Store", "vocab.txt")}
+    assert set(repository.at("main").files) == wanted | {".gitattributes"} and "LICENSE" in wanted
+    said = pusher.said()
+    assert "a link out of its folder: vocab.txt" in said and "a folder: assets" in said
+    assert "not a kind of file that belongs to a checkpoint: .DS_Store, optimizer.pt, run.sh, x.pkl" in said
+    assert "warning: conversion_report.json is of other files (changed: model.safetensors" in said
     assert [commit.message for commit in repository.commits.values()][1:] == ["Upload checkpoint with vlahub"]
-    for path in visible - {"README.md"}:
+    for path in wanted - {"README.md", "conversion_report.json"}:
         assert repository.at("main").files[path].content == (folder / path).read_bytes(), path
+
+
+def test_code_that_is_not_ours_is_published_only_when_it_is_allowed(hub, push, failed, altered):
+    folder = altered(1.15)
+    (folder / "evil.py").write_text("")
+    with (folder / "film.py").open("a") as file:
+        file.write("# changed\n")
+    with pytest.raises(failed, match=r"code that is not this release's \(evil.py, film.py\).*--allow-code"):
+        push(folder, "user/foreign-code")
+    assert "user/foreign-code" not in hub.repositories
+    push(folder, "user/foreign-code", allow_code=True)
+    assert {"evil.py", "film.py"} <= set(files_of(hub, "user/foreign-code"))
+
+
+def test_code_of_an_older_release_that_its_report_lists_is_ours(hub, push, altered):
+    folder = altered(1.17)
+    with (folder / "film.py").open("a") as file:
+        file.write("# older\n")
+    report = json.loads((folder / "conversion_report.json").read_text())
+    report["files"]["film.py"] = entry_of_file(folder / "film.py")
+    (folder / "conversion_report.json").write_text(json.dumps(report))
+    push(folder, "user/older-release")
+    assert files_of(hub, "user/older-release")["film.py"].content == (folder / "film.py").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_what_a_checkpoint_cannot_do_without_is_no_link_out_of_its_folder(
+    hub, push, failed, checkpoint, tmp_path, name
+):
+    folder = shutil.copytree(checkpoint, tmp_path / "linked")
+    (folder / name).rename(tmp_path / name)
+    (folder / name).symlink_to(tmp_path / name)
+    with pytest.raises(failed, match=f"{name} is a link out of its folder"):
+        push(folder, "user/never")
+    assert "user/never" not in hub.repositories
+
+
+def test_a_snapshot_of_the_cache_is_pushed_and_verified(hub, push, python, checkpoint):
+    push(checkpoint, "user/origin")
+    again = """
+from huggingface_hub import snapshot_download
+from pathlib import Path
+from vlahub.conversion.cli import main
+from vlahub.conversion.publish import push_checkpoint
+folder = Path(snapshot_download("user/origin"))
+assert (folder / "config.json").is_symlink()
+push_checkpoint(folder, "user/from-cache", quiet=True)
+result = [main(["verify", name, "--quiet"]) for name in (str(folder), "user/origin", "user/from-cache")]
+"""
+    assert python()(again) == [0, 0, 0]
+    (first, second) = (files_of(hub, name) for name in ("user/origin", "user/from-cache"))
+    assert first.keys() == second.keys() and first["model.safetensors"] == second["model.safetensors"]
 
 
 def test_pushing_the_same_again_adds_no_commit(hub, push, checkpoint):
@@ -228,14 +287,63 @@ def test_the_card_gets_the_name_of_the_repository_and_the_folder_keeps_its_own(h
     assert (checkpoint / "README.md").read_bytes() == before
 
 
-def test_a_card_edited_on_the_hub_survives_a_second_push(hub, push, pusher, checkpoint, altered):
-    name = "user/edited"
+def with_key(folder, key):
+    """The checkpoint as if it had been trained on other data, its card included."""
+    config = CogVLAConfig.from_pretrained(folder)
+    config.norm_stats = {key: config.norm_stats["demo_tabletop"]}
+    config.save_pretrained(folder)
+    write_model_card(folder, config, json.loads((folder / "conversion_report.json").read_text()))
+    return folder
+
+
+def test_a_card_that_nobody_edited_is_renewed(hub, push, checkpoint, altered):
+    name = "user/renewed"
     push(checkpoint, name)
-    hub.edit(name, "README.md", "# By hand\n")
-    push(altered(1.3), name, quiet=False)
-    assert hub.repositories[name].text("README.md") == "# By hand\n"
-    assert f"README.md: {name} has one; it was left as it is." in pusher.said()
-    assert len(hub.repositories[name].commits) == 4
+    push(with_key(altered(1.3), "other_data"), name)
+    card = hub.repositories[name].text("README.md")
+    assert "other_data" in card and "demo_tabletop" not in card and f'repository = "{name}"' in card
+    push(checkpoint, name)
+    assert "demo_tabletop" in hub.repositories[name].text("README.md")
+
+
+def test_the_card_of_the_folder_follows_its_config(hub, push, pusher, altered):
+    folder = altered(1.35)
+    config = CogVLAConfig.from_pretrained(folder)
+    config.norm_stats = {"other_data": config.norm_stats["demo_tabletop"]}
+    config.save_pretrained(folder)
+    push(folder, "user/followed", quiet=False)
+    card = hub.repositories["user/followed"].text("README.md")
+    assert "other_data" in card and "demo_tabletop" not in card
+    assert "README.md: the folder's was written for another config" in pusher.said()
+
+
+EDITS = {
+    "text": lambda card: card.replace("vision-language-action model:", "model of mine:"),
+    "metadata": lambda card: card.replace("pipeline_tag", "license: mit\npipeline_tag"),
+    "all": lambda card: "# By hand\n",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_card_edited_on_the_hub_survives_until_it_is_to_be_renewed(hub, push, pusher, checkpoint, altered, edit):
+    name = f"user/edited-{edit}"
+    push(checkpoint, name)
+    edited = EDITS[edit](hub.repositories[name].text("README.md"))
+    hub.edit(name, "README.md", edited)
+    folder = with_key(altered(1.3), "other_data")
+    for options in ({}, {"card": "keep"}):
+        push(folder, name, quiet=False, **options)
+        assert hub.repositories[name].text("README.md") == edited
+    assert f"warning: README.md: {name} has one that was edited" in pusher.said()
+    push(folder, name, card="renew")
+    assert "other_data" in hub.repositories[name].text("README.md")
+
+
+def test_keep_leaves_a_card_that_nobody_edited(hub, push, checkpoint, altered):
+    push(checkpoint, "user/kept")
+    before = hub.repositories["user/kept"].text("README.md")
+    push(with_key(altered(1.3), "other_data"), "user/kept", card="keep")
+    assert hub.repositories["user/kept"].text("README.md") == before
 
 
 # Branches, pull requests, visibility
@@ -293,7 +401,8 @@ def test_a_private_repository_is_hidden_and_a_public_one_is_not_taken_for_privat
 def test_the_command_prints_the_url_unless_quiet(hub, pusher, checkpoint):
     code = """
 import argparse, contextlib, io
-from vlahub.conversion.publish import add_push_arguments, run_push
+from vlahub.conversion.publish import run_push
+from vlahub.conversion.publish_arguments import add_push_arguments
 parser = argparse.ArgumentParser()
 add_push_arguments(parser)
 result = []

@@ -40,4 +40,7 @@ def test_a_composed_model_loads_by_name_without_vlahub(hub, pusher, python, tmp_
 
     assert reader(LOAD + PREDICT, name="user/composed") == expected
     assert reader(WITHOUT_VLAHUB) == []
+    card = hub.repositories["user/composed"].text("README.md")
+    assert 'repository = "user/composed"' in card and 'unnorm_key="a"' in card and "- robotics\n" in card
+    assert "More Information Needed" not in card
     assert len(expected[0]) == 8 and len(expected[0][0]) == 7

@@ -1,0 +1,83 @@
+"""Whose text a model card is, and what the short one says about each family."""
+
+import pytest
+import transformers
+from huggingface_hub import ModelCard, ModelCardData
+
+from vlahub.configuration.checkpoint_card import (
+    TRANSFORMERS_TEXT,
+    checkpoint_card,
+    is_of,
+    is_unedited,
+    stamped,
+    write_checkpoint_card,
+)
+
+CARD = "---\nlicense: mit\ntags:\n- a\n- b\n---\n\n# A model\n\nIt does things.\n"
+EDITS = {
+    "a word": lambda card: card.replace("things", "thing"),
+    "a line": lambda card: card + "\nMore.\n",
+    "the licence": lambda card: card.replace("mit", "apache-2.0"),
+    "a new field": lambda card: card.replace("license", "language: en\nlicense"),
+    "broken metadata": lambda card: card.replace("license: mit", "license: ["),
+    "all": lambda card: "# By hand\n",
+    "nothing left": lambda card: "",
+}
+SAME = {
+    "itself": lambda card: card,
+    "Windows": lambda card: card.replace("\n", "\r\n"),
+    "spaces at the end": lambda card: card.replace("# A model", "# A model  ") + "\n\n",
+    "read and written by the Hub's library": lambda card: str(ModelCard(card)),
+    "stamped again": lambda card: stamped(card),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edited_card_is_told_from_ours(edit):
+    card = stamped(CARD)
+    assert is_unedited(card) and card.startswith("---\nlicense: mit\n")
+    assert not is_unedited(EDITS[edit](card))
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_what_tools_do_to_a_card_is_no_edit(change):
+    assert is_unedited(SAME[change](stamped(CARD)))
+
+
+def test_a_card_without_the_comment_is_somebody_elses():
+    assert not is_unedited(CARD)
+
+
+def test_the_empty_card_of_transformers_is_nobodys():
+    card = ModelCard.from_template(ModelCardData(library_name="transformers"), model_description=TRANSFORMERS_TEXT)
+    assert is_unedited(str(card))
+    assert not is_unedited(str(card).replace("## Uses", "## My uses"))
+    source = transformers.utils.hub.create_and_tag_model_card.__code__.co_consts
+    assert TRANSFORMERS_TEXT in source
+
+
+def test_the_short_card_says_how_a_family_is_called(family, family_checkpoint):
+    config = family.config.from_pretrained(family_checkpoint)
+    text = checkpoint_card(config, "somebody/model")
+    assert is_unedited(text) and is_of(text, config)
+    assert 'repository = "somebody/model"' in text and f"# {family.model_name}\n" in text
+    assert {"robotics", config.model_type} <= set(ModelCard(text).data.tags)
+    if family.unnorm_key:
+        assert f'unnorm_key="{family.unnorm_key}"' in text and "state=[0.0] * 8," in text and "(batch, 8, 7)" in text
+        config.norm_stats = {"another": config.norm_stats[family.unnorm_key]}
+        assert not is_of(text, config)
+    else:
+        assert "sample_trajectories" in text and "unnorm_key" not in text
+
+
+def test_a_card_is_written_anew_only_where_it_is_ours_and_no_longer_true(family, family_checkpoint, tmp_path):
+    config, card = family.config.from_pretrained(family_checkpoint), tmp_path / "README.md"
+    card.write_text(stamped(CARD, config))
+    write_checkpoint_card(tmp_path, config)
+    assert "It does things." in card.read_text()  # says more than the short one, and is true
+    card.write_text(stamped(CARD, None))
+    write_checkpoint_card(tmp_path, config)
+    assert "It does things." not in card.read_text() and ModelCard.load(card).data.license == "mit"
+    card.write_text(EDITS["a word"](stamped(CARD, None)))
+    write_checkpoint_card(tmp_path, config)
+    assert "It does thing." in card.read_text()
