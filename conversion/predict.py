@@ -18,6 +18,8 @@ from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
+from ..modeling.ego_frame import seen_from
+from ..processing.alpamayo_prompt import FRAMES
 from .job import check_device
 from .openvla_layout import read_json
 from .source_folder import source_folder
@@ -52,6 +54,12 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help=".json or .npz with ego_history_xyz and ego_history_rot; an .npz may hold images and ego_future_xyz, too",
+    )
+    car.add_argument(
+        "--history-frame",
+        choices=FRAMES,
+        default="ego",
+        help="frame of the history: of its last pose, or any other, which is converted (default ego)",
     )
     car.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
     car.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")
@@ -134,7 +142,8 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace) -> None:
     processor, model = loaded(folder, arguments.device)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     given = {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
-    output = model.sample_trajectories(**processor(images=images, **poses).to(arguments.device), **given)
+    inputs = processor(images=images, **poses, history_frame=arguments.history_frame)
+    output = model.sample_trajectories(**inputs.to(arguments.device), **given)
     result = {
         "pred_xyz": output.pred_xyz[0, 0].tolist(),
         "reasoning": output.reasoning[0][0],
@@ -145,10 +154,17 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace) -> None:
     print_table(NAMES[:3], result["pred_xyz"][0][:WAYPOINTS_SHOWN])
     write_result(result, arguments.output)
     if arguments.plot:
-        future = scene.get("ego_future_xyz")
-        plot_trajectories(
-            arguments.plot, images, output.pred_xyz[0], result["reasoning"], poses["ego_history_xyz"], future
-        )
+        history, future = inputs["ego_history_xyz"], future_of(scene, arguments.history_frame)
+        plot_trajectories(arguments.plot, images, output.pred_xyz[0], result["reasoning"], history, future)
+
+
+def future_of(scene: dict[str, np.ndarray], frame: str) -> Any:
+    """The path that was driven, where the scene has it, as the trajectories are: seen from the last pose."""
+    xyz = scene.get("ego_future_xyz")
+    if xyz is None or frame == "ego":
+        return xyz
+    history_xyz, history_rot = (torch.as_tensor(scene[f"ego_history_{part}"]) for part in ("xyz", "rot"))
+    return seen_from(torch.as_tensor(xyz), history_xyz[..., -1, :], history_rot[..., -1, :, :])
 
 
 def read_scene(path: Path) -> dict[str, np.ndarray]:
@@ -159,7 +175,7 @@ def read_scene(path: Path) -> dict[str, np.ndarray]:
                 scene = dict(arrays)
         else:
             content = json.loads(path.read_text(encoding="utf-8"))
-            scene = {name: np.asarray(value, dtype=np.float32) for name, value in content.items()}
+            scene = {name: np.asarray(value, dtype=np.float64) for name, value in content.items()}
     except (ValueError, AttributeError, TypeError, OSError) as error:
         raise ConversionError(f"{path} cannot be read as .npz or .json of arrays: {error}") from error
     missing = [name for name in ("ego_history_xyz", "ego_history_rot") if name not in scene]

@@ -51,7 +51,7 @@ class AlpamayoTraining:
         """Normalised actions (batch, waypoints, 2) that lead along the future."""
         if ego_future_rot is None:
             raise InputError("ego_future_rot is missing: a future has positions and rotations.")
-        future = self.checked_poses("ego_future", ego_future_xyz, ego_future_rot, len(history[0]))
+        future = self.checked_future(ego_future_xyz, ego_future_rot, len(history[0]))
         return self.action_space.traj_to_action(*history, *future)
 
     def action_loss(

@@ -104,6 +104,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         text: str | Sequence[str] | None = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
+        history_frame: str = "ego",
     ) -> BatchFeature:
         """Prepare one sample (a history without a batch dimension) or a batch.
 
@@ -114,6 +115,8 @@ class AlpamayoR1Processor(ProcessorMixin):
             ego_history_xyz: (steps, 3), (batch, steps, 3) or (batch, 1, steps, 3): positions in metres in the frame of
                 the last pose, 0.1 s apart, the oldest first.
             ego_history_rot: the same with (3, 3) in place of 3: rotations to that frame.
+            history_frame: "ego", or "world" for poses in any other frame, which are converted; predictions are in the
+                frame of the last pose either way.
             text: the request, one for all samples or one for each; the processor's `request` by default.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
@@ -124,10 +127,11 @@ class AlpamayoR1Processor(ProcessorMixin):
             (batch, 1, steps, 3, 3) float32: the arguments of `sample_trajectories`.
 
         Raises:
-            InputError: an argument has the wrong form, the history has fewer than two poses or values that are not
-                finite, or its tokens are not as many as the placeholders.
+            InputError: an argument has the wrong form, the history has fewer than two poses, values that are not
+                finite or matrices that are no rotations, its last pose is not the origin, or its tokens are not as
+                many as the placeholders.
         """
-        xyz, rot = read_history(ego_history_xyz, ego_history_rot)
+        xyz, rot = read_history(ego_history_xyz, ego_history_rot, history_frame)
         samples = self.split_samples(images, len(xyz))
         requests = self.requests(text, len(xyz))
         pixels = [self.image_processor(sample, return_tensors="np") for sample in samples]

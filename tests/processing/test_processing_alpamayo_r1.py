@@ -13,7 +13,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
-from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer
+from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
 from vlahub.processing.alpamayo_tokens import SPECIAL_TOKEN_KEYS, TRAJ_TOKEN, add_trajectory_tokens
 from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
@@ -68,13 +68,14 @@ def frames(count=2, height=60, width=90, seed=0):
 
 
 def history(seed=0, poses=16):
-    """A path that ends at the origin and its rotations, (poses, 3) and (poses, 3, 3)."""
+    """A path that ends at the origin, heading along x, and its rotations, (poses, 3) and (poses, 3, 3)."""
     random = np.random.RandomState(seed)
     xyz = np.cumsum(random.uniform(-1, 2, (poses, 3)), axis=0)
     yaw = np.cumsum(random.uniform(-0.1, 0.1, poses))
     zero, one = np.zeros(poses), np.ones(poses)
     rot = np.stack([np.cos(yaw), -np.sin(yaw), zero, np.sin(yaw), np.cos(yaw), zero, zero, zero, one], axis=-1)
-    return xyz - xyz[-1], rot.reshape(poses, 3, 3)
+    rot = rot.reshape(poses, 3, 3)
+    return (xyz - xyz[-1]) @ rot[-1], rot[-1].T @ rot
 
 
 def call(processor, images=None, seed=0, **arguments):
@@ -170,7 +171,8 @@ def test_the_path_tokens_of_the_release_are_the_golden_ones(golden, base_tokeniz
     delta = golden("alpamayo/delta_tokenizer")
     first = add_trajectory_tokens(base_tokenizer, 1010)["traj_token_start_idx"] + 10
     processor = AlpamayoR1Processor(AlpamayoR1ImageProcessor(**PIXELS), base_tokenizer, history_token_start_idx=first)
-    ids = processor([frames(1)] * 4, delta.input("xyz"), delta.input("rot"))["input_ids"]
+    xyz, rot = delta.input("xyz"), delta.input("rot")  # not all of them end at the origin, as a processor wants it
+    ids = tokenize_history(processor.history_values, xyz[:, None], rot[:, None], first)
     values = ids[(ids >= first) & (ids < first + 1000)].reshape(4, -1) - first
     delta.check("history_ids", values + delta.config["history_start_idx"])
 
