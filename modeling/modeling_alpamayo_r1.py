@@ -253,6 +253,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         ego_future_rot: torch.Tensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        stop_grad_from_vlm: bool | None = None,
     ) -> AlpamayoR1Output:
         """With a future the flow-matching loss of the expert; with labels, or without a future, the language model.
 
@@ -263,6 +264,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
                 dimension of 1; in the frame of the last history pose.
             labels: (batch, length), -100 where there is nothing to learn.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
+            stop_grad_from_vlm: the expert's loss has no gradient in the VLM; the config's setting by default.
             The others are as in `sample_trajectories`.
 
         Raises:
@@ -274,12 +276,14 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot)
             input_ids = self.fuse_history(input_ids, *history)
         target = self.action_target(history, ego_future_xyz, ego_future_rot) if with_future else None
+        stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
+        learns = labels is not None or not with_future or not stop
         states, cache, positions, real = self.read_text(
-            input_ids, attention_mask, pixel_values, image_grid_thw, keep=with_future
+            input_ids, attention_mask, pixel_values, image_grid_thw, keep=with_future, learns=learns
         )
         action_loss = lm_loss = logits = None
         if with_future:
-            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise)
+            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise, stop)
         if labels is not None or not with_future:
             logits = self.vlm.lm_head(states)
         if labels is not None:

@@ -164,6 +164,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        stop_grad_from_vlm: bool | None = None,
         **kwargs,
     ) -> MapAnythingLlava3DOutput:
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
@@ -174,6 +175,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             labels: (batch, length), -100 where there is nothing to learn.
             actions: (batch, action_horizon, action_dim), normalised.
             time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn when left out.
+            stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
+                default.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
             position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`.
 
@@ -189,7 +192,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         if actions is not None:
             self.check_has_expert()
-            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise)
+            stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
+            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise, stop)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(
                 loss=action_loss, action_loss=action_loss, image_hidden_states=image_hidden_states

@@ -15,7 +15,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import can_return_tuple
 
-from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
+from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig, kind_of
+from ..configuration.proven_backbones import check_proven
 from ..configuration.vla_errors import InputError
 from .action_normalization import find_statistics, unnormalize
 from .chosen_parts import make_backbone, make_projector, part
@@ -130,7 +131,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             grounding: keep the text tower of a SigLIP or CLIP, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
+
+        Raises:
+            ConfigError: a language model that `proven_backbones.py` does not list.
         """
+        check_proven("text_config", AutoConfig.from_pretrained(text).model_type)  # before weights are read
         config = AutoConfig.from_pretrained(vision)
         if config.model_type in TWO_TOWERS and not grounding:
             config = config.vision_config
@@ -150,7 +155,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         vlm_kwargs: Mapping[str, Any] | None = None,
         **options,
     ) -> "MultimodalVLAForActionPrediction":
-        """A pretrained VLM and a new action head; arguments as in `from_backbones`."""
+        """A pretrained VLM and a new action head; arguments as in `from_backbones`.
+
+        Raises ConfigError for a VLM that `proven_backbones.py` does not list.
+        """
+        check_proven("vlm_config", kind_of(AutoConfig.from_pretrained(vlm)))  # before weights are read
         dtype = torch.float32 if dtype is None else dtype
         model = AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))
         return cls.around({"vlm": model}, vlm_config=model.config, **options)

@@ -60,6 +60,11 @@ def trainable_parameter_groups(
             frozen = {id(p) for p in frozen_by_config(model)}
         backbone = [p for name, p in named.items() if is_pretrained(name) and id(p) not in frozen]
         backbone = [p for p in backbone if stage == "full" or id(p) in chosen]
+        if not backbone and getattr(model.config, "stop_grad_from_vlm", False):
+            raise InputError(
+                f"stage={stage!r} trains the VLM, whose gradient stop_grad_from_vlm=True of the config stops: set it to "
+                "False, train with labels, or use stage A."
+            )
         if not backbone:
             raise InputError(
                 f"backbone_unfreeze_layers={backbone_unfreeze_layers}: this model's actions depend on nothing of these "

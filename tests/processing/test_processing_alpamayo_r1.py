@@ -157,6 +157,80 @@ def test_the_prompt_is_the_published_one(case, make, add_special_tokens):
         assert after == before or (before == placeholder and after in values)
 
 
+# The published calls
+
+PUBLISHED = {"add_generation_prompt": False, "continue_final_message": True, "return_dict": True}
+PUBLISHED |= {"return_tensors": "pt"}
+
+
+@pytest.mark.parametrize("add_special_tokens", [True, False])
+def test_the_published_calls_write_the_published_prompt(case, make, add_special_tokens):
+    processor, images = make(add_special_tokens), frames()
+    wanted = {name.split(".")[1]: value for name, value in case["outputs"].items() if str(add_special_tokens) in name}
+    messages = processor.create_message(images)
+    assert [message["role"] for message in messages] == ["system", "user", "assistant"]
+    assert [part["type"] for part in messages[1]["content"]] == ["image", "image", "text"]
+    text = processor.apply_chat_template(messages, tokenize=False, continue_final_message=True)
+    assert text == wanted["prompt_text"]
+    output = processor.apply_chat_template(messages, tokenize=True, **PUBLISHED)
+    assert output["input_ids"].tolist() == [wanted["prompt_input_ids"]]
+    xyz, rot = (torch.from_numpy(part)[None, None] for part in history())
+    whole = processor(images, xyz, rot)
+    fused = processor.fuse_traj_tokens(output["input_ids"], {"ego_history_xyz": xyz, "ego_history_rot": rot})
+    assert torch.equal(fused, whole["input_ids"]) and not torch.equal(fused, output["input_ids"])
+    names = ("attention_mask", "pixel_values", "image_grid_thw")
+    check_equal(*({name: each[name] for name in names} for each in (output, whole)))
+
+
+def test_chats_of_different_lengths_are_padded_and_may_have_no_images(make):
+    processor = make()
+    chats = [
+        [{"role": "user", "content": [{"type": "text", "text": "Is the road clear?"}]}],
+        [{"role": "user", "content": [{"type": "image", "image": frames(1)[0]}, {"type": "text", "text": "And now?"}]}],
+    ]
+    options = {"tokenize": True, "add_generation_prompt": True, "return_dict": True}
+    both = processor.apply_chat_template(chats, **options)
+    for i, chat in enumerate(chats):
+        alone = processor.apply_chat_template(chat, **options)
+        assert both["input_ids"][i][both["attention_mask"][i] == 1].tolist() == alone["input_ids"][0].tolist()
+        assert ("pixel_values" in alone) == bool(i)
+    assert both["attention_mask"][0, 0] == 0 and len(both["image_grid_thw"]) == 1
+    text = processor.apply_chat_template(chats, add_generation_prompt=True)
+    assert text[0] == "<|im_start|>user\nIs the road clear?<|im_end|>\n<|im_start|>assistant\n"
+    assert processor.apply_chat_template([{"role": "user", "content": "Hm."}]) == "<|im_start|>user\nHm.<|im_end|>\n"
+    template = "{% for message in messages %}[{{ message.role }}]{% endfor %}"
+    assert processor.apply_chat_template(chats[0], template) == "[user]"
+    assert torch.equal(
+        processor.apply_chat_template(chats[0], tokenize=True),
+        processor.apply_chat_template(chats[0], tokenize=True, return_dict=True)["input_ids"],
+    )
+
+
+def test_messages_and_paths_that_cannot_be_used_are_refused(make):
+    processor = make()
+    video = [{"role": "user", "content": [{"type": "video", "video": "a.mp4"}]}]
+    with pytest.raises(InputError, match="'type': 'video'"):
+        processor.apply_chat_template(video)
+    pad = [{"role": "user", "content": [{"type": "text", "text": "<|image_pad|>"}]}]
+    with pytest.raises(InputError, match="1 image tokens and hold 0 images"):
+        processor.apply_chat_template(pad, tokenize=True)
+    with pytest.raises(InputError, match=r"frames has shape \(3, 60, 90\)"):
+        processor.create_message(frames()[0])
+    ids = processor.apply_chat_template(processor.create_message(frames()), tokenize=True, continue_final_message=True)
+    assert processor.fuse_traj_tokens(ids) is ids and processor.fuse_traj_tokens(ids, {}) is ids
+    xyz, rot = history()
+    with pytest.raises(InputError, match="ends at"):
+        processor.fuse_traj_tokens(ids, {"ego_history_xyz": xyz + 5, "ego_history_rot": rot})
+    with pytest.raises(InputError, match="ego_history_rot"):
+        processor.fuse_traj_tokens(ids, {"ego_history_xyz": xyz})
+    with pytest.raises(InputError, match="1 prompts, ego_history_xyz 2"):
+        two = {"ego_history_xyz": np.stack([xyz] * 2), "ego_history_rot": np.stack([rot] * 2)}
+        processor.fuse_traj_tokens(ids, two)
+    short = history(poses=10)
+    with pytest.raises(InputError, match="48 history placeholders, ego_history_xyz gives 30"):
+        processor.fuse_traj_tokens(ids, dict(zip(("ego_history_xyz", "ego_history_rot"), short, strict=True)))
+
+
 def test_the_driven_path_takes_the_place_of_its_placeholders(make):
     processor = make()
     xyz, rot = (torch.from_numpy(array).float()[None] for array in history())
