@@ -56,12 +56,20 @@ class ComposedBackbone(nn.Module):
 
     def run(self, inputs_embeds: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """States after the last layer's norm, like inputs_embeds; real: (batch, length) bool."""
-        stack = self.language_model.base_model
+        stack = self.stack
         known = inspect.signature(stack.forward).parameters
-        places = {"position_ids": text_positions(real, self.first_position)} if "position_ids" in known else {}
+        arguments = {"use_cache": False, "position_ids": text_positions(real, self.first_position)}
         return stack(
-            inputs_embeds=inputs_embeds, attention_mask=real.long(), use_cache=False, **places
+            inputs_embeds=inputs_embeds,
+            attention_mask=real.long(),
+            **{name: value for name, value in arguments.items() if name in known},
         ).last_hidden_state
+
+    @property
+    def stack(self) -> nn.Module:
+        """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
+        stack = self.language_model.base_model
+        return self.language_model.model if stack is self.language_model else stack
 
     def generate(self, **kwargs) -> torch.LongTensor:
         """By the language model's own `generate`."""

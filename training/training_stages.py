@@ -62,8 +62,8 @@ def trainable_parameter_groups(
         backbone = [p for p in backbone if stage == "full" or id(p) in chosen]
         if not backbone and getattr(model.config, "stop_grad_from_vlm", False):
             raise InputError(
-                f"stage={stage!r} trains the VLM, whose gradient stop_grad_from_vlm=True of the config stops: set it to "
-                "False, train with labels, or use stage A."
+                f"stage={stage!r} trains the VLM, whose gradient stop_grad_from_vlm=True of the config stops: set it "
+                "to False, train with labels, or use stage A."
             )
         if not backbone:
             raise InputError(
