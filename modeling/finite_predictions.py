@@ -1,8 +1,8 @@
 """The last step of a prediction: it is finite, or it is an error.
 
-Accelerators hand NaN on to the end, CPUs do not: where all scores of a query are NaN, torch's attention for CPUs
-answers zeros (`scaled_dot_product_attention` without a mask, torch 2.13). So weights that lie on a CPU are looked at,
-too, in one pass over them.
+The output alone does not tell on a CPU: where all scores of a query are NaN, torch's attention answers zeros
+(`scaled_dot_product_attention` without a mask, torch 2.13; its plain form answers NaN). So weights that lie on a CPU
+are looked at, too, in one pass over them. Those on an accelerator are not: that would read all of them once more.
 """
 
 from collections.abc import Iterator, Mapping

@@ -21,15 +21,8 @@ SIZES = {
     **{"d_model": 32, "d_ff": 48, "dff": 48, "ffn_dim": 48, "num_layers": 2, "n_layers": 2, "n_heads": 2},
     **{"attention_heads": 2, "num_heads": 2, "num_kv_heads": 1, "word_embed_proj_dim": 32, "rotary_dim": 8},
     **{"max_seq_len": 64, "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2},
-    **{
-        **{"use_mamba_kernels": False, "mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8},
-        "mamba_chunk_size": 8,
-        "mamba_d_ssm": 32,
-        "mamba_n_heads": 2,
-        "mamba_d_head": 16,
-        "mamba_d_state": 8,
-        "mamba_chunk_size": 8,
-    },
+    **{"use_mamba_kernels": False, "mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8},
+    "mamba_chunk_size": 8,
     **{"moe_intermediate_size": 24, "n_group": 1, "topk_group": 1, "state_size": 8, "conv_kernel": 4},
 }
 LENGTHS = (7, 5)
