@@ -106,7 +106,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         expert_non_causal_attention: action tokens see each other in both directions.
         mask_prompt_padding: the expert does not see a prompt's padding; False reproduces the published code.
         stop_grad_from_vlm: the expert's loss has no gradient in the VLM's keys and values (the published training's
-            default): the VLM learns from labels alone.
+            default): the VLM learns from labels alone. Stages and adapters that train it by actions set it to False.
         vlm_name_or_path: where the base came from; kept as text, never opened.
 
     The dicts may carry the published `_target_`s, which must be known ones and are dropped.

@@ -35,6 +35,12 @@ def frozen_by_config(model: nn.Module) -> list[nn.Parameter]:
     return list(model.backbone.frozen_part.parameters())
 
 
+def let_actions_through(model: nn.Module) -> None:
+    """Switch `stop_grad_from_vlm` of the config off, where it is on, for a VLM that is to learn from actions alone."""
+    if getattr(model.config, "stop_grad_from_vlm", False):
+        model.config.stop_grad_from_vlm = False
+
+
 def unreached_by_actions(model: nn.Module) -> set[str]:
     """Names of the language model's parameters that a loss of actions alone does not depend on.
 
