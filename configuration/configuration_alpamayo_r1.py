@@ -105,6 +105,8 @@ class AlpamayoR1Config(RemoteCodeConfig):
         min_pixels, max_pixels: bounds on the size of a resized image, in pixels.
         expert_non_causal_attention: action tokens see each other in both directions.
         mask_prompt_padding: the expert does not see a prompt's padding; False reproduces the published code.
+        stop_grad_from_vlm: the expert's loss has no gradient in the VLM's keys and values (the published training's
+            default): the VLM learns from labels alone. Stages and adapters that train it by actions set it to False.
         vlm_name_or_path: where the base came from; kept as text, never opened.
 
     The dicts may carry the published `_target_`s, which must be known ones and are dropped.
@@ -148,6 +150,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         mask_prompt_padding: bool = True,
         add_special_tokens: bool = True,
         vlm_name_or_path: str | None = None,
+        stop_grad_from_vlm: bool = True,
         **kwargs,
     ):
         self.vlm_config = as_vlm_config(vlm_config, vocab_size)
@@ -172,6 +175,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         self.max_pixels = max_pixels
         self.expert_non_causal_attention = expert_non_causal_attention
         self.mask_prompt_padding = mask_prompt_padding
+        self.stop_grad_from_vlm = stop_grad_from_vlm
         self.add_special_tokens = add_special_tokens
         self.vlm_name_or_path = vlm_name_or_path
         for name in ("attn_implementation", "model_dtype", "keep_same_dtype"):  # how the published code ran it

@@ -8,6 +8,7 @@ from .vla_errors import ConfigError
 CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
 POSITIVE = (
     "hidden_size",
+    "vl_hidden_size",
     "num_hidden_layers",
     "attention_head_dim",
     "num_attention_heads",
@@ -25,7 +26,9 @@ class DiTActionHeadConfig(PretrainedConfig):
     """A diffusion transformer over a chunk of actions, each block of which reads one layer of the VLM.
 
     Args:
-        hidden_size: width of the blocks, and of the VLM states that they attend to.
+        hidden_size: width of the blocks.
+        vl_hidden_size: width of the VLM states that they attend to, which are projected where it is another; `None` is
+            `hidden_size`.
         num_hidden_layers: blocks; as many of the VLM's top-most layers are read.
         attention_head_dim, num_attention_heads: their product is `hidden_size`; `None` heads follow from it.
         action_dim, action_horizon: the shape of one prediction (dimensions, steps).
@@ -73,9 +76,11 @@ class DiTActionHeadConfig(PretrainedConfig):
         noise_s: float = 0.999,
         num_inference_timesteps: int = 4,
         dropout: float = 0.1,
+        vl_hidden_size: int | None = None,
         **kwargs,
     ):
         self.hidden_size = hidden_size
+        self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size
         self.num_hidden_layers = num_hidden_layers
         self.attention_head_dim = attention_head_dim
         self.num_attention_heads = num_attention_heads

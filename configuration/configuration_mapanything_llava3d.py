@@ -44,6 +44,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
             the default, which is the base at half its width. Heads and head size are those of the base.
         expert_hidden_size, expert_num_layers, expert_mlp_ratio: the same as short forms (published field names).
         dit_config: a `DiTActionHeadConfig` or dict, of the DiT head.
+        dit_hidden_size: its width as a short form; another one than the language model's makes a projection between.
         image_token_id: marks where image features go; need not be in the vocabulary. `image_token_index` is another
             name for it.
         image_seq_length: image tokens of one view; `None` is the vision tower's number of patches.
@@ -54,6 +55,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         prefix_attention: `bidirectional`, or `causal` for checkpoints trained that way.
         action_dim, action_horizon: the shape of one prediction (dimensions, steps).
         use_state, state_dim: whether the robot's state is an input, and its size.
+        stop_grad_from_vlm: the action experts' loss has no gradient in the language model and what comes before it.
         use_time_weight: the flow-matching loss weighs a sample by 1 - time.
         time_sampling: `beta` draws training times from Beta(1.5, 1), `uniform` evenly.
         num_inference_steps: Euler steps of one prediction, unless the call says otherwise; `None` is 10, or what
@@ -128,6 +130,8 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         vision_model_name_or_path: str | None = None,
         language_model_name_or_path: str | None = None,
         mapanything_model_name_or_path: str | None = None,
+        dit_hidden_size: int | None = None,
+        stop_grad_from_vlm: bool = False,
         **kwargs,
     ):
         self.vision_config = as_vision_config(vision_config)
@@ -140,6 +144,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.action_expert_type = action_expert_type
         self.expert_layer_alignment = expert_layer_alignment
         self.prefix_attention = prefix_attention
+        self.stop_grad_from_vlm = stop_grad_from_vlm
         self.action_dim = action_dim
         self.action_horizon = action_horizon
         self.use_state = use_state
@@ -159,7 +164,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.vision_model_name_or_path = vision_model_name_or_path
         self.language_model_name_or_path = language_model_name_or_path
         self.mapanything_model_name_or_path = mapanything_model_name_or_path
-        self.dit_config = self.as_dit_config(dit_config)
+        self.dit_config = self.as_dit_config(dit_config, dit_hidden_size)
         default_steps = 10 if self.has_deep_fusion else self.dit_config.num_inference_timesteps
         self.num_inference_steps = default_steps if num_inference_steps is None else num_inference_steps
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "tie_word_embeddings"):
@@ -176,18 +181,24 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
             if value is not None and not math.isclose(value, getattr(self, field), rel_tol=1e-2):
                 raise ConfigError(f"{field}={value} is not what expert_config says, {getattr(self, field)}.")
 
-    def as_dit_config(self, value: DiTActionHeadConfig | dict | None) -> DiTActionHeadConfig:
+    def as_dit_config(
+        self, value: DiTActionHeadConfig | dict | None, hidden_size: int | None = None
+    ) -> DiTActionHeadConfig:
         """The DiT head's config; what it shares with this one is taken from here unless it is given."""
+        fields = value.to_dict() if isinstance(value, PretrainedConfig) else dict(value or {})
+        if hidden_size is not None and fields.get("hidden_size", hidden_size) != hidden_size:
+            raise ConfigError(f"dit_hidden_size={hidden_size} is not what dit_config says, {fields['hidden_size']}.")
         if isinstance(value, PretrainedConfig):
             return value
-        shared = {"num_hidden_layers": self.text_config.num_hidden_layers, **self.shared_with_dit}
-        return DiTActionHeadConfig(**{**(shared if self.has_dit else {}), **(value or {})})
+        text = self.text_config
+        shared = {"num_hidden_layers": text.num_hidden_layers, "hidden_size": hidden_size or text.hidden_size}
+        return DiTActionHeadConfig(**{**((shared | self.shared_with_dit) if self.has_dit else {}), **fields})
 
     @property
     def shared_with_dit(self) -> dict[str, int | None]:
         """The fields of the DiT head's config that follow from this one."""
         return {
-            "hidden_size": self.text_config.hidden_size,
+            "vl_hidden_size": self.text_config.hidden_size,
             "action_dim": self.action_dim,
             "action_horizon": self.action_horizon,
             "state_dim": self.state_dim if self.use_state else None,
@@ -217,6 +228,10 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
     @property
     def expert_mlp_ratio(self) -> float:
         return self.expert_config.intermediate_size / self.expert_config.hidden_size
+
+    @property
+    def dit_hidden_size(self) -> int:
+        return self.dit_config.hidden_size
 
     @property
     def num_image_tokens(self) -> int:

@@ -12,6 +12,7 @@ from transformers.models.auto.modeling_auto import (
 
 from .language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import STATISTICS, check_statistics
+from .proven_backbones import NEEDS_SIZES, check_proven
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
 from .vla_errors import ConfigError
@@ -47,11 +48,11 @@ class MultimodalVLAConfig(RemoteCodeConfig):
     """Which parts a composed model has, and their sizes.
 
     Args:
-        vlm_config: of any model of `AutoModelForImageTextToText` (config or dict with `model_type`); it takes the place
-            of `vision_config` and `text_config`.
+        vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
+            `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
         vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
             (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
-        text_config: of any model of `AutoModelForCausalLM`.
+        text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
         projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `perceiver` or `qformer`.
             `None` is `mlp`, and with a VLM its own projector.
         num_latents: tokens that `perceiver` and `qformer` make of all views together.
@@ -220,6 +221,10 @@ class MultimodalVLAConfig(RemoteCodeConfig):
             part = getattr(self, field)
             if part is not None and kind_of(part) not in known:
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
+            if part is not None:
+                check_proven(field, kind_of(part))
+        if self.vlm_config is not None and kind_of(self.vision_part) == "pixtral":
+            raise ConfigError(f"vlm_config.vision_config.model_type='pixtral' cannot be a VLM's tower: {NEEDS_SIZES}.")
         if not hasattr(self.vision_part, "patch_size"):
             raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 

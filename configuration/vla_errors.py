@@ -15,3 +15,7 @@ class InputError(VLAError, ValueError):
 
 class ConversionError(VLAError, RuntimeError):
     """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""
+
+
+class NonFiniteError(VLAError, ArithmeticError):
+    """A prediction holds NaN or infinite values; the message says where, and which inputs are not finite either."""

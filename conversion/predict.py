@@ -21,6 +21,7 @@ from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
+from ..modeling.ego_frame import seen_from
 from .job import check_device
 from .json_file import check_regular, load_json
 from .json_output import json_text
@@ -166,8 +167,9 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace, plot: Path
     processor, model = loaded(folder, arguments.device)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     given = {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
+    frame = arguments.history_frame or "ego"
     with reading_settings(folder):
-        inputs = processor(images=images, **poses)
+        inputs = processor(images=images, **poses, history_frame=frame)
     output = model.sample_trajectories(**inputs.to(arguments.device), **given)
     result = {
         "pred_xyz": output.pred_xyz[0, 0].tolist(),
@@ -178,9 +180,18 @@ def predict_trajectories(folder: Path, arguments: argparse.Namespace, plot: Path
         print(f"reasoning: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
     print_table(NAMES[:3], result["pred_xyz"][0][:WAYPOINTS_SHOWN])
     if plot:
-        future = scene.get("ego_future_xyz")
-        plot_trajectories(plot, images, output.pred_xyz[0], result["reasoning"], poses["ego_history_xyz"], future)
+        history, future = inputs["ego_history_xyz"], future_of(scene, frame)
+        plot_trajectories(plot, images, output.pred_xyz[0], result["reasoning"], history, future)
     return result
+
+
+def future_of(scene: dict[str, np.ndarray], frame: str) -> Any:
+    """The path that was driven, where the scene has it, as the trajectories are: seen from the last pose."""
+    xyz = scene.get("ego_future_xyz")
+    if xyz is None or frame == "ego":
+        return xyz
+    history_xyz, history_rot = (torch.as_tensor(scene[f"ego_history_{part}"]) for part in ("xyz", "rot"))
+    return seen_from(torch.as_tensor(xyz), history_xyz[..., -1, :], history_rot[..., -1, :, :])
 
 
 def read_scene(path: Path) -> dict[str, np.ndarray]:
@@ -191,7 +202,7 @@ def read_scene(path: Path) -> dict[str, np.ndarray]:
                 scene = dict(arrays)
         else:
             content = load_json(path)
-            scene = {name: np.asarray(value, dtype=np.float32) for name, value in content.items()}
+            scene = {name: np.asarray(value, dtype=np.float64) for name, value in content.items()}
     except (ConversionError, ValueError, AttributeError, TypeError, OSError, BadZipFile, EOFError, zlib.error) as error:
         raise ConversionError(f"{path} cannot be read as .npz or .json of arrays: {error}") from error
     missing = [name for name in ("ego_history_xyz", "ego_history_rot") if name not in scene]

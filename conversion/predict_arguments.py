@@ -7,7 +7,8 @@ from ..configuration.vla_errors import InputError
 
 ROBOTS = ("instruction", "state", "unnorm_key")
 SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
-DRIVING = ("history", "plot", *SAMPLING)
+DRIVING = ("history", "history_frame", "plot", *SAMPLING)
+FRAMES = ("ego", "world")
 
 
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,11 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help=".json or .npz with ego_history_xyz and ego_history_rot, required; an .npz may hold images and "
         "ego_future_xyz, too",
+    )
+    car.add_argument(
+        "--history-frame",
+        choices=FRAMES,
+        help="frame of the history: of its last pose, or any other, which is converted (default ego)",
     )
     car.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
     car.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")

@@ -11,6 +11,7 @@ from .action_sequence import ActionSequence, LanguageModelInputs
 from .action_tokens import tokens_to_actions
 from .cogvla_outputs import CogVLAActionOutput
 from .ddim import ddim_step, sampling_steps, sinusoidal_embedding
+from .finite_predictions import finite_rows
 
 
 class ActionDecoding:
@@ -24,23 +25,29 @@ class ActionDecoding:
         noise: torch.Tensor | None,
         statistics: dict[str, Any],
         num_inference_steps: int,
-    ) -> CogVLAActionOutput:
-        """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step."""
+    ) -> tuple[CogVLAActionOutput, dict[str, torch.Tensor]]:
+        """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step.
+
+        Also what is finite of that which the actions do not show, by name, (batch,) bool each.
+        """
         averaged = sequence.real & ~sequence.is_action
         inputs, moe_ratios = self.action_inputs(
             sequence, pixel_values, proprio, averaged, count=self.config.num_action_tokens
         )
-        token_ids = None
+        token_ids, finite = None, {}
         if self.config.action_head == "diffusion":
-            actions, states, kept = self.denoise(inputs, sequence, noise, num_inference_steps)
+            actions, states, kept, finite["predicted noise"] = self.denoise(
+                inputs, sequence, noise, num_inference_steps
+            )
         else:
             states, kept = self.run_language_model(inputs)
         if self.config.action_head == "l1":
             actions = self.action_head(states).float()
         elif self.config.action_head == "discrete":
-            token_ids = self.language_model.lm_head(states).argmax(dim=-1)
+            logits = self.language_model.lm_head(states)
+            token_ids, finite["logits"] = logits.argmax(dim=-1), finite_rows(logits)
             actions = self.actions_of(token_ids)
-        return CogVLAActionOutput(
+        output = CogVLAActionOutput(
             actions=unnormalize(actions, statistics, self.config.normalization_type),
             normalized_actions=actions,
             action_hidden_states=states,
@@ -48,6 +55,7 @@ class ActionDecoding:
             kept_vision_tokens=kept,
             predicted_token_ids=token_ids,
         )
+        return output, finite
 
     def denoise(
         self,
@@ -55,19 +63,25 @@ class ActionDecoding:
         sequence: ActionSequence,
         noise: torch.Tensor | None,
         num_inference_steps: int,
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor]]:
-        """DDIM from `noise` to normalised actions (float32); also the states and kept tokens of the last step."""
+    ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor], torch.Tensor]:
+        """DDIM from `noise` to normalised actions (float32); also the states and kept tokens of the last step.
+
+        At last (batch,) bool: whether all predicted noise was finite; the steps clip what is infinite.
+        """
         num_steps, device = self.config.num_diffusion_steps, inputs.prefix.device
         steps = sampling_steps(num_steps, num_inference_steps)
         batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
         shape = (batch, self.config.num_action_chunks, self.config.action_dim)
         actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
         times = sinusoidal_embedding(torch.arange(num_steps, device=device), width)
+        finite = torch.ones(batch, dtype=torch.bool, device=device)
         for step in steps:
             noised = self.with_noise(inputs, sequence, actions, times[step].expand(batch, -1))
             states, kept = self.run_language_model(noised)
-            actions = ddim_step(actions, self.action_head(states), step, num_steps, -steps.step)
-        return actions, states, kept
+            predicted = self.action_head(states)
+            finite = finite & finite_rows(predicted)
+            actions = ddim_step(actions, predicted, step, num_steps, -steps.step)
+        return actions, states, kept, finite
 
     def decode_one_by_one(
         self,
@@ -76,18 +90,21 @@ class ActionDecoding:
         pixel_values: torch.Tensor,
         proprio: torch.Tensor | None,
         statistics: dict[str, Any],
-    ) -> CogVLAActionOutput:
-        """Action tokens one after another, each from all before it (OpenVLA)."""
+    ) -> tuple[CogVLAActionOutput, dict[str, torch.Tensor]]:
+        """Action tokens one after another, each from all before it (OpenVLA); returns as `decode_in_parallel`."""
         cache = DynamicCache(config=self.config.text_config)
         states, kept, moe_ratios = self.prefill(ids, real, pixel_values, proprio, cache)
-        all_states, all_ids = [states], [self.language_model.lm_head(states).argmax(dim=-1)]
+        logits = self.language_model.lm_head(states)
+        all_states, all_ids, finite = [states], [logits.argmax(dim=-1)], finite_rows(logits)
         for _ in range(self.config.num_action_tokens - 1):
             real = F.pad(real, (0, 1), value=True)
             all_states.append(self.decode_step(all_ids[-1], real, cache))
-            all_ids.append(self.language_model.lm_head(all_states[-1]).argmax(dim=-1))
+            logits = self.language_model.lm_head(all_states[-1])
+            all_ids.append(logits.argmax(dim=-1))
+            finite = finite & finite_rows(logits)
         token_ids = torch.cat(all_ids, dim=1)
         actions = self.actions_of(token_ids)
-        return CogVLAActionOutput(
+        output = CogVLAActionOutput(
             actions=unnormalize(actions, statistics, self.config.normalization_type),
             normalized_actions=actions,
             action_hidden_states=torch.cat(all_states, dim=1),
@@ -95,6 +112,7 @@ class ActionDecoding:
             kept_vision_tokens=kept,
             predicted_token_ids=token_ids,
         )
+        return output, {"logits": finite}
 
     def actions_of(self, token_ids: torch.Tensor) -> torch.Tensor:
         """(batch, tokens) -> normalised actions (batch, num_action_chunks, action_dim), float32."""

@@ -25,23 +25,28 @@ class ActionExperts:
         state: torch.Tensor | None,
         time: torch.Tensor | None,
         noise: torch.Tensor | None,
+        stop_grad: bool,
     ) -> torch.Tensor:
         """The flow-matching loss; prefix_embs: (batch, length, hidden_size), the rest as in the model's `forward`."""
         if not self.config.has_dit:
-            return self.action_expert.compute_loss(prefix_embs, actions, state, attention_mask, time=time, noise=noise)
+            return self.action_expert.compute_loss(
+                prefix_embs, actions, state, attention_mask, time=time, noise=noise, stop_grad_from_vlm=stop_grad
+            )
         if not self.config.has_deep_fusion:
-            states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
+            with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
+                states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
             time = None if time is None else 1 - time
             return self.dit_action_head.compute_loss(states, actions, state, attention_mask, time, noise)
-        return self.fused_dit_loss(prefix_embs, attention_mask, actions, state, time, noise)
+        return self.fused_dit_loss(prefix_embs, attention_mask, actions, state, time, noise, stop_grad)
 
-    def fused_dit_loss(self, prefix_embs, attention_mask, actions, state, time, noise) -> torch.Tensor:
+    def fused_dit_loss(self, prefix_embs, attention_mask, actions, state, time, noise, stop_grad) -> torch.Tensor:
         """The mean of the two losses, over one pass of the prefix and the same noisy actions."""
         expert, network = self.action_expert, self.language_model_with_expert
         noise, time = expert.checked_or_drawn(prefix_embs, actions, noise, time)
         noisy = interpolate(actions, noise, time)
         suffix = expert.embed_suffix(noisy, time, state)
-        _, cache, states = network.run_prefix(prefix_embs, attention_mask)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
+            _, cache, states = network.run_prefix(prefix_embs, attention_mask)
         velocity, action_states = expert.read(network.run_suffix(suffix, cache))
         buckets = self.dit_action_head.bucket(1 - time)
         features = self.dit_action_projector(action_states)

@@ -12,6 +12,7 @@ from transformers import DynamicCache, LogitsProcessorList, Qwen3VLForConditiona
 from transformers.generation import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from ..configuration.vla_errors import InputError
+from .finite_predictions import finite_rows
 from .mrope_positions import rope_positions
 
 
@@ -59,12 +60,14 @@ class Rollout:
     Attributes:
         sequences: (rows, length), prompts and new tokens, then padding.
         lengths: (rows,), accepted new tokens of each row, with the one that ended it.
+        finite: (rows,) bool, whether every accepted token of a row was drawn from finite logits.
         cache: keys and values of all but the last column.
     """
 
     prompt: Prompt
     sequences: torch.LongTensor
     lengths: torch.LongTensor
+    finite: torch.Tensor
 
     @property
     def cache(self) -> DynamicCache:
@@ -149,14 +152,20 @@ def sample_text(
 ) -> Rollout:
     """Sample a text for every row of the prompt; all rows advance together, and one that has ended waits.
 
+    Logits that are not finite are drawn from as if all were equal, for an error in the middle would cost a CUDA device
+    all that it holds; `Rollout.finite` tells.
+
     end_ids: the tokens that end a row.
     """
     sequences, logits = prompt.input_ids, prompt.logits
     ends = torch.tensor(end_ids, device=sequences.device)
     ended = torch.zeros_like(sequences[:, 0], dtype=torch.bool)
     lengths = torch.zeros_like(sequences[:, 0])
+    finite = torch.ones_like(ended)
     for step in range(max_new_tokens):
-        probabilities = processors(sequences, logits).softmax(dim=-1)
+        sound = finite_rows(logits)
+        finite = finite & (sound | ended)
+        probabilities = processors(sequences, logits.masked_fill(~sound[:, None], 0.0)).softmax(dim=-1)
         token = torch.multinomial(probabilities, 1, generator=generator)[:, 0].masked_fill(ended, pad_token_id)
         sequences = torch.cat([sequences, token[:, None]], dim=1)
         lengths += ~ended
@@ -169,7 +178,7 @@ def sample_text(
         if ended.all():
             sequences = torch.cat([sequences, torch.full_like(token[:, None], pad_token_id)], dim=1)
             break
-    return Rollout(prompt, sequences, lengths)
+    return Rollout(prompt, sequences, lengths, finite)
 
 
 def next_logits(

@@ -21,16 +21,19 @@ class AlpamayoTraining:
         pixel_values: torch.Tensor | None,
         image_grid_thw: torch.LongTensor | None,
         keep: bool,
+        learns: bool = True,
     ) -> tuple[torch.Tensor, DynamicCache | None, torch.LongTensor, torch.Tensor]:
         """The VLM over whole texts: states (batch, length, hidden_size), keys and values, positions and padding.
 
         keep: keys and values are needed; the language model's layers are then not checkpointed.
+        learns: a loss has gradients in the VLM, as far as it trains.
         """
         real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
         positions = rope_positions(self.vlm, input_ids, real.long(), image_grid_thw)
         cache = DynamicCache() if keep else None
         stack = decoder_modules(self.vlm) if keep else []
-        with torch.set_grad_enabled(torch.is_grad_enabled() and is_trained(self.vlm)), without_checkpointing(stack):
+        learns = learns and torch.is_grad_enabled() and is_trained(self.vlm)
+        with torch.set_grad_enabled(learns), without_checkpointing(stack):
             output = self.vlm.model(
                 input_ids=input_ids,
                 attention_mask=real.long(),
@@ -51,7 +54,7 @@ class AlpamayoTraining:
         """Normalised actions (batch, waypoints, 2) that lead along the future."""
         if ego_future_rot is None:
             raise InputError("ego_future_rot is missing: a future has positions and rotations.")
-        future = self.checked_poses("ego_future", ego_future_xyz, ego_future_rot, len(history[0]))
+        future = self.checked_future(ego_future_xyz, ego_future_rot, len(history[0]))
         return self.action_space.traj_to_action(*history, *future)
 
     def action_loss(
@@ -63,13 +66,15 @@ class AlpamayoTraining:
         target: torch.Tensor,
         time: torch.Tensor | None,
         noise: torch.Tensor | None,
+        stop_grad_from_vlm: bool = False,
     ) -> torch.Tensor:
         """Mean squared error of the velocity `actions - noise`; time runs from 0 (noise) to 1 (actions)."""
         data = self.diffusion.construct_training_data(target, noise, time)
         start = self.start_of_trajectory(input_ids)
         text = PrefixCache(len(target), input_ids.shape[1], None, room=0)
         for layer in cache.layers:
-            text.append(layer.keys, layer.values)
+            kept = layer.keys, layer.values
+            text.append(*(part.detach() for part in kept) if stop_grad_from_vlm else kept)
         place = torch.arange(input_ids.shape[1], device=input_ids.device)
         seen = (place[None] <= start[:, None]) & (real | (not self.config.mask_prompt_padding))
         tokens = target.shape[1]

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 
 from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
-from .multimodal_inputs import scale_of_inputs, text_positions, views_of
+from .multimodal_inputs import first_position, scale_of_inputs, text_positions, views_of
 
 
 class ComposedBackbone(nn.Module):
@@ -28,6 +28,7 @@ class ComposedBackbone(nn.Module):
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.input_scale = scale_of_inputs(config.text_config)
         self.image_size = config.image_size
+        self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
 
     @property
@@ -55,12 +56,20 @@ class ComposedBackbone(nn.Module):
 
     def run(self, inputs_embeds: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
         """States after the last layer's norm, like inputs_embeds; real: (batch, length) bool."""
-        return self.language_model.base_model(
+        stack = self.stack
+        known = inspect.signature(stack.forward).parameters
+        arguments = {"use_cache": False, "position_ids": text_positions(real, self.first_position)}
+        return stack(
             inputs_embeds=inputs_embeds,
             attention_mask=real.long(),
-            position_ids=text_positions(real),
-            use_cache=False,
+            **{name: value for name, value in arguments.items() if name in known},
         ).last_hidden_state
+
+    @property
+    def stack(self) -> nn.Module:
+        """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
+        stack = self.language_model.base_model
+        return self.language_model.model if stack is self.language_model else stack
 
     def generate(self, **kwargs) -> torch.LongTensor:
         """By the language model's own `generate`."""

@@ -39,8 +39,8 @@ class DiTActionHead(nn.Module):
     """Actions from the hidden states of a VLM's layers.
 
     Every method takes of the VLM:
-        vl_embs_list: one tensor (batch, vl_tokens, hidden_size) for each layer, bottom to top. Of more layers than the
-            head has blocks, the top-most are used.
+        vl_embs_list: one tensor (batch, vl_tokens, vl_hidden_size) for each layer, bottom to top. Of more layers than
+            the head has blocks, the top-most are used.
         state: (batch, state_dim) or (batch, 1, state_dim), exactly where `config.state_dim` is set.
         encoder_attention_mask: (batch, vl_tokens), zero or false on padding; `None` without padding.
 
@@ -53,6 +53,7 @@ class DiTActionHead(nn.Module):
         self.config = config
         width = config.hidden_size
         self.model = DiT(config)
+        self.vl_projector = nn.Linear(config.vl_hidden_size, width) if config.vl_hidden_size != width else None
         self.state_encoder = MLP(config.state_dim, config.mlp_hidden_dim, width) if config.state_dim else None
         self.action_encoder = ActionEncoder(config.action_dim, width)
         self.action_decoder = MLP(config.output_dim, config.mlp_hidden_dim, config.action_dim)
@@ -183,17 +184,19 @@ class DiTActionHead(nn.Module):
         return DiTContext(tokens, [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks])
 
     def top_layers(self, vl_embs_list: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        """As many layers as there are blocks, the last ones."""
+        """As many layers as there are blocks, the last ones, in the width of the blocks."""
         blocks = self.config.num_hidden_layers
         if len(vl_embs_list) < blocks:
             raise InputError(
                 f"vl_embs_list has {len(vl_embs_list)} layers, the head has {blocks} blocks: each reads a layer."
             )
         vl_embs_list = vl_embs_list[-blocks:]
-        shape = (*vl_embs_list[0].shape[:2], self.config.hidden_size)
+        shape = (*vl_embs_list[0].shape[:2], self.config.vl_hidden_size)
         for i, vl_embs in enumerate(vl_embs_list):
             check_shape(f"vl_embs_list[{i - blocks}]", vl_embs, shape)
-        return vl_embs_list
+        if self.vl_projector is None:
+            return vl_embs_list
+        return [self.vl_projector(vl_embs.to(self.dtype)) for vl_embs in vl_embs_list]
 
     def encode_state(self, state: torch.Tensor | None, batch: int) -> list[torch.Tensor]:
         """[(batch, 1, hidden_size)], or [] for a head without state."""

@@ -87,6 +87,37 @@ class FlowMatchingActionExpert(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.action_in_proj.weight.dtype
 
+    def forward(
+        self,
+        prefix_embs: torch.Tensor | None,
+        actions: torch.Tensor,
+        time: torch.Tensor,
+        state: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: PrefixCache | None = None,
+    ) -> torch.Tensor:
+        """The velocity `noise - actions` at noisy actions: (batch, action_horizon, action_dim), float32.
+
+        Args:
+            prefix_embs: (batch, prefix length, the network's hidden_size); `None` where `past_key_values` holds the
+                prefix, as the network kept it.
+            actions: (batch, action_horizon, action_dim), normalised, with as much noise as `time` says.
+            time: (batch,), from 1 (noise) to 0 (actions).
+            state, attention_mask, position_ids: as in `compute_loss`.
+
+        Raises:
+            InputError: an argument has the wrong shape, or the state is missing.
+        """
+        self.check_chunk(actions, len(actions) if prefix_embs is None else len(prefix_embs))
+        (_, suffix_out), _ = self.llava_with_expert(
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            past_key_values=past_key_values,
+            inputs_embeds=[prefix_embs, self.embed_suffix(actions, checked_time(time, actions), state)],
+        )
+        return self.read(suffix_out)[0]
+
     def compute_loss(
         self,
         prefix_embs: torch.Tensor,
@@ -96,6 +127,7 @@ class FlowMatchingActionExpert(nn.Module):
         position_ids: torch.LongTensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        stop_grad_from_vlm: bool = False,
     ) -> torch.Tensor:
         """The flow-matching loss of a batch, a scalar in float32.
 
@@ -105,16 +137,18 @@ class FlowMatchingActionExpert(nn.Module):
             state: (batch, state_dim) or (batch, 1, state_dim), normalised; needed exactly where `use_state` is on.
             attention_mask, position_ids: as in `LLaVA3DWithActionExpertModel.forward`.
             time, noise: (batch,) in 0..1 and of the shape of `actions`; drawn when left out.
+            stop_grad_from_vlm: the loss has no gradient in the prefix's keys and values.
 
         Raises:
             InputError: an argument has the wrong shape, or the state is missing.
         """
         noise, time = self.checked_or_drawn(prefix_embs, actions, noise, time)
-        suffix_embs = self.embed_suffix(interpolate(actions, noise, time), time, state)
-        (_, suffix_out), _ = self.llava_with_expert(
-            attention_mask=attention_mask, position_ids=position_ids, inputs_embeds=[prefix_embs, suffix_embs]
-        )
-        velocity, _ = self.read(suffix_out)
+        cache = None
+        if stop_grad_from_vlm:
+            cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
+            prefix_embs = None
+        noisy = interpolate(actions, noise, time)
+        velocity = self.forward(prefix_embs, noisy, time, state, attention_mask, position_ids, cache)
         return self.loss(velocity, actions, noise, time)
 
     @torch.no_grad()
@@ -133,6 +167,18 @@ class FlowMatchingActionExpert(nn.Module):
         """
         check_steps(num_steps)
         noise = self.checked_or_drawn_noise(prefix_embs, noise)
+        cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
+        step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
+        return integrate(lambda actions, progress: step(actions, progress)[0], noise, num_steps)
+
+    @torch.no_grad()
+    def kept_prefix(
+        self,
+        prefix_embs: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        position_ids: torch.LongTensor | None,
+    ) -> tuple[PrefixCache, torch.Tensor | None]:
+        """Keys and values of the prefix without gradients, and the mask that a pass of the suffix over them needs."""
         _, cache = self.llava_with_expert(
             attention_mask=attention_mask,
             position_ids=position_ids,
@@ -141,8 +187,7 @@ class FlowMatchingActionExpert(nn.Module):
         )
         if attention_mask is not None and attention_mask.dim() == 2:
             attention_mask = None  # the cache knows the padding and keeps the mask that follows from it
-        step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
-        return integrate(lambda actions, progress: step(actions, progress)[0], noise, num_steps)
+        return cache, attention_mask
 
     def stepper(
         self,
@@ -224,15 +269,16 @@ class FlowMatchingActionExpert(nn.Module):
         time: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Noise like `actions` and time (batch,), float32."""
-        wanted = prefix_embs.shape[0], self.action_horizon, self.action_dim
-        if actions.shape != wanted:
-            raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
+        self.check_chunk(actions, prefix_embs.shape[0])
         noise = self.checked_or_drawn_noise(actions, noise)
         if time is None:
             return noise, sample_time(actions.shape[0], self.time_sampling, actions.device)
-        if time.shape != actions.shape[:1]:
-            raise InputError(f"time has shape {tuple(time.shape)}; one value for each of {actions.shape[0]} samples.")
-        return noise, time.to(actions.device, torch.float32)
+        return noise, checked_time(time, actions)
+
+    def check_chunk(self, actions: torch.Tensor, batch_size: int) -> None:
+        wanted = batch_size, self.action_horizon, self.action_dim
+        if actions.shape != wanted:
+            raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
 
     def checked_or_drawn_noise(self, like: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
         """Noise (batch, action_horizon, action_dim) in float32 for as many samples as `like` has."""
@@ -242,3 +288,10 @@ class FlowMatchingActionExpert(nn.Module):
         if noise.shape != wanted:
             raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
         return noise.to(like.device, torch.float32)
+
+
+def checked_time(time: torch.Tensor, actions: torch.Tensor) -> torch.Tensor:
+    """(batch,) float32. Raises InputError unless there is one value for each sample of `actions`."""
+    if time.shape != actions.shape[:1]:
+        raise InputError(f"time has shape {tuple(time.shape)}; one value for each of {actions.shape[0]} samples.")
+    return time.to(actions.device, torch.float32)

@@ -5,6 +5,7 @@ same keys and values, turns noise into normalised accelerations and curvatures; 
 poses. Upstream: NVlabs/alpamayo, src/alpamayo_r1/models/alpamayo_r1.py.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,6 +32,9 @@ from .alpamayo_rollout import (
 )
 from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
+from .ego_frame import at_hand, check_poses
+from .execution_device import execution_device
+from .finite_predictions import require_finite
 from .flow_matching import check_steps
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
@@ -119,6 +123,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         generator: torch.Generator | None = None,
         logits_processor: Sequence[LogitsProcessor] | None = None,
         stopping_criteria: Sequence[StoppingCriteria] | None = None,
+        check_finite: bool = True,
     ) -> AlpamayoR1TrajectoryOutput:
         """Reason about a scene and draw trajectories, `num_traj_sets` times `num_traj_samples` for each prompt.
 
@@ -137,14 +142,18 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             generator: for text and noise.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
                 trajectory tokens and before temperature, top_k and top_p.
+            check_finite: end with an error where the trajectories, the logits of the text, or what they were computed
+                from are not finite.
 
         Raises:
-            InputError: an argument has the wrong form.
+            InputError: an argument has the wrong form, or the history does not end at the origin.
+            NonFiniteError: see `check_finite`.
         """
-        history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot)
+        history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
         samples = checked_counts(num_traj_sets, num_traj_samples)
         rows = input_ids.shape[0] * samples
-        noise = self.diffusion.checked_or_drawn(rows, noise, generator, self.device)
+        inputs = {"pixel_values": pixel_values, "noise": noise}
+        noise = self.diffusion.checked_or_drawn(rows, noise, generator, execution_device(self))
         steps = self.diffusion.num_inference_steps if num_inference_steps is None else num_inference_steps
         check_steps(steps)
         limit = self.config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
@@ -160,6 +169,13 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         poses = [pose.repeat_interleave(samples, dim=0) for pose in history]
         pred_xyz, pred_rot = self.action_space.action_to_traj(actions, *poses)
         shape = (input_ids.shape[0], num_traj_sets, num_traj_samples)
+        if not at_hand(ego_history_xyz):  # what was not looked at before
+            check_poses("ego_history", *history, ends_at_origin=True)
+        if check_finite:
+            outputs = {"actions": actions, "pred_xyz": pred_xyz, "pred_rot": pred_rot}
+            outputs = {name: output.unflatten(0, (len(input_ids), -1)) for name, output in outputs.items()}
+            outputs["logits of the text"] = rollout.finite.view(len(input_ids), -1).all(dim=1)
+            require_finite(self, outputs, inputs)
         return AlpamayoR1TrajectoryOutput(
             pred_xyz=pred_xyz.unflatten(0, shape),
             pred_rot=pred_rot.unflatten(0, shape),
@@ -180,6 +196,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         diffusion_kwargs: dict[str, Any] | None = None,
         max_generation_length: int | None = None,
         return_extra: bool = False,
+        check_finite: bool = True,
     ) -> tuple:
         """`sample_trajectories` under the published name, for existing scripts.
 
@@ -189,6 +206,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             diffusion_kwargs: `{"inference_step": Euler steps}`.
             return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, arrays (batch, sets,
                 samples).
+            check_finite: as in `sample_trajectories`.
 
         Returns:
             `pred_xyz, pred_rot`, and the texts on request.
@@ -210,6 +228,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             temperature=temperature,
             max_new_tokens=max_generation_length,
             num_inference_steps=steps,
+            check_finite=check_finite,
         )
         if not return_extra:
             return output.pred_xyz, output.pred_rot
@@ -234,6 +253,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         ego_future_rot: torch.Tensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        stop_grad_from_vlm: bool | None = None,
     ) -> AlpamayoR1Output:
         """With a future the flow-matching loss of the expert; with labels, or without a future, the language model.
 
@@ -244,6 +264,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
                 dimension of 1; in the frame of the last history pose.
             labels: (batch, length), -100 where there is nothing to learn.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
+            stop_grad_from_vlm: the expert's loss has no gradient in the VLM; the config's setting by default.
             The others are as in `sample_trajectories`.
 
         Raises:
@@ -255,12 +276,14 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot)
             input_ids = self.fuse_history(input_ids, *history)
         target = self.action_target(history, ego_future_xyz, ego_future_rot) if with_future else None
+        stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
+        learns = labels is not None or not with_future or not stop
         states, cache, positions, real = self.read_text(
-            input_ids, attention_mask, pixel_values, image_grid_thw, keep=with_future
+            input_ids, attention_mask, pixel_values, image_grid_thw, keep=with_future, learns=learns
         )
         action_loss = lm_loss = logits = None
         if with_future:
-            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise)
+            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise, stop)
         if labels is not None or not with_future:
             logits = self.vlm.lm_head(states)
         if labels is not None:
@@ -273,7 +296,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:
         """Text alone, by the VLM's own `generate`."""
-        if "mm_token_type_ids" in getattr(self.vlm.forward, "__wrapped__", self.vlm.forward).__code__.co_varnames:
+        if "mm_token_type_ids" in inspect.signature(self.vlm.forward).parameters:  # also under accelerate's hooks
             is_image = input_ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)
@@ -353,27 +376,43 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     # ---- arguments
 
     def checked_history(
-        self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None
+        self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None, wait: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch, steps, 3) and (batch, steps, 3, 3) in float32."""
+        """(batch, steps, 3) and (batch, steps, 3, 3) in float32, where the model computes; see `check_poses`.
+
+        wait: look at values that are on an accelerator, too, which waits for it.
+        """
         if xyz is None or rot is None:
             raise InputError("ego_history_xyz and ego_history_rot are both needed.")
-        return self.checked_poses("ego_history", xyz, rot, input_ids.shape[0])
-
-    def checked_poses(
-        self, name: str, xyz: torch.Tensor, rot: torch.Tensor, batch: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        xyz, rot = xyz.to(self.device, torch.float32), rot.to(self.device, torch.float32)
-        xyz = xyz.squeeze(1) if xyz.dim() == 4 else xyz
-        rot = rot.squeeze(1) if rot.dim() == 5 else rot
-        if xyz.dim() != 3 or xyz.shape[::2] != (batch, 3) or rot.shape != (*xyz.shape, 3):
+        xyz, rot = shaped_poses("ego_history", xyz, rot, input_ids.shape[0])
+        found, wanted = xyz.shape[1] * self.hist_traj_tokenizer.tokens_per_pose, self.config.tokens_per_history_traj
+        if found != wanted:
             raise InputError(
-                f"{name}_xyz has shape {tuple(xyz.shape)} and {name}_rot {tuple(rot.shape)}; ({batch}, steps, 3) and "
-                f"({batch}, steps, 3, 3), or with a second dimension of 1, are needed."
+                f"ego_history_xyz has {xyz.shape[1]} poses, of {found} tokens; tokens_per_history_traj is {wanted}."
             )
-        if not (xyz.isfinite().all() and rot.isfinite().all()):
-            raise InputError(f"{name}_xyz and {name}_rot hold values that are not finite.")
-        return xyz, rot
+        if wait or at_hand(xyz):
+            check_poses("ego_history", xyz, rot, ends_at_origin=True)
+        device = execution_device(self)
+        return xyz.to(device, torch.float32), rot.to(device, torch.float32)
+
+    def checked_future(self, xyz: torch.Tensor, rot: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, waypoints, 3) and (batch, waypoints, 3, 3) in float32, where the model computes."""
+        xyz, rot = shaped_poses("ego_future", xyz, rot, batch)
+        check_poses("ego_future", xyz, rot, ends_at_origin=False)
+        device = execution_device(self)
+        return xyz.to(device, torch.float32), rot.to(device, torch.float32)
+
+
+def shaped_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, steps, 3) and (batch, steps, 3, 3). Raises InputError for another shape."""
+    xyz = xyz.squeeze(1) if xyz.dim() == 4 else xyz
+    rot = rot.squeeze(1) if rot.dim() == 5 else rot
+    if xyz.dim() != 3 or xyz.shape[::2] != (batch, 3) or rot.shape != (*xyz.shape, 3):
+        raise InputError(
+            f"{name}_xyz has shape {tuple(xyz.shape)} and {name}_rot {tuple(rot.shape)}; ({batch}, steps, 3) and "
+            f"({batch}, steps, 3, 3), or with a second dimension of 1, are needed."
+        )
+    return xyz, rot
 
 
 def checked_counts(num_traj_sets: int, num_traj_samples: int) -> int:

@@ -30,6 +30,7 @@ from .cogvla_inputs import check_actions, check_inference_steps, check_mask, che
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
 from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
+from .finite_predictions import require_finite
 from .masking import masked_mean, parallel_decoding_mask
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
@@ -122,6 +123,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         num_inference_steps: int | None = None,
+        check_finite: bool = True,
     ) -> torch.Tensor | CogVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -135,12 +137,14 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             return_dict: return a `CogVLAActionOutput` instead of the actions alone.
             num_inference_steps: steps of the diffusion head's sampler, from 1 to `config.num_diffusion_steps`; the
                 config's by default.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
+            NonFiniteError: see `check_finite`.
         """
         config = self.config
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
@@ -151,10 +155,15 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         real, ids = right_aligned(check_mask(input_ids, attention_mask), input_ids)
         ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
         if config.action_attention == "causal":
-            output = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
+            output, finite = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
         else:
             sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
-            output = self.decode_in_parallel(sequence, pixel_values, proprio, noise, statistics, num_inference_steps)
+            output, finite = self.decode_in_parallel(
+                sequence, pixel_values, proprio, noise, statistics, num_inference_steps
+            )
+        if check_finite:
+            inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+            require_finite(self, {"actions": output.actions, **finite}, inputs, statistics)
         return output if return_dict else output.actions
 
     @can_return_tuple

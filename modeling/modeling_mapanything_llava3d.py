@@ -16,6 +16,7 @@ from ..configuration.vla_errors import InputError
 from .action_experts_llava3d import ActionExperts
 from .action_normalization import find_statistics, unnormalize
 from .dit_action_head import DiTActionHead
+from .finite_predictions import require_finite
 from .flow_matching_action_expert import FlowMatchingActionExpert
 from .joint_attention import prefix_padding
 from .llava3d_language_model import LLaVA3DForCausalLMV2
@@ -113,6 +114,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         num_steps: int | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
+        check_finite: bool = True,
     ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -127,18 +129,23 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             num_steps: Euler steps; the config's number by default.
             noise: (batch, action_horizon, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
 
         Returns:
             (batch, action_horizon, action_dim) in robot units, float32.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
+            NonFiniteError: see `check_finite`.
         """
         self.check_has_expert()
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         normalized = self.sample_normalized_actions(prefix_embs, attention_mask, state, num_steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        if check_finite:
+            inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
+            require_finite(self, {"actions": actions}, inputs, statistics)
         return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
 
     @can_return_tuple
@@ -157,6 +164,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
+        stop_grad_from_vlm: bool | None = None,
         **kwargs,
     ) -> MapAnythingLlava3DOutput:
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
@@ -167,6 +175,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             labels: (batch, length), -100 where there is nothing to learn.
             actions: (batch, action_horizon, action_dim), normalised.
             time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn when left out.
+            stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
+                default.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
             position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`.
 
@@ -182,7 +192,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         if actions is not None:
             self.check_has_expert()
-            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise)
+            stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
+            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise, stop)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(
                 loss=action_loss, action_loss=action_loss, image_hidden_states=image_hidden_states

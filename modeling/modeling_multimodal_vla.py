@@ -15,10 +15,12 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import can_return_tuple
 
-from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
+from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig, kind_of
+from ..configuration.proven_backbones import check_proven
 from ..configuration.vla_errors import InputError
 from .action_normalization import find_statistics, unnormalize
 from .chosen_parts import make_backbone, make_projector, part
+from .finite_predictions import finite_rows, require_finite
 from .learned_tokens import LearnedTokens
 from .multimodal_fusion import MultimodalFusion
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
@@ -129,7 +131,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             grounding: keep the text tower of a SigLIP or CLIP, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
+
+        Raises:
+            ConfigError: a language model that `proven_backbones.py` does not list.
         """
+        check_proven("text_config", AutoConfig.from_pretrained(text).model_type)  # before weights are read
         config = AutoConfig.from_pretrained(vision)
         if config.model_type in TWO_TOWERS and not grounding:
             config = config.vision_config
@@ -149,7 +155,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         vlm_kwargs: Mapping[str, Any] | None = None,
         **options,
     ) -> "MultimodalVLAForActionPrediction":
-        """A pretrained VLM and a new action head; arguments as in `from_backbones`."""
+        """A pretrained VLM and a new action head; arguments as in `from_backbones`.
+
+        Raises ConfigError for a VLM that `proven_backbones.py` does not list.
+        """
+        check_proven("vlm_config", kind_of(AutoConfig.from_pretrained(vlm)))  # before weights are read
         dtype = torch.float32 if dtype is None else dtype
         model = AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))
         return cls.around({"vlm": model}, vlm_config=model.config, **options)
@@ -192,6 +202,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         num_steps: int | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
+        check_finite: bool = True,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -204,26 +215,33 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             num_steps, noise: of the flow head: Euler steps, and where they start (batch, chunks, action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
+            NonFiniteError: see `check_finite`.
         """
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw)
-        token_ids = None
+        token_ids = finite_logits = None
         if self.config.action_head == "flow":
             steps = self.config.num_inference_steps if num_steps is None else num_steps
             normalized = self.action_head.sample_actions(states, num_steps=steps, attention_mask=real, noise=noise)
         elif self.config.action_head == "mlp":
             normalized = self.action_head(states).float()
         else:
-            token_ids = self.first_bin + self.bin_logits(states).argmax(dim=-1).unflatten(1, self.chunk_shape)
+            logits = self.bin_logits(states)
+            finite_logits = finite_rows(logits)
+            token_ids = self.first_bin + logits.argmax(dim=-1).unflatten(1, self.chunk_shape)
             decode = part("action_tokens", "tokens_to_actions")
             normalized = decode(token_ids, self.config.action_vocab_size, self.config.num_action_bins)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        if check_finite:
+            inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+            require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
         return MultimodalVLAActionOutput(actions, normalized, token_ids) if return_dict else actions
 
     @can_return_tuple
@@ -292,7 +310,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
 
     @torch.no_grad()
     def grounding_score(
-        self, pixel_values: torch.Tensor, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None
+        self,
+        pixel_values: torch.Tensor,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.Tensor | None = None,
+        check_finite: bool = True,
     ) -> torch.Tensor:
         """Cosine similarity of each view and the text, (batch, views) in -1..1: is the scene what the text says?
 
@@ -300,9 +322,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             pixel_values: (batch, views, 3, height, width), or without views.
             input_ids, attention_mask: (batch, length), by the tokenizer of the text tower, as that tower was trained
                 (SigLIP: padded to its maximum length, without a mask).
+            check_finite: end with an error where the scores, or the pixels, are not finite.
 
         Raises:
             InputError: the vision backbone has no text tower (SigLIP and CLIP have, with `grounding=True`).
+            NonFiniteError: see `check_finite`.
         """
         if not self.backbone.has_two_towers:
             raise InputError(
@@ -314,7 +338,10 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         mask = {} if attention_mask is None else {"attention_mask": attention_mask}
         image = unit_features(tower.get_image_features(views.flatten(0, 1).to(self.dtype)))
         text = unit_features(tower.get_text_features(input_ids, **mask))
-        return torch.einsum("bvd,bd->bv", image.unflatten(0, views.shape[:2]), text)
+        scores = torch.einsum("bvd,bd->bv", image.unflatten(0, views.shape[:2]), text)
+        if check_finite:
+            require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
+        return scores
 
     # ---- heads
 

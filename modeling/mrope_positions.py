@@ -14,7 +14,9 @@ def rope_positions(
     attention_mask: torch.Tensor,
     image_grid_thw: torch.LongTensor | None,
 ) -> torch.LongTensor:
-    """(3, batch, length): temporal, vertical and horizontal position of every token.
+    """(3, batch, length): temporal, vertical and horizontal position of every token, 1 on padding.
+
+    The published models were made with 4.57, which puts padding there; 5.x says 0.
 
     vlm: a Qwen-VL of transformers with its language model's head.
 
@@ -29,4 +31,4 @@ def rope_positions(
     arguments = {"image_grid_thw": image_grid_thw, "attention_mask": attention_mask}
     if "mm_token_type_ids" in inspect.signature(vlm.model.get_rope_index).parameters:  # 5.x
         arguments["mm_token_type_ids"] = (input_ids == vlm.config.image_token_id).int()
-    return vlm.model.get_rope_index(input_ids, **arguments)[0]
+    return vlm.model.get_rope_index(input_ids, **arguments)[0].masked_fill(attention_mask == 0, 1)

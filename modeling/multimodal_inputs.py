@@ -4,6 +4,7 @@ import torch
 import transformers
 from transformers import PretrainedConfig
 
+from ..configuration.proven_backbones import POSITIONS_BEHIND_PADDING
 from ..configuration.vla_errors import InputError
 
 # On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
@@ -14,6 +15,11 @@ def scale_of_inputs(text_config: PretrainedConfig) -> float:
     """The factor that a language model puts on the embeddings that it is given."""
     scales = transformers.__version__.startswith("4.") and text_config.model_type in SCALES_INPUTS
     return text_config.hidden_size**0.5 if scales else 1.0
+
+
+def first_position(text_config: PretrainedConfig) -> int:
+    """The position of the first token that is not padding."""
+    return text_config.pad_token_id + 1 if text_config.model_type in POSITIONS_BEHIND_PADDING else 0
 
 
 def text_positions(real: torch.Tensor, first: int = 0) -> torch.LongTensor:

@@ -51,6 +51,11 @@ class DeltaTrajectoryTokenizer:
         """Tokens are 0..vocab_size - 1."""
         return self.bins.count
 
+    @property
+    def tokens_per_pose(self) -> int:
+        """3, or 4 with turns."""
+        return len(self.bins.least)
+
     def encode(
         self,
         hist_xyz: torch.Tensor,
@@ -98,7 +103,7 @@ class DeltaTrajectoryTokenizer:
         """
         if yaw_convention not in YAW_CONVENTIONS:
             raise InputError(f"yaw_convention={yaw_convention!r} is unknown; choose from {', '.join(YAW_CONVENTIONS)}.")
-        size = len(self.bins.least)
+        size = self.tokens_per_pose
         if tokens.shape[-1] % size:
             raise InputError(f"{tokens.shape[-1]} tokens cannot be poses of {size} tokens each.")
         steps = self.bins.decode(tokens.unflatten(-1, (-1, size)))

@@ -4,6 +4,7 @@ import inspect
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
@@ -16,6 +17,7 @@ from .multimodal_inputs import scale_of_inputs, text_positions, views_of
 VISION_NAMES = ("vision_tower", "visual", "vision_model")  # what VLMs of transformers call theirs
 FIRST_POSITION = {"paligemma": 1}
 FULL_PREFIX = ("paligemma",)  # their prompts see each other in both directions
+OPEN_IMAGES = ("gemma3",)  # the tokens of an image do, and token types say where they are
 
 
 class VLMBackbone(nn.Module):
@@ -94,6 +96,8 @@ class VLMBackbone(nn.Module):
         if self.model_type in FULL_PREFIX:
             written = torch.zeros_like(real) if written is None else written
             mask = full_prefix_mask(real, written, num_added, inputs_embeds.dtype)
+        if self.model_type in OPEN_IMAGES:
+            arguments["token_type_ids"] = self.image_places(input_ids, real)
         return self.vlm.model(
             inputs_embeds=inputs_embeds,
             attention_mask=mask,
@@ -101,6 +105,12 @@ class VLMBackbone(nn.Module):
             use_cache=False,
             **arguments,
         ).last_hidden_state
+
+    def image_places(self, input_ids: torch.LongTensor | None, real: torch.Tensor) -> torch.LongTensor:
+        """(batch, length), 1 on image tokens of the sequence whose first tokens are `input_ids`."""
+        if input_ids is None:
+            return torch.zeros_like(real, dtype=torch.long)
+        return F.pad((input_ids == self.image_token_id).long(), (0, real.shape[1] - input_ids.shape[1]))
 
     def positions(
         self, real: torch.Tensor, input_ids: torch.LongTensor | None, image_grid_thw: torch.LongTensor | None
@@ -118,8 +128,9 @@ class VLMBackbone(nn.Module):
 
     def token_types(self, input_ids: torch.LongTensor) -> dict[str, torch.Tensor]:
         """What some VLMs want to be told about a prompt: that it is one, and where its images are."""
-        types = {"token_type_ids": torch.zeros_like(input_ids)}
-        types["mm_token_type_ids"] = (input_ids == self.image_token_id).int()
+        is_image = (input_ids == self.image_token_id).int()
+        types = {"token_type_ids": is_image if self.model_type in OPEN_IMAGES else torch.zeros_like(input_ids)}
+        types["mm_token_type_ids"] = is_image
         known = inspect.signature(self.vlm.model.forward).parameters
         return {name: value for name, value in types.items() if name in known}
 

@@ -6,9 +6,11 @@ from typing import Any
 import torch
 
 from ..configuration.vla_errors import InputError
+from ..modeling.ego_frame import check_poses, in_frame_of_last
 from .alpamayo_tokens import TRAJ_TOKEN
 from .robot_state import finite_numbers
 
+FRAMES = ("ego", "world")  # of a history: that of its last pose, or any other
 IMAGE_TOKEN = "<|image_pad|>"
 SYSTEM_PROMPT = "You are a driving assistant that generates safe and accurate actions."
 REQUEST = "output the chain-of-thought reasoning of the driving process, then output the future trajectory."
@@ -25,15 +27,19 @@ def driving_prompt(system: str, tokens_per_image: Sequence[int], num_history_tok
     )
 
 
-def read_history(xyz: Any, rot: Any) -> tuple[torch.Tensor, torch.Tensor]:
+def read_history(xyz: Any, rot: Any, frame: str = "ego") -> tuple[torch.Tensor, torch.Tensor]:
     """Poses in any of the accepted forms -> (batch, 1, steps, 3) and (batch, 1, steps, 3, 3) float32.
 
+    frame: `ego`, that of the last pose, or `world`, any other, which is left here (in float64).
+
     Raises:
-        InputError: another form, fewer than two poses, or values that are not finite.
+        InputError: another form or frame, fewer than two poses, values that are not finite, or no rotations.
     """
+    if frame not in FRAMES:
+        raise InputError(f"history_frame={frame!r} is unknown; choose from {', '.join(FRAMES)}.")
     form = "(steps, 3), (batch, steps, 3) or (batch, 1, steps, 3)"
-    xyz = finite_numbers("ego_history_xyz", xyz, form)
-    rot = finite_numbers("ego_history_rot", rot, f"{form}, with (3, 3) for 3")
+    xyz = finite_numbers("ego_history_xyz", xyz, form, torch.float64)
+    rot = finite_numbers("ego_history_rot", rot, f"{form}, with (3, 3) for 3", torch.float64)
     if rot.shape != (*xyz.shape, 3):
         raise InputError(
             f"ego_history_rot has shape {tuple(rot.shape)}; with ego_history_xyz of shape {tuple(xyz.shape)} it must "
@@ -48,4 +54,7 @@ def read_history(xyz: Any, rot: Any) -> tuple[torch.Tensor, torch.Tensor]:
         raise InputError(f"ego_history_xyz has shape {found}; accepted is {form}.")
     if xyz.shape[2] < 2:
         raise InputError(f"ego_history_xyz has {xyz.shape[2]} poses; at least two are needed.")
-    return xyz.clone(), rot.clone()  # the caller's tensors stay the caller's
+    check_poses("ego_history", xyz[:, 0], rot[:, 0], ends_at_origin=frame == "ego")
+    if frame == "world":
+        xyz, rot = in_frame_of_last(xyz, rot, xyz[:, :, -1], rot[:, :, -1])
+    return xyz.float(), rot.float()

@@ -19,6 +19,7 @@ from ..configuration.language_model_config import check_positive
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.alpamayo_text import split_text
 from ..modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
+from .alpamayo_messages import CHAT_TEMPLATE, driving_messages, images_of, with_image_tokens
 from .alpamayo_prompt import IMAGE_TOKEN, REQUEST, SYSTEM_PROMPT, driving_prompt, read_history
 from .alpamayo_tokens import TRAJ_TOKEN, VALUE_TOKEN
 from .image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
@@ -104,6 +105,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         text: str | Sequence[str] | None = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
+        history_frame: str = "ego",
     ) -> BatchFeature:
         """Prepare one sample (a history without a batch dimension) or a batch.
 
@@ -114,6 +116,8 @@ class AlpamayoR1Processor(ProcessorMixin):
             ego_history_xyz: (steps, 3), (batch, steps, 3) or (batch, 1, steps, 3): positions in metres in the frame of
                 the last pose, 0.1 s apart, the oldest first.
             ego_history_rot: the same with (3, 3) in place of 3: rotations to that frame.
+            history_frame: "ego", or "world" for poses in any other frame, which are converted; predictions are in the
+                frame of the last pose either way.
             text: the request, one for all samples or one for each; the processor's `request` by default.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
@@ -124,10 +128,11 @@ class AlpamayoR1Processor(ProcessorMixin):
             (batch, 1, steps, 3, 3) float32: the arguments of `sample_trajectories`.
 
         Raises:
-            InputError: an argument has the wrong form, the history has fewer than two poses or values that are not
-                finite, or its tokens are not as many as the placeholders.
+            InputError: an argument has the wrong form, the history has fewer than two poses, values that are not
+                finite or matrices that are no rotations, its last pose is not the origin, or its tokens are not as
+                many as the placeholders.
         """
-        xyz, rot = read_history(ego_history_xyz, ego_history_rot)
+        xyz, rot = read_history(ego_history_xyz, ego_history_rot, history_frame)
         samples = self.split_samples(images, len(xyz))
         requests = self.requests(text, len(xyz))
         pixels = [self.image_processor(sample, return_tensors="np") for sample in samples]
@@ -142,6 +147,95 @@ class AlpamayoR1Processor(ProcessorMixin):
             data[name] = np.concatenate([sample[name] for sample in pixels])
         data |= {"ego_history_xyz": xyz.numpy(), "ego_history_rot": rot.numpy()}
         return BatchFeature(data, tensor_type=return_tensors)
+
+    # ---- the published calls
+
+    def create_message(self, frames: Any) -> list[dict[str, Any]]:
+        """The chat of one scene, up to where the answer begins, for `apply_chat_template`.
+
+        frames: (images, 3, height, width) uint8, camera by camera with the oldest frame first, or a list of images.
+        Raises InputError for an array of another number of dimensions.
+        """
+        if getattr(frames, "ndim", 4) != 4:
+            raise InputError(f"frames has shape {tuple(frames.shape)}; (images, 3, height, width) is needed.")
+        return driving_messages(
+            list(frames), self.system_prompt, self.num_history_tokens, self.request, self.answer_start
+        )
+
+    def apply_chat_template(
+        self,
+        conversation: Sequence[Any],
+        chat_template: str | None = None,
+        tokenize: bool = False,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        return_dict: bool = False,
+        return_tensors: str | None = "pt",
+        padding_side: str | None = None,
+    ) -> Any:
+        """Messages as text, as ids, or as arguments of the model, in which the history has placeholders.
+
+        The published call is `apply_chat_template(create_message(frames), tokenize=True, add_generation_prompt=False,
+        continue_final_message=True, return_dict=True, return_tensors="pt")`.
+
+        Args:
+            conversation: one chat, `[{"role": ..., "content": [{"type": "text", "text": ...}, ...]}, ...]`, or several;
+                an image is `{"type": "image", "image": ...}` with whatever the image processor takes.
+            chat_template: in Jinja; Qwen3-VL's format by default.
+            tokenize: return ids and not text.
+            add_generation_prompt: open the assistant's turn.
+            continue_final_message: leave the last message open.
+            return_dict: with `tokenize`, return `input_ids`, `attention_mask` and, where there are images,
+                `pixel_values` and `image_grid_thw`, and not `input_ids` alone.
+            return_tensors, padding_side: as in `__call__`.
+
+        Raises:
+            InputError: a message holds something else than text and images, or its texts hold image tokens.
+        """
+        single = isinstance(conversation[0], Mapping)
+        chats = [conversation] if single else list(conversation)
+        images = [images_of(chat) for chat in chats]
+        texts = self.tokenizer.apply_chat_template(
+            chats,
+            chat_template=chat_template or CHAT_TEMPLATE,
+            tokenize=False,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+        )
+        if not tokenize:
+            return texts[0] if single else texts
+        pixels = [self.image_processor(sample, return_tensors="np") if sample else {} for sample in images]
+        counts = [self.image_processor.tokens_per_image(p["image_grid_thw"]) if p else [] for p in pixels]
+        rows = [with_image_tokens(text, count) for text, count in zip(texts, counts, strict=True)]
+        rows = self.tokenizer(rows, add_special_tokens=False)["input_ids"]
+        data = padded(rows, self.tokenizer, padding_side or self.padding_side)
+        for name in ("pixel_values", "image_grid_thw") if any(pixels) else ():
+            data[name] = np.concatenate([sample[name] for sample in pixels if sample])
+        output = BatchFeature(data, tensor_type=return_tensors)
+        return output if return_dict else output["input_ids"]
+
+    def fuse_traj_tokens(
+        self, input_ids: torch.LongTensor, traj_data: Mapping[str, Any] | None = None
+    ) -> torch.LongTensor:
+        """The prompts with the driven paths in place of their placeholders, a new (batch, length).
+
+        traj_data: `ego_history_xyz` and `ego_history_rot` as in `__call__`, in the frame of the last pose; without both
+        of them the prompts stay as they are.
+
+        Raises:
+            InputError: as `__call__`, or the number of prompts is another one than that of the paths.
+        """
+        history = [(traj_data or {}).get(f"ego_history_{part}") for part in ("xyz", "rot")]
+        if all(part is None for part in history):
+            return input_ids
+        xyz, rot = read_history(*history)
+        if len(xyz) != len(input_ids):
+            raise InputError(f"input_ids holds {len(input_ids)} prompts, ego_history_xyz {len(xyz)} paths.")
+        tokens = tokenize_history(self.history_values, xyz, rot, self.history_token_start_idx)
+        rows = zip(input_ids.tolist(), tokens.tolist(), strict=True)
+        return torch.tensor([self.with_history(row, found) for row, found in rows]).to(input_ids)
+
+    # ---- the parts of a prompt
 
     def split_samples(self, images: Any, batch_size: int) -> list[Any]:
         """The images of each sample; with one sample all that there are, in any nesting."""

@@ -71,11 +71,11 @@ def normalized_rows(
     return torch.stack([normalize(*pair, normalization_type) for pair in zip(rows, statistics, strict=True)])
 
 
-def finite_numbers(name: str, value: Any, form: str) -> torch.Tensor:
-    """The value as a float32 tensor of any shape, on the CPU. Raises InputError unless it holds finite numbers."""
+def finite_numbers(name: str, value: Any, form: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The value as a tensor of any shape, on the CPU. Raises InputError unless it holds finite numbers."""
     try:
         array = value if isinstance(value, torch.Tensor) else np.asarray(value)
-        numbers = torch.as_tensor(array, dtype=torch.float32).cpu()
+        numbers = torch.as_tensor(array, dtype=dtype).cpu()
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} must be numbers, {form}: {error}") from error
     if not numbers.isfinite().all():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from .pretrained_parts import PRETRAINED, frozen_by_config, is_pretrained, unreached_by_actions
+from .pretrained_parts import PRETRAINED, frozen_by_config, is_pretrained, let_actions_through, unreached_by_actions
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -26,7 +26,8 @@ def lora_config(
 
     Args:
         model: of one of our families; quantised or not.
-        action_loss_only: leave out what a loss of actions does not depend on, see `trainable_parameter_groups`.
+        action_loss_only: leave out what a loss of actions does not depend on, see `trainable_parameter_groups`, and
+            set the config's `stop_grad_from_vlm` to False: adapters of the VLM could not learn otherwise.
         options: further arguments of PEFT's `LoraConfig`; `target_modules` and `modules_to_save` replace ours.
 
     Raises:
@@ -37,6 +38,8 @@ def lora_config(
     if not any(name in PRETRAINED for name, _ in model.named_children()):
         raise InputError(f"a {type(model).__name__} has none of the parts {', '.join(PRETRAINED)} to adapt.")
     frozen = {id(parameter) for parameter in frozen_by_config(model)}
+    if action_loss_only:
+        let_actions_through(model)
     unreached = {name.rpartition(".")[0] for name in unreached_by_actions(model)} if action_loss_only else set()
     weighted = {name: module for name, module in model.named_modules() if has_weights(module, frozen)}
     whole = trained_whole(model, [name for name in weighted if not is_pretrained(name)])

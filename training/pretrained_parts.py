@@ -9,6 +9,8 @@ from ..modeling.llava3d_with_action_expert import stack_of
 PRETRAINED = ("backbone", "geometric_model", "language_model", "vision_backbone", "vision_tower", "vlm")
 # What CogVLA adds inside of them: FiLM, aggregation tokens, LFP routers.
 ADDED_INSIDE = {"vision_backbone": ("film", "aggregation"), "language_model": ("router",)}
+# What the loss of actions trains where it stops at the VLM's keys and values.
+EXPERTS = ("expert.", "action_in_proj.", "action_out_proj.", "action_expert.", "language_model_with_expert.", "dit_")
 # Of a layer whose keys and values alone are read, what does not matter.
 QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
 
@@ -33,15 +35,24 @@ def frozen_by_config(model: nn.Module) -> list[nn.Parameter]:
     return list(model.backbone.frozen_part.parameters())
 
 
+def let_actions_through(model: nn.Module) -> None:
+    """Switch `stop_grad_from_vlm` of the config off, where it is on, for a VLM that is to learn from actions alone."""
+    if getattr(model.config, "stop_grad_from_vlm", False):
+        model.config.stop_grad_from_vlm = False
+
+
 def unreached_by_actions(model: nn.Module) -> set[str]:
     """Names of the language model's parameters that a loss of actions alone does not depend on.
 
     Heads that read states need no output embeddings. Experts that read keys and values (deep fusion, Alpamayo-R1) see
     neither the rest of the last layer nor the final norm. A DiT head whose last block looks at its own tokens (blocks
-    that alternate, an even number of them) sees nothing of the last layer.
+    that alternate, an even number of them) sees nothing of the last layer. With `stop_grad_from_vlm` nothing outside of
+    the experts is reached.
     """
     if not has_head_of_its_own(model.config):
         return set()
+    if getattr(model.config, "stop_grad_from_vlm", False):
+        return {name for name, _ in model.named_parameters() if not name.startswith(EXPERTS)}
     unreached = {id(p) for p in model.get_output_embeddings().parameters()}
     if not reads_last_states(model.config):
         stack, needs_keys = stack_of(language_model_of(model)), reads_last_keys(model.config)

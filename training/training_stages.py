@@ -13,7 +13,13 @@ from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.llava3d_with_action_expert import stack_of
-from .pretrained_parts import frozen_by_config, is_pretrained, language_model_of, unreached_by_actions
+from .pretrained_parts import (
+    frozen_by_config,
+    is_pretrained,
+    language_model_of,
+    let_actions_through,
+    unreached_by_actions,
+)
 
 STAGES = ("A", "B", "full")
 
@@ -36,8 +42,9 @@ def trainable_parameter_groups(
         backbone_lr_scale, expert_lr_scale: factors on the learning rate.
         lr: the learning rate; with it each group has an `lr`, without it only its `lr_scale`.
         action_loss_only: also freeze what a loss of actions cannot reach, as distributed training needs it: output
-            embeddings, and where an expert reads keys and values alone, the rest of the last layer. False for training
-            with text, too.
+            embeddings, and where an expert reads keys and values alone, the rest of the last layer. After stage A it
+            sets the config's `stop_grad_from_vlm` to False: the VLM could not learn otherwise. False for training with
+            text, too.
 
     Returns:
         `[{"name": "expert", "params": [...], "lr_scale": ...}, ...]`, with a second group `backbone` after stage A.
@@ -48,6 +55,8 @@ def trainable_parameter_groups(
     """
     layers = stack_of(language_model_of(model)).layers
     check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
+    if action_loss_only and stage != "A":
+        let_actions_through(model)
     unreached = unreached_by_actions(model) if action_loss_only else set()
     named = {name: p for name, p in model.named_parameters() if name not in unreached}
     expert = [p for name, p in named.items() if not is_pretrained(name)]

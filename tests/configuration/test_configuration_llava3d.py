@@ -341,8 +341,12 @@ def test_a_rotary_base_given_as_an_object_is_the_experts_too():
             "^hidden_size=33 of the expert must be even",
         ),
         (
-            {"action_expert_type": "dit", "dit_config": {"hidden_size": 32, "attention_head_dim": 16}},
-            "^dit_config.hidden_size=32 must be 64",
+            {"action_expert_type": "dit", "dit_config": {"vl_hidden_size": 32}},
+            "^dit_config.vl_hidden_size=32 must be 64",
+        ),
+        (
+            {"action_expert_type": "dit", "dit_config": {"hidden_size": 128}, "dit_hidden_size": 192},
+            "^dit_hidden_size=192 is not what dit_config says, 128",
         ),
         ({"action_expert_type": "dit", "dit_config": {"action_dim": 5}}, "^dit_config.action_dim=5 must be 7"),
         ({"action_expert_type": "dit", "dit_config": {"state_dim": 5}}, "^dit_config.state_dim=5 must be None"),

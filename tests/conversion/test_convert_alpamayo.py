@@ -368,6 +368,26 @@ def test_predict_writes_trajectories_and_reasoning_and_repeats_them(converted, s
     assert predict(converted, tmp_path / "c.json", "--history", str(scene), "--seed", "1") != first
 
 
+def test_predict_converts_a_history_of_another_frame_and_refuses_it_otherwise(converted, scene, tmp_path, capsys):
+    import numpy as np
+
+    arrays = dict(np.load(scene))
+    turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    arrays["ego_future_xyz"] = np.linspace(0, 40, 64)[:, None] * np.array([1.0, 0.0, 0.0])
+    for name in ("ego_history_xyz", "ego_future_xyz"):
+        arrays[name] = arrays[name].astype(np.float64) @ turn.T + [4.5e6, 100.0, 7.0]
+    arrays["ego_history_rot"] = turn @ arrays["ego_history_rot"]
+    np.savez(tmp_path / "world.npz", **arrays)
+    wanted = predict(converted, tmp_path / "a.json", "--history", str(scene))
+    options = ["--history", str(tmp_path / "world.npz")]
+    assert predict(converted, tmp_path / "b.json", *options) == 1
+    assert "[4500000.0, 100.0, 7.0]" in capsys.readouterr().err
+    plot = ["--plot", str(tmp_path / "world.png")]
+    found = predict(converted, tmp_path / "c.json", *options, "--history-frame", "world", *plot)
+    assert found["reasoning"] == wanted["reasoning"] and (tmp_path / "world.png").stat().st_size
+    torch.testing.assert_close(torch.tensor(found["pred_xyz"]), torch.tensor(wanted["pred_xyz"]), atol=1e-4, rtol=0)
+
+
 def test_predict_draws_a_picture(converted, scene, tmp_path):
     from PIL import Image
 

@@ -626,7 +626,8 @@ def gradients(module):
     return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
 
 
-def test_the_loss_of_a_future_is_finite_and_reaches_every_parameter_that_is_trained(model, scenes):
+def test_the_loss_of_a_future_is_finite_and_reaches_every_parameter_that_is_trained(make_model, scenes):
+    model = make_model(stop_grad_from_vlm=False)
     output = model(**training_batch(model, scenes, 0, 1))
     output.loss.backward()
 
@@ -638,8 +639,34 @@ def test_the_loss_of_a_future_is_finite_and_reaches_every_parameter_that_is_trai
     assert any(name.startswith("vlm.model.visual") for name in reached)
 
 
+def test_the_loss_of_the_expert_stops_at_the_vlms_keys_and_values(model, make_model, scenes):
+    """By default, as published; the loss and the experts' gradients are the same, and labels still teach the VLM."""
+    batch = training_batch(model, scenes, 0, 1)
+    loss = model(**batch).loss
+    loss.backward()
+    found = gradients(model)
+    assert model.config.stop_grad_from_vlm and found and not any(name.startswith("vlm.") for name in found)
+    other = make_model(stop_grad_from_vlm=False)
+    through = other(**batch).loss
+    through.backward()
+    torch.testing.assert_close(loss, through)
+    for name, gradient in found.items():
+        torch.testing.assert_close(gradient, gradients(other)[name], atol=1e-5, rtol=1e-4)
+    for each, stop in ((model, False), (other, True)):  # the argument wins
+        each.zero_grad()
+        each(**batch, stop_grad_from_vlm=stop).loss.backward()
+        assert any(name.startswith("vlm.") for name in gradients(each)) != stop
+    other.zero_grad()
+    other(**batch, labels=batch["input_ids"], stop_grad_from_vlm=True).loss.backward()
+    model.zero_grad()
+    output = model(**batch, labels=batch["input_ids"])
+    output.lm_loss.backward()
+    for name, gradient in gradients(model).items():
+        torch.testing.assert_close(gradient, gradients(other)[name], atol=1e-5, rtol=1e-4)
+
+
 def test_a_frozen_base_gets_no_gradient_and_the_others_the_same(make_model, scenes):
-    free, frozen = make_model(), make_model()
+    free, frozen = make_model(stop_grad_from_vlm=False), make_model(stop_grad_from_vlm=False)
     frozen.vlm.requires_grad_(False)
     for model in (free, frozen):
         model(**training_batch(model, scenes, 0, 1)).loss.backward()
@@ -756,7 +783,7 @@ def test_both_losses_are_added(model, scenes):
 def test_gradient_checkpointing_changes_neither_losses_nor_gradients(future, frozen, make_model, scenes):
     results = []
     for checkpointing in (False, True):
-        model = make_model().train()
+        model = make_model(stop_grad_from_vlm=False).train()
         model.vlm.requires_grad_(not frozen)
         model.vlm.lm_head.requires_grad_(True)
         if checkpointing:

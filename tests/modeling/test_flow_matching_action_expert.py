@@ -307,3 +307,56 @@ def test_a_state_that_is_not_used_is_refused(make):
 def test_options_that_cannot_work_are_refused(make, options, message):
     with pytest.raises(ConfigError, match=message):
         make(**options)
+
+
+# ---- the published call
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("use_state", [True, False])
+def test_forward_is_the_velocity_that_loss_and_sampling_see(make, use_state, padded):
+    expert, _ = make(use_state=use_state)
+    state = STATES if use_state else None
+    mask = PADDING if padded else None
+    noisy = interpolate(ACTIONS, NOISE, TIME)
+    velocity = expert(PREFIX_EMBS, noisy, TIME, state, attention_mask=mask)
+    assert velocity.shape == ACTIONS.shape and velocity.dtype == torch.float32
+    loss = expert.compute_loss(PREFIX_EMBS, ACTIONS, state, mask, time=TIME, noise=NOISE)
+    torch.testing.assert_close(loss, expert.loss(velocity, ACTIONS, NOISE, TIME))
+    one_step = expert.sample_actions(PREFIX_EMBS, state, 1, mask, noise=NOISE)
+    torch.testing.assert_close(one_step, NOISE - expert(PREFIX_EMBS, NOISE, torch.ones(BATCH), state, mask), **CLOSE)
+    with torch.no_grad():
+        _, cache = expert.llava_with_expert(attention_mask=mask, inputs_embeds=[PREFIX_EMBS, None], use_cache=True)
+        again = expert(None, noisy, TIME, state, past_key_values=cache)
+    torch.testing.assert_close(again, velocity, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"actions": ACTIONS[:, 1:]}, "actions"), ({"time": TIME[:1]}, "time"), ({"state": None}, "state is missing")],
+)
+def test_forward_refuses_what_does_not_fit(make, change, message):
+    expert, _ = make()
+    arguments = {"prefix_embs": PREFIX_EMBS, "actions": ACTIONS, "time": TIME, "state": STATES}
+    with pytest.raises(InputError, match=message):
+        expert(**{**arguments, **change})
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_loss_can_stop_at_the_prefix(make, padded):
+    mask = PADDING if padded else None
+    results = []
+    for stop in (False, True):
+        expert, modules = make()
+        prefix = PREFIX_EMBS.clone().requires_grad_()
+        loss = expert.compute_loss(prefix, ACTIONS, STATES, mask, time=TIME, noise=NOISE, stop_grad_from_vlm=stop)
+        loss.backward()
+        results.append((loss.detach(), prefix.grad, modules))
+    (loss, grad, free), (stopped, none, kept) = results
+    torch.testing.assert_close(stopped, loss, **CLOSE)
+    assert grad is not None and none is None
+    assert any(p.grad is not None for p in free[0].parameters()) and all(p.grad is None for p in kept[0].parameters())
+    for (name, one), two in zip(free[1:].named_parameters(), kept[1:].parameters(), strict=True):
+        assert (one.grad is None) == (two.grad is None), name
+        if one.grad is not None:
+            torch.testing.assert_close(two.grad, one.grad, **CLOSE)

@@ -850,3 +850,48 @@ def test_images_that_would_be_ignored_beside_embeddings_are_refused(tiny):
     embeds, _ = model.embed_prefix(**batch.prompt())
     with pytest.raises(InputError, match="inputs_embeds"):
         model(inputs_embeds=embeds, pixel_values=batch.pixels)
+
+
+# ---- widths and gradients of the experts
+
+
+@pytest.mark.parametrize("kind", ["dit", "deep_fusion+dit"])
+def test_a_dit_of_another_width_reads_the_language_model_through_a_projection(tiny, kind, tmp_path):
+    dit = {
+        "num_hidden_layers": 2,
+        "num_future_tokens": 3,
+        "mlp_hidden_dim": 16,
+        "dropout": 0.0,
+        "attention_head_dim": 8,
+    }
+    model = tiny(action_expert_type=kind, dit_hidden_size=24, dit_config=dit)
+    head, batch = model.dit_action_head, Batch()
+    assert model.config.dit_hidden_size == head.config.hidden_size == 24 != model.config.text_config.hidden_size
+    wanted = model.predict_action(**batch.prediction())
+    model.save_pretrained(tmp_path)
+    loaded = MapAnythingLlava3DForConditionalGeneration.from_pretrained(tmp_path).eval()
+    torch.testing.assert_close(loaded.predict_action(**batch.prediction()), wanted)
+    model(**batch.training()).loss.backward()
+    assert head.vl_projector.weight.grad.abs().sum() > 0
+    if kind != "dit":
+        return
+    states = [torch.randn(2, 5, model.config.text_config.hidden_size) for _ in range(2)]
+    arguments = torch.randn(2, HORIZON, 7), torch.tensor([3, 5]), torch.randn(2, STATE)
+    found = head.velocity(states, *arguments)
+    projected, head.vl_projector, head.config.vl_hidden_size = [head.vl_projector(x) for x in states], None, 24
+    torch.testing.assert_close(found, head.velocity(projected, *arguments))
+
+
+@pytest.mark.parametrize("kind", ["deep_fusion", "dit", "deep_fusion+dit"])
+def test_the_loss_of_the_experts_can_stop_at_the_language_model(tiny, kind):
+    results = []
+    for stop in (False, True):
+        model = tiny(action_expert_type=kind)
+        output = model(**Batch().training(), stop_grad_from_vlm=stop)
+        output.loss.backward()
+        results.append((output.loss.detach(), {n for n, p in model.named_parameters() if p.grad is not None}))
+    (loss, reached), (stopped, kept) = results
+    torch.testing.assert_close(stopped, loss)
+    experts = ("language_model_with_expert.", "action_expert.", "dit_action")
+    assert kept == {name for name in reached if name.startswith(experts)} and kept < reached
+    assert not model.config.stop_grad_from_vlm  # joint training is what this family was published with

@@ -78,7 +78,10 @@ def test_published_trajectories_have_the_published_actions(golden):
     case.check("action_given_v0", space.traj_to_action(*history, *future, t0_states={"v": case.input("given_v0")}))
     xyz, rot = space.action_to_traj(action, *history)
     case.check("round_trip_xyz", xyz)
-    case.check("round_trip_error_xy_max", (xyz - future[0])[..., :2].norm(dim=-1).amax(-1))
+    along_x_or_y = (xyz - future[0])[..., :2].abs().amax((1, 2))  # the largest component, as published: no distance
+    case.check("round_trip_error_xy_max", along_x_or_y)
+    published = torch.tensor(case["outputs"]["round_trip_error_xy_max"]["values"])
+    torch.testing.assert_close(along_x_or_y, published, atol=5e-5, rtol=1e-3)  # the case's tolerance exceeds it
     case.check("round_trip_error_rot_max", (rot - future[1]).abs().amax((1, 2, 3)))
 
 

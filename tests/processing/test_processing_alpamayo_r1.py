@@ -13,7 +13,7 @@ from tokenizers.models import BPE
 from transformers import PreTrainedTokenizerFast
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
-from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer
+from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
 from vlahub.processing.alpamayo_tokens import SPECIAL_TOKEN_KEYS, TRAJ_TOKEN, add_trajectory_tokens
 from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
@@ -68,13 +68,14 @@ def frames(count=2, height=60, width=90, seed=0):
 
 
 def history(seed=0, poses=16):
-    """A path that ends at the origin and its rotations, (poses, 3) and (poses, 3, 3)."""
+    """A path that ends at the origin, heading along x, and its rotations, (poses, 3) and (poses, 3, 3)."""
     random = np.random.RandomState(seed)
     xyz = np.cumsum(random.uniform(-1, 2, (poses, 3)), axis=0)
     yaw = np.cumsum(random.uniform(-0.1, 0.1, poses))
     zero, one = np.zeros(poses), np.ones(poses)
     rot = np.stack([np.cos(yaw), -np.sin(yaw), zero, np.sin(yaw), np.cos(yaw), zero, zero, zero, one], axis=-1)
-    return xyz - xyz[-1], rot.reshape(poses, 3, 3)
+    rot = rot.reshape(poses, 3, 3)
+    return (xyz - xyz[-1]) @ rot[-1], rot[-1].T @ rot
 
 
 def call(processor, images=None, seed=0, **arguments):
@@ -156,6 +157,80 @@ def test_the_prompt_is_the_published_one(case, make, add_special_tokens):
         assert after == before or (before == placeholder and after in values)
 
 
+# The published calls
+
+PUBLISHED = {"add_generation_prompt": False, "continue_final_message": True, "return_dict": True}
+PUBLISHED |= {"return_tensors": "pt"}
+
+
+@pytest.mark.parametrize("add_special_tokens", [True, False])
+def test_the_published_calls_write_the_published_prompt(case, make, add_special_tokens):
+    processor, images = make(add_special_tokens), frames()
+    wanted = {name.split(".")[1]: value for name, value in case["outputs"].items() if str(add_special_tokens) in name}
+    messages = processor.create_message(images)
+    assert [message["role"] for message in messages] == ["system", "user", "assistant"]
+    assert [part["type"] for part in messages[1]["content"]] == ["image", "image", "text"]
+    text = processor.apply_chat_template(messages, tokenize=False, continue_final_message=True)
+    assert text == wanted["prompt_text"]
+    output = processor.apply_chat_template(messages, tokenize=True, **PUBLISHED)
+    assert output["input_ids"].tolist() == [wanted["prompt_input_ids"]]
+    xyz, rot = (torch.from_numpy(part)[None, None] for part in history())
+    whole = processor(images, xyz, rot)
+    fused = processor.fuse_traj_tokens(output["input_ids"], {"ego_history_xyz": xyz, "ego_history_rot": rot})
+    assert torch.equal(fused, whole["input_ids"]) and not torch.equal(fused, output["input_ids"])
+    names = ("attention_mask", "pixel_values", "image_grid_thw")
+    check_equal(*({name: each[name] for name in names} for each in (output, whole)))
+
+
+def test_chats_of_different_lengths_are_padded_and_may_have_no_images(make):
+    processor = make()
+    chats = [
+        [{"role": "user", "content": [{"type": "text", "text": "Is the road clear?"}]}],
+        [{"role": "user", "content": [{"type": "image", "image": frames(1)[0]}, {"type": "text", "text": "And now?"}]}],
+    ]
+    options = {"tokenize": True, "add_generation_prompt": True, "return_dict": True}
+    both = processor.apply_chat_template(chats, **options)
+    for i, chat in enumerate(chats):
+        alone = processor.apply_chat_template(chat, **options)
+        assert both["input_ids"][i][both["attention_mask"][i] == 1].tolist() == alone["input_ids"][0].tolist()
+        assert ("pixel_values" in alone) == bool(i)
+    assert both["attention_mask"][0, 0] == 0 and len(both["image_grid_thw"]) == 1
+    text = processor.apply_chat_template(chats, add_generation_prompt=True)
+    assert text[0] == "<|im_start|>user\nIs the road clear?<|im_end|>\n<|im_start|>assistant\n"
+    assert processor.apply_chat_template([{"role": "user", "content": "Hm."}]) == "<|im_start|>user\nHm.<|im_end|>\n"
+    template = "{% for message in messages %}[{{ message.role }}]{% endfor %}"
+    assert processor.apply_chat_template(chats[0], template) == "[user]"
+    assert torch.equal(
+        processor.apply_chat_template(chats[0], tokenize=True),
+        processor.apply_chat_template(chats[0], tokenize=True, return_dict=True)["input_ids"],
+    )
+
+
+def test_messages_and_paths_that_cannot_be_used_are_refused(make):
+    processor = make()
+    video = [{"role": "user", "content": [{"type": "video", "video": "a.mp4"}]}]
+    with pytest.raises(InputError, match="'type': 'video'"):
+        processor.apply_chat_template(video)
+    pad = [{"role": "user", "content": [{"type": "text", "text": "<|image_pad|>"}]}]
+    with pytest.raises(InputError, match="1 image tokens and hold 0 images"):
+        processor.apply_chat_template(pad, tokenize=True)
+    with pytest.raises(InputError, match=r"frames has shape \(3, 60, 90\)"):
+        processor.create_message(frames()[0])
+    ids = processor.apply_chat_template(processor.create_message(frames()), tokenize=True, continue_final_message=True)
+    assert processor.fuse_traj_tokens(ids) is ids and processor.fuse_traj_tokens(ids, {}) is ids
+    xyz, rot = history()
+    with pytest.raises(InputError, match="ends at"):
+        processor.fuse_traj_tokens(ids, {"ego_history_xyz": xyz + 5, "ego_history_rot": rot})
+    with pytest.raises(InputError, match="ego_history_rot"):
+        processor.fuse_traj_tokens(ids, {"ego_history_xyz": xyz})
+    with pytest.raises(InputError, match="1 prompts, ego_history_xyz 2"):
+        two = {"ego_history_xyz": np.stack([xyz] * 2), "ego_history_rot": np.stack([rot] * 2)}
+        processor.fuse_traj_tokens(ids, two)
+    short = history(poses=10)
+    with pytest.raises(InputError, match="48 history placeholders, ego_history_xyz gives 30"):
+        processor.fuse_traj_tokens(ids, dict(zip(("ego_history_xyz", "ego_history_rot"), short, strict=True)))
+
+
 def test_the_driven_path_takes_the_place_of_its_placeholders(make):
     processor = make()
     xyz, rot = (torch.from_numpy(array).float()[None] for array in history())
@@ -170,7 +245,8 @@ def test_the_path_tokens_of_the_release_are_the_golden_ones(golden, base_tokeniz
     delta = golden("alpamayo/delta_tokenizer")
     first = add_trajectory_tokens(base_tokenizer, 1010)["traj_token_start_idx"] + 10
     processor = AlpamayoR1Processor(AlpamayoR1ImageProcessor(**PIXELS), base_tokenizer, history_token_start_idx=first)
-    ids = processor([frames(1)] * 4, delta.input("xyz"), delta.input("rot"))["input_ids"]
+    xyz, rot = delta.input("xyz"), delta.input("rot")  # not all of them end at the origin, as a processor wants it
+    ids = tokenize_history(processor.history_values, xyz[:, None], rot[:, None], first)
     values = ids[(ids >= first) & (ids < first + 1000)].reshape(4, -1) - first
     delta.check("history_ids", values + delta.config["history_start_idx"])
 

@@ -115,6 +115,7 @@ def make_alpamayo(golden, labels=False, **fields):
     case = golden("alpamayo/alpamayo_expert_step")
     settings = copy.deepcopy(case.config)
     parts = {"vlm_config": settings.pop("vlm"), **settings.pop("expect"), "pad_token_id": driving.PAD}
+    parts["stop_grad_from_vlm"] = False  # what a loss reaches is a subject of these tests
     model = vlahub.AlpamayoR1(vlahub.AlpamayoR1Config(**{**parts, **settings, **fields}))
     scenes = driving.Scenes(case)
     batch = driving.training_batch(model, scenes, 0, 1)

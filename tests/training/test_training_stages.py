@@ -173,6 +173,22 @@ def test_checkpointing_that_hides_what_is_reached_is_refused(tiny):
     assert all(p.requires_grad for p in made.model.parameters())
 
 
+@pytest.mark.parametrize("family", ["alpamayo_r1", "mapanything_llava3d"])
+def test_a_loss_that_stops_at_the_vlm_trains_the_experts_alone(tiny, family):
+    made = tiny(family, stop_grad_from_vlm=True)
+    trainable_parameter_groups(made.model, "A", action_loss_only=True)
+    trained = named(made.model, lambda p: p.requires_grad)
+    old = ("vlm.", "language_model.", "vision", "geometric", "fusion_projector.")
+    assert trained and not any(name.startswith(old) for name in trained)
+    assert not without_gradient(made.model, made.batch)
+    assert made.model.config.stop_grad_from_vlm
+    for stage, layers in (("B", 1), ("full", 0)):  # these train the VLM, and so the gradient has to get there
+        made.model.config.stop_grad_from_vlm = True
+        trainable_parameter_groups(made.model, stage, layers, action_loss_only=True)
+        assert not made.model.config.stop_grad_from_vlm
+        assert any(name.startswith(old) for name in named(made.model, lambda p: p.requires_grad))
+
+
 def test_a_batch_without_a_loss_is_refused(tiny):
     made = tiny("multimodal_vla", action_head="mlp")
     with pytest.raises(InputError, match=r"input_ids.*has no loss"):

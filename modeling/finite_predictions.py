@@ -1,0 +1,101 @@
+"""The last step of a prediction: it is finite, or it is an error.
+
+The output alone does not tell on a CPU: where all scores of a query are NaN, torch's attention answers zeros
+(`scaled_dot_product_attention` without a mask, torch 2.13; its plain form answers NaN). So weights that lie on a CPU
+are looked at, too, in one pass over them. Those on an accelerator are not: that would read all of them once more.
+"""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..configuration.vla_errors import NonFiniteError
+
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+SHOWN = 4
+
+
+def finite_rows(values: torch.Tensor) -> torch.Tensor:
+    """(batch,) bool: whether all values of a row of (batch, ...) are finite, without waiting for a device."""
+    return values.isfinite().flatten(1).all(dim=1)
+
+
+def require_finite(
+    model: nn.Module,
+    outputs: Mapping[str, torch.Tensor | None],
+    inputs: Mapping[str, torch.Tensor | None],
+    statistics: Mapping[str, Any] | None = None,
+) -> None:
+    """Look at a prediction and at what it was computed from; a device is asked once, when all is computed.
+
+    Args:
+        model: that made it.
+        outputs: (batch, ...) each; what a later step could hide (logits of a token that is chosen, noise that is
+            clipped) comes as the (batch,) bool of `finite_rows`.
+        inputs: tensors of any shape; what a model did not get is `None`.
+        statistics: those that the prediction was un-normalised with, `{"q01": [...], ...}`; read for the message.
+
+    Raises:
+        NonFiniteError: something is not; the message names it, with the rows of the batch.
+    """
+    rows = {name: each if each.dtype == torch.bool else finite_rows(each) for name, each in given(outputs).items()}
+    whole = {name: each.isfinite().all() for name, each in given(inputs).items()}
+    device = next(iter(rows.values())).device
+    every = torch.stack([flag.all().to(device) for flag in (*rows.values(), *whole.values())])
+    weights = [name for name, tensor in weights_on_cpu(model) if not is_finite(tensor)]
+    if every.all() and not weights:
+        return
+    wrong = {name: (~flags).nonzero().flatten().tolist() for name, flags in rows.items() if not flags.all()}
+    sources = [name for name, flag in whole.items() if not flag]
+    sources += [f"statistics[{name!r}]" for name in wrong_statistics(statistics or {})]
+    sources += weights[:SHOWN] + [f"{len(weights) - SHOWN} more weights"] * (len(weights) > SHOWN)
+    raise NonFiniteError(" ".join([said_of(wrong), said_of_sources(sources)]))
+
+
+def weights_on_cpu(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+    """Parameters and buffers in floating point, by name, as far as they lie on a CPU."""
+    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
+        if tensor.device.type == "cpu" and tensor.dtype in FLOATING and tensor.numel():
+            yield name, tensor
+
+
+def is_finite(tensor: torch.Tensor) -> bool:
+    """Whether all values are, in one pass and without a copy."""
+    least, greatest = torch.aminmax(tensor.detach())  # NaN where one value is
+    return bool((least.isfinite() & greatest.isfinite()).item())
+
+
+def given(tensors: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
+
+
+def said_of(wrong: Mapping[str, list[int]]) -> str:
+    if not wrong:
+        return "The prediction was computed from values that are NaN or infinite:"
+    parts = ", ".join(f"{name} (rows {rows} of the batch)" for name, rows in wrong.items())
+    return f"The prediction is NaN or infinite in its {parts};"
+
+
+def said_of_sources(sources: list[str]) -> str:
+    if sources:
+        return f"not finite among what it was computed from: {', '.join(sources)}."
+    return (
+        "all that it was computed from is finite: look for weights that are not, or use a dtype with a larger range "
+        "than float16."
+    )
+
+
+def wrong_statistics(statistics: Mapping[str, Any]) -> list[str]:
+    """Names of the lists that float32 cannot hold, in dimensions that the mask does not leave out."""
+    found = []
+    for name, values in statistics.items():
+        if name == "mask" or not isinstance(values, (list, tuple)):
+            continue
+        finite = torch.tensor(values, dtype=torch.float64).float().isfinite()
+        mask = statistics.get("mask") or [True] * len(values)
+        if not finite[torch.tensor(mask)].all():
+            found.append(name)
+    return found
