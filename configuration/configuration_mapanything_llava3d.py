@@ -4,12 +4,14 @@ Sources: ZCMax/LLaVA-3D (arXiv 2409.18125), facebookresearch/map-anything (arXiv
 and lululuyuanyuanyuanGe/3dvla-starvla_framework, starVLA/mapanything_llava3d.
 """
 
+import copy
 import math
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
+from .known_fields import check_arguments, known_fields
 from .language_model_config import as_expert_config, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import check_statistics
 from .remote_code import RemoteCodeConfig
@@ -124,6 +126,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         mapanything_model_name_or_path: str | None = None,
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.vision_config = as_vision_config(vision_config)
         self.text_config = as_language_model_config(text_config)
         self.geometry_config = as_config(MapAnythingGeometryConfig, geometry_config)
@@ -149,7 +152,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.spatial_token_num = spatial_token_num
         self.action_token_begin_idx = action_token_begin_idx
         self.normalization_type = normalization_type
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.vision_model_name_or_path = vision_model_name_or_path
         self.language_model_name_or_path = language_model_name_or_path
         self.mapanything_model_name_or_path = mapanything_model_name_or_path
@@ -158,7 +161,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.num_inference_steps = default_steps if num_inference_steps is None else num_inference_steps
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "tie_word_embeddings"):
             kwargs.setdefault(name, getattr(self.text_config, name))
-        super().__init__(**kwargs)
+        super().__init__(**copy.deepcopy(kwargs))
         self.check()
         if expert_config is not None:
             self.check_short_forms(*short)
@@ -173,7 +176,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
     def as_dit_config(self, value: DiTActionHeadConfig | dict | None) -> DiTActionHeadConfig:
         """The DiT head's config; what it shares with this one is taken from here unless it is given."""
         if isinstance(value, PretrainedConfig):
-            return value
+            return copy.deepcopy(value)
         shared = {"num_hidden_layers": self.text_config.num_hidden_layers, **self.shared_with_dit}
         return DiTActionHeadConfig(**{**(shared if self.has_dit else {}), **(value or {})})
 
@@ -269,12 +272,12 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
 def as_vision_config(value: SiglipVisionConfig | dict | None) -> SiglipVisionConfig:
     """SigLIP without its pooling head, which this family does not use."""
     if isinstance(value, PretrainedConfig):
-        return value
+        return copy.deepcopy(value)
     so400m = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
-    fields = {**so400m, "patch_size": 14, "image_size": 224} if value is None else dict(value)
+    fields = {**so400m, "patch_size": 14, "image_size": 224} if value is None else copy.deepcopy(dict(value))
     fields.pop("model_type", None)
     return SiglipVisionConfig(**{**fields, "vision_use_head": False})
 
 
 def as_config(kind: type[PretrainedConfig], value: PretrainedConfig | dict | None) -> PretrainedConfig:
-    return value if isinstance(value, PretrainedConfig) else kind(**(value or {}))
+    return copy.deepcopy(value) if isinstance(value, PretrainedConfig) else kind(**(value or {}))

@@ -5,13 +5,14 @@ same keys and values, turns noise into normalised accelerations and curvatures; 
 poses. Upstream: NVlabs/alpamayo, src/alpamayo_r1/models/alpamayo_r1.py.
 """
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from transformers import LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
+from transformers import GenerationMixin, LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
 from transformers.generation import LogitsProcessor, StoppingCriteria
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from transformers.utils import can_return_tuple
@@ -31,6 +32,7 @@ from .alpamayo_rollout import (
 )
 from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
+from .cache_names import CACHE_NAMES
 from .flow_matching import check_steps
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
@@ -42,8 +44,11 @@ from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
 
 
-class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
+class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
     """The model that users call: `sample_trajectories` to drive, `forward` to train, `generate` for text.
+
+    Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
+    a nameless one, of which no object can be pickled.
 
     Attributes:
         tokenizer: that of the checkpoint, when the model was loaded from one that has it; else `None`.
@@ -54,7 +59,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
     _no_split_modules = ["Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
     _supports_flash_attn = True
     _tied_weights_keys = tied_weights({"vlm.lm_head.weight": "vlm.model.language_model.embed_tokens.weight"})
@@ -273,7 +278,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:
         """Text alone, by the VLM's own `generate`."""
-        if "mm_token_type_ids" in getattr(self.vlm.forward, "__wrapped__", self.vlm.forward).__code__.co_varnames:
+        if "mm_token_type_ids" in inspect.signature(self.vlm.forward).parameters:  # whatever hooks are around it
             is_image = input_ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
@@ -26,8 +26,12 @@ from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .strict_loading import StrictPreTrainedModel
 
 
-class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, StrictPreTrainedModel):
-    """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`."""
+class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, StrictPreTrainedModel, GenerationMixin):
+    """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`.
+
+    Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
+    a nameless one, of which no object can be pickled.
+    """
 
     config_class = MultimodalVLAConfig
     base_model_prefix = "backbone"

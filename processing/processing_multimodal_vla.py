@@ -1,5 +1,6 @@
 """From what a robot has (images, an instruction, its state) to what a composed VLA reads, and tokens to actions."""
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,7 +80,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         self.image_token = image_token
         self.image_seq_length = image_seq_length
         self.image_format = image_format
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
         self.num_action_chunks = num_action_chunks
