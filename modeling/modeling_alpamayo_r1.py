@@ -33,6 +33,7 @@ from .alpamayo_rollout import (
 from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
 from .cache_names import CACHE_NAMES
+from .floating_dtype import floating_dtype
 from .flow_matching import check_steps
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
@@ -89,7 +90,8 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         """As in transformers; the tokenizer of the checkpoint comes along, for the texts of the samples."""
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model.tokenizer = load_tokenizer(pretrained_model_name_or_path, kwargs)
+        found = load_tokenizer(pretrained_model_name_or_path, kwargs)
+        model.tokenizer = model.tokenizer if found is None else found  # an adapter has its base model's
         return loaded
 
     def get_input_embeddings(self) -> nn.Module:
@@ -341,7 +343,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
 
     @property
     def expert_dtype(self) -> torch.dtype:
-        return self.action_out_proj.weight.dtype
+        return floating_dtype(self.action_out_proj)
 
     @property
     def end_ids(self) -> list[int]:
