@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
+from ..configuration.known_fields import check_arguments, known_fields
 from ..configuration.vla_errors import InputError
 from .action_normalization import find_statistics, unnormalize
 from .chosen_parts import make_backbone, make_projector, part
@@ -133,7 +134,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             grounding: keep the text tower of a SigLIP or CLIP, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
+
+        Raises:
+            ConfigError: an option is unknown or does not fit; an unknown one before anything is loaded.
         """
+        check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
         config = AutoConfig.from_pretrained(vision)
         if config.model_type in TWO_TOWERS and not grounding:
             config = config.vision_config
@@ -154,6 +159,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         **options,
     ) -> "MultimodalVLAForActionPrediction":
         """A pretrained VLM and a new action head; arguments as in `from_backbones`."""
+        check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
         dtype = torch.float32 if dtype is None else dtype
         model = AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))
         return cls.around({"vlm": model}, vlm_config=model.config, **options)
