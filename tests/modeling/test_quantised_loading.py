@@ -46,9 +46,12 @@ def test_a_plain_config_quantises_the_language_model_alone(family, family_checkp
 
 
 def test_what_a_caller_leaves_alone_himself_is_what_is_left_alone(family, family_checkpoint):
-    options = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=[])
+    full = family.model.from_pretrained(family_checkpoint)
+    kept = [name for name, module in full.named_modules() if module is full.get_output_embeddings()]
+    options = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=kept)
     model = family.model.from_pretrained(family_checkpoint, quantization_config=options, dtype=torch.float32)
-    assert isinstance(model.get_output_embeddings(), bnb.nn.Linear4bit)
+    small = {name for name, module in model.named_modules() if isinstance(module, bnb.nn.Linear4bit)}
+    assert not small.intersection(kept) and any(not is_pretrained(name) for name in small)
 
 
 @pytest.mark.parametrize("name", ["cogvla", "mapanything_llava3d", "multimodal_vla"])
