@@ -5,10 +5,13 @@
 #   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
 #   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
 #   make test    the tests, with transformers 5.x
+#   make test-transformers4  the tests, with transformers 4.57
+#   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune test test-transformers4 lint benchmark clean
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune test test-transformers4 test-newest lint benchmark \
+	clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -31,6 +34,9 @@ test: .venv/installed
 test-transformers4: .venv4/installed
 	$(call PYTEST,.venv4)
 
+test-newest: .venvnew/installed
+	$(call PYTEST,.venvnew) -m newest
+
 lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -49,6 +55,13 @@ benchmark: .venv/installed
 		--editable '.[dev]'
 	touch $@
 
+# Of the day that it was made on; `rm -r .venvnew` for that of today.
+.venvnew/installed: setup.cfg pyproject.toml constraints-newest.txt
+	$(PYTHON) -m venv .venvnew
+	.venvnew/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-newest.txt \
+		--editable '.[dev]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv4 demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
+	rm -rf .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
 		demo_finetune_output build *.egg-info

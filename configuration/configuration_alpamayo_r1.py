@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
+from .known_fields import check_arguments, known_fields
 from .language_model_config import MAX_STEPS, check_positive
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
@@ -32,6 +33,9 @@ TARGETS = {
     "hist_traj_tokenizer_cfg": ("models.delta_tokenizer.DeltaTrajectoryTokenizer",),
 }
 PACKAGES = ("alpamayo_r1.", "alpamayo1_5.")
+PUBLISHED_RUN = ("attn_implementation", "model_dtype", "keep_same_dtype")  # how the published code ran the model
+# Further fields of published files; they are kept as they are.
+PUBLISHED_FIELDS = frozenset({"vlm_backend", "padding_side", "include_camera_ids", "include_frame_nums"})
 NOT_ARGUMENTS = ("_target_", "_recursive_", "_convert_", "load_weights")
 
 ACTION_SPACE = {
@@ -153,17 +157,20 @@ class AlpamayoR1Config(RemoteCodeConfig):
         stop_grad_from_vlm: bool = True,
         **kwargs,
     ):
+        for name in PUBLISHED_RUN:
+            kwargs.pop(name, None)
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)) | PUBLISHED_FIELDS)
         self.vlm_config = as_vlm_config(vlm_config, vocab_size)
-        self.expert_cfg = dict(EXPERT if expert_cfg is None else expert_cfg)
+        self.expert_cfg = copy.deepcopy(dict(EXPERT if expert_cfg is None else expert_cfg))
         self.expert_config = as_expert_text_config(self.vlm_config.text_config, expert_config, self.expert_cfg)
-        self.action_space_cfg = {**ACTION_SPACE, **arguments_of("action_space_cfg", action_space_cfg)}
+        self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **arguments_of("action_space_cfg", action_space_cfg)}
         self.diffusion_cfg = arguments_of("diffusion_cfg", diffusion_cfg)
         self.action_in_proj_cfg = {**ACTION_IN_PROJ, **arguments_of("action_in_proj_cfg", action_in_proj_cfg)}
         self.action_out_proj_cfg = arguments_of("action_out_proj_cfg", action_out_proj_cfg)
         tokenizer = arguments_of("traj_tokenizer_cfg", traj_tokenizer_cfg)
         if "action_space_cfg" in tokenizer:
             tokenizer["action_space_cfg"] = arguments_of("action_space_cfg", tokenizer["action_space_cfg"])
-        self.traj_tokenizer_cfg = {**TRAJ_TOKENIZER, **tokenizer}
+        self.traj_tokenizer_cfg = {**copy.deepcopy(TRAJ_TOKENIZER), **tokenizer}
         self.hist_traj_tokenizer_cfg = arguments_of("hist_traj_tokenizer_cfg", hist_traj_tokenizer_cfg)
         self.traj_vocab_size = traj_vocab_size
         self.traj_token_start_idx = traj_token_start_idx
@@ -178,13 +185,11 @@ class AlpamayoR1Config(RemoteCodeConfig):
         self.stop_grad_from_vlm = stop_grad_from_vlm
         self.add_special_tokens = add_special_tokens
         self.vlm_name_or_path = vlm_name_or_path
-        for name in ("attn_implementation", "model_dtype", "keep_same_dtype"):  # how the published code ran it
-            kwargs.pop(name, None)
         text = self.vlm_config.text_config
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             kwargs.setdefault(name, getattr(text, name, None))
         kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
-        super().__init__(**kwargs)
+        super().__init__(**copy.deepcopy(kwargs))
         self.check()
 
     @property
@@ -227,7 +232,7 @@ def arguments_of(field: str, published: Mapping[str, Any] | None) -> dict[str, A
     Raises:
         ConfigError: the `_target_` is none of those known for this field.
     """
-    given = dict(published or {})
+    given = copy.deepcopy(dict(published or {}))
     target = given.get("_target_")
     if target is not None:
         name = next((target.removeprefix(p) for p in PACKAGES if str(target).startswith(p)), target)
@@ -256,9 +261,11 @@ def as_expert_text_config(
 ) -> Qwen3VLTextConfig:
     """The expert's stack: the VLM's text model with `changes`, and without a vocabulary."""
     if isinstance(value, PretrainedConfig):
-        return value
-    fields = dict(text_config.to_dict() if value is None else value)
+        return copy.deepcopy(value)
+    fields = text_config.to_dict() if value is None else copy.deepcopy(dict(value))
     if value is None:
-        fields.update(changes, vocab_size=1, pad_token_id=None, bos_token_id=None, eos_token_id=None)
+        fields.update(
+            copy.deepcopy(dict(changes)), vocab_size=1, pad_token_id=None, bos_token_id=None, eos_token_id=None
+        )
     fields.pop("model_type", None)
     return Qwen3VLTextConfig(**readable_rope(fields))

@@ -1,11 +1,13 @@
 """Configuration of CogVLA, OpenVLA-OFT and OpenVLA models (arXiv 2508.21046, 2502.19645, 2406.09246)."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
 from transformers import LlamaConfig
 
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
+from .known_fields import check_arguments, known_fields
 from .language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import check_statistics
 from .pruning_schedule import lfp_keep_ratios
@@ -110,6 +112,7 @@ class CogVLAConfig(RemoteCodeConfig):
         pad_token_id: int = 32000,
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.featurizer_config = as_vision_config(featurizer_config, {})
         self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
         self.text_config = as_language_model_config(text_config)
@@ -129,7 +132,7 @@ class CogVLAConfig(RemoteCodeConfig):
         self.action_dim = action_dim
         self.proprio_dim = proprio_dim
         self.normalization_type = normalization_type
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.n_action_bins = n_action_bins
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_diffusion_steps = num_diffusion_steps
@@ -141,7 +144,7 @@ class CogVLAConfig(RemoteCodeConfig):
         kwargs.setdefault("bos_token_id", self.text_config.bos_token_id)
         kwargs.setdefault("eos_token_id", self.text_config.eos_token_id)
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
-        super().__init__(pad_token_id=pad_token_id, **kwargs)
+        super().__init__(pad_token_id=pad_token_id, **copy.deepcopy(kwargs))
         self.check()
 
     def check(self) -> None:

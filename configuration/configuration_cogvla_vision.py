@@ -1,10 +1,10 @@
 """Configuration of one vision tower of the prismatic pair, and the sizes of the published ones."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import PretrainedConfig
-
+from .known_fields import KnownFieldsConfig, check_arguments, known_fields
 from .vla_errors import ConfigError
 
 # Sizes of the two published vision towers by their timm names; `depth` counts the block that is never run.
@@ -42,7 +42,7 @@ SIGLIP_SO400M = {
 }
 
 
-class CogVLAVisionConfig(PretrainedConfig):
+class CogVLAVisionConfig(KnownFieldsConfig):
     """One vision transformer of the pair.
 
     Args:
@@ -71,6 +71,7 @@ class CogVLAVisionConfig(PretrainedConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
         self.num_hidden_layers = num_hidden_layers
@@ -120,4 +121,4 @@ def as_vision_config(value: CogVLAVisionConfig | dict | None, default: dict) -> 
     """A config object from what a caller or a config.json gives."""
     if value is None or isinstance(value, dict):
         return CogVLAVisionConfig(**(default if value is None else value))
-    return value
+    return copy.deepcopy(value)

@@ -1,7 +1,6 @@
 """Configuration of the layerwise flow-matching DiT action head (starVLA's LayerwiseFlowmatchingActionHead)."""
 
-from transformers import PretrainedConfig
-
+from .known_fields import KnownFieldsConfig, check_arguments, known_fields
 from .language_model_config import MAX_STEPS, check_choices, check_positive
 from .vla_errors import ConfigError
 
@@ -22,7 +21,7 @@ POSITIVE = (
 )
 
 
-class DiTActionHeadConfig(PretrainedConfig):
+class DiTActionHeadConfig(KnownFieldsConfig):
     """A diffusion transformer over a chunk of actions, each block of which reads one layer of the VLM.
 
     Args:
@@ -79,6 +78,7 @@ class DiTActionHeadConfig(PretrainedConfig):
         vl_hidden_size: int | None = None,
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.hidden_size = hidden_size
         self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size
         self.num_hidden_layers = num_hidden_layers

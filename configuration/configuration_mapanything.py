@@ -5,8 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from transformers import PretrainedConfig
-
+from .known_fields import KnownFieldsConfig, check_arguments, known_fields
 from .language_model_config import check_choices, check_positive
 from .vla_errors import ConfigError
 
@@ -30,7 +29,7 @@ V1 = {  # DINOv2 ViT-L/14
 }
 
 
-class MapAnythingGeometryConfig(PretrainedConfig):
+class MapAnythingGeometryConfig(KnownFieldsConfig):
     """The defaults are MapAnything V1.1: the first 24 blocks of DINOv2 ViT-g/14 and 16 blocks of information sharing.
 
     Args:
@@ -70,6 +69,7 @@ class MapAnythingGeometryConfig(PretrainedConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads

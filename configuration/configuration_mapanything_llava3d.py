@@ -4,12 +4,14 @@ Sources: ZCMax/LLaVA-3D (arXiv 2409.18125), facebookresearch/map-anything (arXiv
 and lululuyuanyuanyuanGe/3dvla-starvla_framework, starVLA/mapanything_llava3d.
 """
 
+import copy
 import math
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
+from .known_fields import check_arguments, known_fields
 from .language_model_config import (
     MAX_STEPS,
     as_expert_config,
@@ -134,6 +136,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         stop_grad_from_vlm: bool = False,
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.vision_config = as_vision_config(vision_config)
         self.text_config = as_language_model_config(text_config)
         self.geometry_config = as_config(MapAnythingGeometryConfig, geometry_config)
@@ -160,7 +163,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.spatial_token_num = spatial_token_num
         self.action_token_begin_idx = action_token_begin_idx
         self.normalization_type = normalization_type
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.vision_model_name_or_path = vision_model_name_or_path
         self.language_model_name_or_path = language_model_name_or_path
         self.mapanything_model_name_or_path = mapanything_model_name_or_path
@@ -169,7 +172,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.num_inference_steps = default_steps if num_inference_steps is None else num_inference_steps
         for name in ("pad_token_id", "bos_token_id", "eos_token_id", "tie_word_embeddings"):
             kwargs.setdefault(name, getattr(self.text_config, name))
-        super().__init__(**kwargs)
+        super().__init__(**copy.deepcopy(kwargs))
         self.check()
         if expert_config is not None:
             self.check_short_forms(*short)
@@ -189,7 +192,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         if hidden_size is not None and fields.get("hidden_size", hidden_size) != hidden_size:
             raise ConfigError(f"dit_hidden_size={hidden_size} is not what dit_config says, {fields['hidden_size']}.")
         if isinstance(value, PretrainedConfig):
-            return value
+            return copy.deepcopy(value)
         text = self.text_config
         shared = {"num_hidden_layers": text.num_hidden_layers, "hidden_size": hidden_size or text.hidden_size}
         return DiTActionHeadConfig(**{**((shared | self.shared_with_dit) if self.has_dit else {}), **fields})
@@ -296,12 +299,12 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
 def as_vision_config(value: SiglipVisionConfig | dict | None) -> SiglipVisionConfig:
     """SigLIP without its pooling head, which this family does not use."""
     if isinstance(value, PretrainedConfig):
-        return value
+        return copy.deepcopy(value)
     so400m = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
-    fields = {**so400m, "patch_size": 14, "image_size": 224} if value is None else dict(value)
+    fields = {**so400m, "patch_size": 14, "image_size": 224} if value is None else copy.deepcopy(dict(value))
     fields.pop("model_type", None)
     return SiglipVisionConfig(**{**fields, "vision_use_head": False})
 
 
 def as_config(kind: type[PretrainedConfig], value: PretrainedConfig | dict | None) -> PretrainedConfig:
-    return value if isinstance(value, PretrainedConfig) else kind(**(value or {}))
+    return copy.deepcopy(value) if isinstance(value, PretrainedConfig) else kind(**(value or {}))

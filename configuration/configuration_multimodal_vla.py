@@ -10,6 +10,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
+from .known_fields import check_arguments, known_fields
 from .language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import STATISTICS, check_statistics
 from .proven_backbones import NEEDS_SIZES, check_proven
@@ -109,6 +110,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         normalization_type: str = "bounds_q99",
         **kwargs,
     ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
         if all(value is None for value in given.values()):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
@@ -135,12 +137,12 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         self.use_time_weight = use_time_weight
         self.num_action_bins = num_action_bins
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.normalization_type = normalization_type
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             kwargs.setdefault(name, getattr(self.text_part, name, None))
         kwargs.setdefault("tie_word_embeddings", (self.vlm_config or self.text_part).tie_word_embeddings)
-        super().__init__(**kwargs)
+        super().__init__(**copy.deepcopy(kwargs))
         self.check()
 
     @property
@@ -291,7 +293,7 @@ def as_any_config(field: str, value: PretrainedConfig | dict | None) -> Pretrain
         return copy.deepcopy(value)
     if not isinstance(value, Mapping):
         raise ConfigError(f"{field} must be a config or a dict of its fields, not {value!r}.")
-    fields: dict[str, Any] = dict(value)
+    fields: dict[str, Any] = copy.deepcopy(dict(value))
     model_type = fields.pop("model_type", None)
     try:
         return AutoConfig.for_model(model_type, **readable_rope(fields))

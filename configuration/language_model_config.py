@@ -1,5 +1,6 @@
 """Configs of the language models that the families build on, readable on both lines of transformers."""
 
+import copy
 import math
 from typing import Any
 
@@ -22,11 +23,11 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
         ConfigError: the model type is another, or its heads do not fit together.
     """
     given = isinstance(value, PretrainedConfig)
-    fields = {} if given else dict(value or {})
+    fields = {} if given else copy.deepcopy(dict(value or {}))
     model_type = value.model_type if given else fields.pop("model_type", "llama")
     if model_type not in LANGUAGE_MODELS:
         raise ConfigError(f"text_config.model_type is {model_type!r}; supported are {', '.join(LANGUAGE_MODELS)}.")
-    config = value if given else LANGUAGE_MODELS[model_type](**readable_rope(fields))
+    config = copy.deepcopy(value) if given else LANGUAGE_MODELS[model_type](**readable_rope(fields))
     if config.head_dim is None:  # older Mistral configs
         config.head_dim = config.hidden_size // config.num_attention_heads
     if config.num_attention_heads % config.num_key_value_heads:
@@ -50,7 +51,7 @@ def as_expert_config(
         ConfigError: the width does not fit the heads, or the model type is another.
     """
     if isinstance(value, PretrainedConfig):
-        return value
+        return copy.deepcopy(value)
     fields: dict[str, Any] = text_config.to_dict()
     unit = math.lcm(2, text_config.num_attention_heads)  # what 5.x lets a width be, and pairs of sine and cosine
     half = max(1, text_config.hidden_size // 2 // unit) * unit

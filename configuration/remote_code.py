@@ -13,15 +13,14 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from transformers import PretrainedConfig
-
+from .known_fields import KnownFieldsConfig
 from .normalization_statistics import check_finite
 
 CODE_FOLDERS = ("configuration", "modeling", "processing")
 FOOTER = "\n# transformers 4.57 copies only the files that this one names from a local folder.\n"
 
 
-class RemoteCodeConfig(PretrainedConfig):
+class RemoteCodeConfig(KnownFieldsConfig):
     """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them."""
 
     auto_classes = {}  # {Auto class: "file.Class"}; no annotation, or 5.x takes it for a field

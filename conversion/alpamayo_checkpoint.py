@@ -121,7 +121,7 @@ def read_config(folder: Path, base: Path) -> AlpamayoR1Config:
         )
     settings = {name: value for name, value in published.items() if name not in (*FILE_FIELDS, "model_type")}
     vlm = {name: value for name, value in sizes.items() if name not in FILE_FIELDS}
-    return AlpamayoR1Config(**settings | {"vlm_config": vlm})
+    return AlpamayoR1Config.from_dict(settings | {"vlm_config": vlm})
 
 
 def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:

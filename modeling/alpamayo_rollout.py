@@ -10,10 +10,15 @@ import torch
 from torch import nn
 from transformers import DynamicCache, LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
 from transformers.generation import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLModel, Qwen3VLTextModel
 
 from ..configuration.vla_errors import InputError
+from .cache_names import cache_argument
 from .finite_predictions import finite_rows
 from .mrope_positions import rope_positions
+
+VLM_CACHE = cache_argument(Qwen3VLModel.forward)
+TEXT_CACHE = cache_argument(Qwen3VLTextModel.forward)
 
 
 class TrajectoryTokenMask(LogitsProcessor):
@@ -111,8 +116,8 @@ def prefill(
         position_ids=positions,
         pixel_values=pixel_values,
         image_grid_thw=image_grid_thw,
-        past_key_values=cache,
         use_cache=True,
+        **{VLM_CACHE: cache},
     )
     logits = vlm.lm_head(output.last_hidden_state[:, -1]).float()
     return Prompt(input_ids, real, cache, positions[:, :, -1].amax(dim=0), logits)
@@ -193,7 +198,7 @@ def next_logits(
         inputs_embeds=vlm.get_input_embeddings()(token[:, None]),
         attention_mask=mask,
         position_ids=position[None, :, None].expand(3, -1, -1),
-        past_key_values=prompt.cache,
         use_cache=True,
+        **{TEXT_CACHE: prompt.cache},
     )
     return vlm.lm_head(output.last_hidden_state[:, -1]).float()

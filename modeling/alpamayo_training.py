@@ -5,7 +5,7 @@ from torch import nn
 from transformers import DynamicCache
 
 from ..configuration.vla_errors import InputError
-from .alpamayo_rollout import decoder_modules
+from .alpamayo_rollout import VLM_CACHE, decoder_modules
 from .mrope_positions import rope_positions
 from .prefix_cache import PrefixCache, without_checkpointing
 from .trajectory_expert import action_mask, run_expert
@@ -40,8 +40,8 @@ class AlpamayoTraining:
                 position_ids=positions,
                 pixel_values=pixel_values,
                 image_grid_thw=image_grid_thw,
-                past_key_values=cache,
                 use_cache=keep,
+                **{VLM_CACHE: cache},
             )
         return output.last_hidden_state, cache, positions, real
 

@@ -6,9 +6,11 @@ import torch
 from transformers import Cache
 from transformers.modeling_outputs import ModelOutput
 
+from .cache_names import OUTPUT_NAME, OutputWithCache
+
 
 @dataclass
-class CogVLAOutput(ModelOutput):
+class CogVLAOutput(OutputWithCache):
     """What `forward` returns.
 
     Attributes:
@@ -21,7 +23,7 @@ class CogVLAOutput(ModelOutput):
         action_hidden_states: (batch, action tokens, hidden_size), each the state that predicts an action token.
         moe_ratios: (batch, views, 2), weights of the two vision towers.
         kept_vision_tokens: `{layer: (batch, k)}`, ascending, 0 being the first vision token.
-        past_key_values: the cache of text generation.
+        past_key_values, cache: the cache of text generation, under both of its names.
     """
 
     loss: torch.Tensor | None = None
@@ -32,7 +34,10 @@ class CogVLAOutput(ModelOutput):
     action_hidden_states: torch.Tensor | None = None
     moe_ratios: torch.Tensor | None = None
     kept_vision_tokens: dict[int, torch.Tensor] | None = None
-    past_key_values: Cache | None = None
+    if OUTPUT_NAME == "cache":
+        cache: Cache | None = None
+    else:
+        past_key_values: Cache | None = None
 
 
 @dataclass

@@ -17,6 +17,7 @@ from torch.distributions import Beta
 from ..configuration.configuration_dit_action_head import DiTActionHeadConfig
 from ..configuration.vla_errors import InputError
 from .dit_layers import MLP, ActionEncoder, DiT
+from .floating_dtype import floating_dtype
 from .flow_matching import FlowMatchingLoss, check_steps, integrate, interpolate
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
@@ -231,7 +232,7 @@ class DiTActionHead(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         """That of the weights; an embedding's, since no quantisation touches it."""
-        return self.future_tokens.weight.dtype
+        return floating_dtype(self)
 
 
 def check_shape(name: str, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:

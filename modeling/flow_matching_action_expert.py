@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
+from .floating_dtype import floating_dtype
 from .flow_matching import (
     FlowMatchingLoss,
     check_steps,
@@ -85,7 +86,7 @@ class FlowMatchingActionExpert(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        return self.action_in_proj.weight.dtype
+        return floating_dtype(self)
 
     def forward(
         self,

@@ -12,7 +12,10 @@ from transformers import (
 )
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from .cache_names import CACHE_NAMES, cache_argument, one_cache
+
 LANGUAGE_MODELS = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM}
+MODELS_CACHE = cache_argument(LlamaForCausalLM.forward)  # and so it is in Mistral's
 
 
 class LLaVA3DForCausalLMV2(PreTrainedModel, GenerationMixin):
@@ -24,7 +27,7 @@ class LLaVA3DForCausalLMV2(PreTrainedModel, GenerationMixin):
 
     supports_gradient_checkpointing = True
     _no_split_modules = ["LlamaDecoderLayer", "MistralDecoderLayer"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
 
     def __init__(self, config: PretrainedConfig):
@@ -58,14 +61,15 @@ class LLaVA3DForCausalLMV2(PreTrainedModel, GenerationMixin):
         inputs_embeds: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
+        cache: Cache | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:
-        """As in `LlamaForCausalLM`."""
+        """As in `LlamaForCausalLM`; the cache goes by both of its names."""
+        kwargs[MODELS_CACHE] = one_cache(cache, past_key_values)
         return self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
             inputs_embeds=inputs_embeds,
             labels=labels,
             use_cache=use_cache,

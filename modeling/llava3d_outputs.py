@@ -6,9 +6,11 @@ import torch
 from transformers import Cache
 from transformers.modeling_outputs import ModelOutput
 
+from .cache_names import OUTPUT_NAME, OutputWithCache
+
 
 @dataclass
-class MapAnythingLlava3DOutput(ModelOutput):
+class MapAnythingLlava3DOutput(OutputWithCache):
     """What `forward` returns.
 
     Attributes:
@@ -17,7 +19,7 @@ class MapAnythingLlava3DOutput(ModelOutput):
         action_loss: flow-matching loss, where actions were given; with two experts the mean of theirs.
         logits: (batch, length, vocabulary), unless there are actions and no labels.
         image_hidden_states: (batch, image tokens, hidden_size), what was put in the place of the image tokens.
-        past_key_values: the cache of text generation.
+        past_key_values, cache: the cache of text generation, under both of its names.
     """
 
     loss: torch.Tensor | None = None
@@ -25,7 +27,10 @@ class MapAnythingLlava3DOutput(ModelOutput):
     action_loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
     image_hidden_states: torch.Tensor | None = None
-    past_key_values: Cache | None = None
+    if OUTPUT_NAME == "cache":
+        cache: Cache | None = None
+    else:
+        past_key_values: Cache | None = None
 
 
 @dataclass

@@ -14,6 +14,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ..configuration.configuration_mapanything import MapAnythingGeometryConfig
 from ..configuration.vla_errors import InputError
+from .floating_dtype import floating_dtype
 from .vision_layers import PatchEmbedding, VisionAttention, VisionMLP, VisionSwiGLU
 
 MLPS = {"mlp": VisionMLP, "swiglu": VisionSwiGLU}
@@ -79,7 +80,7 @@ class DINOv2Encoder(nn.Module):
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """(images, 3, height, width) -> (images, patches, hidden_size), patches row by row, without class token."""
         images, _, height, width = pixel_values.shape
-        patches = self.patch_embed(pixel_values.to(self.patch_embed.proj.weight.dtype))
+        patches = self.patch_embed(pixel_values.to(floating_dtype(self.patch_embed)))
         hidden_states = torch.cat([self.cls_token.expand(images, -1, -1), patches], dim=1)
         hidden_states = hidden_states + self.positions(height // self.patch_size, width // self.patch_size)
         for block in self.blocks:

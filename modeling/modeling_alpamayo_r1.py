@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers import LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
+from transformers import GenerationMixin, LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
 from transformers.generation import LogitsProcessor, StoppingCriteria
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from transformers.utils import can_return_tuple
@@ -32,9 +32,11 @@ from .alpamayo_rollout import (
 )
 from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
+from .cache_names import CACHE_NAMES
 from .ego_frame import at_hand, check_poses
 from .execution_device import execution_device
 from .finite_predictions import require_finite
+from .floating_dtype import floating_dtype
 from .flow_matching import check_steps
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
@@ -46,8 +48,11 @@ from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
 
 
-class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
+class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
     """The model that users call: `sample_trajectories` to drive, `forward` to train, `generate` for text.
+
+    Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
+    a nameless one, of which no object can be pickled.
 
     Attributes:
         tokenizer: that of the checkpoint, when the model was loaded from one that has it; else `None`.
@@ -58,7 +63,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
     _no_split_modules = ["Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
     _supports_flash_attn = True
     _tied_weights_keys = tied_weights({"vlm.lm_head.weight": "vlm.model.language_model.embed_tokens.weight"})
@@ -88,7 +93,8 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         """As in transformers; the tokenizer of the checkpoint comes along, for the texts of the samples."""
         loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded
-        model.tokenizer = load_tokenizer(pretrained_model_name_or_path, kwargs)
+        found = load_tokenizer(pretrained_model_name_or_path, kwargs)
+        model.tokenizer = model.tokenizer if found is None else found  # an adapter has its base model's
         return loaded
 
     def get_input_embeddings(self) -> nn.Module:
@@ -359,7 +365,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
 
     @property
     def expert_dtype(self) -> torch.dtype:
-        return self.action_out_proj.weight.dtype
+        return floating_dtype(self.action_out_proj)
 
     @property
     def end_ids(self) -> list[int]:

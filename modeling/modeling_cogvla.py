@@ -26,6 +26,7 @@ from .action_sequence import (
     with_action_block,
     with_prompt_end,
 )
+from .cache_names import CACHE_NAMES, one_cache
 from .cogvla_inputs import check_actions, check_inference_steps, check_mask, check_pixel_values, check_proprio
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
@@ -37,7 +38,7 @@ from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .projectors import MLPProjector, PrismaticProjector
 from .strict_loading import StrictPreTrainedModel, tied_weights
 from .text_generation_cogvla import TextGeneration
-from .token_pruning import LFPLlamaModel, Pruning
+from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
 
 
 class CogVLAPreTrainedModel(StrictPreTrainedModel):
@@ -46,7 +47,7 @@ class CogVLAPreTrainedModel(StrictPreTrainedModel):
     config_class = CogVLAConfig
     supports_gradient_checkpointing = True
     _no_split_modules = ["LlamaDecoderLayer", "LFPDecoderLayer", "VisionBlock"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
 
     @torch.no_grad()
@@ -179,6 +180,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         timesteps: torch.LongTensor | None = None,
         past_key_values: Cache | None = None,
         text_generation: bool = False,
+        cache: Cache | None = None,
     ) -> CogVLAOutput:
         """Training forward over text that ends with its action and stop tokens.
 
@@ -190,14 +192,15 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             actions: (batch, num_action_chunks, action_dim), normalised, for a continuous head.
             noise, timesteps: (batch, num_action_chunks, action_dim) and (batch,), for the diffusion head; drawn when
                 left out.
-            past_key_values, text_generation: set by `generate`, where `input_ids` is plain text.
+            past_key_values, cache, text_generation: set by `generate`, where `input_ids` is plain text.
 
         Raises:
             InputError: an argument has the wrong form.
         """
         config = self.config
         if text_generation:
-            return self.forward_text(input_ids, attention_mask, pixel_values, proprio, past_key_values)
+            cache = one_cache(cache, past_key_values)
+            return self.forward_text(input_ids, attention_mask, pixel_values, proprio, cache)
         mask = check_mask(input_ids, attention_mask)
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)
@@ -339,9 +342,9 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         hidden_states = self.language_model.model(
             inputs_embeds=after_bos(inputs.text_embeds, inputs.prefix),
             attention_mask=inputs.attention_mask,
-            past_key_values=cache,
             use_cache=cache is not None,
             pruning=pruning,
+            **{STACKS_CACHE: cache},
         ).last_hidden_state
         index = inputs.positions.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1])
         return hidden_states.gather(1, index), pruning.kept

@@ -15,6 +15,7 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.vla_errors import InputError
 from .action_experts_llava3d import ActionExperts
 from .action_normalization import find_statistics, unnormalize
+from .cache_names import CACHE_NAMES, OUTPUT_NAME, cache_argument, one_cache
 from .dit_action_head import DiTActionHead
 from .finite_predictions import require_finite
 from .flow_matching_action_expert import FlowMatchingActionExpert
@@ -25,6 +26,8 @@ from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
 from .strict_loading import StrictPreTrainedModel, tied_weights
+
+GENERATES_CACHE = cache_argument(GenerationMixin.prepare_inputs_for_generation)
 
 
 class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
@@ -39,7 +42,7 @@ class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
         "GeometryBlock",
         "DiTBlock",
     ]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
 
     @torch.no_grad()
@@ -165,6 +168,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         inputs_embeds: torch.Tensor | None = None,
         use_cache: bool | None = None,
         stop_grad_from_vlm: bool | None = None,
+        cache: Cache | None = None,
         **kwargs,
     ) -> MapAnythingLlava3DOutput:
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
@@ -178,7 +182,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
                 default.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
-            position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`.
+            position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`; `cache`
+                is the other name of `past_key_values`.
 
         Raises:
             InputError: an argument has the wrong form.
@@ -186,7 +191,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         image_hidden_states = action_loss = None
         if inputs_embeds is not None and pixel_values is not None:
             raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
-        if self.is_generating(input_ids, pixel_values, past_key_values):
+        cache = one_cache(cache, past_key_values)
+        if self.is_generating(input_ids, pixel_values, cache):
             inputs_embeds = self.embed_text(input_ids)
         elif inputs_embeds is None:
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
@@ -202,7 +208,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            cache=cache,
             labels=labels,
             use_cache=use_cache,
             **kwargs,
@@ -213,7 +219,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             action_loss=action_loss,
             logits=text.logits,
             image_hidden_states=image_hidden_states,
-            past_key_values=text.past_key_values,
+            **{OUTPUT_NAME: getattr(text, OUTPUT_NAME)},
         )
 
     def prepare_inputs_for_generation(
@@ -221,19 +227,21 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         input_ids: torch.LongTensor,
         past_key_values: Cache | None = None,
         pixel_values: torch.Tensor | None = None,
+        cache: Cache | None = None,
         **kwargs,
     ) -> dict:
         """As in transformers; the images go in with their tokens and never again."""
-        inputs = super().prepare_inputs_for_generation(input_ids, past_key_values=past_key_values, **kwargs)
-        if not self.is_generating(inputs.get("input_ids"), None, past_key_values):
+        cache = one_cache(cache, past_key_values)
+        inputs = super().prepare_inputs_for_generation(input_ids, **{GENERATES_CACHE: cache}, **kwargs)
+        if not self.is_generating(inputs.get("input_ids"), None, cache):
             inputs["pixel_values"] = pixel_values
         return inputs
 
     def is_generating(
-        self, input_ids: torch.LongTensor | None, pixel_values: torch.Tensor | None, past_key_values: Cache | None
+        self, input_ids: torch.LongTensor | None, pixel_values: torch.Tensor | None, cache: Cache | None
     ) -> bool:
         """Whether `input_ids` is the one token that was written last; it is text, whatever its id."""
-        cached = past_key_values is not None and past_key_values.get_seq_length() > 0
+        cached = cache is not None and cache.get_seq_length() > 0
         return cached and pixel_values is None and input_ids is not None and input_ids.shape[1] == 1
 
     # ---- the prefix

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig, kind_of
+from ..configuration.known_fields import check_arguments, known_fields
 from ..configuration.proven_backbones import check_proven
 from ..configuration.vla_errors import InputError
 from .action_normalization import find_statistics, unnormalize
@@ -28,8 +29,12 @@ from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .strict_loading import StrictPreTrainedModel
 
 
-class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, StrictPreTrainedModel):
-    """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`."""
+class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, StrictPreTrainedModel, GenerationMixin):
+    """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`.
+
+    Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
+    a nameless one, of which no object can be pickled.
+    """
 
     config_class = MultimodalVLAConfig
     base_model_prefix = "backbone"
@@ -133,9 +138,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             options: fields of `MultimodalVLAConfig`.
 
         Raises:
-            ConfigError: a language model that `proven_backbones.py` does not list.
+            ConfigError: an option is unknown or does not fit, or `proven_backbones.py` does not list the language
+                model; before weights are read.
         """
-        check_proven("text_config", AutoConfig.from_pretrained(text).model_type)  # before weights are read
+        check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
+        check_proven("text_config", AutoConfig.from_pretrained(text).model_type)
         config = AutoConfig.from_pretrained(vision)
         if config.model_type in TWO_TOWERS and not grounding:
             config = config.vision_config
@@ -157,8 +164,9 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
     ) -> "MultimodalVLAForActionPrediction":
         """A pretrained VLM and a new action head; arguments as in `from_backbones`.
 
-        Raises ConfigError for a VLM that `proven_backbones.py` does not list.
+        Raises ConfigError for an unknown option, and for a VLM that `proven_backbones.py` does not list.
         """
+        check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
         check_proven("vlm_config", kind_of(AutoConfig.from_pretrained(vlm)))  # before weights are read
         dtype = torch.float32 if dtype is None else dtype
         model = AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))

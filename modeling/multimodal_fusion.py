@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..configuration.vla_errors import InputError
 from .chosen_parts import part
+from .floating_dtype import floating_dtype
 from .masking import masked_mean
 
 
@@ -131,7 +132,7 @@ class MultimodalFusion:
     def modulated(self, tokens: torch.Tensor, embeds: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
         """Vision tokens, scaled and shifted by the mean of the text's embeddings."""
         condition = masked_mean(embeds, is_text).squeeze(1)
-        return part("film", "modulate")(tokens, *self.film(condition.to(self.film.scale.weight.dtype)))
+        return part("film", "modulate")(tokens, *self.film(condition.to(floating_dtype(self.film))))
 
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """(batch, length) bool, true on image tokens, which only a VLM has."""
@@ -156,7 +157,7 @@ class MultimodalFusion:
         if proprio is None or tuple(proprio.shape) != wanted:
             found = None if proprio is None else tuple(proprio.shape)
             raise InputError(f"proprio has shape {found}; (batch, proprio_dim) is {wanted}.")
-        return [self.proprio_projector(proprio.to(self.proprio_projector.fc1.weight.dtype)).unsqueeze(1)]
+        return [self.proprio_projector(proprio.to(floating_dtype(self.proprio_projector))).unsqueeze(1)]
 
     def checked_mask(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """(batch, length) bool, false on padding."""

@@ -9,8 +9,12 @@ from contextlib import contextmanager
 
 import torch
 from torch import nn
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
+from .cache_names import cache_argument
 from .joint_attention import suffix_mask
+
+LAYERS_CACHE = cache_argument(LlamaDecoderLayer.forward)  # and so it is in those of Mistral and Qwen3-VL
 
 
 class KeyValueCollector:
@@ -115,8 +119,8 @@ def run_layer(
             hidden_states,
             attention_mask=mask,
             position_embeddings=rotary,
-            past_key_values=keys_values,
             is_causal=False,  # sdpa takes a missing mask for a causal one
+            **{LAYERS_CACHE: keys_values},
         )
 
 

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
+from .cache_names import CACHE_NAMES
+
 
 class TiedTogether(torch.autograd.Function):
     """Three tensors as they are; one gradient makes the hooks of all run, before any goes on."""
@@ -25,13 +27,17 @@ class TiedTogether(torch.autograd.Function):
 
 
 def tie_keys_and_values(layer: nn.Module) -> None:
-    """Make a decoder layer's kept keys and values count among its outputs; without FSDP2 nothing changes."""
-    layer.register_forward_hook(tie_to_output, prepend=True, with_kwargs=True)
+    """Make a decoder layer's kept keys and values count among its outputs; without FSDP2 nothing changes.
+
+    Several models may share the layer: it is tied once.
+    """
+    if tie_to_output not in layer._forward_hooks.values():
+        layer.register_forward_hook(tie_to_output, prepend=True, with_kwargs=True)
 
 
 def tie_to_output(layer: nn.Module, arguments: tuple, named: dict[str, Any], output: Any) -> Any:
     """Forward hook; the cache is one of transformers or a `KeyValueCollector`."""
-    cache = named.get("past_key_values")
+    cache = next((named[name] for name in CACHE_NAMES if name in named), None)
     if cache is None or not isinstance(layer, FSDPModule) or not torch.is_grad_enabled():
         return output
     kept = cache.layers[layer.self_attn.layer_idx] if hasattr(cache, "layers") else cache

@@ -1,14 +1,24 @@
 """Loading that does not let a wrong checkpoint pass: every parameter comes from the file, and nothing is left over."""
 
+import copy
 import os
+from typing import Any
 
+import torch
 import transformers
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
 from ..configuration.vla_errors import ConfigError
-
-SHOWN = 8
+from .adapter_loading import (
+    HAS_WEIGHT_MAPPING,
+    adapter_problems,
+    base_of_adapter,
+    check_names,
+    hub_arguments,
+    own_weight_mapping,
+)
+from .new_parts import kept_in_floating_point
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -43,18 +53,71 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
-        """As in transformers.
+        """As in transformers. A `BitsAndBytesConfig` that does not say what it leaves alone (`llm_int8_skip_modules`)
+        quantises the language model; new parts, vision towers and output embeddings stay in floating point.
 
         Raises:
             ConfigError: the weights lack parameters of the model or hold others; the message names them.
         """
+        if (base := base_of_adapter(pretrained_model_name_or_path, kwargs)) is not None:
+            return cls.from_adapter(base, pretrained_model_name_or_path, args, output_loading_info, kwargs)
+        if is_plain(kwargs.get("quantization_config")):
+            kwargs["quantization_config"] = cls.with_new_parts_kept(pretrained_model_name_or_path, kwargs)
         kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
-        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
-            if names := sorted(entry if isinstance(entry, str) else entry[0] for entry in info[kind]):
-                more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-                raise ConfigError(
-                    f"{pretrained_model_name_or_path}: the weights do not fit the config; {kind.replace('_', ' ')}: "
-                    f"{', '.join(names[:SHOWN])}{more}."
-                )
+        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
+        check_names(pretrained_model_name_or_path, {kind: info[kind] for kind in kinds})
         return (model, info) if output_loading_info else model
+
+    @classmethod
+    def from_adapter(cls, base: str, adapter: Any, args: tuple, output_loading_info: bool, kwargs: dict[str, Any]):
+        """The base model, and in it the adapter; 5.x by itself reports on the latter only."""
+        files, name = hub_arguments(kwargs), kwargs.get("adapter_name")
+        others = {key: value for key, value in kwargs.items() if key not in ("adapter_name", "revision", "subfolder")}
+        loaded = cls.from_pretrained(base, *args, output_loading_info=output_loading_info, **others)
+        model = loaded[0] if output_loading_info else loaded
+        model.load_adapter(adapter, name, adapter_kwargs=files)
+        return loaded
+
+    @classmethod
+    def with_new_parts_kept(cls, name_or_path: Any, kwargs: dict[str, Any]) -> Any:
+        """The plain quantisation config of `from_pretrained`'s arguments, with the names of what it leaves alone."""
+        config = kwargs.get("config")
+        if not isinstance(config, PretrainedConfig):
+            config = cls.config_class.from_pretrained(name_or_path, **hub_arguments(kwargs))
+        with torch.device("meta"):
+            model = cls(copy.deepcopy(config))  # a model writes into its own
+        quantisation = copy.deepcopy(kwargs["quantization_config"])
+        quantisation.llm_int8_skip_modules = kept_in_floating_point(model)  # so named for 4 bits, too
+        return quantisation
+
+    def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
+        """As in transformers.
+
+        Raises:
+            ConfigError: the adapter lacks tensors of its config or holds others; the message names them.
+        """
+        if HAS_WEIGHT_MAPPING:
+            kwargs["weight_mapping"] = own_weight_mapping(self)
+        info = super().load_adapter(peft_model_id, adapter_name, *args, **kwargs)
+        check_names(peft_model_id, adapter_problems(self, peft_model_id, adapter_name, info))
+        return info
+
+    def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:
+        """As in transformers; flash attention is refused where masks do not allow it, whatever is installed.
+
+        Raises:
+            ConfigError: the message names what there is instead.
+        """
+        asked = attn_implementation or ""
+        if "flash" in asked and not self._supports_flash_attn:
+            raise ConfigError(
+                f"attn_implementation={asked!r} is not possible in a {type(self).__name__}: flash attention does not "
+                "take its masks; use 'sdpa' or 'eager'."
+            )
+        return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
+
+
+def is_plain(quantization_config: Any) -> bool:
+    """Whether it is of bitsandbytes and says nothing of what stays as it is."""
+    return getattr(quantization_config, "llm_int8_skip_modules", ...) is None

@@ -9,9 +9,11 @@ import torch
 from transformers import Cache
 
 from .action_sequence import ActionSequence, right_aligned
+from .cache_names import OUTPUT_NAME, one_cache
 from .cogvla_inputs import check_mask, check_pixel_values, check_proprio
 from .cogvla_outputs import CogVLAOutput
 from .masking import decoding_mask, masked_mean
+from .token_pruning import STACKS_CACHE
 
 
 class TextGeneration:
@@ -43,6 +45,7 @@ class TextGeneration:
         pixel_values: torch.Tensor | None = None,
         proprio: torch.Tensor | None = None,
         prompt_length: int = 0,
+        cache: Cache | None = None,
         **kwargs,
     ) -> dict:
         """The first step reads prompt and images; with a cache every later one reads its last token only.
@@ -50,8 +53,9 @@ class TextGeneration:
         transformers pads prompts on the left here, while the cache holds them padded on the right.
         """
         mask = check_mask(input_ids, attention_mask)
-        inputs = {"attention_mask": mask, "past_key_values": past_key_values, "text_generation": True}
-        if past_key_values is None or past_key_values.get_seq_length() == 0:
+        cache = one_cache(cache, past_key_values)
+        inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
+        if cache is None or cache.get_seq_length() == 0:
             return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "proprio": proprio}
         (prompt,) = right_aligned(mask[:, :prompt_length])
         mask = torch.cat([prompt.to(mask.dtype), mask[:, prompt_length:]], dim=1)
@@ -77,7 +81,8 @@ class TextGeneration:
             proprio = check_proprio(self.config, input_ids, proprio, dtype)
             real, ids = right_aligned(attention_mask, input_ids)
             states, kept, _ = self.prefill(ids, real, pixel_values, proprio, cache)
-        return CogVLAOutput(logits=self.language_model.lm_head(states), kept_vision_tokens=kept, past_key_values=cache)
+        logits = self.language_model.lm_head(states)
+        return CogVLAOutput(logits=logits, kept_vision_tokens=kept, **{OUTPUT_NAME: cache})
 
     def prefill(self, ids, real, pixel_values, proprio, cache):
         """Read right-padded prompts: states (batch, 1, hidden_size) at their last tokens, kept tokens, MoE ratios."""
@@ -95,7 +100,7 @@ class TextGeneration:
             inputs_embeds=self.get_input_embeddings()(ids),
             attention_mask=decoding_mask(keys, self.dtype),
             position_ids=keys.sum(dim=1, keepdim=True) - 1,
-            past_key_values=cache,
             use_cache=True,
+            **{STACKS_CACHE: cache},
         )
         return output.last_hidden_state

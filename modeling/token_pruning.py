@@ -11,7 +11,11 @@ from torch import nn
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
 
+from .cache_names import cache_argument
 from .masking import masked_mean
+
+STACKS_CACHE = cache_argument(LlamaModel.forward)
+LAYERS_CACHE = cache_argument(LlamaDecoderLayer.forward)
 
 
 @dataclass
@@ -74,19 +78,18 @@ class LFPDecoderLayer(LlamaDecoderLayer):
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
         position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
-        past_key_values=None,
         pruning: Pruning | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """
-        hidden_states: (batch, sequence, hidden_size); attention_mask: additive, (batch, 1, queries, keys).
+        hidden_states: (batch, sequence, hidden_size); attention_mask: additive, (batch, 1, queries, keys); kwargs: as
+        in `LlamaDecoderLayer`, the cache among them.
 
         Dropping d vision tokens keeps the order of the rest, and padding is last, so the mask among the kept tokens is
         the mask without its first d rows and columns; with it goes a cache that holds d tokens fewer.
         """
-        kwargs |= {"past_key_values": past_key_values}
         if pruning is None:
-            keys = past_key_values.get_seq_length(self.layer_idx) + hidden_states.shape[1]
+            keys = kwargs[LAYERS_CACHE].get_seq_length(self.layer_idx) + hidden_states.shape[1]
             return super().forward(
                 hidden_states, attention_mask[..., -keys:], position_embeddings=position_embeddings, **kwargs
             )

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
+from .floating_dtype import floating_dtype
 from .published_constants import drop_constants
 
 
@@ -96,4 +97,4 @@ class PerWaypointActionInProjV2(nn.Module):
             )
         numbers = torch.cat([x.float(), timesteps.float().expand(*x.shape[:2], 1)], dim=-1)
         features = fourier_features(numbers, self.num_fourier_feats, self.max_freq).flatten(-2)
-        return self.norm(self.encoder(features.to(self.norm.weight.dtype)))
+        return self.norm(self.encoder(features.to(floating_dtype(self))))

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from ..configuration.known_fields import check_arguments
 from ..configuration.vla_errors import ConfigError, InputError, VLAError
 from .image_inputs import read_samples
 from .image_ops_cogvla import center_crop as crop_to_area
@@ -91,8 +92,10 @@ class CogVLAImageProcessor(BaseImageProcessor):
 
         preprocessor_config: the file's content; read are `input_sizes` (two of [channels, height, width]), `means`,
         `stds`, `image_resize_strategy` and `interpolations`. overrides: constructor arguments that win over the file.
-        Raises ConfigError for a missing field and for a resize strategy or interpolation that is not supported.
+        Raises ConfigError for a missing field, for a resize strategy or interpolation that is not supported, and for an
+        override that there is not.
         """
+        check_arguments(cls.__name__, overrides, ARGUMENTS)
         strategy = _field(preprocessor_config, "image_resize_strategy")
         if strategy != "resize-naive":
             raise ConfigError(f"image_resize_strategy {strategy!r} is not supported; supported is 'resize-naive'")

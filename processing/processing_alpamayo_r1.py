@@ -4,6 +4,7 @@ Published form: NVlabs/alpamayo, helper.py (the prompt), models/base_model.py (t
 models/token_utils.py (the parts of the text).
 """
 
+import copy
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         **kwargs,
     ):
         self.num_history_tokens = num_history_tokens
-        self.history_token_config = dict(history_token_config or {})
+        self.history_token_config = copy.deepcopy(dict(history_token_config or {}))
         self.history_token_start_idx = history_token_start_idx
         self.system_prompt = system_prompt
         self.request = request

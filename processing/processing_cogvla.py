@@ -1,5 +1,6 @@
 """From what a robot has (camera images, an instruction, its state) to what the CogVLA model reads."""
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,11 +43,10 @@ class CogVLAProcessor(ProcessorMixin):
         proprio_dim: int | None = None,
         **kwargs,
     ):
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
         check_statistics(self.norm_stats, normalization_type, state_dim=proprio_dim)
-        tokenizer.padding_side = "right"
         super().__init__(image_processor, tokenizer, **kwargs)
 
     def __call__(
@@ -84,7 +84,7 @@ class CogVLAProcessor(ProcessorMixin):
         samples, instructions = pair_samples(images, text)
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
         prompts = [PROMPT.format(instruction=instruction.lower()) for instruction in instructions]
-        tokens = self.tokenizer(prompts, padding=True, return_token_type_ids=False)
+        tokens = self.tokenizer(prompts, padding=True, padding_side="right", return_token_type_ids=False)
         options = {"center_crop": center_crop, "image_resize": image_resize}
         pixel_values = self.image_processor(samples, **options)["pixel_values"]
         data = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}

@@ -3,6 +3,7 @@
 Published form: lululuyuanyuanyuanGe/3dvla-starvla_framework, processing_mapanything_llava3d.py.
 """
 
+import copy
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,7 +71,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
     ):
         self.image_token = image_token
         self.image_seq_length = image_processor.image_seq_length if image_seq_length is None else image_seq_length
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.normalization_type = normalization_type
         self.state_dim = state_dim
         self.intrinsic_config = checked_intrinsic_config(intrinsic_config)

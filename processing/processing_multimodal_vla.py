@@ -1,5 +1,7 @@
 """From what a robot has (images, an instruction, its state) to what a composed VLA reads, and tokens to actions."""
 
+import copy
+import inspect
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 import transformers
 from transformers import BatchFeature, ProcessorMixin
 
+from ..configuration.known_fields import check_arguments
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATE_PARTS, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
@@ -78,7 +81,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         self.image_token = image_token
         self.image_seq_length = image_seq_length
         self.image_format = image_format
-        self.norm_stats = norm_stats or {}
+        self.norm_stats = copy.deepcopy(norm_stats or {})
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
         self.num_action_chunks = num_action_chunks
@@ -104,7 +107,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
                 was itself loaded from a checkpoint needs it, for it may hold no other image processor.
 
         Raises:
-            ConfigError: there is no default for this VLM, or the tokenizer is not the VLM's.
+            ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins")
         settings = {name: getattr(config, name) for name in names}
@@ -112,6 +115,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
         if "image_processor" not in overrides:
             settings["image_processor"] = image_processor_of(config, overrides)
+        known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
+        check_arguments(cls.__name__, overrides, known)
         if config.vlm_config is not None:
             settings |= vlm_prompt(config, tokenizer, overrides)
         return cls(tokenizer=tokenizer, **{**settings, **overrides})

@@ -133,6 +133,7 @@ def fresh(family, checkpoint, images, tmp_path_factory):
 # Loading where vlahub cannot be imported
 
 
+@pytest.mark.newest
 def test_a_fresh_process_without_vlahub_predicts_the_same_actions(fresh, expected_actions):
     assert len(expected_actions) == 1 and expected_actions.std() > 0.1
     assert list(fresh["actions"]) == AUTO_CLASSES
@@ -140,6 +141,7 @@ def test_a_fresh_process_without_vlahub_predicts_the_same_actions(fresh, expecte
         torch.testing.assert_close(torch.tensor(actions), expected_actions, rtol=0, atol=1e-5, msg=name)
 
 
+@pytest.mark.newest
 def test_everything_in_a_fresh_process_comes_from_the_checkpoint(family, fresh):
     assert fresh["names"] == {
         "model": family.model_name,
@@ -180,6 +182,7 @@ def test_the_dropped_auto_class_is_offered_by_vlahub_on_both_lines(family, check
         assert not hasattr(transformers, "AutoModelForVision2Seq")
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("name", AUTO_CLASSES)
 def test_an_installed_vlahub_needs_no_remote_code(family, name, checkpoint):
     model = getattr(transformers, name).from_pretrained(checkpoint)

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from .pretrained_parts import PRETRAINED, frozen_by_config, is_pretrained, let_actions_through, unreached_by_actions
+from ..modeling.new_parts import PRETRAINED, is_pretrained
+from .pretrained_parts import frozen_by_config, let_actions_through, unreached_by_actions
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -1,31 +1,15 @@
-"""Which parts of our models were trained before, which are new, and which the loss of actions does not depend on."""
+"""Which parts of our models the loss of actions does not depend on, and which a config keeps out of training."""
 
 from torch import nn
 
 from ..modeling.dit_layers import block_context
 from ..modeling.llava3d_with_action_expert import stack_of
+from ..modeling.new_parts import language_model_of
 
-# The parts of our models that come out of other models.
-PRETRAINED = ("backbone", "geometric_model", "language_model", "vision_backbone", "vision_tower", "vlm")
-# What CogVLA adds inside of them: FiLM, aggregation tokens, LFP routers.
-ADDED_INSIDE = {"vision_backbone": ("film", "aggregation"), "language_model": ("router",)}
 # What the loss of actions trains where it stops at the VLM's keys and values.
 EXPERTS = ("expert.", "action_in_proj.", "action_out_proj.", "action_expert.", "language_model_with_expert.", "dit_")
 # Of a layer whose keys and values alone are read, what does not matter.
 QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
-
-
-def is_pretrained(name: str) -> bool:
-    """Whether a module or parameter of this name was trained before."""
-    first, *inner = name.split(".")
-    return first in PRETRAINED and not any(part in ADDED_INSIDE.get(first, ()) for part in inner)
-
-
-def language_model_of(model: nn.Module) -> nn.Module:
-    """The language model, or the part of a VLM that is one."""
-    owner = getattr(model, "backbone", model)
-    vlm = getattr(owner, "vlm", None)
-    return owner.language_model if vlm is None else vlm.model.language_model
 
 
 def frozen_by_config(model: nn.Module) -> list[nn.Parameter]:

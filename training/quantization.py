@@ -4,10 +4,9 @@ import copy
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import AutoModel, BitsAndBytesConfig, PretrainedConfig
 
-from .pretrained_parts import is_pretrained, language_model_of
+from ..modeling.new_parts import kept_in_floating_point
 
 
 def quantization_config(config: PretrainedConfig, **options: Any) -> BitsAndBytesConfig:
@@ -24,18 +23,11 @@ def quantization_config(config: PretrainedConfig, **options: Any) -> BitsAndByte
     """
     with torch.device("meta"):
         model = AutoModel.from_config(copy.deepcopy(config))  # a model writes into its own
-    quantised = {id(module) for module in language_model_of(model).modules()}
-    quantised -= {id(model.get_output_embeddings())}
-    kept = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and not (id(module) in quantised and is_pretrained(name))
-    ]
     defaults = {
         "load_in_4bit": True,
         "bnb_4bit_quant_type": "nf4",
         "bnb_4bit_use_double_quant": True,
         "bnb_4bit_compute_dtype": torch.bfloat16,
-        "llm_int8_skip_modules": kept,  # so named by transformers for 4 bits, too
+        "llm_int8_skip_modules": kept_in_floating_point(model),  # so named by transformers for 4 bits, too
     }
     return BitsAndBytesConfig(**{**defaults, **options})

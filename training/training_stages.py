@@ -13,13 +13,8 @@ from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.llava3d_with_action_expert import stack_of
-from .pretrained_parts import (
-    frozen_by_config,
-    is_pretrained,
-    language_model_of,
-    let_actions_through,
-    unreached_by_actions,
-)
+from ..modeling.new_parts import is_pretrained, language_model_of
+from .pretrained_parts import frozen_by_config, let_actions_through, unreached_by_actions
 
 STAGES = ("A", "B", "full")
 

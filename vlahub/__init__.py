@@ -1,68 +1,59 @@
-"""vlahub: vision-language-action models as Hugging Face Hub checkpoints. Importing it registers the Auto classes."""
+"""vlahub: vision-language-action models as Hugging Face Hub checkpoints.
 
-import transformers
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoProcessor
+Importing it is quick: torch and transformers are imported with the first name that needs them. Our classes are in the
+tables of transformers' Auto classes before the first Auto call, in whatever order things are imported, see
+`auto_watcher.py`.
+"""
 
-from vlahub import errors
-from vlahub.configuration.configuration_alpamayo_r1 import AlpamayoR1Config
-from vlahub.configuration.configuration_cogvla import CogVLAConfig
-from vlahub.configuration.configuration_cogvla_vision import CogVLAVisionConfig
-from vlahub.configuration.configuration_dit_action_head import DiTActionHeadConfig
-from vlahub.configuration.configuration_mapanything import MapAnythingGeometryConfig
-from vlahub.configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
-from vlahub.configuration.configuration_multimodal_vla import MultimodalVLAConfig
-from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
-from vlahub.modeling.alpamayo_flow_matching import FlowMatching
-from vlahub.modeling.dit_action_head import DiTActionHead
-from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
-from vlahub.modeling.llava3d_language_model import LLaVA3DForCausalLMV2
-from vlahub.modeling.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
-from vlahub.modeling.mapanything_geometry import MapAnythingGeometry
-from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
-from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
-from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
-from vlahub.modeling.modeling_multimodal_vla import MultimodalVLAForActionPrediction
-from vlahub.modeling.trajectory_metrics import minADE, minFDE
-from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
-from vlahub.modeling.unicycle_action_space import UnicycleAccelCurvatureActionSpace
-from vlahub.modeling.waypoint_projection import PerWaypointActionInProjV2
-from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
-from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor
-from vlahub.processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
-from vlahub.processing.image_processing_multimodal_vla import MultimodalVLAImageProcessor
-from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
-from vlahub.processing.processing_cogvla import CogVLAProcessor
-from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
-from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
-from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
-from vlahub.training.adapter_card import write_adapter_card
-from vlahub.training.health import HealthCallback
-from vlahub.training.lora_config import lora_config
-from vlahub.training.quantization import quantization_config
-from vlahub.training.sharding import save_sharded, shard_model
-from vlahub.training.trainer import VLATrainer, last_checkpoint
-from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-# transformers 5 dropped the name; checkpoints of both lines answer to it here.
-AutoModelForVision2Seq = getattr(transformers, "AutoModelForVision2Seq", AutoModelForImageTextToText)
+from vlahub.auto_watcher import register_in_time
 
-FAMILIES = (
-    (CogVLAConfig, CogVLAForActionPrediction, CogVLAProcessor, CogVLAImageProcessor),
-    (
-        MapAnythingLlava3DConfig,
-        MapAnythingLlava3DForConditionalGeneration,
-        MapAnythingLlava3DProcessor,
-        MapAnythingLlava3DImageProcessor,
-    ),
-    (AlpamayoR1Config, AlpamayoR1, AlpamayoR1Processor, AlpamayoR1ImageProcessor),
-    (MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor, MultimodalVLAImageProcessor),
-)
-for config, model, processor, image_processor in FAMILIES:
-    AutoConfig.register(config.model_type, config)
-    for auto_class in {AutoModel, AutoModelForImageTextToText, AutoModelForVision2Seq}:
-        auto_class.register(config, model)
-    AutoImageProcessor.register(config, slow_image_processor_class=image_processor)
-    AutoProcessor.register(config, processor)
+if TYPE_CHECKING:
+    from vlahub import data as data
+    from vlahub import errors
+    from vlahub.auto_classes import FAMILIES as FAMILIES
+    from vlahub.auto_classes import AutoModelForVision2Seq
+    from vlahub.configuration.configuration_alpamayo_r1 import AlpamayoR1Config
+    from vlahub.configuration.configuration_cogvla import CogVLAConfig
+    from vlahub.configuration.configuration_cogvla_vision import CogVLAVisionConfig
+    from vlahub.configuration.configuration_dit_action_head import DiTActionHeadConfig
+    from vlahub.configuration.configuration_mapanything import MapAnythingGeometryConfig
+    from vlahub.configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+    from vlahub.configuration.configuration_multimodal_vla import MultimodalVLAConfig
+    from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
+    from vlahub.modeling.alpamayo_flow_matching import FlowMatching
+    from vlahub.modeling.dit_action_head import DiTActionHead
+    from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
+    from vlahub.modeling.llava3d_language_model import LLaVA3DForCausalLMV2
+    from vlahub.modeling.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
+    from vlahub.modeling.mapanything_geometry import MapAnythingGeometry
+    from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
+    from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
+    from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
+    from vlahub.modeling.modeling_multimodal_vla import MultimodalVLAForActionPrediction
+    from vlahub.modeling.trajectory_metrics import minADE, minFDE
+    from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
+    from vlahub.modeling.unicycle_action_space import UnicycleAccelCurvatureActionSpace
+    from vlahub.modeling.waypoint_projection import PerWaypointActionInProjV2
+    from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+    from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor
+    from vlahub.processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+    from vlahub.processing.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+    from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
+    from vlahub.processing.processing_cogvla import CogVLAProcessor
+    from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
+    from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
+    from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
+    from vlahub.training.adapter_card import write_adapter_card
+    from vlahub.training.health import HealthCallback
+    from vlahub.training.lora_config import lora_config
+    from vlahub.training.quantization import quantization_config
+    from vlahub.training.sharding import save_sharded, shard_model
+    from vlahub.training.trainer import VLATrainer, last_checkpoint
+    from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
 
 __version__ = "0.1.0"
 __all__ = [
@@ -114,3 +105,76 @@ __all__ = [
     "trainable_parameter_groups",
     "write_adapter_card",
 ]
+
+# Where each name is defined, besides the sub-packages.
+HOMES = {
+    "FAMILIES": "vlahub.auto_classes",
+    "AutoModelForVision2Seq": "vlahub.auto_classes",
+    "ActionTokenizer": "vlahub.processing.spatial_action_tokenizer",
+    "AlpamayoR1": "vlahub.modeling.modeling_alpamayo_r1",
+    "AlpamayoR1Config": "vlahub.configuration.configuration_alpamayo_r1",
+    "AlpamayoR1ImageProcessor": "vlahub.processing.image_processing_alpamayo_r1",
+    "AlpamayoR1Processor": "vlahub.processing.processing_alpamayo_r1",
+    "CogVLAConfig": "vlahub.configuration.configuration_cogvla",
+    "CogVLAForActionPrediction": "vlahub.modeling.modeling_cogvla",
+    "CogVLAImageProcessor": "vlahub.processing.image_processing_cogvla",
+    "CogVLAProcessor": "vlahub.processing.processing_cogvla",
+    "CogVLAVisionConfig": "vlahub.configuration.configuration_cogvla_vision",
+    "DeltaTrajectoryTokenizer": "vlahub.modeling.trajectory_tokenizers",
+    "DiTActionHead": "vlahub.modeling.dit_action_head",
+    "DiTActionHeadConfig": "vlahub.configuration.configuration_dit_action_head",
+    "DiscreteTrajectoryTokenizer": "vlahub.modeling.trajectory_tokenizers",
+    "FlowMatching": "vlahub.modeling.alpamayo_flow_matching",
+    "FlowMatchingActionExpert": "vlahub.modeling.flow_matching_action_expert",
+    "HealthCallback": "vlahub.training.health",
+    "LLaVA3DForCausalLMV2": "vlahub.modeling.llava3d_language_model",
+    "LLaVA3DWithActionExpertModel": "vlahub.modeling.llava3d_with_action_expert",
+    "MapAnythingGeometry": "vlahub.modeling.mapanything_geometry",
+    "MapAnythingGeometryConfig": "vlahub.configuration.configuration_mapanything",
+    "MapAnythingLlava3DConfig": "vlahub.configuration.configuration_mapanything_llava3d",
+    "MapAnythingLlava3DForConditionalGeneration": "vlahub.modeling.modeling_mapanything_llava3d",
+    "MapAnythingLlava3DImageProcessor": "vlahub.processing.image_processing_mapanything_llava3d",
+    "MapAnythingLlava3DProcessor": "vlahub.processing.processing_mapanything_llava3d",
+    "MultimodalVLAConfig": "vlahub.configuration.configuration_multimodal_vla",
+    "MultimodalVLAForActionPrediction": "vlahub.modeling.modeling_multimodal_vla",
+    "MultimodalVLAImageProcessor": "vlahub.processing.image_processing_multimodal_vla",
+    "MultimodalVLAProcessor": "vlahub.processing.processing_multimodal_vla",
+    "PerWaypointActionInProjV2": "vlahub.modeling.waypoint_projection",
+    "SpatialActionTokenizer": "vlahub.processing.spatial_action_tokenizer",
+    "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.unicycle_action_space",
+    "VLATrainer": "vlahub.training.trainer",
+    "actions_to_tokens": "vlahub.modeling.action_tokens",
+    "freeze_unreached": "vlahub.training.training_stages",
+    "last_checkpoint": "vlahub.training.trainer",
+    "lora_config": "vlahub.training.lora_config",
+    "minADE": "vlahub.modeling.trajectory_metrics",
+    "minFDE": "vlahub.modeling.trajectory_metrics",
+    "quantization_config": "vlahub.training.quantization",
+    "save_sharded": "vlahub.training.sharding",
+    "shard_model": "vlahub.training.sharding",
+    "tokens_to_actions": "vlahub.modeling.action_tokens",
+    "trainable_parameter_groups": "vlahub.training.training_stages",
+    "write_adapter_card": "vlahub.training.adapter_card",
+}
+SUBMODULES = ("configuration", "conversion", "data", "errors", "model_cards", "modeling", "processing", "training")
+
+# In a clone the sub-packages lie beside this folder, which hides an installed vlahub from what runs there.
+if not (Path(__file__).parent / "configuration").exists():
+    __path__.append(str(Path(__file__).parents[1]))
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name where it is first used (PEP 562)."""
+    if name in SUBMODULES:
+        return importlib.import_module(f"vlahub.{name}")
+    if name not in HOMES:
+        raise AttributeError(f"module 'vlahub' has no attribute {name!r}")
+    found = globals()[name] = getattr(importlib.import_module(HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *HOMES, *SUBMODULES})
+
+
+register_in_time()

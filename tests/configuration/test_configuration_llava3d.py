@@ -144,7 +144,7 @@ def test_short_forms_that_contradict_the_experts_config_are_refused(fields):
         MapAnythingLlava3DConfig(text_config=TEXT, **fields)
 
 
-def test_parts_may_be_given_as_objects_and_are_taken_as_they_are():
+def test_parts_may_be_given_as_objects_and_are_copied():
     parts = {
         "vision_config": SiglipVisionConfig(hidden_size=32, num_attention_heads=2, vision_use_head=False),
         "text_config": MistralConfig(**TEXT, head_dim=16),
@@ -153,7 +153,8 @@ def test_parts_may_be_given_as_objects_and_are_taken_as_they_are():
         "dit_config": DiTActionHeadConfig(hidden_size=64, action_horizon=10, num_hidden_layers=2),
     }
     config = MapAnythingLlava3DConfig(**parts, action_expert_type="deep_fusion+dit")
-    assert all(getattr(config, name) is part for name, part in parts.items())
+    for name, part in parts.items():
+        assert getattr(config, name) is not part and getattr(config, name).to_dict() == part.to_dict()
     as_dicts = {name: part.to_dict() for name, part in parts.items()}
     assert_same(MapAnythingLlava3DConfig(**as_dicts, action_expert_type="deep_fusion+dit"), config)
 

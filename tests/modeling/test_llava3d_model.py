@@ -10,6 +10,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_experts_llava3d import layer_states
+from vlahub.modeling.cache_names import cache_argument
 from vlahub.modeling.siglip_tower import geometry_pixels, siglip_pixels
 
 KINDS = ["deep_fusion", "dit", "deep_fusion+dit"]
@@ -687,7 +688,7 @@ def test_images_that_come_in_a_later_turn_are_read_or_refused_but_never_ignored(
     options = {"max_new_tokens": 2, "do_sample": False, "eos_token_id": -1, "pad_token_id": 0}
     counts = count_calls({"vision": model.vision_tower})
     try:
-        model.generate(ids, pixel_values=pixels[1:], past_key_values=cache, **options)
+        model.generate(ids, pixel_values=pixels[1:], **{cache_argument(model.generate): cache}, **options)
     except InputError:
         return
     assert counts == {"vision": 1}

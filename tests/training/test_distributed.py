@@ -19,7 +19,7 @@ from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from transformers import TrainingArguments
 
 import vlahub
-from vlahub.training.pretrained_parts import language_model_of
+from vlahub.modeling.new_parts import language_model_of
 from vlahub.training.sharding import layers_to_shard
 
 HERE = Path(__file__).parent

@@ -143,7 +143,9 @@ def predicting(model):
     return model.get_base_model()
 
 
-def test_a_model_whose_new_parts_are_quantised_is_refused(family, family_checkpoint):
-    model = load_quantised(family, family_checkpoint, BitsAndBytesConfig(load_in_4bit=True))
+def test_a_model_whose_new_parts_are_quantised_is_refused(family, family_checkpoint, full):
+    kept = [name for name, module in full.named_modules() if module is full.get_output_embeddings()]
+    everything = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=kept)
+    model = load_quantised(family, family_checkpoint, everything)
     with pytest.raises(InputError, match=r"new and trains whole.*uint8.*vlahub\.quantization_config"):
         vlahub.lora_config(model)

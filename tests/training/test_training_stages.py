@@ -13,7 +13,8 @@ from vlahub import (
     trainable_parameter_groups,
 )
 from vlahub.errors import ConfigError, InputError
-from vlahub.training.pretrained_parts import language_model_of, unreached_by_actions
+from vlahub.modeling.new_parts import language_model_of
+from vlahub.training.pretrained_parts import unreached_by_actions
 
 # Of each: name of the family, arguments of `tiny`, and what of the language model an action loss does not reach.
 HEAD = {"lm_head.weight"}

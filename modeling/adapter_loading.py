@@ -1,0 +1,86 @@
+"""PEFT adapters through the model's own `load_adapter` and `from_pretrained`: every tensor arrives, or an error says
+which did not."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import transformers
+from safetensors import safe_open
+from torch import nn
+from transformers.utils import cached_file
+
+from ..configuration.vla_errors import ConfigError
+
+HAS_WEIGHT_MAPPING = not transformers.__version__.startswith("4.")
+HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+MISSING_IS_NONE = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
+PEFT_PREFIX = "base_model.model."
+SHOWN = 8
+
+
+def own_weight_mapping(model: nn.Module) -> list[Any]:
+    """transformers' renames of loaded keys (5.x), without those that would take away names that this model has.
+
+    One for old checkpoints renames `language_model.model.model`, which is a name of ours. Where weights are loaded a
+    name that is there wins; where an adapter is loaded it does not.
+    """
+    from transformers.conversion_mapping import get_model_conversion_mapping  # 4.57 has none
+
+    names = list(model.state_dict())
+    return [rule for rule in get_model_conversion_mapping(model) if not renames_any(rule, names)]
+
+
+def renames_any(rule: Any, names: Iterable[str]) -> bool:
+    return any(rule.rename_source_key(name)[0] != name for name in names)
+
+
+def check_names(source: Any, problems: dict[str, Iterable[str]]) -> None:
+    """Refuse weights that lack names or bring others.
+
+    problems: `{kind: names}`, such as `{"missing_keys": [...]}`.
+
+    Raises:
+        ConfigError: there are any; the message names them.
+    """
+    for kind, found in problems.items():
+        if names := sorted(entry if isinstance(entry, str) else entry[0] for entry in found):
+            more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+            raise ConfigError(
+                f"{source}: the weights do not fit the config; {kind.replace('_', ' ')}: "
+                f"{', '.join(names[:SHOWN])}{more}."
+            )
+
+
+def adapter_problems(model: nn.Module, source: Any, name: str | None, info: Any) -> dict[str, Iterable[str]]:
+    """What did not fit when an adapter was loaded, as for `check_names`.
+
+    info: what `load_adapter` returned: a report on 5.x, nothing on 4.57, where the file's names are read instead.
+    """
+    if info is not None:
+        return {kind: getattr(info, kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+    path = None if source is None else cached_file(source, "adapter_model.safetensors", **MISSING_IS_NONE)
+    if path is None:
+        return {}
+    wanted = set(model.get_adapter_state_dict(name))
+    with safe_open(path, framework="pt") as file:
+        given = {key.removeprefix(PEFT_PREFIX) for key in file.keys()}  # noqa: SIM118
+    return {"missing_keys": wanted - given, "unexpected_keys": given - wanted}
+
+
+def base_of_adapter(name_or_path: Any, kwargs: dict[str, Any]) -> str | None:
+    """The model that the adapter in a folder or repository was trained on; `None` where there is a model itself.
+
+    kwargs: those of `from_pretrained`.
+    """
+    if name_or_path is None or os.path.isfile(os.path.join(name_or_path, "config.json")):
+        return None
+    path = cached_file(name_or_path, "adapter_config.json", **hub_arguments(kwargs), **MISSING_IS_NONE)
+    return path and json.loads(Path(path).read_text(encoding="utf-8")).get("base_model_name_or_path")
+
+
+def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Of the arguments of `from_pretrained` those that say which files are meant."""
+    return {name: kwargs[name] for name in HUB_ARGUMENTS if name in kwargs}

@@ -1,0 +1,92 @@
+"""Names that nobody knows are refused where somebody writes them, and kept where a file holds them."""
+
+import copy
+import json
+
+import pytest
+from transformers import AutoConfig
+
+import vlahub
+from vlahub.errors import ConfigError
+
+CONFIGS = {
+    "cogvla": vlahub.CogVLAConfig,
+    "cogvla_vision": vlahub.CogVLAVisionConfig,
+    "mapanything_llava3d": vlahub.MapAnythingLlava3DConfig,
+    "mapanything_geometry": vlahub.MapAnythingGeometryConfig,
+    "dit_action_head": vlahub.DiTActionHeadConfig,
+    "multimodal_vla": vlahub.MultimodalVLAConfig,
+    "alpamayo_r1": vlahub.AlpamayoR1Config,
+}
+NESTED = {
+    "cogvla": "featurizer_config",
+    "mapanything_llava3d": "geometry_config",
+}
+PUBLISHED = {
+    "model_type": "openvla",
+    "timm_model_ids": ["vit_large_patch14_reg4_dinov2.lvd142m", "vit_so400m_patch14_siglip_224"],
+    "text_config": {"model_type": "llama"},
+}
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_a_config_refuses_a_name_that_it_does_not_know(family):
+    with pytest.raises(ConfigError, match=rf"{CONFIGS[family].__name__} has no argument chunk_size=8; "):
+        CONFIGS[family](chunk_size=8)
+
+
+def test_what_is_spelled_alike_is_offered():
+    with pytest.raises(ConfigError, match="num_action_chunk=8; did you mean num_action_chunks"):
+        vlahub.CogVLAConfig(num_action_chunk=8)
+
+
+@pytest.mark.parametrize("family", NESTED)
+def test_a_nested_dict_is_checked_too(family):
+    with pytest.raises(ConfigError, match="has no argument hiden_size=64; did you mean hidden_size"):
+        CONFIGS[family](**{NESTED[family]: {"hiden_size": 64}})
+
+
+BUILDERS = {
+    "from_backbones": lambda: vlahub.MultimodalVLAForActionPrediction.from_backbones("no", "where", chunk_size=8),
+    "from_vlm": lambda: vlahub.MultimodalVLAForActionPrediction.from_vlm("nowhere", chunk_size=8),
+    "from_openvla": lambda: vlahub.CogVLAConfig.from_openvla(PUBLISHED, chunk_size=8),
+    "geometry": lambda: vlahub.MapAnythingGeometryConfig.v1(chunk_size=8),
+    "from_prismatic": lambda: vlahub.CogVLAImageProcessor.from_prismatic({}, chunk_size=8),
+    "for_config": lambda: vlahub.MultimodalVLAProcessor.for_config(vlahub.MultimodalVLAConfig(), None, chunk_size=8),
+}
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_a_builder_refuses_it_before_it_reads_anything(builder):
+    with pytest.raises(ConfigError, match="has no argument chunk_size=8"):
+        BUILDERS[builder]()
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_what_transformers_takes_passes(family):
+    fields = {
+        "use_cache": True,
+        "dtype": "bfloat16",
+        "architectures": ["A"],
+        "transformers_version": "9",
+        "_name_or_path": "x",
+    }
+    config = CONFIGS[family](**fields, output_hidden_states=True, id2label={0: "a"}, problem_type=None)
+    assert str(config.dtype).endswith("bfloat16") and config.architectures == ["A"]
+
+
+@pytest.mark.parametrize("family", ["cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1"])
+def test_a_file_may_hold_fields_of_another_release(family, tmp_path):
+    CONFIGS[family]().save_pretrained(tmp_path)
+    content = json.loads((tmp_path / "config.json").read_text())
+    content["a_field_of_later"] = {"deep": [1]}
+    if family in NESTED:
+        content[NESTED[family]]["another_of_later"] = 3
+    before = copy.deepcopy(content)
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert config.a_field_of_later == {"deep": [1]} and content == before
+    if family in NESTED:
+        assert getattr(config, NESTED[family]).another_of_later == 3
+    config.save_pretrained(tmp_path / "again")
+    assert json.loads((tmp_path / "again" / "config.json").read_text())["a_field_of_later"] == {"deep": [1]}

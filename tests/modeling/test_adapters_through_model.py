@@ -1,0 +1,91 @@
+"""PEFT adapters by the model's own methods: what is saved is what was trained, and what is loaded is what was saved."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import Trainer, TrainingArguments
+from transformers.utils import peft_utils
+
+import vlahub
+from vlahub.errors import ConfigError
+
+pytestmark = pytest.mark.newest
+VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def peft_is_new_enough():
+    """5.24 wants a release of PEFT for these methods; `peft.get_peft_model` works with any."""
+    from transformers.integrations.peft import MIN_PEFT_VERSION
+
+    try:
+        peft_utils.check_peft_version(min_version=MIN_PEFT_VERSION)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def trained(family, family_checkpoint, tmp_path_factory):
+    """A model with an adapter and new parts, all of them changed; the adapter's state, and where it was saved."""
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    model.add_adapter(vlahub.lora_config(model, 4, 8))
+    generator = torch.Generator().manual_seed(1)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
+    folder = tmp_path_factory.mktemp("adapter")
+    model.eval().save_pretrained(folder)
+    state = {name: value.clone() for name, value in model.get_adapter_state_dict().items()}
+    processor = family.processor.from_pretrained(family_checkpoint)
+    return SimpleNamespace(model=model, state=state, folder=folder, processor=processor)
+
+
+def assert_same_adapter(model, trained, name=None):
+    found = model.get_adapter_state_dict(name)
+    assert found.keys() == trained.state.keys()
+    assert [key for key, value in trained.state.items() if not torch.equal(found[key], value)] == []
+
+
+def test_every_trained_tensor_is_saved(trained):
+    saved = load_file(trained.folder / "adapter_model.safetensors")
+    count = sum(parameter.requires_grad for parameter in trained.model.parameters())
+    assert len(saved) == count == len(trained.state) > 50
+    assert {key.removeprefix("base_model.model.") for key in saved} == trained.state.keys()
+
+
+@pytest.mark.parametrize("name", [None, "other"])
+def test_an_adapter_is_loaded_into_a_fresh_model_whole(family, family_checkpoint, family_call, trained, name):
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    before = family_call(model, trained.processor, VIEWS)
+    model.load_adapter(str(trained.folder), name)
+    assert_same_adapter(model, trained, name)
+    wanted = family_call(trained.model, trained.processor, VIEWS)
+    torch.testing.assert_close(family_call(model.eval(), trained.processor, VIEWS), wanted, rtol=1e-4, atol=1e-4)
+    assert (wanted - before).abs().max() > 1e-2
+
+
+def test_a_folder_of_an_adapter_loads_its_base_and_itself(family, family_call, trained):
+    model = family.model.from_pretrained(trained.folder, dtype=torch.float32)
+    assert_same_adapter(model, trained)
+    wanted = family_call(trained.model, trained.processor, VIEWS)
+    torch.testing.assert_close(family_call(model, trained.processor, VIEWS), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_a_trainer_saves_the_same(trained, tmp_path):
+    arguments = TrainingArguments(output_dir=tmp_path, report_to=[], use_cpu=True)
+    Trainer(trained.model, arguments).save_model(tmp_path / "saved")
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (trained.folder, tmp_path / "saved"))
+    assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_an_adapter_that_lacks_a_tensor_is_refused_by_its_name(family, family_checkpoint, trained, tmp_path):
+    state = load_file(trained.folder / "adapter_model.safetensors")
+    lost = next(key for key in state if "lora_B" in key)
+    save_file({key: value for key, value in state.items() if key != lost}, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text((trained.folder / "adapter_config.json").read_text())
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    with pytest.raises(ConfigError, match=r"missing keys: .*lora_B"):
+        model.load_adapter(str(tmp_path))

@@ -1,0 +1,71 @@
+"""Plain quantisation configs: the language model in 4 or 8 bits, all that is new in floating point, on a processor."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import BitsAndBytesConfig
+
+import vlahub
+from vlahub.errors import ConfigError
+from vlahub.modeling.floating_dtype import floating_dtype
+from vlahub.modeling.new_parts import is_pretrained
+
+bnb = pytest.importorskip("bitsandbytes", reason="4-bit loading needs bitsandbytes: pip install 'vlahub[quant]'")
+
+VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
+KINDS = {4: bnb.nn.Linear4bit, 8: bnb.nn.Linear8bitLt}
+
+
+def test_a_dtype_is_that_of_the_first_floating_weight():
+    module = nn.Linear(2, 2, dtype=torch.bfloat16)
+    module.weight = nn.Parameter(torch.zeros(2, 1, dtype=torch.uint8), requires_grad=False)
+    assert floating_dtype(module) == torch.bfloat16
+    assert floating_dtype(nn.Identity()) == torch.get_default_dtype()
+
+
+@pytest.mark.parametrize("bits", KINDS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_plain_config_quantises_the_language_model_alone(family, family_checkpoint, family_call, bits, dtype):
+    options = BitsAndBytesConfig(**{f"load_in_{bits}bit": True})
+    before = copy.deepcopy(options.to_dict())
+    model = family.model.from_pretrained(family_checkpoint, quantization_config=options, dtype=dtype)
+    assert options.to_dict() == before and model.dtype == dtype
+    small = {name for name, module in model.named_modules() if isinstance(module, KINDS[bits])}
+    assert len(small) >= 14 and all(is_pretrained(name) for name in small)
+    new = [p.dtype for name, p in model.named_parameters() if not is_pretrained(name)]
+    assert set(new) <= {dtype, torch.float32} and dtype in new
+    for name in small:  # some processors repack the weights of layers in evaluation mode, where they are larger
+        model.get_submodule(name).train()
+    actions = family_call(model, family.processor.from_pretrained(family_checkpoint), VIEWS)
+    full = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    wanted = family_call(full, family.processor.from_pretrained(family_checkpoint), VIEWS)
+    assert actions.isfinite().all() and (actions - wanted).abs().mean() < 0.6 * wanted.std()
+
+
+def test_what_a_caller_leaves_alone_himself_is_what_is_left_alone(family, family_checkpoint):
+    full = family.model.from_pretrained(family_checkpoint)
+    kept = [name for name, module in full.named_modules() if module is full.get_output_embeddings()]
+    options = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=kept)
+    model = family.model.from_pretrained(family_checkpoint, quantization_config=options, dtype=torch.float32)
+    small = {name for name, module in model.named_modules() if isinstance(module, bnb.nn.Linear4bit)}
+    assert not small.intersection(kept) and any(not is_pretrained(name) for name in small)
+
+
+@pytest.mark.parametrize("name", ["cogvla", "mapanything_llava3d", "multimodal_vla"])
+@pytest.mark.parametrize("implementation", ["flash_attention_2", "flash_attention_3"])
+def test_flash_attention_is_refused_by_a_family_that_has_none(name, implementation):
+    classes = {
+        "cogvla": (vlahub.CogVLAForActionPrediction, vlahub.CogVLAConfig),
+        "mapanything_llava3d": (
+            vlahub.MapAnythingLlava3DForConditionalGeneration,
+            vlahub.MapAnythingLlava3DConfig,
+        ),
+        "multimodal_vla": (vlahub.MultimodalVLAForActionPrediction, vlahub.MultimodalVLAConfig),
+    }
+    model_class, config_class = classes[name]
+    message = rf"attn_implementation='{implementation}' is not possible in a {model_class.__name__}.*'sdpa' or 'eager'"
+    with pytest.raises(ConfigError, match=message), torch.device("meta"):
+        model_class._from_config(config_class(), attn_implementation=implementation)

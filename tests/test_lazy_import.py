@@ -1,0 +1,88 @@
+"""`import vlahub` is quick, and our classes are in the tables of the Auto classes whatever is imported first."""
+
+import ast
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import vlahub
+
+REPOSITORY = Path(__file__).parents[1]
+CONFIG = {"num_hidden_layers": 1, "hidden_size": 32, "intermediate_size": 32, "num_attention_heads": 2}
+
+# What may happen in a process before its first Auto call; `DATA` is a pickled config of ours.
+ORDERS = {
+    "vlahub, then transformers": "import vlahub, transformers",
+    "an Auto class, then vlahub": "from transformers import AutoModel; import vlahub",
+    "vlahub, then a library that imports transformers": "import vlahub, peft",
+    "a model of transformers, with vlahub before it": "import vlahub; from transformers import LlamaForCausalLM",
+    "a file of vlahub": "from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction",
+    "a pickled object": "import pickle; pickle.loads(bytes.fromhex(DATA))",
+}
+CHECK = """
+import sys
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoImageProcessor, AutoProcessor
+config = AutoConfig.from_pretrained(FOLDER)
+assert type(config).__module__ == "vlahub.configuration.configuration_cogvla", type(config)
+assert type(config) in AutoModel._model_mapping and type(config) in AutoModelForImageTextToText._model_mapping
+assert not any(type(finder).__name__ == "AutoWatcher" for finder in sys.meta_path)
+"""
+
+
+def run(source, cwd=REPOSITORY / "tests", flags=("-P",)):
+    """Run source text in a process of its own, in which the working directory is not on the path (`-P`)."""
+    command = [sys.executable, *(flags if sys.version_info >= (3, 11) else ()), "-c", source]
+    child = subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=200)
+    assert child.returncode == 0, child.stderr
+    return child.stdout
+
+
+@pytest.fixture(scope="module")
+def config():
+    text = {**CONFIG, "vocab_size": 64}
+    return vlahub.CogVLAConfig(CONFIG | {"image_size": 28}, CONFIG | {"image_size": 28}, text, use_lfp=False)
+
+
+@pytest.fixture(scope="module")
+def folder(config, tmp_path_factory):
+    """A config with its own code beside it, which nothing here may run."""
+    path = tmp_path_factory.mktemp("config")
+    config.save_pretrained(path)
+    return path
+
+
+def test_importing_vlahub_imports_neither_torch_nor_transformers():
+    heavy = run("import sys, vlahub, vlahub.errors; print(*{name.partition('.')[0] for name in sys.modules})").split()
+    assert not {"torch", "transformers", "numpy", "peft"}.intersection(heavy)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_auto_classes_know_ours_in_every_order(order, config, folder):
+    given = f"DATA, FOLDER = {pickle.dumps(config).hex()!r}, {str(folder)!r}\n"
+    run(given + ORDERS[order] + CHECK)
+
+
+def test_every_public_name_can_be_had_and_is_listed():
+    assert all(getattr(vlahub, name) is not None for name in vlahub.__all__)
+    assert set(vlahub.__all__) <= set(dir(vlahub)) and {"data", "modeling", "training"} <= set(dir(vlahub))
+    with pytest.raises(AttributeError, match="no attribute 'CogVLAConfg'"):
+        vlahub.CogVLAConfg  # noqa: B018
+
+
+def test_what_editors_see_is_what_is_there():
+    tree = ast.parse((REPOSITORY / "vlahub" / "__init__.py").read_text())
+    (block,) = (
+        node for node in tree.body if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+    )
+    seen = {alias.name: node.module for node in block.body for alias in node.names}
+    assert {name: home for name, home in seen.items() if home != "vlahub"} == vlahub.HOMES
+    assert set(vlahub.__all__) <= set(seen)
+
+
+def test_in_a_clone_the_folders_beside_the_package_are_its_sub_packages():
+    """Also where another vlahub is installed: the folder `vlahub` of the clone hides it."""
+    found = run("import vlahub.errors, vlahub.configuration; print(vlahub.configuration.__file__)", REPOSITORY, ("-S",))
+    assert Path(found.strip()) == REPOSITORY / "configuration" / "__init__.py"

@@ -1,0 +1,42 @@
+"""Our classes in the tables of transformers' Auto classes; importing this file puts them there."""
+
+import transformers
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoProcessor
+
+from vlahub.configuration.configuration_alpamayo_r1 import AlpamayoR1Config
+from vlahub.configuration.configuration_cogvla import CogVLAConfig
+from vlahub.configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from vlahub.configuration.configuration_multimodal_vla import MultimodalVLAConfig
+from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
+from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
+from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
+from vlahub.modeling.modeling_multimodal_vla import MultimodalVLAForActionPrediction
+from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor
+from vlahub.processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+from vlahub.processing.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
+from vlahub.processing.processing_cogvla import CogVLAProcessor
+from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
+from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
+
+# transformers 5 dropped the name; checkpoints of both lines answer to it here.
+AutoModelForVision2Seq = getattr(transformers, "AutoModelForVision2Seq", AutoModelForImageTextToText)
+
+FAMILIES = (
+    (CogVLAConfig, CogVLAForActionPrediction, CogVLAProcessor, CogVLAImageProcessor),
+    (
+        MapAnythingLlava3DConfig,
+        MapAnythingLlava3DForConditionalGeneration,
+        MapAnythingLlava3DProcessor,
+        MapAnythingLlava3DImageProcessor,
+    ),
+    (AlpamayoR1Config, AlpamayoR1, AlpamayoR1Processor, AlpamayoR1ImageProcessor),
+    (MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor, MultimodalVLAImageProcessor),
+)
+for config, model, processor, image_processor in FAMILIES:
+    AutoConfig.register(config.model_type, config)
+    for auto_class in {AutoModel, AutoModelForImageTextToText, AutoModelForVision2Seq}:
+        auto_class.register(config, model)
+    AutoImageProcessor.register(config, slow_image_processor_class=image_processor)
+    AutoProcessor.register(config, processor)
