@@ -9,7 +9,7 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 from .flow_matching import check_steps, integrate, interpolate
-from .joint_attention import build_joint_attention_inputs
+from .joint_attention import prefix_mask, prefix_padding
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 
 
@@ -102,7 +102,8 @@ def layer_states(
 ) -> tuple[torch.Tensor, ...]:
     """States (batch, length, hidden_size) after each layer, bottom to top, the last of them after the final norm."""
     stack: nn.Module = language_model.decoder
-    mask, positions, _ = build_joint_attention_inputs(prefix_embs, 0, attention_mask, causal)
+    real, kind = prefix_padding(prefix_embs, attention_mask), stack.config._attn_implementation
+    mask, positions = prefix_mask(real, causal, prefix_embs.dtype, kind)
     output = stack(
         inputs_embeds=prefix_embs,
         attention_mask=mask,

@@ -8,7 +8,7 @@ from ..configuration.vla_errors import InputError
 from .alpamayo_rollout import decoder_modules
 from .mrope_positions import rope_positions
 from .prefix_cache import PrefixCache, without_checkpointing
-from .trajectory_expert import action_mask, run_expert
+from .trajectory_expert import run_expert
 
 
 class AlpamayoTraining:
@@ -73,7 +73,7 @@ class AlpamayoTraining:
         place = torch.arange(input_ids.shape[1], device=input_ids.device)
         seen = (place[None] <= start[:, None]) & (real | (not self.config.mask_prompt_padding))
         tokens = target.shape[1]
-        mask = action_mask(seen, tokens, not self.config.expert_non_causal_attention, self.expert_dtype)
+        mask = self.action_mask(seen, tokens)
         first = positions.amax(dim=0).gather(1, start[:, None]) + 1
         places = (first + torch.arange(tokens, device=first.device))[None].expand(3, -1, -1)
         rotary = self.expert.rotary_emb(target.to(self.expert_dtype), places)

@@ -290,7 +290,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
             seen = seen & torch.cat([prompt, prompt.new_ones(len(prompt), length - prompt.shape[1])], dim=1)
         first = rollout.prompt.last_position + 1 + rollout.lengths
         positions = (first[:, None] + torch.arange(tokens, device=noise.device))[None].expand(3, -1, -1)
-        mask = action_mask(seen, tokens, not self.config.expert_non_causal_attention, self.expert_dtype)
+        mask = self.action_mask(seen, tokens)
         rotary = self.expert.rotary_emb(noise.to(self.expert_dtype), positions)
         text = kept_text(rollout.cache, room=tokens)
 
@@ -301,6 +301,11 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         return self.diffusion.sample(
             batch_size=len(noise), step_fn=velocity, device=noise.device, inference_step=num_steps, noise=noise
         )
+
+    def action_mask(self, seen: torch.Tensor, num_tokens: int) -> torch.Tensor:
+        """Who of the expert's tokens sees what; see the function of this name."""
+        causal, kind = not self.config.expert_non_causal_attention, self.expert.config._attn_implementation
+        return action_mask(seen, num_tokens, causal, self.expert_dtype, kind)
 
     def fuse_history(self, input_ids: torch.LongTensor, xyz: torch.Tensor, rot: torch.Tensor) -> torch.LongTensor:
         """The prompts with the history's tokens in the place of its placeholders, where there are any.

@@ -276,7 +276,9 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         return LanguageModelInputs(
             text_embeds=embeds,
             prefix=prefix,
-            attention_mask=parallel_decoding_mask(real, block, mode, embeds.dtype),
+            attention_mask=parallel_decoding_mask(
+                real, block, mode, embeds.dtype, self.language_model.model.config._attn_implementation
+            ),
             prompt=after_bos(sequence.is_prompt, behind_vision),
             positions=sequence.predicting(count) + length,
         )
