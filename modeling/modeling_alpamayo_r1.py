@@ -32,6 +32,7 @@ from .alpamayo_rollout import (
 from .alpamayo_text import reasoning_of, split_text
 from .alpamayo_training import AlpamayoTraining
 from .flow_matching import check_steps
+from .loss_items import Items, items_of_text
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
 from .strict_loading import StrictPreTrainedModel, tied_weights
@@ -234,6 +235,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         ego_future_rot: torch.Tensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> AlpamayoR1Output:
         """With a future the flow-matching loss of the expert; with labels, or without a future, the language model.
 
@@ -244,6 +246,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
                 dimension of 1; in the frame of the last history pose.
             labels: (batch, length), -100 where there is nothing to learn.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
+            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             The others are as in `sample_trajectories`.
 
         Raises:
@@ -260,11 +263,15 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel):
         )
         action_loss = lm_loss = logits = None
         if with_future:
-            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise)
+            total = None if num_items_in_batch is None else num_items_in_batch["action"]
+            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise, total)
         if labels is not None or not with_future:
             logits = self.vlm.lm_head(states)
         if labels is not None:
-            lm_loss = self.vlm.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1])
+            count = items_of_text(labels, num_items_in_batch)
+            lm_loss = self.vlm.loss_function(
+                logits=logits, labels=labels, vocab_size=logits.shape[-1], num_items_in_batch=count
+            )
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return AlpamayoR1Output(
             loss=sum(losses) if losses else None, action_loss=action_loss, lm_loss=lm_loss, logits=logits

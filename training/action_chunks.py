@@ -20,8 +20,9 @@ BATCH = 10_000  # rows; only numbers are read in batches
 class ActionChunks(torch.utils.data.Dataset):
     """Frames -> examples for the collators: images, text, state and the next actions, for every frame.
 
-    Past the end of an episode its last action is repeated, as LeRobot does; OpenVLA-OFT leaves out the rows at the end
-    of an episode that have no full chunk, so that its models see no last steps. Rows of one episode must follow each
+    Past the end of an episode its last action is repeated and marked as padding, which models do not learn, as LeRobot
+    does; OpenVLA-OFT leaves out the rows at the end of an episode that have no full chunk, so that its models see no
+    last steps. Rows of one episode must follow each
     other: an episode in two runs of rows is refused, because the frames were shuffled then, or two datasets joined
     whose episodes have the same numbers.
 
@@ -37,6 +38,7 @@ class ActionChunks(torch.utils.data.Dataset):
         action: str = "action",
         text: str = "task",
         episode: str = "episode_index",
+        repeat_last: bool = False,
     ) -> None:
         """
         Args:
@@ -45,6 +47,7 @@ class ActionChunks(torch.utils.data.Dataset):
             images: columns of the views, main camera first. `None`: all image and video columns in their order.
             state: column of the robot's state, in LeRobot "observation.state". `None`: no state.
             action, text, episode: columns of action, instruction and number of the episode.
+            repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
             InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite.
@@ -53,6 +56,7 @@ class ActionChunks(torch.utils.data.Dataset):
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
         if frames.format["type"] == "custom":
             raise InputError("the frames have a transform, which would not be run here; use frames.map() instead.")
+        self.repeat_last = repeat_last
         self.images = image_columns(frames) if images is None else list(images)
         self.num_action_chunks, self.state, self.action, self.text = num_action_chunks, state, action, text
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
@@ -72,7 +76,8 @@ class ActionChunks(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`{"images": [...], "text", "actions": (num_action_chunks, action_dim)}`, and "state", "time", ... if any.
+        """`{"images": [...], "text", "actions": (num_action_chunks, action_dim), "action_is_pad":
+        (num_action_chunks,)}`, and "state", "time", ... if any.
 
         Raises InputError where the row has no image or no instruction.
         """
@@ -85,6 +90,8 @@ class ActionChunks(torch.utils.data.Dataset):
             "text": row[self.text],
             "actions": self.chunk(index),
         }
+        if not self.repeat_last:
+            example["action_is_pad"] = np.arange(self.num_action_chunks) >= self.stop(index) - index
         if self.state:
             example["state"] = np.asarray(row[self.state], dtype=np.float32)
         for name in self.passed_on:
@@ -93,9 +100,12 @@ class ActionChunks(torch.utils.data.Dataset):
 
     def chunk(self, index: int) -> np.ndarray:
         """The actions from row `index` on, (num_action_chunks, action_dim) float32."""
-        stop = min(index + self.num_action_chunks, self.ends[np.searchsorted(self.ends, index, side="right")])
-        actions = vectors(self.actions[index:stop].column(0))
+        actions = vectors(self.actions[index : self.stop(index)].column(0))
         return np.pad(actions, ((0, self.num_action_chunks - len(actions)), (0, 0)), mode="edge")
+
+    def stop(self, index: int) -> int:
+        """The row after the last whose action belongs to the chunk of row `index`."""
+        return min(index + self.num_action_chunks, self.ends[np.searchsorted(self.ends, index, side="right")])
 
 
 def require_columns(frames: Dataset, names: Sequence[str]) -> None:

@@ -7,14 +7,15 @@ import torch
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
-from .collator_entries import Augment, Example, check_range, given_numbers, numbers, texts, views
+from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
 
 
 class RobotCollator:
     """A subclass is called with a list of examples and returns the arguments of its model's `forward`.
 
     An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
-    action_dim) in robot units and, for a model that takes it, `state`. A model without state does not read one that is
+    action_dim) in robot units and, for a model that takes it, `state`; `action_is_pad` (steps,) is true on steps behind
+    the end of an episode, which are not learnt. A model without state does not read one that is
     there, for most data sets have one.
 
     Args:
@@ -63,6 +64,18 @@ class RobotCollator:
         """(batch, steps, action_dim) float32, normalised."""
         actions = numbers(examples, "actions", self.chunk_shape)
         return normalize(actions, self.statistics, self.config.normalization_type, clip_unmasked=False)
+
+    def padding(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """`action_is_pad` (batch, steps) bool, if any example has it; those without have no padding."""
+        return flags(examples, "action_is_pad", self.chunk_shape[0])
+
+    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Absolute errors of a model's predictions in robot units, of all actions that are no padding, (n,)."""
+        batch = {name: value.to(device) for name, value in self.inputs(examples).items()}
+        found = model.predict_action(**batch, unnorm_key=self.unnorm_key).cpu()
+        errors = (found - numbers(examples, "actions", self.chunk_shape)).abs()
+        padding = self.padding(examples).get("action_is_pad")
+        return errors.flatten() if padding is None else errors[~padding].flatten()
 
     def time_and_noise(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """`time` (batch,) and `noise` (batch, steps, action_dim) of flow matching, where the examples bring them."""

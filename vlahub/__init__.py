@@ -38,6 +38,7 @@ from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialA
 from vlahub.training.health import HealthCallback
 from vlahub.training.lora_config import lora_config
 from vlahub.training.quantization import quantization_config
+from vlahub.training.run_folder import prepare_run_folder
 from vlahub.training.sharding import save_sharded, shard_model
 from vlahub.training.trainer import VLATrainer, last_checkpoint
 from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
@@ -106,6 +107,7 @@ __all__ = [
     "lora_config",
     "minADE",
     "minFDE",
+    "prepare_run_folder",
     "quantization_config",
     "save_sharded",
     "shard_model",
