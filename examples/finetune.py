@@ -81,6 +81,7 @@ class Options:
     repeat_last: bool = field(default=False, metadata={"help": "also learn to repeat an episode's last action"})
     augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})
     learn_text: bool = field(default=False, metadata={"help": "of Alpamayo-R1, also learn to reason"})
+    text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -123,9 +124,9 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     vlahub.freeze_unreached(model, collator([examples[0]]))
     if arguments.deepspeed:  # splits it here
         set_hf_deepspeed_config(arguments.hf_deepspeed_config)
-    trainer = vlahub.VLATrainer(
-        model, arguments, collator, examples, measured, processor, groups=groups, predict_in_evaluation=True
-    )
+    own = {"groups": groups, "predict_in_evaluation": True}
+    own |= {"loss_weights": {"text": options.text_weight}} if options.learn_text else {}
+    trainer = vlahub.VLATrainer(model, arguments, collator, examples, measured, processor, **own)
     trainer.train(resume_from_checkpoint=vlahub.last_checkpoint(arguments.output_dir) if options.resume else None)
     trainer.save_model()
     if measured:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 
+from ..configuration.vla_errors import InputError
+
 IGNORED = -100  # a label that no loss counts
 NOTHING = 1e-8  # in place of no items at all, where the loss is 0
 
@@ -17,9 +19,17 @@ Items = Mapping[str, torch.Tensor]
 
 
 def learnt_steps(actions: torch.Tensor, action_is_pad: torch.Tensor | None) -> torch.Tensor:
-    """(batch, steps) float32, 1 where an action is learnt; action_is_pad: (batch, steps), true behind an episode."""
+    """(batch, steps) float32, 1 where an action is learnt; action_is_pad: (batch, steps), true behind an episode.
+
+    Raises:
+        InputError: `action_is_pad` has another shape.
+    """
     if action_is_pad is None:
         return torch.ones(actions.shape[:2], device=actions.device)
+    if action_is_pad.shape != actions.shape[:2]:
+        raise InputError(
+            f"action_is_pad has shape {tuple(action_is_pad.shape)}; (batch, steps) is {tuple(actions.shape[:2])}."
+        )
     return (~action_is_pad.to(actions.device).bool()).float()
 
 

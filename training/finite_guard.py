@@ -15,7 +15,7 @@ NAMED = 5  # parameters in a message
 
 
 class FiniteGuard(TrainerCallback):
-    """Skips steps whose gradients are not finite, and ends a training that has too many of them.
+    """Skips steps whose loss or gradients are not finite, and ends a training that has too many of them.
 
     A skipped step changes neither weights nor the optimiser's state, and `skipped_steps` of the log counts it.
     DeepSpeed shows no gradients, and a scaler of float16 skips by itself.
@@ -24,7 +24,7 @@ class FiniteGuard(TrainerCallback):
         max_skipped_steps: how many steps in a row may be skipped.
 
     Raises:
-        NonFiniteError: one more step in a row, or all steps of a training, had such gradients; the message names the
+        NonFiniteError: one more step in a row, or all steps of a training, were not finite; the message names the
             step and the parameters.
     """
 
@@ -36,17 +36,23 @@ class FiniteGuard(TrainerCallback):
         self.skips = False
         self.in_a_row = self.in_all = self.taken = 0
         self.where = ""
+        self.losses: list[torch.Tensor] = []
+
+    def add_loss(self, loss: torch.Tensor) -> None:
+        """Of one of the batches that make a step."""
+        self.losses.append(loss.detach())
 
     def look_at(self, model: nn.Module, step: int) -> None:
         """The gradients of a step, before they are clipped and its optimiser's step; all processes call it."""
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        wrong = not_finite(gradients)
+        wrong = not_finite({"loss": torch.stack(self.losses), **gradients})
+        self.losses.clear()
         self.skips = wrong is not None
         if wrong is None:
             self.in_a_row, self.taken = 0, self.taken + 1
             return
         self.in_a_row, self.in_all = self.in_a_row + 1, self.in_all + 1
-        self.where = f"gradients are not finite in step {step}, {self.in_a_row} in a row: {wrong}"
+        self.where = f"loss or gradients are not finite in step {step}, {self.in_a_row} in a row: {wrong}"
         if self.in_a_row > self.max_skipped_steps:
             raise NonFiniteError(f"{self.where}. Look at loss and data of that step, or train with a lower rate.")
 
@@ -61,7 +67,7 @@ class FiniteGuard(TrainerCallback):
 
     def on_train_end(self, *arguments: Any, **kwargs: Any) -> None:
         if self.in_all and not self.taken:
-            raise NonFiniteError(f"no step had finite gradients, so that nothing was learnt: {self.where}.")
+            raise NonFiniteError(f"no step was finite, so that nothing was learnt: {self.where}.")
 
 
 def check_finite_weights(model: nn.Module, when: str) -> None:

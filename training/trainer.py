@@ -13,7 +13,7 @@ from .decay_groups import split_by_decay
 from .evaluation import action_error, own_randomness, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback
-from .loss_totals import base_of, loss_totals
+from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
 from .sharding import keep_inputs_whole, tied_again
 from .step_figures import StepFigures
 
@@ -38,6 +38,8 @@ class VLATrainer(Trainer):
         max_skipped_steps: how many steps in a row may have gradients that are not finite; they are skipped.
         predict_in_evaluation: also log `eval_action_error`, the mean error of predictions for the evaluation's
             examples: of actions in robot units, of trajectories in metres. Sharded models are left out.
+        loss_weights: `{"action": 1.0, "text": 0.1}`, of the parts of a loss that has both; 1 by default. It is for
+            models that add the two up, not for CogVLA, which learns one of them.
         The others are the Trainer's.
 
     Raises:
@@ -51,10 +53,13 @@ class VLATrainer(Trainer):
         groups: list[dict[str, Any]] | None = None,
         max_skipped_steps: int = 1,
         predict_in_evaluation: bool = False,
+        loss_weights: dict[str, float] | None = None,
         **kwargs: Any,
     ):
         self.groups = groups
         self.predict_in_evaluation = predict_in_evaluation
+        self.loss_weights = loss_weights
+        check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
         check_arguments(self.args)
         self.guard = FiniteGuard(max_skipped_steps)
@@ -89,6 +94,16 @@ class VLATrainer(Trainer):
         batches = list(islice(epoch_iterator, num_batches))
         return batches, loss_totals(base_of(self.model), batches, self.accelerator)
 
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.counts_items and not isinstance(num_items_in_batch, dict):
+            num_items_in_batch = None  # evaluation counts labels; there a loss is the mean over its batch
+        if self.loss_weights is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        counted = num_items_in_batch is not None
+        outputs = model(**inputs, **({"num_items_in_batch": num_items_in_batch} if counted else {}))
+        loss = weighted_loss(outputs, self.loss_weights) * (self.accelerator.num_processes if counted else 1)
+        return (loss, outputs) if return_outputs else loss
+
     def _prepare_input(self, data: Any) -> Any:
         if isinstance(data, torch.Tensor):  # under DeepSpeed the Trainer would round floats to the weights' dtype
             return data.to(self.args.device)
@@ -97,6 +112,7 @@ class VLATrainer(Trainer):
     def training_step(self, model, *args, **kwargs):
         with sdpa_kernel(ATTENTION):
             loss = super().training_step(model, *args, **kwargs)
+        self.guard.add_loss(loss)
         if self.accelerator.sync_gradients and self.accelerator.scaler is None:
             self.guard.look_at(self.model, self.state.global_step + 1)
         return loss
