@@ -13,9 +13,9 @@ class InputError(VLAError, ValueError):
     """An argument of a processor or model call has the wrong form; nothing was computed from it."""
 
 
+class NonFiniteError(VLAError, ArithmeticError):
+    """What was computed holds NaN or infinities; the message says what and where."""
+
+
 class ConversionError(VLAError, RuntimeError):
     """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""
-
-
-class NonFiniteError(VLAError, ArithmeticError):
-    """A prediction holds NaN or infinite values; the message says where, and which inputs are not finite either."""

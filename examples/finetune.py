@@ -36,8 +36,9 @@ from vlahub.data import (
     RandomAugmentation,
     apply_statistics,
     collator_for,
-    dataset_statistics,
+    hold_out_episodes,
     load_frames,
+    run_statistics,
 )
 from vlahub.errors import InputError
 
@@ -73,45 +74,76 @@ class Options:
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
     state: str = field(default="observation.state", metadata={"help": "column of the state, or of the pose"})
     text: str = field(default="task", metadata={"help": "column of the instruction"})
-    statistics: str | None = field(default=None, metadata={"help": "dataset_statistics.json; default: computed"})
+    statistics: str | None = field(
+        default=None, metadata={"help": "dataset_statistics.json; default: that in the dataset's folder, or computed"}
+    )
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
+    eval_episodes: float = field(default=0.0, metadata={"help": "share of the episodes to evaluate with"})
+    repeat_last: bool = field(default=False, metadata={"help": "also learn to repeat an episode's last action"})
     augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})
     learn_text: bool = field(default=False, metadata={"help": "of Alpamayo-R1, also learn to reason"})
+    text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
+
+
+@dataclass
+class Arguments(TrainingArguments):
+    """transformers', with one that its version 5 no longer has."""
+
+    overwrite_output_dir: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
 
 
 def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     """Train and save; returns the Trainer, whose `model` is what was trained."""
-    parser = HfArgumentParser((Options, TrainingArguments), description=__doc__.split("\n\n")[0])
+    parser = HfArgumentParser((Options, Arguments), description=__doc__.split("\n\n")[0])
     parser.set_defaults(**DEFAULTS)
     options, arguments = parser.parse_args_into_dataclasses(argv)
     new, old = "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"  # of transformers 5 and 4
     setattr(arguments, new if hasattr(arguments, new) else old, {"use_reentrant": False})
     unset_hf_deepspeed_config()  # ZeRO-3 splits models while they load, and mistakes the names of some parts
+    check_arguments(options, arguments)
     with arguments.main_process_first(desc="reading data"):
         source, dataset = demonstration(options, Path(arguments.output_dir))
         frames = load_frames(dataset)
+    seen, held_out = frames, None
+    if options.eval_episodes:
+        seen, held_out = hold_out_episodes(frames, options.eval_episodes, arguments.seed)
     set_seed(arguments.seed)  # here, for only one process draws a tiny model
     model, processor = load(source, options)
     statistics = None
     if model.config.model_type != DRIVING:
-        statistics = statistics_of(frames, Path(dataset).name, options, arguments.disable_tqdm)
+        state = options.state if options.state in frames.column_names else None
+        given = options.statistics, options.unmasked_actions, state
+        quiet, progress = arguments.process_index > 0, not arguments.disable_tqdm
+        statistics = run_statistics(seen, dataset, *given, quiet, progress)
         apply_statistics(model.config, processor, *next(iter(statistics.items())))
-    examples = examples_of(frames, model.config, options)
+    examples = examples_of(seen, model.config, options)
+    measured = held_out and examples_of(held_out, model.config, options)
     augment = RandomAugmentation() if options.augment else None
     collator = collator_for(model.config, processor, augment, learn_text=options.learn_text)
     model, groups = prepared(model, options, arguments)
     vlahub.freeze_unreached(model, collator([examples[0]]))
     if arguments.deepspeed:  # splits it here
         set_hf_deepspeed_config(arguments.hf_deepspeed_config)
-    trainer = vlahub.VLATrainer(model, arguments, collator, examples, processing_class=processor, groups=groups)
+    own = {"groups": groups, "predict_in_evaluation": True}
+    own |= {"loss_weights": {"text": options.text_weight}} if options.learn_text else {}
+    trainer = vlahub.VLATrainer(model, arguments, collator, examples, measured, processor, **own)
     trainer.train(resume_from_checkpoint=vlahub.last_checkpoint(arguments.output_dir) if options.resume else None)
     trainer.save_model()
+    if measured:
+        trainer.evaluate()
     if statistics and trainer.is_world_process_zero():
         Path(arguments.output_dir, "dataset_statistics.json").write_text(
             json.dumps(statistics, indent=2, allow_nan=False)
         )
     return trainer
+
+
+def check_arguments(options: Options, arguments: Arguments) -> None:
+    """Refuse what would end badly later, before anything is read."""
+    vlahub.prepare_run_folder(arguments.output_dir, options.resume, arguments.overwrite_output_dir)
+    if arguments.eval_strategy != "no" and not options.eval_episodes:
+        raise InputError("--eval_strategy needs data to evaluate with: --eval_episodes 0.1 holds a tenth out.")
 
 
 def demonstration(options: Options, folder: Path) -> tuple[str, str]:
@@ -140,20 +172,6 @@ def load(source: str, options: Options):
     return model, AutoProcessor.from_pretrained(source)
 
 
-def statistics_of(frames, name: str, options: Options, quiet: bool) -> dict:
-    """`{unnorm_key: statistics}`, read or computed."""
-    if options.statistics:
-        statistics = json.loads(Path(options.statistics).read_text())
-        if len(statistics) != 1:
-            raise InputError(
-                f"{options.statistics} is of the datasets {list(statistics)}; it must be of this one alone."
-            )
-        return statistics
-    state = options.state if options.state in frames.column_names else None
-    found = dataset_statistics(frames, state=state, unmasked_actions=options.unmasked_actions, progress=not quiet)
-    return {name: found}
-
-
 def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     """The family's examples."""
     if config.model_type == DRIVING:
@@ -161,10 +179,12 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
         return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
     steps = getattr(config, "num_action_chunks", None) or config.action_horizon
     state = options.state if options.state in frames.column_names else None
-    return ActionChunks(frames, steps, options.images or None, state=state, text=options.text)
+    return ActionChunks(
+        frames, steps, options.images or None, state=state, text=options.text, repeat_last=options.repeat_last
+    )
 
 
-def prepared(model, options: Options, arguments: TrainingArguments):
+def prepared(model, options: Options, arguments: Arguments):
     """The model with what shall train, and the optimiser's groups."""
     only = {"action_loss_only": not options.learn_text}
     if options.train == "lora":

@@ -9,8 +9,9 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 from .flow_matching import check_steps, integrate, interpolate
-from .joint_attention import build_joint_attention_inputs
+from .joint_attention import prefix_mask, prefix_padding
 from .llava3d_language_model import LLaVA3DForCausalLMV2
+from .loss_items import Items, learnt_steps, text_items
 
 
 class ActionExperts:
@@ -25,21 +26,26 @@ class ActionExperts:
         state: torch.Tensor | None,
         time: torch.Tensor | None,
         noise: torch.Tensor | None,
-        stop_grad: bool,
+        stop_grad: bool = False,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> torch.Tensor:
         """The flow-matching loss; prefix_embs: (batch, length, hidden_size), the rest as in the model's `forward`."""
+        counted = action_is_pad, num_items_in_batch
         if not self.config.has_dit:
             return self.action_expert.compute_loss(
-                prefix_embs, actions, state, attention_mask, time=time, noise=noise, stop_grad_from_vlm=stop_grad
+                prefix_embs, actions, state, attention_mask, None, time, noise, stop_grad, *counted
             )
         if not self.config.has_deep_fusion:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
                 states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
             time = None if time is None else 1 - time
-            return self.dit_action_head.compute_loss(states, actions, state, attention_mask, time, noise)
-        return self.fused_dit_loss(prefix_embs, attention_mask, actions, state, time, noise, stop_grad)
+            return self.dit_action_head.compute_loss(states, actions, state, attention_mask, time, noise, *counted)
+        return self.fused_dit_loss(prefix_embs, attention_mask, actions, state, time, noise, stop_grad, counted)
 
-    def fused_dit_loss(self, prefix_embs, attention_mask, actions, state, time, noise, stop_grad) -> torch.Tensor:
+    def fused_dit_loss(
+        self, prefix_embs, attention_mask, actions, state, time, noise, stop_grad, counted
+    ) -> torch.Tensor:
         """The mean of the two losses, over one pass of the prefix and the same noisy actions."""
         expert, network = self.action_expert, self.language_model_with_expert
         noise, time = expert.checked_or_drawn(prefix_embs, actions, noise, time)
@@ -51,8 +57,30 @@ class ActionExperts:
         buckets = self.dit_action_head.bucket(1 - time)
         features = self.dit_action_projector(action_states)
         dit_velocity = -self.dit_action_head.velocity(states, noisy, buckets, state, attention_mask, features)
-        dit_loss = self.dit_action_head.flow_loss(dit_velocity, noise - actions.float())
-        return (expert.loss(velocity, actions, noise, time) + dit_loss) / 2
+        dit_loss = self.dit_action_head.loss(dit_velocity, actions, noise, *counted)
+        return (expert.loss(velocity, actions, noise, time, *counted) + dit_loss) / 2
+
+    def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
+        """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
+        if actions is None or time is not None or not self.config.has_deep_fusion:
+            return {}
+        return {"time": self.action_expert.sample_time(len(actions), actions.device)}
+
+    def loss_items(
+        self,
+        actions: torch.Tensor | None = None,
+        time: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        **kwargs,
+    ) -> dict[str, torch.Tensor]:
+        """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
+        items = {} if labels is None else {"text": text_items(labels)}
+        if actions is not None and self.config.has_deep_fusion:
+            items["flow"] = self.action_expert.loss_items(actions, time, action_is_pad)
+        if actions is not None and self.config.has_dit:
+            items["dit"] = learnt_steps(actions, action_is_pad).sum()
+        return items
 
     def sample_normalized_actions(
         self,
@@ -107,7 +135,8 @@ def layer_states(
 ) -> tuple[torch.Tensor, ...]:
     """States (batch, length, hidden_size) after each layer, bottom to top, the last of them after the final norm."""
     stack: nn.Module = language_model.decoder
-    mask, positions, _ = build_joint_attention_inputs(prefix_embs, 0, attention_mask, causal)
+    real, kind = prefix_padding(prefix_embs, attention_mask), stack.config._attn_implementation
+    mask, positions = prefix_mask(real, causal, prefix_embs.dtype, kind)
     output = stack(
         inputs_embeds=prefix_embs,
         attention_mask=mask,

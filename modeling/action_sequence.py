@@ -56,7 +56,7 @@ class LanguageModelInputs:
     Attributes:
         text_embeds: (batch, length, hidden_size), BOS and all that follows the prefix.
         prefix: (batch, prefix length, hidden_size): vision tokens, state token, diffusion-time token.
-        attention_mask: additive, (batch, 1, sequence, sequence).
+        attention_mask: (batch, 1, sequence, sequence), see masking.py.
         prompt: (batch, sequence) bool, see `Pruning`.
         positions: (batch, count), the places in the sequence whose states are wanted.
     """

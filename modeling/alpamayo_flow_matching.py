@@ -130,6 +130,11 @@ class FlowMatching(nn.Module):
         x, timesteps = x.float(), timesteps.to(x.device, torch.float32).view(-1, *[1] * len(self.x_dims))
         return {"x": x, "noise": noise, "noisy_x": timesteps * x + (1 - timesteps) * noise, "timesteps": timesteps}
 
-    def compute_loss_from_pred(self, training_data: dict[str, torch.Tensor], pred: torch.Tensor) -> torch.Tensor:
-        """Mean squared error of a velocity like `x`, a scalar in float32; training_data: as constructed here."""
-        return self.flow_loss(pred, training_data["x"] - training_data["noise"])
+    def compute_loss_from_pred(
+        self, training_data: dict[str, torch.Tensor], pred: torch.Tensor, total: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean squared error of a velocity like `x`, a scalar in float32.
+
+        training_data: as constructed here; total: see `FlowMatchingLoss`.
+        """
+        return self.flow_loss(pred, training_data["x"] - training_data["noise"], total=total)

@@ -6,9 +6,10 @@ from transformers import DynamicCache
 
 from ..configuration.vla_errors import InputError
 from .alpamayo_rollout import VLM_CACHE, decoder_modules
+from .loss_items import text_items
 from .mrope_positions import rope_positions
 from .prefix_cache import PrefixCache, without_checkpointing
-from .trajectory_expert import action_mask, run_expert
+from .trajectory_expert import run_expert
 
 
 class AlpamayoTraining:
@@ -67,6 +68,7 @@ class AlpamayoTraining:
         time: torch.Tensor | None,
         noise: torch.Tensor | None,
         stop_grad_from_vlm: bool = False,
+        total: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity `actions - noise`; time runs from 0 (noise) to 1 (actions)."""
         data = self.diffusion.construct_training_data(target, noise, time)
@@ -78,13 +80,27 @@ class AlpamayoTraining:
         place = torch.arange(input_ids.shape[1], device=input_ids.device)
         seen = (place[None] <= start[:, None]) & (real | (not self.config.mask_prompt_padding))
         tokens = target.shape[1]
-        mask = action_mask(seen, tokens, not self.config.expert_non_causal_attention, self.expert_dtype)
+        mask = self.action_mask(seen, tokens)
         first = positions.amax(dim=0).gather(1, start[:, None]) + 1
         places = (first + torch.arange(tokens, device=first.device))[None].expand(3, -1, -1)
         rotary = self.expert.rotary_emb(target.to(self.expert_dtype), places)
         embeds = self.action_in_proj(data["noisy_x"], data["timesteps"])
         states = run_expert(self.expert, embeds, text, mask, rotary)
-        return self.diffusion.compute_loss_from_pred(data, self.action_out_proj(states))
+        return self.diffusion.compute_loss_from_pred(data, self.action_out_proj(states), total)
+
+    def drawn(self, **batch) -> dict:
+        """What a batch of `forward` needs so that its `loss_items` are known: nothing here."""
+        return {}
+
+    def loss_items(
+        self, ego_future_xyz: torch.Tensor | None = None, labels: torch.Tensor | None = None, **kwargs
+    ) -> dict[str, torch.Tensor]:
+        """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
+        items = {} if labels is None else {"text": text_items(labels)}
+        if ego_future_xyz is not None:
+            waypoints = len(ego_future_xyz) * ego_future_xyz.shape[-2]
+            items["action"] = torch.tensor(float(waypoints), device=ego_future_xyz.device)
+        return items
 
     def start_of_trajectory(self, input_ids: torch.LongTensor) -> torch.LongTensor:
         """(batch,), where each row's `<|traj_future_start|>` stands."""

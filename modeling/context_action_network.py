@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import LlamaConfig, LlamaModel
 
-from .masking import additive
+from .masking import mask_for
 from .prefix_cache import KeyValueCollector, PrefixCache, run_layer
 from .sharded_layer import tie_keys_and_values
 
@@ -37,6 +37,11 @@ class ContextActionNetwork(nn.Module):
         """Width of the action tokens."""
         return self.stack.config.hidden_size
 
+    @property
+    def implementation(self) -> str | None:
+        """Of the attention."""
+        return self.stack.config._attn_implementation
+
     def forward(
         self,
         attention_mask: torch.Tensor | None = None,
@@ -60,7 +65,9 @@ class ContextActionNetwork(nn.Module):
         batch, length = context.shape[:2]
         cache = PrefixCache(batch, length, real, room=0 if torch.is_grad_enabled() else ROOM)
         states = self.context_proj(context)
-        mask = None if real is None else additive(real[:, None].expand(-1, length, -1), states.dtype)
+        mask = (
+            None if real is None else mask_for(self.implementation, real[:, None].expand(-1, length, -1), states.dtype)
+        )
         counted = torch.arange(length, device=context.device).expand(batch, -1)
         positions = counted if real is None else (real.cumsum(dim=1) - 1).clamp(min=0)
         cos, sin = self.stack.rotary_emb(states, positions)
@@ -73,7 +80,7 @@ class ContextActionNetwork(nn.Module):
         """States of the action tokens after the last norm."""
         length = suffix.shape[1]
         cache.reserve(length, suffix.dtype)
-        mask = cache.suffix_mask(length, suffix.dtype)
+        mask = cache.suffix_mask(length, suffix.dtype, self.implementation)
         rotary = self.stack.rotary_emb(suffix, cache.suffix_positions(length, suffix.device))
         for index, layer in enumerate(self.stack.layers):
             suffix = self.maybe_checkpointed(run_layer, layer, suffix, mask, rotary, cache.extender(index))

@@ -19,6 +19,7 @@ from ..configuration.vla_errors import InputError
 from .dit_layers import MLP, ActionEncoder, DiT
 from .floating_dtype import floating_dtype
 from .flow_matching import FlowMatchingLoss, check_steps, integrate, interpolate
+from .loss_items import Items, learnt_steps
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
 
@@ -73,11 +74,14 @@ class DiTActionHead(nn.Module):
         encoder_attention_mask: torch.Tensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity, a float32 scalar.
 
         actions, noise: (batch, horizon, action_dim), normalised; time: (batch,), 0 is noise and 1 is actions. Noise
-        and time are drawn when they are not given.
+        and time are drawn when they are not given. action_is_pad: (batch, horizon), true on steps that are not learnt;
+        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
         """
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
         batch = context.tokens.shape[0]
@@ -88,7 +92,20 @@ class DiTActionHead(nn.Module):
         check_shape("time", time, (batch,))
         noisy_actions = interpolate(actions, noise, 1 - time.float())
         velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
-        return self.flow_loss(-velocity, noise.float() - actions.float())
+        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch)
+
+    def loss(
+        self,
+        velocity: torch.Tensor,
+        actions: torch.Tensor,
+        noise: torch.Tensor,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
+    ) -> torch.Tensor:
+        """Of a velocity `noise - actions`; see `compute_loss`."""
+        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        total = None if num_items_in_batch is None else num_items_in_batch["dit"]
+        return self.flow_loss(velocity, noise.float() - actions.float(), None, learnt, total)
 
     @torch.no_grad()
     def predict_action(

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .loss_items import weighted_mean
 
 TIME_MARGIN = 1e-3
 
@@ -35,17 +35,28 @@ def interpolate(actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) 
 class FlowMatchingLoss(nn.Module):
     """Mean squared error of a velocity; a module, so that a hook can watch velocities and targets in training."""
 
-    def forward(self, velocity: torch.Tensor, target: torch.Tensor, weight: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self,
+        velocity: torch.Tensor,
+        target: torch.Tensor,
+        weight: torch.Tensor | None = None,
+        learnt: torch.Tensor | None = None,
+        total: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """A scalar in float32.
 
-        velocity, target: (batch, horizon, action_dim), predicted and wanted; weight: (batch,), relative to its mean
-        over the batches of all processes that train together.
+        velocity, target: (batch, horizon, action_dim), predicted and wanted; weight: (batch,), of the samples; learnt:
+        (batch, horizon), of the steps; total: of weights and steps in all batches that make one training step, see
+        `loss_items.py`. Without it the weights are relative to their mean over the batches of all processes that train
+        together.
         """
-        if weight is None:
-            return F.mse_loss(velocity.float(), target)
-        weight = weight.float()
-        errors = (velocity.float() - target).square().mean(dim=(1, 2))
-        return (errors * weight).mean() / self.common_mean(weight)
+        errors = (velocity.float() - target).square().mean(dim=2)
+        if weight is None and learnt is None and total is None:
+            return errors.mean()
+        weights = step_weights(errors, weight, learnt)
+        if total is None:
+            total = self.common_mean(weights) * weights.numel()
+        return weighted_mean(errors, weights, total)
 
     def common_mean(self, weight: torch.Tensor) -> torch.Tensor:
         """As in batch normalisation of several processes, they are asked in training only."""
@@ -54,6 +65,13 @@ class FlowMatchingLoss(nn.Module):
             dist.all_reduce(mean)
             mean = mean / dist.get_world_size()
         return mean
+
+
+def step_weights(like: torch.Tensor, weight: torch.Tensor | None, learnt: torch.Tensor | None) -> torch.Tensor:
+    """Like (batch, horizon), float32: the product of what samples (batch,) and steps (batch, horizon) weigh."""
+    weights = torch.ones_like(like, dtype=torch.float32)
+    weights = weights if weight is None else weights * weight.to(like.device, torch.float32)[:, None]
+    return weights if learnt is None else weights * learnt.to(like.device, torch.float32)
 
 
 def check_steps(num_steps: int) -> None:

@@ -17,7 +17,9 @@ from .flow_matching import (
     interpolate,
     sample_time,
     sinusoidal_time_embedding,
+    step_weights,
 )
+from .loss_items import Items, learnt_steps
 from .module_reference import ModuleReference
 from .prefix_cache import PrefixCache
 
@@ -129,6 +131,8 @@ class FlowMatchingActionExpert(nn.Module):
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         stop_grad_from_vlm: bool = False,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> torch.Tensor:
         """The flow-matching loss of a batch, a scalar in float32.
 
@@ -139,6 +143,8 @@ class FlowMatchingActionExpert(nn.Module):
             attention_mask, position_ids: as in `LLaVA3DWithActionExpertModel.forward`.
             time, noise: (batch,) in 0..1 and of the shape of `actions`; drawn when left out.
             stop_grad_from_vlm: the loss has no gradient in the prefix's keys and values.
+            action_is_pad: (batch, action_horizon), true on steps that are not learnt.
+            num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
 
         Raises:
             InputError: an argument has the wrong shape, or the state is missing.
@@ -150,7 +156,19 @@ class FlowMatchingActionExpert(nn.Module):
             prefix_embs = None
         noisy = interpolate(actions, noise, time)
         velocity = self.forward(prefix_embs, noisy, time, state, attention_mask, position_ids, cache)
-        return self.loss(velocity, actions, noise, time)
+        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch)
+
+    def loss_items(self, actions: torch.Tensor, time: torch.Tensor, action_is_pad: torch.Tensor | None) -> torch.Tensor:
+        """What the steps of a batch weigh in its loss, a scalar; arguments as in `compute_loss`."""
+        return step_weights(actions[..., 0], self.time_weight(time), learnt_steps(actions, action_is_pad)).sum()
+
+    def time_weight(self, time: torch.Tensor) -> torch.Tensor | None:
+        """(batch,), of the samples."""
+        return 1 - time.float() if self.use_time_weight else None
+
+    def sample_time(self, batch_size: int, device: torch.device | str | None = None) -> torch.Tensor:
+        """(batch,) float32, as `time_sampling` says."""
+        return sample_time(batch_size, self.time_sampling, device)
 
     @torch.no_grad()
     def sample_actions(
@@ -255,10 +273,18 @@ class FlowMatchingActionExpert(nn.Module):
         return self.action_out_proj(states).float(), states
 
     def loss(
-        self, velocity: torch.Tensor, actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor
+        self,
+        velocity: torch.Tensor,
+        actions: torch.Tensor,
+        noise: torch.Tensor,
+        time: torch.Tensor,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> torch.Tensor:
-        """Of a velocity at noisy actions, a scalar in float32; all but time (batch,) are shaped like actions."""
-        return self.flow_loss(velocity, noise - actions.float(), 1 - time if self.use_time_weight else None)
+        """Of a velocity at noisy actions, a scalar in float32; see `compute_loss` for the arguments."""
+        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        total = None if num_items_in_batch is None else num_items_in_batch["flow"]
+        return self.flow_loss(velocity, noise - actions.float(), self.time_weight(time), learnt, total)
 
     # ---- arguments
 
@@ -273,7 +299,7 @@ class FlowMatchingActionExpert(nn.Module):
         self.check_chunk(actions, prefix_embs.shape[0])
         noise = self.checked_or_drawn_noise(actions, noise)
         if time is None:
-            return noise, sample_time(actions.shape[0], self.time_sampling, actions.device)
+            return noise, self.sample_time(actions.shape[0], actions.device)
         return noise, checked_time(time, actions)
 
     def check_chunk(self, actions: torch.Tensor, batch_size: int) -> None:

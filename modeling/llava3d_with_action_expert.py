@@ -17,12 +17,13 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repea
 from ..configuration.language_model_config import as_expert_config
 from ..configuration.vla_errors import InputError
 from .attention import attend
-from .joint_attention import build_joint_attention_inputs, prefix_padding, suffix_mask
+from .joint_attention import prefix_mask, prefix_padding, suffix_mask
 from .module_reference import ModuleReference
 from .prefix_cache import KeyValueCollector, PrefixCache, run_layer
 from .sharded_layer import tie_keys_and_values
 
 STACKS = {"llama": LlamaModel, "mistral": MistralModel}
+HIDDEN = -30000.0  # of an additive mask: no key; float16 holds it, too
 ROOM = 64  # for a suffix behind a kept prefix: state, time and up to 62 actions; more makes the cache grow once
 
 
@@ -164,7 +165,8 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
                 raise InputError(f"attention_mask {tuple(attention_mask.shape)} is smaller than the prefix ({length}).")
             return fitted(attention_mask[:, :, :length, :length], prefix.dtype), None, counted
         real = prefix_padding(prefix, attention_mask)
-        mask, positions, _ = build_joint_attention_inputs(prefix, 0, real, self.causal_prefix)
+        kind = self.base.config._attn_implementation
+        mask, positions = prefix_mask(real, self.causal_prefix, prefix.dtype, kind)
         return mask, real if attention_mask is not None else None, positions
 
     def run_suffix(
@@ -175,15 +177,14 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         position_ids: torch.LongTensor | None = None,
     ) -> torch.Tensor:
         """The expert over the suffix and a kept prefix; without mask and positions those of the prefix's pass go on."""
-        length = suffix.shape[1]
+        length, kind = suffix.shape[1], self.expert.config._attn_implementation
         if attention_mask is None:
-            mask = cache.suffix_mask(length, suffix.dtype)
+            mask = cache.suffix_mask(length, suffix.dtype, kind)
         elif attention_mask.dim() == 4:
             mask = fitted(suffix_rows(attention_mask, length, cache.length), suffix.dtype)
         else:
-            mask = suffix_mask(
-                prefix_padding(suffix.new_empty(suffix.shape[0], cache.length), attention_mask), length, suffix.dtype
-            )
+            real = prefix_padding(suffix.new_empty(suffix.shape[0], cache.length), attention_mask)
+            mask = suffix_mask(real, length, suffix.dtype, kind)
         if position_ids is None:
             positions = cache.suffix_positions(length, suffix.device)
         else:
@@ -266,10 +267,16 @@ def suffix_rows(mask: torch.Tensor, suffix_len: int, prefix_len: int) -> torch.T
 
 
 def fitted(mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """An additive mask in another dtype; its lowest value stays finite, so that a row without keys is not NaN."""
+    """A caller's additive mask in another dtype; a row without any key, of padding, sees everything.
+
+    What is hidden gets the lowest value that a score can be added to, for infinities make NaN of a row, and a lower one
+    makes NaN of its gradient in cuDNN's attention.
+    """
     if not mask.is_floating_point():
         raise InputError(f"a 4-D attention_mask is added to the scores and must be floating point, not {mask.dtype}.")
-    return mask.clamp(min=max(torch.finfo(mask.dtype).min, torch.finfo(dtype).min)).to(dtype)
+    hidden = mask < HIDDEN
+    mask = mask.masked_fill(hidden.all(dim=-1, keepdim=True), 0)
+    return mask.clamp(min=HIDDEN).to(dtype)
 
 
 def prefix_layer(

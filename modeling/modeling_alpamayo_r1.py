@@ -38,6 +38,7 @@ from .execution_device import execution_device
 from .finite_predictions import require_finite
 from .floating_dtype import floating_dtype
 from .flow_matching import check_steps
+from .loss_items import Items, items_of_text
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
 from .strict_loading import StrictPreTrainedModel, tied_weights
@@ -260,6 +261,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         stop_grad_from_vlm: bool | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> AlpamayoR1Output:
         """With a future the flow-matching loss of the expert; with labels, or without a future, the language model.
 
@@ -271,6 +273,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
             labels: (batch, length), -100 where there is nothing to learn.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
             stop_grad_from_vlm: the expert's loss has no gradient in the VLM; the config's setting by default.
+            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             The others are as in `sample_trajectories`.
 
         Raises:
@@ -289,11 +292,15 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         )
         action_loss = lm_loss = logits = None
         if with_future:
-            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise, stop)
+            total = None if num_items_in_batch is None else num_items_in_batch["action"]
+            action_loss = self.action_loss(input_ids, real, positions, cache, target, time, noise, stop, total)
         if labels is not None or not with_future:
             logits = self.vlm.lm_head(states)
         if labels is not None:
-            lm_loss = self.vlm.loss_function(logits=logits, labels=labels, vocab_size=logits.shape[-1])
+            count = items_of_text(labels, num_items_in_batch)
+            lm_loss = self.vlm.loss_function(
+                logits=logits, labels=labels, vocab_size=logits.shape[-1], num_items_in_batch=count
+            )
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return AlpamayoR1Output(
             loss=sum(losses) if losses else None, action_loss=action_loss, lm_loss=lm_loss, logits=logits
@@ -319,7 +326,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
             seen = seen & torch.cat([prompt, prompt.new_ones(len(prompt), length - prompt.shape[1])], dim=1)
         first = rollout.prompt.last_position + 1 + rollout.lengths
         positions = (first[:, None] + torch.arange(tokens, device=noise.device))[None].expand(3, -1, -1)
-        mask = action_mask(seen, tokens, not self.config.expert_non_causal_attention, self.expert_dtype)
+        mask = self.action_mask(seen, tokens)
         rotary = self.expert.rotary_emb(noise.to(self.expert_dtype), positions)
         text = kept_text(rollout.cache, room=tokens)
 
@@ -330,6 +337,11 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         return self.diffusion.sample(
             batch_size=len(noise), step_fn=velocity, device=noise.device, inference_step=num_steps, noise=noise
         )
+
+    def action_mask(self, seen: torch.Tensor, num_tokens: int) -> torch.Tensor:
+        """Who of the expert's tokens sees what; see the function of this name."""
+        causal, kind = not self.config.expert_non_causal_attention, self.expert.config._attn_implementation
+        return action_mask(seen, num_tokens, causal, self.expert_dtype, kind)
 
     def fuse_history(self, input_ids: torch.LongTensor, xyz: torch.Tensor, rot: torch.Tensor) -> torch.LongTensor:
         """The prompts with the history's tokens in the place of its placeholders, where there are any.

@@ -32,6 +32,7 @@ from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
 from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
 from .finite_predictions import require_finite
+from .loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
 from .masking import masked_mean, parallel_decoding_mask
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
@@ -178,6 +179,8 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         proprio: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         timesteps: torch.LongTensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
         past_key_values: Cache | None = None,
         text_generation: bool = False,
         cache: Cache | None = None,
@@ -192,6 +195,9 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             actions: (batch, num_action_chunks, action_dim), normalised, for a continuous head.
             noise, timesteps: (batch, num_action_chunks, action_dim) and (batch,), for the diffusion head; drawn when
                 left out.
+            action_is_pad: (batch, num_action_chunks), true on steps behind the end of an episode, which a continuous
+                head does not learn; what a discrete one learns is said by the labels.
+            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             past_key_values, cache, text_generation: set by `generate`, where `input_ids` is plain text.
 
         Raises:
@@ -221,10 +227,13 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         lm_loss = action_loss = None
         if labels is not None:
             wanted = right_aligned(mask, labels)[1].gather(1, sequence.predicting(states.shape[1]) + 1)
-            lm_loss = F.cross_entropy(logits.flatten(0, 1).float(), wanted.flatten())
+            total = None if num_items_in_batch is None else num_items_in_batch["text"]
+            lm_loss = cross_entropy(logits.flatten(0, 1), wanted.flatten(), total)
         if actions is not None:
-            distance = F.mse_loss if config.action_head == "diffusion" else F.l1_loss
-            action_loss = distance(predictions.float(), target)
+            errors = predictions.float() - target
+            errors = errors.square() if config.action_head == "diffusion" else errors.abs()
+            total = None if num_items_in_batch is None else num_items_in_batch["action"]
+            action_loss = weighted_mean(errors.mean(dim=2), learnt_steps(actions, action_is_pad), total)
         return CogVLAOutput(
             loss=lm_loss if action_loss is None else action_loss,
             lm_loss=lm_loss,
@@ -235,6 +244,29 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             moe_ratios=moe_ratios,
             kept_vision_tokens=kept,
         )
+
+    def drawn(self, **batch) -> dict:
+        """What a batch of `forward` needs so that its `loss_items` are known: nothing here."""
+        return {}
+
+    def loss_items(
+        self,
+        labels: torch.Tensor | None = None,
+        actions: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        input_ids: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        **kwargs,
+    ) -> dict[str, torch.Tensor]:
+        """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
+        items = {}
+        if actions is not None:
+            items["action"] = learnt_steps(actions, action_is_pad).sum()
+        if labels is not None:
+            block = self.config.num_action_tokens + 1  # labels before it are not learnt
+            place = check_mask(input_ids, attention_mask).ne(0).flip(1).cumsum(dim=1).flip(1)
+            items["text"] = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum().float()
+        return items
 
     # ---- the steps of a forward pass
 
@@ -292,7 +324,9 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         return LanguageModelInputs(
             text_embeds=embeds,
             prefix=prefix,
-            attention_mask=parallel_decoding_mask(real, block, mode, embeds.dtype),
+            attention_mask=parallel_decoding_mask(
+                real, block, mode, embeds.dtype, self.language_model.model.config._attn_implementation
+            ),
             prompt=after_bos(sequence.is_prompt, behind_vision),
             positions=sequence.predicting(count) + length,
         )

@@ -23,6 +23,7 @@ from .joint_attention import prefix_padding
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
+from .loss_items import Items, items_of_text
 from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
 from .strict_loading import StrictPreTrainedModel, tied_weights
@@ -163,6 +164,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         intrinsic: torch.Tensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
         position_ids: torch.LongTensor | None = None,
         past_key_values: Cache | None = None,
         inputs_embeds: torch.Tensor | None = None,
@@ -181,6 +184,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn when left out.
             stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
                 default.
+            action_is_pad: (batch, action_horizon), true on steps behind the end of an episode, which are not learnt.
+            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
             position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`; `cache`
                 is the other name of `past_key_values`.
@@ -199,11 +204,14 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         if actions is not None:
             self.check_has_expert()
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
-            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise, stop)
+            counted = action_is_pad, num_items_in_batch
+            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise, stop, *counted)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(
                 loss=action_loss, action_loss=action_loss, image_hidden_states=image_hidden_states
             )
+        if labels is not None:
+            kwargs["num_items_in_batch"] = items_of_text(labels, num_items_in_batch)
         text = self.language_model(
             inputs_embeds=inputs_embeds,
             attention_mask=attention_mask,

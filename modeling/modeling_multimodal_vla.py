@@ -23,6 +23,7 @@ from .action_normalization import find_statistics, unnormalize
 from .chosen_parts import make_backbone, make_projector, part
 from .finite_predictions import finite_rows, require_finite
 from .learned_tokens import LearnedTokens
+from .loss_items import Items, items_of_text, learnt_steps, text_items, weighted_mean
 from .multimodal_fusion import MultimodalFusion
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
@@ -264,6 +265,8 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         image_grid_thw: torch.LongTensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model.
 
@@ -271,6 +274,8 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             labels: (batch, length), -100 where there is nothing to learn.
             actions: (batch, num_action_chunks, action_dim), normalised.
             time, noise: of the flow head: (batch,) in 0..1, 1 being noise, and like actions; drawn when left out.
+            action_is_pad: (batch, num_action_chunks), true on steps behind the end of an episode, which are not learnt.
+            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             The others are as in `predict_action`.
 
         Raises:
@@ -279,12 +284,15 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         states, real, text_states = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw, labels)
         action_loss = lm_loss = logits = None
         if actions is not None:
-            action_loss = self.action_loss(states, real, actions, time, noise)
+            action_loss = self.action_loss(states, real, actions, time, noise, action_is_pad, num_items_in_batch)
         if labels is not None or actions is None:
             logits = self.get_output_embeddings()(text_states)
         if labels is not None:
             lm_loss = self.backbone.language_model.loss_function(
-                logits=logits, labels=labels, vocab_size=logits.shape[-1]
+                logits=logits,
+                labels=labels,
+                vocab_size=logits.shape[-1],
+                num_items_in_batch=items_of_text(labels, num_items_in_batch),
             )
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return MultimodalVLAOutput(
@@ -373,18 +381,48 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         actions: torch.Tensor,
         time: torch.Tensor | None,
         noise: torch.Tensor | None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
     ) -> torch.Tensor:
         """The head's loss, a scalar in float32."""
         wanted = len(states), *self.chunk_shape
         if tuple(actions.shape) != wanted:
             raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, chunks, action_dim) is {wanted}.")
         if self.config.action_head == "flow":
-            return self.action_head.compute_loss(states, actions, attention_mask=real, time=time, noise=noise)
+            return self.action_head.compute_loss(
+                states, actions, None, real, None, time, noise, action_is_pad, num_items_in_batch
+            )
+        learnt = learnt_steps(actions, action_is_pad)
+        total = None if num_items_in_batch is None else num_items_in_batch["action"]
         if self.config.action_head == "mlp":
-            return F.l1_loss(self.action_head(states).float(), actions.float())
+            errors = (self.action_head(states).float() - actions.float()).abs().mean(dim=2)
+            return weighted_mean(errors, learnt, total)
         encode = part("action_tokens", "actions_to_tokens")
         ids = encode(actions, self.config.action_vocab_size, self.config.num_action_bins)
-        return F.cross_entropy(self.bin_logits(states).flatten(0, 1), (ids - self.first_bin).flatten())
+        errors = F.cross_entropy(self.bin_logits(states).mT, (ids - self.first_bin).flatten(1), reduction="none")
+        return weighted_mean(errors.view(actions.shape).mean(dim=2), learnt, total)
+
+    def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
+        """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
+        if actions is None or time is not None or self.config.action_head != "flow":
+            return {}
+        return {"time": self.action_head.sample_time(len(actions), actions.device)}
+
+    def loss_items(
+        self,
+        actions: torch.Tensor | None = None,
+        time: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        **kwargs,
+    ) -> dict[str, torch.Tensor]:
+        """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
+        items = {} if labels is None else {"text": text_items(labels)}
+        if actions is not None and self.config.action_head == "flow":
+            items["flow"] = self.action_head.loss_items(actions, time, action_is_pad)
+        elif actions is not None:
+            items["action"] = learnt_steps(actions, action_is_pad).sum()
+        return items
 
 
 def nested_configs(config: Any) -> list[Any]:

@@ -57,7 +57,7 @@ class PrefixCache:
         self.real = real
         self.room = room
         self.layers: list[tuple[torch.Tensor, torch.Tensor]] = []
-        self._masks: dict[tuple[int, torch.dtype], torch.Tensor] = {}
+        self._masks: dict[tuple[int, torch.dtype, str | None], torch.Tensor] = {}
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens in the prefix, as a cache of transformers says it."""
@@ -90,13 +90,14 @@ class PrefixCache:
         """For the expert layer that is paired with base layer `index`."""
         return KeyValueExtender(*self.layers[index], self.length, self.in_place)
 
-    def suffix_mask(self, suffix_len: int, dtype: torch.dtype) -> torch.Tensor | None:
+    def suffix_mask(self, suffix_len: int, dtype: torch.dtype, implementation: str | None) -> torch.Tensor | None:
         """The suffix's rows of the joint mask, built once; `None` when there is no padding."""
         if self.real is None:
             return None
-        if (suffix_len, dtype) not in self._masks:
-            self._masks[suffix_len, dtype] = suffix_mask(self.real, suffix_len, dtype)
-        return self._masks[suffix_len, dtype]
+        key = suffix_len, dtype, implementation
+        if key not in self._masks:
+            self._masks[key] = suffix_mask(self.real, *key)
+        return self._masks[key]
 
     def suffix_positions(self, suffix_len: int, device: torch.device) -> torch.Tensor:
         """(batch, suffix length): they go on from the number of tokens in the prefix."""

@@ -98,7 +98,7 @@ class TextGeneration:
         keys = torch.cat([real[:, :1].expand(-1, prefix_length), real], dim=1)
         output = self.language_model.model(
             inputs_embeds=self.get_input_embeddings()(ids),
-            attention_mask=decoding_mask(keys, self.dtype),
+            attention_mask=decoding_mask(keys, self.dtype, self.language_model.model.config._attn_implementation),
             position_ids=keys.sum(dim=1, keepdim=True) - 1,
             use_cache=True,
             **{STACKS_CACHE: cache},

@@ -82,8 +82,8 @@ class LFPDecoderLayer(LlamaDecoderLayer):
         **kwargs,
     ) -> torch.Tensor:
         """
-        hidden_states: (batch, sequence, hidden_size); attention_mask: additive, (batch, 1, queries, keys); kwargs: as
-        in `LlamaDecoderLayer`, the cache among them.
+        hidden_states: (batch, sequence, hidden_size); attention_mask: (batch, 1, queries, keys), see masking.py;
+        kwargs: as in `LlamaDecoderLayer`, the cache among them.
 
         Dropping d vision tokens keeps the order of the rest, and padding is last, so the mask among the kept tokens is
         the mask without its first d rows and columns; with it goes a cache that holds d tokens fewer.

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
-from .masking import additive
+from .masking import mask_for
 from .prefix_cache import PrefixCache, run_layer
 
 
@@ -23,12 +23,17 @@ def kept_text(cache: DynamicCache, room: int) -> PrefixCache:
     return kept
 
 
-def action_mask(seen: torch.Tensor, num_tokens: int, causal: bool, dtype: torch.dtype) -> torch.Tensor:
-    """Additive mask (rows, 1, tokens, text + tokens) from seen (rows, text) bool, the text that may be looked at."""
+def action_mask(
+    seen: torch.Tensor, num_tokens: int, causal: bool, dtype: torch.dtype, implementation: str | None = "eager"
+) -> torch.Tensor:
+    """The mask (rows, 1, tokens, text + tokens) from seen (rows, text) bool, the text that may be looked at.
+
+    dtype, implementation: see `mask_for`.
+    """
     block = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=seen.device)
     block = block.tril() if causal else block
     text = seen[:, None, :].expand(-1, num_tokens, -1)
-    return additive(torch.cat([text, block.expand(len(seen), -1, -1)], dim=2), dtype)
+    return mask_for(implementation, torch.cat([text, block.expand(len(seen), -1, -1)], dim=2), dtype)
 
 
 def run_expert(

@@ -10,7 +10,7 @@ from transformers import AutoModelForImageTextToText
 
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ..configuration.vla_errors import InputError
-from .masking import additive
+from .masking import mask_for, without_empty_rows
 from .mrope_positions import rope_positions
 from .multimodal_inputs import scale_of_inputs, text_positions, views_of
 
@@ -41,6 +41,11 @@ class VLMBackbone(nn.Module):
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
         return next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))
+
+    @property
+    def implementation(self) -> str | None:
+        """Of the attention of the language model."""
+        return self.vlm.model.language_model.config._attn_implementation
 
     @property
     def has_grid(self) -> bool:
@@ -95,7 +100,8 @@ class VLMBackbone(nn.Module):
         mask = real.long()
         if self.model_type in FULL_PREFIX:
             written = torch.zeros_like(real) if written is None else written
-            mask = full_prefix_mask(real, written, num_added, inputs_embeds.dtype)
+            allowed = full_prefix(real, written, num_added)
+            mask = mask_for(self.implementation, allowed, inputs_embeds.dtype)
         if self.model_type in OPEN_IMAGES:
             arguments["token_type_ids"] = self.image_places(input_ids, real)
         return self.vlm.model(
@@ -151,8 +157,8 @@ class VLMBackbone(nn.Module):
         return self.vlm.generate(**kwargs)
 
 
-def full_prefix_mask(real: torch.Tensor, written: torch.Tensor, num_added: int, dtype: torch.dtype) -> torch.Tensor:
-    """Additive mask (batch, 1, length, length): all see the prompt, what is written sees what is before it.
+def full_prefix(real: torch.Tensor, written: torch.Tensor, num_added: int) -> torch.Tensor:
+    """Who sees whom, (batch, length, length) bool: all see the prompt, what is written sees what is before it.
 
     The last `num_added` tokens see everything, and nothing else sees them: text is the same with and without them.
     """
@@ -160,7 +166,7 @@ def full_prefix_mask(real: torch.Tensor, written: torch.Tensor, num_added: int, 
     added = place >= real.shape[1] - num_added
     prompt = ~written & ~added
     allowed = prompt[:, None, :] | (place[None, :] <= place[:, None]) | (added[None, :] & added[:, None])
-    return additive(allowed & real[:, None, :], dtype)
+    return without_empty_rows(allowed & real[:, None, :])
 
 
 def image_token_of(config: Any) -> int:

@@ -21,8 +21,9 @@ FRAME, TIMESTAMP = "frame_index", "timestamp"  # LeRobot's columns
 class ActionChunks(torch.utils.data.Dataset):
     """Frames -> examples for the collators: images, text, state and the next actions, for every frame.
 
-    Past the end of an episode its last action is repeated, as LeRobot does; OpenVLA-OFT leaves out the rows at the end
-    of an episode that have no full chunk, so that its models see no last steps. Rows of one episode must follow each
+    Past the end of an episode its last action is repeated and marked as padding, which models do not learn, as LeRobot
+    does; OpenVLA-OFT leaves out the rows at the end of an episode that have no full chunk, so that its models see no
+    last steps. Rows of one episode must follow each
     other without gaps, by their frame numbers and times: an episode in two runs of rows is refused, because the frames
     were shuffled then, or two datasets joined whose episodes have the same numbers.
 
@@ -41,6 +42,7 @@ class ActionChunks(torch.utils.data.Dataset):
         frame: str | None = FRAME,
         timestamp: str | None = TIMESTAMP,
         unnorm_key: str | None = None,
+        repeat_last: bool = False,
     ) -> None:
         """
         Args:
@@ -55,6 +57,7 @@ class ActionChunks(torch.utils.data.Dataset):
             frame, timestamp: columns of the number and of the time (seconds) of each frame in its episode. By default
                 they are looked at where the frames have them; `None`: not.
             unnorm_key: of the dataset's statistics; every example says it, so that a batch may be of several datasets.
+            repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
             InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite, or the
@@ -63,6 +66,7 @@ class ActionChunks(torch.utils.data.Dataset):
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
         check_readable(frames)
+        self.repeat_last = repeat_last
         self.images = image_columns(frames) if images is None else list(images)
         self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
         self.state = column_names(state) if state else []
@@ -87,7 +91,8 @@ class ActionChunks(torch.utils.data.Dataset):
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`{"images": [...], "text", "actions": (num_action_chunks, action_dim)}`; "state", "time", ... if any.
+        """`{"images": [...], "text", "actions": (num_action_chunks, action_dim), "action_is_pad":
+        (num_action_chunks,)}`, and "state", "time", ... if any.
 
         Raises InputError where the row has no image or no instruction.
         """
@@ -100,6 +105,8 @@ class ActionChunks(torch.utils.data.Dataset):
             "text": row[self.text],
             "actions": self.chunk(index),
         }
+        if not self.repeat_last:
+            example["action_is_pad"] = np.arange(self.num_action_chunks) >= self.stop(index) - index
         if self.state:
             example["state"] = np.concatenate([np.array(row[name], np.float32, ndmin=1) for name in self.state])
         if self.unnorm_key is not None:
@@ -110,9 +117,12 @@ class ActionChunks(torch.utils.data.Dataset):
 
     def chunk(self, index: int) -> np.ndarray:
         """The actions from row `index` on, (num_action_chunks, action_dim) float32."""
-        stop = min(index + self.num_action_chunks, self.ends[np.searchsorted(self.ends, index, side="right")])
-        actions = joined(self.actions[index:stop], self.action)
+        actions = joined(self.actions[index : self.stop(index)], self.action)
         return np.pad(actions, ((0, self.num_action_chunks - len(actions)), (0, 0)), mode="edge")
+
+    def stop(self, index: int) -> int:
+        """The row after the last whose action belongs to the chunk of row `index`."""
+        return min(index + self.num_action_chunks, self.ends[np.searchsorted(self.ends, index, side="right")])
 
 
 def check_readable(frames: Dataset) -> None:

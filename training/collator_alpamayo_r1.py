@@ -74,6 +74,15 @@ class AlpamayoR1Collator:
             del text["labels"]
         return batch | text | future | draws
 
+    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Mean distance of one trajectory of a model to each example's future, metres, (batch,)."""
+        history = self.poses(examples, "ego_history", self.history_steps)
+        requests = texts(examples, "text", default=self.processor.request)
+        batch = self.processor(self.frames(examples), *history.values(), text=requests)
+        found = model.sample_trajectories(**batch.to(device), num_traj_samples=1, top_k=1).pred_xyz[:, 0, 0].cpu()
+        future = numbers(examples, "ego_future_xyz", (self.config.n_waypoints, 3))
+        return (found - future)[..., :2].norm(dim=-1).mean(dim=-1)
+
     @property
     def history_steps(self) -> int:
         """Poses of a history, whose tokens fill the places that the prompt has for them."""

@@ -30,6 +30,18 @@ def with_answers(
     return data | {"labels": answer_labels(data["input_ids"], data["attention_mask"], lengths)}
 
 
+def without_padding(
+    labels: torch.LongTensor, attention_mask: torch.Tensor, is_pad: torch.Tensor, behind: int = 0
+) -> torch.LongTensor:
+    """Labels (batch, length) of right-padded rows with -100 on tokens that are not to be learnt.
+
+    is_pad: (batch, tokens) bool, of the last real tokens but `behind` of each row.
+    """
+    first = attention_mask.sum(dim=1, keepdim=True) - behind - is_pad.shape[1]
+    places = first + torch.arange(is_pad.shape[1])
+    return labels.scatter(1, places, labels.gather(1, places).masked_fill(is_pad, IGNORED))
+
+
 def answer_labels(
     input_ids: torch.LongTensor, attention_mask: torch.Tensor, lengths: torch.LongTensor
 ) -> torch.LongTensor:

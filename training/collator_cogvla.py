@@ -8,7 +8,7 @@ import torch
 from ..configuration.vla_errors import InputError
 from ..modeling.action_sequence import right_aligned, with_prompt_end
 from ..modeling.action_tokens import actions_to_tokens
-from .collator_answers import with_answers
+from .collator_answers import with_answers, without_padding
 from .collator_entries import Augment, Example, check_range, given_numbers
 from .collator_robot import RobotCollator
 
@@ -32,9 +32,9 @@ class CogVLACollator(RobotCollator):
         Returns:
             `input_ids`, `attention_mask` and `labels` (batch, length), padded on the right: each row is the prompt of
             `predict_action`, the actions' tokens step by step, and the stop token; the labels are -100 before these
-            and on padding. `pixel_values` (batch, 6 * views, height, width); `proprio` (batch, proprio_dim) for a
-            model with state; `actions` (batch, num_action_chunks, action_dim), normalised, for a continuous head; and
-            `noise`, `timesteps` as they came.
+            and on padding, also that of a chunk. `pixel_values` (batch, 6 * views, height, width); `proprio` (batch,
+            proprio_dim) for a model with state; `actions` (batch, num_action_chunks, action_dim), normalised, and
+            `action_is_pad` for a continuous head; and `noise`, `timesteps` as they came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -45,9 +45,13 @@ class CogVLACollator(RobotCollator):
         real, ids = right_aligned(batch["attention_mask"], batch["input_ids"])
         prompts = with_prompt_end(ids, real, self.config.prompt_end_token_id)
         batch |= with_answers(*prompts, self.answers(actions), self.processor.tokenizer)
-        if self.config.action_head != "discrete":
-            batch["actions"] = actions
-        return batch | draws
+        padding = self.padding(examples)
+        for is_pad in padding.values():
+            tokens = is_pad.repeat_interleave(self.config.action_dim, dim=1)
+            batch["labels"] = without_padding(batch["labels"], batch["attention_mask"], tokens, behind=1)
+        if self.config.action_head == "discrete":
+            return batch
+        return batch | {"actions": actions} | padding | draws
 
     def answers(self, actions: torch.Tensor) -> list[list[int]]:
         """Action tokens and stop token of each sample; actions: (batch, num_action_chunks, action_dim)."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -18,7 +19,10 @@ def entries(examples: Sequence[Example], name: str) -> list[Any]:
     """The entry `name` of every example. Raises InputError where one has none."""
     for i, example in enumerate(examples):
         if example.get(name) is None:
-            raise InputError(f"examples[{i}] has no {name!r}; its entries are {', '.join(sorted(example))}.")
+            raise InputError(
+                f"examples[{i}] has no {name!r}; its entries are {', '.join(sorted(example))} (a Trainer takes entries "
+                "away unless remove_unused_columns=False)."
+            )
     return [example[name] for example in examples]
 
 
@@ -67,6 +71,21 @@ def given_numbers(examples: Sequence[Example], shapes: Mapping[str, Sequence[int
         if not missing:
             found[name] = numbers(examples, name, shape)
     return found
+
+
+def flags(examples: Sequence[Example], name: str, size: int) -> dict[str, torch.Tensor]:
+    """`{name: (batch, size) bool}` if any example has the entry, false for one that has not.
+
+    Raises:
+        InputError: an entry has another shape, or holds anything but truth values.
+    """
+    rows = []
+    for i, example in enumerate(examples):
+        value = np.zeros(size, dtype=bool) if example.get(name) is None else np.asarray(example[name])
+        if value.shape != (size,) or not np.isin(value, (0, 1)).all():
+            raise InputError(f"examples[{i}][{name!r}] is {value.tolist()!r}; {size} truth values are needed.")
+        rows.append(torch.from_numpy(value.astype(bool)))
+    return {name: torch.stack(rows)} if any(example.get(name) is not None for example in examples) else {}
 
 
 def check_range(name: str, values: torch.Tensor, least: float, greatest: float) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from ..configuration.vla_errors import InputError
 from ..processing.spatial_action_tokenizer import ACTION_DIM, TOKENS_PER_STEP
-from .collator_answers import answer_labels
+from .collator_answers import answer_labels, without_padding
 from .collator_entries import Augment, Example
 from .collator_robot import RobotCollator
 
@@ -43,9 +43,9 @@ class MapAnythingLlava3DCollator(RobotCollator):
         Returns:
             `input_ids` and `attention_mask` (batch, length), padded on the right; `pixel_values` (batch, views, 3,
             height, width); `state` (batch, state_dim) for a model with state; `intrinsic` where the processor knows
-            the cameras. With an expert `actions` (batch, action_horizon, action_dim), normalised, and `time`, `noise`
-            as they came; otherwise the prompts go on with the actions' tokens, and `labels` (batch, length) hold those
-            and -100 elsewhere.
+            the cameras. With an expert `actions` (batch, action_horizon, action_dim), normalised, and `time`, `noise`,
+            `action_is_pad` as they came; otherwise the prompts go on with the actions' tokens, and `labels` (batch,
+            length) hold those of steps that are no padding and -100 elsewhere.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -53,7 +53,10 @@ class MapAnythingLlava3DCollator(RobotCollator):
         actions = self.actions(examples)
         if self.has_expert:
             draws = self.time_and_noise(examples)
-            return self.inputs(examples, padding_side="right") | {"actions": actions} | draws
+            return self.inputs(examples, padding_side="right") | {"actions": actions} | draws | self.padding(examples)
         batch = self.inputs(examples, padding_side="right", actions=actions)
         lengths = torch.full((len(examples),), TOKENS_PER_STEP * self.config.action_horizon)
-        return batch | {"labels": answer_labels(batch["input_ids"], batch["attention_mask"], lengths)}
+        labels = answer_labels(batch["input_ids"], batch["attention_mask"], lengths)
+        for padding in self.padding(examples).values():
+            labels = without_padding(labels, batch["attention_mask"], padding.repeat_interleave(TOKENS_PER_STEP, dim=1))
+        return batch | {"labels": labels}

@@ -27,11 +27,12 @@ class MultimodalVLACollator(RobotCollator):
         Returns:
             `input_ids` and `attention_mask` (batch, length), padded on the right; `pixel_values` (batch, views, 3,
             height, width), or patches and their `image_grid_thw`; `proprio` (batch, proprio_dim) for a model with
-            state; `actions` (batch, num_action_chunks, action_dim), normalised; and `time`, `noise` as they came.
+            state; `actions` (batch, num_action_chunks, action_dim), normalised; and `time`, `noise`,
+            `action_is_pad` as they came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
         """
         actions = self.actions(examples)
         draws = self.time_and_noise(examples) if self.config.action_head == "flow" else {}
-        return self.inputs(examples, padding_side="right") | {"actions": actions} | draws
+        return self.inputs(examples, padding_side="right") | {"actions": actions} | draws | self.padding(examples)

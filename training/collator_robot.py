@@ -7,15 +7,16 @@ import torch
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
-from .collator_entries import Augment, Example, check_range, given_numbers, numbers, texts, views
+from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
 
 
 class RobotCollator:
     """A subclass is called with a list of examples and returns the arguments of its model's `forward`.
 
     An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
-    action_dim) in robot units and, for a model that takes it, `state`. A model without state does not read one that is
-    there, for most data sets have one. Examples of several datasets have an `unnorm_key` each.
+    action_dim) in robot units and, for a model that takes it, `state`; `action_is_pad` (steps,) is true on steps behind
+    the end of an episode, which are not learnt. A model without state does not read one that is there, for most data
+    sets have one. Examples of several datasets have an `unnorm_key` each.
 
     Args:
         config, processor: of the model; the processor prepares prompts, images and state as it does for predictions.
@@ -74,6 +75,22 @@ class RobotCollator:
             statistics = find_statistics(self.config.norm_stats, key)["action"]
             rows.append(normalize(chunk, statistics, self.config.normalization_type, clip_unmasked=False))
         return torch.stack(rows)
+
+    def padding(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """`action_is_pad` (batch, steps) bool, if any example has it; those without have no padding."""
+        return flags(examples, "action_is_pad", self.chunk_shape[0])
+
+    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Absolute errors of a model's predictions in robot units, of all actions that are no padding, (n,)."""
+        keys, found = self.unnorm_keys(examples), []
+        for key in dict.fromkeys(keys):
+            chosen = [example for example, own in zip(examples, keys, strict=True) if own == key]
+            batch = {name: value.to(device) for name, value in self.inputs(chosen).items()}
+            actions = model.predict_action(**batch, unnorm_key=key).cpu()
+            errors = (actions - numbers(chosen, "actions", self.chunk_shape)).abs()
+            padding = self.padding(chosen).get("action_is_pad")
+            found.append(errors.flatten() if padding is None else errors[~padding].flatten())
+        return torch.cat(found)
 
     def time_and_noise(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """`time` (batch,) and `noise` (batch, steps, action_dim) of flow matching, where the examples bring them."""

@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from ..modeling.flow_matching import FlowMatchingLoss
 
 WATCHED_GRADIENTS = {"aggregation": "aggregation", "routers": "router"}
+LOSSES = ("action_loss", "lm_loss")
 TOWERS = ("featurizer", "fused_featurizer")
 
 
@@ -29,9 +30,15 @@ class HealthCallback(TrainerCallback):
     - `nonfinite/losses`: forward passes, `nonfinite/gradients`: steps whose loss or gradient was not finite.
 
     Figures stay tensors on the device until they are logged. What a model does not have is not logged.
+
+    Args:
+        losses_add_up: the losses of a step's batches add up to that of the step (`num_items_in_batch`); else it is
+            their mean.
     """
 
-    def __init__(self):
+    def __init__(self, losses_add_up: bool = False):
+        self.losses_add_up = losses_add_up
+        self.steps = 0
         self.sums: dict[str, torch.Tensor] = {}
         self.counts: Counter[str] = Counter()
         self.handles: list[Any] = []
@@ -56,8 +63,10 @@ class HealthCallback(TrainerCallback):
             handle.remove()
         self.sums.clear()
         self.counts.clear()
+        self.steps = 0
 
     def on_pre_optimizer_step(self, args, state, control, **kwargs):
+        self.steps += 1
         for figure, parameters in self.gradients.items():
             if all(parameter.grad is None for parameter in parameters):
                 continue
@@ -76,10 +85,10 @@ class HealthCallback(TrainerCallback):
 
     def watch_output(self, module: nn.Module, arguments: tuple, output: Any) -> None:
         """Forward hook of the model."""
-        if not module.training:
+        if not module.training or getattr(output, "loss", None) is None:  # a forward pass for its logits, say
             return
         self.add("nonfinite/losses", ~output.loss.isfinite())
-        for name in ("action_loss", "lm_loss"):
+        for name in LOSSES:
             if output.get(name) is not None:
                 self.add(name, output[name])
         if output.get("moe_ratios") is not None:
@@ -96,8 +105,8 @@ class HealthCallback(TrainerCallback):
             self.add("velocity_cosine", F.cosine_similarity(velocity, target, dim=-1).mean())
 
     def add(self, name: str, value: torch.Tensor) -> None:
-        value = value.detach().float()
-        self.sums[name] = self.sums[name] + value if name in self.sums else value
+        value = value.detach().float()  # a Trainer scales losses in place afterwards
+        self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
         self.counts[name] += 1
 
     def figures(self) -> dict[str, float]:
@@ -113,6 +122,8 @@ class HealthCallback(TrainerCallback):
             mean = total / (processes * self.counts[name])
             if name == "nonfinite/losses":
                 mean = total
+            elif name in LOSSES and self.losses_add_up:
+                mean = total / max(self.steps, 1)
             elif name == "nonfinite/gradients":
                 mean = math.ceil(total / processes)
             elif name.startswith("grad_norm/"):
@@ -120,6 +131,7 @@ class HealthCallback(TrainerCallback):
             figures[name] = mean
         self.sums.clear()
         self.counts.clear()
+        self.steps = 0
         return figures
 
 

@@ -2,15 +2,19 @@
 
 import functools
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from accelerate import Accelerator
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from transformers import PreTrainedModel
+
+from .finite_guard import check_finite_weights
 
 METHODS = ("predict_action", "sample_trajectories", "generate")
 LAYER_METHODS = ("vl_inputs",)  # of a DiT block, which in predictions makes keys and values before the first step
@@ -40,6 +44,18 @@ def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTr
     return model
 
 
+def keep_inputs_whole(accelerator: Accelerator) -> None:
+    """Where accelerate will shard with FSDP2 in bfloat16, leave float32 what goes into a model and comes out of it.
+
+    Its policy would round the flow's times, noise and actions, and the loss. The models cast what meets their weights,
+    and autocast, which accelerate adds, the rest.
+    """
+    plugin = getattr(accelerator.state, "fsdp_plugin", None)
+    policy = getattr(plugin, "mixed_precision_policy", None)
+    if accelerator.is_fsdp2 and policy is not None:
+        plugin.mixed_precision_policy = replace(policy, cast_forward_inputs=False, output_dtype=None)
+
+
 def layers_to_shard(model: PreTrainedModel) -> list[str]:
     """The class names of `_no_split_modules` that the model has, also inside PEFT; accelerate refuses the others."""
     there = {type(module).__name__ for module in model.modules()}
@@ -63,7 +79,12 @@ def gather_for(layer: FSDPModule, name: str) -> None:
 
 
 def save_sharded(model: PreTrainedModel, folder: str | os.PathLike) -> None:
-    """Write one whole checkpoint of a sharded model, as `save_pretrained` does; all processes call it."""
+    """Write one whole checkpoint of a sharded model, as `save_pretrained` does; all processes call it.
+
+    Raises:
+        NonFiniteError: weights are not finite; nothing was written.
+    """
+    check_finite_weights(model, "saving")
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     state = get_model_state_dict(model, options=options)
     if dist.get_rank() == 0:

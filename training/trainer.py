@@ -1,32 +1,79 @@
 """transformers' Trainer, with what training a VLA on several devices and in stages needs beside it."""
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Trainer, set_seed
 
 from ..configuration.checkpoint_card import CARD_NAME
+from ..configuration.vla_errors import InputError
 from .adapter_card import write_adapter_card
+from .decay_groups import split_by_decay
+from .evaluation import action_error, own_randomness, targets_of, without_augmentation
+from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback
-from .sharding import tied_again
+from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
+from .sharding import keep_inputs_whole, tied_again
+from .step_figures import StepFigures
+
+# All but cuDNN's, whose gradients are NaN for some lengths and masks (pytorch/pytorch#196678).
+ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
 
 
 class VLATrainer(Trainer):
-    """A `Trainer` that logs health figures, takes groups of parameters and leaves true model cards.
+    """A `Trainer` for VLAs of every family.
 
-    Every process draws times, noise and augmentation of its own, and the checkpoint of a sharded model ties what the
-    model ties.
+    - The loss of a step does not depend on how its examples are split into batches and processes (`loss_items.py`).
+    - Gradients and weights that are not finite end it with an error, and are never saved (`FiniteGuard`).
+    - Flow times, noise and actions stay float32, whatever the weights are computed in.
+    - Every process draws times, noise and augmentation of its own; evaluation draws the same ones each time, changes
+      no image, and leaves training as it would be without it.
+    - The checkpoint of a sharded model ties what the model ties.
+    - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
-        groups: of the optimiser, from `trainable_parameter_groups`; the Trainer's own without them.
+        groups: of the optimiser, from `trainable_parameter_groups`; the Trainer's own without them. Norms and biases
+            do not decay, as in the Trainer's own.
+        max_skipped_steps: how many steps in a row may have gradients that are not finite; they are skipped.
+        predict_in_evaluation: also log `eval_action_error`, the mean error of predictions for the evaluation's
+            examples: of actions in robot units, of trajectories in metres. Sharded models are left out.
+        loss_weights: `{"action": 1.0, "text": 0.1}`, of the parts of a loss that has both; 1 by default. It is for
+            models that add the two up, not for CogVLA, which learns one of them.
         The others are the Trainer's.
+
+    Raises:
+        InputError: an argument of the Trainer's is set that does not fit.
+        NonFiniteError: gradients or weights are not finite; the message says in which step, and names parameters.
     """
 
-    def __init__(self, *args: Any, groups: list[dict[str, Any]] | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        *args: Any,
+        groups: list[dict[str, Any]] | None = None,
+        max_skipped_steps: int = 1,
+        predict_in_evaluation: bool = False,
+        loss_weights: dict[str, float] | None = None,
+        **kwargs: Any,
+    ):
         self.groups = groups
+        self.predict_in_evaluation = predict_in_evaluation
+        self.loss_weights = loss_weights
+        check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
-        self.callback_handler.callbacks.insert(0, HealthCallback())  # before those that report what is logged
+        check_arguments(self.args)
+        self.guard = FiniteGuard(max_skipped_steps)
+        self.counts_items = hasattr(base_of(self.model), "loss_items") and self.args.n_gpu <= 1
+        if self.counts_items:
+            self.model_accepts_loss_kwargs = self.args.average_tokens_across_devices = True
+        # Before those that report what is logged; the guard takes gradients away after the others have seen them.
+        self.callback_handler.callbacks[:0] = [HealthCallback(self.counts_items), StepFigures(), self.guard]
+
+    def create_accelerator_and_postprocess(self) -> None:
+        super().create_accelerator_and_postprocess()
+        keep_inputs_whole(self.accelerator)
 
     def get_train_dataloader(self):
         loader = super().get_train_dataloader()  # which shuffles by the seed that all processes have
@@ -36,8 +83,80 @@ class VLATrainer(Trainer):
     def create_optimizer(self, *args):
         if self.optimizer is None and self.groups:
             optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
-            self.optimizer = optimizer(self.groups, weight_decay=self.args.weight_decay, **options)
+            decaying, amount = self.get_decay_parameter_names(self.model), self.args.weight_decay
+            groups = split_by_decay(self.model, self.groups, decaying, amount)
+            self.optimizer = optimizer(groups, weight_decay=amount, **options)
         return super().create_optimizer(*args)
+
+    # ---- steps
+
+    def get_batch_samples(self, epoch_iterator, num_batches, device):
+        if not self.counts_items:
+            return super().get_batch_samples(epoch_iterator, num_batches, device)
+        batches = list(islice(epoch_iterator, num_batches))
+        return batches, loss_totals(base_of(self.model), batches, self.accelerator)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.counts_items and not isinstance(num_items_in_batch, dict):
+            num_items_in_batch = None  # evaluation counts labels; there a loss is the mean over its batch
+        if self.loss_weights is None:
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        counted = num_items_in_batch is not None
+        outputs = model(**inputs, **({"num_items_in_batch": num_items_in_batch} if counted else {}))
+        loss = weighted_loss(outputs, self.loss_weights) * (self.accelerator.num_processes if counted else 1)
+        return (loss, outputs) if return_outputs else loss
+
+    def _prepare_input(self, data: Any) -> Any:
+        if isinstance(data, torch.Tensor):  # under DeepSpeed the Trainer would round floats to the weights' dtype
+            return data.to(self.args.device)
+        return super()._prepare_input(data)
+
+    def training_step(self, model, *args, **kwargs):
+        with sdpa_kernel(ATTENTION):
+            loss = super().training_step(model, *args, **kwargs)
+        self.guard.add_loss(loss)
+        if self.accelerator.sync_gradients and self.accelerator.scaler is None:
+            self.guard.look_at(self.model, self.state.global_step + 1)
+        return loss
+
+    # ---- evaluation
+
+    def get_eval_dataloader(self, *args, **kwargs):
+        collator = self.data_collator
+        self.data_collator = without_augmentation(collator)
+        try:
+            return super().get_eval_dataloader(*args, **kwargs)
+        finally:
+            self.data_collator = collator
+
+    def evaluation_loop(self, dataloader, *args, **kwargs):
+        with own_randomness(self.args.seed + self.args.process_index, self.args.device):
+            output = super().evaluation_loop(dataloader, *args, **kwargs)
+            if self.predict_in_evaluation and not (self.is_fsdp_enabled or self.is_deepspeed_enabled):
+                prefix = kwargs.get("metric_key_prefix", "eval")
+                output.metrics[f"{prefix}_action_error"] = self.action_error(dataloader.dataset)
+        return output
+
+    def prediction_step(self, model, inputs, *args, **kwargs):
+        if self.args.label_names is None:
+            self.label_names = targets_of(inputs)
+        return super().prediction_step(model, inputs, *args, **kwargs)
+
+    def action_error(self, examples) -> float:
+        """The mean error of predictions for examples, over all processes."""
+        rank, world = self.args.process_index, self.args.world_size
+        mine = torch.utils.data.Subset(examples, range(rank, len(examples), world))
+        model = self.model.eval()
+        collator, size = without_augmentation(self.data_collator), self.args.per_device_eval_batch_size
+        found = action_error(model, collator, mine, size, self.args.device)
+        total, count = self.accelerator.reduce(found.to(self.args.device, torch.float32), "sum").tolist()
+        return total / count
+
+    # ---- saving
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        check_finite_weights(self.model, f"after step {self.state.global_step}")
+        super().save_model(output_dir, _internal_call)
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         card = Path(output_dir or self.args.output_dir, CARD_NAME)
@@ -48,6 +167,20 @@ class VLATrainer(Trainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Of `push_to_hub`: nothing to do, for the card was written when the model was saved."""
+
+
+def check_arguments(args: Any) -> None:
+    """Raises InputError for arguments of a Trainer that would end in an error of another name, or in none."""
+    if args.remove_unused_columns:
+        raise InputError(
+            "remove_unused_columns=True takes from the examples what collators read (images, text, ...); set it to "
+            "False."
+        )
+    if args.label_smoothing_factor:
+        raise InputError(
+            f"label_smoothing_factor={args.label_smoothing_factor}: the models make their losses themselves, without "
+            "label smoothing; leave it at 0."
+        )
 
 
 def last_checkpoint(folder: str | Path) -> str | None:

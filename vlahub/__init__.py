@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from vlahub.training.health import HealthCallback
     from vlahub.training.lora_config import lora_config
     from vlahub.training.quantization import quantization_config
+    from vlahub.training.run_folder import prepare_run_folder
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
     from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
@@ -98,6 +99,7 @@ __all__ = [
     "lora_config",
     "minADE",
     "minFDE",
+    "prepare_run_folder",
     "quantization_config",
     "save_sharded",
     "shard_model",
@@ -149,6 +151,7 @@ HOMES = {
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.trajectory_metrics",
     "minFDE": "vlahub.modeling.trajectory_metrics",
+    "prepare_run_folder": "vlahub.training.run_folder",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
     "shard_model": "vlahub.training.sharding",

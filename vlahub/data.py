@@ -10,7 +10,9 @@ from vlahub.training.collators import (
     collator_for,
 )
 from vlahub.training.driving_scenes import DrivingScenes
+from vlahub.training.held_out import hold_out_episodes
 from vlahub.training.lerobot import load_frames
+from vlahub.training.run_statistics import run_statistics
 from vlahub.training.statistics import apply_norm_stats, apply_statistics, dataset_statistics
 
 __all__ = [
@@ -25,5 +27,7 @@ __all__ = [
     "apply_statistics",
     "collator_for",
     "dataset_statistics",
+    "hold_out_episodes",
     "load_frames",
+    "run_statistics",
 ]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-from accelerate import PartialState
+from accelerate import Accelerator, PartialState
 from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 from torch.nn.modules.module import register_module_forward_pre_hook
@@ -50,11 +50,11 @@ def main(folder: Path, jobs: dict, run: Path) -> None:
         arguments["--output_dir"] = run / name
         arguments["--per_device_train_batch_size"] = 4 // int(os.environ.get("WORLD_SIZE", 1))
         arguments |= job["arguments"]
-        mean = FlowMatchingLoss.common_mean
-        if job.get("local_mean"):
-            FlowMatchingLoss.common_mean = lambda self, weight: weight.mean()
+        reduce = Accelerator.reduce
+        if job.get("local_items"):
+            Accelerator.reduce = lambda self, totals, reduction: totals * self.num_processes
         trainer = finetune.main(["--use_cpu", *(str(word) for pair in arguments.items() for word in pair)])
-        FlowMatchingLoss.common_mean = mean
+        Accelerator.reduce = reduce
         results[name] = results_of(trainer, times)
     if PartialState().is_main_process:
         (run / "results.json").write_text(json.dumps(results))
@@ -66,9 +66,9 @@ def main(folder: Path, jobs: dict, run: Path) -> None:
 def results_of(trainer, times: list[list[float]]) -> dict:
     """What is compared: figures of every step, and the times that each process has drawn."""
     steps = [entry for entry in trainer.state.log_history if "loss" in entry]
-    names = [name for name in steps[0] if name == "action_loss" or name.startswith("grad_norm")]
+    names = [name for name in steps[0] if name in ("loss", "action_loss") or name.startswith("grad_norm")]
     figures = {name: [step[name] for step in steps] for name in names}
-    everyone = [times]
+    everyone = [list(times)]
     if dist.is_initialized():
         everyone = [None] * dist.get_world_size()
         dist.all_gather_object(everyone, times)
@@ -81,7 +81,7 @@ def watch_times() -> list[list[float]]:
     seen = []
 
     def watch(module, arguments):
-        if isinstance(module, FlowMatchingLoss) and module.training and len(arguments) > 2:
+        if isinstance(module, FlowMatchingLoss) and module.training and arguments[2:] and arguments[2] is not None:
             seen.append((1 - arguments[2]).tolist())
 
     register_module_forward_pre_hook(watch)

@@ -56,7 +56,7 @@ def test_columns_go_where_they_are_told_to():
     frames = frames_of(words=["go"] * 16, moves=np.ones((16, 2)).tolist(), trip=["a"] * 9 + ["b"] * 7)
     chunks = ActionChunks(frames, 3, ["top"], "observation.state", action="moves", text="words", episode="trip")
     example = chunks[4]
-    assert set(example) == {"images", "text", "state", "actions"}
+    assert set(example) == {"images", "text", "state", "actions", "action_is_pad"}
     assert np.asarray(example["images"][0])[0, 0].tolist() == [4, 0, 0]
     assert example["text"] == "go" and example["actions"].tolist() == [[1, 1]] * 3
     assert example["state"].dtype == np.float32 and example["state"].tolist() == [4, 0.5]

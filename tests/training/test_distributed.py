@@ -50,7 +50,7 @@ DDP_JOBS = {
     "alpamayo": job("alpamayo_r1"),
 }
 OTHER_JOBS = {  # whose losses shall not be those of one process
-    "llava3d, mean of its own": job("mapanything_llava3d", more={"local_mean": True}),
+    "llava3d, items of its own": job("mapanything_llava3d", more={"local_items": True}),
     "llava3d, times of its own": job("mapanything_llava3d", more={"draws": True}),
 }
 FSDP2_JOBS = {
@@ -58,6 +58,12 @@ FSDP2_JOBS = {
     "llava3d": job("mapanything_llava3d", "A", {"action_expert_type": "dit", **CALM}),
     "composed": job("multimodal_vla", "B", {"action_head": "flow"}, top_layers=2),
     "alpamayo": job("alpamayo_r1", "full", gradient_checkpointing=True),
+}
+
+
+BF16_JOBS = {
+    "llava3d, bf16": job("mapanything_llava3d", "full", bf16=True, max_steps=2),
+    "alpamayo, bf16": job("alpamayo_r1", "A", bf16=True, max_steps=2),
 }
 
 
@@ -106,8 +112,8 @@ def test_two_processes_with_ddp_learn_what_one_learns(tmp_path):
     one = finetune(tmp_path, "one", DDP_JOBS)
     two = finetune(tmp_path, "two", DDP_JOBS | OTHER_JOBS, UNDER_DDP)
     check_same_training(tmp_path, DDP_JOBS, one, two)
-    # Were the weights' mean each process's own, the losses of LLaVA-3D would differ.
-    losses = [results["figures"]["action_loss"] for results in (one["llava3d"], two["llava3d, mean of its own"])]
+    # Were what the losses are divided by each process's own, those of LLaVA-3D would differ.
+    losses = [results["figures"]["action_loss"] for results in (one["llava3d"], two["llava3d, items of its own"])]
     assert max(abs(a - b) for a, b in zip(*losses, strict=True)) > 0.01
     # Times that the data does not bring are other ones in each process.
     first, second = ([*chain(*times)] for times in two["llava3d, times of its own"]["times"])
@@ -115,10 +121,18 @@ def test_two_processes_with_ddp_learn_what_one_learns(tmp_path):
 
 
 def test_two_processes_with_fsdp2_learn_what_one_learns(tmp_path):
-    one = finetune(tmp_path, "one", FSDP2_JOBS)
-    two = finetune(tmp_path, "two", FSDP2_JOBS, UNDER_FSDP2)
-    assert all(two[name]["sharded"] and not one[name]["sharded"] for name in FSDP2_JOBS)
+    jobs = FSDP2_JOBS | BF16_JOBS
+    one = finetune(tmp_path, "one", jobs)
+    two = finetune(tmp_path, "two", jobs, UNDER_FSDP2)
+    assert all(two[name]["sharded"] and not one[name]["sharded"] for name in jobs)
     check_same_training(tmp_path, FSDP2_JOBS, one, two)
+    for name in BF16_JOBS:  # as near as its rounding: what goes in and the loss that comes out are float32 in both
+        for figure, values in one[name]["figures"].items():
+            assert len(values) == 2
+            assert two[name]["figures"][figure] == pytest.approx(values, rel=2e-2), f"{name}: {figure}"
+    given = sorted(chain(*chain(*one["llava3d, bf16"]["times"])))
+    assert len(set(given)) == len(given) == 8
+    assert sorted(chain(*chain(*two["llava3d, bf16"]["times"]))) == given
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from vlahub.data import hold_out_episodes, load_frames
+from vlahub.errors import InputError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FAMILIES = ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
@@ -135,12 +139,114 @@ def test_a_killed_run_resumes_to_the_same_weights(finetune, family, table, tmp_p
         torch.testing.assert_close(second[name], first[name], rtol=0, atol=1e-7, msg=name)
 
 
+def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, table, tmp_path):
+    sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path), *QUICK]
+    finetune([*sources, "--max_steps", "2", "--save_steps", "2"])
+    before = (tmp_path / "adapter_model.safetensors").read_bytes()
+    with pytest.raises(InputError, match=r"adapter_model.*--resume.*--overwrite_output_dir"):
+        finetune([*sources, "--max_steps", "1"])
+    with pytest.raises(InputError, match="choose one of them"):
+        finetune([*sources, "--max_steps", "1", "--resume", "--overwrite_output_dir"])
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
+    finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
+    assert not list(tmp_path.glob("adapter_model*")) and not (tmp_path / "checkpoint-2").exists()
+    assert (tmp_path / "model.safetensors").exists()
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        finetune([*sources, "--max_steps", "1"])
+
+
+def test_held_out_episodes_are_measured_and_not_learnt(finetune, family, dataset, tmp_path):
+    sources = ["--model", family, "--dataset", str(dataset), "--output_dir", str(tmp_path), *QUICK]
+    options = ["--max_steps", "2", "--save_strategy", "no", "--eval_strategy", "steps", "--eval_steps", "1"]
+    with pytest.raises(InputError, match="--eval_episodes"):
+        finetune([*sources, *options])
+    trainer = finetune([*sources, *options, "--eval_episodes", "0.25"])
+    metrics = [entry for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert len(metrics) == 3 and all(np.isfinite(entry["eval_loss"]) for entry in metrics)
+    assert all(entry["eval_action_error"] > 0 for entry in metrics)
+    assert len(trainer.eval_dataset) > 0 and metrics[-1]["eval_loss"] == metrics[-2]["eval_loss"]
+
+
+def test_statistics_come_from_where_they_are_and_that_is_said(finetune, table, tmp_path, capsys):
+    folder = shutil.copytree(table, tmp_path / "mine")
+    sources = [
+        "--model",
+        "multimodal_vla",
+        "--dataset",
+        str(folder),
+        "--max_steps",
+        "1",
+        "--save_strategy",
+        "no",
+        *QUICK,
+    ]
+
+    def run(name, *options):
+        finetune([*sources, "--output_dir", str(tmp_path / name), *options])
+        saved = json.loads((tmp_path / name / "dataset_statistics.json").read_text())
+        assert AutoProcessor.from_pretrained(tmp_path / name).norm_stats == saved
+        return saved, capsys.readouterr().out
+
+    computed, said = run("computed", "--unmasked_actions", "-1")
+    mask = [True] * 6 + [False]
+    assert (
+        computed["mine"]["action"]["mask"] == mask
+        and f"statistics of mine: computed; mask of the actions: {mask}" in said
+    )
+    other = {"other": {**computed["mine"], "num_transitions": 5}}
+    (folder / "dataset_statistics.json").write_text(json.dumps(other))
+    own, said = run("own")
+    assert own == other and f"statistics of other: {folder / 'dataset_statistics.json'}; mask" in said
+    again, said = run("again", "--unmasked_actions", "0")
+    assert list(again) == ["mine"] and again["mine"]["action"]["mask"] == [False] + [True] * 6
+    (tmp_path / "third.json").write_text(json.dumps({"third": computed["mine"]}))
+    third, said = run("third", "--statistics", str(tmp_path / "third.json"))
+    assert list(third) == ["third"] and "third.json" in said
+    with pytest.raises(InputError, match=r"unmasked_actions=\[0\]"):
+        run("both", "--statistics", str(tmp_path / "third.json"), "--unmasked_actions", "0")
+
+
+def test_a_run_that_is_not_finite_ends_with_another_exit_code_and_writes_nothing(finetune, table, tmp_path):
+    statistics = {"t": {part: {"q01": [-1e-30] * n, "q99": [1e-30] * n} for part, n in (("action", 7), ("proprio", 8))}}
+    (tmp_path / "s.json").write_text(json.dumps(statistics))
+    command = [sys.executable, str(EXAMPLES / "finetune.py"), "--model", "multimodal_vla", "--dataset", str(table)]
+    command += [
+        *QUICK,
+        "--max_steps",
+        "3",
+        "--learning_rate",
+        "1e38",
+        "--train",
+        "full",
+        "--output_dir",
+        str(tmp_path / "out"),
+    ]
+    command += ["--max_grad_norm", "0", "--statistics", str(tmp_path / "s.json")]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert ended.returncode == 1 and "NonFiniteError" in ended.stderr.splitlines()[-1], ended.stderr[-2000:]
+    assert not list((tmp_path / "out").glob("*.safetensors"))
+
+
 def test_help_names_our_options_and_those_of_transformers():
     said = subprocess.run(
         [sys.executable, str(EXAMPLES / "finetune.py"), "--help"], capture_output=True, text=True, check=True
     ).stdout
     for name in ("--model", "--dataset", "--train", "--quantize", "--resume", "--bf16", "--deepspeed"):
         assert name in said
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.01, 1), (0.5, 2), (0.99, 3)])
+def test_whole_episodes_are_held_out(table, share, count):
+    frames = load_frames(table)
+    seen, held = hold_out_episodes(frames, share, seed=1)
+    numbers = set(seen["episode_index"]), set(held["episode_index"])
+    assert len(numbers[1]) == count and not numbers[0] & numbers[1] and len(numbers[0] | numbers[1]) == 4
+    assert len(seen) + len(held) == len(frames)
+    assert hold_out_episodes(frames, share, seed=1)[1]["episode_index"] == held["episode_index"]
+    with pytest.raises(InputError, match="between 0 and 1"):
+        hold_out_episodes(frames, 1.0)
+    with pytest.raises(InputError, match="two or more"):
+        hold_out_episodes(frames.select([0, 1]), 0.5)
 
 
 def test_the_script_is_short():

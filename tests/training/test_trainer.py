@@ -1,0 +1,225 @@
+"""`VLATrainer`: what is not finite, evaluation, decay, and arguments that do not fit."""
+
+import copy
+import json
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from transformers import EarlyStoppingCallback, TrainingArguments
+
+import vlahub
+from vlahub.data import collator_for
+from vlahub.errors import InputError, NonFiniteError
+
+QUIET = {"remove_unused_columns": False, "report_to": "none", "disable_tqdm": True, "use_cpu": True}
+QUIET |= {"save_strategy": "no", "logging_steps": 1, "per_device_train_batch_size": 2, "logging_nan_inf_filter": False}
+
+
+@pytest.fixture(scope="module")
+def loaded(family, family_checkpoint):
+    """The family's model, its collator; neither is to be changed."""
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    processor = family.processor.from_pretrained(family_checkpoint)
+    return model, collator_for(model.config, processor, unnorm_key=family.unnorm_key)
+
+
+@pytest.fixture
+def trainer(loaded, family_examples, tmp_path):
+    """`trainer(steps, spoilt={2}, ...)`: one whose batches of these steps, from 1 on, hold NaN."""
+
+    def make(steps=4, spoilt=(), groups=None, predict=False, callbacks=None, weights=None, text=False, **options):
+        model, collator = copy.deepcopy(loaded[0]), copy.copy(loaded[1])
+        collator.learn_text = text
+        made = []
+
+        def spoiling(examples):
+            made.append(collator(examples))
+            if len(made) in spoilt:
+                name = next(n for n in ("actions", "ego_future_xyz") if n in made[-1])
+                place = "noise" if name == "ego_future_xyz" else name  # whose values are checked
+                made[-1][place] = torch.full((2, 64, 2) if place == "noise" else made[-1][name].shape, float("nan"))
+            return made[-1]
+
+        arguments = TrainingArguments(str(tmp_path / "out"), **{**QUIET, "max_steps": steps, **options})
+        examples = [example | {"time": 0.3} for example in family_examples * 2]
+        given = {
+            "callbacks": callbacks,
+            "groups": groups and groups(model),
+            "predict_in_evaluation": predict,
+            "loss_weights": weights,
+        }
+        return vlahub.VLATrainer(model, arguments, spoiling if spoilt else collator, examples, family_examples, **given)
+
+    return make
+
+
+def weights_of(trainer):
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+# ---- not finite
+
+
+def test_a_step_that_is_not_finite_is_skipped_and_counted(trainer):
+    made = trainer(3, spoilt={2})
+    made.train()
+    logs = [log for log in made.state.log_history if "loss" in log]
+    assert [log["skipped_steps"] for log in logs] == [0, 1, 1]
+    assert [log["nonfinite/losses"] for log in logs] == [0, 1, 0]
+    assert np.isfinite([log["grad_max_abs"] for log in (logs[0], logs[2])]).all()
+    assert all(p.isfinite().all() for p in made.model.parameters())
+    states = made.optimizer.state.values()
+    assert all(tensor.isfinite().all() for state in states for tensor in state.values())
+    made.save_model()
+
+
+def test_gradients_that_stay_not_finite_end_the_training_with_step_and_parameters(trainer, tmp_path):
+    made = trainer(6, spoilt={2, 3, 4, 5, 6}, save_strategy="steps", save_steps=1)
+    with pytest.raises(NonFiniteError, match=r"in step 3, 2 in a row: \w+") as error:
+        made.train()
+    named = str(error.value).split(": ")[1].split(",")[0].split(". ")[0]
+    assert named in (["loss"] if made.model.config.model_type == "cogvla" else weights_of(made))
+    assert all(p.isfinite().all() for p in made.model.parameters())
+
+
+def test_a_training_whose_every_step_is_not_finite_ends_with_an_error_however_short(trainer):
+    with pytest.raises(NonFiniteError, match=r"no step was finite.* in step 1"):
+        trainer(1, spoilt={1}).train()
+
+
+def test_weights_that_are_not_finite_are_never_written(trainer, tmp_path):
+    made = trainer(1)
+    name, parameter = next((n, p) for n, p in made.model.named_parameters() if p.requires_grad)
+    with torch.no_grad():
+        parameter.view(-1)[-1] = float("inf")
+    with pytest.raises(NonFiniteError, match=rf"after step 0: weights are not finite.*{name}"):
+        made.save_model()
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+# ---- evaluation
+
+
+def test_evaluation_has_a_loss_repeats_itself_and_leaves_training_as_it_is(trainer):
+    without, made = trainer(4), trainer(4, eval_strategy="steps", eval_steps=1)
+    without.train(), made.train()
+    for name, value in weights_of(without).items():
+        torch.testing.assert_close(weights_of(made)[name], value, rtol=0, atol=0, msg=name)
+    first, second = (made.evaluate()["eval_loss"] for _ in range(2))
+    assert np.isfinite(first) and first == second
+
+
+def test_the_best_model_is_found_and_training_stops_early(trainer, tmp_path):
+    options = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+    options |= {"load_best_model_at_end": True, "learning_rate": 0.0, "metric_for_best_model": "loss"}
+    made = trainer(5, callbacks=[EarlyStoppingCallback(1)], **options)
+    made.train()
+    assert made.state.global_step == 2 and made.state.best_model_checkpoint.endswith("checkpoint-1")
+
+
+def test_the_error_of_predictions_is_that_of_predictions_by_hand(trainer, family, loaded, family_examples):
+    made = trainer(1, predict=True, per_device_eval_batch_size=1)
+    torch.manual_seed(3)
+    metrics = made.evaluate()
+    torch.manual_seed(4)
+    assert made.evaluate()["eval_action_error"] == metrics["eval_action_error"] > 0
+    if family.unnorm_key is None or getattr(loaded[0].config, "action_head", "") == "flow":
+        return  # noise is drawn
+    if loaded[0].config.model_type == "cogvla":
+        inputs = loaded[1].inputs(family_examples)
+        found = loaded[0].eval().predict_action(**inputs, unnorm_key=family.unnorm_key).numpy()
+        wanted = np.abs(found - np.stack([example["actions"] for example in family_examples])).mean()
+        assert metrics["eval_action_error"] == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_evaluation_changes_no_image(loaded, trainer):
+    made = trainer(1)
+    made.data_collator.augment = lambda image: 1 / 0
+    made.evaluate()
+    with pytest.raises(ZeroDivisionError):
+        made.train()
+
+
+# ---- parts of a loss
+
+
+@pytest.mark.parametrize("family", ["alpamayo_r1"], indirect=True)
+def test_weights_of_a_loss_weigh_its_parts(trainer):
+    found = []
+    for weights in (None, {"text": 1.0}, {"text": 0.1}, {"action": 0.0, "text": 1.0}):
+        made = trainer(1, weights=weights, text=True, learning_rate=0.0)
+        made.train()
+        found.append(next(log for log in made.state.log_history if "loss" in log))
+    plain, ones, tenth, text = found
+    action, lm = plain["action_loss"], plain["lm_loss"]
+    assert [plain["loss"], ones["loss"]] == pytest.approx([action + lm] * 2, abs=2e-4)
+    assert tenth["loss"] == pytest.approx(action + 0.1 * lm, abs=2e-4)
+    assert text["loss"] == pytest.approx(lm, abs=2e-4) and tenth["grad_norm"] != plain["grad_norm"]
+    for wrong in ({"words": 1.0}, {"text": -1.0}, {"text": float("nan")}):
+        with pytest.raises(InputError, match="loss_weights"):
+            trainer(1, weights=wrong)
+
+
+# ---- decay
+
+
+def test_groups_decay_what_the_trainer_decays(trainer):
+    plain, grouped = (
+        trainer(1, weight_decay=0.1, groups=groups)
+        for groups in (None, lambda model: vlahub.trainable_parameter_groups(model, "full", lr=1e-3))
+    )
+
+    def decaying(made):
+        made.create_optimizer()
+        names = {id(p): name for name, p in made.model.named_parameters() if p.requires_grad}
+        groups = made.optimizer.param_groups
+        assert {group["weight_decay"] for group in groups} == {0.0, 0.1}
+        assert {id(p) for group in groups for p in group["params"]} >= names.keys()
+        return {names[id(p)] for group in groups if group["weight_decay"] for p in group["params"] if id(p) in names}
+
+    found = decaying(grouped)
+    trained = {name for name, p in grouped.model.named_parameters() if p.requires_grad}
+    assert found == decaying(plain) & trained and not any(name.endswith("bias") for name in found)
+    norms = [n for n, m in grouped.model.named_modules() if isinstance(m, nn.LayerNorm)]
+    assert not found & {f"{name}.weight" for name in norms}
+
+
+# ---- arguments
+
+
+@pytest.mark.parametrize(("name", "value"), [("remove_unused_columns", True), ("label_smoothing_factor", 0.1)])
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_arguments_that_do_not_fit_are_refused_by_name(trainer, name, value):
+    with pytest.raises(InputError, match=f"{name}={value}"):
+        trainer(1, **{name: value})
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_a_trainer_of_transformers_says_what_took_the_entries(loaded):
+    with pytest.raises(InputError, match="remove_unused_columns=False"):
+        loaded[1]([{"actions": np.zeros((8, 7))}])
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_deepspeed_gets_floats_as_they_are(trainer, monkeypatch):
+    made = trainer(1)
+    made.is_deepspeed_enabled = True
+    assert made._prepare_inputs({"time": torch.tensor([0.5699])})["time"].dtype == torch.float32
+
+
+@pytest.mark.parametrize("family", ["multimodal_vla"], indirect=True)
+def test_a_forward_pass_without_a_loss_does_not_break_the_figures(loaded, family_examples):
+    model, collator = copy.deepcopy(loaded[0]).train(), loaded[1]
+    callback = vlahub.HealthCallback()
+    callback.on_train_begin(None, None, None, model=model)
+    batch = collator(family_examples)
+    for name in ("actions", "action_is_pad", "time", "noise"):
+        batch.pop(name, None)
+    assert model(**batch).loss is None and not callback.sums
+    model(**batch, return_dict=False)
+    model(**collator(family_examples))
+    assert json.dumps(callback.figures())
+    callback.on_train_end(None, None, None)

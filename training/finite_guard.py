@@ -1,0 +1,116 @@
+"""What is not finite is neither learnt from nor saved."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.distributed.tensor import DTensor
+from transformers import TrainerCallback
+
+from ..configuration.vla_errors import NonFiniteError
+
+NAMED = 5  # parameters in a message
+
+
+class FiniteGuard(TrainerCallback):
+    """Skips steps whose loss or gradients are not finite, and ends a training that has too many of them.
+
+    A skipped step changes neither weights nor the optimiser's state, and `skipped_steps` of the log counts it.
+    DeepSpeed shows no gradients, and a scaler of float16 skips by itself.
+
+    Args:
+        max_skipped_steps: how many steps in a row may be skipped.
+
+    Raises:
+        NonFiniteError: one more step in a row, or all steps of a training, were not finite; the message names the
+            step and the parameters.
+    """
+
+    def __init__(self, max_skipped_steps: int):
+        self.max_skipped_steps = max_skipped_steps
+        self.on_train_begin()
+
+    def on_train_begin(self, *arguments: Any, **kwargs: Any) -> None:
+        self.skips = False
+        self.in_a_row = self.in_all = self.taken = 0
+        self.where = ""
+        self.losses: list[torch.Tensor] = []
+
+    def add_loss(self, loss: torch.Tensor) -> None:
+        """Of one of the batches that make a step."""
+        self.losses.append(loss.detach())
+
+    def look_at(self, model: nn.Module, step: int) -> None:
+        """The gradients of a step, before they are clipped and its optimiser's step; all processes call it."""
+        gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+        wrong = not_finite({"loss": torch.stack(self.losses), **gradients})
+        self.losses.clear()
+        self.skips = wrong is not None
+        if wrong is None:
+            self.in_a_row, self.taken = 0, self.taken + 1
+            return
+        self.in_a_row, self.in_all = self.in_a_row + 1, self.in_all + 1
+        self.where = f"loss or gradients are not finite in step {step}, {self.in_a_row} in a row: {wrong}"
+        if self.in_a_row > self.max_skipped_steps:
+            raise NonFiniteError(f"{self.where}. Look at loss and data of that step, or train with a lower rate.")
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        if self.skips:
+            for parameter in model.parameters():
+                parameter.grad = None  # an optimiser leaves out what has none
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" in logs:
+            logs["skipped_steps"] = state.log_history[-1]["skipped_steps"] = self.in_all
+
+    def on_train_end(self, *arguments: Any, **kwargs: Any) -> None:
+        if self.in_all and not self.taken:
+            raise NonFiniteError(f"no step was finite, so that nothing was learnt: {self.where}.")
+
+
+def check_finite_weights(model: nn.Module, when: str) -> None:
+    """All processes call it, each with its part of the weights.
+
+    Raises:
+        NonFiniteError: weights are not finite; when: what was about to happen, for the message.
+    """
+    weights = {name: p.detach() for name, p in model.named_parameters() if p.is_floating_point()}
+    wrong = not_finite(weights)
+    if wrong is not None:
+        raise NonFiniteError(f"{when}: weights are not finite, so they are not written: {wrong}.")
+
+
+def not_finite(tensors: dict[str, torch.Tensor]) -> str | None:
+    """Which of the tensors hold NaN or infinities, on any process, in words; `None` where all is finite."""
+    local = {name: t.to_local() if isinstance(t, DTensor) else t for name, t in tensors.items()}
+    local = {name: tensor for name, tensor in local.items() if tensor.numel() and not tensor.is_meta}
+    device = next((tensor.device for tensor in local.values()), torch.device("cpu"))
+    bad = torch.zeros((), device=device)
+    for tensor in local.values():
+        bad = bad + (~torch.isfinite(tensor).all()).to(device)
+    if is_distributed():
+        bad = bad.cuda() if dist.get_backend() == "nccl" else bad
+        dist.all_reduce(bad)
+    if not bad.item():
+        return None
+    return in_words(everywhere(name for name, tensor in local.items() if not torch.isfinite(tensor).all()))
+
+
+def everywhere(names: Iterable[str]) -> list[str]:
+    """The names of all processes."""
+    found = [list(names)]
+    if is_distributed():
+        found = [None] * dist.get_world_size()
+        dist.all_gather_object(found, list(names))
+    return sorted({name for some in found for name in some})
+
+
+def in_words(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
