@@ -18,6 +18,7 @@ from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
+from ..processing.image_reader import open_image
 from .job import check_device
 from .openvla_layout import read_json
 from .source_folder import source_folder
@@ -110,7 +111,7 @@ def predict_actions(folder: Path, arguments: argparse.Namespace) -> None:
     """A chunk of actions in robot units, printed as a table."""
     if not arguments.images or arguments.instruction is None:
         raise InputError("this model needs --images FILE ... and --instruction TEXT.")
-    images = [opened_image(path) for path in listed_files(arguments.images)]
+    images = [open_image(path) for path in listed_files(arguments.images)]
     processor, model = loaded(folder, arguments.device)
     size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
     state = arguments.state or ([0.0] * size if size else None)
@@ -172,8 +173,8 @@ def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
     """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
     cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
     if cameras:
-        return [[opened_image(path) for path in listed_files([camera])] for camera in cameras]
-    return [[opened_image(path)] for path in listed_files(paths)]
+        return [[open_image(path) for path in listed_files([camera])] for camera in cameras]
+    return [[open_image(path)] for path in listed_files(paths)]
 
 
 def listed_files(paths: list[Path]) -> list[Path]:
@@ -184,13 +185,6 @@ def listed_files(paths: list[Path]) -> list[Path]:
     if not found:
         raise InputError(f"{paths[0]} holds no images ({', '.join(SUFFIXES)}).")
     return found
-
-
-def opened_image(path: Path) -> Image.Image:
-    try:
-        return Image.open(path).convert("RGB")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
 
 
 def print_table(names: Any, rows: list[list[float]]) -> None:

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from ..configuration.vla_errors import InputError
+from .image_reader import check_size, read_pil_image
 
 FIRST_VIEW_NAMES = ("primary", "full_image")
 ACCEPTED = "a PIL image, a uint8 array (height, width, 3) or a uint8 tensor (height, width, 3) or (3, height, width)"
@@ -66,14 +67,15 @@ def _named_views(sample: Any) -> list[tuple[str, Any]]:
 def _to_array(image: Any, where: str) -> np.ndarray:
     """Bring one image to a uint8 array (height, width, 3). Raises InputError for anything that is not an image."""
     if isinstance(image, Image.Image):
-        image = np.asarray(image.convert("RGB"))
-    elif isinstance(image, torch.Tensor) and image.dtype == torch.uint8:
+        return read_pil_image(image, where)
+    if isinstance(image, torch.Tensor) and image.dtype == torch.uint8:
         channels_first = image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3
         image = (image.permute(1, 2, 0) if channels_first else image).cpu().numpy()
     if not isinstance(image, (np.ndarray, torch.Tensor)):
         raise InputError(f"{where}: got {type(image).__name__}, accepted is {ACCEPTED}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
         raise InputError(f"{where}: got {image.dtype} of shape {tuple(image.shape)}, accepted is {ACCEPTED}")
+    check_size(image.shape[1], image.shape[0], where)
     return np.ascontiguousarray(image)
 
 

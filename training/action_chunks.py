@@ -11,6 +11,7 @@ from datasets import Dataset
 from PIL import Image
 
 from ..configuration.vla_errors import InputError
+from ..processing.image_reader import BROKEN_FILE
 from .video_frames import image_columns
 
 PASSED_ON = ("time", "noise", "timesteps")  # what a model's forward takes where the data has it
@@ -42,7 +43,8 @@ class ActionChunks(torch.utils.data.Dataset):
         Args:
             frames: one row a frame, in the order of episode and frame (`load_frames`).
             num_action_chunks: actions in one example.
-            images: columns of the views, main camera first. `None`: all image and video columns in their order.
+            images: columns of the views, main camera first. `None`: all image and video columns in their order but
+                those that a LeRobot dataset calls depth maps.
             state: column of the robot's state, in LeRobot "observation.state". `None`: no state.
             action, text, episode: columns of action, instruction and number of the episode.
 
@@ -74,10 +76,10 @@ class ActionChunks(torch.utils.data.Dataset):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """`{"images": [...], "text", "actions": (num_action_chunks, action_dim)}`, and "state", "time", ... if any.
 
-        Raises InputError where the row has no image or no instruction.
+        Raises InputError where the row has no image, one that cannot be read, or no instruction.
         """
         index = range(len(self))[index]
-        row = self.rows[index]
+        row = read_rows(self.rows, index, self.images)
         if not isinstance(row[self.text], str):
             raise InputError(f"column {self.text!r} has no text in row {index}: {row[self.text]!r}.")
         example = {
@@ -153,6 +155,25 @@ def vectors(column: pa.ChunkedArray) -> np.ndarray:
     flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
         return np.concatenate(flat).astype(np.float32).reshape(len(column), -1)
+
+
+def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) -> dict[str, Any]:
+    """One row, or the lists of several. Raises InputError where a file of the columns `images` is broken or too large.
+
+    `datasets` says nothing of column and row; the columns are read one by one to find it.
+    """
+    try:
+        return frames[index]
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, *BROKEN_FILE) as error:
+        for row in index if isinstance(index, list) else [index]:
+            for name in images:
+                try:
+                    frames.select_columns([name])[row]
+                except (Image.DecompressionBombError, *BROKEN_FILE) as reason:
+                    raise InputError(f"column {name!r} has no readable image in row {row}: {reason}") from reason
+        raise InputError(f"the frames cannot be read in row {index}: {error}") from error
 
 
 def as_image(value: Any, column: str, row: int) -> Image.Image | np.ndarray:

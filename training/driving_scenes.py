@@ -9,7 +9,7 @@ from datasets import Dataset
 
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_errors import InputError
-from .action_chunks import as_image, as_numbers, check_vectors, require_columns, run_ends
+from .action_chunks import as_image, as_numbers, check_vectors, read_rows, require_columns, run_ends
 from .video_frames import image_columns
 
 PASSED_ON = ("time", "noise")  # what the model's forward takes where the data has it
@@ -107,7 +107,7 @@ class DrivingScenes(torch.utils.data.Dataset):
     def frames_before(self, after: int) -> list[Any]:
         """The last frames before row `after`, camera by camera, the oldest first."""
         rows = range(after - self.num_frames, after)
-        shown = self.views[list(rows)]
+        shown = read_rows(self.views, list(rows), self.images)
         return [
             as_image(image, name, row) for name in self.images for row, image in zip(rows, shown[name], strict=True)
         ]

@@ -12,7 +12,7 @@ from datasets.table import InMemoryTable
 
 from ..configuration.vla_errors import InputError
 from .lerobot_layout import INFO, Episode, Layout, read_layout
-from .video_frames import video_columns
+from .video_frames import DepthImage, video_columns
 
 
 def load_frames(source: str | Path) -> Dataset:
@@ -87,7 +87,7 @@ def load_data_files(layout: Layout) -> Dataset:
     missing = [name for name in images if name not in features]
     if missing:
         raise InputError(f"{files[0]} has no columns {missing}, which {INFO} calls images.")
-    features.update({name: Image() for name in images})
+    features.update({name: DepthImage() if name in layout.depth else Image() for name in images})
     return read_parquet_files(files, features)
 
 
@@ -150,4 +150,4 @@ def camera_columns(episode: np.ndarray, times: np.ndarray, layout: Layout) -> Da
     for camera in episodes[0].videos:
         files, starts = zip(*(e.videos[camera] for e in episodes), strict=True)
         columns[camera] = (pa.array(map(str, files)).take(pa.array(place)), np.array(starts)[place] + times)
-    return video_columns(columns, tolerance=0.5 / layout.fps)
+    return video_columns(columns, tolerance=0.5 / layout.fps, depth=layout.depth)

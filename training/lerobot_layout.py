@@ -49,6 +49,7 @@ class Layout:
         kinds: what each column holds, in their order: "image" (in the data files), "video", "float32", ...
         fps: frames in a second.
         total_frames: rows of the whole dataset.
+        depth: columns whose images or videos are depth maps.
     """
 
     folder: Path
@@ -57,6 +58,7 @@ class Layout:
     kinds: dict[str, str]
     fps: float
     total_frames: int
+    depth: frozenset[str] = frozenset()
 
 
 def read_layout(folder: Path) -> Layout:
@@ -81,6 +83,17 @@ def read_layout(folder: Path) -> Layout:
         kinds=kinds,
         fps=info["fps"],
         total_frames=info["total_frames"],
+        depth=frozenset(name for name, feature in info["features"].items() if is_depth(feature)),
+    )
+
+
+def is_depth(feature: Any) -> bool:
+    """Whether info.json calls a column a depth map: `is_depth_map` or, in the older form, `video.is_depth_map`.
+
+    The entry is the feature's own, or lies in its `info` or `video_info`.
+    """
+    return isinstance(feature, Mapping) and any(
+        is_depth(value) or (key.split(".")[-1] == "is_depth_map" and value is True) for key, value in feature.items()
     )
 
 
