@@ -13,5 +13,9 @@ class InputError(VLAError, ValueError):
     """An argument of a processor or model call has the wrong form; nothing was computed from it."""
 
 
+class ImageFileError(InputError, OSError):
+    """The file of an image is missing, broken, or too large to be decoded."""
+
+
 class ConversionError(VLAError, RuntimeError):
     """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""

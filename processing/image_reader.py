@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..configuration.vla_errors import InputError
+from ..configuration.vla_errors import ImageFileError, InputError
 
 MAX_PIXELS = 89_478_485  # of one image; where PIL begins to warn of a decompression bomb
 ORIENTATION = 0x0112  # EXIF's tag
@@ -19,16 +19,16 @@ def open_image(path: str | os.PathLike) -> Image.Image:
     """The image in a file as RGB, turned as its EXIF orientation says.
 
     Raises:
-        InputError: the file is missing, is no image, is cut off, or is larger than `MAX_PIXELS`.
+        ImageFileError: the file is missing, is no image, is cut off, or is larger than `MAX_PIXELS`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(Path(path))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise InputError(f"{path} is too large an image (at most {MAX_PIXELS} pixels are read): {error}") from error
+        raise ImageFileError(f"{path} is too large an image (at most {MAX_PIXELS} pixels are read): {error}") from error
     except BROKEN_FILE as error:
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
+        raise ImageFileError(f"{path} cannot be read as an image: {error}") from error
     with image:
         return Image.fromarray(read_pil_image(image, str(path)))
 
@@ -43,7 +43,8 @@ def read_pil_image(image: Image.Image, where: str) -> np.ndarray:
         where: what messages call the image.
 
     Raises:
-        InputError: the image is empty or larger than `MAX_PIXELS`, its file is broken, or its mode cannot be read.
+        ImageFileError: its file is broken.
+        InputError: it is empty or larger than `MAX_PIXELS`, or its mode cannot be read.
     """
     check_size(*image.size, where)
     try:
@@ -51,7 +52,7 @@ def read_pil_image(image: Image.Image, where: str) -> np.ndarray:
         if image.getexif().get(ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
     except BROKEN_FILE as error:
-        raise InputError(f"{where}: the image cannot be decoded: {error}") from error
+        raise ImageFileError(f"{where}: the image cannot be decoded: {error}") from error
     if image.mode.startswith("I;16"):
         return grey_to_rgb((np.asarray(image).astype(np.uint32) + 128) // 257)
     if image.mode in ("I", "F"):

@@ -10,7 +10,7 @@ import torch
 from datasets import Dataset
 from PIL import Image
 
-from ..configuration.vla_errors import InputError
+from ..configuration.vla_errors import ImageFileError, InputError
 from ..processing.image_reader import BROKEN_FILE
 from .video_frames import image_columns
 
@@ -158,7 +158,7 @@ def vectors(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) -> dict[str, Any]:
-    """One row, or the lists of several. Raises InputError where a file of the columns `images` is broken or too large.
+    """One row, or the lists of several. Raises ImageFileError where an image is broken or too large.
 
     `datasets` says nothing of column and row; the columns are read one by one to find it.
     """
@@ -172,8 +172,8 @@ def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) ->
                 try:
                     frames.select_columns([name])[row]
                 except (Image.DecompressionBombError, *BROKEN_FILE) as reason:
-                    raise InputError(f"column {name!r} has no readable image in row {row}: {reason}") from reason
-        raise InputError(f"the frames cannot be read in row {index}: {error}") from error
+                    raise ImageFileError(f"column {name!r} has no readable image in row {row}: {reason}") from reason
+        raise ImageFileError(f"the frames cannot be read in row {index}: {error}") from error
 
 
 def as_image(value: Any, column: str, row: int) -> Image.Image | np.ndarray:

@@ -1,5 +1,5 @@
 """All errors that vlahub raises on purpose."""
 
-from vlahub.configuration.vla_errors import ConfigError, ConversionError, InputError, VLAError
+from vlahub.configuration.vla_errors import ConfigError, ConversionError, ImageFileError, InputError, VLAError
 
-__all__ = ["ConfigError", "ConversionError", "InputError", "VLAError"]
+__all__ = ["ConfigError", "ConversionError", "ImageFileError", "InputError", "VLAError"]
