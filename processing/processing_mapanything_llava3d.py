@@ -164,7 +164,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
     def normalize_state(self, state: Any, batch_size: int, unnorm_key: str | None) -> torch.Tensor | None:
         """(batch, state_dim) in -1..1 (or standard deviations) from the robot's own units."""
         if state is not None:
-            state = finite_numbers("state", state, "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)")
+            form = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
+            state = finite_numbers("state", state, form, torch.float64)
             state = state.squeeze(1) if state.dim() == 3 else state
         rows = state_rows(state, batch_size, self.state_dim, "state_dim")
         if rows is None:

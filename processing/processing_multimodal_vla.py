@@ -270,7 +270,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         """
         self.check_discrete()
         shape = self.num_action_chunks, self.action_dim
-        values = finite_numbers("actions", actions, "(batch, num_action_chunks, action_dim)")
+        values = finite_numbers("actions", actions, "(batch, num_action_chunks, action_dim)", torch.float64)
         if values.dim() not in (2, 3) or values.shape[-2:] != shape:
             raise InputError(f"actions have shape {tuple(values.shape)}; accepted is {shape} or (batch, *{shape}).")
         values = normalize(values.reshape(-1, *shape), self.action_statistics(unnorm_key), self.normalization_type)

@@ -37,8 +37,10 @@ def texts(examples: Sequence[Example], name: str, default: str | None = None) ->
     return found
 
 
-def numbers(examples: Sequence[Example], name: str, shape: Sequence[int]) -> torch.Tensor:
-    """The entry `name` of every example, (batch, *shape) float32.
+def numbers(
+    examples: Sequence[Example], name: str, shape: Sequence[int], dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """The entry `name` of every example, (batch, *shape) of `dtype`.
 
     Raises:
         InputError: an entry is missing, has another shape, or holds values that are not finite numbers.
@@ -46,7 +48,7 @@ def numbers(examples: Sequence[Example], name: str, shape: Sequence[int]) -> tor
     shape, rows = tuple(shape), []
     for i, value in enumerate(entries(examples, name)):
         where = f"examples[{i}][{name!r}]"
-        row = finite_numbers(where, value, f"of shape {shape}")
+        row = finite_numbers(where, value, f"of shape {shape}", dtype)
         if tuple(row.shape) != shape:
             raise InputError(f"{where} has shape {tuple(row.shape)}; {shape} is needed.")
         rows.append(row)

@@ -55,13 +55,13 @@ class RobotCollator:
 
     def inputs(self, examples: Sequence[Example], **options: Any) -> dict[str, torch.Tensor]:
         """What the processor makes of a batch; options: further arguments of its call."""
-        state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,))
+        state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,), torch.float64)
         batch = views(examples, self.augment), texts(examples, "text")
         return dict(self.processor(*batch, state=state, unnorm_key=self.unnorm_key, **options))
 
     def actions(self, examples: Sequence[Example]) -> torch.Tensor:
         """(batch, steps, action_dim) float32, normalised."""
-        actions = numbers(examples, "actions", self.chunk_shape)
+        actions = numbers(examples, "actions", self.chunk_shape, torch.float64)
         return normalize(actions, self.statistics, self.config.normalization_type, clip_unmasked=False)
 
     def time_and_noise(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
