@@ -3,6 +3,8 @@
 import argparse
 import json
 import os
+import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +23,21 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
         "--output", required=True, type=Path, metavar="OUT.json", help="file to write, such as dataset_statistics.json"
     )
     parser.add_argument("--name", metavar="KEY", help="the unnorm_key of predictions (default: the folder's name)")
-    parser.add_argument("--action-column", default="action", metavar="COLUMN", help="default: action")
-    parser.add_argument("--state-column", metavar="COLUMN", help=f"default: {STATE}, where there is one")
+    parser.add_argument(
+        "--action-column",
+        "--action",
+        nargs="+",
+        default=["action"],
+        metavar="COLUMN",
+        help="one vector of actions, joined of several columns in their order (default: action)",
+    )
+    parser.add_argument(
+        "--state-column",
+        "--state",
+        nargs="+",
+        metavar="COLUMN",
+        help=f"of the state, in the same way (default: {STATE}, where it is there)",
+    )
     parser.add_argument(
         "--unmasked-actions",
         type=int,
@@ -52,14 +67,15 @@ def run_stats(arguments: argparse.Namespace) -> None:
 
     with output_file(arguments.output, arguments.overwrite) as file, loading_bars(not arguments.quiet):
         frames = load_frames(arguments.dataset)
-        statistics = dataset_statistics(
-            frames,
-            action=arguments.action_column,
-            state=arguments.state_column or (STATE if STATE in frames.column_names else None),
-            unmasked_actions=arguments.unmasked_actions,
-            exact_rows=arguments.exact_rows,
-            progress=not arguments.quiet,
-        )
+        with notes_on_stderr():
+            statistics = dataset_statistics(
+                frames,
+                action=arguments.action_column,
+                state=arguments.state_column or (STATE if STATE in frames.column_names else None),
+                unmasked_actions=arguments.unmasked_actions,
+                exact_rows=arguments.exact_rows,
+                progress=not arguments.quiet,
+            )
         key = arguments.name or dataset_name(arguments.dataset)
         file.write(json.dumps({key: statistics}, indent=1, allow_nan=False) + "\n")
     if not arguments.quiet:
@@ -80,6 +96,16 @@ def print_statistics(part: str, statistics: dict[str, Any]) -> None:
     for dimension, mask in enumerate(statistics["mask"]):
         numbers = " ".join(f"{statistics[name][dimension]:11.5g}" for name in COLUMNS)
         print(f"{dimension:<10}{numbers}{'' if mask else '  passes unchanged'}")
+
+
+@contextmanager
+def notes_on_stderr() -> Iterator[None]:
+    """Print each warning of this package as one line, also with --quiet: it says that numbers were changed."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for note in found:
+        print(f"note: {note.message}", file=sys.stderr)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Camera matrices (pixels) brought from the size of the camera's image to the size that the model reads."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,26 @@ def find_intrinsic(intrinsic_config: Mapping[str, Any], unnorm_key: str | None) 
     if unnorm_key is None and len(intrinsic_config) == 1:
         return next(iter(intrinsic_config.values()))
     return intrinsic_config.get(unnorm_key, intrinsic_config.get("default"))
+
+
+def find_intrinsics(
+    intrinsic_config: Mapping[str, Any], unnorm_key: str | Sequence[str] | None, batch_size: int
+) -> list[Mapping[str, Any]] | None:
+    """The camera of each sample; `None` where no sample has one.
+
+    unnorm_key: of all samples, or a list with one for each. Raises InputError where some samples have a camera and
+    others not.
+    """
+    keys = [unnorm_key] * batch_size if unnorm_key is None or isinstance(unnorm_key, str) else unnorm_key
+    cameras = [find_intrinsic(intrinsic_config, key) for key in keys]
+    if all(camera is None for camera in cameras):
+        return None
+    if None in cameras:
+        raise InputError(
+            f"intrinsic_config has no camera for {keys[cameras.index(None)]!r}, but for others of the batch: pass "
+            "intrinsic, or put these samples into another batch."
+        )
+    return cameras
 
 
 def scaled_intrinsics(

@@ -10,11 +10,10 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
-from ..modeling.action_normalization import normalize
 from .image_inputs import pair_samples
 from .image_processing_cogvla import CogVLAImageProcessor
 from .portable_processor import save_portable_processor
-from .robot_state import state_rows, state_statistics
+from .robot_state import normalized_rows, state_rows
 
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
 
@@ -53,7 +52,7 @@ class CogVLAProcessor(ProcessorMixin):
         images: Any,
         text: str | Sequence[str],
         state: Any = None,
-        unnorm_key: str | None = None,
+        unnorm_key: str | Sequence[str] | None = None,
         center_crop: bool | None = None,
         return_tensors: str = "pt",
     ) -> BatchFeature:
@@ -65,6 +64,7 @@ class CogVLAProcessor(ProcessorMixin):
             text: the instruction, such as "pick up the bowl".
             state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim); for a model with it.
             unnorm_key: whose statistics normalise the state; needed where the checkpoint holds several.
+                A batch may have one for each sample.
             center_crop: crop the images to 90 % of their area, as for models trained with random crops; the image
                 processor's setting by default.
             return_tensors: "pt" or "np".
@@ -87,12 +87,14 @@ class CogVLAProcessor(ProcessorMixin):
             data["proprio"] = proprio.numpy()
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def normalize_state(self, state: Any, batch_size: int, unnorm_key: str | None) -> torch.Tensor | None:
+    def normalize_state(
+        self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None
+    ) -> torch.Tensor | None:
         """(batch, proprio_dim) in -1..1 (or standard deviations) from the robot's own units."""
         rows = state_rows(state, batch_size, self.proprio_dim, "proprio_dim")
         if rows is None:
             return None
-        return normalize(rows, state_statistics(self.norm_stats, unnorm_key, ["proprio"]), self.normalization_type)
+        return normalized_rows(rows, self.norm_stats, unnorm_key, ["proprio"], self.normalization_type)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""

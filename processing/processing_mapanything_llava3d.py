@@ -17,13 +17,13 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATISTICS, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.action_normalization import find_statistics, normalize, unnormalize
-from .camera_intrinsics import checked_intrinsic_config, find_intrinsic, scaled_intrinsics
+from ..modeling.action_normalization import find_statistics, unnormalize
+from .camera_intrinsics import checked_intrinsic_config, find_intrinsics, scaled_intrinsics
 from .image_inputs import pair_samples, read_samples
 from .image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from .image_prompt import add_image_token, image_prompt_ids, padded
 from .portable_processor import save_portable_processor
-from .robot_state import finite_numbers, state_rows, state_statistics
+from .robot_state import finite_numbers, normalized_rows, state_rows
 from .spatial_action_tokenizer import ACTION_DIM, ACTION_TOKEN, SpatialActionTokenizer, add_action_tokens
 
 STATE_PARTS = ("state", "proprio")
@@ -117,7 +117,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         text: str | Sequence[str],
         state: Any = None,
         intrinsic: Any = None,
-        unnorm_key: str | None = None,
+        unnorm_key: str | Sequence[str] | None = None,
         actions: Any = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
@@ -132,7 +132,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
             state: the robot's state in its own units, (state_dim,), (batch, state_dim) or (batch, 1, state_dim).
             intrinsic: camera matrices in pixels of the images as they were taken, (3, 3), (views, 3, 3) or (batch,
                 views, 3, 3); by default those of `intrinsic_config` for `unnorm_key`.
-            unnorm_key: the dataset whose statistics and camera are used; needed where there are several.
+            unnorm_key: the dataset whose statistics and camera are used; needed where there are several. A batch
+                may have one for each sample.
             actions: normalised actions to train on, (steps, 7) for one sample or (batch, steps, 7); their tokens follow
                 the text.
             return_tensors: "pt" or "np".
@@ -161,7 +162,9 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         data["pixel_values"] = self.image_processor(samples)["pixel_values"]
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def normalize_state(self, state: Any, batch_size: int, unnorm_key: str | None) -> torch.Tensor | None:
+    def normalize_state(
+        self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None
+    ) -> torch.Tensor | None:
         """(batch, state_dim) in -1..1 (or standard deviations) from the robot's own units."""
         if state is not None:
             form = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
@@ -170,19 +173,22 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         rows = state_rows(state, batch_size, self.state_dim, "state_dim")
         if rows is None:
             return None
-        return normalize(rows, state_statistics(self.norm_stats, unnorm_key, STATE_PARTS), self.normalization_type)
+        return normalized_rows(rows, self.norm_stats, unnorm_key, STATE_PARTS, self.normalization_type)
 
     def resized_intrinsic(
-        self, intrinsic: Any, samples: list[list[np.ndarray]], unnorm_key: str | None
+        self, intrinsic: Any, samples: list[list[np.ndarray]], unnorm_key: str | Sequence[str] | None
     ) -> torch.Tensor | None:
         """(batch, views, 3, 3) for the resized images; `None` where no camera is known."""
         sizes = [[view.shape[:2] for view in sample] for sample in samples]
         if intrinsic is None:
-            camera = find_intrinsic(self.intrinsic_config, unnorm_key)
-            if camera is None:
+            cameras = find_intrinsics(self.intrinsic_config, unnorm_key, len(samples))
+            if cameras is None:
                 return None
-            intrinsic = camera["intrinsic"]
-            sizes = [[(camera["height"], camera["width"]) for _ in sample] for sample in samples]
+            intrinsic = [[camera["intrinsic"]] * len(sample) for camera, sample in zip(cameras, samples, strict=True)]
+            sizes = [
+                [(camera["height"], camera["width"])] * len(sample)
+                for camera, sample in zip(cameras, samples, strict=True)
+            ]
         return scaled_intrinsics(intrinsic, sizes, self.image_processor.size)
 
     def action_ids(self, actions: Any, batch_size: int) -> list[list[int]]:

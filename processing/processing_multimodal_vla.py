@@ -19,7 +19,7 @@ from .image_inputs import pair_samples, read_samples
 from .image_prompt import padded
 from .multimodal_vla_defaults import image_processor_of, vlm_prompt
 from .portable_processor import save_portable_processor
-from .robot_state import finite_numbers, state_rows, state_statistics
+from .robot_state import finite_numbers, normalized_rows, state_rows
 
 STATE_PARTS = ("proprio", "state")
 # A processor of fixed size and one of patches. The code of the one in use is saved, so only these are known.
@@ -164,7 +164,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         images: Any,
         text: str | Sequence[str],
         state: Any = None,
-        unnorm_key: str | None = None,
+        unnorm_key: str | Sequence[str] | None = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
     ) -> BatchFeature:
@@ -175,7 +175,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
                 a list of these, with as many views in each. Each image is PIL, or uint8 (height, width, 3).
             text: the instruction.
             state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim).
-            unnorm_key: whose statistics normalise the state; needed where there are several.
+            unnorm_key: whose statistics normalise the state; needed where there are several. A batch may have one for
+                each sample.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
 
@@ -236,12 +237,14 @@ class MultimodalVLAProcessor(ProcessorMixin):
                 )
         return ids
 
-    def normalize_proprio(self, state: Any, batch_size: int, unnorm_key: str | None) -> torch.Tensor | None:
+    def normalize_proprio(
+        self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None
+    ) -> torch.Tensor | None:
         """(batch, proprio_dim) in -1..1 (or standard deviations) from the robot's own units."""
         rows = state_rows(state, batch_size, self.proprio_dim, "proprio_dim")
         if rows is None:
             return None
-        return normalize(rows, state_statistics(self.norm_stats, unnorm_key, STATE_PARTS), self.normalization_type)
+        return normalized_rows(rows, self.norm_stats, unnorm_key, STATE_PARTS, self.normalization_type)
 
     def decode_actions(self, token_ids: Any, unnorm_key: str | None = None) -> torch.Tensor:
         """Ids of the discrete head -> actions in the robot's own units, the centres of their bins.

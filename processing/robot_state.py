@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ..configuration.vla_errors import InputError
-from ..modeling.action_normalization import find_statistics
+from ..modeling.action_normalization import find_statistics, normalize
 
 
 def state_rows(state: Any, batch_size: int, dimensions: int | None, field: str) -> torch.Tensor | None:
@@ -45,6 +45,30 @@ def state_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None, part
         names = " or ".join(map(repr, parts))
         raise InputError(f"the statistics of unnorm_key={unnorm_key!r} have no {names} part to normalise by.")
     return found[0]
+
+
+def normalized_rows(
+    rows: torch.Tensor,
+    norm_stats: Mapping[str, Any],
+    unnorm_key: str | Sequence[str] | None,
+    parts: Sequence[str],
+    normalization_type: str,
+) -> torch.Tensor:
+    """rows: (batch, dimensions) states in robot units -> normalised, float32.
+
+    Args:
+        unnorm_key: whose statistics; a list has one for each row.
+        parts: names of the state's statistics, see `state_statistics`.
+
+    Raises:
+        InputError: as in `state_statistics`, or a list of keys has another length than the batch.
+    """
+    if unnorm_key is None or isinstance(unnorm_key, str):
+        return normalize(rows, state_statistics(norm_stats, unnorm_key, parts), normalization_type)
+    if len(unnorm_key) != len(rows):
+        raise InputError(f"unnorm_key has {len(unnorm_key)} entries, the batch {len(rows)} rows; they must be as many.")
+    statistics = [state_statistics(norm_stats, key, parts) for key in unnorm_key]
+    return torch.stack([normalize(*pair, normalization_type) for pair in zip(rows, statistics, strict=True)])
 
 
 def finite_numbers(name: str, value: Any, form: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:

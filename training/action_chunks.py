@@ -4,18 +4,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import torch
 from datasets import Dataset
+from datasets import Image as ImageFeature
 from PIL import Image
 
 from ..configuration.vla_errors import ImageFileError, InputError
 from ..processing.image_reader import BROKEN_FILE
+from .frame_order import check_frame_numbers, check_times, run_ends
+from .vector_columns import check_vectors, column_names, joined
 from .video_frames import image_columns
 
 PASSED_ON = ("time", "noise", "timesteps")  # what a model's forward takes where the data has it
-BATCH = 10_000  # rows; only numbers are read in batches
+FRAME, TIMESTAMP = "frame_index", "timestamp"  # LeRobot's columns
 
 
 class ActionChunks(torch.utils.data.Dataset):
@@ -23,8 +24,8 @@ class ActionChunks(torch.utils.data.Dataset):
 
     Past the end of an episode its last action is repeated, as LeRobot does; OpenVLA-OFT leaves out the rows at the end
     of an episode that have no full chunk, so that its models see no last steps. Rows of one episode must follow each
-    other: an episode in two runs of rows is refused, because the frames were shuffled then, or two datasets joined
-    whose episodes have the same numbers.
+    other without gaps, by their frame numbers and times: an episode in two runs of rows is refused, because the frames
+    were shuffled then, or two datasets joined whose episodes have the same numbers.
 
     Numbers are checked once, when it is made; images are read one row at a time.
     """
@@ -34,10 +35,13 @@ class ActionChunks(torch.utils.data.Dataset):
         frames: Dataset,
         num_action_chunks: int,
         images: Sequence[str] | None = None,
-        state: str | None = None,
-        action: str = "action",
+        state: str | Sequence[str] | None = None,
+        action: str | Sequence[str] = "action",
         text: str = "task",
         episode: str = "episode_index",
+        frame: str | None = FRAME,
+        timestamp: str | None = TIMESTAMP,
+        unnorm_key: str | None = None,
     ) -> None:
         """
         Args:
@@ -45,36 +49,47 @@ class ActionChunks(torch.utils.data.Dataset):
             num_action_chunks: actions in one example.
             images: columns of the views, main camera first. `None`: all image and video columns in their order but
                 those that a LeRobot dataset calls depth maps.
-            state: column of the robot's state, in LeRobot "observation.state". `None`: no state.
-            action, text, episode: columns of action, instruction and number of the episode.
+            state: column of the robot's state, in LeRobot "observation.state", or several that are joined to one
+                vector in this order. `None`: no state.
+            action: column of the action, or several to be joined, such as `["action.arm", "action.gripper"]`. A column
+                of single numbers is one of vectors of length 1.
+            text, episode: columns of instruction and number of the episode.
+            frame, timestamp: columns of the number and of the time (seconds) of each frame in its episode. By default
+                they are looked at where the frames have them; `None`: not.
+            unnorm_key: of the dataset's statistics; every example says it, so that a batch may be of several datasets.
 
         Raises:
-            InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite.
+            InputError: a column is missing, is not what it is taken for, or holds numbers that are not finite, or the
+                rows of an episode are not in order or have gaps.
         """
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
-        if frames.format["type"] == "custom":
-            raise InputError("the frames have a transform, which would not be run here; use frames.map() instead.")
+        check_readable(frames)
         self.images = image_columns(frames) if images is None else list(images)
-        self.num_action_chunks, self.state, self.action, self.text = num_action_chunks, state, action, text
+        self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
+        self.state = column_names(state) if state else []
+        self.action = column_names(action)
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
-        once = [*self.images, text, *([state] if state else []), *self.passed_on]
-        require_columns(frames, [*once, action, episode])
+        once = [*self.images, text, *self.state, *self.passed_on]
+        require_columns(frames, [*once, *self.action, episode])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
         if len(frames) == 0:
             raise InputError("the frames have no rows.")
-        for column in [action, *([state] if state else [])]:
-            check_vectors(frames, column)
-        self.rows = frames.with_format(None).select_columns(list(dict.fromkeys(once)))
-        self.actions = frames.select_columns([action]).with_format("arrow")
+        check_vectors(frames, [*self.action, *self.state])
+        self.rows = with_decoding(frames.with_format(None), self.images).select_columns(list(dict.fromkeys(once)))
+        self.actions = frames.select_columns(self.action).with_format("arrow")
         self.ends = run_ends(frames, episode)
+        if column := optional_column(frames, frame, FRAME):
+            check_frame_numbers(frames, self.ends, column)
+        if column := optional_column(frames, timestamp, TIMESTAMP):
+            check_times(frames, self.ends, column)
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """`{"images": [...], "text", "actions": (num_action_chunks, action_dim)}`, and "state", "time", ... if any.
+        """`{"images": [...], "text", "actions": (num_action_chunks, action_dim)}`; "state", "time", ... if any.
 
         Raises InputError where the row has no image, one that cannot be read, or no instruction.
         """
@@ -88,7 +103,9 @@ class ActionChunks(torch.utils.data.Dataset):
             "actions": self.chunk(index),
         }
         if self.state:
-            example["state"] = np.asarray(row[self.state], dtype=np.float32)
+            example["state"] = np.concatenate([np.array(row[name], np.float32, ndmin=1) for name in self.state])
+        if self.unnorm_key is not None:
+            example["unnorm_key"] = self.unnorm_key
         for name in self.passed_on:
             example[name] = as_numbers(row[name], name, index)
         return example
@@ -96,8 +113,38 @@ class ActionChunks(torch.utils.data.Dataset):
     def chunk(self, index: int) -> np.ndarray:
         """The actions from row `index` on, (num_action_chunks, action_dim) float32."""
         stop = min(index + self.num_action_chunks, self.ends[np.searchsorted(self.ends, index, side="right")])
-        actions = vectors(self.actions[index:stop].column(0))
+        actions = joined(self.actions[index:stop], self.action)
         return np.pad(actions, ((0, self.num_action_chunks - len(actions)), (0, 0)), mode="edge")
+
+
+def check_readable(frames: Dataset) -> None:
+    """Raises InputError for what is no table of rows that can be read in any order."""
+    if not isinstance(frames, Dataset):
+        raise InputError(
+            f"frames is a {type(frames).__name__}; examples need rows in any order, which a datasets.Dataset has: load "
+            "it without streaming=True, take one split of a DatasetDict, or write the stream to one with "
+            "Dataset.from_generator."
+        )
+    if frames.format["type"] == "custom":
+        raise InputError("the frames have a transform, which would not be run here; use frames.map() instead.")
+
+
+def with_decoding(frames: Dataset, images: Sequence[str]) -> Dataset:
+    """The same rows, with images that `datasets.Image(decode=False)` leaves as bytes decoded when they are read."""
+    for name in images:
+        feature = frames.features[name]
+        if isinstance(feature, ImageFeature) and not feature.decode:
+            frames = frames.cast_column(name, ImageFeature())
+    return frames
+
+
+def optional_column(frames: Dataset, name: str | None, default: str) -> str | None:
+    """The column to look at; under its default name it may be missing. Raises InputError where another one is."""
+    if name == default and name not in frames.column_names:
+        return None
+    if name is not None:
+        require_columns(frames, [name])
+    return name
 
 
 def require_columns(frames: Dataset, names: Sequence[str]) -> None:
@@ -105,56 +152,6 @@ def require_columns(frames: Dataset, names: Sequence[str]) -> None:
     missing = [name for name in names if name not in frames.column_names]
     if missing:
         raise InputError(f"the frames have no columns {missing}; they have {frames.column_names}.")
-
-
-def run_ends(frames: Dataset, column: str) -> np.ndarray:
-    """For each run of rows of one episode the row after its last. Raises InputError for an episode in two runs."""
-    episode = frames.select_columns([column]).with_format("arrow")[:].column(0).to_numpy()
-    starts = (
-        np.flatnonzero(np.concatenate([[True], episode[1:] != episode[:-1]])) if len(episode) else np.array([], int)
-    )
-    numbers, counts = np.unique(episode[starts], return_counts=True)
-    if (counts > 1).any():
-        number = numbers[counts.argmax()]
-        rows = starts[episode[starts] == number][:2].tolist()
-        raise InputError(
-            f"column {column!r}: episode {number} begins in row {rows[0]} and again in row {rows[1]}. Frames must be "
-            "in the order of episode and frame, and episodes of joined datasets must have numbers of their own."
-        )
-    return np.append(starts[1:], len(episode))
-
-
-def check_vectors(frames: Dataset, column: str) -> None:
-    """Raises InputError unless every row of the column is a vector of finite numbers, all of one length."""
-    size, first = None, 0
-    for batch in frames.select_columns([column]).with_format("arrow").iter(BATCH):
-        values = batch.column(0)
-        kind = values.type
-        if not is_list(kind) or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
-            raise InputError(f"column {column!r} must hold vectors of numbers, not {kind}.")
-        lengths = pc.fill_null(pc.list_value_length(values), -1).to_numpy()
-        size = lengths[0] if size is None else size
-        other = np.flatnonzero((lengths != size) | (lengths < 1))
-        if other.size:
-            found = max(lengths[other[0]], 0)
-            raise InputError(f"column {column!r} has {found} numbers in row {first + other[0]}, {size} in row 0.")
-        bad = np.flatnonzero(~np.isfinite(vectors(values)).all(axis=1))
-        if bad.size:
-            values = values[int(bad[0])].as_py()
-            raise InputError(f"column {column!r} is not finite in row {first + bad[0]}: {values}.")
-        first += len(lengths)
-
-
-def is_list(kind: pa.DataType) -> bool:
-    """Whether a column holds lists, of one length or not."""
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def vectors(column: pa.ChunkedArray) -> np.ndarray:
-    """Rows of vectors of one length -> (rows, length) float32; a null among the numbers becomes NaN."""
-    flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as such
-        return np.concatenate(flat).astype(np.float32).reshape(len(column), -1)
 
 
 def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) -> dict[str, Any]:

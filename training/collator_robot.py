@@ -15,13 +15,13 @@ class RobotCollator:
 
     An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
     action_dim) in robot units and, for a model that takes it, `state`. A model without state does not read one that is
-    there, for most data sets have one.
+    there, for most data sets have one. Examples of several datasets have an `unnorm_key` each.
 
     Args:
         config, processor: of the model; the processor prepares prompts, images and state as it does for predictions.
         augment: changes each view, PIL -> PIL; for training only.
-        unnorm_key: the dataset of `config.norm_stats` whose statistics normalise actions and state; may be left out
-            where there is only one.
+        unnorm_key: the dataset of `config.norm_stats` whose statistics normalise actions and state of examples that do
+            not say it themselves; may be left out where there is only one dataset, or where all examples do.
         chunk_shape: (steps, action_dim) of one prediction.
         state_dim: size of the state; `None` for a model without.
         processor_state_dim: what the processor takes it for.
@@ -51,18 +51,29 @@ class RobotCollator:
         self.unnorm_key = unnorm_key
         self.chunk_shape = chunk_shape
         self.state_dim = state_dim
-        self.statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
+        if unnorm_key is not None or len(config.norm_stats) < 2:
+            find_statistics(config.norm_stats, unnorm_key)  # before the first batch
 
     def inputs(self, examples: Sequence[Example], **options: Any) -> dict[str, torch.Tensor]:
         """What the processor makes of a batch; options: further arguments of its call."""
         state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,), torch.float64)
         batch = views(examples, self.augment), texts(examples, "text")
-        return dict(self.processor(*batch, state=state, unnorm_key=self.unnorm_key, **options))
+        keys = self.unnorm_keys(examples)
+        key = keys if len(set(keys)) > 1 else keys[0]
+        return dict(self.processor(*batch, state=state, unnorm_key=key, **options))
+
+    def unnorm_keys(self, examples: Sequence[Example]) -> list[str | None]:
+        """Whose statistics each example is normalised by."""
+        return [example.get("unnorm_key", self.unnorm_key) for example in examples]
 
     def actions(self, examples: Sequence[Example]) -> torch.Tensor:
         """(batch, steps, action_dim) float32, normalised."""
         actions = numbers(examples, "actions", self.chunk_shape, torch.float64)
-        return normalize(actions, self.statistics, self.config.normalization_type, clip_unmasked=False)
+        rows = []
+        for chunk, key in zip(actions, self.unnorm_keys(examples), strict=True):
+            statistics = find_statistics(self.config.norm_stats, key)["action"]
+            rows.append(normalize(chunk, statistics, self.config.normalization_type, clip_unmasked=False))
+        return torch.stack(rows)
 
     def time_and_noise(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """`time` (batch,) and `noise` (batch, steps, action_dim) of flow matching, where the examples bring them."""

@@ -9,12 +9,25 @@ from datasets import Dataset
 
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_errors import InputError
-from .action_chunks import as_image, as_numbers, check_vectors, read_rows, require_columns, run_ends
+from .action_chunks import (
+    FRAME,
+    TIMESTAMP,
+    as_image,
+    as_numbers,
+    check_readable,
+    optional_column,
+    read_rows,
+    require_columns,
+    with_decoding,
+)
+from .frame_order import check_frame_numbers, check_step, run_ends
+from .vector_columns import check_vectors, joined
 from .video_frames import image_columns
 
 PASSED_ON = ("time", "noise")  # what the model's forward takes where the data has it
 POSE = 7  # x y z qw qx qy qz
 TOLERANCE = 1e-3  # of a quaternion's length
+STEP, STEP_TOLERANCE = 0.1, 0.01  # seconds between two rows, as the model was trained, and by how much they may miss it
 
 
 class DrivingScenes(torch.utils.data.Dataset):
@@ -39,6 +52,8 @@ class DrivingScenes(torch.utils.data.Dataset):
         text: str | None = None,
         reasoning: str | None = None,
         episode: str = "episode_index",
+        frame: str | None = FRAME,
+        timestamp: str | None = TIMESTAMP,
     ) -> None:
         """
         Args:
@@ -49,16 +64,17 @@ class DrivingScenes(torch.utils.data.Dataset):
             num_history, num_future: poses up to the row's own, and after it.
             text, reasoning: columns of the request and of the reasoning, if any.
             episode: column with the number of the episode.
+            frame, timestamp: columns of the number and of the time (seconds) of each row in its episode. By default
+                they are looked at where the frames have them; `None`: not.
 
         Raises:
             InputError: a column is missing or is not what it is taken for, a pose is not finite or its quaternion has
-                not length 1, an episode is in two places, or no row has enough neighbours; ConfigError: a number is no
-                whole one above 0.
+                not length 1, an episode is in two places, rows are out of order, missing or not 0.1 s apart, or no row
+                has enough neighbours; ConfigError: a number is no whole one above 0.
         """
         for name, count in (("num_frames", num_frames), ("num_history", num_history), ("num_future", num_future)):
             check_positive(name, count)
-        if frames.format["type"] == "custom":
-            raise InputError("the frames have a transform, which would not be run here; use frames.map() instead.")
+        check_readable(frames)
         self.num_frames, self.num_history, self.num_future = num_frames, num_history, num_future
         self.images = image_columns(frames) if images is None else list(images)
         self.texts = {name: column for name, column in (("text", text), ("reasoning", reasoning)) if column}
@@ -67,9 +83,14 @@ class DrivingScenes(torch.utils.data.Dataset):
         require_columns(frames, [pose, episode, *self.images, *entries])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
-        self.rows = self.complete_rows(run_ends(frames, episode))
+        ends = run_ends(frames, episode)
+        if column := optional_column(frames, frame, FRAME):
+            check_frame_numbers(frames, ends, column)
+        if column := optional_column(frames, timestamp, TIMESTAMP):
+            check_step(frames, ends, column, STEP, STEP_TOLERANCE)
+        self.rows = self.complete_rows(ends)
         self.xyz, self.rot = read_poses(frames, pose)
-        plain = frames.with_format(None)
+        plain = with_decoding(frames.with_format(None), self.images)
         self.views = plain.select_columns(self.images)
         self.entries = plain.select_columns(list(dict.fromkeys(entries))) if entries else None
 
@@ -133,10 +154,8 @@ def read_poses(frames: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         InputError: a row has not seven finite numbers, or a quaternion of another length than 1.
     """
-    check_vectors(frames, column)
-    stored = frames.select_columns([column]).with_format("arrow")[:].column(0)
-    flat = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in stored.chunks]
-    poses = np.concatenate(flat).astype(np.float64).reshape(len(stored), -1)
+    check_vectors(frames, [column])
+    poses = joined(frames.select_columns([column]).with_format("arrow")[:], [column], np.float64)
     if poses.shape[1] != POSE:
         raise InputError(f"column {column!r} has {poses.shape[1]} numbers a row; x y z qw qx qy qz are needed.")
     length = np.linalg.norm(poses[:, 3:], axis=1)

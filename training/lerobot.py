@@ -12,32 +12,36 @@ from datasets.table import InMemoryTable
 
 from ..configuration.vla_errors import InputError
 from .lerobot_layout import INFO, Episode, Layout, read_layout
+from .stored_images import with_images
+from .video_checks import TOLERANCE, check_videos, rounding
 from .video_frames import DepthImage, video_columns
 
 
-def load_frames(source: str | Path) -> Dataset:
+def load_frames(source: str | Path, tolerance: float = TOLERANCE) -> Dataset:
     """One row a frame; images and video frames are decoded only where they are read.
 
     Args:
         source: a folder of a LeRobot dataset (v2.0, v2.1, v3.0), of `Dataset.save_to_disk` or of parquet files, one
             parquet file, or a name that `datasets.load_dataset` knows, of which the split "train" is taken. A LeRobot
             dataset on the Hub has to be downloaded first: only its folder has instructions and videos.
+        tolerance: seconds by which a row's time may miss its video frame, LeRobot's own by default.
 
     Returns:
         the columns as they are stored. Of a LeRobot dataset rows are in the order of episode and frame, "task" holds
         the instruction, and each camera is a column of PIL images or, from videos, of uint8 (height, width, 3).
 
     Raises:
-        InputError: the source is none of these, has an unknown version, or lacks files or rows.
+        InputError: the source is none of these, has an unknown version, lacks files or rows, or has videos of another
+            rate than its rows.
     """
     path = Path(source)
     try:
         if (path / INFO).is_file():
-            return load_lerobot(path.absolute())
+            return load_lerobot(path.absolute(), tolerance)
         if (path / "dataset_info.json").is_file():
-            return load_from_disk(str(path))
+            return with_images(load_from_disk(str(path)), path)
         if path.exists():
-            return load_parquet(path)
+            return with_images(load_parquet(path), path if path.is_dir() else path.parent)
         return load_dataset(str(source), split="train")
     except InputError:
         raise
@@ -61,7 +65,7 @@ def read_parquet_files(files: list[Path], features: Features | None = None) -> D
     return Dataset.from_parquet([glob.escape(str(file)) for file in files], features=features)
 
 
-def load_lerobot(folder: Path) -> Dataset:
+def load_lerobot(folder: Path, tolerance: float) -> Dataset:
     """A LeRobot dataset with its instructions and, where it has any, its video frames."""
     layout = read_layout(folder)
     frames = load_data_files(layout)
@@ -69,8 +73,12 @@ def load_lerobot(folder: Path) -> Dataset:
     order = order_of_rows(columns["episode_index"], columns["frame_index"], layout)
     added = [instructions(columns["task_index"], layout)]
     if layout.episodes[0].videos:
-        times = number_column(frames, "timestamp", folder)
-        added.append(camera_columns(columns["episode_index"], times, layout))
+        times = number_column(frames, "timestamp", folder).astype(np.float64)
+        check_videos(layout, columns["episode_index"][order], times[order], tolerance)
+        added.append(camera_columns(columns["episode_index"], times, layout, tolerance))
+    # A column of the data files may have such a name, too; as in LeRobot, the meta files win.
+    known = {name for columns in added for name in columns.column_names}
+    frames = frames.remove_columns([name for name in frames.column_names if name in known])
     frames = concatenate_datasets([frames, *added], axis=1)
     known = [name for name in layout.kinds if name in frames.column_names]  # the main camera first, image or video
     frames = frames.select_columns(known + [name for name in frames.column_names if name not in known])
@@ -88,7 +96,7 @@ def load_data_files(layout: Layout) -> Dataset:
     if missing:
         raise InputError(f"{files[0]} has no columns {missing}, which {INFO} calls images.")
     features.update({name: DepthImage() if name in layout.depth else Image() for name in images})
-    return read_parquet_files(files, features)
+    return with_images(read_parquet_files(files, features), layout.folder)
 
 
 def number_column(frames: Dataset, name: str, folder: Path) -> np.ndarray:
@@ -142,12 +150,13 @@ def instructions(task: np.ndarray, layout: Layout) -> Dataset:
     return Dataset(InMemoryTable(pa.Table.from_arrays([texts], schema=schema)))
 
 
-def camera_columns(episode: np.ndarray, times: np.ndarray, layout: Layout) -> Dataset:
+def camera_columns(episode: np.ndarray, times: np.ndarray, layout: Layout, tolerance: float) -> Dataset:
     """episode: (rows,) numbers; times: (rows,) seconds since its start -> a dataset with a column for each camera."""
     episodes: list[Episode] = sorted(layout.episodes, key=lambda e: e.index)
     place = np.searchsorted([e.index for e in episodes], episode)
     columns = {}
     for camera in episodes[0].videos:
-        files, starts = zip(*(e.videos[camera] for e in episodes), strict=True)
-        columns[camera] = (pa.array(map(str, files)).take(pa.array(place)), np.array(starts)[place] + times)
-    return video_columns(columns, tolerance=0.5 / layout.fps, depth=layout.depth)
+        videos = [e.videos[camera] for e in episodes]
+        files, starts = pa.array([str(video.file) for video in videos]), np.array([video.start for video in videos])
+        columns[camera] = (files.take(pa.array(place)), starts[place] + times)
+    return video_columns(columns, max(tolerance, rounding(times)), layout.depth)

@@ -5,6 +5,7 @@ and a video of each camera for every episode, and JSON lines; v3 has several epi
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..configuration.vla_errors import InputError
+from .lerobot_paths import filled_template
 
 INFO = "meta/info.json"
 VERSIONS = ("v2.0", "v2.1", "v3.0")
@@ -29,15 +31,34 @@ class Entries(dict):
     def __missing__(self, key: str) -> Any:
         raise InputError(f"{self.source} has no {key!r}; the dataset is not a complete LeRobot dataset.")
 
+    def number(self, key: str, least: float = 0) -> Any:
+        """A finite number from `least` on. Raises InputError for anything else."""
+        value = self[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value < math.inf:
+            raise InputError(f"{self.source} says {key}={value!r}; a number from {least} on is needed.")
+        return value
+
+
+@dataclass(frozen=True)
+class Video:
+    """Where one camera's frames of one episode lie: the file, and from when to when in it, in seconds.
+
+    The end is `None` where the whole file is of this episode, or nothing says it.
+    """
+
+    file: Path
+    start: float
+    end: float | None
+
 
 @dataclass(frozen=True)
 class Episode:
-    """One episode: its number, how many frames it has, its data file, and of each camera (file, start in seconds)."""
+    """One episode: its number, how many frames it has, its data file, and the video of each camera."""
 
     index: int
     length: int
     data: Path
-    videos: dict[str, tuple[Path, float]]
+    videos: dict[str, Video]
 
 
 @dataclass(frozen=True)
@@ -48,6 +69,7 @@ class Layout:
         tasks: the instruction by task_index.
         kinds: what each column holds, in their order: "image" (in the data files), "video", "float32", ...
         fps: frames in a second.
+        video_rates: frames in a second of each camera's videos, where info.json says it.
         total_frames: rows of the whole dataset.
         depth: columns whose images or videos are depth maps.
     """
@@ -57,6 +79,7 @@ class Layout:
     tasks: dict[int, str]
     kinds: dict[str, str]
     fps: float
+    video_rates: dict[str, float]
     total_frames: int
     depth: frozenset[str] = frozenset()
 
@@ -67,11 +90,14 @@ def read_layout(folder: Path) -> Layout:
     Raises:
         InputError: the version is unknown, an entry or a file is missing or unreadable.
     """
-    info = Entries(read_json(folder / INFO), folder / INFO)
+    content = read_json(folder / INFO)
+    if not isinstance(content, dict):
+        raise InputError(f"{folder / INFO} holds a {type(content).__name__}; a mapping is needed.")
+    info = Entries(content, folder / INFO)
     version = info["codebase_version"]
     if version not in VERSIONS:
         raise InputError(f"{folder} is a LeRobot dataset of version {version!r}; readable are {', '.join(VERSIONS)}.")
-    kinds = {name: feature.get("dtype") for name, feature in info["features"].items()}
+    kinds = {name: feature["dtype"] for name, feature in features_of(info).items()}
     cameras = [name for name, kind in kinds.items() if kind == "video"]
     new = version == "v3.0"
     episodes = episodes_v3(folder, info, cameras) if new else episodes_v2(folder, info, cameras)
@@ -81,8 +107,9 @@ def read_layout(folder: Path) -> Layout:
         episodes=episodes,
         tasks=tasks_v3(folder) if new else tasks_v2(folder),
         kinds=kinds,
-        fps=info["fps"],
-        total_frames=info["total_frames"],
+        fps=info.number("fps", 1e-3),
+        video_rates={camera: rate for camera in cameras if (rate := video_rate(info, camera)) is not None},
+        total_frames=info.number("total_frames"),
         depth=frozenset(name for name, feature in info["features"].items() if is_depth(feature)),
     )
 
@@ -101,10 +128,10 @@ def episodes_v2(folder: Path, info: Entries, cameras: list[str]) -> list[Episode
     """The rows of meta/episodes.jsonl."""
     episodes = []
     for row in read_json_lines(folder / "meta/episodes.jsonl"):
-        index = row["episode_index"]
-        place = {"episode_index": index, "episode_chunk": index // info["chunks_size"]}
-        videos = {camera: (folder / path(info, "video_path", place, camera), 0.0) for camera in cameras}
-        episodes.append(Episode(index, row["length"], folder / path(info, "data_path", place), videos))
+        index = row.number("episode_index")
+        place = {"episode_index": index, "episode_chunk": index // info.number("chunks_size", 1)}
+        videos = {camera: Video(place_in(folder, info, "video_path", place, camera), 0.0, None) for camera in cameras}
+        episodes.append(Episode(index, row.number("length"), place_in(folder, info, "data_path", place), videos))
     return episodes
 
 
@@ -116,13 +143,13 @@ def episodes_v3(folder: Path, info: Entries, cameras: list[str]) -> list[Episode
         raise InputError(f"{folder / 'meta/episodes'} has no parquet files; the dataset is incomplete.")
     for file in files:
         for row in read_parquet(file, lambda name: not name.startswith("stats/")):
-            data = folder / path(info, "data_path", file_place(row, "data"))
+            data = place_in(folder, info, "data_path", file_place(row, "data"))
             videos = {}
             for camera in cameras:
                 place = file_place(row, f"videos/{camera}")
-                start = row[f"videos/{camera}/from_timestamp"]
-                videos[camera] = (folder / path(info, "video_path", place, camera), start)
-            episodes.append(Episode(row["episode_index"], row["length"], data, videos))
+                start, end = row[f"videos/{camera}/from_timestamp"], row.get(f"videos/{camera}/to_timestamp")
+                videos[camera] = Video(place_in(folder, info, "video_path", place, camera), start, end)
+            episodes.append(Episode(row.number("episode_index"), row.number("length"), data, videos))
     return episodes
 
 
@@ -131,34 +158,68 @@ def file_place(row: Entries, part: str) -> dict[str, int]:
     return {name: row[f"{part}/{name}"] for name in ("chunk_index", "file_index")}
 
 
-def path(info: Entries, entry: str, place: dict[str, int], camera: str | None = None) -> str:
-    """A template of info.json filled in. Raises InputError where it asks for what its version does not have."""
-    try:
-        return info[entry].format(**place, video_key=camera)
-    except KeyError as error:
-        raise InputError(f"{info.source}: {entry}={info[entry]!r} asks for {error}, not {', '.join(place)}.") from error
+def features_of(info: Entries) -> dict[str, Entries]:
+    """What info.json says of each column. Raises InputError where it is not a mapping by columns."""
+    features = info["features"]
+    if not isinstance(features, dict) or not all(isinstance(feature, dict) for feature in features.values()):
+        raise InputError(f"{info.source}: 'features' must be a mapping with an entry for each column.")
+    return {name: Entries(feature, f"{info.source}: features[{name!r}]") for name, feature in features.items()}
+
+
+def video_rate(info: Entries, camera: str) -> float | None:
+    """Frames in a second of a camera's videos: under "info" since LeRobot v2.1, "video_info" before."""
+    feature = info["features"][camera]
+    described = feature.get("info") or feature.get("video_info")
+    if not isinstance(described, dict) or described.get("video.fps") is None:
+        return None
+    return Entries(described, f"{info.source}: features[{camera!r}]").number("video.fps", 1e-3)
+
+
+def place_in(folder: Path, info: Entries, entry: str, place: dict[str, int], camera: str | None = None) -> Path:
+    """The file that a template of info.json names. Raises InputError as `filled_template` does."""
+    fields = place if camera is None else {**place, "video_key": camera}
+    return folder / filled_template(info[entry], fields, f"{info.source}: {entry}")
 
 
 def tasks_v2(folder: Path) -> dict[int, str]:
     """The rows of meta/tasks.jsonl."""
-    return {row["task_index"]: row["task"] for row in read_json_lines(folder / "meta/tasks.jsonl")}
+    rows = read_json_lines(folder / "meta/tasks.jsonl")
+    return {row.number("task_index"): row["task"] for row in rows}
 
 
 def tasks_v3(folder: Path) -> dict[int, str]:
     """meta/tasks.parquet is a pandas frame whose index holds the instructions, under whatever name it had."""
     file = folder / "meta/tasks.parquet"
-    tasks = {}
-    for row in read_parquet(file):
-        texts = [value for value in row.values() if isinstance(value, str)]
-        if len(texts) != 1:
-            raise InputError(f"{file}: a row has columns {list(row)}; wanted are task_index and one of texts.")
-        tasks[row["task_index"]] = texts[0]
-    return tasks
+    rows = read_parquet(file)
+    column = text_column(file, rows)
+    return {row.number("task_index"): row[column] for row in rows}
+
+
+def text_column(file: Path, rows: list[Entries]) -> str | None:
+    """Which column of meta/tasks.parquet holds the instructions: the frame's index, else "task", else the only text.
+
+    Raises:
+        InputError: there are several columns of texts and none of these, or there is none.
+    """
+    texts = [name for name in rows[0] if all(isinstance(row[name], str) for row in rows)] if rows else []
+    index = [name for name in index_columns(file) if name in texts]
+    for found in (index, [name for name in texts if name == "task"], texts):
+        if len(found) == 1:
+            return found[0]
+    if not rows:
+        return None
+    raise InputError(f"{file}: a row has columns {list(rows[0])}; wanted are task_index and one of texts.")
+
+
+def index_columns(file: Path) -> list[str]:
+    """Names of the columns that were the index of a pandas frame, as it says in the file; none where it does not."""
+    described = json.loads((pq.read_schema(file).metadata or {}).get(b"pandas", b"{}"))
+    return [name for name in described.get("index_columns", []) if isinstance(name, str)]
 
 
 def require_files(episodes: list[Episode]) -> None:
     """Raises InputError unless every data file and every video is there."""
-    wanted = {e.data for e in episodes} | {file for e in episodes for file, _ in e.videos.values()}
+    wanted = {e.data for e in episodes} | {video.file for e in episodes for video in e.videos.values()}
     missing = sorted(str(file) for file in wanted if not file.is_file())
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
@@ -169,7 +230,7 @@ def read_json(file: Path) -> Any:
     """The content of a JSON file. Raises InputError where it is missing or not JSON."""
     try:
         return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
 
 
@@ -178,7 +239,7 @@ def read_json_lines(file: Path) -> list[Entries]:
     try:
         lines = file.read_text(encoding="utf-8").splitlines()
         return [Entries(json.loads(line), file) for line in lines if line.strip()]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise InputError(f"{file} cannot be read: {error}") from error
 
 

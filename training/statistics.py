@@ -3,17 +3,19 @@
 The format is that of OpenVLA's dataset_statistics.json: `norm_stats` of a config is `{name: statistics}`.
 """
 
+import copy
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from tqdm import tqdm
 
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from .quantiles import RowSample
+from .vector_columns import checked_lengths, column_names, is_list
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,8 +34,8 @@ STATE_FIELDS = {
 
 def dataset_statistics(
     frames: "Dataset",
-    action: str = "action",
-    state: str | None = "observation.state",
+    action: str | Sequence[str] = "action",
+    state: str | Sequence[str] | None = "observation.state",
     unmasked_actions: Sequence[int] = (),
     exact_rows: int = EXACT_ROWS,
     batch_size: int = 10_000,
@@ -42,12 +44,14 @@ def dataset_statistics(
     """Statistics of each dimension of actions and states; images are not read.
 
     Minimum, maximum, mean and standard deviation (the population's) are exact. The 1st and 99th percentile are exact
-    up to `exact_rows` rows, and beyond that those of a random sample of so many rows, see `RowSample`.
+    up to `exact_rows` rows, and beyond that those of a random sample of so many rows, see `RowSample`. Where the two
+    coincide though other values occur (a gripper that is open in 99 of 100 rows), they are the minimum and maximum
+    instead, with a `UserWarning` that names the dimension: a model could never predict the other values.
 
     Args:
         frames: one row a time step.
-        action, state: names of columns of vectors, in robot units; a column of numbers is one of vectors of length 1.
-            `state=None` for data without a state.
+        action, state: names of columns of vectors, in robot units; a column of numbers is one of vectors of length 1,
+            and several columns are joined to one vector in their order. `state=None` for data without a state.
         unmasked_actions: dimensions that models pass through unchanged, such as the gripper; negative ones count from
             the end.
         exact_rows: how many rows are kept in memory.
@@ -65,24 +69,28 @@ def dataset_statistics(
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1.")
-    parts = {"action": action} if state is None else {"action": action, "proprio": state}
+    parts = {"action": column_names(action)} | ({} if state is None else {"proprio": column_names(state)})
     check_columns(frames, parts)
     episodes = RunCounter() if EPISODE in frames.column_names else None
-    names = dict.fromkeys([*parts.values(), *[EPISODE] * (episodes is not None)])
+    names = dict.fromkeys([name for part in parts.values() for name in part] + [EPISODE] * (episodes is not None))
     # Arrow, because datasets' numpy format rounds float64 to float32; and nothing is decoded.
     numbers = frames.select_columns(list(names)).with_format("arrow")
     first = numbers[:1]
-    columns = {part: ColumnStatistics(name, width_of(first[name], name), exact_rows) for part, name in parts.items()}
-    mask = mask_without(unmasked_actions, columns["action"].width)
+    vectors = {
+        part: VectorStatistics({name: width_of(first[name], name) for name in names}, exact_rows)
+        for part, names in parts.items()
+    }
+    mask = mask_without(unmasked_actions, vectors["action"].width)
     with tqdm(total=len(frames), unit="row", desc="statistics", disable=not progress) as bar:
         for table in numbers.iter(batch_size):
-            for column in columns.values():
-                column.add(table[column.name])
+            for part in vectors.values():
+                part.add(table)
             if episodes is not None:
                 episodes.add(table[EPISODE])
             bar.update(len(table))
-    statistics: dict[str, Any] = {part: column.result() for part, column in columns.items()}
+    statistics: dict[str, Any] = {part: found.result() for part, found in vectors.items()}
     statistics["action"]["mask"] = mask
+    widen_quantiles(statistics)
     statistics["num_transitions"] = len(frames)
     if episodes is not None:
         statistics["num_trajectories"] = episodes.runs
@@ -92,12 +100,24 @@ def dataset_statistics(
 def apply_statistics(
     model_config: "PretrainedConfig", processor: "ProcessorMixin", name: str, statistics: dict[str, Any]
 ) -> None:
-    """Let a model and its processor normalise by these statistics, and by no others.
+    """Let a model and its processor normalise by the statistics of one dataset, and by no others.
 
     Args:
-        model_config: of a robot's family; it gets `norm_stats = {name: statistics}`, and so does the processor.
         name: the `unnorm_key` of predictions.
         statistics: what `dataset_statistics` returns, or one entry of a dataset_statistics.json.
+        The others, and what is raised, are those of `apply_norm_stats`.
+    """
+    apply_norm_stats(model_config, processor, {name: statistics})
+
+
+def apply_norm_stats(
+    model_config: "PretrainedConfig", processor: "ProcessorMixin", norm_stats: dict[str, dict[str, Any]]
+) -> None:
+    """Let a model and its processor normalise by the statistics of these datasets, and by no others.
+
+    Args:
+        model_config: of a robot's family; it gets `norm_stats`, and so does the processor.
+        norm_stats: the statistics by `unnorm_key`: the content of a dataset_statistics.json.
 
     Raises:
         InputError: the model is of no family with such statistics. Alpamayo-R1 has none: its action space normalises.
@@ -115,34 +135,35 @@ def apply_statistics(
         raise ConfigError(f"normalization_type is {kinds[0]!r} in the model and {kinds[1]!r} in the processor.")
     field, switch, parts = STATE_FIELDS[family]
     size = getattr(model_config, field) if getattr(model_config, switch) else None
-    if size is not None and not any(part in statistics for part in parts):
-        raise ConfigError(f"the statistics of {name!r} have no {' or '.join(parts)} part; {field}={size} needs one.")
-    norm_stats = {name: statistics}
+    for name, statistics in norm_stats.items():
+        if size is not None and not any(part in statistics for part in parts):
+            named = " or ".join(parts)
+            raise ConfigError(f"the statistics of {name!r} have no {named} part; {field}={size} needs one.")
     check_statistics(norm_stats, kinds[0], {"action": model_config.action_dim, **dict.fromkeys(parts, size)})
-    model_config.norm_stats = norm_stats
-    processor.norm_stats = norm_stats
+    model_config.norm_stats = copy.deepcopy(norm_stats)
+    processor.norm_stats = copy.deepcopy(norm_stats)
 
 
-class ColumnStatistics:
-    """Bounds, moments and quantiles of a column of vectors, batch by batch.
+class VectorStatistics:
+    """Bounds, moments and quantiles of vectors, batch by batch.
 
     Args:
-        name: of the column.
-        width: length of its vectors.
+        widths: of each column that the vectors are joined of, the length of its part.
         exact_rows: how many rows are kept for the quantiles.
     """
 
-    def __init__(self, name: str, width: int, exact_rows: int):
-        self.name, self.width = name, width
+    def __init__(self, widths: dict[str, int], exact_rows: int):
+        self.widths, self.width = widths, sum(widths.values())
         self.sample = RowSample(exact_rows)
         self.rows = 0
-        self.origin = np.zeros(width)  # the first row; moments are taken from there, and a large offset costs no digits
-        self.low, self.high = np.full(width, np.inf), np.full(width, -np.inf)
-        self.mean, self.squares = np.zeros(width), np.zeros(width)
+        self.origin = np.zeros(self.width)  # the first row; from there, moments lose no digits to a large offset
+        self.low, self.high = np.full(self.width, np.inf), np.full(self.width, -np.inf)
+        self.mean, self.squares = np.zeros(self.width), np.zeros(self.width)
 
-    def add(self, column: pa.ChunkedArray) -> None:
-        """column: the next rows. Raises InputError for vectors of another length and numbers that are not finite."""
-        rows = self.checked_rows(column)
+    def add(self, table: pa.Table) -> None:
+        """table: the next rows. Raises InputError for vectors of another length and numbers that are not finite."""
+        parts = [checked_rows(table[name], name, width, self.rows) for name, width in self.widths.items()]
+        rows = np.concatenate(parts, axis=1)
         if not self.rows:
             self.origin = rows[0].astype(np.float64)
         self.sample.add(rows)
@@ -159,28 +180,6 @@ class ColumnStatistics:
         self.mean += step * (len(rows) / total)
         self.rows = total
 
-    def checked_rows(self, column: pa.ChunkedArray) -> np.ndarray:
-        """(rows, width) float32, or float64 for a column of that or of large integers."""
-        vectors = column.combine_chunks()
-        lengths = lengths_of(vectors)
-        different = np.flatnonzero(lengths != self.width)
-        if different.size:
-            row = different[0]
-            raise InputError(
-                f"column {self.name!r}, row {self.rows + row} has {lengths[row]} numbers; the rows before it have "
-                f"{self.width}."
-            )
-        numbers = numbers_of(vectors).to_numpy(zero_copy_only=False)  # a null becomes a NaN
-        rows = numbers.astype(np.result_type(numbers.dtype, np.float32), copy=False).reshape(-1, self.width)
-        wrong = np.argwhere(~(np.abs(rows) <= LARGEST))
-        if wrong.size:
-            row, dimension = wrong[0]
-            raise InputError(
-                f"column {self.name!r}, row {self.rows + row}, dimension {dimension} is {rows[row, dimension]}, no "
-                "finite float32 number: repair the row or leave it out."
-            )
-        return rows
-
     def result(self) -> dict[str, list]:
         """Lists of `width` numbers by name, and a `mask` that is true for all."""
         low, high = self.sample.quantiles((0.01, 0.99))
@@ -193,6 +192,47 @@ class ColumnStatistics:
             "q99": high,
         }
         return {name: values.tolist() for name, values in found.items()} | {"mask": [True] * self.width}
+
+
+def checked_rows(column: pa.ChunkedArray, name: str, width: int, before: int) -> np.ndarray:
+    """The next rows of a column, (rows, width) float32, or float64 for a column of that or of large integers.
+
+    before: rows that came earlier, for messages. Raises InputError for a vector of another length than `width` and for
+    a number that is not finite in float32.
+    """
+    lengths = checked_lengths(column, name)
+    different = np.flatnonzero(lengths != width)
+    if different.size:
+        row = different[0]
+        raise InputError(
+            f"column {name!r}, row {before + row} has {max(lengths[row], 0)} numbers; the rows before it have {width}."
+        )
+    flat = [(chunk.flatten() if is_list(column.type) else chunk) for chunk in column.chunks]
+    numbers = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in flat])  # a null becomes a NaN
+    rows = numbers.astype(np.result_type(numbers.dtype, np.float32), copy=False).reshape(-1, width)
+    wrong = np.argwhere(~(np.abs(rows) <= LARGEST))
+    if wrong.size:
+        row, dimension = wrong[0]
+        raise InputError(
+            f"column {name!r}, row {before + row}, dimension {dimension} is {rows[row, dimension]}, no finite float32 "
+            "number: repair the row or leave it out."
+        )
+    return rows
+
+
+def widen_quantiles(statistics: dict[str, Any]) -> None:
+    """Put minimum and maximum in the place of percentiles that coincide though other values occur; warns of each."""
+    for part in ("action", "proprio"):
+        found = statistics.get(part, {"min": []})
+        for i, low in enumerate(found["min"]):
+            high, quantile = found["max"][i], found["q01"][i]
+            if np.float32(quantile) == np.float32(found["q99"][i]) and np.float32(low) < np.float32(high):
+                warnings.warn(
+                    f"{part}, dimension {i}: at least 98 of 100 values are {quantile:.9g}, but they go from {low:.9g} "
+                    f"to {high:.9g}; q01 and q99 are given as these two, or the others could never be predicted.",
+                    stacklevel=3,
+                )
+                found["q01"][i], found["q99"][i] = low, high
 
 
 class RunCounter:
@@ -212,41 +252,24 @@ class RunCounter:
         self.last = values[-1]
 
 
-def check_columns(frames: "Dataset", parts: dict[str, str]) -> None:
+def check_columns(frames: "Dataset", parts: dict[str, list[str]]) -> None:
     """Refuse frames without these columns, and without rows."""
-    for part, name in parts.items():
-        if name not in frames.column_names:
-            hint = " If there is no state, pass state=None." if part == "proprio" else ""
-            raise InputError(f"there is no column {name!r}; the columns are {', '.join(frames.column_names)}.{hint}")
+    for part, names in parts.items():
+        for name in names:
+            if name not in frames.column_names:
+                hint = " If there is no state, pass state=None." if part == "proprio" else ""
+                raise InputError(
+                    f"there is no column {name!r}; the columns are {', '.join(frames.column_names)}.{hint}"
+                )
     if len(frames) == 0:
         raise InputError("the dataset has no rows, and so no statistics.")
 
 
-def is_vector(kind: pa.DataType) -> bool:
-    return pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
-
-
-def numbers_of(vectors: pa.Array) -> pa.Array:
-    """All numbers of the vectors, one after the other."""
-    return vectors.flatten() if is_vector(vectors.type) else vectors
-
-
-def lengths_of(vectors: pa.Array) -> np.ndarray:
-    """(rows,), the length of each vector; 0 where one is missing."""
-    if not is_vector(vectors.type):
-        return np.ones(len(vectors), dtype=int)
-    return pc.fill_null(pc.list_value_length(vectors), 0).to_numpy(zero_copy_only=False)
-
-
 def width_of(column: pa.ChunkedArray, name: str) -> int:
     """The length of the first vector. Raises InputError where it is none, or empty."""
-    vectors = column.combine_chunks()
-    kind = numbers_of(vectors).type
-    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-        raise InputError(f"column {name!r} holds {vectors.type}; it must hold vectors of numbers.")
-    width = int(lengths_of(vectors)[0])
-    if width == 0:
-        raise InputError(f"column {name!r}, row 0 is {vectors[0].as_py()}; it must hold a vector of numbers.")
+    width = int(checked_lengths(column, name)[0])
+    if width < 1:
+        raise InputError(f"column {name!r}, row 0 is {column[0].as_py()}; it must hold a vector of numbers.")
     return width
 
 

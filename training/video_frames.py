@@ -146,6 +146,30 @@ def decode_until(container: Any, start: float, time: float) -> tuple[Any, Any]:
     return first, nearest
 
 
+def frame_rate(path: Path) -> float | None:
+    """Frames in a second of a video, as its header says; `None` where it does not.
+
+    Raises:
+        InputError: PyAV is missing, or the file cannot be read as a video.
+    """
+    av = import_av()
+    try:
+        with av.open(str(path)) as container:
+            rate = container.streams.video[0].average_rate
+    except (OSError, IndexError, av.FFmpegError) as error:
+        raise InputError(f"{path} cannot be read as a video: {error}") from error
+    return None if rate is None else float(rate)
+
+
+def has_av() -> bool:
+    """Whether PyAV is there."""
+    try:
+        import_av()
+    except InputError:
+        return False
+    return True
+
+
 def import_av() -> ModuleType:
     """PyAV. Raises InputError without it."""
     try:

@@ -11,7 +11,7 @@ from vlahub.training.collators import (
 )
 from vlahub.training.driving_scenes import DrivingScenes
 from vlahub.training.lerobot import load_frames
-from vlahub.training.statistics import apply_statistics, dataset_statistics
+from vlahub.training.statistics import apply_norm_stats, apply_statistics, dataset_statistics
 
 __all__ = [
     "ActionChunks",
@@ -21,6 +21,7 @@ __all__ = [
     "MapAnythingLlava3DCollator",
     "MultimodalVLACollator",
     "RandomAugmentation",
+    "apply_norm_stats",
     "apply_statistics",
     "collator_for",
     "dataset_statistics",

@@ -148,7 +148,7 @@ def with_row(row, value):
         ({"task": None}, r"no columns \['task'\]"),
         ({"episode_index": None}, r"no columns \['episode_index'\]"),
         ({"top": None, "wrist": None}, "none of the columns .* holds images"),
-        ({"action": list(range(16))}, "'action' must hold vectors of numbers, not int64"),
+        ({"action": ["left"] * 16}, "'action' must hold vectors of numbers, not string"),
         ({"action": [["a"]] * 16}, "'action' must hold vectors of numbers, not list<.*string>"),
         ({"action": [[[1.0]]] * 16}, "'action' must hold vectors of numbers"),
         ({"action": with_row(4, [1.0, 2.0])}, "'action' has 2 numbers in row 4, 3 in row 0"),
@@ -199,3 +199,84 @@ def test_a_row_that_does_not_fit_is_refused_when_it_is_read(columns, message):
     chunks = ActionChunks(frames_of(**columns), 2, images=["top"])
     with pytest.raises(InputError, match=message):
         chunks[3]
+
+
+# Order and gaps
+
+
+def numbered(**columns):
+    """The frames with the number and the time of each row in its episode."""
+    frame = [i - EPISODES.index(episode) for i, episode in enumerate(EPISODES)]
+    return {"frame_index": frame, "timestamp": [number / 10 for number in frame]} | columns
+
+
+def test_rows_in_order_are_read_with_their_numbers_and_times():
+    assert len(ActionChunks(frames_of(**numbered()), 3)) == 16
+    assert len(ActionChunks(frames_of(**numbered()).select(range(2, 12)), 3)) == 10  # an episode may begin anywhere
+
+
+@pytest.mark.parametrize("order", [[0, 3, 1, 2], [0, 1, 3, 4], [0, 0, 1, 2], [3, 2, 1, 0]])
+def test_rows_out_of_order_and_gaps_are_refused_by_frame_number(order):
+    with pytest.raises(InputError, match=r"column 'frame_index' is \d in row \d and \d in the next row of the same"):
+        ActionChunks(frames_of(**numbered(timestamp=None)).select(order), 2)
+    assert len(ActionChunks(frames_of(**numbered(timestamp=None)).select(order), 2, frame=None)) == 4
+
+
+@pytest.mark.parametrize("order", [[0, 3, 1, 2], [6, 7, 8, 11, 12], [0, 0, 1, 2], [4, 3, 2, 1, 0]])
+def test_rows_out_of_order_and_gaps_are_refused_by_time(order):
+    with pytest.raises(InputError, match=r"column 'timestamp' goes from .* where a step takes"):
+        ActionChunks(frames_of(**numbered(frame_index=None)).select(order), 2)
+    assert len(ActionChunks(frames_of(**numbered(frame_index=None)).select(order), 2, timestamp=None)) == len(order)
+
+
+def test_times_may_waver_and_a_named_column_must_be_there():
+    times = np.cumsum(np.random.RandomState(0).uniform(0.08, 0.11, 16))
+    assert len(ActionChunks(frames_of(**numbered(timestamp=times.tolist())), 2)) == 16
+    with pytest.raises(InputError, match=r"no columns \['step'\]"):
+        ActionChunks(frames_of(), 2, frame="step")
+    with pytest.raises(InputError, match="'timestamp' is nan in row 3"):
+        ActionChunks(frames_of(**numbered(timestamp=[0.0] * 3 + [float("nan")] * 13)), 2)
+
+
+# Forms that datasets have
+
+
+def test_single_numbers_are_vectors_of_one():
+    frames = frames_of(**{"action": [float(row) for row in range(16)], "observation.state": list(range(16))})
+    example = ActionChunks(frames, 2, state="observation.state")[6]
+    assert example["actions"].tolist() == [[6.0], [7.0]]
+    assert example["state"].tolist() == [6.0] and example["state"].dtype == np.float32
+
+
+def test_several_columns_are_one_vector_in_the_order_they_are_named():
+    left, grip = np.random.RandomState(2).randn(16, 2).astype(np.float32), np.arange(16, dtype=np.float32)
+    columns = {"action.left_arm": left.tolist(), "action.gripper": grip.tolist(), "action": None}
+    chunks = ActionChunks(
+        frames_of(**columns),
+        2,
+        action=["action.gripper", "action.left_arm"],
+        state=["observation.state", "action.gripper"],
+    )
+    wanted = np.concatenate([grip[:, None], left], axis=1)
+    np.testing.assert_array_equal(chunks[7]["actions"], wanted[7:9])
+    assert chunks[7]["state"].tolist() == [7, 0.5, 7]
+    for action, message in (([], "at least one"), (["action.gripper"] * 2, "all different"), (["x"], "no columns")):
+        with pytest.raises(InputError, match=message):
+            ActionChunks(frames_of(**columns), 2, action=action)
+
+
+def test_images_that_datasets_leaves_as_bytes_are_decoded():
+    frames = frames_of().cast_column("top", datasets.Image(decode=False))
+    example = ActionChunks(frames, 2)[3]
+    assert [np.asarray(image)[0, 0].tolist() for image in example["images"]] == [[3, 0, 100], [3, 0, 0]]
+
+
+def test_what_is_no_table_of_rows_is_refused_with_what_to_do():
+    for frames in (frames_of().to_iterable_dataset(), datasets.DatasetDict({"train": frames_of()})):
+        with pytest.raises(InputError, match=rf"frames is a {type(frames).__name__}; .* streaming=True"):
+            ActionChunks(frames, 2)
+
+
+def test_every_example_says_whose_statistics_it_has():
+    assert "unnorm_key" not in ActionChunks(frames_of(), 2)[0]
+    assert ActionChunks(frames_of(), 2, unnorm_key="mine")[3]["unnorm_key"] == "mine"

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 
 import vlahub
 from vlahub.configuration.vla_errors import InputError
+from vlahub.data import apply_norm_stats
 from vlahub.training.collators import (
     AlpamayoR1Collator,
     CogVLACollator,
@@ -160,6 +161,33 @@ def test_views_may_have_names(setup, family):
     mirrored = collator_for(setup.model.config, setup.processor, ImageOps.mirror, family.unnorm_key)
     for collator in (setup.collator, mirrored):
         assert torch.equal(collator(named)["pixel_values"], collator(setup.examples)["pixel_values"])
+
+
+@robots
+def test_examples_of_several_datasets_are_each_normalised_by_their_own_statistics(setup, family):
+    """A batch of two keys is the batches of one key each, and an example's key wins over the collator's."""
+    first = setup.model.config.norm_stats[family.unnorm_key]
+    parts = [part for part in first if isinstance(first[part], dict)]
+    bounds = [name for name in ("q01", "q99", "min", "max") if name in first["action"]]
+    wider = {part: {name: [2 * value + 0.5 for value in first[part][name]] for name in bounds} for part in parts}
+    second = {part: {**first[part], **wider[part]} for part in parts}
+    config, processor = copy.deepcopy(setup.model.config), copy.deepcopy(setup.processor)
+    apply_norm_stats(config, processor, {"a": first, "b": second})
+    mixed = collator_for(config, processor)
+    keyed = [{**e, "unnorm_key": key} for e, key in zip(setup.examples, "ab", strict=True)]
+    singles = [
+        collator_for(config, processor, unnorm_key=key)([e]) for e, key in zip(setup.examples, "ab", strict=True)
+    ]
+    batch = mixed(keyed)
+    state = next(name for name in ("proprio", "state") if name in batch)
+    for name in ("actions", state):
+        assert torch.equal(batch[name], torch.cat([single[name] for single in singles])), name
+        assert not torch.equal(batch[name][1:], mixed([{**keyed[1], "unnorm_key": "a"}])[name])
+    assert torch.equal(collator_for(config, processor, unnorm_key="b")(keyed)["actions"], batch["actions"])
+    with pytest.raises(InputError, match="choices: a, b"):
+        mixed(setup.examples)
+    with pytest.raises(InputError, match="unnorm_key='c' is unknown"):
+        mixed([{**keyed[0], "unnorm_key": "c"}])
 
 
 def test_draws_are_given_for_all_of_a_batch_or_for_none(setup, family):

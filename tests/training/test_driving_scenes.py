@@ -155,6 +155,59 @@ def test_what_cannot_become_examples_is_refused(change, options, words):
         DrivingScenes(frames_of(change(table())), **{**SMALL, **options})[0]
 
 
+# Order, gaps and the step
+
+
+STEPS = {"timestamp": datasets.Value("float32"), "frame_index": datasets.Value("int64")}
+
+
+def timed(step=0.1, start=0.0, noise=0.0, **changes):
+    """The table with times and numbers of rows; changes: {row: seconds} that a row and all after it are late."""
+    columns, lengths = table(), (9, 5, 8)
+    frame = np.concatenate([np.arange(length) for length in lengths])
+    time = start + step * frame + noise * np.random.RandomState(3).uniform(-1, 1, len(frame))
+    for row, late in changes.items():
+        time[int(row[3:]) :] += late
+    features = datasets.Features({name: FEATURES.get(name) or STEPS[name] for name in [*columns, *STEPS]})
+    return datasets.Dataset.from_dict(columns | {"timestamp": time, "frame_index": frame}, features)
+
+
+@pytest.mark.parametrize("frames", [timed(), timed(start=100.0), timed(noise=0.004)])
+def test_rows_a_tenth_of_a_second_apart_are_examples(frames):
+    assert len(DrivingScenes(frames, **SMALL)) == 5
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        (timed(step=1 / 30), r"'timestamp' is 0\.0000 s in row 0 and 0\.0333 s in row 1 .*every third row"),
+        (timed(step=1.0), r"0\.1 s must lie between"),
+        (timed(step=0.108), r"must lie between"),  # each step is nearly right, and the path is 8 % too fast
+        (timed(row16=0.1), r"in row 15 and .* in row 16"),
+        (timed(row16=-0.1), r"in row 15 and .* in row 16"),
+        (timed(row3=float("nan")), "'timestamp' is nan in row 3"),
+    ],
+)
+def test_another_step_than_a_tenth_of_a_second_is_refused(frames, words):
+    with pytest.raises(InputError, match=words):
+        DrivingScenes(frames, **SMALL)
+    assert len(DrivingScenes(frames, timestamp=None, **SMALL)) == 5
+
+
+@pytest.mark.parametrize("order", [[*range(5), *range(6, 22)], [0, 2, 1, *range(3, 22)]])
+def test_rows_that_are_missing_or_out_of_order_are_refused(order):
+    for left_out, column in (("timestamp", "frame_index"), ("frame_index", "timestamp")):
+        with pytest.raises(InputError, match=f"column '{column}'"):
+            DrivingScenes(timed().select(order).remove_columns(left_out), **SMALL)
+
+
+def test_images_that_datasets_leaves_as_bytes_are_decoded():
+    frames = frames_of(table()).cast_column("front", datasets.Image(decode=False))
+    assert np.asarray(DrivingScenes(frames, **SMALL)[0]["images"][0])[0, 0].tolist() == [1, 0, 0]
+    with pytest.raises(InputError, match="IterableDataset"):
+        DrivingScenes(frames.to_iterable_dataset(), **SMALL)
+
+
 def test_counts_and_transforms_are_checked():
     with pytest.raises(ConfigError, match="num_frames"):
         DrivingScenes(frames_of(table()), num_frames=0)

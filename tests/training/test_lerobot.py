@@ -13,6 +13,7 @@ from pathlib import Path
 
 import datasets
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -23,6 +24,8 @@ from vlahub.configuration.vla_errors import InputError
 from vlahub.training import video_frames
 from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.lerobot import load_frames
+from vlahub.training.lerobot_paths import filled_template
+from vlahub.training.video_checks import rounding
 from vlahub.training.video_frames import VideoFrame, image_columns, nearest_frame, read_frame
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -198,7 +201,7 @@ def test_video_frames_are_there_in_every_format_and_after_saving(name, tmp_path)
     both = datasets.concatenate_datasets([frames.select(range(8, 10)), frames.filter(lambda row: row["index"] == 3)])
     both.save_to_disk(tmp_path / "saved")
     again = load_frames(tmp_path / "saved")
-    assert again.features[CAMERA] == VideoFrame(0.5 / FPS)
+    assert again.features[CAMERA] == VideoFrame(1e-4)
     np.testing.assert_array_equal(again[0][CAMERA], found)
     np.testing.assert_array_equal(again[2][CAMERA], frames[3][CAMERA])
 
@@ -278,14 +281,79 @@ def test_decoding_begins_at_the_key_frame_before(tmp_path):
     assert counting.count == 8  # 18.0, 18.1, ..., 18.7
 
 
-def test_no_frame_near_enough_is_refused_with_file_and_both_times(tmp_path):
+def shifted_times(folder, shift, file="00-01", rows=4):
+    """The last episode's rows get times that miss their frames."""
+    times = pa.array((np.arange(rows) / FPS + shift).astype(np.float32))
+    rewrite(folder / f"data/{file}.parquet", lambda table: table.set_column(1, "timestamp", times))
+    return folder
+
+
+@pytest.mark.parametrize("shift", [0.06, 0.04, 0.001, -0.002])
+def test_no_frame_near_enough_is_refused_with_file_and_both_times(shift, tmp_path):
+    frames = load_frames(shifted_times(write_lerobot(tmp_path / "data", kind="video"), shift))
+    with pytest.raises(InputError, match=rf"00-01\.mp4 has no frame within 0\.0001 s of {0.1 + shift:.4f} s.*nearest"):
+        frames[16][CAMERA]
+
+
+def test_the_tolerance_is_an_option(tmp_path):
+    folder = shifted_times(write_lerobot(tmp_path / "data", kind="video"), 0.02)
+    assert abs(load_frames(folder, tolerance=0.03)[16][CAMERA].mean() - brightness(16)) < 4
+
+
+def test_times_of_hours_are_only_as_exact_as_float32(tmp_path):
+    """Float32 holds 5000.1 s to 0.0005 s: as LeRobot writes them, such rows are right."""
+    frames = load_frames(shifted_times(write_lerobot(tmp_path / "data", kind="video"), 0.0))
+    assert frames.features[CAMERA].tolerance == 1e-4
+    times = (5000 + np.arange(4) / FPS).astype(np.float32).astype(np.float64)
+    assert 1e-4 < np.abs(times - 5000 - np.arange(4) / FPS).max() <= rounding(times)
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_rows_that_are_not_one_frame_apart_are_refused_on_load(version, tmp_path):
+    folder = write_lerobot(tmp_path / "data", version, "video")
+    file = sorted((folder / "data").iterdir())[-1]
+    times = pa.array(np.array([0, 0.1, 0.25, 0.35], np.float32))
+    rewrite(file, lambda table: table.set_column(1, "timestamp", times))
+    with pytest.raises(InputError, match=r"episode 3 the timestamp goes from 0\.1000 s to 0\.2500 s.*fps=10"):
+        load_frames(folder)
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_a_video_of_another_rate_is_refused_on_load(version, tmp_path):
+    folder = write_lerobot(tmp_path / "data", version, "video")
+    file = sorted((folder / f"videos/{OTHER}").iterdir())[-1]
+    write_video(file, [picture(row) for row in range(15, 19)], fps=12)
+    with pytest.raises(InputError, match=rf"{file.name} has 12 frames in a second, the dataset 10"):
+        load_frames(folder)
+
+
+@pytest.mark.parametrize("key", ["info", "video_info"])
+def test_a_rate_in_info_json_that_is_not_the_datasets_is_refused(key, tmp_path):
+    features = {CAMERA: {"dtype": "video", key: {"video.fps": 30.0}}}
+    with pytest.raises(InputError, match=r"top have 30 frames in a second by info\.json, the rows 10"):
+        load_frames(write_lerobot(tmp_path / "data", kind="video", features=features))
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("from_timestamp", 0.4, "part of episode 1 .* begins at 0.4000 s, before that of episode 0 ends"),
+        ("to_timestamp", 0.7, "part of episode 1 .* which are 2.0 frames; the episode has 7 rows"),
+    ],
+)
+def test_parts_of_videos_that_do_not_fit_their_episodes_are_refused(column, value, message, tmp_path):
     folder = write_lerobot(tmp_path / "data", kind="video")
-    times = pa.array((np.arange(4) / FPS + 0.06).astype(np.float32))
-    rewrite(folder / "data/00-01.parquet", lambda table: table.set_column(1, "timestamp", times))
-    frames = load_frames(folder)
-    assert abs(frames[16][CAMERA].mean() - brightness(17)) < 4  # at 0.16 s it is the frame of 0.2 s
-    with pytest.raises(InputError, match=r"00-01\.mp4 has no frame within 0\.0500 s of 0\.3600 s.* at 0\.3000 s"):
-        frames[18][CAMERA]
+    file = folder / "meta/episodes/chunk-000/file-000.parquet"
+
+    def change(table):
+        values = [0.5, 1.2, 1.5] if column == "to_timestamp" else [0.0, 0.5, 1.2]
+        values[1] = value
+        name = f"videos/{CAMERA}/{column}"
+        return table.drop_columns([name] if name in table.column_names else []).append_column(name, pa.array(values))
+
+    rewrite(file, change)
+    with pytest.raises(InputError, match=message):
+        load_frames(folder)
 
 
 def test_what_is_no_video_is_refused(tmp_path):
@@ -388,6 +456,109 @@ def test_a_broken_file_is_refused(name, tmp_path):
     (folder / name).write_bytes(b"{broken")
     with pytest.raises(InputError, match="cannot be read"):
         load_frames(folder)
+
+
+# What the dataset itself says is input
+
+HOSTILE = [
+    ("/etc/{chunk_index}", "out of the dataset's folder"),
+    ("../{chunk_index}/a", "out of the dataset's folder"),
+    ("data/../../a{chunk_index}", "out of the dataset's folder"),
+    ("{video_key}/{chunk_index}", "out of the dataset's folder"),
+    ("{chunk_index.__class__}", "neither"),
+    ("{chunk_index!r}", "neither"),
+    ("{chunk_index:999999999d}", "neither"),
+    ("{chunk_index:>9}", "neither"),
+    ("{chunk_index:{file_index}}", "neither"),
+    ("{0}", "asks for '0'"),
+    ("{}", "asks for ''"),
+    ("{episode_index}", "asks for 'episode_index'"),
+    (7, "is not a path"),
+]
+
+
+@pytest.mark.parametrize(("template", "message"), HOSTILE)
+def test_templates_fill_in_their_fields_and_nothing_else(template, message):
+    fields = {"chunk_index": 3, "file_index": 12, "video_key": "../../camera"}
+    assert filled_template("data/{chunk_index:03d}-{file_index:d}/{file_index}", fields, "x") == "data/003-12/12"
+    with pytest.raises(InputError, match=message):
+        filled_template(template, fields, "info.json: data_path")
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+@pytest.mark.parametrize("entry", ["data_path", "video_path"])
+def test_a_dataset_does_not_lead_out_of_its_folder(entry, version, tmp_path):
+    (tmp_path / "0000.parquet").write_bytes(b"")
+    folder = write_lerobot(tmp_path / "data", version, "video", **{entry: "../0000.parquet"})
+    with pytest.raises(InputError, match=rf"{entry} leads to '\.\./0000\.parquet', out of the dataset's folder"):
+        load_frames(folder)
+
+
+@pytest.mark.parametrize(
+    ("info", "message"),
+    [
+        ({"fps": "10"}, "fps='10'"),
+        ({"fps": 0}, "fps=0"),
+        ({"fps": float("nan")}, "fps=nan"),
+        ({"chunks_size": 0}, "chunks_size=0"),
+        ({"total_frames": None}, "has no 'total_frames'"),
+        ({"features": [1]}, "'features' must be a mapping"),
+        ({"features": {"action": {}}}, r"features\['action'\] has no 'dtype'"),
+    ],
+)
+def test_numbers_of_the_meta_files_are_numbers(info, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        load_frames(write_lerobot(tmp_path / "data", "v2.1", **info))
+
+
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_the_instructions_of_the_meta_files_win_over_a_column_of_that_name(version, tmp_path):
+    folder = write_lerobot(tmp_path / "data", version)
+    for file in (folder / "data").iterdir():
+        rewrite(file, lambda table: table.append_column("task", pa.array(["its own"] * len(table))))
+    check_frames(load_frames(folder))
+
+
+def test_a_second_column_of_texts_beside_the_instructions_is_left_alone(tmp_path):
+    folder = write_lerobot(tmp_path / "data")
+    frame = pd.DataFrame({"task_index": [1, 0], "subtask": ["a", "b"]}, index=list(TASKS[::-1]))
+    frame.to_parquet(folder / "meta/tasks.parquet")
+    check_frames(load_frames(folder))
+    pq.write_table(
+        pa.table({"task_index": [1, 0], "x": ["a", "b"], "task": TASKS[::-1]}), folder / "meta/tasks.parquet"
+    )
+    check_frames(load_frames(folder))
+    pq.write_table(pa.table({"task_index": [1, 0], "x": ["a", "b"], "y": TASKS[::-1]}), folder / "meta/tasks.parquet")
+    with pytest.raises(InputError, match="wanted are task_index and one of texts"):
+        load_frames(folder)
+
+
+@pytest.mark.parametrize("stored", ["struct", "string"])
+def test_images_in_files_of_their_own_are_found_from_anywhere(stored, tmp_path, monkeypatch):
+    folder = write_lerobot(tmp_path / "data", "v2.1")
+    for file in sorted((folder / "data").iterdir()):
+
+        def change(table):
+            names = [f"images/{row}.png" for row in table["index"].to_pylist()]
+            values = [{"bytes": None, "path": name} for name in names] if stored == "struct" else names
+            return table.set_column(table.column_names.index(CAMERA), CAMERA, pa.array(values))
+
+        rewrite(file, change)
+    (folder / "images").mkdir()
+    for row in range(sum(LENGTHS)):
+        Image.fromarray(picture(row)).save(folder / f"images/{row}.png")
+    monkeypatch.chdir("/")
+    check_frames(load_frames(folder))
+
+
+def test_structs_of_bytes_and_path_are_images_in_any_parquet_file(tmp_path):
+    rows = [png(picture(3)), {"bytes": None, "path": "b.png"}]
+    Image.fromarray(picture(7)).save(tmp_path / "b.png")
+    pq.write_table(pa.table({"number": [1, 2], "image": pa.array(rows), "text": ["a", "b"]}), tmp_path / "a.parquet")
+    for source in (tmp_path / "a.parquet", tmp_path):
+        frames = load_frames(source)
+        assert image_columns(frames) == ["image"] and frames.column_names == ["number", "image", "text"]
+        assert [int(np.asarray(row["image"]).max()) for row in frames] == [brightness(3), brightness(7)]
 
 
 # Other sources

@@ -71,6 +71,7 @@ def test_float64_is_not_rounded_and_integers_count_as_numbers():
     check_against_numpy(dataset_statistics(frames_of(whole), state=None, progress=False)["action"], whole)
 
 
+@pytest.mark.filterwarnings("ignore:action, dimension 0")  # in float32, all but the outlier are one number
 @pytest.mark.parametrize("batch_size", (1, 64, 5000))
 @pytest.mark.parametrize("first", (0.0, 1.0))
 def test_moments_keep_their_digits_at_a_large_offset(batch_size, first):
@@ -205,7 +206,7 @@ def test_a_first_row_without_numbers_is_refused(first):
 )
 def test_columns_of_anything_but_vectors_of_numbers_are_refused(rows, kind):
     frames = Dataset.from_dict({"action": rows}, features=kind and Features({"action": kind}))
-    with pytest.raises(InputError, match=r"'action' holds .*; it must hold vectors of numbers"):
+    with pytest.raises(InputError, match=r"'action' must hold vectors of numbers, not"):
         dataset_statistics(frames, state=None, progress=False)
 
 
@@ -412,3 +413,57 @@ def test_wrong_usage_exits_with_2(dataset):
     with pytest.raises(SystemExit) as error:
         main(["stats", str(dataset.folder)])
     assert error.value.code == 2
+
+
+# Percentiles that coincide, joined columns
+
+
+def gripper(rows=1000, closed=3):
+    """A first dimension of noise, and a second that is 1 but for a few rows of 0 and one of 5."""
+    values = np.random.default_rng(0).standard_normal((rows, 2))
+    values[:, 1] = 1
+    values[:closed, 1], values[-1, 1] = 0, 5
+    return values
+
+
+@pytest.mark.parametrize("part", ["action", "proprio"])
+def test_percentiles_that_coincide_though_other_values_occur_become_bounds(part):
+    values, others = gripper(), outliers(1000, 1)
+    frames = frames_of(values, others) if part == "action" else frames_of(others, values)
+    with pytest.warns(UserWarning, match=rf"{part}, dimension 1: at least 98 of 100 values are 1, but .* 0 to 5"):
+        found = dataset_statistics(frames, progress=False)[part]
+    assert (found["q01"][1], found["q99"][1]) == (0, 5)
+    assert found["q01"][0] == np.quantile(values[:, 0], 0.01)
+    scaled = normalize(torch.tensor([[0.0, 0.0], [0.0, 1.0], [0.0, 5.0]]), found, "bounds_q99")[:, 1]
+    assert len(set(scaled.tolist())) == 3 and scaled.abs().max() <= 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_constant_dimensions_and_spread_ones_are_left_as_they_are():
+    values = np.concatenate([outliers(500, 1), np.full((500, 1), 0.1), gripper(500, 20)[:, 1:]], axis=1)
+    values[-20:, 2] = 5
+    check_against_numpy(dataset_statistics(frames_of(values), state=None, progress=False)["action"], values)
+
+
+def test_the_command_says_what_it_widened(tmp_path, capsys):
+    frames_of(gripper()).save_to_disk(tmp_path / "data")
+    output = tmp_path / "statistics.json"
+    assert main(["stats", str(tmp_path / "data"), "--output", str(output), "--quiet"]) == 0
+    assert "note: action, dimension 1: at least 98 of 100 values are 1" in capsys.readouterr().err
+    found = json.loads(output.read_text())["data"]["action"]
+    assert (found["q01"][1], found["q99"][1]) == (0, 5)
+
+
+def test_joined_columns_are_one_vector(tmp_path):
+    left, right = outliers(300, 2), outliers(300, 1, seed=4)
+    frames = frames_of(left, right).add_column("gripper", np.arange(300.0))
+    wanted = np.concatenate([np.arange(300.0)[:, None], left], axis=1)
+    found = dataset_statistics(frames, ["gripper", "action"], [STATE, "gripper"], batch_size=7, progress=False)
+    check_against_numpy(found["action"], wanted)
+    check_against_numpy(found["proprio"], np.concatenate([right, np.arange(300.0)[:, None]], axis=1))
+    frames.save_to_disk(tmp_path / "data")
+    arguments = ["stats", str(tmp_path / "data"), "--output", str(tmp_path / "a.json"), "--quiet"]
+    assert main([*arguments, "--action", "gripper", "action", "--state", STATE, "gripper"]) == 0
+    written = json.loads((tmp_path / "a.json").read_text())["data"]
+    for part in ("action", "proprio"):
+        assert written[part] == {name: pytest.approx(values, rel=1e-9) for name, values in found[part].items()}
