@@ -19,10 +19,11 @@ from ..configuration.language_model_config import check_positive
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.alpamayo_text import split_text
 from ..modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
-from .alpamayo_prompt import IMAGE_TOKEN, REQUEST, SYSTEM_PROMPT, driving_prompt, read_history
+from .alpamayo_prompt import IMAGE_TOKEN, REQUEST, SYSTEM_PROMPT, driving_prompt_pieces, read_history, request_of
 from .alpamayo_tokens import TRAJ_TOKEN, VALUE_TOKEN
 from .image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .image_prompt import padded
+from .instruction_tokens import prompt_token_ids
 from .portable_processor import save_portable_processor
 
 
@@ -114,7 +115,8 @@ class AlpamayoR1Processor(ProcessorMixin):
             ego_history_xyz: (steps, 3), (batch, steps, 3) or (batch, 1, steps, 3): positions in metres in the frame of
                 the last pose, 0.1 s apart, the oldest first.
             ego_history_rot: the same with (3, 3) in place of 3: rotations to that frame.
-            text: the request, one for all samples or one for each; the processor's `request` by default.
+            text: the request, one for all samples or one for each; the processor's `request` by default. It may be the
+                whole prompt with it, as `prompt_text` writes it; special tokens that it spells are text.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
 
@@ -165,13 +167,20 @@ class AlpamayoR1Processor(ProcessorMixin):
 
         tokens_per_image: image tokens of each image; ones give the text as the published chat template writes it.
         """
-        request = self.request if text is None else text
-        prompt = driving_prompt(self.system_prompt, tokens_per_image, self.num_history_tokens, request)
-        return prompt + self.answer_start
+        before, behind = self.prompt_pieces(tokens_per_image)
+        return before + (self.request if text is None else text) + behind
+
+    def prompt_pieces(self, tokens_per_image: Sequence[int]) -> tuple[str, str]:
+        """What stands before the request and behind it."""
+        before, behind = driving_prompt_pieces(self.system_prompt, tokens_per_image, self.num_history_tokens)
+        return before, behind + self.answer_start
 
     def prompt_ids(self, tokens_per_image: Sequence[int], text: str | None = None) -> list[int]:
         """The prompt of one sample as ids. Raises InputError for a request that brings image tokens of its own."""
-        ids = self.tokenizer(self.prompt_text(tokens_per_image, text), add_special_tokens=False)["input_ids"]
+        pieces = self.prompt_pieces(tokens_per_image)
+        request = self.request if text is None else request_of(text, self.system_prompt, pieces[-1])
+        kept = (IMAGE_TOKEN, TRAJ_TOKEN["history"])  # refused by their number
+        ids = prompt_token_ids(self.tokenizer, pieces, request, kept, add_special_tokens=False)
         found = ids.count(self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
         if found != sum(tokens_per_image):
             raise InputError(

@@ -10,12 +10,15 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
+from .full_prompt import instruction_of
 from .image_inputs import pair_samples
 from .image_processing_cogvla import CogVLAImageProcessor
+from .image_prompt import padded
+from .instruction_tokens import prompt_token_ids
 from .portable_processor import save_portable_processor
 from .robot_state import normalized_rows, state_rows
 
-PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
+PROMPT = "In: What action should the robot take to {instruction}?\nOut:"  # published, in all its versions
 
 
 class CogVLAProcessor(ProcessorMixin):
@@ -44,7 +47,6 @@ class CogVLAProcessor(ProcessorMixin):
         self.norm_stats = norm_stats or {}
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
-        tokenizer.padding_side = "right"
         super().__init__(image_processor, tokenizer, **kwargs)
 
     def __call__(
@@ -61,7 +63,8 @@ class CogVLAProcessor(ProcessorMixin):
         Args:
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these. Each image is PIL, or uint8 (height, width, 3).
-            text: the instruction, such as "pick up the bowl".
+            text: the instruction, such as "pick up the bowl", or the whole published prompt with it. Special tokens
+                that it spells are text.
             state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim); for a model with it.
             unnorm_key: whose statistics normalise the state; needed where the checkpoint holds several.
                 A batch may have one for each sample.
@@ -78,14 +81,16 @@ class CogVLAProcessor(ProcessorMixin):
         """
         samples, instructions = pair_samples(images, text)
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
-        prompts = [PROMPT.format(instruction=instruction.lower()) for instruction in instructions]
-        tokens = self.tokenizer(prompts, padding=True, return_token_type_ids=False)
-        pixel_values = self.image_processor(samples, center_crop=center_crop)["pixel_values"]
-        data = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
-        data["pixel_values"] = pixel_values
+        data = padded([self.prompt_ids(instruction) for instruction in instructions], self.tokenizer, "right")
+        data["pixel_values"] = self.image_processor(samples, center_crop=center_crop)["pixel_values"]
         if proprio is not None:
             data["proprio"] = proprio.numpy()
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def prompt_ids(self, instruction: str) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+        pieces = PROMPT.split("{instruction}")
+        return prompt_token_ids(self.tokenizer, pieces, instruction_of(instruction, *pieces).lower())
 
     def normalize_state(
         self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None

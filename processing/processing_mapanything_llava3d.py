@@ -4,6 +4,7 @@ Published form: lululuyuanyuanyuanGe/3dvla-starvla_framework, processing_mapanyt
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from ..configuration.normalization_statistics import STATISTICS, check_statistic
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, unnormalize
 from .camera_intrinsics import checked_intrinsic_config, find_intrinsics, scaled_intrinsics
+from .full_prompt import instruction_of
 from .image_inputs import pair_samples, read_samples
 from .image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from .image_prompt import add_image_token, image_prompt_ids, padded
@@ -128,7 +130,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these. Each image is PIL, or uint8 (height, width, 3).
             text: the instruction. It may hold one image token, which stands for all views, or one for each view;
-                without any, the images come first.
+                without any, the images come first. It may be the whole prompt of `prompt_template` with it; other
+                special tokens that it spells are text.
             state: the robot's state in its own units, (state_dim,), (batch, state_dim) or (batch, 1, state_dim).
             intrinsic: camera matrices in pixels of the images as they were taken, (3, 3), (views, 3, 3) or (batch,
                 views, 3, 3); by default those of `intrinsic_config` for `unnorm_key`.
@@ -151,9 +154,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         samples = read_samples(samples, self.image_processor.num_views)
         data = {"state": self.normalize_state(state, len(samples), unnorm_key)}
         data["intrinsic"] = self.resized_intrinsic(intrinsic, samples, unnorm_key)
-        prompts = [self.prompt_template.replace("{instruction}", instruction) for instruction in instructions]
-        tokens_of_views = self.image_seq_length, len(samples[0])
-        ids = [image_prompt_ids(self.tokenizer, prompt, self.image_token, *tokens_of_views) for prompt in prompts]
+        ids = [self.prompt_ids(instruction, len(samples[0])) for instruction in instructions]
         if actions is not None:
             suffixes = self.action_ids(actions, len(samples))
             ids = [prompt + suffix for prompt, suffix in zip(ids, suffixes, strict=True)]
@@ -161,6 +162,14 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         data |= padded(ids, self.tokenizer, padding_side or self.padding_side)
         data["pixel_values"] = self.image_processor(samples)["pixel_values"]
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def prompt_ids(self, instruction: str, views: int) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+        pieces = self.prompt_template.split("{instruction}")
+        head, tail = pieces[0].replace(self.image_token, "{images}"), pieces[-1]
+        images = rf"(?:{re.escape(self.image_token)}\s*)*"
+        instruction = instruction_of(instruction, head if "{images}" in head else "{images}" + head, tail, images)
+        return image_prompt_ids(self.tokenizer, pieces, instruction, self.image_token, self.image_seq_length, views)
 
     def normalize_state(
         self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None

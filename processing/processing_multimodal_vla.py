@@ -1,6 +1,7 @@
 """From what a robot has (images, an instruction, its state) to what a composed VLA reads, and tokens to actions."""
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,10 @@ from ..configuration.normalization_statistics import STATISTICS, check_statistic
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, normalize, unnormalize
 from ..modeling.action_tokens import actions_to_tokens, tokens_to_actions
+from .full_prompt import instruction_of
 from .image_inputs import pair_samples, read_samples
 from .image_prompt import padded
+from .instruction_tokens import prompt_token_ids
 from .multimodal_vla_defaults import image_processor_of, vlm_prompt
 from .portable_processor import save_portable_processor
 from .robot_state import finite_numbers, normalized_rows, state_rows
@@ -173,7 +176,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
         Args:
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these, with as many views in each. Each image is PIL, or uint8 (height, width, 3).
-            text: the instruction.
+            text: the instruction, or the whole prompt of `prompt_template` with it. Special tokens that it spells are
+                text.
             state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim).
             unnorm_key: whose statistics normalise the state; needed where there are several. A batch may have one for
                 each sample.
@@ -213,19 +217,34 @@ class MultimodalVLAProcessor(ProcessorMixin):
 
     def prompt_text(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> str:
         """The prompt of one sample; tokens_per_view: image tokens of each view, not read for a composed model."""
+        return instruction.join(self.prompt_pieces(tokens_per_view))
+
+    def prompt_pieces(self, tokens_per_view: Sequence[int]) -> list[str]:
+        """What stands before, between and behind the places of the instruction."""
         prompt = self.prompt_template
         if self.image_token is not None:
             views = [self.image_format.replace("{image}", self.image_token * count) for count in tokens_per_view]
             prompt = prompt.replace("{images}", "".join(views))
-        return prompt.replace("{instruction}", instruction)
+        return prompt.split("{instruction}")
+
+    def instruction_of(self, text: str) -> str:
+        """The instruction in the whole prompt of the template, with image tokens or not; other texts as they are."""
+        pieces = self.prompt_template.split("{instruction}")
+        images = ""
+        if self.image_token is not None:
+            before, after = map(re.escape, self.image_format.split("{image}"))
+            images = rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
+        return instruction_of(text, pieces[0], pieces[-1], images)
 
     def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
         """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
-        prompt = self.prompt_text(instruction, tokens_per_view)
-        ids = self.tokenizer(prompt, add_special_tokens=self.add_special_tokens)["input_ids"]
+        pieces = self.prompt_pieces(tokens_per_view)
+        instruction = self.instruction_of(instruction)
+        kept = [] if self.image_token is None else [self.image_token]
+        ids = prompt_token_ids(self.tokenizer, pieces, instruction, kept, self.add_special_tokens)
         if not ids:
             raise InputError(f"the text {instruction!r} has no tokens.")
         if self.image_token is not None:
