@@ -14,6 +14,7 @@ from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfi
 from .language_model_config import check_positive
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
+from .view_names import checked_view_names
 from .vla_errors import ConfigError
 
 # The published classes that a config may name, by the field that names them, without the package in front.
@@ -147,6 +148,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         mask_prompt_padding: bool = True,
         add_special_tokens: bool = True,
         vlm_name_or_path: str | None = None,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.vlm_config = as_vlm_config(vlm_config, vocab_size)
@@ -179,6 +181,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             kwargs.setdefault(name, getattr(text, name, None))
         kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
+        self.view_names = checked_view_names(view_names)
         super().__init__(**kwargs)
         self.check()
 

@@ -13,6 +13,7 @@ from .configuration_mapanything import MapAnythingGeometryConfig
 from .language_model_config import as_expert_config, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import check_statistics
 from .remote_code import RemoteCodeConfig
+from .view_names import checked_view_names
 from .vla_errors import ConfigError
 
 CHOICES = {
@@ -64,6 +65,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
             `normalization_statistics.py`.
         vision_model_name_or_path, language_model_name_or_path, mapanything_model_name_or_path: where the parts came
             from; kept as text, never opened.
+        view_names: the cameras in the order of training, in which a dict of views is put; `None`: not recorded.
 
     Raises:
         ConfigError: a field is unknown or does not fit the others; the message names it.
@@ -122,6 +124,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         vision_model_name_or_path: str | None = None,
         language_model_name_or_path: str | None = None,
         mapanything_model_name_or_path: str | None = None,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.vision_config = as_vision_config(vision_config)
@@ -150,6 +153,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.action_token_begin_idx = action_token_begin_idx
         self.normalization_type = normalization_type
         self.norm_stats = norm_stats or {}
+        self.view_names = checked_view_names(view_names)
         self.vision_model_name_or_path = vision_model_name_or_path
         self.language_model_name_or_path = language_model_name_or_path
         self.mapanything_model_name_or_path = mapanything_model_name_or_path

@@ -23,6 +23,7 @@ from .job import check_device
 from .openvla_layout import read_json
 from .source_folder import source_folder
 from .trajectory_plot import figure_class_of_matplotlib, plot_trajectories
+from .view_files import named_views
 
 CONFIGS = (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config, MultimodalVLAConfig)
 FAMILIES = tuple(config.model_type for config in CONFIGS)
@@ -39,7 +40,8 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="files, or one folder, in order; a driving model reads a folder's subfolders as cameras, files as frames",
+        help="files, or one folder, in order, or NAME=FILE for each view; "
+        "a driving model reads a folder's subfolders as cameras, files as frames",
     )
     parser.add_argument("--output", type=Path, metavar="OUT.json", help="where to write the prediction")
     parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
@@ -111,7 +113,9 @@ def predict_actions(folder: Path, arguments: argparse.Namespace) -> None:
     """A chunk of actions in robot units, printed as a table."""
     if not arguments.images or arguments.instruction is None:
         raise InputError("this model needs --images FILE ... and --instruction TEXT.")
-    images = [open_image(path) for path in listed_files(arguments.images)]
+    images = named_views(arguments.images)
+    if images is None:
+        images = [open_image(path) for path in listed_files(arguments.images)]
     processor, model = loaded(folder, arguments.device)
     size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
     state = arguments.state or ([0.0] * size if size else None)

@@ -34,9 +34,11 @@ from vlahub.data import (
     DrivingScenes,
     RandomAugmentation,
     apply_statistics,
+    camera_columns,
     collator_for,
     dataset_statistics,
     load_frames,
+    record_views,
 )
 from vlahub.errors import InputError
 
@@ -96,6 +98,11 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     if model.config.model_type != DRIVING:
         statistics = statistics_of(frames, Path(dataset).name, options, arguments.disable_tqdm)
         apply_statistics(model.config, processor, *next(iter(statistics.items())))
+    names = processor.view_names or model.config.view_names
+    options.images = camera_columns(frames, names, options.images)
+    views = record_views(model.config, processor, options.images)
+    if arguments.process_index == 0:
+        print(f"views, in this order: {', '.join(views)}")
     examples = examples_of(frames, model.config, options)
     augment = RandomAugmentation() if options.augment else None
     collator = collator_for(model.config, processor, augment, learn_text=options.learn_text)

@@ -26,10 +26,11 @@ from .action_sequence import (
     with_action_block,
     with_prompt_end,
 )
-from .cogvla_inputs import check_actions, check_mask, check_pixel_values, check_proprio
+from .cogvla_inputs import check_actions, check_mask, check_pixel_values, check_places, check_proprio
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
 from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
+from .input_checks import check_ids, check_inputs, check_rows, refuse_sampling
 from .masking import masked_mean, parallel_decoding_mask
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
@@ -121,6 +122,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         unnorm_key: str | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
+        do_sample: bool = False,
     ) -> torch.Tensor | CogVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -132,6 +134,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             noise: (batch, num_action_chunks, action_dim), where the diffusion head starts; drawn when left out.
             return_dict: return a `CogVLAActionOutput` instead of the actions alone.
+            do_sample: for calls written for OpenVLA; False is what is done, True is refused.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
@@ -140,17 +143,29 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
         """
         config = self.config
+        refuse_sampling(do_sample)
+        check_inputs(
+            self, input_ids, attention_mask, {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        )
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)
         noise = check_actions(config, input_ids, "noise", noise) if noise is not None else None
-        real, ids = right_aligned(check_mask(input_ids, attention_mask), input_ids)
+        check_ids(input_ids, self.get_input_embeddings())
+        check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
+        mask = check_mask(input_ids, attention_mask)
+        on_cpu = mask.device.type == "cpu"
+        if on_cpu:
+            check_rows(mask)
+        real, ids = right_aligned(mask, input_ids)
         ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
         if config.action_attention == "causal":
             output = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
         else:
             sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
             output = self.decode_in_parallel(sequence, pixel_values, proprio, noise, statistics)
+        if not on_cpu:
+            check_rows(mask)  # reading it before would wait for the device
         return output if return_dict else output.actions
 
     @can_return_tuple
@@ -185,6 +200,10 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         config = self.config
         if text_generation:
             return self.forward_text(input_ids, attention_mask, pixel_values, proprio, past_key_values)
+        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "noise": noise}
+        check_inputs(self, input_ids, attention_mask, numbers)
+        check_ids(input_ids, self.get_input_embeddings())
+        check_places(config, input_ids.shape[1], 0)
         mask = check_mask(input_ids, attention_mask)
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)

@@ -16,15 +16,18 @@ from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.language_model_config import check_positive
+from ..configuration.view_names import checked_view_names, processor_views
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.alpamayo_text import split_text
 from ..modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
 from .alpamayo_prompt import IMAGE_TOKEN, REQUEST, SYSTEM_PROMPT, driving_prompt_pieces, read_history, request_of
 from .alpamayo_tokens import TRAJ_TOKEN, VALUE_TOKEN
+from .image_inputs import named_in_order
 from .image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .image_prompt import padded
 from .instruction_tokens import prompt_token_ids
 from .portable_processor import save_portable_processor
+from .text_inputs import check_return_tensors, checked_texts
 
 
 class AlpamayoR1Processor(ProcessorMixin):
@@ -39,6 +42,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         system_prompt, request: texts of the prompt; the defaults are those that the release was trained on.
         answer_start: how the answer begins.
         padding_side: of shorter prompts in a batch; the model wants "left".
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -60,6 +64,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         request: str = REQUEST,
         answer_start: str = "<|cot_start|>",
         padding_side: str = "left",
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.num_history_tokens = num_history_tokens
@@ -73,6 +78,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         if padding_side not in ("right", "left"):
             raise ConfigError(f"padding_side={padding_side!r} is unknown; choose from right, left.")
         self.check_tokens(tokenizer)
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     def check_tokens(self, tokenizer: Any) -> None:
@@ -111,7 +117,8 @@ class AlpamayoR1Processor(ProcessorMixin):
         Args:
             images: of one sample (cameras, frames, 3, height, width) uint8, or lists of cameras of lists of frames, or
                 a flat list, camera by camera with the oldest frame first; for a batch a list of these, one for each
-                history. See `AlpamayoR1ImageProcessor.preprocess`.
+                history. See `AlpamayoR1ImageProcessor.preprocess`. Where the checkpoint records `view_names`, a sample
+                may be a dict of camera -> frames.
             ego_history_xyz: (steps, 3), (batch, steps, 3) or (batch, 1, steps, 3): positions in metres in the frame of
                 the last pose, 0.1 s apart, the oldest first.
             ego_history_rot: the same with (3, 3) in place of 3: rotations to that frame.
@@ -129,6 +136,7 @@ class AlpamayoR1Processor(ProcessorMixin):
             InputError: an argument has the wrong form, the history has fewer than two poses or values that are not
                 finite, or its tokens are not as many as the placeholders.
         """
+        check_return_tensors(return_tensors)
         xyz, rot = read_history(ego_history_xyz, ego_history_rot)
         samples = self.split_samples(images, len(xyz))
         requests = self.requests(text, len(xyz))
@@ -148,19 +156,31 @@ class AlpamayoR1Processor(ProcessorMixin):
     def split_samples(self, images: Any, batch_size: int) -> list[Any]:
         """The images of each sample; with one sample all that there are, in any nesting."""
         if batch_size == 1:
-            return [images]
+            return [self.in_order(images)]
         if not hasattr(images, "__len__") or len(images) != batch_size:
             count = f"{len(images)} samples" if hasattr(images, "__len__") else type(images).__name__
             raise InputError(f"images holds {count}, ego_history_xyz {batch_size}; give one entry for each history.")
-        return list(images)
+        return [self.in_order(sample) for sample in images]
+
+    def in_order(self, sample: Any) -> Any:
+        """A dict of cameras as the list of their frames, in the order of training; other forms as they are."""
+        if not isinstance(sample, Mapping):
+            return sample
+        if self.view_names is None:
+            raise InputError(
+                f"images has the cameras {list(sample)}, but this checkpoint records no view_names: give a list, "
+                "camera by camera as in training."
+            )
+        return [frames for _, frames in named_in_order(sample, self.view_names)]
 
     def requests(self, text: str | Sequence[str] | None, batch_size: int) -> list[str]:
         """One request for each sample."""
+        texts = checked_texts(self.request if text is None else text)
         if text is None or isinstance(text, str):
-            return [self.request if text is None else text] * batch_size
-        if len(text) != batch_size:
-            raise InputError(f"text holds {len(text)} requests, ego_history_xyz {batch_size} samples.")
-        return list(text)
+            return texts * batch_size
+        if len(texts) != batch_size:
+            raise InputError(f"text holds {len(texts)} requests, ego_history_xyz {batch_size} samples.")
+        return texts
 
     def prompt_text(self, tokens_per_image: Sequence[int], text: str | None = None) -> str:
         """The prompt of one sample, with placeholders for its history.

@@ -10,13 +10,15 @@ import transformers
 from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.view_names import checked_view_names, processor_views
 from .full_prompt import instruction_of
-from .image_inputs import pair_samples
+from .image_inputs import pair_samples, read_samples
 from .image_processing_cogvla import CogVLAImageProcessor
 from .image_prompt import padded
 from .instruction_tokens import prompt_token_ids
 from .portable_processor import save_portable_processor
 from .robot_state import normalized_rows, state_rows
+from .text_inputs import check_return_tensors
 
 PROMPT = "In: What action should the robot take to {instruction}?\nOut:"  # published, in all its versions
 
@@ -28,6 +30,7 @@ class CogVLAProcessor(ProcessorMixin):
         image_processor: a `CogVLAImageProcessor`; it also holds how many views a sample has.
         tokenizer: the language model's tokenizer; prompts are padded on the right.
         norm_stats, normalization_type, proprio_dim: as in `CogVLAConfig`; they normalise the robot state.
+        view_names: names of the views in the order of training; a dict of views is put in that order.
     """
 
     attributes = ["image_processor", "tokenizer"]
@@ -42,11 +45,13 @@ class CogVLAProcessor(ProcessorMixin):
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
         proprio_dim: int | None = None,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.norm_stats = norm_stats or {}
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     def __call__(
@@ -79,8 +84,10 @@ class CogVLAProcessor(ProcessorMixin):
         Raises:
             InputError: the number of views, the form of the state or the `unnorm_key` is wrong.
         """
+        check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
+        samples = read_samples(samples, self.image_processor.num_images_in_input, self.view_names)
         data = padded([self.prompt_ids(instruction) for instruction in instructions], self.tokenizer, "right")
         data["pixel_values"] = self.image_processor(samples, center_crop=center_crop)["pixel_values"]
         if proprio is not None:

@@ -17,6 +17,7 @@ from transformers import BatchFeature, ProcessorMixin
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATISTICS, check_statistics
+from ..configuration.view_names import checked_view_names, processor_views
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, unnormalize
 from .camera_intrinsics import checked_intrinsic_config, find_intrinsics, scaled_intrinsics
@@ -27,6 +28,7 @@ from .image_prompt import add_image_token, image_prompt_ids, padded
 from .portable_processor import save_portable_processor
 from .robot_state import finite_numbers, normalized_rows, state_rows
 from .spatial_action_tokenizer import ACTION_DIM, ACTION_TOKEN, SpatialActionTokenizer, add_action_tokens
+from .text_inputs import check_return_tensors
 
 STATE_PARTS = ("state", "proprio")
 
@@ -45,6 +47,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         action_token_config: settings of `SpatialActionTokenizer`, see its `to_dict`; `None`: no action tokens.
         prompt_template: what an instruction is put into, at "{instruction}".
         padding_side: "right" for actions, "left" for `generate`.
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -68,6 +71,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         action_token_config: dict | None = None,
         prompt_template: str = "{instruction}",
         padding_side: str = "right",
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.image_token = image_token
@@ -81,6 +85,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         self.prompt_template = prompt_template
         self.padding_side = padding_side
         self.check()
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
         add_image_token(tokenizer, image_token)
         if tokens is not None:
@@ -150,8 +155,9 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         Raises:
             InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong.
         """
+        check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
-        samples = read_samples(samples, self.image_processor.num_views)
+        samples = read_samples(samples, self.image_processor.num_views, self.view_names)
         data = {"state": self.normalize_state(state, len(samples), unnorm_key)}
         data["intrinsic"] = self.resized_intrinsic(intrinsic, samples, unnorm_key)
         ids = [self.prompt_ids(instruction, len(samples[0])) for instruction in instructions]

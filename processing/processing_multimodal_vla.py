@@ -13,6 +13,7 @@ from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATISTICS, check_statistics
+from ..configuration.view_names import checked_view_names, processor_views
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, normalize, unnormalize
 from ..modeling.action_tokens import actions_to_tokens, tokens_to_actions
@@ -23,6 +24,7 @@ from .instruction_tokens import prompt_token_ids
 from .multimodal_vla_defaults import image_processor_of, vlm_prompt
 from .portable_processor import save_portable_processor
 from .robot_state import finite_numbers, normalized_rows, state_rows
+from .text_inputs import check_return_tensors
 
 STATE_PARTS = ("proprio", "state")
 # A processor of fixed size and one of patches. The code of the one in use is saved, so only these are known.
@@ -49,6 +51,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         padding_side: of shorter prompts in a batch; "right" for actions, "left" for `generate`.
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -76,6 +79,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         action_vocab_size: int | None = None,
         padding_side: str = "right",
         add_special_tokens: bool | None = None,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.prompt_template = prompt_template
@@ -93,6 +97,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         self.add_special_tokens = image_token is None if add_special_tokens is None else add_special_tokens
         self.check_numbers()
         self.check_prompt(image_processor, tokenizer)
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     @classmethod
@@ -111,6 +116,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
             ConfigError: there is no default for this VLM, or the tokenizer is not the VLM's.
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins")
+        names = (*names, "view_names")
         settings = {name: getattr(config, name) for name in names}
         settings["proprio_dim"] = config.proprio_dim if config.use_proprio else None
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
@@ -193,8 +199,9 @@ class MultimodalVLAProcessor(ProcessorMixin):
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
                 holds image tokens.
         """
+        check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
-        samples = read_samples(samples, getattr(self.image_processor, "num_views", None))
+        samples = read_samples(samples, getattr(self.image_processor, "num_views", None), self.view_names)
         proprio = self.normalize_proprio(state, len(samples), unnorm_key)
         pixels, tokens_per_view = self.pixels(samples)
         rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]

@@ -87,7 +87,7 @@ class AlpamayoR1Collator:
 
     def frames(self, examples: Sequence[Example]) -> list[Any]:
         """The frames of every example as the processor reads them."""
-        samples = entries(examples, "images")
+        samples = [self.processor.in_order(sample) for sample in entries(examples, "images")]
         if self.augment is None:
             return samples
         return [[self.augment(Image.fromarray(frame)) for frame in read_frames(sample)] for sample in samples]

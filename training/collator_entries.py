@@ -79,7 +79,7 @@ def check_range(name: str, values: torch.Tensor, least: float, greatest: float) 
         raise InputError(f"examples[{row}][{name!r}] is {values[row]:g}; {least} to {greatest} is possible.")
 
 
-def views(examples: Sequence[Example], augment: Augment | None) -> list[Any]:
+def views(examples: Sequence[Example], augment: Augment | None, view_names: Sequence[str] | None = None) -> list[Any]:
     """The images of every example as its processor reads them, each through `augment`.
 
     Raises:
@@ -91,4 +91,4 @@ def views(examples: Sequence[Example], augment: Augment | None) -> list[Any]:
             raise InputError(f"examples[{i}]['images'] is a {type(sample).__name__}; a list or a dict is needed.")
     if augment is None:
         return samples
-    return [[augment(Image.fromarray(view)) for view in sample] for sample in read_samples(samples, None)]
+    return [[augment(Image.fromarray(view)) for view in sample] for sample in read_samples(samples, None, view_names)]
