@@ -241,6 +241,11 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         if input_ids is None:
             raise InputError("input_ids is missing.")
         check_inputs(self, input_ids, attention_mask, numbers)
+        first, count = self.config.action_token_begin_idx, self.config.spatial_token_num
+        has_own = input_ids == self.config.image_token_id
+        if self.spatial_embed_tokens is not None:
+            has_own = has_own | ((input_ids >= first) & (input_ids < first + count))
+        check_ids(input_ids.masked_fill(has_own, 0), self.get_input_embeddings())
         if attention_mask is not None and attention_mask.dim() == 2:
             check_rows(attention_mask)
         actions = self.config.action_horizon if self.config.has_deep_fusion else 0
@@ -278,11 +283,9 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
     def embed_text(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """Embeddings of text; spatial action tokens have a table of their own where the config says so."""
         if self.spatial_embed_tokens is None:
-            check_ids(input_ids, self.get_input_embeddings())
             return self.get_input_embeddings()(input_ids)
         index = input_ids - self.config.action_token_begin_idx
         is_spatial = (index >= 0) & (index < self.config.spatial_token_num)
-        check_ids(input_ids.masked_fill(is_spatial, 0), self.get_input_embeddings())
         embeds = self.get_input_embeddings()(input_ids.masked_fill(is_spatial, 0))
         spatial = self.spatial_embed_tokens(index.masked_fill(~is_spatial, 0))
         return torch.where(is_spatial.unsqueeze(-1), spatial, embeds)

@@ -10,7 +10,7 @@ from PIL import Image
 from ..configuration.view_names import short_name
 from ..configuration.vla_errors import InputError
 from .image_reader import check_size, read_pil_image
-from .text_inputs import checked_texts, is_text, shown
+from .text_inputs import checked_texts, is_text
 
 FIRST_VIEW_NAMES = ("primary", "full_image")
 ACCEPTED = "a PIL image, a uint8 array (height, width, 3) or a uint8 tensor (height, width, 3) or (3, height, width)"
@@ -28,7 +28,8 @@ def pair_samples(images: Any, text: str | Sequence[str]) -> tuple[list[Any], lis
         images, text = text, images
     texts = checked_texts(text)
     if images is None or isinstance(images, (str, bytes, bool, int, float)):
-        raise InputError(f"images is {shown(images)}; give {ACCEPTED}, a list of these, or a dict of name -> image.")
+        kind = type(images).__name__
+        raise InputError(f"images: got {kind}, accepted is {ACCEPTED}, a list of these, or a dict of name -> image.")
     if isinstance(text, str):
         return [images if isinstance(images, (list, tuple, Mapping)) else [images]], texts
     is_many = isinstance(images, (list, tuple)) or (hasattr(images, "ndim") and images.ndim == 4)

@@ -116,8 +116,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
             ConfigError: there is no default for this VLM, or the tokenizer is not the VLM's.
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins")
-        names = (*names, "view_names")
         settings = {name: getattr(config, name) for name in names}
+        settings["view_names"] = getattr(config, "view_names", None)  # configs written before it lack it
         settings["proprio_dim"] = config.proprio_dim if config.use_proprio else None
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
         if "image_processor" not in overrides:

@@ -57,7 +57,7 @@ class RobotCollator:
     def inputs(self, examples: Sequence[Example], **options: Any) -> dict[str, torch.Tensor]:
         """What the processor makes of a batch; options: further arguments of its call."""
         state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,), torch.float64)
-        batch = views(examples, self.augment, self.processor.view_names), texts(examples, "text")
+        batch = views(examples, self.augment, getattr(self.processor, "view_names", None)), texts(examples, "text")
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
         return dict(self.processor(*batch, state=state, unnorm_key=key, **options))
