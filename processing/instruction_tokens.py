@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tokenizers import Tokenizer
-
 from ..configuration.vla_errors import InputError
 
 MARK, END = "\ue000", "\ue001"  # of Unicode's private use
@@ -71,7 +69,8 @@ def ids_without(
     by_length = sorted(added, key=len, reverse=True)
     pieces = [renamed(piece, by_length, names) for piece in pieces]
     instruction = renamed(instruction, kept, names)
-    twin = Tokenizer.from_str(json.dumps(with_other_names(json.loads(tokenizer.backend_tokenizer.to_str()), names)))
+    backend = tokenizer.backend_tokenizer
+    twin = type(backend).from_str(json.dumps(with_other_names(json.loads(backend.to_str()), names)))
     return twin.encode(instruction.join(pieces), add_special_tokens=add_special_tokens).ids
 
 
