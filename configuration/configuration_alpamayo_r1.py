@@ -15,6 +15,7 @@ from .known_fields import check_arguments, known_fields
 from .language_model_config import MAX_STEPS, check_positive
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
+from .view_names import checked_view_names
 from .vla_errors import ConfigError
 
 # The published classes that a config may name, by the field that names them, without the package in front.
@@ -155,6 +156,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         add_special_tokens: bool = True,
         vlm_name_or_path: str | None = None,
         stop_grad_from_vlm: bool = True,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         for name in PUBLISHED_RUN:
@@ -189,6 +191,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             kwargs.setdefault(name, getattr(text, name, None))
         kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
+        self.view_names = checked_view_names(view_names)
         super().__init__(**copy.deepcopy(kwargs))
         self.check()
 

@@ -12,6 +12,7 @@ from .language_model_config import MAX_STEPS, as_language_model_config, check_ch
 from .normalization_statistics import check_statistics
 from .pruning_schedule import lfp_keep_ratios
 from .remote_code import RemoteCodeConfig
+from .view_names import checked_view_names
 from .vla_errors import ConfigError
 
 CHOICES = {
@@ -56,6 +57,7 @@ class CogVLAConfig(RemoteCodeConfig):
         language_mean: `masked` leaves padding out of the mean text embedding that drives FiLM and MoE; `padded`
             reproduces the published training forward, where a sample's actions depend on its padding.
         prompt_end_token_id, stop_token_id: the token that ends a prompt and the one that ends the action block.
+        view_names: the cameras in the order of training, in which a dict of views is put; `None`: not recorded.
 
     Raises:
         ConfigError: a field is unknown or does not fit the others; the message names it.
@@ -110,6 +112,7 @@ class CogVLAConfig(RemoteCodeConfig):
         prompt_end_token_id: int = 29871,
         stop_token_id: int = 2,
         pad_token_id: int = 32000,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
@@ -133,6 +136,7 @@ class CogVLAConfig(RemoteCodeConfig):
         self.proprio_dim = proprio_dim
         self.normalization_type = normalization_type
         self.norm_stats = copy.deepcopy(norm_stats or {})
+        self.view_names = checked_view_names(view_names, num_images_in_input)
         self.n_action_bins = n_action_bins
         self.pad_to_multiple_of = pad_to_multiple_of
         self.num_diffusion_steps = num_diffusion_steps

@@ -21,6 +21,7 @@ from .language_model_config import (
 )
 from .normalization_statistics import check_statistics
 from .remote_code import RemoteCodeConfig
+from .view_names import checked_view_names
 from .vla_errors import ConfigError
 
 CHOICES = {
@@ -74,6 +75,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
             `normalization_statistics.py`.
         vision_model_name_or_path, language_model_name_or_path, mapanything_model_name_or_path: where the parts came
             from; kept as text, never opened.
+        view_names: the cameras in the order of training, in which a dict of views is put; `None`: not recorded.
 
     Raises:
         ConfigError: a field is unknown or does not fit the others; the message names it.
@@ -134,6 +136,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         mapanything_model_name_or_path: str | None = None,
         dit_hidden_size: int | None = None,
         stop_grad_from_vlm: bool = False,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
@@ -164,6 +167,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         self.action_token_begin_idx = action_token_begin_idx
         self.normalization_type = normalization_type
         self.norm_stats = copy.deepcopy(norm_stats or {})
+        self.view_names = checked_view_names(view_names)
         self.vision_model_name_or_path = vision_model_name_or_path
         self.language_model_name_or_path = language_model_name_or_path
         self.mapanything_model_name_or_path = mapanything_model_name_or_path

@@ -16,6 +16,7 @@ from .normalization_statistics import STATISTICS, check_statistics
 from .proven_backbones import NEEDS_SIZES, check_proven
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
+from .view_names import checked_view_names
 from .vla_errors import ConfigError
 
 CHOICES = {
@@ -71,6 +72,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
             `action_vocab_size`, the language model's `vocab_size` by default.
         norm_stats, normalization_type: `{unnorm_key: {"action": {"q01": [...], ...}, "proprio": {...}}}`, see
             `normalization_statistics.py`.
+        view_names: the cameras in the order of training, in which a dict of views is put; `None`: not recorded.
 
     Raises:
         ConfigError: a value is unknown or does not fit the others; the message names its field.
@@ -108,6 +110,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         action_vocab_size: int | None = None,
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
@@ -138,6 +141,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         self.num_action_bins = num_action_bins
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
+        self.view_names = checked_view_names(view_names)
         self.normalization_type = normalization_type
         for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
             kwargs.setdefault(name, getattr(self.text_part, name, None))

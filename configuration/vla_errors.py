@@ -17,5 +17,9 @@ class NonFiniteError(VLAError, ArithmeticError):
     """What was computed holds NaN or infinities; the message says what and where."""
 
 
+class ImageFileError(InputError, OSError):
+    """The file of an image is missing, broken, or too large to be decoded."""
+
+
 class ConversionError(VLAError, RuntimeError):
     """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""

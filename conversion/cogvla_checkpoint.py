@@ -153,6 +153,7 @@ def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_pr
         "norm_stats": config.norm_stats,
         "normalization_type": config.normalization_type,
         "proprio_dim": config.proprio_dim,
+        "view_names": config.view_names,
     }
     text = json_text(settings, "processor_config.json", indent=2, sort_keys=True)
     (folder / "processor_config.json").write_text(text, encoding="utf-8")

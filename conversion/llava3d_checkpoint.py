@@ -38,6 +38,7 @@ def make_processor(
         image_token=IMAGE_TOKEN,
         image_seq_length=config.num_image_tokens,
         norm_stats=config.norm_stats,
+        view_names=config.view_names,
         normalization_type=config.normalization_type,
         state_dim=config.state_dim if config.use_state else None,
         **settings,

@@ -22,6 +22,7 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
 from ..modeling.ego_frame import seen_from
+from ..processing.image_reader import open_image
 from .job import check_device
 from .json_file import check_regular, load_json
 from .json_output import json_text
@@ -35,6 +36,7 @@ from .source_folder import source_folder
 from .tensor_source import open_checkpoint
 from .tokenizer_files import check_tokenizer_files
 from .trajectory_plot import check_picture_format, is_plot, plot_trajectories
+from .view_files import named_views
 from .wrong_folder import what_it_is
 
 CONFIGS = (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config, MultimodalVLAConfig)
@@ -137,7 +139,9 @@ def predict_actions(folder: Path, arguments: argparse.Namespace) -> dict[str, An
     """A chunk of actions in robot units, printed as a table; returns what is written."""
     if not arguments.images or arguments.instruction is None:
         raise InputError("this model needs --images FILE ... and --instruction TEXT.")
-    images = [opened_image(path) for path in listed_files(arguments.images)]
+    images = named_views(arguments.images)
+    if images is None:
+        images = [open_image(path) for path in listed_files(arguments.images)]
     processor, model = loaded(folder, arguments.device)
     size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
     if arguments.state and not size:
@@ -215,8 +219,8 @@ def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
     """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
     cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
     if cameras:
-        return [[opened_image(path) for path in listed_files([camera])] for camera in cameras]
-    return [[opened_image(path)] for path in listed_files(paths)]
+        return [[open_image(path) for path in listed_files([camera])] for camera in cameras]
+    return [[open_image(path)] for path in listed_files(paths)]
 
 
 def listed_files(paths: list[Path]) -> list[Path]:
@@ -227,13 +231,6 @@ def listed_files(paths: list[Path]) -> list[Path]:
     if not found:
         raise InputError(f"{paths[0]} holds no images ({', '.join(SUFFIXES)}).")
     return found
-
-
-def opened_image(path: Path) -> Image.Image:
-    try:
-        return Image.open(path).convert("RGB")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read as an image: {error}") from error
 
 
 def print_table(names: Any, rows: list[list[float]]) -> None:

@@ -18,7 +18,8 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="files, or one folder, in order; a driving model reads a folder's subfolders as cameras, files as frames",
+        help="files, or one folder, in order, or NAME=FILE for each view; a driving model reads a folder's subfolders "
+        "as cameras, files as frames",
     )
     parser.add_argument(
         "--output",

@@ -35,9 +35,11 @@ from vlahub.data import (
     DrivingScenes,
     RandomAugmentation,
     apply_statistics,
+    camera_columns,
     collator_for,
     hold_out_episodes,
     load_frames,
+    record_views,
     run_statistics,
 )
 from vlahub.errors import InputError
@@ -117,6 +119,11 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
         quiet, progress = arguments.process_index > 0, not arguments.disable_tqdm
         statistics = run_statistics(seen, dataset, *given, quiet, progress)
         apply_statistics(model.config, processor, *next(iter(statistics.items())))
+    names = processor.view_names or model.config.view_names
+    options.images = camera_columns(frames, names, options.images)
+    views = record_views(model.config, processor, options.images)
+    if arguments.process_index == 0:
+        print(f"views, in this order: {', '.join(views)}")
     examples = examples_of(seen, model.config, options)
     measured = held_out and examples_of(held_out, model.config, options)
     augment = RandomAugmentation() if options.augment else None

@@ -14,6 +14,7 @@ from ..configuration.normalization_statistics import STATISTICS
 from ..configuration.vla_errors import InputError
 
 EPSILON = 1e-8
+RESOLUTION = torch.finfo(torch.float32).eps  # relative; of recorded data
 
 
 def find_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None) -> dict[str, Any]:
@@ -32,29 +33,12 @@ def find_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None) -> di
     return norm_stats[unnorm_key]
 
 
-def affine_terms(
-    statistics: Mapping[str, Any], normalization_type: str, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Scale, centre and mask of `units = normalised * scale + centre`, each (dimensions,), float32."""
-    first, second = (
-        torch.tensor(statistics[name], dtype=torch.float32, device=like.device)
-        for name in STATISTICS[normalization_type]
-    )
-    if normalization_type == "normal":
-        centre, scale = first, second + EPSILON
-    else:
-        low, high = first, second
-        scale = (high - low + EPSILON) / 2
-        centre = low + scale
-    mask = torch.tensor(statistics.get("mask") or [True] * len(centre), device=like.device)
-    return scale, centre, mask
-
-
 def unnormalize(values: torch.Tensor, statistics: Mapping[str, Any], normalization_type: str) -> torch.Tensor:
-    """values: (..., dimensions), normalised -> robot units, float32."""
-    scale, centre, mask = affine_terms(statistics, normalization_type, values)
-    values = values.float()
-    return torch.where(mask, values * scale + centre, values)
+    """values: (..., dimensions), normalised -> robot units, float32, by the published formula in float64."""
+    reference, span, mask = affine_terms(statistics, normalization_type, values)
+    exact = values.to(reference.dtype)
+    share = exact if normalization_type == "normal" else (exact + 1) / 2
+    return torch.where(mask, share * (span + EPSILON) + reference, exact).float()
 
 
 def normalize(
@@ -62,13 +46,30 @@ def normalize(
 ) -> torch.Tensor:
     """values: (..., dimensions), robot units -> normalised, float32; ranges are clipped to [-1, 1], as in training.
 
+    By the published formula in float64: `2 * (values - low) / (high - low + 1e-8) - 1`. The value of a constant
+    dimension is its lower bound (or mean), also where one of the two was rounded to float32, as recorded data are: it
+    becomes exactly -1 (or 0).
+
     clip_unmasked: whether dimensions that pass unchanged are clipped, too, as the published code does with the state
     and not with the actions that a model learns.
     """
-    scale, centre, mask = affine_terms(statistics, normalization_type, values)
-    values = values.float()
-    result = torch.where(mask, (values - centre) / scale, values)
+    reference, span, mask = affine_terms(statistics, normalization_type, values)
+    exact = values.to(reference.dtype)
+    is_constant = (span <= RESOLUTION * reference.abs()) & (exact.float() == reference.float())
+    share = torch.where(is_constant, 0, exact - reference) / (span + EPSILON)
     if normalization_type == "normal":
-        return result
-    clipped = result.clamp(-1, 1)
-    return clipped if clip_unmasked else torch.where(mask, clipped, result)
+        return torch.where(mask, share, exact).float()
+    clipped = (2 * share - 1).clamp(-1, 1)
+    return torch.where(mask, clipped, exact.clamp(-1, 1) if clip_unmasked else exact).float()
+
+
+def affine_terms(
+    statistics: Mapping[str, Any], normalization_type: str, like: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Lower bound and range, or mean and standard deviation, and mask, each (dimensions,); float64 where there is."""
+    dtype = torch.float32 if like.device.type == "mps" else torch.float64  # float32 loses EPSILON beside 1
+    first, second = (
+        torch.tensor(statistics[name], dtype=dtype, device=like.device) for name in STATISTICS[normalization_type]
+    )
+    mask = torch.tensor(statistics.get("mask") or [True] * len(first), device=like.device)
+    return first, second if normalization_type == "normal" else second - first, mask

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..configuration.vla_errors import InputError
+from .input_checks import check_rows
 
 
 @dataclass
@@ -79,7 +79,7 @@ def with_prompt_end(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Append the prompt-end token to the rows whose last real token is another; ids and mask, one longer."""
     lengths = real.sum(dim=1, keepdim=True)
-    missing = input_ids.gather(1, lengths - 1) != prompt_end_token_id
+    missing = input_ids.gather(1, (lengths - 1).clamp(min=0)) != prompt_end_token_id  # a row of padding: see the caller
     filler = input_ids.new_full((input_ids.shape[0], 1), prompt_end_token_id)
     ids = torch.cat([input_ids, filler], dim=1)
     position = torch.arange(ids.shape[1], device=ids.device)
@@ -104,14 +104,9 @@ def find_action_block(input_ids: torch.Tensor, real: torch.Tensor, num_action_to
     """The action block of right-padded text that ends with it, as the published collators make it.
 
     Raises:
-        InputError: a row is too short to hold it (seen where looking costs no wait for a device; a device's own
-            index check stops it otherwise).
+        InputError: a row is too short to hold it. That is one number read before the first kernel of a training step,
+            on every device; where a device would find it, its process ends.
     """
-    last_prompt = real.sum(dim=1) - num_action_tokens - 2
-    if input_ids.device.type == "cpu" and last_prompt.min() < 0:
-        row = int(last_prompt.argmin())
-        raise InputError(
-            f"input_ids row {row} has {int(real[row].sum())} real tokens; a prompt, num_action_chunks * action_dim = "
-            f"{num_action_tokens} action tokens and a stop token need at least {num_action_tokens + 2}."
-        )
-    return ActionSequence(input_ids, real, last_prompt, num_action_tokens)
+    what = f"a prompt, num_action_chunks * action_dim = {num_action_tokens} action tokens and a stop token"
+    check_rows(real, num_action_tokens + 2, what)
+    return ActionSequence(input_ids, real, real.sum(dim=1) - num_action_tokens - 2, num_action_tokens)

@@ -4,12 +4,11 @@ import torch
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import InputError
+from .input_checks import check_length
 
 
 def check_mask(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """(batch, length), as given, or ones."""
-    if input_ids.dim() != 2:
-        raise InputError(f"input_ids has shape {tuple(input_ids.shape)}; (batch, length) is needed.")
     if attention_mask is None:
         return torch.ones_like(input_ids)
     if attention_mask.shape != input_ids.shape:
@@ -18,6 +17,13 @@ def check_mask(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> 
             "they must be equal."
         )
     return attention_mask
+
+
+def check_places(config: CogVLAConfig, text: int, actions: int) -> None:
+    """Refuse text and actions (tokens) that, with what stands between them, the language model has no positions for."""
+    parts = {"text": text, "image": config.num_vision_tokens, "state": int(config.proprio_dim is not None)}
+    parts |= {"time": int(config.action_head == "diffusion"), "action": actions}
+    check_length(parts, config.text_config.max_position_embeddings)
 
 
 def check_pixel_values(

@@ -38,6 +38,7 @@ from .execution_device import execution_device
 from .finite_predictions import require_finite
 from .floating_dtype import floating_dtype
 from .flow_matching import check_steps
+from .input_checks import check_ids, check_inputs, check_length, check_rows, check_tensor
 from .loss_items import Items, items_of_text
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
@@ -156,6 +157,8 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
             InputError: an argument has the wrong form, or the history does not end at the origin.
             NonFiniteError: see `check_finite`.
         """
+        numbers = {"pixel_values": pixel_values, "noise": noise}
+        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers)
         history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
         samples = checked_counts(num_traj_sets, num_traj_samples)
         rows = input_ids.shape[0] * samples
@@ -165,6 +168,8 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         check_steps(steps)
         limit = self.config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
         check_count("max_new_tokens", limit)
+        parts = {"prompt": input_ids.shape[1], "text to be written": limit, "trajectory": noise.shape[1]}
+        check_length(parts, self.config.vlm_config.text_config.max_position_embeddings)
         processors = self.processors(logits_processor, warpers(temperature, top_k, top_p))
         ids = self.fuse_history(input_ids, *history)
         criteria = StoppingCriteriaList(stopping_criteria or [])
@@ -279,6 +284,8 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         Raises:
             InputError: an argument has the wrong form, or a row has no `<|traj_future_start|>`.
         """
+        numbers = {"pixel_values": pixel_values, "time": time, "noise": noise}
+        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers)
         with_future = ego_future_xyz is not None
         history = None
         if ego_history_xyz is not None or with_future:
@@ -392,6 +399,16 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         return known if known is not None else (self.end_ids or [0])[0]
 
     # ---- arguments
+
+    def check_arguments(self, input_ids: Any, attention_mask: Any, xyz: Any, rot: Any, numbers: dict[str, Any]) -> None:
+        """Refuse what cannot be read before anything is computed; poses may be on any device, see `checked_poses`."""
+        check_inputs(self, input_ids, attention_mask, numbers)
+        check_ids(input_ids, self.get_input_embeddings())
+        for name, value in (("ego_history_xyz", xyz), ("ego_history_rot", rot)):
+            if value is not None:
+                check_tensor(name, value, None)
+        if attention_mask is not None:
+            check_rows(attention_mask)
 
     def checked_history(
         self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None, wait: bool = True

@@ -27,11 +27,19 @@ from .action_sequence import (
     with_prompt_end,
 )
 from .cache_names import CACHE_NAMES, one_cache
-from .cogvla_inputs import check_actions, check_inference_steps, check_mask, check_pixel_values, check_proprio
+from .cogvla_inputs import (
+    check_actions,
+    check_inference_steps,
+    check_mask,
+    check_pixel_values,
+    check_places,
+    check_proprio,
+)
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
 from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
 from .finite_predictions import require_finite
+from .input_checks import check_ids, check_inputs, check_rows, refuse_sampling
 from .loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
 from .masking import masked_mean, parallel_decoding_mask
 from .moe_aggregator import MoEAggregator
@@ -126,6 +134,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         return_dict: bool = False,
         num_inference_steps: int | None = None,
         check_finite: bool = True,
+        do_sample: bool = False,
     ) -> torch.Tensor | CogVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -140,6 +149,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             num_inference_steps: steps of the diffusion head's sampler, from 1 to `config.num_diffusion_steps`; the
                 config's by default.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            do_sample: for calls written for OpenVLA; False is what is done, True is refused.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
@@ -149,12 +159,22 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             NonFiniteError: see `check_finite`.
         """
         config = self.config
+        refuse_sampling(do_sample)
+        check_inputs(
+            self, input_ids, attention_mask, {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        )
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)
         noise = check_actions(config, input_ids, "noise", noise) if noise is not None else None
         num_inference_steps = check_inference_steps(config, num_inference_steps)
-        real, ids = right_aligned(check_mask(input_ids, attention_mask), input_ids)
+        check_ids(input_ids, self.get_input_embeddings())
+        check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
+        mask = check_mask(input_ids, attention_mask)
+        on_cpu = mask.device.type == "cpu"
+        if on_cpu:
+            check_rows(mask)
+        real, ids = right_aligned(mask, input_ids)
         ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
         if config.action_attention == "causal":
             output, finite = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
@@ -163,6 +183,8 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             output, finite = self.decode_in_parallel(
                 sequence, pixel_values, proprio, noise, statistics, num_inference_steps
             )
+        if not on_cpu:
+            check_rows(mask)  # reading it before would wait for the device
         if check_finite:
             inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
             require_finite(self, {"actions": output.actions, **finite}, inputs, statistics)
@@ -207,6 +229,10 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         if text_generation:
             cache = one_cache(cache, past_key_values)
             return self.forward_text(input_ids, attention_mask, pixel_values, proprio, cache)
+        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "noise": noise}
+        check_inputs(self, input_ids, attention_mask, numbers)
+        check_ids(input_ids, self.get_input_embeddings())
+        check_places(config, input_ids.shape[1], 0)
         mask = check_mask(input_ids, attention_mask)
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)

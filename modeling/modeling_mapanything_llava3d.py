@@ -5,6 +5,8 @@ text embeddings; this prefix runs through the language model once; an expert tur
 that look at it. (LLaVA-3D: arXiv 2409.18125; MapAnything: arXiv 2509.13414; deep fusion after pi0: arXiv 2410.24164.)
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,6 +21,7 @@ from .cache_names import CACHE_NAMES, OUTPUT_NAME, cache_argument, one_cache
 from .dit_action_head import DiTActionHead
 from .finite_predictions import require_finite
 from .flow_matching_action_expert import FlowMatchingActionExpert
+from .input_checks import check_ids, check_inputs, check_length, check_rows, refuse_sampling
 from .joint_attention import prefix_padding
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput
@@ -119,6 +122,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         check_finite: bool = True,
+        do_sample: bool = False,
     ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -134,6 +138,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             noise: (batch, action_horizon, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            do_sample: for calls written for OpenVLA; False is what is done, True is refused.
 
         Returns:
             (batch, action_horizon, action_dim) in robot units, float32.
@@ -142,7 +147,9 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
         """
+        refuse_sampling(do_sample)
         self.check_has_expert()
+        self.check_arguments(input_ids, attention_mask, pixel_values=pixel_values, state=state, noise=noise)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         normalized = self.sample_normalized_actions(prefix_embs, attention_mask, state, num_steps, noise)
@@ -200,6 +207,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         if self.is_generating(input_ids, pixel_values, cache):
             inputs_embeds = self.embed_text(input_ids)
         elif inputs_embeds is None:
+            numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
+            self.check_arguments(input_ids, attention_mask, **numbers)
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         if actions is not None:
             self.check_has_expert()
@@ -253,6 +262,22 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         return cached and pixel_values is None and input_ids is not None and input_ids.shape[1] == 1
 
     # ---- the prefix
+
+    def check_arguments(self, input_ids: Any, attention_mask: Any, **numbers: Any) -> None:
+        """Refuse what cannot be read before anything is computed; see `check_inputs`."""
+        if input_ids is None:
+            raise InputError("input_ids is missing.")
+        check_inputs(self, input_ids, attention_mask, numbers)
+        first, count = self.config.action_token_begin_idx, self.config.spatial_token_num
+        has_own = input_ids == self.config.image_token_id
+        if self.spatial_embed_tokens is not None:
+            has_own = has_own | ((input_ids >= first) & (input_ids < first + count))
+        check_ids(input_ids.masked_fill(has_own, 0), self.get_input_embeddings())
+        if attention_mask is not None and attention_mask.dim() == 2:
+            check_rows(attention_mask)
+        actions = self.config.action_horizon if self.config.has_deep_fusion else 0
+        parts = {"text and image": input_ids.shape[1], "action": actions}
+        check_length(parts, self.config.text_config.max_position_embeddings)
 
     def embed_prefix(
         self,

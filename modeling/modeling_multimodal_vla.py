@@ -22,6 +22,7 @@ from ..configuration.vla_errors import InputError
 from .action_normalization import find_statistics, unnormalize
 from .chosen_parts import make_backbone, make_projector, part
 from .finite_predictions import finite_rows, require_finite
+from .input_checks import check_inputs, refuse_sampling
 from .learned_tokens import LearnedTokens
 from .loss_items import Items, items_of_text, learnt_steps, text_items, weighted_mean
 from .multimodal_fusion import MultimodalFusion
@@ -212,6 +213,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         check_finite: bool = True,
+        do_sample: bool = False,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -225,6 +227,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             num_steps, noise: of the flow head: Euler steps, and where they start (batch, chunks, action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            do_sample: for calls written for OpenVLA; False is what is done, True is refused.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
@@ -233,6 +236,9 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
         """
+        refuse_sampling(do_sample)
+        numbers = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        check_inputs(self, input_ids, attention_mask, numbers)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw)
         token_ids = finite_logits = None
@@ -281,6 +287,8 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         Raises:
             InputError: an argument has the wrong form.
         """
+        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "time": time, "noise": noise}
+        check_inputs(self, input_ids, attention_mask, numbers)
         states, real, text_states = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw, labels)
         action_loss = lm_loss = logits = None
         if actions is not None:
@@ -313,6 +321,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
         late fusion the language model sees no image.
         """
+        check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
         real = self.checked_mask(input_ids, attention_mask)
         if self.backbone.has_image_tokens and self.uses_own_path:
             if pixel_values is not None:

@@ -10,6 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 from ..configuration.vla_errors import InputError
 from .chosen_parts import part
 from .floating_dtype import floating_dtype
+from .input_checks import check_ids, check_length, check_rows
 from .masking import masked_mean
 
 
@@ -41,6 +42,7 @@ class MultimodalFusion:
         embeds, real, arguments, text = self.sequence(
             input_ids, real, pixel_values, image_grid_thw, [*state, *queries], written
         )
+        check_length({"image, text and action": embeds.shape[1]}, max_positions(self.config.text_part))
         states = self.backbone.run(embeds, real, **arguments)
         text_states = states[:, text]
         if self.query_attention is not None:
@@ -160,7 +162,8 @@ class MultimodalFusion:
         return [self.proprio_projector(proprio.to(floating_dtype(self.proprio_projector))).unsqueeze(1)]
 
     def checked_mask(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """(batch, length) bool, false on padding."""
+        """(batch, length) bool, false on padding; the ids are looked at, too."""
+        check_ids(input_ids, self.get_input_embeddings())
         if attention_mask is None:
             return torch.ones_like(input_ids, dtype=torch.bool)
         if attention_mask.shape != input_ids.shape:
@@ -168,7 +171,10 @@ class MultimodalFusion:
                 f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; they "
                 "must be the same."
             )
-        real = attention_mask != 0
-        if not real.any(dim=1).all():
-            raise InputError("attention_mask has a row of padding alone.")
-        return real
+        check_rows(attention_mask)
+        return attention_mask != 0
+
+
+def max_positions(text_config: Any) -> int | None:
+    """How many positions a language model has; `None` for one that does not count them."""
+    return getattr(text_config, "max_position_embeddings", None)

@@ -10,8 +10,9 @@ from transformers import Cache
 
 from .action_sequence import ActionSequence, right_aligned
 from .cache_names import OUTPUT_NAME, one_cache
-from .cogvla_inputs import check_mask, check_pixel_values, check_proprio
+from .cogvla_inputs import check_mask, check_pixel_values, check_places, check_proprio
 from .cogvla_outputs import CogVLAOutput
+from .input_checks import check_ids, check_inputs, check_rows
 from .masking import decoding_mask, masked_mean
 from .token_pruning import STACKS_CACHE
 
@@ -26,7 +27,11 @@ class TextGeneration:
             input_ids, attention_mask: (batch, length) prompts.
             pixel_values, proprio: as in `predict_action`.
         """
+        check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "proprio")})
+        check_ids(input_ids, self.get_input_embeddings())
+        check_places(self.config, input_ids.shape[1], 0)
         mask = check_mask(input_ids, attention_mask)
+        check_rows(mask)
         left_aligned, ids = (x.flip(1) for x in right_aligned(mask.flip(1), input_ids.flip(1)))
         length = input_ids.shape[1]
         output = super().generate(

@@ -1,5 +1,6 @@
 """The prompt of Alpamayo-R1 and the driven path that goes into it (published form: NVlabs/alpamayo, helper.py)."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from ..configuration.vla_errors import InputError
 from ..modeling.ego_frame import check_poses, in_frame_of_last
 from .alpamayo_tokens import TRAJ_TOKEN
+from .full_prompt import instruction_of
 from .robot_state import finite_numbers
 
 FRAMES = ("ego", "world")  # of a history: that of its last pose, or any other
@@ -16,15 +18,22 @@ SYSTEM_PROMPT = "You are a driving assistant that generates safe and accurate ac
 REQUEST = "output the chain-of-thought reasoning of the driving process, then output the future trajectory."
 
 
-def driving_prompt(system: str, tokens_per_image: Sequence[int], num_history_tokens: int, request: str) -> str:
-    """Qwen's chat up to where the answer begins: system line, images, placeholders for the path, request."""
+def driving_prompt_pieces(system: str, tokens_per_image: Sequence[int], num_history_tokens: int) -> tuple[str, str]:
+    """Qwen's chat before the request (system line, images, placeholders for the path), and from it to the answer."""
     images = "".join(f"<|vision_start|>{IMAGE_TOKEN * count}<|vision_end|>" for count in tokens_per_image)
     path = TRAJ_TOKEN["history_start"] + TRAJ_TOKEN["history"] * num_history_tokens + TRAJ_TOKEN["history_end"]
     return (
-        f"<|im_start|>system\n{system}<|im_end|>\n"
-        f"<|im_start|>user\n{images}{path}{request}<|im_end|>\n"
-        "<|im_start|>assistant\n"
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{images}{path}",
+        "<|im_end|>\n<|im_start|>assistant\n",
     )
+
+
+def request_of(text: str, system: str, behind: str) -> str:
+    """The request in a whole prompt of any images and any path; another text as it is. behind: what ends the prompt."""
+    head, _ = driving_prompt_pieces(system, (), 0)
+    path = TRAJ_TOKEN["history_start"]
+    token = "|".join(map(re.escape, (IMAGE_TOKEN, "<|vision_start|>", "<|vision_end|>", *TRAJ_TOKEN.values())))
+    return instruction_of(text, head[: head.index(path)] + "{images}", behind, rf"(?:{token}|<i\d+>)*")
 
 
 def read_history(xyz: Any, rot: Any, frame: str = "ego") -> tuple[torch.Tensor, torch.Tensor]:

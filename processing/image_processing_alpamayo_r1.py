@@ -11,6 +11,7 @@ from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.utils import logging
 
 from ..configuration.vla_errors import ConfigError, InputError
+from .image_reader import check_size, read_pil_image
 
 logger = logging.get_logger(__name__)
 
@@ -186,24 +187,26 @@ def read_frames(images: Any) -> list[np.ndarray]:
 
     Raises InputError where there is none, and for one of another form.
     """
-    frames = _frames(images)
+    frames = _frames(images, "images")
     if not frames:
         raise InputError(f"images holds no image; accepted are {ACCEPTED}, and lists of these.")
     return frames
 
 
-def _frames(images: Any) -> list[np.ndarray]:
+def _frames(images: Any, where: str) -> list[np.ndarray]:
+    """where: what messages call them, such as `images[1][0]`."""
     if isinstance(images, (list, tuple)):
-        return [frame for entry in images for frame in _frames(entry)]
+        return [frame for i, entry in enumerate(images) for frame in _frames(entry, f"{where}[{i}]")]
     if isinstance(images, Image.Image):
-        return [np.asarray(images.convert("RGB"))]
+        return [read_pil_image(images, where)]
     if isinstance(images, torch.Tensor):
         images = images.detach().cpu().numpy() if images.dtype == torch.uint8 else images
     if not isinstance(images, (np.ndarray, torch.Tensor)):
-        raise InputError(f"images holds a {type(images).__name__}; accepted are {ACCEPTED}, and lists of these.")
+        raise InputError(f"{where} holds a {type(images).__name__}; accepted are {ACCEPTED}, and lists of these.")
     shape = tuple(images.shape)
     if images.dtype != np.uint8 or len(shape) < 3 or 3 not in (shape[-3], shape[-1]) or 0 in shape[-3:]:
-        raise InputError(f"images holds {images.dtype} of shape {shape}; accepted are {ACCEPTED}.")
+        raise InputError(f"{where} holds {images.dtype} of shape {shape}; accepted are {ACCEPTED}.")
     if shape[-3] == 3:
         images = np.moveaxis(images, -3, -1)
+    check_size(images.shape[-2], images.shape[-3], where)
     return list(np.ascontiguousarray(images).reshape(-1, *images.shape[-3:]))

@@ -17,15 +17,26 @@ from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.language_model_config import check_positive
+from ..configuration.view_names import checked_view_names, processor_views
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.alpamayo_text import split_text
 from ..modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
 from .alpamayo_messages import CHAT_TEMPLATE, driving_messages, images_of, with_image_tokens
-from .alpamayo_prompt import IMAGE_TOKEN, REQUEST, SYSTEM_PROMPT, driving_prompt, read_history
+from .alpamayo_prompt import (
+    IMAGE_TOKEN,
+    REQUEST,
+    SYSTEM_PROMPT,
+    driving_prompt_pieces,
+    read_history,
+    request_of,
+)
 from .alpamayo_tokens import TRAJ_TOKEN, VALUE_TOKEN
+from .image_inputs import named_in_order
 from .image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .image_prompt import padded
+from .instruction_tokens import prompt_token_ids
 from .portable_processor import save_portable_processor
+from .text_inputs import check_return_tensors, checked_texts
 
 
 class AlpamayoR1Processor(ProcessorMixin):
@@ -40,6 +51,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         system_prompt, request: texts of the prompt; the defaults are those that the release was trained on.
         answer_start: how the answer begins.
         padding_side: of shorter prompts in a batch; the model wants "left".
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -61,6 +73,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         request: str = REQUEST,
         answer_start: str = "<|cot_start|>",
         padding_side: str = "left",
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.num_history_tokens = num_history_tokens
@@ -74,6 +87,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         if padding_side not in ("right", "left"):
             raise ConfigError(f"padding_side={padding_side!r} is unknown; choose from right, left.")
         self.check_tokens(tokenizer)
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     def check_tokens(self, tokenizer: Any) -> None:
@@ -113,13 +127,15 @@ class AlpamayoR1Processor(ProcessorMixin):
         Args:
             images: of one sample (cameras, frames, 3, height, width) uint8, or lists of cameras of lists of frames, or
                 a flat list, camera by camera with the oldest frame first; for a batch a list of these, one for each
-                history. See `AlpamayoR1ImageProcessor.preprocess`.
+                history. See `AlpamayoR1ImageProcessor.preprocess`. Where the checkpoint records `view_names`, a sample
+                may be a dict of camera -> frames.
             ego_history_xyz: (steps, 3), (batch, steps, 3) or (batch, 1, steps, 3): positions in metres in the frame of
                 the last pose, 0.1 s apart, the oldest first.
             ego_history_rot: the same with (3, 3) in place of 3: rotations to that frame.
             history_frame: "ego", or "world" for poses in any other frame, which are converted; predictions are in the
                 frame of the last pose either way.
-            text: the request, one for all samples or one for each; the processor's `request` by default.
+            text: the request, one for all samples or one for each; the processor's `request` by default. It may be the
+                whole prompt with it, as `prompt_text` writes it; special tokens that it spells are text.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
 
@@ -133,6 +149,7 @@ class AlpamayoR1Processor(ProcessorMixin):
                 finite or matrices that are no rotations, its last pose is not the origin, or its tokens are not as
                 many as the placeholders.
         """
+        check_return_tensors(return_tensors)
         xyz, rot = read_history(ego_history_xyz, ego_history_rot, history_frame)
         samples = self.split_samples(images, len(xyz))
         requests = self.requests(text, len(xyz))
@@ -241,32 +258,51 @@ class AlpamayoR1Processor(ProcessorMixin):
     def split_samples(self, images: Any, batch_size: int) -> list[Any]:
         """The images of each sample; with one sample all that there are, in any nesting."""
         if batch_size == 1:
-            return [images]
+            return [self.in_order(images)]
         if not hasattr(images, "__len__") or len(images) != batch_size:
             count = f"{len(images)} samples" if hasattr(images, "__len__") else type(images).__name__
             raise InputError(f"images holds {count}, ego_history_xyz {batch_size}; give one entry for each history.")
-        return list(images)
+        return [self.in_order(sample) for sample in images]
+
+    def in_order(self, sample: Any) -> Any:
+        """A dict of cameras as the list of their frames, in the order of training; other forms as they are."""
+        if not isinstance(sample, Mapping):
+            return sample
+        if self.view_names is None:
+            raise InputError(
+                f"images has the cameras {list(sample)}, but this checkpoint records no view_names: give a list, "
+                "camera by camera as in training."
+            )
+        return [frames for _, frames in named_in_order(sample, self.view_names)]
 
     def requests(self, text: str | Sequence[str] | None, batch_size: int) -> list[str]:
         """One request for each sample."""
+        texts = checked_texts(self.request if text is None else text)
         if text is None or isinstance(text, str):
-            return [self.request if text is None else text] * batch_size
-        if len(text) != batch_size:
-            raise InputError(f"text holds {len(text)} requests, ego_history_xyz {batch_size} samples.")
-        return list(text)
+            return texts * batch_size
+        if len(texts) != batch_size:
+            raise InputError(f"text holds {len(texts)} requests, ego_history_xyz {batch_size} samples.")
+        return texts
 
     def prompt_text(self, tokens_per_image: Sequence[int], text: str | None = None) -> str:
         """The prompt of one sample, with placeholders for its history.
 
         tokens_per_image: image tokens of each image; ones give the text as the published chat template writes it.
         """
-        request = self.request if text is None else text
-        prompt = driving_prompt(self.system_prompt, tokens_per_image, self.num_history_tokens, request)
-        return prompt + self.answer_start
+        before, behind = self.prompt_pieces(tokens_per_image)
+        return before + (self.request if text is None else text) + behind
+
+    def prompt_pieces(self, tokens_per_image: Sequence[int]) -> tuple[str, str]:
+        """What stands before the request and behind it."""
+        before, behind = driving_prompt_pieces(self.system_prompt, tokens_per_image, self.num_history_tokens)
+        return before, behind + self.answer_start
 
     def prompt_ids(self, tokens_per_image: Sequence[int], text: str | None = None) -> list[int]:
         """The prompt of one sample as ids. Raises InputError for a request that brings image tokens of its own."""
-        ids = self.tokenizer(self.prompt_text(tokens_per_image, text), add_special_tokens=False)["input_ids"]
+        pieces = self.prompt_pieces(tokens_per_image)
+        request = self.request if text is None else request_of(text, self.system_prompt, pieces[-1])
+        kept = (IMAGE_TOKEN, TRAJ_TOKEN["history"])  # refused by their number
+        ids = prompt_token_ids(self.tokenizer, pieces, request, kept, add_special_tokens=False)
         found = ids.count(self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
         if found != sum(tokens_per_image):
             raise InputError(

@@ -12,12 +12,17 @@ from transformers import BatchFeature, ProcessorMixin
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.normalization_statistics import STATE_PARTS, check_statistics
-from .image_inputs import pair_samples
+from ..configuration.view_names import checked_view_names, processor_views
+from .full_prompt import instruction_of
+from .image_inputs import pair_samples, read_samples
 from .image_processing_cogvla import CogVLAImageProcessor
+from .image_prompt import padded
+from .instruction_tokens import prompt_token_ids
 from .portable_processor import save_portable_processor
 from .robot_state import normalized_rows, state_rows
+from .text_inputs import check_return_tensors
 
-PROMPT = "In: What action should the robot take to {instruction}?\nOut:"
+PROMPT = "In: What action should the robot take to {instruction}?\nOut:"  # published, in all its versions
 
 
 class CogVLAProcessor(ProcessorMixin):
@@ -27,6 +32,7 @@ class CogVLAProcessor(ProcessorMixin):
         image_processor: a `CogVLAImageProcessor`; it also holds how many views a sample has.
         tokenizer: the language model's tokenizer; prompts are padded on the right.
         norm_stats, normalization_type, proprio_dim: as in `CogVLAConfig`; they normalise the robot state.
+        view_names: names of the views in the order of training; a dict of views is put in that order.
     """
 
     attributes = ["image_processor", "tokenizer"]
@@ -41,12 +47,14 @@ class CogVLAProcessor(ProcessorMixin):
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
         proprio_dim: int | None = None,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.normalization_type = normalization_type
         self.proprio_dim = proprio_dim
         check_statistics(self.norm_stats, normalization_type, state_dim=proprio_dim)
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     def __call__(
@@ -64,7 +72,8 @@ class CogVLAProcessor(ProcessorMixin):
         Args:
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these. Each image is PIL, or uint8 (height, width, 3).
-            text: the instruction, such as "pick up the bowl".
+            text: the instruction, such as "pick up the bowl", or the whole published prompt with it. Special tokens
+                that it spells are text.
             state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim); for a model with it.
             unnorm_key: whose statistics normalise the state; needed where the checkpoint holds several.
                 A batch may have one for each sample.
@@ -81,17 +90,21 @@ class CogVLAProcessor(ProcessorMixin):
         Raises:
             InputError: the number of views, the form of the state or the `unnorm_key` is wrong.
         """
+        check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
         proprio = self.normalize_state(state, len(instructions), unnorm_key)
-        prompts = [PROMPT.format(instruction=instruction.lower()) for instruction in instructions]
-        tokens = self.tokenizer(prompts, padding=True, padding_side="right", return_token_type_ids=False)
+        samples = read_samples(samples, self.image_processor.num_images_in_input, self.view_names)
+        data = padded([self.prompt_ids(instruction) for instruction in instructions], self.tokenizer, "right")
         options = {"center_crop": center_crop, "image_resize": image_resize}
-        pixel_values = self.image_processor(samples, **options)["pixel_values"]
-        data = {"input_ids": tokens["input_ids"], "attention_mask": tokens["attention_mask"]}
-        data["pixel_values"] = pixel_values
+        data["pixel_values"] = self.image_processor(samples, **options)["pixel_values"]
         if proprio is not None:
             data["proprio"] = proprio.numpy()
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def prompt_ids(self, instruction: str) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+        pieces = PROMPT.split("{instruction}")
+        return prompt_token_ids(self.tokenizer, pieces, instruction_of(instruction, *pieces).lower())
 
     def normalize_state(
         self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None

@@ -5,6 +5,7 @@ Published form: lululuyuanyuanyuanGe/3dvla-starvla_framework, processing_mapanyt
 
 import copy
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ from transformers import BatchFeature, ProcessorMixin
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import check_statistics
+from ..configuration.view_names import checked_view_names, processor_views
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, unnormalize
 from .camera_intrinsics import checked_intrinsic_config, find_intrinsics, scaled_intrinsics
+from .full_prompt import instruction_of
 from .image_inputs import pair_samples, read_samples
 from .image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from .image_prompt import add_image_token, image_prompt_ids, padded
 from .portable_processor import save_portable_processor
 from .robot_state import finite_numbers, normalized_rows, state_rows
 from .spatial_action_tokenizer import ACTION_DIM, ACTION_TOKEN, SpatialActionTokenizer, add_action_tokens
+from .text_inputs import check_return_tensors
 
 STATE_PARTS = ("state", "proprio")
 
@@ -44,6 +48,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         action_token_config: settings of `SpatialActionTokenizer`, see its `to_dict`; `None`: no action tokens.
         prompt_template: what an instruction is put into, at "{instruction}".
         padding_side: "right" for actions, "left" for `generate`.
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -67,6 +72,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         action_token_config: dict | None = None,
         prompt_template: str = "{instruction}",
         padding_side: str = "right",
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.image_token = image_token
@@ -80,6 +86,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         self.prompt_template = prompt_template
         self.padding_side = padding_side
         self.check()
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
         add_image_token(tokenizer, image_token)
         if tokens is not None:
@@ -124,7 +131,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these. Each image is PIL, or uint8 (height, width, 3).
             text: the instruction. It may hold one image token, which stands for all views, or one for each view;
-                without any, the images come first.
+                without any, the images come first. It may be the whole prompt of `prompt_template` with it; other
+                special tokens that it spells are text.
             state: the robot's state in its own units, (state_dim,), (batch, state_dim) or (batch, 1, state_dim).
             intrinsic: camera matrices in pixels of the images as they were taken, (3, 3), (views, 3, 3) or (batch,
                 views, 3, 3); by default those of `intrinsic_config` for `unnorm_key`.
@@ -143,13 +151,12 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         Raises:
             InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong.
         """
+        check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
-        samples = read_samples(samples, self.image_processor.num_views)
+        samples = read_samples(samples, self.image_processor.num_views, self.view_names)
         data = {"state": self.normalize_state(state, len(samples), unnorm_key)}
         data["intrinsic"] = self.resized_intrinsic(intrinsic, samples, unnorm_key)
-        prompts = [self.prompt_template.replace("{instruction}", instruction) for instruction in instructions]
-        tokens_of_views = self.image_seq_length, len(samples[0])
-        ids = [image_prompt_ids(self.tokenizer, prompt, self.image_token, *tokens_of_views) for prompt in prompts]
+        ids = [self.prompt_ids(instruction, len(samples[0])) for instruction in instructions]
         if actions is not None:
             suffixes = self.action_ids(actions, len(samples))
             ids = [prompt + suffix for prompt, suffix in zip(ids, suffixes, strict=True)]
@@ -158,12 +165,21 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         data["pixel_values"] = self.image_processor(samples)["pixel_values"]
         return BatchFeature(data, tensor_type=return_tensors)
 
+    def prompt_ids(self, instruction: str, views: int) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+        pieces = self.prompt_template.split("{instruction}")
+        head, tail = pieces[0].replace(self.image_token, "{images}"), pieces[-1]
+        images = rf"(?:{re.escape(self.image_token)}\s*)*"
+        instruction = instruction_of(instruction, head if "{images}" in head else "{images}" + head, tail, images)
+        return image_prompt_ids(self.tokenizer, pieces, instruction, self.image_token, self.image_seq_length, views)
+
     def normalize_state(
         self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None
     ) -> torch.Tensor | None:
         """(batch, state_dim) in -1..1 (or standard deviations) from the robot's own units."""
         if state is not None:
-            state = finite_numbers("state", state, "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)")
+            form = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
+            state = finite_numbers("state", state, form, torch.float64)
             state = state.squeeze(1) if state.dim() == 3 else state
         rows = state_rows(state, batch_size, self.state_dim, "state_dim")
         if rows is None:

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,18 @@ from transformers import BatchFeature, ProcessorMixin
 from ..configuration.known_fields import check_arguments
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATE_PARTS, check_statistics
+from ..configuration.view_names import checked_view_names, processor_views
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, normalize, unnormalize
 from ..modeling.action_tokens import actions_to_tokens, tokens_to_actions
+from .full_prompt import instruction_of
 from .image_inputs import pair_samples, read_samples
 from .image_prompt import padded
+from .instruction_tokens import prompt_token_ids
 from .multimodal_vla_defaults import image_processor_of, vlm_prompt
 from .portable_processor import save_portable_processor
 from .robot_state import finite_numbers, normalized_rows, state_rows
+from .text_inputs import check_return_tensors
 
 # A processor of fixed size and one of patches. The code of the one in use is saved, so only these are known.
 IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor")
@@ -48,6 +53,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         padding_side: of shorter prompts in a batch; "right" for actions, "left" for `generate`.
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -75,6 +81,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         action_vocab_size: int | None = None,
         padding_side: str = "right",
         add_special_tokens: bool | None = None,
+        view_names: list[str] | None = None,
         **kwargs,
     ):
         self.prompt_template = prompt_template
@@ -92,6 +99,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         self.add_special_tokens = image_token is None if add_special_tokens is None else add_special_tokens
         self.check_numbers()
         self.check_prompt(image_processor, tokenizer)
+        self.view_names = checked_view_names(view_names, processor_views(image_processor))
         super().__init__(image_processor, tokenizer, **kwargs)
 
     @classmethod
@@ -111,6 +119,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins")
         settings = {name: getattr(config, name) for name in names}
+        settings["view_names"] = getattr(config, "view_names", None)  # configs written before it lack it
         settings["proprio_dim"] = config.proprio_dim if config.use_proprio else None
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
         if "image_processor" not in overrides:
@@ -173,7 +182,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
         Args:
             images: the views of a sample, as a list or as a dict such as `{"primary": ..., "wrist": ...}`; for a batch
                 a list of these, with as many views in each. Each image is PIL, or uint8 (height, width, 3).
-            text: the instruction.
+            text: the instruction, or the whole prompt of `prompt_template` with it. Special tokens that it spells are
+                text.
             state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim).
             unnorm_key: whose statistics normalise the state; needed where there are several. A batch may have one for
                 each sample.
@@ -189,8 +199,9 @@ class MultimodalVLAProcessor(ProcessorMixin):
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
                 holds image tokens.
         """
+        check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
-        samples = read_samples(samples, getattr(self.image_processor, "num_views", None))
+        samples = read_samples(samples, getattr(self.image_processor, "num_views", None), self.view_names)
         proprio = self.normalize_proprio(state, len(samples), unnorm_key)
         pixels, tokens_per_view = self.pixels(samples)
         rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
@@ -213,19 +224,34 @@ class MultimodalVLAProcessor(ProcessorMixin):
 
     def prompt_text(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> str:
         """The prompt of one sample; tokens_per_view: image tokens of each view, not read for a composed model."""
+        return instruction.join(self.prompt_pieces(tokens_per_view))
+
+    def prompt_pieces(self, tokens_per_view: Sequence[int]) -> list[str]:
+        """What stands before, between and behind the places of the instruction."""
         prompt = self.prompt_template
         if self.image_token is not None:
             views = [self.image_format.replace("{image}", self.image_token * count) for count in tokens_per_view]
             prompt = prompt.replace("{images}", "".join(views))
-        return prompt.replace("{instruction}", instruction)
+        return prompt.split("{instruction}")
+
+    def instruction_of(self, text: str) -> str:
+        """The instruction in the whole prompt of the template, with image tokens or not; other texts as they are."""
+        pieces = self.prompt_template.split("{instruction}")
+        images = ""
+        if self.image_token is not None:
+            before, after = map(re.escape, self.image_format.split("{image}"))
+            images = rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
+        return instruction_of(text, pieces[0], pieces[-1], images)
 
     def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
         """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
-        prompt = self.prompt_text(instruction, tokens_per_view)
-        ids = self.tokenizer(prompt, add_special_tokens=self.add_special_tokens)["input_ids"]
+        pieces = self.prompt_pieces(tokens_per_view)
+        instruction = self.instruction_of(instruction)
+        kept = [] if self.image_token is None else [self.image_token]
+        ids = prompt_token_ids(self.tokenizer, pieces, instruction, kept, self.add_special_tokens)
         if not ids:
             raise InputError(f"the text {instruction!r} has no tokens.")
         if self.image_token is not None:
@@ -273,7 +299,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         """
         self.check_discrete()
         shape = self.num_action_chunks, self.action_dim
-        values = finite_numbers("actions", actions, "(batch, num_action_chunks, action_dim)")
+        values = finite_numbers("actions", actions, "(batch, num_action_chunks, action_dim)", torch.float64)
         if values.dim() not in (2, 3) or values.shape[-2:] != shape:
             raise InputError(f"actions have shape {tuple(values.shape)}; accepted is {shape} or (batch, *{shape}).")
         values = normalize(values.reshape(-1, *shape), self.action_statistics(unnorm_key), self.normalization_type)

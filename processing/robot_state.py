@@ -11,7 +11,7 @@ from ..modeling.action_normalization import find_statistics, normalize
 
 
 def state_rows(state: Any, batch_size: int, dimensions: int | None, field: str) -> torch.Tensor | None:
-    """state: (dimensions,) for a batch of one, or (batch, dimensions) -> (batch, dimensions) float32.
+    """state: (dimensions,) for a batch of one, or (batch, dimensions) -> (batch, dimensions) float64.
 
     Args:
         dimensions: size of the state; `None` for a model that takes none, and the result is `None`.
@@ -26,7 +26,7 @@ def state_rows(state: Any, batch_size: int, dimensions: int | None, field: str) 
         return None
     if state is None:
         raise InputError(f"state is missing: this checkpoint needs the robot's {dimensions} state values.")
-    values = finite_numbers("state", state, f"({field},) or (batch, {field})")
+    values = finite_numbers("state", state, f"({field},) or (batch, {field})", torch.float64)
     if values.dim() == 1 and batch_size == 1:
         values = values.unsqueeze(0)
     if values.shape != (batch_size, dimensions):
@@ -72,12 +72,18 @@ def normalized_rows(
 
 
 def finite_numbers(name: str, value: Any, form: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """The value as a tensor of any shape, on the CPU. Raises InputError unless it holds finite numbers."""
+    """The value as a tensor of `dtype` and any shape, on the CPU and without a gradient.
+
+    Raises InputError unless it holds real numbers that are finite in float32, in which models compute.
+    """
     try:
-        array = value if isinstance(value, torch.Tensor) else np.asarray(value)
-        numbers = torch.as_tensor(array, dtype=dtype).cpu()
-    except (TypeError, ValueError) as error:
+        array = value.detach() if isinstance(value, torch.Tensor) else np.asarray(value)
+        numbers = torch.as_tensor(array).cpu()
+        if numbers.is_complex():
+            raise TypeError(f"{numbers.dtype} is not real")
+        numbers = numbers.to(dtype)
+    except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(f"{name} must be numbers, {form}: {error}") from error
-    if not numbers.isfinite().all():
+    if not numbers.float().isfinite().all():
         raise InputError(f"{name} holds values that are not finite: {numbers.tolist()}.")
     return numbers

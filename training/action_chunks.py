@@ -9,7 +9,8 @@ from datasets import Dataset
 from datasets import Image as ImageFeature
 from PIL import Image
 
-from ..configuration.vla_errors import InputError
+from ..configuration.vla_errors import ImageFileError, InputError
+from ..processing.image_reader import BROKEN_FILE
 from .frame_order import check_frame_numbers, check_times, run_ends
 from .vector_columns import check_vectors, column_names, joined
 from .video_frames import image_columns
@@ -48,7 +49,8 @@ class ActionChunks(torch.utils.data.Dataset):
         Args:
             frames: one row a frame, in the order of episode and frame (`load_frames`).
             num_action_chunks: actions in one example.
-            images: columns of the views, main camera first. `None`: all image and video columns in their order.
+            images: columns of the views, main camera first. `None`: all image and video columns in their order but
+                those that a LeRobot dataset calls depth maps.
             state: column of the robot's state, in LeRobot "observation.state", or several that are joined to one
                 vector in this order. `None`: no state.
             action: column of the action, or several to be joined, such as `["action.arm", "action.gripper"]`. A column
@@ -94,10 +96,10 @@ class ActionChunks(torch.utils.data.Dataset):
         """`{"images": [...], "text", "actions": (num_action_chunks, action_dim), "action_is_pad":
         (num_action_chunks,)}`, and "state", "time", ... if any.
 
-        Raises InputError where the row has no image or no instruction.
+        Raises InputError where the row has no image, one that cannot be read, or no instruction.
         """
         index = range(len(self))[index]
-        row = self.rows[index]
+        row = read_rows(self.rows, index, self.images)
         if not isinstance(row[self.text], str):
             raise InputError(f"column {self.text!r} has no text in row {index}: {row[self.text]!r}.")
         example = {
@@ -160,6 +162,25 @@ def require_columns(frames: Dataset, names: Sequence[str]) -> None:
     missing = [name for name in names if name not in frames.column_names]
     if missing:
         raise InputError(f"the frames have no columns {missing}; they have {frames.column_names}.")
+
+
+def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) -> dict[str, Any]:
+    """One row, or the lists of several. Raises ImageFileError where an image is broken or too large.
+
+    `datasets` says nothing of column and row; the columns are read one by one to find it.
+    """
+    try:
+        return frames[index]
+    except InputError:
+        raise
+    except (Image.DecompressionBombError, *BROKEN_FILE) as error:
+        for row in index if isinstance(index, list) else [index]:
+            for name in images:
+                try:
+                    frames.select_columns([name])[row]
+                except (Image.DecompressionBombError, *BROKEN_FILE) as reason:
+                    raise ImageFileError(f"column {name!r} has no readable image in row {row}: {reason}") from reason
+        raise ImageFileError(f"the frames cannot be read in row {index}: {error}") from error
 
 
 def as_image(value: Any, column: str, row: int) -> Image.Image | np.ndarray:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageEnhance
 
 from ..configuration.vla_errors import ConfigError
+from ..processing.image_reader import read_pil_image
 
 FULL_CIRCLE = 255  # PIL's hue of 255 is the red of 0 again
 
@@ -49,9 +50,10 @@ class RandomAugmentation:
                 raise ConfigError(f"{name}={value!r} must be (least, greatest) with 0 <= least <= greatest.")
 
     def __call__(self, image: Image.Image) -> Image.Image:
-        """image: any mode -> RGB of the same size."""
+        """image: any mode that `read_pil_image` reads -> RGB of the same size."""
         left, top, brightness, contrast, saturation, hue = torch.rand(6).tolist()
-        image = cropped(image.convert("RGB"), self.crop_scale, left, top)
+        image = Image.fromarray(read_pil_image(image, "an image to be changed"))
+        image = cropped(image, self.crop_scale, left, top)
         image = brightened(image, self.brightness * (2 * brightness - 1))
         image = ImageEnhance.Contrast(image).enhance(between(self.contrast, contrast))
         image = ImageEnhance.Color(image).enhance(between(self.saturation, saturation))

@@ -10,6 +10,7 @@ from PIL import Image
 from ..configuration.vla_errors import InputError
 from ..processing.alpamayo_tokens import SPECIAL_TOKENS, TRAJ_TOKEN
 from ..processing.image_processing_alpamayo_r1 import read_frames
+from ..processing.instruction_tokens import prompt_token_ids
 from .collator_answers import with_answers
 from .collator_entries import Augment, Example, entries, numbers, texts
 from .collator_robot import flow_draws
@@ -96,6 +97,8 @@ class AlpamayoR1Collator:
     def frames(self, examples: Sequence[Example]) -> list[Any]:
         """The frames of every example as the processor reads them."""
         samples = entries(examples, "images")
+        if hasattr(self.processor, "in_order"):  # not so where it is code of an older checkpoint
+            samples = [self.processor.in_order(sample) for sample in samples]
         if self.augment is None:
             return samples
         return [[self.augment(Image.fromarray(frame)) for frame in read_frames(sample)] for sample in samples]
@@ -108,8 +111,9 @@ class AlpamayoR1Collator:
             if marker:
                 raise InputError(f"examples[{i}]['reasoning'] holds the marker {marker[0]!r}; give the text alone.")
         prefix = self.processor.answer_start
-        answers = [ANSWER.format(reasoning=text.strip()).removeprefix(prefix) for text in reasoning]
-        return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        pieces = ANSWER.removeprefix(prefix).split("{reasoning}")
+        tokenizer = self.processor.tokenizer
+        return [prompt_token_ids(tokenizer, pieces, text.strip(), add_special_tokens=False) for text in reasoning]
 
 
 def check_origin(xyz: torch.Tensor, rot: torch.Tensor) -> None:

@@ -41,8 +41,10 @@ def texts(examples: Sequence[Example], name: str, default: str | None = None) ->
     return found
 
 
-def numbers(examples: Sequence[Example], name: str, shape: Sequence[int]) -> torch.Tensor:
-    """The entry `name` of every example, (batch, *shape) float32.
+def numbers(
+    examples: Sequence[Example], name: str, shape: Sequence[int], dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """The entry `name` of every example, (batch, *shape) of `dtype`.
 
     Raises:
         InputError: an entry is missing, has another shape, or holds values that are not finite numbers.
@@ -50,7 +52,7 @@ def numbers(examples: Sequence[Example], name: str, shape: Sequence[int]) -> tor
     shape, rows = tuple(shape), []
     for i, value in enumerate(entries(examples, name)):
         where = f"examples[{i}][{name!r}]"
-        row = finite_numbers(where, value, f"of shape {shape}")
+        row = finite_numbers(where, value, f"of shape {shape}", dtype)
         if tuple(row.shape) != shape:
             raise InputError(f"{where} has shape {tuple(row.shape)}; {shape} is needed.")
         rows.append(row)
@@ -96,7 +98,7 @@ def check_range(name: str, values: torch.Tensor, least: float, greatest: float) 
         raise InputError(f"examples[{row}][{name!r}] is {values[row]:g}; {least} to {greatest} is possible.")
 
 
-def views(examples: Sequence[Example], augment: Augment | None) -> list[Any]:
+def views(examples: Sequence[Example], augment: Augment | None, view_names: Sequence[str] | None = None) -> list[Any]:
     """The images of every example as its processor reads them, each through `augment`.
 
     Raises:
@@ -108,4 +110,4 @@ def views(examples: Sequence[Example], augment: Augment | None) -> list[Any]:
             raise InputError(f"examples[{i}]['images'] is a {type(sample).__name__}; a list or a dict is needed.")
     if augment is None:
         return samples
-    return [[augment(Image.fromarray(view)) for view in sample] for sample in read_samples(samples, None)]
+    return [[augment(Image.fromarray(view)) for view in sample] for sample in read_samples(samples, None, view_names)]

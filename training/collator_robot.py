@@ -57,8 +57,8 @@ class RobotCollator:
 
     def inputs(self, examples: Sequence[Example], **options: Any) -> dict[str, torch.Tensor]:
         """What the processor makes of a batch; options: further arguments of its call."""
-        state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,))
-        batch = views(examples, self.augment), texts(examples, "text")
+        state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,), torch.float64)
+        batch = views(examples, self.augment, getattr(self.processor, "view_names", None)), texts(examples, "text")
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
         return dict(self.processor(*batch, state=state, unnorm_key=key, **options))
@@ -69,7 +69,7 @@ class RobotCollator:
 
     def actions(self, examples: Sequence[Example]) -> torch.Tensor:
         """(batch, steps, action_dim) float32, normalised."""
-        actions = numbers(examples, "actions", self.chunk_shape)
+        actions = numbers(examples, "actions", self.chunk_shape, torch.float64)
         rows = []
         for chunk, key in zip(actions, self.unnorm_keys(examples), strict=True):
             statistics = find_statistics(self.config.norm_stats, key)["action"]

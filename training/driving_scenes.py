@@ -16,6 +16,7 @@ from .action_chunks import (
     as_numbers,
     check_readable,
     optional_column,
+    read_rows,
     require_columns,
     with_decoding,
 )
@@ -127,7 +128,7 @@ class DrivingScenes(torch.utils.data.Dataset):
     def frames_before(self, after: int) -> list[Any]:
         """The last frames before row `after`, camera by camera, the oldest first."""
         rows = range(after - self.num_frames, after)
-        shown = self.views[list(rows)]
+        shown = read_rows(self.views, list(rows), self.images)
         return [
             as_image(image, name, row) for name in self.images for row, image in zip(rows, shown[name], strict=True)
         ]

@@ -14,7 +14,7 @@ from ..configuration.vla_errors import InputError
 from .lerobot_layout import INFO, Episode, Layout, read_layout
 from .stored_images import with_images
 from .video_checks import TOLERANCE, check_videos, rounding
-from .video_frames import video_columns
+from .video_frames import DepthImage, video_columns
 
 
 def load_frames(source: str | Path, tolerance: float = TOLERANCE) -> Dataset:
@@ -95,7 +95,7 @@ def load_data_files(layout: Layout) -> Dataset:
     missing = [name for name in images if name not in features]
     if missing:
         raise InputError(f"{files[0]} has no columns {missing}, which {INFO} calls images.")
-    features.update({name: Image() for name in images})
+    features.update({name: DepthImage() if name in layout.depth else Image() for name in images})
     return with_images(read_parquet_files(files, features), layout.folder)
 
 
@@ -159,4 +159,4 @@ def camera_columns(episode: np.ndarray, times: np.ndarray, layout: Layout, toler
         videos = [e.videos[camera] for e in episodes]
         files, starts = pa.array([str(video.file) for video in videos]), np.array([video.start for video in videos])
         columns[camera] = (files.take(pa.array(place)), starts[place] + times)
-    return video_columns(columns, max(tolerance, rounding(times)))
+    return video_columns(columns, max(tolerance, rounding(times)), layout.depth)

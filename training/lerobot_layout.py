@@ -71,6 +71,7 @@ class Layout:
         fps: frames in a second.
         video_rates: frames in a second of each camera's videos, where info.json says it.
         total_frames: rows of the whole dataset.
+        depth: columns whose images or videos are depth maps.
     """
 
     folder: Path
@@ -80,6 +81,7 @@ class Layout:
     fps: float
     video_rates: dict[str, float]
     total_frames: int
+    depth: frozenset[str] = frozenset()
 
 
 def read_layout(folder: Path) -> Layout:
@@ -108,6 +110,17 @@ def read_layout(folder: Path) -> Layout:
         fps=info.number("fps", 1e-3),
         video_rates={camera: rate for camera in cameras if (rate := video_rate(info, camera)) is not None},
         total_frames=info.number("total_frames"),
+        depth=frozenset(name for name, feature in info["features"].items() if is_depth(feature)),
+    )
+
+
+def is_depth(feature: Any) -> bool:
+    """Whether info.json calls a column a depth map: `is_depth_map` or, in the older form, `video.is_depth_map`.
+
+    The entry is the feature's own, or lies in its `info` or `video_info`.
+    """
+    return isinstance(feature, Mapping) and any(
+        is_depth(value) or (key.split(".")[-1] == "is_depth_map" and value is True) for key, value in feature.items()
     )
 
 

@@ -1,5 +1,6 @@
 """A column of a `datasets.Dataset` whose values are frames of video files, decoded when they are read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -23,9 +24,11 @@ class VideoFrame:
 
     Attributes:
         tolerance: seconds by which the nearest frame may miss the time that is wanted.
+        is_depth: whether the frames are depth maps.
     """
 
     tolerance: float
+    is_depth: bool = False
     pa_type: ClassVar[pa.DataType] = pa.struct({"path": pa.string(), "time": pa.float64()})
     _type: str = field(default="VlahubVideoFrame", init=False, repr=False)
 
@@ -46,19 +49,31 @@ class VideoFrame:
         return storage
 
 
+@dataclass
+class DepthImage(Image):
+    """`datasets.Image` for depth maps, which are no view of a camera."""
+
+    is_depth: bool = True
+    _type: str = field(default="VlahubDepthImage", init=False, repr=False)
+
+
 with catch_warnings():
     simplefilter("ignore", UserWarning)  # datasets calls it experimental; the name is what a saved dataset holds
     register_feature(VideoFrame, "VlahubVideoFrame")
+    register_feature(DepthImage, "VlahubDepthImage")
 
 
-def video_columns(columns: dict[str, tuple[pa.Array, np.ndarray]], tolerance: float) -> Dataset:
+def video_columns(
+    columns: dict[str, tuple[pa.Array, np.ndarray]], tolerance: float, depth: Collection[str] = ()
+) -> Dataset:
     """A dataset of video columns alone.
 
     Args:
         columns: by name the file and the time in it (seconds) of every row.
         tolerance: see `VideoFrame`.
+        depth: those of the columns that are depth maps.
     """
-    features = Features({name: VideoFrame(tolerance) for name in columns})
+    features = Features({name: VideoFrame(tolerance, name in depth) for name in columns})
     arrays = [
         pa.StructArray.from_arrays([paths, pa.array(times)], ["path", "time"]) for paths, times in columns.values()
     ]
@@ -66,8 +81,12 @@ def video_columns(columns: dict[str, tuple[pa.Array, np.ndarray]], tolerance: fl
 
 
 def image_columns(frames: Dataset) -> list[str]:
-    """The names of all columns that hold images or video frames, in the dataset's order."""
-    return [name for name, feature in frames.features.items() if isinstance(feature, (Image, VideoFrame))]
+    """The names of all columns that hold images or video frames, in the dataset's order; depth maps are left out."""
+    return [
+        name
+        for name, feature in frames.features.items()
+        if isinstance(feature, (Image, VideoFrame)) and not getattr(feature, "is_depth", False)
+    ]
 
 
 def read_frame(path: str | Path, time: float, tolerance: float) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Data for fine-tuning: frames -> examples -> batches, augmentation and statistics."""
 
+from vlahub.configuration.view_names import record_views
 from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.augmentation import RandomAugmentation
+from vlahub.training.camera_columns import camera_columns
 from vlahub.training.collators import (
     AlpamayoR1Collator,
     CogVLACollator,
@@ -25,9 +27,11 @@ __all__ = [
     "RandomAugmentation",
     "apply_norm_stats",
     "apply_statistics",
+    "camera_columns",
     "collator_for",
     "dataset_statistics",
     "hold_out_episodes",
     "load_frames",
+    "record_views",
     "run_statistics",
 ]

@@ -71,6 +71,45 @@ def test_statistics_without_a_mask_apply_everywhere(normalization_type):
     assert not torch.equal(result, unnormalize(values, STATISTICS, normalization_type))
 
 
+def published(values, low, high):
+    """moojink/openvla-oft, experiments/robot/openvla_utils.py, `normalize_proprio`: numpy, float64."""
+    low, high = np.array(low), np.array(high)
+    return np.clip(2 * (values - low) / (high - low + 1e-8) - 1, -1, 1)
+
+
+CONSTANTS = [0.0, 0.3, -0.3, 1.0, 1e-3, -7.77, 1234.567, -1e6, 16777216.0]
+
+
+@pytest.mark.parametrize("rounded", ["neither", "values", "statistics"])
+@every_type
+def test_a_constant_becomes_its_lower_bound_exactly_and_comes_back(normalization_type, rounded):
+    value = np.array(CONSTANTS)
+    constant = value.astype(np.float32).astype(float) if rounded == "statistics" else value
+    spread = np.zeros(len(value))
+    names = {"bounds": ("min", "max"), "bounds_q99": ("q01", "q99"), "normal": ("mean", "std")}[normalization_type]
+    second = spread if normalization_type == "normal" else constant
+    statistics = {names[0]: constant.tolist(), names[1]: second.tolist()}
+    dtype = torch.float64 if rounded == "neither" else torch.float32
+    found = normalize(torch.tensor(value, dtype=dtype).expand(2, -1), statistics, normalization_type)
+    assert found.dtype == torch.float32
+    assert (found == (0 if normalization_type == "normal" else -1)).all(), found
+    units = unnormalize(found, statistics, normalization_type)
+    assert torch.equal(units, torch.tensor(constant, dtype=torch.float32).expand(2, -1))
+
+
+@pytest.mark.parametrize("normalization_type", TYPES)
+def test_units_are_those_of_the_published_formula_in_float64(normalization_type):
+    low, high = [-1.0, 1000.0, 0.05, 300.0, 1e-9], [2.0, 1000.05, 0.05000001, 301.0, 3e-9]
+    statistics = dict(zip(TYPES[normalization_type], (low, high), strict=True))
+    share = np.linspace(-0.2, 1.2, 15)[:, None]
+    values = np.array(low) + share * (np.array(high) - low)
+    found = normalize(torch.from_numpy(values), statistics, normalization_type)
+    assert torch.equal(found, torch.from_numpy(published(values, low, high)).float())
+    normalised = found.double().numpy()
+    units = 0.5 * (normalised + 1) * (np.array(high) - low + 1e-8) + low
+    assert torch.equal(unnormalize(found, statistics, normalization_type), torch.from_numpy(units).float())
+
+
 def test_the_state_is_clipped_to_the_range_and_standard_scores_are_not():
     far = torch.tensor([100.0, -100.0, 7.0])
     for normalization_type in TYPES:

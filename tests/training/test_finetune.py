@@ -93,6 +93,7 @@ def test_every_strategy_trains_what_it_says_and_leaves_a_whole_checkpoint(
         assert all(any(part in name for part in ("film", "aggregation", "router")) for name in inside)
     assert bool(layers - {n for n in layers if "router" in n}) is (strategy != "A")
     processor = AutoProcessor.from_pretrained(tmp_path)
+    assert saved.config.view_names and saved.config.view_names == processor.view_names
     if family != "alpamayo_r1":
         statistics = json.loads((tmp_path / "dataset_statistics.json").read_text())
         assert saved.config.norm_stats == processor.norm_stats == statistics

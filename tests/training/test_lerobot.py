@@ -646,3 +646,41 @@ def test_a_seed_is_a_dataset_and_nothing_is_overwritten(tiny, tmp_path, monkeypa
         tiny.main()
     with pytest.raises(ValueError, match=r"v2\.1, v3\.0"):
         tiny.write_dataset(tmp_path / "other", "v4")
+
+
+# Depth maps
+
+
+@pytest.mark.parametrize(("version", "kind"), [("v2.1", "video"), ("v3.0", "video"), ("v3.0", "image")])
+@pytest.mark.parametrize(
+    "mark", [{"is_depth_map": True}, {"info": {"video.is_depth_map": True}}, {"video_info": {"is_depth_map": True}}]
+)
+def test_a_depth_map_is_no_view_unless_it_is_asked_for(tmp_path, version, kind, mark):
+    no_depth = {"info": {"video.is_depth_map": False}}
+    features = {OTHER: {"dtype": kind, **no_depth}, CAMERA: {"dtype": kind, **mark}, "action": {"dtype": "float32"}}
+    if kind == "image":
+        del features[OTHER]
+    frames = load_frames(write_lerobot(tmp_path / "set", version, kind, features=features))
+    frames.save_to_disk(str(tmp_path / "saved"))
+    for found in (frames, load_frames(tmp_path / "saved")):
+        assert image_columns(found) == ([OTHER] if kind == "video" else [])
+        assert CAMERA in found.column_names
+        example = ActionChunks(found, 2, images=[CAMERA])[0]
+        assert np.asarray(example["images"][0]).shape == (32, 48, 3)
+
+
+# Broken images
+
+
+def test_a_broken_image_is_named_by_column_and_row(tmp_path):
+    whole = png(picture(3))["bytes"]
+    rows = [whole, whole, whole[: len(whole) // 2]]
+    columns = {"front": [{"bytes": whole, "path": None}] * 3, "wrist": [{"bytes": row, "path": None} for row in rows]}
+    columns |= {"action": [[1.0]] * 3, "task": ["go"] * 3, "episode_index": [0] * 3}
+    features = {"front": datasets.Image(), "wrist": datasets.Image(), "task": datasets.Value("string")}
+    features |= {"action": datasets.List(datasets.Value("float32")), "episode_index": datasets.Value("int64")}
+    frames = datasets.Dataset.from_dict(columns, features=datasets.Features(features))
+    examples = ActionChunks(frames, 2)
+    assert len(examples[1]["images"]) == 2
+    with pytest.raises(InputError, match="column 'wrist' has no readable image in row 2"):
+        examples[2]

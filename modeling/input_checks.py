@@ -1,0 +1,110 @@
+"""What a caller passes to a model, checked before anything is computed: by type, shape and device, ids on a CPU."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..configuration.vla_errors import InputError
+
+
+def check_inputs(
+    model: nn.Module,
+    input_ids: Any,
+    attention_mask: Any = None,
+    floating: Mapping[str, Any] | None = None,
+) -> None:
+    """Refuse what is no tensor, of another kind of number, of another shape, or on another device than the model.
+
+    Which device a model wants that is split by accelerate or FSDP is theirs to say.
+
+    Args:
+        input_ids: (batch, length).
+        attention_mask: (batch, length) or `None`.
+        floating: arguments that hold real numbers, by name; those that are `None` are left out.
+
+    Raises:
+        InputError: as above; the message names the argument and says what is needed.
+    """
+    numbers = {name: value for name, value in (floating or {}).items() if value is not None}
+    masks = {} if attention_mask is None else {"attention_mask": attention_mask}
+    for name, value in {"input_ids": input_ids, **masks, **numbers}.items():
+        check_tensor(name, value, model_device(model))
+    if input_ids.is_floating_point() or input_ids.is_complex() or input_ids.dtype == torch.bool:
+        raise InputError(f"input_ids is {input_ids.dtype}; token ids are whole numbers (torch.int64).")
+    if input_ids.dim() != 2 or not input_ids.numel():
+        raise InputError(f"input_ids has shape {tuple(input_ids.shape)}; (batch, length), both above 0, is needed.")
+    if attention_mask is not None and attention_mask.dim() == 2 and attention_mask.shape != input_ids.shape:
+        raise InputError(
+            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; "
+            "they must be equal."
+        )
+    for name, value in numbers.items():
+        if not value.is_floating_point():
+            raise InputError(f"{name} is {value.dtype}; floating point numbers are needed, as a processor makes them.")
+
+
+def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
+    """device: that of the model, or `None` where any will do."""
+    if not isinstance(value, torch.Tensor):
+        raise InputError(f"{name} is a {type(value).__name__}; a torch tensor is needed (return_tensors='pt').")
+    if device is not None and value.device != device:
+        raise InputError(f"{name} is on {value.device}, the model on {device}: use .to({str(device)!r}).")
+
+
+def model_device(model: nn.Module) -> torch.device | None:
+    """Where inputs must be; `None` for a model whose parts lie, or are kept, on several devices."""
+    parameter = next(model.parameters(), None)
+    is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook")) or hasattr(parameter, "placements")
+    return None if is_split or parameter is None else parameter.device
+
+
+def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
+    """Refuse ids (batch, length) without an embedding, where looking costs no wait for a device."""
+    if input_ids.device.type != "cpu":
+        return
+    vocab_size = getattr(embeddings, "num_embeddings", None) or embeddings.weight.shape[0]
+    wrong = (input_ids < 0) | (input_ids >= vocab_size)
+    if wrong.any():
+        row, place = wrong.nonzero()[0].tolist()
+        raise InputError(
+            f"input_ids[{row}, {place}] is {int(input_ids[row, place])}; the model has embeddings of 0 to "
+            f"{vocab_size - 1}: was it the tokenizer of this checkpoint?"
+        )
+
+
+def check_length(parts: Mapping[str, int], limit: int | None) -> None:
+    """Refuse a sequence with more places than the language model has positions.
+
+    parts: tokens by what they are; limit: `max_position_embeddings`, `None` for models without such a limit.
+    """
+    length = sum(parts.values())
+    if limit is not None and length > limit:
+        counted = ", ".join(f"{count} {name}" for name, count in parts.items() if count)
+        raise InputError(
+            f"the sequence has {length} places ({counted}), but the language model only {limit} positions "
+            "(max_position_embeddings): shorten the text."
+        )
+
+
+def check_rows(real: torch.Tensor, least: int = 1, what: str = "a prompt") -> None:
+    """Refuse rows of padding, or with too few real tokens. real: (batch, length), 0 on padding; reads one number."""
+    counts = real.ne(0).sum(dim=1)
+    shortest = int(counts.min())
+    row = int(counts.argmin())
+    if shortest == 0:
+        raise InputError(f"attention_mask has a row of padding alone: row {row}; leave it out, or give it a text.")
+    if shortest < least:
+        raise InputError(
+            f"input_ids row {row} has {shortest} real tokens by attention_mask; {what} needs at least {least}."
+        )
+
+
+def refuse_sampling(do_sample: bool | None) -> None:
+    """OpenVLA's `predict_action` takes `do_sample`; here actions are always the most likely ones."""
+    if do_sample:
+        raise InputError(
+            "do_sample=True: predict_action gives the model's best actions and draws none; leave it out or pass False. "
+            "Text is sampled by generate(..., do_sample=True)."
+        )

@@ -1,0 +1,226 @@
+"""What is passed to processors and models of every family works, or ends in one sentence that says what to do."""
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from vlahub.errors import InputError
+from vlahub.modeling.input_checks import check_length
+
+VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
+STEPS = np.linspace(-8, 0, 16)
+PATH = {
+    "ego_history_xyz": np.stack([STEPS, 0 * STEPS, 0 * STEPS], axis=-1).astype(np.float32),
+    "ego_history_rot": np.tile(np.eye(3, dtype=np.float32), (16, 1, 1)),
+}
+SURROGATE = "pick\ud800 up"
+robots = pytest.mark.parametrize("family", ["cogvla", "mapanything_llava3d", "multimodal_vla"], indirect=True)
+
+
+@pytest.fixture(scope="module")
+def loaded(family, family_checkpoint):
+    """Model and processor; `prepare(**changes)` gives a prediction's arguments, `predict(inputs)` its actions."""
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32).eval()
+    processor = family.processor.from_pretrained(family_checkpoint)
+    robot = family.unnorm_key is not None
+    arguments = {"images": VIEWS, "text": "Put the red block"} | ({"state": [0.1] * 8} if robot else PATH)
+
+    def predict(inputs, **more):
+        torch.manual_seed(0)
+        if robot:
+            return model.predict_action(**inputs, **more)
+        return model.sample_trajectories(**inputs, num_traj_samples=1, top_k=1, max_new_tokens=2, **more).actions
+
+    return SimpleNamespace(
+        model=model,
+        processor=processor,
+        robot=robot,
+        prepare=lambda **changes: processor(**{**arguments, **changes}),
+        predict=predict,
+    )
+
+
+# Processors
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"text": 5}, r"text is a int \(5\); a string, or for a batch a list of strings"),
+        ({"text": []}, r"text is a list \(\[\]\)"),
+        ({"text": ["go", None]}, "text is a list"),
+        ({"text": SURROGATE}, r"text holds '\\ud800' at place 4, half of a character"),
+        ({"text": [SURROGATE]}, r"(text\[0\] holds '\\ud800'|images holds 2 samples)"),
+        ({"return_tensors": "tf"}, "return_tensors='tf' is unknown; choose from 'pt'"),
+        ({"images": None}, "NoneType"),
+        ({"images": "front.png"}, r"(got|holds a) str"),
+    ],
+)
+def test_a_processor_says_what_is_wrong(loaded, changes, words):
+    with pytest.raises(InputError, match=words):
+        loaded.prepare(**changes)
+
+
+@robots
+def test_a_missing_text_is_named(loaded):
+    with pytest.raises(InputError, match="text is None; a string"):
+        loaded.prepare(text=None)
+
+
+@robots
+def test_a_list_of_one_text_wants_a_list_of_one_sample(loaded):
+    for images in (VIEWS, {"primary": VIEWS[0], "wrist": VIEWS[1]}):
+        with pytest.raises(InputError, match=r"(images holds 2 samples, text 1;|images is a dict; for a list)"):
+            loaded.prepare(text=["go"], images=images)
+
+
+@robots
+def test_text_and_images_in_the_order_of_openvla(loaded):
+    wanted = loaded.prepare()
+    state = {"state": [0.1] * 8}
+    swapped = loaded.processor("Put the red block", VIEWS, **state)
+    batch = loaded.processor(["Put the red block"], [VIEWS], **state)
+    for name, value in wanted.items():
+        assert torch.equal(swapped[name], value) and torch.equal(batch[name], value), name
+
+
+def test_gradients_of_a_state_or_path_stay_behind(loaded):
+    names = ["state"] if loaded.robot else list(PATH)
+    given = {"state": np.full(8, 0.1, np.float32)} if loaded.robot else PATH
+    tensors = {name: torch.tensor(given[name], requires_grad=True) for name in names}
+    found, wanted = loaded.prepare(**tensors), loaded.prepare(**given)
+    for name, value in wanted.items():
+        assert torch.equal(found[name], value) and not found[name].requires_grad, name
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e300])
+def test_numbers_that_are_not_finite_are_refused(loaded, value):
+    name = "state" if loaded.robot else "ego_history_xyz"
+    given = np.array([0.1] * 8 if loaded.robot else PATH[name], dtype=np.float64)
+    given[..., -1] = value
+    with pytest.raises(InputError, match=f"{name} holds values that are not finite"):
+        loaded.prepare(**{name: given})
+
+
+# Models
+
+
+@pytest.mark.parametrize("name", ["input_ids", "attention_mask", "pixel_values"])
+@pytest.mark.parametrize("form", [np.asarray, lambda value: value.tolist()], ids=["numpy", "list"])
+def test_a_model_wants_tensors(loaded, name, form):
+    inputs = loaded.prepare()
+    inputs[name] = form(inputs[name])
+    kind = type(inputs[name]).__name__
+    with pytest.raises(InputError, match=rf"{name} is a {kind}; a torch tensor is needed \(return_tensors='pt'\)"):
+        loaded.predict(inputs)
+    with pytest.raises(InputError, match=f"{name} is a {kind}"):
+        loaded.model(**inputs)
+
+
+@pytest.mark.parametrize("name", ["input_ids", "attention_mask", "pixel_values"])
+def test_inputs_on_another_device_are_named_with_both(loaded, name):
+    inputs = loaded.prepare()
+    inputs[name] = inputs[name].to("meta")
+    with pytest.raises(InputError, match=rf"{name} is on meta, the model on cpu: use \.to\('cpu'\)"):
+        loaded.predict(inputs)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("input_ids", lambda x: x.float(), r"input_ids is torch\.float32; token ids are whole numbers"),
+        ("input_ids", lambda x: x[0], r"input_ids has shape \(\d+,\)"),
+        ("input_ids", lambda x: x[:, :0], r"input_ids has shape \(1, 0\)"),
+        (
+            "input_ids",
+            lambda x: torch.cat([x[:, :-1], x[:, -1:] + 10**6], 1),
+            r"input_ids\[0, \d+\] is 100\d+;",
+        ),
+        ("input_ids", lambda x: torch.cat([x[:, :-1], -1 - 0 * x[:, -1:]], 1), r"input_ids\[0, \d+\] is -1; the model"),
+        ("pixel_values", lambda x: x.to(torch.uint8), r"pixel_values is torch\.uint8; floating point"),
+        ("attention_mask", lambda x: x[:, 1:], r"attention_mask has shape"),
+        ("attention_mask", lambda x: torch.cat([x, x]), r"attention_mask has shape"),
+        ("attention_mask", lambda x: 0 * x, "attention_mask has a row of padding alone: row 0"),
+    ],
+)
+def test_a_model_says_what_is_wrong(loaded, name, change, words):
+    inputs = loaded.prepare()
+    inputs[name] = change(inputs[name])
+    with pytest.raises(InputError, match=words):
+        loaded.predict(inputs)
+    with pytest.raises(InputError, match=words if name != "attention_mask" else f"({words}|real tokens)"):
+        loaded.model(**inputs)
+
+
+def test_a_row_of_padding_is_named_in_a_batch(loaded):
+    inputs = {name: torch.cat([value, value]) for name, value in loaded.prepare().items()}
+    loaded.predict(inputs)
+    inputs["attention_mask"][1] = 0
+    with pytest.raises(InputError, match=r"padding alone: row 1|row 1 has 0 real tokens"):
+        loaded.predict(inputs)
+
+
+@robots
+def test_a_batch_of_images_or_states_of_another_size_is_refused(loaded):
+    for name in ("pixel_values", "proprio", "state"):
+        inputs = loaded.prepare()
+        if name in inputs:
+            inputs[name] = torch.cat([inputs[name]] * 2)
+            with pytest.raises(InputError, match=r"(has shape|samples)"):
+                loaded.predict(inputs)
+
+
+@robots
+def test_do_sample_of_openvlas_readme(loaded):
+    inputs = loaded.prepare()
+    assert torch.equal(loaded.predict(inputs, do_sample=False), loaded.predict(inputs))
+    with pytest.raises(InputError, match="do_sample=True: predict_action gives the model's best actions"):
+        loaded.predict(inputs, do_sample=True)
+
+
+def test_a_prompt_beyond_the_positions_is_refused_with_both_numbers(loaded):
+    inputs, config = loaded.prepare(), loaded.model.config
+    text = getattr(config, "text_part", None) or getattr(config, "text_config", None) or config.vlm_config.text_config
+    limit, length = text.max_position_embeddings, inputs["input_ids"].shape[1]
+    text.max_position_embeddings = length
+    try:
+        with pytest.raises(InputError, match=rf"the sequence has \d+ places .* only {length} positions"):
+            loaded.predict(inputs)
+    finally:
+        text.max_position_embeddings = limit
+    loaded.predict(inputs)
+
+
+def test_the_last_position_counts():
+    check_length({"text": 6, "action": 4}, 10)
+    check_length({"text": 6}, None)
+    with pytest.raises(InputError, match=r"11 places \(7 text, 4 action\), but the language model only 10 positions"):
+        check_length({"text": 7, "action": 4, "state": 0}, 10)
+
+
+# Rows that are too short, wherever the model is
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_a_row_of_padding_does_not_reach_a_devices_index_check(loaded, monkeypatch):
+    """On a device the mask is read at the end; until then nothing may index with -1."""
+    from vlahub.modeling.action_sequence import right_aligned, with_action_block, with_prompt_end
+
+    inputs = loaded.prepare()
+    real, ids = right_aligned(0 * inputs["attention_mask"], inputs["input_ids"])
+    ids, real = with_prompt_end(ids, real, loaded.model.config.prompt_end_token_id)
+    sequence = with_action_block(ids, real, loaded.model.config.num_action_tokens, 2)
+    assert sequence.last_prompt.min() >= 0
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_a_row_without_room_for_its_actions_is_refused_in_training(loaded):
+    inputs = copy.copy(loaded.prepare())
+    needed = loaded.model.config.num_action_tokens + 2
+    inputs["input_ids"] = inputs["input_ids"][:, :1].expand(-1, needed - 1)
+    inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
+    with pytest.raises(InputError, match=f"row 0 has {needed - 1} real tokens.* at least {needed}"):
+        loaded.model(**inputs)
