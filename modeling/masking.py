@@ -9,6 +9,8 @@ without a key for the same reason.
 
 import torch
 
+from ..configuration.vla_errors import InputError
+
 
 def parallel_decoding_mask(
     real: torch.Tensor, block: torch.Tensor, mode: str, dtype: torch.dtype, implementation: str = "eager"
@@ -53,6 +55,19 @@ def additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def without_empty_rows(allowed: torch.Tensor) -> torch.Tensor:
     """(batch, length, length) bool, where padding, which sees nothing and is not seen, sees itself."""
     return allowed | torch.eye(allowed.shape[-1], dtype=torch.bool, device=allowed.device)
+
+
+def without_answers(
+    tokens: torch.Tensor, attention_mask: torch.Tensor | None, answer_mask: torch.Tensor
+) -> torch.Tensor:
+    """(batch, length) int64, 1 on real tokens that are no answer; tokens: (batch, length), for the shape.
+
+    Raises InputError for a mask of another shape.
+    """
+    if answer_mask.shape != tokens.shape:
+        raise InputError(f"answer_mask has shape {tuple(answer_mask.shape)}; (batch, length) is {tuple(tokens.shape)}.")
+    real = torch.ones_like(answer_mask) if attention_mask is None else attention_mask
+    return real.long() * (answer_mask == 0)
 
 
 def masked_mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

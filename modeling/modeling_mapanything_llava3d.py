@@ -28,6 +28,7 @@ from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DO
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from .loss_items import Items, items_of_text
 from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
+from .masking import without_answers
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
 from .strict_loading import StrictPreTrainedModel, tied_weights
 
@@ -171,6 +172,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         intrinsic: torch.Tensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
+        answer_mask: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
         position_ids: torch.LongTensor | None = None,
@@ -191,6 +193,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn when left out.
             stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
                 default.
+            answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
+                action experts do not see, as in a prediction.
             action_is_pad: (batch, action_horizon), true on steps behind the end of an episode, which are not learnt.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
@@ -214,7 +218,10 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             self.check_has_expert()
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
             counted = action_is_pad, num_items_in_batch
-            action_loss = self.action_loss(inputs_embeds, attention_mask, actions, state, time, noise, stop, *counted)
+            mask = attention_mask
+            if answer_mask is not None:
+                mask = without_answers(inputs_embeds[..., 0], attention_mask, answer_mask)
+            action_loss = self.action_loss(inputs_embeds, mask, actions, state, time, noise, stop, *counted)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(
                 loss=action_loss, action_loss=action_loss, image_hidden_states=image_hidden_states

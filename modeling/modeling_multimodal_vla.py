@@ -25,6 +25,7 @@ from .finite_predictions import finite_rows, require_finite
 from .input_checks import check_inputs, refuse_sampling
 from .learned_tokens import LearnedTokens
 from .loss_items import Items, items_of_text, learnt_steps, text_items, weighted_mean
+from .masking import without_answers
 from .multimodal_fusion import MultimodalFusion
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
@@ -272,6 +273,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
+        answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model.
@@ -281,6 +283,8 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             actions: (batch, num_action_chunks, action_dim), normalised.
             time, noise: of the flow head: (batch,) in 0..1, 1 being noise, and like actions; drawn when left out.
             action_is_pad: (batch, num_action_chunks), true on steps behind the end of an episode, which are not learnt.
+            answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
+                head does not see, as in a prediction; it costs a second pass.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             The others are as in `predict_action`.
 
@@ -289,7 +293,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         """
         numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
-        states, real, text_states = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw, labels)
+        prompts = None if answer_mask is None else without_answers(input_ids, attention_mask, answer_mask)
+        given = pixel_values, attention_mask, proprio, image_grid_thw
+        states, real, text_states = self.fuse(input_ids, *given, labels, answer_mask)
+        if prompts is not None and actions is not None:
+            states, real, _ = self.fuse(input_ids, pixel_values, prompts, proprio, image_grid_thw)
         action_loss = lm_loss = logits = None
         if actions is not None:
             action_loss = self.action_loss(states, real, actions, time, noise, action_is_pad, num_items_in_batch)

@@ -25,10 +25,12 @@ class MultimodalFusion:
         proprio: torch.Tensor | None,
         image_grid_thw: torch.LongTensor | None,
         labels: torch.LongTensor | None = None,
+        answer_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
         """What the head reads, (batch, tokens, hidden_size), which of it is real (`None`: all), states of the text.
 
         labels: (batch, length); from the first on that is not -100 the text is being written.
+        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
         """
         if pixel_values is None:
             raise InputError("pixel_values is missing.")
@@ -40,7 +42,7 @@ class MultimodalFusion:
         queries = [] if self.action_queries is None else [self.action_queries(len(input_ids))]
         written = torch.zeros_like(real) if labels is None else (labels != -100).cumsum(dim=1) > 0
         embeds, real, arguments, text = self.sequence(
-            input_ids, real, pixel_values, image_grid_thw, [*state, *queries], written
+            input_ids, real, pixel_values, image_grid_thw, [*state, *queries], written, answer_mask
         )
         check_length({"image, text and action": embeds.shape[1]}, max_positions(self.config.text_part))
         states = self.backbone.run(embeds, real, **arguments)
@@ -78,6 +80,7 @@ class MultimodalFusion:
         image_grid_thw: torch.LongTensor | None,
         behind: Sequence[torch.Tensor] = (),
         written: torch.Tensor | None = None,
+        answer_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any], slice]:
         """One sequence of all tokens: embeddings, padding, what else the backbone needs, and where the text is.
 
@@ -86,18 +89,19 @@ class MultimodalFusion:
         """
         embeds, arguments, before = self.get_input_embeddings()(input_ids), {}, []
         is_image, length, scale = self.is_image(input_ids), input_ids.shape[1], self.backbone.input_scale
+        is_prompt = real & ~is_image if answer_mask is None else real & ~is_image & (answer_mask == 0)
         if self.backbone.has_image_tokens and self.config.projector_type is None:
             arguments = {"input_ids": input_ids, "image_grid_thw": image_grid_thw}
             if self.film is None:
                 arguments["pixel_values"] = pixel_values
             else:
                 tokens, seen = self.vision_tokens(input_ids, pixel_values, image_grid_thw)
-                tokens = self.modulated(tokens, embeds * scale, real & ~is_image)
+                tokens = self.modulated(tokens, embeds * scale, is_prompt)
                 embeds = embeds.masked_scatter(is_image.unsqueeze(-1), (tokens[seen] / scale).to(embeds.dtype))
         elif pixel_values is not None:
             tokens, seen = self.vision_tokens(input_ids, pixel_values, image_grid_thw)
             real = real & ~is_image
-            tokens = tokens if self.film is None else self.modulated(tokens, embeds * scale, real)
+            tokens = tokens if self.film is None else self.modulated(tokens, embeds * scale, is_prompt)
             before, real = [tokens], torch.cat([seen, real], dim=1)
         start = before[0].shape[1] if before else 0
         added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))

@@ -44,6 +44,7 @@ class ActionChunks(torch.utils.data.Dataset):
         timestamp: str | None = TIMESTAMP,
         unnorm_key: str | None = None,
         repeat_last: bool = False,
+        answer: str | None = None,
     ) -> None:
         """
         Args:
@@ -59,6 +60,8 @@ class ActionChunks(torch.utils.data.Dataset):
             frame, timestamp: columns of the number and of the time (seconds) of each frame in its episode. By default
                 they are looked at where the frames have them; `None`: not.
             unnorm_key: of the dataset's statistics; every example says it, so that a batch may be of several datasets.
+            answer: column of a text that the language model learns to write beside the actions (`collator_for(...,
+                learn_text=True)`); a row without one has none.
             repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
@@ -68,13 +71,13 @@ class ActionChunks(torch.utils.data.Dataset):
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
         check_readable(frames)
-        self.repeat_last = repeat_last
+        self.repeat_last, self.answer = repeat_last, answer
         self.images = image_columns(frames) if images is None else list(images)
         self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
         self.state = column_names(state) if state else []
         self.action = column_names(action)
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
-        once = [*self.images, text, *self.state, *self.passed_on]
+        once = [*self.images, text, *self.state, *self.passed_on, *([answer] if answer else [])]
         require_columns(frames, [*once, *self.action, episode])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
@@ -111,6 +114,8 @@ class ActionChunks(torch.utils.data.Dataset):
             example["action_is_pad"] = np.arange(self.num_action_chunks) >= self.stop(index) - index
         if self.state:
             example["state"] = np.concatenate([np.array(row[name], np.float32, ndmin=1) for name in self.state])
+        if self.answer and row[self.answer] is not None:
+            example["answer"] = row[self.answer]
         if self.unnorm_key is not None:
             example["unnorm_key"] = self.unnorm_key
         for name in self.passed_on:

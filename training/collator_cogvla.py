@@ -21,7 +21,16 @@ class CogVLACollator(RobotCollator):
     the diffusion head alone reads.
     """
 
-    def __init__(self, config: Any, processor: Any, augment: Augment | None = None, unnorm_key: str | None = None):
+    def __init__(
+        self,
+        config: Any,
+        processor: Any,
+        augment: Augment | None = None,
+        unnorm_key: str | None = None,
+        learn_text: bool = False,
+    ):
+        if learn_text:
+            raise InputError("learn_text=True: a cogvla writes no text beside its actions; leave it out.")
         chunk_shape = config.num_action_chunks, config.action_dim
         state_dims = config.proprio_dim, processor.proprio_dim
         super().__init__(config, processor, augment, unnorm_key, chunk_shape, *state_dims)

@@ -7,6 +7,8 @@ import torch
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
+from ..processing.instruction_tokens import prompt_token_ids
+from .collator_answers import IGNORED, with_answers
 from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
 
 
@@ -26,6 +28,7 @@ class RobotCollator:
         chunk_shape: (steps, action_dim) of one prediction.
         state_dim: size of the state; `None` for a model without.
         processor_state_dim: what the processor takes it for.
+        learn_text: the language model learns to write the `answer` of each example that has one, behind its prompt.
 
     Raises:
         InputError: the statistics are not there, or config and processor differ in the size of the state.
@@ -40,6 +43,7 @@ class RobotCollator:
         chunk_shape: tuple[int, int],
         state_dim: int | None,
         processor_state_dim: int | None,
+        learn_text: bool = False,
     ):
         if state_dim != processor_state_dim:
             raise InputError(
@@ -52,6 +56,7 @@ class RobotCollator:
         self.unnorm_key = unnorm_key
         self.chunk_shape = chunk_shape
         self.state_dim = state_dim
+        self.learn_text = learn_text
         if unnorm_key is not None or len(config.norm_stats) < 2:
             find_statistics(config.norm_stats, unnorm_key)  # before the first batch
 
@@ -62,6 +67,26 @@ class RobotCollator:
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
         return dict(self.processor(*batch, state=state, unnorm_key=key, **options))
+
+    def answers(self, examples: Sequence[Example], batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The prompts of a batch with their answers behind them, `labels`, and the `answer_mask`; (batch, length) each.
+
+        Empty where no text is learnt.
+        """
+        if not self.learn_text:
+            return {}
+        tokenizer, answers = self.processor.tokenizer, []
+        for text in texts(examples, "answer", default=""):
+            ids = prompt_token_ids(tokenizer, ["", ""], text, add_special_tokens=False) if text else []
+            answers.append([*ids, *self.end_of_text] if text else [])
+        found = with_answers(batch["input_ids"], batch["attention_mask"], answers, tokenizer)
+        return found | {"answer_mask": (found["labels"] != IGNORED).long()}
+
+    @property
+    def end_of_text(self) -> list[int]:
+        """The token at which `generate` stops, in a list; an empty one for a tokenizer and a model without."""
+        known = self.processor.tokenizer.eos_token_id, self.config.eos_token_id
+        return [token for token in known if token is not None][:1]
 
     def unnorm_keys(self, examples: Sequence[Example]) -> list[str | None]:
         """Whose statistics each example is normalised by."""

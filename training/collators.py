@@ -30,15 +30,14 @@ def collator_for(
         config, processor: of the model.
         augment: changes each image, PIL -> PIL; for training only.
         unnorm_key: the dataset whose statistics normalise actions and state; Alpamayo-R1 has none.
-        learn_text: of Alpamayo-R1, also learn to write the reasoning.
+        learn_text: also learn to write text: Alpamayo-R1 the examples' `reasoning`, LLaVA-3D and composed models their
+            `answer`.
 
     Raises:
         InputError: the family is unknown, or config, processor and `unnorm_key` do not fit each other.
     """
-    if learn_text and config.model_type != "alpamayo_r1":
-        raise InputError(f"learn_text=True: a {config.model_type} writes no text beside its actions; leave it out.")
     if config.model_type in ROBOT_COLLATORS:
-        return ROBOT_COLLATORS[config.model_type](config, processor, augment, unnorm_key)
+        return ROBOT_COLLATORS[config.model_type](config, processor, augment, unnorm_key, learn_text)
     if config.model_type != "alpamayo_r1":
         known = ", ".join([*ROBOT_COLLATORS, "alpamayo_r1"])
         raise InputError(f"model_type={config.model_type!r} has no collator; known are {known}.")
