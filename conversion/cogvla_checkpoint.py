@@ -19,9 +19,10 @@ from ..processing.processing_cogvla import CogVLAProcessor
 from .assumptions import assumed
 from .file_kinds import TOKENIZER, travelling
 from .job import Job, Prepared, say
+from .json_file import read_json
 from .json_output import json_text
 from .model_card import write_model_card
-from .openvla_layout import Layout, find_layout, read_json
+from .openvla_layout import Layout, find_layout
 from .openvla_plan import collect, make_plan
 from .openvla_settings import make_config
 from .plan import Fact

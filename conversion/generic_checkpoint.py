@@ -16,10 +16,11 @@ from .copied_files import check_config_lies_here, copy_files
 from .dataset_statistics import check_config_statistics, find_statistics
 from .generic_plan import add_adapter
 from .job import Job, Prepared
+from .json_file import read_json
 from .json_output import json_text
 from .merged_base import MergedBase
 from .merged_card import write_merged_card
-from .openvla_layout import find_side_files, read_json
+from .openvla_layout import find_side_files
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 from .tokenizer_loading import check_tokenizer

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration.vla_errors import ConversionError
-from .json_file import check_regular, load_json
+from .json_file import check_regular, read_json
 
 MAX_ID = 2**24 - 1  # more than ten times the largest vocabulary there is
 ID_FILES = ("vocab.json", "added_tokens.json")  # mappings of tokens to ids
-OTHER_FILES = ("tokenizer.model", "special_tokens_map.json", "merges.txt", "chat_template.jinja")
+OTHER_FILES = ("tokenizer.model", "merges.txt", "chat_template.jinja")
 
 
 def check_tokenizer_files(folder: Path) -> None:
@@ -21,19 +21,13 @@ def check_tokenizer_files(folder: Path) -> None:
     """
     for name in OTHER_FILES:
         check_regular(folder / name)
-    tokenizer = read_mapping(folder / "tokenizer.json")
+    read_json([folder], "special_tokens_map.json", required=False)
+    tokenizer = read_json([folder], "tokenizer.json", required=False) or {}
     check_ids(folder / "tokenizer.json", tokenizer_ids(tokenizer))
-    settings = read_mapping(folder / "tokenizer_config.json")
+    settings = read_json([folder], "tokenizer_config.json", required=False) or {}
     check_ids(folder / "tokenizer_config.json", decoder_ids(settings.get("added_tokens_decoder")))
     for name in ID_FILES:
-        check_ids(folder / name, read_mapping(folder / name).items())
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    content = load_json(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
-    return content
+        check_ids(folder / name, (read_json([folder], name, required=False) or {}).items())
 
 
 def tokenizer_ids(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:

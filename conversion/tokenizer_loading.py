@@ -7,11 +7,9 @@ from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 from ..configuration.vla_errors import ConversionError
-from .openvla_layout import read_json
 from .tokenizer_files import check_tokenizer_files
 
 FAST = "tokenizer.json"
-MAPPINGS = (FAST, "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json")
 
 
 def check_tokenizer(folder: Path) -> None:
@@ -21,8 +19,6 @@ def check_tokenizer(folder: Path) -> None:
         ConversionError: a file is not JSON or not of its form; the message names it.
     """
     check_tokenizer_files(folder)
-    for name in MAPPINGS:
-        read_json([folder], name, required=False)
     if not (folder / FAST).exists():
         return
     try:

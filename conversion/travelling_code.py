@@ -16,7 +16,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ..configuration.remote_code import RemoteCodeConfig, code_files, remote_code
 from ..configuration.vla_errors import ConversionError
 from .file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
-from .openvla_layout import read_json
+from .json_file import read_json
 from .plan import Fact
 
 CODE_KEYS = ("auto_map", "custom_pipelines")  # what transformers imports because a JSON file says so
