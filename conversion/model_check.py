@@ -1,6 +1,5 @@
 """Whether the weights of a checkpoint fit its own class, which is built without memory and without running its code."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -85,7 +84,7 @@ def transformers_class(config: PretrainedConfig) -> tuple[type[PreTrainedModel] 
         return None, "config.json names no class (architectures)"
     kind = getattr(transformers, names[0], None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel) and kind.config_class is type(config)):
-        return None, f"{json.dumps(names[0])} is no model of transformers {transformers.__version__} for this config"
+        return None, f"{names[0]!r} is no model of transformers {transformers.__version__} for this config"
     return kind, ""
 
 
