@@ -201,7 +201,7 @@ def robot_call(config: Any) -> str:
     return ROBOT_CALL.format(
         images="[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",
         state=f"    state=[0.0] * {size},  # in the robot's units\n" if size else "",
-        key=json.dumps(min(config.norm_stats)) if config.norm_stats else "None",
+        key=json.dumps(min(config.norm_stats), allow_nan=False) if config.norm_stats else "None",
         chunk=chunk_size(config),
         dim=config.action_dim,
     )

@@ -18,7 +18,7 @@ from .alpamayo_options import VLM
 from .alpamayo_plan import EMBEDDINGS, collect_published, make_plan
 from .assumptions import assumed
 from .job import Job, Prepared
-from .openvla_layout import read_json
+from .json_file import read_json
 from .openvla_plan import Collected
 from .plan import Fact, Plan
 from .size_limits import check_layers

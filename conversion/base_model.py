@@ -1,6 +1,5 @@
 """The class of a base model, built from its config without memory: what its parameters are called, are, and share."""
 
-import json
 from collections import defaultdict
 from functools import cached_property
 from pathlib import Path
@@ -12,10 +11,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import ConversionError
+from .size_limits import check_layers
 from .transformers_names import NameTranslation, translation_of
-
-DEPTHS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "depth", "encoder_layers", "decoder_layers")
-MOST_LAYERS = 2000
 
 
 class BaseModel:
@@ -132,9 +129,9 @@ def build_base(folder: Path, config: dict, keys: list[str]) -> BaseModel | None:
     """The base's model, or `None` for one whose code is neither in this release of transformers nor here.
 
     Raises:
-        ConversionError: config.json has fields of a wrong type, or asks for more layers than any model has.
+        ConversionError: config.json has fields of a wrong type, or asks for more layers than there are tensors.
     """
-    check_depth(folder, config)
+    check_layers(config, len(keys), f"{folder}/config.json")
     try:
         loaded = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except StrictDataclassError as error:
@@ -169,13 +166,3 @@ def class_of(config: dict, loaded: PretrainedConfig) -> type[PreTrainedModel] | 
             found = auto._model_mapping[type(loaded)]
             return found[0] if isinstance(found, tuple) else found
     return None
-
-
-def check_depth(folder: Path, config: dict) -> None:
-    for name, value in config.items():
-        if isinstance(value, dict):
-            check_depth(folder, value)
-        elif name in DEPTHS and isinstance(value, int) and value > MOST_LAYERS:
-            raise ConversionError(
-                f"{folder / 'config.json'}: {name} is {json.dumps(value, allow_nan=False)}; no model is that deep."
-            )

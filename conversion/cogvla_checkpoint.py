@@ -17,15 +17,16 @@ from ..processing.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProce
 from ..processing.portable_tokenizer import make_tokenizer_portable
 from ..processing.processing_cogvla import CogVLAProcessor
 from .assumptions import assumed
-from .file_kinds import TOKENIZER, travelling
+from .file_kinds import TOKENIZER, leads_out, travelling
 from .job import Job, Prepared, say
+from .json_file import read_json
 from .json_output import json_text
 from .model_card import write_model_card
-from .openvla_layout import Layout, find_layout, read_json
+from .openvla_layout import Layout, find_layout
 from .openvla_plan import collect, make_plan
 from .openvla_settings import make_config
 from .plan import Fact
-from .tokenizer_loading import load_fast_tokenizer
+from .tokenizer_loading import links_out, load_fast_tokenizer
 
 FAMILY = "cogvla"
 IMAGE_AUG = "--image_aug"  # in the name of a run that learned from randomly cropped images
@@ -54,7 +55,7 @@ def prepare_cogvla(job: Job) -> Prepared:
     image_processor = read_image_processor(layout, config, settings, facts)
     tokenizer = tokenizer_folder(layout)
     if tokenizer is not None:
-        load_fast_tokenizer(tokenizer)  # it travels as it is, and a damaged one is noticed now
+        load_fast_tokenizer(tokenizer, links_out(tokenizer))  # it travels as it is, and a damaged one is noticed now
     else:
         say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
     return Prepared(FAMILY, plan, partial(write_files, layout, config, image_processor))
@@ -131,9 +132,8 @@ def read_image_processor(
 
 
 def tokenizer_folder(layout: Layout) -> Path | None:
-    return next(
-        (folder for folder in layout.folders if folder / "tokenizer.json" in travelling(folder, TOKENIZER)), None
-    )
+    found = (folder for folder in layout.folders if (folder / "tokenizer.json").exists())
+    return next((folder for folder in found if not leads_out(folder / "tokenizer.json")), None)
 
 
 def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor) -> None:

@@ -38,8 +38,8 @@ HELP = {
     ),
     "verify": Help(
         "check a checkpoint, alone or against its sources",
-        "Check that a checkpoint is whole, readable and finite; with --against, recompute every tensor from the run "
-        "that it was made of. Required is CKPT.",
+        "Check that a checkpoint is whole, readable and finite, and that its files are those its report lists; with "
+        "--against, recompute every tensor from the run that it was made of. Required is CKPT.",
         "verify my-vla --against path/to/run --base openvla/openvla-7b",
     ),
     "predict": Help(

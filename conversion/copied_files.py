@@ -1,6 +1,5 @@
 """What a merge takes over from the folders of base and adapters, and what stays behind there."""
 
-import json
 import shutil
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from .file_kinds import (
     travelling,
 )
 from .file_kinds import left_behind as left_in
+from .json_output import json_text
 from .plan import Plan
 from .travelling_code import TravellingCode, read, with_auto_map
 
@@ -42,8 +42,8 @@ def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
             continue
         same = folder / path.name  # as the base has it
         auto_map = read(same).get("auto_map") if same.exists() else None
-        text = json.dumps(with_auto_map(read(path), auto_map), indent=2, ensure_ascii=False)
-        (folder / path.name).write_text(text + "\n", encoding="utf-8")
+        text = json_text(with_auto_map(read(path), auto_map), path.name, indent=2, ensure_ascii=False)
+        (folder / path.name).write_text(text, encoding="utf-8")
 
 
 def has_statistics(adapter: Path) -> bool:

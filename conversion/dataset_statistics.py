@@ -8,7 +8,7 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConversionError
-from .openvla_layout import read_json
+from .json_file import read_json
 
 CONFIGS = {config.model_type: config for config in (CogVLAConfig, MapAnythingLlava3DConfig, MultimodalVLAConfig)}
 STATISTICS_NAME = "dataset_statistics.json"

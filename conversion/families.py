@@ -9,20 +9,19 @@ from ..configuration.vla_errors import ConversionError
 from . import alpamayo_checkpoint
 from .alpamayo_checkpoint import prepare_alpamayo
 from .cogvla_checkpoint import prepare_cogvla
-from .folder_contents import check_part, check_roles
+from .file_kinds import REPORT_NAME
+from .folder_roles import check_part, check_roles
 from .generic_checkpoint import prepare_generic
 from .job import Job, Prepared
+from .json_file import read_json
 from .llava3d_assembly import prepare_assembly
 from .llava3d_conversion import plan_again, prepare_conversion
 from .llava3d_run import FRAMEWORK, read_run_config
-from .openvla_layout import read_json
 from .openvla_settings import Options
 from .plan import Plan
-from .report import REPORT_NAME
 from .settings_errors import reading_settings
 from .size_limits import check_layers_of
 from .verify import verify_against
-from .wrong_folder import what_it_is
 
 LLAVA3D = MapAnythingLlava3DConfig.model_type
 ALPAMAYO = AlpamayoR1Config.model_type
@@ -60,16 +59,13 @@ def chosen_family(job: Job, folders: list[Path]) -> str:
     """By the published model type.
 
     Raises:
-        ConversionError: it is none that can be converted; the message says what the folder is, where that is known.
+        ConversionError: it is none that can be converted.
     """
-    hint = None if job.base else what_it_is(folders[0])
-    if hint and not (folders[0] / "config.json").exists() and not (folders[0] / "config.yaml").exists():
-        raise ConversionError(hint)
     model_type = published_type(folders)
     family = (MERGED if job.base else PUBLISHED).get(model_type, "generic")
     if family == "generic" and job.base is None:
         known = ", ".join(sorted(PUBLISHED))
-        raise ConversionError(hint or f"{folders[0]}: model_type is {model_type!r}; what can be converted is {known}.")
+        raise ConversionError(f"{folders[0]}: model_type is {model_type!r}; what can be converted is {known}.")
     return family
 
 

@@ -24,6 +24,7 @@ KINDS = {
     REPORT: re.escape(REPORT_NAME),
     CODE: r"[A-Za-z_]\w*\.py",
 }
+PICKLED = r"pytorch_model(-\d+-of-\d+)?\.bin(\.index\.json)?"  # weights that are read, and never travel
 # What reads the Hub and git leave in a folder: neither uploaded nor reported.
 OF_TOOLS = (".git", ".gitattributes", ".gitignore", ".cache")
 BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")

@@ -11,18 +11,20 @@ from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content, where_adapters_are
+from .adapter_patterns import check_matching
 from .base_model import BaseModel, build_base
 from .copied_files import check_config_lies_here, copy_files
 from .dataset_statistics import check_config_statistics, find_statistics
 from .generic_plan import add_adapter
 from .job import Job, Prepared
+from .json_file import read_json
 from .json_output import json_text
 from .merged_base import MergedBase
 from .merged_card import write_merged_card
-from .openvla_layout import find_side_files, read_json
+from .openvla_layout import find_side_files
 from .plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
-from .tokenizer_loading import check_tokenizer
+from .tokenizer_loading import check_tokenizer, links_out
 from .travelling_code import code_facts, code_of
 
 FAMILY = "generic"
@@ -39,7 +41,7 @@ def prepare_generic(job: Job) -> Prepared:
     if job.base is None:
         raise ConversionError("a plain adapter is merged into its base model: pass --base.")
     for folder in (job.base, *job.adapters):  # the files of one of them travel as they are
-        check_tokenizer(folder)
+        check_tokenizer(folder, links_out(folder))
     check_config_lies_here(job.base)
     config = read_json([job.base], "config.json", required=True)
     code = code_of(job.base, job.adapters, job.allow_code)
@@ -53,7 +55,9 @@ def prepare_generic(job: Job) -> Prepared:
     for number, folder in enumerate(job.adapters, start=1):
         refuse_side_files(folder, job.base)
         file, lora_config = opened_adapter(folder, number)
-        plan.leftovers += add_adapter(merged, file.path, read_content(file), lora_config)
+        content = read_content(file)
+        check_matching(lora_config, content.loras)  # before anything else matches its patterns
+        plan.leftovers += add_adapter(merged, file.path, content, lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
     plan.tensors = list(merged.tensors.values())
     plan.facts.append(

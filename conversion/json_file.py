@@ -41,6 +41,24 @@ def load_json(path: Path, pairs: Callable[[list[tuple[str, Any]]], Any] | None =
     return content
 
 
+def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
+    """The mapping in the first file of this name in `folders`; `None` where there is none.
+
+    Raises:
+        ConversionError: it cannot be read, holds something else, or is missing and `required`.
+    """
+    for folder in folders:
+        path = folder / name
+        if path.exists():
+            content = load_json(path)
+            if not isinstance(content, dict):
+                raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
+            return content
+    if required:
+        raise ConversionError(f"{name} is missing in {' and in '.join(str(folder) for folder in folders)}.")
+    return None
+
+
 def check_depth(content: Any, path: Path) -> None:
     """Refuse lists and mappings that lie in each other more than `MAX_DEPTH` deep."""
     level = [content]

@@ -10,6 +10,7 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.vla_errors import ConversionError
 from .dataset_statistics import statistics_size
 from .job import Job, Prepared, say
+from .json_file import read_json
 from .llava3d_checkpoint import (
     FAMILY,
     IMAGE_TOKEN,
@@ -24,7 +25,6 @@ from .llava3d_names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
 from .llava3d_options import MODEL_FIELDS, Llava3DOptions, option_of
 from .llava3d_plan import collect, make_plan
 from .llava3d_sizes import geometry_config, language_fields, vision_fields
-from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Fact

@@ -8,6 +8,7 @@ from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3D
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumed
 from .job import Job, Prepared
+from .json_file import read_json
 from .llava3d_checkpoint import (
     FAMILY,
     IMAGE_TOKEN,
@@ -31,7 +32,6 @@ from .llava3d_sizes import (
     sharing_heads,
     vision_fields,
 )
-from .openvla_layout import read_json
 from .openvla_plan import Collected
 from .openvla_settings import Settings
 from .plan import Plan

@@ -12,8 +12,7 @@ from typing import Any
 import yaml
 
 from ..configuration.vla_errors import ConversionError
-from .json_file import check_depth, check_regular, too_deep
-from .openvla_layout import read_json
+from .json_file import check_depth, check_regular, read_json, too_deep
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
 STEP_FILES = ("checkpoints/steps_*_pytorch_model.*", "checkpoints/steps_*_model.*")

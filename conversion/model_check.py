@@ -1,6 +1,5 @@
 """Whether the weights of a checkpoint fit its own class, which is built without memory and without running its code."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,11 +11,10 @@ from transformers.utils import logging
 
 from ..configuration.remote_code import RemoteCodeConfig
 from ..configuration.vla_errors import ConversionError
-from .openvla_layout import read_json
+from .json_file import read_json
+from .size_limits import check_layers
 from .tensor_source import TensorGroup
 from .verify import some
-
-LAYER_COUNTS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "depth", "info_sharing_num_hidden_layers")
 
 
 def check_against_class(folder: Path, group: TensorGroup) -> str:
@@ -27,7 +25,7 @@ def check_against_class(folder: Path, group: TensorGroup) -> str:
             where the model has parameters; the message names them.
     """
     config = read_json([folder], "config.json", required=True)
-    check_layers(config, len(list(group)), folder)
+    check_layers(config, len(list(group)), f"{folder}/config.json")
     kind, reason = model_class(folder, config)
     if kind is None:
         return f"names and shapes were not compared with a model: {reason}"
@@ -41,15 +39,6 @@ def check_against_class(folder: Path, group: TensorGroup) -> str:
     parameters = dict(model.named_parameters())
     check_floating([name for name in integers if name in parameters], folder, kind)
     return f"names and shapes are those of {kind.__name__}"
-
-
-def check_layers(config: dict, num_tensors: int, folder: Path) -> None:
-    """Refuse a config of more layers than there are tensors, before all of them are built."""
-    for name, value in config.items():
-        if isinstance(value, dict):
-            check_layers(value, num_tensors, folder)
-        elif name in LAYER_COUNTS and isinstance(value, int) and value > num_tensors:
-            raise ConversionError(f"{folder}: config.json says {name}={value}, but there are {num_tensors} tensors.")
 
 
 def check_floating(integers: list[str], folder: Path, kind: type[PreTrainedModel]) -> None:
@@ -95,7 +84,7 @@ def transformers_class(config: PretrainedConfig) -> tuple[type[PreTrainedModel] 
         return None, "config.json names no class (architectures)"
     kind = getattr(transformers, names[0], None)
     if not (isinstance(kind, type) and issubclass(kind, PreTrainedModel) and kind.config_class is type(config)):
-        return None, f"{json.dumps(names[0])} is no model of transformers {transformers.__version__} for this config"
+        return None, f"{names[0]!r} is no model of transformers {transformers.__version__} for this config"
     return kind, ""
 
 

@@ -11,7 +11,8 @@ from peft import LoraConfig
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content, where_adapters_are
-from .json_file import load_json
+from .adapter_patterns import check_matching
+from .json_file import read_json
 from .rename import Row
 from .tensor_source import TensorFile, TensorGroup, open_checkpoint
 
@@ -102,7 +103,7 @@ def find_layout(base: Path | None, run: Path) -> Layout:
             f"{where_adapters_are(run)}."
         )
     if adapter and merged_weights is None:
-        read_content(adapter)
+        check_matching(lora_config, read_content(adapter).loras)  # before anything else matches its patterns
     folders = [run, base] if base else [run]
     return Layout(
         weights=weights,
@@ -129,19 +130,6 @@ def find_side_files(run: Path) -> dict[str, TensorFile]:
         names = ", ".join(file.path.name for file in found.values())
         raise ConversionError(f"{run} holds side files of different steps ({names}); keep those of one.")
     return found
-
-
-def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
-    for folder in folders:
-        path = folder / name
-        if path.exists():
-            content = load_json(path)
-            if not isinstance(content, dict):
-                raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
-            return content
-    if required:
-        raise ConversionError(f"{name} is missing in {' and in '.join(str(folder) for folder in folders)}.")
-    return None
 
 
 def unused_reason(target: str, config: CogVLAConfig) -> str | None:

@@ -9,21 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
+from .file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
 
-REPORT_NAME = "conversion_report.json"
 WORK, OLD, LOCK = "partial", "replaced", "lock"  # what a run has beside its output, hidden
-# All that a checkpoint folder holds, as transformers, tokenizers, the Hub and vlahub name it. Code belongs to it under
-# the names that code of a model has, or where `auto_map` leads to it: any other script is somebody's work.
-OURS = re.compile(
-    r"(generation_|processor_|(video_|image_|audio_)?preprocessor_)?config\.json"
-    r"|(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?"
-    r"|tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)"
-    r"|(vocab|merges)([-_.]\w+)?\.(json|txt)|[\w.-]+\.(model|spm|tiktoken)"
-    r"|README\.md|(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)([-.]\w+)*|\.gitattributes"
-    r"|dataset_statistics\.json|" + re.escape(REPORT_NAME)
-)
-CODE = re.compile(r"(configuration|modeling|(image_|video_)?processing|tokenization|feature_extraction)_\w+\.py")
-WEIGHTS = re.compile(r"(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)")
+# Code belongs to a checkpoint under the names that code of a model has, or where `auto_map` leads to it: any other
+# script is somebody's work.
+MODEL_CODE = re.compile(r"(configuration|modeling|(image_|video_)?processing|tokenization|feature_extraction)_\w+\.py")
 SIBLING = re.compile(r"(?m)^\s*from \.(\w+) import")
 MOUNTS = Path("/proc/self/mountinfo")
 SHOWN = 4
@@ -171,14 +162,20 @@ def check_content(output: Path, folder: Path, overwrite: bool) -> None:
 
 def is_checkpoint(folder: Path) -> bool:
     names = {path.name for path in folder.iterdir()}
-    weights = any(WEIGHTS.fullmatch(name) for name in names)
+    weights = any(is_weights(name) and not name.endswith(".index.json") for name in names)
     return ("config.json" in names and weights) or "tensors" in (json_of(folder / REPORT_NAME) or {})
 
 
 def is_ours(path: Path, code: set[str]) -> bool:
     """Whether this is a file that a checkpoint has: no folder, no link, and of a known name."""
-    known = OURS.fullmatch(path.name) or CODE.fullmatch(path.name) or path.name in code
-    return bool(known) and path.is_file() and not path.is_symlink()
+    name = path.name
+    known = is_weights(name) or name == ".gitattributes" or kind_of(name) not in (None, CODE)
+    is_code = MODEL_CODE.fullmatch(name) or name in code
+    return bool(known or is_code) and path.is_file() and not path.is_symlink()
+
+
+def is_weights(name: str) -> bool:
+    return kind_of(name) == WEIGHTS or bool(re.fullmatch(PICKLED, name))
 
 
 def code_of(folder: Path) -> set[str]:

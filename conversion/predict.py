@@ -23,10 +23,10 @@ from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConversionError, InputError
 from ..modeling.ego_frame import seen_from
 from ..processing.image_reader import open_image
+from .folder_roles import check_ready
 from .job import check_device
-from .json_file import check_regular, load_json
+from .json_file import check_regular, load_json, read_json
 from .json_output import json_text
-from .openvla_layout import read_json
 from .output_file import check_output_file, files_of, result_file
 from .output_guard import json_of
 from .predict_arguments import SAMPLING, refuse_unused
@@ -37,7 +37,6 @@ from .tensor_source import open_checkpoint
 from .tokenizer_files import check_tokenizer_files
 from .trajectory_plot import check_picture_format, is_plot, plot_trajectories
 from .view_files import named_views
-from .wrong_folder import what_it_is
 
 CONFIGS = (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config, MultimodalVLAConfig)
 FAMILIES = tuple(config.model_type for config in CONFIGS)
@@ -95,9 +94,7 @@ def model_type(folder: Path) -> str:
     Raises:
         ConversionError: of none, or not one that this package wrote.
     """
-    hint = what_it_is(folder)
-    if hint:
-        raise ConversionError(hint)
+    check_ready(folder)
     config = read_json([folder], "config.json", required=True)
     found = config.get("model_type")
     if found not in FAMILIES or "auto_map" not in config:

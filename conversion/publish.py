@@ -14,8 +14,8 @@ from tqdm import tqdm
 from ..configuration.vla_errors import ConversionError
 from .file_kinds import CARD_NAME, REPORT_NAME
 from .file_table import changes_since, entry_of, with_own_hash
+from .json_file import read_json
 from .model_card import is_repository
-from .openvla_layout import read_json
 from .published_card import card_to_publish
 from .report import describe_left_behind, report_text
 from .tensor_source import TensorGroup, open_checkpoint

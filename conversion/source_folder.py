@@ -8,7 +8,6 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..configuration.vla_errors import ConversionError
-from .wrong_folder import what_it_is
 
 SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
@@ -38,17 +37,6 @@ def source_folder(name: str, weights: bool = True, everything: bool = False) -> 
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = f" (a folder of this name would lie in {Path.cwd()})"
         raise ConversionError(f"{neither}: {reason.rstrip('.')}{where}.") from error
-
-
-def check_trainable(name: str) -> None:
-    """Refuse what cannot be trained as it is, before transformers finds its own words for it.
-
-    Raises:
-        ConversionError: a folder that has to be converted or merged first, or no folder where only one can be meant.
-    """
-    reason = what_it_is(Path(name)) if Path(name).is_dir() else why_not_local(name)
-    if reason:
-        raise ConversionError(reason if Path(name).is_dir() else f"{name} cannot be trained: {reason}")
 
 
 def why_not_local(name: str) -> str | None:

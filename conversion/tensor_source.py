@@ -35,11 +35,9 @@ class PickleReader:
 
     @cached_property
     def _content(self) -> dict[str, torch.Tensor]:
-        check_zip(self.path)
+        check_zip(check_regular(self.path))
         try:
-            content = torch.load(check_regular(self.path), map_location="cpu", weights_only=True, mmap=True)
-        except ConversionError:
-            raise
+            content = torch.load(self.path, map_location="cpu", weights_only=True, mmap=True)
         except Exception as error:  # torch raises whatever the damage happens to hit
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise ConversionError(f"{self.path} cannot be read as a file of tensors alone: {reason}") from error

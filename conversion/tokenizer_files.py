@@ -1,39 +1,38 @@
 """The tokenizer files of a folder, looked at before the tokenizers library reads them: a token id that is far too large
 ends the whole process there, without an error that could be caught."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..configuration.vla_errors import ConversionError
-from .json_file import check_regular, load_json
+from .json_file import check_regular, read_json
 
 MAX_ID = 2**24 - 1  # more than ten times the largest vocabulary there is
 ID_FILES = ("vocab.json", "added_tokens.json")  # mappings of tokens to ids
-OTHER_FILES = ("tokenizer.model", "special_tokens_map.json", "merges.txt", "chat_template.jinja")
+MAPPINGS = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", *ID_FILES)
+OTHER_FILES = ("tokenizer.model", "merges.txt", "chat_template.jinja")
 
 
-def check_tokenizer_files(folder: Path) -> None:
+def check_tokenizer_files(folder: Path, left_out: Collection[str] = ()) -> None:
     """Refuse token ids that no model has; a folder without a tokenizer passes.
+
+    left_out: names of files that are not looked into.
 
     Raises:
         ConversionError: a file is not what it should be, or an id is no whole number from 0 to `MAX_ID`.
     """
     for name in OTHER_FILES:
-        check_regular(folder / name)
-    tokenizer = read_mapping(folder / "tokenizer.json")
-    check_ids(folder / "tokenizer.json", tokenizer_ids(tokenizer))
-    settings = read_mapping(folder / "tokenizer_config.json")
+        if name not in left_out:
+            check_regular(folder / name)
+    found = {}
+    for name in MAPPINGS:
+        found[name] = {} if name in left_out else read_json([folder], name, required=False) or {}
+    settings = found["tokenizer_config.json"]
+    check_ids(folder / "tokenizer.json", tokenizer_ids(found["tokenizer.json"]))
     check_ids(folder / "tokenizer_config.json", decoder_ids(settings.get("added_tokens_decoder")))
     for name in ID_FILES:
-        check_ids(folder / name, read_mapping(folder / name).items())
-
-
-def read_mapping(path: Path) -> dict[str, Any]:
-    content = load_json(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
-    return content
+        check_ids(folder / name, found[name].items())
 
 
 def tokenizer_ids(content: dict[str, Any]) -> Iterator[tuple[Any, Any]]:

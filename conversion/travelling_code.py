@@ -4,7 +4,6 @@
 """
 
 import ast
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,8 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ..configuration.remote_code import RemoteCodeConfig, code_files, remote_code
 from ..configuration.vla_errors import ConversionError
 from .file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
-from .openvla_layout import read_json
+from .json_file import read_json
+from .json_output import json_text
 from .plan import Fact
 
 CODE_KEYS = ("auto_map", "custom_pipelines")  # what transformers imports because a JSON file says so
@@ -174,7 +174,7 @@ def rewrite(path: Path, auto_map: dict[str, Any] | None) -> None:
     content = read(path)
     wanted = with_auto_map(content, auto_map) | ({"auto_map": auto_map} if auto_map else {})
     if wanted != content:
-        path.write_text(json.dumps(wanted, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        path.write_text(json_text(wanted, path.name, indent=2, ensure_ascii=False), encoding="utf-8")
 
 
 def check_references(folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from ..configuration.vla_errors import ConversionError
 from .file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_behind, travelling
 from .file_table import entry_of_file
-from .openvla_layout import read_json
+from .json_file import read_json
 from .tensor_source import TensorGroup
 from .travelling_code import config_files, differing, own_code, own_config, read, reference_problem, references
 

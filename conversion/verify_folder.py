@@ -9,9 +9,9 @@ from ..configuration.vla_errors import ConversionError, VLAError
 from .dataset_statistics import check_config_statistics
 from .file_kinds import CODE, REPORT_NAME, travelling
 from .file_table import FileChanges, changes_since, read_report, record, with_own_hash
-from .folder_contents import check_checkpoint
+from .folder_roles import check_checkpoint
+from .json_file import read_json
 from .model_check import check_against_class
-from .openvla_layout import read_json
 from .report import write_report
 from .safetensors_stream import TensorInfo
 from .travelling_code import check_references, differing, own_code, own_config

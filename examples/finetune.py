@@ -29,7 +29,7 @@ from transformers import (
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 import vlahub
-from vlahub.conversion.source_folder import check_trainable
+from vlahub.conversion.folder_roles import check_trainable
 from vlahub.data import (
     ActionChunks,
     DrivingScenes,

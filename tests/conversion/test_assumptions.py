@@ -206,8 +206,8 @@ def test_statistics_that_cannot_be_used_end_a_merge(case, openvla_oft, tmp_path,
 def test_a_checkpoint_whose_statistics_were_damaged_does_not_verify(merged, tmp_path, capsys):
     folder = shutil.copytree(merged, tmp_path / "checkpoint")
     for name in ("processor_config.json", "config.json"):
-        content = json.loads((folder / name).read_text())
-        good = json.dumps(content)
+        good = (folder / name).read_text()
+        content = json.loads(good)
         content["norm_stats"]["demo_tabletop"]["action"]["q99"][2] = float("nan")
         (folder / name).write_text(json.dumps(content))
         assert "['action']['q99'][2] is nan" in refused(main(["verify", str(folder), "--quiet"]), capsys)

@@ -152,15 +152,15 @@ def test_only_known_files_travel_and_the_rest_is_listed(sources, capsys):
 def test_links_are_not_followed_out_of_their_folder(sources):
     base = sources / "base"
     (sources / "secret").write_text("secret")
-    (base / "merges.txt").write_text("inside")
+    (base / "added_tokens.json").write_text('{"inside": 1}')
     (base / "vocab.txt").symlink_to(sources / "secret")
     (base / "tokenizer.json").symlink_to("../base/../secret")
-    (base / "vocab.json").symlink_to("merges.txt")
+    (base / "vocab.json").symlink_to("added_tokens.json")
     (base / "LICENSE").symlink_to("nowhere")
     (sources / "adapter" / "special_tokens_map.json").symlink_to(sources / "secret")
     assert merge(sources, "--quiet") == 0
     assert not names_in(sources / "out") & {"vocab.txt", "tokenizer.json", "LICENSE", "special_tokens_map.json"}
-    assert (sources / "out" / "vocab.json").read_text() == "inside"
+    assert (sources / "out" / "vocab.json").read_text() == '{"inside": 1}'
     assert not (sources / "out" / "vocab.json").is_symlink()
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from vlahub.conversion import source_folder as source_module
 from vlahub.conversion.cli import main
+from vlahub.conversion.folder_roles import check_ready, check_trainable
 from vlahub.conversion.source_folder import source_folder
-from vlahub.conversion.wrong_folder import what_it_is
 from vlahub.errors import ConversionError
 
 FINETUNE = Path(__file__).parents[2] / "examples" / "finetune.py"
@@ -67,19 +67,33 @@ def test_a_repository_that_cannot_be_reached_may_have_been_meant_as_a_folder(tmp
         source_folder("user/name")
 
 
-def folder_with(path: Path, **files) -> Path:
+def folder_with(path: Path, files: dict) -> Path:
     for name, content in files.items():
-        file = path / name.replace("__", "/")
+        file = path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(content))
     return path
 
 
+SIDE_FILE = "action_head--10_checkpoint.pt"
 LEROBOT = {"type": "pi0", "input_features": {}, "output_features": {}}
 FOLDERS = {
     "a LeRobot policy": ({"config.json": LEROBOT}, ["LeRobot policy", "'pi0'", "lerobot-eval"]),
+    "a trained LeRobot policy": (
+        {"config.json": {"type": "act"}, "train_config.json": {}, "model.safetensors": {}},
+        ["LeRobot policy", "'act'", "lerobot-eval"],
+    ),
     "a LeRobot dataset": ({"meta/info.json": {}}, ["LeRobot dataset", "vlahub stats"]),
-    "an adapter": ({"adapter_config.json": {}}, ["is an adapter", "vlahub merge-lora --base BASE --adapter"]),
+    "an adapter": (
+        {"adapter_config.json": {}, "adapter_model.safetensors": {}},
+        ["looks like an adapter", "vlahub merge-lora --base BASE --adapter"],
+    ),
+    "an adapter without weights": ({"adapter_config.json": {}}, ["an adapter without its weights", "incomplete"]),
+    "a run": (
+        {"config.json": {"model_type": "openvla"}, "lora_adapter/adapter_model.safetensors": {}, SIDE_FILE: {}},
+        ["training run", "vlahub merge-lora --base BASE --adapter"],
+    ),
+    "an adapter one level down": ({"checkpoint-20/adapter_model.safetensors": {}}, ["checkpoint-20"]),
     "a pipeline": ({"model_index.json": {}}, ["diffusers"]),
 }
 
@@ -88,7 +102,7 @@ FOLDERS = {
 @pytest.mark.parametrize("kind", FOLDERS)
 def test_what_is_no_published_model_is_named_with_what_to_run(kind, command, tmp_path, capsys):
     files, words = FOLDERS[kind]
-    folder = folder_with(tmp_path / "given", **{name.replace("/", "__"): content for name, content in files.items()})
+    folder = folder_with(tmp_path / "given", files)
     more = [str(tmp_path / "out")] if command == "convert" else ["--instruction", "go"]
     assert main([command, str(folder), *more]) == 1
     error = capsys.readouterr().err
@@ -101,14 +115,14 @@ def test_the_adapter_of_a_run_is_not_taken_for_the_run(cogvla, openvla, tmp_path
         sources = ["--base", str(run.base), "--adapter", str(adapter), "--output", str(tmp_path / "out")]
         assert main(["merge-lora", *sources, *run.options]) == 1
         error = capsys.readouterr().err
-        assert "is the adapter inside of a training run" in error and f"name the run, {run.run}" in error
+        assert f"that of the run {run.run}" in error and f"--base {run.base} --adapter {run.run} " in error
         assert main(["convert", str(adapter), str(tmp_path / "out"), *run.options]) == 1
-        assert f"name the run, {run.run}" in capsys.readouterr().err
+        assert f"--base BASE --adapter {run.run} " in capsys.readouterr().err
 
 
 def test_a_published_openvla_that_is_asked_to_predict_is_to_be_converted(openvla, capsys):
     assert main(["predict", str(openvla.base), "--instruction", "go"]) == 1
-    assert f"vlahub convert {openvla.base} OUT" in capsys.readouterr().err
+    assert f"vlahub convert {openvla.base} OUTPUT" in capsys.readouterr().err
 
 
 def test_a_published_openvla_given_to_the_fine_tuning_script_is_to_be_converted(openvla, tmp_path, monkeypatch, capsys):
@@ -118,8 +132,27 @@ def test_a_published_openvla_given_to_the_fine_tuning_script_is_to_be_converted(
     with pytest.raises((ConversionError, SystemExit)) as stopped:
         runpy.run_path(str(FINETUNE), run_name="__main__")
     said = f"{stopped.value} {capsys.readouterr().err}"
-    assert f"vlahub convert {openvla.base} OUT" in said and "upgrade" not in said.lower()
+    assert f"vlahub convert {openvla.base} OUTPUT" in said and "upgrade" not in said.lower()
 
 
 def test_checkpoints_of_ours_are_what_they_should_be(merged, assembled):
-    assert what_it_is(merged) is None and what_it_is(assembled) is None
+    check_ready(merged)
+    check_trainable(str(assembled))
+
+
+@pytest.mark.parametrize(
+    ("config", "option"), [({"model_type": "alpamayo_r1"}, "--vlm BASE"), ({"model_type": "mapanything_llava3d"}, "")]
+)
+@pytest.mark.parametrize("files", [{"model.safetensors": {}}, {}])
+def test_what_is_published_is_to_be_converted_before_it_is_trained(config, option, files, tmp_path):
+    folder = folder_with(tmp_path / "given", {"config.json": config, **files})
+    with pytest.raises(ConversionError, match=f"vlahub convert {folder} OUTPUT {option}".strip()):
+        check_trainable(str(folder))
+
+
+def test_what_transformers_knows_can_be_trained(tmp_path):
+    files = {"config.json": {"model_type": "llama"}, "model.safetensors": {}, "checkpoint-5/adapter_model.bin": {}}
+    check_trainable(str(folder_with(tmp_path / "given", files)))
+    check_trainable("user/name")
+    with pytest.raises(ConversionError, match="cannot be trained: there is no such folder"):
+        check_trainable("/no/such/folder")
