@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .execution_device import execution_device
 
 
 def check_inputs(
@@ -59,9 +60,9 @@ def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
 
 def model_device(model: nn.Module) -> torch.device | None:
     """Where inputs must be; `None` for a model whose parts lie, or are kept, on several devices."""
-    parameter = next(model.parameters(), None)
-    is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook")) or hasattr(parameter, "placements")
-    return None if is_split or parameter is None else parameter.device
+    is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook"))
+    is_sharded = hasattr(next(model.parameters()), "placements")
+    return None if is_split or is_sharded else execution_device(model)
 
 
 def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
