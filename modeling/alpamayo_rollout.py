@@ -98,13 +98,8 @@ def prefill(
     """Run images and prompts once.
 
     Raises:
-        InputError: the mask has another shape than the prompts, or a prompt is padded on the right.
+        InputError: a prompt is padded on the right.
     """
-    if attention_mask is not None and attention_mask.shape != input_ids.shape:
-        raise InputError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; they must be "
-            "the same."
-        )
     real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
     if not real[:, -1].all():
         raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")

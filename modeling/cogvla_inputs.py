@@ -7,16 +7,9 @@ from ..configuration.vla_errors import InputError
 from .input_checks import check_length
 
 
-def check_mask(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+def mask_or_ones(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
     """(batch, length), as given, or ones."""
-    if attention_mask is None:
-        return torch.ones_like(input_ids)
-    if attention_mask.shape != input_ids.shape:
-        raise InputError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; "
-            "they must be equal."
-        )
-    return attention_mask
+    return torch.ones_like(input_ids) if attention_mask is None else attention_mask
 
 
 def check_places(config: CogVLAConfig, text: int, actions: int) -> None:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .execution_device import execution_device
 
 
 def check_inputs(
@@ -14,6 +15,7 @@ def check_inputs(
     input_ids: Any,
     attention_mask: Any = None,
     floating: Mapping[str, Any] | None = None,
+    num_cached: int = 0,
 ) -> None:
     """Refuse what is no tensor, of another kind of number, of another shape, or on another device than the model.
 
@@ -21,8 +23,9 @@ def check_inputs(
 
     Args:
         input_ids: (batch, length).
-        attention_mask: (batch, length) or `None`.
+        attention_mask: (batch, num_cached + length) or `None`.
         floating: arguments that hold real numbers, by name; those that are `None` are left out.
+        num_cached: tokens that were read before and lie in a cache.
 
     Raises:
         InputError: as above; the message names the argument and says what is needed.
@@ -35,10 +38,12 @@ def check_inputs(
         raise InputError(f"input_ids is {input_ids.dtype}; token ids are whole numbers (torch.int64).")
     if input_ids.dim() != 2 or not input_ids.numel():
         raise InputError(f"input_ids has shape {tuple(input_ids.shape)}; (batch, length), both above 0, is needed.")
-    if attention_mask is not None and attention_mask.dim() == 2 and attention_mask.shape != input_ids.shape:
+    wanted = input_ids.shape[0], num_cached + input_ids.shape[1]
+    if attention_mask is not None and attention_mask.shape != wanted:
+        behind = f" behind {num_cached} cached tokens" * (num_cached > 0)
         raise InputError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; "
-            "they must be equal."
+            f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}{behind}; "
+            f"{wanted} is needed."
         )
     for name, value in numbers.items():
         if not value.is_floating_point():
@@ -55,9 +60,9 @@ def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
 
 def model_device(model: nn.Module) -> torch.device | None:
     """Where inputs must be; `None` for a model whose parts lie, or are kept, on several devices."""
-    parameter = next(model.parameters(), None)
-    is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook")) or hasattr(parameter, "placements")
-    return None if is_split or parameter is None else parameter.device
+    is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook"))
+    is_sharded = hasattr(next(model.parameters()), "placements")
+    return None if is_split or is_sharded else execution_device(model)
 
 
 def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
@@ -90,9 +95,7 @@ def check_length(parts: Mapping[str, int], limit: int | None) -> None:
 
 def check_rows(real: torch.Tensor, least: int = 1, what: str = "a prompt") -> None:
     """Refuse rows of padding, or with too few real tokens. real: (batch, length), 0 on padding; reads one number."""
-    counts = real.ne(0).sum(dim=1)
-    shortest = int(counts.min())
-    row = int(counts.argmin())
+    shortest, row = torch.stack(real.ne(0).sum(dim=1).min(dim=0)).tolist()
     if shortest == 0:
         raise InputError(f"attention_mask has a row of padding alone: row {row}; leave it out, or give it a text.")
     if shortest < least:

@@ -30,10 +30,10 @@ from .cache_names import CACHE_NAMES, one_cache
 from .cogvla_inputs import (
     check_actions,
     check_inference_steps,
-    check_mask,
     check_pixel_values,
     check_places,
     check_proprio,
+    mask_or_ones,
 )
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
@@ -170,7 +170,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         num_inference_steps = check_inference_steps(config, num_inference_steps)
         check_ids(input_ids, self.get_input_embeddings())
         check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
-        mask = check_mask(input_ids, attention_mask)
+        mask = mask_or_ones(input_ids, attention_mask)
         on_cpu = mask.device.type == "cpu"
         if on_cpu:
             check_rows(mask)
@@ -233,7 +233,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         check_inputs(self, input_ids, attention_mask, numbers)
         check_ids(input_ids, self.get_input_embeddings())
         check_places(config, input_ids.shape[1], 0)
-        mask = check_mask(input_ids, attention_mask)
+        mask = mask_or_ones(input_ids, attention_mask)
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
         proprio = check_proprio(config, input_ids, proprio, self.dtype)
         actions = check_actions(config, input_ids, "actions", actions) if actions is not None else None
@@ -290,7 +290,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             items["action"] = learnt_steps(actions, action_is_pad).sum()
         if labels is not None:
             block = self.config.num_action_tokens + 1  # labels before it are not learnt
-            place = check_mask(input_ids, attention_mask).ne(0).flip(1).cumsum(dim=1).flip(1)
+            place = mask_or_ones(input_ids, attention_mask).ne(0).flip(1).cumsum(dim=1).flip(1)
             items["text"] = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum().float()
         return items
 

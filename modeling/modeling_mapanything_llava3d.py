@@ -212,7 +212,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             inputs_embeds = self.embed_text(input_ids)
         elif inputs_embeds is None:
             numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
-            self.check_arguments(input_ids, attention_mask, **numbers)
+            num_cached = 0 if cache is None else int(cache.get_seq_length())
+            self.check_arguments(input_ids, attention_mask, num_cached, **numbers)
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         if actions is not None:
             self.check_has_expert()
@@ -270,20 +271,24 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
 
     # ---- the prefix
 
-    def check_arguments(self, input_ids: Any, attention_mask: Any, **numbers: Any) -> None:
-        """Refuse what cannot be read before anything is computed; see `check_inputs`."""
+    def check_arguments(self, input_ids: Any, attention_mask: Any, num_cached: int = 0, **numbers: Any) -> None:
+        """Refuse what cannot be read before anything is computed; see `check_inputs`.
+
+        A mask of four dimensions, as `generate` makes for a cache of fixed size, is the language model's to read.
+        """
         if input_ids is None:
             raise InputError("input_ids is missing.")
-        check_inputs(self, input_ids, attention_mask, numbers)
+        padding = None if getattr(attention_mask, "ndim", 2) == 4 else attention_mask
+        check_inputs(self, input_ids, padding, numbers, num_cached)
         first, count = self.config.action_token_begin_idx, self.config.spatial_token_num
         has_own = input_ids == self.config.image_token_id
         if self.spatial_embed_tokens is not None:
             has_own = has_own | ((input_ids >= first) & (input_ids < first + count))
         check_ids(input_ids.masked_fill(has_own, 0), self.get_input_embeddings())
-        if attention_mask is not None and attention_mask.dim() == 2:
-            check_rows(attention_mask)
+        if padding is not None:
+            check_rows(padding)
         actions = self.config.action_horizon if self.config.has_deep_fusion else 0
-        parts = {"text and image": input_ids.shape[1], "action": actions}
+        parts = {"text and image": num_cached + input_ids.shape[1], "action": actions}
         check_length(parts, self.config.text_config.max_position_embeddings)
 
     def embed_prefix(

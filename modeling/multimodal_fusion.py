@@ -170,11 +170,6 @@ class MultimodalFusion:
         check_ids(input_ids, self.get_input_embeddings())
         if attention_mask is None:
             return torch.ones_like(input_ids, dtype=torch.bool)
-        if attention_mask.shape != input_ids.shape:
-            raise InputError(
-                f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}; they "
-                "must be the same."
-            )
         check_rows(attention_mask)
         return attention_mask != 0
 

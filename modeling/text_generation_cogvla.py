@@ -10,7 +10,7 @@ from transformers import Cache
 
 from .action_sequence import ActionSequence, right_aligned
 from .cache_names import OUTPUT_NAME, one_cache
-from .cogvla_inputs import check_mask, check_pixel_values, check_places, check_proprio
+from .cogvla_inputs import check_pixel_values, check_places, check_proprio, mask_or_ones
 from .cogvla_outputs import CogVLAOutput
 from .input_checks import check_ids, check_inputs, check_rows
 from .masking import decoding_mask, masked_mean
@@ -30,7 +30,7 @@ class TextGeneration:
         check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "proprio")})
         check_ids(input_ids, self.get_input_embeddings())
         check_places(self.config, input_ids.shape[1], 0)
-        mask = check_mask(input_ids, attention_mask)
+        mask = mask_or_ones(input_ids, attention_mask)
         check_rows(mask)
         left_aligned, ids = (x.flip(1) for x in right_aligned(mask.flip(1), input_ids.flip(1)))
         length = input_ids.shape[1]
@@ -57,7 +57,7 @@ class TextGeneration:
 
         transformers pads prompts on the left here, while the cache holds them padded on the right.
         """
-        mask = check_mask(input_ids, attention_mask)
+        mask = mask_or_ones(input_ids, attention_mask)
         cache = one_cache(cache, past_key_values)
         inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
         if cache is None or cache.get_seq_length() == 0:

@@ -95,3 +95,15 @@ def test_a_caller_may_use_either_name(tiny_text, name):
     cache = model(**prompt, use_cache=True).cache
     found = model(token, **{name: cache}).logits[:, -1]
     torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_several_tokens_go_on_over_a_cache_under_the_mask_of_the_whole_text(tiny_text):
+    """As when a second question follows, or when drafted tokens are checked."""
+    model, prompt = tiny_text("mapanything_llava3d")
+    more = torch.tensor([[3, 4]] * len(prompt["input_ids"]))
+    ids = torch.cat([prompt["input_ids"], more], dim=1)
+    mask = torch.ones_like(ids)
+    whole = model(**{**prompt, "input_ids": ids}, attention_mask=mask).logits[:, -2:]
+    cache = model(**prompt, use_cache=True).cache
+    torch.testing.assert_close(model(more, attention_mask=mask, cache=cache).logits, whole, rtol=1e-4, atol=1e-5)

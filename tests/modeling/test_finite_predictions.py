@@ -25,6 +25,7 @@ COGVLA = {
 }
 BLOCK = {"intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 TOWER = {"hidden_size": 16, **BLOCK, "image_size": 28, "patch_size": 14}
+STATE = {"q01": [-1.0] * 2, "q99": [1.0] * 2}
 COMPOSED = {
     "action_dim": 3,
     "num_action_chunks": 2,
@@ -33,7 +34,9 @@ COMPOSED = {
     "proprio_dim": 2,
     "text_config": {"model_type": "llama", "hidden_size": 16, **BLOCK, "vocab_size": 40},
     "vision_config": {"model_type": "siglip_vision_model", **TOWER},
-    "norm_stats": {"a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3, "mask": [True, True, False]}}},
+    "norm_stats": {
+        "a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3, "mask": [True, True, False]}, "proprio": STATE}
+    },
     "expert_config": {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 1},
     "num_inference_steps": 2,
 }
@@ -47,7 +50,7 @@ LLAVA3D = {
     "use_state": True,
     "state_dim": 2,
     "num_inference_steps": 2,
-    "norm_stats": {"a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3}}},
+    "norm_stats": {"a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3}, "state": STATE}},
 }
 DIT = {"attention_head_dim": 8, "num_future_tokens": 2, "mlp_hidden_dim": 8, "dropout": 0.0}
 CASES = [
