@@ -75,7 +75,8 @@ def check_part(stats: Any, at: str, part: str, size: int | None, normalization_t
     if size is None:
         size = max(1, length_of(stats.get(needed[0]), f"{at}[{needed[0]!r}]"))
     why = f"normalization_type={normalization_type!r} with {part}_dim={size}"
-    present = [name for name in KNOWN if name in needed or stats.get(name) is not None]
+    others = [name for name in KNOWN if name not in needed and stats.get(name) is not None]
+    present = [*needed, *others]
     for name in present:
         check_length(stats.get(name), f"{at}[{name!r}]", size, why)
         check_numbers(stats[name], f"{at}[{name!r}]")

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
+from demonstration import DRIVING, demonstration
 from peft import get_peft_model, prepare_model_for_kbit_training
-from tiny_dataset import write_dataset
-from tiny_driving_dataset import write_driving_dataset
-from tiny_models import MAKERS, write_model
+from tiny_models import MAKERS
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -29,7 +28,6 @@ from transformers import (
 from transformers.integrations.deepspeed import set_hf_deepspeed_config, unset_hf_deepspeed_config
 
 import vlahub
-from vlahub.conversion.folder_roles import check_trainable
 from vlahub.data import (
     ActionChunks,
     DrivingScenes,
@@ -44,7 +42,7 @@ from vlahub.data import (
 )
 from vlahub.errors import InputError
 
-DRIVING = "alpamayo_r1"
+STATE = "observation.state"
 STRATEGIES = ["lora", "A", "B", "full"]
 DEFAULTS = {
     "remove_unused_columns": False,  # the collators read all of an example
@@ -74,7 +72,12 @@ class Options:
     backbone_lr_scale: float = field(default=0.1, metadata={"help": "on the learning rate, with --train B and full"})
     dtype: str = field(default="float32", metadata={"help": "of the weights"})
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
-    state: str = field(default="observation.state", metadata={"help": "column of the state, or of the pose"})
+    action: list[str] = field(
+        default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several to be joined"}
+    )
+    state: list[str] = field(
+        default_factory=lambda: [STATE], metadata={"help": "of the state, or of the pose, in the same way"}
+    )
     text: str = field(default="task", metadata={"help": "column of the instruction"})
     statistics: str | None = field(
         default=None, metadata={"help": "dataset_statistics.json; default: that in the dataset's folder, or computed"}
@@ -83,7 +86,8 @@ class Options:
     eval_episodes: float = field(default=0.0, metadata={"help": "share of the episodes to evaluate with"})
     repeat_last: bool = field(default=False, metadata={"help": "also learn to repeat an episode's last action"})
     augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})
-    learn_text: bool = field(default=False, metadata={"help": "of Alpamayo-R1, also learn to reason"})
+    learn_text: bool = field(default=False, metadata={"help": "also to write `reasoning` (Alpamayo-R1) or `--answer`"})
+    answer: str = field(default="answer", metadata={"help": "column of the text to write, with --learn_text"})
     text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
@@ -105,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     unset_hf_deepspeed_config()  # ZeRO-3 splits models while they load, and mistakes the names of some parts
     check_arguments(options, arguments)
     with arguments.main_process_first(desc="reading data"):
-        source, dataset = demonstration(options, Path(arguments.output_dir))
+        source, dataset = demonstration(options.model, options.dataset, Path(arguments.output_dir))
         frames = load_frames(dataset)
     seen, held_out = frames, None
     if options.eval_episodes:
@@ -114,8 +118,7 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     model, processor = load(source, options)
     statistics = None
     if model.config.model_type != DRIVING:
-        state = options.state if options.state in frames.column_names else None
-        given = options.statistics, options.unmasked_actions, state
+        given = options.statistics, options.unmasked_actions, options.action, state_columns(frames, options)
         quiet, progress = arguments.process_index > 0, not arguments.disable_tqdm
         statistics = run_statistics(seen, dataset, *given, quiet, progress)
         apply_statistics(model.config, processor, *next(iter(statistics.items())))
@@ -153,23 +156,6 @@ def check_arguments(options: Options, arguments: Arguments) -> None:
         raise InputError("--eval_strategy needs data to evaluate with: --eval_episodes 0.1 holds a tenth out.")
 
 
-def demonstration(options: Options, folder: Path) -> tuple[str, str]:
-    """Model and dataset; those that are made here are written once."""
-    source, dataset = options.model, options.dataset
-    if source not in MAKERS:
-        check_trainable(source)
-    else:
-        source = str(folder / "tiny_model")
-        if not Path(source).exists():
-            write_model(options.model, Path(source))
-    if dataset == "demo":
-        dataset = str(folder / "demo_dataset")
-        driving = AutoConfig.from_pretrained(source).model_type == DRIVING
-        if not Path(dataset).exists():
-            (write_driving_dataset if driving else write_dataset)(dataset)
-    return source, dataset
-
-
 def load(source: str, options: Options):
     """Model and processor."""
     more = {"dtype": getattr(torch, options.dtype)}
@@ -185,10 +171,14 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
         reasoning = "reasoning" if "reasoning" in frames.column_names else None
         return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
     steps = getattr(config, "num_action_chunks", None) or config.action_horizon
-    state = options.state if options.state in frames.column_names else None
-    return ActionChunks(
-        frames, steps, options.images or None, state=state, text=options.text, repeat_last=options.repeat_last
-    )
+    columns = options.images or None, state_columns(frames, options), options.action, options.text
+    answer = options.answer if options.learn_text else None
+    return ActionChunks(frames, steps, *columns, repeat_last=options.repeat_last, answer=answer)
+
+
+def state_columns(frames, options: Options) -> list[str] | None:
+    """Those of the state; none where nobody asked for them and the dataset has none."""
+    return None if options.state == [STATE] and STATE not in frames.column_names else options.state
 
 
 def prepared(model, options: Options, arguments: Arguments):

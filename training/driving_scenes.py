@@ -21,7 +21,7 @@ from .action_chunks import (
     with_decoding,
 )
 from .frame_order import check_frame_numbers, check_step, run_ends
-from .vector_columns import check_vectors, joined
+from .vector_columns import check_vectors, column_names, joined
 from .video_frames import image_columns
 
 PASSED_ON = ("time", "noise")  # what the model's forward takes where the data has it
@@ -44,7 +44,7 @@ class DrivingScenes(torch.utils.data.Dataset):
     def __init__(
         self,
         frames: Dataset,
-        pose: str = "observation.state",
+        pose: str | Sequence[str] = "observation.state",
         images: Sequence[str] | None = None,
         num_frames: int = 4,
         num_history: int = 16,
@@ -58,7 +58,8 @@ class DrivingScenes(torch.utils.data.Dataset):
         """
         Args:
             frames: one row for each 0.1 s of a drive, in the order of episode and time (`load_frames`).
-            pose: column of x y z qw qx qy qz: metres and a unit quaternion, from the car's frame to any fixed one.
+            pose: column of x y z qw qx qy qz: metres and a unit quaternion, from the car's frame to any fixed one; or
+                several that are joined to these in their order.
             images: columns of the cameras, as the model is to see them. `None`: all image and video columns.
             num_frames: frames of each camera; the last is the row's own.
             num_history, num_future: poses up to the row's own, and after it.
@@ -80,7 +81,8 @@ class DrivingScenes(torch.utils.data.Dataset):
         self.texts = {name: column for name, column in (("text", text), ("reasoning", reasoning)) if column}
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
         entries = [*self.texts.values(), *self.passed_on]
-        require_columns(frames, [pose, episode, *self.images, *entries])
+        poses = column_names(pose)
+        require_columns(frames, [*poses, episode, *self.images, *entries])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
         ends = run_ends(frames, episode)
@@ -89,7 +91,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         if column := optional_column(frames, timestamp, TIMESTAMP):
             check_step(frames, ends, column, STEP, STEP_TOLERANCE)
         self.rows = self.complete_rows(ends)
-        self.xyz, self.rot = read_poses(frames, pose)
+        self.xyz, self.rot = read_poses(frames, poses)
         plain = with_decoding(frames.with_format(None), self.images)
         self.views = plain.select_columns(self.images)
         self.entries = plain.select_columns(list(dict.fromkeys(entries))) if entries else None
@@ -148,14 +150,15 @@ class DrivingScenes(torch.utils.data.Dataset):
         return texts | {name: as_numbers(stored[name], name, row) for name in self.passed_on}
 
 
-def read_poses(frames: Dataset, column: str) -> tuple[np.ndarray, np.ndarray]:
+def read_poses(frames: Dataset, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Positions (rows, 3) and rotations (rows, 3, 3), float64: their frame may begin far away.
 
     Raises:
         InputError: a row has not seven finite numbers, or a quaternion of another length than 1.
     """
-    check_vectors(frames, [column])
-    poses = joined(frames.select_columns([column]).with_format("arrow")[:], [column], np.float64)
+    check_vectors(frames, columns)
+    column = " + ".join(columns)
+    poses = joined(frames.select_columns(columns).with_format("arrow")[:], columns, np.float64)
     if poses.shape[1] != POSE:
         raise InputError(f"column {column!r} has {poses.shape[1]} numbers a row; x y z qw qx qy qz are needed.")
     length = np.linalg.norm(poses[:, 3:], axis=1)

@@ -18,7 +18,8 @@ def run_statistics(
     dataset: str | Path,
     file: str | Path | None = None,
     unmasked_actions: Sequence[int] = (),
-    state: str | None = None,
+    action: str | Sequence[str] = "action",
+    state: str | Sequence[str] | None = None,
     quiet: bool = False,
     progress: bool = True,
 ) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def run_statistics(
         dataset: whose name is the key; a folder may hold a dataset_statistics.json, which is taken unless there are
             `unmasked_actions`.
         file: takes the place of both.
-        unmasked_actions, state: as in `dataset_statistics`.
+        unmasked_actions, action, state: as in `dataset_statistics`.
         quiet: say nothing.
         progress: show a bar while computing.
 
@@ -48,8 +49,8 @@ def run_statistics(
         if not isinstance(statistics, dict) or len(statistics) != 1:
             raise InputError(f"{file} is of the datasets {list(statistics)}; it must be of this one alone.")
     else:
-        found = dataset_statistics(frames, state=state, unmasked_actions=unmasked_actions, progress=progress)
-        statistics = {dataset.name: found}
+        found = dataset_statistics(frames, action, state, unmasked_actions, progress=progress)
+        statistics = {dataset.resolve().name: found}
     if not quiet:
         [(key, found)] = statistics.items()
         mask = found.get("action", {}).get("mask")

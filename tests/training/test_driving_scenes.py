@@ -99,6 +99,17 @@ def test_cameras_come_in_the_order_asked_for_and_frames_may_reach_farther_back_t
     assert [np.asarray(image)[0, 0].tolist() for image in scenes[0]["images"]] == [[row, 0, 255] for row in range(4)]
 
 
+def test_a_pose_may_be_joined_of_columns():
+    frames, sizes = frames_of(table()), {"num_frames": 1, "num_history": 2, "num_future": 2}
+    poses = np.array(frames["observation.state"])
+    pieces = frames.add_column("place", poses[:, :3].tolist()).add_column("turn", poses[:, 3:].tolist())
+    one, joined = DrivingScenes(frames, **sizes)[1], DrivingScenes(pieces, ["place", "turn"], **sizes)[1]
+    for name in ("ego_history_xyz", "ego_future_rot"):
+        assert np.array_equal(joined[name], one[name])
+    with pytest.raises(InputError, match=r"place \+ observation.state.*10 numbers"):
+        DrivingScenes(pieces, ["place", "observation.state"], **sizes)
+
+
 def test_only_what_an_example_needs_is_read():
     columns = table() | {"front": [{"bytes": b"no picture", "path": None}] * 22}
     scenes = DrivingScenes(frames_of(columns), images=["left"], **SMALL)

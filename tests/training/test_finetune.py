@@ -207,6 +207,35 @@ def test_statistics_come_from_where_they_are_and_that_is_said(finetune, table, t
         run("both", "--statistics", str(tmp_path / "third.json"), "--unmasked_actions", "0")
 
 
+def test_columns_of_other_names_and_vectors_in_pieces_are_learnt_alike(finetune, table, tmp_path):
+    """A data set with `image`, `wrist` and the state and the actions in two columns each, one of single numbers."""
+    frames = load_frames(table)
+    views = [name for name in frames.column_names if "image" in name]
+    pieces = frames.map(
+        lambda row: {
+            "left": row["action"][:6],
+            "gripper": row["action"][6],
+            "actions": row["action"],
+            "joints": row["observation.state"][:3],
+            "state": row["observation.state"][3:],
+        },
+        remove_columns=["action", "observation.state"],
+    ).rename_columns(dict(zip(views, ("image", "wrist"), strict=True)))
+    pieces.save_to_disk(tmp_path / "table")
+    sources = ["--model", "multimodal_vla", "--max_steps", "2", "--save_strategy", "no", *QUICK, "--output_dir"]
+    plain = finetune([*sources, str(tmp_path / "plain"), "--dataset", str(table)])
+    named = ["--dataset", str(tmp_path / "table"), "--images", "image", "wrist", "--state", "joints", "state"]
+    joined = finetune([*sources, str(tmp_path / "joined"), *named, "--action", "left", "gripper"])
+    assert losses(joined) == losses(plain)
+    assert joined.model.config.norm_stats == plain.model.config.norm_stats
+    assert joined.model.config.view_names == ["image", "wrist"]
+    finetune([*sources, str(tmp_path / "named"), *named, "--action", "actions", "--max_steps", "1"])
+    with pytest.raises(InputError, match="there is no column 'states'"):
+        finetune([*sources, str(tmp_path / "wrong"), *named, "--action", "actions", "--state", "states"])
+    with pytest.raises(InputError, match="there is no column 'action'"):
+        finetune([*sources, str(tmp_path / "default"), *named])
+
+
 def test_a_run_that_is_not_finite_ends_with_another_exit_code_and_writes_nothing(finetune, table, tmp_path):
     statistics = {"t": {part: {"q01": [-1e-30] * n, "q99": [1e-30] * n} for part, n in (("action", 7), ("proprio", 8))}}
     (tmp_path / "s.json").write_text(json.dumps(statistics))

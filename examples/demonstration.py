@@ -1,0 +1,31 @@
+"""What the fine-tuning script learns from where neither model nor dataset is at hand: both are made, once."""
+
+from pathlib import Path
+
+from tiny_dataset import write_dataset
+from tiny_driving_dataset import write_driving_dataset
+from tiny_models import MAKERS, write_model
+from transformers import AutoConfig
+
+from vlahub.conversion.folder_roles import check_trainable
+
+DRIVING = "alpamayo_r1"  # the family whose datasets are drives
+
+
+def demonstration(model: str, dataset: str, folder: Path) -> tuple[str, str]:
+    """Where model and dataset are; a family's name becomes a tiny model in the folder, and `demo` a drawn dataset.
+
+    Raises:
+        InputError: `model` is a folder that cannot be trained, such as a raw OpenVLA run.
+    """
+    source = str(folder / "tiny_model") if model in MAKERS else model
+    if model not in MAKERS:
+        check_trainable(model)
+    elif not Path(source).exists():
+        write_model(model, Path(source))
+    if dataset == "demo":
+        dataset = str(folder / "demo_dataset")
+        driving = AutoConfig.from_pretrained(source).model_type == DRIVING
+        if not Path(dataset).exists():
+            (write_driving_dataset if driving else write_dataset)(dataset)
+    return source, dataset
