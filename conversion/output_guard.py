@@ -12,8 +12,9 @@ from ..configuration.vla_errors import ConversionError
 
 REPORT_NAME = "conversion_report.json"
 WORK, OLD, LOCK = "partial", "replaced", "lock"  # what a run has beside its output, hidden
-# All that a checkpoint folder holds, as transformers, tokenizers, the Hub and vlahub name it. Code belongs to it under
-# the names that code of a model has, or where `auto_map` leads to it: any other script is somebody's work.
+# All that a checkpoint folder holds, as transformers, tokenizers, the Hub and vlahub name it. Code belongs to it where
+# our report records it or `auto_map` leads to it, and without such a report under the names that code of a model has:
+# any other script is somebody's work.
 OURS = re.compile(
     r"(generation_|processor_|(video_|image_|audio_)?preprocessor_)?config\.json"
     r"|(pytorch_)?model(-\d+-of-\d+)?\.(safetensors|bin)(\.index\.json)?"
@@ -70,7 +71,12 @@ def leftovers(output: Path) -> list[Path]:
 
 
 def check_place(output: Path, folder: Path) -> None:
-    """Places that are never replaced, whatever they hold."""
+    """Places that are never written or replaced, whatever they hold."""
+    if str(output).startswith("~"):
+        raise ConversionError(
+            f"the output {str(output)!r} would be a folder named {output.parts[0]!r}: the shell did not replace ~ by "
+            "the home directory; write the path out."
+        )
     if folder == folder.parent:
         raise ConversionError(f"{output} is the root of a file system; name a folder of its own for the output.")
     for place, name in protected_places():
@@ -177,12 +183,12 @@ def is_checkpoint(folder: Path) -> bool:
 
 def is_ours(path: Path, code: set[str]) -> bool:
     """Whether this is a file that a checkpoint has: no folder, no link, and of a known name."""
-    known = OURS.fullmatch(path.name) or CODE.fullmatch(path.name) or path.name in code
+    known = OURS.fullmatch(path.name) or path.name in code
     return bool(known) and path.is_file() and not path.is_symlink()
 
 
 def code_of(folder: Path) -> set[str]:
-    """Code files that `auto_map` names, and those that they import from their side."""
+    """Code files that `auto_map` names, those that they import from their side, and those that a report records."""
     maps = [(json_of(path) or {}).get("auto_map") for path in folder.glob("*config.json")]
     classes = [name for found in maps if isinstance(found, dict) for name in found.values()]
     waiting = [str(name).rpartition("--")[2].split(".")[0] for name in classes]
@@ -192,7 +198,15 @@ def code_of(folder: Path) -> set[str]:
         if path.name not in found and path.parent == folder and path.is_file():
             found.add(path.name)
             waiting += SIBLING.findall(path.read_text(encoding="utf-8", errors="replace"))
-    return found
+    return found | recorded_code(folder)
+
+
+def recorded_code(folder: Path) -> set[str]:
+    """Code files of our report; without one, all that are named as code of a model."""
+    files = (json_of(folder / REPORT_NAME) or {}).get("files")
+    if isinstance(files, dict):
+        return {name for name in files if name.endswith(".py")}
+    return {path.name for path in folder.glob("*.py") if CODE.fullmatch(path.name)}
 
 
 def json_of(path: Path) -> dict | None:
