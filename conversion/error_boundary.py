@@ -86,7 +86,7 @@ def output_states(arguments: argparse.Namespace) -> dict[Path, tuple | None]:
 def state_of(path: Path) -> tuple | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # no name of a file at all
         return None
     return status.st_dev, status.st_ino, status.st_mtime_ns
 

@@ -12,8 +12,8 @@ from ..configuration.vla_errors import ConversionError
 from .file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
 
 WORK, OLD, LOCK = "partial", "replaced", "lock"  # what a run has beside its output, hidden
-# Code belongs to a checkpoint under the names that code of a model has, or where `auto_map` leads to it: any other
-# script is somebody's work.
+# Code belongs to a checkpoint where our report records it or `auto_map` leads to it, and without such a report under the
+# names that code of a model has: any other script is somebody's work.
 MODEL_CODE = re.compile(r"(configuration|modeling|(image_|video_)?processing|tokenization|feature_extraction)_\w+\.py")
 SIBLING = re.compile(r"(?m)^\s*from \.(\w+) import")
 MOUNTS = Path("/proc/self/mountinfo")
@@ -61,7 +61,12 @@ def leftovers(output: Path) -> list[Path]:
 
 
 def check_place(output: Path, folder: Path) -> None:
-    """Places that are never replaced, whatever they hold."""
+    """Places that are never written or replaced, whatever they hold."""
+    if str(output).startswith("~"):
+        raise ConversionError(
+            f"the output {str(output)!r} would be a folder named {output.parts[0]!r}: the shell did not replace ~ by "
+            "the home directory; write the path out."
+        )
     if folder == folder.parent:
         raise ConversionError(f"{output} is the root of a file system; name a folder of its own for the output.")
     for place, name in protected_places():
@@ -170,8 +175,7 @@ def is_ours(path: Path, code: set[str]) -> bool:
     """Whether this is a file that a checkpoint has: no folder, no link, and of a known name."""
     name = path.name
     known = is_weights(name) or name == ".gitattributes" or kind_of(name) not in (None, CODE)
-    is_code = MODEL_CODE.fullmatch(name) or name in code
-    return bool(known or is_code) and path.is_file() and not path.is_symlink()
+    return (known or name in code) and path.is_file() and not path.is_symlink()
 
 
 def is_weights(name: str) -> bool:
@@ -179,7 +183,7 @@ def is_weights(name: str) -> bool:
 
 
 def code_of(folder: Path) -> set[str]:
-    """Code files that `auto_map` names, and those that they import from their side."""
+    """Code files that `auto_map` names, those that they import from their side, and those that a report records."""
     maps = [(json_of(path) or {}).get("auto_map") for path in folder.glob("*config.json")]
     classes = [name for found in maps if isinstance(found, dict) for name in found.values()]
     waiting = [str(name).rpartition("--")[2].split(".")[0] for name in classes]
@@ -189,7 +193,15 @@ def code_of(folder: Path) -> set[str]:
         if path.name not in found and path.parent == folder and path.is_file():
             found.add(path.name)
             waiting += SIBLING.findall(path.read_text(encoding="utf-8", errors="replace"))
-    return found
+    return found | recorded_code(folder)
+
+
+def recorded_code(folder: Path) -> set[str]:
+    """Code files of our report; without one, all that are named as code of a model."""
+    files = (json_of(folder / REPORT_NAME) or {}).get("files")
+    if isinstance(files, dict):
+        return {name for name in files if name.endswith(".py")}
+    return {path.name for path in folder.glob("*.py") if MODEL_CODE.fullmatch(path.name)}
 
 
 def json_of(path: Path) -> dict | None:

@@ -90,6 +90,23 @@ def test_what_does_not_belong_to_a_checkpoint_is_named_and_saves_the_folder(name
         check_output(folder, overwrite=True)
 
 
+def test_code_that_our_report_does_not_record_and_no_config_names_is_somebodys_work(tmp_path):
+    report = json.dumps({"tensors": {}, "files": {"modeling_ours.py": {}}})
+    files = {"conversion_report.json": report, "modeling_ours.py": "", "my_model.py": ""}
+    folder = write_checkpoint(tmp_path / "out", **files)
+    check_output(folder, overwrite=True)
+    (folder / "modeling_mine.py").write_text("precious")
+    with pytest.raises(ConversionError, match=r"modeling_mine\.py, no part of a checkpoint"):
+        check_output(folder, overwrite=True)
+
+
+@pytest.mark.parametrize("name", ["~", "~/out", "~me/out"])
+def test_a_tilde_that_no_shell_replaced_is_no_name(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConversionError, match="the shell did not replace ~"):
+        check_output(Path(name))
+
+
 @pytest.mark.parametrize("names", [["config.json"], ["model.safetensors"], ["README.md", "tokenizer.json"]])
 def test_a_folder_that_is_no_checkpoint_is_kept(names, tmp_path):
     folder = write_checkpoint(tmp_path / "out", **dict.fromkeys(names, "{}"))
