@@ -12,8 +12,8 @@ from ..configuration.vla_errors import ConversionError
 from .file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
 
 WORK, OLD, LOCK = "partial", "replaced", "lock"  # what a run has beside its output, hidden
-# Code belongs to a checkpoint where our report records it or `auto_map` leads to it, and without such a report under the
-# names that code of a model has: any other script is somebody's work.
+# Code belongs to a checkpoint where our report records it or `auto_map` leads to it, and without such a report under
+# the names that code of a model has: any other script is somebody's work.
 MODEL_CODE = re.compile(r"(configuration|modeling|(image_|video_)?processing|tokenization|feature_extraction)_\w+\.py")
 SIBLING = re.compile(r"(?m)^\s*from \.(\w+) import")
 MOUNTS = Path("/proc/self/mountinfo")
