@@ -90,7 +90,7 @@ def checked_tensors(folder: Path, report: dict, quiet: bool) -> str:
     sums = {name: entry["crc32"] for name, entry in recorded.items() if "crc32" in entry}
     changed = [name for name, checksum in sums.items() if f"{found[name]:08x}" != checksum]
     if changed:
-        raise ConversionError(f"these tensors are not as they were written: {some(changed)}.")
+        raise ConversionError(f"Tensors that are not as they were written: {some(changed)}.")
     return f"all {len(found)} tensors are readable and finite; {result}"
 
 
