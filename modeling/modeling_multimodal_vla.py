@@ -331,6 +331,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             embeds, real = self.get_input_embeddings()(input_ids), real & ~self.is_image(input_ids)
         else:
             embeds, real, _, _ = self.sequence(input_ids, real, pixel_values, image_grid_thw)
+        self.check_places(embeds)
         return self.backbone.generate(inputs_embeds=embeds, attention_mask=real.long(), **kwargs)
 
     @torch.no_grad()
