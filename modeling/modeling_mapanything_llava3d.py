@@ -149,13 +149,13 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         """
         refuse_sampling(do_sample)
         self.check_has_expert()
-        self.check_arguments(input_ids, attention_mask, pixel_values=pixel_values, state=state, noise=noise)
+        inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
+        self.check_arguments(input_ids, attention_mask, **inputs)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         normalized = self.sample_normalized_actions(prefix_embs, attention_mask, state, num_steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if check_finite:
-            inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
             require_finite(self, {"actions": actions}, inputs, statistics)
         return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
 
@@ -207,7 +207,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         if self.is_generating(input_ids, pixel_values, cache):
             inputs_embeds = self.embed_text(input_ids)
         elif inputs_embeds is None:
-            numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
+            numbers = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic}
+            numbers |= {"actions": actions, "time": time, "noise": noise}
             num_cached = 0 if cache is None else int(cache.get_seq_length())
             self.check_arguments(input_ids, attention_mask, num_cached, **numbers)
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
