@@ -252,9 +252,14 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         """As in transformers; the images go in with their tokens and never again."""
         cache = one_cache(cache, past_key_values)
         inputs = super().prepare_inputs_for_generation(input_ids, **{GENERATES_CACHE: cache}, **kwargs)
-        if not self.is_generating(inputs.get("input_ids"), None, cache):
-            inputs["pixel_values"] = pixel_values
-        return inputs
+        ids = inputs.get("input_ids")
+        is_cached = cache is not None and cache.get_seq_length() > 0
+        is_text = is_cached and ids is not None and (ids.shape[1] == 1 or not self.has_images(ids))
+        return inputs if is_text else inputs | {"pixel_values": pixel_values}
+
+    def has_images(self, input_ids: torch.LongTensor) -> bool:
+        """Whether image tokens are among several that follow a cache: drafted ones, or those of a second question."""
+        return bool((input_ids == self.config.image_token_id).any())
 
     def is_generating(
         self, input_ids: torch.LongTensor | None, pixel_values: torch.Tensor | None, cache: Cache | None
