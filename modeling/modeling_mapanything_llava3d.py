@@ -150,13 +150,13 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         """
         refuse_sampling(do_sample)
         self.check_has_expert()
-        self.check_arguments(input_ids, attention_mask, pixel_values=pixel_values, state=state, noise=noise)
+        inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
+        self.check_arguments(input_ids, attention_mask, **inputs)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
         normalized = self.sample_normalized_actions(prefix_embs, attention_mask, state, num_steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if check_finite:
-            inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
             require_finite(self, {"actions": actions}, inputs, statistics)
         return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
 
@@ -211,7 +211,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         if self.is_generating(input_ids, pixel_values, cache):
             inputs_embeds = self.embed_text(input_ids)
         elif inputs_embeds is None:
-            numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
+            numbers = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic}
+            numbers |= {"actions": actions, "time": time, "noise": noise}
             num_cached = 0 if cache is None else int(cache.get_seq_length())
             self.check_arguments(input_ids, attention_mask, num_cached, **numbers)
             inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
@@ -258,9 +259,14 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         """As in transformers; the images go in with their tokens and never again."""
         cache = one_cache(cache, past_key_values)
         inputs = super().prepare_inputs_for_generation(input_ids, **{GENERATES_CACHE: cache}, **kwargs)
-        if not self.is_generating(inputs.get("input_ids"), None, cache):
-            inputs["pixel_values"] = pixel_values
-        return inputs
+        ids = inputs.get("input_ids")
+        is_cached = cache is not None and cache.get_seq_length() > 0
+        is_text = is_cached and ids is not None and (ids.shape[1] == 1 or not self.has_images(ids))
+        return inputs if is_text else inputs | {"pixel_values": pixel_values}
+
+    def has_images(self, input_ids: torch.LongTensor) -> bool:
+        """Whether image tokens are among several that follow a cache: drafted ones, or those of a second question."""
+        return bool((input_ids == self.config.image_token_id).any())
 
     def is_generating(
         self, input_ids: torch.LongTensor | None, pixel_values: torch.Tensor | None, cache: Cache | None

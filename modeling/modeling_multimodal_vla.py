@@ -238,8 +238,8 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
-        numbers = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
-        check_inputs(self, input_ids, attention_mask, numbers)
+        inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        check_inputs(self, input_ids, attention_mask, inputs)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw)
         token_ids = finite_logits = None
@@ -256,7 +256,6 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             normalized = decode(token_ids, self.config.action_vocab_size, self.config.num_action_bins)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if check_finite:
-            inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
             require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
         return MultimodalVLAActionOutput(actions, normalized, token_ids) if return_dict else actions
 
@@ -339,6 +338,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             embeds, real = self.get_input_embeddings()(input_ids), real & ~self.is_image(input_ids)
         else:
             embeds, real, _, _ = self.sequence(input_ids, real, pixel_values, image_grid_thw)
+        self.check_places(embeds)
         return self.backbone.generate(inputs_embeds=embeds, attention_mask=real.long(), **kwargs)
 
     @torch.no_grad()
@@ -366,6 +366,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
                 f"grounding_score needs a vision backbone with a text tower ({', '.join(TWO_TOWERS)}), built with "
                 f"grounding=True; this one is a {self.config.vision_part.model_type}."
             )
+        check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
         views = pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)
         tower = self.backbone.vision_tower
         mask = {} if attention_mask is None else {"attention_mask": attention_mask}

@@ -12,6 +12,7 @@ from .chosen_parts import part
 from .floating_dtype import floating_dtype
 from .input_checks import check_ids, check_length, check_rows
 from .masking import masked_mean
+from .multimodal_inputs import max_positions
 
 
 class MultimodalFusion:
@@ -44,7 +45,7 @@ class MultimodalFusion:
         embeds, real, arguments, text = self.sequence(
             input_ids, real, pixel_values, image_grid_thw, [*state, *queries], written, answer_mask
         )
-        check_length({"image, text and action": embeds.shape[1]}, max_positions(self.config.text_part))
+        self.check_places(embeds)
         states = self.backbone.run(embeds, real, **arguments)
         text_states = states[:, text]
         if self.query_attention is not None:
@@ -61,7 +62,9 @@ class MultimodalFusion:
     ) -> tuple[torch.Tensor, None, torch.Tensor]:
         """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
         real = real & ~self.is_image(input_ids)
-        text_states = self.backbone.run(self.get_input_embeddings()(input_ids), real)
+        embeds = self.get_input_embeddings()(input_ids)
+        self.check_places(embeds)
+        text_states = self.backbone.run(embeds, real)
         places = torch.arange(real.shape[1], device=real.device)
         last = places.masked_fill(~real, -1).amax(dim=1)
         tokens, seen = self.vision_tokens(input_ids, pixel_values, image_grid_thw)
@@ -173,7 +176,6 @@ class MultimodalFusion:
         check_rows(attention_mask)
         return attention_mask != 0
 
-
-def max_positions(text_config: Any) -> int | None:
-    """How many positions a language model has; `None` for one that does not count them."""
-    return getattr(text_config, "max_position_embeddings", None)
+    def check_places(self, embeds: torch.Tensor) -> None:
+        """Refuse embeddings (batch, length, hidden_size) that the language model has no positions for."""
+        check_length({"image, text and action": embeds.shape[1]}, max_positions(self.config.text_part))

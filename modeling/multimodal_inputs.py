@@ -22,6 +22,12 @@ def first_position(text_config: PretrainedConfig) -> int:
     return text_config.pad_token_id + 1 if text_config.model_type in POSITIONS_BEHIND_PADDING else 0
 
 
+def max_positions(text_config: PretrainedConfig) -> int | None:
+    """How many tokens a language model has positions for; `None` for one that does not count them."""
+    limit = getattr(text_config, "max_position_embeddings", None)
+    return None if limit is None else limit - first_position(text_config)
+
+
 def text_positions(real: torch.Tensor, first: int = 0) -> torch.LongTensor:
     """(batch, length): tokens that are not padding, counted; real: (batch, length) bool."""
     return (real.long().cumsum(dim=1) - 1).clamp(min=0) + first

@@ -30,7 +30,7 @@ assert type(config).__module__ == "vlahub.configuration.configuration_cogvla", t
 assert type(config) in AutoModel._model_mapping and type(config) in AutoModelForImageTextToText._model_mapping
 assert not any(type(finder).__name__ == "AutoWatcher" for finder in sys.meta_path)
 """
-# One fork for each order. What transformers imports is there, as it takes most of the time; transformers itself is not.
+# One fork for each order. What transformers imports is there, as it takes most of the time; transformers is not.
 FORKS = """
 import os, sys, traceback
 import numpy, torch, torch._dynamo, torch.distributed.tensor, huggingface_hub, safetensors.torch, tokenizers

@@ -10,7 +10,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.configuration.proven_backbones import LANGUAGE_MODELS, POSITIONS_BEHIND_PADDING, VLMS
-from vlahub.errors import ConfigError
+from vlahub.errors import ConfigError, InputError
 
 BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
@@ -110,6 +110,24 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
     assert (own[0][:5] - own[1]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("fusion", ["early", "late"])
+@pytest.mark.parametrize("kind", ["gpt2", "roberta"])
+def test_every_position_of_a_table_can_be_used_and_no_more(kind, fusion):
+    """RoBERTa's first positions are those of padding."""
+    vision = {"model_type": "siglip_vision_model", **TOWER}
+    statistics = {"a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3}}}
+    fields = {"vision_config": vision, "text_config": tiny_text_config(kind), "norm_stats": statistics, **HEAD}
+    fields["fusion"] = fusion
+    model = weights_that_matter(MultimodalVLAForActionPrediction(MultimodalVLAConfig(**fields)))
+    room = 64 - 2 * (kind == "roberta") - 4 * (fusion == "early")
+    pixels, ids = torch.zeros(1, 3, 28, 28), torch.full((1, room + 1), 5)
+    assert model.predict_action(ids[:, 1:], pixels).shape == (1, 2, 3)
+    with pytest.raises(InputError, match=f"only {62 if kind == 'roberta' else 64} positions"):
+        model.predict_action(ids, pixels)
+    with pytest.raises(InputError, match="positions"):
+        model.generate(ids, pixels)
 
 
 @pytest.mark.parametrize("kind", FOUND)

@@ -107,3 +107,12 @@ def test_several_tokens_go_on_over_a_cache_under_the_mask_of_the_whole_text(tiny
     whole = model(**{**prompt, "input_ids": ids}, attention_mask=mask).logits[:, -2:]
     cache = model(**prompt, use_cache=True).cache
     torch.testing.assert_close(model(more, attention_mask=mask, cache=cache).logits, whole, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_tokens_that_are_drafted_need_no_images(llava3d):
+    """Several tokens are read at once then; the text is the same."""
+    model, batch = llava3d()
+    prompt = {name: batch[name][:1] for name in ("input_ids", "pixel_values")}
+    wanted = model.generate(**prompt, max_new_tokens=6, do_sample=False)
+    assert torch.equal(model.generate(**prompt, max_new_tokens=6, do_sample=False, prompt_lookup_num_tokens=2), wanted)

@@ -294,6 +294,8 @@ def test_intrinsics_reach_the_geometry_model(tiny):
     model.predict_action(**Batch().prediction(), intrinsic=intrinsic)
     model(**Batch().training(), intrinsic=intrinsic)
     assert len(seen) == 2 and all(each is intrinsic for each in seen)
+    with pytest.raises(InputError, match="intrinsic is a list; a torch tensor"):
+        model.predict_action(**Batch().prediction(), intrinsic=intrinsic.tolist())
 
 
 # ---- the two experts together

@@ -445,6 +445,8 @@ def test_grounding_is_the_cosine_of_the_two_towers_for_each_view(composed, name)
     torch.testing.assert_close(model.grounding_score(batch.pixels[:, 0], ids), found[:, :1], **CLOSE)
     mask = torch.tensor([[1, 1, 1, 1], [1, 1, 1, 0]])
     torch.testing.assert_close(model.grounding_score(batch.pixels, ids, mask)[0], found[0], **CLOSE)
+    with pytest.raises(InputError, match="input_ids is a list; a torch tensor"):
+        model.grounding_score(batch.pixels, ids.tolist())
     assert model.predict_action(**batch.prediction()).isfinite().all()
 
 
