@@ -149,6 +149,13 @@ def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, tabl
     with pytest.raises(InputError, match="choose one of them"):
         finetune([*sources, "--max_steps", "1", "--resume", "--overwrite_output_dir"])
     assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
+    for model in (tmp_path, tmp_path / "checkpoint-2"):
+        begun = ["--model", str(model), *sources[2:], "--max_steps", "1"]
+        with pytest.raises(InputError, match="would remove"):
+            finetune([*begun, "--overwrite_output_dir"])
+    with pytest.raises(InputError, match="no column 'left'"):
+        finetune([*sources, "--action", "left", "--overwrite_output_dir"])
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
     finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
     assert not list(tmp_path.glob("adapter_model*")) and not (tmp_path / "checkpoint-2").exists()
     assert (tmp_path / "model.safetensors").exists()
