@@ -43,7 +43,23 @@ REASONS = {
     **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision", "mistral3"), NEEDS_SIZES),
     **dict.fromkeys(("idefics2", "idefics3", "smolvlm", "lfm2_vl"), "it wants masks of pixels beside its images"),
 }
+# Vision models whose states of an image are not those of the image alone, or need more than its pixels.
+UNFIT_TOWERS = {
+    **dict.fromkeys(("vit_mae", "vit_msn_pretraining", "videomae"), "it leaves out patches at random, or reads videos"),
+    **dict.fromkeys(("pixtral", "siglip2_vision_model"), NEEDS_SIZES),
+}
 UNPROVEN = "its states have not been shown to be those of its own call"
+
+
+def check_tower(field: str, kind: str) -> None:
+    """Refuse a vision tower whose features would not be those of the pixels.
+
+    field: where the config has it; kind: the model type. Raises ConfigError with the reason.
+    """
+    if kind in UNFIT_TOWERS:
+        raise ConfigError(
+            f"{field}.model_type={kind!r} cannot be the vision tower of a composed VLA: {UNFIT_TOWERS[kind]}."
+        )
 
 
 def check_proven(field: str, kind: str) -> None:

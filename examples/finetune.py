@@ -122,8 +122,7 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
         quiet, progress = arguments.process_index > 0, not arguments.disable_tqdm
         statistics = run_statistics(seen, dataset, *given, quiet, progress)
         apply_statistics(model.config, processor, *next(iter(statistics.items())))
-    names = processor.view_names or model.config.view_names
-    options.images = camera_columns(frames, names, options.images)
+    options.images = camera_columns(frames, processor.view_names or model.config.view_names, options.images)
     views = record_views(model.config, processor, options.images)
     if arguments.process_index == 0:
         print(f"views, in this order: {', '.join(views)}")
@@ -138,20 +137,22 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     own = {"groups": groups, "predict_in_evaluation": True}
     own |= {"loss_weights": {"text": options.text_weight}} if options.learn_text else {}
     trainer = vlahub.VLATrainer(model, arguments, collator, examples, measured, processor, **own)
+    if arguments.overwrite_output_dir:
+        vlahub.clear_run_folder(arguments.output_dir)
     trainer.train(resume_from_checkpoint=vlahub.last_checkpoint(arguments.output_dir) if options.resume else None)
     trainer.save_model()
     if measured:
         trainer.evaluate()
     if statistics and trainer.is_world_process_zero():
-        Path(arguments.output_dir, "dataset_statistics.json").write_text(
-            json.dumps(statistics, indent=2, allow_nan=False)
-        )
+        text = json.dumps(statistics, indent=2, allow_nan=False)
+        Path(arguments.output_dir, "dataset_statistics.json").write_text(text)
     return trainer
 
 
 def check_arguments(options: Options, arguments: Arguments) -> None:
     """Refuse what would end badly later, before anything is read."""
-    vlahub.prepare_run_folder(arguments.output_dir, options.resume, arguments.overwrite_output_dir)
+    sources = options.model, options.dataset
+    vlahub.check_run_folder(arguments.output_dir, options.resume, arguments.overwrite_output_dir, sources)
     if arguments.eval_strategy != "no" and not options.eval_episodes:
         raise InputError("--eval_strategy needs data to evaluate with: --eval_episodes 0.1 holds a tenth out.")
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from vlahub.training.health import HealthCallback
     from vlahub.training.lora_config import lora_config
     from vlahub.training.quantization import quantization_config
-    from vlahub.training.run_folder import prepare_run_folder
+    from vlahub.training.run_folder import check_run_folder, clear_run_folder
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
     from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
@@ -93,13 +93,14 @@ __all__ = [
     "UnicycleAccelCurvatureActionSpace",
     "VLATrainer",
     "actions_to_tokens",
+    "check_run_folder",
+    "clear_run_folder",
     "errors",
     "freeze_unreached",
     "last_checkpoint",
     "lora_config",
     "minADE",
     "minFDE",
-    "prepare_run_folder",
     "quantization_config",
     "save_sharded",
     "shard_model",
@@ -146,12 +147,13 @@ HOMES = {
     "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.unicycle_action_space",
     "VLATrainer": "vlahub.training.trainer",
     "actions_to_tokens": "vlahub.modeling.action_tokens",
+    "check_run_folder": "vlahub.training.run_folder",
+    "clear_run_folder": "vlahub.training.run_folder",
     "freeze_unreached": "vlahub.training.training_stages",
     "last_checkpoint": "vlahub.training.trainer",
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.trajectory_metrics",
     "minFDE": "vlahub.modeling.trajectory_metrics",
-    "prepare_run_folder": "vlahub.training.run_folder",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
     "shard_model": "vlahub.training.sharding",

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from vlahub.data import hold_out_episodes, load_frames
-from vlahub.errors import InputError
+from vlahub.errors import InputError, NonFiniteError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FAMILIES = ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
@@ -149,6 +149,13 @@ def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, tabl
     with pytest.raises(InputError, match="choose one of them"):
         finetune([*sources, "--max_steps", "1", "--resume", "--overwrite_output_dir"])
     assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
+    for model in (tmp_path, tmp_path / "checkpoint-2"):
+        begun = ["--model", str(model), *sources[2:], "--max_steps", "1"]
+        with pytest.raises(InputError, match="would remove"):
+            finetune([*begun, "--overwrite_output_dir"])
+    with pytest.raises(InputError, match="no column 'left'"):
+        finetune([*sources, "--action", "left", "--overwrite_output_dir"])
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
     finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
     assert not list(tmp_path.glob("adapter_model*")) and not (tmp_path / "checkpoint-2").exists()
     assert (tmp_path / "model.safetensors").exists()
@@ -236,32 +243,22 @@ def test_columns_of_other_names_and_vectors_in_pieces_are_learnt_alike(finetune,
         finetune([*sources, str(tmp_path / "default"), *named])
 
 
-def test_a_run_that_is_not_finite_ends_with_another_exit_code_and_writes_nothing(finetune, table, tmp_path):
+def test_a_run_that_is_not_finite_ends_with_an_error_and_writes_nothing(finetune, table, tmp_path):
     statistics = {"t": {part: {"q01": [-1e-30] * n, "q99": [1e-30] * n} for part, n in (("action", 7), ("proprio", 8))}}
     (tmp_path / "s.json").write_text(json.dumps(statistics))
-    command = [sys.executable, str(EXAMPLES / "finetune.py"), "--model", "multimodal_vla", "--dataset", str(table)]
-    command += [
-        *QUICK,
-        "--max_steps",
-        "3",
-        "--learning_rate",
-        "1e38",
-        "--train",
-        "full",
-        "--output_dir",
-        str(tmp_path / "out"),
-    ]
-    command += ["--max_grad_norm", "0", "--statistics", str(tmp_path / "s.json")]
-    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert ended.returncode == 1 and "NonFiniteError" in ended.stderr.splitlines()[-1], ended.stderr[-2000:]
+    sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path / "out"), *QUICK]
+    options = ["--max_steps", "3", "--learning_rate", "1e38", "--train", "full", "--max_grad_norm", "0"]
+    with pytest.raises(NonFiniteError, match="step"):
+        finetune([*sources, *options, "--statistics", str(tmp_path / "s.json")])
     assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
-def test_help_names_our_options_and_those_of_transformers():
-    said = subprocess.run(
-        [sys.executable, str(EXAMPLES / "finetune.py"), "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    for name in ("--model", "--dataset", "--train", "--quantize", "--resume", "--bf16", "--deepspeed"):
+def test_help_names_our_options_and_those_of_transformers(finetune, capsys):
+    with pytest.raises(SystemExit) as ended:
+        finetune(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0
+    for name in ("--model", "--dataset", "--train", "--action", "--quantize", "--resume", "--bf16", "--deepspeed"):
         assert name in said
 
 
