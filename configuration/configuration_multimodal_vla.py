@@ -13,7 +13,7 @@ from transformers.models.auto.modeling_auto import (
 from .known_fields import check_arguments, known_fields
 from .language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from .normalization_statistics import STATISTICS, check_statistics
-from .proven_backbones import NEEDS_SIZES, check_proven
+from .proven_backbones import check_proven, check_tower
 from .remote_code import RemoteCodeConfig
 from .rope_settings import readable_rope
 from .view_names import checked_view_names
@@ -229,8 +229,9 @@ class MultimodalVLAConfig(RemoteCodeConfig):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
             if part is not None:
                 check_proven(field, kind_of(part))
-        if self.vlm_config is not None and kind_of(self.vision_part) == "pixtral":
-            raise ConfigError(f"vlm_config.vision_config.model_type='pixtral' cannot be a VLM's tower: {NEEDS_SIZES}.")
+        check_tower(
+            "vision_config" if self.vlm_config is None else "vlm_config.vision_config", kind_of(self.vision_part)
+        )
         if not hasattr(self.vision_part, "patch_size"):
             raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 

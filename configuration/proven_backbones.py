@@ -43,10 +43,11 @@ REASONS = {
     **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision", "mistral3"), NEEDS_SIZES),
     **dict.fromkeys(("idefics2", "idefics3", "smolvlm", "lfm2_vl"), "it wants masks of pixels beside its images"),
 }
-# Vision models whose states of an image are not those of the image alone, or need more than its pixels.
+# Vision models whose features are not those of a picture.
 UNFIT_TOWERS = {
-    **dict.fromkeys(("vit_mae", "vit_msn_pretraining", "videomae"), "it leaves out patches at random, or reads videos"),
+    "vit_mae": "it leaves out patches at random",
     **dict.fromkeys(("pixtral", "siglip2_vision_model"), NEEDS_SIZES),
+    **dict.fromkeys(("timesformer", "videomae", "vivit"), "it reads videos"),
 }
 UNPROVEN = "its states have not been shown to be those of its own call"
 

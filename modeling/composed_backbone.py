@@ -10,6 +10,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 
 from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
+from ..configuration.vla_errors import ConfigError
 from .multimodal_inputs import first_position, scale_of_inputs, text_positions, views_of
 
 
@@ -30,11 +31,17 @@ class ComposedBackbone(nn.Module):
         self.image_size = config.image_size
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
+        check_arguments_of_tower(self.tower, config.vision_config.model_type)
 
     @property
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes."""
         return self.vision_tower
+
+    @property
+    def tower(self) -> nn.Module:
+        """What reads pixels, without the text tower that may be beside it."""
+        return self.vision_tower.vision_model if self.has_two_towers else self.vision_tower
 
     def image_features(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
         """Features of each sample, (views * patches, width of the vision tower) each.
@@ -42,8 +49,7 @@ class ComposedBackbone(nn.Module):
         pixel_values: (batch, views, 3, height, width), or without views.
         """
         pixel_values = views_of(pixel_values)
-        tower = self.vision_tower.vision_model if self.has_two_towers else self.vision_tower
-        features = tower(pixel_values.flatten(0, 1), **self.of_size(tower, pixel_values)).last_hidden_state
+        features = self.tower(pixel_values.flatten(0, 1), **self.of_size(self.tower, pixel_values)).last_hidden_state
         return list(features.unflatten(0, pixel_values.shape[:2]).flatten(1, 2))
 
     def of_size(self, tower: nn.Module, pixel_values: torch.Tensor) -> dict[str, bool]:
@@ -74,3 +80,18 @@ class ComposedBackbone(nn.Module):
     def generate(self, **kwargs) -> torch.LongTensor:
         """By the language model's own `generate`."""
         return self.language_model.generate(**kwargs)
+
+
+def check_arguments_of_tower(tower: nn.Module, kind: str) -> None:
+    """Refuse a vision tower that does not read pixels alone; kind: its model type.
+
+    Raises:
+        ConfigError: its forward begins with another argument than `pixel_values`, or needs more than that.
+    """
+    first, *others = inspect.signature(tower.forward).parameters.values()
+    needed = [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    if first.name != "pixel_values" or needed:
+        raise ConfigError(
+            f"vision_config.model_type={kind!r} cannot be the vision tower of a composed VLA: it reads "
+            f"{', '.join([first.name, *needed])}, and a tower is given pixel_values alone."
+        )

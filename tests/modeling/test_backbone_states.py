@@ -233,3 +233,31 @@ def test_a_tower_that_wants_the_sizes_of_images_is_refused():
     fields = {**FOUND["llava"][1], "vision_config": {"model_type": "pixtral", **TOWER, "head_dim": 12}}
     with pytest.raises(ConfigError, match="pixtral"):
         MultimodalVLAConfig(vlm_config={"model_type": "llava", **fields})
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("vit_mae", "at random"), ("siglip2_vision_model", "sizes"), ("videomae", "videos"), ("pixtral", "sizes")],
+)
+def test_a_tower_whose_features_are_not_those_of_a_picture_is_refused(kind, reason):
+    with pytest.raises(ConfigError, match=rf"vision_config.model_type='{kind}'.*{reason}"):
+        MultimodalVLAConfig(vision_config={"model_type": kind}, text_config={"model_type": "llama"})
+
+
+TINY_LLAMA = {
+    "vocab_size": 64,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+
+
+def test_a_tower_that_reads_more_than_pixels_is_refused():
+    config = MultimodalVLAConfig(
+        vision_config={"model_type": "vilt", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        text_config={"model_type": "llama", **TINY_LLAMA},
+        num_action_bins=16,
+    )
+    with pytest.raises(ConfigError, match=r"vilt.*it reads input_ids, and a tower"):
+        MultimodalVLAForActionPrediction(config)
