@@ -71,15 +71,6 @@ def refuse_foreign_files(folder: Path) -> None:
             )
 
 
-def where_adapters_are(folder: Path) -> str:
-    """For the message that a folder holds no adapter: the folders up to two levels below that hold one."""
-    found = {path.parent for name in ADAPTER_NAMES for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{name}")}
-    if not found:
-        return ""
-    names = ", ".join(str(path.relative_to(folder)) for path in sorted(found))
-    return f"; below it, adapters lie in {names}: pass one of these"
-
-
 def full_name(key: str) -> str:
     """The name of an adapter's tensor in the model that was trained, without what wrappers added."""
     return WRAPPERS.sub("", WRAPPERS.sub("", key).removeprefix(DDP_PREFIX)).removeprefix(ADAPTER_PREFIX)

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration.vla_errors import ConversionError
+from .adapter_file import ADAPTER_NAMES
 from .file_kinds import STATISTICS_NAME
 from .llava3d_run import FINAL_FILES, STEP_FILES, matches, read_run_config
 from .openvla_layout import SIDE_FILES
 from .tensor_source import INDEX_NAMES, WHOLE_NAMES
 
-ADAPTER_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_FOLDER = "lora_adapter"
 LEVELS = ("*", f"{ADAPTER_FOLDER}/*")  # where else an adapter may lie

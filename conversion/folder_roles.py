@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
+from .adapter_file import ADAPTER_NAMES
 from .folder_contents import (
     ADAPTED,
     ADAPTER_FOLDER,
-    ADAPTER_NAMES,
     ALPAMAYO,
     WHOLE,
     FolderContents,

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
-from .adapter_file import find_adapter, read_content, where_adapters_are
+from .adapter_file import find_adapter, read_content
 from .adapter_patterns import check_matching
 from .base_model import BaseModel, build_base
 from .copied_files import check_config_lies_here, copy_files
@@ -99,7 +99,7 @@ def planned_copies(weights: TensorGroup, dtype: torch.dtype | None) -> list[Plan
 def opened_adapter(folder: Path, number: int) -> tuple[TensorFile, LoraConfig]:
     file, config = find_adapter(folder)
     if file is None:
-        raise ConversionError(f"{folder} holds no adapter (adapter_model.safetensors){where_adapters_are(folder)}.")
+        raise ConversionError(f"{folder} holds no adapter (adapter_model.safetensors).")
     return TensorFile(file.path, f"adapter{number}/{file.path.name}"), config
 
 

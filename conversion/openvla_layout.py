@@ -10,7 +10,7 @@ from peft import LoraConfig
 
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.vla_errors import ConversionError
-from .adapter_file import find_adapter, read_content, where_adapters_are
+from .adapter_file import find_adapter, read_content
 from .adapter_patterns import check_matching
 from .json_file import read_json
 from .rename import Row
@@ -98,10 +98,7 @@ def find_layout(base: Path | None, run: Path) -> Layout:
         where = f"neither {run} nor {base} holds" if base else f"{run} holds no"
         raise ConversionError(f"{where} model weights (model.safetensors, its shards, or pytorch_model.bin).")
     if merged_weights is None and adapter is None:
-        raise ConversionError(
-            f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights"
-            f"{where_adapters_are(run)}."
-        )
+        raise ConversionError(f"{run} holds no adapter (lora_adapter/adapter_model.safetensors) and no merged weights.")
     if adapter and merged_weights is None:
         check_matching(lora_config, read_content(adapter).loras)  # before anything else matches its patterns
     folders = [run, base] if base else [run]
