@@ -399,7 +399,13 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, chunks, action_dim) is {wanted}.")
         if self.config.action_head == "flow":
             return self.action_head.compute_loss(
-                states, actions, None, real, None, time, noise, action_is_pad, num_items_in_batch
+                states,
+                actions,
+                attention_mask=real,
+                time=time,
+                noise=noise,
+                action_is_pad=action_is_pad,
+                num_items_in_batch=num_items_in_batch,
             )
         learnt = learnt_steps(actions, action_is_pad)
         total = None if num_items_in_batch is None else num_items_in_batch["action"]
