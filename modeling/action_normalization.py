@@ -28,7 +28,7 @@ def find_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None) -> di
         if len(norm_stats) != 1:
             raise InputError(f"unnorm_key must say which dataset's statistics to use; choices: {choices}.")
         return next(iter(norm_stats.values()))
-    if unnorm_key not in norm_stats:
+    if not isinstance(unnorm_key, str) or unnorm_key not in norm_stats:
         raise InputError(f"unnorm_key={unnorm_key!r} is unknown; choices: {choices}.")
     return norm_stats[unnorm_key]
 

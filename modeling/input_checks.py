@@ -48,6 +48,32 @@ def check_inputs(
     for name, value in numbers.items():
         if not value.is_floating_point():
             raise InputError(f"{name} is {value.dtype}; floating point numbers are needed, as a processor makes them.")
+        if not value.numel():
+            raise InputError(f"{name} has shape {tuple(value.shape)}, without a single number.")
+
+
+def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any) -> None:
+    """Refuse images as patches without their grid, a grid without its patches, and one of other images.
+
+    pixel_values: (patches, values), checked by `check_inputs`; image_grid_thw: (images, 3).
+    """
+    if pixel_values is None and image_grid_thw is None:
+        return
+    if pixel_values is None or image_grid_thw is None:
+        missing, given = ("pixel_values", "image_grid_thw")[:: 1 if pixel_values is None else -1]
+        raise InputError(f"{missing} is missing, {given} was given: images are patches with the grid of their sizes.")
+    check_tensor("image_grid_thw", image_grid_thw, pixel_values.device)
+    if image_grid_thw.is_floating_point() or image_grid_thw.dim() != 2 or image_grid_thw.shape[-1] != 3:
+        raise InputError(
+            f"image_grid_thw is {image_grid_thw.dtype} of shape {tuple(image_grid_thw.shape)}; whole numbers of shape "
+            "(images, 3) are needed, as the processor makes them."
+        )
+    patches = int(image_grid_thw.prod(dim=-1).sum())
+    if pixel_values.dim() != 2 or len(pixel_values) != patches:
+        raise InputError(
+            f"pixel_values has shape {tuple(pixel_values.shape)}, but the images of image_grid_thw have {patches} "
+            "patches, a row each."
+        )
 
 
 def check_tensor(name: str, value: Any, device: torch.device | None) -> None:

@@ -38,7 +38,7 @@ from .execution_device import execution_device
 from .finite_predictions import require_finite
 from .floating_dtype import floating_dtype
 from .flow_matching import check_steps
-from .input_checks import check_ids, check_inputs, check_length, check_rows, check_tensor
+from .input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
 from .loss_items import Items, items_of_text
 from .prefix_cache import without_checkpointing
 from .sharded_layer import tie_keys_and_values
@@ -158,7 +158,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
             NonFiniteError: see `check_finite`.
         """
         numbers = {"pixel_values": pixel_values, "noise": noise}
-        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers)
+        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
         history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
         samples = checked_counts(num_traj_sets, num_traj_samples)
         rows = input_ids.shape[0] * samples
@@ -285,7 +285,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
             InputError: an argument has the wrong form, or a row has no `<|traj_future_start|>`.
         """
         numbers = {"pixel_values": pixel_values, "time": time, "noise": noise}
-        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers)
+        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
         with_future = ego_future_xyz is not None
         history = None
         if ego_history_xyz is not None or with_future:
@@ -400,9 +400,12 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
 
     # ---- arguments
 
-    def check_arguments(self, input_ids: Any, attention_mask: Any, xyz: Any, rot: Any, numbers: dict[str, Any]) -> None:
+    def check_arguments(
+        self, input_ids: Any, attention_mask: Any, xyz: Any, rot: Any, numbers: dict[str, Any], image_grid_thw: Any
+    ) -> None:
         """Refuse what cannot be read before anything is computed; poses may be on any device, see `checked_poses`."""
         check_inputs(self, input_ids, attention_mask, numbers)
+        check_patches(numbers["pixel_values"], image_grid_thw)
         check_ids(input_ids, self.get_input_embeddings())
         for name, value in (("ego_history_xyz", xyz), ("ego_history_rot", rot)):
             if value is not None:

@@ -10,6 +10,7 @@ from transformers import AutoModelForImageTextToText
 
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ..configuration.vla_errors import InputError
+from .input_checks import check_patches
 from .masking import mask_for, without_empty_rows
 from .mrope_positions import rope_positions
 from .multimodal_inputs import scale_of_inputs, text_positions, views_of
@@ -74,6 +75,7 @@ class VLMBackbone(nn.Module):
         if self.has_grid:
             if image_grid_thw is None:
                 raise InputError(f"image_grid_thw is missing: a {self.model_type} reads images as patches.")
+            check_patches(pixel_values, image_grid_thw)
             return {"pixel_values": pixel_values, "image_grid_thw": image_grid_thw}
         return {"pixel_values": views_of(pixel_values).flatten(0, 1)}
 

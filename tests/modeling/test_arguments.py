@@ -141,6 +141,7 @@ def test_inputs_on_another_device_are_named_with_both(loaded, name):
         ),
         ("input_ids", lambda x: torch.cat([x[:, :-1], -1 - 0 * x[:, -1:]], 1), r"input_ids\[0, \d+\] is -1; the model"),
         ("pixel_values", lambda x: x.to(torch.uint8), r"pixel_values is torch\.uint8; floating point"),
+        ("pixel_values", lambda x: x[:0], r"pixel_values has shape \(0, .*without a single number"),
         ("attention_mask", lambda x: x[:, 1:], r"attention_mask has shape"),
         ("attention_mask", lambda x: torch.cat([x, x]), r"attention_mask has shape"),
         ("attention_mask", lambda x: 0 * x, "attention_mask has a row of padding alone: row 0"),
@@ -171,6 +172,44 @@ def test_a_batch_of_images_or_states_of_another_size_is_refused(loaded):
             inputs[name] = torch.cat([inputs[name]] * 2)
             with pytest.raises(InputError, match=r"(has shape|samples)"):
                 loaded.predict(inputs)
+
+
+@pytest.mark.parametrize("family", ["alpamayo_r1"], indirect=True)
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        ("pixel_values", lambda x: None, "pixel_values is missing, image_grid_thw was given"),
+        ("image_grid_thw", lambda x: None, "image_grid_thw is missing, pixel_values was given"),
+        (
+            "pixel_values",
+            lambda x: torch.cat([x, x]),
+            r"pixel_values has shape \(\d+, 1536\), but the images .* have \d+",
+        ),
+        (
+            "image_grid_thw",
+            lambda x: x[:1],
+            r"pixel_values has shape \(\d+, 1536\), but the images .* have \d+ patches",
+        ),
+        ("image_grid_thw", lambda x: x.tolist(), "image_grid_thw is a list; a torch tensor is needed"),
+        ("image_grid_thw", lambda x: x.float(), r"image_grid_thw is torch\.float32 of shape"),
+        ("image_grid_thw", lambda x: x.to("meta"), r"image_grid_thw is on meta"),
+        ("image_grid_thw", lambda x: x[0], r"image_grid_thw is torch\.int64 of shape \(3,\)"),
+    ],
+)
+def test_patches_and_their_grid_fit_each_other(loaded, name, change, words):
+    inputs = loaded.prepare()
+    inputs[name] = change(inputs[name])
+    with pytest.raises(InputError, match=words):
+        loaded.predict(inputs)
+    with pytest.raises(InputError, match=words):
+        loaded.model(**inputs)
+
+
+@robots
+@pytest.mark.parametrize("key", [["demo_tabletop"], 5])
+def test_a_key_of_statistics_that_is_no_text_is_named(loaded, key):
+    with pytest.raises(InputError, match=r"unnorm_key=.* is unknown; choices: demo_tabletop"):
+        loaded.predict(loaded.prepare(), unnorm_key=key)
 
 
 @robots
