@@ -20,7 +20,7 @@ from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..configuration.configuration_cogvla import CogVLAConfig
 from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
-from ..configuration.vla_errors import ConversionError, InputError
+from ..configuration.vla_errors import ConfigError, ConversionError, InputError
 from ..modeling.ego_frame import seen_from
 from ..processing.image_reader import open_image
 from .folder_roles import check_ready
@@ -108,10 +108,13 @@ def model_type(folder: Path) -> str:
 def loaded(folder: Path, device: str) -> tuple[Any, Any]:
     """Processor and model, in the dtype of the weights on an accelerator and in float32 on a CPU."""
     check_folder(folder)
-    with reading_settings(folder):
-        processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-        dtype = torch.float32 if device == "cpu" else "auto"
-        model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=dtype)
+    try:
+        with reading_settings(folder):
+            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+            dtype = torch.float32 if device == "cpu" else "auto"
+            model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=dtype)
+    except ConfigError as error:  # which does not know where the setting was read
+        raise ConfigError(f"{folder}: {error}") from error
     return processor, model.to(device).eval()
 
 
