@@ -11,6 +11,7 @@ from transformers import AutoModel, AutoModelForCausalLM
 
 from ..configuration.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
 from ..configuration.vla_errors import ConfigError
+from .language_logits import language_logits
 from .multimodal_inputs import first_position, scale_of_inputs, text_positions, views_of
 
 
@@ -76,6 +77,10 @@ class ComposedBackbone(nn.Module):
         """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
         stack = self.language_model.base_model
         return self.language_model.model if stack is self.language_model else stack
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(batch, length, vocabulary) of states as of `run`."""
+        return language_logits(self.language_model, states)
 
     def generate(self, **kwargs) -> torch.LongTensor:
         """By the language model's own `generate`."""

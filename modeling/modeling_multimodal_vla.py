@@ -105,7 +105,8 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, LearnedTokens):
-            nn.init.normal_(module.tokens, std=self.config.text_part.initializer_range)
+            text = self.config.text_part  # OPT and XGLM call it otherwise
+            nn.init.normal_(module.tokens, std=getattr(text, "initializer_range", None) or text.init_std)
 
     def freeze(self) -> None:
         """Keep the vision tower out of training, where the config says so."""
@@ -301,7 +302,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         if actions is not None:
             action_loss = self.action_loss(states, real, actions, time, noise, action_is_pad, num_items_in_batch)
         if labels is not None or actions is None:
-            logits = self.get_output_embeddings()(text_states)
+            logits = self.backbone.logits(text_states)
         if labels is not None:
             lm_loss = self.backbone.language_model.loss_function(
                 logits=logits,

@@ -29,8 +29,8 @@ class PortableWeights:
     def save_pretrained(
         self, save_directory: str | os.PathLike, state_dict: dict[str, torch.Tensor] | None = None, **kwargs
     ) -> None:
-        """As in transformers."""
-        if WRITES_OWN_NAMES:
+        """As in transformers; an adapter keeps the names of the modules that it is in, by which PEFT picks it out."""
+        if WRITES_OWN_NAMES and not getattr(self, "_hf_peft_config_loaded", False):
             kwargs["save_original_format"] = False
             state_dict = self.state_dict() if state_dict is None else state_dict
             for name in self.parts_with_first_names:

@@ -114,6 +114,10 @@ class VLMBackbone(nn.Module):
             **arguments,
         ).last_hidden_state
 
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(batch, length, vocabulary) of states as of `run`."""
+        return self.vlm.get_output_embeddings()(states)
+
     def image_places(self, input_ids: torch.LongTensor | None, real: torch.Tensor) -> torch.LongTensor:
         """(batch, length), 1 on image tokens of the sequence whose first tokens are `input_ids`."""
         if input_ids is None:

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import Trainer, TrainingArguments
 from transformers.utils import peft_utils
@@ -72,6 +73,18 @@ def test_a_folder_of_an_adapter_loads_its_base_and_itself(family, family_call, t
     assert_same_adapter(model, trained)
     wanted = family_call(trained.model, trained.processor, VIEWS)
     torch.testing.assert_close(family_call(model, trained.processor, VIEWS), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_in_the_vision_tower_is_saved_whole(family, family_checkpoint, tmp_path):
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    model.add_adapter(LoraConfig(r=2, target_modules="all-linear"))
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert {key.removeprefix("base_model.model.") for key in saved} == model.get_adapter_state_dict().keys()
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    model.load_adapter(str(tmp_path))
+    found = model.get_adapter_state_dict()
+    assert all(torch.equal(found[key.removeprefix("base_model.model.")], value) for key, value in saved.items())
 
 
 def test_a_trainer_saves_the_same(trained, tmp_path):

@@ -109,6 +109,8 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
             found = backbone.run(model.get_input_embeddings()(ids), real)
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
+        text = backbone.language_model(input_ids=rows[0][None], **no_cache).logits[0]
+        torch.testing.assert_close(backbone.logits(own[0]), text, atol=1e-4, rtol=1e-4)
     assert (own[0][:5] - own[1]).abs().max() > 1e-2
 
 
