@@ -132,9 +132,12 @@ def sha256(text: str) -> str:
 
 
 def is_model_of(model: Any, config: Any) -> bool:
-    """Whether a model is the whole that a config's Auto classes load, not a part of it."""
+    """Whether a model is the whole that a config's Auto classes load, not a part of it.
+
+    Of a sharded model (FSDP2) the class is one that torch derived from ours.
+    """
     classes = {value.split(".")[-1] for value in getattr(config, "auto_classes", {}).values()}
-    return type(model).__name__ in classes
+    return any(kind.__name__ in classes for kind in type(model).__mro__)
 
 
 def write_checkpoint_card(folder: str | os.PathLike, config: Any, repository: str = PLACEHOLDER) -> None:

@@ -1,5 +1,7 @@
 """Whose text a model card is, and what the short one says about each family."""
 
+from types import SimpleNamespace
+
 import pytest
 import transformers
 from huggingface_hub import ModelCard, ModelCardData
@@ -7,6 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from vlahub.configuration.checkpoint_card import (
     TRANSFORMERS_TEXT,
     checkpoint_card,
+    is_model_of,
     is_of,
     is_unedited,
     stamped,
@@ -81,3 +84,11 @@ def test_a_card_is_written_anew_only_where_it_is_ours_and_no_longer_true(family,
     card.write_text(EDITS["a word"](stamped(CARD, None)))
     write_checkpoint_card(tmp_path, config)
     assert "It does thing." in card.read_text()
+
+
+def test_a_model_whose_class_was_derived_from_ours_is_one_of_ours():
+    """As torch's `fully_shard` does it; a part of a model is none."""
+    config = SimpleNamespace(auto_classes={"AutoModelForVision2Seq": "modeling_cogvla.CogVLAForActionPrediction"})
+    whole = type("CogVLAForActionPrediction", (), {})
+    assert is_model_of(type("FSDPCogVLAForActionPrediction", (whole,), {})(), config)
+    assert not is_model_of(object(), config)
