@@ -5,6 +5,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from peft import LoraConfig
 
 from ..configuration.vla_errors import ConversionError
@@ -87,8 +88,8 @@ def read_content(file: TensorFile) -> AdapterContent:
     """Sort an adapter's tensors.
 
     Raises:
-        ConversionError: it holds none, only copies of the base's, several under one name, or numbers that are not
-            floating point.
+        ConversionError: it holds none, only copies of the base's, several that differ under one name, or numbers that
+            are not floating point.
     """
     content = AdapterContent()
     for key in file.infos:
@@ -109,6 +110,8 @@ def add_tensor(content: AdapterContent, name: str, source: SourceTensor) -> None
         place, key = content.rows, rows["module"]
     else:  # modules_to_save, embeddings saved along, and biases that were trained
         place, key = content.whole, plain_name(name)
+    if key in place and saved_twice(place[key], source):
+        return
     if key in place:
         raise ConversionError(
             f"{source.file.path} holds {place[key].key} and {source.key}, which are the same parameter: are there "
@@ -116,3 +119,11 @@ def add_tensor(content: AdapterContent, name: str, source: SourceTensor) -> None
         )
     source.check_floating()
     place[key] = source
+
+
+def saved_twice(first: SourceTensor, second: SourceTensor) -> bool:
+    """Whether both are one parameter with the same numbers: PEFT writes those of `modules_to_save` under the module's
+    name, and once more under their own where it also saves resized embeddings."""
+    kinds = {bool(SAVED_MODULE.fullmatch(full_name(source.key))) for source in (first, second)}
+    same = len(kinds) == 2 and first.info == second.info
+    return same and torch.equal(first.load(), second.load())

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..configuration.vla_errors import ConversionError
 from .alpamayo_options import VLM, add_alpamayo_arguments
 from .command_choices import ASSEMBLIES, DTYPES, FAMILIES, NORMALIZATIONS, PLATFORMS
 from .command_help import HELP, settings
@@ -243,6 +244,7 @@ def run_verify(arguments: argparse.Namespace) -> None:
     from .verify_folder import accept_changes, verify_folder
 
     check_device(arguments.device)
+    refuse_unused_of_verify(arguments)
     folder = Path(arguments.checkpoint) if arguments.accept else source_folder(arguments.checkpoint, everything=True)
     if arguments.accept:
         result = accept_changes(folder, arguments.quiet)
@@ -254,11 +256,24 @@ def run_verify(arguments: argparse.Namespace) -> None:
             allow_code=True,  # nothing is written
             device=arguments.device,
         )
-        result = verify_sources(folder, job, arguments.quiet)
+        recomputed = verify_sources(folder, job, arguments.quiet)
+        result = f"{recomputed}; {verify_folder(folder, arguments.quiet, arguments.code)}"
     else:
         result = verify_folder(folder, arguments.quiet, arguments.code)
     if not arguments.quiet:
         print(f"{arguments.checkpoint}: {result}")
+
+
+def refuse_unused_of_verify(arguments: argparse.Namespace) -> None:
+    """Refuse options that would change nothing.
+
+    Raises:
+        ConversionError: the message names them.
+    """
+    if arguments.accept and (arguments.against or arguments.base or arguments.code):
+        raise ConversionError("--accept records the files as they are; run it without --against, --base and --code.")
+    if arguments.base and not arguments.against:
+        raise ConversionError("--base is the model that a run was merged into: name the run with --against RUN.")
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":

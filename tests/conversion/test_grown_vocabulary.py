@@ -61,6 +61,15 @@ GROWN = {
     "saved along": (llama, {"save_embedding_layers": True}),
     "trained whole": (llama, {"modules_to_save": ["embed_tokens", "lm_head"]}),
     "with LoRA on both": (llama, {"target_modules": ["embed_tokens", "lm_head"]}),
+    "trained whole and saved along": (
+        llama,
+        {"modules_to_save": ["embed_tokens", "lm_head"], "save_embedding_layers": True},
+    ),
+    "one trained whole, both saved along": (llama, {"modules_to_save": ["lm_head"], "save_embedding_layers": True}),
+    "tied, trained whole and saved along": (
+        tied,
+        {"modules_to_save": ["embed_tokens", "lm_head"], "save_embedding_layers": True},
+    ),
     "tied, saved along": (tied, {"save_embedding_layers": True}),
     "tied, trained whole": (tied, {"modules_to_save": ["embed_tokens", "lm_head"]}),
     "tied, trained as one": (tied, {"modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}),

@@ -319,3 +319,21 @@ def test_a_name_that_is_neither_folder_nor_repository_is_one_line(tmp_path, caps
     code, said = verify(tmp_path / "nowhere", capsys)
     assert code == 1 and "nowhere" in said
     assert main(["verify", str(tmp_path), "--accept"]) == 1
+
+
+def test_a_recomputed_checkpoint_is_also_as_it_was_written(llama, tmp_path, capsys):
+    """Weights that equal their recomputation say nothing about the files beside them."""
+    shutil.copytree(llama, tmp_path / "copy")
+    sources = ["--base", str(llama.parent / "base"), "--against", str(llama.parent / "adapter"), "--quiet"]
+    assert verify(tmp_path / "copy", capsys, *sources)[0] == 0
+    (tmp_path / "copy" / "evil.py").write_text("")
+    code, printed = verify(tmp_path / "copy", capsys, *sources)
+    assert code == 1 and "additional: evil.py" in printed
+
+
+@pytest.mark.parametrize(
+    "options", [["--base", "X"], ["--accept", "--code"], ["--accept", "--against", "X"], ["--accept", "--base", "X"]]
+)
+def test_options_that_would_change_nothing_are_refused(llama, capsys, options):
+    code, printed = verify(llama, capsys, *options)
+    assert code == 1 and options[0] in printed
