@@ -135,7 +135,7 @@ def build_base(folder: Path, config: dict, keys: list[str]) -> BaseModel | None:
     try:
         loaded = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except StrictDataclassError as error:
-        raise ConversionError(f"{folder / 'config.json'} cannot be read: {str(error).splitlines()[0]}") from error
+        raise ConversionError(f"{folder / 'config.json'} cannot be read: {' '.join(str(error).split())}") from error
     except (ValueError, KeyError, OSError, ImportError):
         return None
     model_class = class_of(config, loaded)
