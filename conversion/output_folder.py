@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator
@@ -11,6 +12,9 @@ from pathlib import Path
 from ..configuration.vla_errors import ConversionError
 from .atomic_exchange import exchange
 from .output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
+
+IDENTITY_BYTES = 64  # of the longest note in a lock
+NOTE = re.compile(rb"(\d+:\d+)?")
 
 
 @contextmanager
@@ -27,38 +31,59 @@ def output_folder(output: Path, overwrite: bool) -> Iterator[Path]:
     check_output(output, overwrite)
     output = resolved(output)
     work, old, lock = (beside(output, suffix) for suffix in (WORK, OLD, LOCK))
-    with parents_of(output), locked(lock, output):
-        clean_up(output, work, old)
+    with parents_of(output), locked(lock, output) as held:
+        clean_up(output, work, old, held)
         try:
             work.mkdir()
             yield work
             sync(work)
             check_output(output, overwrite)  # nobody else put anything there meanwhile
-            take_place(work, output, old)
+            take_place(work, output, old, held)
             sync_path(output.parent)
         finally:
-            clean_up(output, work, old)
+            clean_up(output, work, old, held)
 
 
-def take_place(work: Path, output: Path, old: Path) -> None:
-    """`work` becomes `output`; what `output` held is under one of the other two names then."""
+def take_place(work: Path, output: Path, old: Path, lock: int) -> None:
+    """`work` becomes `output`; what `output` held is under one of the other two names then.
+
+    Where the two cannot be exchanged, the lock says first which folder will be moved aside.
+    """
     if not output.exists() or not any(output.iterdir()):
         work.rename(output)
     elif not exchange(work, output):
+        os.pwrite(lock, identity(output), 0)
+        os.fsync(lock)
         output.rename(old)
         work.rename(output)
 
 
-def clean_up(output: Path, work: Path, old: Path) -> None:
-    """Remove what a run left, killed or not; what it had moved aside comes back if nothing took its place."""
+def clean_up(output: Path, work: Path, old: Path, lock: int) -> None:
+    """Remove what a run left, killed or not; what it had moved aside comes back if nothing took its place.
+
+    lock: the open lock, in which that run noted what it moved. Raises ConversionError for what no run has left.
+    """
     for leftover in (work, old):
         check_own_folder(leftover)
     if old.exists():
         check_content(old, old, overwrite=True)  # a run moves aside nothing but checkpoints
+        if os.pread(lock, IDENTITY_BYTES, 0) != identity(old):
+            raise ConversionError(
+                f"{old} is in the way: no run has noted that it moved this folder there. If it is an output of yours "
+                f"(an older release notes nothing), rename it to {output}, else remove it."
+            )
         if not output.exists():
             old.rename(output)
     for leftover in (work, old):
         shutil.rmtree(leftover, ignore_errors=True)
+    if not old.exists():
+        os.ftruncate(lock, 0)
+
+
+def identity(folder: Path) -> bytes:
+    """What tells a folder from any other that takes its name."""
+    status = folder.lstat()
+    return f"{status.st_dev}:{status.st_ino}".encode()
 
 
 def check_own_folder(path: Path) -> None:
@@ -92,8 +117,8 @@ def parents_of(output: Path) -> Iterator[None]:
 
 
 @contextmanager
-def locked(path: Path, output: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, whatever ends it."""
+def locked(path: Path, output: Path) -> Iterator[int]:
+    """Hold a lock that ends with the process, whatever ends it; yields its open file."""
     descriptor = opened_lock(path)
     try:
         try:
@@ -104,20 +129,22 @@ def locked(path: Path, output: Path) -> Iterator[None]:
         if not held:
             raise ConversionError(f"another run is writing to {output}; wait for it, or name another folder.")
         try:
-            yield
+            yield descriptor
         finally:
-            path.unlink(missing_ok=True)
+            if not os.fstat(descriptor).st_size:  # else there is a note for the next run
+                path.unlink(missing_ok=True)
     finally:
         os.close(descriptor)
 
 
 def opened_lock(path: Path) -> int:
-    """An empty file of this user; links are not followed, and nothing is written to what is there."""
+    """A lock of this user; links are not followed, and what is no lock is refused and left as it is."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
         raise ConversionError(f"{path} is in the way: it is {kind_of(path.lstat().st_mode)}, not a lock; remove it.")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size:
+    note = NOTE.fullmatch(os.pread(descriptor, IDENTITY_BYTES + 1, 0))
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or not note:
         os.close(descriptor)
         raise ConversionError(f"{path} is in the way: no run of this user left it; remove it, or name another output.")
     return descriptor

@@ -122,7 +122,16 @@ def test_an_old_output_survives_when_the_new_one_cannot_take_its_name(tmp_path, 
 
 def test_an_old_output_survives_a_kill_between_the_two_renames_and_a_failing_next_run(tmp_path):
     """Such a kill leaves the old output under its hidden name only; a next run may not begin by deleting it."""
-    write_old(tmp_path / ".out.replaced")
+    write_old(tmp_path / "out")
+    child = os.fork()
+    if not child:
+        output_folder_module.exchange = lambda first, second: False
+        Path.rename = lambda self, target: os.rename(self, target) if self.name == "out" else os._exit(9)
+        with output_folder(tmp_path / "out", overwrite=True) as folder:
+            (folder / "config.json").write_text("{}")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not (tmp_path / "out").exists() and (tmp_path / ".out.replaced").exists()
     with pytest.raises(ZeroDivisionError), output_folder(tmp_path / "out", overwrite=True):
         raise ZeroDivisionError
     kept = [path.read_text() for path in tmp_path.rglob("model.safetensors")]
@@ -239,6 +248,22 @@ def test_a_planted_folder_never_becomes_the_output_nor_goes(put, tmp_path):
         raise ZeroDivisionError
     assert names(tmp_path) == [".out.replaced"]
     assert (tmp_path / ".out.replaced" / "notes.txt").read_text() == "precious"
+
+
+@pytest.mark.parametrize("with_output", [False, True])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_planted_checkpoint_never_becomes_the_output_nor_goes(overwrite, with_output, tmp_path):
+    """Only what the lock of a killed run tells of comes back."""
+    write_old(tmp_path / ".out.replaced")
+    if with_output:
+        write_old(tmp_path / "out")
+    with (
+        pytest.raises(ConversionError, match=r"out.*(no run has noted|not empty)"),
+        output_folder(tmp_path / "out", overwrite),
+    ):
+        raise ZeroDivisionError
+    assert (tmp_path / ".out.replaced/model.safetensors").read_text() == "old"
+    assert (tmp_path / "out").exists() == with_output
 
 
 def test_folders_that_were_made_for_an_output_go_when_it_does_not_come(tmp_path):
