@@ -6,6 +6,7 @@ how to read them.
 """
 
 import os
+from collections.abc import Mapping
 
 import torch
 import transformers
@@ -33,10 +34,23 @@ class PortableWeights:
         if WRITES_OWN_NAMES and not getattr(self, "_hf_peft_config_loaded", False):
             kwargs["save_original_format"] = False
             state_dict = self.state_dict() if state_dict is None else state_dict
-            for name in self.parts_with_first_names:
-                state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))
-            state_dict = with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
+            state_dict = self.with_written_names(state_dict)
         super().save_pretrained(save_directory, state_dict=state_dict, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, torch.Tensor], *args, **kwargs):
+        """As in torch, and also under the names that `save_pretrained` writes: a Trainer that resumes, or takes its
+        best weights, loads a saved file so, and leaves out what it does not find."""
+        own = self.state_dict() if WRITES_OWN_NAMES else {}
+        names = {id(value): name for name, value in own.items()}
+        names = {new: names.get(id(value), new) for new, value in self.with_written_names(own).items()}
+        renamed = {names.get(name, name) if name not in own else name: value for name, value in state_dict.items()}
+        return super().load_state_dict(renamed, *args, **kwargs)
+
+    def with_written_names(self, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The same weights under 4.57's names; for 5.x."""
+        for name in self.parts_with_first_names if state_dict else ():
+            state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))
+        return with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
 
 
 def with_first_names(state_dict: dict[str, torch.Tensor], prefix: str, part: nn.Module) -> dict[str, torch.Tensor]:

@@ -4,11 +4,13 @@ import copy
 import io
 import multiprocessing
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
 
@@ -77,3 +79,16 @@ def test_a_spawned_process_gets_the_model(family, family_checkpoint):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = pool.apply(pickle.loads, (data,))
     assert parameters_in_worker(found) == parameters_in_worker(model)
+
+
+def test_a_saved_file_is_loaded_as_a_trainer_does_that_resumes(family, family_checkpoint):
+    """By `load_state_dict` without strictness, which would leave weights of other names as they are."""
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    saved = load_file(Path(family_checkpoint) / "model.safetensors")
+    wanted = {name: parameter.clone() for name, parameter in model.named_parameters()}
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    result = model.load_state_dict(saved, strict=False)
+    assert result.unexpected_keys == []
+    assert [name for name, parameter in model.named_parameters() if not torch.equal(parameter, wanted[name])] == []
