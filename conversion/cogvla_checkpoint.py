@@ -49,6 +49,7 @@ def prepare_cogvla(job: Job) -> Prepared:
     plan = make_plan(layout, collected, config, config.dtype)
     plan.facts = facts
     run_name = job.inputs.get("run", job.adapters[0].resolve().name)
+    check_state(run_name, config, facts)
     settings = {"num_images_in_input": config.num_images_in_input}
     settings["center_crop"] = settle_crop(job.center_crop, run_name, facts)
     settings["image_resize"] = settle_resize(job.options.image_resize, config, facts)
@@ -82,6 +83,26 @@ def choose_dtype(name: str, layout: Layout, facts: list[Fact]) -> torch.dtype:
     dtype = layout.weights.info("language_model.model.embed_tokens.weight").dtype
     facts.append(Fact("dtype", str(dtype).removeprefix("torch."), "read (embeddings)"))
     return dtype
+
+
+def check_state(run_name: str, config: CogVLAConfig, facts: list[Fact]) -> None:
+    """Whether the model was trained without the robot's state, where no file of a projector of the state is there.
+
+    Raises:
+        ConversionError: the run's name tells otherwise.
+    """
+    if config.proprio_dim is not None or config.action_head == "discrete":
+        return
+    missing = "no proprio_projector--*_checkpoint.pt"
+    if "proprio" in run_name:
+        raise ConversionError(
+            f"the run is called {run_name!r}, but there is {missing}: is it missing? Without it the model would be "
+            "another; rename the folder if it was trained without the robot's state."
+        )
+    if not any("proprio" in parts for parts in config.norm_stats.values()):
+        return
+    facts[:] = [fact for fact in facts if fact.name != "proprio_dim"]
+    facts.append(assumed("proprio_dim", None, f"{missing}: trained without the robot's state"))
 
 
 def settle_crop(given: bool | None, run_name: str, facts: list[Fact]) -> bool:

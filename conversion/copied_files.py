@@ -18,6 +18,7 @@ from .file_kinds import (
     travelling,
 )
 from .file_kinds import left_behind as left_in
+from .json_file import load_json, refuse_nan
 from .json_output import json_text
 from .plan import Plan
 from .travelling_code import TravellingCode, read, with_auto_map
@@ -44,6 +45,18 @@ def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
         auto_map = read(same).get("auto_map") if same.exists() else None
         text = json_text(with_auto_map(read(path), auto_map), path.name, indent=2, ensure_ascii=False)
         (folder / path.name).write_text(text, encoding="utf-8")
+
+
+def check_copied(base: Path, adapters: list[Path]) -> None:
+    """Refuse JSON that would be copied and holds what is none.
+
+    Raises:
+        ConversionError: the message names the file.
+    """
+    copied = [*travelling(base, *FROM_BASE), *(p for adapter in adapters for p in travelling(adapter, *FROM_ADAPTER))]
+    for path in copied:
+        if path.suffix == ".json" and isinstance(load_json(path), (dict, list)):
+            refuse_nan(path)
 
 
 def has_statistics(adapter: Path) -> bool:

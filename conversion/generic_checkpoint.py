@@ -13,7 +13,7 @@ from ..configuration.vla_errors import ConversionError
 from .adapter_file import find_adapter, read_content
 from .adapter_patterns import check_matching
 from .base_model import BaseModel, build_base
-from .copied_files import check_config_lies_here, copy_files
+from .copied_files import check_config_lies_here, check_copied, copy_files
 from .dataset_statistics import check_config_statistics, find_statistics
 from .generic_plan import add_adapter
 from .job import Job, Prepared
@@ -59,6 +59,7 @@ def prepare_generic(job: Job) -> Prepared:
         check_matching(lora_config, content.loras)  # before anything else matches its patterns
         plan.leftovers += add_adapter(merged, file.path, content, lora_config)
         plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+    check_copied(job.base, job.adapters)
     plan.tensors = list(merged.tensors.values())
     plan.facts.append(
         Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")

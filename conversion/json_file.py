@@ -59,6 +59,23 @@ def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
     return None
 
 
+def refuse_nan(path: Path) -> None:
+    """Refuse a file that would travel as it is with NaN in it, which is no JSON and no setting of any model.
+
+    Infinity, which is no JSON either, stands in published configs.
+
+    Raises:
+        ConversionError: it holds NaN.
+    """
+
+    def refuse(constant: str) -> float:
+        if constant == "NaN":
+            raise ConversionError(f"{path} holds NaN; put a number there.")
+        return float(constant)
+
+    json.loads(path.read_text(encoding="utf-8"), parse_constant=refuse)
+
+
 def check_depth(content: Any, path: Path) -> None:
     """Refuse lists and mappings that lie in each other more than `MAX_DEPTH` deep."""
     level = [content]

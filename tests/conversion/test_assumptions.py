@@ -87,6 +87,23 @@ def test_the_crop_is_read_from_the_runs_name_or_assumed_aloud(name, openvla_oft,
     assert planned(run, tmp_path, center_crop=False)["center_crop"] == (False, "given (--no-center-crop)")
 
 
+def without_state(run, folder):
+    """A run whose projector of the state was lost, under a name; its statistics still have the state."""
+    shutil.copytree(run.run, folder)
+    for path in folder.glob("proprio_projector--*"):
+        path.unlink()
+    return replace(run, run=folder)
+
+
+def test_a_run_whose_name_tells_of_a_state_is_not_converted_without_it(openvla_oft, tmp_path):
+    assert planned(openvla_oft, tmp_path)["proprio_dim"][1].startswith("read")
+    run = without_state(openvla_oft, tmp_path / f"{OFT}--L1_regression--proprio_state--50_chkpt")
+    with pytest.raises(ConversionError, match=r"is called .*proprio_state.*no proprio_projector--\*_checkpoint\.pt"):
+        planned(run, tmp_path)
+    value, how = planned(without_state(openvla_oft, tmp_path / "run"), tmp_path)["proprio_dim"]
+    assert value is None and how.startswith("assumed (no proprio_projector")
+
+
 def test_how_openvla_resizes_images_is_an_option(openvla, openvla_oft, tmp_path):
     value, how = planned(openvla, tmp_path, decoding="autoregressive", num_images=None, platform=None)["image_resize"]
     assert value == "jpeg_lanczos3" and how.startswith("assumed") and "--image-resize" in how

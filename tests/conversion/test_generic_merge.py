@@ -243,3 +243,15 @@ def test_a_result_that_is_not_finite_is_refused_by_name(tmp_path, capsys):
     assert merge(tmp_path, folders, "--dtype", "float16") == 1
     assert "q_proj.weight" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json"])
+def test_a_file_that_travels_holds_no_nan(tmp_path, capsys, name):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = tmp_path / "base" / name
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**content, "odd": float("inf")}))
+    assert merge(tmp_path, folders) == 0  # published configs of state-space models have it
+    path.write_text(json.dumps({**content, "odd": [1.0, float("nan")]}))
+    assert merge(tmp_path, folders, "--overwrite") == 1
+    assert f"{name} holds NaN" in capsys.readouterr().err
