@@ -49,6 +49,7 @@ def check_coverage(
     adaptable = {module: key for module, key in names.items() if is_adaptable(key, base, shapes)}
     missing = [m for m in targeted(config, adaptable, base) if m not in content.loras]
     missing += [name for name in named_whole(config, names, shapes) if name not in content.whole]
+    missing += [name for name in named_biases(config, names, shapes, content) if name not in content.whole]
     missing += missing_rows(config, content)
     if missing:
         more = f" and {len(missing) - SHOWN} more" if len(missing) > SHOWN else ""
@@ -131,6 +132,16 @@ def named_whole(config: LoraConfig, names: Mapping[str, str], shapes: Mapping[st
         leaves[module].append(leaf)
     inside = [m for m in names if any(part.endswith(wanted) for part in parents(m))]
     return [f"{module}.{leaf}" for module in inside for leaf in leaves[names[module].removesuffix(".weight")]]
+
+
+def named_biases(
+    config: LoraConfig, names: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]], content: AdapterContent
+) -> list[str]:
+    """The biases that were trained: of all modules with `bias="all"`, of the adapted ones with "lora_only"."""
+    if config.bias == "none":
+        return []
+    modules = names if config.bias == "all" else [module for module in names if module in content.loras]
+    return [f"{module}.bias" for module in modules if f"{names[module].removesuffix('.weight')}.bias" in shapes]
 
 
 def parents(module: str) -> list[str]:

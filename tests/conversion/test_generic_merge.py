@@ -255,3 +255,15 @@ def test_a_file_that_travels_holds_no_nan(tmp_path, capsys, name):
     path.write_text(json.dumps({**content, "odd": [1.0, float("nan")]}))
     assert merge(tmp_path, folders, "--overwrite") == 1
     assert f"{name} holds NaN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_that_the_config_says_were_trained_are_there(tmp_path, capsys, bias):
+    folders, _ = make_case(tmp_path, with_bias, {"target_modules": ATTENTION, "bias": bias})
+    file = folders[0] / "adapter_model.safetensors"
+    tensors = load_file(file)
+    left = {name: value for name, value in tensors.items() if not name.endswith("1.self_attn.v_proj.base_layer.bias")}
+    assert len(left) == len(tensors) - 1
+    save_file(left, file)
+    assert merge(tmp_path, folders) == 1
+    assert "lacks model.layers.1.self_attn.v_proj.bias" in capsys.readouterr().err
