@@ -79,9 +79,7 @@ class Options:
         default_factory=lambda: [STATE], metadata={"help": "of the state, or of the pose, in the same way"}
     )
     text: str = field(default="task", metadata={"help": "column of the instruction"})
-    statistics: str | None = field(
-        default=None, metadata={"help": "dataset_statistics.json; default: that in the dataset's folder, or computed"}
-    )
+    statistics: str | None = field(default=None, metadata={"help": "file; default: the dataset folder's, or computed"})
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
     eval_episodes: float = field(default=0.0, metadata={"help": "share of the episodes to evaluate with"})
     repeat_last: bool = field(default=False, metadata={"help": "also learn to repeat an episode's last action"})

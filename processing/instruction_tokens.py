@@ -70,7 +70,7 @@ def ids_without(
     pieces = [renamed(piece, by_length, names) for piece in pieces]
     instruction = renamed(instruction, kept, names)
     backend = tokenizer.backend_tokenizer
-    twin = type(backend).from_str(json.dumps(with_other_names(json.loads(backend.to_str()), names)))
+    twin = type(backend).from_str(json.dumps(with_other_names(json.loads(backend.to_str()), names), allow_nan=False))
     return twin.encode(instruction.join(pieces), add_special_tokens=add_special_tokens).ids
 
 

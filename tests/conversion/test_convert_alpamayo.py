@@ -432,7 +432,7 @@ def test_predict_refuses_a_history_that_is_none(converted, tmp_path, capsys, con
 
 def test_predict_with_what_was_not_converted_says_so(published, scene, tmp_path, capsys):
     assert predict(published.folder, tmp_path / "out.json", "--history", str(scene)) == 1
-    assert "convert it first" in capsys.readouterr().err
+    assert f"Run first: vlahub convert {published.folder} OUTPUT --vlm BASE" in capsys.readouterr().err
 
 
 def test_predict_prints_a_robots_actions(merged, tmp_path, capsys):

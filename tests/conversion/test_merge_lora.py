@@ -1,10 +1,12 @@
 """merge-lora and convert end to end: every tensor computed again from the run's files, and what stands beside them."""
 
+import ast
 import copy
 import json
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,44 +20,23 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from vlahub import CogVLAForActionPrediction, CogVLAImageProcessor, CogVLAProcessor
 from vlahub.conversion.cli import main, merge_lora_main
 
-CODE = [
-    "action_decoding_cogvla",
-    "action_heads",
-    "action_normalization",
-    "action_sequence",
-    "action_tokens",
-    "attention",
-    "checkpoint_card",
-    "cogvla_inputs",
-    "cogvla_outputs",
-    "configuration_cogvla",
-    "configuration_cogvla_vision",
-    "ddim",
-    "film",
-    "film_vision_transformer",
-    "image_inputs",
-    "image_ops_cogvla",
-    "image_processing_cogvla",
-    "language_model_config",
-    "masking",
-    "modeling_cogvla",
-    "moe_aggregator",
-    "normalization_statistics",
-    "portable_processor",
-    "portable_tokenizer",
-    "prismatic_vision_backbone",
-    "processing_cogvla",
-    "projectors",
-    "pruning_schedule",
-    "remote_code",
-    "robot_state",
-    "rope_settings",
-    "strict_loading",
-    "text_generation_cogvla",
-    "token_pruning",
-    "vision_layers",
-    "vla_errors",
-]
+LAYERS = [Path(__file__).parents[2] / layer for layer in ("configuration", "modeling", "processing")]
+ENTRIES = ("configuration_cogvla", "modeling_cogvla", "processing_cogvla", "image_processing_cogvla")
+
+
+def bundled(entries):
+    """Base names of the entry files and of all that they import from the project, directly or not."""
+    files = {path.stem: path for layer in LAYERS for path in layer.glob("*.py")}
+    found, waiting = set(), [*entries]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            nodes = ast.walk(ast.parse(files[name].read_text()))
+            waiting += [n.module.split(".")[-1] for n in nodes if isinstance(n, ast.ImportFrom) and n.level]
+    return found
+
+
 TEXTS = [
     "README.md",
     "config.json",
@@ -252,7 +233,7 @@ def test_the_weights_do_not_depend_on_the_name_of_the_base_folder(cogvla, tmp_pa
 
 
 def test_the_output_holds_exactly_these_files(merged):
-    expected = {"model.safetensors", *TEXTS, *(f"{name}.py" for name in CODE)}
+    expected = {"model.safetensors", *TEXTS, *(f"{name}.py" for name in bundled(ENTRIES))}
     assert {path.name for path in merged.iterdir()} == expected
     assert [path.name for path in merged.parent.iterdir()] == ["out"]  # no work folder, no lock
 

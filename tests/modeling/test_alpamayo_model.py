@@ -490,7 +490,7 @@ BROKEN = {
     "nan": (broken_history("ego_history_xyz", lambda x: with_value(x, float("nan"))), "finite"),
     "infinite": (broken_history("ego_history_rot", lambda x: with_value(x, float("inf"))), "finite"),
     "missing": (broken_history("ego_history_rot", lambda x: None), "ego_history_rot"),
-    "images": (broken_history("image_grid_thw", lambda x: x[:1]), "image tokens"),
+    "images": (broken_history("image_grid_thw", lambda x: x[:1]), "images of image_grid_thw have 48 patches"),
     "mask": (broken_history("attention_mask", lambda x: x[:, 1:]), "attention_mask"),
 }
 
