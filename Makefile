@@ -4,13 +4,13 @@
 #   make demo-alpamayo   a published Alpamayo-R1 becomes a checkpoint that drives
 #   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
 #   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
-#   make test    the tests, with transformers 5.x
+#   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune test test-transformers4 test-newest lint benchmark \
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune test test-slow test-transformers4 test-newest lint benchmark \
 	clean
 
 demo: .venv/installed
@@ -29,7 +29,10 @@ demo-finetune: .venv/installed
 	.venv/bin/python examples/demo_finetune.py --output demo_finetune_output
 
 test: .venv/installed
-	$(call PYTEST,.venv)
+	$(call PYTEST,.venv) -m "not slow"
+
+test-slow: .venv/installed
+	$(call PYTEST,.venv) -m slow
 
 test-transformers4: .venv4/installed
 	$(call PYTEST,.venv4)

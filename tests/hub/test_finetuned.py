@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from vlahub.conversion.cli import main
 from vlahub.data import ActionChunks, DrivingScenes, collator_for, load_frames
 
+pytestmark = pytest.mark.slow
 STEPS = {"cogvla": 300, "multimodal_vla": 300, "mapanything_llava3d": 700, "alpamayo_r1": 280}
 OPTIONS = "--rank 16 --alpha 32 --per_device_train_batch_size 32 --learning_rate 3e-3 --lr_scheduler_type cosine"
 OPTIONS += " --warmup_steps 20 --save_strategy no --disable_tqdm True --use_cpu True"

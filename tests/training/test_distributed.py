@@ -22,6 +22,8 @@ import vlahub
 from vlahub.modeling.new_parts import language_model_of
 from vlahub.training.sharding import layers_to_shard
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"
 FSDP2 = EXAMPLES / "accelerate_fsdp2.yaml"
