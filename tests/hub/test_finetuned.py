@@ -14,7 +14,7 @@ from vlahub.conversion.cli import main
 from vlahub.data import ActionChunks, DrivingScenes, collator_for, load_frames
 
 pytestmark = pytest.mark.slow
-STEPS = {"cogvla": 300, "multimodal_vla": 300, "mapanything_llava3d": 700, "alpamayo_r1": 280}
+STEPS = {"cogvla": 300, "multimodal_vla": 300, "mapanything_llava3d": 700, "alpamayo_r1": 220}
 OPTIONS = "--rank 16 --alpha 32 --per_device_train_batch_size 32 --learning_rate 3e-3 --lr_scheduler_type cosine"
 OPTIONS += " --warmup_steps 20 --save_strategy no --disable_tqdm True --use_cpu True"
 # What a robot and a car are asked; run here and where vlahub is not. `example` holds lists.
@@ -118,7 +118,8 @@ def run(request, tmp_path_factory, scripts):
 
 def test_it_learns_and_everything_that_it_learned_is_merged_published_and_loaded_by_name(run, push, python):
     assert run.loss(run.base) > 10 * run.loss(run.model)
-    assert run.error(run.base) > 10 * run.error(run.model)
+    # A car's actions do not train the keys and values that its expert reads, as published; here text alone does.
+    assert run.error(run.base) > (8 if run.is_car else 10) * run.error(run.model)
 
     adapter = load_file(run.folder / "run" / "adapter_model.safetensors")
     trainable = {name for name, parameter in run.trainer.model.named_parameters() if parameter.requires_grad}
