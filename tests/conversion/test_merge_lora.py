@@ -530,12 +530,12 @@ def test_a_source_without_tokenizer_gives_a_warning_and_a_model_that_loads(cogvl
 
 
 def test_a_run_without_state_projector_becomes_a_model_without_state(cogvla, tmp_path, capsys):
-    """No published file says whether a run used the state, so that the plan has to say what was inferred."""
+    """No published file says whether a run used the state, so that it is assumed aloud."""
     run = cogvla.copied(tmp_path)
     next(run.run.glob("proprio_projector--*.pt")).unlink()
     arguments = ["--base", str(run.base), "--adapter", str(run.run), "--num-images", "2", "--platform", "libero"]
     assert merge_lora_main([*arguments, "--output", str(tmp_path / "out")]) == 0
-    assert "inferred (no proprio projector in the files)" in capsys.readouterr().out
+    assert "assumed (no proprio_projector--*_checkpoint.pt: trained without" in capsys.readouterr().out
     model = CogVLAForActionPrediction.from_pretrained(tmp_path / "out")
     assert model.proprio_projector is None and model.config.proprio_dim is None
 
