@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from vlahub.conversion.safetensors_stream import SafetensorsWriter, TensorInfo
+from vlahub.conversion.tensors.safetensors_stream import SafetensorsWriter, TensorInfo
 
 RANK, ALPHA, HIDDEN, INTERMEDIATE, VOCABULARY = 32, 64, 2048, 5504, 32064
 SHARD_BYTES = 10**9

@@ -78,8 +78,16 @@ def remote_code(owner: type, auto_classes: dict[str, str], chosen: Iterable[str]
 
 def code_files(owner: type) -> dict[str, Path]:
     """`{base name: path}` of every file that may be bundled; base names are unique in the project."""
-    root = Path(sys.modules[owner.__module__].__file__).resolve().parents[1]
-    return {path.stem: path for folder in CODE_FOLDERS for path in (root / folder).glob("[!_]*.py")}
+    root = code_root(Path(sys.modules[owner.__module__].__file__).resolve())
+    if root is None:
+        return {}
+    return {path.stem: path for folder in CODE_FOLDERS for path in (root / folder).rglob("[!_]*.py")}
+
+
+def code_root(file: Path) -> Path | None:
+    """The folder that holds `CODE_FOLDERS`, one of which holds the file; `None` for a file of a checkpoint."""
+    found = (folder.parent for folder in file.parents if folder.name in CODE_FOLDERS)
+    return next((root for root in found if all((root / folder).is_dir() for folder in CODE_FOLDERS)), None)
 
 
 def closure(entry: str, sources: dict[str, Path]) -> set[str]:
@@ -101,8 +109,8 @@ def relative_imports(path: Path) -> set[str]:
 
 
 def flattened(path: Path) -> str:
-    """The file's text with `..package.name` imports made `.name` imports."""
-    return re.sub(r"(?m)^(\s*from )\.\.\w+\.(\w+ import)", r"\1.\2", path.read_text(encoding="utf-8"))
+    """The file's text with relative imports from any folder made `.name` imports."""
+    return re.sub(r"(?m)^(\s*from )\.+(?:\w+\.)*(\w+ import)", r"\1.\2", path.read_text(encoding="utf-8"))
 
 
 def name_all(names: list[str]) -> str:

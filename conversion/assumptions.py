@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from .plan import Fact
+from .tensors.plan import Fact
 
 ASSUMED = "assumed"
 CARD = """

@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..configuration.vla_errors import ConversionError
-from .alpamayo_options import VLM, add_alpamayo_arguments
-from .command_choices import ASSEMBLIES, DTYPES, FAMILIES, NORMALIZATIONS, PLATFORMS
-from .command_help import HELP, settings
-from .error_boundary import ending_at_interrupt, run
-from .given_paths import check_not_empty, input_paths
-from .openvla_options import add_statistics_argument, add_unrecorded_arguments
-from .output_guard import check_output
-from .publish_arguments import add_card_argument, add_push_arguments
+from .alpamayo_r1.alpamayo_options import VLM, add_alpamayo_arguments
+from .cogvla.openvla_options import add_statistics_argument, add_unrecorded_arguments
+from .commands.command_choices import ASSEMBLIES, DTYPES, FAMILIES, NORMALIZATIONS, PLATFORMS
+from .commands.command_help import HELP, settings
+from .commands.error_boundary import ending_at_interrupt, run
+from .commands.publish_arguments import add_card_argument, add_push_arguments
+from .files.given_paths import check_not_empty, input_paths
+from .files.output_guard import check_output
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
     from .job import Job, Prepared
-    from .llava3d_options import Llava3DOptions
+    from .mapanything_llava3d.llava3d_options import Llava3DOptions
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -100,7 +100,7 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
-    from .llava3d_options import add_run_arguments
+    from .mapanything_llava3d.llava3d_options import add_run_arguments
 
     parser.add_argument("adapter", nargs=1, metavar="SOURCE", help="merged checkpoint: folder or Hub repository")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write")
@@ -112,7 +112,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
-    from .llava3d_options import add_assembly_arguments
+    from .mapanything_llava3d.llava3d_options import add_assembly_arguments
 
     parser.add_argument("--family", choices=ASSEMBLIES, required=True, help="what to build")
     add_assembly_arguments(parser)
@@ -177,13 +177,13 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
-    from .predict_arguments import add_predict_arguments
+    from .commands.predict_arguments import add_predict_arguments
 
     add_predict_arguments(parser)
 
 
 def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
-    from .stats_command import add_stats_arguments
+    from .commands.stats_command import add_stats_arguments
 
     add_stats_arguments(parser)
 
@@ -207,27 +207,27 @@ def load_verify() -> Callable[[argparse.Namespace], None]:
 
 
 def load_predict() -> Callable[[argparse.Namespace], None]:
-    from .predict import run_predict
+    from .commands.predict import run_predict
 
     return run_predict
 
 
 def load_stats() -> Callable[[argparse.Namespace], None]:
-    from .stats_command import run_stats
+    from .commands.stats_command import run_stats
 
     return run_stats
 
 
 def load_push() -> Callable[[argparse.Namespace], None]:
-    from .publish import run_push
+    from .commands.publish import run_push
 
     return run_push
 
 
 def finish(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], Prepared]") -> None:
     """Carry out what was asked for, and publish it where that was asked for, too."""
+    from .commands.publish import push_checkpoint
     from .job import run_job, say
-    from .publish import push_checkpoint
 
     check_output(arguments.output, arguments.overwrite, input_paths(arguments), arguments.dry_run)  # before downloads
     job = job_of(arguments)
@@ -277,9 +277,9 @@ def refuse_unused_of_verify(arguments: argparse.Namespace) -> None:
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":
+    from .cogvla.openvla_settings import Options
     from .job import Job
-    from .llava3d_options import ROLES
-    from .openvla_settings import Options
+    from .mapanything_llava3d.llava3d_options import ROLES
     from .source_folder import source_folder
 
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
@@ -307,7 +307,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
 
 def llava3d_options(arguments: argparse.Namespace) -> "Llava3DOptions":
     """Those that the command has; `convert` knows the horizon under the name that OpenVLA-OFT has for it."""
-    from .llava3d_options import Llava3DOptions
+    from .mapanything_llava3d.llava3d_options import Llava3DOptions
 
     found = {name: getattr(arguments, name, None) for name in Llava3DOptions.__dataclass_fields__}
     found["action_horizon"] = found["action_horizon"] or getattr(arguments, "num_action_chunks", None)

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from ..configuration.configuration_cogvla import CogVLAConfig
-from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
-from ..configuration.configuration_multimodal_vla import MultimodalVLAConfig
+from ..configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ..configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ..configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConversionError
-from .json_file import read_json
+from .files.json_file import read_json
 
 CONFIGS = {config.model_type: config for config in (CogVLAConfig, MapAnythingLlava3DConfig, MultimodalVLAConfig)}
 STATISTICS_NAME = "dataset_statistics.json"

@@ -2,26 +2,26 @@
 
 from pathlib import Path
 
-from ..configuration.configuration_alpamayo_r1 import AlpamayoR1Config
-from ..configuration.configuration_cogvla import CogVLAConfig
-from ..configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ..configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ..configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ..configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..configuration.vla_errors import ConversionError
-from . import alpamayo_checkpoint
-from .alpamayo_checkpoint import prepare_alpamayo
-from .cogvla_checkpoint import prepare_cogvla
-from .file_kinds import REPORT_NAME
-from .folder_roles import check_part, check_roles
-from .generic_checkpoint import prepare_generic
+from .alpamayo_r1 import alpamayo_checkpoint
+from .alpamayo_r1.alpamayo_checkpoint import prepare_alpamayo
+from .cogvla.cogvla_checkpoint import prepare_cogvla
+from .cogvla.openvla_settings import Options
+from .files.file_kinds import REPORT_NAME
+from .files.json_file import read_json
+from .folders.folder_roles import check_part, check_roles
+from .generic.generic_checkpoint import prepare_generic
 from .job import Job, Prepared
-from .json_file import read_json
-from .llava3d_assembly import prepare_assembly
-from .llava3d_conversion import plan_again, prepare_conversion
-from .llava3d_run import FRAMEWORK, read_run_config
-from .openvla_settings import Options
-from .plan import Plan
+from .mapanything_llava3d.llava3d_assembly import prepare_assembly
+from .mapanything_llava3d.llava3d_conversion import plan_again, prepare_conversion
+from .mapanything_llava3d.llava3d_run import FRAMEWORK, read_run_config
 from .settings_errors import reading_settings
-from .size_limits import check_layers_of
-from .verify import verify_against
+from .tensors.plan import Plan
+from .tensors.size_limits import check_layers_of
+from .tensors.verify_tensors import verify_against
 
 LLAVA3D = MapAnythingLlava3DConfig.model_type
 ALPAMAYO = AlpamayoR1Config.model_type

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..configuration.vla_errors import ConversionError
-from .file_kinds import OF_TOOLS, REPORT_NAME, leads_out
-from .json_file import read_json
+from .files.file_kinds import OF_TOOLS, REPORT_NAME, leads_out
+from .files.json_file import read_json
 from .report import report_text
 
 READ_BYTES = 2**20

@@ -10,18 +10,18 @@ from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
-from .copied_files import left_behind
+from .cogvla.openvla_settings import Options
 from .file_table import record, with_own_hash
-from .given_paths import input_paths
-from .llava3d_options import Llava3DOptions
-from .openvla_settings import Options
+from .files.given_paths import input_paths
+from .files.output_guard import check_output
+from .folders.copied_files import left_behind
+from .folders.travelling_code import TravellingCode
+from .mapanything_llava3d.llava3d_options import Llava3DOptions
 from .output_folder import output_folder
-from .output_guard import check_output
-from .plan import Plan
 from .report import describe, report_of, write_report
-from .travelling_code import TravellingCode
-from .verify import verify_written
-from .weight_writer import write_weights
+from .tensors.plan import Plan
+from .tensors.verify_tensors import verify_written
+from .tensors.weight_writer import write_weights
 
 
 @dataclass

@@ -14,7 +14,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, stamped, statistics_row
-from ..configuration.configuration_cogvla import CogVLAConfig
+from ..configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..configuration.normalization_statistics import STATISTICS
 from .assumptions import assumptions_text
 

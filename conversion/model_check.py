@@ -11,10 +11,10 @@ from transformers.utils import logging
 
 from ..configuration.remote_code import RemoteCodeConfig
 from ..configuration.vla_errors import ConversionError
-from .json_file import read_json
-from .size_limits import check_layers
-from .tensor_source import TensorGroup
-from .verify import some
+from .files.json_file import read_json
+from .tensors.size_limits import check_layers
+from .tensors.tensor_source import TensorGroup
+from .tensors.verify_tensors import some
 
 
 def check_against_class(folder: Path, group: TensorGroup) -> str:

@@ -10,8 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
-from .atomic_exchange import exchange
-from .output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
+from .files.atomic_exchange import exchange
+from .files.output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
 
 IDENTITY_BYTES = 64  # of the longest note in a lock
 NOTE = re.compile(rb"(\d+:\d+)?")

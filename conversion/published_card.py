@@ -12,8 +12,8 @@ from ..configuration.checkpoint_card import (
     is_unedited,
     stamped_again,
 )
-from .command_choices import CARDS
-from .travelling_code import own_config
+from .commands.command_choices import CARDS
+from .folders.travelling_code import own_config
 
 KEEP, RENEW = CARDS
 

@@ -4,10 +4,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from .file_kinds import REPORT_NAME, LeftBehind
-from .json_output import json_text
-from .plan import Leftover, Plan
-from .verify import some
+from .files.file_kinds import REPORT_NAME, LeftBehind
+from .files.json_output import json_text
+from .tensors.plan import Leftover, Plan
+from .tensors.verify_tensors import some
 
 
 def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError, VLAError
-from .error_boundary import one_line
+from .commands.error_boundary import one_line
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from tiny_driving_dataset import write_driving_dataset
 from tiny_models import MAKERS, write_model
 from transformers import AutoConfig
 
-from vlahub.conversion.folder_roles import check_trainable
+from vlahub.conversion.folders.folder_roles import check_trainable
 
 DRIVING = "alpamayo_r1"  # the family whose datasets are drives
 

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from vlahub.configuration.vla_errors import ConversionError, InputError
-from vlahub.conversion.trajectory_plot import plot_trajectories
+from vlahub.conversion.alpamayo_r1.trajectory_plot import plot_trajectories
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "driving_scene.py"
 

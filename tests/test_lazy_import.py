@@ -19,14 +19,14 @@ ORDERS = {
     "an Auto class, then vlahub": "from transformers import AutoModel; import vlahub",
     "vlahub, then a library that imports transformers": "import vlahub, peft",
     "a model of transformers, with vlahub before it": "import vlahub; from transformers import LlamaForCausalLM",
-    "a file of vlahub": "from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction",
+    "a file of vlahub": "from vlahub.modeling.cogvla.modeling_cogvla import CogVLAForActionPrediction",
     "a pickled object": "import pickle; pickle.loads(bytes.fromhex(DATA))",
 }
 CHECK = """
 import sys
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoImageProcessor, AutoProcessor
 config = AutoConfig.from_pretrained(FOLDER)
-assert type(config).__module__ == "vlahub.configuration.configuration_cogvla", type(config)
+assert type(config).__module__ == "vlahub.configuration.cogvla.configuration_cogvla", type(config)
 assert type(config) in AutoModel._model_mapping and type(config) in AutoModelForImageTextToText._model_mapping
 assert not any(type(finder).__name__ == "AutoWatcher" for finder in sys.meta_path)
 """

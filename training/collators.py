@@ -3,12 +3,12 @@
 from typing import Any
 
 from ..configuration.vla_errors import InputError
-from .collator_alpamayo_r1 import AlpamayoR1Collator
-from .collator_cogvla import CogVLACollator
+from .alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
+from .cogvla.collator_cogvla import CogVLACollator
 from .collator_entries import Augment
-from .collator_mapanything_llava3d import MapAnythingLlava3DCollator
-from .collator_multimodal_vla import MultimodalVLACollator
 from .collator_robot import RobotCollator
+from .mapanything_llava3d.collator_mapanything_llava3d import MapAnythingLlava3DCollator
+from .multimodal_vla.collator_multimodal_vla import MultimodalVLACollator
 
 ROBOT_COLLATORS = {
     "cogvla": CogVLACollator,

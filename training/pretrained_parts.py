@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from ..modeling.dit_layers import block_context
-from ..modeling.llava3d_with_action_expert import stack_of
+from ..modeling.mapanything_llava3d.dit_layers import block_context
+from ..modeling.mapanything_llava3d.llava3d_with_action_expert import stack_of
 from ..modeling.new_parts import language_model_of
 
 # What the loss of actions trains where it stops at the VLM's keys and values.

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.llava3d_with_action_expert import stack_of
+from ..modeling.mapanything_llava3d.llava3d_with_action_expert import stack_of
 from ..modeling.new_parts import is_pretrained, language_model_of
 from .pretrained_parts import frozen_by_config, let_actions_through, unreached_by_actions
 

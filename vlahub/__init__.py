@@ -16,37 +16,41 @@ if TYPE_CHECKING:
     from vlahub import errors
     from vlahub.auto_classes import FAMILIES as FAMILIES
     from vlahub.auto_classes import AutoModelForVision2Seq
-    from vlahub.configuration.configuration_alpamayo_r1 import AlpamayoR1Config
-    from vlahub.configuration.configuration_cogvla import CogVLAConfig
-    from vlahub.configuration.configuration_cogvla_vision import CogVLAVisionConfig
-    from vlahub.configuration.configuration_dit_action_head import DiTActionHeadConfig
-    from vlahub.configuration.configuration_mapanything import MapAnythingGeometryConfig
-    from vlahub.configuration.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
-    from vlahub.configuration.configuration_multimodal_vla import MultimodalVLAConfig
+    from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+    from vlahub.configuration.cogvla.configuration_cogvla import CogVLAConfig
+    from vlahub.configuration.cogvla.configuration_cogvla_vision import CogVLAVisionConfig
+    from vlahub.configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
+    from vlahub.configuration.mapanything_llava3d.configuration_mapanything import MapAnythingGeometryConfig
+    from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+    from vlahub.configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
     from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
-    from vlahub.modeling.alpamayo_flow_matching import FlowMatching
-    from vlahub.modeling.dit_action_head import DiTActionHead
+    from vlahub.modeling.alpamayo_r1.alpamayo_flow_matching import FlowMatching
+    from vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
+    from vlahub.modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
+    from vlahub.modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
+    from vlahub.modeling.alpamayo_r1.unicycle_action_space import UnicycleAccelCurvatureActionSpace
+    from vlahub.modeling.alpamayo_r1.waypoint_projection import PerWaypointActionInProjV2
+    from vlahub.modeling.cogvla.modeling_cogvla import CogVLAForActionPrediction
     from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
-    from vlahub.modeling.llava3d_language_model import LLaVA3DForCausalLMV2
-    from vlahub.modeling.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
-    from vlahub.modeling.mapanything_geometry import MapAnythingGeometry
-    from vlahub.modeling.modeling_alpamayo_r1 import AlpamayoR1
-    from vlahub.modeling.modeling_cogvla import CogVLAForActionPrediction
-    from vlahub.modeling.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
-    from vlahub.modeling.modeling_multimodal_vla import MultimodalVLAForActionPrediction
-    from vlahub.modeling.trajectory_metrics import minADE, minFDE
-    from vlahub.modeling.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
-    from vlahub.modeling.unicycle_action_space import UnicycleAccelCurvatureActionSpace
-    from vlahub.modeling.waypoint_projection import PerWaypointActionInProjV2
-    from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
-    from vlahub.processing.image_processing_cogvla import CogVLAImageProcessor
-    from vlahub.processing.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
-    from vlahub.processing.image_processing_multimodal_vla import MultimodalVLAImageProcessor
-    from vlahub.processing.processing_alpamayo_r1 import AlpamayoR1Processor
-    from vlahub.processing.processing_cogvla import CogVLAProcessor
-    from vlahub.processing.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
-    from vlahub.processing.processing_multimodal_vla import MultimodalVLAProcessor
-    from vlahub.processing.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
+    from vlahub.modeling.mapanything_llava3d.dit_action_head import DiTActionHead
+    from vlahub.modeling.mapanything_llava3d.llava3d_language_model import LLaVA3DForCausalLMV2
+    from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
+    from vlahub.modeling.mapanything_llava3d.mapanything_geometry import MapAnythingGeometry
+    from vlahub.modeling.mapanything_llava3d.modeling_mapanything_llava3d import (
+        MapAnythingLlava3DForConditionalGeneration,
+    )
+    from vlahub.modeling.multimodal_vla.modeling_multimodal_vla import MultimodalVLAForActionPrediction
+    from vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+    from vlahub.processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
+    from vlahub.processing.cogvla.image_processing_cogvla import CogVLAImageProcessor
+    from vlahub.processing.cogvla.processing_cogvla import CogVLAProcessor
+    from vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d import (
+        MapAnythingLlava3DImageProcessor,
+    )
+    from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
+    from vlahub.processing.mapanything_llava3d.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
+    from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+    from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
     from vlahub.training.adapter_card import write_adapter_card
     from vlahub.training.health import HealthCallback
     from vlahub.training.lora_config import lora_config
@@ -113,38 +117,38 @@ __all__ = [
 HOMES = {
     "FAMILIES": "vlahub.auto_classes",
     "AutoModelForVision2Seq": "vlahub.auto_classes",
-    "ActionTokenizer": "vlahub.processing.spatial_action_tokenizer",
-    "AlpamayoR1": "vlahub.modeling.modeling_alpamayo_r1",
-    "AlpamayoR1Config": "vlahub.configuration.configuration_alpamayo_r1",
-    "AlpamayoR1ImageProcessor": "vlahub.processing.image_processing_alpamayo_r1",
-    "AlpamayoR1Processor": "vlahub.processing.processing_alpamayo_r1",
-    "CogVLAConfig": "vlahub.configuration.configuration_cogvla",
-    "CogVLAForActionPrediction": "vlahub.modeling.modeling_cogvla",
-    "CogVLAImageProcessor": "vlahub.processing.image_processing_cogvla",
-    "CogVLAProcessor": "vlahub.processing.processing_cogvla",
-    "CogVLAVisionConfig": "vlahub.configuration.configuration_cogvla_vision",
-    "DeltaTrajectoryTokenizer": "vlahub.modeling.trajectory_tokenizers",
-    "DiTActionHead": "vlahub.modeling.dit_action_head",
-    "DiTActionHeadConfig": "vlahub.configuration.configuration_dit_action_head",
-    "DiscreteTrajectoryTokenizer": "vlahub.modeling.trajectory_tokenizers",
-    "FlowMatching": "vlahub.modeling.alpamayo_flow_matching",
+    "ActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
+    "AlpamayoR1": "vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1",
+    "AlpamayoR1Config": "vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1",
+    "AlpamayoR1ImageProcessor": "vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1",
+    "AlpamayoR1Processor": "vlahub.processing.alpamayo_r1.processing_alpamayo_r1",
+    "CogVLAConfig": "vlahub.configuration.cogvla.configuration_cogvla",
+    "CogVLAForActionPrediction": "vlahub.modeling.cogvla.modeling_cogvla",
+    "CogVLAImageProcessor": "vlahub.processing.cogvla.image_processing_cogvla",
+    "CogVLAProcessor": "vlahub.processing.cogvla.processing_cogvla",
+    "CogVLAVisionConfig": "vlahub.configuration.cogvla.configuration_cogvla_vision",
+    "DeltaTrajectoryTokenizer": "vlahub.modeling.alpamayo_r1.trajectory_tokenizers",
+    "DiTActionHead": "vlahub.modeling.mapanything_llava3d.dit_action_head",
+    "DiTActionHeadConfig": "vlahub.configuration.mapanything_llava3d.configuration_dit_action_head",
+    "DiscreteTrajectoryTokenizer": "vlahub.modeling.alpamayo_r1.trajectory_tokenizers",
+    "FlowMatching": "vlahub.modeling.alpamayo_r1.alpamayo_flow_matching",
     "FlowMatchingActionExpert": "vlahub.modeling.flow_matching_action_expert",
     "HealthCallback": "vlahub.training.health",
-    "LLaVA3DForCausalLMV2": "vlahub.modeling.llava3d_language_model",
-    "LLaVA3DWithActionExpertModel": "vlahub.modeling.llava3d_with_action_expert",
-    "MapAnythingGeometry": "vlahub.modeling.mapanything_geometry",
-    "MapAnythingGeometryConfig": "vlahub.configuration.configuration_mapanything",
-    "MapAnythingLlava3DConfig": "vlahub.configuration.configuration_mapanything_llava3d",
-    "MapAnythingLlava3DForConditionalGeneration": "vlahub.modeling.modeling_mapanything_llava3d",
-    "MapAnythingLlava3DImageProcessor": "vlahub.processing.image_processing_mapanything_llava3d",
-    "MapAnythingLlava3DProcessor": "vlahub.processing.processing_mapanything_llava3d",
-    "MultimodalVLAConfig": "vlahub.configuration.configuration_multimodal_vla",
-    "MultimodalVLAForActionPrediction": "vlahub.modeling.modeling_multimodal_vla",
-    "MultimodalVLAImageProcessor": "vlahub.processing.image_processing_multimodal_vla",
-    "MultimodalVLAProcessor": "vlahub.processing.processing_multimodal_vla",
-    "PerWaypointActionInProjV2": "vlahub.modeling.waypoint_projection",
-    "SpatialActionTokenizer": "vlahub.processing.spatial_action_tokenizer",
-    "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.unicycle_action_space",
+    "LLaVA3DForCausalLMV2": "vlahub.modeling.mapanything_llava3d.llava3d_language_model",
+    "LLaVA3DWithActionExpertModel": "vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert",
+    "MapAnythingGeometry": "vlahub.modeling.mapanything_llava3d.mapanything_geometry",
+    "MapAnythingGeometryConfig": "vlahub.configuration.mapanything_llava3d.configuration_mapanything",
+    "MapAnythingLlava3DConfig": "vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d",
+    "MapAnythingLlava3DForConditionalGeneration": "vlahub.modeling.mapanything_llava3d.modeling_mapanything_llava3d",
+    "MapAnythingLlava3DImageProcessor": "vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d",
+    "MapAnythingLlava3DProcessor": "vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d",
+    "MultimodalVLAConfig": "vlahub.configuration.multimodal_vla.configuration_multimodal_vla",
+    "MultimodalVLAForActionPrediction": "vlahub.modeling.multimodal_vla.modeling_multimodal_vla",
+    "MultimodalVLAImageProcessor": "vlahub.processing.multimodal_vla.image_processing_multimodal_vla",
+    "MultimodalVLAProcessor": "vlahub.processing.multimodal_vla.processing_multimodal_vla",
+    "PerWaypointActionInProjV2": "vlahub.modeling.alpamayo_r1.waypoint_projection",
+    "SpatialActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
+    "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.alpamayo_r1.unicycle_action_space",
     "VLATrainer": "vlahub.training.trainer",
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",
@@ -152,8 +156,8 @@ HOMES = {
     "freeze_unreached": "vlahub.training.training_stages",
     "last_checkpoint": "vlahub.training.trainer",
     "lora_config": "vlahub.training.lora_config",
-    "minADE": "vlahub.modeling.trajectory_metrics",
-    "minFDE": "vlahub.modeling.trajectory_metrics",
+    "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
+    "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
     "shard_model": "vlahub.training.sharding",

@@ -2,6 +2,7 @@
 
 from vlahub.configuration.view_names import record_views
 from vlahub.training.action_chunks import ActionChunks
+from vlahub.training.alpamayo_r1.driving_scenes import DrivingScenes
 from vlahub.training.augmentation import RandomAugmentation
 from vlahub.training.camera_columns import camera_columns
 from vlahub.training.collators import (
@@ -11,7 +12,6 @@ from vlahub.training.collators import (
     MultimodalVLACollator,
     collator_for,
 )
-from vlahub.training.driving_scenes import DrivingScenes
 from vlahub.training.held_out import hold_out_episodes
 from vlahub.training.lerobot import load_frames
 from vlahub.training.run_statistics import run_statistics

@@ -10,7 +10,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import LlamaConfig, MistralConfig, PreTrainedTokenizerFast, Qwen3VLConfig, SiglipVisionConfig
 
 import vlahub
-from vlahub.configuration import configuration_alpamayo_r1
+from vlahub.configuration.alpamayo_r1 import configuration_alpamayo_r1
 
 BOUNDS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7, "mask": [True] * 7}}}
 TEXT = {"hidden_size": 64, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 300}

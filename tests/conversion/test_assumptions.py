@@ -8,9 +8,9 @@ import pytest
 
 from vlahub import CogVLAConfig, CogVLAImageProcessor
 from vlahub.conversion.cli import main
+from vlahub.conversion.cogvla.openvla_settings import Options
 from vlahub.conversion.families import prepare
 from vlahub.conversion.job import Job
-from vlahub.conversion.openvla_settings import Options
 from vlahub.errors import ConversionError
 
 STATISTICS = "dataset_statistics.json"

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from vlahub.conversion import atomic_exchange
 from vlahub.conversion import output_folder as output_folder_module
+from vlahub.conversion.files import atomic_exchange
 from vlahub.conversion.output_folder import output_folder
 from vlahub.errors import ConversionError
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from vlahub.conversion import job
 from vlahub.conversion.cli import main, merge_lora_main
-from vlahub.conversion.tensor_source import TensorFile
+from vlahub.conversion.tensors.tensor_source import TensorFile
 from vlahub.errors import ConversionError
 
 

@@ -246,7 +246,7 @@ def test_the_last_position_counts():
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)
 def test_a_row_of_padding_does_not_reach_a_devices_index_check(loaded, monkeypatch):
     """On a device the mask is read at the end; until then nothing may index with -1."""
-    from vlahub.modeling.action_sequence import right_aligned, with_action_block, with_prompt_end
+    from vlahub.modeling.cogvla.action_sequence import right_aligned, with_action_block, with_prompt_end
 
     inputs = loaded.prepare()
     real, ids = right_aligned(0 * inputs["attention_mask"], inputs["input_ids"])

@@ -17,7 +17,7 @@ from vlahub.modeling.flow_matching import (
 )
 from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
 from vlahub.modeling.joint_attention import build_joint_attention_inputs
-from vlahub.modeling.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
+from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 
 BATCH, PREFIX, HORIZON, DIM, STATE = 3, 5, 4, 7, 6
 PADDING = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 1, 0]])

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 import vlahub
 from vlahub.errors import InputError
-from vlahub.processing.image_ops_cogvla import lanczos3_resize
+from vlahub.processing.cogvla.image_ops import lanczos3_resize
 from vlahub.processing.image_reader import MAX_PIXELS, open_image, read_pil_image
 from vlahub.training.augmentation import RandomAugmentation
 

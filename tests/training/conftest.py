@@ -18,16 +18,16 @@ TESTS = Path(__file__).parents[1]
 
 def load(folder, name):
     """A file of other tests, for the sizes and batches that it has."""
-    spec = importlib.util.spec_from_file_location(f"{folder}_{name}", TESTS / folder / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"{folder}_{name}".replace("/", "_"), TESTS / folder / f"{name}.py")
     module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 shared = load("modeling", "conftest")
-backbones = load("modeling", "test_multimodal_vla")
-vlms = load("modeling", "test_multimodal_vlms")
-driving = load("modeling", "test_alpamayo_model")
+backbones = load("modeling/multimodal_vla", "test_multimodal_vla")
+vlms = load("modeling/multimodal_vla", "test_multimodal_vlms")
+driving = load("modeling/alpamayo_r1", "test_alpamayo_model")
 collating = load("training", "test_collators")
 
 BOUNDS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7}}}

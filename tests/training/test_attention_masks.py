@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from vlahub.modeling.action_sequence import right_aligned
-from vlahub.modeling.llava3d_with_action_expert import fitted
+from vlahub.modeling.cogvla.action_sequence import right_aligned
+from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import fitted
 
 FUSED = "deep_fusion+dit"
 CASES = {

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 import vlahub
-from vlahub.modeling.cogvla_outputs import CogVLAOutput
+from vlahub.modeling.cogvla.cogvla_outputs import CogVLAOutput
 from vlahub.training.collators import collator_for
 
 ACCUMULATED, LOGGED, EXAMPLES, CLIP = 2, 2, 8, 0.1  # two forward passes a step, two steps a log

@@ -11,8 +11,8 @@ import torch
 from datasets import Array2D, Dataset, Features, Image, Sequence, Value, concatenate_datasets
 
 import vlahub
-from vlahub.conversion import stats_command
 from vlahub.conversion.cli import main
+from vlahub.conversion.commands import stats_command
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_normalization import normalize
 from vlahub.training.statistics import apply_statistics, dataset_statistics

@@ -1,0 +1,274 @@
+"""Configuration of Alpamayo-R1 (arXiv 2511.00088): Qwen3-VL, a trajectory expert, and everything between them.
+
+The published config.json (NVlabs/alpamayo) names classes to build and a base model to download. Here the sizes of the
+base are part of the config, and the names are looked up in a list: nothing that a config says is imported or run.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PretrainedConfig, Qwen3VLConfig
+from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
+
+from ..known_fields import check_arguments, known_fields
+from ..language_model_config import MAX_STEPS, check_positive
+from ..remote_code import RemoteCodeConfig
+from ..rope_settings import readable_rope
+from ..view_names import checked_view_names
+from ..vla_errors import ConfigError
+
+# The published classes that a config may name, by the field that names them, without the package in front.
+TARGETS = {
+    "action_space_cfg": (
+        "action_space.UnicycleAccelCurvatureActionSpace",
+        "action_space.unicycle_accel_curvature.UnicycleAccelCurvatureActionSpace",
+    ),
+    "diffusion_cfg": ("diffusion.flow_matching.FlowMatching", "diffusion.FlowMatching"),
+    "action_in_proj_cfg": ("models.action_in_proj.PerWaypointActionInProjV2",),
+    "action_out_proj_cfg": ("torch.nn.Linear", "torch.nn.modules.linear.Linear"),
+    "traj_tokenizer_cfg": (
+        "action_space.discrete_action_space.DiscreteTrajectoryTokenizer",
+        "action_space.DiscreteTrajectoryTokenizer",
+    ),
+    "hist_traj_tokenizer_cfg": ("models.delta_tokenizer.DeltaTrajectoryTokenizer",),
+}
+PACKAGES = ("alpamayo_r1.", "alpamayo1_5.")
+PUBLISHED_RUN = ("attn_implementation", "model_dtype", "keep_same_dtype")  # how the published code ran the model
+# Further fields of published files; they are kept as they are.
+PUBLISHED_FIELDS = frozenset({"vlm_backend", "padding_side", "include_camera_ids", "include_frame_nums"})
+NOT_ARGUMENTS = ("_target_", "_recursive_", "_convert_", "load_weights")
+
+ACTION_SPACE = {
+    "accel_mean": 0.02902694707164455,
+    "accel_std": 0.6810426736454882,
+    "curvature_mean": 0.0002692167976330542,
+    "curvature_std": 0.026148280660833106,
+    "accel_bounds": [-9.8, 9.8],
+    "curvature_bounds": [-0.33, 0.33],
+    "dt": 0.1,
+    "n_waypoints": 64,
+    "theta_lambda": 1e-6,
+    "theta_ridge": 1e-8,
+    "v_lambda": 1e-6,
+    "v_ridge": 1e-4,
+    "a_lambda": 1e-4,
+    "a_ridge": 1e-4,
+    "kappa_lambda": 1e-4,
+    "kappa_ridge": 1e-4,
+}
+EXPERT = {"hidden_size": 2048, "intermediate_size": 8256, "num_attention_heads": 16, "head_dim": 128}
+ACTION_IN_PROJ = {"hidden_size": 512, "num_enc_layers": 2, "max_freq": 100.0, "num_fourier_feats": 20}
+TRAJ_TOKENIZER = {"dims_min": [-10, -10], "dims_max": [10, 10], "num_bins": 3000}
+TRAJ_TOKEN_IDS = {
+    "history": 155684,
+    "future": 155685,
+    "history_start": 155674,
+    "future_start": 155681,
+    "history_end": 155676,
+    "future_end": 155683,
+}
+VLM = {
+    "text_config": {
+        "hidden_size": 4096,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 36,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 262144,
+        "rope_theta": 5000000.0,
+        "rope_scaling": {"rope_type": "default", "mrope_section": [24, 20, 20], "mrope_interleaved": True},
+        "bos_token_id": 151643,
+        "eos_token_id": 151645,
+    },
+    "vision_config": {
+        "hidden_size": 1152,
+        "depth": 27,
+        "out_hidden_size": 4096,
+        "deepstack_visual_indexes": [8, 16, 24],
+    },
+}
+
+
+class AlpamayoR1Config(RemoteCodeConfig):
+    """Everything that a checkpoint needs to know about itself; the defaults are the released model's.
+
+    Args:
+        vlm_config: a `Qwen3VLConfig` or dict, of the base model; its vocabulary is set to `vocab_size`.
+        expert_cfg: what the expert's stack has different from the VLM's text model (a dict, as published).
+        expert_config: the whole of it as a `Qwen3VLTextConfig` or dict; follows from `expert_cfg` when left out.
+        action_space_cfg: arguments of `UnicycleAccelCurvatureActionSpace`.
+        diffusion_cfg: arguments of `FlowMatching`.
+        action_in_proj_cfg: arguments of `PerWaypointActionInProjV2`.
+        traj_tokenizer_cfg, hist_traj_tokenizer_cfg: arguments of `DiscreteTrajectoryTokenizer` (future) and
+            `DeltaTrajectoryTokenizer` (history).
+        traj_vocab_size: trajectory tokens, from id `traj_token_start_idx` on; those of the future come first.
+        tokens_per_history_traj, tokens_per_future_traj: tokens of one history, and the default limit of new tokens.
+        traj_token_ids: ids of the markers `history`, `future`, `history_start`, ... .
+        vocab_size: with all added tokens.
+        min_pixels, max_pixels: bounds on the size of a resized image, in pixels.
+        expert_non_causal_attention: action tokens see each other in both directions.
+        mask_prompt_padding: the expert does not see a prompt's padding; False reproduces the published code.
+        stop_grad_from_vlm: the expert's loss has no gradient in the VLM's keys and values (the published training's
+            default): the VLM learns from labels alone. Stages and adapters that train it by actions set it to False.
+        vlm_name_or_path: where the base came from; kept as text, never opened.
+
+    The dicts may carry the published `_target_`s, which must be known ones and are dropped.
+
+    Raises:
+        ConfigError: a `_target_` or an argument is unknown, or fields do not fit together; the message names it.
+    """
+
+    model_type = "alpamayo_r1"
+    predicts = "trajectories"
+    sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
+    auto_classes = {
+        "AutoConfig": "configuration_alpamayo_r1.AlpamayoR1Config",
+        "AutoModel": "modeling_alpamayo_r1.AlpamayoR1",
+        "AutoModelForVision2Seq": "modeling_alpamayo_r1.AlpamayoR1",
+        "AutoModelForImageTextToText": "modeling_alpamayo_r1.AlpamayoR1",
+        "AutoProcessor": "processing_alpamayo_r1.AlpamayoR1Processor",
+        "AutoImageProcessor": "image_processing_alpamayo_r1.AlpamayoR1ImageProcessor",
+    }
+
+    def __init__(
+        self,
+        vlm_config: Qwen3VLConfig | dict | None = None,
+        expert_config: Qwen3VLTextConfig | dict | None = None,
+        expert_cfg: dict | None = None,
+        action_space_cfg: dict | None = None,
+        diffusion_cfg: dict | None = None,
+        action_in_proj_cfg: dict | None = None,
+        action_out_proj_cfg: dict | None = None,
+        traj_tokenizer_cfg: dict | None = None,
+        hist_traj_tokenizer_cfg: dict | None = None,
+        traj_vocab_size: int = 4000,
+        traj_token_start_idx: int = 151669,
+        traj_token_ids: dict | None = None,
+        tokens_per_history_traj: int = 48,
+        tokens_per_future_traj: int = 128,
+        vocab_size: int = 155697,
+        min_pixels: int = 163840,
+        max_pixels: int = 196608,
+        expert_non_causal_attention: bool = True,
+        mask_prompt_padding: bool = True,
+        add_special_tokens: bool = True,
+        vlm_name_or_path: str | None = None,
+        stop_grad_from_vlm: bool = True,
+        view_names: list[str] | None = None,
+        **kwargs,
+    ):
+        for name in PUBLISHED_RUN:
+            kwargs.pop(name, None)
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)) | PUBLISHED_FIELDS)
+        self.vlm_config = as_vlm_config(vlm_config, vocab_size)
+        self.expert_cfg = copy.deepcopy(dict(EXPERT if expert_cfg is None else expert_cfg))
+        self.expert_config = as_expert_text_config(self.vlm_config.text_config, expert_config, self.expert_cfg)
+        self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **arguments_of("action_space_cfg", action_space_cfg)}
+        self.diffusion_cfg = arguments_of("diffusion_cfg", diffusion_cfg)
+        self.action_in_proj_cfg = {**ACTION_IN_PROJ, **arguments_of("action_in_proj_cfg", action_in_proj_cfg)}
+        self.action_out_proj_cfg = arguments_of("action_out_proj_cfg", action_out_proj_cfg)
+        tokenizer = arguments_of("traj_tokenizer_cfg", traj_tokenizer_cfg)
+        if "action_space_cfg" in tokenizer:
+            tokenizer["action_space_cfg"] = arguments_of("action_space_cfg", tokenizer["action_space_cfg"])
+        self.traj_tokenizer_cfg = {**copy.deepcopy(TRAJ_TOKENIZER), **tokenizer}
+        self.hist_traj_tokenizer_cfg = arguments_of("hist_traj_tokenizer_cfg", hist_traj_tokenizer_cfg)
+        self.traj_vocab_size = traj_vocab_size
+        self.traj_token_start_idx = traj_token_start_idx
+        self.traj_token_ids = dict(TRAJ_TOKEN_IDS if traj_token_ids is None else traj_token_ids)
+        self.tokens_per_history_traj = tokens_per_history_traj
+        self.tokens_per_future_traj = tokens_per_future_traj
+        self.vocab_size = vocab_size
+        self.min_pixels = min_pixels
+        self.max_pixels = max_pixels
+        self.expert_non_causal_attention = expert_non_causal_attention
+        self.mask_prompt_padding = mask_prompt_padding
+        self.stop_grad_from_vlm = stop_grad_from_vlm
+        self.add_special_tokens = add_special_tokens
+        self.vlm_name_or_path = vlm_name_or_path
+        text = self.vlm_config.text_config
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            kwargs.setdefault(name, getattr(text, name, None))
+        kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
+        self.view_names = checked_view_names(view_names)
+        super().__init__(**copy.deepcopy(kwargs))
+        self.check()
+
+    @property
+    def n_waypoints(self) -> int:
+        """Action tokens of one trajectory."""
+        return self.action_space_cfg["n_waypoints"]
+
+    @property
+    def hist_token_start_idx(self) -> int:
+        """Id of the first token of a history: behind those of the future."""
+        return self.traj_token_start_idx + self.traj_tokenizer_cfg["num_bins"]
+
+    def check(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        for field in ("traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels"):
+            check_positive(field, getattr(self, field))
+        check_positive("diffusion_cfg.num_inference_steps", self.diffusion_cfg.get("num_inference_steps", 1), MAX_STEPS)
+        if self.max_pixels < self.min_pixels:
+            raise ConfigError(f"max_pixels={self.max_pixels} is below min_pixels={self.min_pixels}.")
+        if self.traj_token_start_idx + self.traj_vocab_size > self.vocab_size:
+            raise ConfigError(
+                f"vocab_size={self.vocab_size} does not hold the {self.traj_vocab_size} trajectory tokens from "
+                f"{self.traj_token_start_idx} on."
+            )
+        missing = sorted(set(TRAJ_TOKEN_IDS) - set(self.traj_token_ids))
+        if missing:
+            raise ConfigError(f"traj_token_ids lacks {', '.join(missing)}.")
+        text, expert = self.vlm_config.text_config, self.expert_config
+        for field in ("num_hidden_layers", "num_key_value_heads", "head_dim"):
+            if getattr(expert, field) != getattr(text, field):
+                raise ConfigError(
+                    f"expert_config.{field}={getattr(expert, field)} must be the VLM's, {getattr(text, field)}: the "
+                    "expert reads its keys and values."
+                )
+
+
+def arguments_of(field: str, published: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The arguments in a dict of a published config, after a look at the class that it names.
+
+    Raises:
+        ConfigError: the `_target_` is none of those known for this field.
+    """
+    given = copy.deepcopy(dict(published or {}))
+    target = given.get("_target_")
+    if target is not None:
+        name = next((target.removeprefix(p) for p in PACKAGES if str(target).startswith(p)), target)
+        if name not in TARGETS[field]:
+            raise ConfigError(f"{field} names the class {target!r}; known for it are {', '.join(TARGETS[field])}.")
+    return {name: value for name, value in given.items() if name not in NOT_ARGUMENTS}
+
+
+def as_vlm_config(value: Qwen3VLConfig | dict | None, vocab_size: int) -> Qwen3VLConfig:
+    """The base's config with the vocabulary of the checkpoint."""
+    if isinstance(value, PretrainedConfig):
+        config = copy.deepcopy(value)
+    else:
+        fields = copy.deepcopy(dict(VLM if value is None else value))
+        model_type = fields.pop("model_type", "qwen3_vl")
+        if model_type != "qwen3_vl":
+            raise ConfigError(f"vlm_config.model_type is {model_type!r}; the base of this family is a 'qwen3_vl'.")
+        fields["text_config"] = readable_rope(fields.get("text_config") or {})
+        config = Qwen3VLConfig(**fields)
+    config.text_config.vocab_size = vocab_size
+    return config
+
+
+def as_expert_text_config(
+    text_config: Qwen3VLTextConfig, value: Qwen3VLTextConfig | dict | None, changes: Mapping[str, Any]
+) -> Qwen3VLTextConfig:
+    """The expert's stack: the VLM's text model with `changes`, and without a vocabulary."""
+    if isinstance(value, PretrainedConfig):
+        return copy.deepcopy(value)
+    fields = text_config.to_dict() if value is None else copy.deepcopy(dict(value))
+    if value is None:
+        fields.update(
+            copy.deepcopy(dict(changes)), vocab_size=1, pad_token_id=None, bos_token_id=None, eos_token_id=None
+        )
+    fields.pop("model_type", None)
+    return Qwen3VLTextConfig(**readable_rope(fields))

@@ -1,0 +1,277 @@
+"""Configuration of CogVLA, OpenVLA-OFT and OpenVLA models (arXiv 2508.21046, 2502.19645, 2406.09246)."""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import LlamaConfig
+
+from ..known_fields import check_arguments, known_fields
+from ..language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
+from ..normalization_statistics import check_statistics
+from ..remote_code import RemoteCodeConfig
+from ..view_names import checked_view_names
+from ..vla_errors import ConfigError
+from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
+from .pruning_schedule import lfp_keep_ratios
+
+CHOICES = {
+    "vision_aggregate_type": ("moe", "concat"),
+    "action_head": ("discrete", "l1", "diffusion"),
+    "normalization_type": ("bounds", "bounds_q99", "normal"),
+    "action_attention": ("block", "bidirectional", "causal"),
+    "language_mean": ("masked", "padded"),
+}
+
+COGVLA_FIELDS = ("vision_aggregate_type", "num_vision_aggr", "use_aggr", "use_film")
+LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
+
+
+class CogVLAConfig(RemoteCodeConfig):
+    """Everything that a CogVLA, OpenVLA-OFT or OpenVLA checkpoint needs to know about itself.
+
+    Args:
+        featurizer_config, fused_featurizer_config: the two vision transformers (`CogVLAVisionConfig` or dict); the
+            defaults are DINOv2 ViT-L/14 with 4 registers and SigLIP so400m/14.
+        text_config: a `LlamaConfig` or dict.
+        vision_aggregate_type: `moe` weighs two projectors by the instruction, `concat` joins the channels.
+        use_film: the instruction scales and shifts every vision block.
+        use_aggr, num_vision_aggr: only that many learned tokens per image reach the language model.
+        use_lfp, lfp_type, lfp_average_factor, lfp_enable_film: pruning of vision tokens in the decoder layers, see
+            `pruning_schedule.py`; `lfp_enable_film` lets the instruction modulate the router.
+        lfp_schedule_layers: depth that the decay formulas assume; `None` is the depth of `text_config`. Converted
+            checkpoints carry 32, as the published code has it.
+        num_images_in_input: camera views V of one sample.
+        action_head: `discrete` tokens, `l1` regression or `diffusion`.
+        num_action_chunks, action_dim: the shape of one prediction (steps, dimensions).
+        proprio_dim: size of the robot state, or `None` when the model takes none.
+        normalization_type: `bounds` (min, max), `bounds_q99` (1st and 99th percentile) or `normal` (mean, std).
+        norm_stats: `{unnorm_key: {"action": {"min": [...], ...}, "proprio": {...}}}`.
+        n_action_bins, pad_to_multiple_of: the discrete head's bins sit at the end of the unpadded vocabulary.
+        num_diffusion_steps: steps of the noise schedule with which the diffusion head was trained. Published name:
+            `num_diffusion_steps_train`.
+        num_inference_steps: DDIM steps of one prediction, at most `num_diffusion_steps`; `None` is all of them.
+            Published name: `num_diffusion_steps_inference`.
+        action_attention: `block` (CogVLA: causal, open inside the action block), `bidirectional` (OpenVLA-OFT) or
+            `causal` (OpenVLA: tokens one by one).
+        language_mean: `masked` leaves padding out of the mean text embedding that drives FiLM and MoE; `padded`
+            reproduces the published training forward, where a sample's actions depend on its padding.
+        prompt_end_token_id, stop_token_id: the token that ends a prompt and the one that ends the action block.
+        view_names: the cameras in the order of training, in which a dict of views is put; `None`: not recorded.
+
+    Raises:
+        ConfigError: a field is unknown or does not fit the others; the message names it.
+    """
+
+    model_type = "cogvla"
+    attribute_map = {
+        "num_diffusion_steps_train": "num_diffusion_steps",
+        "num_diffusion_steps_inference": "num_inference_steps",
+    }
+    sub_configs = {
+        "text_config": LlamaConfig,
+        "featurizer_config": CogVLAVisionConfig,
+        "fused_featurizer_config": CogVLAVisionConfig,
+    }
+    auto_classes = {
+        "AutoConfig": "configuration_cogvla.CogVLAConfig",
+        "AutoModel": "modeling_cogvla.CogVLAForActionPrediction",
+        "AutoModelForVision2Seq": "modeling_cogvla.CogVLAForActionPrediction",
+        "AutoModelForImageTextToText": "modeling_cogvla.CogVLAForActionPrediction",
+        "AutoProcessor": "processing_cogvla.CogVLAProcessor",
+        "AutoImageProcessor": "image_processing_cogvla.CogVLAImageProcessor",
+    }
+
+    def __init__(
+        self,
+        featurizer_config: CogVLAVisionConfig | dict | None = None,
+        fused_featurizer_config: CogVLAVisionConfig | dict | None = None,
+        text_config: LlamaConfig | dict | None = None,
+        vision_aggregate_type: str = "moe",
+        use_film: bool = True,
+        use_aggr: bool = True,
+        num_vision_aggr: int = 64,
+        use_lfp: bool = True,
+        lfp_type: str = "shiftedcos_decay_0.85_0.15",
+        lfp_average_factor: float = 0.5,
+        lfp_enable_film: bool = True,
+        lfp_schedule_layers: int | None = None,
+        num_images_in_input: int = 1,
+        action_head: str = "l1",
+        num_action_chunks: int = 8,
+        action_dim: int = 7,
+        proprio_dim: int | None = None,
+        normalization_type: str = "bounds_q99",
+        norm_stats: dict | None = None,
+        n_action_bins: int = 256,
+        pad_to_multiple_of: int = 64,
+        num_diffusion_steps: int = 100,
+        num_inference_steps: int | None = None,
+        action_attention: str = "block",
+        language_mean: str = "masked",
+        prompt_end_token_id: int = 29871,
+        stop_token_id: int = 2,
+        pad_token_id: int = 32000,
+        view_names: list[str] | None = None,
+        **kwargs,
+    ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
+        self.featurizer_config = as_vision_config(featurizer_config, {})
+        self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
+        self.text_config = as_language_model_config(text_config)
+        self.vision_aggregate_type = vision_aggregate_type
+        self.use_film = use_film
+        self.use_aggr = use_aggr
+        self.num_vision_aggr = num_vision_aggr
+        self.use_lfp = use_lfp
+        self.lfp_type = lfp_type
+        self.lfp_average_factor = lfp_average_factor
+        self.lfp_enable_film = lfp_enable_film
+        depth = self.text_config.num_hidden_layers
+        self.lfp_schedule_layers = depth if lfp_schedule_layers is None else lfp_schedule_layers
+        self.num_images_in_input = num_images_in_input
+        self.action_head = action_head
+        self.num_action_chunks = num_action_chunks
+        self.action_dim = action_dim
+        self.proprio_dim = proprio_dim
+        self.normalization_type = normalization_type
+        self.norm_stats = copy.deepcopy(norm_stats or {})
+        self.view_names = checked_view_names(view_names, num_images_in_input)
+        self.n_action_bins = n_action_bins
+        self.pad_to_multiple_of = pad_to_multiple_of
+        self.num_diffusion_steps = num_diffusion_steps
+        self.num_inference_steps = num_inference_steps
+        self.action_attention = action_attention
+        self.language_mean = language_mean
+        self.prompt_end_token_id = prompt_end_token_id
+        self.stop_token_id = stop_token_id
+        kwargs.setdefault("bos_token_id", self.text_config.bos_token_id)
+        kwargs.setdefault("eos_token_id", self.text_config.eos_token_id)
+        kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
+        super().__init__(pad_token_id=pad_token_id, **copy.deepcopy(kwargs))
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that cannot work, by the name of the field."""
+        check_choices(self, CHOICES)
+        if self.text_config.model_type != "llama":
+            raise ConfigError(f"text_config.model_type is {self.text_config.model_type!r}; this family has a 'llama'.")
+        for field in ("num_images_in_input", "num_action_chunks", "action_dim", "n_action_bins"):
+            check_positive(field, getattr(self, field))
+        check_positive("num_diffusion_steps", self.num_diffusion_steps, MAX_STEPS)
+        if self.proprio_dim is not None:
+            check_positive("proprio_dim", self.proprio_dim)
+        if self.num_inference_steps is not None:
+            check_positive("num_inference_steps", self.num_inference_steps)
+            if self.num_inference_steps > self.num_diffusion_steps:
+                raise ConfigError(
+                    f"num_inference_steps={self.num_inference_steps} must be at most num_diffusion_steps="
+                    f"{self.num_diffusion_steps}, the steps of the schedule that it picks from."
+                )
+        self.check_towers()
+        if self.action_attention == "causal" and self.action_head != "discrete":
+            raise ConfigError(
+                f"action_attention='causal' predicts tokens one by one and needs action_head='discrete', "
+                f"not {self.action_head!r}."
+            )
+        self.check_pruning()
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.proprio_dim)
+
+    def check_towers(self) -> None:
+        sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size
+        if sizes[0] != sizes[1]:
+            raise ConfigError(f"image_size of the two vision towers is {sizes}: they share one picture.")
+        if self.use_aggr:
+            check_positive("num_vision_aggr", self.num_vision_aggr)
+        elif self.featurizer_config.num_patches != self.fused_featurizer_config.num_patches:
+            raise ConfigError(
+                f"featurizer_config gives {self.featurizer_config.num_patches} patches and fused_featurizer_config "
+                f"{self.fused_featurizer_config.num_patches}: without aggregation tokens they must be equal."
+            )
+
+    def check_pruning(self) -> None:
+        if not self.use_lfp:
+            return
+        if self.lfp_schedule_layers < 2:
+            raise ConfigError(f"lfp_schedule_layers={self.lfp_schedule_layers} must be at least 2.")
+        for layer, ratio in self.lfp_keep_ratios.items():
+            if not 0 <= ratio <= 1:
+                raise ConfigError(
+                    f"lfp_type={self.lfp_type!r} with lfp_average_factor={self.lfp_average_factor} keeps {ratio:.3f} "
+                    f"of the vision tokens in layer {layer}; the share must lie between 0 and 1."
+                )
+
+    @property
+    def num_action_tokens(self) -> int:
+        return self.num_action_chunks * self.action_dim
+
+    @property
+    def num_vision_tokens(self) -> int:
+        """Vision tokens of one sample, all views together."""
+        per_image = self.num_vision_aggr if self.use_aggr else self.featurizer_config.num_patches
+        return per_image * self.num_images_in_input
+
+    @property
+    def lfp_keep_ratios(self) -> dict[int, float]:
+        """`{layer: share of vision tokens kept}`; empty when nothing is pruned."""
+        if not self.use_lfp:
+            return {}
+        return lfp_keep_ratios(
+            self.lfp_type, self.lfp_average_factor, self.text_config.num_hidden_layers, self.lfp_schedule_layers
+        )
+
+    @classmethod
+    def from_openvla(cls, published: Mapping[str, Any], **options) -> "CogVLAConfig":
+        """Read the config.json of a published `openvla` checkpoint, with or without CogVLA's fields.
+
+        Args:
+            published: the parsed config.json. An optional `timm_kwargs` (one dict a tower) overrides vision sizes.
+            options: what no published file records, under this class's names: `num_images_in_input`, `action_head`,
+                `num_action_chunks`, `action_dim`, `proprio_dim`, `normalization_type`, `action_attention`, ...
+
+        Raises:
+            ConfigError: not an `openvla` config, or not one with two fused towers and a Llama.
+        """
+        check_published(published)
+        text = dict(published.get("text_config") or {})
+        lfp = {name: text.pop(name) for name in LFP_FIELDS if name in text}
+        sizes, towers = published.get("image_sizes", [224, 224]), published["timm_model_ids"]
+        overrides = published.get("timm_kwargs") or [{}, {}]
+        vision = [CogVLAVisionConfig.from_timm(*args) for args in zip(towers, sizes, overrides, strict=True)]
+        fields = {
+            "vision_aggregate_type": published.get("vision_aggregate_type") or "concat",
+            "use_film": bool(published.get("use_film", False)),
+            "use_aggr": bool(published.get("use_aggr", False)),
+            "use_lfp": bool(lfp.pop("use_lfp", False)),
+            "lfp_schedule_layers": 32,
+            **{k: v for k, v in lfp.items() if v is not None},
+            **{
+                k: published[k]
+                for k in ("num_vision_aggr", "n_action_bins", "pad_to_multiple_of", "pad_token_id", "norm_stats")
+                if published.get(k) is not None
+            },
+        }
+        dtype = published.get("torch_dtype") or published.get("dtype")
+        fields.update({"dtype": dtype} if dtype else {})
+        fields.update(options)
+        return cls(featurizer_config=vision[0], fused_featurizer_config=vision[1], text_config=text, **fields)
+
+
+def has_cogvla_fields(published: Mapping[str, Any]) -> bool:
+    """Whether a published config.json was written by CogVLA rather than by OpenVLA or OpenVLA-OFT."""
+    text = published.get("text_config") or {}
+    return any(name in published for name in COGVLA_FIELDS) or any(name in text for name in LFP_FIELDS)
+
+
+def check_published(published: Mapping[str, Any]) -> None:
+    model_type = published.get("model_type")
+    if model_type != "openvla":
+        raise ConfigError(f"model_type is {model_type!r}: only published 'openvla' configs are read here.")
+    if not published.get("use_fused_vision_backbone", True) or len(published.get("timm_model_ids") or ()) != 2:
+        raise ConfigError(
+            f"timm_model_ids is {published.get('timm_model_ids')!r}: only the fused pair of vision towers "
+            "(DINOv2 and SigLIP) is supported."
+        )
+    text_type = (published.get("text_config") or {}).get("model_type", "llama")
+    if text_type != "llama":
+        raise ConfigError(f"text_config.model_type is {text_type!r}: only 'llama' is supported.")

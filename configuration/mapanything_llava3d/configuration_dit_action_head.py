@@ -1,0 +1,147 @@
+"""Configuration of the layerwise flow-matching DiT action head (starVLA's LayerwiseFlowmatchingActionHead)."""
+
+from ..known_fields import KnownFieldsConfig, check_arguments, known_fields
+from ..language_model_config import MAX_STEPS, check_choices, check_positive
+from ..vla_errors import ConfigError
+
+CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+POSITIVE = (
+    "hidden_size",
+    "vl_hidden_size",
+    "num_hidden_layers",
+    "attention_head_dim",
+    "num_attention_heads",
+    "action_dim",
+    "action_horizon",
+    "num_future_tokens",
+    "max_seq_len",
+    "output_dim",
+    "mlp_hidden_dim",
+    "num_timestep_buckets",
+)
+
+
+class DiTActionHeadConfig(KnownFieldsConfig):
+    """A diffusion transformer over a chunk of actions, each block of which reads one layer of the VLM.
+
+    Args:
+        hidden_size: width of the blocks.
+        vl_hidden_size: width of the VLM states that they attend to, which are projected where it is another; `None` is
+            `hidden_size`.
+        num_hidden_layers: blocks; as many of the VLM's top-most layers are read.
+        attention_head_dim, num_attention_heads: their product is `hidden_size`; `None` heads follow from it.
+        action_dim, action_horizon: the shape of one prediction (dimensions, steps).
+        state_dim: size of the robot state, or `None` when the head takes none.
+        num_future_tokens: learned tokens between state and actions.
+        max_seq_len, add_pos_embed: learned positions of the action tokens, and how many there are.
+        context: what a block attends to. `interleave`: the VLM in even blocks, the head's own tokens in odd ones
+            (starVLA today); `cross`: the VLM only, so that tokens do not see each other and neither state nor future
+            tokens have any influence (the 3D fork's default); `concat`: both in every block.
+        output_projection: `adaln` maps the last block's output through a norm modulated by the time; `none` hands it
+            to the action decoder as it is (starVLA today).
+        output_dim: width of what the `adaln` projection hands to the action decoder; `None` is `hidden_size`.
+        mlp_hidden_dim: inner width of state encoder and action decoder.
+        num_timestep_buckets: the blocks see the time, from 0 (noise) to 1 (actions), as one of so many whole numbers.
+        noise_beta_alpha, noise_beta_beta, noise_s: training draws the time as `1 - b / noise_s`, b from that Beta.
+        num_inference_timesteps: Euler steps of a prediction.
+        dropout: after attention and in the feed-forward, while training.
+
+    Raises:
+        ConfigError: a field is unknown or does not fit the others; the message names it.
+    """
+
+    model_type = "dit_action_head"
+    base_config_key = "dit_action_head_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 4096,
+        num_hidden_layers: int = 16,
+        attention_head_dim: int = 64,
+        num_attention_heads: int | None = None,
+        action_dim: int = 7,
+        action_horizon: int = 8,
+        state_dim: int | None = None,
+        num_future_tokens: int = 32,
+        max_seq_len: int = 1024,
+        add_pos_embed: bool = True,
+        context: str = "interleave",
+        output_projection: str = "adaln",
+        output_dim: int | None = None,
+        mlp_hidden_dim: int = 1024,
+        num_timestep_buckets: int = 1000,
+        noise_beta_alpha: float = 1.5,
+        noise_beta_beta: float = 1.0,
+        noise_s: float = 0.999,
+        num_inference_timesteps: int = 4,
+        dropout: float = 0.1,
+        vl_hidden_size: int | None = None,
+        **kwargs,
+    ):
+        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
+        self.hidden_size = hidden_size
+        self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.attention_head_dim = attention_head_dim
+        self.num_attention_heads = num_attention_heads
+        self.action_dim = action_dim
+        self.action_horizon = action_horizon
+        self.state_dim = state_dim
+        self.num_future_tokens = num_future_tokens
+        self.max_seq_len = max_seq_len
+        self.add_pos_embed = add_pos_embed
+        self.context = context
+        self.output_projection = output_projection
+        self.output_dim = hidden_size if output_dim is None else output_dim
+        self.mlp_hidden_dim = mlp_hidden_dim
+        self.num_timestep_buckets = num_timestep_buckets
+        self.noise_beta_alpha = noise_beta_alpha
+        self.noise_beta_beta = noise_beta_beta
+        self.noise_s = noise_s
+        self.num_inference_timesteps = num_inference_timesteps
+        self.dropout = dropout
+        super().__init__(**kwargs)
+        self.check()
+
+    def check(self) -> None:
+        """Refuse values that cannot work, by the name of the field; fills in `num_attention_heads`."""
+        check_choices(self, CHOICES)
+        check_positive("hidden_size", self.hidden_size)
+        check_positive("attention_head_dim", self.attention_head_dim)
+        if self.num_attention_heads is None:
+            self.num_attention_heads = max(self.hidden_size // self.attention_head_dim, 1)
+        for field in POSITIVE:
+            check_positive(field, getattr(self, field))
+        check_positive("num_inference_timesteps", self.num_inference_timesteps, MAX_STEPS)
+        if self.state_dim is not None:
+            check_positive("state_dim", self.state_dim)
+        self.check_sizes()
+        self.check_shares()
+
+    def check_sizes(self) -> None:
+        width = self.num_attention_heads * self.attention_head_dim
+        if width != self.hidden_size:
+            raise ConfigError(
+                f"num_attention_heads={self.num_attention_heads} times attention_head_dim={self.attention_head_dim} "
+                f"is {width}, not hidden_size={self.hidden_size}."
+            )
+        if self.hidden_size % 2:
+            raise ConfigError(f"hidden_size={self.hidden_size} must be even: half of it are sines of the time.")
+        if self.add_pos_embed and self.action_horizon > self.max_seq_len:
+            raise ConfigError(
+                f"action_horizon={self.action_horizon} needs as many positions; max_seq_len={self.max_seq_len}."
+            )
+        if self.output_projection == "none" and self.output_dim != self.hidden_size:
+            raise ConfigError(
+                f"output_dim={self.output_dim} belongs to output_projection='adaln'; with 'none' the decoder reads "
+                f"hidden_size={self.hidden_size}: leave output_dim out."
+            )
+
+    def check_shares(self) -> None:
+        for field in ("noise_beta_alpha", "noise_beta_beta", "noise_s"):
+            if not getattr(self, field) > 0:
+                raise ConfigError(f"{field}={getattr(self, field)!r} must be above 0.")
+        if self.noise_s > 1:
+            raise ConfigError(f"noise_s={self.noise_s} must be at most 1.")
+        if not 0 <= self.dropout < 1:
+            raise ConfigError(f"dropout={self.dropout!r} must lie in [0, 1).")

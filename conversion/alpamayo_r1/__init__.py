@@ -1,0 +1,1 @@
+"""How Alpamayo-R1 become checkpoints."""

@@ -1,0 +1,234 @@
+"""A published Alpamayo-R1 and the files of its base model become one folder that loads with one line."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, PreTrainedTokenizerBase
+
+from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ...configuration.vla_errors import ConversionError
+from ...modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
+from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
+from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
+from ..assumptions import assumed
+from ..cogvla.openvla_plan import Collected
+from ..files.json_file import read_json
+from ..files.tokenizer_loading import load_fast_tokenizer
+from ..job import Job, Prepared
+from ..tensors.plan import Fact, Plan
+from ..tensors.size_limits import check_layers
+from ..tensors.tensor_source import TensorGroup, open_checkpoint
+from .alpamayo_card import write_alpamayo_card
+from .alpamayo_options import VLM
+from .alpamayo_plan import EMBEDDINGS, collect_published, make_plan
+
+FAMILY = AlpamayoR1Config.model_type
+PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
+BASE_TYPE = "qwen3_vl"
+FILE_FIELDS = (
+    "architectures",
+    "auto_map",
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+)  # of the file, not the model
+TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
+ANSWER_FIELDS = (  # of the published config: what they are changes answers, and no tensor shows them
+    "action_space_cfg",
+    "diffusion_cfg",
+    "traj_tokenizer_cfg",
+    "hist_traj_tokenizer_cfg",
+    "tokens_per_history_traj",
+    "tokens_per_future_traj",
+    "expert_non_causal_attention",
+    "min_pixels",
+    "max_pixels",
+)
+IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
+
+
+def prepare_alpamayo(job: Job) -> Prepared:
+    """Plan a conversion.
+
+    Raises:
+        ConversionError, ConfigError: something is missing, unknown or does not fit.
+    """
+    if job.base is not None or len(job.adapters) > 1:
+        raise ConversionError(
+            "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged "
+            "into the result."
+        )
+    if job.options.statistics is not None:
+        raise ConversionError("--statistics was given, but an Alpamayo-R1 normalises by its action space.")
+    folder = job.adapters[0]
+    base = base_folder(job)
+    collected = collect_published(opened(folder))
+    for source in (folder, base):
+        published = read_json([source], "config.json", required=True)
+        check_layers(published, len(collected.candidates), f"{source}/config.json")
+    config = read_config(folder, base)
+    tokenizer = read_tokenizer(base)
+    facts = [*check_tokens(config, tokenizer), *described(config, base, given=VLM in job.parts)]
+    facts += assumed_fields(read_json([folder], "config.json", required=True), config)
+    config.pad_token_id = tokenizer.pad_token_id
+    config.dtype = choose_dtype(job.dtype, collected, facts)
+    plan = make_plan(collected, config, config.dtype)
+    processor = make_processor(config, tokenizer, base, facts)
+    plan.facts = facts
+    return Prepared(FAMILY, plan, partial(write_files, config, processor, {"run": folder, "vlm": base}))
+
+
+def plan_again(job: Job, config: AlpamayoR1Config) -> Plan:
+    """The plan of a conversion whose settings are known, for checking it.
+
+    Raises:
+        ConversionError: the weights cannot be read, or do not fit the config.
+    """
+    collected = collect_published(opened(job.adapters[0]))
+    return make_plan(collected, config, choose_dtype(job.dtype, collected, []))
+
+
+def base_folder(job: Job) -> Path:
+    """Where config, tokenizer and image settings of the base model are: as given, else `vlm/` beside the weights.
+
+    What the published config names as its base is text, and is neither opened nor downloaded.
+    """
+    inside = job.adapters[0] / "vlm"
+    if VLM in job.parts or (inside / "config.json").is_file():
+        return job.parts.get(VLM, inside)
+    named = (read_json([job.adapters[0]], "config.json", required=True)).get("vlm_name_or_path")
+    hint = f" config.json names {named!r}." if named else ""
+    raise ConversionError(
+        f"{job.adapters[0]} holds neither sizes nor tokenizer of the vision-language model it was trained from: pass "
+        f"--vlm DIR, a folder or Hub repository of that model (its weights are not needed).{hint}"
+    )
+
+
+def read_config(folder: Path, base: Path) -> AlpamayoR1Config:
+    """The published config with the base model's sizes in it.
+
+    Raises:
+        ConfigError: it names a class that is not known; nothing was imported.
+    """
+    published = read_json([folder], "config.json", required=True)
+    sizes = read_json([base], "config.json", required=True)
+    if sizes.get("model_type") != BASE_TYPE:
+        raise ConversionError(
+            f"{base}/config.json has model_type {sizes.get('model_type')!r}; the base of this family is {BASE_TYPE!r}."
+        )
+    settings = {name: value for name, value in published.items() if name not in (*FILE_FIELDS, "model_type")}
+    vlm = {name: value for name, value in sizes.items() if name not in FILE_FIELDS}
+    return AlpamayoR1Config.from_dict(settings | {"vlm_config": vlm})
+
+
+def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
+    """The base model's, in its fast form.
+
+    Raises:
+        ConversionError: it has none that can be read.
+    """
+    if not (base / "tokenizer.json").exists():
+        raise ConversionError(
+            f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
+        )
+    return load_fast_tokenizer(base)
+
+
+def assumed_fields(published: dict[str, Any], config: AlpamayoR1Config) -> list[Fact]:
+    """Settings that the published config.json leaves to the default of the released model."""
+    why = "the released model's, for config.json does not have it"
+    return [assumed(name, getattr(config, name), why) for name in ANSWER_FIELDS if name not in published]
+
+
+def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -> list[Fact]:
+    """Add the trajectory's tokens to the tokenizer, and see that they get the ids with which the model was trained.
+
+    Raises:
+        ConversionError: an id of config.json is another one in the tokenizer.
+    """
+    found = add_trajectory_tokens(tokenizer, config.traj_vocab_size, config.add_special_tokens)
+    for field in TOKEN_FIELDS:
+        told, has = getattr(config, field), found[field]
+        pairs = (
+            [(f"{field}.{key}", told[key], has[key]) for key in has] if isinstance(has, dict) else [(field, told, has)]
+        )
+        for name, published, built in pairs:
+            if published != built:
+                raise ConversionError(
+                    f"{name} is {published} in config.json, but {built} in the base model's tokenizer with the "
+                    "trajectory's tokens added: does --vlm name the base model that this one was trained from?"
+                )
+    image, known = config.vlm_config.image_token_id, tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    if image != known:
+        raise ConversionError(
+            f"image_token_id is {image} in the base model's config.json, but {known} in its tokenizer."
+        )
+    return [Fact(field, getattr(config, field), "read (config, tokenizer)") for field in TOKEN_FIELDS]
+
+
+def described(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
+    """The parts of the model in a line each."""
+    text, vision, expert = config.vlm_config.text_config, config.vlm_config.vision_config, config.expert_config
+    return [
+        Fact(
+            "vlm", base.resolve().name if given else "vlm/", "given (--vlm)" if given else "read (beside the weights)"
+        ),
+        Fact("vision_tower", f"{vision.depth} layers of width {vision.hidden_size}", "read (base model)"),
+        Fact("language_model", f"{text.num_hidden_layers} layers of width {text.hidden_size}", "read (base model)"),
+        Fact("expert", f"{expert.num_hidden_layers} layers of width {expert.hidden_size}", "read (config)"),
+        Fact("tie_word_embeddings", config.tie_word_embeddings, "read (base model)"),
+    ]
+
+
+def opened(folder: Path) -> TensorGroup:
+    weights = open_checkpoint(folder, "run")
+    if weights is None:
+        raise ConversionError(f"{folder} holds no model weights (model.safetensors or its shards).")
+    return weights
+
+
+def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dtype:
+    """`auto` is the dtype of the language model's embeddings."""
+    if name != "auto":
+        facts.append(Fact("dtype", name, "given (--dtype)"))
+        return getattr(torch, name)
+    if EMBEDDINGS not in collected.candidates:
+        raise ConversionError(f"no source has {EMBEDDINGS}. Is a file missing?")
+    dtype = collected.candidates[EMBEDDINGS].plain[-1].info.dtype
+    facts.append(Fact("dtype", str(dtype).removeprefix("torch."), "read (embeddings)"))
+    return dtype
+
+
+def make_processor(
+    config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path, facts: list[Fact]
+) -> AlpamayoR1Processor:
+    """Image settings are the base model's, within the bounds on pixels that this model was trained with."""
+    published: dict[str, Any] = read_json([base], "preprocessor_config.json", required=False) or {}
+    images = {name: published[name] for name in IMAGE_FIELDS if name in published}
+    if lacking := [name for name in IMAGE_FIELDS if name not in published]:
+        why = "those of Qwen3-VL, for the base's preprocessor_config.json does not have them"
+        facts.append(assumed("image_processor", ", ".join(lacking), why))
+    pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
+    return AlpamayoR1Processor(
+        AlpamayoR1ImageProcessor(**pixels, **images),
+        tokenizer,
+        num_history_tokens=config.tokens_per_history_traj,
+        history_token_config=config.hist_traj_tokenizer_cfg,
+        history_token_start_idx=config.hist_token_start_idx,
+    )
+
+
+def write_files(
+    config: AlpamayoR1Config, processor: AlpamayoR1Processor, sources: dict[str, Path], folder: Path, report: dict
+) -> None:
+    """Everything but the weights; sources: folders by their role, whose model cards name their licences."""
+    config.architectures = [AlpamayoR1.__name__]
+    config.save_pretrained(folder)
+    generation = GenerationConfig.from_model_config(config.vlm_config.text_config)
+    generation.pad_token_id = config.pad_token_id
+    generation.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    write_alpamayo_card(folder, config, report, sources)

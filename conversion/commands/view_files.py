@@ -1,0 +1,26 @@
+"""Files of views with the names of their cameras: `primary=a.png wrist=b.png`."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from ...configuration.vla_errors import InputError
+from ...processing.image_reader import open_image
+
+
+def named_views(paths: list[Path]) -> dict[str, Image.Image] | None:
+    """`{name: image}` where every argument is NAME=FILE; `None` where they are plain paths.
+
+    Raises:
+        InputError: some have a name and others not, a name is there twice, or a file cannot be read.
+    """
+    parts = [str(path).partition("=") for path in paths]
+    named = [bool(sign) and not path.exists() for path, (_, sign, _) in zip(paths, parts, strict=True)]
+    if not any(named):
+        return None
+    names = [name for name, _, _ in parts]
+    if not all(named) or len(set(names)) < len(names):
+        raise InputError(
+            f"--images {' '.join(map(str, paths))}: give each view a name of its own (NAME=FILE), or none."
+        )
+    return {name: open_image(file) for name, _, file in parts}

@@ -1,0 +1,1 @@
+"""Single files: how they are read, written and told apart."""

@@ -1,0 +1,47 @@
+"""What was given on the command line as names of files and folders."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ...configuration.vla_errors import ConversionError
+
+OUTPUTS = ("output", "plot")
+TEXTS = ("--instruction",)  # may be empty
+
+
+def check_not_empty(argv: Sequence[str]) -> None:
+    """Refuse an empty argument: what a shell makes of a variable that is not set. As a path it would be the current
+    directory, as an option like no option at all.
+
+    Raises:
+        ConversionError: the message names the option.
+    """
+    for previous, word in zip(("", *argv), argv, strict=False):
+        option = word[:-1] if word.startswith("--") and word.endswith("=") else previous
+        if word in ("", f"{option}=") and option not in TEXTS:
+            where = f"the value of {option}" if option.startswith("-") else "an argument"
+            raise ConversionError(f"{where} is empty: is a variable not set?")
+
+
+def input_paths(arguments: object) -> list[Path]:
+    """Every file and folder that is named in the attributes of an object (arguments, a job), and is no output."""
+    values = [value for name, value in vars(arguments).items() if name not in OUTPUTS]
+    return [path for value in values for path in existing(value)]
+
+
+def existing(value: object) -> Iterator[Path]:
+    if dataclasses.is_dataclass(value):
+        yield from input_paths(value)
+    elif isinstance(value, (list, tuple, dict)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from existing(part)
+    elif isinstance(value, (str, Path)) and value != "" and exists(Path(value)):
+        yield Path(value)
+
+
+def exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # too long for a name, or no name at all
+        return False

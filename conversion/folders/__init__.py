@@ -1,0 +1,1 @@
+"""Whole folders: what they hold, and what of it travels."""

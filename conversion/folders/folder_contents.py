@@ -1,0 +1,156 @@
+"""What a folder holds: a whole model, an adapter, a training run, or something else.
+
+One look for all families and commands. It reads names and config.json, no weights.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from ...configuration.vla_errors import ConversionError
+from ..cogvla.openvla_layout import SIDE_FILES
+from ..files.file_kinds import STATISTICS_NAME
+from ..mapanything_llava3d.llava3d_run import FINAL_FILES, STEP_FILES, matches, read_run_config
+from ..tensors.adapter_file import ADAPTER_NAMES
+from ..tensors.tensor_source import INDEX_NAMES, WHOLE_NAMES
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_FOLDER = "lora_adapter"
+LEVELS = ("*", f"{ADAPTER_FOLDER}/*")  # where else an adapter may lie
+SHOWN = 3
+ALPAMAYO = ("alpamayo_r1", "alpamayo1_5")
+PUBLISHED = ("openvla", "mapanything_llava3d", *ALPAMAYO)  # model types, as their own code writes them
+
+
+class Kind(Enum):
+    """The value says what a folder looks like, in words."""
+
+    MODEL = "a whole model"
+    CONVERTED = "a converted checkpoint"
+    MERGED_RUN = "a training run with the whole model in it"
+    FRAMEWORK_RUN = "a training run of 3dvla-starvla_framework"
+    RUN = "a training run that is not merged"
+    ADAPTER = "an adapter"
+    ADAPTER_CONFIG = "an adapter without its weights"
+    SIDE_FILES = "a training run's side files without the adapter"
+    LEROBOT = "a LeRobot policy"
+    DATASET = "a LeRobot dataset"
+    PIPELINE = "a pipeline of diffusers"
+    OTHER = "neither a model nor an adapter"
+
+
+# Files by which a folder without weights is known.
+MARKS = {
+    "meta/info.json": Kind.DATASET,
+    "model_index.json": Kind.PIPELINE,
+    ADAPTER_CONFIG: Kind.ADAPTER_CONFIG,
+    f"{ADAPTER_FOLDER}/{ADAPTER_CONFIG}": Kind.ADAPTER_CONFIG,
+}
+WHOLE = (Kind.MODEL, Kind.CONVERTED, Kind.FRAMEWORK_RUN)
+ADAPTED = (Kind.RUN, Kind.ADAPTER, Kind.MERGED_RUN)
+
+
+@dataclass(frozen=True)
+class FolderContents:
+    """Names of what was found, relative to the folder.
+
+    Attributes:
+        weights: of a whole model, in transformers' form.
+        adapter: in the folder or in its lora_adapter/.
+        adapters_below: other folders, one level down, that hold an adapter.
+        side_files: of OpenVLA-OFT and CogVLA, such as action_head--10_checkpoint.pt.
+        run_of: the training run that this folder is the adapter of, where it lies in one.
+    """
+
+    folder: Path
+    kind: Kind
+    weights: list[str]
+    adapter: list[str]
+    adapters_below: list[str]
+    side_files: list[str]
+    run_of: Path | None
+
+    def __str__(self) -> str:
+        names = [*self.weights, *self.adapter, *self.side_files]
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        shown = f" ({', '.join(names[:SHOWN])}{more})" if names else ""
+        below = f", with an adapter in {', '.join(self.adapters_below)}" if self.adapters_below else ""
+        inside = f", that of the run {self.run_of}" if self.run_of else ""
+        return f"{self.folder} looks like {self.kind.value}{shown}{inside}{below}"
+
+
+def look_at(folder: Path) -> FolderContents:
+    """What a folder holds.
+
+    Raises:
+        ConversionError: it is no folder, or its config.json cannot be read.
+    """
+    if not folder.is_dir():
+        raise ConversionError(f"{folder} is not a folder.")
+    weights = [name for name in (*INDEX_NAMES, *WHOLE_NAMES) if (folder / name).exists()][:1]
+    places = [path for name in ADAPTER_NAMES for path in (f"{ADAPTER_FOLDER}/{name}", name)]
+    adapter = [path for path in places if (folder / path).exists()]
+    side_files = side_files_of(folder)
+    below = {path.parent for name in ADAPTER_NAMES for at in LEVELS for path in folder.glob(f"{at}/{name}")}
+    return FolderContents(
+        folder=folder,
+        kind=kind_of(folder, weights, adapter, side_files),
+        weights=weights,
+        adapter=adapter,
+        adapters_below=sorted(str(path.relative_to(folder)) for path in below if path.name != ADAPTER_FOLDER),
+        side_files=side_files,
+        run_of=run_above(folder) if adapter and not side_files else None,
+    )
+
+
+def run_above(folder: Path) -> Path | None:
+    """The training run whose adapter a folder is, where other parts of what was trained lie above it."""
+    folder = folder.resolve()
+    statistics = folder.name == ADAPTER_FOLDER and (folder.parent / STATISTICS_NAME).is_file()
+    return folder.parent if statistics or side_files_of(folder.parent) else None
+
+
+def side_files_of(folder: Path) -> list[str]:
+    return sorted(path.name for kind in SIDE_FILES for path in folder.glob(f"{kind}--*.pt"))
+
+
+def kind_of(folder: Path, weights: list[str], adapter: list[str], side_files: list[str]) -> Kind:
+    if weights and (adapter or side_files):
+        return Kind.MERGED_RUN
+    if adapter:
+        return Kind.RUN if side_files else Kind.ADAPTER
+    if side_files:
+        return Kind.SIDE_FILES
+    config = read_run_config(folder)
+    if is_lerobot_policy(folder, config):
+        return Kind.LEROBOT
+    if weights:
+        return Kind.CONVERTED if is_converted(config) else Kind.MODEL
+    if config.get("framework") or matches(folder, (*STEP_FILES, *FINAL_FILES)):
+        return Kind.FRAMEWORK_RUN
+    return next((kind for path, kind in MARKS.items() if (folder / path).is_file()), Kind.OTHER)
+
+
+def is_lerobot_policy(folder: Path, config: dict[str, Any]) -> bool:
+    """LeRobot's config.json names a policy by `type` and knows no `model_type`."""
+    if "model_type" in config:
+        return False
+    trained = isinstance(config.get("type"), str) and (folder / "train_config.json").exists()
+    return trained or "input_features" in config or "output_features" in config
+
+
+def is_converted(config: dict[str, Any]) -> bool:
+    """Whether a config.json is one of ours; two families have the published model type and other fields."""
+    ours = {
+        "cogvla": True,
+        "multimodal_vla": True,
+        "mapanything_llava3d": "expert_config" in config and "geometry_config" in config,
+        "alpamayo_r1": isinstance(config.get("vlm_config"), dict),
+    }
+    return ours.get(config.get("model_type"), False)
+
+
+def is_published(config: dict[str, Any]) -> bool:
+    """Whether a config.json is that of a published model that has to be converted first."""
+    return config.get("model_type") in PUBLISHED and not is_converted(config)

@@ -1,0 +1,172 @@
+"""Whether a folder is what its place in a command needs; if not, what it looks like and what to run instead."""
+
+from pathlib import Path
+
+from ...configuration.vla_errors import ConversionError
+from ..mapanything_llava3d.llava3d_run import matches, read_run_config
+from ..source_folder import why_not_local
+from ..tensors.adapter_file import ADAPTER_NAMES
+from .folder_contents import (
+    ADAPTED,
+    ADAPTER_FOLDER,
+    ALPAMAYO,
+    WHOLE,
+    FolderContents,
+    Kind,
+    is_converted,
+    is_published,
+    look_at,
+)
+
+UNKNOWN = (Kind.MODEL, Kind.OTHER)  # what is loaded by transformers, or fails there by its own words
+
+
+def check_roles(base: Path | None, adapters: list[Path]) -> None:
+    """Refuse folders in the wrong place: swapped, or without what their role needs.
+
+    Args:
+        base: of a merge; `None` where a whole model is converted.
+        adapters: what is merged into the base, or the one folder that is converted.
+
+    Raises:
+        ConversionError: the message says what each folder looks like and which command would fit.
+    """
+    found = [look_at(folder) for folder in adapters]
+    if base is None:
+        for contents in found:
+            check_whole(contents)
+        return
+    model = look_at(base)
+    strangers = [contents for contents in found if contents.kind not in ADAPTED or contents.run_of]
+    if model.kind in ADAPTED and strangers and strangers[0].kind in WHOLE:
+        raise ConversionError(
+            f"base and adapter seem to be swapped: as --base was given what holds an adapter ({model}), as --adapter "
+            f"what holds none ({strangers[0]}). Run: {merge_command(strangers[0].folder, base)}"
+        )
+    check_base(model)
+    for contents in strangers:
+        refuse_adapter(contents, base)
+
+
+def check_base(contents: FolderContents) -> None:
+    """Of a merge: a whole model and nothing that belongs to a run."""
+    if contents.kind is Kind.OTHER:
+        raise ConversionError(f"--base {contents.folder} holds no model weights: {contents}. {hint(contents)}")
+    if contents.kind not in (Kind.MODEL, Kind.CONVERTED):
+        raise ConversionError(
+            f"--base must name a whole model and nothing of a training run: {contents}. {hint(contents)}"
+        )
+
+
+def refuse_adapter(contents: FolderContents, base: Path) -> None:
+    if contents.run_of:
+        raise ConversionError(f"{contents}, which would be lost. Run: {merge_command(base, contents.run_of)}")
+    if contents.kind in WHOLE:
+        raise ConversionError(
+            f"--adapter must name what was trained; {contents} and holds no adapter: nothing is to be merged into "
+            f"{base}. Published weights that are merged already: vlahub convert {contents.folder} OUTPUT"
+        )
+    raise ConversionError(
+        f"{contents.folder} holds no adapter ({ADAPTER_FOLDER}/{ADAPTER_NAMES[0]} or {ADAPTER_NAMES[0]}): {contents}. "
+        f"{hint(contents)}"
+    )
+
+
+def check_whole(contents: FolderContents) -> None:
+    """Of a conversion: a model whose weights are all there, and not one of ours."""
+    if contents.kind in (Kind.MODEL, Kind.MERGED_RUN, Kind.FRAMEWORK_RUN):
+        return
+    if contents.kind is Kind.OTHER and loose_weights(contents.folder):
+        return
+    if contents.kind is Kind.CONVERTED:
+        raise ConversionError(
+            f"{contents}: it loads as it is, and nothing is left to convert. To check it: vlahub verify "
+            f"{contents.folder}"
+        )
+    raise ConversionError(f"{contents.folder} holds no model weights: {contents}. {hint(contents)}")
+
+
+def check_checkpoint(folder: Path) -> None:
+    """Refuse to verify what is not a checkpoint, where it is known what it is instead."""
+    contents = look_at(folder)
+    if contents.kind not in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN):
+        raise ConversionError(f"{contents}, which is no checkpoint that can be verified. {hint(contents)}")
+
+
+def check_ready(folder: Path) -> None:
+    """Refuse to load, for predictions or training, what has to be converted or merged first or is no model at all.
+
+    Raises:
+        ConversionError: the message says what the folder looks like and what to run instead.
+    """
+    contents = look_at(folder)
+    config = read_run_config(folder) if contents.kind in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN) else {}
+    nothing_yet = contents.kind is Kind.OTHER and contents.adapters_below
+    if is_converted(config) or (contents.kind in UNKNOWN and not is_published(config) and not nothing_yet):
+        return
+    raise ConversionError(f"{contents}, which cannot be loaded as it is. {hint(contents)}")
+
+
+def check_trainable(name: str) -> None:
+    """`check_ready` of a folder or of a repository's id, before transformers finds its own words.
+
+    Raises:
+        ConversionError: a folder that has to be converted or merged first, or no folder where only one can be meant.
+    """
+    if Path(name).is_dir():
+        check_ready(Path(name))
+        return
+    reason = why_not_local(name)
+    if reason:
+        raise ConversionError(f"{name} cannot be trained: {reason}")
+
+
+def check_part(role: str, folder: Path) -> None:
+    """Refuse, as a part of an assembly, what holds an adapter, which would be left out, or no weights."""
+    contents = look_at(folder)
+    if contents.kind in (*ADAPTED, Kind.SIDE_FILES, Kind.LEROBOT):
+        raise ConversionError(f"--{role} must name a whole model: {contents}. {hint(contents)}")
+
+
+def loose_weights(folder: Path) -> bool:
+    """Files of weights by other names, of which a LLaVA-3D run may have one beside its config."""
+    return bool(matches(folder, ("*.pt", "*.bin", "*.safetensors")))
+
+
+def hint(contents: FolderContents) -> str:
+    """The command that fits what a folder holds."""
+    if contents.run_of:
+        return f"Run: {merge_command('BASE', contents.run_of)}"
+    if contents.kind in (Kind.RUN, Kind.ADAPTER):
+        return f"Run: {merge_command('BASE', contents.folder)}, where BASE is the model that it was trained from."
+    if contents.kind in (Kind.MERGED_RUN, Kind.FRAMEWORK_RUN) or published(contents):
+        vlm = " --vlm BASE" if read_run_config(contents.folder).get("model_type") in ALPAMAYO else ""
+        return f"Run first: vlahub convert {contents.folder} OUTPUT{vlm}"
+    if contents.adapters_below:
+        return f"Name the folder that the adapter lies in: {contents.folder / contents.adapters_below[0]}"
+    if contents.kind is Kind.SIDE_FILES:
+        return f"The run's {ADAPTER_FOLDER}/ or its merged weights are missing: copy them beside the side files."
+    return hint_of_stranger(contents)
+
+
+def published(contents: FolderContents) -> bool:
+    return contents.kind in UNKNOWN and is_published(read_run_config(contents.folder))
+
+
+def hint_of_stranger(contents: FolderContents) -> str:
+    """What to do with what is no model of a kind that is known here."""
+    folder = contents.folder
+    if contents.kind is Kind.LEROBOT:
+        return (
+            f"Policies of LeRobot (this one's type is {read_run_config(folder).get('type')!r}) are not converted: run "
+            f"it with LeRobot (lerobot-eval --policy.path={folder}), or train a model of vlahub on its dataset."
+        )
+    if contents.kind is Kind.DATASET:
+        return f"To compute its statistics: vlahub stats {folder} --output dataset_statistics.json"
+    if contents.kind is Kind.PIPELINE:
+        return "It is no vision-language-action model known here."
+    return "Is the download or the copy incomplete?"
+
+
+def merge_command(base: Path | str, adapter: Path | str) -> str:
+    return f"vlahub merge-lora --base {base} --adapter {adapter} --output OUTPUT"

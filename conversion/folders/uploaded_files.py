@@ -1,0 +1,61 @@
+"""Which files of a folder `push` uploads: those of a checkpoint, and no code that is not ours unless it was allowed."""
+
+from pathlib import Path
+
+from ...configuration.vla_errors import ConversionError
+from ..file_table import entry_of_file
+from ..files.file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_behind, travelling
+from ..files.json_file import read_json
+from ..tensors.tensor_source import TensorGroup
+from .travelling_code import config_files, differing, own_code, own_config, read, reference_problem, references
+
+
+def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tuple[list[Path], list[LeftBehind]]:
+    """What is uploaded, and what stays behind and why.
+
+    Args:
+        weights: of the folder; the shards that an index names are uploaded whatever their names.
+
+    Raises:
+        ConversionError: config or weights are links out of the folder, or there is code that is not ours and was not
+            allowed.
+    """
+    shards = {file.path for file in weights.files}
+    for path in sorted({folder / "config.json", *folder.glob("model*.safetensors*"), *shards}):
+        if leads_out(path):
+            raise ConversionError(
+                f"{path} is a link out of its folder, which is not followed; put the file itself there."
+            )
+    if not allow_code:
+        check_code(folder)
+    files = sorted({*travelling(folder, *KINDS), *shards})
+    left = (entry for entry in left_behind(folder) if entry.path not in shards)
+    return files, [LeftBehind(entry.path.relative_to(folder), entry.reason) for entry in left]
+
+
+def check_code(folder: Path) -> None:
+    """Refuse Python files that are not ours, and names of code that lies elsewhere.
+
+    Ours is what this release writes, and what the conversion report of the folder lists as ours.
+
+    Raises:
+        ConversionError: there is other code; the message names it.
+    """
+    config = own_config(folder)
+    ours = own_code(config, [folder]).texts if config else {}
+    report = read_json([folder], REPORT_NAME, required=False) or {}
+    known = {name: entry.get("sha256") for name, entry in (report.get("files") or {}).items()}
+    for name in report.get("foreign_code") or ():
+        known.pop(name, None)
+    others = [
+        name
+        for name in differing(travelling(folder, CODE), ours)
+        if entry_of_file(folder / name)["sha256"] != known.get(name)
+    ]
+    for path in config_files(folder):
+        others += [f"{name} in {path.name}" for name in references(read(path)) if reference_problem(name, folder)]
+    if others:
+        raise ConversionError(
+            f"{folder} holds code that is not this release's ({', '.join(sorted(set(others)))}), and whoever loads the "
+            "checkpoint runs it: read it, and pass --allow-code to publish it, or remove it."
+        )

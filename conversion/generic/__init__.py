@@ -1,0 +1,1 @@
+"""Merging adapters into any model, key by key."""

@@ -1,0 +1,1 @@
+"""How composed models become checkpoints."""

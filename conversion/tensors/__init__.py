@@ -1,0 +1,1 @@
+"""Reading, planning, merging, writing and verifying tensors; knows no family."""

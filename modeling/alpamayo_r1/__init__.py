@@ -1,0 +1,1 @@
+"""The model code of Alpamayo-R1."""

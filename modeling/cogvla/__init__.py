@@ -1,0 +1,1 @@
+"""The model code of CogVLA, OpenVLA-OFT and OpenVLA."""

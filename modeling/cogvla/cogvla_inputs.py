@@ -1,0 +1,78 @@
+"""Checks of what a caller passes to the CogVLA model; each returns its argument in the one form used inside."""
+
+import torch
+
+from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ...configuration.vla_errors import InputError
+from ..input_checks import check_length
+
+
+def mask_or_ones(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+    """(batch, length), as given, or ones."""
+    return torch.ones_like(input_ids) if attention_mask is None else attention_mask
+
+
+def check_places(config: CogVLAConfig, text: int, actions: int) -> None:
+    """Refuse text and actions (tokens) that, with what stands between them, the language model has no positions for."""
+    parts = {"text": text, "image": config.num_vision_tokens, "state": int(config.proprio_dim is not None)}
+    parts |= {"time": int(config.action_head == "diffusion"), "action": actions}
+    check_length(parts, config.text_config.max_position_embeddings)
+
+
+def check_pixel_values(
+    config: CogVLAConfig, input_ids: torch.Tensor, pixel_values: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor:
+    """(batch, views, 6, height, width) in `dtype`, from that or from (batch, 6 * views, height, width)."""
+    if pixel_values is None:
+        raise InputError("pixel_values is missing: the model needs an image for every sample.")
+    batch, views, size = input_ids.shape[0], config.num_images_in_input, config.featurizer_config.image_size
+    shape = tuple(pixel_values.shape)
+    if shape not in ((batch, 6 * views, size, size), (batch, views, 6, size, size)):
+        raise InputError(
+            f"pixel_values has shape {shape}; a batch of {batch} with num_images_in_input={views} needs "
+            f"{(batch, 6 * views, size, size)} or {(batch, views, 6, size, size)}."
+        )
+    return pixel_values.to(dtype).view(batch, views, 6, size, size)
+
+
+def check_proprio(
+    config: CogVLAConfig, input_ids: torch.Tensor, proprio: torch.Tensor | None, dtype: torch.dtype
+) -> torch.Tensor | None:
+    """(batch, proprio_dim) in `dtype`; a single sample's (proprio_dim,) is taken too."""
+    if config.proprio_dim is None:
+        if proprio is not None:
+            raise InputError("proprio was given, but this checkpoint takes no robot state (proprio_dim is None).")
+        return None
+    wanted = (input_ids.shape[0], config.proprio_dim)
+    if proprio is None:
+        raise InputError(f"proprio is missing: this checkpoint needs the normalised robot state, {wanted}.")
+    if proprio.dim() == 1 and wanted[0] == 1:
+        proprio = proprio.unsqueeze(0)
+    if tuple(proprio.shape) != wanted:
+        raise InputError(f"proprio has shape {tuple(proprio.shape)}; (batch, proprio_dim) is {wanted}.")
+    return proprio.to(dtype)
+
+
+def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:
+    """How many steps the diffusion head samples with: as given, else the config's, else all of its training."""
+    steps = config.num_inference_steps if given is None else given
+    if given is not None and config.action_head != "diffusion":
+        raise InputError(f"num_inference_steps={given} was given, but action_head={config.action_head!r} has no steps.")
+    if steps is None:
+        return config.num_diffusion_steps
+    if not isinstance(steps, int) or isinstance(steps, bool) or not 1 <= steps <= config.num_diffusion_steps:
+        raise InputError(
+            f"num_inference_steps={steps!r} must be a whole number from 1 to num_diffusion_steps="
+            f"{config.num_diffusion_steps}, with which the diffusion head was trained."
+        )
+    return steps
+
+
+def check_actions(config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor) -> torch.Tensor:
+    """(batch, num_action_chunks, action_dim) in float32; `name` is the argument's."""
+    if config.action_head == "discrete":
+        raise InputError(f"{name} was given, but action_head='discrete' has no continuous actions.")
+    wanted = (input_ids.shape[0], config.num_action_chunks, config.action_dim)
+    if tuple(value.shape) != wanted:
+        raise InputError(f"{name} has shape {tuple(value.shape)}; (batch, num_action_chunks, action_dim) is {wanted}.")
+    return value.float()

@@ -1,0 +1,151 @@
+"""Decoder layers that run on the vision tokens that matter: LFP, layer-wise token pruning (CogVLA, arXiv 2508.21046).
+
+Upstream: JiuTian-VL/CogVLA, prismatic/models/modeling_llama.py.
+"""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch import nn
+from transformers import LlamaConfig
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
+
+from ..cache_names import cache_argument
+from ..masking import masked_mean
+
+STACKS_CACHE = cache_argument(LlamaModel.forward)
+LAYERS_CACHE = cache_argument(LlamaDecoderLayer.forward)
+
+
+@dataclass
+class Pruning:
+    """What the pruning layers of one forward pass need, and what they report.
+
+    The sequence is one BOS token, `num_vision_tokens` vision tokens, then everything else, padding last.
+
+    Attributes:
+        prompt: (batch, sequence) bool, the tokens between vision and action block (state and time tokens included,
+            padding not), whose mean modulates the vision tokens before they are scored.
+        kept: `{layer: (batch, k)}`, ascending indices of the kept tokens, 0 being the first vision token.
+    """
+
+    num_vision_tokens: int
+    prompt: torch.Tensor
+    kept: dict[int, torch.Tensor] = field(default_factory=dict)
+
+
+class TokenRouter(nn.Module):
+    """Scores tokens; with `film` the vision tokens are first modulated by the prompt of the same layer."""
+
+    def __init__(self, hidden_size: int, film: bool):
+        super().__init__()
+        self.router = nn.Linear(hidden_size, 2)
+        self.scale = bottleneck_mlp(hidden_size) if film else None
+        self.shift = bottleneck_mlp(hidden_size) if film else None
+
+    def forward(self, hidden_states: torch.Tensor, pruning: Pruning) -> torch.Tensor:
+        """hidden_states: (batch, sequence, hidden_size), normed -> scores in 0..1, (batch, sequence), float32."""
+        logits = self.router(hidden_states)
+        if self.scale is not None:
+            prompt = masked_mean(hidden_states, pruning.prompt)
+            vision = hidden_states[:, 1 : 1 + pruning.num_vision_tokens]
+            modulated = torch.addcmul(self.shift(prompt), vision, 1 + self.scale(prompt))
+            logits = replace_vision(logits, self.router(modulated))
+        return logits.softmax(dim=-1, dtype=torch.float32)[..., 1]
+
+
+def bottleneck_mlp(hidden_size: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(hidden_size, hidden_size // 2), nn.GELU(), nn.Linear(hidden_size // 2, hidden_size))
+
+
+class LFPDecoderLayer(LlamaDecoderLayer):
+    """A Llama layer that leaves the lowest-scored vision tokens out; they pass it unchanged.
+
+    The kept tokens are renumbered from position 0, and the MLP's output (not the attention's) is multiplied by the
+    score of every token that takes part. Without `pruning`, as when decoding token by token, it is a plain Llama layer
+    over a cache that is shorter than that of other layers.
+    """
+
+    def __init__(self, config: LlamaConfig, layer_idx: int, keep_ratio: float, film: bool):
+        super().__init__(config, layer_idx)
+        self.layer_idx = layer_idx
+        self.keep_ratio = keep_ratio
+        self.router = TokenRouter(config.hidden_size, film)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor] | None = None,
+        pruning: Pruning | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
+        """
+        hidden_states: (batch, sequence, hidden_size); attention_mask: (batch, 1, queries, keys), see masking.py;
+        kwargs: as in `LlamaDecoderLayer`, the cache among them.
+
+        Dropping d vision tokens keeps the order of the rest, and padding is last, so the mask among the kept tokens is
+        the mask without its first d rows and columns; with it goes a cache that holds d tokens fewer.
+        """
+        if pruning is None:
+            keys = kwargs[LAYERS_CACHE].get_seq_length(self.layer_idx) + hidden_states.shape[1]
+            return super().forward(
+                hidden_states, attention_mask[..., -keys:], position_embeddings=position_embeddings, **kwargs
+            )
+        normed = self.input_layernorm(hidden_states)
+        scores = self.router(normed, pruning)
+        kept = highest_scored(scores[:, 1 : 1 + pruning.num_vision_tokens], self.keep_ratio)
+        pruning.kept[self.layer_idx] = kept
+        dropped = pruning.num_vision_tokens - kept.shape[1]
+        select = partial(select_vision, kept=kept, num_vision_tokens=pruning.num_vision_tokens)
+
+        residual = select(hidden_states)
+        attended, _ = self.self_attn(
+            hidden_states=select(normed),
+            attention_mask=attention_mask[..., dropped:, dropped:],
+            position_embeddings=tuple(x[:, : residual.shape[1]] for x in position_embeddings),
+            **kwargs,
+        )
+        residual = residual + attended
+        weights = select(scores.unsqueeze(-1)).to(residual.dtype)
+        output = torch.addcmul(residual, self.mlp(self.post_attention_layernorm(residual)), weights)
+        return restore_vision(hidden_states, output, kept, pruning.num_vision_tokens)
+
+
+class LFPLlamaModel(LlamaModel):
+    """A Llama whose layers named in `keep_ratios` prune vision tokens; takes `pruning` in `forward`."""
+
+    def __init__(self, config: LlamaConfig, keep_ratios: dict[int, float], film: bool):
+        super().__init__(config)
+        for layer, ratio in keep_ratios.items():
+            self.layers[layer] = LFPDecoderLayer(config, layer, ratio, film)
+        self.post_init()
+
+
+def highest_scored(scores: torch.Tensor, keep_ratio: float) -> torch.Tensor:
+    """Ascending indices (batch, int(n * keep_ratio)) of the highest of `scores` (batch, n).
+
+    Equal scores, common in bfloat16, are decided by position: the choice is the same on every device.
+    """
+    count = int(scores.shape[1] * keep_ratio)
+    return scores.sort(dim=1, descending=True, stable=True).indices[:, :count].sort(dim=1).values
+
+
+def select_vision(x: torch.Tensor, kept: torch.Tensor, num_vision_tokens: int) -> torch.Tensor:
+    """x: (batch, sequence, size) without the vision tokens that are not in `kept` (batch, k)."""
+    vision = x[:, 1 : 1 + num_vision_tokens].gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+    return torch.cat([x[:, :1], vision, x[:, 1 + num_vision_tokens :]], dim=1)
+
+
+def restore_vision(x: torch.Tensor, update: torch.Tensor, kept: torch.Tensor, num_vision_tokens: int) -> torch.Tensor:
+    """`x` with its kept tokens replaced by `update`, the reverse of `select_vision`."""
+    count = kept.shape[1]
+    index = kept.unsqueeze(-1).expand(-1, -1, x.shape[-1])
+    vision = x[:, 1 : 1 + num_vision_tokens].scatter(1, index, update[:, 1 : 1 + count])
+    return torch.cat([update[:, :1], vision, update[:, 1 + count :]], dim=1)
+
+
+def replace_vision(x: torch.Tensor, vision: torch.Tensor) -> torch.Tensor:
+    """`x` (batch, sequence, size) with the tokens after BOS replaced by `vision` (batch, tokens, size)."""
+    return torch.cat([x[:, :1], vision, x[:, 1 + vision.shape[1] :]], dim=1)

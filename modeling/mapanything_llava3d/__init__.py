@@ -1,0 +1,1 @@
+"""The model code of LLaVA-3D with an action expert."""

@@ -1,0 +1,257 @@
+"""The layerwise flow-matching DiT action head (starVLA's LayerwiseFlowmatchingActionHead; GR00T N1, arXiv 2503.14734).
+
+A sequence of state, learned future tokens and noisy actions passes a diffusion transformer, each block of which reads
+one layer of the VLM; a velocity is read at the actions. The head's own convention is `time` from 0 (noise) to 1
+(actions) and velocity `actions - noise`, the reverse of `flow_matching.py`; loss and sampling convert at the border.
+Upstream: starVLA/starVLA, starVLA/model/modules/action_model/LayerwiseFM_ActionHeader.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.distributions import Beta
+
+from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
+from ...configuration.vla_errors import InputError
+from ..floating_dtype import floating_dtype
+from ..flow_matching import FlowMatchingLoss, check_steps, integrate, interpolate
+from ..loss_items import Items, learnt_steps
+from .dit_layers import MLP, ActionEncoder, DiT
+
+LAST_TIME = 1 - 2**-24  # the largest float32 below 1
+
+
+@dataclass
+class DiTContext:
+    """What a velocity depends on besides noisy actions and time; the same in every step of a prediction.
+
+    tokens: (batch, tokens, hidden_size), the embedded state, where there is one, and the future tokens.
+    layers: for each block, what it gets of the VLM: mask and states, or mask, `None`, keys and values; for a block
+        that does not look at the VLM, nothing.
+    """
+
+    tokens: torch.Tensor
+    layers: list[tuple[torch.Tensor | None, ...]]
+
+
+class DiTActionHead(nn.Module):
+    """Actions from the hidden states of a VLM's layers.
+
+    Every method takes of the VLM:
+        vl_embs_list: one tensor (batch, vl_tokens, vl_hidden_size) for each layer, bottom to top. Of more layers than
+            the head has blocks, the top-most are used.
+        state: (batch, state_dim) or (batch, 1, state_dim), exactly where `config.state_dim` is set.
+        encoder_attention_mask: (batch, vl_tokens), zero or false on padding; `None` without padding.
+
+    Raises:
+        InputError: one of them, or of the other arguments, is missing or has another shape.
+    """
+
+    def __init__(self, config: DiTActionHeadConfig):
+        super().__init__()
+        self.config = config
+        width = config.hidden_size
+        self.model = DiT(config)
+        self.vl_projector = nn.Linear(config.vl_hidden_size, width) if config.vl_hidden_size != width else None
+        self.state_encoder = MLP(config.state_dim, config.mlp_hidden_dim, width) if config.state_dim else None
+        self.action_encoder = ActionEncoder(config.action_dim, width)
+        self.action_decoder = MLP(config.output_dim, config.mlp_hidden_dim, config.action_dim)
+        self.flow_loss = FlowMatchingLoss()
+        self.future_tokens = nn.Embedding(config.num_future_tokens, width)
+        nn.init.normal_(self.future_tokens.weight, std=0.02)
+        if config.add_pos_embed:
+            self.position_embedding = nn.Embedding(config.max_seq_len, width)
+            nn.init.normal_(self.position_embedding.weight, std=0.02)
+
+    def compute_loss(
+        self,
+        vl_embs_list: Sequence[torch.Tensor],
+        actions: torch.Tensor,
+        state: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        time: torch.Tensor | None = None,
+        noise: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
+    ) -> torch.Tensor:
+        """Mean squared error of the velocity, a float32 scalar.
+
+        actions, noise: (batch, horizon, action_dim), normalised; time: (batch,), 0 is noise and 1 is actions. Noise
+        and time are drawn when they are not given. action_is_pad: (batch, horizon), true on steps that are not learnt;
+        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+        """
+        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
+        batch = context.tokens.shape[0]
+        noise = torch.randn_like(actions, dtype=torch.float32) if noise is None else noise
+        time = self.sample_time(batch, actions.device) if time is None else time
+        self.check_chunk("actions", actions, batch)
+        self.check_chunk("noise", noise, batch)
+        check_shape("time", time, (batch,))
+        noisy_actions = interpolate(actions, noise, 1 - time.float())
+        velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
+        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch)
+
+    def loss(
+        self,
+        velocity: torch.Tensor,
+        actions: torch.Tensor,
+        noise: torch.Tensor,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
+    ) -> torch.Tensor:
+        """Of a velocity `noise - actions`; see `compute_loss`."""
+        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        total = None if num_items_in_batch is None else num_items_in_batch["dit"]
+        return self.flow_loss(velocity, noise.float() - actions.float(), None, learnt, total)
+
+    @torch.no_grad()
+    def predict_action(
+        self,
+        vl_embs_list: Sequence[torch.Tensor],
+        state: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        num_steps: int | None = None,
+        noise: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Normalised actions (batch, horizon, action_dim), float32.
+
+        num_steps: Euler steps, `config.num_inference_timesteps` if `None`. noise: where they start; drawn if `None`.
+        """
+        num_steps = self.config.num_inference_timesteps if num_steps is None else num_steps
+        check_steps(num_steps)
+        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
+        batch, device = context.tokens.shape[0], context.tokens.device
+        if noise is None:
+            shape = (batch, self.config.action_horizon, self.config.action_dim)
+            noise = torch.randn(shape, dtype=torch.float32, device=device)
+        self.check_chunk("noise", noise, batch)
+
+        def velocity(noisy_actions: torch.Tensor, progress: float) -> torch.Tensor:
+            bucket = int(progress * self.config.num_timestep_buckets)
+            return -self.velocity_in(context, noisy_actions, torch.full((batch,), bucket, device=device))
+
+        return integrate(velocity, noise, num_steps)
+
+    def velocity(
+        self,
+        vl_embs_list: Sequence[torch.Tensor],
+        noisy_actions: torch.Tensor,
+        buckets: torch.Tensor,
+        state: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        action_features: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Velocity `actions - noise` (batch, horizon, action_dim) in the weights' dtype.
+
+        Args:
+            noisy_actions: (batch, horizon, action_dim).
+            buckets: (batch,), the time of each sample, see `bucket`.
+            action_features: (batch, horizon, hidden_size), which take the place of what the action encoder makes of
+                `noisy_actions`; these are not read then.
+        """
+        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
+        return self.velocity_in(context, noisy_actions, buckets, action_features)
+
+    def velocity_in(
+        self,
+        context: DiTContext,
+        noisy_actions: torch.Tensor,
+        buckets: torch.Tensor,
+        action_features: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """As `velocity`, for a context from `prepare_context`."""
+        batch, horizon = context.tokens.shape[0], self.config.action_horizon
+        check_shape("buckets", buckets, (batch,))
+        if action_features is None:
+            self.check_chunk("noisy_actions", noisy_actions, batch)
+            action_features = self.action_encoder(noisy_actions.to(self.dtype), buckets)
+        else:
+            check_shape("action_features", action_features, (batch, horizon, self.config.hidden_size))
+        if self.config.add_pos_embed:
+            action_features = action_features + self.position_embedding(torch.arange(horizon, device=buckets.device))
+        hidden_states = torch.cat([context.tokens, action_features.to(self.dtype)], dim=1)
+        hidden_states = self.model(hidden_states, buckets, context.layers)
+        return self.action_decoder(hidden_states[:, -horizon:])
+
+    def prepare_context(
+        self,
+        vl_embs_list: Sequence[torch.Tensor],
+        state: torch.Tensor | None = None,
+        encoder_attention_mask: torch.Tensor | None = None,
+        project: bool = False,
+    ) -> DiTContext:
+        """What does not depend on noisy actions and time.
+
+        project: also make the keys and values of the VLM's layers, which pays when more than one velocity is asked
+            for; in training they are better made inside the blocks, where gradient checkpointing can drop them.
+        """
+        vl_embs_list = self.top_layers(vl_embs_list)
+        batch, vl_tokens, _ = vl_embs_list[0].shape
+        indices = torch.arange(self.config.num_future_tokens, device=vl_embs_list[0].device)
+        tokens = [*self.encode_state(state, batch), self.future_tokens(indices).expand(batch, -1, -1)]
+        tokens = torch.cat(tokens, dim=1)
+        mask = encoder_attention_mask
+        if mask is not None:
+            check_shape("encoder_attention_mask", mask, (batch, vl_tokens))
+            own = tokens.shape[1] + self.config.action_horizon if self.config.context == "concat" else 0
+            mask = F.pad(mask.bool(), (0, own), value=True)[:, None, None]
+        blocks = zip(self.model.transformer_blocks, vl_embs_list, strict=True)
+        return DiTContext(tokens, [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks])
+
+    def top_layers(self, vl_embs_list: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """As many layers as there are blocks, the last ones, in the width of the blocks."""
+        blocks = self.config.num_hidden_layers
+        if len(vl_embs_list) < blocks:
+            raise InputError(
+                f"vl_embs_list has {len(vl_embs_list)} layers, the head has {blocks} blocks: each reads a layer."
+            )
+        vl_embs_list = vl_embs_list[-blocks:]
+        shape = (*vl_embs_list[0].shape[:2], self.config.vl_hidden_size)
+        for i, vl_embs in enumerate(vl_embs_list):
+            check_shape(f"vl_embs_list[{i - blocks}]", vl_embs, shape)
+        if self.vl_projector is None:
+            return vl_embs_list
+        return [self.vl_projector(vl_embs.to(self.dtype)) for vl_embs in vl_embs_list]
+
+    def encode_state(self, state: torch.Tensor | None, batch: int) -> list[torch.Tensor]:
+        """[(batch, 1, hidden_size)], or [] for a head without state."""
+        size = self.config.state_dim
+        if (state is None) != (size is None):
+            raise InputError(
+                f"state is {'missing' if state is None else 'given'}, state_dim of the head is {size}: "
+                f"{'pass' if state is None else 'leave out'} the state."
+            )
+        if state is None:
+            return []
+        state = state.unsqueeze(1) if state.dim() == 2 else state
+        check_shape("state", state, (batch, 1, size))
+        return [self.state_encoder(state.to(self.dtype))]
+
+    def sample_time(self, batch_size: int, device: torch.device | str | None = None) -> torch.Tensor:
+        """(batch,) float32 in [0, 1), denser towards noise."""
+        alpha, beta = (
+            torch.full((batch_size,), value, dtype=torch.float32, device=device)
+            for value in (self.config.noise_beta_alpha, self.config.noise_beta_beta)
+        )
+        drawn = Beta(alpha, beta, validate_args=False).sample()
+        return (1 - drawn / self.config.noise_s).clamp(0, LAST_TIME)
+
+    def bucket(self, time: torch.Tensor) -> torch.Tensor:
+        """The whole number that the blocks see of a time; both (batch,)."""
+        return (time.float() * self.config.num_timestep_buckets).long()
+
+    def check_chunk(self, name: str, chunk: torch.Tensor, batch: int) -> None:
+        check_shape(name, chunk, (batch, self.config.action_horizon, self.config.action_dim))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """That of the weights; an embedding's, since no quantisation touches it."""
+        return floating_dtype(self)
+
+
+def check_shape(name: str, tensor: torch.Tensor, shape: tuple[int, ...]) -> None:
+    if tuple(tensor.shape) != shape:
+        raise InputError(f"{name} has the shape {tuple(tensor.shape)}; the head needs {shape}.")

@@ -1,0 +1,235 @@
+"""The parts of the DiT action head (DiT: Peebles and Xie, arXiv 2212.09748; GR00T N1, arXiv 2503.14734).
+
+Parameter names are those of diffusers, which the published heads are built from. Upstream: starVLA/starVLA,
+starVLA/model/modules/action_model/flow_matching_head/cross_attention_dit.py.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
+from ..attention import attend
+
+TIMESTEP_CHANNELS = 256
+EXPANSION = 4  # of the feed-forward
+
+
+def timestep_angles(buckets: torch.Tensor, size: int, steps: int) -> torch.Tensor:
+    """(batch,) -> (batch, size) float32: the time at frequencies that fall from 1 to 1/10000 within `steps`."""
+    exponents = torch.arange(size, dtype=torch.float32, device=buckets.device) / steps
+    return buckets.float()[:, None] * torch.exp(-math.log(10000) * exponents)
+
+
+class MLP(nn.Module):
+    """Linear, ReLU, linear."""
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int):
+        super().__init__()
+        self.layer1 = nn.Linear(input_size, hidden_size)
+        self.layer2 = nn.Linear(hidden_size, output_size)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layer2(F.relu(self.layer1(features)))
+
+
+class ActionEncoder(nn.Module):
+    """Noisy actions and their time: (batch, horizon, action_dim), (batch,) -> (batch, horizon, hidden_size)."""
+
+    def __init__(self, action_dim: int, hidden_size: int):
+        super().__init__()
+        self.layer1 = nn.Linear(action_dim, hidden_size)
+        self.layer2 = nn.Linear(2 * hidden_size, hidden_size)
+        self.layer3 = nn.Linear(hidden_size, hidden_size)
+
+    def forward(self, actions: torch.Tensor, buckets: torch.Tensor) -> torch.Tensor:
+        features = self.layer1(actions)
+        half = features.shape[-1] // 2
+        angles = timestep_angles(buckets, half, half)
+        waves = torch.cat([angles.sin(), angles.cos()], dim=-1).to(features.dtype)
+        waves = waves[:, None].expand_as(features)
+        return self.layer3(F.silu(self.layer2(torch.cat([features, waves], dim=-1))))
+
+
+class TimestepEmbedder(nn.Module):
+    """Linear, SiLU, linear."""
+
+    def __init__(self, input_size: int, output_size: int):
+        super().__init__()
+        self.linear_1 = nn.Linear(input_size, output_size)
+        self.linear_2 = nn.Linear(output_size, output_size)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.linear_2(F.silu(self.linear_1(features)))
+
+
+class TimestepEncoder(nn.Module):
+    """Time as a condition of every block: buckets (batch,) -> (batch, hidden_size) of `dtype`."""
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.timestep_embedder = TimestepEmbedder(TIMESTEP_CHANNELS, hidden_size)
+
+    def forward(self, buckets: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        half = TIMESTEP_CHANNELS // 2
+        angles = timestep_angles(buckets, half, half - 1)
+        waves = torch.cat([angles.cos(), angles.sin()], dim=-1)
+        return self.timestep_embedder(waves.to(dtype))
+
+
+class AdaLayerNorm(nn.Module):
+    """A norm whose scale and shift follow from the time."""
+
+    def __init__(self, hidden_size: int):
+        super().__init__()
+        self.linear = nn.Linear(hidden_size, 2 * hidden_size)
+        self.norm = nn.LayerNorm(hidden_size, eps=1e-5, elementwise_affine=False)
+
+    def forward(self, hidden_states: torch.Tensor, temb: torch.Tensor) -> torch.Tensor:
+        scale, shift = self.linear(F.silu(temb))[:, None].chunk(2, dim=-1)
+        return self.norm(hidden_states) * (1 + scale) + shift
+
+
+class DiTAttention(nn.Module):
+    """Attention of normed tokens over keys and values that the caller has made with `keys_values`."""
+
+    def __init__(self, config: DiTActionHeadConfig):
+        super().__init__()
+        self.config = config
+        width = config.hidden_size
+        self.to_q = nn.Linear(width, width)
+        self.to_k = nn.Linear(width, width)
+        self.to_v = nn.Linear(width, width)
+        self.to_out = nn.Sequential(nn.Linear(width, width), nn.Dropout(config.dropout))
+
+    def heads(self, states: torch.Tensor) -> torch.Tensor:
+        """(batch, tokens, hidden_size) -> (batch, heads, tokens, head_dim)."""
+        return states.unflatten(-1, (self.config.num_attention_heads, -1)).transpose(1, 2)
+
+    def keys_values(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.heads(self.to_k(states)), self.heads(self.to_v(states))
+
+    def forward(
+        self, hidden_states: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        query = self.heads(self.to_q(hidden_states))
+        mixed = attend(query, key, value, mask, self.config._attn_implementation)
+        return self.to_out(mixed.transpose(1, 2).flatten(2))
+
+
+class GELUProjection(nn.Module):
+    """Linear, then GELU in its tanh form."""
+
+    def __init__(self, input_size: int, output_size: int):
+        super().__init__()
+        self.proj = nn.Linear(input_size, output_size)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return F.gelu(self.proj(hidden_states), approximate="tanh")
+
+
+class FeedForward(nn.Module):
+    """Expansion, GELU, dropout, contraction, dropout."""
+
+    def __init__(self, hidden_size: int, dropout: float):
+        super().__init__()
+        inner = EXPANSION * hidden_size
+        self.net = nn.Sequential(
+            GELUProjection(hidden_size, inner), nn.Dropout(dropout), nn.Linear(inner, hidden_size), nn.Dropout(dropout)
+        )
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return self.net(hidden_states)
+
+
+class DiTBlock(GradientCheckpointingLayer):
+    """Attention, then feed-forward.
+
+    Args:
+        context: `vlm`: the queries see one layer of the VLM; `own`: the block's tokens, normed; `both`: the VLM's
+            layer and the block's tokens as they come in, not normed (as published).
+    """
+
+    def __init__(self, config: DiTActionHeadConfig, context: str):
+        super().__init__()
+        self.context = context
+        self.norm1 = AdaLayerNorm(config.hidden_size)
+        self.attn1 = DiTAttention(config)
+        self.final_dropout = nn.Dropout(config.dropout)  # the second one on the attention's output, as published
+        self.norm3 = nn.LayerNorm(config.hidden_size, eps=1e-5, elementwise_affine=False)
+        self.ff = FeedForward(config.hidden_size, config.dropout)
+
+    def vl_inputs(
+        self, vl_embs: torch.Tensor, mask: torch.Tensor | None, project: bool
+    ) -> tuple[torch.Tensor | None, ...]:
+        """What `forward` takes after the time; project: make keys and values of the VLM's layer now."""
+        if self.context == "own":
+            return ()
+        return (mask, None, *self.attn1.keys_values(vl_embs)) if project else (mask, vl_embs)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        temb: torch.Tensor,
+        mask: torch.Tensor | None = None,
+        vl_embs: torch.Tensor | None = None,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        hidden_states: (batch, tokens, hidden_size); temb: (batch, hidden_size); mask: as `attend` takes it.
+        The VLM comes as vl_embs (batch, vl_tokens, hidden_size), or as what `keys_values` made of it; an `own` block
+        takes none of these.
+        """
+        normed = self.norm1(hidden_states, temb)
+        if vl_embs is not None:
+            key, value = self.attn1.keys_values(vl_embs)
+        if self.context == "own":
+            key, value = self.attn1.keys_values(normed)
+        elif self.context == "both":
+            own_key, own_value = self.attn1.keys_values(hidden_states)
+            key, value = torch.cat([key, own_key], dim=2), torch.cat([value, own_value], dim=2)
+        hidden_states = hidden_states + self.final_dropout(self.attn1(normed, key, value, mask))
+        return hidden_states + self.ff(self.norm3(hidden_states))
+
+
+class DiT(nn.Module):
+    """The blocks, and where `config.output_projection` is `adaln`, a projection that is modulated by the time."""
+
+    def __init__(self, config: DiTActionHeadConfig):
+        super().__init__()
+        self.config = config
+        width = config.hidden_size
+        self.timestep_encoder = TimestepEncoder(width)
+        self.transformer_blocks = nn.ModuleList(
+            DiTBlock(config, block_context(config.context, i)) for i in range(config.num_hidden_layers)
+        )
+        if config.output_projection == "adaln":
+            self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+            self.proj_out_1 = nn.Linear(width, 2 * width)
+            self.proj_out_2 = nn.Linear(width, config.output_dim)
+
+    def forward(
+        self, hidden_states: torch.Tensor, buckets: torch.Tensor, layers: list[tuple[torch.Tensor | None, ...]]
+    ) -> torch.Tensor:
+        """
+        hidden_states: (batch, tokens, hidden_size); buckets: (batch,); layers: the further arguments of each block.
+        Returns (batch, tokens, output_dim).
+        """
+        temb = self.timestep_encoder(buckets, hidden_states.dtype)
+        for block, layer in zip(self.transformer_blocks, layers, strict=True):
+            hidden_states = block(hidden_states, temb, *layer)
+        if self.config.output_projection == "none":
+            return hidden_states
+        shift, scale = self.proj_out_1(F.silu(temb))[:, None].chunk(2, dim=-1)
+        return self.proj_out_2(self.norm_out(hidden_states) * (1 + scale) + shift)
+
+
+def block_context(context: str, index: int) -> str:
+    """What block `index` attends to: `vlm`, `own` or `both`."""
+    if context == "interleave":
+        return ("vlm", "own")[index % 2]
+    return {"cross": "vlm", "concat": "both"}[context]

@@ -1,0 +1,381 @@
+"""LLaVA-3D with MapAnything geometry and action experts: from camera views and an instruction to a chunk of actions.
+
+Data flow: SigLIP features of every view, fused with the scene's geometry, take the place of the image tokens among the
+text embeddings; this prefix runs through the language model once; an expert turns noise into actions in a few steps
+that look at it. (LLaVA-3D: arXiv 2409.18125; MapAnything: arXiv 2509.13414; deep fusion after pi0: arXiv 2410.24164.)
+"""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from transformers import Cache, GenerationMixin
+from transformers.utils import can_return_tuple
+
+from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ...configuration.vla_errors import InputError
+from ..action_normalization import find_statistics, unnormalize
+from ..cache_names import CACHE_NAMES, OUTPUT_NAME, cache_argument, one_cache
+from ..finite_predictions import require_finite
+from ..flow_matching_action_expert import FlowMatchingActionExpert
+from ..input_checks import check_ids, check_inputs, check_length, check_rows, refuse_sampling
+from ..joint_attention import prefix_padding
+from ..loss_items import Items, items_of_text
+from ..masking import without_answers
+from ..strict_loading import StrictPreTrainedModel, tied_weights
+from .action_experts import ActionExperts
+from .dit_action_head import DiTActionHead
+from .llava3d_language_model import LLaVA3DForCausalLMV2
+from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput
+from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
+from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
+from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
+
+GENERATES_CACHE = cache_argument(GenerationMixin.prepare_inputs_for_generation)
+
+
+class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
+    """Initialisation, and what transformers needs to know of this family."""
+
+    config_class = MapAnythingLlava3DConfig
+    supports_gradient_checkpointing = True
+    _no_split_modules = [
+        "LlamaDecoderLayer",
+        "MistralDecoderLayer",
+        "SiglipEncoderLayer",
+        "GeometryBlock",
+        "DiTBlock",
+    ]
+    _skip_keys_device_placement = list(CACHE_NAMES)
+    _supports_sdpa = True
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_geometry_weights(module, self.config.text_config.initializer_range)
+
+
+class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava3DPreTrainedModel, GenerationMixin):
+    """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
+
+    accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
+    _tied_weights_keys = tied_weights(
+        {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
+    )
+
+    def __init__(self, config: MapAnythingLlava3DConfig):
+        super().__init__(config)
+        vision_width, width = config.vision_config.hidden_size, config.text_config.hidden_size
+        self.vision_tower = SiglipTower(config.vision_config)
+        self.vision_projector = nn.Linear(vision_width, width) if vision_width != width else None
+        self.geometric_model = self.geometric_projector = self.fusion_projector = None
+        if config.use_geometric_branch:
+            self.geometric_model = MapAnythingGeometry(config.geometry_config)
+            self.geometric_projector = nn.Linear(config.geometry_config.info_sharing_hidden_size, width)
+            self.fusion_projector = nn.Linear(2 * width, width)
+        self.language_model = LLaVA3DForCausalLMV2(config.text_config)
+        self.spatial_embed_tokens = nn.Embedding(config.spatial_token_num, width) if config.use_spatial_token else None
+        self.language_model_with_expert = self.action_expert = self.dit_action_head = None
+        if config.has_deep_fusion:
+            self.language_model_with_expert = LLaVA3DWithActionExpertModel(
+                self.language_model, config.expert_config, config.expert_layer_alignment, config.prefix_attention
+            )
+            self.action_expert = FlowMatchingActionExpert(
+                self.language_model_with_expert,
+                config.action_dim,
+                config.action_horizon,
+                state_dim=config.state_dim,
+                use_state=config.use_state,
+                use_time_weight=config.use_time_weight,
+                time_sampling=config.time_sampling,
+            )
+        if config.has_dit:
+            self.dit_action_head = DiTActionHead(config.dit_config)
+        self.dit_action_projector = None
+        if config.has_dit and config.has_deep_fusion:
+            self.dit_action_projector = nn.Linear(config.expert_hidden_size, config.dit_config.hidden_size)
+            self.dit_action_head.action_encoder = None  # the expert's states take its place
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_output_embeddings(value)
+
+    @torch.no_grad()
+    def predict_action(
+        self,
+        input_ids: torch.LongTensor,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
+        intrinsic: torch.Tensor | None = None,
+        unnorm_key: str | None = None,
+        num_steps: int | None = None,
+        noise: torch.Tensor | None = None,
+        return_dict: bool = False,
+        check_finite: bool = True,
+        do_sample: bool = False,
+    ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
+        """Predict a chunk of actions for each sample.
+
+        Args:
+            input_ids: (batch, length), with as many image tokens as the views have features.
+            pixel_values: (batch, views, 3, height, width), or (batch, 3, height, width) for one view.
+            attention_mask: (batch, length), 0 on padding, anywhere; without it everything is real.
+            state: (batch, state_dim) or (batch, 1, state_dim), normalised as the processor returns it.
+            intrinsic: camera matrices (batch, views, 3, 3) in pixels, for a geometry model that can use them;
+                MapAnything's features do not depend on them.
+            unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
+            num_steps: Euler steps; the config's number by default.
+            noise: (batch, action_horizon, action_dim), where the sampling starts; drawn when left out.
+            return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+
+        Returns:
+            (batch, action_horizon, action_dim) in robot units, float32.
+
+        Raises:
+            InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
+            NonFiniteError: see `check_finite`.
+        """
+        refuse_sampling(do_sample)
+        self.check_has_expert()
+        inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
+        self.check_arguments(input_ids, attention_mask, **inputs)
+        statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
+        prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
+        normalized = self.sample_normalized_actions(prefix_embs, attention_mask, state, num_steps, noise)
+        actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        if check_finite:
+            require_finite(self, {"actions": actions}, inputs, statistics)
+        return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_ids: torch.LongTensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.LongTensor | None = None,
+        actions: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
+        intrinsic: torch.Tensor | None = None,
+        time: torch.Tensor | None = None,
+        noise: torch.Tensor | None = None,
+        answer_mask: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        num_items_in_batch: Items | None = None,
+        position_ids: torch.LongTensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: torch.Tensor | None = None,
+        use_cache: bool | None = None,
+        stop_grad_from_vlm: bool | None = None,
+        cache: Cache | None = None,
+        **kwargs,
+    ) -> MapAnythingLlava3DOutput:
+        """With `actions` the loss of the action experts; without them, or with labels, the language model.
+
+        Args:
+            input_ids, pixel_values, attention_mask, state, intrinsic: as in `predict_action`; the state is read by
+                action experts alone.
+            labels: (batch, length), -100 where there is nothing to learn.
+            actions: (batch, action_horizon, action_dim), normalised.
+            time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn when left out.
+            stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
+                default.
+            answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
+                action experts do not see, as in a prediction.
+            action_is_pad: (batch, action_horizon), true on steps behind the end of an episode, which are not learnt.
+            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
+            position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`; `cache`
+                is the other name of `past_key_values`.
+
+        Raises:
+            InputError: an argument has the wrong form.
+        """
+        image_hidden_states = action_loss = None
+        if inputs_embeds is not None and pixel_values is not None:
+            raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
+        cache = one_cache(cache, past_key_values)
+        if self.is_generating(input_ids, pixel_values, cache):
+            inputs_embeds = self.embed_text(input_ids)
+        elif inputs_embeds is None:
+            numbers = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic}
+            numbers |= {"actions": actions, "time": time, "noise": noise}
+            num_cached = 0 if cache is None else int(cache.get_seq_length())
+            self.check_arguments(input_ids, attention_mask, num_cached, **numbers)
+            inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
+        if actions is not None:
+            self.check_has_expert()
+            stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
+            counted = action_is_pad, num_items_in_batch
+            mask = attention_mask
+            if answer_mask is not None:
+                mask = without_answers(inputs_embeds[..., 0], attention_mask, answer_mask)
+            action_loss = self.action_loss(inputs_embeds, mask, actions, state, time, noise, stop, *counted)
+        if actions is not None and labels is None:
+            return MapAnythingLlava3DOutput(
+                loss=action_loss, action_loss=action_loss, image_hidden_states=image_hidden_states
+            )
+        if labels is not None:
+            kwargs["num_items_in_batch"] = items_of_text(labels, num_items_in_batch)
+        text = self.language_model(
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            cache=cache,
+            labels=labels,
+            use_cache=use_cache,
+            **kwargs,
+        )
+        return MapAnythingLlava3DOutput(
+            loss=text.loss if action_loss is None else action_loss + text.loss,
+            lm_loss=text.loss,
+            action_loss=action_loss,
+            logits=text.logits,
+            image_hidden_states=image_hidden_states,
+            **{OUTPUT_NAME: getattr(text, OUTPUT_NAME)},
+        )
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.LongTensor,
+        past_key_values: Cache | None = None,
+        pixel_values: torch.Tensor | None = None,
+        cache: Cache | None = None,
+        **kwargs,
+    ) -> dict:
+        """As in transformers; the images go in with their tokens and never again."""
+        cache = one_cache(cache, past_key_values)
+        inputs = super().prepare_inputs_for_generation(input_ids, **{GENERATES_CACHE: cache}, **kwargs)
+        ids = inputs.get("input_ids")
+        is_cached = cache is not None and cache.get_seq_length() > 0
+        is_text = is_cached and ids is not None and (ids.shape[1] == 1 or not self.has_images(ids))
+        return inputs if is_text else inputs | {"pixel_values": pixel_values}
+
+    def has_images(self, input_ids: torch.LongTensor) -> bool:
+        """Whether image tokens are among several that follow a cache: drafted ones, or those of a second question."""
+        return bool((input_ids == self.config.image_token_id).any())
+
+    def is_generating(
+        self, input_ids: torch.LongTensor | None, pixel_values: torch.Tensor | None, cache: Cache | None
+    ) -> bool:
+        """Whether `input_ids` is the one token that was written last; it is text, whatever its id."""
+        cached = cache is not None and cache.get_seq_length() > 0
+        return cached and pixel_values is None and input_ids is not None and input_ids.shape[1] == 1
+
+    # ---- the prefix
+
+    def check_arguments(self, input_ids: Any, attention_mask: Any, num_cached: int = 0, **numbers: Any) -> None:
+        """Refuse what cannot be read before anything is computed; see `check_inputs`.
+
+        A mask of four dimensions, as `generate` makes for a cache of fixed size, is the language model's to read.
+        """
+        if input_ids is None:
+            raise InputError("input_ids is missing.")
+        padding = None if getattr(attention_mask, "ndim", 2) == 4 else attention_mask
+        check_inputs(self, input_ids, padding, numbers, num_cached)
+        first, count = self.config.action_token_begin_idx, self.config.spatial_token_num
+        has_own = input_ids == self.config.image_token_id
+        if self.spatial_embed_tokens is not None:
+            has_own = has_own | ((input_ids >= first) & (input_ids < first + count))
+        check_ids(input_ids.masked_fill(has_own, 0), self.get_input_embeddings())
+        if padding is not None:
+            check_rows(padding)
+        actions = self.config.action_horizon if self.config.has_deep_fusion else 0
+        parts = {"text and image": num_cached + input_ids.shape[1], "action": actions}
+        check_length(parts, self.config.text_config.max_position_embeddings)
+
+    def embed_prefix(
+        self,
+        input_ids: torch.LongTensor | None,
+        pixel_values: torch.Tensor | None,
+        attention_mask: torch.Tensor | None,
+        intrinsic: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Text embeddings with the image features in their places, (batch, length, hidden_size), and the features.
+
+        Raises:
+            InputError: a row has not exactly as many image tokens as there are features.
+        """
+        if input_ids is None:
+            raise InputError("input_ids is missing.")
+        is_image = input_ids == self.config.image_token_id
+        embeds = self.embed_text(input_ids.masked_fill(is_image, 0))
+        if self.training and self.config.prefix_lang_dropout_prob:
+            real = prefix_padding(embeds, attention_mask)
+            dropped = drop_tokens(embeds, self.config.prefix_lang_dropout_prob)
+            embeds = torch.where((~is_image & real).unsqueeze(-1), dropped, embeds)
+        features = None
+        if pixel_values is not None:
+            features = self.get_image_features(pixel_values, intrinsic)
+        check_image_tokens(self.config.image_token_id, is_image, features)
+        if features is None:
+            return embeds, None
+        return embeds.masked_scatter(is_image.unsqueeze(-1), features.to(embeds.dtype)), features
+
+    def embed_text(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """Embeddings of text; spatial action tokens have a table of their own where the config says so."""
+        if self.spatial_embed_tokens is None:
+            return self.get_input_embeddings()(input_ids)
+        index = input_ids - self.config.action_token_begin_idx
+        is_spatial = (index >= 0) & (index < self.config.spatial_token_num)
+        embeds = self.get_input_embeddings()(input_ids.masked_fill(is_spatial, 0))
+        spatial = self.spatial_embed_tokens(index.masked_fill(~is_spatial, 0))
+        return torch.where(is_spatial.unsqueeze(-1), spatial, embeds)
+
+    def get_image_features(self, pixel_values: torch.Tensor, intrinsic: torch.Tensor | None = None) -> torch.Tensor:
+        """Features of all views in order, (batch, views * patches, hidden_size).
+
+        pixel_values, intrinsic: as in `predict_action`.
+        """
+        config = self.config
+        if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
+            raise InputError(
+                f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without "
+                "views, is needed."
+            )
+        pixel_values = pixel_values.to(self.dtype)
+        if pixel_values.dim() == 4:
+            pixel_values = pixel_values.unsqueeze(1)
+        batch = pixel_values.shape[0]
+        features = self.vision_tower(siglip_pixels(pixel_values.flatten(0, 1), config.pixel_range))
+        if self.vision_projector is not None:
+            features = self.vision_projector(features)
+        features = features.reshape(batch, -1, features.shape[-1])
+        if self.training and config.prefix_image_dropout_prob:
+            features = drop_tokens(features, config.prefix_image_dropout_prob)
+        if self.geometric_model is None:
+            return features
+        pixels = geometry_pixels(pixel_values, config.pixel_range, config.geometry_normalization)
+        geometry = self.geometric_projector(self.geometric_model(pixels, intrinsic)).mean(dim=1, keepdim=True)
+        return self.fusion_projector(torch.cat([features, geometry.expand_as(features)], dim=-1))
+
+
+def drop_tokens(embeds: torch.Tensor, probability: float) -> torch.Tensor:
+    """Dropout of whole tokens of (batch, length, size)."""
+    return embeds * F.dropout(torch.ones_like(embeds[..., :1]), probability)
+
+
+def check_image_tokens(image_token_id: int, is_image: torch.Tensor, features: torch.Tensor | None) -> None:
+    """Refuse image tokens and image features that do not match, before one of them is lost."""
+    wanted = 0 if features is None else features.shape[1]
+    counts = is_image.sum(dim=1)
+    if features is not None and features.shape[0] != is_image.shape[0]:
+        raise InputError(f"pixel_values holds {features.shape[0]} samples, input_ids {is_image.shape[0]}.")
+    if (counts != wanted).any():
+        raise InputError(
+            f"input_ids has {counts.tolist()} image tokens (id {image_token_id}) in its rows, but each sample has "
+            f"{wanted} image features."
+        )

@@ -1,0 +1,102 @@
+"""The pretrained part of a composed VLA: a vision tower and a language model that do not know each other.
+
+Both come from transformers' Auto classes, and only their documented outputs are read.
+"""
+
+import inspect
+
+import torch
+from torch import nn
+from transformers import AutoModel, AutoModelForCausalLM
+
+from ...configuration.multimodal_vla.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
+from ...configuration.vla_errors import ConfigError
+from .language_logits import language_logits
+from .multimodal_inputs import first_position, scale_of_inputs, text_positions, views_of
+
+
+class ComposedBackbone(nn.Module):
+    """A model of `AutoModel` and one of `AutoModelForCausalLM`.
+
+    Attributes:
+        input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
+    """
+
+    has_image_tokens = False
+
+    def __init__(self, config: MultimodalVLAConfig):
+        super().__init__()
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.input_scale = scale_of_inputs(config.text_config)
+        self.image_size = config.image_size
+        self.first_position = first_position(config.text_config)
+        self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
+        check_arguments_of_tower(self.tower, config.vision_config.model_type)
+
+    @property
+    def frozen_part(self) -> nn.Module:
+        """What `freeze_vision_tower` freezes."""
+        return self.vision_tower
+
+    @property
+    def tower(self) -> nn.Module:
+        """What reads pixels, without the text tower that may be beside it."""
+        return self.vision_tower.vision_model if self.has_two_towers else self.vision_tower
+
+    def image_features(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
+        """Features of each sample, (views * patches, width of the vision tower) each.
+
+        pixel_values: (batch, views, 3, height, width), or without views.
+        """
+        pixel_values = views_of(pixel_values)
+        features = self.tower(pixel_values.flatten(0, 1), **self.of_size(self.tower, pixel_values)).last_hidden_state
+        return list(features.unflatten(0, pixel_values.shape[:2]).flatten(1, 2))
+
+    def of_size(self, tower: nn.Module, pixel_values: torch.Tensor) -> dict[str, bool]:
+        """The argument that towers with a fixed size need for pixels of another one."""
+        size, other = self.image_size, "interpolate_pos_encoding"
+        fits = size is None or tuple(pixel_values.shape[-2:]) == (
+            (size, size) if isinstance(size, int) else tuple(size)
+        )
+        return {} if fits or other not in inspect.signature(tower.forward).parameters else {other: True}
+
+    def run(self, inputs_embeds: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
+        """States after the last layer's norm, like inputs_embeds; real: (batch, length) bool."""
+        stack = self.stack
+        known = inspect.signature(stack.forward).parameters
+        arguments = {"use_cache": False, "position_ids": text_positions(real, self.first_position)}
+        return stack(
+            inputs_embeds=inputs_embeds,
+            attention_mask=real.long(),
+            **{name: value for name, value in arguments.items() if name in known},
+        ).last_hidden_state
+
+    @property
+    def stack(self) -> nn.Module:
+        """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
+        stack = self.language_model.base_model
+        return self.language_model.model if stack is self.language_model else stack
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """(batch, length, vocabulary) of states as of `run`."""
+        return language_logits(self.language_model, states)
+
+    def generate(self, **kwargs) -> torch.LongTensor:
+        """By the language model's own `generate`."""
+        return self.language_model.generate(**kwargs)
+
+
+def check_arguments_of_tower(tower: nn.Module, kind: str) -> None:
+    """Refuse a vision tower that does not read pixels alone; kind: its model type.
+
+    Raises:
+        ConfigError: its forward begins with another argument than `pixel_values`, or needs more than that.
+    """
+    first, *others = inspect.signature(tower.forward).parameters.values()
+    needed = [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    if first.name != "pixel_values" or needed:
+        raise ConfigError(
+            f"vision_config.model_type={kind!r} cannot be the vision tower of a composed VLA: it reads "
+            f"{', '.join([first.name, *needed])}, and a tower is given pixel_values alone."
+        )

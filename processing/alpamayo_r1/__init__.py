@@ -1,0 +1,1 @@
+"""What Alpamayo-R1 are given, and what they give back."""

@@ -1,0 +1,69 @@
+"""The prompt of Alpamayo-R1 and the driven path that goes into it (published form: NVlabs/alpamayo, helper.py)."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...configuration.vla_errors import InputError
+from ...modeling.alpamayo_r1.ego_frame import check_poses, in_frame_of_last
+from ..full_prompt import instruction_of
+from ..robot_state import finite_numbers
+from .special_tokens import TRAJ_TOKEN
+
+FRAMES = ("ego", "world")  # of a history: that of its last pose, or any other
+IMAGE_TOKEN = "<|image_pad|>"
+SYSTEM_PROMPT = "You are a driving assistant that generates safe and accurate actions."
+REQUEST = "output the chain-of-thought reasoning of the driving process, then output the future trajectory."
+
+
+def driving_prompt_pieces(system: str, tokens_per_image: Sequence[int], num_history_tokens: int) -> tuple[str, str]:
+    """Qwen's chat before the request (system line, images, placeholders for the path), and from it to the answer."""
+    images = "".join(f"<|vision_start|>{IMAGE_TOKEN * count}<|vision_end|>" for count in tokens_per_image)
+    path = TRAJ_TOKEN["history_start"] + TRAJ_TOKEN["history"] * num_history_tokens + TRAJ_TOKEN["history_end"]
+    return (
+        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{images}{path}",
+        "<|im_end|>\n<|im_start|>assistant\n",
+    )
+
+
+def request_of(text: str, system: str, behind: str) -> str:
+    """The request in a whole prompt of any images and any path; another text as it is. behind: what ends the prompt."""
+    head, _ = driving_prompt_pieces(system, (), 0)
+    path = TRAJ_TOKEN["history_start"]
+    token = "|".join(map(re.escape, (IMAGE_TOKEN, "<|vision_start|>", "<|vision_end|>", *TRAJ_TOKEN.values())))
+    return instruction_of(text, head[: head.index(path)] + "{images}", behind, rf"(?:{token}|<i\d+>)*")
+
+
+def read_history(xyz: Any, rot: Any, frame: str = "ego") -> tuple[torch.Tensor, torch.Tensor]:
+    """Poses in any of the accepted forms -> (batch, 1, steps, 3) and (batch, 1, steps, 3, 3) float32.
+
+    frame: `ego`, that of the last pose, or `world`, any other, which is left here (in float64).
+
+    Raises:
+        InputError: another form or frame, fewer than two poses, values that are not finite, or no rotations.
+    """
+    if frame not in FRAMES:
+        raise InputError(f"history_frame={frame!r} is unknown; choose from {', '.join(FRAMES)}.")
+    form = "(steps, 3), (batch, steps, 3) or (batch, 1, steps, 3)"
+    xyz = finite_numbers("ego_history_xyz", xyz, form, torch.float64)
+    rot = finite_numbers("ego_history_rot", rot, f"{form}, with (3, 3) for 3", torch.float64)
+    if rot.shape != (*xyz.shape, 3):
+        raise InputError(
+            f"ego_history_rot has shape {tuple(rot.shape)}; with ego_history_xyz of shape {tuple(xyz.shape)} it must "
+            f"be {(*xyz.shape, 3)}."
+        )
+    found = tuple(xyz.shape)
+    if xyz.dim() == 2:
+        xyz, rot = xyz[None], rot[None]
+    if xyz.dim() == 3:
+        xyz, rot = xyz[:, None], rot[:, None]
+    if xyz.dim() != 4 or xyz.shape[1] != 1 or xyz.shape[-1] != 3 or not len(xyz):
+        raise InputError(f"ego_history_xyz has shape {found}; accepted is {form}.")
+    if xyz.shape[2] < 2:
+        raise InputError(f"ego_history_xyz has {xyz.shape[2]} poses; at least two are needed.")
+    check_poses("ego_history", xyz[:, 0], rot[:, 0], ends_at_origin=frame == "ego")
+    if frame == "world":
+        xyz, rot = in_frame_of_last(xyz, rot, xyz[:, :, -1], rot[:, :, -1])
+    return xyz.float(), rot.float()

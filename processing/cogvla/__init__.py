@@ -1,0 +1,1 @@
+"""What CogVLA, OpenVLA-OFT and OpenVLA are given, and what they give back."""

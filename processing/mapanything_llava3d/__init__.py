@@ -1,0 +1,1 @@
+"""What LLaVA-3D with an action expert are given, and what they give back."""

@@ -1,0 +1,1 @@
+"""What composed models are given, and what they give back."""

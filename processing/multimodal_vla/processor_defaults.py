@@ -1,0 +1,107 @@
+"""Defaults of the processor of composed VLAs by model type: prompts, image tokens, pixel statistics.
+
+Published prompts: google/paligemma-3b-pt-224 (transformers, models/paligemma/processing_paligemma.py),
+llava-hf/llava-1.5-7b-hf (its model card), Qwen/Qwen2.5-VL-7B-Instruct and Qwen/Qwen3-VL-8B-Instruct (their chat
+templates, a single turn without a system text).
+"""
+
+import importlib
+from typing import Any
+
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
+
+from ...configuration.vla_errors import ConfigError
+
+# By the model type of the VLM.
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+PROMPT_TEMPLATES = {
+    "paligemma": "{images}<bos>{instruction}\n",
+    "llava": "USER: {images}\n{instruction} ASSISTANT:",
+    **dict.fromkeys(QWEN, "<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"),
+}
+IMAGE_FORMATS = dict.fromkeys(QWEN, "<|vision_start|>{image}<|vision_end|>")
+ADD_SPECIAL_TOKENS = {"llava": True}  # the tokenizer writes Llama's begin token, the template does not
+QWEN_PIXELS = {"min_pixels": 56 * 56, "max_pixels": 28 * 28 * 1280}
+
+# By the model type of the vision tower (of Qwen's, that of the VLM): mean and deviation of pixels in 0..1.
+HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+CLIP = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+IMAGENET = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+MEAN_AND_STD = {
+    **dict.fromkeys(("siglip", "siglip2", "vit", "qwen3_vl"), HALF),
+    **dict.fromkeys(("clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
+}
+WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")
+
+
+def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
+    """The image processor of a model's vision tower; takes its own arguments out of `overrides`.
+
+    Loaded by name: an import would put the code of both image processors beside every saved processor.
+    """
+    vlm = config.vlm_config
+    vision = config.vision_config if vlm is None else vlm.vision_config
+    if vlm is not None and type(vlm).model_type in QWEN:
+        file, name, tower = "image_processing_alpamayo_r1", "AlpamayoR1ImageProcessor", type(vlm).model_type
+        settings = QWEN_PIXELS | {
+            "patch_size": vision.patch_size,
+            "temporal_patch_size": vision.temporal_patch_size,
+            "merge_size": vision.spatial_merge_size,
+        }
+    else:
+        file, name, tower = "image_processing_multimodal_vla", "MultimodalVLAImageProcessor", tower_type(vision)
+        settings = {"size": {"height": config.image_size, "width": config.image_size}}
+    settings["image_mean"], settings["image_std"] = MEAN_AND_STD.get(tower, IMAGENET)
+    module = importlib.import_module(f".{file}", __package__)
+    given = {argument: overrides.pop(argument) for argument in module.ARGUMENTS if argument in overrides}
+    return getattr(module, name)(**{**settings, **given})
+
+
+def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The prompt's arguments for a VLM, as far as they are not given."""
+    kind = type(config.vlm_config).model_type  # 4.57.1 gives a Qwen-VL's own attribute that of its language model
+    if kind not in PROMPT_TEMPLATES and not {"prompt_template", "image_seq_length"} <= set(given):
+        raise ConfigError(
+            f"vlm_config.model_type={kind!r} has no default prompt; give prompt_template, with '{{images}}' and "
+            f"'{{instruction}}' in it, and image_seq_length. Defaults are there for {', '.join(PROMPT_TEMPLATES)}."
+        )
+    settings = {
+        "prompt_template": PROMPT_TEMPLATES.get(kind),
+        "image_format": IMAGE_FORMATS.get(kind, "{image}"),
+        "add_special_tokens": ADD_SPECIAL_TOKENS.get(kind, False),
+    }
+    if "image_token" not in given:
+        settings["image_token"] = image_token_of(config.vlm_config, tokenizer)
+    if kind not in QWEN and "image_seq_length" not in given:
+        settings["image_seq_length"] = image_seq_length_of(config)
+    return settings
+
+
+def image_token_of(vlm_config: Any, tokenizer: Any) -> str:
+    """The name that the tokenizer has for the VLM's image token. Raises ConfigError where it has none."""
+    index = getattr(vlm_config, "image_token_id", None)
+    index = getattr(vlm_config, "image_token_index", None) if index is None else index
+    token = None if index is None else tokenizer.convert_ids_to_tokens(index)
+    if token is None:
+        raise ConfigError(f"the tokenizer has no token with vlm_config.image_token_id={index}; is it the VLM's?")
+    return token
+
+
+def image_seq_length_of(config: Any) -> int:
+    """Image tokens of one view: the patches, and in LLaVA the tower's class token unless the VLM drops it."""
+    vlm = config.vlm_config
+    patches = (config.image_size // vlm.vision_config.patch_size) ** 2
+    if type(vlm).model_type != "llava":
+        return patches
+    dropped = vlm.vision_feature_select_strategy == "default"
+    return patches + (tower_type(vlm.vision_config) in WITH_CLASS_TOKEN) - dropped
+
+
+def tower_type(vision_config: Any) -> str:
+    """Model type of a vision tower, the same for the tower alone and for the model it is a part of."""
+    return vision_config.model_type.removesuffix("_vision_model")

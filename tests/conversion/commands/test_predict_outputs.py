@@ -1,0 +1,224 @@
+"""What `vlahub predict` may write, and when it finds out; options that a model has no use for."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlahub.conversion.alpamayo_r1 import trajectory_plot
+from vlahub.conversion.cli import main
+from vlahub.conversion.commands import predict
+from vlahub.conversion.files.output_file import check_output_file, result_file
+from vlahub.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def views(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("views")
+    for number in range(2):
+        Image.new("RGB", (64, 48), (90, 120, 60)).save(folder / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def driver(tiny_alpamayo, tmp_path_factory):
+    """A driving checkpoint, not to be changed."""
+    folder = tmp_path_factory.mktemp("driver")
+    tiny_alpamayo.TinyAlpamayo().write(folder)
+    sources = [str(folder / "published"), str(folder / "out"), "--vlm", str(folder / "vlm")]
+    assert main(["convert", *sources, "--quiet"]) == 0
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    path = tmp_path_factory.mktemp("scene") / "scene.npz"
+    xyz = np.stack([np.linspace(-7.5, 0, 16), np.zeros(16), np.zeros(16)], axis=-1).astype(np.float32)
+    images = np.zeros((2, 2, 3, 60, 90), dtype=np.uint8)
+    np.savez(path, images=images, ego_history_xyz=xyz, ego_history_rot=np.tile(np.eye(3, dtype=np.float32), (16, 1, 1)))
+    return path
+
+
+def robot(checkpoint, views, *more):
+    return main(["predict", str(checkpoint), "--images", str(views), "--instruction", "lift it", *map(str, more)])
+
+
+def drive(checkpoint, scene, *more):
+    options = ["--num-traj-samples", "1", "--max-new-tokens", "2"]
+    return main(["predict", str(checkpoint), "--history", str(scene), *options, *map(str, more)])
+
+
+@pytest.fixture
+def no_model(monkeypatch):
+    """What is refused is refused before a model is loaded."""
+
+    def load(*_):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr(predict, "loaded", load)
+
+
+EXISTING = {
+    "picture.png": b"\x89PNG something",
+    "notes.txt": b"mine",
+    "config.json": b'{"model_type": "x"}',
+    "list.json": b"[1]",
+    "statistics.json": b'{"a": {"action": {}}}',
+    "broken.json": b"{",
+    "empty.json": b"",
+    "actions_and_more.json": b'{"actions": [[0]], "mine": 1}',
+}
+
+
+@pytest.mark.parametrize("name", EXISTING)
+def test_a_file_that_is_no_prediction_is_not_replaced(name, merged, views, tmp_path, no_model, capsys):
+    (tmp_path / name).write_bytes(EXISTING[name])
+    assert robot(merged, views, "--output", tmp_path / name) == 1
+    assert f"{name} exists and is no result of this command" in capsys.readouterr().err
+    assert (tmp_path / name).read_bytes() == EXISTING[name] and os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.parametrize("kind", ["image", "config", "weights", "link to an image"])
+def test_an_input_is_no_output(kind, merged, views, tmp_path, no_model, capsys):
+    shutil.copytree(views, tmp_path / "views")
+    image = tmp_path / "views" / "0.png"
+    (tmp_path / "link.json").symlink_to(image)
+    outputs = {"image": image, "config": merged / "config.json", "link to an image": tmp_path / "link.json"}
+    output = outputs.get(kind, merged / "model.safetensors")
+    before = output.read_bytes()
+    assert robot(merged, tmp_path / "views", "--output", output) == 1
+    assert "is an input of this command" in capsys.readouterr().err and output.read_bytes() == before
+
+
+def test_a_scene_is_no_output(driver, scene, no_model, capsys):
+    before = scene.read_bytes()
+    assert drive(driver, scene, "--output", scene) == 1 and drive(driver, scene, "--plot", scene) == 1
+    assert capsys.readouterr().err.count("is an input") == 2 and scene.read_bytes() == before
+
+
+@pytest.mark.parametrize("option", ["--output", "--plot"])
+def test_a_path_that_cannot_be_written_is_noticed_before_the_model_is_loaded(option, driver, scene, tmp_path, no_model):
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "file").write_text("")
+    for name in ("missing/out.png", "folder.png", "file/out.png", f"{'x' * 300}.png"):
+        assert drive(driver, scene, option, tmp_path / name) == 1
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]
+
+
+def test_a_picture_in_a_format_that_there_is_none_of_is_noticed_before(driver, scene, tmp_path, no_model, capsys):
+    assert drive(driver, scene, "--plot", tmp_path / "out.xyz") == 1
+    assert "png" in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+def test_output_and_plot_are_two_files(driver, scene, tmp_path, no_model, capsys):
+    assert drive(driver, scene, "--plot", tmp_path / "a.png", "--output", tmp_path / "x" / ".." / "a.png") == 1
+    assert "both name" in capsys.readouterr().err
+
+
+def test_an_earlier_prediction_is_replaced_and_one_that_fails_leaves_it(merged, views, tmp_path, monkeypatch):
+    output = tmp_path / "out.json"
+    assert robot(merged, views, "--output", output) == 0
+    first = output.read_text()
+    monkeypatch.setattr(predict, "loaded", lambda *_: 1 / 0)
+    assert robot(merged, views, "--output", output) == 1
+    assert output.read_text() == first and os.listdir(tmp_path) == ["out.json"]
+    monkeypatch.undo()
+    output.write_text(json.dumps({"actions": [[0.0]]}))
+    assert robot(merged, views, "--output", output) == 0
+    assert output.read_text() == first and os.listdir(tmp_path) == ["out.json"]
+
+
+def test_pictures_of_ours_are_replaced_and_others_are_not(driver, scene, tmp_path, capsys):
+    picture, output = tmp_path / "out.png", tmp_path / "out.json"
+    for _ in range(2):
+        assert drive(driver, scene, "--plot", picture, "--output", output) == 0
+    assert trajectory_plot.is_plot(picture) and set(json.loads(output.read_text())) in predict.RESULTS
+    Image.open(picture).convert("RGB").save(picture)
+    before = picture.read_bytes()
+    assert drive(driver, scene, "--plot", picture) == 1
+    assert "no result of this command" in capsys.readouterr().err and picture.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".pdf", ".jpg"])
+def test_a_picture_is_known_again_where_its_format_has_a_place_for_that(suffix, tmp_path):
+    path = tmp_path / f"out{suffix}"
+    trajectory_plot.plot_trajectories(path, [[np.zeros((3, 8, 8), np.uint8)]], np.zeros((2, 3)), "text")
+    assert trajectory_plot.is_plot(path) == (suffix != ".jpg")
+
+
+ROBOT_HAS_NO_USE = [
+    ["--history", "x.npz"], ["--plot", "x.png"], ["--num-traj-samples", "2"], ["--top-p", "0.5"], ["--top-k", "1"],
+    ["--temperature", "0.1"], ["--max-new-tokens", "3"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("option", ROBOT_HAS_NO_USE, ids=lambda option: option[0])
+def test_a_robot_refuses_options_of_driving(option, merged, views, tmp_path, monkeypatch, no_model, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert robot(merged, views, *option) == 1
+    error = capsys.readouterr().err
+    assert option[0] in error and "no use" in error and os.listdir(tmp_path) == []
+    assert main(["predict", str(merged), *option]) == 1  # and that is said first, not what is missing
+    assert option[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--instruction", "go"], ["--state", "0", "1"], ["--unnorm-key", "k"]], ids=str)
+def test_a_driving_model_refuses_options_of_robots(option, driver, scene, no_model, capsys):
+    assert drive(driver, scene, *option) == 1
+    assert option[0] in capsys.readouterr().err
+
+
+def test_a_state_for_a_model_without_one_is_refused(openvla, views, tmp_path, capsys):
+    assert openvla.merge(tmp_path / "out", "--decoding", "autoregressive", "--dtype", "float32") == 0
+    assert robot(tmp_path / "out", views / "0.png", "--state", "0", "1") == 1
+    assert "--state" in capsys.readouterr().err
+
+
+def test_a_seed_is_for_every_family(merged, views):
+    assert robot(merged, views, "--seed", "3") == 0
+
+
+# One file that appears at once
+
+
+def test_a_link_as_output_stays_and_its_target_is_written(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "out.json")
+    with result_file(tmp_path / "link.json", lambda path: False) as file:
+        file.write_text("new")
+    assert (tmp_path / "link.json").is_symlink() and os.listdir(tmp_path / "real") == ["out.json"]
+
+
+def test_what_appears_meanwhile_is_kept(tmp_path):
+    output = tmp_path / "out.json"
+    with pytest.raises(InputError, match="exists"), result_file(output, lambda path: False) as file:
+        file.write_text("ours")
+        output.write_text("theirs")
+    assert output.read_text() == "theirs" and os.listdir(tmp_path) == ["out.json"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_regular_file_is_not_replaced(make, tmp_path):
+    make(tmp_path / "out.json")
+    with pytest.raises(InputError, match="no result"):
+        check_output_file(tmp_path / "out.json", lambda path: True)
+
+
+@pytest.mark.parametrize("name", ["picture.png", "config.json", "stats.json", "picture.json"])
+def test_statistics_replace_nothing_else_even_when_asked_to(name, tmp_path, capsys):
+    contents = {"config.json": b'{"model_type": "x"}', "stats.json": b'{"action": {"mean": [0]}, "state": {}}'}
+    content = contents.get(name, b"\x89PNG")
+    (tmp_path / name).write_bytes(content)
+    (tmp_path / "data").mkdir()
+    assert main(["stats", str(tmp_path / "data"), "--output", str(tmp_path / name), "--overwrite"]) == 1
+    assert "no result of this command" in capsys.readouterr().err and (tmp_path / name).read_bytes() == content
+
+
+def test_statistics_are_not_written_into_their_dataset(tmp_path, capsys):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.json").write_text("{}")
+    assert main(["stats", str(tmp_path / "data"), "--output", str(tmp_path / "data" / "a.json"), "--overwrite"]) == 1
+    assert "is an input" in capsys.readouterr().err and (tmp_path / "data" / "a.json").read_text() == "{}"

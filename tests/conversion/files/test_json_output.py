@@ -1,0 +1,60 @@
+"""No JSON that is written here holds NaN or Infinity, which are no JSON."""
+
+import ast
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from vlahub.conversion.files.json_output import json_text
+from vlahub.errors import ConfigError, ConversionError
+
+REPOSITORY = Path(__file__).parents[3]
+FOLDERS = ("configuration", "modeling", "processing", "training", "conversion", "examples", "benchmarks", "vlahub")
+NOT_A_FILE = {"unnorm_key"}  # text in a model card, between quotes
+
+
+def calls_without_allow_nan(path):
+    """Lines that call `json.dump` or `json.dumps` without `allow_nan=False`."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    quoted = {id(value) for node in ast.walk(tree) if isinstance(node, ast.Dict) for value in quoted_values(node)}
+    for node in ast.walk(tree):
+        called = isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dump", "json.dumps")
+        given = called and {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if called and given.get("allow_nan") != "False" and id(node) not in quoted:
+            yield f"{path.relative_to(REPOSITORY)}:{node.lineno}"
+
+
+def quoted_values(node):
+    for key, value in zip(node.keys, node.values, strict=True):
+        if isinstance(key, ast.Constant) and key.value in NOT_A_FILE:
+            yield from ast.walk(value)
+
+
+def test_every_writer_of_json_refuses_what_is_not_finite():
+    files = [path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py")]
+    assert [line for path in files for line in calls_without_allow_nan(path)] == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_named_with_its_place(value):
+    content = {"actions": [[0.0, 1.0], [2.0, value]], "name": "x"}
+    with pytest.raises(ConversionError, match=rf"^out\.json would hold {value} at \['actions'\]\[1\]\[1\]"):
+        json_text(content, "out.json")
+    content["actions"][1][1] = 3.0
+    assert json.loads(json_text(content, "out.json", indent=1)) == content
+
+
+def test_statistics_spoilt_after_loading_are_not_saved(family, family_checkpoint, tmp_path):
+    if family.unnorm_key is None:
+        pytest.skip("no statistics at all")
+    for owner in (
+        family.config.from_pretrained(family_checkpoint),
+        family.processor.from_pretrained(family_checkpoint),
+    ):
+        owner.norm_stats = copy.deepcopy(owner.norm_stats)
+        owner.norm_stats[family.unnorm_key]["action"]["q01"][2] = float("nan")
+        with pytest.raises(ConfigError, match=rf"\['{family.unnorm_key}'\]\['action'\]\['q01'\]\[2\] is nan"):
+            owner.save_pretrained(tmp_path / "saved")
+        assert not list((tmp_path / "saved").glob("*.json"))

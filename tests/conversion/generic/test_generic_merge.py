@@ -1,0 +1,269 @@
+"""A plain PEFT adapter merges into any transformers model exactly as PEFT itself does it."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import (
+    CLIPVisionConfig,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+)
+
+from vlahub.conversion.cli import main
+from vlahub.conversion.tensors import computation
+
+TEXT = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
+VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
+ATTENTION = ["q_proj", "v_proj"]
+
+
+def llama(**options):
+    return LlamaForCausalLM(LlamaConfig(**TEXT, num_key_value_heads=2, **options))
+
+
+def gpt2():
+    return GPT2LMHeadModel(GPT2Config(vocab_size=64, n_embd=32, n_layer=2, n_head=4, n_positions=32))
+
+
+def llava():
+    vision = CLIPVisionConfig(**VISION, image_size=28, patch_size=14)
+    return LlavaForConditionalGeneration(
+        LlavaConfig(vision_config=vision, text_config=LlamaConfig(**TEXT), image_token_index=3)
+    )
+
+
+def with_bias():
+    return llama(attention_bias=True)
+
+
+CASES = {
+    "plain": (llama, {"target_modules": ATTENTION}),
+    "all linear layers": (llama, {"target_modules": "all-linear"}),
+    "rank-stabilised": (llama, {"target_modules": ATTENTION, "use_rslora": True, "r": 3, "lora_alpha": 7}),
+    "DoRA": (llama, {"target_modules": ATTENTION, "use_dora": True}),
+    "patterns": (
+        llama,
+        {
+            "target_modules": ATTENTION,
+            "rank_pattern": {"layers.1.self_attn.q_proj": 5},
+            "alpha_pattern": {".*v_proj": 3},
+        },
+    ),
+    "modules to save": (llama, {"target_modules": ATTENTION, "modules_to_save": ["lm_head", "embed_tokens"]}),
+    "embedding": (llama, {"target_modules": ["embed_tokens", "q_proj"]}),
+    "tied head": (lambda: llama(tie_word_embeddings=True), {"target_modules": ["lm_head", "q_proj"]}),
+    "all biases": (with_bias, {"target_modules": ATTENTION, "bias": "all"}),
+    "biases of adapted layers": (with_bias, {"target_modules": ATTENTION, "bias": "lora_only"}),
+    "bias of B": (with_bias, {"target_modules": ATTENTION, "lora_bias": True}),
+    "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [1, 5, 9]}}),
+    "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+    "image and text": (llava, {"target_modules": ATTENTION}),
+    "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
+}
+
+
+def train_adapter(base, folder, seed, **options):
+    """An adapter as a training run would leave it, with every trained number moved."""
+    torch.manual_seed(seed)
+    model = get_peft_model(base, LoraConfig(**options))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+    model.save_pretrained(folder)
+
+
+def make_case(tmp_path, make, options, dtype=torch.float32, adapters=1):
+    """Base and adapters on disk, and PEFT's own result in float32."""
+    torch.manual_seed(0)
+    model = make().to(dtype)
+    model.save_pretrained(tmp_path / "base")
+    family = type(model)
+    folders = [tmp_path / f"adapter{i}" for i in range(adapters)]
+    for seed, folder in enumerate(folders):
+        train_adapter(family.from_pretrained(tmp_path / "base", dtype=dtype), folder, seed, **options)
+    expected = family.from_pretrained(tmp_path / "base", dtype=torch.float32)
+    for folder in folders:
+        expected = PeftModel.from_pretrained(expected, folder).merge_and_unload()
+    return folders, expected
+
+
+def merge(tmp_path, folders, *options):
+    command = ["merge-lora", "--family", "generic", "--base", str(tmp_path / "base"), "--quiet"]
+    for folder in folders:
+        command += ["--adapter", str(folder)]
+    return main([*command, "--output", str(tmp_path / "out"), *options])
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_merge_is_bit_for_bit_what_peft_merges(tmp_path, name):
+    folders, expected = make_case(tmp_path, *CASES[name])
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize("name", ["plain", "DoRA"])
+def test_a_bfloat16_base_is_merged_in_float32_and_rounded_once(tmp_path, name):
+    folders, expected = make_case(tmp_path, *CASES[name], dtype=torch.bfloat16)
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype="auto").state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key], value.bfloat16()), key
+
+
+def test_several_adapters_are_merged_in_order(tmp_path):
+    folders, expected = make_case(tmp_path, *CASES["DoRA"], adapters=2)
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key], value), key
+
+
+@pytest.mark.parametrize("name", ["plain", "DoRA", "bias of B", "embedding", "transposed layers"])
+def test_merging_in_blocks_of_rows_changes_nothing_but_rounding(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(computation, "BLOCK_ELEMENTS", 100)
+    folders, expected = make_case(tmp_path, *CASES[name])
+    assert merge(tmp_path, folders) == 0
+    found = type(expected).from_pretrained(tmp_path / "out", dtype=torch.float32).state_dict()
+    for key, value in expected.state_dict().items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-7)
+
+
+def test_dtype_converts_at_the_end(tmp_path):
+    folders, expected = make_case(tmp_path, *CASES["plain"])
+    assert merge(tmp_path, folders, "--dtype", "bfloat16") == 0
+    found = LlamaForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
+    assert found.dtype == torch.bfloat16
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found.state_dict()[key], value.bfloat16()), key
+
+
+def test_a_verified_merge_is_recomputed_from_its_sources_bit_for_bit(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["all linear layers"])
+    assert merge(tmp_path, folders) == 0
+    against = ["--base", str(tmp_path / "base"), "--against", str(folders[0])]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 0
+    assert "equal their recomputation" in capsys.readouterr().out
+
+
+def test_a_flipped_bit_is_found_by_verifying_against_the_sources(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    assert merge(tmp_path, folders) == 0
+    path = tmp_path / "out" / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    assert main(["verify", str(tmp_path / "out"), "--quiet"]) == 1  # the report has its hash
+    against = ["--base", str(tmp_path / "base"), "--against", str(folders[0]), "--quiet"]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 1
+    assert "these tensors differ" in capsys.readouterr().err
+
+
+def test_a_quantised_base_is_refused_with_what_to_do(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = tmp_path / "base" / "config.json"
+    config = json.loads(path.read_text()) | {"quantization_config": {"quant_method": "bitsandbytes"}}
+    path.write_text(json.dumps(config))
+    assert merge(tmp_path, folders) == 1
+    error = capsys.readouterr().err
+    assert "bitsandbytes" in error and "full-precision" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_of_another_base_is_refused_by_the_name_of_its_layer(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    shutil.rmtree(tmp_path / "base")
+    LlamaForCausalLM(LlamaConfig(**TEXT | {"num_hidden_layers": 1}, num_key_value_heads=2)).save_pretrained(
+        tmp_path / "base"
+    )
+    assert merge(tmp_path, folders) == 1
+    assert "layers.1.self_attn.q_proj" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["pissa_niter_4", "corda", "loftq"])
+def test_an_adapter_whose_start_cannot_be_repeated_is_refused(tmp_path, capsys, start):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = folders[0] / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"init_lora_weights": start}))
+    assert merge(tmp_path, folders) == 1
+    assert start in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_modules_to_save_replace_is_accounted_for(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["modules to save"])
+    assert merge(tmp_path, folders) == 0
+    report = json.loads((tmp_path / "out" / "conversion_report.json").read_text())
+    superseded = {row["source"] for row in report["leftovers"] if row["status"] == "superseded"}
+    assert superseded == {f"base/model.safetensors:{n}" for n in ("lm_head.weight", "model.embed_tokens.weight")}
+
+
+def test_a_base_of_mixed_dtypes_keeps_them_and_verifies(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"], dtype=torch.bfloat16)
+    path = tmp_path / "base" / "model.safetensors"
+    mixed = {k: v.float() if "norm" in k or "v_proj" in k else v for k, v in load_file(path).items()}
+    save_file(mixed, path, {"format": "pt"})
+    assert merge(tmp_path, folders) == 0
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert {k: v.dtype for k, v in found.items()} == {k: v.dtype for k, v in mixed.items()}
+    against = ["--base", str(tmp_path / "base"), "--against", str(folders[0]), "--quiet"]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 0
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+def test_a_device_that_is_not_there_is_refused_before_anything_is_written(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    assert merge(tmp_path, folders, "--device", "cuda") == 1
+    assert "--device cuda cannot be used here" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_adapter_with_another_method_is_refused(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = folders[0] / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"peft_type": "IA3"}))
+    assert merge(tmp_path, folders) == 1
+    assert "IA3" in capsys.readouterr().err
+
+
+def test_a_result_that_is_not_finite_is_refused_by_name(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = folders[0] / "adapter_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"lora_alpha": 10**39}))
+    assert merge(tmp_path, folders, "--dtype", "float16") == 1
+    assert "q_proj.weight" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["config.json", "generation_config.json", "tokenizer_config.json"])
+def test_a_file_that_travels_holds_no_nan(tmp_path, capsys, name):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    path = tmp_path / "base" / name
+    content = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps({**content, "odd": float("inf")}))
+    assert merge(tmp_path, folders) == 0  # published configs of state-space models have it
+    path.write_text(json.dumps({**content, "odd": [1.0, float("nan")]}))
+    assert merge(tmp_path, folders, "--overwrite") == 1
+    assert f"{name} holds NaN" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("bias", ["all", "lora_only"])
+def test_biases_that_the_config_says_were_trained_are_there(tmp_path, capsys, bias):
+    folders, _ = make_case(tmp_path, with_bias, {"target_modules": ATTENTION, "bias": bias})
+    file = folders[0] / "adapter_model.safetensors"
+    tensors = load_file(file)
+    left = {name: value for name, value in tensors.items() if not name.endswith("1.self_attn.v_proj.base_layer.bias")}
+    assert len(left) == len(tensors) - 1
+    save_file(left, file)
+    assert merge(tmp_path, folders) == 1
+    assert "lacks model.layers.1.self_attn.v_proj.bias" in capsys.readouterr().err

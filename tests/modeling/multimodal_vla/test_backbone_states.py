@@ -1,0 +1,265 @@
+"""The states of a backbone are those of its own documented call, for every model type that is accepted."""
+
+import inspect
+
+import pytest
+import torch
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
+from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, POSITIONS_BEHIND_PADDING, VLMS
+from vlahub.errors import ConfigError, InputError
+
+BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
+# The names that models have for their sizes; a config gets those that it knows.
+SIZES = {
+    **{**BLOCK, "hidden_size": 32, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300, **SPECIAL},
+    **{"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "n_inner": 48, "max_position_embeddings": 64},
+    **{"d_model": 32, "d_ff": 48, "dff": 48, "ffn_dim": 48, "num_layers": 2, "n_layers": 2, "n_heads": 2},
+    **{"attention_heads": 2, "num_heads": 2, "num_kv_heads": 1, "word_embed_proj_dim": 32, "rotary_dim": 8},
+    **{"max_seq_len": 64, "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2},
+    **{"use_mamba_kernels": False, "mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8},
+    "mamba_chunk_size": 8,
+    **{"moe_intermediate_size": 24, "n_group": 1, "topk_group": 1, "state_size": 8, "conv_kernel": 4},
+}
+LENGTHS = (7, 5)
+IMAGE = 290
+TEXT = {"hidden_size": 32, **BLOCK, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300}
+TEXT |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
+TOWER = {"hidden_size": 24, **BLOCK, "image_size": 28, "patch_size": 14}
+CLIP = {"model_type": "clip_vision_model", **TOWER, "num_hidden_layers": 3}
+SIGLIP = {"model_type": "siglip_vision_model", **TOWER}
+LAYERS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64}
+COHERE = {"text_config": {"model_type": "cohere2", **TEXT}, "vision_config": SIGLIP, "downsample_factor": 1}
+FOUND = {  # image tokens of one image, and what each VLM is made of
+    "aya_vision": (4, COHERE),
+    "cohere2_vision": (4, COHERE),
+    "gemma3": (
+        4,
+        {"text_config": {"model_type": "gemma3_text", **TEXT, **LAYERS}, "vision_config": SIGLIP}
+        | {"mm_tokens_per_image": 4, "boi_token_index": 291, "eoi_token_index": 292},
+    ),
+    "internvl": (
+        1,
+        {"text_config": {"model_type": "qwen2", **TEXT}, "vision_config": {"model_type": "internvl_vision", **TOWER}}
+        | {"downsample_ratio": 0.5, "image_seq_length": 1},
+    ),
+    "llava": (4, {"text_config": {"model_type": "llama", **TEXT}, "vision_config": CLIP}),
+    "paligemma": (4, {"text_config": {"model_type": "gemma2", **TEXT}, "vision_config": SIGLIP, "projection_dim": 32}),
+    "vipllava": (
+        4,
+        {"text_config": {"model_type": "llama", **TEXT}, "vision_config": CLIP, "vision_feature_layers": [-2, -1]},
+    ),
+}
+QWEN = {"qwen2_5_vl", "qwen3_vl"}  # in test_multimodal_vlms.py
+EXPERT = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2, "num_hidden_layers": 1}
+HEAD = {"action_dim": 3, "num_action_chunks": 2, "action_head": "flow", "expert_config": EXPERT}
+
+
+def known(kind):
+    if kind not in CONFIG_MAPPING_NAMES:
+        pytest.skip(f"{kind} is not in this transformers")
+
+
+def tiny_text_config(kind):
+    base = AutoConfig.for_model(kind)
+    fixed = {name for name in SIZES if isinstance(getattr(type(base), name, None), property)}
+    return AutoConfig.for_model(kind, **{n: v for n, v in SIZES.items() if hasattr(base, n) and n not in fixed})
+
+
+def weights_that_matter(model):
+    """Norms about one, embeddings of a usual size, and everything else small."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            values = torch.randn(parameter.shape, generator=generator)
+            is_norm = "norm" in name.lower() and parameter.dim() == 1 and name.endswith("weight")
+            parameter.copy_(1 + 0.1 * values if is_norm else values * (0.5 if "emb" in name else 0.15))
+    return model.eval()
+
+
+def padded(rows, side):
+    longest = max(map(len, rows))
+    ids, real = torch.full((len(rows), longest), 7), torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        part = slice(len(row)) if side == "right" else slice(longest - len(row), longest)
+        ids[i, part], real[i, part] = row, True
+    return ids, real
+
+
+@pytest.mark.parametrize("kind", [*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING])
+def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding(kind):
+    known(kind)
+    config = tiny_text_config(kind)
+    vision = {"model_type": "siglip_vision_model", **TOWER}
+    model = weights_that_matter(
+        MultimodalVLAForActionPrediction(MultimodalVLAConfig(vision_config=vision, text_config=config, **HEAD))
+    )
+    backbone = model.backbone
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.randint(3, 200, (length,), generator=generator) for length in LENGTHS]
+    with torch.no_grad():
+        no_cache = {"use_cache": False} if "use_cache" in inspect.signature(backbone.stack.forward).parameters else {}
+        own = [backbone.stack(input_ids=row[None], **no_cache).last_hidden_state[0] for row in rows]
+        for side in ("right", "left"):
+            ids, real = padded(rows, side)
+            found = backbone.run(model.get_input_embeddings()(ids), real)
+            for i in range(2):
+                torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
+        text = backbone.language_model(input_ids=rows[0][None], **no_cache).logits[0]
+        torch.testing.assert_close(backbone.logits(own[0]), text, atol=1e-4, rtol=1e-4)
+    assert (own[0][:5] - own[1]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("fusion", ["early", "late"])
+@pytest.mark.parametrize("kind", ["gpt2", "roberta"])
+def test_every_position_of_a_table_can_be_used_and_no_more(kind, fusion):
+    """RoBERTa's first positions are those of padding."""
+    vision = {"model_type": "siglip_vision_model", **TOWER}
+    statistics = {"a": {"action": {"q01": [-1.0] * 3, "q99": [1.0] * 3}}}
+    fields = {"vision_config": vision, "text_config": tiny_text_config(kind), "norm_stats": statistics, **HEAD}
+    fields["fusion"] = fusion
+    model = weights_that_matter(MultimodalVLAForActionPrediction(MultimodalVLAConfig(**fields)))
+    room = 64 - 2 * (kind == "roberta") - 4 * (fusion == "early")
+    pixels, ids = torch.zeros(1, 3, 28, 28), torch.full((1, room + 1), 5)
+    assert model.predict_action(ids[:, 1:], pixels).shape == (1, 2, 3)
+    with pytest.raises(InputError, match=f"only {62 if kind == 'roberta' else 64} positions"):
+        model.predict_action(ids, pixels)
+    with pytest.raises(InputError, match="positions"):
+        model.generate(ids, pixels)
+
+
+@pytest.mark.parametrize("kind", FOUND)
+@pytest.mark.parametrize("training", [False, True])
+def test_a_vlm_has_the_states_of_its_own_call(kind, training):
+    known(kind)
+    count, fields = FOUND[kind]
+    names = {"image_token_id": IMAGE, "image_token_index": IMAGE}
+    config = MultimodalVLAConfig(vlm_config={"model_type": kind, **fields, **names}, **HEAD)
+    model = weights_that_matter(MultimodalVLAForActionPrediction(config))
+    vlm = model.backbone.vlm
+    generator = torch.Generator().manual_seed(0)
+    rows = [torch.tensor([1, 5, *[IMAGE] * count, 6, *[IMAGE] * count, *range(7, 7 + more)]) for more in (4, 2)]
+    pixels = torch.randn(2, 2, 3, 28, 28, generator=generator)
+    own = []
+    with torch.no_grad():
+        for row, views in zip(rows, pixels, strict=True):
+            is_image = (row[None] == IMAGE).int()
+            types = {"token_type_ids": is_image if kind == "gemma3" else torch.zeros_like(is_image)}
+            arguments = {n: v for n, v in types.items() if n in inspect.signature(vlm.model.forward).parameters}
+            arguments |= {"input_ids": row[None], "attention_mask": torch.ones_like(row[None]), "pixel_values": views}
+            own.append(vlm.model(**arguments).last_hidden_state[0])
+        model.train(training)
+        for side in ("right", "left"):
+            ids, real = padded(rows, side)
+            found, _, _ = model.fuse(ids, pixels, real.long(), None, None)
+            for i in range(2):
+                torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
+
+
+def test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states():
+    count, fields = FOUND["gemma3"]
+    config = MultimodalVLAConfig(
+        vlm_config={"model_type": "gemma3", **fields, "image_token_index": IMAGE}, **{**HEAD, "action_head": "mlp"}
+    )
+    model = weights_that_matter(MultimodalVLAForActionPrediction(config))
+    ids = torch.tensor([[1, 5, *[IMAGE] * count, 6, 7]])
+    pixels = torch.randn(1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+    types = (ids == IMAGE).int()
+    vlm, arguments = model.backbone.vlm, {"input_ids": ids, "pixel_values": pixels}
+    with torch.no_grad():
+        _, _, found = model.fuse(ids, pixels, None, None, None)
+        own = vlm.model(**arguments, token_type_ids=types).last_hidden_state
+        causal = vlm.model(**arguments, token_type_ids=types * 0).last_hidden_state
+    torch.testing.assert_close(found, own, atol=2e-5, rtol=2e-5)
+    assert (found - causal).abs().max() > 1e-2
+    options = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None}
+    own = vlm.generate(**arguments, token_type_ids=types, **options)
+    assert torch.equal(model.generate(ids, pixels, **options), own)
+
+
+def test_qwen2_vl_has_the_states_of_its_own_call():
+    text = {n: v for n, v in TEXT.items() if n != "head_dim"}
+    old = transformers.__version__.startswith("4.")
+    rope = {"type": "mrope"} if old else {"rope_type": "default"}
+    text |= {"model_type": "qwen2_vl_text", "rope_scaling": {**rope, "mrope_section": [2, 3, 3]}}
+    vision = {"embed_dim": 24, "hidden_size": 32, "depth": 2, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14}
+    tokens = {"image_token_id": IMAGE, "vision_start_token_id": 291, "vision_end_token_id": 292, "video_token_id": 293}
+    fields = {"model_type": "qwen2_vl", "text_config": text, "vision_config": vision, **tokens}
+    model = weights_that_matter(MultimodalVLAForActionPrediction(MultimodalVLAConfig(vlm_config=fields, **HEAD)))
+    vlm, generator = model.backbone.vlm, torch.Generator().manual_seed(0)
+    rows = [torch.tensor([5, 291, *[IMAGE] * 4, 292, *range(7, 7 + more)]) for more in (4, 2)]
+    pixels, grid = torch.randn(2, 16, 3 * 2 * 14**2, generator=generator), torch.tensor([[1, 4, 4]])
+    own = []
+    with torch.no_grad():
+        for row, patches in zip(rows, pixels, strict=True):
+            arguments = {"input_ids": row[None], "pixel_values": patches, "image_grid_thw": grid}
+            if "mm_token_type_ids" in inspect.signature(vlm.model.forward).parameters:
+                arguments["mm_token_type_ids"] = (row[None] == IMAGE).int()
+            own.append(vlm.model(**arguments).last_hidden_state[0])
+        for side in ("right", "left"):
+            ids, real = padded(rows, side)
+            found, _, _ = model.fuse(ids, pixels.flatten(0, 1), real.long(), None, grid.repeat(2, 1))
+            for i in range(2):
+                torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
+
+
+def test_what_is_proven_is_tested():
+    assert set(VLMS) == set(FOUND) | QWEN | {"qwen2_vl"}
+
+
+UNPROVEN = [("bart", "positions count padding"), ("pegasus", "count padding"), ("xlnet", "not been shown")]
+UNPROVEN_VLMS = [("mistral3", "sizes of its images"), ("idefics3", "masks of pixels"), ("blip-2", "not been shown")]
+
+
+@pytest.mark.parametrize(("kind", "reason"), UNPROVEN)
+def test_a_language_model_that_is_not_proven_is_refused_before_weights_are_read(kind, reason, tmp_path, monkeypatch):
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", None)
+    with pytest.raises(ConfigError, match=rf"text_config.model_type='{kind}'.*{reason}.*proven are apertus"):
+        MultimodalVLAForActionPrediction.from_backbones("unused", str(tmp_path))
+
+
+@pytest.mark.parametrize(("kind", "reason"), UNPROVEN_VLMS)
+def test_a_vlm_that_is_not_proven_is_refused_before_weights_are_read(kind, reason, tmp_path, monkeypatch):
+    AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    monkeypatch.setattr(AutoModelForImageTextToText, "from_pretrained", None)
+    with pytest.raises(ConfigError, match=rf"vlm_config.model_type='{kind}'.*{reason}.*paligemma"):
+        MultimodalVLAForActionPrediction.from_vlm(str(tmp_path))
+
+
+def test_a_tower_that_wants_the_sizes_of_images_is_refused():
+    fields = {**FOUND["llava"][1], "vision_config": {"model_type": "pixtral", **TOWER, "head_dim": 12}}
+    with pytest.raises(ConfigError, match="pixtral"):
+        MultimodalVLAConfig(vlm_config={"model_type": "llava", **fields})
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [("vit_mae", "at random"), ("siglip2_vision_model", "sizes"), ("videomae", "videos"), ("pixtral", "sizes")],
+)
+def test_a_tower_whose_features_are_not_those_of_a_picture_is_refused(kind, reason):
+    with pytest.raises(ConfigError, match=rf"vision_config.model_type='{kind}'.*{reason}"):
+        MultimodalVLAConfig(vision_config={"model_type": kind}, text_config={"model_type": "llama"})
+
+
+TINY_LLAMA = {
+    "vocab_size": 64,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+}
+
+
+def test_a_tower_that_reads_more_than_pixels_is_refused():
+    config = MultimodalVLAConfig(
+        vision_config={"model_type": "vilt", "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2},
+        text_config={"model_type": "llama", **TINY_LLAMA},
+        num_action_bins=16,
+    )
+    with pytest.raises(ConfigError, match=r"vilt.*it reads input_ids, and a tower"):
+        MultimodalVLAForActionPrediction(config)

@@ -1,0 +1,221 @@
+"""Parts of composed VLAs alone: resamplers, the flow head's network against one joint pass, which class a choice is."""
+
+import pytest
+import torch
+from transformers import LlamaConfig
+
+from vlahub import FlowMatchingActionExpert, MultimodalVLAConfig, MultimodalVLAForActionPrediction
+from vlahub.modeling.action_heads import MLPResNet
+from vlahub.modeling.film import FiLM
+from vlahub.modeling.learned_tokens import LearnedTokens
+from vlahub.modeling.masking import additive
+from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
+from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
+from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
+from vlahub.modeling.projectors import MLPProjector
+
+CLOSE = {"atol": 1e-5, "rtol": 1e-5}
+IN, OUT, LATENTS = 24, 32, 5
+CONTEXT, SUFFIX = 7, 4
+BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
+CHOICES = {
+    "vision_config": {
+        "model_type": "siglip_vision_model",
+        "hidden_size": IN,
+        **BLOCK,
+        "image_size": 28,
+        "patch_size": 14,
+    },
+    "text_config": {"model_type": "llama", "hidden_size": OUT, **BLOCK, "vocab_size": 300},
+    "expert_config": {"hidden_size": 16, **BLOCK, "num_key_value_heads": 1},
+    "num_latents": LATENTS,
+}
+
+
+@pytest.fixture(params=[PerceiverResampler, QFormerProjector])
+def resampler(request, randomized):
+    return randomized(request.param(IN, OUT, LATENTS, 2, 4)).eval()
+
+
+@pytest.fixture
+def network(randomized):
+    """`network(**config) -> ContextActionNetwork` that reads tokens of another width than its own."""
+
+    def make(attn_implementation="sdpa", **fields):
+        sizes = {"hidden_size": 24, **BLOCK, "num_attention_heads": 4, "num_key_value_heads": 2, "vocab_size": 1}
+        config = LlamaConfig(**{**sizes, "head_dim": 6, **fields}, attn_implementation=attn_implementation)
+        return randomized(ContextActionNetwork(OUT, config)).eval()
+
+    return make
+
+
+def tokens(length, width=IN, seed=0):
+    return torch.randn(2, length, width, generator=torch.Generator().manual_seed(seed))
+
+
+# ---- resamplers
+
+
+def test_as_many_tokens_come_out_however_many_go_in(resampler):
+    for length in (1, LATENTS, 40):
+        assert resampler(tokens(length)).shape == (2, LATENTS, OUT)
+
+
+def test_the_order_of_tokens_does_not_matter_and_every_one_of_them_does(resampler):
+    given = tokens(9)
+    wanted = resampler(given)
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(resampler(given[:, order]), wanted, **CLOSE)
+    for place in range(9):
+        changed = given.clone()
+        changed[0, place] *= -2
+        found = resampler(changed)
+        assert (found[0] - wanted[0]).abs().max() > 1e-3
+        torch.testing.assert_close(found[1], wanted[1], **CLOSE)
+
+
+def test_latents_differ_from_each_other(resampler):
+    found = resampler(tokens(9))
+    assert torch.cdist(found, found)[0][~torch.eye(LATENTS, dtype=torch.bool)].min() > 1e-3
+
+
+def test_tokens_that_the_perceivers_mask_hides_are_not_there(randomized):
+    perceiver = randomized(PerceiverResampler(IN, OUT, LATENTS, 2, 4))
+    given = tokens(9)
+    mask = torch.ones(2, 9, dtype=torch.bool)
+    torch.testing.assert_close(perceiver(given, mask), perceiver(given), **CLOSE)
+    mask[0, [1, 8]] = False
+    found = perceiver(given, mask)
+    torch.testing.assert_close(found[:1], perceiver(given[:1, [0, 2, 3, 4, 5, 6, 7]]), **CLOSE)
+    torch.testing.assert_close(found[1:], perceiver(given[1:]), **CLOSE)
+
+
+def test_learned_tokens_are_the_same_for_every_sample():
+    module = LearnedTokens(3, 8)
+    torch.nn.init.normal_(module.tokens)
+    found = module(4)
+    assert found.shape == (4, 3, 8) and all(torch.equal(row, module.tokens) for row in found)
+    assert [name for name, _ in module.named_parameters()] == ["tokens"]
+
+
+# ---- the network of the flow head
+
+
+MASKS = {
+    "no mask": None,
+    "no padding": torch.ones(2, CONTEXT, dtype=torch.long),
+    "right": torch.tensor([[1] * 7, [1] * 4 + [0] * 3]),
+    "left": torch.tensor([[0] * 2 + [1] * 5, [1] * 7]),
+    "inside": torch.tensor([[1, 1, 0, 1, 0, 1, 1], [1, 0, 0, 0, 1, 1, 1]]),
+}
+
+
+def jointly(network, context, suffix, mask):
+    """One pass of the same stack over both, with the mask and the positions written out."""
+    real = torch.ones(2, CONTEXT) if mask is None else mask
+    allowed = torch.zeros(2, CONTEXT + SUFFIX, CONTEXT + SUFFIX, dtype=torch.bool)
+    allowed[:, :, :CONTEXT] = real[:, None].bool()
+    allowed[:, CONTEXT:, CONTEXT:] = True
+    positions = torch.zeros(2, CONTEXT + SUFFIX, dtype=torch.long)
+    for row in range(2):
+        count = 0
+        for place in range(CONTEXT + SUFFIX):
+            positions[row, place] = max(count if place >= CONTEXT or real[row, place] else count - 1, 0)
+            count += int(place >= CONTEXT or real[row, place] != 0)
+    states = network.stack(
+        inputs_embeds=torch.cat([network.context_proj(context), suffix], dim=1),
+        attention_mask=additive(allowed, suffix.dtype),
+        position_ids=positions,
+        use_cache=False,
+    ).last_hidden_state
+    return states[:, CONTEXT:]
+
+
+@pytest.mark.parametrize("name", MASKS)
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_context_and_suffix_apart_are_one_joint_pass(network, name, implementation):
+    module, mask = network(implementation), MASKS[name]
+    context, suffix = tokens(CONTEXT, OUT), tokens(SUFFIX, 24, seed=1)
+    wanted = jointly(module, context, suffix, mask)
+    (none, found), cache = module(mask, inputs_embeds=[context, suffix])
+    assert none is None and cache is None
+    torch.testing.assert_close(found, wanted, **CLOSE)
+    with torch.no_grad():
+        (_, nothing), cache = module(mask, inputs_embeds=[context, None], use_cache=True)
+        assert nothing is None
+        for seed in (2, 1):  # a step leaves nothing behind for the next
+            suffix = tokens(SUFFIX, 24, seed=seed)
+            (_, found), _ = module(past_key_values=cache, inputs_embeds=[None, suffix])
+            torch.testing.assert_close(found, jointly(module, context, suffix, mask), **CLOSE)
+
+
+def test_gradients_of_the_two_ways_are_the_same(network):
+    module, mask = network(), MASKS["left"]
+    results = []
+    for run in (
+        lambda *given: module(mask, inputs_embeds=[*given])[0][1],
+        lambda *given: jointly(module, *given, mask),
+    ):
+        module.zero_grad()
+        context, suffix = tokens(CONTEXT, OUT).requires_grad_(), tokens(SUFFIX, 24, seed=1).requires_grad_()
+        run(context, suffix).square().sum().backward()
+        own = {name: p.grad for name, p in module.named_parameters()}
+        results.append({**own, "context": context.grad, "suffix": suffix.grad})
+    assert all(grad is not None for grad in results[0].values())
+    torch.testing.assert_close(results[0], results[1], atol=1e-4, rtol=1e-4)
+    assert not results[0]["context"][0, :2].any() and results[0]["context"][0, 2:].all(dim=-1).all()
+
+
+def test_a_longer_suffix_than_the_room_behind_the_context_is_read(network):
+    module = network()
+    context, suffix = tokens(CONTEXT, OUT), tokens(150, 24, seed=1)
+    (_, wanted), _ = module(inputs_embeds=[context, suffix])
+    with torch.no_grad():
+        _, cache = module(inputs_embeds=[context, None], use_cache=True)
+        (_, found), _ = module(past_key_values=cache, inputs_embeds=[None, suffix])
+    torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+def test_the_stack_has_no_embeddings_and_gives_the_width_of_the_suffix(network):
+    module = network()
+    assert (module.hidden_size, module.expert_hidden_size) == (OUT, 24)
+    assert not any("embed_tokens" in name for name in module.state_dict())
+
+
+@pytest.mark.parametrize("horizon", [SUFFIX - 1])
+def test_the_expert_samples_by_euler_steps_of_joint_passes(network, randomized, horizon):
+    module = network()
+    expert = randomized(FlowMatchingActionExpert(module, 3, horizon), seed=1)
+    context, mask = tokens(CONTEXT, OUT), MASKS["inside"]
+    noise = x = torch.randn(2, horizon, 3, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        for step in range(5):
+            suffix = expert.embed_suffix(x, torch.full((2,), 1 - step / 5), None)
+            x = x - expert.action_out_proj(jointly(module, context, suffix, mask)[:, :horizon]) / 5
+    found = expert.sample_actions(context, num_steps=5, attention_mask=mask, noise=noise)
+    torch.testing.assert_close(found, x, **CLOSE)
+
+
+# ---- what a choice is
+
+
+def test_a_choice_is_the_part_of_that_name():
+    def made(**fields):
+        return MultimodalVLAForActionPrediction(MultimodalVLAConfig(**CHOICES, **fields))
+
+    film = made(projector_type="mlp", fusion="film", action_head="flow")
+    assert type(film.projector) is MLPProjector and type(film.film) is FiLM
+    assert type(film.action_head) is FlowMatchingActionExpert and type(film.action_network) is ContextActionNetwork
+    assert film.action_head.llava_with_expert is film.action_network and film.action_queries is None
+    queries = made(projector_type="perceiver", fusion="cross_attention", use_proprio=True, proprio_dim=4)
+    assert type(queries.projector) is type(queries.query_attention) is PerceiverResampler
+    assert type(queries.action_head) is MLPResNet and type(queries.proprio_projector) is MLPProjector
+    assert type(made(projector_type="qformer").projector) is QFormerProjector
+    discrete = made(projector_type="linear", action_head="discrete")
+    assert type(discrete.projector) is torch.nn.Linear and discrete.action_head is None
+    assert len(discrete.action_queries.tokens) == 8 * 7 and len(made().action_queries.tokens) == 8
+
+
+def test_parts_of_other_choices_are_not_there():
+    model = MultimodalVLAForActionPrediction(MultimodalVLAConfig(**CHOICES))
+    assert {name for name, _ in model.named_children()} == {"backbone", "projector", "action_queries", "action_head"}

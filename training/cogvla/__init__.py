@@ -1,0 +1,1 @@
+"""How CogVLA, OpenVLA-OFT and OpenVLA learn."""

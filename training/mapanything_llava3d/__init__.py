@@ -1,0 +1,1 @@
+"""How LLaVA-3D with an action expert learn."""
