@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
+from ..files.given_paths import why_not_local
 from ..mapanything_llava3d.llava3d_run import matches, read_run_config
-from ..source_folder import why_not_local
 from ..tensors.adapter_file import ADAPTER_NAMES
 from .folder_contents import (
     ADAPTED,

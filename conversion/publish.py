@@ -1,6 +1,5 @@
 """A checkpoint folder becomes a repository on the Hub, in one commit."""
 
-import argparse
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +10,15 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from tqdm import tqdm
 
-from ...configuration.vla_errors import ConversionError
-from ..file_table import changes_since, entry_of, with_own_hash
-from ..files.file_kinds import CARD_NAME, REPORT_NAME
-from ..files.json_file import read_json
-from ..folders.uploaded_files import files_to_upload
-from ..model_card import is_repository
-from ..published_card import card_to_publish
-from ..report import describe_left_behind, report_text
-from ..tensors.tensor_source import TensorGroup, open_checkpoint
+from ..configuration.vla_errors import ConversionError
+from .file_table import changes_since, entry_of, with_own_hash
+from .files.file_kinds import CARD_NAME, REPORT_NAME
+from .files.json_file import read_json
+from .folders.uploaded_files import files_to_upload
+from .model_card import is_repository
+from .published_card import card_to_publish
+from .report import describe_left_behind, report_text
+from .tensors.tensor_source import TensorGroup, open_checkpoint
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
@@ -60,7 +59,7 @@ def push_checkpoint(
             token is missing or does not permit it, the Hub refuses or cannot be reached. No branch that others load
             from has changed.
     """
-    files, left = files_to_upload(folder, check_checkpoint(folder), allow_code)
+    files, left = files_to_upload(folder, loadable_weights(folder), allow_code)
     if not is_repository(repo_id):
         raise ConversionError(f"{repo_id!r} is no repository id; it has the form user/name.")
     if create_pr and revision:
@@ -85,22 +84,6 @@ def push_checkpoint(
         message = "Upload checkpoint with vlahub"
         commit = api.create_commit(repo_id, operations, commit_message=message, revision=revision, create_pr=create_pr)
         return commit.pr_url or commit.commit_url
-
-
-def run_push(arguments: argparse.Namespace) -> None:
-    """`vlahub push`; prints the URL."""
-    url = push_checkpoint(
-        arguments.checkpoint,
-        arguments.repo_id,
-        private=arguments.private,
-        revision=arguments.revision,
-        create_pr=arguments.create_pr,
-        quiet=arguments.quiet,
-        card=arguments.card,
-        allow_code=arguments.allow_code,
-    )
-    if not arguments.quiet:
-        print(url)
 
 
 def create_repository(api: HfApi, repo_id: str, private: bool) -> None:
@@ -159,7 +142,7 @@ def published_card(api: HfApi, repo_id: str, revision: str | None, present: set[
     return Path(path).read_text(encoding="utf-8", errors="replace")
 
 
-def check_checkpoint(folder: Path) -> TensorGroup:
+def loadable_weights(folder: Path) -> TensorGroup:
     """The weights of a folder; refuse one that nobody could load. Reads no more than the headers of the weights."""
     if not (folder / "config.json").is_file():
         raise ConversionError(f"{folder} has no config.json: name the folder that merge-lora or save_pretrained wrote.")
@@ -183,11 +166,11 @@ def explained(repo_id: str) -> Iterator[None]:
         cause = root(error)
         status = getattr(getattr(cause, "response", None), "status_code", None)
         if status in (401, 403):
-            message = f"the Hub does not permit this to {repo_id}: {reason_of(cause)}. You may need to {LOG_IN}."
+            message = f"the Hub does not permit this to {repo_id}: {hub_reason(cause)}. You may need to {LOG_IN}."
         elif status or isinstance(cause, ValueError):
-            message = f"the Hub refused the upload to {repo_id}: {reason_of(cause)}."
+            message = f"the Hub refused the upload to {repo_id}: {hub_reason(cause)}."
         else:
-            message = f"the upload to {repo_id} did not end: {reason_of(cause)}. It changed nothing yet: run it again."
+            message = f"the upload to {repo_id} did not end: {hub_reason(cause)}. It changed nothing yet: run it again."
         raise ConversionError(message) from error
 
 
@@ -196,7 +179,7 @@ def root(error: BaseException) -> BaseException:
     return error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
 
 
-def reason_of(error: BaseException) -> str:
+def hub_reason(error: BaseException) -> str:
     """On one line: what the server said, where it said anything."""
     said = getattr(error, "server_message", None) or str(error) or type(error).__name__
     return " ".join(said.split()).rstrip(".")

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...configuration.vla_errors import InputError
+from ..files.given_paths import why_not_local
 from ..files.output_file import files_of, result_file
-from ..source_folder import why_not_local
+from .command import Command
+from .error_boundary import ending_at_interrupt
 
 EXACT_ROWS = 2_000_000  # that of `training.statistics`, which is slow to import
 STATE = "observation.state"
@@ -59,13 +61,14 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_stats(arguments: argparse.Namespace) -> None:
-    """The command.
+    """Write the file, and print the table.
 
     Raises:
         InputError: the dataset cannot be read, its columns do not fit, or the output file exists. Nothing was written.
     """
-    from ...training.lerobot import load_frames  # slow to import, and only needed here
-    from ...training.statistics import dataset_statistics
+    with ending_at_interrupt():
+        from ...training.lerobot import load_frames
+        from ...training.statistics import dataset_statistics
 
     reason = None if Path(arguments.dataset).exists() else why_not_local(arguments.dataset)
     if reason:
@@ -154,3 +157,13 @@ def is_replaceable(path: Path) -> bool:
         return True
     parts = content.values() if isinstance(content, dict) else [None]
     return all(isinstance(part, dict) and isinstance(part.get("action"), dict) for part in parts)
+
+
+STATS = Command(
+    summary="compute the statistics of a dataset, by which models normalise",
+    text="Compute the statistics by which models normalise actions and state, and write them as JSON. Required are "
+    "DATASET and --output.",
+    example="stats path/to/lerobot --output dataset_statistics.json --unmasked-actions -1",
+    add_arguments=add_stats_arguments,
+    run=run_stats,
+)
