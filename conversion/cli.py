@@ -7,23 +7,23 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..configuration.vla_errors import ConversionError
-from .alpamayo_r1.alpamayo_options import VLM, add_alpamayo_arguments
-from .cogvla.openvla_options import add_statistics_argument, add_unrecorded_arguments
-from .commands.command_choices import ASSEMBLIES, DTYPES, FAMILIES, NORMALIZATIONS, PLATFORMS
+from .commands.command_choices import DTYPES
 from .commands.command_help import HELP, settings
 from .commands.error_boundary import ending_at_interrupt, run
 from .commands.publish_arguments import add_card_argument, add_push_arguments
+from .families import FAMILIES
 from .files.given_paths import check_not_empty, input_paths
 from .files.output_guard import check_output
+from .shared_options import add_statistics_argument
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
     from .job import Job, Prepared
-    from .mapanything_llava3d.llava3d_options import Llava3DOptions
 
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -96,36 +96,39 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_family_argument(parser)
     add_common_arguments(parser)
+    add_arguments_of_families(parser, "merge-lora")
     add_statistics_argument(parser)
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
-    from .mapanything_llava3d.llava3d_options import add_run_arguments
-
     parser.add_argument("adapter", nargs=1, metavar="SOURCE", help="merged checkpoint: folder or Hub repository")
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write")
     parser.set_defaults(base=None)
     add_family_argument(parser)
     add_common_arguments(parser)
-    add_run_arguments(parser)
-    add_alpamayo_arguments(parser)
+    add_arguments_of_families(parser, "convert")
 
 
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
-    from .mapanything_llava3d.llava3d_options import add_assembly_arguments
-
-    parser.add_argument("--family", choices=ASSEMBLIES, required=True, help="what to build")
-    add_assembly_arguments(parser)
-    parser.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
+    names = [family.name for family in FAMILIES.values() if family.assemble]
+    parser.add_argument("--family", choices=names, required=True, help="what to build")
+    add_arguments_of_families(parser, "assemble")
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
-    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=None)
+    parser.set_defaults(adapter=[], base=None, device="cpu")
     add_output_arguments(parser)
 
 
 def add_family_argument(parser: argparse.ArgumentParser) -> None:
+    names = [family.name for family in FAMILIES.values() if family.prepare]
     parser.add_argument(
-        "--family", choices=["auto", *FAMILIES], default="auto", help="auto: by the model type; generic: any model"
+        "--family", choices=["auto", *names], default="auto", help="auto: by the model type; generic: any model"
     )
+
+
+def add_arguments_of_families(parser: argparse.ArgumentParser, command: str) -> None:
+    for family in FAMILIES.values():
+        if command in family.arguments:
+            family.arguments[command](parser)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -144,20 +147,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     add_output_arguments(parser)
     parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
-    model = parser.add_argument_group("what no published file records")
-    model.add_argument("--num-images", type=int, metavar="N", help="camera views of one sample")
-    model.add_argument("--platform", choices=PLATFORMS, help="sets the next three")
-    model.add_argument(
-        "--num-action-chunks", "--action-horizon", type=int, metavar="N", help="actions of one prediction"
-    )
-    model.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
-    model.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
-    add_unrecorded_arguments(model)
-    model.add_argument(
-        "--decoding",
-        choices=["parallel", "autoregressive"],
-        help="of discrete action tokens: OpenVLA-OFT (parallel) and OpenVLA (autoregressive) leave the same files",
-    )
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -189,19 +178,19 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def load_conversion() -> Callable[[argparse.Namespace], None]:
-    from .families import prepare
+    from .preparation import prepare
 
     return lambda arguments: finish(arguments, prepare)
 
 
 def load_assembly() -> Callable[[argparse.Namespace], None]:
-    from .families import assemble
+    from .preparation import assemble
 
     return lambda arguments: finish(arguments, assemble)
 
 
 def load_verify() -> Callable[[argparse.Namespace], None]:
-    from . import families  # noqa: F401 - imported here, where an interrupt ends the process at once
+    from . import preparation  # noqa: F401 - imported here, where an interrupt ends the process at once
 
     return run_verify
 
@@ -238,8 +227,8 @@ def finish(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], Pre
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
-    from .families import verify_sources
     from .job import Job, check_device
+    from .preparation import verify_sources
     from .source_folder import source_folder
     from .verify_folder import accept_changes, verify_folder
 
@@ -277,25 +266,22 @@ def refuse_unused_of_verify(arguments: argparse.Namespace) -> None:
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":
-    from .cogvla.openvla_settings import Options
     from .job import Job
-    from .mapanything_llava3d.llava3d_options import ROLES
     from .source_folder import source_folder
 
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
-    parts = {role: name for role in (*ROLES, VLM) if (name := getattr(arguments, role, None))}
+    with_weights = {role: weights for family in FAMILIES.values() for role, weights in family.parts.items()}
+    parts = {role: name for role in with_weights if (name := getattr(arguments, role, None))}
     names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
     return Job(
         adapters=[source_folder(name) for name in arguments.adapter],
         base=source_folder(arguments.base) if arguments.base else None,
         output=arguments.output,
-        parts={role: source_folder(name, weights=role != VLM) for role, name in parts.items()},
-        options=Options(**{name: getattr(arguments, name, None) for name in Options.__dataclass_fields__}),
-        llava3d=llava3d_options(arguments),
+        parts={role: source_folder(name, weights=with_weights[role]) for role, name in parts.items()},
+        given=given_options(arguments),
         dtype=arguments.dtype,
         device=arguments.device,
         max_shard_bytes=arguments.max_shard_size,
-        center_crop=arguments.center_crop,
         overwrite=arguments.overwrite,
         dry_run=arguments.dry_run,
         verify=not arguments.no_verify,
@@ -305,13 +291,11 @@ def job_of(arguments: argparse.Namespace) -> "Job":
     )
 
 
-def llava3d_options(arguments: argparse.Namespace) -> "Llava3DOptions":
-    """Those that the command has; `convert` knows the horizon under the name that OpenVLA-OFT has for it."""
-    from .mapanything_llava3d.llava3d_options import Llava3DOptions
-
-    found = {name: getattr(arguments, name, None) for name in Llava3DOptions.__dataclass_fields__}
-    found["action_horizon"] = found["action_horizon"] or getattr(arguments, "num_action_chunks", None)
-    return Llava3DOptions(**{name: value for name, value in found.items() if value is not None})
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of all families that the caller gave."""
+    kinds = [family.options for family in FAMILIES.values() if family.options]
+    names = {option.name for kind in kinds for option in fields(kind)}
+    return {name: value for name in sorted(names) if (value := getattr(arguments, name, None)) is not None}
 
 
 def input_name(name: str) -> str:
