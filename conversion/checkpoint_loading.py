@@ -8,21 +8,17 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
-from ..configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
-from ..configuration.cogvla.configuration_cogvla import CogVLAConfig
-from ..configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
-from ..configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.vla_errors import ConfigError, ConversionError
+from .families import OURS
 from .files.json_file import check_regular, load_json, read_json
 from .files.tokenizer_files import check_tokenizer_files
 from .folders.folder_roles import check_ready
+from .folders.travelling_code import own_config_class
 from .settings_errors import reading_settings
 from .tensors.size_limits import check_layers_of
 from .tensors.tensor_source import open_checkpoint
 
-CONFIGS = {c.model_type: c for c in (CogVLAConfig, MapAnythingLlava3DConfig, AlpamayoR1Config, MultimodalVLAConfig)}
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 
 
@@ -34,13 +30,13 @@ def model_of(folder: Path) -> type[PreTrainedModel]:
     """
     check_ready(folder)
     config = read_json([folder], "config.json", required=True)
-    found = config.get("model_type")
-    if found not in CONFIGS or "auto_map" not in config:
+    kind = own_config_class(config)
+    if kind is None or "auto_map" not in config:
         raise ConversionError(
-            f"{folder} is no checkpoint that vlahub wrote (model_type {found!r}; known are {', '.join(CONFIGS)}): "
-            "convert it first, with `vlahub convert` or `vlahub merge-lora`."
+            f"{folder} is no checkpoint that vlahub wrote (model_type {config.get('model_type')!r}; "
+            f"known are {', '.join(OURS)}): convert it first, with `vlahub convert` or `vlahub merge-lora`."
         )
-    return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[CONFIGS[found]]
+    return OURS[kind.model_type].model
 
 
 def load_checkpoint(folder: Path, device: str) -> tuple[Any, Any]:

@@ -3,26 +3,25 @@
 import argparse
 from pathlib import Path
 
-from ..mapanything_llava3d.llava3d_options import add_assembly_arguments
+from ..families import FAMILIES
 from .command import Command
-from .command_choices import ASSEMBLIES, NORMALIZATIONS
 from .conversion_run import carry_out
 from .error_boundary import ending_at_interrupt
-from .shared_arguments import add_output_arguments
+from .shared_arguments import add_arguments_of_families, add_output_arguments
 
 
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--family", choices=ASSEMBLIES, required=True, help="what to build")
-    add_assembly_arguments(parser)
-    parser.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
+    names = [family.name for family in FAMILIES.values() if family.assemble]
+    parser.add_argument("--family", choices=names, required=True, help="what to build")
+    add_arguments_of_families(parser, "assemble")
     parser.add_argument("--output", required=True, type=Path, metavar="OUT", help="folder to write")
-    parser.set_defaults(adapter=[], base=None, device="cpu", center_crop=None)
+    parser.set_defaults(adapter=[], base=None, device="cpu")
     add_output_arguments(parser)
 
 
 def run_assembly(arguments: argparse.Namespace) -> None:
     with ending_at_interrupt():
-        from ..families import assemble
+        from ..preparation import assemble
     carry_out(arguments, assemble)
 
 

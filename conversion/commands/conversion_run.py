@@ -2,23 +2,23 @@
 
 import argparse
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..alpamayo_r1.alpamayo_options import VLM
+from ..families import FAMILIES
 from ..files.given_paths import input_paths
 from ..files.output_guard import check_output
 from .error_boundary import ending_at_interrupt
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
     from ..job import Job, Prepared
-    from ..mapanything_llava3d.llava3d_options import Llava3DOptions
 
 
 def run_conversion(arguments: argparse.Namespace) -> None:
     """`merge-lora` and `convert`."""
     with ending_at_interrupt():
-        from ..families import prepare
+        from ..preparation import prepare
     carry_out(arguments, prepare)
 
 
@@ -36,25 +36,22 @@ def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], 
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":
-    from ..cogvla.openvla_settings import Options
     from ..job import Job
-    from ..mapanything_llava3d.llava3d_options import ROLES
     from ..source_folder import source_folder
 
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
-    parts = {role: name for role in (*ROLES, VLM) if (name := getattr(arguments, role, None))}
+    with_weights = {role: weights for family in FAMILIES.values() for role, weights in family.parts.items()}
+    parts = {role: name for role in with_weights if (name := getattr(arguments, role, None))}
     names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
     return Job(
         adapters=[source_folder(name) for name in arguments.adapter],
         base=source_folder(arguments.base) if arguments.base else None,
         output=arguments.output,
-        parts={role: source_folder(name, weights=role != VLM) for role, name in parts.items()},
-        options=Options(**{name: getattr(arguments, name, None) for name in Options.__dataclass_fields__}),
-        llava3d=llava3d_options(arguments),
+        parts={role: source_folder(name, weights=with_weights[role]) for role, name in parts.items()},
+        given=given_options(arguments),
         dtype=arguments.dtype,
         device=arguments.device,
         max_shard_bytes=arguments.max_shard_size,
-        center_crop=arguments.center_crop,
         overwrite=arguments.overwrite,
         dry_run=arguments.dry_run,
         verify=not arguments.no_verify,
@@ -64,13 +61,11 @@ def job_of(arguments: argparse.Namespace) -> "Job":
     )
 
 
-def llava3d_options(arguments: argparse.Namespace) -> "Llava3DOptions":
-    """Those that the command has; `convert` knows the horizon under the name that OpenVLA-OFT has for it."""
-    from ..mapanything_llava3d.llava3d_options import Llava3DOptions
-
-    found = {name: getattr(arguments, name, None) for name in Llava3DOptions.__dataclass_fields__}
-    found["action_horizon"] = found["action_horizon"] or getattr(arguments, "num_action_chunks", None)
-    return Llava3DOptions(**{name: value for name, value in found.items() if value is not None})
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of all families that the caller gave."""
+    kinds = [family.options for family in FAMILIES.values() if family.options]
+    names = {option.name for kind in kinds for option in fields(kind)}
+    return {name: value for name in sorted(names) if (value := getattr(arguments, name, None)) is not None}
 
 
 def input_name(name: str) -> str:

@@ -3,11 +3,14 @@
 import argparse
 from pathlib import Path
 
-from ..alpamayo_r1.alpamayo_options import add_alpamayo_arguments
-from ..mapanything_llava3d.llava3d_options import add_run_arguments
 from .command import Command
 from .conversion_run import run_conversion
-from .shared_arguments import add_common_arguments, add_family_argument
+from .shared_arguments import (
+    add_arguments_of_families,
+    add_device_argument,
+    add_family_argument,
+    add_output_arguments,
+)
 
 
 def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,9 +18,9 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("output", type=Path, metavar="OUTPUT", help="folder to write")
     parser.set_defaults(base=None)
     add_family_argument(parser)
-    add_common_arguments(parser)
-    add_run_arguments(parser)
-    add_alpamayo_arguments(parser)
+    add_output_arguments(parser)
+    add_device_argument(parser)
+    add_arguments_of_families(parser, "convert")
 
 
 CONVERT = Command(

@@ -3,10 +3,15 @@
 import argparse
 from pathlib import Path
 
-from ..cogvla.openvla_options import add_statistics_argument
+from ..shared_options import add_statistics_argument
 from .command import Command
 from .conversion_run import run_conversion
-from .shared_arguments import add_common_arguments, add_family_argument
+from .shared_arguments import (
+    add_arguments_of_families,
+    add_device_argument,
+    add_family_argument,
+    add_output_arguments,
+)
 
 
 def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +28,9 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
         "--allow-code", action="store_true", help="take over Python files of the base that are not ours"
     )
     add_family_argument(parser)
-    add_common_arguments(parser)
+    add_output_arguments(parser)
+    add_device_argument(parser)
+    add_arguments_of_families(parser, "merge-lora")
     add_statistics_argument(parser)
 
 

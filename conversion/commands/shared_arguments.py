@@ -3,16 +3,25 @@
 import argparse
 import re
 
-from ..cogvla.openvla_options import add_unrecorded_arguments
-from .command_choices import CARDS, DTYPES, FAMILIES, NORMALIZATIONS, PLATFORMS
+from ..families import FAMILIES
 
+CARDS = ("keep", "renew")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
 def add_family_argument(parser: argparse.ArgumentParser) -> None:
+    names = [family.name for family in FAMILIES.values() if family.prepare]
     parser.add_argument(
-        "--family", choices=["auto", *FAMILIES], default="auto", help="auto: by the model type; generic: any model"
+        "--family", choices=["auto", *names], default="auto", help="auto: by the model type; generic: any model"
     )
+
+
+def add_arguments_of_families(parser: argparse.ArgumentParser, command: str) -> None:
+    """What only one family asks for."""
+    for family in FAMILIES.values():
+        if command in family.arguments:
+            family.arguments[command](parser)
 
 
 def add_output_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,26 +38,6 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     add_card_argument(parser)
 
 
-def add_common_arguments(parser: argparse.ArgumentParser) -> None:
-    """Of what reads a run."""
-    add_output_arguments(parser)
-    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
-    model = parser.add_argument_group("what no published file records")
-    model.add_argument("--num-images", type=int, metavar="N", help="camera views of one sample")
-    model.add_argument("--platform", choices=PLATFORMS, help="sets the next three")
-    model.add_argument(
-        "--num-action-chunks", "--action-horizon", type=int, metavar="N", help="actions of one prediction"
-    )
-    model.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
-    model.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
-    add_unrecorded_arguments(model)
-    model.add_argument(
-        "--decoding",
-        choices=["parallel", "autoregressive"],
-        help="of discrete action tokens: OpenVLA-OFT (parallel) and OpenVLA (autoregressive) leave the same files",
-    )
-
-
 def add_card_argument(parser: argparse.ArgumentParser) -> None:
     """Of what publishes."""
     parser.add_argument(
@@ -56,6 +45,10 @@ def add_card_argument(parser: argparse.ArgumentParser) -> None:
         choices=CARDS,
         help="a README.md in the repository: keep it or renew it (default: renew what vlahub wrote and nobody edited)",
     )
+
+
+def add_device_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
 
 
 def byte_size(text: str) -> int:

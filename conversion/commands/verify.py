@@ -6,6 +6,7 @@ from pathlib import Path
 from ...configuration.vla_errors import ConversionError
 from .command import Command
 from .error_boundary import ending_at_interrupt
+from .shared_arguments import add_device_argument
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +21,7 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="record the files as they are now, after a change on purpose (an edited card, a fine-tune saved over it)",
     )
-    parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
+    add_device_argument(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -57,8 +58,8 @@ def refuse_useless(arguments: argparse.Namespace) -> None:
 def recompute(folder: Path, arguments: argparse.Namespace) -> str:
     """Compare every tensor with what comes of the sources; returns what was found."""
     with ending_at_interrupt():
-        from ..families import verify_sources
         from ..job import Job
+        from ..preparation import verify_sources
         from ..source_folder import source_folder
 
     job = Job(

@@ -11,12 +11,15 @@ import pytest
 from vlahub.configuration.cogvla.configuration_cogvla import CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_dit_action_head import CHOICES as DIT_CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import CHOICES as LLAVA3D_CHOICES
-from vlahub.conversion import cli, families, published_card
+from vlahub.conversion import cli, published_card
 from vlahub.conversion.cli import COMMANDS, main, merge_lora_main
-from vlahub.conversion.cogvla.openvla_settings import PLATFORMS
-from vlahub.conversion.commands import command_choices, error_boundary, stats
+from vlahub.conversion.cogvla import options as cogvla_options
+from vlahub.conversion.commands import error_boundary, shared_arguments, stats
 from vlahub.conversion.commands.error_boundary import ending_at_interrupt, run
+from vlahub.conversion.mapanything_llava3d import options as llava3d_options
+from vlahub.conversion.shared_options import NORMALIZATIONS
 from vlahub.errors import InputError
+from vlahub.processing.cogvla.image_processing_cogvla import IMAGE_RESIZES
 from vlahub.training.statistics import EXACT_ROWS
 
 REQUIRED = {
@@ -81,13 +84,11 @@ def test_no_option_is_abbreviated(argv, capsys):
 
 def test_choices_on_the_command_line_are_those_of_the_code():
     """They are written down twice, as the modules that define them are slow to import."""
-    assert set(command_choices.FAMILIES) == set(families.FAMILIES)
-    assert set(command_choices.ASSEMBLIES) == set(families.ASSEMBLIES)
-    assert tuple(PLATFORMS) == command_choices.PLATFORMS
-    assert CHOICES["normalization_type"] == command_choices.NORMALIZATIONS
-    assert {name: LLAVA3D_CHOICES[name] for name in command_choices.LLAVA3D_CHOICES} == command_choices.LLAVA3D_CHOICES
-    assert command_choices.CARDS == (published_card.KEEP, published_card.RENEW)
-    assert {name: DIT_CHOICES[name] for name in command_choices.DIT_CHOICES} == command_choices.DIT_CHOICES
+    assert CHOICES["normalization_type"] == NORMALIZATIONS
+    assert shared_arguments.CARDS == (published_card.KEEP, published_card.RENEW)
+    assert IMAGE_RESIZES == cogvla_options.IMAGE_RESIZES
+    assert {name: LLAVA3D_CHOICES[name] for name in llava3d_options.CHOICES} == llava3d_options.CHOICES
+    assert {name: DIT_CHOICES[name] for name in llava3d_options.DIT_CHOICES} == llava3d_options.DIT_CHOICES
     assert stats.EXACT_ROWS == EXACT_ROWS
 
 

@@ -4,10 +4,16 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..cogvla.openvla_options import add_statistics_argument
-from ..commands.command_choices import DIT_CHOICES
-from ..commands.command_choices import LLAVA3D_CHOICES as CHOICES
+from ..shared_options import add_normalization_argument, add_statistics_argument
 
+# Of the configs, which are slow to import.
+CHOICES = {
+    "expert_layer_alignment": ("top", "even"),
+    "prefix_attention": ("bidirectional", "causal"),
+    "pixel_range": ("siglip", "unit"),
+    "geometry_normalization": ("imagenet", "none"),
+}
+DIT_CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
 EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
 MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "expert_hidden_size",
@@ -18,7 +24,6 @@ MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "pixel_range",
     "geometry_normalization",
 )
-ROLES = ("vision", "language", "geometry", "tokenizer")
 
 
 @dataclass
@@ -34,7 +39,7 @@ class Llava3DOptions:
     context: str | None = None
     output_projection: str | None = None
     action_dim: int | None = None
-    action_horizon: int | None = None
+    num_action_chunks: int | None = None
     use_state: bool | None = None
     state_dim: int | None = None
     prefix_attention: str | None = None
@@ -67,10 +72,13 @@ def add_assembly_arguments(parser: argparse.ArgumentParser) -> None:
     expert.add_argument("--expert-mlp-ratio", type=float, metavar="R", help="default: the language model's")
     expert.add_argument("--dit-num-layers", type=int, metavar="N", help="blocks of the DiT head; default 16 at most")
     expert.add_argument("--action-dim", type=int, metavar="N", help="default: that of the statistics")
-    expert.add_argument("--action-horizon", type=int, metavar="N", help="actions of one prediction")
+    expert.add_argument(
+        "--action-horizon", dest="num_action_chunks", type=int, metavar="N", help="actions of one prediction"
+    )
     expert.add_argument("--use-state", action="store_const", const=True, help="the robot's state is an input")
     expert.add_argument("--state-dim", type=int, metavar="N", help="its size; default: that of the statistics")
     add_shared_arguments(parser)
+    add_normalization_argument(parser)
 
 
 def add_run_arguments(parser: argparse.ArgumentParser) -> None:

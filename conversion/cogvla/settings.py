@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published, has_cogvla_fields
@@ -11,19 +9,13 @@ from ...configuration.cogvla.configuration_cogvla_vision import TIMM_MODELS
 from ...configuration.vla_errors import ConversionError
 from ..assumptions import assumed
 from ..dataset_statistics import find_statistics, statistics_size
+from ..settings import Settings
+from ..tensors.collected import Collected
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .openvla_layout import Layout
-from .openvla_plan import Collected
+from .layout import Layout
+from .options import PLATFORMS, CogVLAOptions
 
-# Upstream finds these constants by looking for the platform's name on the command line.
-PLATFORMS = {
-    "libero": {"num_action_chunks": 8, "action_dim": 7, "normalization_type": "bounds_q99"},
-    "aloha": {"num_action_chunks": 25, "action_dim": 14, "normalization_type": "bounds"},
-    "bridge": {"num_action_chunks": 5, "action_dim": 7, "normalization_type": "bounds_q99"},
-    "calvin": {"num_action_chunks": 8, "action_dim": 7, "normalization_type": "bounds_q99"},
-    "vlabench": {"num_action_chunks": 8, "action_dim": 7, "normalization_type": "bounds_q99"},
-}
 HIDDEN_SIZE_7B = 4096
 STEPS = {  # of a diffusion head, with the names that published configs would have for them
     "num_diffusion_steps": ("num_diffusion_steps", "num_diffusion_steps_train"),
@@ -31,66 +23,7 @@ STEPS = {  # of a diffusion head, with the names that published configs would ha
 }
 
 
-@dataclass
-class Options:
-    """What no published file records; `None` where it was not given."""
-
-    num_images: int | None = None
-    platform: str | None = None
-    num_action_chunks: int | None = None
-    action_dim: int | None = None
-    normalization: str | None = None
-    num_diffusion_steps: int | None = None
-    num_inference_steps: int | None = None
-    decoding: str | None = None
-    image_resize: str | None = None
-    statistics: Path | None = None
-
-
-@dataclass
-class Settings:
-    """Fields of a model's config as they become known, each with its origin."""
-
-    fields: dict[str, Any] = field(default_factory=dict)
-    facts: list[Fact] = field(default_factory=list)
-
-    def know(self, name: str, value: Any, how: str, source: str) -> None:
-        """Record a value.
-
-        Raises:
-            ConversionError: it contradicts what is known already.
-        """
-        known = self.fields.get(name)
-        if known is not None and known != value:
-            raise ConversionError(f"{name} is {value!r} by {source}, but {known!r} by what was read before.")
-        if name not in self.fields:
-            self.fields[name] = value
-            self.facts.append(Fact(name, value, f"{how} ({source})"))
-
-    def assume(self, name: str, value: Any, how: str) -> None:
-        """Record a value that gives way to what is known already; `None` is none."""
-        if value is not None and name not in self.fields:
-            self.fields[name] = value
-            self.facts.append(Fact(name, value, how))
-
-    def suppose(self, name: str, value: Any, why: str, option: str | None) -> None:
-        """Record what published code has, where neither files nor options say anything."""
-        if name not in self.fields:
-            self.fields[name] = value
-            self.facts.append(assumed(name, value, why, option))
-
-    def settle(self, name: str, given: Any, option: str, otherwise: Any = None, how: str = "default") -> None:
-        """Record what an option says, else another value where there is one."""
-        if given is not None:
-            self.know(name, given, "given", option)
-        self.assume(name, otherwise, how)
-
-    def require(self, name: str, options: str) -> None:
-        if name not in self.fields:
-            raise ConversionError(f"{name} can be neither read nor inferred from these files: pass {options}.")
-
-
-def make_config(layout: Layout, collected: Collected, options: Options) -> tuple[CogVLAConfig, list[Fact]]:
+def make_config(layout: Layout, collected: Collected, options: CogVLAOptions) -> tuple[CogVLAConfig, list[Fact]]:
     """The config of the output.
 
     Raises:
@@ -102,8 +35,8 @@ def make_config(layout: Layout, collected: Collected, options: Options) -> tuple
     check_published(published)
     settings = Settings()
     add_sizes(published, collected, settings)
-    add_parts(published, collected, settings)
-    add_statistics(published, layout, options, settings)
+    add_model_parts(published, collected, settings)
+    add_run_statistics(published, layout, options, settings)
     add_given(options, settings)
     add_decoding(published, layout, options, settings)
     settings.require("num_images_in_input", "--num-images N")
@@ -139,7 +72,7 @@ def add_sizes(published: dict, collected: Collected, settings: Settings) -> None
     text.setdefault("vocab_size", vocab_size)
     text.setdefault("hidden_size", hidden_size)
     text.setdefault("intermediate_size", collected.shape("language_model.model.layers.0.mlp.up_proj.weight")[0])
-    text.setdefault("num_hidden_layers", count_layers(collected, "language_model.model.layers."))
+    text.setdefault("num_hidden_layers", collected.num_layers("language_model.model.layers."))
     published["text_config"] = text
     shown = f"{text['hidden_size']} wide, {text['num_hidden_layers']} layers, {text['vocab_size']} tokens"
     settings.facts.append(Fact("language_model", shown, "read (tensors, config.json)"))
@@ -157,7 +90,7 @@ def tower_sizes(collected: Collected, name: str, model_id: str, given: Mapping[s
     registers = prefix + "reg_token"
     return {
         "embed_dim": width,
-        "depth": count_layers(collected, prefix + "blocks."),
+        "depth": collected.num_layers(prefix + "blocks."),
         "intermediate_size": collected.shape(prefix + "blocks.0.mlp.fc1.weight")[0],
         "patch_size": patch_size,
         "num_registers": collected.shape(registers)[1] if registers in collected.candidates else 0,
@@ -174,14 +107,7 @@ def image_size(collected: Collected, name: str, said: int | None) -> int:
     return said if said and said // patch_size == side else side * patch_size
 
 
-def count_layers(collected: Collected, prefix: str) -> int:
-    numbers = [int(name[len(prefix) :].split(".")[0]) for name in collected.candidates if name.startswith(prefix)]
-    if not numbers:
-        raise ConversionError(f"no source has {prefix}0: these are not the weights of such a model.")
-    return max(numbers) + 1
-
-
-def add_parts(published: dict, collected: Collected, settings: Settings) -> None:
+def add_model_parts(published: dict, collected: Collected, settings: Settings) -> None:
     """Which parts the model has, from the tensors; what config.json promises must be there."""
     names = collected.candidates
     aggregation = "vision_backbone.featurizer.aggregation.tokens"
@@ -230,7 +156,7 @@ def add_head(collected: Collected, settings: Settings) -> None:
 
 def is_diffusion(collected: Collected) -> bool:
     """Whether the head predicts noise, by its published names; then there is a projector of noisy actions, too."""
-    fc2 = collected.candidates["action_head.model.fc2.weight"].plain[-1]
+    fc2 = collected.best("action_head.model.fc2.weight")
     predicts_noise = "noise_predictor" in fc2.key
     if predicts_noise != ("noisy_action_projector.fc1.weight" in collected.candidates):
         found, lacking = ("a diffusion head", "no") if predicts_noise else ("a head that is no diffusion head", "a")
@@ -241,7 +167,7 @@ def is_diffusion(collected: Collected) -> bool:
     return predicts_noise
 
 
-def add_statistics(published: dict, layout: Layout, options: Options, settings: Settings) -> None:
+def add_run_statistics(published: dict, layout: Layout, options: CogVLAOptions, settings: Settings) -> None:
     """The run's own statistics; those of the base model say nothing about what was fine-tuned."""
     statistics, how = find_statistics(options.statistics, layout.folders[:1])
     if not statistics and layout.merged:
@@ -257,7 +183,7 @@ def add_statistics(published: dict, layout: Layout, options: Options, settings: 
     settings.facts.append(Fact("norm_stats", sorted(statistics), how))
 
 
-def add_given(options: Options, settings: Settings) -> None:
+def add_given(options: CogVLAOptions, settings: Settings) -> None:
     given = {
         "num_images_in_input": (options.num_images, "--num-images"),
         "num_action_chunks": (options.num_action_chunks, "--num-action-chunks"),
@@ -273,7 +199,7 @@ def add_given(options: Options, settings: Settings) -> None:
             settings.know(name, platform[name], "given", f"--platform {options.platform}")
 
 
-def add_diffusion(published: dict, options: Options, settings: Settings) -> None:
+def add_diffusion(published: dict, options: CogVLAOptions, settings: Settings) -> None:
     """Steps of a diffusion head: no tensor shows them, and another number gives other actions without an error."""
     if settings.fields["action_head"] != "diffusion":
         for name in STEPS:
@@ -297,7 +223,7 @@ def add_diffusion(published: dict, options: Options, settings: Settings) -> None
         )
 
 
-def add_decoding(published: dict, layout: Layout, options: Options, settings: Settings) -> None:
+def add_decoding(published: dict, layout: Layout, options: CogVLAOptions, settings: Settings) -> None:
     """How action tokens see each other; discrete OpenVLA-OFT and plain OpenVLA leave the same files."""
     side_files = [kind for kind in layout.side_files if kind not in ("vision_backbone", "non_lora_trainables")]
     discrete = settings.fields["action_head"] == "discrete"

@@ -8,72 +8,57 @@ from typing import Any
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
-from ..cogvla.openvla_plan import Collected
-from ..cogvla.openvla_settings import Settings
+from ..checkpoint_files import write_files
+from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..dataset_statistics import statistics_size
+from ..family import Family
 from ..files.json_file import read_json
 from ..job import Job, Prepared, say
+from ..settings import Settings
+from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from ..tensors.tensor_source import TensorGroup, open_checkpoint
-from .llava3d_checkpoint import (
-    FAMILY,
-    IMAGE_TOKEN,
-    add_statistics,
-    choose_dtype,
-    described,
-    make_processor,
-    read_tokenizer,
-    write_files,
-)
-from .llava3d_names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
-from .llava3d_options import MODEL_FIELDS, Llava3DOptions, option_of
-from .llava3d_plan import collect, make_plan
-from .llava3d_sizes import geometry_config, language_fields, vision_fields
+from .checkpoint import IMAGE_TOKEN, described_parts, make_llava3d_processor, tokenizer_with_image_token
+from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
+from .options import MODEL_FIELDS, Llava3DOptions, option_of
+from .sizes import geometry_config, language_fields, vision_fields
 
 TABLES = {"vision": VISION_TABLE, "language": LANGUAGE_TABLE, "geometry": GEOMETRY_TABLE}
 DIT_BLOCKS = 16  # of the published head; never more than the language model has layers
 
 
-def prepare_assembly(job: Job) -> Prepared:
+def plan_assembly(family: Family, job: Job) -> Prepared:
     """Plan an assembly.
 
     Raises:
         ConversionError, ConfigError: a part is missing, unknown or does not fit, or an option is missing.
     """
-    roles = part_roles(job)
-    collected = collect((opened(job, role), TABLES[role]) for role in roles)
-    tokenizer = read_tokenizer([job.parts[role] for role in ("tokenizer", "language") if role in job.parts])
+    options = job.options(Llava3DOptions)
+    roles = part_roles(job, options)
+    collected = collect(SourceGroup(weights_of(job.parts[role], role), TABLES[role]) for role in roles)
+    folders = [job.parts[role] for role in ("tokenizer", "language") if role in job.parts]
+    tokenizer = tokenizer_with_image_token(folders)
     settings = Settings()
     add_parts(job, collected, settings)
-    add_actions(job.llava3d, settings)
+    add_actions(options, settings)
     settings.know("image_token_id", tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), "read", "tokenizer")
     for role in roles:
         settings.fields[f"{'mapanything' if role == 'geometry' else role}_model_name_or_path"] = job.inputs[role]
     config = MapAnythingLlava3DConfig(**settings.fields)
-    settings.facts += [*described(config), Fact("seed", job.llava3d.seed, "given or default (--seed)")]
-    config.dtype = choose_dtype(job.dtype, collected, settings.facts)
-    plan = make_plan(collected, config, config.dtype, job.llava3d.seed)
-    plan.facts = settings.facts
+    settings.facts += [*described_parts(config), Fact("seed", options.seed, "given or default (--seed)")]
+    plan = plan_checkpoint(family, job, collected, config, settings.facts, options.seed)
     if not config.norm_stats:
         say(job, "warning: without --statistics the checkpoint can be trained, but predict_action has no units yet.")
     sources = {role: job.parts[role] for role in roles}
-    return Prepared(FAMILY, plan, partial(write_files, config, make_processor(config, tokenizer), sources))
+    processor = make_llava3d_processor(config, tokenizer)
+    write = partial(write_files, family, config, config.text_config, processor.save_pretrained, sources)
+    return Prepared(family.name, plan, write)
 
 
-def part_roles(job: Job) -> list[str]:
-    if job.llava3d.no_geometry == ("geometry" in job.parts):
+def part_roles(job: Job, options: Llava3DOptions) -> list[str]:
+    if options.no_geometry == ("geometry" in job.parts):
         raise ConversionError("pass either --geometry MAPANYTHING or --no-geometry.")
     return [role for role in TABLES if role in job.parts]
-
-
-def opened(job: Job, role: str) -> TensorGroup:
-    weights = open_checkpoint(job.parts[role], role)
-    if weights is None:
-        raise ConversionError(
-            f"{job.parts[role]} holds no model weights (model.safetensors, its shards, or pytorch_model.bin)."
-        )
-    return weights
 
 
 def add_parts(job: Job, collected: Collected, settings: Settings) -> None:
@@ -91,7 +76,7 @@ def add_parts(job: Job, collected: Collected, settings: Settings) -> None:
 
 def add_actions(options: Llava3DOptions, settings: Settings) -> None:
     """Expert, action head, their sizes, and the statistics."""
-    statistics = add_statistics(options.statistics, [], settings)
+    statistics = settings.add_statistics(options.statistics, [])
     settings.settle("normalization_type", options.normalization, "--normalization", "bounds_q99")
     settings.settle("action_expert_type", options.action_expert_type, "--action-expert-type", "deep_fusion")
     expert = settings.fields["action_expert_type"]
@@ -114,7 +99,7 @@ def add_chunk(options: Llava3DOptions, statistics: dict, settings: Settings) -> 
         settings.settle(name, getattr(options, name), option_of(name), size, "inferred (statistics)")
         settings.require(name, f"{option_of(name)} N, or --statistics FILE that has it")
     settings.fields["use_state"] = "state_dim" in settings.fields
-    settings.settle("action_horizon", options.action_horizon, "--action-horizon")
+    settings.settle("action_horizon", options.num_action_chunks, "--action-horizon")
     settings.require("action_horizon", "--action-horizon N, the actions of one prediction")
 
 

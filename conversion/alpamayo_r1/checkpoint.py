@@ -4,29 +4,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import GenerationConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConversionError
-from ...modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
 from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
 from ..assumptions import assumed
-from ..cogvla.openvla_plan import Collected
+from ..checkpoint_files import write_files
+from ..checkpoint_plan import plan_checkpoint, weights_of
+from ..family import Family
 from ..files.json_file import read_json
 from ..files.tokenizer_loading import load_fast_tokenizer
 from ..job import Job, Prepared
-from ..tensors.plan import Fact, Plan
+from ..tensors.collected import Collected, SourceGroup, collect
+from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from ..tensors.tensor_source import TensorGroup, open_checkpoint
-from .alpamayo_card import write_alpamayo_card
-from .alpamayo_options import VLM
-from .alpamayo_plan import EMBEDDINGS, collect_published, make_plan
+from .names import TABLE
+from .options import VLM, AlpamayoOptions
 
-FAMILY = AlpamayoR1Config.model_type
-PUBLISHED_TYPES = (FAMILY, "alpamayo1_5")
 BASE_TYPE = "qwen3_vl"
 FILE_FIELDS = (
     "architectures",
@@ -50,7 +47,7 @@ ANSWER_FIELDS = (  # of the published config: what they are changes answers, and
 IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
 
 
-def prepare_alpamayo(job: Job) -> Prepared:
+def plan_alpamayo(family: Family, job: Job) -> Prepared:
     """Plan a conversion.
 
     Raises:
@@ -61,34 +58,33 @@ def prepare_alpamayo(job: Job) -> Prepared:
             "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged "
             "into the result."
         )
-    if job.options.statistics is not None:
+    if job.options(AlpamayoOptions).statistics is not None:
         raise ConversionError("--statistics was given, but an Alpamayo-R1 normalises by its action space.")
     folder = job.adapters[0]
     base = base_folder(job)
-    collected = collect_published(opened(folder))
+    collected = collect_published(folder)
     for source in (folder, base):
         published = read_json([source], "config.json", required=True)
         check_layers(published, len(collected.candidates), f"{source}/config.json")
     config = read_config(folder, base)
-    tokenizer = read_tokenizer(base)
-    facts = [*check_tokens(config, tokenizer), *described(config, base, given=VLM in job.parts)]
+    tokenizer = tokenizer_of_base(base)
+    facts = [*check_tokens(config, tokenizer), *parts_in_words(config, base, given=VLM in job.parts)]
     facts += assumed_fields(read_json([folder], "config.json", required=True), config)
     config.pad_token_id = tokenizer.pad_token_id
-    config.dtype = choose_dtype(job.dtype, collected, facts)
-    plan = make_plan(collected, config, config.dtype)
-    processor = make_processor(config, tokenizer, base, facts)
-    plan.facts = facts
-    return Prepared(FAMILY, plan, partial(write_files, config, processor, {"run": folder, "vlm": base}))
+    plan = plan_checkpoint(family, job, collected, config, facts)
+    processor = make_alpamayo_processor(config, tokenizer, base, facts)
+    text_config, sources = config.vlm_config.text_config, {"run": folder, "vlm": base}
+    write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
+    return Prepared(family.name, plan, write)
 
 
-def plan_again(job: Job, config: AlpamayoR1Config) -> Plan:
-    """The plan of a conversion whose settings are known, for checking it.
+def collect_published(folder: Path) -> Collected:
+    """All tensors under the names of the model; constants are among the leftovers.
 
     Raises:
-        ConversionError: the weights cannot be read, or do not fit the config.
+        ConversionError: there are no weights, or a name is unknown.
     """
-    collected = collect_published(opened(job.adapters[0]))
-    return make_plan(collected, config, choose_dtype(job.dtype, collected, []))
+    return collect([SourceGroup(weights_of(folder, "run"), TABLE)])
 
 
 def base_folder(job: Job) -> Path:
@@ -124,7 +120,7 @@ def read_config(folder: Path, base: Path) -> AlpamayoR1Config:
     return AlpamayoR1Config.from_dict(settings | {"vlm_config": vlm})
 
 
-def read_tokenizer(base: Path) -> PreTrainedTokenizerBase:
+def tokenizer_of_base(base: Path) -> PreTrainedTokenizerBase:
     """The base model's, in its fast form.
 
     Raises:
@@ -169,7 +165,7 @@ def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -
     return [Fact(field, getattr(config, field), "read (config, tokenizer)") for field in TOKEN_FIELDS]
 
 
-def described(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
+def parts_in_words(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
     """The parts of the model in a line each."""
     text, vision, expert = config.vlm_config.text_config, config.vlm_config.vision_config, config.expert_config
     return [
@@ -183,26 +179,7 @@ def described(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
     ]
 
 
-def opened(folder: Path) -> TensorGroup:
-    weights = open_checkpoint(folder, "run")
-    if weights is None:
-        raise ConversionError(f"{folder} holds no model weights (model.safetensors or its shards).")
-    return weights
-
-
-def choose_dtype(name: str, collected: Collected, facts: list[Fact]) -> torch.dtype:
-    """`auto` is the dtype of the language model's embeddings."""
-    if name != "auto":
-        facts.append(Fact("dtype", name, "given (--dtype)"))
-        return getattr(torch, name)
-    if EMBEDDINGS not in collected.candidates:
-        raise ConversionError(f"no source has {EMBEDDINGS}. Is a file missing?")
-    dtype = collected.candidates[EMBEDDINGS].plain[-1].info.dtype
-    facts.append(Fact("dtype", str(dtype).removeprefix("torch."), "read (embeddings)"))
-    return dtype
-
-
-def make_processor(
+def make_alpamayo_processor(
     config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path, facts: list[Fact]
 ) -> AlpamayoR1Processor:
     """Image settings are the base model's, within the bounds on pixels that this model was trained with."""
@@ -219,16 +196,3 @@ def make_processor(
         history_token_config=config.hist_traj_tokenizer_cfg,
         history_token_start_idx=config.hist_token_start_idx,
     )
-
-
-def write_files(
-    config: AlpamayoR1Config, processor: AlpamayoR1Processor, sources: dict[str, Path], folder: Path, report: dict
-) -> None:
-    """Everything but the weights; sources: folders by their role, whose model cards name their licences."""
-    config.architectures = [AlpamayoR1.__name__]
-    config.save_pretrained(folder)
-    generation = GenerationConfig.from_model_config(config.vlm_config.text_config)
-    generation.pad_token_id = config.pad_token_id
-    generation.save_pretrained(folder)
-    processor.save_pretrained(folder)
-    write_alpamayo_card(folder, config, report, sources)

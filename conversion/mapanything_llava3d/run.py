@@ -9,17 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from ...configuration.vla_errors import ConversionError
-from ..files.json_file import check_depth, check_regular, read_json, too_deep
+from ..files.run_files import LOOSE_FILES, matches, read_run_config
+from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.tensor_source import TensorFile, TensorGroup, open_checkpoint
-
-STEP_FILES = ("checkpoints/steps_*_pytorch_model.*", "checkpoints/steps_*_model.*")
-FINAL_FILES = ("final_model/pytorch_model.*",)
-LOOSE_FILES = ("*.pt", "*.bin", "*.safetensors")
-SUFFIXES = (".pt", ".bin", ".safetensors")
-FRAMEWORK = "MapAnythingLlava3DPI"
+from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES
 
 
 @dataclass
@@ -61,27 +55,6 @@ def read_run(folder: Path, step: str | None) -> Run:
     )
 
 
-def read_run_config(folder: Path) -> dict[str, Any]:
-    """config.json or config.yaml, `{}` where there is neither.
-
-    Raises:
-        ConversionError: it cannot be read.
-    """
-    path = folder / "config.yaml"
-    if (folder / "config.json").exists() or not path.exists():
-        return read_json([folder], "config.json", required=False) or {}
-    try:
-        content = yaml.safe_load(check_regular(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
-        raise ConversionError(f"{path} is not valid YAML: {error}") from error
-    except RecursionError as error:
-        raise ConversionError(too_deep(path)) from error
-    check_depth(content, path)
-    if not isinstance(content, dict):
-        raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
-    return content
-
-
 def weights_file(folder: Path, step: str | None) -> tuple[Path, str]:
     """The one file of weights and its name in reports."""
     found = {re.search(r"steps_(\d+)", path.name)[1]: path for path in matches(folder, STEP_FILES)}
@@ -98,10 +71,6 @@ def weights_file(folder: Path, step: str | None) -> tuple[Path, str]:
     return path, f"run/{path.relative_to(folder)}"
 
 
-def matches(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    return [path for pattern in patterns for path in sorted(folder.glob(pattern)) if path.suffix in SUFFIXES]
-
-
 def check_framework(framework: dict[str, Any]) -> None:
     """Refuse training settings whose models compute something else."""
     if not framework:
@@ -112,3 +81,12 @@ def check_framework(framework: dict[str, Any]) -> None:
         raise ConversionError("the run was trained with normalize_vl_hidden=true, which is not supported.")
     if (framework.get("action_model") or {}).get("vl_layer_selection", "last") != "last":
         raise ConversionError("the run was trained with vl_layer_selection other than 'last', which is not supported.")
+
+
+def collect_run(run: Run) -> Collected:
+    """Every tensor of a run, under its name in the model.
+
+    Raises:
+        ConversionError: a name is unknown.
+    """
+    return collect([SourceGroup(run.weights, RUN_TABLE)])

@@ -11,8 +11,7 @@ from ...configuration.mapanything_llava3d.configuration_mapanything import (
     infer_geometry_config,
 )
 from ...configuration.vla_errors import ConversionError
-from ..cogvla.openvla_plan import Collected
-from ..cogvla.openvla_settings import count_layers
+from ..tensors.collected import Collected
 
 LANGUAGE_TYPES = {"llama": "llama", "llava_llama": "llama", "mistral": "mistral", "llava_mistral": "mistral"}
 LANGUAGE_FIELDS = (
@@ -52,7 +51,7 @@ def language_fields(published: Mapping[str, Any], collected: Collected) -> dict[
     if model_type not in LANGUAGE_TYPES:
         known = ", ".join(LANGUAGE_TYPES)
         raise ConversionError(f"the language model's model_type is {model_type!r}; supported are {known}.")
-    vocab_size, width = collected.shape(required(collected, f"{DECODER}embed_tokens.weight"))
+    vocab_size, width = collected.shape(f"{DECODER}embed_tokens.weight")
     sizes = {"hidden_size": width, **stack_sizes(collected, DECODER)}
     check_sizes("language model", published, sizes)
     fields = {name: published[name] for name in LANGUAGE_FIELDS if name in published}
@@ -62,28 +61,28 @@ def language_fields(published: Mapping[str, Any], collected: Collected) -> dict[
 def stack_sizes(collected: Collected, prefix: str) -> dict[str, int]:
     """Of a stack of decoder layers."""
     return {
-        "num_hidden_layers": count_layers(collected, f"{prefix}layers."),
-        "intermediate_size": collected.shape(required(collected, f"{prefix}layers.0.mlp.up_proj.weight"))[0],
+        "num_hidden_layers": collected.num_layers(f"{prefix}layers."),
+        "intermediate_size": collected.shape(f"{prefix}layers.0.mlp.up_proj.weight")[0],
     }
 
 
 def expert_fields(collected: Collected) -> dict[str, int]:
     """What differs between the expert's stack and the language model's."""
-    width = collected.shape(required(collected, f"{EXPERT}norm.weight"))[0]
+    width = collected.shape(f"{EXPERT}norm.weight")[0]
     return {"hidden_size": width, **stack_sizes(collected, EXPERT)}
 
 
 def vision_fields(published: Mapping[str, Any], collected: Collected) -> dict[str, Any]:
     """Fields of a `SiglipVisionConfig`. The image size follows from the position table; the published one decides how
     much is left at the edges."""
-    width, _, patch_size, _ = collected.shape(required(collected, f"{TOWER}embeddings.patch_embedding.weight"))
-    side = math.isqrt(collected.shape(required(collected, f"{TOWER}embeddings.position_embedding.weight"))[0])
+    width, _, patch_size, _ = collected.shape(f"{TOWER}embeddings.patch_embedding.weight")
+    side = math.isqrt(collected.shape(f"{TOWER}embeddings.position_embedding.weight")[0])
     said = published.get("image_size")
     sizes = {
         "hidden_size": width,
         "patch_size": patch_size,
-        "num_hidden_layers": count_layers(collected, f"{TOWER}encoder.layers."),
-        "intermediate_size": collected.shape(required(collected, f"{TOWER}encoder.layers.0.mlp.fc1.weight"))[0],
+        "num_hidden_layers": collected.num_layers(f"{TOWER}encoder.layers."),
+        "intermediate_size": collected.shape(f"{TOWER}encoder.layers.0.mlp.fc1.weight")[0],
     }
     check_sizes("vision tower", published, sizes)
     image_size = said if said and said // patch_size == side else side * patch_size
@@ -107,12 +106,12 @@ def sharing_heads(published: Mapping[str, Any]) -> int | None:
 def dit_fields(collected: Collected) -> dict[str, Any]:
     """Of the DiT head."""
     names = collected.candidates
-    decoder = collected.shape(required(collected, f"{DIT}action_decoder.layer1.weight"))
-    future_tokens, width = collected.shape(required(collected, f"{DIT}future_tokens.weight"))
+    decoder = collected.shape(f"{DIT}action_decoder.layer1.weight")
+    future_tokens, width = collected.shape(f"{DIT}future_tokens.weight")
     projection = f"{DIT}model.proj_out_2.weight"
     has_projection = projection in names and collected.shape(projection)[0] == decoder[1]
     fields = {
-        "num_hidden_layers": count_layers(collected, f"{DIT}model.transformer_blocks."),
+        "num_hidden_layers": collected.num_layers(f"{DIT}model.transformer_blocks."),
         "num_future_tokens": future_tokens,
         "mlp_hidden_dim": decoder[0],
         "output_projection": "adaln" if has_projection else "none",
@@ -135,12 +134,6 @@ def check_sizes(part: str, published: Mapping[str, Any], found: Mapping[str, int
             )
 
 
-def required(collected: Collected, name: str) -> str:
-    if name not in collected.candidates:
-        raise ConversionError(f"no source has {name}.")
-    return name
-
-
-def shown(config: PretrainedConfig) -> str:
+def stack_size_text(config: PretrainedConfig) -> str:
     """A tower or stack in a few words."""
     return f"{config.hidden_size} wide, {config.num_hidden_layers} layers, {config.num_attention_heads} heads"

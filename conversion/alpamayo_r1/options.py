@@ -1,8 +1,17 @@
 """What can be said on the command line about an Alpamayo-R1."""
 
 import argparse
+from dataclasses import dataclass
+from pathlib import Path
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
+
+
+@dataclass
+class AlpamayoOptions:
+    """`None` where an option was not given."""
+
+    statistics: Path | None = None  # refused
 
 
 def add_alpamayo_arguments(parser: argparse.ArgumentParser) -> None:

@@ -7,35 +7,18 @@ from typing import Any
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
 from ..assumptions import assumed
-from ..cogvla.openvla_plan import Collected
-from ..cogvla.openvla_settings import Settings
+from ..checkpoint_files import write_files
+from ..checkpoint_plan import plan_checkpoint
+from ..family import Family
 from ..files.json_file import read_json
 from ..job import Job, Prepared
-from ..tensors.plan import Plan
+from ..settings import Settings
+from ..tensors.collected import Collected
 from ..tensors.size_limits import check_layers
-from .llava3d_checkpoint import (
-    FAMILY,
-    IMAGE_TOKEN,
-    add_statistics,
-    choose_dtype,
-    described,
-    make_processor,
-    read_tokenizer,
-    write_files,
-)
-from .llava3d_names import RUN_TABLE
-from .llava3d_options import MODEL_FIELDS, Llava3DOptions, option_of
-from .llava3d_plan import collect, make_plan
-from .llava3d_run import Run, read_run
-from .llava3d_sizes import (
-    DIT,
-    dit_fields,
-    expert_fields,
-    geometry_config,
-    language_fields,
-    sharing_heads,
-    vision_fields,
-)
+from .checkpoint import IMAGE_TOKEN, described_parts, make_llava3d_processor, tokenizer_with_image_token
+from .options import MODEL_FIELDS, Llava3DOptions, option_of
+from .run import Run, collect_run, read_run
+from .sizes import DIT, dit_fields, expert_fields, geometry_config, language_fields, sharing_heads, vision_fields
 
 PARTS = {"language": "text_config", "vision": "vision_config"}
 ROLES_OF_MODEL = ("vision", "language", "geometry")
@@ -62,39 +45,28 @@ DIT_FIELDS = (  # settings that no tensor shows, under the same names upstream
 )
 
 
-def prepare_conversion(job: Job) -> Prepared:
+def plan_conversion(family: Family, job: Job) -> Prepared:
     """Plan a conversion.
 
     Raises:
         ConversionError, ConfigError: something is missing, unknown or does not fit.
     """
-    run = read_run(job.adapters[0], job.llava3d.step)
-    collected = collect([(run.weights, RUN_TABLE)])
-    tokenizer = read_tokenizer([folder for folder in (*given_tokenizers(job), run.folder) if folder])
+    options = job.options(Llava3DOptions)
+    run = read_run(job.adapters[0], options.step)
+    collected = collect_run(run)
+    tokenizer = tokenizer_with_image_token([*given_tokenizers(job), run.folder])
     settings = Settings()
     settings.know("image_token_id", tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), "read", "tokenizer")
-    add_parts(job, run, collected, settings)
+    add_parts_of_run(job, run, options, collected, settings)
     add_published(run, settings)
-    add_experts(run, job.llava3d, collected, settings)
+    add_experts(run, options, collected, settings)
     config = MapAnythingLlava3DConfig(**settings.fields)
-    settings.facts += described(config)
-    config.dtype = choose_dtype(job.dtype, collected, settings.facts)
-    plan = make_plan(collected, config, config.dtype)
-    processor = make_processor(config, tokenizer, **processor_settings(run, settings))
-    plan.facts = settings.facts
+    settings.facts += described_parts(config)
+    plan = plan_checkpoint(family, job, collected, config, settings.facts)
+    processor = make_llava3d_processor(config, tokenizer, **processor_settings(run, settings))
     sources = {"run": run.folder} | {role: folder for role, folder in job.parts.items() if role in ROLES_OF_MODEL}
-    return Prepared(FAMILY, plan, partial(write_files, config, processor, sources))
-
-
-def plan_again(job: Job, config: MapAnythingLlava3DConfig) -> Plan:
-    """The plan of a conversion whose settings are known, for checking it.
-
-    Raises:
-        ConversionError: the run cannot be read, or does not fit the config.
-    """
-    run = read_run(job.adapters[0], job.llava3d.step)
-    collected = collect([(run.weights, RUN_TABLE)])
-    return make_plan(collected, config, choose_dtype(job.dtype, collected, []))
+    write = partial(write_files, family, config, config.text_config, processor.save_pretrained, sources)
+    return Prepared(family.name, plan, write)
 
 
 def given_tokenizers(job: Job) -> list[Path]:
@@ -111,7 +83,7 @@ def processor_settings(run: Run, settings: Settings) -> dict[str, Any]:
     return found
 
 
-def add_parts(job: Job, run: Run, collected: Collected, settings: Settings) -> None:
+def add_parts_of_run(job: Job, run: Run, options: Llava3DOptions, collected: Collected, settings: Settings) -> None:
     """Configs of vision tower, language model and geometry branch."""
     configs = {role: part_config(job, run, role) for role in PARTS}
     for config in (run.model, run.framework, *configs.values()):
@@ -120,14 +92,14 @@ def add_parts(job: Job, run: Run, collected: Collected, settings: Settings) -> N
     settings.fields["text_config"] = language_fields(configs["language"], collected)
     said = {**run.model, **(run.framework.get("mapanything_llava3d") or {})}.get("use_geometric_branch")
     has_geometry = any(name.startswith("geometric_model.") for name in collected.candidates)
-    if said and not has_geometry and not job.llava3d.no_geometry:
+    if said and not has_geometry and not options.no_geometry:
         raise ConversionError(
             "config.json says use_geometric_branch=true, but no source has a tensor of it: is a file missing? Where "
             "the model was trained without, pass --no-geometry."
         )
     wanted = has_geometry if said is None else said
-    off = "given (--no-geometry)" if job.llava3d.no_geometry else "read (config, tensors)"
-    settings.assume("use_geometric_branch", wanted and not job.llava3d.no_geometry, off)
+    off = "given (--no-geometry)" if options.no_geometry else "read (config, tensors)"
+    settings.assume("use_geometric_branch", wanted and not options.no_geometry, off)
     if settings.fields["use_geometric_branch"]:
         published = run.model.get("mapanything_config") or {}
         if "geometry" in job.parts:
@@ -184,13 +156,13 @@ def add_experts(run: Run, options: Llava3DOptions, collected: Collected, setting
         settings.fields["expert_config"] = expert_fields(collected)
         settings.suppose("num_inference_steps", FLOW_STEPS, WHY, "--num-inference-steps")
     if kinds:
-        add_chunk(run, options, collected, settings, "action_expert" if has_flow else "dit_action_head")
+        add_chunk_of_run(run, options, collected, settings, "action_expert" if has_flow else "dit_action_head")
         add_units(run, options, settings)
     if has_dit:
         settings.fields["dit_config"] = dit_settings(run, options, collected, settings)
 
 
-def add_chunk(run: Run, options: Llava3DOptions, collected: Collected, settings: Settings, part: str) -> None:
+def add_chunk_of_run(run: Run, options: Llava3DOptions, collected: Collected, settings: Settings, part: str) -> None:
     """Sizes of actions and state; the horizon is in no tensor."""
     flow = part == "action_expert"
     action = f"{part}.{'action_in_proj' if flow else 'action_encoder.layer1'}.weight"
@@ -203,13 +175,13 @@ def add_chunk(run: Run, options: Llava3DOptions, collected: Collected, settings:
     trained = run.framework.get("action_model") or {}
     window = trained.get("future_action_window_size")
     horizon = run.model.get("action_horizon") if window is None else window + 1
-    settings.settle("action_horizon", options.action_horizon, "--action-horizon", horizon, "read (config)")
+    settings.settle("action_horizon", options.num_action_chunks, "--action-horizon", horizon, "read (config)")
     settings.require("action_horizon", "--action-horizon N, the actions of one prediction")
 
 
 def add_units(run: Run, options: Llava3DOptions, settings: Settings) -> None:
     """The statistics of the training data: published code un-normalises with 1st and 99th percentile."""
-    if not add_statistics(options.statistics, [run.folder], settings):
+    if not settings.add_statistics(options.statistics, [run.folder]):
         raise ConversionError(
             "no statistics to un-normalise actions with: dataset_statistics.json is missing; pass --statistics FILE."
         )

@@ -5,8 +5,16 @@ lululuyuanyuanyuanGe/3dvla-starvla_framework, starVLA/model/framework/MapAnythin
 starVLA/mapanything_llava3d/model/modeling_mapanything_llava3d_dev.py.
 """
 
-from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from typing import TYPE_CHECKING
+
 from ..tensors.rename import Row
+
+if TYPE_CHECKING:  # slow to import
+    from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+
+FRAMEWORK = "MapAnythingLlava3DPI"  # what a run's config calls itself
+STEP_FILES = ("checkpoints/steps_*_pytorch_model.*", "checkpoints/steps_*_model.*")
+FINAL_FILES = ("final_model/pytorch_model.*",)
 
 LAYER = r"layers\.\d+\.(?:self_attn\.[qkvo]_proj|mlp\.(?:gate|up|down)_proj|(?:input|post_attention)_layernorm)"
 ROOT = r"(?:mapanythingllava3d_vlm_interface\.model\.)?"
@@ -86,7 +94,7 @@ NEW = (
 )
 
 
-def unused_reason(target: str, config: MapAnythingLlava3DConfig) -> str | None:
+def unused_reason(target: str, config: "MapAnythingLlava3DConfig") -> str | None:
     """Why the model has no use for a tensor of a known name; `None` when it should have."""
     part = target.split(".")[0]
     widths = config.vision_config.hidden_size, config.text_config.hidden_size

@@ -6,35 +6,33 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-from transformers import GenerationConfig
-
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.remote_code import write_remote_code
 from ...configuration.vla_errors import ConversionError
-from ...modeling.cogvla.modeling_cogvla import CogVLAForActionPrediction
 from ...processing.cogvla.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProcessor
 from ...processing.cogvla.processing_cogvla import CogVLAProcessor
 from ...processing.portable_tokenizer import make_tokenizer_portable
 from ..assumptions import assumed
+from ..checkpoint_files import write_files
+from ..checkpoint_plan import plan_checkpoint
+from ..family import Family
 from ..files.file_kinds import TOKENIZER, leads_out, travelling
 from ..files.json_file import read_json
 from ..files.json_output import json_text
 from ..files.tokenizer_loading import links_out, load_fast_tokenizer
 from ..job import Job, Prepared, say
-from ..model_card import write_model_card
 from ..tensors.plan import Fact
-from .openvla_layout import Layout, find_layout
-from .openvla_plan import collect, make_plan
-from .openvla_settings import make_config
+from .adapter_check import check_run_adapter
+from .layout import Layout, collect_layout, find_layout
+from .options import CogVLAOptions
+from .settings import make_config
 
-FAMILY = "cogvla"
 IMAGE_AUG = "--image_aug"  # in the name of a run that learned from randomly cropped images
 RUN_NAME = re.compile(r"\+b\d+\+lr-")  # of a name that the published fine-tuning script gave to its run
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
-def prepare_cogvla(job: Job) -> Prepared:
+def plan_cogvla(family: Family, job: Job) -> Prepared:
     """Plan a job.
 
     Raises:
@@ -42,47 +40,27 @@ def prepare_cogvla(job: Job) -> Prepared:
     """
     if len(job.adapters) > 1:
         raise ConversionError(f"a CogVLA or OpenVLA run is merged alone; {len(job.adapters)} were given.")
+    options = job.options(CogVLAOptions)
     layout = find_layout(job.base, job.adapters[0])
-    collected = collect(layout)
-    config, facts = make_config(layout, collected, job.options)
-    config.dtype = choose_dtype(job.dtype, layout, facts)
-    plan = make_plan(layout, collected, config, config.dtype)
-    plan.facts = facts
+    collected = collect_layout(layout)
+    config, facts = make_config(layout, collected, options)
+    plan = plan_checkpoint(family, job, collected, config, facts)
+    check_run_adapter(layout, plan)
     run_name = job.inputs.get("run", job.adapters[0].resolve().name)
     check_state(run_name, config, facts)
     settings = {"num_images_in_input": config.num_images_in_input}
-    settings["center_crop"] = settle_crop(job.center_crop, run_name, facts)
-    settings["image_resize"] = settle_resize(job.options.image_resize, config, facts)
+    settings["center_crop"] = settle_crop(options.center_crop, run_name, facts)
+    settings["image_resize"] = settle_resize(options.image_resize, config, facts)
     image_processor = read_image_processor(layout, config, settings, facts)
     tokenizer = tokenizer_folder(layout)
     if tokenizer is not None:
         load_fast_tokenizer(tokenizer, links_out(tokenizer))  # it travels as it is, and a damaged one is noticed now
     else:
         say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
-    return Prepared(FAMILY, plan, partial(write_files, layout, config, image_processor))
-
-
-def write_files(
-    layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor, folder: Path, report: dict
-) -> None:
-    """Everything but the weights: configs, code, processor, tokenizer, card."""
-    config.architectures = [CogVLAForActionPrediction.__name__]
-    config.save_pretrained(folder)
-    generation = GenerationConfig.from_model_config(config.text_config)
-    generation.pad_token_id = config.pad_token_id
-    generation.save_pretrained(folder)
-    write_processor(folder, layout, config, image_processor)
-    write_model_card(folder, config, report, layout.folders[-1])
-
-
-def choose_dtype(name: str, layout: Layout, facts: list[Fact]) -> torch.dtype:
-    """`auto` is the dtype of the base's embeddings."""
-    if name != "auto":
-        facts.append(Fact("dtype", name, "given (--dtype)"))
-        return getattr(torch, name)
-    dtype = layout.weights.info("language_model.model.embed_tokens.weight").dtype
-    facts.append(Fact("dtype", str(dtype).removeprefix("torch."), "read (embeddings)"))
-    return dtype
+    sources = {"base": job.base} if job.base else {"run": job.adapters[0]}
+    processor = partial(write_processor, layout, config, image_processor)
+    write = partial(write_files, family, config, config.text_config, processor, sources)
+    return Prepared(family.name, plan, write)
 
 
 def check_state(run_name: str, config: CogVLAConfig, facts: list[Fact]) -> None:
@@ -157,7 +135,7 @@ def tokenizer_folder(layout: Layout) -> Path | None:
     return next((folder for folder in found if not leads_out(folder / "tokenizer.json")), None)
 
 
-def write_processor(folder: Path, layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor) -> None:
+def write_processor(layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor, folder: Path) -> None:
     """Image processor and, where the source has one, tokenizer; a processor needs both."""
     source = tokenizer_folder(layout)
     auto_map = {name: value for name, value in config.auto_classes.items() if "Processor" in name}

@@ -4,36 +4,40 @@ Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
-from ..cogvla.openvla_layout import find_side_files
 from ..dataset_statistics import check_config_statistics, find_statistics
+from ..family import Family
 from ..files.json_file import read_json
 from ..files.json_output import json_text
 from ..files.tokenizer_loading import check_tokenizer, links_out
 from ..folders.copied_files import check_config_lies_here, check_copied, copy_files
-from ..folders.travelling_code import code_facts, code_of
+from ..folders.travelling_code import code_facts, code_of, own_config
 from ..job import Job, Prepared
 from ..tensors.adapter_file import find_adapter, read_content
 from ..tensors.adapter_patterns import check_matching
 from ..tensors.base_model import BaseModel, build_base
 from ..tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
+from ..tensors.side_files import find_side_files
 from ..tensors.tensor_source import TensorFile, TensorGroup, open_checkpoint
-from .generic_plan import add_adapter
+from .adapter_steps import add_adapter
+from .generic_card import write_generic_card
 from .merged_base import MergedBase
-from .merged_card import write_merged_card
+from .options import GenericOptions
 
-FAMILY = "generic"
 PROCESSOR = "processor_config.json"
 STATISTICS = "dataset_statistics.json"
 
 
-def prepare_generic(job: Job) -> Prepared:
+def plan_merge(job: Job, families: Mapping[str, Family]) -> Prepared:
     """Plan the merge of one or more adapters, in order.
+
+    families: of models that are ours, by name.
 
     Raises:
         ConversionError: the base has no weights, or an adapter does not fit it.
@@ -53,7 +57,7 @@ def prepare_generic(job: Job) -> Prepared:
     check_weights(weights, model)
     merged = MergedBase.of({tensor.name: tensor for tensor in plan.tensors}, config, model)
     for number, folder in enumerate(job.adapters, start=1):
-        refuse_side_files(folder, job.base)
+        refuse_side_files(folder, job.base, families)
         file, lora_config = opened_adapter(folder, number)
         content = read_content(file)
         check_matching(lora_config, content.loras)  # before anything else matches its patterns
@@ -65,24 +69,24 @@ def prepare_generic(job: Job) -> Prepared:
         Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
     )
     plan.facts += vocabulary_facts(config, merged.config)
-    config, facts = with_statistics(merged.config, job.adapters, job.options.statistics)
+    config, facts = with_statistics(merged.config, job.adapters, job.options(GenericOptions).statistics)
     plan.facts += [*facts, *code_facts(code)]
     how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
     plan.facts.append(Fact("dtype", plan.dtype_name, how))
 
-    def write_files(folder: Path, report: dict) -> None:
+    def write_merged_files(folder: Path, report: dict) -> None:
         copy_files(job.base, job.adapters, folder)
         write_config(folder, config, job.dtype)
         write_statistics(folder, config)
         code.write(folder)
-        write_merged_card(folder, report, job.base)
+        write_merged_card(folder, report, job.base, families)
 
-    return Prepared(FAMILY, plan, write_files, code)
+    return Prepared("generic", plan, write_merged_files, code)
 
 
-def refuse_side_files(folder: Path, base: Path) -> None:
+def refuse_side_files(folder: Path, base: Path, families: Mapping[str, Family]) -> None:
     """A run with more than an adapter is not merged without the rest."""
-    side_files = find_side_files(folder)
+    side_files = find_side_files(folder, [kind for family in families.values() for kind in family.side_files])
     if side_files:
         config = read_json([folder, base], "config.json", required=True)
         name = next(iter(side_files.values())).path.name
@@ -170,3 +174,10 @@ def write_config(folder: Path, config: dict, dtype: str) -> None:
         config = {**config, **dict.fromkeys(names, dtype)}
     if config != read_json([folder], "config.json", required=True):
         (folder / "config.json").write_text(json_text(config, "config.json", indent=2), encoding="utf-8")
+
+
+def write_merged_card(folder: Path, report: dict, base: Path, families: Mapping[str, Family]) -> None:
+    """README.md by what `folder` holds, whose config.json is there already: that of its family, where it is ours."""
+    config = own_config(folder)
+    write_card = write_generic_card if config is None else families[config.model_type].write_card
+    write_card(folder, config, report, {"base": base})

@@ -4,7 +4,8 @@ from ..tensors.adapter_coverage import check_coverage
 from ..tensors.adapter_file import read_content
 from ..tensors.plan import Plan, SourceTensor
 from ..tensors.rename import rename
-from .openvla_layout import TABLE, Layout
+from .layout import Layout
+from .names import TABLE
 
 
 def check_run_adapter(layout: Layout, plan: Plan) -> None:
