@@ -14,10 +14,10 @@ from .families import OURS
 from .files.json_file import check_regular, load_json, read_json
 from .files.tokenizer_files import check_tokenizer_files
 from .folders.folder_roles import check_ready
-from .folders.travelling_code import own_config_class
 from .settings_errors import reading_settings
 from .tensors.size_limits import check_layers_of
 from .tensors.tensor_source import open_checkpoint
+from .travelling.travelling_code import own_config_class
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 

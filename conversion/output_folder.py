@@ -92,12 +92,12 @@ def check_own_folder(path: Path) -> None:
         return
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise ConversionError(f"{path} is in the way: it is {kind_of(status.st_mode)}, not a folder; remove it.")
+        raise ConversionError(f"{path} is in the way: it is {entry_kind(status.st_mode)}, not a folder; remove it.")
     if status.st_uid != os.geteuid():
         raise ConversionError(f"{path} is in the way: it belongs to another user; remove it, or name another output.")
 
 
-def kind_of(mode: int) -> str:
+def entry_kind(mode: int) -> str:
     """What an entry is, in words."""
     kinds = {stat.S_IFLNK: "a link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe"}
     return kinds.get(stat.S_IFMT(mode), "a socket or a device")
@@ -140,7 +140,7 @@ def locked(path: Path, output: Path) -> Iterator[int]:
 def opened_lock(path: Path) -> int:
     """A lock of this user; links are not followed, and what is no lock is refused and left as it is."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        raise ConversionError(f"{path} is in the way: it is {kind_of(path.lstat().st_mode)}, not a lock; remove it.")
+        raise ConversionError(f"{path} is in the way: it is {entry_kind(path.lstat().st_mode)}, not a lock; remove it.")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     status = os.fstat(descriptor)
     note = NOTE.fullmatch(os.pread(descriptor, IDENTITY_BYTES + 1, 0))

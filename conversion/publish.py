@@ -15,10 +15,10 @@ from ..configuration.vla_errors import ConversionError
 from .file_table import changes_since, entry_of, with_own_hash
 from .files.file_kinds import CARD_NAME, REPORT_NAME
 from .files.json_file import read_json
-from .folders.uploaded_files import files_to_upload
 from .published_card import card_to_publish
 from .report import describe_left_behind, report_text
 from .tensors.tensor_source import TensorGroup, open_checkpoint
+from .travelling.uploaded_files import files_to_upload
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
