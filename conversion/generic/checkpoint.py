@@ -13,9 +13,8 @@ from peft import LoraConfig
 from ...configuration.vla_errors import ConversionError
 from ..dataset_statistics import check_config_statistics, find_statistics
 from ..family import Family
-from ..files.json_file import read_json
-from ..files.json_output import json_text
-from ..files.tokenizer_loading import check_tokenizer, links_out
+from ..files.json_file import json_text, read_json
+from ..files.tokenizer_files import check_tokenizer, links_out
 from ..folders.copied_files import check_config_lies_here, check_copied, copy_files
 from ..folders.travelling_code import code_facts, code_of, own_config
 from ..job import Job, Prepared
