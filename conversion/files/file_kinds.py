@@ -48,7 +48,7 @@ def travelling(folder: Path, *kinds: str) -> list[Path]:
     return [path for path in sorted(folder.iterdir()) if kind_of(path.name) in kinds and refusal(path) is None]
 
 
-def left_in(folder: Path) -> list[LeftBehind]:
+def left_behind(folder: Path) -> list[LeftBehind]:
     """What lies in a folder and may not travel; what tools leave there is not mentioned."""
     others = [path for path in sorted(folder.iterdir()) if path.name not in OF_TOOLS]
     return [LeftBehind(path, reason) for path in others if (reason := refusal(path))]

@@ -12,7 +12,7 @@ from ...configuration.checkpoint_card import (
     is_unedited,
     stamped_again,
 )
-from ..folders.travelling_code import own_config
+from ..travelling.travelling_code import own_config
 
 KEEP, RENEW = "keep", "renew"
 

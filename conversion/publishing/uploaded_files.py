@@ -3,11 +3,19 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
-from ..files.file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_in, travelling
+from ..files.file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_behind, travelling
 from ..files.file_table import entry_of_file
 from ..files.json_file import read_json
-from ..folders.travelling_code import config_files, differing, own_code, own_config, read, reference_problem, references
 from ..tensors.tensor_source import TensorGroup
+from ..travelling.travelling_code import (
+    config_files,
+    differing,
+    own_code,
+    own_config,
+    read,
+    reference_problem,
+    references,
+)
 
 
 def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tuple[list[Path], list[LeftBehind]]:
@@ -29,7 +37,7 @@ def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tup
     if not allow_code:
         check_code(folder)
     files = sorted({*travelling(folder, *KINDS), *shards})
-    left = (entry for entry in left_in(folder) if entry.path not in shards)
+    left = (entry for entry in left_behind(folder) if entry.path not in shards)
     return files, [LeftBehind(entry.path.relative_to(folder), entry.reason) for entry in left]
 
 

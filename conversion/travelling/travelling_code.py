@@ -55,7 +55,7 @@ class TravellingCode:
                 rewrite(path, maps.get(kind_of(path.name)) if path.name != "generation_config.json" else None)
 
 
-def code_of(base: Path, adapters: list[Path], allowed: bool) -> TravellingCode:
+def code_for_merge(base: Path, adapters: list[Path], allowed: bool) -> TravellingCode:
     """What travels with a model that is merged into `base`.
 
     A base of our own families gets this release's code. Any other code is somebody else's.
