@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .card import ANY_CARD, Card
+from .predictions.prediction import ROBOT, Prediction
 from .tensors.rename import Row
 
 if TYPE_CHECKING:  # slow to import
@@ -55,6 +56,7 @@ class Family:
             them key by key.
         assemble: plans a new checkpoint from published parts.
         card: what README.md of a checkpoint says.
+        prediction: what a checkpoint takes from `vlahub predict`.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Family:
     prepare: "Callable[[Job], Prepared] | None" = None
     assemble: "Callable[[Job], Prepared] | None" = None
     card: Card = ANY_CARD
+    prediction: Prediction = ROBOT
 
     @property
     def config(self) -> "type[PretrainedConfig]":

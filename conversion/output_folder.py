@@ -1,5 +1,7 @@
 """An output folder that appears whole or not at all."""
 
+import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -10,9 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
-from .files.atomic_exchange import exchange
 from .files.output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
 
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+NOT_POSSIBLE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 IDENTITY_BYTES = 64  # of the longest note in a lock
 NOTE = re.compile(rb"(\d+:\d+)?")
 
@@ -56,6 +60,26 @@ def take_place(work: Path, output: Path, old: Path, lock: int) -> None:
         os.fsync(lock)
         output.rename(old)
         work.rename(output)
+
+
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange two names of one file system in one step, where the system can do that (Linux).
+
+    Returns whether they changed places; where kernel, C library or file system cannot, nothing has changed.
+
+    Raises:
+        OSError: they could, but may not.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(first), os.fsencode(second)
+    if renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in NOT_POSSIBLE:
+        return False
+    raise OSError(code, os.strerror(code), str(first), None, str(second))
 
 
 def clean_up(output: Path, work: Path, old: Path, lock: int) -> None:

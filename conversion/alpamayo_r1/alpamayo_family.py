@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..family import Family
 from .card import CARD
+from .driving import DRIVING
 from .names import EMBEDDINGS, TABLE
 from .options import VLM, AlpamayoOptions, add_alpamayo_arguments
 
@@ -43,4 +44,5 @@ ALPAMAYO_R1 = Family(
     misfit=f"does --{VLM} name the base model that this one was trained from?",
     prepare=prepare_alpamayo,
     card=CARD,
+    prediction=DRIVING,
 )

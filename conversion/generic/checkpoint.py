@@ -15,9 +15,8 @@ from ...configuration.vla_errors import ConversionError
 from ..checkpoint_plan import weights_of
 from ..dataset_statistics import check_config_statistics, find_statistics
 from ..family import Family
-from ..files.json_file import read_json
-from ..files.json_output import json_text
-from ..files.tokenizer_loading import check_tokenizer, links_out
+from ..files.json_file import json_text, read_json
+from ..files.tokenizer_files import check_tokenizer, links_out
 from ..job import Job, Prepared
 from ..model_card import write_card, write_generic_card
 from ..tensors.adapter_file import find_adapter, read_content

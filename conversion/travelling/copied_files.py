@@ -18,8 +18,7 @@ from ..files.file_kinds import (
     left_behind,
     travelling,
 )
-from ..files.json_file import load_json, refuse_nan
-from ..files.json_output import json_text
+from ..files.json_file import json_text, load_json, refuse_nan
 from ..tensors.plan import Plan
 from .travelling_code import TravellingCode, read, with_auto_map
 

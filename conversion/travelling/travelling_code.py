@@ -15,8 +15,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from ...configuration.remote_code import RemoteCodeConfig, code_files, remote_code
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
-from ..files.json_file import read_json
-from ..files.json_output import json_text
+from ..files.json_file import json_text, read_json
 from ..tensors.plan import Fact
 
 CODE_KEYS = ("auto_map", "custom_pipelines")  # what transformers imports because a JSON file says so
