@@ -26,8 +26,8 @@ from ..floating_dtype import floating_dtype
 from ..flow_matching import check_steps
 from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
 from ..loss_items import Items, items_of_text
-from ..prefix_cache import without_checkpointing
 from ..sharded_layer import tie_keys_and_values
+from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .alpamayo_flow_matching import FlowMatching
 from .alpamayo_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput
@@ -335,7 +335,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         positions = (first[:, None] + torch.arange(tokens, device=noise.device))[None].expand(3, -1, -1)
         mask = self.action_mask(seen, tokens)
         rotary = self.expert.rotary_emb(noise.to(self.expert_dtype), positions)
-        text = kept_text(rollout.cache, room=tokens)
+        text = kept_text(rollout.cache)
 
         def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             embeds = self.action_in_proj(x, t)
