@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch.nn.utils.rnn import pad_sequence
 
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..film import modulate
 from ..floating_dtype import floating_dtype
@@ -23,7 +24,7 @@ class MultimodalFusion:
         input_ids: torch.LongTensor,
         pixel_values: torch.Tensor | None,
         attention_mask: torch.Tensor | None,
-        proprio: torch.Tensor | None,
+        state: torch.Tensor | None,
         image_grid_thw: torch.LongTensor | None,
         labels: torch.LongTensor | None = None,
         answer_mask: torch.Tensor | None = None,
@@ -37,7 +38,7 @@ class MultimodalFusion:
             raise InputError("pixel_values is missing.")
         pixel_values = pixel_values.to(self.dtype)
         real = self.checked_mask(input_ids, attention_mask)
-        state = self.proprio_token(proprio, len(input_ids))
+        state = self.state_token(state)
         if self.config.fusion == "late":
             return self.fuse_late(input_ids, real, pixel_values, image_grid_thw, state)
         queries = [] if self.action_queries is None else [self.action_queries(len(input_ids))]
@@ -156,17 +157,11 @@ class MultimodalFusion:
 
     # ---- arguments
 
-    def proprio_token(self, proprio: torch.Tensor | None, batch_size: int) -> list[torch.Tensor]:
+    def state_token(self, state: torch.Tensor | None) -> list[torch.Tensor]:
         """The robot's state as a token (batch, 1, hidden_size), or nothing where none is used."""
-        if not self.config.use_proprio:
-            if proprio is not None:
-                raise InputError("proprio was given, but this model takes no robot state (use_proprio is False).")
+        if state is None:
             return []
-        wanted = batch_size, self.config.proprio_dim
-        if proprio is None or tuple(proprio.shape) != wanted:
-            found = None if proprio is None else tuple(proprio.shape)
-            raise InputError(f"proprio has shape {found}; (batch, proprio_dim) is {wanted}.")
-        return [self.proprio_projector(proprio.to(floating_dtype(self.proprio_projector))).unsqueeze(1)]
+        return [self.proprio_projector(state.to(floating_dtype(self.proprio_projector))).unsqueeze(1)]
 
     def checked_mask(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         """(batch, length) bool, false on padding; the ids are looked at, too."""
@@ -179,3 +174,15 @@ class MultimodalFusion:
     def check_places(self, embeds: torch.Tensor) -> None:
         """Refuse embeddings (batch, length, hidden_size) that the language model has no positions for."""
         check_length({"image, text and action": embeds.shape[1]}, max_positions(self.config.text_part))
+
+
+def check_state(word: str, state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:
+    """Refuse a robot's state that is missing, not wanted, or of another shape; word: what its caller calls it."""
+    if not config.use_proprio:
+        if state is not None:
+            raise InputError(f"{word} was given, but this model takes no robot state (use_proprio is False).")
+        return
+    wanted = batch_size, config.proprio_dim
+    if state is None or tuple(state.shape) != wanted:
+        found = None if state is None else tuple(state.shape)
+        raise InputError(f"{word} has shape {found}; (batch, proprio_dim) is {wanted}.")

@@ -22,6 +22,7 @@ from ...configuration.vla_errors import InputError
 from ..action_heads import MLPResNet
 from ..action_normalization import find_statistics, unnormalize
 from ..action_tokens import actions_to_tokens, tokens_to_actions
+from ..argument_names import one_of
 from ..film import FiLM
 from ..finite_predictions import finite_rows, require_finite
 from ..flow_matching_action_expert import FlowMatchingActionExpert
@@ -33,7 +34,7 @@ from ..projectors import MLPProjector
 from ..strict_loading import StrictPreTrainedModel
 from .chosen_parts import make_backbone, make_projector
 from .context_action_network import ContextActionNetwork
-from .fusion import MultimodalFusion
+from .fusion import MultimodalFusion, check_state
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .perceiver_resampler import PerceiverResampler
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
@@ -209,14 +210,16 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         input_ids: torch.LongTensor,
         pixel_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         image_grid_thw: torch.LongTensor | None = None,
         unnorm_key: str | None = None,
-        num_steps: int | None = None,
+        num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         check_finite: bool = True,
         do_sample: bool = False,
+        proprio: torch.Tensor | None = None,
+        num_steps: int | None = None,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -224,10 +227,11 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             input_ids: (batch, length), with a VLM as many image tokens as its images have features.
             pixel_values: (batch, views, 3, height, width), or without views; patches, where the VLM reads those.
             attention_mask: (batch, length), 0 on padding, on either side.
-            proprio: (batch, proprio_dim), normalised as the processor returns it.
+            state: (batch, state_dim), normalised as the processor returns it; also called `proprio`.
             image_grid_thw: (images, 3), for VLMs that read patches.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_steps, noise: of the flow head: Euler steps, and where they start (batch, chunks, action_dim).
+            num_inference_steps, noise: of the flow head: Euler steps, also called `num_steps`, and where they start,
+                (batch, chunks, action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
@@ -240,13 +244,16 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
-        inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        word, state = one_of(state=state, proprio=proprio)
+        _, steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
+        inputs = {"pixel_values": pixel_values, word: state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
+        check_state(word, state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw)
+        states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, state, image_grid_thw)
         token_ids = finite_logits = None
         if self.config.action_head == "flow":
-            steps = self.config.num_inference_steps if num_steps is None else num_steps
+            steps = self.config.num_inference_steps if steps is None else steps
             normalized = self.action_head.sample_actions(states, num_steps=steps, attention_mask=real, noise=noise)
         elif self.config.action_head == "mlp":
             normalized = self.action_head(states).float()
@@ -268,13 +275,14 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         actions: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         image_grid_thw: torch.LongTensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        proprio: torch.Tensor | None = None,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model.
 
@@ -291,13 +299,15 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         Raises:
             InputError: an argument has the wrong form.
         """
-        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "time": time, "noise": noise}
+        word, state = one_of(state=state, proprio=proprio)
+        numbers = {"pixel_values": pixel_values, word: state, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
+        check_state(word, state, len(input_ids), self.config)
         prompts = None if answer_mask is None else without_answers(input_ids, attention_mask, answer_mask)
-        given = pixel_values, attention_mask, proprio, image_grid_thw
+        given = pixel_values, attention_mask, state, image_grid_thw
         states, real, text_states = self.fuse(input_ids, *given, labels, answer_mask)
         if prompts is not None and actions is not None:
-            states, real, _ = self.fuse(input_ids, pixel_values, prompts, proprio, image_grid_thw)
+            states, real, _ = self.fuse(input_ids, pixel_values, prompts, state, image_grid_thw)
         action_loss = lm_loss = logits = None
         if actions is not None:
             action_loss = self.action_loss(states, real, actions, time, noise, action_is_pad, num_items_in_batch)

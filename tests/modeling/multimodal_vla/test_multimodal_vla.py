@@ -297,7 +297,8 @@ def test_the_discrete_heads_loss_is_the_cross_entropy_of_its_bins(composed, word
     batch, end = Batch(model.config), words or VOCABULARY
     ranks = torch.arange(2 * CHUNK * DIM).reshape(2, CHUNK, DIM) + 1
     actions = torch.linspace(-1, 1, 32)[ranks - 1] + 0.01
-    states, _, _ = model.fuse(**batch.inputs(), image_grid_thw=None)
+    given = batch.inputs()
+    states, _, _ = model.fuse(state=given.pop("proprio"), **given, image_grid_thw=None)
     logits = model.get_output_embeddings()(states)[..., end - 32 : end]
     wanted = F.cross_entropy(logits.flatten(0, 1), (32 - ranks).flatten())
     torch.testing.assert_close(model(**batch.inputs(), actions=actions).loss, wanted)
@@ -561,14 +562,16 @@ def test_weights_that_lack_a_part_are_refused_by_its_name(composed, tmp_path):
         ({"pixel_values": torch.zeros(2, 28, 28)}, r"^pixel_values has shape \(2, 28, 28\)"),
         ({"pixel_values": torch.zeros(2, 2, 1, 28, 28)}, r"^pixel_values has shape \(2, 2, 1, 28, 28\)"),
         ({"pixel_values": torch.zeros(3, 2, 3, 28, 28)}, "^pixel_values holds 3 samples, input_ids 2"),
-        ({"proprio": None}, r"^proprio has shape None; .* \(2, 4\)"),
+        ({"proprio": None}, r"^state has shape None; .* \(2, 4\)"),
         ({"proprio": torch.zeros(2, 5)}, r"^proprio has shape \(2, 5\); .* \(2, 4\)"),
         ({"proprio": torch.zeros(1, 4)}, r"^proprio has shape \(1, 4\)"),
         ({"attention_mask": torch.ones(2, 5)}, r"^attention_mask has shape \(2, 5\), input_ids \(2, 6\)"),
         ({"attention_mask": torch.tensor([[1] * 6, [0] * 6])}, "^attention_mask has a row of padding alone"),
         ({"unnorm_key": "b"}, "^unnorm_key='b' is unknown; choices: a"),
         ({"noise": torch.zeros(1, CHUNK, DIM)}, r"^noise has shape \(1, 4, 3\)"),
-        ({"num_steps": 0}, "^num_steps=0"),
+        ({"num_inference_steps": 0}, "steps=0"),
+        ({"num_steps": 3, "num_inference_steps": 3}, "^num_inference_steps and num_steps are names of one argument"),
+        ({"state": torch.zeros(2, 4)}, "^state and proprio are names of one argument; pass one of them"),
     ],
 )
 @pytest.mark.parametrize("fusion", ["early", "late"])
@@ -588,8 +591,20 @@ def test_actions_of_another_shape_are_refused(composed, head, shape):
 
 def test_a_state_that_is_not_used_is_refused(composed):
     model = composed(use_proprio=False)
-    with pytest.raises(InputError, match="proprio was given, but this model takes no robot state"):
-        model.predict_action(**Batch(model.config).inputs(), proprio=torch.zeros(2, STATE))
+    for word in ("state", "proprio"):
+        with pytest.raises(InputError, match=f"{word} was given, but this model takes no robot state"):
+            model.predict_action(**Batch(model.config).inputs(), **{word: torch.zeros(2, STATE)})
+
+
+def test_the_published_words_are_the_same_arguments(composed):
+    model = composed(action_head="flow")
+    batch = Batch(model.config)
+    given, training = batch.prediction(), batch.training()
+    renamed = {"state" if name == "proprio" else name: value for name, value in given.items()}
+    wanted = model.predict_action(**given, num_steps=2)
+    assert torch.equal(model.predict_action(**renamed, num_inference_steps=2), wanted)
+    wanted = model(**training).loss
+    assert torch.equal(model(state=training.pop("proprio"), **training).loss, wanted)
 
 
 def test_statistics_must_be_named_where_there_are_none_or_several(composed):
