@@ -92,8 +92,11 @@ def model_device(model: nn.Module) -> torch.device | None:
 
 
 def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
-    """Refuse ids (batch, length) without an embedding, where looking costs no wait for a device."""
-    if input_ids.device.type != "cpu":
+    """Refuse ids (batch, length) without an embedding, where looking costs no wait for a device.
+
+    Elsewhere, and in a compiled call, it is the embedding that ends with an error of its own.
+    """
+    if input_ids.device.type != "cpu" or torch.compiler.is_compiling():
         return
     vocab_size = getattr(embeddings, "num_embeddings", None) or embeddings.weight.shape[0]
     wrong = (input_ids < 0) | (input_ids >= vocab_size)
@@ -120,7 +123,14 @@ def check_length(parts: Mapping[str, int], limit: int | None) -> None:
 
 
 def check_rows(real: torch.Tensor, least: int = 1, what: str = "a prompt") -> None:
-    """Refuse rows of padding, or with too few real tokens. real: (batch, length), 0 on padding; reads one number."""
+    """Refuse rows of padding, or with too few real tokens. real: (batch, length), 0 on padding; reads one number.
+
+    In a compiled call it is an assertion of the graph (a RuntimeError), which does not know the row.
+    """
+    if torch.compiler.is_compiling():
+        enough = (real.ne(0).sum(dim=1) >= least).all()
+        torch._assert_async(enough, f"attention_mask has a row of padding alone, or too short for {what}.")
+        return
     shortest, row = torch.stack(real.ne(0).sum(dim=1).min(dim=0)).tolist()
     if shortest == 0:
         raise InputError(f"attention_mask has a row of padding alone: row {row}; leave it out, or give it a text.")
