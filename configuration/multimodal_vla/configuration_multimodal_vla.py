@@ -17,6 +17,7 @@ from ..remote_code import RemoteCodeConfig
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_errors import ConfigError
+from .backbone_facts import LAYERED_FEATURES
 from .proven_backbones import check_proven, check_tower
 
 CHOICES = {
@@ -26,8 +27,6 @@ CHOICES = {
     "normalization_type": tuple(STATISTICS),
     "time_sampling": ("beta", "uniform"),
 }
-TWO_TOWERS = ("siglip", "siglip2", "clip")  # vision models that come with a text tower of the same space
-LAYERED_FEATURES = ("qwen3_vl", "qwen3_vl_moe")  # image features enter several layers: they cannot be replaced
 HEAD_COUNTS = (8, 4, 2, 1)
 
 

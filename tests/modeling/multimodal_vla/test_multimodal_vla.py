@@ -12,6 +12,9 @@ from transformers.models.auto import AutoConfig
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, tokens_to_actions
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.multimodal_vla.fusion import early_sequence
+from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
+from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 
 PROJECTORS = ("linear", "mlp", "perceiver", "qformer")
 FUSIONS = ("early", "cross_attention", "late", "film")
@@ -101,6 +104,11 @@ class Batch:
     def labels(self):
         text = self.text()
         return text["input_ids"].masked_fill(text["attention_mask"] == 0, -100)
+
+
+def sequence_of(model, text, pixels):
+    prompt = checked_prompt(model.backbone, text["input_ids"], text["attention_mask"], pixels, None)
+    return early_sequence(model.backbone, model.projector, model.film, prompt)
 
 
 def without_gradient(model):
@@ -213,7 +221,8 @@ def test_vision_tokens_enter_a_gemma_as_the_projector_made_them(composed):
     layer.register_forward_pre_hook(lambda _, args, kwargs: seen.append((*args, *kwargs.values())[0]), with_kwargs=True)
     arguments = Batch(model.config).inputs([0])
     model.predict_action(**arguments)
-    vision, _ = model.vision_tokens(arguments["input_ids"], arguments["pixel_values"], None)
+    prompt = checked_prompt(model.backbone, arguments["input_ids"], None, arguments["pixel_values"], None)
+    vision, _ = vision_tokens(model.backbone, model.projector, prompt)
     count = vision.shape[1]
     torch.testing.assert_close(seen[0][:, :count], vision, **CLOSE)
     text = F.embedding(arguments["input_ids"], model.get_input_embeddings().weight) * WIDTH**0.5
@@ -383,12 +392,11 @@ def test_the_language_loss_is_that_of_the_language_model_on_the_same_embeddings(
     text_only = model(**batch.inputs(), labels=labels)
     torch.testing.assert_close(text_only.loss, output.lm_loss)
     assert text_only.action_loss is None and text_only.logits.shape == (2, LENGTHS[0], VOCABULARY)
-    text = batch.text()
-    real = text["attention_mask"] != 0
-    embeds, real, _, where = model.sequence(text["input_ids"], real, batch.pixels, None)
+    sequence = sequence_of(model, batch.text(), batch.pixels)
+    embeds, real = sequence.embeds, sequence.real
     all_labels = torch.full(real.shape, -100)
-    all_labels[:, where] = labels
-    all_labels[:, where.start] = -100  # what follows the pictures is not predicted
+    all_labels[:, sequence.text] = labels
+    all_labels[:, sequence.text.start] = -100  # what follows the pictures is not predicted
     wanted = model.backbone.language_model(
         inputs_embeds=embeds,
         attention_mask=real.long(),
@@ -406,9 +414,9 @@ def test_a_composed_model_writes_what_its_language_model_writes_after_the_same_e
     for i in range(2):
         batch = Batch(model.config, "left")
         text = batch.text([i])
-        embeds, real, _, _ = model.sequence(text["input_ids"], text["attention_mask"] != 0, batch.pixels[[i]], None)
-        language_model = model.backbone.language_model
-        rows.append(language_model.generate(inputs_embeds=embeds, attention_mask=real.long(), **arguments))
+        sequence = sequence_of(model, text, batch.pixels[[i]])
+        given = {"inputs_embeds": sequence.embeds, "attention_mask": sequence.real.long()}
+        rows.append(model.backbone.language_model.generate(**given, **arguments))
         logits = model(**batch.inputs([i])).logits
         assert rows[-1][0, 0] == logits[0, -1].argmax()
     batch = Batch(model.config, "left")
