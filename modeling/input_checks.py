@@ -108,6 +108,17 @@ def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
         )
 
 
+def one_state(state: torch.Tensor | None, proprio: torch.Tensor | None) -> torch.Tensor | None:
+    """The robot's state, which may come under either of its names.
+
+    Raises:
+        InputError: both came.
+    """
+    if state is not None and proprio is not None:
+        raise InputError("state and proprio are two names of one argument; pass one of them.")
+    return proprio if state is None else state
+
+
 def check_length(parts: Mapping[str, int], limit: int | None) -> None:
     """Refuse a sequence with more places than the language model has positions.
 
