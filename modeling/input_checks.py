@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from .execution_device import execution_device
 
 
 def check_inputs(
@@ -89,6 +88,19 @@ def model_device(model: nn.Module) -> torch.device | None:
     is_split = any(hasattr(model, name) for name in ("hf_device_map", "_hf_hook"))
     is_sharded = hasattr(next(model.parameters()), "placements")
     return None if is_split or is_sharded else execution_device(model)
+
+
+def execution_device(model: nn.Module) -> torch.device:
+    """The device of the first weights that are not offloaded, or of accelerate's hooks where all of them are.
+
+    Weights on disk, or those that accelerate moves only while they are needed, are on "meta".
+    """
+    for parameter in model.parameters():
+        if parameter.device.type != "meta":
+            return parameter.device
+    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
+    found = (device for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None)
+    return torch.device(next(found, "meta"))
 
 
 def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:

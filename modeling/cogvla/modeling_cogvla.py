@@ -20,10 +20,12 @@ from ..action_normalization import find_statistics
 from ..cache_names import CACHE_NAMES, one_cache
 from ..finite_predictions import require_finite
 from ..input_checks import check_ids, check_inputs, check_rows, one_state, refuse_sampling
+from ..learned_tokens import LearnedTokens
 from ..loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
 from ..masking import masked_mean, parallel_decoding_mask
-from ..projectors import MLPProjector, PrismaticProjector
+from ..projectors import MLP, PrismaticProjector
 from ..strict_loading import StrictPreTrainedModel, tied_weights
+from ..vision_layers import LayerScale
 from .action_decoding import ActionDecoding
 from .action_sequence import (
     ActionSequence,
@@ -43,7 +45,7 @@ from .cogvla_inputs import (
 )
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
-from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
+from .film_vision_transformer import FiLMVisionTransformer
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .text_generation import TextGeneration
@@ -71,10 +73,10 @@ class CogVLAPreTrainedModel(StrictPreTrainedModel):
                 if block.film is not None:  # starts as the identity
                     nn.init.zeros_(block.film.scale.weight)
                     nn.init.zeros_(block.film.shift.weight)
-        elif isinstance(module, AggregationTokens):
+        elif isinstance(module, LearnedTokens):
             nn.init.normal_(module.tokens, std=std)
         elif isinstance(module, LayerScale):
-            nn.init.ones_(module.scale_factor)
+            nn.init.ones_(module.factor)
 
 
 class LanguageModel(nn.Module):
@@ -103,11 +105,11 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         else:
             self.projector = PrismaticProjector(sum(towers), width)
         self.language_model = LanguageModel(config)
-        self.proprio_projector = MLPProjector(config.proprio_dim, width) if config.proprio_dim else None
+        self.proprio_projector = MLP(config.proprio_dim, width) if config.proprio_dim else None
         self.action_head = None
         if config.action_head != "discrete":
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
-        self.noisy_action_projector = MLPProjector(1, width) if config.action_head == "diffusion" else None
+        self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

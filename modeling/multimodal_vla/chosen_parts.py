@@ -3,7 +3,7 @@
 from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
-from ..projectors import MLPProjector
+from ..projectors import MLP
 from .composed_backbone import ComposedBackbone
 from .perceiver_resampler import PerceiverResampler
 from .qformer_projector import QFormerProjector
@@ -24,7 +24,7 @@ def make_projector(config: MultimodalVLAConfig) -> nn.Module | None:
     if config.projector_type == "linear":
         return nn.Linear(*widths)
     if config.projector_type == "mlp":
-        return MLPProjector(*widths)
+        return MLP(*widths)
     if config.projector_type == "perceiver":
         return PerceiverResampler(*widths, *resampler)
     if config.projector_type == "qformer":

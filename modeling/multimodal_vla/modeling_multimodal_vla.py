@@ -29,7 +29,7 @@ from ..input_checks import check_inputs, refuse_sampling
 from ..learned_tokens import LearnedTokens
 from ..loss_items import Items, items_of_text, learnt_steps, text_items, weighted_mean
 from ..masking import without_answers
-from ..projectors import MLPProjector
+from ..projectors import MLP
 from ..strict_loading import StrictPreTrainedModel
 from .chosen_parts import make_backbone, make_projector
 from .context_action_network import ContextActionNetwork
@@ -62,7 +62,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         width = config.hidden_size
         self.projector = make_projector(config)
         self.film = FiLM(width, width) if config.fusion == "film" else None
-        self.proprio_projector = MLPProjector(config.proprio_dim, width) if config.use_proprio else None
+        self.proprio_projector = MLP(config.proprio_dim, width) if config.use_proprio else None
         self.action_queries = self.query_attention = self.late_projector = None
         if config.fusion == "cross_attention":
             resampler = config.num_queries, config.num_resampler_layers, config.num_resampler_heads
