@@ -12,32 +12,8 @@ import re
 import sys
 from pathlib import Path
 
-from .known_fields import KnownFieldsConfig
-from .normalization_statistics import check_finite
-
 CODE_FOLDERS = ("configuration", "modeling", "processing")
 FOOTER = "\n# transformers 4.57 copies only the files that this one names from a local folder.\n"
-
-
-class RemoteCodeConfig(KnownFieldsConfig):
-    """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them."""
-
-    auto_classes = {}  # {Auto class: "file.Class"}; no annotation, or 5.x takes it for a field
-    predicts = "actions"  # what is asked of the model: actions, trajectories or text
-    described = {}  # what the model card says about parts that were chosen
-
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
-        """As in transformers; the folder also gets the code that loads it.
-
-        Raises:
-            ConfigError: statistics that were put into the config hold a number that is not finite: JSON has no such.
-        """
-        check_finite(getattr(self, "norm_stats", None), "norm_stats")
-        self.auto_map = dict(self.auto_classes)
-        write_remote_code(type(self), self.auto_classes, save_directory)
-        super().save_pretrained(save_directory)
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
 
 
 def write_remote_code(owner: type, auto_classes: dict[str, str], folder: str | os.PathLike) -> list[str]:

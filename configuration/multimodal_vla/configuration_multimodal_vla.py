@@ -10,12 +10,12 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from ..known_fields import check_arguments, known_fields
+from ..known_fields import checked_constructor
 from ..language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
 from ..normalization_statistics import STATISTICS, check_statistics
-from ..remote_code import RemoteCodeConfig
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
+from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
 from .backbone_facts import LAYERED_FEATURES
 from .proven_backbones import check_proven, check_tower
@@ -30,7 +30,7 @@ CHOICES = {
 HEAD_COUNTS = (8, 4, 2, 1)
 
 
-class MultimodalVLAConfig(RemoteCodeConfig):
+class MultimodalVLAConfig(VLAConfig):
     """Which parts a composed model has, and their sizes.
 
     Args:
@@ -43,12 +43,13 @@ class MultimodalVLAConfig(RemoteCodeConfig):
             `None` is `mlp`, and with a VLM its own projector.
         num_latents: tokens that `perceiver` and `qformer` make of all views together.
         num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`.
-        fusion: `early` (vision, text and proprio tokens in one sequence), `film` (the same, the text scaling and
+        fusion: `early` (vision, text and state tokens in one sequence), `film` (the same, the text scaling and
             shifting the vision tokens first), `cross_attention` (action queries look at the language model's states),
             `late` (vision and text are pooled apart and joined before the head).
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
-        use_proprio, proprio_dim: whether the robot's state is an input, and its size.
+        use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
+            `proprio_dim`.
         freeze_vision_tower: the vision tower does not train.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
@@ -63,6 +64,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
     """
 
     model_type = "multimodal_vla"
+    attribute_map = words_on_disk("proprio_dim", "use_proprio")
     auto_classes = {
         "AutoConfig": "configuration_multimodal_vla.MultimodalVLAConfig",
         "AutoModel": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
@@ -70,6 +72,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         "AutoModelForImageTextToText": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
     }
 
+    @checked_constructor
     def __init__(
         self,
         vlm_config: PretrainedConfig | dict | None = None,
@@ -83,8 +86,8 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         action_head: str = "mlp",
         action_dim: int = 7,
         num_action_chunks: int = 8,
-        use_proprio: bool = False,
-        proprio_dim: int | None = None,
+        use_state: bool = False,
+        state_dim: int | None = None,
         freeze_vision_tower: bool = True,
         expert_config: LlamaConfig | dict | None = None,
         num_inference_steps: int = 10,
@@ -97,7 +100,6 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         view_names: list[str] | None = None,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
         if all(value is None for value in given.values()):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
@@ -115,8 +117,8 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         self.action_head = action_head
         self.action_dim = action_dim
         self.num_action_chunks = num_action_chunks
-        self.use_proprio = use_proprio
-        self.proprio_dim = proprio_dim
+        self.use_state = use_state
+        self.state_dim = state_dim
         self.freeze_vision_tower = freeze_vision_tower
         self.expert_config = as_flow_config(expert_config, self.hidden_size)
         self.num_inference_steps = num_inference_steps
@@ -230,8 +232,8 @@ class MultimodalVLAConfig(RemoteCodeConfig):
                 f"action_vocab_size={self.action_vocab_size} is above the language model's vocab_size, "
                 f"{self.text_part.vocab_size}."
             )
-        if self.use_proprio:
-            check_positive("proprio_dim", self.proprio_dim)
+        if self.use_state:
+            check_positive("state_dim", self.state_dim)
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
@@ -241,8 +243,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
-        state_dim = self.proprio_dim if self.use_proprio else None
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, state_dim)
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""

@@ -19,14 +19,13 @@ from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
-from ..argument_names import one_of
 from ..film import FiLM
 from ..finite_predictions import require_finite
-from ..input_checks import check_inputs, refuse_sampling
+from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
 from ..loss_items import Items, items_of_text, text_items
 from ..masking import without_answers
-from ..projectors import MLPProjector
+from ..projectors import MLP
 from ..strict_loading import StrictPreTrainedModel
 from .composed_backbone import ComposedBackbone
 from .composed_heads import (
@@ -73,7 +72,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         width = config.hidden_size
         self.projector = make_projector(config)
         self.film = FiLM(width, width) if config.fusion == "film" else None
-        self.proprio_projector = MLPProjector(config.proprio_dim, width) if config.use_proprio else None
+        self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
         self.action_queries = self.query_attention = self.late_projector = None
         if config.fusion == "cross_attention":
             resampler = config.num_queries, config.num_resampler_layers, config.num_resampler_heads
@@ -81,7 +80,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         elif config.num_queries:
             self.action_queries = LearnedTokens(config.num_queries, width)
         if config.fusion == "late" and config.num_queries:
-            self.late_projector = nn.Linear((3 if config.use_proprio else 2) * width, width)
+            self.late_projector = nn.Linear((3 if config.use_state else 2) * width, width)
         self.action_network, self.action_head = make_action_head(config)
         self._no_split_modules = sorted(
             {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
@@ -223,11 +222,11 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
-        word, state = one_of(state=state, proprio=proprio)
-        _, steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
-        inputs = {"pixel_values": pixel_values, word: state, "noise": noise}
+        state = one_of(state=state, proprio=proprio)
+        steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
+        inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
-        check_state(word, state, len(input_ids), self.config)
+        check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, state, image_grid_thw)
         steps = self.config.num_inference_steps if steps is None else steps
@@ -269,10 +268,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         Raises:
             InputError: an argument has the wrong form.
         """
-        word, state = one_of(state=state, proprio=proprio)
-        numbers = {"pixel_values": pixel_values, word: state, "actions": actions, "time": time, "noise": noise}
+        state = one_of(state=state, proprio=proprio)
+        numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
-        check_state(word, state, len(input_ids), self.config)
+        check_state(state, len(input_ids), self.config)
         prompts = None if answer_mask is None else without_answers(input_ids, attention_mask, answer_mask)
         given = input_ids, pixel_values
         states, real, text_states = self.fuse(*given, attention_mask, state, image_grid_thw, labels, answer_mask)

@@ -1,6 +1,6 @@
 """What goes through a composed VLA: a batch of prompts with their images, and the one sequence that they become."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -73,16 +73,16 @@ def checked_prompt(
     return Prompt(input_ids, real, backbone.is_image(input_ids), pixel_values, image_grid_thw)
 
 
-def check_state(word: str, state: Any, batch_size: int, config: MultimodalVLAConfig) -> None:
-    """Refuse a robot's state that is missing, not wanted, or of another shape; word: what its caller calls it."""
-    if not config.use_proprio:
+def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:
+    """Refuse a robot's state that is missing, not wanted, or not of shape (batch, state_dim)."""
+    if not config.use_state:
         if state is not None:
-            raise InputError(f"{word} was given, but this model takes no robot state (use_proprio is False).")
+            raise InputError("state was given, but this model takes no robot state (use_state is False).")
         return
-    wanted = batch_size, config.proprio_dim
+    wanted = batch_size, config.state_dim
     if state is None or tuple(state.shape) != wanted:
         found = None if state is None else tuple(state.shape)
-        raise InputError(f"{word} has shape {found}; (batch, proprio_dim) is {wanted}.")
+        raise InputError(f"state has shape {found}; (batch, state_dim) is {wanted}.")
 
 
 def views_of(pixel_values: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..projectors import MLPProjector
+from ..projectors import MLP
 from .multimodal_inputs import Prompt
 from .perceiver_resampler import PerceiverResampler
 from .qformer_projector import QFormerProjector
@@ -19,7 +19,7 @@ def make_projector(config: MultimodalVLAConfig) -> nn.Module | None:
     if config.projector_type == "linear":
         return nn.Linear(*widths)
     if config.projector_type == "mlp":
-        return MLPProjector(*widths)
+        return MLP(*widths)
     if config.projector_type == "perceiver":
         return PerceiverResampler(*widths, *resampler)
     if config.projector_type == "qformer":

@@ -571,15 +571,18 @@ def test_weights_that_lack_a_part_are_refused_by_its_name(composed, tmp_path):
         ({"pixel_values": torch.zeros(2, 2, 1, 28, 28)}, r"^pixel_values has shape \(2, 2, 1, 28, 28\)"),
         ({"pixel_values": torch.zeros(3, 2, 3, 28, 28)}, "^pixel_values holds 3 samples, input_ids 2"),
         ({"proprio": None}, r"^state has shape None; .* \(2, 4\)"),
-        ({"proprio": torch.zeros(2, 5)}, r"^proprio has shape \(2, 5\); .* \(2, 4\)"),
-        ({"proprio": torch.zeros(1, 4)}, r"^proprio has shape \(1, 4\)"),
+        ({"proprio": torch.zeros(2, 5)}, r"^state has shape \(2, 5\); .* \(2, 4\)"),
+        ({"proprio": torch.zeros(1, 4)}, r"^state has shape \(1, 4\)"),
         ({"attention_mask": torch.ones(2, 5)}, r"^attention_mask has shape \(2, 5\), input_ids \(2, 6\)"),
         ({"attention_mask": torch.tensor([[1] * 6, [0] * 6])}, "^attention_mask has a row of padding alone"),
         ({"unnorm_key": "b"}, "^unnorm_key='b' is unknown; choices: a"),
         ({"noise": torch.zeros(1, CHUNK, DIM)}, r"^noise has shape \(1, 4, 3\)"),
         ({"num_inference_steps": 0}, "steps=0"),
-        ({"num_steps": 3, "num_inference_steps": 3}, "^num_inference_steps and num_steps are names of one argument"),
-        ({"state": torch.zeros(2, 4)}, "^state and proprio are names of one argument; pass one of them"),
+        (
+            {"num_steps": 3, "num_inference_steps": 3},
+            "^num_inference_steps and num_steps are two names of one argument",
+        ),
+        ({"state": torch.zeros(2, 4)}, "^state and proprio are two names of one argument; pass one of them"),
     ],
 )
 @pytest.mark.parametrize("fusion", ["early", "late"])
@@ -600,7 +603,7 @@ def test_actions_of_another_shape_are_refused(composed, head, shape):
 def test_a_state_that_is_not_used_is_refused(composed):
     model = composed(use_proprio=False)
     for word in ("state", "proprio"):
-        with pytest.raises(InputError, match=f"{word} was given, but this model takes no robot state"):
+        with pytest.raises(InputError, match="state was given, but this model takes no robot state"):
             model.predict_action(**Batch(model.config).inputs(), **{word: torch.zeros(2, STATE)})
 
 
