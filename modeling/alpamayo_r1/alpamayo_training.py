@@ -7,9 +7,9 @@ from transformers import DynamicCache
 from ...configuration.vla_errors import InputError
 from ..loss_items import text_items
 from ..mrope_positions import rope_positions
-from ..prefix_cache import PrefixCache, without_checkpointing
+from ..stack_passes import without_checkpointing
 from .rollout import VLM_CACHE, decoder_modules
-from .trajectory_expert import run_expert
+from .trajectory_expert import kept_text, run_expert
 
 
 class AlpamayoTraining:
@@ -73,10 +73,7 @@ class AlpamayoTraining:
         """Mean squared error of the velocity `actions - noise`; time runs from 0 (noise) to 1 (actions)."""
         data = self.diffusion.construct_training_data(target, noise, time)
         start = self.start_of_trajectory(input_ids)
-        text = PrefixCache(len(target), input_ids.shape[1], None, room=0)
-        for layer in cache.layers:
-            kept = layer.keys, layer.values
-            text.append(*(part.detach() for part in kept) if stop_grad_from_vlm else kept)
+        text = kept_text(cache, stop_grad_from_vlm)
         place = torch.arange(input_ids.shape[1], device=input_ids.device)
         seen = (place[None] <= start[:, None]) & (real | (not self.config.mask_prompt_padding))
         tokens = target.shape[1]

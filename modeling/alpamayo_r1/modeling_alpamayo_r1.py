@@ -20,14 +20,21 @@ from transformers.utils import can_return_tuple
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
-from ..execution_device import execution_device
 from ..finite_predictions import require_finite
 from ..floating_dtype import floating_dtype
 from ..flow_matching import check_steps
-from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
+from ..input_checks import (
+    check_ids,
+    check_inputs,
+    check_length,
+    check_patches,
+    check_rows,
+    check_tensor,
+    execution_device,
+)
 from ..loss_items import Items, items_of_text
-from ..prefix_cache import without_checkpointing
 from ..sharded_layer import tie_keys_and_values
+from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .alpamayo_flow_matching import FlowMatching
 from .alpamayo_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput
@@ -335,7 +342,7 @@ class AlpamayoR1(AlpamayoTraining, StrictPreTrainedModel, GenerationMixin):
         positions = (first[:, None] + torch.arange(tokens, device=noise.device))[None].expand(3, -1, -1)
         mask = self.action_mask(seen, tokens)
         rotary = self.expert.rotary_emb(noise.to(self.expert_dtype), positions)
-        text = kept_text(rollout.cache, room=tokens)
+        text = kept_text(rollout.cache)
 
         def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
             embeds = self.action_in_proj(x, t)

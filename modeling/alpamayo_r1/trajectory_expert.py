@@ -6,19 +6,21 @@ behind it for the sake of other rows is hidden, and so is the padding of a promp
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 from transformers import DynamicCache
 
 from ..masking import mask_for
-from ..prefix_cache import PrefixCache, run_layer
+from ..stack_passes import PrefixCache, run_suffix
 
 
-def kept_text(cache: DynamicCache, room: int) -> PrefixCache:
-    """A decoder's cache with `room` behind it, layer by layer, so that it is never in memory twice."""
-    length = cache.get_seq_length()
-    kept = PrefixCache(cache.layers[0].keys.shape[0], length, None, room)
+def kept_text(cache: DynamicCache, stop_grad: bool = False) -> PrefixCache:
+    """The keys and values of a decoder's cache, which is empty afterwards: they are never in memory twice.
+
+    stop_grad: no gradient goes on from them.
+    """
+    kept = PrefixCache(cache.get_seq_length())
     for layer in cache.layers:
-        kept.append(layer.keys, layer.values)
+        pair = layer.keys, layer.values
+        kept.append(*(tensor.detach() for tensor in pair) if stop_grad else pair)
         layer.keys = layer.values = None
     return kept
 
@@ -43,16 +45,5 @@ def run_expert(
     mask: torch.Tensor,
     rotary: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    """States after the final norm, (rows, tokens, hidden_size) like `action_embeds`; the text is left as it is.
-
-    Where gradient checkpointing is on, the layers are computed once more in the backward pass.
-    """
-    hidden_states = action_embeds
-    text.reserve(action_embeds.shape[1], action_embeds.dtype)
-    for index, layer in enumerate(expert.layers):
-        arguments = (layer, hidden_states, mask, rotary, text.extender(index))
-        if layer.gradient_checkpointing and layer.training and torch.is_grad_enabled():
-            hidden_states = checkpoint(run_layer, *arguments, use_reentrant=False)
-        else:
-            hidden_states = run_layer(*arguments)
-    return expert.norm(hidden_states)
+    """States after the final norm, (rows, tokens, hidden_size) like `action_embeds`; the text is left as it is."""
+    return expert.norm(run_suffix(expert.layers, action_embeds, mask, rotary, text))
