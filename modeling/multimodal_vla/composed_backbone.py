@@ -35,6 +35,10 @@ class ComposedBackbone(nn.Module):
         check_arguments_of_tower(self.tower, config.vision_config.model_type)
 
     @property
+    def language_part(self) -> nn.Module:
+        return self.language_model
+
+    @property
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes."""
         return self.vision_tower
