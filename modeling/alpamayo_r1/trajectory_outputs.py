@@ -43,3 +43,22 @@ class AlpamayoR1TrajectoryOutput(ModelOutput):
     has_start_token: torch.Tensor | None = None
     reasoning: list | None = None
     sequences: torch.Tensor | None = None
+
+
+@dataclass
+class DrawnTrajectories:
+    """What `predict_trajectories` computes, for rows in the order batch, set, sample.
+
+    Attributes:
+        actions, pred_xyz, pred_rot: (rows, waypoints, 2), (rows, waypoints, 3) and (rows, waypoints, 3, 3).
+        sequences: (rows, length), prompts and accepted tokens, then padding.
+        lengths: (rows,), accepted tokens of each text.
+        finite: (rows,) bool, whether a text was drawn from finite logits.
+    """
+
+    actions: torch.Tensor
+    pred_xyz: torch.Tensor
+    pred_rot: torch.Tensor
+    sequences: torch.Tensor
+    lengths: torch.Tensor
+    finite: torch.Tensor

@@ -1,0 +1,105 @@
+"""The velocity that Alpamayo-R1's expert sees over a text, and what it is for: actions from noise, and the loss.
+
+Action tokens take the places right behind the token that opened the trajectory, whatever stands there in the row.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import nn
+from transformers import DynamicCache
+
+from ...configuration.vla_errors import InputError
+from ..floating_dtype import floating_dtype
+from ..prefix_cache import PrefixCache
+from .rollout import Rollout
+from .trajectory_expert import action_mask, kept_text, run_expert
+from .trajectory_flow_matching import FlowMatching
+
+
+class ExpertParts(NamedTuple):
+    """Noisy actions to tokens, the stack, tokens to velocities; causal: no action token sees a later one."""
+
+    action_in_proj: nn.Module
+    expert: nn.Module
+    action_out_proj: nn.Linear
+    causal: bool
+
+
+def velocity_over(
+    text: PrefixCache, seen: torch.Tensor, first: torch.LongTensor, num_tokens: int, parts: ExpertParts
+) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """`velocity(x, t)`: noisy actions (rows, num_tokens, 2) and times (rows, 1, 1) -> velocities like x.
+
+    text: keys and values, looked at where seen (rows, length) is true; first: (rows,), the first token's position.
+    """
+    dtype = floating_dtype(parts.action_out_proj)
+    mask = action_mask(seen, num_tokens, parts.causal, dtype, parts.expert.config._attn_implementation)
+    positions = (first[:, None] + torch.arange(num_tokens, device=first.device))[None].expand(3, -1, -1)
+    rotary = parts.expert.rotary_emb(seen.new_empty(1, dtype=dtype), positions)
+
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        embeds = parts.action_in_proj(x, t)
+        return parts.action_out_proj(run_expert(parts.expert, embeds, text, mask, rotary))
+
+    return velocity
+
+
+def denoised_actions(
+    rollout: Rollout,
+    noise: torch.Tensor,
+    num_steps: int,
+    parts: ExpertParts,
+    diffusion: FlowMatching,
+    mask_prompt_padding: bool,
+) -> torch.Tensor:
+    """Normalised actions (rows, waypoints, 2), float32, over accepted texts; their cache is used up.
+
+    noise: like the actions, where they start; mask_prompt_padding: the expert does not see a prompt's padding.
+    """
+    prompt, length, tokens = rollout.prompt, rollout.cache.get_seq_length(), noise.shape[1]
+    offset = prompt.input_ids.shape[1] + rollout.lengths
+    seen = torch.arange(length, device=noise.device)[None] < offset[:, None]
+    if mask_prompt_padding and prompt.real is not None:
+        seen = seen & prompt.real_before(length)
+    text = kept_text(rollout.cache, room=tokens)
+    velocity = velocity_over(text, seen, prompt.last_position + 1 + rollout.lengths, tokens, parts)
+    return diffusion.sample(len(noise), velocity, noise.device, inference_step=num_steps, noise=noise)
+
+
+def trajectory_loss(
+    cache: DynamicCache,
+    seen: torch.Tensor,
+    first: torch.LongTensor,
+    training_data: dict[str, torch.Tensor],
+    parts: ExpertParts,
+    diffusion: FlowMatching,
+    stop_grad_from_vlm: bool,
+    total: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Mean squared error of the velocity `actions - noise`, a scalar; `seen` and `first` as in `velocity_over`.
+
+    cache: keys and values of the VLM over the text; training_data: of `construct_training_data`; total: see
+    `FlowMatchingLoss`.
+    """
+    text = PrefixCache(*seen.shape, None, room=0)
+    for layer in cache.layers:
+        kept = layer.keys, layer.values
+        text.append(*(part.detach() for part in kept) if stop_grad_from_vlm else kept)
+    velocity = velocity_over(text, seen, first, training_data["x"].shape[1], parts)
+    pred = velocity(training_data["noisy_x"], training_data["timesteps"])
+    return diffusion.compute_loss_from_pred(training_data, pred, total)
+
+
+def start_of_trajectory(input_ids: torch.LongTensor, start_id: int) -> torch.LongTensor:
+    """(batch,), where each row's `<|traj_future_start|>` (`start_id`) stands.
+
+    Raises:
+        InputError: a row has none.
+    """
+    is_start = input_ids == start_id
+    if not is_start.any(dim=1).all():
+        rows = (~is_start.any(dim=1)).nonzero().flatten().tolist()
+        raise InputError(f"rows {rows} of input_ids have no <|traj_future_start|>, behind which the expert starts.")
+    return is_start.int().argmax(dim=1)
