@@ -52,18 +52,6 @@ def check_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, ends_at_origin:
     )
 
 
-def shaped_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(batch, steps, 3) and (batch, steps, 3, 3). Raises InputError for another shape."""
-    xyz = xyz.squeeze(1) if xyz.dim() == 4 else xyz
-    rot = rot.squeeze(1) if rot.dim() == 5 else rot
-    if xyz.dim() != 3 or xyz.shape[::2] != (batch, 3) or rot.shape != (*xyz.shape, 3):
-        raise InputError(
-            f"{name}_xyz has shape {tuple(xyz.shape)} and {name}_rot {tuple(rot.shape)}; ({batch}, steps, 3) and "
-            f"({batch}, steps, 3, 3), or with a second dimension of 1, are needed."
-        )
-    return xyz, rot
-
-
 def at_hand(tensor: torch.Tensor) -> bool:
     """Whether its values can be looked at without waiting for a device."""
     return tensor.device.type == "cpu"

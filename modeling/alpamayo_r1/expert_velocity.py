@@ -70,26 +70,39 @@ def denoised_actions(
 
 def trajectory_loss(
     cache: DynamicCache,
-    seen: torch.Tensor,
-    first: torch.LongTensor,
+    positions: torch.LongTensor,
+    start: torch.LongTensor,
+    real: torch.Tensor | None,
     training_data: dict[str, torch.Tensor],
     parts: ExpertParts,
     diffusion: FlowMatching,
-    stop_grad_from_vlm: bool,
     total: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean squared error of the velocity `actions - noise`, a scalar; `seen` and `first` as in `velocity_over`.
+    """Mean squared error of the velocity `actions - noise`, a scalar.
 
-    cache: keys and values of the VLM over the text; training_data: of `construct_training_data`; total: see
-    `FlowMatchingLoss`.
+    Args:
+        cache: keys and values of the VLM over texts; positions: theirs, (3, batch, length).
+        start: (batch,), see `start_of_trajectory`; the expert sees no later tokens.
+        real: (batch, length) bool, false on padding that it does not see, `None` where it sees all.
+        training_data: of `construct_training_data`; total: see `FlowMatchingLoss`.
     """
-    text = PrefixCache(*seen.shape, None, room=0)
+    length = positions.shape[2]
+    seen = torch.arange(length, device=start.device) <= start[:, None]
+    text = PrefixCache(len(seen), length, None, room=0)
     for layer in cache.layers:
-        kept = layer.keys, layer.values
-        text.append(*(part.detach() for part in kept) if stop_grad_from_vlm else kept)
+        text.append(layer.keys, layer.values)
+    first = positions.amax(dim=0).gather(1, start[:, None])[:, 0] + 1
+    seen = seen if real is None else seen & real
     velocity = velocity_over(text, seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
     return diffusion.compute_loss_from_pred(training_data, pred, total)
+
+
+def without_gradient(cache: DynamicCache) -> DynamicCache:
+    """The cache, whose keys and values no gradient reaches any more."""
+    for layer in cache.layers:
+        layer.keys, layer.values = layer.keys.detach(), layer.values.detach()
+    return cache
 
 
 def start_of_trajectory(input_ids: torch.LongTensor, start_id: int) -> torch.LongTensor:

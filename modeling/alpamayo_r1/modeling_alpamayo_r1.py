@@ -10,10 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from transformers import DynamicCache, GenerationMixin, Qwen3VLForConditionalGeneration, StoppingCriteriaList
+from transformers import GenerationMixin, Qwen3VLForConditionalGeneration
 from transformers.generation import LogitsProcessor, StoppingCriteria
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from transformers.utils import can_return_tuple
@@ -22,21 +21,34 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..execution_device import execution_device
-from ..finite_predictions import require_finite
-from ..flow_matching import check_steps
-from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
 from ..loss_items import Items, items_of_text, text_items
 from ..prefix_cache import without_checkpointing
 from ..sharded_layer import tie_keys_and_values
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .ego_frame import at_hand, check_poses, shaped_poses
-from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss
-from .prompt_reading import Images, check_left_padded, decoder_modules, places_of, read_images, read_text
-from .reasoning_text import load_tokenizer, reasoning_of, split_text
-from .rollout import TextSampling, TrajectoryTokenMask, check_count, prefill, sample_text, warpers
+from .driving_inputs import (
+    as_computed,
+    check_arguments,
+    check_placeholders,
+    check_prompts,
+    checked_future,
+    checked_history,
+    checked_shape,
+)
+from .ego_frame import at_hand, check_poses
+from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss, without_gradient
+from .prompt_reading import Images, decoder_modules, places_of, read_scene, read_text
+from .reasoning_text import load_tokenizer
+from .rollout import TextSampling, end_ids, prefill, sample_text, text_sampling, warpers
 from .trajectory_flow_matching import FlowMatching
-from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, DrawnTrajectories
-from .trajectory_tokenizers import DeltaTrajectoryTokenizer, check_placeholders, fuse_history
+from .trajectory_outputs import (
+    AlpamayoR1Output,
+    AlpamayoR1TrajectoryOutput,
+    DrawnTrajectories,
+    check_drawn,
+    parts_of_texts,
+    trajectory_output,
+)
+from .trajectory_tokenizers import DeltaTrajectoryTokenizer, fuse_history
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
 
@@ -138,35 +150,32 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             top_p, top_k, temperature: of the reasoning; `top_k=1` is greedy.
             max_new_tokens: limit of the reasoning; `tokens_per_future_traj` of the config by default.
             num_inference_steps: Euler steps of the trajectory.
-            noise: (batch * sets * samples, waypoints, 2), where the trajectories start, in the order batch, set,
-                sample; drawn when left out.
+            noise: (batch * sets * samples, waypoints, 2), where trajectories start, in this order; drawn when left out.
             generator: for text and noise.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
                 trajectory tokens and before temperature, top_k and top_p.
-            check_finite: end with an error where the trajectories, the logits of the text, or what they were computed
-                from are not finite.
+            check_finite: end with an error where trajectories, logits, or what they were computed from are not finite.
 
         Raises:
             InputError: an argument has the wrong form, or the history does not end at the origin.
             NonFiniteError: see `check_finite`.
         """
         numbers = {"pixel_values": pixel_values, "noise": noise}
-        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
-        history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
+        check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
+        history = self.history(ego_history_xyz, ego_history_rot, len(input_ids), wait=False)
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
         start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, execution_device(self))
-        steps = self.diffusion.num_inference_steps if num_inference_steps is None else num_inference_steps
-        check_steps(steps)
-        sampling = self.text_sampling(input_ids.shape[1], max_new_tokens, warpers(temperature, top_k, top_p), generator)
-        sampling.processors[1:1] = logits_processor or []  # between the mask of trajectory tokens and the warpers
-        sampling.stopping_criteria.extend(stopping_criteria or [])
-        scene = self.read_scene(input_ids, attention_mask, pixel_values, image_grid_thw)
+        steps = self.diffusion.checked_steps(num_inference_steps)
+        own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
+        sampling = text_sampling(self.config, self.pad_id, max_new_tokens, own, *callers)
+        check_prompts(input_ids, self.config, sampling.max_new_tokens)
+        scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, num_steps=steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
-            self.check_drawn(drawn, shape[0], numbers)
-        return self.as_output(drawn, shape, input_ids.shape[1], sampling)
+            check_drawn(self, drawn, shape[0], numbers)
+        return trajectory_output(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @torch.no_grad()
     def predict_trajectories(
@@ -231,29 +240,16 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         steps = options.pop("inference_step", None)
         if options:
             raise InputError(f"diffusion_kwargs holds {sorted(options)}; known is inference_step.")
+        if return_extra and self.tokenizer is None:
+            raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
         known = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
         tokenized = {name: data["tokenized_data"][name] for name in known if name in data["tokenized_data"]}
-        output = self.sample_trajectories(
-            **tokenized,
-            ego_history_xyz=data["ego_history_xyz"],
-            ego_history_rot=data["ego_history_rot"],
-            num_traj_samples=num_traj_samples,
-            num_traj_sets=num_traj_sets,
-            top_p=top_p,
-            top_k=top_k,
-            temperature=temperature,
-            max_new_tokens=max_generation_length,
-            num_inference_steps=steps,
-            check_finite=check_finite,
-        )
-        if not return_extra:
-            return output.pred_xyz, output.pred_rot
-        if self.tokenizer is None:
-            raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
-        texts = split_text(self.tokenizer.batch_decode(output.sequences, skip_special_tokens=False))
-        shape = tuple(output.has_start_token.shape)
-        extra = {part: np.array(found, dtype=object).reshape(shape) for part, found in texts.items()}
-        return output.pred_xyz, output.pred_rot, extra
+        poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
+        text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
+        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "num_inference_steps": steps}
+        output = self.sample_trajectories(**tokenized, **poses, **text, **count, check_finite=check_finite)
+        extra = (parts_of_texts(output, self.tokenizer),) if return_extra else ()
+        return output.pred_xyz, output.pred_rot, *extra
 
     @can_return_tuple
     def forward(
@@ -289,35 +285,29 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             InputError: an argument has the wrong form, or a row has no `<|traj_future_start|>`.
         """
         numbers = {"pixel_values": pixel_values, "time": time, "noise": noise}
-        self.check_arguments(input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
-        with_future = ego_future_xyz is not None
-        history = None
-        if ego_history_xyz is not None or with_future:
-            history = self.checked_history(input_ids, ego_history_xyz, ego_history_rot)
-            check_placeholders(input_ids, self.config.traj_token_ids["history"], self.config.tokens_per_history_traj)
-            input_ids = self.with_history(input_ids, *history)
-        target = self.action_target(history, ego_future_xyz, ego_future_rot) if with_future else None
+        check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
+        poses = ego_history_xyz, ego_history_rot, ego_future_xyz, ego_future_rot
+        input_ids, target = self.read_poses(input_ids, *poses)
+        with_future = target is not None
         stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
         positions, real = places_of(self.vlm, input_ids, attention_mask, image_grid_thw)
         images, learns = (pixel_values, image_grid_thw), labels is not None or not with_future or not stop
         states, cache = read_text(self.vlm, input_ids, positions, real, images, keep=with_future, learns=learns)
-        output = AlpamayoR1Output()
+        action_loss = lm_loss = logits = None
         if with_future:
             data = self.diffusion.construct_training_data(target, noise, time)
             total = None if num_items_in_batch is None else num_items_in_batch["action"]
-            output.action_loss = self.action_loss(input_ids, positions, real, cache, data, stop, total)
+            start = start_of_trajectory(input_ids, self.config.traj_token_ids["future_start"])
+            text = without_gradient(cache) if stop else cache
+            known = real if self.config.mask_prompt_padding else None
+            action_loss = trajectory_loss(text, positions, start, known, data, self.expert_parts, self.diffusion, total)
         if labels is not None or not with_future:
-            output.logits = self.vlm.lm_head(states)
+            logits = self.vlm.lm_head(states)
         if labels is not None:
-            output.lm_loss = self.vlm.loss_function(
-                logits=output.logits,
-                labels=labels,
-                vocab_size=output.logits.shape[-1],
-                num_items_in_batch=items_of_text(labels, num_items_in_batch),
-            )
-        losses = [loss for loss in (output.action_loss, output.lm_loss) if loss is not None]
-        output.loss = sum(losses) if losses else None
-        return output
+            count = items_of_text(labels, num_items_in_batch)
+            lm_loss = self.vlm.loss_function(logits, labels, vocab_size=logits.shape[-1], num_items_in_batch=count)
+        losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
+        return AlpamayoR1Output(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
     def drawn(self, **batch) -> dict:
         """What a batch of `forward` needs so that its `loss_items` are known: nothing here."""
@@ -333,34 +323,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             items["action"] = torch.tensor(float(waypoints), device=ego_future_xyz.device)
         return items
 
-    def action_target(
-        self, history: tuple[torch.Tensor, torch.Tensor], xyz: torch.Tensor, rot: torch.Tensor | None
-    ) -> torch.Tensor:
-        """Normalised actions (batch, waypoints, 2) that lead along the future."""
-        if rot is None:
-            raise InputError("ego_future_rot is missing: a future has positions and rotations.")
-        xyz, rot = shaped_poses("ego_future", xyz, rot, len(history[0]))
-        check_poses("ego_future", xyz, rot, ends_at_origin=False)
-        return self.action_space.traj_to_action(*history, *as_computed(self, xyz, rot))
-
-    def action_loss(
-        self,
-        input_ids: torch.LongTensor,
-        positions: torch.LongTensor,
-        real: torch.Tensor,
-        cache: DynamicCache,
-        training_data: dict[str, torch.Tensor],
-        stop_grad_from_vlm: bool,
-        total: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """The expert's loss over texts whose keys and values lie in the cache."""
-        start = start_of_trajectory(input_ids, self.config.traj_token_ids["future_start"])[:, None]
-        seen = torch.arange(input_ids.shape[1], device=input_ids.device) <= start
-        seen = seen & real if self.config.mask_prompt_padding else seen
-        first = positions.amax(dim=0).gather(1, start)[:, 0] + 1
-        parts = self.expert_parts
-        return trajectory_loss(cache, seen, first, training_data, parts, self.diffusion, stop_grad_from_vlm, total)
-
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:
         """Text alone, by the VLM's own `generate`."""
@@ -369,68 +331,38 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)
 
-    # ---- the steps of sampling
+    # ---- what both have in common
 
-    def read_scene(
+    def read_poses(
         self,
         input_ids: torch.LongTensor,
-        attention_mask: torch.Tensor | None,
-        pixel_values: torch.Tensor | None,
-        image_grid_thw: torch.LongTensor | None,
-    ) -> dict[str, Any]:
-        """What `predict_trajectories` wants to know of prompts and images; all that depends on values of the former.
+        history_xyz: torch.Tensor | None,
+        history_rot: torch.Tensor | None,
+        future_xyz: torch.Tensor | None,
+        future_rot: torch.Tensor | None,
+    ) -> tuple[torch.LongTensor, torch.Tensor | None]:
+        """Prompts with their histories, and normalised actions (batch, waypoints, 2) that lead along the futures."""
+        if history_xyz is None and future_xyz is None:
+            return input_ids, None
+        history = self.history(history_xyz, history_rot, len(input_ids))
+        check_placeholders(input_ids, self.config)
+        input_ids = self.with_history(input_ids, *history)
+        if future_xyz is None:
+            return input_ids, None
+        future = as_computed(checked_future(future_xyz, future_rot, len(input_ids)), self)
+        return input_ids, self.action_space.traj_to_action(*history, *future)
 
-        Returns:
-            `input_ids`; `positions` (3, batch, length); `real` (batch, length) bool, false on padding, or `None` where
-            there is none; `images`, features of the vision tower, or `None`.
-        """
-        check_placeholders(input_ids, self.config.traj_token_ids["history"], self.config.tokens_per_history_traj)
-        positions, real = places_of(self.vlm, input_ids, attention_mask, image_grid_thw)
-        check_left_padded(real)
-        images = read_images(self.vlm, pixel_values, image_grid_thw)
-        return {
-            "input_ids": input_ids,
-            "positions": positions,
-            "real": None if real.all() else real,
-            "images": images,
-        }
+    def history(
+        self, xyz: torch.Tensor | None, rot: torch.Tensor | None, batch: int, wait: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(batch, steps, 3) and (batch, steps, 3, 3) in float32, where the model computes; see `checked_history`."""
+        sizes = self.hist_traj_tokenizer.tokens_per_pose, self.config.tokens_per_history_traj
+        return as_computed(checked_history(xyz, rot, batch, *sizes, wait), self)
 
-    def text_sampling(
-        self,
-        prompt_length: int,
-        max_new_tokens: int | None,
-        own: list[LogitsProcessor],
-        generator: torch.Generator | None,
-    ) -> TextSampling:
-        """own: what comes behind the mask of trajectory tokens. Raises InputError for a text that is too long."""
-        limit = self.config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
-        check_count("max_new_tokens", limit)
-        parts = {"prompt": prompt_length, "text to be written": limit, "trajectory": self.config.n_waypoints}
-        check_length(parts, self.config.vlm_config.text_config.max_position_embeddings)
-        ends = [self.config.traj_token_ids["future_start"], *self.end_ids]
-        mask = TrajectoryTokenMask(self.config.traj_token_start_idx, self.config.traj_vocab_size)
-        return TextSampling(limit, ends, self.pad_id, [mask, *own], StoppingCriteriaList(), generator)
-
-    def as_output(
-        self, drawn: DrawnTrajectories, shape: tuple[int, int, int], prompt_length: int, sampling: TextSampling
-    ) -> AlpamayoR1TrajectoryOutput:
-        """shape: (batch, sets, samples). Texts of a graph, written to the limit, lose what is padding in all rows."""
-        longest = min(sampling.max_new_tokens, int(drawn.lengths.max()) + 1)
-        sequences = drawn.sequences[:, : prompt_length + longest]
-        written = sequences[:, prompt_length:]
-        reasoning = None
-        if self.tokenizer is not None:
-            rows = [row[:length] for row, length in zip(written, drawn.lengths, strict=True)]
-            texts = [reasoning_of(self.tokenizer.decode(row, skip_special_tokens=False)) for row in rows]
-            reasoning = np.array(texts, dtype=object).reshape(shape).tolist()
-        return AlpamayoR1TrajectoryOutput(
-            pred_xyz=drawn.pred_xyz.unflatten(0, shape),
-            pred_rot=drawn.pred_rot.unflatten(0, shape),
-            actions=drawn.actions.unflatten(0, shape),
-            has_start_token=(written == sampling.end_ids[0]).any(dim=1).view(shape),
-            reasoning=reasoning,
-            sequences=sequences,
-        )
+    def with_history(self, input_ids: torch.LongTensor, xyz: torch.Tensor, rot: torch.Tensor) -> torch.LongTensor:
+        """The prompts with the history's tokens in the place of its placeholders, see `fuse_history`."""
+        tokens = self.hist_traj_tokenizer.encode_finite(xyz, rot) + self.config.hist_token_start_idx
+        return fuse_history(input_ids, tokens, self.config.traj_token_ids["history"])
 
     @property
     def expert_parts(self) -> ExpertParts:
@@ -438,71 +370,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         return ExpertParts(self.action_in_proj, self.expert, self.action_out_proj, causal)
 
     @property
-    def end_ids(self) -> list[int]:
-        """Tokens that end a text without opening a trajectory."""
-        ends = self.config.eos_token_id
-        return [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [ends]
-
-    @property
     def pad_id(self) -> int:
         """What stands behind an ended text: the tokenizer's padding token, or any that no one sees."""
         known = self.tokenizer.pad_token_id if self.tokenizer is not None else self.config.pad_token_id
-        return known if known is not None else (self.end_ids or [0])[0]
-
-    # ---- arguments
-
-    def check_arguments(
-        self, input_ids: Any, attention_mask: Any, xyz: Any, rot: Any, numbers: dict[str, Any], image_grid_thw: Any
-    ) -> None:
-        """Refuse what cannot be read before anything is computed; poses may be on any device, see `checked_history`."""
-        check_inputs(self, input_ids, attention_mask, numbers)
-        check_patches(numbers["pixel_values"], image_grid_thw)
-        check_ids(input_ids, self.get_input_embeddings())
-        for name, value in (("ego_history_xyz", xyz), ("ego_history_rot", rot)):
-            if value is not None:
-                check_tensor(name, value, None)
-        if attention_mask is not None:
-            check_rows(attention_mask)
-
-    def checked_history(
-        self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None, wait: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(batch, steps, 3) and (batch, steps, 3, 3) in float32, where the model computes; see `check_poses`.
-
-        wait: look at values that are on an accelerator, too, which waits for it.
-        """
-        if xyz is None or rot is None:
-            raise InputError("ego_history_xyz and ego_history_rot are both needed.")
-        xyz, rot = shaped_poses("ego_history", xyz, rot, input_ids.shape[0])
-        found, wanted = xyz.shape[1] * self.hist_traj_tokenizer.tokens_per_pose, self.config.tokens_per_history_traj
-        if found != wanted:
-            raise InputError(
-                f"ego_history_xyz has {xyz.shape[1]} poses, of {found} tokens; tokens_per_history_traj is {wanted}."
-            )
-        if wait or at_hand(xyz):
-            check_poses("ego_history", xyz, rot, ends_at_origin=True)
-        return as_computed(self, xyz, rot)
-
-    def with_history(self, input_ids: torch.LongTensor, xyz: torch.Tensor, rot: torch.Tensor) -> torch.LongTensor:
-        """The prompts with the history's tokens in the place of its placeholders, see `fuse_history`."""
-        tokens = self.hist_traj_tokenizer.encode_finite(xyz, rot) + self.config.hist_token_start_idx
-        return fuse_history(input_ids, tokens, self.config.traj_token_ids["history"])
-
-    def check_drawn(self, drawn: DrawnTrajectories, batch: int, inputs: dict[str, torch.Tensor | None]) -> None:
-        """Raises NonFiniteError where rows of the batch, or what they were computed from, are not finite."""
-        outputs = {name: getattr(drawn, name).unflatten(0, (batch, -1)) for name in ("actions", "pred_xyz", "pred_rot")}
-        outputs["logits of the text"] = drawn.finite.view(batch, -1).all(dim=1)
-        require_finite(self, outputs, inputs)
-
-
-def as_computed(model: nn.Module, *poses: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """In float32, where the model computes."""
-    device = execution_device(model)
-    return tuple(pose.to(device, torch.float32) for pose in poses)
-
-
-def checked_shape(batch: int, num_traj_sets: int, num_traj_samples: int) -> tuple[int, int, int]:
-    """(batch, sets, samples). Raises InputError for sets or samples that are no whole number above 0."""
-    check_count("num_traj_sets", num_traj_sets)
-    check_count("num_traj_samples", num_traj_samples)
-    return batch, num_traj_sets, num_traj_samples
+        return known if known is not None else (end_ids(self.config) or [0])[0]

@@ -4,7 +4,7 @@ What depends on the values of `input_ids`, `attention_mask` and `image_grid_thw`
 pass itself puts image features where the image tokens stand without asking the device for their number.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -41,6 +41,29 @@ def read_images(
     if isinstance(output, tuple):  # 4.57
         return Images(*output)
     return Images(output.pooler_output, output.deepstack_features)
+
+
+def read_scene(
+    vlm: Qwen3VLForConditionalGeneration,
+    input_ids: torch.LongTensor,
+    attention_mask: torch.Tensor | None,
+    pixel_values: torch.Tensor | None,
+    image_grid_thw: torch.LongTensor | None,
+) -> dict[str, Any]:
+    """All that depends on values of prompts and grid.
+
+    Returns:
+        `input_ids`; `positions` (3, batch, length); `real` (batch, length) bool, false on padding, or `None` where
+        there is none; `images`, what the vision tower makes of them, or `None`.
+
+    Raises:
+        InputError: a prompt is padded on the right, or there are more or fewer image tokens than the images have.
+    """
+    positions, real = places_of(vlm, input_ids, attention_mask, image_grid_thw)
+    if not real[:, -1].all():
+        raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")
+    images = read_images(vlm, pixel_values, image_grid_thw)
+    return {"input_ids": input_ids, "positions": positions, "real": None if real.all() else real, "images": images}
 
 
 def places_of(
@@ -117,9 +140,3 @@ def read_text(
 def decoder_modules(vlm: Qwen3VLForConditionalGeneration) -> list[nn.Module]:
     """The language model and its layers: all that may switch the cache off for the sake of checkpointing."""
     return [vlm.model.language_model, *vlm.model.language_model.layers]
-
-
-def check_left_padded(real: torch.Tensor) -> None:
-    """Raises InputError where a prompt (a row of real, (batch, length) bool) ends with padding."""
-    if not real[:, -1].all():
-        raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")

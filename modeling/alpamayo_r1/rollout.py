@@ -10,10 +10,18 @@ from dataclasses import dataclass
 
 import torch
 from transformers import DynamicCache, Qwen3VLForConditionalGeneration, StoppingCriteriaList
-from transformers.generation import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers.generation import (
+    LogitsProcessor,
+    StoppingCriteria,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
+from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
 from ..finite_predictions import finite_rows
+from .driving_inputs import check_count
 from .prompt_reading import TEXT_CACHE, Images, read_tokens
 
 
@@ -112,12 +120,6 @@ def prefill(
     return Prompt(input_ids, real, cache, positions[:, :, -1].amax(dim=0), vlm.lm_head(states[:, -1]).float())
 
 
-def check_count(name: str, value: int) -> None:
-    """Raises InputError for anything but a whole number above 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name}={value!r} must be a whole number above 0.")
-
-
 def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsProcessor]:
     """transformers' own, in its order; greedy decoding is `top_k=1`.
 
@@ -131,6 +133,34 @@ def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsP
     found: list[LogitsProcessor] = [TemperatureLogitsWarper(float(temperature))] if temperature != 1 else []
     found += [TopKLogitsWarper(top_k)] if top_k is not None else []
     return found + ([TopPLogitsWarper(top_p)] if top_p < 1 else [])
+
+
+def end_ids(config: AlpamayoR1Config) -> list[int]:
+    """Tokens that end a text without opening a trajectory."""
+    ends = config.eos_token_id
+    return [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [ends]
+
+
+def text_sampling(
+    config: AlpamayoR1Config,
+    pad_token_id: int,
+    max_new_tokens: int | None,
+    own: Sequence[LogitsProcessor],
+    given: Sequence[LogitsProcessor] | None = None,
+    stopping_criteria: Sequence[StoppingCriteria] | None = None,
+    generator: torch.Generator | None = None,
+) -> TextSampling:
+    """The mask of trajectory tokens, then a caller's processors (`given`), then our `warpers` (`own`).
+
+    Raises:
+        InputError: `max_new_tokens` is no whole number above 0.
+    """
+    limit = config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
+    check_count("max_new_tokens", limit)
+    mask = TrajectoryTokenMask(config.traj_token_start_idx, config.traj_vocab_size)
+    ends = (config.traj_token_ids["future_start"], *end_ids(config))
+    criteria = StoppingCriteriaList(stopping_criteria or [])
+    return TextSampling(limit, ends, pad_token_id, (mask, *(given or ()), *own), criteria, generator)
 
 
 @torch.no_grad()

@@ -1,9 +1,17 @@
 """What the Alpamayo-R1 model returns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
+
+from ..finite_predictions import require_finite
+from .reasoning_text import reasoning_of, split_text
+from .rollout import TextSampling
 
 
 @dataclass
@@ -62,3 +70,45 @@ class DrawnTrajectories:
     sequences: torch.Tensor
     lengths: torch.Tensor
     finite: torch.Tensor
+
+
+def check_drawn(
+    model: nn.Module, drawn: DrawnTrajectories, batch: int, inputs: Mapping[str, torch.Tensor | None]
+) -> None:
+    """Raises NonFiniteError where rows of the batch, or the inputs that they were computed from, are not finite."""
+    outputs = {name: getattr(drawn, name).unflatten(0, (batch, -1)) for name in ("actions", "pred_xyz", "pred_rot")}
+    outputs["logits of the text"] = drawn.finite.view(batch, -1).all(dim=1)
+    require_finite(model, outputs, inputs)
+
+
+def trajectory_output(
+    drawn: DrawnTrajectories,
+    shape: tuple[int, int, int],
+    prompt_length: int,
+    sampling: TextSampling,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> AlpamayoR1TrajectoryOutput:
+    """Rows as (batch, sets, samples), and their texts; what is padding in all rows of a compiled call is left out."""
+    longest = min(sampling.max_new_tokens, int(drawn.lengths.max()) + 1)
+    sequences = drawn.sequences[:, : prompt_length + longest]
+    written = sequences[:, prompt_length:]
+    reasoning = None
+    if tokenizer is not None:
+        rows = [row[:length] for row, length in zip(written, drawn.lengths, strict=True)]
+        texts = [reasoning_of(tokenizer.decode(row, skip_special_tokens=False)) for row in rows]
+        reasoning = np.array(texts, dtype=object).reshape(shape).tolist()
+    return AlpamayoR1TrajectoryOutput(
+        pred_xyz=drawn.pred_xyz.unflatten(0, shape),
+        pred_rot=drawn.pred_rot.unflatten(0, shape),
+        actions=drawn.actions.unflatten(0, shape),
+        has_start_token=(written == sampling.end_ids[0]).any(dim=1).view(shape),
+        reasoning=reasoning,
+        sequences=sequences,
+    )
+
+
+def parts_of_texts(output: AlpamayoR1TrajectoryOutput, tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
+    """`{"cot": texts, "meta_action": ..., "answer": ...}`, arrays (batch, sets, samples)."""
+    texts = split_text(tokenizer.batch_decode(output.sequences, skip_special_tokens=False))
+    shape = tuple(output.has_start_token.shape)
+    return {part: np.array(found, dtype=object).reshape(shape) for part, found in texts.items()}

@@ -244,15 +244,8 @@ def tokenize_history(
 def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placeholder: int) -> torch.LongTensor:
     """Prompts (batch, length) with a history's tokens (batch, n) in the place of its placeholders, where there are any.
 
-    See `check_placeholders` for how many there have to be.
+    It has as many as there are tokens; the device is not asked.
     """
     places = input_ids == placeholder
     order = (places.cumsum(dim=1) - 1).clamp(0, tokens.shape[1] - 1)
     return torch.where(places, tokens.to(input_ids).gather(1, order), input_ids)
-
-
-def check_placeholders(input_ids: torch.LongTensor, placeholder: int, num_tokens: int) -> None:
-    """Raises InputError unless every prompt has a placeholder for each token of its history, or none has any."""
-    counts = (input_ids == placeholder).sum(dim=1).tolist()
-    if any(counts) and any(count != num_tokens for count in counts):
-        raise InputError(f"input_ids has {counts} history placeholders in its rows; a history has {num_tokens} tokens.")

@@ -613,7 +613,7 @@ TEXTS = ([40, 41, 495, START], [42, START])
 def driven(model, batch, seed=7):
     """A future that the model's own vehicle can drive, (batch, 64, 3) and (batch, 64, 3, 3)."""
     actions = 0.3 * noise(len(batch["input_ids"]), seed).cumsum(1) / 8
-    history = model.checked_history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
+    history = model.history(batch["ego_history_xyz"], batch["ego_history_rot"], len(batch["input_ids"]))
     xyz, rot = model.action_space.action_to_traj(actions, *history)
     return {"ego_future_xyz": xyz, "ego_future_rot": rot}
 
@@ -685,7 +685,7 @@ def test_the_loss_is_flow_matchings_own_of_the_velocity(model, scenes):
     batch = training_batch(model, scenes, 0, 1)
     loss = model(**batch).loss
 
-    history = model.checked_history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
+    history = model.history(batch["ego_history_xyz"], batch["ego_history_rot"], len(batch["input_ids"]))
     target = model.action_space.traj_to_action(*history, batch["ego_future_xyz"], batch["ego_future_rot"])
     data = model.diffusion.construct_training_data(target, batch["noise"], batch["time"])
     torch.testing.assert_close(loss, model.diffusion.compute_loss_from_pred(data, velocities[0]))
@@ -709,7 +709,7 @@ def test_training_and_sampling_see_the_same_velocity(masked, causal, make_model,
     with torch.no_grad():
         for (x, t), velocity in zip(drawn, wanted, strict=True):
             # x = t * actions + (1 - t) * noise, with actions and noise both x
-            model.action_target = lambda *_, x=x: x
+            model.action_space.traj_to_action = lambda *_, x=x: x
             model(**batch, **driven(model, batch), time=t.flatten(), noise=x)
             torch.testing.assert_close(states[-1][0], x, atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(velocities[-1], velocity, atol=1e-5, rtol=1e-5)
