@@ -13,6 +13,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from ...configuration.vla_errors import InputError
 from ..cache_names import cache_argument
+from ..masking import check_mask
 from ..mrope_positions import rope_positions
 from ..stack_passes import without_checkpointing
 
@@ -77,7 +78,7 @@ def places_of(
     Raises:
         InputError: there are more or fewer image tokens than the images have.
     """
-    real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
+    real = check_mask(input_ids, attention_mask)
     return rope_positions(vlm, input_ids, real.long(), image_grid_thw), real
 
 
