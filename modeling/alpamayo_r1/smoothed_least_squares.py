@@ -34,6 +34,22 @@ def solve_smoothed(
     Raises:
         ConfigError: the equations do not determine x.
     """
+    found = solve_smoothed_unasked(normal, target, order, dt, weight, ridge, first)
+    if found.isnan().any():
+        raise ConfigError(f"a smoothing weight of {weight} with a ridge of {ridge} leaves x open; raise the ridge.")
+    return found
+
+
+def solve_smoothed_unasked(
+    normal: torch.Tensor,
+    target: torch.Tensor,
+    order: int,
+    dt: float,
+    weight: float,
+    ridge: float,
+    first: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """`solve_smoothed` that does not ask the device: NaN where the equations do not determine x."""
     size = target.shape[-1]
     matrix = normal + weight * roughness(size, order, dt, target.device)
     matrix = matrix + ridge * torch.eye(size, dtype=torch.float64, device=target.device)
@@ -41,9 +57,8 @@ def solve_smoothed(
         target = target[..., 1:] - matrix[..., 1:, 0] * first.unsqueeze(-1)
         matrix = matrix[..., 1:, 1:]
     factor, failed = torch.linalg.cholesky_ex(matrix)
-    if failed.any():
-        raise ConfigError(f"a smoothing weight of {weight} with a ridge of {ridge} leaves x open; raise the ridge.")
     found = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
+    found = found.masked_fill(failed.ne(0).unsqueeze(-1), float("nan"))
     return found if first is None else torch.cat([first.unsqueeze(-1), found], dim=-1)
 
 

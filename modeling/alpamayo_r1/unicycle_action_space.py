@@ -10,7 +10,7 @@ from torch import nn
 
 from ...configuration.vla_errors import ConfigError, InputError
 from .published_constants import drop_constants
-from .smoothed_least_squares import solve_smoothed, trapezoid_equations
+from .smoothed_least_squares import solve_smoothed, solve_smoothed_unasked, trapezoid_equations
 
 MOMENTS = ("accel_mean", "accel_std", "curvature_mean", "curvature_std")
 
@@ -123,13 +123,20 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         Raises:
             InputError: poses or the speed are not finite, a shape is wrong, or one pose has to tell the speed.
         """
+        start = self.start_speed(traj_history_xyz, traj_history_rot, t0_states)
+        return self.drive(action, start, traj_history_xyz[..., -1, 2])
+
+    def drive(
+        self, action: torch.Tensor, start_speed: torch.Tensor, height: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`action_to_traj` from a speed (...) in m/s, at a height (...) in metres."""
         accel, curvature = self.unnormalize(action)
-        start = self.start_speed(traj_history_xyz, traj_history_rot, t0_states).float()
+        start = start_speed.float()
         speed = start.unsqueeze(-1) + F.pad(torch.cumsum(accel * self.dt, dim=-1), (1, 0))
         travelled = speed[..., :-1] * self.dt + accel * (self.dt**2 / 2)
         heading = F.pad(torch.cumsum(curvature * travelled, dim=-1), (1, 0))
         x, y = (torch.cumsum(self.midpoints(speed * unit(heading)), dim=-1) for unit in (torch.cos, torch.sin))
-        z = traj_history_xyz[..., -1:, 2].float().expand_as(x)
+        z = height.unsqueeze(-1).float().expand_as(x)
         return torch.stack([x, y, z], dim=-1), rotation_about_z(heading[..., 1:])
 
     def midpoints(self, velocity: torch.Tensor) -> torch.Tensor:
@@ -198,8 +205,16 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
             return speed
         if xyz.shape[-2] < 2:
             raise InputError(f"traj_history_xyz has {xyz.shape[-2]} poses; the speed follows from two or more.")
-        equations = trapezoid_equations(torch.diff(xyz[..., :2], dim=-2), yaw_of(rot), self.dt)
-        return solve_smoothed(*equations, 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
+        return solve_smoothed(*self.speed_equations(xyz, rot), 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
+
+    def last_speed(self, history_xyz: torch.Tensor, history_rot: torch.Tensor) -> torch.Tensor:
+        """`start_speed` of two or more poses that are known to be such; the device is not asked."""
+        equations = self.speed_equations(history_xyz.double(), history_rot.double())
+        return solve_smoothed_unasked(*equations, 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
+
+    def speed_equations(self, xyz: torch.Tensor, rot: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Normal equations of the speeds at the poses of a history."""
+        return trapezoid_equations(torch.diff(xyz[..., :2], dim=-2), yaw_of(rot), self.dt)
 
     def smooth_heading(self, future_rot: torch.Tensor) -> torch.Tensor:
         """(..., n_waypoints, 3, 3) -> (..., n_waypoints + 1) radians, unwrapped, from 0 at the start."""
