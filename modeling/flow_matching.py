@@ -74,10 +74,26 @@ def step_weights(like: torch.Tensor, weight: torch.Tensor | None, learnt: torch.
     return weights if learnt is None else weights * learnt.to(like.device, torch.float32)
 
 
-def check_steps(num_steps: int) -> None:
-    """Raises InputError unless `num_steps` is a whole number above 0."""
+def check_steps(num_steps: int, name: str = "num_steps") -> None:
+    """Raises InputError unless `num_steps`, an argument of this name, is a whole number above 0."""
     if not isinstance(num_steps, int) or num_steps < 1:
-        raise InputError(f"num_steps={num_steps!r} must be a whole number above 0.")
+        raise InputError(f"{name}={num_steps!r} must be a whole number above 0.")
+
+
+def chosen_steps(num_inference_steps: int | None, num_steps: int | None, default: int) -> int:
+    """How many Euler steps a call asks for, under one of its two names; without any the default.
+
+    Raises:
+        InputError: both are given, or it is no whole number above 0.
+    """
+    if num_inference_steps is not None and num_steps is not None:
+        raise InputError("num_inference_steps and num_steps are two names of one argument; pass one of them.")
+    if num_steps is not None:
+        check_steps(num_steps)
+        return num_steps
+    steps = default if num_inference_steps is None else num_inference_steps
+    check_steps(steps, "num_inference_steps")
+    return steps
 
 
 def integrate(

@@ -1,6 +1,8 @@
 """The velocity that Alpamayo-R1's expert sees over a text, and what it is for: actions from noise, and the loss.
 
-Action tokens take the places right behind the token that opened the trajectory, whatever stands there in the row.
+The expert is a stack of Qwen3-VL's text layers over the keys and values of an accepted text. Action tokens of one
+trajectory see each other and the text up to the token that opened the trajectory, and take the places right behind it;
+what was decoded behind it for the sake of other rows is hidden, and so is the padding of a prompt.
 """
 
 from collections.abc import Callable
@@ -12,9 +14,9 @@ from transformers import DynamicCache
 
 from ...configuration.vla_errors import InputError
 from ..floating_dtype import floating_dtype
-from ..prefix_cache import PrefixCache
+from ..masking import mask_for
+from ..stack_passes import PrefixCache, run_suffix
 from .rollout import Rollout
-from .trajectory_expert import action_mask, kept_text, run_expert
 from .trajectory_flow_matching import FlowMatching
 
 
@@ -40,10 +42,23 @@ def velocity_over(
     rotary = parts.expert.rotary_emb(seen.new_empty(1, dtype=dtype), positions)
 
     def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        embeds = parts.action_in_proj(x, t)
-        return parts.action_out_proj(run_expert(parts.expert, embeds, text, mask, rotary))
+        states = run_suffix(parts.expert.layers, parts.action_in_proj(x, t), mask, rotary, text)
+        return parts.action_out_proj(parts.expert.norm(states))
 
     return velocity
+
+
+def action_mask(
+    seen: torch.Tensor, num_tokens: int, causal: bool, dtype: torch.dtype, implementation: str | None
+) -> torch.Tensor:
+    """The mask (rows, 1, tokens, text + tokens) from seen (rows, text) bool, the text that may be looked at.
+
+    dtype, implementation: see `mask_for`.
+    """
+    block = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=seen.device)
+    block = block.tril() if causal else block
+    text = seen[:, None, :].expand(-1, num_tokens, -1)
+    return mask_for(implementation, torch.cat([text, block.expand(len(seen), -1, -1)], dim=2), dtype)
 
 
 def denoised_actions(
@@ -63,7 +78,7 @@ def denoised_actions(
     seen = torch.arange(length, device=noise.device)[None] < offset[:, None]
     if mask_prompt_padding and prompt.real is not None:
         seen = seen & prompt.real_before(length)
-    text = kept_text(rollout.cache, room=tokens)
+    text = kept_text(rollout.cache)
     velocity = velocity_over(text, seen, prompt.last_position + 1 + rollout.lengths, tokens, parts)
     return diffusion.sample(len(noise), velocity, noise.device, inference_step=num_steps, noise=noise)
 
@@ -81,21 +96,27 @@ def trajectory_loss(
     """Mean squared error of the velocity `actions - noise`, a scalar.
 
     Args:
-        cache: keys and values of the VLM over texts; positions: theirs, (3, batch, length).
+        cache: keys and values of the VLM over texts, used up; positions: theirs, (3, batch, length).
         start: (batch,), see `start_of_trajectory`; the expert sees no later tokens.
         real: (batch, length) bool, false on padding that it does not see, `None` where it sees all.
         training_data: of `construct_training_data`; total: see `FlowMatchingLoss`.
     """
     length = positions.shape[2]
     seen = torch.arange(length, device=start.device) <= start[:, None]
-    text = PrefixCache(len(seen), length, None, room=0)
-    for layer in cache.layers:
-        text.append(layer.keys, layer.values)
     first = positions.amax(dim=0).gather(1, start[:, None])[:, 0] + 1
     seen = seen if real is None else seen & real
-    velocity = velocity_over(text, seen, first, training_data["x"].shape[1], parts)
+    velocity = velocity_over(kept_text(cache), seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
     return diffusion.compute_loss_from_pred(training_data, pred, total)
+
+
+def kept_text(cache: DynamicCache) -> PrefixCache:
+    """The keys and values of a decoder's cache, which is empty afterwards: they are never in memory twice."""
+    kept = PrefixCache(cache.get_seq_length())
+    for layer in cache.layers:
+        kept.append(layer.keys, layer.values)
+        layer.keys = layer.values = None
+    return kept
 
 
 def without_gradient(cache: DynamicCache) -> DynamicCache:

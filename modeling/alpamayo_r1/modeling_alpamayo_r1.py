@@ -20,10 +20,10 @@ from transformers.utils import can_return_tuple
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
-from ..execution_device import execution_device
+from ..input_checks import execution_device
 from ..loss_items import Items, items_of_text, text_items
-from ..prefix_cache import without_checkpointing
 from ..sharded_layer import tie_keys_and_values
+from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .driving_inputs import check_arguments, check_room, checked_future, checked_history, checked_shape
 from .ego_frame import at_hand, check_poses

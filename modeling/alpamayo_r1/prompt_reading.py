@@ -14,7 +14,7 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from ...configuration.vla_errors import InputError
 from ..cache_names import cache_argument
 from ..mrope_positions import rope_positions
-from ..prefix_cache import without_checkpointing
+from ..stack_passes import without_checkpointing
 
 TEXT_CACHE = cache_argument(Qwen3VLTextModel.forward)
 

@@ -15,7 +15,7 @@ from transformers.generation import LogitsProcessor, StoppingCriteria
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.alpamayo_r1 import expert_velocity
-from vlahub.modeling.prefix_cache import KeyValueExtender
+from vlahub.modeling.stack_passes import PrefixCache
 
 START, IM_END, PAD, IMAGE, HISTORY = 498, 302, 300, 312, 501
 TRAJECTORY = range(326, 486)
@@ -177,23 +177,23 @@ def test_images_and_prompt_are_read_once_however_many_samples_are_drawn(model, s
 
 def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(model, scenes, monkeypatch):
     kept, wanted, steps = [], [], []
-    original, extended = expert_velocity.kept_text, KeyValueExtender.extended
+    original, extended = expert_velocity.kept_text, PrefixCache.extended
 
-    def keeping(cache, room):
+    def keeping(cache):
         wanted.extend((layer.keys.clone(), layer.values.clone()) for layer in cache.layers)
-        kept.append(original(cache, room))
+        kept.append(original(cache))
         return kept[0]
 
-    def spy(self, prefix, suffix):
-        joined = extended(self, prefix, suffix)
-        assert joined.data_ptr() == prefix.data_ptr()
+    def spy(self, index, *suffix):
+        joined = extended(self, index, *suffix)
+        assert [part.data_ptr() for part in joined] == [part.data_ptr() for part in self.layers[index]]
         return joined
 
     def look(*_):
         steps.append([[(x.data_ptr(), x[:, :, : kept[0].length].clone()) for x in pair] for pair in kept[0].layers])
 
     monkeypatch.setattr(expert_velocity, "kept_text", keeping)
-    monkeypatch.setattr(KeyValueExtender, "extended", spy)
+    monkeypatch.setattr(PrefixCache, "extended", spy)
     model.expert.norm.register_forward_hook(look)
     sample(model, scenes.batch(0), [[40, START], [41, START]], num_traj_samples=2)
 

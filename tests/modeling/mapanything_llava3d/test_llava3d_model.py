@@ -10,7 +10,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.cache_names import cache_argument
-from vlahub.modeling.mapanything_llava3d.action_experts import layer_states
+from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import read_prefix
 from vlahub.modeling.mapanything_llava3d.siglip_tower import geometry_pixels, siglip_pixels
 
 KINDS = ["deep_fusion", "dit", "deep_fusion+dit"]
@@ -315,7 +315,7 @@ def test_the_loss_of_both_experts_is_the_mean_of_theirs_over_one_pass_of_the_pre
     suffix = model.action_expert.embed_suffix(noisy, batch.time, batch.state)
     (_, output), _ = model.language_model_with_expert(mask, inputs_embeds=[prefix, suffix])
     features = model.dit_action_projector(output[:, 1:-1])
-    states = layer_states(model.language_model, prefix, mask, False)
+    states = read_prefix(model.language_model.decoder, prefix, mask, False)[0]
     velocity = model.dit_action_head.velocity(
         states, noisy, ((1 - batch.time) * 1000).long(), batch.state, mask, features
     )
@@ -327,7 +327,7 @@ def test_the_dit_heads_loss_has_the_models_convention_of_time(tiny):
     """The head itself counts time from noise to actions."""
     model, batch = tiny(action_expert_type="dit"), Batch()
     mask, time = batch.prompt()["attention_mask"], batch.time[:, None, None]
-    states = layer_states(model.language_model, model.embed_prefix(**batch.prompt())[0], mask, False)
+    states = read_prefix(model.language_model.decoder, model.embed_prefix(**batch.prompt())[0], mask, False)[0]
     noisy, buckets = time * batch.noise + (1 - time) * batch.actions, ((1 - batch.time) * 1000).long()
     velocity = model.dit_action_head.velocity(states, noisy, buckets, batch.state, mask)
     wanted = (velocity - (batch.actions - batch.noise)).square().mean()
@@ -339,7 +339,7 @@ def test_both_experts_together_sample_by_the_dit_heads_velocity_over_the_other_o
     mask, x = batch.prompt()["attention_mask"], batch.noise
     with torch.no_grad():
         prefix, _ = model.embed_prefix(**batch.prompt())
-        states = layer_states(model.language_model, prefix, mask, False)
+        states = read_prefix(model.language_model.decoder, prefix, mask, False)[0]
         for step in range(4):
             suffix = model.action_expert.embed_suffix(x, torch.full((3,), 1 - step / 4), batch.state)
             (_, output), _ = model.language_model_with_expert(mask, inputs_embeds=[prefix, suffix])
@@ -351,17 +351,24 @@ def test_both_experts_together_sample_by_the_dit_heads_velocity_over_the_other_o
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
-def test_states_of_the_layers_are_the_same_by_both_ways_to_them(tiny, kind, causal):
+def test_states_of_the_layers_are_those_of_the_stock_stack(tiny, kind, causal):
     how = "causal" if causal else "bidirectional"
     model = tiny(action_expert_type="deep_fusion+dit", text_config={"model_type": kind}, prefix_attention=how)
     prompt = Batch("left").prompt()
-    mask = prompt["attention_mask"]
+    real = prompt["attention_mask"] == 1
     prefix, _ = model.embed_prefix(**prompt)
-    stock = layer_states(model.language_model, prefix, mask, causal)
-    ours = model.language_model_with_expert.run_prefix(prefix, mask)[2]
+    allowed = (real[:, None, :] | torch.eye(real.shape[1], dtype=torch.bool))[:, None]
+    stock = model.language_model.decoder(
+        inputs_embeds=prefix,
+        attention_mask=allowed.tril() if causal else allowed,
+        position_ids=(real.cumsum(dim=1) - 1).clamp(min=0),
+        use_cache=False,
+        output_hidden_states=True,
+    ).hidden_states[1:]
+    ours, _ = model.language_model_with_expert.run_prefix(prefix, prompt["attention_mask"])
     assert len(stock) == len(ours) == model.config.text_config.num_hidden_layers
     for one, other in zip(stock, ours, strict=True):
-        torch.testing.assert_close(one[mask == 1], other[mask == 1], **CLOSE)
+        torch.testing.assert_close(one[real], other[real], **CLOSE)
 
 
 # ---- training
