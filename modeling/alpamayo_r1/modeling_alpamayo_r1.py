@@ -211,8 +211,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             data: `{"tokenized_data": {"input_ids": ..., "pixel_values": ..., ...}, "ego_history_xyz": ...,
                 "ego_history_rot": ...}`; it is left as it is.
             diffusion_kwargs: `{"inference_step": Euler steps}`.
-            return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, arrays (batch, sets,
-                samples).
+            return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, (batch, sets, samples) each.
             check_finite: as in `sample_trajectories`.
 
         Returns:
@@ -230,9 +229,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
         count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "num_inference_steps": steps}
         output = self.sample_trajectories(**tokenized, **poses, **text, **count, check_finite=check_finite)
-        shape = tuple(output.has_start_token.shape)
-        extra = (parts_of_texts(output.sequences, shape, self.tokenizer),) if return_extra else ()
-        return output.pred_xyz, output.pred_rot, *extra
+        texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
+        return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])
 
     @can_return_tuple
     def forward(
@@ -313,8 +311,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             is_image = input_ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)
-
-    # ---- what both have in common
 
     def read_poses(
         self,
