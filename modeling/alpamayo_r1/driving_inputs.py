@@ -7,15 +7,7 @@ from torch import nn
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
-from ..input_checks import (
-    check_ids,
-    check_inputs,
-    check_length,
-    check_patches,
-    check_rows,
-    check_tensor,
-    execution_device,
-)
+from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
 from .ego_frame import at_hand, check_poses
 
 
@@ -43,32 +35,49 @@ def check_arguments(
 
 
 def checked_history(
-    xyz: torch.Tensor | None, rot: torch.Tensor | None, batch: int, tokens_per_pose: int, num_tokens: int, wait: bool
+    input_ids: torch.LongTensor,
+    xyz: torch.Tensor | None,
+    rot: torch.Tensor | None,
+    config: AlpamayoR1Config,
+    tokens_per_pose: int,
+    device: torch.device,
+    wait: bool,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(batch, steps, 3) and (batch, steps, 3, 3), as many steps as make `num_tokens`; see `check_poses`.
+    """(batch, steps, 3) and (batch, steps, 3, 3) on the device, in float32; see `check_poses`.
 
     wait: look at values that are on an accelerator, too, which waits for it.
+
+    Raises:
+        InputError: poses have another form, or there are more or fewer than config and placeholders have tokens for.
     """
     if xyz is None or rot is None:
         raise InputError("ego_history_xyz and ego_history_rot are both needed.")
-    xyz, rot = shaped_poses("ego_history", xyz, rot, batch)
-    found = xyz.shape[1] * tokens_per_pose
-    if found != num_tokens:
+    xyz, rot = shaped_poses("ego_history", xyz, rot, len(input_ids))
+    found, wanted = xyz.shape[1] * tokens_per_pose, config.tokens_per_history_traj
+    if found != wanted:
         raise InputError(
-            f"ego_history_xyz has {xyz.shape[1]} poses, of {found} tokens; tokens_per_history_traj is {num_tokens}."
+            f"ego_history_xyz has {xyz.shape[1]} poses, of {found} tokens; tokens_per_history_traj is {wanted}."
         )
     if wait or at_hand(xyz):
         check_poses("ego_history", xyz, rot, ends_at_origin=True)
-    return xyz, rot
+    counts = (input_ids == config.traj_token_ids["history"]).sum(dim=1).tolist()
+    if any(counts) and any(count != wanted for count in counts):
+        raise InputError(
+            f"input_ids has {counts} history placeholders in its rows; a history of {xyz.shape[1]} poses has {wanted} "
+            "tokens."
+        )
+    return xyz.to(device, torch.float32), rot.to(device, torch.float32)
 
 
-def checked_future(xyz: torch.Tensor, rot: torch.Tensor | None, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(batch, waypoints, 3) and (batch, waypoints, 3, 3), see `check_poses`."""
+def checked_future(
+    xyz: torch.Tensor, rot: torch.Tensor | None, batch: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, waypoints, 3) and (batch, waypoints, 3, 3) on the device, in float32; see `check_poses`."""
     if rot is None:
         raise InputError("ego_future_rot is missing: a future has positions and rotations.")
     xyz, rot = shaped_poses("ego_future", xyz, rot, batch)
     check_poses("ego_future", xyz, rot, ends_at_origin=False)
-    return xyz, rot
+    return xyz.to(device, torch.float32), rot.to(device, torch.float32)
 
 
 def shaped_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -81,12 +90,6 @@ def shaped_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, batch: int) ->
             f"({batch}, steps, 3, 3), or with a second dimension of 1, are needed."
         )
     return xyz, rot
-
-
-def as_computed(poses: tuple[torch.Tensor, ...], model: nn.Module) -> tuple[torch.Tensor, ...]:
-    """In float32, where the model computes."""
-    device = execution_device(model)
-    return tuple(pose.to(device, torch.float32) for pose in poses)
 
 
 def checked_shape(batch: int, num_traj_sets: int, num_traj_samples: int) -> tuple[int, int, int]:
@@ -102,17 +105,7 @@ def check_count(name: str, value: int) -> None:
         raise InputError(f"{name}={value!r} must be a whole number above 0.")
 
 
-def check_prompts(input_ids: torch.LongTensor, config: AlpamayoR1Config, max_new_tokens: int) -> None:
-    """Refuse prompts without room for text and trajectory, and those that do not fit a history."""
-    limit = config.vlm_config.text_config.max_position_embeddings
+def check_room(input_ids: torch.LongTensor, config: AlpamayoR1Config, max_new_tokens: int) -> None:
+    """Raises InputError for prompts that leave no room for text and trajectory."""
     parts = {"prompt": input_ids.shape[1], "text to be written": max_new_tokens, "trajectory": config.n_waypoints}
-    check_length(parts, limit)
-    check_placeholders(input_ids, config)
-
-
-def check_placeholders(input_ids: torch.LongTensor, config: AlpamayoR1Config) -> None:
-    """Raises InputError unless every prompt has a placeholder for each token of its history, or none has any."""
-    wanted = config.tokens_per_history_traj
-    counts = (input_ids == config.traj_token_ids["history"]).sum(dim=1).tolist()
-    if any(counts) and any(count != wanted for count in counts):
-        raise InputError(f"input_ids has {counts} history placeholders in its rows; a history has {wanted} tokens.")
+    check_length(parts, config.vlm_config.text_config.max_position_embeddings)

@@ -25,29 +25,14 @@ from ..loss_items import Items, items_of_text, text_items
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .driving_inputs import (
-    as_computed,
-    check_arguments,
-    check_placeholders,
-    check_prompts,
-    checked_future,
-    checked_history,
-    checked_shape,
-)
+from .driving_inputs import check_arguments, check_room, checked_future, checked_history, checked_shape
 from .ego_frame import at_hand, check_poses
 from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss, without_gradient
 from .prompt_reading import Images, decoder_modules, places_of, read_scene, read_text
-from .reasoning_text import load_tokenizer
-from .rollout import TextSampling, end_ids, prefill, sample_text, text_sampling, warpers
+from .reasoning_text import load_tokenizer, parts_of_texts
+from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .trajectory_flow_matching import FlowMatching
-from .trajectory_outputs import (
-    AlpamayoR1Output,
-    AlpamayoR1TrajectoryOutput,
-    DrawnTrajectories,
-    check_drawn,
-    parts_of_texts,
-    trajectory_output,
-)
+from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer, fuse_history
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
@@ -55,8 +40,6 @@ from .waypoint_projection import PerWaypointActionInProjV2
 
 class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     """The model that users call: `sample_trajectories` to drive, `forward` to train, `generate` for text.
-
-    All tensors of a batch are on the model's device; poses may be on any.
 
     Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
     a nameless one, of which no object can be pickled.
@@ -162,20 +145,20 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         """
         numbers = {"pixel_values": pixel_values, "noise": noise}
         check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
-        history = self.history(ego_history_xyz, ego_history_rot, len(input_ids), wait=False)
+        history = self.history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
         start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, execution_device(self))
         steps = self.diffusion.checked_steps(num_inference_steps)
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
-        sampling = text_sampling(self.config, self.pad_id, max_new_tokens, own, *callers)
-        check_prompts(input_ids, self.config, sampling.max_new_tokens)
+        sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
+        check_room(input_ids, self.config, sampling.max_new_tokens)
         scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, num_steps=steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
             check_drawn(self, drawn, shape[0], numbers)
-        return trajectory_output(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
+        return with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @torch.no_grad()
     def predict_trajectories(
@@ -188,7 +171,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: torch.Tensor,
         sampling: TextSampling,
         num_steps: int,
-    ) -> DrawnTrajectories:
+    ) -> Trajectories:
         """The tensors of `sample_trajectories`, of a scene that was checked and whose images were read.
 
         It is one graph for `torch.compile(model.predict_trajectories, fullgraph=True)`, whose texts are all written to
@@ -203,12 +186,11 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         with without_checkpointing(decoder_modules(self.vlm)):
             prompt = prefill(self.vlm, fused, positions, real, images).repeated(samples)
             rollout = sample_text(self.vlm, prompt, sampling)
-        masked = self.config.mask_prompt_padding
-        actions = denoised_actions(rollout, noise, num_steps, self.expert_parts, self.diffusion, masked)
-        start, height = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
-        rows = (each.repeat_interleave(samples, dim=0) for each in (start, height))
-        poses = self.action_space.drive(actions, *rows)
-        return DrawnTrajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
+        hidden = self.config.mask_prompt_padding
+        actions = denoised_actions(rollout, noise, num_steps, self.expert_parts, self.diffusion, hidden)
+        start = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
+        poses = self.action_space.drive(actions, *(each.repeat_interleave(samples, dim=0) for each in start))
+        return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
 
     def sample_trajectories_from_data_with_vlm_rollout(
         self,
@@ -229,8 +211,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             data: `{"tokenized_data": {"input_ids": ..., "pixel_values": ..., ...}, "ego_history_xyz": ...,
                 "ego_history_rot": ...}`; it is left as it is.
             diffusion_kwargs: `{"inference_step": Euler steps}`.
-            return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, arrays (batch, sets,
-                samples).
+            return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, (batch, sets, samples) each.
             check_finite: as in `sample_trajectories`.
 
         Returns:
@@ -248,8 +229,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
         count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "num_inference_steps": steps}
         output = self.sample_trajectories(**tokenized, **poses, **text, **count, check_finite=check_finite)
-        extra = (parts_of_texts(output, self.tokenizer),) if return_extra else ()
-        return output.pred_xyz, output.pred_rot, *extra
+        texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
+        return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])
 
     @can_return_tuple
     def forward(
@@ -331,8 +312,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)
 
-    # ---- what both have in common
-
     def read_poses(
         self,
         input_ids: torch.LongTensor,
@@ -344,20 +323,19 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         """Prompts with their histories, and normalised actions (batch, waypoints, 2) that lead along the futures."""
         if history_xyz is None and future_xyz is None:
             return input_ids, None
-        history = self.history(history_xyz, history_rot, len(input_ids))
-        check_placeholders(input_ids, self.config)
+        history = self.history(input_ids, history_xyz, history_rot)
         input_ids = self.with_history(input_ids, *history)
         if future_xyz is None:
             return input_ids, None
-        future = as_computed(checked_future(future_xyz, future_rot, len(input_ids)), self)
+        future = checked_future(future_xyz, future_rot, len(input_ids), execution_device(self))
         return input_ids, self.action_space.traj_to_action(*history, *future)
 
     def history(
-        self, xyz: torch.Tensor | None, rot: torch.Tensor | None, batch: int, wait: bool = True
+        self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None, wait: bool = True
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """(batch, steps, 3) and (batch, steps, 3, 3) in float32, where the model computes; see `checked_history`."""
-        sizes = self.hist_traj_tokenizer.tokens_per_pose, self.config.tokens_per_history_traj
-        return as_computed(checked_history(xyz, rot, batch, *sizes, wait), self)
+        size, device = self.hist_traj_tokenizer.tokens_per_pose, execution_device(self)
+        return checked_history(input_ids, xyz, rot, self.config, size, device, wait)
 
     def with_history(self, input_ids: torch.LongTensor, xyz: torch.Tensor, rot: torch.Tensor) -> torch.LongTensor:
         """The prompts with the history's tokens in the place of its placeholders, see `fuse_history`."""
@@ -368,9 +346,3 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     def expert_parts(self) -> ExpertParts:
         causal = not self.config.expert_non_causal_attention
         return ExpertParts(self.action_in_proj, self.expert, self.action_out_proj, causal)
-
-    @property
-    def pad_id(self) -> int:
-        """What stands behind an ended text: the tokenizer's padding token, or any that no one sees."""
-        known = self.tokenizer.pad_token_id if self.tokenizer is not None else self.config.pad_token_id
-        return known if known is not None else (end_ids(self.config) or [0])[0]

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from transformers import PreTrainedTokenizerFast
 from transformers.utils import cached_file
 
@@ -40,3 +42,9 @@ def split_text(texts: Sequence[str]) -> dict[str, list[str]]:
 def reasoning_of(text: str) -> str:
     """The reasoning, also where it was not ended properly: then all of the text up to the first marker."""
     return extract_part(text, "cot") or re.split(r"<\|\w+\|>", text, maxsplit=1)[0].strip()
+
+
+def parts_of_texts(token_ids: torch.LongTensor, shape: tuple[int, ...], tokenizer: Any) -> dict[str, np.ndarray]:
+    """Tokens (rows, length) as `{"cot": texts, "meta_action": ..., "answer": ...}`, arrays of the shape."""
+    texts = split_text(tokenizer.batch_decode(token_ids, skip_special_tokens=False))
+    return {part: np.array(found, dtype=object).reshape(shape) for part, found in texts.items()}

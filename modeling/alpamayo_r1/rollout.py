@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from transformers import DynamicCache, Qwen3VLForConditionalGeneration, StoppingCriteriaList
+from transformers import DynamicCache, PreTrainedTokenizerBase, Qwen3VLForConditionalGeneration, StoppingCriteriaList
 from transformers.generation import (
     LogitsProcessor,
     StoppingCriteria,
@@ -135,15 +135,9 @@ def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsP
     return found + ([TopPLogitsWarper(top_p)] if top_p < 1 else [])
 
 
-def end_ids(config: AlpamayoR1Config) -> list[int]:
-    """Tokens that end a text without opening a trajectory."""
-    ends = config.eos_token_id
-    return [] if ends is None else list(ends) if isinstance(ends, (list, tuple)) else [ends]
-
-
 def text_sampling(
     config: AlpamayoR1Config,
-    pad_token_id: int,
+    tokenizer: PreTrainedTokenizerBase | None,
     max_new_tokens: int | None,
     own: Sequence[LogitsProcessor],
     given: Sequence[LogitsProcessor] | None = None,
@@ -152,15 +146,20 @@ def text_sampling(
 ) -> TextSampling:
     """The mask of trajectory tokens, then a caller's processors (`given`), then our `warpers` (`own`).
 
+    Behind an ended text stands the tokenizer's padding token, without one the config's, or any that no one sees.
+
     Raises:
         InputError: `max_new_tokens` is no whole number above 0.
     """
     limit = config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
     check_count("max_new_tokens", limit)
     mask = TrajectoryTokenMask(config.traj_token_start_idx, config.traj_vocab_size)
-    ends = (config.traj_token_ids["future_start"], *end_ids(config))
-    criteria = StoppingCriteriaList(stopping_criteria or [])
-    return TextSampling(limit, ends, pad_token_id, (mask, *(given or ()), *own), criteria, generator)
+    ends = [] if config.eos_token_id is None else config.eos_token_id
+    ends = ends if isinstance(ends, (list, tuple)) else [ends]
+    pad = config.pad_token_id if tokenizer is None else tokenizer.pad_token_id
+    pad = pad if pad is not None else (*ends, 0)[0]
+    criteria, ends = StoppingCriteriaList(stopping_criteria or []), (config.traj_token_ids["future_start"], *ends)
+    return TextSampling(limit, ends, pad, (mask, *(given or ()), *own), criteria, generator)
 
 
 @torch.no_grad()

@@ -6,8 +6,6 @@ Upstream: NVlabs/alpamayo, action_space/utils.py, which solves in float32 and, o
 import torch
 import torch.nn.functional as F
 
-from ...configuration.vla_errors import ConfigError
-
 
 def roughness(size: int, order: int, dt: float, device: torch.device) -> torch.Tensor:
     """(size, size) float64: x @ roughness @ x is the sum of squares of the `order`-th derivative of x by time."""
@@ -26,30 +24,13 @@ def solve_smoothed(
 ) -> torch.Tensor:
     """The x (..., size) that minimises |A x - b|^2 + weight * (squares of its `order`-th derivative) + ridge * |x|^2.
 
+    NaN where the equations do not determine x: a device is not asked.
+
     Args:
         normal: A^T A, (..., size, size), float64; target: A^T b, (..., size), float64.
         dt: seconds between two elements.
         first: (...), the value that x starts with, where it is known; its own equations are then left out.
-
-    Raises:
-        ConfigError: the equations do not determine x.
     """
-    found = solve_smoothed_unasked(normal, target, order, dt, weight, ridge, first)
-    if found.isnan().any():
-        raise ConfigError(f"a smoothing weight of {weight} with a ridge of {ridge} leaves x open; raise the ridge.")
-    return found
-
-
-def solve_smoothed_unasked(
-    normal: torch.Tensor,
-    target: torch.Tensor,
-    order: int,
-    dt: float,
-    weight: float,
-    ridge: float,
-    first: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """`solve_smoothed` that does not ask the device: NaN where the equations do not determine x."""
     size = target.shape[-1]
     matrix = normal + weight * roughness(size, order, dt, target.device)
     matrix = matrix + ridge * torch.eye(size, dtype=torch.float64, device=target.device)

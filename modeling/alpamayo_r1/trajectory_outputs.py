@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
 from ..finite_predictions import require_finite
-from .reasoning_text import reasoning_of, split_text
+from .reasoning_text import reasoning_of
 from .rollout import TextSampling
 
 
@@ -54,7 +54,7 @@ class AlpamayoR1TrajectoryOutput(ModelOutput):
 
 
 @dataclass
-class DrawnTrajectories:
+class Trajectories:
     """What `predict_trajectories` computes, for rows in the order batch, set, sample.
 
     Attributes:
@@ -72,17 +72,15 @@ class DrawnTrajectories:
     finite: torch.Tensor
 
 
-def check_drawn(
-    model: nn.Module, drawn: DrawnTrajectories, batch: int, inputs: Mapping[str, torch.Tensor | None]
-) -> None:
+def check_drawn(model: nn.Module, drawn: Trajectories, batch: int, inputs: Mapping[str, torch.Tensor | None]) -> None:
     """Raises NonFiniteError where rows of the batch, or the inputs that they were computed from, are not finite."""
     outputs = {name: getattr(drawn, name).unflatten(0, (batch, -1)) for name in ("actions", "pred_xyz", "pred_rot")}
     outputs["logits of the text"] = drawn.finite.view(batch, -1).all(dim=1)
     require_finite(model, outputs, inputs)
 
 
-def trajectory_output(
-    drawn: DrawnTrajectories,
+def with_texts(
+    drawn: Trajectories,
     shape: tuple[int, int, int],
     prompt_length: int,
     sampling: TextSampling,
@@ -105,10 +103,3 @@ def trajectory_output(
         reasoning=reasoning,
         sequences=sequences,
     )
-
-
-def parts_of_texts(output: AlpamayoR1TrajectoryOutput, tokenizer: PreTrainedTokenizerBase) -> dict[str, np.ndarray]:
-    """`{"cot": texts, "meta_action": ..., "answer": ...}`, arrays (batch, sets, samples)."""
-    texts = split_text(tokenizer.batch_decode(output.sequences, skip_special_tokens=False))
-    shape = tuple(output.has_start_token.shape)
-    return {part: np.array(found, dtype=object).reshape(shape) for part, found in texts.items()}

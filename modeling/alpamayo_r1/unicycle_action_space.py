@@ -10,7 +10,7 @@ from torch import nn
 
 from ...configuration.vla_errors import ConfigError, InputError
 from .published_constants import drop_constants
-from .smoothed_least_squares import solve_smoothed, solve_smoothed_unasked, trapezoid_equations
+from .smoothed_least_squares import solve_smoothed, trapezoid_equations
 
 MOMENTS = ("accel_mean", "accel_std", "curvature_mean", "curvature_std")
 
@@ -182,7 +182,7 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         curvature = self.curvatures(heading, speed, accel)
         accel = (accel - self.accel_mean) / self.accel_std
         curvature = (curvature - self.curvature_mean) / self.curvature_std
-        action = torch.stack([accel, curvature], dim=-1).float()
+        action = self.determined(torch.stack([accel, curvature], dim=-1)).float()
         if not output_all_states:
             return action
         return action, torch.stack([speed[..., :-1], accel, heading[..., :-1]], dim=-1).float()
@@ -205,16 +205,20 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
             return speed
         if xyz.shape[-2] < 2:
             raise InputError(f"traj_history_xyz has {xyz.shape[-2]} poses; the speed follows from two or more.")
-        return solve_smoothed(*self.speed_equations(xyz, rot), 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
+        return self.determined(self.last_speed(xyz, rot))
 
     def last_speed(self, history_xyz: torch.Tensor, history_rot: torch.Tensor) -> torch.Tensor:
         """`start_speed` of two or more poses that are known to be such; the device is not asked."""
-        equations = self.speed_equations(history_xyz.double(), history_rot.double())
-        return solve_smoothed_unasked(*equations, 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
+        xyz, rot = history_xyz.double(), history_rot.double()
+        equations = trapezoid_equations(torch.diff(xyz[..., :2], dim=-2), yaw_of(rot), self.dt)
+        return solve_smoothed(*equations, 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
 
-    def speed_equations(self, xyz: torch.Tensor, rot: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Normal equations of the speeds at the poses of a history."""
-        return trapezoid_equations(torch.diff(xyz[..., :2], dim=-2), yaw_of(rot), self.dt)
+    def determined(self, found: torch.Tensor) -> torch.Tensor:
+        """What least squares found. Raises ConfigError where they left it open."""
+        if found.isnan().any():
+            weights = {name: value for name, value in vars(self).items() if name.endswith(("_lambda", "_ridge"))}
+            raise ConfigError(f"the smoothing weights leave speeds or actions open, raise the ridge: {weights}.")
+        return found
 
     def smooth_heading(self, future_rot: torch.Tensor) -> torch.Tensor:
         """(..., n_waypoints, 3, 3) -> (..., n_waypoints + 1) radians, unwrapped, from 0 at the start."""

@@ -613,7 +613,7 @@ TEXTS = ([40, 41, 495, START], [42, START])
 def driven(model, batch, seed=7):
     """A future that the model's own vehicle can drive, (batch, 64, 3) and (batch, 64, 3, 3)."""
     actions = 0.3 * noise(len(batch["input_ids"]), seed).cumsum(1) / 8
-    history = model.history(batch["ego_history_xyz"], batch["ego_history_rot"], len(batch["input_ids"]))
+    history = model.history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
     xyz, rot = model.action_space.action_to_traj(actions, *history)
     return {"ego_future_xyz": xyz, "ego_future_rot": rot}
 
@@ -685,7 +685,7 @@ def test_the_loss_is_flow_matchings_own_of_the_velocity(model, scenes):
     batch = training_batch(model, scenes, 0, 1)
     loss = model(**batch).loss
 
-    history = model.history(batch["ego_history_xyz"], batch["ego_history_rot"], len(batch["input_ids"]))
+    history = model.history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
     target = model.action_space.traj_to_action(*history, batch["ego_future_xyz"], batch["ego_future_rot"])
     data = model.diffusion.construct_training_data(target, batch["noise"], batch["time"])
     torch.testing.assert_close(loss, model.diffusion.compute_loss_from_pred(data, velocities[0]))
