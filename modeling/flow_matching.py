@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .input_checks import one_of
 from .loss_items import weighted_mean
 
 TIME_MARGIN = 1e-3
@@ -86,13 +87,10 @@ def chosen_steps(num_inference_steps: int | None, num_steps: int | None, default
     Raises:
         InputError: both are given, or it is no whole number above 0.
     """
-    if num_inference_steps is not None and num_steps is not None:
-        raise InputError("num_inference_steps and num_steps are two names of one argument; pass one of them.")
-    if num_steps is not None:
-        check_steps(num_steps)
-        return num_steps
-    steps = default if num_inference_steps is None else num_inference_steps
-    check_steps(steps, "num_inference_steps")
+    steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
+    if steps is None:
+        return default
+    check_steps(steps, "num_inference_steps" if num_steps is None else "num_steps")
     return steps
 
 

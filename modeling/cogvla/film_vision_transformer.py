@@ -12,7 +12,7 @@ from ...configuration.cogvla.configuration_cogvla_vision import CogVLAVisionConf
 from ..film import FiLM
 from ..learned_tokens import LearnedTokens
 from ..projectors import MLP
-from ..vision_layers import PatchEmbedding, VisionBlock
+from ..vision_layers import LayerScale, PatchEmbedding, VisionBlock
 
 
 class FiLMVisionTransformer(nn.Module):
@@ -63,3 +63,20 @@ class FiLMVisionTransformer(nn.Module):
         prefix = [t.expand(batch, -1, -1) for t in (self.cls_token, self.reg_token) if t is not None]
         suffix = [self.aggregation(batch)] if self.aggregation is not None else []
         return torch.cat([*prefix, patches, *suffix], dim=1)
+
+
+@torch.no_grad()
+def init_tower_weights(module: nn.Module, std: float) -> None:
+    """Initialise what transformers does not know; the model that holds towers calls this for every module."""
+    if isinstance(module, FiLMVisionTransformer):
+        for token in (module.pos_embed, module.cls_token, module.reg_token):
+            if token is not None:
+                nn.init.normal_(token, std=std)
+        for block in module.blocks:
+            if block.film is not None:  # starts as the identity
+                nn.init.zeros_(block.film.scale.weight)
+                nn.init.zeros_(block.film.shift.weight)
+    elif isinstance(module, LearnedTokens):
+        nn.init.normal_(module.tokens, std=std)
+    elif isinstance(module, LayerScale):
+        nn.init.ones_(module.factor)

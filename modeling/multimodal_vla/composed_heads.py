@@ -116,6 +116,9 @@ class BinsHead(NamedTuple):
         return targets.num_steps()
 
 
+Head = RegressionHead | FlowHead | BinsHead
+
+
 def make_action_head(config: MultimodalVLAConfig) -> tuple[nn.Module | None, nn.Module | None]:
     """The network of a flow head, and the head's module; bins have the language model's output embeddings alone."""
     if config.action_head == "mlp":
@@ -127,9 +130,7 @@ def make_action_head(config: MultimodalVLAConfig) -> tuple[nn.Module | None, nn.
     return network, FlowMatchingActionExpert(network, config.action_dim, config.num_action_chunks, **options)
 
 
-def head_around(
-    module: nn.Module | None, output_embeddings: nn.Module, config: MultimodalVLAConfig
-) -> RegressionHead | FlowHead | BinsHead:
+def head_around(module: nn.Module | None, output_embeddings: nn.Module, config: MultimodalVLAConfig) -> Head:
     """The head whose module `make_action_head` made."""
     if config.action_head == "mlp":
         return RegressionHead(module)

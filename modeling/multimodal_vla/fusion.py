@@ -47,6 +47,21 @@ class FusionParts(NamedTuple):
         return [self.state_projector(state.to(floating_dtype(self.state_projector))).unsqueeze(1)]
 
 
+def make_queries(
+    config: MultimodalVLAConfig,
+) -> tuple[LearnedTokens | None, PerceiverResampler | None, nn.Module | None]:
+    """`action_queries`, `query_attention` and `late_projector` of `FusionParts`."""
+    width, action_queries, query_attention, late_projector = config.hidden_size, None, None, None
+    if config.fusion == "cross_attention":
+        resampler = config.num_queries, config.num_resampler_layers, config.num_resampler_heads
+        query_attention = PerceiverResampler(width, width, *resampler)
+    elif config.num_queries:
+        action_queries = LearnedTokens(config.num_queries, width)
+    if config.fusion == "late" and config.num_queries:
+        late_projector = nn.Linear((3 if config.use_state else 2) * width, width)
+    return action_queries, query_attention, late_projector
+
+
 def fuse_early(
     parts: FusionParts,
     prompt: Prompt,
@@ -74,8 +89,7 @@ def fuse_late(
     parts: FusionParts, prompt: Prompt, state: torch.Tensor | None, config: MultimodalVLAConfig
 ) -> tuple[torch.Tensor, None, torch.Tensor]:
     """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
-    sequence = text_sequence(parts.backbone, prompt)
-    check_places(sequence.embeds, config.text_part)
+    sequence = prompt_sequence(parts, prompt, config)
     text_states = parts.backbone.run(sequence)
     tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt)
     places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
@@ -129,6 +143,14 @@ def early_sequence(
         written=None if written is None else F.pad(written, (start, added.shape[1])),
         num_added=added.shape[1],
     )
+
+
+def prompt_sequence(parts: FusionParts, prompt: Prompt, config: MultimodalVLAConfig) -> TokenSequence:
+    """What text is written behind; with late fusion the language model sees no image."""
+    late = config.fusion == "late"
+    sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt)
+    check_places(sequence.embeds, config.text_part)
+    return sequence
 
 
 def text_sequence(backbone: nn.Module, prompt: Prompt) -> TokenSequence:

@@ -5,7 +5,6 @@ says; the head reads the states of learned queries (mlp, discrete) or all of the
 RT-1 (arXiv 2212.06817), Octo (2405.12213), OpenVLA-OFT (2502.19645) and pi0 (2410.24164).
 """
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from transformers import GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ...configuration.known_fields import check_arguments, known_fields
-from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
@@ -24,29 +22,16 @@ from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
 from ..loss_items import Items, items_of_text, text_items
-from ..masking import without_answers
 from ..projectors import MLP
 from ..strict_loading import StrictPreTrainedModel
-from .composed_backbone import ComposedBackbone
-from .composed_heads import (
-    ActionTargets,
-    BinsHead,
-    FlowHead,
-    RegressionHead,
-    check_actions,
-    head_around,
-    make_action_head,
-)
-from .fusion import FusionParts, early_sequence, fuse_early, fuse_late, text_sequence
-from .grounding import cosine_similarity_of_views
-from .multimodal_inputs import check_state, checked_prompt
+from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
+from .composed_heads import ActionTargets, Head, check_actions, head_around, make_action_head
+from .fusion import FusionParts, fuse_early, fuse_late, make_queries, prompt_sequence
+from .grounding import similarity_of_views
+from .multimodal_inputs import Prompt, check_state, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
-from .perceiver_resampler import PerceiverResampler
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
-from .pretrained_backbones import load_tower_and_language_model, load_vlm, put_beside
-from .text_positions import check_places
 from .vision_tokens import make_projector
-from .vlm_backbone import VLMBackbone
 
 
 class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, GenerationMixin):
@@ -66,26 +51,16 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
     def __init__(self, config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module] | None = None):
         """pretrained: parts of the backbone that exist already, by the names of its attributes."""
         super().__init__(config)
-        for nested in nested_configs(config):
-            nested.dtype = torch.get_default_dtype()  # sub-models would be made in the dtype of their configs
-        with torch.device("meta") if pretrained else contextlib.nullcontext():
-            self.backbone = (ComposedBackbone if config.vlm_config is None else VLMBackbone)(config)
+        pretrained = pretrained or {}
+        self.backbone = make_backbone(config, pretrained)
         width = config.hidden_size
         self.projector = make_projector(config)
         self.film = FiLM(width, width) if config.fusion == "film" else None
         self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
-        self.action_queries = self.query_attention = self.late_projector = None
-        if config.fusion == "cross_attention":
-            resampler = config.num_queries, config.num_resampler_layers, config.num_resampler_heads
-            self.query_attention = PerceiverResampler(width, width, *resampler)
-        elif config.num_queries:
-            self.action_queries = LearnedTokens(config.num_queries, width)
-        if config.fusion == "late" and config.num_queries:
-            self.late_projector = nn.Linear((3 if config.use_state else 2) * width, width)
+        self.action_queries, self.query_attention, self.late_projector = make_queries(config)
         self.action_network, self.action_head = make_action_head(config)
-        self._no_split_modules = sorted(
-            {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
-        )
+        names = {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
+        self._no_split_modules = sorted(names)
         self.parts_with_first_names = () if self.backbone.has_image_tokens else ("backbone.vision_tower",)
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
@@ -93,7 +68,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         if self.film is not None:  # starts as the identity; 5.x asks `_init_weights` for no module without own weights
             nn.init.zeros_(self.film.scale.weight)
             nn.init.zeros_(self.film.shift.weight)
-        for name, module in (pretrained or {}).items():
+        for name, module in pretrained.items():
             setattr(self.backbone, name, module)
         self.freeze()
 
@@ -208,7 +183,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         proprio: torch.Tensor | None = None,
         num_steps: int | None = None,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
-        """Predict a chunk of actions for each sample.
+        """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
             input_ids: (batch, length), with a VLM as many image tokens as its images have features.
@@ -223,9 +198,6 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
 
-        Returns:
-            (batch, num_action_chunks, action_dim) in robot units, float32.
-
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
@@ -237,7 +209,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, state, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        states, real, _ = self.fuse(prompt, state)
         steps = self.config.num_inference_steps if steps is None else steps
         normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
@@ -281,11 +254,11 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
         check_state(state, len(input_ids), self.config)
-        prompts = None if answer_mask is None else without_answers(input_ids, attention_mask, answer_mask)
-        given = input_ids, pixel_values
-        states, real, text_states = self.fuse(*given, attention_mask, state, image_grid_thw, labels, answer_mask)
-        if prompts is not None and actions is not None:
-            states, real, _ = self.fuse(*given, prompts, state, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        asked = prompt if answer_mask is None else prompt.without(answer_mask)
+        states, real, text_states = self.fuse(prompt, state, labels, answer_mask)
+        if asked is not prompt and actions is not None:
+            states, real, _ = self.fuse(asked, state)
         action_loss = lm_loss = logits = None
         if actions is not None:
             check_actions(actions, len(states), self.config)
@@ -314,16 +287,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         late fusion the language model sees no image.
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        pixel_values = None if pixel_values is None else pixel_values.to(self.dtype)
-        prompt = checked_prompt(self.backbone, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
             return self.backbone.generate_as_it_is(prompt, **kwargs)
-        if self.config.fusion == "late":
-            sequence = text_sequence(self.backbone, prompt)
-        else:
-            sequence = early_sequence(self.backbone, self.projector, self.film, prompt)
-        check_places(sequence.embeds, self.config.text_part)
-        return self.backbone.generate(sequence, **kwargs)
+        return self.backbone.generate(prompt_sequence(self.fusion_parts, prompt, self.config), **kwargs)
 
     @torch.no_grad()
     def grounding_score(
@@ -345,14 +312,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             InputError: the vision backbone has no text tower (SigLIP and CLIP have, with `grounding=True`).
             NonFiniteError: see `check_finite`.
         """
-        if not self.backbone.has_two_towers:
-            raise InputError(
-                f"grounding_score needs a vision backbone with a text tower ({', '.join(TWO_TOWERS)}), built with "
-                f"grounding=True; this one is a {self.config.vision_part.model_type}."
-            )
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        towers = self.backbone.vision_tower
-        scores = cosine_similarity_of_views(towers, pixel_values.to(self.dtype), input_ids, attention_mask)
+        scores = similarity_of_views(self.backbone, pixel_values.to(self.dtype), input_ids, attention_mask)
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores
@@ -361,11 +322,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
 
     def fuse(
         self,
-        input_ids: torch.LongTensor,
-        pixel_values: torch.Tensor | None,
-        attention_mask: torch.Tensor | None,
+        prompt: Prompt,
         state: torch.Tensor | None,
-        image_grid_thw: torch.LongTensor | None,
         labels: torch.LongTensor | None = None,
         answer_mask: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
@@ -374,25 +332,20 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         labels: (batch, length); from the first on that is not -100 the text is being written.
         answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
         """
-        if pixel_values is None:
+        if prompt.pixel_values is None:
             raise InputError("pixel_values is missing.")
-        pixel_values = pixel_values.to(self.dtype)
-        prompt = checked_prompt(self.backbone, input_ids, attention_mask, pixel_values, image_grid_thw)
-        parts = FusionParts(
-            self.backbone,
-            self.projector,
-            self.film,
-            self.proprio_projector,
-            self.action_queries,
-            self.query_attention,
-            self.late_projector,
-        )
         if self.config.fusion == "late":
-            return fuse_late(parts, prompt, state, self.config)
-        return fuse_early(parts, prompt, state, self.config, labels, answer_mask)
+            return fuse_late(self.fusion_parts, prompt, state, self.config)
+        return fuse_early(self.fusion_parts, prompt, state, self.config, labels, answer_mask)
 
     @property
-    def head(self) -> RegressionHead | FlowHead | BinsHead:
+    def fusion_parts(self) -> FusionParts:
+        """The modules before the head."""
+        behind = self.proprio_projector, self.action_queries, self.query_attention, self.late_projector
+        return FusionParts(self.backbone, self.projector, self.film, *behind)
+
+    @property
+    def head(self) -> Head:
         """What reads actions out of states."""
         return head_around(self.action_head, self.get_output_embeddings(), self.config)
 
@@ -415,9 +368,3 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         if actions is not None:
             items |= self.head.loss_items(ActionTargets(actions, time, action_is_pad=action_is_pad))
         return items
-
-
-def nested_configs(config: Any) -> list[Any]:
-    """All configs inside a config."""
-    found = [getattr(config, name) for name in config.sub_configs]
-    return found + [deeper for one in found if one is not None for deeper in nested_configs(one)]

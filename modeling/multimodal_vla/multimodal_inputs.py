@@ -3,11 +3,12 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from transformers import PreTrainedModel
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_rows
+from ..masking import without_answers
 
 
 class Prompt(NamedTuple):
@@ -27,6 +28,16 @@ class Prompt(NamedTuple):
     is_image: torch.Tensor
     pixel_values: torch.Tensor | None = None
     image_grid_thw: torch.LongTensor | None = None
+
+    def without(self, answer_mask: torch.Tensor) -> "Prompt":
+        """The same, answers hidden as padding is; answer_mask: (batch, length), 1 on their tokens.
+
+        Raises:
+            InputError: a mask of another shape, or a row of answers alone.
+        """
+        real = without_answers(self.input_ids, self.real, answer_mask)
+        check_rows(real)
+        return self._replace(real=real != 0)
 
 
 class TokenSequence(NamedTuple):
@@ -53,24 +64,27 @@ class TokenSequence(NamedTuple):
 
 
 def checked_prompt(
-    backbone: nn.Module,
+    model: PreTrainedModel,
     input_ids: torch.LongTensor,
     attention_mask: torch.Tensor | None,
     pixel_values: torch.Tensor | None,
     image_grid_thw: torch.LongTensor | None,
 ) -> Prompt:
-    """A prompt out of the arguments of a public method.
+    """A prompt out of the arguments of a public method, its pixels in the model's dtype.
+
+    model: a `MultimodalVLAForActionPrediction`.
 
     Raises:
         InputError: an id has no embedding, or a row is padding alone.
     """
-    check_ids(input_ids, backbone.language_model.get_input_embeddings())
+    check_ids(input_ids, model.get_input_embeddings())
     if attention_mask is None:
         real = torch.ones_like(input_ids, dtype=torch.bool)
     else:
         check_rows(attention_mask)
         real = attention_mask != 0
-    return Prompt(input_ids, real, backbone.is_image(input_ids), pixel_values, image_grid_thw)
+    pixel_values = None if pixel_values is None else pixel_values.to(model.dtype)
+    return Prompt(input_ids, real, model.backbone.is_image(input_ids), pixel_values, image_grid_thw)
 
 
 def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:

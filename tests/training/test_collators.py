@@ -238,8 +238,10 @@ def test_cogvla_rows_are_prompt_actions_and_stop_token(setup):
 @only("cogvla")
 def test_cogvla_predicts_from_the_prompt_that_it_trained_on(setup, monkeypatch):
     seen = {}
-    decode = setup.model.decode_in_parallel
-    monkeypatch.setattr(setup.model, "decode_in_parallel", lambda s, *rest: seen.update(s=s) or decode(s, *rest))
+    prepare = setup.model.action_inputs
+    monkeypatch.setattr(
+        setup.model, "action_inputs", lambda given, s, *rest: seen.update(s=s) or prepare(given, s, *rest)
+    )
     images, states = ([example[name] for example in setup.examples] for name in ("images", "state"))
     setup.model.predict_action(**setup.processor(images, list(TEXTS), state=np.stack(states)))
     batch = setup.collator(setup.examples)

@@ -10,6 +10,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.cache_names import cache_argument
+from vlahub.modeling.mapanything_llava3d.llava3d_inputs import check_tokens
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import read_prefix
 from vlahub.modeling.mapanything_llava3d.siglip_tower import geometry_pixels, siglip_pixels
 
@@ -296,6 +297,73 @@ def test_intrinsics_reach_the_geometry_model(tiny):
     assert len(seen) == 2 and all(each is intrinsic for each in seen)
     with pytest.raises(InputError, match="intrinsic is a list; a torch tensor"):
         model.predict_action(**Batch().prediction(), intrinsic=intrinsic.tolist())
+
+
+@every_kind
+def test_the_number_of_steps_goes_by_two_names_of_which_one_is_given(tiny, kind):
+    model, arguments = tiny(action_expert_type=kind), Batch().prediction()
+    wanted = model.predict_action(**arguments, num_steps=3)
+    assert torch.equal(model.predict_action(**arguments, num_inference_steps=3), wanted)
+    with pytest.raises(InputError, match="num_inference_steps and num_steps are two names"):
+        model.predict_action(**arguments, num_inference_steps=3, num_steps=3)
+    with pytest.raises(InputError, match="num_inference_steps=0 must be"):
+        model.predict_action(**arguments, num_inference_steps=0)
+
+
+# ---- one graph
+
+
+def compiled(function):
+    torch._dynamo.reset()
+    return torch.compile(function, backend="eager", fullgraph=True)
+
+
+@every_kind
+def test_a_prediction_of_a_padded_batch_is_one_graph_and_the_same_numbers(tiny, kind):
+    model, arguments = tiny(action_expert_type=kind), Batch("left").prediction() | {"num_inference_steps": 2}
+    wanted = model.predict_action(**arguments)
+    found = compiled(model.predict_action)(**arguments, check_finite=False)  # with it: test_compiled_predictions.py
+    torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+@every_kind
+def test_a_prediction_without_padding_state_geometry_and_second_view_is_one_graph(tiny, kind):
+    other = {"use_state": False, "use_geometric_branch": False, "prefix_attention": "causal"}
+    model = tiny(action_expert_type=kind, text_config={"model_type": "mistral"}, num_inference_steps=2, **other)
+    arguments = Batch(views=1, use_state=False).prediction([1])
+    del arguments["attention_mask"]
+    arguments["pixel_values"] = arguments["pixel_values"][:, 0]
+    wanted = model.predict_action(**arguments)
+    found = compiled(model.predict_action)(**arguments, check_finite=False)
+    torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+GEOMETRIES = {
+    "V1": {"mlp_type": "mlp", "final_norm": True, "info_sharing_mlp_type": "mlp", "info_sharing_layer_scale": False},
+    "V1.1": {"mlp_type": "swiglu", "info_sharing_mlp_type": "swiglu", "info_sharing_layer_scale": True},
+}
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+@torch.no_grad()
+def test_the_features_of_several_views_are_one_graph_with_every_geometry(tiny, name):
+    example = tiny().config.geometry_config.to_dict()
+    model, pixels = tiny(geometry_config={**example, "image_size": 42, **GEOMETRIES[name]}), Batch().pixels
+    wanted = model.get_image_features(pixels)
+    torch.testing.assert_close(compiled(model.get_image_features)(pixels), wanted, **CLOSE)
+
+
+@pytest.mark.parametrize(("fault", "message"), [("tokens", "image tokens"), ("padding", "row of padding alone")])
+def test_a_compiled_call_still_ends_where_tokens_do_not_fit(tiny, fault, message):
+    config, prompt = tiny(use_geometric_branch=False).config, Batch().prompt()
+    arguments = [config, prompt["input_ids"], prompt["attention_mask"], prompt["pixel_values"]]
+    check = compiled(check_tokens)
+    check(*arguments)
+    place = ("tokens", "padding").index(fault) + 1
+    arguments[place] = arguments[place].clone()
+    arguments[place][1] = 0
+    with pytest.raises(RuntimeError, match=message):
+        check(*arguments)
 
 
 # ---- the two experts together

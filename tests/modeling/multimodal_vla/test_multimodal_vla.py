@@ -107,7 +107,7 @@ class Batch:
 
 
 def sequence_of(model, text, pixels):
-    prompt = checked_prompt(model.backbone, text["input_ids"], text["attention_mask"], pixels, None)
+    prompt = checked_prompt(model, text["input_ids"], text["attention_mask"], pixels, None)
     return early_sequence(model.backbone, model.projector, model.film, prompt)
 
 
@@ -221,7 +221,7 @@ def test_vision_tokens_enter_a_gemma_as_the_projector_made_them(composed):
     layer.register_forward_pre_hook(lambda _, args, kwargs: seen.append((*args, *kwargs.values())[0]), with_kwargs=True)
     arguments = Batch(model.config).inputs([0])
     model.predict_action(**arguments)
-    prompt = checked_prompt(model.backbone, arguments["input_ids"], None, arguments["pixel_values"], None)
+    prompt = checked_prompt(model, arguments["input_ids"], None, arguments["pixel_values"], None)
     vision, _ = vision_tokens(model.backbone, model.projector, prompt)
     count = vision.shape[1]
     torch.testing.assert_close(seen[0][:, :count], vision, **CLOSE)
@@ -306,8 +306,9 @@ def test_the_discrete_heads_loss_is_the_cross_entropy_of_its_bins(composed, word
     batch, end = Batch(model.config), words or VOCABULARY
     ranks = torch.arange(2 * CHUNK * DIM).reshape(2, CHUNK, DIM) + 1
     actions = torch.linspace(-1, 1, 32)[ranks - 1] + 0.01
-    given = batch.inputs()
-    states, _, _ = model.fuse(state=given.pop("proprio"), **given, image_grid_thw=None)
+    text = batch.text()
+    prompt = checked_prompt(model, text["input_ids"], text["attention_mask"], batch.pixels, None)
+    states, _, _ = model.fuse(prompt, batch.proprio)
     logits = model.get_output_embeddings()(states)[..., end - 32 : end]
     wanted = F.cross_entropy(logits.flatten(0, 1), (32 - ranks).flatten())
     torch.testing.assert_close(model(**batch.inputs(), actions=actions).loss, wanted)

@@ -1,5 +1,6 @@
-"""The pretrained parts that a composed VLA is built around, from the Hub or from folders."""
+"""The backbone of a composed VLA, new or made of pretrained parts."""
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,8 +9,24 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
-from ...configuration.multimodal_vla.configuration_multimodal_vla import kind_of
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ...configuration.multimodal_vla.proven_backbones import check_proven
+from .composed_backbone import ComposedBackbone
+from .vlm_backbone import VLMBackbone
+
+
+def make_backbone(config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module]) -> ComposedBackbone | VLMBackbone:
+    """With new weights; on the meta device, where there are pretrained parts to take their place."""
+    for nested in nested_configs(config):
+        nested.dtype = torch.get_default_dtype()  # sub-models would be made in the dtype of their configs
+    with torch.device("meta") if pretrained else contextlib.nullcontext():
+        return (ComposedBackbone if config.vlm_config is None else VLMBackbone)(config)
+
+
+def nested_configs(config: Any) -> list[Any]:
+    """All configs inside a config."""
+    found = [getattr(config, name) for name in config.sub_configs]
+    return found + [deeper for one in found if one is not None for deeper in nested_configs(one)]
 
 
 def load_tower_and_language_model(
