@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
 from .normalization_statistics import STATISTICS
@@ -215,3 +217,12 @@ def statistics_row(statistics: dict, key: str) -> str:
     mask = statistics.get("action", {}).get("mask") or []
     unchanged = ", ".join(str(i) for i, wanted in enumerate(mask) if not wanted) or "none"
     return "| " + " | ".join([f"`{key}`", *sizes, unchanged]) + " |"
+
+
+def is_repository(name: str) -> bool:
+    """Whether a name has the form `owner/name` of the Hub; a folder's own name has no slash."""
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name

@@ -6,6 +6,7 @@ from pathlib import Path
 from transformers import GenerationConfig, PretrainedConfig
 
 from .family import Family
+from .model_card import write_card
 
 
 def write_files(
@@ -30,4 +31,4 @@ def write_files(
     generation.pad_token_id = config.pad_token_id
     generation.save_pretrained(folder)
     save_processor(folder)
-    family.write_card(folder, config, report, sources)
+    write_card(folder, family.card, config, report, sources)

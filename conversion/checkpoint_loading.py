@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, PreTrainedModel
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ..configuration.vla_errors import ConfigError, ConversionError
 from .families import OURS
+from .family import Family
 from .files.json_file import check_regular, load_json, read_json
 from .files.tokenizer_files import check_tokenizer_files
 from .folders.folder_roles import check_ready
@@ -22,8 +23,8 @@ from .tensors.tensor_source import open_checkpoint
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 
 
-def model_of(folder: Path) -> type[PreTrainedModel]:
-    """The class of a checkpoint's model.
+def family_of(folder: Path) -> Family:
+    """What family a checkpoint is of.
 
     Raises:
         ConversionError: it is of no family of ours, or not one that this package wrote.
@@ -36,7 +37,7 @@ def model_of(folder: Path) -> type[PreTrainedModel]:
             f"{folder} is no checkpoint that vlahub wrote (model_type {config.get('model_type')!r}; "
             f"known are {', '.join(OURS)}): convert it first, with `vlahub convert` or `vlahub merge-lora`."
         )
-    return OURS[kind.model_type].model
+    return OURS[kind.model_type]
 
 
 def load_checkpoint(folder: Path, device: str) -> tuple[Any, Any]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .card import ANY_CARD, Card
+from .prediction import ROBOT, Prediction
 from .tensors.rename import Row
 
 if TYPE_CHECKING:  # slow to import
@@ -53,8 +55,8 @@ class Family:
         prepare: plans a merge or a conversion; `None` where checkpoints are born here and adapters are merged into
             them key by key.
         assemble: plans a new checkpoint from published parts.
-        write_card: writes README.md into a folder, given config (`None` of a model that is not ours), report, and
-            the folders by their role whose own cards name their licences.
+        card: what README.md of a checkpoint says.
+        prediction: what a checkpoint takes from `vlahub predict`.
     """
 
     name: str
@@ -81,7 +83,8 @@ class Family:
 
     prepare: "Callable[[Job], Prepared] | None" = None
     assemble: "Callable[[Job], Prepared] | None" = None
-    write_card: Callable[[Path, Any, dict, dict[str, Path]], None] | None = None
+    card: Card = ANY_CARD
+    prediction: Prediction = ROBOT
 
     @property
     def config(self) -> "type[PretrainedConfig]":

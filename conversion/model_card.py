@@ -1,39 +1,65 @@
 """README.md of a checkpoint: metadata for the Hub, and a page filled from the config and the conversion report."""
 
 import json
-import math
 from collections import Counter
 from importlib.resources import files
+from math import prod
 from pathlib import Path
 from string import Template
 from typing import Any
 
 import yaml
 from huggingface_hub import ModelCardData, metadata_load
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
-from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, stamped, statistics_row
-from ..configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ..configuration.checkpoint_card import (
+    CARD_NAME,
+    PLACEHOLDER,
+    card_body,
+    chunk_size,
+    is_repository,
+    stamped,
+    state_size,
+    statistics_row,
+)
 from ..configuration.normalization_statistics import STATISTICS
 from .assumptions import assumptions_text
+from .card import Card, Origin, code, listed, new_tensors, of_base
 
 FOREIGN_CODE = """## Code
 
 {names} came with the base model and was not written or checked by vlahub; `trust_remote_code=True` runs it."""
-UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 
 
-def write_model_card(folder: Path, config: CogVLAConfig, report: dict, base_folder: Path | None = None) -> None:
-    """Fill the family's template in `model_cards/`.
+def write_card(folder: Path, card: Card, config: Any, report: dict, sources: dict[str, Path]) -> None:
+    """Write README.md of a checkpoint of one of our families.
 
     Args:
         report: the content of `conversion_report.json`.
-        base_folder: the base model; its own README.md says under which licence it may be passed on.
+        sources: folders by their role; their own README.md say under which licences they may be passed on.
     """
-    licence = base_licence(base_folder)
-    text = filled("cogvla", card_values(config, report) | {"licence": licence_text(licence)})
-    save_card(folder, card_metadata(config, report, licence), text, report, config)
+    origin = card.origin(report["inputs"], {role: base_licence(source) for role, source in sources.items()})
+    values = card_values(card, config, report) | {"licence": origin.licence_text}
+    save_card(folder, card_metadata(card, config, report, origin), filled(card.template, values), report, config)
+
+
+def write_generic_card(folder: Path, report: dict, base: Path) -> None:
+    """Of some transformers model with a LoRA merged into it; licence and base model are inherited in the same way."""
+    origin = of_base(report["inputs"], {"base": base_licence(base)})
+    adapters = [name for role, name in report["inputs"].items() if role != "base"]
+    metadata = ModelCardData(
+        base_model=repositories(origin.base_model),
+        library_name="transformers",
+        tags=["lora", "merged"],
+        **origin.licence,
+    )
+    values = {
+        "title": " + ".join([origin.base_model, *adapters]),
+        "base": origin.base_model,
+        "adapters": ", then ".join(f"the LoRA adapter `{name}`" for name in adapters),
+        "licence": origin.licence_text,
+        "dtype": report["dtype"],
+    }
+    save_card(folder, metadata, filled("generic", values), report)
 
 
 def filled(name: str, values: dict[str, str]) -> str:
@@ -50,36 +76,33 @@ def save_card(folder: Path, metadata: ModelCardData, text: str, report: dict, co
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
 
 
-def card_metadata(config: CogVLAConfig, report: dict, licence: dict[str, str]) -> ModelCardData:
+def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> ModelCardData:
     """What the Hub searches by; base and datasets only where they are repositories."""
-    base = report["inputs"].get("base", "")
     return ModelCardData(
-        base_model=base if is_repository(base) else None,
-        datasets=[key for key in sorted(config.norm_stats) if is_repository(key)] or None,
+        base_model=repositories(origin.base_model),
+        datasets=repositories(sorted(getattr(config, "norm_stats", {}))),
         library_name="transformers",
         pipeline_tag="robotics",
-        tags=["robotics", "vision-language-action", config.model_type],
-        **licence,
+        tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
+        **origin.licence,
     )
 
 
-def is_repository(name: str) -> bool:
-    """Whether a name has the form `owner/name` of the Hub; a folder's own name has no slash."""
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return "/" in name
+def repositories(names: str | list[str]) -> str | list[str] | None:
+    """Those that are repositories on the Hub, `None` where none is."""
+    if isinstance(names, str):
+        return names if is_repository(names) else None
+    return [name for name in names if is_repository(name)] or None
 
 
-def base_licence(base_folder: Path | None) -> dict[str, str]:
+def base_licence(base_folder: Path) -> dict[str, str]:
     """`license` and what belongs to it, from the base's model card; empty where nothing is known.
 
     A link into the base's own repository would lead nowhere from another one and is left out.
     """
-    card = base_folder / "README.md" if base_folder else None
+    card = base_folder / CARD_NAME
     try:
-        known = (metadata_load(card) if card and card.is_file() else None) or {}
+        known = (metadata_load(card) if card.is_file() else None) or {}
     except (ValueError, yaml.YAMLError):  # a damaged card says nothing
         return {}
     found = {k: v for k in ("license", "license_name", "license_link") if (v := known.get(k)) and isinstance(v, str)}
@@ -88,47 +111,35 @@ def base_licence(base_folder: Path | None) -> dict[str, str]:
     return found if "license" in found else {}
 
 
-def licence_text(licence: dict[str, str]) -> str:
-    return f"{licence_name(licence)}, inherited from the base model." if licence else UNKNOWN_LICENCE
-
-
-def licence_name(licence: dict[str, str]) -> str:
-    """As in a sentence, with a link where there is one."""
-    link = f" ({licence['license_link']})" if "license_link" in licence else ""
-    return code(licence.get("license_name", licence["license"])) + link
-
-
-def card_values(config: CogVLAConfig, report: dict) -> dict[str, str]:
-    views, state, inputs = config.num_images_in_input, config.proprio_dim, report["inputs"]
-    layers = sorted(config.lfp_keep_ratios)
-    key = min(config.norm_stats, default=None)
+def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
+    """What templates ask for; most ask for some of it."""
+    inputs = report["inputs"]
+    made = "Assembled" if new_tensors(report) else "Merged" if "base" in inputs else "Converted"
     return {
-        "title": inputs.get("run", "A vision-language-action model"),
-        "reads": listed(
-            [count(views, "camera image"), "an instruction", *["the robot's state"] * bool(config.proprio_dim)]
-        ),
-        "chunk": "one action" if config.num_action_chunks == 1 else f"a chunk of {config.num_action_chunks} actions",
+        "title": inputs.get("run", card.title),
         "repository": PLACEHOLDER,
-        "images": "[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",
-        "state_line": f"    state=[0.0] * {config.proprio_dim},  # in the robot's units\n"
-        if config.proprio_dim
-        else "",
-        "unnorm_key": json.dumps(key),
-        "base": code(inputs["base"]) if "base" in inputs else "merged already when it was converted",
-        "action_head": f"`{config.action_head}`, `{config.action_attention}` attention",
-        "shape": f"(batch, {config.num_action_chunks}, {config.action_dim})",
-        "normalization": f"`{config.normalization_type}`: {' and '.join(STATISTICS[config.normalization_type])} "
-        "of each dimension",
-        "statistics": "\n".join(statistics_row(config.norm_stats[key], key) for key in sorted(config.norm_stats)),
-        "views": str(views),
-        "proprio": f"{state} values" if state else "none",
-        "fusion": config.vision_aggregate_type,
-        "film": ", FiLM" if config.use_film else "",
-        "aggregation": f", {count(config.num_vision_aggr, 'aggregation token')} a view" if config.use_aggr else "",
-        "pruning": f"layers {layers[0]} to {layers[-1]}, `{config.lfp_type}`" if layers else "none",
+        "usage": card_body(config, PLACEHOLDER),
         "parameters": parameters_text(report),
-        "assumed": assumptions_text(report),
+        "verb": made,
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
+        "assumed": assumptions_text(report),
+        **(robot_values(config) if hasattr(config, "norm_stats") else {}),
+        **card.values(config, report),
+    }
+
+
+def robot_values(config: Any) -> dict[str, str]:
+    """Of a model that un-normalises actions."""
+    state, statistics, key = state_size(config), config.norm_stats, min(config.norm_stats, default=None)
+    rows = [statistics_row(statistics[name], name) for name in sorted(statistics)]
+    names = " and ".join(STATISTICS[config.normalization_type])
+    return {
+        "state_line": f"    state=[0.0] * {state},  # in the robot's units\n" if state else "",
+        "unnorm_key": "None" if key is None else json.dumps(key),
+        "shape": f"(batch, {chunk_size(config)}, {config.action_dim})",
+        "state": f"{state} values" if state else "none",
+        "normalization": f"`{config.normalization_type}`: {names} of each dimension",
+        "statistics": "\n".join(rows) or "| none yet | | | |",
     }
 
 
@@ -136,19 +147,6 @@ def parameters_text(report: dict) -> str:
     """The total, and the share of each part of the model."""
     parts: Counter[str] = Counter()
     for name, tensor in report["tensors"].items():
-        parts[name.split(".")[0]] += math.prod(tensor["shape"])
+        parts[name.split(".")[0]] += prod(tensor["shape"])
     shares = ", ".join(f"`{name}` {size:,}" for name, size in parts.most_common())
     return f"{parts.total():,} in {report['dtype']} ({shares})"
-
-
-def code(name: str) -> str:
-    return f"`{name}`"
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
-
-def listed(items: list[str]) -> str:
-    """`["a", "b", "c"]` -> `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))

@@ -1,52 +1,52 @@
-"""The actions that a robot's checkpoint predicts, as a table and as what is written to a file."""
+"""How a model is asked for a prediction on the command line, as a value; nothing here is slow to import."""
 
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..configuration.vla_errors import InputError
-from ..processing.image_reader import open_image
-from .checkpoint_loading import load_checkpoint
-from .files.view_files import listed_files, named_views
-from .settings_errors import reading_settings
 
-NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+@dataclass(frozen=True)
+class Prediction:
+    """What one kind of model takes from `vlahub predict`.
 
-
-def predict_actions(
-    folder: Path,
-    paths: list[Path] | None,
-    instruction: str | None,
-    state: list[float] | None = None,
-    unnorm_key: str | None = None,
-    device: str = "cpu",
-) -> dict[str, Any]:
-    """A chunk of actions in robot units, printed as a table; returns what is written.
-
-    Args:
-        paths: of the views: files, one folder of them, or NAME=FILE for each.
-        state: in the robot's units; zeros where it is not given and the model has one.
-
-    Raises:
-        InputError: images or instruction are missing, or the model has no state.
+    Attributes:
+        does: what such a model does, for error messages.
+        options: names of the options that only this kind has a use for.
+        add_arguments: declares them.
+        predict: predicts and prints, given the folder of a checkpoint, all arguments, and the files to write by their
+            option; returns what is written as JSON.
+        result: the names in that, by which an earlier prediction is known.
+        files: further files that are written, by their option: whether an existing one is an earlier result.
     """
-    if not paths or instruction is None:
-        raise InputError("this model needs --images FILE ... and --instruction TEXT.")
-    images = named_views(paths)
-    if images is None:
-        images = [open_image(path) for path in listed_files(paths)]
-    processor, model = load_checkpoint(folder, device)
-    size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
-    if state and not size:
-        raise InputError("--state: this model was trained without a state; leave it out.")
-    state = state or ([0.0] * size if size else None)
-    with reading_settings(folder):
-        inputs = processor(images=images, text=instruction, state=state, unnorm_key=unnorm_key)
-    actions = model.predict_action(**inputs.to(device), unnorm_key=unnorm_key)[0].tolist()
-    print_table(NAMES if len(actions[0]) == len(NAMES) else range(len(actions[0])), actions)
-    return {"actions": actions}
+
+    does: str
+    options: tuple[str, ...]
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    predict: Callable[[Path, argparse.Namespace, dict[str, Path]], dict[str, Any]]
+    result: frozenset[str]
+    files: Mapping[str, Callable[[Path], bool]] = field(default_factory=dict)
 
 
-def print_table(names: Any, rows: list[list[float]]) -> None:
-    print("step " + " ".join(f"{name:>9}" for name in names))
-    for step, row in enumerate(rows):
-        print(f"{step:>4} " + " ".join(f"{value:9.4f}" for value in row))
+def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("robots (refused for a driving model)")
+    group.add_argument("--instruction", metavar="TEXT", help="what to do; required")
+    group.add_argument("--state", type=float, nargs="+", metavar="X", help="of the robot; zeros by default")
+    group.add_argument("--unnorm-key", metavar="KEY", help="whose statistics to use, where there are several")
+
+
+def predict_robot(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    from .robot_prediction import predict_actions
+
+    given = arguments
+    return predict_actions(folder, given.images, given.instruction, given.state, given.unnorm_key, given.device)
+
+
+ROBOT = Prediction(
+    does="moves a robot",
+    options=("instruction", "state", "unnorm_key"),
+    add_arguments=add_robot_arguments,
+    predict=predict_robot,
+    result=frozenset({"actions"}),
+)

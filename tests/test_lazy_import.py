@@ -80,6 +80,12 @@ def test_importing_vlahub_imports_neither_torch_nor_transformers():
     assert not {"torch", "transformers", "numpy", "peft"}.intersection(heavy)
 
 
+def test_the_parser_of_every_command_imports_nothing_that_is_slow():
+    code = "import sys; from vlahub.conversion.cli import make_parser; make_parser()"
+    heavy = run(f"{code}; print(*{{name.partition('.')[0] for name in sys.modules}})").split()
+    assert not {"torch", "transformers", "numpy", "peft", "huggingface_hub", "datasets", "PIL"}.intersection(heavy)
+
+
 def test_the_auto_classes_know_ours_in_every_order(config, folder):
     given = {"DATA": pickle.dumps(config).hex(), "FOLDER": str(folder), "ORDERS": ORDERS, "CHECK": CHECK}
     run("".join(f"{name} = {value!r}\n" for name, value in given.items()) + FORKS)

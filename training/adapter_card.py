@@ -4,10 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
-from huggingface_hub.errors import HFValidationError
-from huggingface_hub.utils import validate_repo_id
 
-from ..configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, normalised, stamped
+from ..configuration.checkpoint_card import CARD_NAME, body_of, is_repository, is_unedited, normalised, stamped
 
 TEXT = """# An adapter of {base}
 
@@ -93,11 +91,3 @@ def some(names: Any) -> list[str]:
 def shown_name(name: str | None) -> str:
     """A repository's id, or a folder's own name without where it lies."""
     return name if name and is_repository(name) and not Path(name).exists() else Path(name or "BASE").name
-
-
-def is_repository(name: str) -> bool:
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return "/" in name

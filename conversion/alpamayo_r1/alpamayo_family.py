@@ -1,9 +1,10 @@
 """Alpamayo-R1, as the conversion knows it."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..family import Family
+from .card import CARD
+from .driving import DRIVING
 from .names import EMBEDDINGS, TABLE
 from .options import VLM, AlpamayoOptions, add_alpamayo_arguments
 
@@ -35,12 +36,6 @@ def check_alpamayo(collected: "Collected", config: "AlpamayoR1Config") -> None:
     check_constants(collected, config)
 
 
-def write_alpamayo_readme(folder: Path, config: "AlpamayoR1Config", report: dict, sources: dict[str, Path]) -> None:
-    from .alpamayo_card import write_alpamayo_card
-
-    write_alpamayo_card(folder, config, report, sources)
-
-
 ALPAMAYO_R1 = Family(
     name="alpamayo_r1",
     published=("alpamayo_r1", "alpamayo1_5"),
@@ -55,5 +50,6 @@ ALPAMAYO_R1 = Family(
     check=check_alpamayo,
     misfit=f"does --{VLM} name the base model that this one was trained from?",
     prepare=prepare_alpamayo,
-    write_card=write_alpamayo_readme,
+    card=CARD,
+    prediction=DRIVING,
 )

@@ -13,7 +13,7 @@ from ...modeling.alpamayo_r1.ego_frame import seen_from
 from ..checkpoint_loading import load_checkpoint
 from ..files.json_file import check_regular, load_json
 from ..files.view_files import read_cameras
-from ..prediction import print_table
+from ..robot_prediction import print_table
 from ..settings_errors import reading_settings
 from .trajectory_plot import plot_trajectories
 

@@ -19,6 +19,7 @@ from ..files.tokenizer_loading import check_tokenizer, links_out
 from ..folders.copied_files import check_config_lies_here, check_copied, copy_files
 from ..folders.travelling_code import code_facts, code_of, own_config
 from ..job import Job, Prepared
+from ..model_card import write_card, write_generic_card
 from ..tensors.adapter_file import find_adapter, read_content
 from ..tensors.adapter_patterns import check_matching
 from ..tensors.base_model import BaseModel, build_base
@@ -26,7 +27,6 @@ from ..tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from ..tensors.side_files import find_side_files
 from ..tensors.tensor_source import TensorFile, TensorGroup, open_checkpoint
 from .adapter_steps import add_adapter
-from .generic_card import write_generic_card
 from .merged_base import MergedBase
 from .options import GenericOptions
 
@@ -179,5 +179,7 @@ def write_config(folder: Path, config: dict, dtype: str) -> None:
 def write_merged_card(folder: Path, report: dict, base: Path, families: Mapping[str, Family]) -> None:
     """README.md by what `folder` holds, whose config.json is there already: that of its family, where it is ours."""
     config = own_config(folder)
-    write_card = write_generic_card if config is None else families[config.model_type].write_card
-    write_card(folder, config, report, {"base": base})
+    if config is None:
+        write_generic_card(folder, report, base)
+    else:
+        write_card(folder, families[config.model_type].card, config, report, {"base": base})

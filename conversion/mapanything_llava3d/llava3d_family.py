@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from ..family import Family
 from ..files.run_files import matches
+from .card import CARD
 from .names import FINAL_FILES, FRAMEWORK, NEW, RUN_TABLE, STEP_FILES, unused_reason
 from .options import Llava3DOptions, add_assembly_arguments, add_run_arguments
 
 if TYPE_CHECKING:  # slow to import
-    from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
     from ..job import Job, Prepared
     from ..tensors.collected import Collected
 
@@ -40,14 +40,6 @@ def collect_llava3d(job: "Job") -> "Collected":
     return collect_run(read_run(job.adapters[0], job.options(Llava3DOptions).step))
 
 
-def write_llava3d_readme(
-    folder: Path, config: "MapAnythingLlava3DConfig", report: dict, sources: dict[str, Path]
-) -> None:
-    from .llava3d_card import write_llava3d_card
-
-    write_llava3d_card(folder, config, report, sources)
-
-
 MAPANYTHING_LLAVA3D = Family(
     name="mapanything_llava3d",
     published=("mapanything_llava3d", FRAMEWORK),
@@ -64,5 +56,5 @@ MAPANYTHING_LLAVA3D = Family(
     new=NEW,
     prepare=prepare_llava3d,
     assemble=assemble_llava3d,
-    write_card=write_llava3d_readme,
+    card=CARD,
 )

@@ -11,8 +11,9 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from vlahub import CogVLAConfig
+from vlahub.conversion.cogvla.card import CARD
 from vlahub.conversion.file_table import entry_of_file
-from vlahub.conversion.model_card import write_model_card
+from vlahub.conversion.model_card import write_card
 
 LOAD = """
 import sys, torch
@@ -292,7 +293,8 @@ def with_key(folder, key):
     config = CogVLAConfig.from_pretrained(folder)
     config.norm_stats = {key: config.norm_stats["demo_tabletop"]}
     config.save_pretrained(folder)
-    write_model_card(folder, config, json.loads((folder / "conversion_report.json").read_text()))
+    report = json.loads((folder / "conversion_report.json").read_text())
+    write_card(folder, CARD, config, report, {"base": folder / "none"})
     return folder
 
 
@@ -602,7 +604,7 @@ def card_of(checkpoint, tmp_path):
         (tmp_path / "base").mkdir(exist_ok=True)
         if base_card is not None:
             (tmp_path / "base" / "README.md").write_text(base_card)
-        write_model_card(tmp_path, config, report, tmp_path / "base")
+        write_card(tmp_path, CARD, config, report, {"base": tmp_path / "base"})
         return ModelCard((tmp_path / "README.md").read_text())
 
     return write

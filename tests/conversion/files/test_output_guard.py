@@ -263,7 +263,7 @@ def test_a_job_without_the_command_line_is_guarded_as_well(role, tmp_path, snaps
     output, source = write_checkpoint(tmp_path / "out"), write_checkpoint(tmp_path / "source")
     job = Job(adapters=[source], output=output, overwrite=True)
     if role == "statistics":
-        job.llava3d.statistics = output / "config.json"
+        job.given["statistics"] = output / "config.json"
     else:
         setattr(job, role, {"adapters": [output], "base": output, "parts": {"vlm": output}}[role])
     before = snapshot(tmp_path)

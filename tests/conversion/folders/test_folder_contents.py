@@ -32,6 +32,7 @@ def put(folder, *names, config=None):
     return folder
 
 
+WORDS = {kind: kind.value for kind in Kind} | {Kind.FRAMEWORK_RUN: "a training run of 3dvla-starvla_framework"}
 LLAMA, OPENVLA = {"model_type": "llama"}, {"model_type": "openvla"}
 PI0 = {"type": "pi0", "input_features": {}, "output_features": {}}
 FOLDERS = {
@@ -97,14 +98,14 @@ def test_swapped_folders_are_refused_with_the_right_command(base, adapter, folde
     error = refused(capsys, tmp_path, *command)
     assert "seem to be swapped" in error
     assert f"merge-lora --base {model} --adapter {trained}" in error
-    assert FOLDERS[base][0].value in error and FOLDERS[adapter][0].value in error
+    assert WORDS[FOLDERS[base][0]] in error and WORDS[FOLDERS[adapter][0]] in error
 
 
 @pytest.mark.parametrize("base", [name for name in FOLDERS if FOLDERS[name][0] not in (Kind.MODEL, Kind.CONVERTED)])
 def test_a_base_is_a_whole_model_and_nothing_else(base, folder, tmp_path, capsys):
     model, adapter = folder(base), put(tmp_path / "adapter", "adapter_model.safetensors", "adapter_config.json")
     error = refused(capsys, tmp_path, "merge-lora", "--base", model, "--adapter", adapter, "--output", tmp_path / "out")
-    assert f"{model} looks like {FOLDERS[base][0].value}" in error
+    assert f"{model} looks like {WORDS[FOLDERS[base][0]]}" in error
 
 
 @pytest.mark.parametrize(
@@ -116,13 +117,13 @@ def test_an_adapter_folder_holds_an_adapter(adapter, family, folder, tmp_path, c
     command = ["merge-lora", "--base", model, "--adapter", trained, "--output", tmp_path / "out", "--family", family]
     error = refused(capsys, tmp_path, *command)
     assert "holds no adapter" in error
-    assert f"{trained} looks like {FOLDERS[adapter][0].value}" in error
+    assert f"{trained} looks like {WORDS[FOLDERS[adapter][0]]}" in error
 
 
 @pytest.mark.parametrize("source", ["run", "plain adapter", "adapter inside", "side files", "LeRobot", "cogvla"])
 def test_what_is_converted_is_a_whole_model(source, folder, tmp_path, capsys):
     error = refused(capsys, tmp_path, "convert", folder(source), tmp_path / "out")
-    assert f"looks like {FOLDERS[source][0].value}" in error
+    assert f"looks like {WORDS[FOLDERS[source][0]]}" in error
     if source in ADAPTED:
         assert f"merge-lora --base BASE --adapter {tmp_path / source}" in error
 
@@ -130,7 +131,7 @@ def test_what_is_converted_is_a_whole_model(source, folder, tmp_path, capsys):
 @pytest.mark.parametrize("checkpoint", ["run", "plain adapter", "side files", "LeRobot", "framework"])
 def test_what_is_verified_is_a_checkpoint(checkpoint, folder, tmp_path, capsys):
     error = refused(capsys, tmp_path, "verify", folder(checkpoint))
-    assert f"looks like {FOLDERS[checkpoint][0].value}" in error
+    assert f"looks like {WORDS[FOLDERS[checkpoint][0]]}" in error
 
 
 def test_sources_are_looked_at_when_a_checkpoint_is_verified_against_them(folder, tmp_path, capsys):

@@ -1,0 +1,39 @@
+"""What README.md of an Alpamayo-R1 checkpoint says."""
+
+from typing import Any
+
+from ..card import Card, Origin, licence_list, stack_text
+
+NUMBERS_OF_A_POSE = 3  # tokens that the history's tokenizer makes of one pose
+
+
+def alpamayo_values(config: Any, report: dict) -> dict[str, str]:
+    """config: an `AlpamayoR1Config`."""
+    vision, space = config.vlm_config.vision_config, config.action_space_cfg
+    return {
+        "seconds": f"{space['n_waypoints'] * space['dt']:g}",
+        "waypoints": str(space["n_waypoints"]),
+        "dt": f"{space['dt']:g}",
+        "poses": str(config.tokens_per_history_traj // NUMBERS_OF_A_POSE),
+        "history_tokens": str(config.tokens_per_history_traj),
+        "vision": f"{vision.depth} layers of width {vision.hidden_size}",
+        "language": stack_text(config.vlm_config.text_config),
+        "expert": stack_text(config.expert_config),
+        "min_pixels": f"{config.min_pixels:,}",
+        "max_pixels": f"{config.max_pixels:,}",
+    }
+
+
+def origin(inputs: dict[str, str], licences: dict[str, dict[str, str]]) -> Origin:
+    """The weights are the run's, or the base's that it was merged into; of the vision-language model none are read."""
+    role = "base" if "base" in licences else "run"
+    return Origin(inputs.get(role, ""), licences[role], licence_list(licences, inputs))
+
+
+CARD = Card(
+    template="alpamayo_r1",
+    title="Alpamayo-R1",
+    values=alpamayo_values,
+    tags=("robotics", "autonomous-driving", "vision-language-action"),
+    origin=origin,
+)

@@ -1,0 +1,104 @@
+"""What README.md of one family says besides what all of them say, and words for it; nothing here is slow to import."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the weights are from.
+
+    Attributes:
+        base_model: name or names of the inputs that they are from; only repositories are linked.
+        licence: `license` and what belongs to it, for the Hub; empty where it is unknown.
+        licence_text: the same for people.
+    """
+
+    base_model: str | list[str]
+    licence: dict[str, str]
+    licence_text: str
+
+
+def of_base(inputs: dict[str, str], licences: dict[str, dict[str, str]]) -> Origin:
+    """Of what has one source whose licence holds: the base, or the run where it is merged already.
+
+    Args:
+        inputs: names of what was converted by their role, as in the report.
+        licences: of the sources by their role, as `base_licence` reads them.
+    """
+    (licence,) = licences.values()
+    text = f"{licence_name(licence)}, inherited from the base model." if licence else UNKNOWN_LICENCE
+    return Origin(inputs.get("base", ""), licence, text)
+
+
+def no_values(config: Any, report: dict) -> dict[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Card:
+    """The card of one family; what is not said here `model_card.py` takes from config and report.
+
+    Attributes:
+        template: of `model_cards/`; the default one holds for any family.
+        title: where the run has no name.
+        values: what only this template asks for, from config and report.
+        tags: what the Hub searches by, besides the model type.
+        origin: where the weights are from, from the inputs and their licences, both by role.
+    """
+
+    template: str = "checkpoint"
+    title: str = "A vision-language-action model"
+    values: Callable[[Any, dict], dict[str, str]] = no_values
+    tags: tuple[str, ...] = ("robotics", "vision-language-action")
+    origin: Callable[[dict[str, str], dict[str, dict[str, str]]], Origin] = of_base
+
+
+ANY_CARD = Card()
+
+
+def licence_name(licence: dict[str, str]) -> str:
+    """As in a sentence, with a link where there is one."""
+    link = f" ({licence['license_link']})" if "license_link" in licence else ""
+    return code(licence.get("license_name", licence["license"])) + link
+
+
+def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) -> str:
+    """One line for each source."""
+    lines = [
+        f"- {role}, {code(inputs.get(role, role))}: "
+        f"{licence_name(licence) if licence else 'not recorded where this was made'}"
+        for role, licence in licences.items()
+    ]
+    return "The licence of each source applies to its part:\n\n" + "\n".join(lines)
+
+
+def new_tensors(report: dict) -> dict[str, dict]:
+    """Those that hold random numbers."""
+    return {name: tensor for name, tensor in report["tensors"].items() if tensor["operation"] == "initialised"}
+
+
+def size_of(tensors: dict[str, dict]) -> int:
+    """How many numbers they hold."""
+    return sum(math.prod(tensor["shape"]) for tensor in tensors.values())
+
+
+def stack_text(config: Any) -> str:
+    return f"{config.num_hidden_layers} layers of width {config.hidden_size}"
+
+
+def code(name: str) -> str:
+    return f"`{name}`"
+
+
+def count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(items: list[str]) -> str:
+    """`["a", "b", "c"]` -> `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(items[:-1]), items[-1]]))
