@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from ..known_fields import KnownFieldsConfig, checked_constructor
+from ..known_fields import KnownFieldsConfig, keeps_arguments
 from ..language_model_config import check_choices, check_positive
 from ..vla_errors import ConfigError
 
@@ -49,7 +49,7 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
     model_type = "mapanything_geometry"
     base_config_key = "geometry_config"
 
-    @checked_constructor
+    @keeps_arguments
     def __init__(
         self,
         hidden_size: int = 1536,
@@ -70,22 +70,6 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.mlp_type = mlp_type
-        self.patch_size = patch_size
-        self.image_size = image_size
-        self.final_norm = final_norm
-        self.info_sharing_hidden_size = info_sharing_hidden_size
-        self.info_sharing_num_hidden_layers = info_sharing_num_hidden_layers
-        self.info_sharing_num_attention_heads = info_sharing_num_attention_heads
-        self.info_sharing_intermediate_size = info_sharing_intermediate_size
-        self.info_sharing_mlp_type = info_sharing_mlp_type
-        self.info_sharing_layer_scale = info_sharing_layer_scale
-        self.layer_norm_eps = layer_norm_eps
-        self.initializer_range = initializer_range
         super().__init__(**kwargs)
         self.check()
 
