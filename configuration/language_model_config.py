@@ -93,6 +93,12 @@ def check_positive(field: str, value: Any, largest: int = MAX_COUNT) -> None:
         raise ConfigError(f"{field}={value} is larger than any model can use; at most {largest} is accepted.")
 
 
+def check_counts(config: PretrainedConfig, *fields: str) -> None:
+    """Raises ConfigError unless these fields of a config are positive whole numbers."""
+    for field in fields:
+        check_positive(field, getattr(config, field))
+
+
 def check_choices(config: PretrainedConfig, choices: dict[str, tuple]) -> None:
     """Raises ConfigError where a field has none of the values that `choices` lists for it."""
     for field, known in choices.items():

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 
 from .known_fields import KnownFieldsConfig
-from .language_model_config import check_positive
+from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
 
@@ -59,10 +59,9 @@ class VLAConfig(KnownFieldsConfig):
         Raises:
             ConfigError: the message names the field.
         """
-        for field in ("action_dim", "num_action_chunks"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "action_dim", "num_action_chunks")
         if self.use_state:
-            check_positive("state_dim", self.state_dim)
+            check_counts(self, "state_dim")
         check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:

@@ -12,7 +12,7 @@ from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
 from ..known_fields import keeps_arguments
-from ..language_model_config import MAX_STEPS, check_positive, with_token_ids
+from ..language_model_config import MAX_STEPS, check_counts, check_positive, with_token_ids
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, words_on_disk
@@ -217,8 +217,7 @@ class AlpamayoR1Config(VLAConfig):
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        for field in ("traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels")
         check_positive("diffusion_cfg.num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.max_pixels < self.min_pixels:
             raise ConfigError(f"max_pixels={self.max_pixels} is below min_pixels={self.min_pixels}.")

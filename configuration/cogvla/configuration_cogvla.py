@@ -11,6 +11,7 @@ from ..language_model_config import (
     MAX_STEPS,
     as_language_model_config,
     check_choices,
+    check_counts,
     check_positive,
     with_token_ids,
 )
@@ -23,7 +24,6 @@ from .pruning_schedule import lfp_keep_ratios
 CHOICES = {
     "vision_aggregate_type": ("moe", "concat"),
     "action_head": ("discrete", "l1", "diffusion"),
-    "normalization_type": ("bounds", "bounds_q99", "normal"),
     "action_attention": ("block", "bidirectional", "causal"),
     "language_mean": ("masked", "padded"),
 }
@@ -141,8 +141,7 @@ class CogVLAConfig(VLAConfig):
         check_choices(self, CHOICES)
         if self.text_config.model_type != "llama":
             raise ConfigError(f"text_config.model_type is {self.text_config.model_type!r}; this family has a 'llama'.")
-        for field in ("num_images_in_input", "n_action_bins"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "num_images_in_input", "n_action_bins")
         check_positive("num_diffusion_steps", self.num_diffusion_steps, MAX_STEPS)
         if self.num_inference_steps is not None:
             check_positive("num_inference_steps", self.num_inference_steps)

@@ -1,7 +1,7 @@
 """Configuration of the layerwise flow-matching DiT action head (starVLA's LayerwiseFlowmatchingActionHead)."""
 
 from ..known_fields import KnownFieldsConfig, keeps_arguments
-from ..language_model_config import MAX_STEPS, check_choices, check_positive
+from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive
 from ..vla_config import words_on_disk
 from ..vla_errors import ConfigError
 
@@ -96,15 +96,13 @@ class DiTActionHeadConfig(KnownFieldsConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field; fills in `num_attention_heads`."""
         check_choices(self, CHOICES)
-        check_positive("hidden_size", self.hidden_size)
-        check_positive("attention_head_dim", self.attention_head_dim)
+        check_counts(self, "hidden_size", "attention_head_dim")
         if self.num_attention_heads is None:
             self.num_attention_heads = max(self.hidden_size // self.attention_head_dim, 1)
-        for field in POSITIVE:
-            check_positive(field, getattr(self, field))
+        check_counts(self, *POSITIVE)
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.state_dim is not None:
-            check_positive("state_dim", self.state_dim)
+            check_counts(self, "state_dim")
         self.check_sizes()
         self.check_shares()
 

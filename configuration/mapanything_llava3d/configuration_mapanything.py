@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ..known_fields import KnownFieldsConfig, keeps_arguments
-from ..language_model_config import check_choices, check_positive
+from ..language_model_config import check_choices, check_counts
 from ..vla_errors import ConfigError
 
 MLP_TYPES = ("mlp", "swiglu")
@@ -77,13 +77,11 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
         for prefix in ("", "info_sharing_"):
-            for field in SIZES:
-                check_positive(prefix + field, getattr(self, prefix + field))
+            check_counts(self, *(prefix + field for field in SIZES))
             heads, width = (getattr(self, f"{prefix}{field}") for field in ("num_attention_heads", "hidden_size"))
             if width % heads:
                 raise ConfigError(f"{prefix}num_attention_heads={heads} does not divide {prefix}hidden_size={width}.")
-        for field in ("patch_size", "image_size"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "patch_size", "image_size")
         if self.image_size % self.patch_size:
             raise ConfigError(f"image_size={self.image_size} must be a multiple of patch_size={self.patch_size}.")
 

@@ -15,6 +15,7 @@ from ..language_model_config import (
     as_expert_config,
     as_language_model_config,
     check_choices,
+    check_counts,
     check_positive,
     with_token_ids,
 )
@@ -31,7 +32,6 @@ CHOICES = {
     "pixel_range": ("siglip", "unit"),
     "geometry_normalization": ("imagenet", "none"),
     "time_sampling": ("beta", "uniform"),
-    "normalization_type": ("bounds", "bounds_q99", "normal"),
 }
 SHARED_BY_STREAMS = ("num_attention_heads", "num_key_value_heads", "head_dim")
 
@@ -234,10 +234,10 @@ class MapAnythingLlava3DConfig(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        check_positive("spatial_token_num", self.spatial_token_num)
+        check_counts(self, "spatial_token_num")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.image_seq_length is not None:
-            check_positive("image_seq_length", self.image_seq_length)
+            check_counts(self, "image_seq_length")
         for field in ("prefix_lang_dropout_prob", "prefix_image_dropout_prob"):
             if not 0 <= getattr(self, field) < 1:
                 raise ConfigError(f"{field}={getattr(self, field)!r} must be at least 0 and below 1.")

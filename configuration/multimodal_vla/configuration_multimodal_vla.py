@@ -15,10 +15,10 @@ from ..language_model_config import (
     MAX_STEPS,
     as_language_model_config,
     check_choices,
+    check_counts,
     check_positive,
     with_token_ids,
 )
-from ..normalization_statistics import STATISTICS
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, words_on_disk
@@ -29,7 +29,6 @@ CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
     "fusion": ("early", "cross_attention", "late", "film"),
     "action_head": ("mlp", "flow", "discrete"),
-    "normalization_type": tuple(STATISTICS),
     "time_sampling": ("beta", "uniform"),
 }
 # The files that a choice needs; a checkpoint carries those of its own choices only.
@@ -235,8 +234,7 @@ class MultimodalVLAConfig(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        for field in ("num_latents", "num_resampler_layers", "num_resampler_heads"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "num_latents", "num_resampler_layers", "num_resampler_heads")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
             raise ConfigError(
