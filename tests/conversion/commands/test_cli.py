@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from vlahub.configuration.cogvla.configuration_cogvla import CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_dit_action_head import CHOICES as DIT_CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import CHOICES as LLAVA3D_CHOICES
+from vlahub.configuration.normalization_statistics import STATISTICS
 from vlahub.conversion import cli, families
 from vlahub.conversion.cli import COMMANDS, main, merge_lora_main
 from vlahub.conversion.cogvla.openvla_settings import PLATFORMS
@@ -83,7 +83,7 @@ def test_choices_on_the_command_line_are_those_of_the_code():
     assert set(command_choices.FAMILIES) == set(families.FAMILIES)
     assert set(command_choices.ASSEMBLIES) == set(families.ASSEMBLIES)
     assert tuple(PLATFORMS) == command_choices.PLATFORMS
-    assert CHOICES["normalization_type"] == command_choices.NORMALIZATIONS
+    assert tuple(STATISTICS) == command_choices.NORMALIZATIONS
     assert {name: LLAVA3D_CHOICES[name] for name in command_choices.LLAVA3D_CHOICES} == command_choices.LLAVA3D_CHOICES
     assert {name: DIT_CHOICES[name] for name in command_choices.DIT_CHOICES} == command_choices.DIT_CHOICES
     assert stats_command.EXACT_ROWS == EXACT_ROWS
