@@ -88,8 +88,8 @@ OF_TRANSFORMERS = frozenset(
 class KnownFieldsConfig(PretrainedConfig):
     """A config whose constructor refuses unknown names, while those in a file are kept as transformers keeps them.
 
-    A constructor is decorated with `checked_constructor`. A field goes by more than one word where `attribute_map` says
-    so, `{another word: the key on disk}`: all of them are readable, writable and arguments of the constructor.
+    A constructor is decorated with `keeps_arguments`. A field goes by more than one word where `attribute_map` says so,
+    `{another word: the key on disk}`: all of them are readable, writable and arguments of the constructor.
     """
 
     further_fields = frozenset()  # of published files, to be kept as they are; no annotation: 5.x takes it for a field
@@ -126,20 +126,29 @@ def known_fields(kind: type[KnownFieldsConfig]) -> set[str]:
     return own.union(keys, words, vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS)
 
 
-def checked_constructor(construct: Callable[..., None]) -> Callable[..., None]:
-    """Decorates the `__init__` of a `KnownFieldsConfig`, whose arguments may then be given by any of their words.
+def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:
+    """Decorates the `__init__` of a `KnownFieldsConfig`: its arguments are attributes before it runs.
+
+    It has to set only those of which the config has something else than what was given, and properties, which are left
+    to it. Arguments may be given by any of their words.
 
     Raises:
         ConfigError: on a call with a name that is unknown, or with two words for one field and different values.
     """
+    signature = inspect.signature(construct)
 
     @functools.wraps(construct)
-    def checked(self: KnownFieldsConfig, *values: Any, **given: Any) -> None:
+    def constructed(self: KnownFieldsConfig, *values: Any, **given: Any) -> None:
         kind = type(self)
         check_arguments(kind.__name__, given, known_fields(kind) | kind.further_fields)
-        construct(self, *values, **in_own_words(kind, given))
+        bound = signature.bind(self, *values, **in_own_words(kind, given))
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            if name not in ("self", "kwargs") and not isinstance(getattr(kind, name, None), property):
+                setattr(self, name, value)
+        construct(*bound.args, **bound.kwargs)
 
-    return checked
+    return constructed
 
 
 def in_own_words(kind: type[KnownFieldsConfig], given: Mapping[str, Any]) -> dict[str, Any]:

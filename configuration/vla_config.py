@@ -8,7 +8,8 @@ import os
 from pathlib import Path
 
 from .known_fields import KnownFieldsConfig
-from .normalization_statistics import check_finite
+from .language_model_config import check_counts
+from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
 
 # The words of one field; the first is the project's own.
@@ -50,6 +51,17 @@ class VLAConfig(KnownFieldsConfig):
     def state_size(self) -> int | None:
         """Numbers of the robot's state that the model reads; `None` where it reads none."""
         return self.state_dim if self.use_state else None
+
+    def check_robot(self) -> None:
+        """Refuse what no model of a robot can work with: sizes of actions and state, statistics.
+
+        Raises:
+            ConfigError: the message names the field.
+        """
+        check_counts(self, "action_dim", "num_action_chunks")
+        if self.use_state:
+            check_counts(self, "state_dim")
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers; the folder also gets the code that loads it.

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 from ..modeling.new_parts import is_pretrained
-from .action_reach import let_actions_through, unreached_by_actions
+from .unreached import let_actions_through, unreached_by_actions
 
 if TYPE_CHECKING:
     from peft import LoraConfig

@@ -5,16 +5,15 @@ Alpamayo-R1 that is the expert. Stage B also trains the top layers of the langua
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import torch
 from torch import nn
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.new_parts import is_pretrained, stack_of
-from .action_reach import let_actions_through, unreached_by_actions
+from .unreached import let_actions_through, unreached_by_actions
 
 STAGES = ("A", "B", "full")
 
@@ -82,54 +81,6 @@ def trained_before(model: PreTrainedModel, layers: Sequence[nn.Module] | None) -
     return [parameter for parameter in model.parameters() if id(parameter) not in frozen]
 
 
-def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
-    """Freeze the trainable parameters that the loss of a batch does not depend on, and return their names.
-
-    Distributed data-parallel training waits for the gradient of every trainable parameter, and some pretrained models
-    have parts that are not run: poolers, text towers, last layers. Costs one forward pass; the random numbers that
-    it takes are given back.
-
-    Args:
-        model: one of ours, also inside PEFT.
-        batch: arguments of its `forward`, moved to its device here; one sample is enough.
-
-    Raises:
-        InputError: the batch has no loss, or gradient checkpointing hides what it depends on.
-    """
-    device = next(model.parameters()).device
-    inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
-    drawing = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
-        loss = model(**inputs).loss
-    if loss is None:
-        raise InputError(f"a batch of {', '.join(batch)} has no loss; actions or labels are needed.")
-    reached = {id(p) for p in leaves_of(loss)}
-    names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
-    for name in names:
-        model.get_parameter(name).requires_grad_(False)
-    return names
-
-
-def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors that would get a gradient from a loss.
-
-    Raises:
-        InputError: a part is checkpointed in the old way, which runs it without a graph.
-    """
-    seen, waiting, leaves = set(), [loss.grad_fn], []
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.name() == "CheckpointFunctionBackward":
-            raise InputError("use_reentrant=True of gradient checkpointing hides what a loss depends on; use False.")
-        if hasattr(node, "variable"):
-            leaves.append(node.variable)
-        waiting += [following for following, _ in node.next_functions]
-    return leaves
-
-
 def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> None:
     if stage not in STAGES:
         raise InputError(f"stage={stage!r} is unknown; choose from {', '.join(STAGES)}.")
@@ -141,3 +92,25 @@ def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> 
     for scale in scales:
         if not (math.isfinite(scale) and scale > 0):
             raise ConfigError(f"a learning rate's scale must be a positive number, not {scale!r}.")
+
+
+def split_by_decay(
+    model: nn.Module, groups: list[dict[str, Any]], decaying: Collection[str], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Each group of an optimiser in two, one that decays and one that does not; groups that are empty are left out.
+
+    Args:
+        decaying: names of the parameters that decay, see `Trainer.get_decay_parameter_names`.
+        weight_decay: of groups that say nothing else.
+    """
+    if not weight_decay:
+        return groups
+    decays = {id(parameter) for name, parameter in model.named_parameters() if name in decaying}
+    found = []
+    for group in groups:
+        amount = group.get("weight_decay", weight_decay)
+        for is_decaying, value in ((True, amount), (False, 0.0)):
+            chosen = [p for p in group["params"] if (id(p) in decays) == is_decaying]
+            if chosen:
+                found.append({**group, "params": chosen, "weight_decay": value})
+    return found

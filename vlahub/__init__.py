@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from vlahub.training.run_folder import check_run_folder, clear_run_folder
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
-    from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
+    from vlahub.training.training_stages import trainable_parameter_groups
+    from vlahub.training.unreached import freeze_unreached
 
 __version__ = "0.1.0"
 __all__ = [
@@ -153,7 +154,7 @@ HOMES = {
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",
     "clear_run_folder": "vlahub.training.run_folder",
-    "freeze_unreached": "vlahub.training.training_stages",
+    "freeze_unreached": "vlahub.training.unreached",
     "last_checkpoint": "vlahub.training.trainer",
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",

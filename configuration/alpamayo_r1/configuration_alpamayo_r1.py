@@ -11,8 +11,8 @@ from typing import Any
 from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
-from ..known_fields import checked_constructor
-from ..language_model_config import MAX_STEPS, check_positive
+from ..known_fields import keeps_arguments
+from ..language_model_config import MAX_STEPS, check_counts, check_positive, with_token_ids
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, words_on_disk
@@ -140,7 +140,7 @@ class AlpamayoR1Config(VLAConfig):
         "AutoImageProcessor": "image_processing_alpamayo_r1.AlpamayoR1ImageProcessor",
     }
 
-    @checked_constructor
+    @keeps_arguments
     def __init__(
         self,
         vlm_config: Qwen3VLConfig | dict | None = None,
@@ -186,25 +186,10 @@ class AlpamayoR1Config(VLAConfig):
             tokenizer["action_space_cfg"] = arguments_of("action_space_cfg", tokenizer["action_space_cfg"])
         self.traj_tokenizer_cfg = {**copy.deepcopy(TRAJ_TOKENIZER), **tokenizer}
         self.hist_traj_tokenizer_cfg = arguments_of("hist_traj_tokenizer_cfg", hist_traj_tokenizer_cfg)
-        self.traj_vocab_size = traj_vocab_size
-        self.traj_token_start_idx = traj_token_start_idx
         self.traj_token_ids = dict(TRAJ_TOKEN_IDS if traj_token_ids is None else traj_token_ids)
-        self.tokens_per_history_traj = tokens_per_history_traj
-        self.tokens_per_future_traj = tokens_per_future_traj
-        self.vocab_size = vocab_size
-        self.min_pixels = min_pixels
-        self.max_pixels = max_pixels
-        self.expert_non_causal_attention = expert_non_causal_attention
-        self.mask_prompt_padding = mask_prompt_padding
-        self.stop_grad_from_vlm = stop_grad_from_vlm
-        self.add_special_tokens = add_special_tokens
-        self.vlm_name_or_path = vlm_name_or_path
-        text = self.vlm_config.text_config
-        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-            kwargs.setdefault(name, getattr(text, name, None))
-        kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
         self.view_names = checked_view_names(view_names)
-        super().__init__(**copy.deepcopy(kwargs))
+        tied = self.vlm_config.tie_word_embeddings
+        super().__init__(**with_token_ids(kwargs, self.vlm_config.text_config, tied))
         self.check()
 
     @property
@@ -232,8 +217,7 @@ class AlpamayoR1Config(VLAConfig):
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        for field in ("traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels")
         check_positive("diffusion_cfg.num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.max_pixels < self.min_pixels:
             raise ConfigError(f"max_pixels={self.max_pixels} is below min_pixels={self.min_pixels}.")

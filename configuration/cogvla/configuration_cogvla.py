@@ -6,9 +6,15 @@ from typing import Any
 
 from transformers import LlamaConfig
 
-from ..known_fields import checked_constructor
-from ..language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
-from ..normalization_statistics import check_statistics
+from ..known_fields import keeps_arguments
+from ..language_model_config import (
+    MAX_STEPS,
+    as_language_model_config,
+    check_choices,
+    check_counts,
+    check_positive,
+    with_token_ids,
+)
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
@@ -18,7 +24,6 @@ from .pruning_schedule import lfp_keep_ratios
 CHOICES = {
     "vision_aggregate_type": ("moe", "concat"),
     "action_head": ("discrete", "l1", "diffusion"),
-    "normalization_type": ("bounds", "bounds_q99", "normal"),
     "action_attention": ("block", "bidirectional", "causal"),
     "language_mean": ("masked", "padded"),
 }
@@ -83,7 +88,7 @@ class CogVLAConfig(VLAConfig):
         "AutoImageProcessor": "image_processing_cogvla.CogVLAImageProcessor",
     }
 
-    @checked_constructor
+    @keeps_arguments
     def __init__(
         self,
         featurizer_config: CogVLAVisionConfig | dict | None = None,
@@ -121,38 +126,14 @@ class CogVLAConfig(VLAConfig):
         self.featurizer_config = as_vision_config(featurizer_config, {})
         self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
         self.text_config = as_language_model_config(text_config)
-        self.vision_aggregate_type = vision_aggregate_type
-        self.use_film = use_film
-        self.use_aggr = use_aggr
-        self.num_vision_aggr = num_vision_aggr
-        self.use_lfp = use_lfp
-        self.lfp_type = lfp_type
-        self.lfp_average_factor = lfp_average_factor
-        self.lfp_enable_film = lfp_enable_film
         depth = self.text_config.num_hidden_layers
         self.lfp_schedule_layers = depth if lfp_schedule_layers is None else lfp_schedule_layers
-        self.num_images_in_input = num_images_in_input
-        self.action_head = action_head
-        self.num_action_chunks = num_action_chunks
-        self.action_dim = action_dim
-        self.state_dim = state_dim
         if use_state is not None:
             self.use_state = use_state
-        self.normalization_type = normalization_type
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names, num_images_in_input)
-        self.n_action_bins = n_action_bins
-        self.pad_to_multiple_of = pad_to_multiple_of
-        self.num_diffusion_steps = num_diffusion_steps
-        self.num_inference_steps = num_inference_steps
-        self.action_attention = action_attention
-        self.language_mean = language_mean
-        self.prompt_end_token_id = prompt_end_token_id
-        self.stop_token_id = stop_token_id
-        kwargs.setdefault("bos_token_id", self.text_config.bos_token_id)
-        kwargs.setdefault("eos_token_id", self.text_config.eos_token_id)
-        kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
-        super().__init__(pad_token_id=pad_token_id, **copy.deepcopy(kwargs))
+        tied = self.text_config.tie_word_embeddings
+        super().__init__(**with_token_ids(kwargs | {"pad_token_id": pad_token_id}, self.text_config, tied))
         self.check()
 
     def check(self) -> None:
@@ -160,11 +141,8 @@ class CogVLAConfig(VLAConfig):
         check_choices(self, CHOICES)
         if self.text_config.model_type != "llama":
             raise ConfigError(f"text_config.model_type is {self.text_config.model_type!r}; this family has a 'llama'.")
-        for field in ("num_images_in_input", "num_action_chunks", "action_dim", "n_action_bins"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "num_images_in_input", "n_action_bins")
         check_positive("num_diffusion_steps", self.num_diffusion_steps, MAX_STEPS)
-        if self.state_dim is not None:
-            check_positive("state_dim", self.state_dim)
         if self.num_inference_steps is not None:
             check_positive("num_inference_steps", self.num_inference_steps)
             if self.num_inference_steps > self.num_diffusion_steps:
@@ -179,7 +157,7 @@ class CogVLAConfig(VLAConfig):
                 f"not {self.action_head!r}."
             )
         self.check_pruning()
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_dim)
+        self.check_robot()
 
     def check_towers(self) -> None:
         sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size

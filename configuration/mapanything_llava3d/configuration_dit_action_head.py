@@ -1,7 +1,7 @@
 """Configuration of the layerwise flow-matching DiT action head (starVLA's LayerwiseFlowmatchingActionHead)."""
 
-from ..known_fields import KnownFieldsConfig, checked_constructor
-from ..language_model_config import MAX_STEPS, check_choices, check_positive
+from ..known_fields import KnownFieldsConfig, keeps_arguments
+from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive
 from ..vla_config import words_on_disk
 from ..vla_errors import ConfigError
 
@@ -56,7 +56,7 @@ class DiTActionHeadConfig(KnownFieldsConfig):
     attribute_map = words_on_disk("action_horizon", "num_inference_timesteps")
     base_config_key = "dit_action_head_config"
 
-    @checked_constructor
+    @keeps_arguments
     def __init__(
         self,
         hidden_size: int = 4096,
@@ -82,27 +82,8 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         vl_hidden_size: int | None = None,
         **kwargs,
     ):
-        self.hidden_size = hidden_size
         self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.attention_head_dim = attention_head_dim
-        self.num_attention_heads = num_attention_heads
-        self.action_dim = action_dim
-        self.num_action_chunks = num_action_chunks
-        self.state_dim = state_dim
-        self.num_future_tokens = num_future_tokens
-        self.max_seq_len = max_seq_len
-        self.add_pos_embed = add_pos_embed
-        self.context = context
-        self.output_projection = output_projection
         self.output_dim = hidden_size if output_dim is None else output_dim
-        self.mlp_hidden_dim = mlp_hidden_dim
-        self.num_timestep_buckets = num_timestep_buckets
-        self.noise_beta_alpha = noise_beta_alpha
-        self.noise_beta_beta = noise_beta_beta
-        self.noise_s = noise_s
-        self.num_inference_steps = num_inference_steps
-        self.dropout = dropout
         super().__init__(**kwargs)
         self.check()
 
@@ -115,15 +96,13 @@ class DiTActionHeadConfig(KnownFieldsConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field; fills in `num_attention_heads`."""
         check_choices(self, CHOICES)
-        check_positive("hidden_size", self.hidden_size)
-        check_positive("attention_head_dim", self.attention_head_dim)
+        check_counts(self, "hidden_size", "attention_head_dim")
         if self.num_attention_heads is None:
             self.num_attention_heads = max(self.hidden_size // self.attention_head_dim, 1)
-        for field in POSITIVE:
-            check_positive(field, getattr(self, field))
+        check_counts(self, *POSITIVE)
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.state_dim is not None:
-            check_positive("state_dim", self.state_dim)
+            check_counts(self, "state_dim")
         self.check_sizes()
         self.check_shares()
 

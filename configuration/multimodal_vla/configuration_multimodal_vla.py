@@ -10,9 +10,15 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from ..known_fields import checked_constructor
-from ..language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
-from ..normalization_statistics import STATISTICS, check_statistics
+from ..known_fields import keeps_arguments
+from ..language_model_config import (
+    MAX_STEPS,
+    as_language_model_config,
+    check_choices,
+    check_counts,
+    check_positive,
+    with_token_ids,
+)
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, words_on_disk
@@ -24,7 +30,6 @@ CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
     "fusion": ("early", "cross_attention", "late", "film"),
     "action_head": ("mlp", "flow", "discrete"),
-    "normalization_type": tuple(STATISTICS),
     "time_sampling": ("beta", "uniform"),
 }
 HEAD_COUNTS = (8, 4, 2, 1)
@@ -72,7 +77,7 @@ class MultimodalVLAConfig(VLAConfig):
         "AutoModelForImageTextToText": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
     }
 
-    @checked_constructor
+    @keeps_arguments
     def __init__(
         self,
         vlm_config: PretrainedConfig | dict | None = None,
@@ -107,32 +112,16 @@ class MultimodalVLAConfig(VLAConfig):
             setattr(self, name, as_any_config(name, value))
         self.check_backbones()
         self.projector_type = projector_type if projector_type or self.vlm_config is not None else "mlp"
-        self.num_latents = num_latents
-        self.num_resampler_layers = num_resampler_layers
         widths = self.hidden_size if self.projector_type != "qformer" else self.vision_hidden_size
         self.num_resampler_heads = (
             largest_divisor(self.hidden_size, widths) if num_resampler_heads is None else num_resampler_heads
         )
-        self.fusion = fusion
-        self.action_head = action_head
-        self.action_dim = action_dim
-        self.num_action_chunks = num_action_chunks
-        self.use_state = use_state
-        self.state_dim = state_dim
-        self.freeze_vision_tower = freeze_vision_tower
         self.expert_config = as_flow_config(expert_config, self.hidden_size)
-        self.num_inference_steps = num_inference_steps
-        self.time_sampling = time_sampling
-        self.use_time_weight = use_time_weight
-        self.num_action_bins = num_action_bins
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        self.normalization_type = normalization_type
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            kwargs.setdefault(name, getattr(self.text_part, name, None))
-        kwargs.setdefault("tie_word_embeddings", (self.vlm_config or self.text_part).tie_word_embeddings)
-        super().__init__(**copy.deepcopy(kwargs))
+        tied = (self.vlm_config or self.text_part).tie_word_embeddings
+        super().__init__(**with_token_ids(kwargs, self.text_part, tied))
         self.check()
 
     @property
@@ -223,9 +212,7 @@ class MultimodalVLAConfig(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        counts = ("num_latents", "num_resampler_layers", "num_resampler_heads", "action_dim", "num_action_chunks")
-        for field in counts:
-            check_positive(field, getattr(self, field))
+        check_counts(self, "num_latents", "num_resampler_layers", "num_resampler_heads")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
             raise ConfigError(
@@ -237,8 +224,6 @@ class MultimodalVLAConfig(VLAConfig):
                 f"action_vocab_size={self.action_vocab_size} is above the language model's vocab_size, "
                 f"{self.text_part.vocab_size}."
             )
-        if self.use_state:
-            check_positive("state_dim", self.state_dim)
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
@@ -248,7 +233,7 @@ class MultimodalVLAConfig(VLAConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
+        self.check_robot()
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""

@@ -13,7 +13,7 @@ from vlahub import (
     trainable_parameter_groups,
 )
 from vlahub.errors import ConfigError, InputError
-from vlahub.training.action_reach import unreached_by_actions
+from vlahub.training.unreached import unreached_by_actions
 
 # Of each: name of the family, arguments of `tiny`, and what of the language model an action loss does not reach.
 HEAD = {"lm_head.weight"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vlahub.errors import InputError
-from vlahub.training.quantiles import RowSample
+from vlahub.training.vector_statistics import RowSample
 
 PROBABILITIES = (0.01, 0.5, 0.99)
 
