@@ -7,7 +7,7 @@ import torch
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
-from ..processing.instruction_tokens import prompt_token_ids
+from ..processing.prompts import prompt_token_ids
 from .collator_answers import IGNORED, with_answers
 from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
 

@@ -10,9 +10,9 @@ from transformers import GenerationConfig, PreTrainedTokenizerBase
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConversionError
 from ...modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
-from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
+from ...processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..assumptions import assumed
 from ..cogvla.openvla_plan import Collected
 from ..files.json_file import read_json

@@ -15,7 +15,7 @@ from ...configuration.vla_errors import ConversionError
 from ...modeling.cogvla.modeling_cogvla import CogVLAForActionPrediction
 from ...processing.cogvla.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProcessor
 from ...processing.cogvla.processing_cogvla import CogVLAProcessor
-from ...processing.portable_tokenizer import make_tokenizer_portable
+from ...processing.portable_processor import make_tokenizer_portable
 from ..assumptions import assumed
 from ..files.file_kinds import TOKENIZER, leads_out, travelling
 from ..files.json_file import read_json

@@ -9,8 +9,8 @@ from transformers import AutoTokenizer, GenerationConfig, PreTrainedTokenizerBas
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
 from ...modeling.mapanything_llava3d.modeling_mapanything_llava3d import MapAnythingLlava3DForConditionalGeneration
-from ...processing.image_prompt import add_image_token
 from ...processing.mapanything_llava3d.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+from ...processing.mapanything_llava3d.image_prompt import add_image_token
 from ...processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from ..cogvla.openvla_plan import Collected
 from ..cogvla.openvla_settings import Settings

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from ...configuration.vla_errors import InputError
-from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import read_frames
 from ...processing.alpamayo_r1.special_tokens import SPECIAL_TOKENS, TRAJ_TOKEN
-from ...processing.instruction_tokens import prompt_token_ids
+from ...processing.image_processing_alpamayo_r1 import read_frames
+from ...processing.prompts import prompt_token_ids
 from ..collator_answers import with_answers
 from ..collator_entries import Augment, Example, entries, numbers, texts
 from ..collator_robot import flow_draws

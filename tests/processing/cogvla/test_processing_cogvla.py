@@ -255,12 +255,12 @@ def test_every_form_of_the_state_gives_the_same_numbers(processor, form):
     [([0.0] * 2, r"\(1, 2\)"), ([0.0] * 4, r"\(1, 4\)"), ([[0.0] * 3] * 2, r"\(2, 3\)"), (0.5, r"\(\)")],
 )
 def test_a_state_of_the_wrong_size_is_refused_with_both_sizes(processor, state, shape):
-    with pytest.raises(InputError, match=rf"state has shape {shape}; \(batch, proprio_dim\) is \(1, 3\)"):
+    with pytest.raises(InputError, match=rf"state has shape {shape}; \(batch, state_dim\) is \(1, 3\)"):
         processor(images=VIEWS, text="wave", state=state)
 
 
 def test_one_state_for_a_batch_of_two_is_refused(processor):
-    with pytest.raises(InputError, match=r"\(batch, proprio_dim\) is \(2, 3\)"):
+    with pytest.raises(InputError, match=r"\(batch, state_dim\) is \(2, 3\)"):
         processor(images=[VIEWS] * 2, text=["wave", "stop"], state=STATE)
 
 
