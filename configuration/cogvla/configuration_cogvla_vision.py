@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ..known_fields import KnownFieldsConfig, check_arguments, known_fields
+from ..known_fields import KnownFieldsConfig, checked_constructor
 from ..vla_errors import ConfigError
 
 # Sizes of the two published vision towers by their timm names; `depth` counts the block that is never run.
@@ -56,6 +56,7 @@ class CogVLAVisionConfig(KnownFieldsConfig):
     model_type = "cogvla_vision"
     base_config_key = "featurizer_config"
 
+    @checked_constructor
     def __init__(
         self,
         hidden_size: int = 1024,
@@ -71,7 +72,6 @@ class CogVLAVisionConfig(KnownFieldsConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
         self.num_hidden_layers = num_hidden_layers

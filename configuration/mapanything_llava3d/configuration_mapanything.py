@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from ..known_fields import KnownFieldsConfig, check_arguments, known_fields
+from ..known_fields import KnownFieldsConfig, checked_constructor
 from ..language_model_config import check_choices, check_positive
 from ..vla_errors import ConfigError
 
@@ -49,6 +49,7 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
     model_type = "mapanything_geometry"
     base_config_key = "geometry_config"
 
+    @checked_constructor
     def __init__(
         self,
         hidden_size: int = 1536,
@@ -69,7 +70,6 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.hidden_size = hidden_size
         self.num_hidden_layers = num_hidden_layers
         self.num_attention_heads = num_attention_heads

@@ -20,11 +20,18 @@ from transformers.utils import can_return_tuple
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
-from ..execution_device import execution_device
 from ..finite_predictions import require_finite
 from ..floating_dtype import floating_dtype
 from ..flow_matching import check_steps
-from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
+from ..input_checks import (
+    check_ids,
+    check_inputs,
+    check_length,
+    check_patches,
+    check_rows,
+    check_tensor,
+    execution_device,
+)
 from ..loss_items import Items, items_of_text
 from ..prefix_cache import without_checkpointing
 from ..sharded_layer import tie_keys_and_values

@@ -21,7 +21,7 @@ class ActionDecoding:
         self,
         sequence: ActionSequence,
         pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
+        state: torch.Tensor | None,
         noise: torch.Tensor | None,
         statistics: dict[str, Any],
         num_inference_steps: int,
@@ -32,7 +32,7 @@ class ActionDecoding:
         """
         averaged = sequence.real & ~sequence.is_action
         inputs, moe_ratios = self.action_inputs(
-            sequence, pixel_values, proprio, averaged, count=self.config.num_action_tokens
+            sequence, pixel_values, state, averaged, count=self.config.num_action_tokens
         )
         token_ids, finite = None, {}
         if self.config.action_head == "diffusion":
@@ -88,12 +88,12 @@ class ActionDecoding:
         ids: torch.Tensor,
         real: torch.Tensor,
         pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
+        state: torch.Tensor | None,
         statistics: dict[str, Any],
     ) -> tuple[CogVLAActionOutput, dict[str, torch.Tensor]]:
         """Action tokens one after another, each from all before it (OpenVLA); returns as `decode_in_parallel`."""
         cache = DynamicCache(config=self.config.text_config)
-        states, kept, moe_ratios = self.prefill(ids, real, pixel_values, proprio, cache)
+        states, kept, moe_ratios = self.prefill(ids, real, pixel_values, state, cache)
         logits = self.language_model.lm_head(states)
         all_states, all_ids, finite = [states], [logits.argmax(dim=-1)], finite_rows(logits)
         for _ in range(self.config.num_action_tokens - 1):

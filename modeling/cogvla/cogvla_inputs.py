@@ -35,22 +35,22 @@ def check_pixel_values(
     return pixel_values.to(dtype).view(batch, views, 6, size, size)
 
 
-def check_proprio(
-    config: CogVLAConfig, input_ids: torch.Tensor, proprio: torch.Tensor | None, dtype: torch.dtype
+def check_state(
+    config: CogVLAConfig, input_ids: torch.Tensor, state: torch.Tensor | None, dtype: torch.dtype
 ) -> torch.Tensor | None:
-    """(batch, proprio_dim) in `dtype`; a single sample's (proprio_dim,) is taken too."""
+    """(batch, state_dim) in `dtype`; a single sample's (state_dim,) is taken too."""
     if config.proprio_dim is None:
-        if proprio is not None:
-            raise InputError("proprio was given, but this checkpoint takes no robot state (proprio_dim is None).")
+        if state is not None:
+            raise InputError("state was given, but this checkpoint takes no robot state (state_dim is None).")
         return None
     wanted = (input_ids.shape[0], config.proprio_dim)
-    if proprio is None:
-        raise InputError(f"proprio is missing: this checkpoint needs the normalised robot state, {wanted}.")
-    if proprio.dim() == 1 and wanted[0] == 1:
-        proprio = proprio.unsqueeze(0)
-    if tuple(proprio.shape) != wanted:
-        raise InputError(f"proprio has shape {tuple(proprio.shape)}; (batch, proprio_dim) is {wanted}.")
-    return proprio.to(dtype)
+    if state is None:
+        raise InputError(f"state is missing: this checkpoint needs the normalised robot state, {wanted}.")
+    if state.dim() == 1 and wanted[0] == 1:
+        state = state.unsqueeze(0)
+    if tuple(state.shape) != wanted:
+        raise InputError(f"state has shape {tuple(state.shape)}; (batch, state_dim) is {wanted}.")
+    return state.to(dtype)
 
 
 def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:

@@ -19,11 +19,13 @@ from ..action_heads import ContinuousActionHead
 from ..action_normalization import find_statistics
 from ..cache_names import CACHE_NAMES, one_cache
 from ..finite_predictions import require_finite
-from ..input_checks import check_ids, check_inputs, check_rows, refuse_sampling
+from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
+from ..learned_tokens import LearnedTokens
 from ..loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
 from ..masking import masked_mean, parallel_decoding_mask
-from ..projectors import MLPProjector, PrismaticProjector
+from ..projectors import MLP, PrismaticProjector
 from ..strict_loading import StrictPreTrainedModel, tied_weights
+from ..vision_layers import LayerScale
 from .action_decoding import ActionDecoding
 from .action_sequence import (
     ActionSequence,
@@ -38,12 +40,12 @@ from .cogvla_inputs import (
     check_inference_steps,
     check_pixel_values,
     check_places,
-    check_proprio,
+    check_state,
     mask_or_ones,
 )
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, sinusoidal_embedding
-from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
+from .film_vision_transformer import FiLMVisionTransformer
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .text_generation import TextGeneration
@@ -71,10 +73,10 @@ class CogVLAPreTrainedModel(StrictPreTrainedModel):
                 if block.film is not None:  # starts as the identity
                     nn.init.zeros_(block.film.scale.weight)
                     nn.init.zeros_(block.film.shift.weight)
-        elif isinstance(module, AggregationTokens):
+        elif isinstance(module, LearnedTokens):
             nn.init.normal_(module.tokens, std=std)
         elif isinstance(module, LayerScale):
-            nn.init.ones_(module.scale_factor)
+            nn.init.ones_(module.factor)
 
 
 class LanguageModel(nn.Module):
@@ -103,11 +105,11 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         else:
             self.projector = PrismaticProjector(sum(towers), width)
         self.language_model = LanguageModel(config)
-        self.proprio_projector = MLPProjector(config.proprio_dim, width) if config.proprio_dim else None
+        self.proprio_projector = MLP(config.proprio_dim, width) if config.proprio_dim else None
         self.action_head = None
         if config.action_head != "discrete":
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
-        self.noisy_action_projector = MLPProjector(1, width) if config.action_head == "diffusion" else None
+        self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -128,13 +130,14 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         input_ids: torch.LongTensor,
         pixel_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         unnorm_key: str | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         num_inference_steps: int | None = None,
         check_finite: bool = True,
         do_sample: bool = False,
+        proprio: torch.Tensor | None = None,
     ) -> torch.Tensor | CogVLAActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -142,7 +145,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             input_ids: (batch, length) prompts; the prompt-end token is appended where it is missing.
             pixel_values: (batch, 6 * views, height, width) or (batch, views, 6, height, width).
             attention_mask: (batch, length), 0 on padding, on either side; without it everything is real.
-            proprio: (batch, proprio_dim), the normalised state as the processor returns it.
+            state: (batch, state_dim), the normalised state as the processor returns it.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             noise: (batch, num_action_chunks, action_dim), where the diffusion head starts; drawn when left out.
             return_dict: return a `CogVLAActionOutput` instead of the actions alone.
@@ -150,6 +153,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
                 config's by default.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            proprio: another name of `state`.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32.
@@ -160,12 +164,11 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         """
         config = self.config
         refuse_sampling(do_sample)
-        check_inputs(
-            self, input_ids, attention_mask, {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
-        )
+        state = one_of(state=state, proprio=proprio)
+        check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, "noise": noise})
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
-        proprio = check_proprio(config, input_ids, proprio, self.dtype)
+        state = check_state(config, input_ids, state, self.dtype)
         noise = check_actions(config, input_ids, "noise", noise) if noise is not None else None
         num_inference_steps = check_inference_steps(config, num_inference_steps)
         check_ids(input_ids, self.get_input_embeddings())
@@ -177,16 +180,16 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         real, ids = right_aligned(mask, input_ids)
         ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
         if config.action_attention == "causal":
-            output, finite = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
+            output, finite = self.decode_one_by_one(ids, real, pixel_values, state, statistics)
         else:
             sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
             output, finite = self.decode_in_parallel(
-                sequence, pixel_values, proprio, noise, statistics, num_inference_steps
+                sequence, pixel_values, state, noise, statistics, num_inference_steps
             )
         if not on_cpu:
             check_rows(mask)  # reading it before would wait for the device
         if check_finite:
-            inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+            inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
             require_finite(self, {"actions": output.actions, **finite}, inputs, statistics)
         return output if return_dict else output.actions
 
@@ -198,7 +201,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         actions: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         timesteps: torch.LongTensor | None = None,
         action_is_pad: torch.Tensor | None = None,
@@ -206,13 +209,14 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         past_key_values: Cache | None = None,
         text_generation: bool = False,
         cache: Cache | None = None,
+        proprio: torch.Tensor | None = None,
     ) -> CogVLAOutput:
         """Training forward over text that ends with its action and stop tokens.
 
         Args:
             input_ids, attention_mask: (batch, length); each row ends with `num_action_chunks * action_dim` action
                 tokens and a stop token, then padding: the mask tells where.
-            pixel_values, proprio: as in `predict_action`.
+            pixel_values, state: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn; only action and stop tokens count.
             actions: (batch, num_action_chunks, action_dim), normalised, for a continuous head.
             noise, timesteps: (batch, num_action_chunks, action_dim) and (batch,), for the diffusion head; drawn when
@@ -221,27 +225,28 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
                 head does not learn; what a discrete one learns is said by the labels.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             past_key_values, cache, text_generation: set by `generate`, where `input_ids` is plain text.
+            proprio: another name of `state`.
 
         Raises:
             InputError: an argument has the wrong form.
         """
-        config = self.config
+        config, state = self.config, one_of(state=state, proprio=proprio)
         if text_generation:
             cache = one_cache(cache, past_key_values)
-            return self.forward_text(input_ids, attention_mask, pixel_values, proprio, cache)
-        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "noise": noise}
+            return self.forward_text(input_ids, attention_mask, pixel_values, state, cache)
+        numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
         check_ids(input_ids, self.get_input_embeddings())
         check_places(config, input_ids.shape[1], 0)
         mask = mask_or_ones(input_ids, attention_mask)
         pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
-        proprio = check_proprio(config, input_ids, proprio, self.dtype)
+        state = check_state(config, input_ids, state, self.dtype)
         actions = check_actions(config, input_ids, "actions", actions) if actions is not None else None
         real, ids = right_aligned(mask, input_ids)
         sequence = find_action_block(ids, real, config.num_action_tokens)
         averaged = ~sequence.is_action if config.language_mean == "padded" else real & ~sequence.is_action
         inputs, moe_ratios = self.action_inputs(
-            sequence, pixel_values, proprio, averaged, count=config.num_action_tokens + 1
+            sequence, pixel_values, state, averaged, count=config.num_action_tokens + 1
         )
         target = actions
         if config.action_head == "diffusion":
@@ -300,7 +305,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         self,
         sequence: ActionSequence,
         pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
+        state: torch.Tensor | None,
         averaged: torch.Tensor,
         count: int,
     ) -> tuple[LanguageModelInputs, torch.Tensor | None]:
@@ -310,7 +315,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         `assemble`.
         """
         embeds = self.get_input_embeddings()(sequence.input_ids)
-        prefix, moe_ratios = self.encode_prefix(pixel_values, masked_mean(embeds, averaged).squeeze(1), proprio)
+        prefix, moe_ratios = self.encode_prefix(pixel_values, masked_mean(embeds, averaged).squeeze(1), state)
         if self.config.action_attention != "causal":  # predicted in parallel: no action token knows another
             embeds = embeds.masked_fill(sequence.is_action.unsqueeze(-1), 0)
         if self.config.action_head == "diffusion":  # a place for the time token
@@ -318,12 +323,12 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         return self.assemble(sequence, embeds, prefix, self.config.action_attention, count), moe_ratios
 
     def encode_prefix(
-        self, pixel_values: torch.Tensor, condition: torch.Tensor, proprio: torch.Tensor | None
+        self, pixel_values: torch.Tensor, condition: torch.Tensor, state: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Vision tokens and state token, (batch, prefix length, hidden_size), and the weights (batch, views, 2).
 
         pixel_values: (batch, views, 6, height, width); condition: (batch, hidden_size), the mean text embedding;
-        proprio: (batch, proprio_dim).
+        state: (batch, state_dim).
         """
         features, fused_features = self.vision_backbone(pixel_values, condition)
         moe_ratios = None
@@ -332,8 +337,8 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             moe_ratios = ratios.unsqueeze(1).expand(-1, pixel_values.shape[1], -1)
         else:
             tokens = self.projector(torch.cat([features, fused_features], dim=-1))
-        if proprio is not None:
-            tokens = torch.cat([tokens, self.proprio_projector(proprio).unsqueeze(1)], dim=1)
+        if state is not None:
+            tokens = torch.cat([tokens, self.proprio_projector(state).unsqueeze(1)], dim=1)
         return tokens, moe_ratios
 
     def assemble(

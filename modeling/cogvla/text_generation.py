@@ -9,10 +9,10 @@ import torch
 from transformers import Cache
 
 from ..cache_names import OUTPUT_NAME, one_cache
-from ..input_checks import check_ids, check_inputs, check_rows
+from ..input_checks import check_ids, check_inputs, check_rows, one_of
 from ..masking import decoding_mask, masked_mean
 from .action_sequence import ActionSequence, right_aligned
-from .cogvla_inputs import check_pixel_values, check_places, check_proprio, mask_or_ones
+from .cogvla_inputs import check_pixel_values, check_places, check_state, mask_or_ones
 from .cogvla_outputs import CogVLAOutput
 from .token_pruning import STACKS_CACHE
 
@@ -25,9 +25,10 @@ class TextGeneration:
 
         Args:
             input_ids, attention_mask: (batch, length) prompts.
-            pixel_values, proprio: as in `predict_action`.
+            pixel_values, state, proprio: as in `predict_action`.
         """
-        check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "proprio")})
+        kwargs["state"] = one_of(state=kwargs.pop("state", None), proprio=kwargs.pop("proprio", None))
+        check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "state")})
         check_ids(input_ids, self.get_input_embeddings())
         check_places(self.config, input_ids.shape[1], 0)
         mask = mask_or_ones(input_ids, attention_mask)
@@ -48,7 +49,7 @@ class TextGeneration:
         past_key_values: Cache | None = None,
         attention_mask: torch.Tensor | None = None,
         pixel_values: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         prompt_length: int = 0,
         cache: Cache | None = None,
         **kwargs,
@@ -61,7 +62,7 @@ class TextGeneration:
         cache = one_cache(cache, past_key_values)
         inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
         if cache is None or cache.get_seq_length() == 0:
-            return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "proprio": proprio}
+            return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "state": state}
         (prompt,) = right_aligned(mask[:, :prompt_length])
         mask = torch.cat([prompt.to(mask.dtype), mask[:, prompt_length:]], dim=1)
         return inputs | {"input_ids": input_ids[:, -1:], "attention_mask": mask}
@@ -71,7 +72,7 @@ class TextGeneration:
         input_ids: torch.Tensor,
         attention_mask: torch.Tensor,
         pixel_values: torch.Tensor | None,
-        proprio: torch.Tensor | None,
+        state: torch.Tensor | None,
         cache: Cache | None,
     ) -> CogVLAOutput:
         """Logits (batch, 1, vocabulary) of the token after `input_ids`, or after the one token that continues `cache`.
@@ -83,17 +84,17 @@ class TextGeneration:
         else:
             dtype = self.dtype
             pixel_values = check_pixel_values(self.config, input_ids, pixel_values, dtype)
-            proprio = check_proprio(self.config, input_ids, proprio, dtype)
+            state = check_state(self.config, input_ids, state, dtype)
             real, ids = right_aligned(attention_mask, input_ids)
-            states, kept, _ = self.prefill(ids, real, pixel_values, proprio, cache)
+            states, kept, _ = self.prefill(ids, real, pixel_values, state, cache)
         logits = self.language_model.lm_head(states)
         return CogVLAOutput(logits=logits, kept_vision_tokens=kept, **{OUTPUT_NAME: cache})
 
-    def prefill(self, ids, real, pixel_values, proprio, cache):
+    def prefill(self, ids, real, pixel_values, state, cache):
         """Read right-padded prompts: states (batch, 1, hidden_size) at their last tokens, kept tokens, MoE ratios."""
         sequence = ActionSequence(ids, real, last_prompt=real.sum(dim=1) - 1, num_action_tokens=0)
         embeds = self.get_input_embeddings()(ids)
-        prefix, moe_ratios = self.encode_prefix(pixel_values, masked_mean(embeds, real).squeeze(1), proprio)
+        prefix, moe_ratios = self.encode_prefix(pixel_values, masked_mean(embeds, real).squeeze(1), state)
         inputs = self.assemble(sequence, embeds, prefix, mode="causal", count=1)
         return *self.run_language_model(inputs, cache), moe_ratios
 

@@ -44,7 +44,7 @@ class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
         "LlamaDecoderLayer",
         "MistralDecoderLayer",
         "SiglipEncoderLayer",
-        "GeometryBlock",
+        "VisionBlock",
         "DiTBlock",
     ]
     _skip_keys_device_placement = list(CACHE_NAMES)

@@ -9,8 +9,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
-from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, POSITIONS_BEHIND_PADDING, VLMS
+from vlahub.configuration.multimodal_vla.backbone_facts import POSITIONS_BEHIND_PADDING
+from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, VLMS
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.multimodal_vla.multimodal_inputs import TokenSequence
 
 BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
@@ -106,7 +108,7 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
         own = [backbone.stack(input_ids=row[None], **no_cache).last_hidden_state[0] for row in rows]
         for side in ("right", "left"):
             ids, real = padded(rows, side)
-            found = backbone.run(model.get_input_embeddings()(ids), real)
+            found = backbone.run(TokenSequence(backbone.embed(ids), real))
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
         text = backbone.language_model(input_ids=rows[0][None], **no_cache).logits[0]

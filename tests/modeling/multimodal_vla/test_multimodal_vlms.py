@@ -140,7 +140,7 @@ class Batch:
 
 
 def fused(model, batch, rows=(0, 1)):
-    arguments = {"proprio": None, "image_grid_thw": None, **batch.inputs(rows)}
+    arguments = {"state": None, "image_grid_thw": None, **batch.inputs(rows)}
     return model.fuse(**arguments)
 
 
@@ -162,7 +162,7 @@ def test_the_head_reads_the_states_that_the_vlm_has_of_the_same_input(around, na
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "qwen3_vl"])
 def test_queries_behind_a_causal_prompt_do_not_change_its_states(around, name):
     model, batch = around(name, action_head="discrete", use_proprio=True, proprio_dim=2), Batch(name)
-    _, _, found = model.fuse(**{"image_grid_thw": None, **batch.inputs([0])}, proprio=torch.ones(1, 2))
+    _, _, found = model.fuse(**{"image_grid_thw": None, **batch.inputs([0])}, state=torch.ones(1, 2))
     plain = model.backbone.vlm.model(**batch.documented(model.backbone.vlm, [0])).last_hidden_state
     torch.testing.assert_close(found, plain, **CLOSE)
 
