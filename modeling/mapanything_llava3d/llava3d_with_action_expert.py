@@ -19,6 +19,7 @@ from ...configuration.vla_errors import InputError
 from ..attention import attend
 from ..joint_attention import prefix_mask, prefix_padding, suffix_mask
 from ..module_reference import ModuleReference
+from ..new_parts import stack_of
 from ..prefix_cache import KeyValueCollector, PrefixCache, run_layer
 from ..sharded_layer import tie_keys_and_values
 
@@ -233,13 +234,6 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         if self.gradient_checkpointing and self.training:
             return checkpoint(function, *args, use_reentrant=False)
         return function(*args)
-
-
-def stack_of(language_model: nn.Module) -> nn.Module:
-    """The decoder layers' owner inside a causal language model, however often it is wrapped."""
-    while not hasattr(language_model, "layers"):
-        language_model = language_model.model
-    return language_model
 
 
 def paired_layers(num_base_layers: int, num_expert_layers: int, alignment: str) -> list[int]:

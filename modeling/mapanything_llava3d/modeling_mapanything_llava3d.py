@@ -60,6 +60,8 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
+    pretrained_parts = ("vision_tower", "geometric_model", "language_model")
+    action_parts = ("action_expert.", "language_model_with_expert.", "dit_action_")
     _tied_weights_keys = tied_weights(
         {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
     )
