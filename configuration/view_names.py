@@ -41,7 +41,7 @@ def record_views(config: Any, processor: Any, view_names: Sequence[str]) -> list
     view_names: in the order of training, such as the `images` of `ActionChunks`.
     Raises ConfigError where they are not as many as the views of the model; nothing was changed then.
     """
-    names = checked_view_names(view_names, getattr(config, "num_images_in_input", None))
+    names = checked_view_names(view_names, config.num_images_in_input)
     processor.view_names = checked_view_names(names, processor.image_processor.num_images_in_input)
     config.view_names = list(names)
     return names

@@ -12,9 +12,9 @@ from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATE_PARTS, check_finite, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, normalize
+from ..modeling.input_checks import one_of
 from .portable_processor import PortableProcessor
 from .prompts import instruction_of
-from .published_names import either
 from .sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 
 STATE_FORM = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
@@ -36,7 +36,6 @@ class RobotProcessor(PortableProcessor):
     """
 
     state_parts = STATE_PARTS  # names of the state's statistics; the first that there is counts
-    state_name = "state"  # of the normalised state in what a call returns
     image_pattern = ""  # a regular expression for the image tokens of a whole prompt
 
     def __init__(
@@ -80,8 +79,8 @@ class RobotProcessor(PortableProcessor):
         check_return_tensors(return_tensors)
         samples, instructions = pair_samples(images, text)
         samples = read_samples(samples, self.image_processor.num_images_in_input, self.view_names)
-        rows = self.normalize_state(either(("state", "proprio"), (state, proprio)), len(samples), unnorm_key)
-        return samples, instructions, {} if rows is None else {self.state_name: rows.numpy()}
+        rows = self.normalize_state(one_of(state=state, proprio=proprio), len(samples), unnorm_key)
+        return samples, instructions, {} if rows is None else {"state": rows.numpy()}
 
     def instruction_of(self, text: str) -> str:
         """The instruction in the whole prompt of the template, with image tokens or not; other texts as they are."""

@@ -27,7 +27,6 @@ class CogVLAProcessor(RobotProcessor):
 
     auto_classes = CogVLAConfig.auto_classes
     state_dim = alias("proprio_dim")
-    state_name = "proprio"
 
     def __init__(
         self,
@@ -74,7 +73,7 @@ class CogVLAProcessor(RobotProcessor):
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, 6 * views, height, width) and, for
-            a model that takes the state, `proprio` (batch, state_dim), normalised: the arguments of `predict_action`.
+            a model that takes the state, `state` (batch, state_dim), normalised: the arguments of `predict_action`.
 
         Raises:
             InputError: the number of views, the form of the state or the `unnorm_key` is wrong.

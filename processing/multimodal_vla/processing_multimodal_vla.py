@@ -53,7 +53,6 @@ class MultimodalVLAProcessor(RobotProcessor):
     """
 
     state_dim = alias("proprio_dim")
-    state_name = "proprio"
 
     def __init__(
         self,
@@ -98,7 +97,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
-            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `use_proprio`, `action_head`
+            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
                 and the fields that have the name of an argument of this class.
             tokenizer: the language model's.
             overrides: arguments of this class or of its image processor, such as `prompt_template`, `num_views` or
@@ -109,7 +108,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins", "view_names")
         settings = {name: getattr(config, name) for name in names}
-        settings["proprio_dim"] = config.proprio_dim if config.use_proprio else None
+        settings["state_dim"] = config.state_size
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
         if "image_processor" not in overrides:
             settings["image_processor"] = image_processor_of(config, overrides)
@@ -174,7 +173,7 @@ class MultimodalVLAProcessor(RobotProcessor):
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
-            model that takes the state, `proprio` (batch, state_dim) float32, normalised. From an image processor of
+            model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
             patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3).
 
         Raises:

@@ -45,7 +45,7 @@ def test_the_size_of_the_state_has_one_word_in_code_and_the_published_one_on_dis
     given = {"norm_stats": statistics, "state_dim": 3}
     given |= {"action_dim": 3} if family.prefix == "MultimodalVLA" else {}
     made = family.processor(processor.image_processor, processor.tokenizer, **given)
-    assert made(images=VIEWS, text="go", state=[1.0, 0.0, 1.0])[processor.state_name].tolist() == [[1.0, -1.0, 1.0]]
+    assert made(images=VIEWS, text="go", state=[1.0, 0.0, 1.0])["state"].tolist() == [[1.0, -1.0, 1.0]]
     made.save_pretrained(tmp_path)
     assert family.processor.from_pretrained(tmp_path).state_dim == 3
 

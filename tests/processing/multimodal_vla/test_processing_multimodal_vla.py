@@ -168,8 +168,7 @@ def model_config(vlm=None, vision=None, image_size=28, **fields):
     defaults = {
         "norm_stats": {},
         "normalization_type": "bounds_q99",
-        "use_proprio": False,
-        "proprio_dim": 2,
+        "state_size": None,
         "num_action_chunks": 2,
         "action_dim": 3,
         "action_head": "mlp",
@@ -293,12 +292,12 @@ def test_a_composed_model_gets_the_pixels_of_its_tower(tokenizer, vision, mean):
 
 
 def test_fields_of_the_config_become_arguments(tokenizer):
-    fields = {**DISCRETE, "num_action_bins": 8, "action_head": "discrete", "use_proprio": True}
+    fields = {**DISCRETE, "num_action_bins": 8, "action_head": "discrete", "state_size": 2}
     config = model_config(vision=SiglipVisionConfig(), **fields)
     processor = MultimodalVLAProcessor.for_config(config, tokenizer)
     assert (processor.proprio_dim, processor.num_action_bins, processor.action_vocab_size) == (2, 8, 100)
     assert processor.norm_stats == config.norm_stats
-    config.use_proprio, config.action_head = False, "flow"
+    config.state_size, config.action_head = None, "flow"
     processor = MultimodalVLAProcessor.for_config(config, tokenizer)
     assert processor.proprio_dim is None and processor.action_vocab_size is None
 
@@ -367,7 +366,7 @@ def test_a_batch_equals_its_samples_run_singly(make, kind):
     assert batch["input_ids"].dtype == torch.int64 and batch["pixel_values"].dtype == torch.float32
     for i, single in enumerate(singles):
         assert torch.equal(batch["input_ids"][i][batch["attention_mask"][i].bool()], single["input_ids"][0])
-    for name in ("pixel_values", "proprio", *(["image_grid_thw"] if kind else [])):
+    for name in ("pixel_values", "state", *(["image_grid_thw"] if kind else [])):
         assert torch.equal(batch[name], torch.cat([single[name] for single in singles])), name
 
 
@@ -423,7 +422,7 @@ def with_proprio(make):
 def test_proprio_is_normalised_by_the_statistics(with_proprio, form):
     for state, count in (([1.5, -3.0], 1), ([[1.5, -3.0]], 1), ([[1.5, -3.0]] * 2, 2)):
         output = with_proprio(images=[[noise()]] * count, text=["wave"] * count, state=form(state))
-        torch.testing.assert_close(output["proprio"], torch.tensor([[0.5, -0.75]] * count))
+        torch.testing.assert_close(output["state"], torch.tensor([[0.5, -0.75]] * count))
 
 
 def test_statistics_named_state_serve_proprio_where_there_are_no_others(make):
@@ -431,7 +430,7 @@ def test_statistics_named_state_serve_proprio_where_there_are_no_others(make):
     state = {"q01": [0.0, 0.0], "q99": [10.0, 10.0]}
     stats = {"a": {"action": action, "state": state}, "b": {"action": action, "state": state, "proprio": proprio}}
     processor = make(norm_stats=stats, action_dim=3, proprio_dim=2)
-    found = [processor(images=noise(), text="wave", state=[1.5, 2.5], unnorm_key=key)["proprio"][0] for key in "ab"]
+    found = [processor(images=noise(), text="wave", state=[1.5, 2.5], unnorm_key=key)["state"][0] for key in "ab"]
     torch.testing.assert_close(found[0], torch.tensor([-0.7, -0.5]))
     torch.testing.assert_close(found[1], torch.tensor([0.5, 0.625]))
 
@@ -597,7 +596,7 @@ def test_nothing_that_the_caller_passes_is_changed(make):
         tensor.zero_()
     processor.decode_actions(processor.encode_actions(some_actions(1)))
     np.testing.assert_equal((settings, inputs), before)
-    torch.testing.assert_close(outputs[1]["proprio"], torch.tensor([[0.5, -0.75]]))
+    torch.testing.assert_close(outputs[1]["state"], torch.tensor([[0.5, -0.75]]))
 
 
 # Saving and loading
