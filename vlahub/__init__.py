@@ -40,10 +40,10 @@ if TYPE_CHECKING:
         MapAnythingLlava3DForConditionalGeneration,
     )
     from vlahub.modeling.multimodal_vla.modeling_multimodal_vla import MultimodalVLAForActionPrediction
-    from vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
     from vlahub.processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
     from vlahub.processing.cogvla.image_processing_cogvla import CogVLAImageProcessor
     from vlahub.processing.cogvla.processing_cogvla import CogVLAProcessor
+    from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
     from vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d import (
         MapAnythingLlava3DImageProcessor,
     )
@@ -121,7 +121,7 @@ HOMES = {
     "ActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
     "AlpamayoR1": "vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1",
     "AlpamayoR1Config": "vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1",
-    "AlpamayoR1ImageProcessor": "vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1",
+    "AlpamayoR1ImageProcessor": "vlahub.processing.image_processing_alpamayo_r1",
     "AlpamayoR1Processor": "vlahub.processing.alpamayo_r1.processing_alpamayo_r1",
     "CogVLAConfig": "vlahub.configuration.cogvla.configuration_cogvla",
     "CogVLAForActionPrediction": "vlahub.modeling.cogvla.modeling_cogvla",

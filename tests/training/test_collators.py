@@ -179,8 +179,7 @@ def test_examples_of_several_datasets_are_each_normalised_by_their_own_statistic
         collator_for(config, processor, unnorm_key=key)([e]) for e, key in zip(setup.examples, "ab", strict=True)
     ]
     batch = mixed(keyed)
-    state = next(name for name in ("proprio", "state") if name in batch)
-    for name in ("actions", state):
+    for name in ("actions", "state"):
         assert torch.equal(batch[name], torch.cat([single[name] for single in singles])), name
         assert not torch.equal(batch[name][1:], mixed([{**keyed[1], "unnorm_key": "a"}])[name])
     assert torch.equal(collator_for(config, processor, unnorm_key="b")(keyed)["actions"], batch["actions"])

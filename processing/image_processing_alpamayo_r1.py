@@ -1,4 +1,7 @@
-"""From camera frames to the patches that the vision tower of Alpamayo-R1 (Qwen3-VL's) reads, without torchvision."""
+"""From camera frames to the patches that the vision towers of Qwen's VLMs read, without torchvision.
+
+They are those of Alpamayo-R1 and of composed models; checkpoints of both name the class as it was published first.
+"""
 
 import math
 from typing import Any
@@ -7,21 +10,21 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn.functional import interpolate
-from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers.image_processing_utils import BatchFeature
 from transformers.utils import logging
 
-from ...configuration.vla_errors import ConfigError, InputError
-from ..image_reader import check_size, read_pil_image
+from ..configuration.vla_errors import ConfigError, InputError
+from .checked_image_processor import CheckedImageProcessor
+from .image_reader import check_size, read_pil_image
 
 logger = logging.get_logger(__name__)
 
 MAX_ASPECT_RATIO = 200
 COUNTS = ("min_pixels", "max_pixels", "patch_size", "temporal_patch_size", "merge_size")
-ARGUMENTS = (*COUNTS, "image_mean", "image_std", "round_to_uint8")
 ACCEPTED = "PIL images, or uint8 arrays or tensors (..., 3, height, width) or (..., height, width, 3)"
 
 
-class AlpamayoR1ImageProcessor(BaseImageProcessor):
+class AlpamayoR1ImageProcessor(CheckedImageProcessor):
     """Qwen3-VL's preprocessing with PIL: resize within a budget of pixels, normalise, cut into patches.
 
     Args:
@@ -38,6 +41,9 @@ class AlpamayoR1ImageProcessor(BaseImageProcessor):
     """
 
     model_input_names = ["pixel_values", "image_grid_thw"]
+    arguments = (*COUNTS, "image_mean", "image_std", "round_to_uint8")
+    makes_patches = True  # as many of an image as its size gives
+    num_images_in_input = None  # any number
 
     def __init__(
         self,
@@ -61,12 +67,6 @@ class AlpamayoR1ImageProcessor(BaseImageProcessor):
         self.image_std = list(image_std)
         self.round_to_uint8 = round_to_uint8
         self.check()
-
-    @classmethod
-    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
-        """As in transformers, but overrides given to `from_pretrained` are validated like constructor arguments."""
-        overrides = {name: kwargs.pop(name) for name in ARGUMENTS if name in kwargs}
-        return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
 
     def check(self) -> None:
         """Refuse settings that cannot work, by the name of the argument."""

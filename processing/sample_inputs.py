@@ -1,4 +1,4 @@
-"""The forms in which camera images may be given, sorted into samples and brought to arrays."""
+"""The forms in which a caller may give images, texts and numbers, sorted into samples and checked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from PIL import Image
 from ..configuration.view_names import short_name
 from ..configuration.vla_errors import InputError
 from .image_reader import check_size, read_pil_image
-from .text_inputs import checked_texts, is_text
 
 FIRST_VIEW_NAMES = ("primary", "full_image")
 ACCEPTED = "a PIL image, a uint8 array (height, width, 3) or a uint8 tensor (height, width, 3) or (3, height, width)"
+TENSORS = ("pt", "np", None)
 
 
 def pair_samples(images: Any, text: str | Sequence[str]) -> tuple[list[Any], list[str]]:
@@ -119,3 +119,62 @@ def _to_array(image: Any, where: str) -> np.ndarray:
 
 def _kinds(images: Any) -> list[str]:
     return sorted({type(entry).__name__ for entry in images}) or ["an empty list"]
+
+
+def is_text(value: Any) -> bool:
+    """Whether it is a string, or a list of strings that is not empty."""
+    if isinstance(value, (list, tuple)):
+        return len(value) > 0 and all(isinstance(entry, str) for entry in value)
+    return isinstance(value, str)
+
+
+def checked_texts(text: Any, name: str = "text") -> list[str]:
+    """One string or a list of strings -> the list.
+
+    Raises:
+        InputError: it is neither, the list is empty, or a string holds half of a surrogate pair, which is no character.
+    """
+    if not is_text(text):
+        raise InputError(f"{name} is {shown(text)}; a string, or for a batch a list of strings, is needed.")
+    texts = [text] if isinstance(text, str) else list(text)
+    for i, entry in enumerate(texts):
+        try:
+            entry.encode("utf-8")
+        except UnicodeEncodeError as error:
+            where = name if isinstance(text, str) else f"{name}[{i}]"
+            raise InputError(
+                f"{where} holds {entry[error.start]!a} at place {error.start}, half of a character (a lone surrogate): "
+                "decode the text anew, or leave it out."
+            ) from error
+    return texts
+
+
+def check_return_tensors(return_tensors: str | None) -> None:
+    """Refuse other kinds of tensors than torch's and numpy's."""
+    if return_tensors not in TENSORS:
+        raise InputError(f"return_tensors={return_tensors!r} is unknown; choose from 'pt' (torch) and 'np' (numpy).")
+
+
+def shown(value: Any) -> str:
+    """A value for a message: its type, and itself where that is short."""
+    text = repr(value) if value is None or isinstance(value, (bool, int, float, str, Sequence)) else ""
+    kind = type(value).__name__
+    return "None" if value is None else f"a {kind} ({text})" if 0 < len(text) <= 80 else f"a {kind}"
+
+
+def finite_numbers(name: str, value: Any, form: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """The value as a tensor of `dtype` and any shape, on the CPU and without a gradient.
+
+    Raises InputError unless it holds real numbers that are finite in float32, in which models compute.
+    """
+    try:
+        array = value.detach() if isinstance(value, torch.Tensor) else np.asarray(value)
+        numbers = torch.as_tensor(array).cpu()
+        if numbers.is_complex():
+            raise TypeError(f"{numbers.dtype} is not real")
+        numbers = numbers.to(dtype)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        raise InputError(f"{name} must be numbers, {form}: {error}") from error
+    if not numbers.float().isfinite().all():
+        raise InputError(f"{name} holds values that are not finite: {numbers.tolist()}.")
+    return numbers

@@ -1,4 +1,4 @@
-"""Prompts as token ids, in which each view has a fixed number of image tokens."""
+"""Prompts in which image tokens stand where the text has one, once for all views or once for each."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from transformers import AddedToken
 
-from ..configuration.vla_errors import ConfigError, InputError
-from .instruction_tokens import prompt_token_ids
+from ...configuration.vla_errors import InputError
+from ..prompts import prompt_token_ids
 
 
 def add_image_token(tokenizer: Any, token: str) -> None:
@@ -43,22 +43,3 @@ def image_prompt_ids(
         )
     repeats = tokens_per_view * views // count
     return np.repeat(ids, [repeats if i == image_id else 1 for i in ids]).tolist()
-
-
-def padded(rows: list[list[int]], tokenizer: Any, side: str) -> dict[str, np.ndarray]:
-    """`input_ids` and `attention_mask` of prompts of different lengths, (batch, longest) int64 each.
-
-    side: "right" or "left". A language model without a padding token gets its end token there: it is masked.
-    Raises InputError for another side and ConfigError where the tokenizer has neither token.
-    """
-    if side not in ("right", "left"):
-        raise InputError(f"padding_side={side!r} is unknown; choose from right, left.")
-    fillers = [i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None]
-    if not fillers:
-        raise ConfigError("the tokenizer has neither a pad_token nor an eos_token; set one of them.")
-    shape = (len(rows), max(map(len, rows)))
-    ids, mask = np.full(shape, fillers[0]), np.zeros(shape, dtype=np.int64)
-    for i, row in enumerate(rows):
-        place = slice(0, len(row)) if side == "right" else slice(shape[1] - len(row), shape[1])
-        ids[i, place], mask[i, place] = row, 1
-    return {"input_ids": ids, "attention_mask": mask}

@@ -1,17 +1,50 @@
-"""Prompts as token ids, in which what a user writes is text and nothing else.
+"""Prompts as token ids, in which what a user writes is text and nothing else, padded to one length.
 
 A tokenizer finds its special and added tokens (`</s>`, `<|im_end|>`, `<i7>`, ...) in everything that it is given. Those
 of a prompt's template are meant; those that an instruction spells out are not, and would end a turn or move an image.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ..configuration.vla_errors import InputError
+import numpy as np
+
+from ..configuration.vla_errors import ConfigError, InputError, VLAError
 
 MARK, END = "\ue000", "\ue001"  # of Unicode's private use
+LONG_HEAD = 3  # words that nobody begins an instruction with by chance
+PADDING_SIDES = ("right", "left")
+
+
+def instruction_of(text: str, head: str, tail: str, images: str = "") -> str:
+    """The instruction in a text that is a whole prompt; any other text as it is.
+
+    A prompt is recognised letter by letter, and with other case and whitespace as well; behind a head of several words
+    the end of the tail may be missing, or all of it.
+
+    Args:
+        head, tail: what the template has before and after the instruction; the head may hold "{images}".
+        images: a regular expression for what stands there, which may be nothing.
+    """
+    parts = head.split("{images}")
+    words = "".join(parts).split()
+    if not words and not tail.strip():
+        return text
+    exact = images.join(map(re.escape, parts))
+    found = re.fullmatch(f"{exact}(.*){re.escape(tail)}", text, re.DOTALL)
+    if found:
+        return found[1]
+    loose = rf"\s*{images}\s*".join(r"\s+".join(map(re.escape, part.split())) for part in parts)
+    ending = r"\s*" + r"\s*".join(map(re.escape, tail.split()))
+    if len(words) >= LONG_HEAD:
+        ending = ""
+        for word in reversed(tail.split()):
+            ending = rf"(?:\s*{re.escape(word)}{ending})?"
+    found = re.fullmatch(rf"\s*{loose}\s*(.*?){ending}\s*", text, re.DOTALL | re.IGNORECASE)
+    return found[1] if found else text
 
 
 def prompt_token_ids(
@@ -98,3 +131,36 @@ def with_other_names(settings: dict[str, Any], names: dict[str, str]) -> dict[st
         model["unk_token"] = names.get(model["unk_token"], model["unk_token"])
     settings["truncation"] = settings["padding"] = None
     return settings
+
+
+def check_image_tokens(ids: Sequence[int], tokenizer: Any, image_token: str, count: int) -> None:
+    """Raises InputError where a prompt has other than `count` image tokens: its instruction brought some of its own."""
+    found = ids.count(tokenizer.convert_tokens_to_ids(image_token))
+    if found != count:
+        raise InputError(
+            f"the prompt has {found} image tokens, the images {count}: leave {image_token!r} out of the text."
+        )
+
+
+def check_padding_side(side: str, error: type[VLAError]) -> None:
+    """Refuse, by an error of the kind asked for, a side that is neither "right" nor "left"."""
+    if side not in PADDING_SIDES:
+        raise error(f"padding_side={side!r} is unknown; choose from {', '.join(PADDING_SIDES)}.")
+
+
+def padded(rows: list[list[int]], tokenizer: Any, side: str) -> dict[str, np.ndarray]:
+    """`input_ids` and `attention_mask` of prompts of different lengths, (batch, longest) int64 each.
+
+    side: "right" or "left". A language model without a padding token gets its end token there: it is masked.
+    Raises InputError for another side and ConfigError where the tokenizer has neither token.
+    """
+    check_padding_side(side, InputError)
+    fillers = [i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None]
+    if not fillers:
+        raise ConfigError("the tokenizer has neither a pad_token nor an eos_token; set one of them.")
+    shape = (len(rows), max(map(len, rows)))
+    ids, mask = np.full(shape, fillers[0]), np.zeros(shape, dtype=np.int64)
+    for i, row in enumerate(rows):
+        place = slice(0, len(row)) if side == "right" else slice(shape[1] - len(row), shape[1])
+        ids[i, place], mask[i, place] = row, 1
+    return {"input_ids": ids, "attention_mask": mask}

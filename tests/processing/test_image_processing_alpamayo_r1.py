@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
-from vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor, smart_resize
+from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor, smart_resize
 
 RELEASE = {"factor": 32, "min_pixels": 163840, "max_pixels": 196608}
 SMALL = {"min_pixels": 1024, "max_pixels": 8192}
