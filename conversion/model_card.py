@@ -15,7 +15,6 @@ from ..configuration.checkpoint_card import (
     CARD_NAME,
     PLACEHOLDER,
     card_body,
-    chunk_size,
     is_repository,
     stamped,
     state_size,
@@ -136,7 +135,7 @@ def robot_values(config: Any) -> dict[str, str]:
     return {
         "state_line": f"    state=[0.0] * {state},  # in the robot's units\n" if state else "",
         "unnorm_key": "None" if key is None else json.dumps(key),
-        "shape": f"(batch, {chunk_size(config)}, {config.action_dim})",
+        "shape": f"(batch, {config.num_action_chunks}, {config.action_dim})",
         "state": f"{state} values" if state else "none",
         "normalization": f"`{config.normalization_type}`: {names} of each dimension",
         "statistics": "\n".join(rows) or "| none yet | | | |",
