@@ -17,7 +17,6 @@ from ..configuration.checkpoint_card import (
     card_body,
     is_repository,
     stamped,
-    state_size,
     statistics_row,
 )
 from ..configuration.normalization_statistics import STATISTICS
@@ -122,14 +121,14 @@ def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
         "verb": made,
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
         "assumed": assumptions_text(report),
-        **(robot_values(config) if hasattr(config, "norm_stats") else {}),
+        **(robot_values(config) if config and config.norm_stats is not None else {}),
         **card.values(config, report),
     }
 
 
 def robot_values(config: Any) -> dict[str, str]:
     """Of a model that un-normalises actions."""
-    state, statistics, key = state_size(config), config.norm_stats, min(config.norm_stats, default=None)
+    state, statistics, key = config.state_size, config.norm_stats, min(config.norm_stats, default=None)
     rows = [statistics_row(statistics[name], name) for name in sorted(statistics)]
     names = " and ".join(STATISTICS[config.normalization_type])
     return {
