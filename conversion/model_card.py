@@ -78,7 +78,7 @@ def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> Mode
     """What the Hub searches by; base and datasets only where they are repositories."""
     return ModelCardData(
         base_model=repositories(origin.base_model),
-        datasets=repositories(sorted(getattr(config, "norm_stats", {}))),
+        datasets=repositories(sorted(getattr(config, "norm_stats", None) or {})),
         library_name="transformers",
         pipeline_tag="robotics",
         tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
