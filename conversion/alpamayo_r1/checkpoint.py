@@ -8,9 +8,9 @@ from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConversionError
-from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
+from ...processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..assumptions import assumed
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, tensors_of_run
