@@ -20,7 +20,7 @@ from ..language_model_config import (
     with_token_ids,
 )
 from ..view_names import checked_view_names
-from ..vla_config import VLAConfig, words_on_disk
+from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
@@ -91,14 +91,10 @@ class MapAnythingLlava3DConfig(VLAConfig):
         "geometry_config": MapAnythingGeometryConfig,
         "dit_config": DiTActionHeadConfig,
     }
-    auto_classes = {
-        "AutoConfig": "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
-        "AutoModel": "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
-        "AutoModelForVision2Seq": "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
-        "AutoModelForImageTextToText": "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
-        "AutoProcessor": "processing_mapanything_llava3d.MapAnythingLlava3DProcessor",
-        "AutoImageProcessor": "image_processing_mapanything_llava3d.MapAnythingLlava3DImageProcessor",
-    }
+    auto_classes = auto_classes_of(
+        "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
+        "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
+    )
 
     @keeps_arguments
     def __init__(
