@@ -6,7 +6,7 @@ from typing import Any
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConversionError
 from .files.json_file import read_json
-from .folders.travelling_code import own_config_class
+from .travelling.travelling_code import own_config_class
 
 STATISTICS_NAME = "dataset_statistics.json"
 

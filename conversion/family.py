@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .card import ANY_CARD, Card
-from .prediction import ROBOT, Prediction
+from .predictions.prediction import ROBOT, Prediction
 from .tensors.rename import Row
 
 if TYPE_CHECKING:  # slow to import

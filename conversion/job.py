@@ -11,16 +11,16 @@ from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
-from .file_table import record, with_own_hash
+from .files.file_table import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
-from .folders.copied_files import left_behind
-from .folders.travelling_code import TravellingCode
 from .output_folder import output_folder
 from .report import describe, report_of, write_report
 from .tensors.plan import Plan
 from .tensors.verify_tensors import verify_written
 from .tensors.weight_writer import write_weights
+from .travelling.copied_files import not_taken
+from .travelling.travelling_code import TravellingCode
 
 Options = TypeVar("Options")
 
@@ -86,7 +86,7 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     check_device(job.device)
     check_output(job.output, job.overwrite, input_paths(job), job.dry_run)
     prepared = prepare(job)
-    prepared.plan.left_behind = left_behind(source_folders(job), prepared.plan, prepared.code)
+    prepared.plan.left_behind = not_taken(source_folders(job), prepared.plan, prepared.code)
     say(job, describe(prepared.plan))
     if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
         print(warning, file=sys.stderr)

@@ -1,5 +1,7 @@
 """An output folder that appears whole or not at all."""
 
+import ctypes
+import errno
 import fcntl
 import os
 import re
@@ -10,9 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
-from .files.atomic_exchange import exchange
 from .files.output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
 
+AT_FDCWD = -100
+RENAME_EXCHANGE = 2
+NOT_POSSIBLE = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP)
 IDENTITY_BYTES = 64  # of the longest note in a lock
 NOTE = re.compile(rb"(\d+:\d+)?")
 
@@ -58,6 +62,26 @@ def take_place(work: Path, output: Path, old: Path, lock: int) -> None:
         work.rename(output)
 
 
+def exchange(first: Path, second: Path) -> bool:
+    """Exchange two names of one file system in one step, where the system can do that (Linux).
+
+    Returns whether they changed places; where kernel, C library or file system cannot, nothing has changed.
+
+    Raises:
+        OSError: they could, but may not.
+    """
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    names = os.fsencode(first), os.fsencode(second)
+    if renameat2(AT_FDCWD, names[0], AT_FDCWD, names[1], RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in NOT_POSSIBLE:
+        return False
+    raise OSError(code, os.strerror(code), str(first), None, str(second))
+
+
 def clean_up(output: Path, work: Path, old: Path, lock: int) -> None:
     """Remove what a run left, killed or not; what it had moved aside comes back if nothing took its place.
 
@@ -92,12 +116,12 @@ def check_own_folder(path: Path) -> None:
         return
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        raise ConversionError(f"{path} is in the way: it is {kind_of(status.st_mode)}, not a folder; remove it.")
+        raise ConversionError(f"{path} is in the way: it is {entry_kind(status.st_mode)}, not a folder; remove it.")
     if status.st_uid != os.geteuid():
         raise ConversionError(f"{path} is in the way: it belongs to another user; remove it, or name another output.")
 
 
-def kind_of(mode: int) -> str:
+def entry_kind(mode: int) -> str:
     """What an entry is, in words."""
     kinds = {stat.S_IFLNK: "a link", stat.S_IFREG: "a file", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe"}
     return kinds.get(stat.S_IFMT(mode), "a socket or a device")
@@ -140,7 +164,7 @@ def locked(path: Path, output: Path) -> Iterator[int]:
 def opened_lock(path: Path) -> int:
     """A lock of this user; links are not followed, and what is no lock is refused and left as it is."""
     if os.path.lexists(path) and not stat.S_ISREG(path.lstat().st_mode):
-        raise ConversionError(f"{path} is in the way: it is {kind_of(path.lstat().st_mode)}, not a lock; remove it.")
+        raise ConversionError(f"{path} is in the way: it is {entry_kind(path.lstat().st_mode)}, not a lock; remove it.")
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     status = os.fstat(descriptor)
     note = NOTE.fullmatch(os.pread(descriptor, IDENTITY_BYTES + 1, 0))

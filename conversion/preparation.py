@@ -15,8 +15,6 @@ from .tensors.plan import Plan
 from .tensors.size_limits import check_layers_of
 from .tensors.verify_tensors import verify_against
 
-MODEL_ROLES = ("vision", "language", "geometry")  # parts of an assembly whose weights are read
-
 
 def prepare(job: Job, family: str = "auto") -> Prepared:
     """Plan a job by its family; `auto`: that of the published model type, else generic.
@@ -63,7 +61,7 @@ def assemble(job: Job, family: str) -> Prepared:
     with reading_settings(*job.parts.values()):
         for role, folder in job.parts.items():
             check_full_precision(read_json([folder], "config.json", required=False) or {})
-            if role in MODEL_ROLES:
+            if FAMILIES[family].parts[role]:
                 check_part(role, folder)
         return FAMILIES[family].assemble(job)
 

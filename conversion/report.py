@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from .files.file_kinds import REPORT_NAME, LeftBehind
-from .files.json_output import json_text
+from .files.file_table import report_text
 from .tensors.plan import Leftover, Plan
 from .tensors.verify_tensors import some
 
@@ -39,10 +39,6 @@ def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
 
 def write_report(report: dict, folder: Path) -> None:
     (folder / REPORT_NAME).write_text(report_text(report), encoding="utf-8")
-
-
-def report_text(report: dict) -> str:
-    return json_text(report, REPORT_NAME, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def describe(plan: Plan) -> str:

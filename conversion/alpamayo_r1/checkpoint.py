@@ -16,7 +16,7 @@ from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..family import Family
 from ..files.json_file import read_json
-from ..files.tokenizer_loading import load_fast_tokenizer
+from ..files.tokenizer_files import load_fast_tokenizer
 from ..job import Job, Prepared
 from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..prediction import Prediction
+from ..predictions.prediction import Prediction
 
 SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
 FRAMES = ("ego", "world")

@@ -17,9 +17,8 @@ from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint
 from ..family import Family
 from ..files.file_kinds import TOKENIZER, leads_out, travelling
-from ..files.json_file import read_json
-from ..files.json_output import json_text
-from ..files.tokenizer_loading import links_out, load_fast_tokenizer
+from ..files.json_file import json_text, read_json
+from ..files.tokenizer_files import links_out, load_fast_tokenizer
 from ..job import Job, Prepared, say
 from ..tensors.plan import Fact
 from .adapter_check import check_run_adapter

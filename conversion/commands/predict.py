@@ -4,13 +4,14 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from ...configuration.vla_errors import InputError
+from ...configuration.vla_errors import ConversionError, InputError
 from ..families import OURS
+from ..family import Family
 from ..files.given_paths import input_paths
-from ..files.json_output import json_text
+from ..files.json_file import json_text, read_json
 from ..files.output_file import check_output_file, files_of, result_file
 from ..files.output_guard import json_of
-from ..prediction import Prediction
+from ..predictions.prediction import Prediction
 from .command import Command
 from .error_boundary import ending_at_interrupt
 
@@ -56,7 +57,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     with ending_at_interrupt():
         import torch
 
-        from ..checkpoint_loading import family_of
+        from ..folders.folder_roles import check_ready
         from ..job import check_device
         from ..source_folder import source_folder
 
@@ -67,6 +68,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     for name, path in outputs.items():  # before a download
         check_output_file(path, is_ours[name], files_of(given))
     folder = source_folder(arguments.checkpoint)
+    check_ready(folder)
     family = family_of(folder)
     refuse_unused(arguments, family.name, family.prediction)
     refuse_same(outputs)
@@ -77,6 +79,22 @@ def run_predict(arguments: argparse.Namespace) -> None:
         result = family.prediction.predict(folder, arguments, files)
         if output := files.get("output"):
             output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
+
+
+def family_of(folder: Path) -> Family:
+    """What family a checkpoint is of.
+
+    Raises:
+        ConversionError: of none of ours, or it is not one that this package wrote.
+    """
+    config = read_json([folder], "config.json", required=True)
+    name = config.get("model_type")
+    if name not in list(OURS) or "auto_map" not in config:
+        raise ConversionError(
+            f"{folder} is no checkpoint that vlahub wrote (model_type {name!r}; known are {', '.join(OURS)}): convert "
+            "it first, with `vlahub convert` or `vlahub merge-lora`."
+        )
+    return OURS[name]
 
 
 def refuse_unused(arguments: argparse.Namespace, name: str, own: Prediction) -> None:

@@ -22,7 +22,7 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
 def run_push(arguments: argparse.Namespace) -> None:
     """Prints the URL."""
     with ending_at_interrupt():
-        from ..publish import push_checkpoint
+        from ..publishing.push_checkpoint import push_checkpoint
 
     url = push_checkpoint(
         arguments.checkpoint,

@@ -37,7 +37,7 @@ def run_verify(arguments: argparse.Namespace) -> None:
         result = accept_changes(Path(arguments.checkpoint), arguments.quiet)
     else:
         folder = source_folder(arguments.checkpoint, everything=True)
-        recomputed = [recompute(folder, arguments)] if arguments.against else []
+        recomputed = [compared_with_sources(folder, arguments)] if arguments.against else []
         result = "; ".join([*recomputed, verify_folder(folder, arguments.quiet, arguments.code)])
     if not arguments.quiet:
         print(f"{arguments.checkpoint}: {result}")
@@ -55,7 +55,7 @@ def refuse_useless(arguments: argparse.Namespace) -> None:
         raise ConversionError("--base is the model that a run was merged into: name the run with --against RUN.")
 
 
-def recompute(folder: Path, arguments: argparse.Namespace) -> str:
+def compared_with_sources(folder: Path, arguments: argparse.Namespace) -> str:
     """Compare every tensor with what comes of the sources; returns what was found."""
     with ending_at_interrupt():
         from ..job import Job

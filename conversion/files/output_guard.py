@@ -150,7 +150,7 @@ def check_content(output: Path, folder: Path, overwrite: bool) -> None:
         raise ConversionError(f"{output} is not empty; name another folder, or pass --overwrite to replace it.")
     if (folder / ".git").exists():
         raise ConversionError(f"{output} is a git work tree, which --overwrite never replaces; name another folder.")
-    code = code_of(folder)
+    code = code_in(folder)
     foreign = [path.name + ("/" if path.is_dir() else "") for path in entries if not is_ours(path, code)]
     if foreign:
         more = f" and {len(foreign) - SHOWN} more" if len(foreign) > SHOWN else ""
@@ -182,7 +182,7 @@ def is_weights(name: str) -> bool:
     return kind_of(name) == WEIGHTS or bool(re.fullmatch(PICKLED, name))
 
 
-def code_of(folder: Path) -> set[str]:
+def code_in(folder: Path) -> set[str]:
     """Code files that `auto_map` names, those that they import from their side, and those that a report records."""
     maps = [(json_of(path) or {}).get("auto_map") for path in folder.glob("*config.json")]
     classes = [name for found in maps if isinstance(found, dict) for name in found.values()]

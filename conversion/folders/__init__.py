@@ -1,1 +1,1 @@
-"""Whole folders: what they hold, and what of it travels."""
+"""Whole folders: what they hold, and whether that is what their place in a command needs."""

@@ -94,7 +94,7 @@ def look_at(folder: Path) -> FolderContents:
     adapter = [path for path in places if (folder / path).exists()]
     side_files = side_files_of(folder)
     config = {} if adapter or side_files else read_run_config(folder)
-    kind = kind_of(folder, config, weights, adapter, side_files)
+    kind = look_of(folder, config, weights, adapter, side_files)
     below = {path.parent for name in ADAPTER_NAMES for at in LEVELS for path in folder.glob(f"{at}/{name}")}
     return FolderContents(
         folder=folder,
@@ -120,7 +120,7 @@ def side_files_of(folder: Path) -> list[str]:
     return sorted(path.name for kind in kinds for path in folder.glob(f"{kind}--*.pt"))
 
 
-def kind_of(
+def look_of(
     folder: Path, config: dict[str, Any], weights: list[str], adapter: list[str], side_files: list[str]
 ) -> Kind:
     if weights and (adapter or side_files):

@@ -12,7 +12,7 @@ from ..tensors.plan import Leftover, SourceTensor, Step
 from ..tensors.safetensors_stream import TensorInfo
 from .grown_embeddings import grown_names
 from .merged_base import MergedBase
-from .shared_weights import check_base, untie
+from .shared_weights import check_changed, untie
 from .vocabulary import with_vocabulary
 
 
@@ -25,7 +25,7 @@ def add_adapter(merged: MergedBase, path: Path, content: AdapterContent, config:
     """
     whole = dict(content.whole)
     leftovers = add_untrained(merged, content, whole)
-    check_base(merged, [*whole, *(f"{module}.weight" for module in (*content.loras, *content.rows))])
+    check_changed(merged, [*whole, *(f"{module}.weight" for module in (*content.loras, *content.rows))])
     check_coverage(path, content, config, merged.model, merged.shapes, changed_weights(merged, content))
     untie(merged, whole, config)
     leftovers += replace_whole(merged, whole)

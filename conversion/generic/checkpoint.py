@@ -13,11 +13,8 @@ from peft import LoraConfig
 from ...configuration.vla_errors import ConversionError
 from ..dataset_statistics import check_config_statistics, find_statistics
 from ..family import Family
-from ..files.json_file import read_json
-from ..files.json_output import json_text
-from ..files.tokenizer_loading import check_tokenizer, links_out
-from ..folders.copied_files import check_config_lies_here, check_copied, copy_files
-from ..folders.travelling_code import code_facts, code_of, own_config
+from ..files.json_file import json_text, read_json
+from ..files.tokenizer_files import check_tokenizer, links_out
 from ..job import Job, Prepared
 from ..model_card import write_card, write_generic_card
 from ..tensors.adapter_file import find_adapter, read_content
@@ -26,6 +23,8 @@ from ..tensors.base_model import BaseModel, build_base
 from ..tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from ..tensors.side_files import find_side_files
 from ..tensors.tensor_source import TensorFile, TensorGroup, open_checkpoint
+from ..travelling.copied_files import check_config_lies_here, check_copied, copy_files
+from ..travelling.travelling_code import code_facts, code_for_merge, own_config
 from .adapter_steps import add_adapter
 from .merged_base import MergedBase
 from .options import GenericOptions
@@ -48,7 +47,7 @@ def plan_merge(job: Job, families: Mapping[str, Family]) -> Prepared:
         check_tokenizer(folder, links_out(folder))
     check_config_lies_here(job.base)
     config = read_json([job.base], "config.json", required=True)
-    code = code_of(job.base, job.adapters, job.allow_code)
+    code = code_for_merge(job.base, job.adapters, job.allow_code)
     weights = open_checkpoint(job.base, "base")
     if weights is None:
         raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")

@@ -14,7 +14,7 @@ from .vocabulary import untied
 ENDS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "lm_head.weight", "embed_out.weight")
 
 
-def check_base(merged: MergedBase, names: Iterable[str]) -> None:
+def check_changed(merged: MergedBase, names: Iterable[str]) -> None:
     """What an adapter changes has to be weights, and one tensor where the config says that it is shared."""
     for name in names:
         if merged.model is None and is_tied(merged.config) and name.endswith(ENDS):

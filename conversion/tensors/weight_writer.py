@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import torch
 from tqdm import tqdm
 
-from ..files.json_output import json_text
+from ..files.json_file import json_text
 from .computation import Block, Computation, blocks_of
 from .plan import Plan, PlannedTensor
 from .safetensors_stream import SafetensorsWriter

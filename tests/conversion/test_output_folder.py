@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 
 from vlahub.conversion import output_folder as output_folder_module
-from vlahub.conversion.files import atomic_exchange
 from vlahub.conversion.output_folder import output_folder
 from vlahub.errors import ConversionError
 
@@ -150,17 +149,17 @@ def test_an_exchange_is_one_step_and_its_absence_changes_nothing(tmp_path, monke
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    if not atomic_exchange.exchange(tmp_path / "a", tmp_path / "b"):
+    if not output_folder_module.exchange(tmp_path / "a", tmp_path / "b"):
         pytest.skip("this file system cannot exchange names")
     assert names(tmp_path / "a") == ["b"] and names(tmp_path / "b") == ["a"]
     with pytest.raises(FileNotFoundError):
-        atomic_exchange.exchange(tmp_path / "a", tmp_path / "c")
+        output_folder_module.exchange(tmp_path / "a", tmp_path / "c")
     for code in (errno.ENOSYS, errno.EINVAL):
         monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace(renameat2=lambda *_: -1))
         monkeypatch.setattr(ctypes, "get_errno", lambda code=code: code)
-        assert not atomic_exchange.exchange(tmp_path / "a", tmp_path / "b")
+        assert not output_folder_module.exchange(tmp_path / "a", tmp_path / "b")
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
-    assert not atomic_exchange.exchange(tmp_path / "a", tmp_path / "b")
+    assert not output_folder_module.exchange(tmp_path / "a", tmp_path / "b")
     assert names(tmp_path / "a") == ["b"]
 
 
@@ -174,7 +173,7 @@ def test_a_final_name_is_never_without_a_whole_output_and_a_kill_changes_nothing
     output = tmp_path / "out"
     write_old(output)
     write_old(tmp_path / "other")
-    if not atomic_exchange.exchange(output, tmp_path / "other"):
+    if not output_folder_module.exchange(output, tmp_path / "other"):
         pytest.skip("this file system cannot exchange names")
     child = os.fork()
     if child == 0:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from vlahub.conversion.cli import main
-from vlahub.conversion.file_table import changes_since, files_of, read_report
+from vlahub.conversion.files.file_table import changes_since, files_below, read_report
 from vlahub.errors import ConversionError
 
 REPORT = "conversion_report.json"
@@ -84,7 +84,7 @@ DAMAGES = {
 
 
 def test_every_damage_to_every_file_is_named(copy, tmp_path):
-    names = [name for name in files_of(copy) if name != REPORT]
+    names = [name for name in files_below(copy) if name != REPORT]
     assert {"config.json", "README.md", "model.safetensors"} <= set(names) and len(names) > 20
     report = read_report(copy)
     assert not changes_since(copy, report)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vlahub import CogVLAConfig
 from vlahub.conversion.cogvla.card import CARD
-from vlahub.conversion.file_table import entry_of_file
+from vlahub.conversion.files.file_table import entry_of_file
 from vlahub.conversion.model_card import write_card
 
 LOAD = """
@@ -249,7 +249,7 @@ def test_a_snapshot_of_the_cache_is_pushed_and_verified(hub, push, python, check
 from huggingface_hub import snapshot_download
 from pathlib import Path
 from vlahub.conversion.cli import main
-from vlahub.conversion.publish import push_checkpoint
+from vlahub.conversion.publishing.push_checkpoint import push_checkpoint
 folder = Path(snapshot_download("user/origin"))
 assert (folder / "config.json").is_symlink()
 push_checkpoint(folder, "user/from-cache", quiet=True)
@@ -512,7 +512,7 @@ from functools import partial
 from unittest import mock
 from huggingface_hub import HfApi
 nobody = partial(HfApi, endpoint="http://127.0.0.1:9")
-with mock.patch("vlahub.conversion.publish.HfApi", nobody):
+with mock.patch("vlahub.conversion.publishing.push_checkpoint.HfApi", nobody):
     push_checkpoint(Path(folder), "user/unreachable", quiet=True)
 """
     with pytest.raises(failed, match=r"the upload to user/unreachable did not end: .*refused") as error:

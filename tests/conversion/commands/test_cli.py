@@ -11,12 +11,13 @@ import pytest
 from vlahub.configuration.mapanything_llava3d.configuration_dit_action_head import CHOICES as DIT_CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import CHOICES as LLAVA3D_CHOICES
 from vlahub.configuration.normalization_statistics import STATISTICS
-from vlahub.conversion import cli, published_card
+from vlahub.conversion import cli
 from vlahub.conversion.cli import COMMANDS, main, merge_lora_main
 from vlahub.conversion.cogvla import options as cogvla_options
 from vlahub.conversion.commands import error_boundary, shared_arguments, stats
 from vlahub.conversion.commands.error_boundary import ending_at_interrupt, run
 from vlahub.conversion.mapanything_llava3d import options as llava3d_options
+from vlahub.conversion.publishing import published_card
 from vlahub.conversion.shared_options import NORMALIZATIONS
 from vlahub.errors import InputError
 from vlahub.processing.cogvla.image_processing_cogvla import IMAGE_RESIZES

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlahub.conversion import checkpoint_loading
 from vlahub.conversion.alpamayo_r1 import trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
 from vlahub.conversion.files.output_file import check_output_file, result_file
+from vlahub.conversion.predictions import checkpoint_loading
 from vlahub.errors import InputError
 
 

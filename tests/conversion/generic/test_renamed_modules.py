@@ -18,7 +18,7 @@ HEADER = "base_model.model."
 
 def load_families():
     """`tiny_families.py`, which lies beside this file and is no test."""
-    spec = importlib.util.spec_from_file_location("tiny_families", Path(__file__).parents[1] / "tiny_families.py")
+    spec = importlib.util.spec_from_file_location("tiny_families", Path(__file__).with_name("tiny_families.py"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

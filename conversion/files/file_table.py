@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..configuration.vla_errors import ConversionError
-from .files.file_kinds import OF_TOOLS, REPORT_NAME, leads_out
-from .files.json_file import read_json
-from .report import report_text
+from ...configuration.vla_errors import ConversionError
+from .file_kinds import OF_TOOLS, REPORT_NAME, leads_out
+from .json_file import json_text, read_json
 
 READ_BYTES = 2**20
 OWN_HASH = "sha256_of_the_rest"  # a file cannot hold its own hash
@@ -36,7 +35,7 @@ def record(report: dict, folder: Path, known: dict[str, dict[str, Any]] | None =
     known: entries of files that need not be read again.
     """
     known = known or {}
-    paths = {name: path for name, path in files_of(folder).items() if name != REPORT_NAME}
+    paths = {name: path for name, path in files_below(folder).items() if name != REPORT_NAME}
     report["files"] = {name: known.get(name) or entry_of_file(path) for name, path in paths.items()}
 
 
@@ -44,6 +43,11 @@ def with_own_hash(report: dict) -> dict:
     """The report with a hash of all the rest of it, so that a change to it is noticed, too."""
     rest = {name: value for name, value in report.items() if name != OWN_HASH}
     return rest | {OWN_HASH: entry_of(report_text(rest).encode())["sha256"]}
+
+
+def report_text(report: dict) -> str:
+    """As it stands in the file; the same report is the same text."""
+    return json_text(report, REPORT_NAME, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def read_report(folder: Path) -> dict:
@@ -80,7 +84,7 @@ class FileChanges:
 
 def changes_since(folder: Path, report: dict) -> FileChanges:
     """Compare every file with its record; a link that leads out counts as changed, and is not followed."""
-    recorded, found = report["files"], files_of(folder)
+    recorded, found = report["files"], files_below(folder)
     found.pop(REPORT_NAME, None)
     same = {name for name in recorded.keys() & found.keys() if is_as_recorded(found[name], recorded[name])}
     return FileChanges(
@@ -96,7 +100,7 @@ def is_as_recorded(path: Path, entry: dict[str, Any]) -> bool:
     return entry_of_file(path)["sha256"] == entry["sha256"]
 
 
-def files_of(folder: Path) -> dict[str, Path]:
+def files_below(folder: Path) -> dict[str, Path]:
     """Everything in a folder and below that is no folder itself, by its name there; not what tools leave."""
     found = {}
     for where, folders, files in os.walk(folder):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from vlahub.conversion.files.json_output import json_text
+from vlahub.conversion.files.json_file import json_text
 from vlahub.errors import ConfigError, ConversionError
 
 REPOSITORY = Path(__file__).parents[3]

@@ -1,4 +1,4 @@
-"""A checkpoint of one of our families is loaded: what it is, whether that is safe, and its processor and model.
+"""A checkpoint of one of our families is loaded, once it is known that this is safe.
 
 The model's code is that of this package; code that lies in the checkpoint is not run.
 """
@@ -9,35 +9,14 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from ..configuration.vla_errors import ConfigError, ConversionError
-from .families import OURS
-from .family import Family
-from .files.json_file import check_regular, load_json, read_json
-from .files.tokenizer_files import check_tokenizer_files
-from .folders.folder_roles import check_ready
-from .folders.travelling_code import own_config_class
-from .settings_errors import reading_settings
-from .tensors.size_limits import check_layers_of
-from .tensors.tensor_source import open_checkpoint
+from ...configuration.vla_errors import ConfigError, ConversionError
+from ..files.json_file import check_regular, load_json, read_json
+from ..files.tokenizer_files import check_tokenizer_files
+from ..settings_errors import reading_settings
+from ..tensors.size_limits import check_layers_of
+from ..tensors.tensor_source import open_checkpoint
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
-
-
-def family_of(folder: Path) -> Family:
-    """What family a checkpoint is of.
-
-    Raises:
-        ConversionError: it is of no family of ours, or not one that this package wrote.
-    """
-    check_ready(folder)
-    config = read_json([folder], "config.json", required=True)
-    kind = own_config_class(config)
-    if kind is None or "auto_map" not in config:
-        raise ConversionError(
-            f"{folder} is no checkpoint that vlahub wrote (model_type {config.get('model_type')!r}; "
-            f"known are {', '.join(OURS)}): convert it first, with `vlahub convert` or `vlahub merge-lora`."
-        )
-    return OURS[kind.model_type]
 
 
 def load_checkpoint(folder: Path, device: str) -> tuple[Any, Any]:

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ..configuration.vla_errors import InputError
-from ..processing.image_reader import open_image
+from ...configuration.vla_errors import InputError
+from ...processing.image_reader import open_image
+from ..files.view_files import listed_files, named_views
+from ..settings_errors import reading_settings
 from .checkpoint_loading import load_checkpoint
-from .files.view_files import listed_files, named_views
-from .settings_errors import reading_settings
 
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 

@@ -10,15 +10,15 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from tqdm import tqdm
 
-from ..configuration.checkpoint_card import is_repository
-from ..configuration.vla_errors import ConversionError
-from .file_table import changes_since, entry_of, with_own_hash
-from .files.file_kinds import CARD_NAME, REPORT_NAME
-from .files.json_file import read_json
-from .folders.uploaded_files import files_to_upload
+from ...configuration.checkpoint_card import is_repository
+from ...configuration.vla_errors import ConversionError
+from ..files.file_kinds import CARD_NAME, REPORT_NAME
+from ..files.file_table import changes_since, entry_of, report_text, with_own_hash
+from ..files.json_file import read_json
+from ..report import describe_left_behind
+from ..tensors.tensor_source import TensorGroup, open_checkpoint
 from .published_card import card_to_publish
-from .report import describe_left_behind, report_text
-from .tensors.tensor_source import TensorGroup, open_checkpoint
+from .uploaded_files import files_to_upload
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..configuration.checkpoint_card import (
+from ...configuration.checkpoint_card import (
     CARD_NAME,
     PLACEHOLDER,
     checkpoint_card,
@@ -12,7 +12,7 @@ from ..configuration.checkpoint_card import (
     is_unedited,
     stamped_again,
 )
-from .folders.travelling_code import own_config
+from ..travelling.travelling_code import own_config
 
 KEEP, RENEW = "keep", "renew"
 

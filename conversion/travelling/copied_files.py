@@ -15,11 +15,10 @@ from ..files.file_kinds import (
     TOKENIZER,
     LeftBehind,
     leads_out,
+    left_behind,
     travelling,
 )
-from ..files.file_kinds import left_behind as left_in
-from ..files.json_file import load_json, refuse_nan
-from ..files.json_output import json_text
+from ..files.json_file import json_text, load_json, refuse_nan
 from ..tensors.plan import Plan
 from .travelling_code import TravellingCode, read, with_auto_map
 
@@ -75,7 +74,7 @@ def check_config_lies_here(folder: Path) -> None:
         raise ConversionError(f"{folder}/config.json is a link out of its folder; put the file itself there.")
 
 
-def left_behind(folders: dict[str, Path], plan: Plan, code: TravellingCode) -> list[LeftBehind]:
+def not_taken(folders: dict[str, Path], plan: Plan, code: TravellingCode) -> list[LeftBehind]:
     """What of the sources does not travel, but for the files whose tensors were read.
 
     folders: by the names that reports have for them.
@@ -86,7 +85,7 @@ def left_behind(folders: dict[str, Path], plan: Plan, code: TravellingCode) -> l
     used = read_files.union(*(path.parents for path in read_files))
     found = []
     for label, folder in folders.items():
-        entries = [entry for entry in left_in(folder) if entry.path not in used]
+        entries = [entry for entry in left_behind(folder) if entry.path not in used]
         unused = [path for path in travelling(folder, CODE) if path.name not in code.names]
         entries += [LeftBehind(path, "code that the output does not need") for path in unused]
         found += [LeftBehind(Path(label, entry.path.name), entry.reason) for entry in entries]

@@ -16,8 +16,7 @@ from ...configuration.remote_code import code_files, remote_code
 from ...configuration.vla_config import VLAConfig
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
-from ..files.json_file import read_json
-from ..files.json_output import json_text
+from ..files.json_file import json_text, read_json
 from ..tensors.plan import Fact
 
 CODE_KEYS = ("auto_map", "custom_pipelines")  # what transformers imports because a JSON file says so
@@ -57,7 +56,7 @@ class TravellingCode:
                 rewrite(path, maps.get(kind_of(path.name)) if path.name != "generation_config.json" else None)
 
 
-def code_of(base: Path, adapters: list[Path], allowed: bool) -> TravellingCode:
+def code_for_merge(base: Path, adapters: list[Path], allowed: bool) -> TravellingCode:
     """What travels with a model that is merged into `base`.
 
     A base of our own families gets this release's code. Any other code is somebody else's.

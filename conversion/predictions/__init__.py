@@ -1,0 +1,1 @@
+"""How checkpoints are asked for predictions on the command line."""

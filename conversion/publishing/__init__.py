@@ -1,0 +1,1 @@
+"""A checkpoint becomes a repository on the Hub."""
