@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_inputs, check_length
-from .action_sequence import right_padded
+from .action_sequence import right_aligned
 
 
 @dataclass
@@ -45,7 +45,7 @@ def observation(
     check_ids(input_ids, model.get_input_embeddings())
     pixel_values = check_pixel_values(model.config, input_ids, pixel_values, model.dtype)
     state = check_state(model.config, input_ids, state, model.dtype)
-    real, ids = right_padded(mask_or_ones(input_ids, attention_mask), input_ids)
+    real, ids = right_aligned(mask_or_ones(input_ids, attention_mask), input_ids)
     return Observation(ids, real, pixel_values, state)
 
 

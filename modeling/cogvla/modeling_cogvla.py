@@ -26,8 +26,8 @@ from .action_decoding import DecodedActions, decode_at_once, decode_one_by_one, 
 from .action_sequence import (
     ActionSequence,
     find_action_block,
-    left_padded,
-    right_padded,
+    left_aligned,
+    right_aligned,
     with_action_block,
     with_prompt_end,
 )
@@ -190,7 +190,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         check_places(self.config, input_ids.shape[1])
         actions = check_actions(self.config, input_ids, "actions", actions)
         if labels is not None:
-            labels = right_padded(mask_or_ones(input_ids, attention_mask), labels)[1]
+            labels = right_aligned(mask_or_ones(input_ids, attention_mask), labels)[1]
         return self.learn(seen, labels, actions, noise, timesteps, action_is_pad, num_items_in_batch)
 
     def drawn(self, **batch) -> dict:
@@ -226,7 +226,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         check_places(self.config, input_ids.shape[1])
         mask = mask_or_ones(input_ids, attention_mask)
         check_rows(mask)
-        (real, ids), length = left_padded(mask, input_ids), input_ids.shape[1]
+        (real, ids), length = left_aligned(mask, input_ids), input_ids.shape[1]
         output = super().generate(input_ids=ids, attention_mask=real.to(mask.dtype), prompt_length=length, **kwargs)
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         copies = sequences.shape[0] // input_ids.shape[0]
@@ -253,7 +253,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
         if cache is None or cache.get_seq_length() == 0:
             return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "state": state}
-        (prompt,) = right_padded(mask[:, :prompt_length])
+        (prompt,) = right_aligned(mask[:, :prompt_length])
         mask = torch.cat([prompt.to(mask.dtype), mask[:, prompt_length:]], dim=1)
         return inputs | {"input_ids": input_ids[:, -1:], "attention_mask": mask}
 
