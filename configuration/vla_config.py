@@ -37,7 +37,6 @@ class VLAConfig(KnownFieldsConfig):
     auto_classes = {}  # {Auto class: "file.Class"}
     predicts = "actions"  # what is asked of the model: actions, trajectories or text
     described = {}  # what the model card says about parts that were chosen
-    code_of_choices = frozenset()  # files that the model loads by name because of what this config says
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
@@ -56,7 +55,7 @@ class VLAConfig(KnownFieldsConfig):
         """
         check_finite(self.norm_stats, "norm_stats")
         self.auto_map = dict(self.auto_classes)
-        write_remote_code(type(self), self.auto_classes, save_directory, self.code_of_choices)
+        write_remote_code(type(self), self.auto_classes, save_directory)
         super().save_pretrained(save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)

@@ -75,6 +75,20 @@ def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any) -> Non
         )
 
 
+def views_of(pixel_values: torch.Tensor) -> torch.Tensor:
+    """(batch, views, 3, height, width); one view may come without its dimension.
+
+    Raises:
+        InputError: another shape.
+    """
+    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
+        raise InputError(
+            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
+            "is needed."
+        )
+    return pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)
+
+
 def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
     """device: that of the model, or `None` where any will do."""
     if not isinstance(value, torch.Tensor):
@@ -120,15 +134,16 @@ def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
         )
 
 
-def one_state(state: torch.Tensor | None, proprio: torch.Tensor | None) -> torch.Tensor | None:
-    """The robot's state, which may come under either of its names.
+def one_of(**given: Any) -> Any:
+    """The value that came under one of two names, as in `one_of(state=state, proprio=proprio)`; `None`: neither came.
 
     Raises:
         InputError: both came.
     """
-    if state is not None and proprio is not None:
-        raise InputError("state and proprio are two names of one argument; pass one of them.")
-    return proprio if state is None else state
+    used = {name: value for name, value in given.items() if value is not None}
+    if len(used) > 1:
+        raise InputError(f"{' and '.join(used)} are two names of one argument; pass one of them.")
+    return next(iter(used.values()), None)
 
 
 def check_length(parts: Mapping[str, int], limit: int | None) -> None:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
     from vlahub.configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
     from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
-    from vlahub.modeling.alpamayo_r1.alpamayo_flow_matching import FlowMatching
     from vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
+    from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
     from vlahub.modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
     from vlahub.modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
     from vlahub.modeling.alpamayo_r1.unicycle_action_space import UnicycleAccelCurvatureActionSpace
@@ -131,7 +131,7 @@ HOMES = {
     "DiTActionHead": "vlahub.modeling.mapanything_llava3d.dit_action_head",
     "DiTActionHeadConfig": "vlahub.configuration.mapanything_llava3d.configuration_dit_action_head",
     "DiscreteTrajectoryTokenizer": "vlahub.modeling.alpamayo_r1.trajectory_tokenizers",
-    "FlowMatching": "vlahub.modeling.alpamayo_r1.alpamayo_flow_matching",
+    "FlowMatching": "vlahub.modeling.alpamayo_r1.trajectory_flow_matching",
     "FlowMatchingActionExpert": "vlahub.modeling.flow_matching_action_expert",
     "HealthCallback": "vlahub.training.health",
     "LLaVA3DForCausalLMV2": "vlahub.modeling.mapanything_llava3d.llava3d_language_model",

@@ -17,6 +17,7 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
+from .backbone_facts import LAYERED_FEATURES
 from .proven_backbones import check_proven, check_tower
 
 CHOICES = {
@@ -26,23 +27,6 @@ CHOICES = {
     "normalization_type": tuple(STATISTICS),
     "time_sampling": ("beta", "uniform"),
 }
-# The files that a choice needs; a checkpoint carries those of its own choices only.
-CODE_OF_CHOICES = {
-    "projector_type": {
-        "mlp": ("projectors",),
-        "perceiver": ("perceiver_resampler",),
-        "qformer": ("qformer_projector",),
-    },
-    "fusion": {"cross_attention": ("perceiver_resampler",), "film": ("film",)},
-    "action_head": {
-        "mlp": ("action_heads",),
-        "flow": ("context_action_network", "flow_matching_action_expert"),
-        "discrete": ("action_tokens",),
-    },
-    "use_state": {True: ("projectors",)},
-}
-TWO_TOWERS = ("siglip", "siglip2", "clip")  # vision models that come with a text tower of the same space
-LAYERED_FEATURES = ("qwen3_vl", "qwen3_vl_moe")  # image features enter several layers: they cannot be replaced
 HEAD_COUNTS = (8, 4, 2, 1)
 
 
@@ -198,12 +182,6 @@ class MultimodalVLAConfig(VLAConfig):
         if self.action_head == "flow":
             return self.num_action_chunks if self.fusion == "cross_attention" else 0
         return self.num_action_chunks * (self.action_dim if self.action_head == "discrete" else 1)
-
-    @property
-    def code_of_choices(self) -> set[str]:
-        """The files, besides those that every model needs, that this one's choices need."""
-        names = {"composed_backbone" if self.vlm_config is None else "vlm_backbone"}
-        return names.union(*(files.get(getattr(self, field), ()) for field, files in CODE_OF_CHOICES.items()))
 
     @property
     def described(self) -> dict[str, str]:

@@ -108,7 +108,7 @@ def own_code(config: VLAConfig, folders: list[Path]) -> TravellingCode:
         for name, value in named.items() if isinstance(named, dict) else ():
             if "Processor" in name and isinstance(value, str) and value.split(".")[0] in ours:
                 processors[name] = value
-    texts = remote_code(type(config), {**config.auto_classes, **processors}, config.code_of_choices)
+    texts = remote_code(type(config), {**config.auto_classes, **processors})
     return TravellingCode(texts, auto_map=dict(config.auto_classes), processor_map=processors)
 
 

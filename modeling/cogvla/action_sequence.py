@@ -49,15 +49,15 @@ class ActionSequence:
         return self.last_prompt.unsqueeze(1) + torch.arange(count, device=self.real.device)
 
 
-def right_aligned(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def right_padded(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Padding moved behind the text, whatever side it is on: the bool mask and each (batch, length) tensor."""
     order = attention_mask.ne(0).int().sort(dim=1, descending=True, stable=True)
     return order.values.bool(), *(tensor.gather(1, order.indices) for tensor in tensors)
 
 
-def left_aligned(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """As `right_aligned`, with the padding before the text."""
-    return tuple(x.flip(1) for x in right_aligned(attention_mask.flip(1), *(tensor.flip(1) for tensor in tensors)))
+def left_padded(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """As `right_padded`, with the padding before the text."""
+    return tuple(x.flip(1) for x in right_padded(attention_mask.flip(1), *(tensor.flip(1) for tensor in tensors)))
 
 
 def with_prompt_end(

@@ -8,7 +8,8 @@ from transformers import PreTrainedModel
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_inputs, check_length
-from .action_sequence import right_aligned
+from ..masking import check_mask
+from .action_sequence import right_padded
 
 
 @dataclass
@@ -45,13 +46,8 @@ def observation(
     check_ids(input_ids, model.get_input_embeddings())
     pixel_values = check_pixel_values(model.config, input_ids, pixel_values, model.dtype)
     state = check_state(model.config, input_ids, state, model.dtype)
-    real, ids = right_aligned(mask_or_ones(input_ids, attention_mask), input_ids)
+    real, ids = right_padded(check_mask(input_ids, attention_mask), input_ids)
     return Observation(ids, real, pixel_values, state)
-
-
-def mask_or_ones(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """(batch, length), as given, or ones."""
-    return torch.ones_like(input_ids) if attention_mask is None else attention_mask
 
 
 def check_places(config: CogVLAConfig, text: int, actions: int = 0) -> None:

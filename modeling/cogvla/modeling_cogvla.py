@@ -17,21 +17,21 @@ from ..action_heads import ContinuousActionHead
 from ..action_normalization import find_statistics, unnormalize
 from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
-from ..input_checks import check_ids, check_inputs, check_rows, one_state, refuse_sampling
+from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
 from ..loss_items import Items
-from ..masking import masked_mean
+from ..masking import check_mask, masked_mean
 from ..projectors import MLP, PrismaticProjector
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .action_decoding import DecodedActions, decode_at_once, decode_one_by_one, denoise, one_token_a_number
 from .action_sequence import (
     ActionSequence,
     find_action_block,
-    left_aligned,
-    right_aligned,
+    left_padded,
+    right_padded,
     with_action_block,
     with_prompt_end,
 )
-from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, mask_or_ones, observation
+from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
 from .cogvla_losses import action_loss, counted_items, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
 from .ddim import add_noise, signal_levels, sinusoidal_embedding
@@ -125,7 +125,9 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         """
         config = self.config
         refuse_sampling(do_sample)
-        seen = observation(self, input_ids, attention_mask, pixel_values, one_state(state, proprio), noise=noise)
+        seen = observation(
+            self, input_ids, attention_mask, pixel_values, one_of(state=state, proprio=proprio), noise=noise
+        )
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
         noise = check_actions(config, input_ids, "noise", noise)
         steps = check_inference_steps(config, num_inference_steps)
@@ -183,14 +185,14 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         Raises:
             InputError: an argument has the wrong form.
         """
-        state = one_state(state, proprio)
+        state = one_of(state=state, proprio=proprio)
         if text_generation:
             return self.next_token(input_ids, attention_mask, pixel_values, state, one_cache(cache, past_key_values))
         seen = observation(self, input_ids, attention_mask, pixel_values, state, actions=actions, noise=noise)
         check_places(self.config, input_ids.shape[1])
         actions = check_actions(self.config, input_ids, "actions", actions)
         if labels is not None:
-            labels = right_aligned(mask_or_ones(input_ids, attention_mask), labels)[1]
+            labels = right_padded(check_mask(input_ids, attention_mask), labels)[1]
         return self.learn(seen, labels, actions, noise, timesteps, action_is_pad, num_items_in_batch)
 
     def drawn(self, **batch) -> dict:
@@ -220,14 +222,14 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
             input_ids, attention_mask: (batch, length) prompts.
             pixel_values, state, proprio: as in `predict_action`.
         """
-        kwargs["state"] = one_state(kwargs.pop("state", None), kwargs.pop("proprio", None))
+        kwargs["state"] = one_of(state=kwargs.pop("state", None), proprio=kwargs.pop("proprio", None))
         check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "state")})
         check_ids(input_ids, self.get_input_embeddings())
         check_places(self.config, input_ids.shape[1])
-        mask = mask_or_ones(input_ids, attention_mask)
-        check_rows(mask)
-        (real, ids), length = left_aligned(mask, input_ids), input_ids.shape[1]
-        output = super().generate(input_ids=ids, attention_mask=real.to(mask.dtype), prompt_length=length, **kwargs)
+        real, ids = left_padded(check_mask(input_ids, attention_mask), input_ids)
+        check_rows(real)
+        length = input_ids.shape[1]
+        output = super().generate(input_ids=ids, attention_mask=real.long(), prompt_length=length, **kwargs)
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         copies = sequences.shape[0] // input_ids.shape[0]
         sequences[:, :length] = input_ids.repeat_interleave(copies, dim=0)  # padded as the caller had it
@@ -248,13 +250,12 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
 
         transformers pads prompts on the left here, while the cache holds them padded on the right.
         """
-        mask = mask_or_ones(input_ids, attention_mask)
-        cache = one_cache(cache, past_key_values)
+        mask, cache = check_mask(input_ids, attention_mask), one_cache(cache, past_key_values)
         inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
         if cache is None or cache.get_seq_length() == 0:
             return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "state": state}
-        (prompt,) = right_aligned(mask[:, :prompt_length])
-        mask = torch.cat([prompt.to(mask.dtype), mask[:, prompt_length:]], dim=1)
+        (prompt,) = right_padded(mask[:, :prompt_length])
+        mask = torch.cat([prompt, mask[:, prompt_length:]], dim=1)
         return inputs | {"input_ids": input_ids[:, -1:], "attention_mask": mask}
 
     def next_token(
@@ -270,9 +271,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         attention_mask: (batch, length of the whole text so far).
         """
         if cache is not None and cache.get_seq_length() > 0:
-            prefix_length = self.config.num_vision_tokens + self.config.use_state
-            real, kept = attention_mask.bool(), None
-            states = self.language_model.read_on(input_ids, real, prefix_length, cache)
+            prefix_length, kept = self.config.num_vision_tokens + self.config.use_state, None
+            states = self.language_model.read_on(input_ids, attention_mask.bool(), prefix_length, cache)
         else:
             prompt, _ = self.prompt_inputs(observation(self, input_ids, attention_mask, pixel_values, state))
             states, kept = self.language_model.read(prompt, cache)

@@ -77,7 +77,7 @@ def made(tiny_model, tiny_batch, randomized):
         return randomized(model).eval(), {
             "input_ids": ids,
             "pixel_values": torch.randn(2, 3, 28, 28),
-            "proprio": torch.randn(2, 2),
+            "state": torch.randn(2, 2),
             **noise,
         }
 

@@ -7,7 +7,7 @@ import torch
 
 from ...configuration.vla_errors import InputError
 from ...modeling.action_tokens import actions_to_tokens
-from ...modeling.cogvla.action_sequence import right_aligned, with_prompt_end
+from ...modeling.cogvla.action_sequence import right_padded, with_prompt_end
 from ..collator_answers import with_answers, without_padding
 from ..collator_entries import Augment, Example, check_range, given_numbers
 from ..collator_robot import RobotCollator
@@ -51,7 +51,7 @@ class CogVLACollator(RobotCollator):
         actions = self.actions(examples)
         draws = self.diffusion_draws(examples)
         batch = self.inputs(examples, center_crop=False if self.augment else None)
-        real, ids = right_aligned(batch["attention_mask"], batch["input_ids"])
+        real, ids = right_padded(batch["attention_mask"], batch["input_ids"])
         prompts = with_prompt_end(ids, real, self.config.prompt_end_token_id)
         batch |= with_answers(*prompts, self.answers(actions), self.processor.tokenizer)
         padding = self.padding(examples)

@@ -148,27 +148,6 @@ def test_special_tokens_and_tying_are_the_language_models_unless_they_are_given(
     assert not MultimodalVLAConfig().tie_word_embeddings
 
 
-@pytest.mark.parametrize(
-    ("fields", "files"),
-    [
-        ({}, set()),
-        ({"projector_type": "perceiver"}, {"perceiver_resampler"}),
-        ({"projector_type": "qformer", "fusion": "film"}, {"qformer_projector", "film"}),
-        ({"fusion": "cross_attention"}, {"perceiver_resampler"}),
-        ({"action_head": "flow"}, {"context_action_network", "flow_matching_action_expert"}),
-    ],
-)
-def test_a_checkpoint_carries_the_files_of_its_own_choices(fields, files, tmp_path):
-    """Beside those of every model, which `needed` stands for."""
-    optional = {"perceiver_resampler", "qformer_projector", "film", "context_action_network"}
-    config = MultimodalVLAConfig(**PARTS, **fields)
-    assert files <= set(config.code_of_choices)
-    config.save_pretrained(tmp_path)
-    written = {path.stem for path in tmp_path.glob("*.py")}
-    assert {"configuration_multimodal_vla", "modeling_multimodal_vla", *config.code_of_choices} <= written
-    assert written & optional == files & optional
-
-
 # ---- being written and read
 
 

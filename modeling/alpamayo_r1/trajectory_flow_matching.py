@@ -76,8 +76,7 @@ class FlowMatching(nn.Module):
         Raises:
             InputError: `inference_step` is no whole number above 0, or the noise has another shape.
         """
-        steps = self.num_inference_steps if inference_step is None else inference_step
-        check_steps(steps)
+        steps = self.checked_steps(inference_step)
         states, noise = [], self.checked_or_drawn(batch_size, noise, generator, device)
 
         def backwards(x: torch.Tensor, progress: float) -> torch.Tensor:
@@ -89,6 +88,12 @@ class FlowMatching(nn.Module):
         if not return_all_steps:
             return sample
         return torch.stack([*states, sample], dim=1), torch.linspace(0, 1, steps + 1, device=sample.device)
+
+    def checked_steps(self, given: int | None) -> int:
+        """The given number of steps or the default. Raises InputError for none and for part of one."""
+        steps = self.num_inference_steps if given is None else given
+        check_steps(steps)
+        return steps
 
     def checked_or_drawn(
         self,
