@@ -21,11 +21,11 @@ from ..film import FiLM
 from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
-from ..loss_items import Items, items_of_text, text_items
+from ..loss_items import ActionTargets, Items, items_of_text, text_items
 from ..projectors import MLP
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
-from .composed_heads import ActionTargets, Head, check_actions, head_around, make_action_head
+from .composed_heads import Head, check_actions, head_around, make_action_head
 from .fusion import FusionParts, fuse_early, fuse_late, make_queries, prompt_sequence
 from .grounding import similarity_of_views
 from .multimodal_inputs import Prompt, check_state, checked_prompt
