@@ -52,6 +52,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     base_model_prefix = "vlm"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
+    pretrained_parts = ("vlm",)
+    action_parts = ("expert.", "action_in_proj.", "action_out_proj.")
     _no_split_modules = ["Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"]
     _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
@@ -86,6 +88,10 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         found = load_tokenizer(pretrained_model_name_or_path, kwargs)
         model.tokenizer = model.tokenizer if found is None else found  # an adapter has its base model's
         return loaded
+
+    @property
+    def language_part(self) -> nn.Module:
+        return self.vlm.model.language_model
 
     def get_input_embeddings(self) -> nn.Module:
         return self.vlm.get_input_embeddings()
