@@ -28,12 +28,12 @@ from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .driving_inputs import check_arguments, check_room, checked_future, checked_history, checked_shape
 from .ego_frame import at_hand, check_poses
 from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss, without_gradient
-from .prompt_reading import Images, decoder_modules, places_of, read_scene, read_text
+from .prompt_reading import Images, decoder_modules, fuse_history, places_of, read_scene, read_text
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
-from .trajectory_tokenizers import DeltaTrajectoryTokenizer, fuse_history
+from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
 
