@@ -41,6 +41,10 @@ class VLAConfig(KnownFieldsConfig):
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
     norm_stats = None  # `{unnorm_key: statistics}` of the training data; `None` where nothing is normalised by such
+    stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
+    # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and
+    # values of all its layers, or its `earlier layers`, all but the last one.
+    actions_read = "states"
 
     @property
     def state_size(self) -> int | None:

@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from ..configuration.cogvla.configuration_cogvla import CogVLAConfig
-from ..configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
-from ..configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConversionError
 from .files.json_file import read_json
+from .folders.travelling_code import own_config_class
 
-CONFIGS = {config.model_type: config for config in (CogVLAConfig, MapAnythingLlava3DConfig, MultimodalVLAConfig)}
 STATISTICS_NAME = "dataset_statistics.json"
 
 
@@ -68,7 +65,8 @@ def check_config_statistics(config: dict[str, Any]) -> None:
     Raises:
         ConfigError: see `check_statistics`.
     """
-    if config.get("model_type") in CONFIGS:
-        CONFIGS[config["model_type"]].from_dict(config)
+    kind = own_config_class(config)
+    if kind and "norm_stats" in config:
+        kind.from_dict(config)
     else:
         check_statistics(config.get("norm_stats") or {}, config.get("normalization_type", "bounds_q99"))

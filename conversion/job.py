@@ -2,26 +2,27 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
-from .cogvla.openvla_settings import Options
 from .file_table import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
 from .folders.copied_files import left_behind
 from .folders.travelling_code import TravellingCode
-from .mapanything_llava3d.llava3d_options import Llava3DOptions
 from .output_folder import output_folder
 from .report import describe, report_of, write_report
 from .tensors.plan import Plan
 from .tensors.verify_tensors import verify_written
 from .tensors.weight_writer import write_weights
+
+Options = TypeVar("Options")
 
 
 @dataclass
@@ -31,6 +32,7 @@ class Job:
     Attributes:
         adapters: run folders (or, for a merged checkpoint, that one folder), merged in this order.
         base: the base model, where there is one to merge into.
+        given: what no file records and the caller said, by the names that the families' options have for it.
         dtype: "auto" (the base's), "float32", "bfloat16" or "float16".
         device: where the arithmetic is done.
         parts: folders of the parts that a checkpoint is assembled from, or that say what a run does not, by their role.
@@ -42,18 +44,21 @@ class Job:
     output: Path
     base: Path | None = None
     parts: dict[str, Path] = field(default_factory=dict)
-    options: Options = field(default_factory=Options)
-    llava3d: Llava3DOptions = field(default_factory=Llava3DOptions)
+    given: dict[str, Any] = field(default_factory=dict)
     dtype: str = "auto"
     device: str = "cpu"
     max_shard_bytes: int = 2 * 10**9
-    center_crop: bool | None = None
     overwrite: bool = False
     dry_run: bool = False
     verify: bool = True
     allow_code: bool = False
     quiet: bool = False
     inputs: dict[str, str] = field(default_factory=dict)
+
+    def options(self, kind: type[Options]) -> Options:
+        """The options of a family, a dataclass, from what was given."""
+        names = [option.name for option in fields(kind)]
+        return kind(**{name: self.given[name] for name in names if self.given.get(name) is not None})
 
 
 @dataclass

@@ -12,10 +12,9 @@ from ..configuration.checkpoint_card import (
     is_unedited,
     stamped_again,
 )
-from .commands.command_choices import CARDS
 from .folders.travelling_code import own_config
 
-KEEP, RENEW = CARDS
+KEEP, RENEW = "keep", "renew"
 
 
 @dataclass(frozen=True)

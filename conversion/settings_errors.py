@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError, VLAError
-from .commands.error_boundary import one_line
 
 
 @contextmanager
@@ -35,3 +34,7 @@ def reading_settings(*folders: Path) -> Iterator[None]:
 def cannot_be_used(folders: tuple[Path, ...], error: Exception) -> str:
     where = " and in ".join(str(folder) for folder in folders)
     return f"a setting in {where} cannot be used: {type(error).__name__}: {one_line(error)}"
+
+
+def one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())

@@ -1,17 +1,15 @@
 """A folder, or a repository on the Hub as a folder."""
 
-import os
-import re
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..configuration.vla_errors import ConversionError
+from .files.given_paths import why_not_local
 
 SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
-REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def source_folder(name: str, weights: bool = True, everything: bool = False) -> Path:
@@ -37,18 +35,3 @@ def source_folder(name: str, weights: bool = True, everything: bool = False) -> 
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         where = f" (a folder of this name would lie in {Path.cwd()})"
         raise ConversionError(f"{neither}: {reason.rstrip('.')}{where}.") from error
-
-
-def why_not_local(name: str) -> str | None:
-    """What is wrong with a name that can only mean a folder; `None` where it can be a repository's id."""
-    path = Path(name)
-    if path.is_file():
-        return f"it is a file; name the folder that it lies in, {path.parent}."
-    if os.path.lexists(path):
-        return "it is a link to what is not there." if path.is_symlink() else "it is no folder."
-    if name.startswith("~"):
-        return "the shell did not replace ~ by the home directory; write the path out."
-    if REPOSITORY.fullmatch(name) and not name.startswith("."):
-        return None
-    parent = next(folder for folder in path.absolute().parents if folder.is_dir())
-    return f"there is no such folder; {parent} is the last part of the path that exists."

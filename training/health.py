@@ -49,7 +49,7 @@ class HealthCallback(TrainerCallback):
         losses = [module for module in model.modules() if isinstance(module, FlowMatchingLoss)]
         self.handles = [model.register_forward_hook(self.watch_output)]
         self.handles += [module.register_forward_hook(self.watch_velocity) for module in losses]
-        self.num_vision_tokens = getattr(model.config, "num_vision_tokens", None)
+        self.config = model.config
         self.gradients = defaultdict(list)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -95,7 +95,7 @@ class HealthCallback(TrainerCallback):
             for tower, ratio in zip(TOWERS, output.moe_ratios.flatten(0, -2).mean(dim=0), strict=True):
                 self.add(f"moe_ratio/{tower}", ratio)
         for layer, kept in (output.get("kept_vision_tokens") or {}).items():
-            share = kept.shape[-1] / self.num_vision_tokens
+            share = kept.shape[-1] / self.config.num_vision_tokens
             self.add(f"lfp_kept/layer_{layer}", torch.full((), share, device=kept.device))
 
     def watch_velocity(self, module: nn.Module, arguments: tuple, output: Any) -> None:

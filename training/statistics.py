@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from tqdm import tqdm
 
-from ..configuration.normalization_statistics import check_statistics
+from ..configuration.normalization_statistics import STATE_PART, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from .quantiles import RowSample
 from .vector_columns import checked_lengths, column_names, is_list
@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 EPISODE = "episode_index"
 EXACT_ROWS = 2_000_000
 LARGEST = float(np.finfo(np.float32).max)  # models compute in float32
-# Of each family's config the size of the robot's state and what says whether it is an input.
-STATE_FIELDS = {
-    "cogvla": ("proprio_dim", "proprio_dim"),
-    "mapanything_llava3d": ("state_dim", "use_state"),
-    "multimodal_vla": ("proprio_dim", "use_proprio"),
-}
 
 
 def dataset_statistics(
@@ -69,7 +63,7 @@ def dataset_statistics(
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1.")
-    parts = {"action": column_names(action)} | ({} if state is None else {"proprio": column_names(state)})
+    parts = {"action": column_names(action)} | ({} if state is None else {STATE_PART: column_names(state)})
     check_columns(frames, parts)
     episodes = RunCounter() if EPISODE in frames.column_names else None
     names = dict.fromkeys([name for part in parts.values() for name in part] + [EPISODE] * (episodes is not None))
@@ -120,22 +114,19 @@ def apply_norm_stats(
         norm_stats: the statistics by `unnorm_key`: the content of a dataset_statistics.json.
 
     Raises:
-        InputError: the model is of no family with such statistics. Alpamayo-R1 has none: its action space normalises.
+        InputError: the model takes no such statistics. Alpamayo-R1 has none: its action space normalises.
         ConfigError: the statistics lack a part or are of other sizes than the model's, or model and processor do not
             normalise alike. Nothing was changed.
     """
-    family = model_config.model_type
-    if family not in STATE_FIELDS:
+    if getattr(model_config, "norm_stats", None) is None:
         raise InputError(
-            f"a model of type {family!r} takes no dataset statistics; those of {', '.join(STATE_FIELDS)} do "
-            "(Alpamayo-R1 normalises by its action space)."
+            f"a model of type {model_config.model_type!r} takes no dataset statistics; those of robots do (Alpamayo-R1 "
+            "normalises by its action space)."
         )
     kinds = model_config.normalization_type, processor.normalization_type
     if kinds[0] != kinds[1]:
         raise ConfigError(f"normalization_type is {kinds[0]!r} in the model and {kinds[1]!r} in the processor.")
-    field, switch = STATE_FIELDS[family]
-    size = getattr(model_config, field) if getattr(model_config, switch) else None
-    check_statistics(norm_stats, kinds[0], model_config.action_dim, size)
+    check_statistics(norm_stats, kinds[0], model_config.action_dim, model_config.state_size)
     model_config.norm_stats = copy.deepcopy(norm_stats)
     processor.norm_stats = copy.deepcopy(norm_stats)
 
@@ -218,7 +209,7 @@ def checked_rows(column: pa.ChunkedArray, name: str, width: int, before: int) ->
 
 def widen_quantiles(statistics: dict[str, Any]) -> None:
     """Put minimum and maximum in the place of percentiles that coincide though other values occur; warns of each."""
-    for part in ("action", "proprio"):
+    for part in ("action", STATE_PART):
         found = statistics.get(part, {"min": []})
         for i, low in enumerate(found["min"]):
             high, quantile = found["max"][i], found["q01"][i]
@@ -253,7 +244,7 @@ def check_columns(frames: "Dataset", parts: dict[str, list[str]]) -> None:
     for part, names in parts.items():
         for name in names:
             if name not in frames.column_names:
-                hint = " If there is no state, pass state=None." if part == "proprio" else ""
+                hint = " If there is no state, pass state=None." if part == STATE_PART else ""
                 raise InputError(
                     f"there is no column {name!r}; the columns are {', '.join(frames.column_names)}.{hint}"
                 )

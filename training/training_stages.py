@@ -5,22 +5,22 @@ Alpamayo-R1 that is the expert. Stage B also trains the top layers of the langua
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.mapanything_llava3d.llava3d_with_action_expert import stack_of
-from ..modeling.new_parts import is_pretrained, language_model_of
-from .pretrained_parts import frozen_by_config, let_actions_through, unreached_by_actions
+from ..modeling.new_parts import is_pretrained, stack_of
+from .action_reach import let_actions_through, unreached_by_actions
 
 STAGES = ("A", "B", "full")
 
 
 def trainable_parameter_groups(
-    model: nn.Module,
+    model: PreTrainedModel,
     stage: str = "A",
     backbone_unfreeze_layers: int = 0,
     backbone_lr_scale: float = 0.1,
@@ -48,22 +48,17 @@ def trainable_parameter_groups(
         InputError: the stage is unknown, or the number of layers does not fit it or the model.
         ConfigError: a factor is not a positive number.
     """
-    layers = stack_of(language_model_of(model)).layers
+    layers = stack_of(model.language_part).layers
     check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
     if action_loss_only and stage != "A":
         let_actions_through(model)
     unreached = unreached_by_actions(model) if action_loss_only else set()
     named = {name: p for name, p in model.named_parameters() if name not in unreached}
-    expert = [p for name, p in named.items() if not is_pretrained(name)]
-    groups = [{"name": "expert", "params": expert, "lr_scale": expert_lr_scale}]
+    new = {name for name in named if not is_pretrained(model, name)}
+    groups = [{"name": "expert", "params": [named[name] for name in named if name in new], "lr_scale": expert_lr_scale}]
     if stage != "A":
-        chosen = frozen = set()
-        if stage == "B":
-            chosen = {id(p) for layer in layers[-backbone_unfreeze_layers:] for p in layer.parameters()}
-        else:
-            frozen = {id(p) for p in frozen_by_config(model)}
-        backbone = [p for name, p in named.items() if is_pretrained(name) and id(p) not in frozen]
-        backbone = [p for p in backbone if stage == "full" or id(p) in chosen]
+        trained = {id(p) for p in trained_before(model, layers[-backbone_unfreeze_layers:] if stage == "B" else None)}
+        backbone = [p for name, p in named.items() if name not in new and id(p) in trained]
         if not backbone:
             raise InputError(
                 f"backbone_unfreeze_layers={backbone_unfreeze_layers}: this model's actions depend on nothing of these "
@@ -77,6 +72,14 @@ def trainable_parameter_groups(
         if lr is not None:
             group["lr"] = lr * group["lr_scale"]
     return groups
+
+
+def trained_before(model: PreTrainedModel, layers: Sequence[nn.Module] | None) -> list[nn.Parameter]:
+    """The parameters of these layers, or with `None` all that the model's config does not freeze."""
+    if layers is not None:
+        return [parameter for layer in layers for parameter in layer.parameters()]
+    frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
+    return [parameter for parameter in model.parameters() if id(parameter) not in frozen]
 
 
 def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:

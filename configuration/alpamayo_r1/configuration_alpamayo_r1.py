@@ -126,6 +126,7 @@ class AlpamayoR1Config(VLAConfig):
 
     model_type = "alpamayo_r1"
     predicts = "trajectories"
+    actions_read = "keys"
     action_dim = ACTION_DIM
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
     further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)

@@ -221,6 +221,11 @@ class CogVLAConfig(VLAConfig):
         self.state_dim = self.state_dim if used else None
 
     @property
+    def actions_read(self) -> str:
+        """See `VLAConfig`."""
+        return "logits" if self.action_head == "discrete" else "states"
+
+    @property
     def num_action_tokens(self) -> int:
         return self.num_action_chunks * self.action_dim
 

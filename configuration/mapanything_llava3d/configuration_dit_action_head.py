@@ -106,6 +106,12 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         super().__init__(**kwargs)
         self.check()
 
+    def context_of_block(self, index: int) -> str:
+        """What a block attends to: `vlm`, `own` or `both`."""
+        if self.context == "interleave":
+            return ("vlm", "own")[index % 2]
+        return {"cross": "vlm", "concat": "both"}[self.context]
+
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field; fills in `num_attention_heads`."""
         check_choices(self, CHOICES)

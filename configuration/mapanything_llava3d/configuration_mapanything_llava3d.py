@@ -218,6 +218,15 @@ class MapAnythingLlava3DConfig(VLAConfig):
         return "text" if self.action_expert_type is None else "actions"
 
     @property
+    def actions_read(self) -> str:
+        """See `VLAConfig`; a DiT head reads states, but where its last block looks at its own tokens alone."""
+        if self.action_expert_type is None:
+            return "logits"
+        if self.has_dit and self.dit_config.context_of_block(self.dit_config.num_hidden_layers - 1) != "own":
+            return "states"
+        return "keys" if self.has_deep_fusion else "earlier layers"
+
+    @property
     def has_deep_fusion(self) -> bool:
         return self.action_expert_type in ("deep_fusion", "deep_fusion+dit")
 

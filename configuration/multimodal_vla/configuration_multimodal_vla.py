@@ -177,6 +177,11 @@ class MultimodalVLAConfig(VLAConfig):
         return getattr(self.vision_part, "image_size", None)
 
     @property
+    def actions_read(self) -> str:
+        """See `VLAConfig`."""
+        return "logits" if self.action_head == "discrete" else "states"
+
+    @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
         if self.action_head == "flow":

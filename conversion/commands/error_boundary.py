@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ...configuration.vla_errors import VLAError
 from ..files.output_guard import leftovers
+from ..settings_errors import one_line
 
 INTERRUPTED = 130
 PANIC = "PanicException"  # of libraries written in Rust; no `Exception`, so that nobody catches it by accident
@@ -61,10 +62,6 @@ def reason_of(error: BaseException, debug: bool = False) -> str:
     kind = type(error).__name__
     hint = "" if debug else " (--debug shows where)"
     return (f"{kind}: {text}" if text else kind) + hint
-
-
-def one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())
 
 
 def stdout_is_closed() -> bool:

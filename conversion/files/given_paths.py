@@ -1,12 +1,15 @@
 """What was given on the command line as names of files and folders."""
 
 import dataclasses
+import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
 
 OUTPUTS = ("output", "plot")
+REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 TEXTS = ("--instruction",)  # may be empty
 
 
@@ -45,3 +48,18 @@ def exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):  # too long for a name, or no name at all
         return False
+
+
+def why_not_local(name: str) -> str | None:
+    """What is wrong with a name that can only mean a folder; `None` where it can be a repository's id."""
+    path = Path(name)
+    if path.is_file():
+        return f"it is a file; name the folder that it lies in, {path.parent}."
+    if os.path.lexists(path):
+        return "it is a link to what is not there." if path.is_symlink() else "it is no folder."
+    if name.startswith("~"):
+        return "the shell did not replace ~ by the home directory; write the path out."
+    if REPOSITORY.fullmatch(name) and not name.startswith("."):
+        return None
+    parent = next(folder for folder in path.absolute().parents if folder.is_dir())
+    return f"there is no such folder; {parent} is the last part of the path that exists."

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import ConversionError
-from ..cogvla.openvla_layout import SIDE_FILES
+from ..families import FAMILIES, OURS
+from ..family import Family
 from ..files.file_kinds import STATISTICS_NAME
-from ..mapanything_llava3d.llava3d_run import FINAL_FILES, STEP_FILES, matches, read_run_config
+from ..files.run_files import read_run_config
 from ..tensors.adapter_file import ADAPTER_NAMES
 from ..tensors.tensor_source import INDEX_NAMES, WHOLE_NAMES
 
@@ -19,8 +20,6 @@ ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_FOLDER = "lora_adapter"
 LEVELS = ("*", f"{ADAPTER_FOLDER}/*")  # where else an adapter may lie
 SHOWN = 3
-ALPAMAYO = ("alpamayo_r1", "alpamayo1_5")
-PUBLISHED = ("openvla", "mapanything_llava3d", *ALPAMAYO)  # model types, as their own code writes them
 
 
 class Kind(Enum):
@@ -29,7 +28,7 @@ class Kind(Enum):
     MODEL = "a whole model"
     CONVERTED = "a converted checkpoint"
     MERGED_RUN = "a training run with the whole model in it"
-    FRAMEWORK_RUN = "a training run of 3dvla-starvla_framework"
+    FRAMEWORK_RUN = "a training run whose weights have names of their own"
     RUN = "a training run that is not merged"
     ADAPTER = "an adapter"
     ADAPTER_CONFIG = "an adapter without its weights"
@@ -60,6 +59,7 @@ class FolderContents:
         adapter: in the folder or in its lora_adapter/.
         adapters_below: other folders, one level down, that hold an adapter.
         side_files: of OpenVLA-OFT and CogVLA, such as action_head--10_checkpoint.pt.
+        words: what the folder looks like.
         run_of: the training run that this folder is the adapter of, where it lies in one.
     """
 
@@ -69,6 +69,7 @@ class FolderContents:
     adapter: list[str]
     adapters_below: list[str]
     side_files: list[str]
+    words: str
     run_of: Path | None
 
     def __str__(self) -> str:
@@ -77,7 +78,7 @@ class FolderContents:
         shown = f" ({', '.join(names[:SHOWN])}{more})" if names else ""
         below = f", with an adapter in {', '.join(self.adapters_below)}" if self.adapters_below else ""
         inside = f", that of the run {self.run_of}" if self.run_of else ""
-        return f"{self.folder} looks like {self.kind.value}{shown}{inside}{below}"
+        return f"{self.folder} looks like {self.words}{shown}{inside}{below}"
 
 
 def look_at(folder: Path) -> FolderContents:
@@ -92,14 +93,17 @@ def look_at(folder: Path) -> FolderContents:
     places = [path for name in ADAPTER_NAMES for path in (f"{ADAPTER_FOLDER}/{name}", name)]
     adapter = [path for path in places if (folder / path).exists()]
     side_files = side_files_of(folder)
+    config = {} if adapter or side_files else read_run_config(folder)
+    kind = kind_of(folder, config, weights, adapter, side_files)
     below = {path.parent for name in ADAPTER_NAMES for at in LEVELS for path in folder.glob(f"{at}/{name}")}
     return FolderContents(
         folder=folder,
-        kind=kind_of(folder, weights, adapter, side_files),
+        kind=kind,
         weights=weights,
         adapter=adapter,
         adapters_below=sorted(str(path.relative_to(folder)) for path in below if path.name != ADAPTER_FOLDER),
         side_files=side_files,
+        words=run_words(folder, config) if kind is Kind.FRAMEWORK_RUN else kind.value,
         run_of=run_above(folder) if adapter and not side_files else None,
     )
 
@@ -112,22 +116,24 @@ def run_above(folder: Path) -> Path | None:
 
 
 def side_files_of(folder: Path) -> list[str]:
-    return sorted(path.name for kind in SIDE_FILES for path in folder.glob(f"{kind}--*.pt"))
+    kinds = [kind for family in FAMILIES.values() for kind in family.side_files]
+    return sorted(path.name for kind in kinds for path in folder.glob(f"{kind}--*.pt"))
 
 
-def kind_of(folder: Path, weights: list[str], adapter: list[str], side_files: list[str]) -> Kind:
+def kind_of(
+    folder: Path, config: dict[str, Any], weights: list[str], adapter: list[str], side_files: list[str]
+) -> Kind:
     if weights and (adapter or side_files):
         return Kind.MERGED_RUN
     if adapter:
         return Kind.RUN if side_files else Kind.ADAPTER
     if side_files:
         return Kind.SIDE_FILES
-    config = read_run_config(folder)
     if is_lerobot_policy(folder, config):
         return Kind.LEROBOT
     if weights:
         return Kind.CONVERTED if is_converted(config) else Kind.MODEL
-    if config.get("framework") or matches(folder, (*STEP_FILES, *FINAL_FILES)):
+    if run_words(folder, config):
         return Kind.FRAMEWORK_RUN
     return next((kind for path, kind in MARKS.items() if (folder / path).is_file()), Kind.OTHER)
 
@@ -140,17 +146,19 @@ def is_lerobot_policy(folder: Path, config: dict[str, Any]) -> bool:
     return trained or "input_features" in config or "output_features" in config
 
 
+def run_words(folder: Path, config: dict[str, Any]) -> str:
+    """What a folder is as a run of a family whose weights have names of their own, in words; empty where it is none."""
+    return next((family.run_words for family in FAMILIES.values() if family.is_run(folder, config)), "")
+
+
 def is_converted(config: dict[str, Any]) -> bool:
     """Whether a config.json is one of ours; two families have the published model type and other fields."""
-    ours = {
-        "cogvla": True,
-        "multimodal_vla": True,
-        "mapanything_llava3d": "expert_config" in config and "geometry_config" in config,
-        "alpamayo_r1": isinstance(config.get("vlm_config"), dict),
-    }
-    return ours.get(config.get("model_type"), False)
+    family = OURS.get(config.get("model_type"))
+    return family is not None and family.is_converted(config)
 
 
-def is_published(config: dict[str, Any]) -> bool:
-    """Whether a config.json is that of a published model that has to be converted first."""
-    return config.get("model_type") in PUBLISHED and not is_converted(config)
+def published_family(config: dict[str, Any]) -> Family | None:
+    """The family of a config.json that is a published model's, which has to be converted first."""
+    model_type = config.get("model_type")
+    family = next((family for family in FAMILIES.values() if model_type in family.published), None)
+    return None if is_converted(config) else family

@@ -3,19 +3,18 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
-from ..mapanything_llava3d.llava3d_run import matches, read_run_config
-from ..source_folder import why_not_local
+from ..files.given_paths import why_not_local
+from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..tensors.adapter_file import ADAPTER_NAMES
 from .folder_contents import (
     ADAPTED,
     ADAPTER_FOLDER,
-    ALPAMAYO,
     WHOLE,
     FolderContents,
     Kind,
     is_converted,
-    is_published,
     look_at,
+    published_family,
 )
 
 UNKNOWN = (Kind.MODEL, Kind.OTHER)  # what is loaded by transformers, or fails there by its own words
@@ -102,7 +101,7 @@ def check_ready(folder: Path) -> None:
     contents = look_at(folder)
     config = read_run_config(folder) if contents.kind in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN) else {}
     nothing_yet = contents.kind is Kind.OTHER and contents.adapters_below
-    if is_converted(config) or (contents.kind in UNKNOWN and not is_published(config) and not nothing_yet):
+    if is_converted(config) or (contents.kind in UNKNOWN and not published_family(config) and not nothing_yet):
         return
     raise ConversionError(f"{contents}, which cannot be loaded as it is. {hint(contents)}")
 
@@ -129,8 +128,8 @@ def check_part(role: str, folder: Path) -> None:
 
 
 def loose_weights(folder: Path) -> bool:
-    """Files of weights by other names, of which a LLaVA-3D run may have one beside its config."""
-    return bool(matches(folder, ("*.pt", "*.bin", "*.safetensors")))
+    """Files of weights by other names, of which a run may have one beside its config."""
+    return bool(matches(folder, LOOSE_FILES))
 
 
 def hint(contents: FolderContents) -> str:
@@ -139,18 +138,15 @@ def hint(contents: FolderContents) -> str:
         return f"Run: {merge_command('BASE', contents.run_of)}"
     if contents.kind in (Kind.RUN, Kind.ADAPTER):
         return f"Run: {merge_command('BASE', contents.folder)}, where BASE is the model that it was trained from."
-    if contents.kind in (Kind.MERGED_RUN, Kind.FRAMEWORK_RUN) or published(contents):
-        vlm = " --vlm BASE" if read_run_config(contents.folder).get("model_type") in ALPAMAYO else ""
-        return f"Run first: vlahub convert {contents.folder} OUTPUT{vlm}"
+    whole = contents.kind in (Kind.MERGED_RUN, Kind.FRAMEWORK_RUN)
+    published = published_family(read_run_config(contents.folder)) if whole or contents.kind in UNKNOWN else None
+    if whole or published:
+        return f"Run first: vlahub convert {contents.folder} OUTPUT{published.needed if published else ''}"
     if contents.adapters_below:
         return f"Name the folder that the adapter lies in: {contents.folder / contents.adapters_below[0]}"
     if contents.kind is Kind.SIDE_FILES:
         return f"The run's {ADAPTER_FOLDER}/ or its merged weights are missing: copy them beside the side files."
     return hint_of_stranger(contents)
-
-
-def published(contents: FolderContents) -> bool:
-    return contents.kind in UNKNOWN and is_published(read_run_config(contents.folder))
 
 
 def hint_of_stranger(contents: FolderContents) -> str:

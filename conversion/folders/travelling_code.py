@@ -114,9 +114,15 @@ def own_code(config: VLAConfig, folders: list[Path]) -> TravellingCode:
 
 def own_config(folder: Path) -> VLAConfig | None:
     """The config of a checkpoint of our own families, `None` for any other model."""
-    model_type = (read_json([folder], "config.json", required=False) or {}).get("model_type")
+    kind = own_config_class(read_json([folder], "config.json", required=False) or {})
+    return kind and kind.from_pretrained(folder)
+
+
+def own_config_class(config: dict[str, Any]) -> type[VLAConfig] | None:
+    """The class of the content of a config.json, where it is one of our own families."""
+    model_type = config.get("model_type")
     kind = CONFIG_MAPPING[model_type] if isinstance(model_type, str) and model_type in CONFIG_MAPPING else None
-    return kind.from_pretrained(folder) if kind and issubclass(kind, VLAConfig) else None
+    return kind if kind and issubclass(kind, VLAConfig) else None
 
 
 def differing(files: list[Path], bundle: dict[str, str]) -> list[str]:

@@ -7,11 +7,11 @@ from huggingface_hub import ModelCardData
 from ..model_card import base_licence, filled, is_repository, licence_text, save_card
 
 
-def write_generic_card(folder: Path, report: dict, base_folder: Path) -> None:
+def write_generic_card(folder: Path, config: None, report: dict, sources: dict[str, Path]) -> None:
     """Fill `model_cards/generic.md`; licence and base model are inherited as in the families' cards."""
     inputs = dict(report["inputs"])
     base = inputs.pop("base")
-    licence = base_licence(base_folder)
+    licence = base_licence(sources["base"])
     metadata = ModelCardData(
         base_model=base if is_repository(base) else None,
         library_name="transformers",

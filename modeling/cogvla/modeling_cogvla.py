@@ -59,6 +59,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
+    pretrained_parts = ("vision_backbone", "language_model")
+    added_parts = ("film", "aggregation", "router")
     _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
     def __init__(self, config: CogVLAConfig):

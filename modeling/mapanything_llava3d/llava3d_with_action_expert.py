@@ -16,6 +16,7 @@ from ...configuration.language_model_config import as_expert_config
 from ...configuration.vla_errors import InputError
 from ..masking import check_mask, prefix_attention, suffix_attention
 from ..module_reference import ModuleReference
+from ..new_parts import stack_of
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import PrefixCache, SuffixInputs, run_prefix, run_suffix
 from .joint_pass import fitted, run_jointly, suffix_rows
@@ -189,13 +190,6 @@ def read_prefix(
     cache = PrefixCache(length, real) if keep else None
     states = run_prefix(stack.layers, prefix, mask, stack.rotary_emb(prefix, positions), cache)
     return [*states[:-1], stack.norm(states[-1])], cache
-
-
-def stack_of(language_model: nn.Module) -> nn.Module:
-    """The decoder layers' owner inside a causal language model, however often it is wrapped."""
-    while not hasattr(language_model, "layers"):
-        language_model = language_model.model
-    return language_model
 
 
 def paired_layers(num_base_layers: int, num_expert_layers: int, alignment: str) -> list[int]:

@@ -22,7 +22,7 @@ from ..input_checks import refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .action_experts import ActionParts, action_loss, sample_actions
+from .action_experts import ExpertParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
 from .llava3d_inputs import check_arguments, check_has_expert, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
@@ -59,6 +59,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
+    pretrained_parts = ("vision_tower", "geometric_model", "language_model")
+    action_parts = ("action_expert.", "language_model_with_expert.", "dit_action_")
     _tied_weights_keys = tied_weights(
         {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
     )
@@ -158,7 +160,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         if at_hand:
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        normalized = sample_actions(self.action_parts(), prefix_embs, attention_mask, state, steps, noise)
+        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if not at_hand:  # looking at them before would have waited for the device
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
@@ -214,7 +216,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             check_has_expert(self.config)
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
             mask = without_answers(inputs_embeds, attention_mask, answer_mask)
-            loss = action_loss(self.action_parts(), inputs_embeds, mask, state, targets, stop)
+            loss = action_loss(self.expert_parts(), inputs_embeds, mask, state, targets, stop)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(loss=loss, action_loss=loss, image_hidden_states=features)
         if labels is not None:
@@ -254,8 +256,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
 
     # ---- actions
 
-    def action_parts(self) -> ActionParts:
-        return ActionParts(
+    def expert_parts(self) -> ExpertParts:
+        return ExpertParts(
             self.language_model.decoder,
             self.config.prefix_attention == "causal",
             self.language_model_with_expert,

@@ -40,6 +40,10 @@ class ComposedBackbone(nn.Module):
         self.arguments_of_stack = frozenset(inspect.signature(self.stack.forward).parameters)
 
     @property
+    def language_part(self) -> nn.Module:
+        return self.language_model
+
+    @property
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes."""
         return self.vision_tower

@@ -45,6 +45,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
     base_model_prefix = "backbone"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # the losses are means
+    pretrained_parts = ("backbone",)
     _supports_sdpa = True
 
     def __init__(self, config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module] | None = None):
@@ -78,10 +79,18 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             text = self.config.text_part  # OPT and XGLM call it otherwise
             nn.init.normal_(module.tokens, std=getattr(text, "initializer_range", None) or text.init_std)
 
+    @property
+    def frozen_parts(self) -> list[nn.Module]:
+        return [self.backbone.frozen_part] if self.config.freeze_vision_tower else []
+
+    @property
+    def language_part(self) -> nn.Module:
+        return self.backbone.language_part
+
     def freeze(self) -> None:
         """Keep the vision tower out of training, where the config says so."""
-        if self.config.freeze_vision_tower:
-            self.backbone.frozen_part.requires_grad_(False)
+        for part in self.frozen_parts:
+            part.requires_grad_(False)
 
     # ---- made of pretrained parts
 

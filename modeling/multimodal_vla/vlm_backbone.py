@@ -38,6 +38,11 @@ class VLMBackbone(nn.Module):
         return self.vlm
 
     @property
+    def language_part(self) -> nn.Module:
+        """The part of the VLM that is a language model."""
+        return self.vlm.model.language_model
+
+    @property
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
         return next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))

@@ -8,18 +8,17 @@ import pytest
 
 from vlahub import CogVLAConfig, CogVLAImageProcessor
 from vlahub.conversion.cli import main
-from vlahub.conversion.cogvla.openvla_settings import Options
-from vlahub.conversion.families import prepare
 from vlahub.conversion.job import Job
+from vlahub.conversion.preparation import prepare
 from vlahub.errors import ConversionError
 
 STATISTICS = "dataset_statistics.json"
 
 
-def planned(run, tmp_path, center_crop=None, **options):
+def planned(run, tmp_path, **options):
     """The settings that a merge would have, `{name: (value, how it is known)}`."""
-    options = {"num_images": 1, "platform": "libero", **options}
-    job = Job([run.run], tmp_path / "out", base=run.base, options=Options(**options), center_crop=center_crop)
+    given = {"num_images": 1, "platform": "libero", **options}
+    job = Job([run.run], tmp_path / "out", base=run.base, given=given)
     return {fact.name: (fact.value, fact.how) for fact in prepare(job).plan.facts}
 
 

@@ -157,7 +157,7 @@ def python(hub_server, tmp_path) -> Iterator[Callable[..., Python]]:
 def pusher(hub_server, tmp_path_factory) -> Iterator[Python]:
     """One process with vlahub for all tests that only push."""
     process = Python(hub_server.url, tmp_path_factory.mktemp("pusher"))
-    process("from pathlib import Path\nfrom vlahub.conversion.commands.publish import push_checkpoint")
+    process("from pathlib import Path\nfrom vlahub.conversion.publish import push_checkpoint")
     yield process
     process.close()
 

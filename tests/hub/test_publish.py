@@ -248,7 +248,7 @@ def test_a_snapshot_of_the_cache_is_pushed_and_verified(hub, push, python, check
 from huggingface_hub import snapshot_download
 from pathlib import Path
 from vlahub.conversion.cli import main
-from vlahub.conversion.commands.publish import push_checkpoint
+from vlahub.conversion.publish import push_checkpoint
 folder = Path(snapshot_download("user/origin"))
 assert (folder / "config.json").is_symlink()
 push_checkpoint(folder, "user/from-cache", quiet=True)
@@ -401,8 +401,7 @@ def test_a_private_repository_is_hidden_and_a_public_one_is_not_taken_for_privat
 def test_the_command_prints_the_url_unless_quiet(hub, pusher, checkpoint):
     code = """
 import argparse, contextlib, io
-from vlahub.conversion.commands.publish import run_push
-from vlahub.conversion.commands.publish_arguments import add_push_arguments
+from vlahub.conversion.commands.push import add_push_arguments, run_push
 parser = argparse.ArgumentParser()
 add_push_arguments(parser)
 result = []
@@ -511,7 +510,7 @@ from functools import partial
 from unittest import mock
 from huggingface_hub import HfApi
 nobody = partial(HfApi, endpoint="http://127.0.0.1:9")
-with mock.patch("vlahub.conversion.commands.publish.HfApi", nobody):
+with mock.patch("vlahub.conversion.publish.HfApi", nobody):
     push_checkpoint(Path(folder), "user/unreachable", quiet=True)
 """
     with pytest.raises(failed, match=r"the upload to user/unreachable did not end: .*refused") as error:

@@ -12,7 +12,7 @@ from PIL import Image
 
 import vlahub
 from vlahub.configuration.view_names import checked_view_names
-from vlahub.conversion.commands.view_files import named_views
+from vlahub.conversion.files.view_files import named_views
 from vlahub.data import camera_columns, collator_for, record_views
 from vlahub.errors import ConfigError, InputError
 from vlahub.training.video_frames import DepthImage

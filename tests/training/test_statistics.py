@@ -12,7 +12,7 @@ from datasets import Array2D, Dataset, Features, Image, Sequence, Value, concate
 
 import vlahub
 from vlahub.conversion.cli import main
-from vlahub.conversion.commands import stats_command
+from vlahub.conversion.commands.stats import dataset_name, output_file
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_normalization import normalize
 from vlahub.training.statistics import apply_statistics, dataset_statistics
@@ -396,7 +396,7 @@ def test_a_failure_leaves_no_file_and_the_old_one_in_place(dataset, capsys):
 
 def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
     output = tmp_path / "statistics.json"
-    with pytest.raises(InputError, match="exists"), stats_command.output_file(output, overwrite=False) as file:
+    with pytest.raises(InputError, match="exists"), output_file(output, overwrite=False) as file:
         file.write("ours")
         output.write_text("theirs", encoding="utf-8")
     assert os.listdir(tmp_path) == ["statistics.json"] and output.read_text(encoding="utf-8") == "theirs"
@@ -405,8 +405,8 @@ def test_a_file_that_appears_meanwhile_is_kept(tmp_path):
 def test_the_key_is_the_name_of_what_was_read(tmp_path, monkeypatch):
     (tmp_path / "blocks").mkdir()
     monkeypatch.chdir(tmp_path / "blocks")
-    assert stats_command.dataset_name(".") == stats_command.dataset_name(str(tmp_path / "blocks")) == "blocks"
-    assert stats_command.dataset_name("user/blocks") == "user/blocks"
+    assert dataset_name(".") == dataset_name(str(tmp_path / "blocks")) == "blocks"
+    assert dataset_name("user/blocks") == "user/blocks"
 
 
 def test_wrong_usage_exits_with_2(dataset):

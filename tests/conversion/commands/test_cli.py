@@ -1,6 +1,7 @@
 """The command line as a whole: help, version, exit codes, interrupts."""
 
 import argparse
+import builtins
 import os
 import signal
 import sys
@@ -10,12 +11,15 @@ import pytest
 from vlahub.configuration.cogvla.configuration_cogvla import CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_dit_action_head import CHOICES as DIT_CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import CHOICES as LLAVA3D_CHOICES
-from vlahub.conversion import cli, families
+from vlahub.conversion import cli, published_card
 from vlahub.conversion.cli import COMMANDS, main, merge_lora_main
-from vlahub.conversion.cogvla.openvla_settings import PLATFORMS
-from vlahub.conversion.commands import command_choices, command_help, error_boundary, stats_command
+from vlahub.conversion.cogvla import options as cogvla_options
+from vlahub.conversion.commands import error_boundary, shared_arguments, stats
 from vlahub.conversion.commands.error_boundary import ending_at_interrupt, run
+from vlahub.conversion.mapanything_llava3d import options as llava3d_options
+from vlahub.conversion.shared_options import NORMALIZATIONS
 from vlahub.errors import InputError
+from vlahub.processing.cogvla.image_processing_cogvla import IMAGE_RESIZES
 from vlahub.training.statistics import EXACT_ROWS
 
 REQUIRED = {
@@ -39,17 +43,17 @@ def stopped(call, argv):
 def test_help_says_in_sentences_what_is_required_with_an_example_that_parses(command, capsys):
     assert stopped(main, [command, "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())
-    sentences = " ".join(command_help.HELP[command].text.split())
+    sentences = " ".join(COMMANDS[command].text.split())
     assert sentences in text and sentences.endswith(".") and "Required" in sentences
     assert all(name in sentences for name in REQUIRED[command])
     assert f"example: vlahub {command} " in text and "--debug" in text
-    example = command_help.HELP[command].example.replace('"pick up the bowl"', "pick").split()
-    arguments = cli.make_parser(example).parse_args(example)
-    assert arguments.debug is False and callable(arguments.load_action)
+    example = COMMANDS[command].example.replace('"pick up the bowl"', "pick").split()
+    arguments = cli.make_parser().parse_args(example)
+    assert arguments.debug is False and arguments.run is COMMANDS[command].run
 
 
 def test_the_commands_of_the_help_are_those_there_are(capsys):
-    assert set(command_help.HELP) == set(COMMANDS) == set(REQUIRED)
+    assert set(COMMANDS) == set(REQUIRED)
     assert stopped(main, ["--help"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in COMMANDS)
@@ -80,13 +84,12 @@ def test_no_option_is_abbreviated(argv, capsys):
 
 def test_choices_on_the_command_line_are_those_of_the_code():
     """They are written down twice, as the modules that define them are slow to import."""
-    assert set(command_choices.FAMILIES) == set(families.FAMILIES)
-    assert set(command_choices.ASSEMBLIES) == set(families.ASSEMBLIES)
-    assert tuple(PLATFORMS) == command_choices.PLATFORMS
-    assert CHOICES["normalization_type"] == command_choices.NORMALIZATIONS
-    assert {name: LLAVA3D_CHOICES[name] for name in command_choices.LLAVA3D_CHOICES} == command_choices.LLAVA3D_CHOICES
-    assert {name: DIT_CHOICES[name] for name in command_choices.DIT_CHOICES} == command_choices.DIT_CHOICES
-    assert stats_command.EXACT_ROWS == EXACT_ROWS
+    assert CHOICES["normalization_type"] == NORMALIZATIONS
+    assert shared_arguments.CARDS == (published_card.KEEP, published_card.RENEW)
+    assert IMAGE_RESIZES == cogvla_options.IMAGE_RESIZES
+    assert {name: LLAVA3D_CHOICES[name] for name in llava3d_options.CHOICES} == llava3d_options.CHOICES
+    assert {name: DIT_CHOICES[name] for name in llava3d_options.DIT_CHOICES} == llava3d_options.DIT_CHOICES
+    assert stats.EXACT_ROWS == EXACT_ROWS
 
 
 @pytest.mark.parametrize(
@@ -212,16 +215,28 @@ def test_output_that_nobody_reads_any_more_is_no_error():
     assert child_of(work) == (1, "")
 
 
-def test_an_interrupt_during_start_up_ends_quietly(monkeypatch):
+def test_an_interrupt_during_start_up_ends_quietly():
     def starting():
         with ending_at_interrupt():
             os.kill(os.getpid(), signal.SIGINT)
 
     assert child_of(starting) == (130, "interrupted; nothing was left behind\n")
 
-    monkeypatch.setattr(cli, "load_verify", lambda: os.kill(os.getpid(), signal.SIGINT))
-    monkeypatch.setitem(cli.COMMANDS, "verify", (cli.add_verify_arguments, lambda: cli.load_verify()))
-    assert child_of(lambda: main(["verify", "x"])) == (130, "interrupted; nothing was left behind\n")
+
+@pytest.mark.parametrize("command", ["verify x", "convert a b", "push a b/c", "predict x", "stats a --output b.json"])
+def test_an_interrupt_while_a_command_imports_what_is_slow_ends_quietly(command):
+    def importing():
+        find = builtins.__import__
+
+        def interrupted(name, names=None, *more):
+            if names and names["__name__"].startswith("vlahub.conversion.commands"):
+                os.kill(os.getpid(), signal.SIGINT)
+            return find(name, names, *more)
+
+        builtins.__import__ = interrupted
+        main(command.split())
+
+    assert child_of(importing) == (130, "interrupted; nothing was left behind\n")
 
 
 def test_start_up_leaves_the_handling_of_interrupts_as_it_was():

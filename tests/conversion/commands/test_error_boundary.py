@@ -287,7 +287,7 @@ def test_a_damaged_checkpoint_does_not_predict(damage, merged, picture, tmp_path
 
 @pytest.mark.parametrize("content", [b"PK\x03\x04 no zip", b"", b"\x93NUMPY", b"\x00" * 100])
 def test_a_history_that_is_no_archive_is_refused(content, tmp_path, capsys):
-    from vlahub.conversion.commands.predict import read_scene
+    from vlahub.conversion.alpamayo_r1.driving_prediction import read_scene
 
     (tmp_path / "scene.npz").write_bytes(content)
     with pytest.raises(ConversionError, match=r"scene\.npz cannot be read"):

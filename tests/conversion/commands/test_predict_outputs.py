@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlahub.conversion import checkpoint_loading
 from vlahub.conversion.alpamayo_r1 import trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
@@ -58,7 +59,7 @@ def no_model(monkeypatch):
     def load(*_):
         raise AssertionError("a model was loaded")
 
-    monkeypatch.setattr(predict, "loaded", load)
+    monkeypatch.setattr(checkpoint_loading, "check_folder", load)
 
 
 EXISTING = {
@@ -122,7 +123,7 @@ def test_an_earlier_prediction_is_replaced_and_one_that_fails_leaves_it(merged, 
     output = tmp_path / "out.json"
     assert robot(merged, views, "--output", output) == 0
     first = output.read_text()
-    monkeypatch.setattr(predict, "loaded", lambda *_: 1 / 0)
+    monkeypatch.setattr(checkpoint_loading, "check_folder", lambda *_: 1 / 0)
     assert robot(merged, views, "--output", output) == 1
     assert output.read_text() == first and os.listdir(tmp_path) == ["out.json"]
     monkeypatch.undo()

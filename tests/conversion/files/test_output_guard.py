@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from vlahub.conversion import cli, source_folder
+from vlahub.conversion import source_folder
 from vlahub.conversion.cli import main
+from vlahub.conversion.commands import conversion_run
 from vlahub.conversion.files import output_guard
 from vlahub.conversion.files.output_guard import check_output
 from vlahub.conversion.job import Job, run_job
@@ -237,7 +238,7 @@ def test_every_command_refuses_before_it_downloads_or_reads(command, kind, tmp_p
     monkeypatch.chdir(folder if kind == "empty" else tmp_path)
     monkeypatch.setenv("HOME", str(folder if kind == "home" else tmp_path / "nobody"))
     monkeypatch.setattr(source_folder, "snapshot_download", refuse_work)
-    monkeypatch.setattr(cli, "job_of", refuse_work)
+    monkeypatch.setattr(conversion_run, "job_of", refuse_work)
     before = snapshot(tmp_path)
     command_line = arguments_of(command, Path("user/name"), folder, [])
     if kind == "empty":
@@ -251,7 +252,7 @@ def test_whatever_is_given_may_not_lie_in_the_output(option, tmp_path, monkeypat
     output = write_checkpoint(tmp_path / "out", **{"dataset_statistics.json": "{}"})
     given = output / "dataset_statistics.json" if option == "--statistics" else output
     source = write_checkpoint(tmp_path / "source")
-    monkeypatch.setattr(cli, "job_of", refuse_work)
+    monkeypatch.setattr(conversion_run, "job_of", refuse_work)
     before = snapshot(tmp_path)
     assert main(arguments_of("convert", source, output, [option, str(given)])) == 1
     assert "would replace the source" in capsys.readouterr().err and snapshot(tmp_path) == before

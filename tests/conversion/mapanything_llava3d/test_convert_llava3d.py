@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vlahub import MapAnythingLlava3DForConditionalGeneration, MapAnythingLlava3DProcessor
 from vlahub.conversion.cli import main
-from vlahub.conversion.mapanything_llava3d import llava3d_plan
+from vlahub.conversion.tensors import choice
 
 INTERFACE = "mapanythingllava3d_vlm_interface.model."
 LLM = "language_model.model."
@@ -326,7 +326,7 @@ def test_copies_that_one_pickle_holds_once_are_told_without_reading_them(
     run = fused_folder.copied(tmp_path / "run")
     (run.folder / "model.safetensors").unlink()
     torch.save(with_copies(published_names(weights_of(assembled))), run.folder / "pytorch_model.bin")
-    monkeypatch.setattr(llava3d_plan, "are_equal", lambda first, second: pytest.fail("was read"))
+    monkeypatch.setattr(choice, "have_equal_bits", lambda first, second: pytest.fail("was read"))
     assert run.convert(tmp_path / "out") == 0
     expected = weights_of(assembled)
     assert all(torch.equal(value, expected[name]) for name, value in weights_of(tmp_path / "out").items())

@@ -1,0 +1,59 @@
+"""Alpamayo-R1, as the conversion knows it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..family import Family
+from .names import EMBEDDINGS, TABLE
+from .options import VLM, AlpamayoOptions, add_alpamayo_arguments
+
+if TYPE_CHECKING:  # slow to import
+    from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+    from ..job import Job, Prepared
+    from ..tensors.collected import Collected
+
+
+def is_converted_alpamayo(config: dict[str, Any]) -> bool:
+    return isinstance(config.get("vlm_config"), dict)
+
+
+def prepare_alpamayo(job: "Job") -> "Prepared":
+    from .checkpoint import plan_alpamayo
+
+    return plan_alpamayo(ALPAMAYO_R1, job)
+
+
+def collect_alpamayo(job: "Job") -> "Collected":
+    from .checkpoint import collect_published
+
+    return collect_published(job.adapters[0])
+
+
+def check_alpamayo(collected: "Collected", config: "AlpamayoR1Config") -> None:
+    from .constants import check_constants
+
+    check_constants(collected, config)
+
+
+def write_alpamayo_readme(folder: Path, config: "AlpamayoR1Config", report: dict, sources: dict[str, Path]) -> None:
+    from .alpamayo_card import write_alpamayo_card
+
+    write_alpamayo_card(folder, config, report, sources)
+
+
+ALPAMAYO_R1 = Family(
+    name="alpamayo_r1",
+    published=("alpamayo_r1", "alpamayo1_5"),
+    is_converted=is_converted_alpamayo,
+    needed=f" --{VLM} BASE",
+    arguments={"convert": add_alpamayo_arguments},
+    options=AlpamayoOptions,
+    parts={VLM: False},
+    table=TABLE,
+    embeddings=EMBEDDINGS,
+    collect=collect_alpamayo,
+    check=check_alpamayo,
+    misfit=f"does --{VLM} name the base model that this one was trained from?",
+    prepare=prepare_alpamayo,
+    write_card=write_alpamayo_readme,
+)

@@ -1,0 +1,198 @@
+"""A published Alpamayo-R1 and the files of its base model become one folder that loads with one line."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ...configuration.vla_errors import ConversionError
+from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
+from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
+from ..assumptions import assumed
+from ..checkpoint_files import write_files
+from ..checkpoint_plan import plan_checkpoint, weights_of
+from ..family import Family
+from ..files.json_file import read_json
+from ..files.tokenizer_loading import load_fast_tokenizer
+from ..job import Job, Prepared
+from ..tensors.collected import Collected, SourceGroup, collect
+from ..tensors.plan import Fact
+from ..tensors.size_limits import check_layers
+from .names import TABLE
+from .options import VLM, AlpamayoOptions
+
+BASE_TYPE = "qwen3_vl"
+FILE_FIELDS = (
+    "architectures",
+    "auto_map",
+    "dtype",
+    "torch_dtype",
+    "transformers_version",
+)  # of the file, not the model
+TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
+ANSWER_FIELDS = (  # of the published config: what they are changes answers, and no tensor shows them
+    "action_space_cfg",
+    "diffusion_cfg",
+    "traj_tokenizer_cfg",
+    "hist_traj_tokenizer_cfg",
+    "tokens_per_history_traj",
+    "tokens_per_future_traj",
+    "expert_non_causal_attention",
+    "min_pixels",
+    "max_pixels",
+)
+IMAGE_FIELDS = ("patch_size", "temporal_patch_size", "merge_size", "image_mean", "image_std")
+
+
+def plan_alpamayo(family: Family, job: Job) -> Prepared:
+    """Plan a conversion.
+
+    Raises:
+        ConversionError, ConfigError: something is missing, unknown or does not fit.
+    """
+    if job.base is not None or len(job.adapters) > 1:
+        raise ConversionError(
+            "an Alpamayo-R1 is converted first (vlahub convert PUBLISHED OUTPUT --vlm BASE); a LoRA is then merged "
+            "into the result."
+        )
+    if job.options(AlpamayoOptions).statistics is not None:
+        raise ConversionError("--statistics was given, but an Alpamayo-R1 normalises by its action space.")
+    folder = job.adapters[0]
+    base = base_folder(job)
+    collected = collect_published(folder)
+    for source in (folder, base):
+        published = read_json([source], "config.json", required=True)
+        check_layers(published, len(collected.candidates), f"{source}/config.json")
+    config = read_config(folder, base)
+    tokenizer = tokenizer_of_base(base)
+    facts = [*check_tokens(config, tokenizer), *parts_in_words(config, base, given=VLM in job.parts)]
+    facts += assumed_fields(read_json([folder], "config.json", required=True), config)
+    config.pad_token_id = tokenizer.pad_token_id
+    plan = plan_checkpoint(family, job, collected, config, facts)
+    processor = make_alpamayo_processor(config, tokenizer, base, facts)
+    text_config, sources = config.vlm_config.text_config, {"run": folder, "vlm": base}
+    write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
+    return Prepared(family.name, plan, write)
+
+
+def collect_published(folder: Path) -> Collected:
+    """All tensors under the names of the model; constants are among the leftovers.
+
+    Raises:
+        ConversionError: there are no weights, or a name is unknown.
+    """
+    return collect([SourceGroup(weights_of(folder, "run"), TABLE)])
+
+
+def base_folder(job: Job) -> Path:
+    """Where config, tokenizer and image settings of the base model are: as given, else `vlm/` beside the weights.
+
+    What the published config names as its base is text, and is neither opened nor downloaded.
+    """
+    inside = job.adapters[0] / "vlm"
+    if VLM in job.parts or (inside / "config.json").is_file():
+        return job.parts.get(VLM, inside)
+    named = (read_json([job.adapters[0]], "config.json", required=True)).get("vlm_name_or_path")
+    hint = f" config.json names {named!r}." if named else ""
+    raise ConversionError(
+        f"{job.adapters[0]} holds neither sizes nor tokenizer of the vision-language model it was trained from: pass "
+        f"--vlm DIR, a folder or Hub repository of that model (its weights are not needed).{hint}"
+    )
+
+
+def read_config(folder: Path, base: Path) -> AlpamayoR1Config:
+    """The published config with the base model's sizes in it.
+
+    Raises:
+        ConfigError: it names a class that is not known; nothing was imported.
+    """
+    published = read_json([folder], "config.json", required=True)
+    sizes = read_json([base], "config.json", required=True)
+    if sizes.get("model_type") != BASE_TYPE:
+        raise ConversionError(
+            f"{base}/config.json has model_type {sizes.get('model_type')!r}; the base of this family is {BASE_TYPE!r}."
+        )
+    settings = {name: value for name, value in published.items() if name not in (*FILE_FIELDS, "model_type")}
+    vlm = {name: value for name, value in sizes.items() if name not in FILE_FIELDS}
+    return AlpamayoR1Config.from_dict(settings | {"vlm_config": vlm})
+
+
+def tokenizer_of_base(base: Path) -> PreTrainedTokenizerBase:
+    """The base model's, in its fast form.
+
+    Raises:
+        ConversionError: it has none that can be read.
+    """
+    if not (base / "tokenizer.json").exists():
+        raise ConversionError(
+            f"{base} has no tokenizer.json: --vlm must name a folder with the base model's tokenizer."
+        )
+    return load_fast_tokenizer(base)
+
+
+def assumed_fields(published: dict[str, Any], config: AlpamayoR1Config) -> list[Fact]:
+    """Settings that the published config.json leaves to the default of the released model."""
+    why = "the released model's, for config.json does not have it"
+    return [assumed(name, getattr(config, name), why) for name in ANSWER_FIELDS if name not in published]
+
+
+def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -> list[Fact]:
+    """Add the trajectory's tokens to the tokenizer, and see that they get the ids with which the model was trained.
+
+    Raises:
+        ConversionError: an id of config.json is another one in the tokenizer.
+    """
+    found = add_trajectory_tokens(tokenizer, config.traj_vocab_size, config.add_special_tokens)
+    for field in TOKEN_FIELDS:
+        told, has = getattr(config, field), found[field]
+        pairs = (
+            [(f"{field}.{key}", told[key], has[key]) for key in has] if isinstance(has, dict) else [(field, told, has)]
+        )
+        for name, published, built in pairs:
+            if published != built:
+                raise ConversionError(
+                    f"{name} is {published} in config.json, but {built} in the base model's tokenizer with the "
+                    "trajectory's tokens added: does --vlm name the base model that this one was trained from?"
+                )
+    image, known = config.vlm_config.image_token_id, tokenizer.convert_tokens_to_ids("<|image_pad|>")
+    if image != known:
+        raise ConversionError(
+            f"image_token_id is {image} in the base model's config.json, but {known} in its tokenizer."
+        )
+    return [Fact(field, getattr(config, field), "read (config, tokenizer)") for field in TOKEN_FIELDS]
+
+
+def parts_in_words(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
+    """The parts of the model in a line each."""
+    text, vision, expert = config.vlm_config.text_config, config.vlm_config.vision_config, config.expert_config
+    return [
+        Fact(
+            "vlm", base.resolve().name if given else "vlm/", "given (--vlm)" if given else "read (beside the weights)"
+        ),
+        Fact("vision_tower", f"{vision.depth} layers of width {vision.hidden_size}", "read (base model)"),
+        Fact("language_model", f"{text.num_hidden_layers} layers of width {text.hidden_size}", "read (base model)"),
+        Fact("expert", f"{expert.num_hidden_layers} layers of width {expert.hidden_size}", "read (config)"),
+        Fact("tie_word_embeddings", config.tie_word_embeddings, "read (base model)"),
+    ]
+
+
+def make_alpamayo_processor(
+    config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, base: Path, facts: list[Fact]
+) -> AlpamayoR1Processor:
+    """Image settings are the base model's, within the bounds on pixels that this model was trained with."""
+    published: dict[str, Any] = read_json([base], "preprocessor_config.json", required=False) or {}
+    images = {name: published[name] for name in IMAGE_FIELDS if name in published}
+    if lacking := [name for name in IMAGE_FIELDS if name not in published]:
+        why = "those of Qwen3-VL, for the base's preprocessor_config.json does not have them"
+        facts.append(assumed("image_processor", ", ".join(lacking), why))
+    pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
+    return AlpamayoR1Processor(
+        AlpamayoR1ImageProcessor(**pixels, **images),
+        tokenizer,
+        num_history_tokens=config.tokens_per_history_traj,
+        history_token_config=config.hist_traj_tokenizer_cfg,
+        history_token_start_idx=config.hist_token_start_idx,
+    )

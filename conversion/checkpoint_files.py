@@ -1,0 +1,33 @@
+"""What lies beside the weights of a checkpoint of ours: configs, code, processor, tokenizer and card."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from transformers import GenerationConfig, PretrainedConfig
+
+from .family import Family
+
+
+def write_files(
+    family: Family,
+    config: PretrainedConfig,
+    text_config: PretrainedConfig,
+    save_processor: Callable[[Path], object],
+    sources: dict[str, Path],
+    folder: Path,
+    report: dict,
+) -> None:
+    """Everything but the weights.
+
+    Args:
+        text_config: of the language model, which tells how it generates.
+        save_processor: writes processor, tokenizer and the code of both into a folder.
+        sources: folders by their role, whose model cards name their licences.
+    """
+    config.architectures = [family.model.__name__]
+    config.save_pretrained(folder)
+    generation = GenerationConfig.from_model_config(text_config)
+    generation.pad_token_id = config.pad_token_id
+    generation.save_pretrained(folder)
+    save_processor(folder)
+    family.write_card(folder, config, report, sources)

@@ -1,0 +1,73 @@
+"""What the commands that write a checkpoint have in common: arguments become a job, which is carried out."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..families import FAMILIES
+from ..files.given_paths import input_paths
+from ..files.output_guard import check_output
+from .error_boundary import ending_at_interrupt
+
+if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
+    from ..job import Job, Prepared
+
+
+def run_conversion(arguments: argparse.Namespace) -> None:
+    """`merge-lora` and `convert`."""
+    with ending_at_interrupt():
+        from ..preparation import prepare
+    carry_out(arguments, prepare)
+
+
+def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], Prepared]") -> None:
+    """Do what was asked for, and publish it where that was asked for, too."""
+    with ending_at_interrupt():
+        from ..job import run_job, say
+        from ..publish import push_checkpoint
+    check_output(arguments.output, arguments.overwrite, input_paths(arguments), arguments.dry_run)  # before downloads
+    job = job_of(arguments)
+    run_job(job, lambda job: prepare_job(job, arguments.family))
+    if arguments.push_to_hub and not job.dry_run:
+        options = {"card": arguments.card, "allow_code": job.allow_code, "quiet": job.quiet}
+        say(job, push_checkpoint(job.output, arguments.push_to_hub, **options))
+
+
+def job_of(arguments: argparse.Namespace) -> "Job":
+    from ..job import Job
+    from ..source_folder import source_folder
+
+    runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
+    with_weights = {role: weights for family in FAMILIES.values() for role, weights in family.parts.items()}
+    parts = {role: name for role in with_weights if (name := getattr(arguments, role, None))}
+    names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
+    return Job(
+        adapters=[source_folder(name) for name in arguments.adapter],
+        base=source_folder(arguments.base) if arguments.base else None,
+        output=arguments.output,
+        parts={role: source_folder(name, weights=with_weights[role]) for role, name in parts.items()},
+        given=given_options(arguments),
+        dtype=arguments.dtype,
+        device=arguments.device,
+        max_shard_bytes=arguments.max_shard_size,
+        overwrite=arguments.overwrite,
+        dry_run=arguments.dry_run,
+        verify=not arguments.no_verify,
+        allow_code=getattr(arguments, "allow_code", False),
+        quiet=arguments.quiet,
+        inputs={role: input_name(name) for role, name in names.items()},
+    )
+
+
+def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The options of all families that the caller gave."""
+    kinds = [family.options for family in FAMILIES.values() if family.options]
+    names = {option.name for kind in kinds for option in fields(kind)}
+    return {name: value for name in sorted(names) if (value := getattr(arguments, name, None)) is not None}
+
+
+def input_name(name: str) -> str:
+    """A repository's id, or a folder's own name without where it lies."""
+    return Path(name).resolve().name if Path(name).is_dir() else name

@@ -1,0 +1,46 @@
+"""Files of camera views: as given, those of a folder, a folder for each camera, or with names (`primary=a.png`)."""
+
+from pathlib import Path
+
+from PIL import Image
+
+from ...configuration.vla_errors import InputError
+from ...processing.image_reader import open_image
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+
+
+def named_views(paths: list[Path]) -> dict[str, Image.Image] | None:
+    """`{name: image}` where every argument is NAME=FILE; `None` where they are plain paths.
+
+    Raises:
+        InputError: some have a name and others not, a name is there twice, or a file cannot be read.
+    """
+    parts = [str(path).partition("=") for path in paths]
+    named = [bool(sign) and not path.exists() for path, (_, sign, _) in zip(paths, parts, strict=True)]
+    if not any(named):
+        return None
+    names = [name for name, _, _ in parts]
+    if not all(named) or len(set(names)) < len(names):
+        raise InputError(
+            f"--images {' '.join(map(str, paths))}: give each view a name of its own (NAME=FILE), or none."
+        )
+    return {name: open_image(file) for name, _, file in parts}
+
+
+def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
+    """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
+    cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
+    if cameras:
+        return [[open_image(path) for path in listed_files([camera])] for camera in cameras]
+    return [[open_image(path)] for path in listed_files(paths)]
+
+
+def listed_files(paths: list[Path]) -> list[Path]:
+    """Files as given; of a folder its images by name."""
+    if len(paths) > 1 or not paths[0].is_dir():
+        return paths
+    found = sorted(path for path in paths[0].iterdir() if path.suffix.lower() in SUFFIXES)
+    if not found:
+        raise InputError(f"{paths[0]} holds no images ({', '.join(SUFFIXES)}).")
+    return found

@@ -1,0 +1,183 @@
+"""A PEFT LoRA merged into any transformers checkpoint: the same files as the base, with other numbers in them.
+
+Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without the model in memory.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import LoraConfig
+
+from ...configuration.vla_errors import ConversionError
+from ..dataset_statistics import check_config_statistics, find_statistics
+from ..family import Family
+from ..files.json_file import read_json
+from ..files.json_output import json_text
+from ..files.tokenizer_loading import check_tokenizer, links_out
+from ..folders.copied_files import check_config_lies_here, check_copied, copy_files
+from ..folders.travelling_code import code_facts, code_of, own_config
+from ..job import Job, Prepared
+from ..tensors.adapter_file import find_adapter, read_content
+from ..tensors.adapter_patterns import check_matching
+from ..tensors.base_model import BaseModel, build_base
+from ..tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
+from ..tensors.side_files import find_side_files
+from ..tensors.tensor_source import TensorFile, TensorGroup, open_checkpoint
+from .adapter_steps import add_adapter
+from .generic_card import write_generic_card
+from .merged_base import MergedBase
+from .options import GenericOptions
+
+PROCESSOR = "processor_config.json"
+STATISTICS = "dataset_statistics.json"
+
+
+def plan_merge(job: Job, families: Mapping[str, Family]) -> Prepared:
+    """Plan the merge of one or more adapters, in order.
+
+    families: of models that are ours, by name.
+
+    Raises:
+        ConversionError: the base has no weights, or an adapter does not fit it.
+    """
+    if job.base is None:
+        raise ConversionError("a plain adapter is merged into its base model: pass --base.")
+    for folder in (job.base, *job.adapters):  # the files of one of them travel as they are
+        check_tokenizer(folder, links_out(folder))
+    check_config_lies_here(job.base)
+    config = read_json([job.base], "config.json", required=True)
+    code = code_of(job.base, job.adapters, job.allow_code)
+    weights = open_checkpoint(job.base, "base")
+    if weights is None:
+        raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")
+    plan = Plan(planned_copies(weights, None if job.dtype == "auto" else getattr(torch, job.dtype)))
+    model = build_base(job.base, config, list(weights))
+    check_weights(weights, model)
+    merged = MergedBase.of({tensor.name: tensor for tensor in plan.tensors}, config, model)
+    for number, folder in enumerate(job.adapters, start=1):
+        refuse_side_files(folder, job.base, families)
+        file, lora_config = opened_adapter(folder, number)
+        content = read_content(file)
+        check_matching(lora_config, content.loras)  # before anything else matches its patterns
+        plan.leftovers += add_adapter(merged, file.path, content, lora_config)
+        plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+    check_copied(job.base, job.adapters)
+    plan.tensors = list(merged.tensors.values())
+    plan.facts.append(
+        Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
+    )
+    plan.facts += vocabulary_facts(config, merged.config)
+    config, facts = with_statistics(merged.config, job.adapters, job.options(GenericOptions).statistics)
+    plan.facts += [*facts, *code_facts(code)]
+    how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
+    plan.facts.append(Fact("dtype", plan.dtype_name, how))
+
+    def write_merged_files(folder: Path, report: dict) -> None:
+        copy_files(job.base, job.adapters, folder)
+        write_config(folder, config, job.dtype)
+        write_statistics(folder, config)
+        code.write(folder)
+        write_merged_card(folder, report, job.base, families)
+
+    return Prepared("generic", plan, write_merged_files, code)
+
+
+def refuse_side_files(folder: Path, base: Path, families: Mapping[str, Family]) -> None:
+    """A run with more than an adapter is not merged without the rest."""
+    side_files = find_side_files(folder, [kind for family in families.values() for kind in family.side_files])
+    if side_files:
+        config = read_json([folder, base], "config.json", required=True)
+        name = next(iter(side_files.values())).path.name
+        raise ConversionError(
+            f"{folder} holds {name}, which a plain adapter does not have, but config.json says model_type="
+            f"{config.get('model_type')!r}: does it belong to this run?"
+        )
+
+
+def planned_copies(weights: TensorGroup, dtype: torch.dtype | None) -> list[PlannedTensor]:
+    sources = [SourceTensor(weights.file_of[key], key) for key in weights]
+    return [PlannedTensor(source.key, cast_info(source, dtype), source) for source in sources]
+
+
+def opened_adapter(folder: Path, number: int) -> tuple[TensorFile, LoraConfig]:
+    file, config = find_adapter(folder)
+    if file is None:
+        raise ConversionError(f"{folder} holds no adapter (adapter_model.safetensors).")
+    return TensorFile(file.path, f"adapter{number}/{file.path.name}"), config
+
+
+def check_weights(weights: TensorGroup, model: BaseModel | None) -> None:
+    """Refuse integers and booleans that the model would take for weights; integer buffers are copied as they are."""
+    for key in weights:
+        if model and model.name_of.get(key) in model.parameters:
+            SourceTensor(weights.file_of[key], key).check_floating()
+
+
+def vocabulary_facts(before: dict, after: dict) -> list[Fact]:
+    """What an adapter changed in the config, for the report."""
+    if before == after:
+        return []
+    changed = {name: after[name] for name in after if after[name] != before.get(name)}
+    return [Fact("config.json", json.dumps(changed, allow_nan=False), "inferred (the adapter's embeddings)")]
+
+
+def with_statistics(config: dict, adapters: list[Path], given: Path | None = None) -> tuple[dict, list[Fact]]:
+    """The base's config with the statistics that are given, else those that the last run leaves; the base's own do not
+    survive a fine-tune.
+
+    Only models that un-normalise actions have them in their config.
+
+    Raises:
+        ConversionError, ConfigError: statistics were given for another model, or it cannot normalise by them.
+    """
+    if "norm_stats" not in config:
+        if given is not None:
+            raise ConversionError("--statistics was given, but the base's config.json has no norm_stats to replace.")
+        return config, []
+    config, facts = replaced_statistics(config, adapters, given)
+    check_config_statistics(config)
+    return config, facts
+
+
+def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) -> tuple[dict, list[Fact]]:
+    if given is not None:
+        statistics, how = find_statistics(given, [])
+        return {**config, "norm_stats": statistics}, [Fact("norm_stats", ", ".join(sorted(statistics)), how)]
+    for number, folder in reversed(list(enumerate(adapters, start=1))):
+        statistics, name = read_json([folder], STATISTICS, required=False), STATISTICS
+        if statistics is None:
+            processor, name = read_json([folder], PROCESSOR, required=False) or {}, PROCESSOR
+            statistics = processor.get("norm_stats")
+        if statistics:
+            fact = Fact("norm_stats", ", ".join(sorted(statistics)), f"read (adapter {number}, {name})")
+            return {**config, "norm_stats": statistics}, [fact]
+    return config, []
+
+
+def write_statistics(folder: Path, config: dict) -> None:
+    """Into the files of model and processor, which both read them; other models have none."""
+    if "norm_stats" not in config:
+        return
+    for name in ("config.json", PROCESSOR):
+        written = read_json([folder], name, required=False) or {}
+        if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):
+            text = json_text({**written, "norm_stats": config["norm_stats"]}, name, indent=2)
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def write_config(folder: Path, config: dict, dtype: str) -> None:
+    """The base's, where nothing in it changed byte for byte."""
+    if dtype != "auto":
+        names = [name for name in ("dtype", "torch_dtype") if name in config] or ["torch_dtype"]
+        config = {**config, **dict.fromkeys(names, dtype)}
+    if config != read_json([folder], "config.json", required=True):
+        (folder / "config.json").write_text(json_text(config, "config.json", indent=2), encoding="utf-8")
+
+
+def write_merged_card(folder: Path, report: dict, base: Path, families: Mapping[str, Family]) -> None:
+    """README.md by what `folder` holds, whose config.json is there already: that of its family, where it is ours."""
+    config = own_config(folder)
+    write_card = write_generic_card if config is None else families[config.model_type].write_card
+    write_card(folder, config, report, {"base": base})

@@ -1,0 +1,68 @@
+"""LLaVA-3D with an action expert, as the conversion knows it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..family import Family
+from ..files.run_files import matches
+from .names import FINAL_FILES, FRAMEWORK, NEW, RUN_TABLE, STEP_FILES, unused_reason
+from .options import Llava3DOptions, add_assembly_arguments, add_run_arguments
+
+if TYPE_CHECKING:  # slow to import
+    from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+    from ..job import Job, Prepared
+    from ..tensors.collected import Collected
+
+
+def is_framework_run(folder: Path, config: dict[str, Any]) -> bool:
+    return bool(config.get("framework")) or bool(matches(folder, (*STEP_FILES, *FINAL_FILES)))
+
+
+def is_converted_llava3d(config: dict[str, Any]) -> bool:
+    return "expert_config" in config and "geometry_config" in config
+
+
+def prepare_llava3d(job: "Job") -> "Prepared":
+    from .run_conversion import plan_conversion
+
+    return plan_conversion(MAPANYTHING_LLAVA3D, job)
+
+
+def assemble_llava3d(job: "Job") -> "Prepared":
+    from .assembly import plan_assembly
+
+    return plan_assembly(MAPANYTHING_LLAVA3D, job)
+
+
+def collect_llava3d(job: "Job") -> "Collected":
+    from .run import collect_run, read_run
+
+    return collect_run(read_run(job.adapters[0], job.options(Llava3DOptions).step))
+
+
+def write_llava3d_readme(
+    folder: Path, config: "MapAnythingLlava3DConfig", report: dict, sources: dict[str, Path]
+) -> None:
+    from .llava3d_card import write_llava3d_card
+
+    write_llava3d_card(folder, config, report, sources)
+
+
+MAPANYTHING_LLAVA3D = Family(
+    name="mapanything_llava3d",
+    published=("mapanything_llava3d", FRAMEWORK),
+    is_converted=is_converted_llava3d,
+    is_run=is_framework_run,
+    run_words="a training run of 3dvla-starvla_framework",
+    arguments={"convert": add_run_arguments, "assemble": add_assembly_arguments},
+    options=Llava3DOptions,
+    parts={"vision": True, "language": True, "geometry": True, "tokenizer": True},
+    table=RUN_TABLE,
+    embeddings="language_model.model.model.embed_tokens.weight",
+    collect=collect_llava3d,
+    unused_reason=unused_reason,
+    new=NEW,
+    prepare=prepare_llava3d,
+    assemble=assemble_llava3d,
+    write_card=write_llava3d_readme,
+)

@@ -1,0 +1,106 @@
+"""What can be said on the command line about a LLaVA-3D checkpoint: of an assembly, and of a published run."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..shared_options import add_normalization_argument, add_statistics_argument
+
+# Of the configs, which are slow to import.
+CHOICES = {
+    "expert_layer_alignment": ("top", "even"),
+    "prefix_attention": ("bidirectional", "causal"),
+    "pixel_range": ("siglip", "unit"),
+    "geometry_normalization": ("imagenet", "none"),
+}
+DIT_CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
+MODEL_FIELDS = (  # options that are fields of the model's config as they are
+    "expert_hidden_size",
+    "expert_num_layers",
+    "expert_mlp_ratio",
+    "expert_layer_alignment",
+    "prefix_attention",
+    "pixel_range",
+    "geometry_normalization",
+)
+
+
+@dataclass
+class Llava3DOptions:
+    """`None` where an option was not given."""
+
+    action_expert_type: str | None = None
+    expert_hidden_size: int | None = None
+    expert_num_layers: int | None = None
+    expert_mlp_ratio: float | None = None
+    expert_layer_alignment: str | None = None
+    dit_num_layers: int | None = None
+    context: str | None = None
+    output_projection: str | None = None
+    action_dim: int | None = None
+    num_action_chunks: int | None = None
+    use_state: bool | None = None
+    state_dim: int | None = None
+    prefix_attention: str | None = None
+    pixel_range: str | None = None
+    geometry_normalization: str | None = None
+    num_inference_steps: int | None = None
+    normalization: str | None = None
+    statistics: Path | None = None
+    no_geometry: bool = False
+    step: str | None = None
+    seed: int = 0
+
+
+def option_of(name: str) -> str:
+    """`action_dim` -> `--action-dim`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def add_assembly_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything but what all commands share."""
+    parser.add_argument("--vision", required=True, metavar="SIGLIP", help="folder or Hub repository of a SigLIP")
+    parser.add_argument("--language", required=True, metavar="LLAVA3D", help="of LLaVA-3D, or a plain Llama or Mistral")
+    parser.add_argument("--geometry", metavar="MAPANYTHING", help="of MapAnything")
+    parser.add_argument("--no-geometry", action="store_true", help="build without the geometry branch")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is initialised (default 0)")
+    expert = parser.add_argument_group("action expert")
+    expert.add_argument("--action-expert-type", choices=EXPERTS, help="default deep_fusion")
+    expert.add_argument("--expert-hidden-size", type=int, metavar="N", help="default: half of the language model's")
+    expert.add_argument("--expert-num-layers", type=int, metavar="N", help="default: as many as the language model has")
+    expert.add_argument("--expert-mlp-ratio", type=float, metavar="R", help="default: the language model's")
+    expert.add_argument("--dit-num-layers", type=int, metavar="N", help="blocks of the DiT head; default 16 at most")
+    expert.add_argument("--action-dim", type=int, metavar="N", help="default: that of the statistics")
+    expert.add_argument(
+        "--action-horizon", dest="num_action_chunks", type=int, metavar="N", help="actions of one prediction"
+    )
+    expert.add_argument("--use-state", action="store_const", const=True, help="the robot's state is an input")
+    expert.add_argument("--state-dim", type=int, metavar="N", help="its size; default: that of the statistics")
+    add_shared_arguments(parser)
+    add_normalization_argument(parser)
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `convert`, for what a LLaVA-3D run does not say itself."""
+    group = parser.add_argument_group("LLaVA-3D runs")
+    group.add_argument("--language", metavar="DIR", help="whose config.json and tokenizer are the language model's")
+    group.add_argument("--vision", metavar="DIR", help="whose config.json is the vision tower's")
+    group.add_argument("--geometry", metavar="DIR", help="the same of the geometry branch; default: 64 channels a head")
+    group.add_argument("--step", metavar="N", help="which file of checkpoints/, or 'final', where there are several")
+    group.add_argument("--no-state", dest="use_state", action="store_const", const=False, help="trained without state")
+    group.add_argument("--no-geometry", action="store_true", help="trained without the geometry branch")
+    add_shared_arguments(group)
+
+
+def add_shared_arguments(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument("--tokenizer", metavar="DIR", help="with a tokenizer.json, where the language model has none")
+    add_statistics_argument(group)
+    group.add_argument("--prefix-attention", choices=CHOICES["prefix_attention"], help="among images and text")
+    group.add_argument("--expert-layer-alignment", choices=CHOICES["expert_layer_alignment"], help="default top")
+    group.add_argument("--context", choices=DIT_CHOICES["context"], help="what a block of the DiT head attends to")
+    group.add_argument("--output-projection", choices=DIT_CHOICES["output_projection"], help="of the DiT head")
+    group.add_argument("--pixel-range", choices=CHOICES["pixel_range"], help="of what the processor returns")
+    group.add_argument(
+        "--geometry-normalization", choices=CHOICES["geometry_normalization"], help="of what the geometry branch sees"
+    )

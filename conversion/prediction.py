@@ -1,0 +1,52 @@
+"""The actions that a robot's checkpoint predicts, as a table and as what is written to a file."""
+
+from pathlib import Path
+from typing import Any
+
+from ..configuration.vla_errors import InputError
+from ..processing.image_reader import open_image
+from .checkpoint_loading import load_checkpoint
+from .files.view_files import listed_files, named_views
+from .settings_errors import reading_settings
+
+NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+
+
+def predict_actions(
+    folder: Path,
+    paths: list[Path] | None,
+    instruction: str | None,
+    state: list[float] | None = None,
+    unnorm_key: str | None = None,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """A chunk of actions in robot units, printed as a table; returns what is written.
+
+    Args:
+        paths: of the views: files, one folder of them, or NAME=FILE for each.
+        state: in the robot's units; zeros where it is not given and the model has one.
+
+    Raises:
+        InputError: images or instruction are missing, or the model has no state.
+    """
+    if not paths or instruction is None:
+        raise InputError("this model needs --images FILE ... and --instruction TEXT.")
+    images = named_views(paths)
+    if images is None:
+        images = [open_image(path) for path in listed_files(paths)]
+    processor, model = load_checkpoint(folder, device)
+    size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
+    if state and not size:
+        raise InputError("--state: this model was trained without a state; leave it out.")
+    state = state or ([0.0] * size if size else None)
+    with reading_settings(folder):
+        inputs = processor(images=images, text=instruction, state=state, unnorm_key=unnorm_key)
+    actions = model.predict_action(**inputs.to(device), unnorm_key=unnorm_key)[0].tolist()
+    print_table(NAMES if len(actions[0]) == len(NAMES) else range(len(actions[0])), actions)
+    return {"actions": actions}
+
+
+def print_table(names: Any, rows: list[list[float]]) -> None:
+    print("step " + " ".join(f"{name:>9}" for name in names))
+    for step, row in enumerate(rows):
+        print(f"{step:>4} " + " ".join(f"{value:9.4f}" for value in row))

@@ -1,0 +1,101 @@
+"""From a job to a plan: its folders are looked at, and the family that they are of plans it."""
+
+from pathlib import Path
+
+from ..configuration.vla_errors import ConversionError
+from .checkpoint_plan import plan_again
+from .families import FAMILIES
+from .files.file_kinds import REPORT_NAME
+from .files.json_file import read_json
+from .files.run_files import read_run_config
+from .folders.folder_roles import check_part, check_roles
+from .job import Job, Prepared
+from .settings_errors import reading_settings
+from .tensors.plan import Plan
+from .tensors.size_limits import check_layers_of
+from .tensors.verify_tensors import verify_against
+
+MODEL_ROLES = ("vision", "language", "geometry")  # parts of an assembly whose weights are read
+
+
+def prepare(job: Job, family: str = "auto") -> Prepared:
+    """Plan a job by its family; `auto`: that of the published model type, else generic.
+
+    Raises:
+        ConversionError, ConfigError: a folder is not what its place needs, or see the family.
+    """
+    check_roles(job.base, job.adapters)
+    folders = [folder for folder in (job.adapters[0], job.base) if folder]
+    with reading_settings(*folders):
+        for folder in folders:
+            check_full_precision(read_json([folder], "config.json", required=False) or {})
+        return FAMILIES[chosen_family(job, folders) if family == "auto" else family].prepare(job)
+
+
+def chosen_family(job: Job, folders: list[Path]) -> str:
+    """By the published model type.
+
+    Raises:
+        ConversionError: it is none that can be converted.
+    """
+    model_type = published_type(folders)
+    words = {family.name: family.bases if job.base else family.published for family in FAMILIES.values()}
+    known = {word: name for name, found in words.items() for word in found}
+    if model_type not in known and job.base is None:
+        raise ConversionError(
+            f"{folders[0]}: model_type is {model_type!r}; what can be converted is {', '.join(sorted(known))}."
+        )
+    return known.get(model_type, "generic")
+
+
+def published_type(folders: list[Path]) -> str | None:
+    """What the first config says: the model type, or the name of the training framework."""
+    config = read_run_config(folders[0]) or read_json(folders, "config.json", required=True)
+    return config.get("model_type") or (config.get("framework") or {}).get("name")
+
+
+def assemble(job: Job, family: str) -> Prepared:
+    """Plan a checkpoint from published parts.
+
+    Raises:
+        ConversionError, ConfigError: see the family.
+    """
+    with reading_settings(*job.parts.values()):
+        for role, folder in job.parts.items():
+            check_full_precision(read_json([folder], "config.json", required=False) or {})
+            if role in MODEL_ROLES:
+                check_part(role, folder)
+        return FAMILIES[family].assemble(job)
+
+
+def check_full_precision(config: dict) -> None:
+    """Refuse a quantised base: a LoRA cannot be added to its numbers."""
+    quantization = config.get("quantization_config")
+    if quantization:
+        method = quantization.get("quant_method", "an unknown method")
+        raise ConversionError(
+            f"the base is quantised ({method}): merge into the full-precision base model that it was made from; "
+            "--dtype converts the result."
+        )
+
+
+def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
+    """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
+    check_roles(job.base, job.adapters)
+    report = read_json([folder], REPORT_NAME, required=True)
+    dtype = report["settings"]["dtype"]
+    job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
+    with reading_settings(folder, *job.adapters):
+        check_layers_of(folder, read_json([folder], "config.json", required=True))
+        plan = plan_of(report, folder, job)
+    verify_against(plan, folder, quiet, job.device)
+    return f"all {len(plan.tensors)} tensors equal their recomputation from the sources"
+
+
+def plan_of(report: dict, folder: Path, job: Job) -> Plan:
+    """The plan that led to a checkpoint, from its sources in `job`."""
+    if "run" not in report["inputs"]:
+        raise ConversionError(
+            f"{folder} was assembled; assemble it once more: the same parts and seed give the same bytes."
+        )
+    return plan_again(FAMILIES[report["family"]], job, folder)

@@ -1,0 +1,20 @@
+"""Options that several families and commands have, declared where nothing is slow to import."""
+
+import argparse
+from pathlib import Path
+
+NORMALIZATIONS = ("bounds", "bounds_q99", "normal")
+
+
+def add_statistics_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument(
+        "--statistics",
+        type=Path,
+        metavar="FILE",
+        help="dataset_statistics.json of the training data, where the run's folder has none (or a config.json with "
+        "norm_stats)",
+    )
+
+
+def add_normalization_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
