@@ -51,7 +51,7 @@ def make_config(**overrides):
         "num_vision_aggr": 3,
         "num_action_chunks": 2,
         "action_dim": 3,
-        "proprio_dim": 4,
+        "state_dim": 4,
         "norm_stats": STATISTICS,
         "n_action_bins": 64,
         "pad_to_multiple_of": 64,
@@ -107,8 +107,8 @@ class Batch:
         size, views = len(lengths), config.num_images_in_input
         self.pixel_values = torch.randn(size, views, 6, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
         self.state = None
-        if config.proprio_dim:
-            self.state = torch.randn(size, config.proprio_dim, generator=generator)
+        if config.state_dim:
+            self.state = torch.randn(size, config.state_dim, generator=generator)
         self.noise = torch.randn(size, config.num_action_chunks, config.action_dim, generator=generator)
         self.actions = torch.rand(self.noise.shape, generator=generator) * 2 - 1
         self.timesteps = torch.tensor([0, 2, 1])[:size]
