@@ -17,7 +17,7 @@ from .dit_action_head import DiTActionHead
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
 
-class ExpertParts(NamedTuple):
+class ActionParts(NamedTuple):
     """What a model makes actions with: its language model's stack, and experts, of which those that it has not are
     `None`.
 
@@ -37,7 +37,7 @@ class ExpertParts(NamedTuple):
 
 
 def action_loss(
-    parts: ExpertParts,
+    parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
@@ -62,7 +62,7 @@ def action_loss(
 
 
 def fused_dit_loss(
-    parts: ExpertParts,
+    parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
@@ -84,7 +84,7 @@ def fused_dit_loss(
 
 
 def sample_actions(
-    parts: ExpertParts,
+    parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
@@ -102,7 +102,7 @@ def sample_actions(
 
 
 def sample_fused_dit(
-    parts: ExpertParts,
+    parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,

@@ -22,7 +22,7 @@ from ..input_checks import refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .action_experts import ExpertParts, action_loss, sample_actions
+from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
 from .llava3d_inputs import check_arguments, check_has_expert, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
@@ -256,8 +256,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
 
     # ---- actions
 
-    def expert_parts(self) -> ExpertParts:
-        return ExpertParts(
+    def expert_parts(self) -> ActionParts:
+        return ActionParts(
             self.language_model.decoder,
             self.config.prefix_attention == "causal",
             self.language_model_with_expert,
