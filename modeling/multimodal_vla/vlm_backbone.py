@@ -183,9 +183,7 @@ def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
 def check_count(is_image: torch.Tensor, num_features: int) -> None:
     """Refuse more or fewer image tokens (batch, length) than features; in a compiled call by an assertion."""
     if torch.compiler.is_compiling():
-        torch._assert_async(
-            is_image.sum() == num_features, f"the images have {num_features} features, not so many tokens."
-        )
+        torch._assert_async(is_image.sum() == num_features, f"input_ids needs {num_features} image tokens.")
     elif (found := int(is_image.sum())) != num_features:
         raise InputError(f"input_ids has {found} image tokens, the images {num_features} features.")
 

@@ -595,7 +595,7 @@ def test_an_expert_learns_a_toy_task(llava3d, kind):
     assert sum(losses[-10:]) < sum(losses[:10]) / 8
     with torch.no_grad():
         found = sample_actions(
-            model.eval().action_parts(), model.embed_prefix(ids, None, None)[0], None, None, 10, None
+            model.eval().expert_parts(), model.embed_prefix(ids, None, None)[0], None, None, 10, None
         )
     error = (found - actions).square().mean() / (actions - actions.mean(dim=0)).square().mean()
     assert error < 0.05

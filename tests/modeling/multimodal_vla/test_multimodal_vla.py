@@ -12,7 +12,7 @@ from transformers.models.auto import AutoConfig
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, tokens_to_actions
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.multimodal_vla.fusion import early_sequence
+from vlahub.modeling.multimodal_vla.fusion import early_sequence, fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
 from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 
@@ -308,7 +308,7 @@ def test_the_discrete_heads_loss_is_the_cross_entropy_of_its_bins(composed, word
     actions = torch.linspace(-1, 1, 32)[ranks - 1] + 0.01
     text = batch.text()
     prompt = checked_prompt(model, text["input_ids"], text["attention_mask"], batch.pixels, None)
-    states, _, _ = model.fuse(prompt, batch.proprio)
+    states, _, _ = fuse(model.fusion_parts, model.config, prompt, batch.proprio)
     logits = model.get_output_embeddings()(states)[..., end - 32 : end]
     wanted = F.cross_entropy(logits.flatten(0, 1), (32 - ranks).flatten())
     torch.testing.assert_close(model(**batch.inputs(), actions=actions).loss, wanted)
