@@ -9,7 +9,7 @@ import math
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
-from ..known_fields import keeps_arguments
+from ..known_fields import in_own_words, keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
     as_expert_config,
@@ -170,7 +170,8 @@ class MapAnythingLlava3DConfig(VLAConfig):
             return copy.deepcopy(value)
         text = self.text_config
         shared = {"num_hidden_layers": text.num_hidden_layers, "hidden_size": hidden_size or text.hidden_size}
-        return DiTActionHeadConfig(**{**((shared | self.shared_with_dit) if self.has_dit else {}), **fields})
+        shared = shared | self.shared_with_dit if self.has_dit else {}
+        return DiTActionHeadConfig(**{**shared, **in_own_words(DiTActionHeadConfig, fields)})
 
     @property
     def shared_with_dit(self) -> dict[str, int | None]:
