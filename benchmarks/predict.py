@@ -41,15 +41,15 @@ def make_inputs(device: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
 def language_model_alone(model: CogVLAForActionPrediction, inputs: dict[str, torch.Tensor]):
     """The language model of `model` as a function without arguments, on the inputs that prediction gives it."""
     recorded = {}
-    run = model.run_language_model
+    run = model.language_model.read
 
     def record(prepared, cache=None):
         recorded["inputs"] = prepared
         return run(prepared, cache)
 
-    model.run_language_model = record
+    model.language_model.read = record
     model.predict_action(**inputs)
-    model.run_language_model = run
+    model.language_model.read = run
     return lambda: run(recorded["inputs"])
 
 

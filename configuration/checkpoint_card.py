@@ -184,7 +184,7 @@ def card_body(config: Any, repository: str) -> str:
     if config.described:
         rows = "\n".join(f"| {name} | `{value}` |" for name, value in config.described.items())
         parts.append(f"| | |\n| --- | --- |\n{rows}")
-    if statistics := getattr(config, "norm_stats", None):
+    if statistics := config.norm_stats:
         rows = [statistics_row(statistics[key], key) for key in sorted(statistics)]
         parts.append(STATISTICS_TABLE + "\n".join(rows))
         names = " and ".join(STATISTICS[config.normalization_type])
@@ -193,33 +193,22 @@ def card_body(config: Any, repository: str) -> str:
 
 
 def what_it_does(config: Any) -> str:
-    views = getattr(config, "num_images_in_input", None)
+    views = config.num_images_in_input
     images = "camera images" if views is None else f"{views} camera image" + "s" * (views != 1)
-    inputs = f"{images}, an instruction and the robot's state" if state_size(config) else f"{images} and an instruction"
-    chunk = chunk_size(config)
+    inputs = f"{images}, an instruction and the robot's state" if config.state_size else f"{images} and an instruction"
+    chunk = config.num_action_chunks
     return f"from {inputs} to " + ("one action" if chunk == 1 else f"a chunk of {chunk} actions")
 
 
 def robot_call(config: Any) -> str:
-    views = getattr(config, "num_images_in_input", None) or 1
-    size = state_size(config)
+    views, size = config.num_images_in_input or 1, config.state_size
     return ROBOT_CALL.format(
         images="[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",
         state=f"    state=[0.0] * {size},  # in the robot's units\n" if size else "",
         key=json.dumps(min(config.norm_stats), allow_nan=False) if config.norm_stats else "None",
-        chunk=chunk_size(config),
+        chunk=config.num_action_chunks,
         dim=config.action_dim,
     )
-
-
-def state_size(config: Any) -> int | None:
-    """Dimensions of the robot's state, `None` where it is no input."""
-    used = getattr(config, "use_state", getattr(config, "use_proprio", True))
-    return (getattr(config, "state_dim", None) or getattr(config, "proprio_dim", None)) if used else None
-
-
-def chunk_size(config: Any) -> int:
-    return getattr(config, "num_action_chunks", None) or config.action_horizon
 
 
 def statistics_row(statistics: dict, key: str) -> str:

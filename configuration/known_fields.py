@@ -5,8 +5,9 @@ passes; what a caller writes is checked.
 """
 
 import difflib
+import functools
 import inspect
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from transformers import GenerationConfig, PretrainedConfig
@@ -87,8 +88,15 @@ OF_TRANSFORMERS = frozenset(
 class KnownFieldsConfig(PretrainedConfig):
     """A config whose constructor refuses unknown names, while those in a file are kept as transformers keeps them.
 
-    A constructor calls `check_arguments(type(self).__name__, kwargs, known_fields(type(self)))`.
+    A constructor is decorated with `keeps_arguments`. A field goes by more than one word where `attribute_map` says so,
+    `{another word: the key on disk}`: all of them are readable, writable and arguments of the constructor.
     """
+
+    further_fields = frozenset()  # of published files, to be kept as they are; no annotation: 5.x takes it for a field
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__eq__ = PretrainedConfig.__eq__  # 5.x makes each class a dataclass, whose own sees annotated fields alone
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
@@ -110,10 +118,59 @@ def read_nested(kind: type[KnownFieldsConfig], name: str, value: Any) -> Any:
     return part.from_dict(value) if is_ours and isinstance(value, Mapping) else value
 
 
-def known_fields(kind: type[PretrainedConfig]) -> set[str]:
+def known_fields(kind: type[KnownFieldsConfig]) -> set[str]:
     """The names that a config class takes, its own and those of transformers."""
     own = set(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}
-    return own.union(kind.attribute_map, vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS)
+    keys = {kind.attribute_map.get(name, name) for name in own}
+    words = {word for word, key in kind.attribute_map.items() if key in keys}
+    return own.union(keys, words, vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS)
+
+
+def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:
+    """Decorates the `__init__` of a `KnownFieldsConfig`: its arguments are attributes before it runs.
+
+    It has to set only those of which the config has something else than what was given, and properties, which are left
+    to it. Arguments may be given by any of their words.
+
+    Raises:
+        ConfigError: on a call with a name that is unknown, or with two words for one field and different values.
+    """
+    signature = inspect.signature(construct)
+
+    @functools.wraps(construct)
+    def constructed(self: KnownFieldsConfig, *values: Any, **given: Any) -> None:
+        kind = type(self)
+        check_arguments(kind.__name__, given, known_fields(kind) | kind.further_fields)
+        bound = signature.bind(self, *values, **in_own_words(kind, given))
+        bound.apply_defaults()
+        for name, value in bound.arguments.items():
+            if name not in ("self", "kwargs") and not isinstance(getattr(kind, name, None), property):
+                setattr(self, name, value)
+        construct(*bound.args, **bound.kwargs)
+
+    return constructed
+
+
+def in_own_words(kind: type[KnownFieldsConfig], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments by the words that the constructor's signature has for them.
+
+    Raises:
+        ConfigError: two words for one field come with different values.
+    """
+    parameters = inspect.signature(kind.__init__).parameters
+    own = {kind.attribute_map.get(word, word): word for word in parameters}  # {key on disk: argument}
+    found: dict[str, Any] = {}
+    words: dict[str, str] = {}
+    for word, value in given.items():
+        key = kind.attribute_map.get(word, word)
+        name = own.get(key, key)
+        if name in found and not (found[name] is value or found[name] == value):
+            raise ConfigError(
+                f"{kind.__name__} has {words[name]}={found[name]!r} and {word}={value!r}, two words for one field; "
+                "give one of them."
+            )
+        found[name], words[name] = value, word
+    return found
 
 
 def is_known(name: str, known: Collection[str]) -> bool:

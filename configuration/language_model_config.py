@@ -38,6 +38,13 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
     return config
 
 
+def with_token_ids(fields: dict[str, Any], text_config: PretrainedConfig, tied: bool) -> dict[str, Any]:
+    """A copy of fields of a model's config in which special tokens and tying are the language model's by default."""
+    names = ("pad_token_id", "bos_token_id", "eos_token_id")
+    ids = {name: getattr(text_config, name, None) for name in names}  # not every language model has each
+    return {**ids, "tie_word_embeddings": tied, **copy.deepcopy(fields)}
+
+
 def as_expert_config(
     text_config: PretrainedConfig,
     value: PretrainedConfig | dict | None = None,
@@ -84,6 +91,12 @@ def check_positive(field: str, value: Any, largest: int = MAX_COUNT) -> None:
         raise ConfigError(f"{field}={value!r} must be a positive whole number.")
     if value > largest:
         raise ConfigError(f"{field}={value} is larger than any model can use; at most {largest} is accepted.")
+
+
+def check_counts(config: PretrainedConfig, *fields: str) -> None:
+    """Raises ConfigError unless these fields of a config are positive whole numbers."""
+    for field in fields:
+        check_positive(field, getattr(config, field))
 
 
 def check_choices(config: PretrainedConfig, choices: dict[str, tuple]) -> None:

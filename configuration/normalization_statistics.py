@@ -12,7 +12,8 @@ import numpy as np
 from .vla_errors import ConfigError
 
 STATISTICS = {"bounds": ("min", "max"), "bounds_q99": ("q01", "q99"), "normal": ("mean", "std")}
-STATE_PARTS = ("proprio", "state")  # names of the state's statistics, the published one first
+STATE_PART = "proprio"  # of the state's statistics, as they are written
+STATE_PARTS = (STATE_PART, "state")  # and as they are read
 RANGES = (("min", "max"), ("q01", "q99"))
 KNOWN = ("min", "max", "q01", "q99", "mean", "std")
 LARGEST = float(np.finfo(np.float32).max)  # models compute in float32
@@ -43,7 +44,7 @@ def check_statistics(
     for key, stats in norm_stats.items():
         at = f"{where}[{key!r}]"
         check_mapping(stats, at)
-        sizes = {"action": action_dim, **state_size(stats, state_dim, at)}
+        sizes = {"action": action_dim, **state_sizes(stats, state_dim, at)}
         for part, content in stats.items():
             check_finite(content, f"{at}[{part!r}]")
         for part, size in sizes.items():
@@ -57,7 +58,7 @@ def check_normalization_type(normalization_type: str) -> None:
         raise ConfigError(f"normalization_type={normalization_type!r} is unknown; choose from {known}.")
 
 
-def state_size(stats: Mapping[str, Any], state_dim: int | None, at: str) -> dict[str, int]:
+def state_sizes(stats: Mapping[str, Any], state_dim: int | None, at: str) -> dict[str, int]:
     """`{part: size}` of the state's statistics under each name that they have; empty for a model without a state."""
     if state_dim is None:
         return {}

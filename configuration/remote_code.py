@@ -10,56 +10,27 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-
-from .known_fields import KnownFieldsConfig
-from .normalization_statistics import check_finite
 
 CODE_FOLDERS = ("configuration", "modeling", "processing")
 FOOTER = "\n# transformers 4.57 copies only the files that this one names from a local folder.\n"
 
 
-class RemoteCodeConfig(KnownFieldsConfig):
-    """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them."""
-
-    auto_classes = {}  # {Auto class: "file.Class"}; no annotation, or 5.x takes it for a field
-    predicts = "actions"  # what is asked of the model: actions, trajectories or text
-    described = {}  # what the model card says about parts that were chosen
-    code_of_choices = frozenset()  # files that the model loads by name because of what this config says
-
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
-        """As in transformers; the folder also gets the code that loads it.
-
-        Raises:
-            ConfigError: statistics that were put into the config hold a number that is not finite: JSON has no such.
-        """
-        check_finite(getattr(self, "norm_stats", None), "norm_stats")
-        self.auto_map = dict(self.auto_classes)
-        write_remote_code(type(self), self.auto_classes, save_directory, self.code_of_choices)
-        super().save_pretrained(save_directory)
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
-
-
-def write_remote_code(
-    owner: type, auto_classes: dict[str, str], folder: str | os.PathLike, chosen: Iterable[str] = ()
-) -> list[str]:
+def write_remote_code(owner: type, auto_classes: dict[str, str], folder: str | os.PathLike) -> list[str]:
     """Write the files that `auto_classes` needs into `folder`; returns their names, sorted. See `remote_code`."""
-    texts = remote_code(owner, auto_classes, chosen)
+    texts = remote_code(owner, auto_classes)
     Path(folder).mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (Path(folder) / name).write_text(text, encoding="utf-8")
     return sorted(texts)
 
 
-def remote_code(owner: type, auto_classes: dict[str, str], chosen: Iterable[str] = ()) -> dict[str, str]:
+def remote_code(owner: type, auto_classes: dict[str, str]) -> dict[str, str]:
     """`{file name: text}` of the code that `auto_classes` needs; empty where transformers copies it itself.
 
     Args:
         owner: a class of this package; its file tells where the others are.
         auto_classes: values of the form `file.Class`, as in a config's `auto_map`.
-        chosen: base names of further files that the model needs, which no import of its file names.
     """
     sources = code_files(owner)
     entries = sorted({value.split(".")[0] for value in auto_classes.values()})
@@ -68,8 +39,6 @@ def remote_code(owner: type, auto_classes: dict[str, str], chosen: Iterable[str]
     texts: dict[str, str] = {}
     for entry in entries:
         needed = closure(entry, sources)
-        if entry.startswith("modeling_"):
-            needed = needed.union(*(closure(name, sources) for name in chosen))
         unnamed = sorted(needed - relative_imports(sources[entry]) - {entry})
         texts |= {name: flattened(sources[name]) for name in needed if name not in texts}
         texts[entry] = flattened(sources[entry]) + name_all(unnamed)

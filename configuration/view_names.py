@@ -41,12 +41,7 @@ def record_views(config: Any, processor: Any, view_names: Sequence[str]) -> list
     view_names: in the order of training, such as the `images` of `ActionChunks`.
     Raises ConfigError where they are not as many as the views of the model; nothing was changed then.
     """
-    names = checked_view_names(view_names, getattr(config, "num_images_in_input", None))
-    processor.view_names = checked_view_names(names, processor_views(processor.image_processor))
+    names = checked_view_names(view_names, config.num_images_in_input)
+    processor.view_names = checked_view_names(names, processor.image_processor.num_images_in_input)
     config.view_names = list(names)
     return names
-
-
-def processor_views(image_processor: Any) -> int | None:
-    """How many views of a sample an image processor takes; `None` is any number."""
-    return getattr(image_processor, "num_images_in_input", getattr(image_processor, "num_views", None))

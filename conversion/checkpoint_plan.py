@@ -9,7 +9,7 @@ from ..configuration.vla_errors import ConversionError
 from .family import Family
 from .job import Job
 from .tensors.choice import checked_copy, choose
-from .tensors.collected import Candidates, Collected
+from .tensors.collected import Collected, SourceGroup, collect
 from .tensors.initialised import initialised
 from .tensors.plan import Fact, Leftover, Plan, PlannedTensor
 from .tensors.safetensors_stream import TensorInfo
@@ -39,11 +39,22 @@ def plan_again(family: Family, job: Job, folder: Path) -> Plan:
     Raises:
         ConversionError: the sources cannot be read, or do not fit the config.
     """
-    if family.collect is None:  # key by key
+    if not family.table:  # key by key
         return family.prepare(job).plan
-    collected = family.collect(job)
+    collected = tensors_of_run(family, job)
     dtype = choose_dtype(job.dtype, collected, family.embeddings, [])
     return make_plan(family, collected, family.config.from_pretrained(folder), dtype)
+
+
+def tensors_of_run(family: Family, job: Job) -> Collected:
+    """Every tensor of a run, under its name in the model.
+
+    Raises:
+        ConversionError: there are no weights, or a name is unknown.
+    """
+    if family.collect:
+        return family.collect(job)
+    return collect([SourceGroup(weights_of(job.adapters[0], "run"), family.table)])
 
 
 def weights_of(folder: Path, label: str) -> TensorGroup:
@@ -130,13 +141,12 @@ def unused(
     target: str, collected: Collected, config: PretrainedConfig, family: Family, shared: dict[str, str]
 ) -> list[Leftover]:
     """What becomes of tensors that the model does not store: nothing, or they are copies of others."""
-    candidates: Candidates = collected.candidates[target]
+    sources = collected.candidates[target].sources
     if reason := family.unused_reason(target, config):
-        return [Leftover(source, "unused", reason) for source in candidates.sources]
+        return [Leftover(source, "unused", reason) for source in sources]
     if target in shared:
-        return [checked_copy(source, collected.best(shared[target])) for source in candidates.sources]
-    source = candidates.sources[0]
+        return [checked_copy(source, collected.best(shared[target])) for source in sources]
     raise ConversionError(
-        f"{source.file.path} holds {source.key}, for which the model that config.json describes has no place: do "
-        "adapter, base and config.json belong together?"
+        f"{sources[0].file.path} holds {sources[0].key}, for which the model that config.json describes has no place: "
+        "do adapter, base and config.json belong together?"
     )

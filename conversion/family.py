@@ -43,9 +43,9 @@ class Family:
         options: a dataclass of those options; its fields name what is put into `Job.given`.
         parts: roles of further folders (an option each, `--vision`), and whether their weights are read.
 
-        table: from the names of published tensors to those of the model.
+        table: from the names of published tensors to those of the model; empty where all is done key by key.
         embeddings: the tensor whose dtype is the output's with `--dtype auto`.
-        collect: reads the names of all tensors of a run.
+        collect: reads the names of all tensors of a run; `None` where `table` holds for the weights of its folder.
         check: refuses tensors that contradict a config, beyond names and shapes.
         unused_reason: why a model of this config has no use for a tensor of a known name; `None` when it should have.
         expected_in: the file of a run in which a tensor is usually found, for error messages.

@@ -15,10 +15,8 @@ from ..configuration.checkpoint_card import (
     CARD_NAME,
     PLACEHOLDER,
     card_body,
-    chunk_size,
     is_repository,
     stamped,
-    state_size,
     statistics_row,
 )
 from ..configuration.normalization_statistics import STATISTICS
@@ -80,7 +78,7 @@ def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> Mode
     """What the Hub searches by; base and datasets only where they are repositories."""
     return ModelCardData(
         base_model=repositories(origin.base_model),
-        datasets=repositories(sorted(getattr(config, "norm_stats", {}))),
+        datasets=repositories(sorted(getattr(config, "norm_stats", None) or {})),
         library_name="transformers",
         pipeline_tag="robotics",
         tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
@@ -123,20 +121,20 @@ def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
         "verb": made,
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
         "assumed": assumptions_text(report),
-        **(robot_values(config) if hasattr(config, "norm_stats") else {}),
+        **(robot_values(config) if config and config.norm_stats is not None else {}),
         **card.values(config, report),
     }
 
 
 def robot_values(config: Any) -> dict[str, str]:
     """Of a model that un-normalises actions."""
-    state, statistics, key = state_size(config), config.norm_stats, min(config.norm_stats, default=None)
+    state, statistics, key = config.state_size, config.norm_stats, min(config.norm_stats, default=None)
     rows = [statistics_row(statistics[name], name) for name in sorted(statistics)]
     names = " and ".join(STATISTICS[config.normalization_type])
     return {
         "state_line": f"    state=[0.0] * {state},  # in the robot's units\n" if state else "",
         "unnorm_key": "None" if key is None else json.dumps(key),
-        "shape": f"(batch, {chunk_size(config)}, {config.action_dim})",
+        "shape": f"(batch, {config.num_action_chunks}, {config.action_dim})",
         "state": f"{state} values" if state else "none",
         "normalization": f"`{config.normalization_type}`: {names} of each dimension",
         "statistics": "\n".join(rows) or "| none yet | | | |",

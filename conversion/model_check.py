@@ -9,7 +9,7 @@ from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.utils import logging
 
-from ..configuration.remote_code import RemoteCodeConfig
+from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
 from .files.json_file import read_json
 from .tensors.size_limits import check_layers
@@ -73,7 +73,7 @@ def model_class(folder: Path, config: dict) -> tuple[type[PreTrainedModel] | Non
         parsed = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (ValueError, KeyError) as error:
         return None, f"its config is not one known here ({str(error).strip().splitlines()[0]})"
-    if isinstance(parsed, RemoteCodeConfig):
+    if isinstance(parsed, VLAConfig):
         return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(parsed)], ""
     return transformers_class(parsed)
 

@@ -92,8 +92,9 @@ def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
 
 def plan_of(report: dict, folder: Path, job: Job) -> Plan:
     """The plan that led to a checkpoint, from its sources in `job`."""
-    if "run" not in report["inputs"]:
+    family = FAMILIES[report["family"]]
+    if family.assemble and "run" not in report["inputs"]:
         raise ConversionError(
             f"{folder} was assembled; assemble it once more: the same parts and seed give the same bytes."
         )
-    return plan_again(FAMILIES[report["family"]], job, folder)
+    return plan_again(family, job, folder)

@@ -52,7 +52,7 @@ def main() -> None:
     actions = torch.rand(len(TEXTS), 1, 4).mul(2).sub(1).expand(-1, CHUNKS, -1)
     train(model, inputs, actions)
 
-    print("3. saved with its processor and its code, and only the code of its choices")
+    print("3. saved with its processor and its code")
     checkpoint = folder / "checkpoint"
     model.save_pretrained(checkpoint)
     processor.save_pretrained(checkpoint)

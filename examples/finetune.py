@@ -169,7 +169,7 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     if config.model_type == DRIVING:
         reasoning = "reasoning" if "reasoning" in frames.column_names else None
         return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
-    steps = getattr(config, "num_action_chunks", None) or config.action_horizon
+    steps = config.num_action_chunks
     columns = options.images or None, state_columns(frames, options), options.action, options.text
     answer = options.answer if options.learn_text else None
     return ActionChunks(frames, steps, *columns, repeat_last=options.repeat_last, answer=answer)

@@ -16,6 +16,10 @@ from ..configuration.vla_errors import NonFiniteError
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SHOWN = 4
+NOT_FINITE = (
+    "The prediction, or what it was computed from, is NaN or infinite: call predict_action uncompiled, which "
+    "says where."
+)
 
 
 def finite_rows(values: torch.Tensor) -> torch.Tensor:
@@ -31,6 +35,10 @@ def require_finite(
 ) -> None:
     """Look at a prediction and at what it was computed from; a device is asked once, when all is computed.
 
+    In a compiled prediction the look is part of the graph (`torch._assert_async`): what is not finite ends it with a
+    RuntimeError that names nothing, and on CUDA with a failed device-side assertion, after which the process cannot use
+    the device any more. Who has to go on passes `check_finite=False` and looks at the actions.
+
     Args:
         model: that made it.
         outputs: (batch, ...) each; what a later step could hide (logits of a token that is chosen, noise that is
@@ -45,7 +53,11 @@ def require_finite(
     whole = {name: each.isfinite().all() for name, each in given(inputs).items()}
     device = next(iter(rows.values())).device
     every = torch.stack([flag.all().to(device) for flag in (*rows.values(), *whole.values())])
-    weights = [name for name, tensor in weights_on_cpu(model) if not is_finite(tensor)]
+    if torch.compiler.is_compiling():
+        on_cpu = [finite_extremes(tensor).to(device) for _, tensor in weights_on_cpu(model)]
+        torch._assert_async(torch.stack([every.all(), *on_cpu]).all(), NOT_FINITE)
+        return
+    weights = [name for name, tensor in weights_on_cpu(model) if not finite_extremes(tensor)]
     if every.all() and not weights:
         return
     wrong = {name: (~flags).nonzero().flatten().tolist() for name, flags in rows.items() if not flags.all()}
@@ -62,10 +74,10 @@ def weights_on_cpu(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, tensor
 
 
-def is_finite(tensor: torch.Tensor) -> bool:
-    """Whether all values are, in one pass and without a copy."""
+def finite_extremes(tensor: torch.Tensor) -> torch.Tensor:
+    """Bool, of no dimension: whether all values are finite, in one pass and without a copy."""
     least, greatest = torch.aminmax(tensor.detach())  # NaN where one value is
-    return bool((least.isfinite() & greatest.isfinite()).item())
+    return least.isfinite() & greatest.isfinite()
 
 
 def given(tensors: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Tensor]:

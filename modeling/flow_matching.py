@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .input_checks import one_of
 from .loss_items import weighted_mean
 
 TIME_MARGIN = 1e-3
@@ -74,10 +75,23 @@ def step_weights(like: torch.Tensor, weight: torch.Tensor | None, learnt: torch.
     return weights if learnt is None else weights * learnt.to(like.device, torch.float32)
 
 
-def check_steps(num_steps: int) -> None:
-    """Raises InputError unless `num_steps` is a whole number above 0."""
+def check_steps(num_steps: int, name: str = "num_steps") -> None:
+    """Raises InputError unless `num_steps`, an argument of this name, is a whole number above 0."""
     if not isinstance(num_steps, int) or num_steps < 1:
-        raise InputError(f"num_steps={num_steps!r} must be a whole number above 0.")
+        raise InputError(f"{name}={num_steps!r} must be a whole number above 0.")
+
+
+def chosen_steps(num_inference_steps: int | None, num_steps: int | None, default: int) -> int:
+    """How many Euler steps a call asks for, under one of its two names; without any the default.
+
+    Raises:
+        InputError: both are given, or it is no whole number above 0.
+    """
+    steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
+    if steps is None:
+        return default
+    check_steps(steps, "num_inference_steps" if num_steps is None else "num_steps")
+    return steps
 
 
 def integrate(

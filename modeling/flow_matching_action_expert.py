@@ -4,6 +4,8 @@ Suffix tokens: the state where it is used, one token for each noisy action, and 
 at the action tokens. Upstream: 3dvla-starvla_framework, modeling_flow_expert_dev.py, after pi0 (arXiv 2410.24164).
 """
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -21,7 +23,7 @@ from .flow_matching import (
 )
 from .loss_items import Items, learnt_steps
 from .module_reference import ModuleReference
-from .prefix_cache import PrefixCache
+from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
 
@@ -215,7 +217,7 @@ class FlowMatchingActionExpert(nn.Module):
         batch_size: int,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
-    ):
+    ) -> Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]:
         """A function of noisy actions and progress that runs the suffix over a kept prefix; see `read` for its result.
 
         What does not change from step to step is computed here.

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from .execution_device import execution_device
 
 
 def check_inputs(
@@ -91,9 +90,25 @@ def model_device(model: nn.Module) -> torch.device | None:
     return None if is_split or is_sharded else execution_device(model)
 
 
+def execution_device(model: nn.Module) -> torch.device:
+    """The device of the first weights that are not offloaded, or of accelerate's hooks where all of them are.
+
+    Weights on disk, or those that accelerate moves only while they are needed, are on "meta".
+    """
+    for parameter in model.parameters():
+        if parameter.device.type != "meta":
+            return parameter.device
+    hooks = (getattr(module, "_hf_hook", None) for module in model.modules())
+    found = (device for hook in hooks if (device := getattr(hook, "execution_device", None)) is not None)
+    return torch.device(next(found, "meta"))
+
+
 def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
-    """Refuse ids (batch, length) without an embedding, where looking costs no wait for a device."""
-    if input_ids.device.type != "cpu":
+    """Refuse ids (batch, length) without an embedding, where looking costs no wait for a device.
+
+    Elsewhere, and in a compiled call, it is the embedding that ends with an error of its own.
+    """
+    if input_ids.device.type != "cpu" or torch.compiler.is_compiling():
         return
     vocab_size = getattr(embeddings, "num_embeddings", None) or embeddings.weight.shape[0]
     wrong = (input_ids < 0) | (input_ids >= vocab_size)
@@ -103,6 +118,18 @@ def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
             f"input_ids[{row}, {place}] is {int(input_ids[row, place])}; the model has embeddings of 0 to "
             f"{vocab_size - 1}: was it the tokenizer of this checkpoint?"
         )
+
+
+def one_of(**given: Any) -> Any:
+    """The value that came under one of two names, as in `one_of(state=state, proprio=proprio)`; `None`: neither came.
+
+    Raises:
+        InputError: both came.
+    """
+    used = {name: value for name, value in given.items() if value is not None}
+    if len(used) > 1:
+        raise InputError(f"{' and '.join(used)} are two names of one argument; pass one of them.")
+    return next(iter(used.values()), None)
 
 
 def check_length(parts: Mapping[str, int], limit: int | None) -> None:
@@ -120,7 +147,14 @@ def check_length(parts: Mapping[str, int], limit: int | None) -> None:
 
 
 def check_rows(real: torch.Tensor, least: int = 1, what: str = "a prompt") -> None:
-    """Refuse rows of padding, or with too few real tokens. real: (batch, length), 0 on padding; reads one number."""
+    """Refuse rows of padding, or with too few real tokens. real: (batch, length), 0 on padding; reads one number.
+
+    In a compiled call it is an assertion of the graph (a RuntimeError), which does not know the row.
+    """
+    if torch.compiler.is_compiling():
+        enough = (real.ne(0).sum(dim=1) >= least).all()
+        torch._assert_async(enough, f"attention_mask has a row of padding alone, or too short for {what}.")
+        return
     shortest, row = torch.stack(real.ne(0).sum(dim=1).min(dim=0)).tolist()
     if shortest == 0:
         raise InputError(f"attention_mask has a row of padding alone: row {row}; leave it out, or give it a text.")

@@ -5,11 +5,15 @@ from torch import nn
 
 
 class LearnedTokens(nn.Module):
-    """`num_tokens` vectors of `hidden_size`, the same for every sample; the model that has them initialises them."""
+    """Vectors that are the same for every sample; the model that has them initialises them.
 
-    def __init__(self, num_tokens: int, hidden_size: int):
+    Args:
+        shape: (num_tokens, hidden_size), or (1, num_tokens, hidden_size), as it was published.
+    """
+
+    def __init__(self, *shape: int):
         super().__init__()
-        self.tokens = nn.Parameter(torch.zeros(num_tokens, hidden_size))
+        self.tokens = nn.Parameter(torch.zeros(shape))
 
     def forward(self, batch_size: int) -> torch.Tensor:
         """(batch_size, num_tokens, hidden_size)."""

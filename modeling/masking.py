@@ -4,7 +4,7 @@ Who may look is decided in bool, (batch, queries, keys), true where a query may 
 and torch's fused one take it as it is, with a dimension for the heads; attention that is written out (`eager`) adds a
 mask to its scores, 0 where a query may look and the dtype's lowest value elsewhere. Fused kernels must not get such a
 lowest value: the normaliser of a row that holds nothing else is it, and cuDNN's gradients are NaN then. No row is
-without a key for the same reason.
+without a key for the same reason: padding, which nobody else looks at, may look at itself.
 """
 
 import torch
@@ -57,17 +57,78 @@ def without_empty_rows(allowed: torch.Tensor) -> torch.Tensor:
     return allowed | torch.eye(allowed.shape[-1], dtype=torch.bool, device=allowed.device)
 
 
-def without_answers(
-    tokens: torch.Tensor, attention_mask: torch.Tensor | None, answer_mask: torch.Tensor
-) -> torch.Tensor:
-    """(batch, length) int64, 1 on real tokens that are no answer; tokens: (batch, length), for the shape.
+def prefix_attention(
+    states: torch.Tensor, attention_mask: torch.Tensor | None, causal: bool, implementation: str | None
+) -> tuple[torch.Tensor | None, torch.Tensor | None, torch.LongTensor]:
+    """How a prefix (images and text) attends to itself, when a suffix will see it and is not seen by it.
 
-    Raises InputError for a mask of another shape.
+    Args:
+        states: (batch, length, hidden_size).
+        attention_mask: (batch, length), 0 on padding, anywhere; `None`: no padding.
+        causal: tokens see what is before them, else all.
+        implementation: see `mask_for`.
+
+    Returns:
+        The mask (batch, 1, length, length); (batch, length) bool, true on tokens; position ids (batch, length), which
+        count the tokens. Mask and tokens are `None` where all see all.
     """
-    if answer_mask.shape != tokens.shape:
-        raise InputError(f"answer_mask has shape {tuple(answer_mask.shape)}; (batch, length) is {tuple(tokens.shape)}.")
-    real = torch.ones_like(answer_mask) if attention_mask is None else attention_mask
-    return real.long() * (answer_mask == 0)
+    batch, length = states.shape[:2]
+    places = torch.arange(length, device=states.device)
+    real = None if attention_mask is None else check_mask(states, attention_mask)
+    positions = places.expand(batch, -1) if real is None else (real.long().cumsum(dim=1) - 1).clamp(min=0)
+    if real is None and not causal:
+        return None, None, positions
+    allowed = states.new_ones(batch, length, length, dtype=torch.bool)
+    allowed = allowed if real is None else without_empty_rows(allowed & real[:, None, :])
+    allowed = allowed & (places[None, :] <= places[:, None]) if causal else allowed
+    return mask_for(implementation, allowed, states.dtype), real, positions
+
+
+def suffix_attention(
+    suffix: torch.Tensor, length: int, real: torch.Tensor | None, implementation: str | None
+) -> tuple[torch.Tensor | None, torch.LongTensor]:
+    """How a suffix (state, actions, time) attends to itself and to the prefix before it: one block that sees both.
+
+    suffix: (batch, suffix length, hidden_size); length, real: of the prefix, see `prefix_attention`.
+    Returns the mask (batch, 1, suffix length, length + suffix length), `None` where all see all, and position ids
+    (batch, suffix length), which go on from the number of tokens in the prefix.
+    """
+    batch, suffix_len = suffix.shape[:2]
+    places = torch.arange(suffix_len, device=suffix.device)
+    if real is None:
+        return None, (places + length).expand(batch, -1)
+    seen = torch.cat([real, real.new_ones(batch, suffix_len)], dim=1)
+    mask = mask_for(implementation, seen[:, None, :].expand(-1, suffix_len, -1), suffix.dtype)
+    return mask, real.sum(dim=1, keepdim=True) + places
+
+
+def check_mask(tokens: torch.Tensor, attention_mask: torch.Tensor | None, name: str = "attention_mask") -> torch.Tensor:
+    """(batch, length) bool, true on tokens and false on padding.
+
+    tokens: (batch, length) ids, or their embeddings; attention_mask: (batch, length), 0 on padding, `None` for none.
+
+    Raises:
+        InputError: the mask, an argument of this name, has another shape.
+    """
+    if attention_mask is None:
+        return torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+    if attention_mask.shape != tokens.shape[:2]:
+        wanted = tuple(tokens.shape[:2])
+        raise InputError(f"{name} has shape {tuple(attention_mask.shape)}; (batch, length) is {wanted}.")
+    return attention_mask.to(tokens.device) != 0
+
+
+def without_answers(
+    tokens: torch.Tensor, attention_mask: torch.Tensor | None, answer_mask: torch.Tensor | None
+) -> torch.Tensor | None:
+    """(batch, length) int64, 1 on real tokens that are no answer, or the mask itself where there is no answer.
+
+    tokens: as of `check_mask`. Raises InputError for a mask of another shape.
+    """
+    if answer_mask is None:
+        return attention_mask
+    is_answer = check_mask(tokens, answer_mask, "answer_mask")
+    return (check_mask(tokens, attention_mask) & ~is_answer).long()
 
 
 def masked_mean(hidden_states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,5 @@
-"""Small MLPs that bring vision features, robot state and noisy actions to the width of the language model.
+"""MLPs: those of vision blocks, and those that bring features, robot state and noisy actions to the width of the
+language model.
 
 Upstream: moojink/openvla-oft, prismatic/models/projectors.py and prismatic/extern/hf/modeling_prismatic.py.
 """
@@ -8,13 +9,15 @@ import torch.nn.functional as F
 from torch import nn
 
 
-class MLPProjector(nn.Module):
-    """Linear, exact GELU, linear: (..., input_size) -> (..., output_size)."""
+class MLP(nn.Module):
+    """Linear, exact GELU, linear: (..., input_size) -> (..., output_size); in between as wide as the output, by
+    default."""
 
-    def __init__(self, input_size: int, output_size: int):
+    def __init__(self, input_size: int, output_size: int, hidden_size: int | None = None):
         super().__init__()
-        self.fc1 = nn.Linear(input_size, output_size)
-        self.fc2 = nn.Linear(output_size, output_size)
+        hidden_size = hidden_size or output_size
+        self.fc1 = nn.Linear(input_size, hidden_size)
+        self.fc2 = nn.Linear(hidden_size, output_size)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.fc2(F.gelu(self.fc1(features)))

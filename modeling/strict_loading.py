@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import transformers
+from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
@@ -30,7 +31,20 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
 
 
 class StrictPreTrainedModel(PreTrainedModel):
-    """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card."""
+    """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
+
+    Training asks a model for its parts; `frozen_parts` are modules, the others beginnings of names.
+    """
+
+    pretrained_parts = ()  # children that come out of other models
+    added_parts = ()  # parts that are new though they lie inside of those
+    action_parts = ()  # what the loss of actions trains where it stops at the language model (`stop_grad_from_vlm`)
+    frozen_parts = ()  # what the config keeps out of training
+
+    @property
+    def language_part(self) -> nn.Module:
+        """The language model, or the part of a VLM that is one."""
+        return self.language_model
 
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which

@@ -4,8 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from transformers import PretrainedConfig
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import attend
+from .film import FiLM, modulate
+from .projectors import MLP
 
 
 class PatchEmbedding(nn.Module):
@@ -41,19 +44,7 @@ class VisionAttention(nn.Module):
         return self.proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
 
 
-class VisionMLP(nn.Module):
-    """Linear, exact GELU, linear."""
-
-    def __init__(self, hidden_size: int, intermediate_size: int):
-        super().__init__()
-        self.fc1 = nn.Linear(hidden_size, intermediate_size)
-        self.fc2 = nn.Linear(intermediate_size, hidden_size)
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return self.fc2(F.gelu(self.fc1(hidden_states)))
-
-
-class VisionSwiGLU(nn.Module):
+class SwiGLU(nn.Module):
     """Gated MLP (Shazeer, arXiv 2002.05202): the first half of `w12` is the gate, through SiLU, of the second."""
 
     def __init__(self, hidden_size: int, intermediate_size: int):
@@ -64,3 +55,56 @@ class VisionSwiGLU(nn.Module):
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         gate, value = self.w12(hidden_states).chunk(2, dim=-1)
         return self.w3(F.silu(gate) * value)
+
+
+class LayerScale(nn.Module):
+    """A learned factor per channel (Touvron et al., arXiv 2103.17239), a parameter of the name that was published."""
+
+    def __init__(self, hidden_size: int, name: str):
+        super().__init__()
+        self.name = name
+        self.register_parameter(name, nn.Parameter(torch.ones(hidden_size)))
+
+    @property
+    def factor(self) -> nn.Parameter:
+        """(hidden_size,)"""
+        return getattr(self, self.name)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        return hidden_states * self.factor
+
+
+class VisionBlock(GradientCheckpointingLayer):
+    """Pre-norm transformer block; (n, tokens, hidden_size) -> the same.
+
+    Args:
+        config: see `VisionAttention`; `layer_norm_eps` is read, too.
+        mlp: from `hidden_size` to `hidden_size`.
+        layer_scale: name of the parameter of `LayerScale`; `None` for blocks without it.
+        film: acts between attention and MLP, for a tower that an instruction conditions.
+    """
+
+    def __init__(
+        self,
+        config: PretrainedConfig,
+        hidden_size: int,
+        num_heads: int,
+        mlp: MLP | SwiGLU,
+        layer_scale: str | None = None,
+        film: FiLM | None = None,
+    ):
+        super().__init__()
+        self.norm1 = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
+        self.attn = VisionAttention(config, hidden_size, num_heads)
+        self.ls1 = LayerScale(hidden_size, layer_scale) if layer_scale else nn.Identity()
+        self.film = film
+        self.norm2 = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
+        self.mlp = mlp
+        self.ls2 = LayerScale(hidden_size, layer_scale) if layer_scale else nn.Identity()
+
+    def forward(self, hidden_states: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        """condition: (batch, condition_size) of the FiLM."""
+        hidden_states = hidden_states + self.ls1(self.attn(self.norm1(hidden_states)))
+        if self.film is not None:
+            hidden_states = modulate(hidden_states, *self.film(condition))
+        return hidden_states + self.ls2(self.mlp(self.norm2(hidden_states)))

@@ -5,44 +5,43 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers.image_processing_utils import BatchFeature
 
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_errors import ConfigError, InputError
-from .image_inputs import read_samples
+from .checked_image_processor import CheckedImageProcessor
+from .published_names import alias
+from .sample_inputs import read_samples
 
 
-class FixedSizeImageProcessor(BaseImageProcessor):
+class FixedSizeImageProcessor(CheckedImageProcessor):
     """Resizes (PIL bicubic, no crop) and normalises; a subclass says how, in `normalized`.
 
     Attributes:
         size: `{"height": pixels, "width": pixels}` of the model's input.
-        num_views: views of one sample; `None` is any number, the same for all samples of a batch.
-        arguments: names of the arguments of the subclass.
+        num_images_in_input: views of one sample; `None` is any number, the same for all samples of a batch. Published
+            as `num_views`.
     """
 
-    model_input_names = ["pixel_values"]
-    arguments = ()
+    makes_patches = False
+    num_images_in_input = alias("num_views")
 
-    def __init__(self, size: Mapping[str, int], num_views: int | None, **kwargs: Any):
+    def __init__(
+        self, size: Mapping[str, int], num_views: int | None, num_images_in_input: int | None = None, **kwargs: Any
+    ):
         super().__init__(**kwargs)
+        num_views = num_views if num_images_in_input is None else num_images_in_input
         if num_views is not None:
             check_positive("num_views", num_views)
         self.size = checked_size(size)
         self.num_views = num_views
-
-    @classmethod
-    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
-        """As in transformers, but overrides given to `from_pretrained` are validated like constructor arguments."""
-        overrides = {name: kwargs.pop(name) for name in cls.arguments if name in kwargs}
-        return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
 
     def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:
         """Turn the images of one sample or of a batch into model input.
 
         Args:
             images: one sample is an image, a list of images or a dict of name -> image; a batch is a list of such lists
-                or dicts. With `num_views` 1 a flat list of images is a batch. A dict names its first view 'primary' or
+                or dicts. With one view a flat list of images is a batch. A dict names its first view 'primary' or
                 'full_image'; the others follow in the dict's order. An image is a PIL image, a uint8 array (height,
                 width, 3) or a uint8 tensor (height, width, 3) or (3, height, width).
             return_tensors: "pt" or "np"; None gives numpy.
@@ -56,7 +55,7 @@ class FixedSizeImageProcessor(BaseImageProcessor):
         """
         if kwargs:
             raise InputError(f"unknown options {sorted(kwargs)}; known is return_tensors.")
-        samples = read_samples(images, self.num_views)
+        samples = read_samples(images, self.num_images_in_input)
         pixels = np.stack([[self._pixels(view) for view in sample] for sample in samples])
         return BatchFeature({"pixel_values": pixels}, tensor_type=return_tensors)
 

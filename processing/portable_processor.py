@@ -1,27 +1,74 @@
-"""Processor folders that load the same way on transformers 4.57 and 5.x, without this package installed."""
+"""Processors whose folders load the same way on transformers 4.57 and 5.x, without this package installed."""
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import transformers
 from transformers import ProcessorMixin
 
-from ..configuration.normalization_statistics import check_finite
 from ..configuration.remote_code import write_remote_code
-from .portable_tokenizer import make_tokenizer_portable
+from ..configuration.view_names import checked_view_names
+from ..configuration.vla_errors import ConfigError
+from .prompts import check_padding_side
+
+# 5.x writes classes that 4.57 does not know, and rebuilds its Llama tokenizer from vocabulary and merges; this one
+# reads tokenizer.json as it stands, on both lines.
+TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 
 
-def save_portable_processor(processor: ProcessorMixin, auto_classes: dict[str, str], folder: str | os.PathLike) -> None:
-    """Write a processor of an image processor and a tokenizer, in the files that both lines read, and its code.
+class PortableProcessor(ProcessorMixin):
+    """An image processor and a tokenizer; a subclass names its `auto_classes`, `{Auto class: "file.Class"}`.
 
-    auto_classes: those of the family's config, `{Auto class: "file.Class"}`.
+    A subclass has an `__init__` of its own: transformers saves the attributes that have the name of an argument there.
+
+    Args:
+        padding_side: of shorter prompts in a batch, "right" or "left".
+        view_names: names of the views in the order of training; a dict of views is put in that order.
 
     Raises:
-        ConfigError: statistics that were put into the processor hold a number that is not finite: JSON has no such.
+        ConfigError: another side, or names that are not as many as the image processor's views.
     """
-    check_finite(getattr(processor, "norm_stats", None), "norm_stats")
-    for part in (processor, processor.image_processor):
-        part.auto_map = {name: value for name, value in auto_classes.items() if "Processor" in name}
-    ProcessorMixin.save_pretrained(processor, folder)
-    processor.image_processor.save_pretrained(folder)  # 4.57 reads it from a file of its own
-    make_tokenizer_portable(Path(folder), type(processor).__name__)
-    write_remote_code(type(processor), auto_classes, folder)
+
+    attributes = ["image_processor", "tokenizer"]
+    if transformers.__version__.startswith("4."):  # 5.x reads the arguments of `__init__`
+        image_processor_class = "AutoImageProcessor"
+        tokenizer_class = "AutoTokenizer"
+    auto_classes = {}
+
+    def __init__(
+        self, image_processor: Any, tokenizer: Any, padding_side: str, view_names: Sequence[str] | None, **kwargs: Any
+    ):
+        check_padding_side(padding_side, ConfigError)
+        self.padding_side = padding_side
+        self.view_names = checked_view_names(view_names, image_processor.num_images_in_input)
+        super().__init__(image_processor, tokenizer, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
+        for part in (self, self.image_processor):
+            part.auto_map = {name: value for name, value in self.auto_classes.items() if "Processor" in name}
+        super().save_pretrained(save_directory)
+        self.image_processor.save_pretrained(save_directory)  # 4.57 reads it from a file of its own
+        make_tokenizer_portable(Path(save_directory), type(self).__name__)
+        write_remote_code(type(self), self.auto_classes, save_directory)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+
+
+def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
+    """Rewrite `tokenizer_config.json` in `folder`, if there is one beside a `tokenizer.json`."""
+    path = folder / "tokenizer_config.json"
+    if not path.exists() or not (folder / "tokenizer.json").exists():
+        return
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("auto_map", "backend", "is_local", "local_files_only"):
+        config.pop(name, None)
+    if isinstance(config.get("extra_special_tokens"), list):  # 4.57 wants a mapping there; both read the older name
+        config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    config.update(tokenizer_class=TOKENIZER_CLASS, processor_class=processor_class)
+    path.write_text(
+        json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
+    )

@@ -152,7 +152,7 @@ def make_composed(folder):
 
 TEXT_AND_IMAGES = ("attention_mask", "input_ids", "pixel_values")
 FAMILIES = {
-    "cogvla": Family("CogVLA", "CogVLAForActionPrediction", "cogvla", make_cogvla, (*TEXT_AND_IMAGES, "proprio")),
+    "cogvla": Family("CogVLA", "CogVLAForActionPrediction", "cogvla", make_cogvla, (*TEXT_AND_IMAGES, "state")),
     "mapanything_llava3d": Family(
         "MapAnythingLlava3D",
         "MapAnythingLlava3DForConditionalGeneration",
@@ -165,7 +165,7 @@ FAMILIES = {
         "MultimodalVLAForActionPrediction",
         "multimodal_vla",
         make_composed,
-        (*TEXT_AND_IMAGES, "proprio"),
+        (*TEXT_AND_IMAGES, "state"),
         apart=True,
     ),
     "alpamayo_r1": Family(

@@ -81,6 +81,11 @@ def in_a_fresh_process(family, folder, images, home, classes, resaved=None):
     return json.loads(child.stdout.split("RESULT")[1])
 
 
+def code_files():
+    """Every file that may be bundled."""
+    return [path for folder in CODE_FOLDERS for path in (REPOSITORY / folder).rglob("[!_]*.py")]
+
+
 def bundled(folder):
     """`{base name: syntax tree}` of the code in a checkpoint folder."""
     return {path.stem: ast.parse(path.read_text()) for path in folder.glob("*.py")}
@@ -222,10 +227,23 @@ def test_saving_a_processor_alone_writes_what_it_needs(family, checkpoint, tmp_p
 # What the bundle holds
 
 
-def test_the_bundle_holds_only_files_of_the_three_folders_with_flat_imports(checkpoint):
-    sources = {path.stem: path for folder in CODE_FOLDERS for path in (REPOSITORY / folder).glob("[!_]*.py")}
+def test_the_bundle_is_what_its_entry_files_import_directly_or_not(checkpoint):
+    sources = {path.stem: path for path in code_files()}
+    settings = [json.loads((checkpoint / f"{name}_config.json").read_text()) for name in ("processor", "preprocessor")]
+    settings.append(json.loads((checkpoint / "config.json").read_text()))
+    entries = {value.split(".")[0] for one in settings for value in one["auto_map"].values()}
+    wanted, waiting = set(), [*entries]
+    while waiting:
+        name = waiting.pop()
+        if name not in wanted:
+            wanted.add(name)
+            found = imports(ast.parse(sources[name].read_text()))
+            waiting += [module.split(".")[-1] for level, module, _ in found if level]
+    assert set(bundled(checkpoint)) == wanted and len(entries) == 4
+
+
+def test_the_bundle_is_flat(checkpoint):
     trees = bundled(checkpoint)
-    assert set(trees) <= set(sources) and len(trees) > 20
     for name, tree in trees.items():
         for level, module, _ in imports(tree):
             assert level in (0, 1), f"{name}: {module}"
@@ -282,16 +300,14 @@ def test_no_docstring_looks_like_an_import_to_the_scanner_of_transformers(checkp
 
 
 def test_base_names_are_unique_over_the_bundled_folders():
-    names = [path.stem for folder in CODE_FOLDERS for path in (REPOSITORY / folder).glob("[!_]*.py")]
+    names = [path.stem for path in code_files()]
     assert len(names) > 20 and sorted(names) == sorted(set(names))
 
 
-def test_no_bundled_folder_imports_conversion_or_vlahub():
-    for folder in CODE_FOLDERS:
-        for path in (REPOSITORY / folder).glob("*.py"):
-            for _, module, _ in imports(ast.parse(path.read_text())):
-                parts = (module or "").split(".")
-                assert "conversion" not in parts and "vlahub" not in parts, f"{path.name}: {module}"
+def test_no_bundled_folder_imports_training_conversion_or_vlahub():
+    for path in code_files():
+        for _, module, _ in imports(ast.parse(path.read_text())):
+            assert not {"training", "conversion", "vlahub"} & set((module or "").split(".")), f"{path.name}: {module}"
 
 
 # Files that both lines of transformers read

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ..configuration.vla_errors import ImageFileError, InputError
 from ..processing.image_reader import BROKEN_FILE
-from .frame_order import check_frame_numbers, check_times, run_ends
-from .vector_columns import check_vectors, column_names, joined
+from .dataset_columns import check_vectors, column_names, joined, require_columns
+from .episodes import check_frame_numbers, check_times, run_ends
 from .video_frames import image_columns
 
 PASSED_ON = ("time", "noise", "timesteps")  # what a model's forward takes where the data has it
@@ -160,13 +160,6 @@ def optional_column(frames: Dataset, name: str | None, default: str) -> str | No
     if name is not None:
         require_columns(frames, [name])
     return name
-
-
-def require_columns(frames: Dataset, names: Sequence[str]) -> None:
-    """Raises InputError unless the frames have these columns."""
-    missing = [name for name in names if name not in frames.column_names]
-    if missing:
-        raise InputError(f"the frames have no columns {missing}; they have {frames.column_names}.")
 
 
 def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) -> dict[str, Any]:

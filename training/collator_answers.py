@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from ..processing.image_prompt import padded
+from ..processing.prompts import padded
 
 IGNORED = -100  # a label that no loss counts
 

@@ -8,8 +8,7 @@ import torch
 from PIL import Image
 
 from ..configuration.vla_errors import InputError
-from ..processing.image_inputs import read_samples
-from ..processing.robot_state import finite_numbers
+from ..processing.sample_inputs import finite_numbers, read_samples
 
 Augment = Callable[[Image.Image], Image.Image]
 Example = Mapping[str, Any]

@@ -7,7 +7,7 @@ import torch
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
-from ..processing.instruction_tokens import prompt_token_ids
+from ..processing.prompts import prompt_token_ids
 from .collator_answers import IGNORED, with_answers
 from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
 
@@ -25,45 +25,44 @@ class RobotCollator:
         augment: changes each view, PIL -> PIL; for training only.
         unnorm_key: the dataset of `config.norm_stats` whose statistics normalise actions and state of examples that do
             not say it themselves; may be left out where there is only one dataset, or where all examples do.
-        chunk_shape: (steps, action_dim) of one prediction.
-        state_dim: size of the state; `None` for a model without.
-        processor_state_dim: what the processor takes it for.
         learn_text: the language model learns to write the `answer` of each example that has one, behind its prompt.
 
     Raises:
-        InputError: the statistics are not there, or config and processor differ in the size of the state.
+        InputError: the statistics are not there, config and processor differ in the size of the state, or the family
+            cannot learn what is asked for.
     """
 
     def __init__(
         self,
         config: Any,
         processor: Any,
-        augment: Augment | None,
-        unnorm_key: str | None,
-        chunk_shape: tuple[int, int],
-        state_dim: int | None,
-        processor_state_dim: int | None,
+        augment: Augment | None = None,
+        unnorm_key: str | None = None,
         learn_text: bool = False,
     ):
-        if state_dim != processor_state_dim:
+        if config.state_size != processor.state_dim:
             raise InputError(
-                f"the model's state has {state_dim} values, the processor's {processor_state_dim}: they are not of "
-                "one checkpoint."
+                f"the model's state has {config.state_size} values, the processor's {processor.state_dim}: they are "
+                "not of one checkpoint."
             )
         self.config = config
         self.processor = processor
         self.augment = augment
         self.unnorm_key = unnorm_key
-        self.chunk_shape = chunk_shape
-        self.state_dim = state_dim
         self.learn_text = learn_text
+        self.chunk_shape = config.num_action_chunks, config.action_dim
         if unnorm_key is not None or len(config.norm_stats) < 2:
             find_statistics(config.norm_stats, unnorm_key)  # before the first batch
+        self.check()
+
+    def check(self) -> None:
+        """Raises InputError for what a family cannot learn."""
 
     def inputs(self, examples: Sequence[Example], **options: Any) -> dict[str, torch.Tensor]:
         """What the processor makes of a batch; options: further arguments of its call."""
-        state = None if self.state_dim is None else numbers(examples, "state", (self.state_dim,), torch.float64)
-        batch = views(examples, self.augment, getattr(self.processor, "view_names", None)), texts(examples, "text")
+        size = self.config.state_size
+        state = None if size is None else numbers(examples, "state", (size,), torch.float64)
+        batch = views(examples, self.augment, self.processor.view_names), texts(examples, "text")
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
         return dict(self.processor(*batch, state=state, unnorm_key=key, **options))
@@ -117,9 +116,16 @@ class RobotCollator:
             found.append(errors.flatten() if padding is None else errors[~padding].flatten())
         return torch.cat(found)
 
-    def time_and_noise(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """`time` (batch,) and `noise` (batch, steps, action_dim) of flow matching, where the examples bring them."""
-        return flow_draws(examples, self.chunk_shape)
+    def actions_behind_prompts(self, examples: Sequence[Example], reads_draws: bool) -> dict[str, torch.Tensor]:
+        """A batch for a head that learns `actions`, with the prompts' answers where text is learnt.
+
+        reads_draws: the head reads `time` (batch,) and `noise` (batch, steps, action_dim) of flow matching, where the
+            examples bring them.
+        """
+        actions = self.actions(examples)
+        draws = flow_draws(examples, self.chunk_shape) if reads_draws else {}
+        batch = self.inputs(examples, padding_side="right")
+        return batch | self.answers(examples, batch) | {"actions": actions} | draws | self.padding(examples)
 
 
 def flow_draws(examples: Sequence[Example], noise_shape: Sequence[int]) -> dict[str, torch.Tensor]:

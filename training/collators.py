@@ -10,10 +10,12 @@ from .collator_robot import RobotCollator
 from .mapanything_llava3d.collator_mapanything_llava3d import MapAnythingLlava3DCollator
 from .multimodal_vla.collator_multimodal_vla import MultimodalVLACollator
 
-ROBOT_COLLATORS = {
+# One row a family: the model type of a config, and what makes a collator of config and processor.
+COLLATORS = {
     "cogvla": CogVLACollator,
     "mapanything_llava3d": MapAnythingLlava3DCollator,
     "multimodal_vla": MultimodalVLACollator,
+    "alpamayo_r1": AlpamayoR1Collator,
 }
 
 
@@ -36,11 +38,7 @@ def collator_for(
     Raises:
         InputError: the family is unknown, or config, processor and `unnorm_key` do not fit each other.
     """
-    if config.model_type in ROBOT_COLLATORS:
-        return ROBOT_COLLATORS[config.model_type](config, processor, augment, unnorm_key, learn_text)
-    if config.model_type != "alpamayo_r1":
-        known = ", ".join([*ROBOT_COLLATORS, "alpamayo_r1"])
-        raise InputError(f"model_type={config.model_type!r} has no collator; known are {known}.")
-    if unnorm_key is not None:
-        raise InputError(f"unnorm_key={unnorm_key!r}: an alpamayo_r1 has no statistics; leave it out.")
-    return AlpamayoR1Collator(config, processor, augment, learn_text)
+    if config.model_type not in COLLATORS:
+        raise InputError(f"model_type={config.model_type!r} has no collator; known are {', '.join(COLLATORS)}.")
+    make = COLLATORS[config.model_type]
+    return make(config, processor, augment=augment, unnorm_key=unnorm_key, learn_text=learn_text)

@@ -1,6 +1,8 @@
-"""Whether training is well: figures of the method beside the loss, collected without waiting for the device."""
+"""Figures beside the loss: whether training is well, collected without waiting for the device, and what steps cost."""
 
 import math
+import resource
+import time
 from collections import Counter, defaultdict
 from typing import Any
 
@@ -16,6 +18,7 @@ from ..modeling.flow_matching import FlowMatchingLoss
 WATCHED_GRADIENTS = {"aggregation": "aggregation", "routers": "router"}
 LOSSES = ("action_loss", "lm_loss")
 TOWERS = ("featurizer", "fused_featurizer")
+GIB = 2**30
 
 
 class HealthCallback(TrainerCallback):
@@ -49,7 +52,7 @@ class HealthCallback(TrainerCallback):
         losses = [module for module in model.modules() if isinstance(module, FlowMatchingLoss)]
         self.handles = [model.register_forward_hook(self.watch_output)]
         self.handles += [module.register_forward_hook(self.watch_velocity) for module in losses]
-        self.num_vision_tokens = getattr(model.config, "num_vision_tokens", None)
+        self.config = model.config
         self.gradients = defaultdict(list)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -95,7 +98,7 @@ class HealthCallback(TrainerCallback):
             for tower, ratio in zip(TOWERS, output.moe_ratios.flatten(0, -2).mean(dim=0), strict=True):
                 self.add(f"moe_ratio/{tower}", ratio)
         for layer, kept in (output.get("kept_vision_tokens") or {}).items():
-            share = kept.shape[-1] / self.num_vision_tokens
+            share = kept.shape[-1] / self.config.num_vision_tokens
             self.add(f"lfp_kept/layer_{layer}", torch.full((), share, device=kept.device))
 
     def watch_velocity(self, module: nn.Module, arguments: tuple, output: Any) -> None:
@@ -150,3 +153,58 @@ def number_of_shards(tensor: DTensor) -> int:
     """Over how many processes a tensor is split; others have copies."""
     sizes = zip(tensor.device_mesh.shape, tensor.placements, strict=True)
     return math.prod(size for size, placement in sizes if placement.is_shard())
+
+
+class StepFigures(TrainerCallback):
+    """Adds figures to what a `Trainer` logs.
+
+    - `step_time`: mean seconds of a step since the last log, without loading data.
+    - `peak_memory`: GiB, the most that this process's GPU has held since training began; on a CPU the process itself.
+    - `grad_max_abs`: the largest absolute gradient of any parameter since the last log, over all processes, as the
+      optimiser sees them, after clipping (DeepSpeed shows none).
+    """
+
+    def __init__(self):
+        self.begin: float | None = None
+        self.seconds, self.steps = 0.0, 0
+        self.largest: torch.Tensor | None = None
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        self.__init__()
+        if torch.cuda.is_available():
+            torch.cuda.reset_peak_memory_stats()
+
+    def on_step_begin(self, args, state, control, **kwargs):
+        self.begin = time.perf_counter()
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.seconds += time.perf_counter() - self.begin
+        self.steps += 1
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
+        local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
+        largest = [g.abs().amax().float() for g in local if g.numel()]
+        if largest:
+            device = largest[0].device  # a model may lie on several
+            found = [*(one.to(device) for one in largest), *([] if self.largest is None else [self.largest])]
+            self.largest = torch.stack(found).amax()
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if "loss" not in logs or not self.steps:
+            return
+        figures = {"step_time": self.seconds / self.steps, "peak_memory": peak_memory(args.device)}
+        if self.largest is not None:
+            if dist.is_available() and dist.is_initialized():
+                dist.all_reduce(self.largest, dist.ReduceOp.MAX)
+            figures["grad_max_abs"] = self.largest.item()
+        logs.update(figures)
+        state.log_history[-1].update(figures)
+        self.seconds, self.steps, self.largest = 0.0, 0, None
+
+
+def peak_memory(device: Any) -> float:
+    """GiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / GIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from ..modeling.new_parts import PRETRAINED, is_pretrained
-from .pretrained_parts import frozen_by_config, let_actions_through, unreached_by_actions
+from ..modeling.new_parts import is_pretrained
+from .unreached import let_actions_through, unreached_by_actions
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -36,14 +36,14 @@ def lora_config(
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
-    if not any(name in PRETRAINED for name, _ in model.named_children()):
-        raise InputError(f"a {type(model).__name__} has none of the parts {', '.join(PRETRAINED)} to adapt.")
-    frozen = {id(parameter) for parameter in frozen_by_config(model)}
+    if not hasattr(model, "pretrained_parts"):
+        raise InputError(f"a {type(model).__name__} is no model of ours: it does not say which parts were pretrained.")
+    frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
     if action_loss_only:
         let_actions_through(model)
     unreached = {name.rpartition(".")[0] for name in unreached_by_actions(model)} if action_loss_only else set()
     weighted = {name: module for name, module in model.named_modules() if has_weights(module, frozen)}
-    whole = trained_whole(model, [name for name in weighted if not is_pretrained(name)])
+    whole = trained_whole(model, [name for name in weighted if not is_pretrained(model, name)])
     targets = []
     for name, module in weighted.items():
         if is_inside(name, whole):

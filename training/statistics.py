@@ -4,36 +4,32 @@ The format is that of OpenVLA's dataset_statistics.json: `norm_stats` of a confi
 """
 
 import copy
+import json
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from datasets import Dataset
 from tqdm import tqdm
 
-from ..configuration.normalization_statistics import check_statistics
+from ..configuration.normalization_statistics import STATE_PART, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
-from .quantiles import RowSample
-from .vector_columns import checked_lengths, column_names, is_list
+from .dataset_columns import checked_lengths, column_names
+from .vector_statistics import VectorStatistics
 
 if TYPE_CHECKING:
-    from datasets import Dataset
     from transformers import PretrainedConfig, ProcessorMixin
 
 EPISODE = "episode_index"
 EXACT_ROWS = 2_000_000
-LARGEST = float(np.finfo(np.float32).max)  # models compute in float32
-# Of each family's config the size of the robot's state and what says whether it is an input.
-STATE_FIELDS = {
-    "cogvla": ("proprio_dim", "proprio_dim"),
-    "mapanything_llava3d": ("state_dim", "use_state"),
-    "multimodal_vla": ("proprio_dim", "use_proprio"),
-}
+FILE = "dataset_statistics.json"
 
 
 def dataset_statistics(
-    frames: "Dataset",
+    frames: Dataset,
     action: str | Sequence[str] = "action",
     state: str | Sequence[str] | None = "observation.state",
     unmasked_actions: Sequence[int] = (),
@@ -69,7 +65,7 @@ def dataset_statistics(
     """
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1.")
-    parts = {"action": column_names(action)} | ({} if state is None else {"proprio": column_names(state)})
+    parts = {"action": column_names(action)} | ({} if state is None else {STATE_PART: column_names(state)})
     check_columns(frames, parts)
     episodes = RunCounter() if EPISODE in frames.column_names else None
     names = dict.fromkeys([name for part in parts.values() for name in part] + [EPISODE] * (episodes is not None))
@@ -120,105 +116,71 @@ def apply_norm_stats(
         norm_stats: the statistics by `unnorm_key`: the content of a dataset_statistics.json.
 
     Raises:
-        InputError: the model is of no family with such statistics. Alpamayo-R1 has none: its action space normalises.
+        InputError: the model takes no such statistics. Alpamayo-R1 has none: its action space normalises.
         ConfigError: the statistics lack a part or are of other sizes than the model's, or model and processor do not
             normalise alike. Nothing was changed.
     """
-    family = model_config.model_type
-    if family not in STATE_FIELDS:
+    if getattr(model_config, "norm_stats", None) is None:
         raise InputError(
-            f"a model of type {family!r} takes no dataset statistics; those of {', '.join(STATE_FIELDS)} do "
-            "(Alpamayo-R1 normalises by its action space)."
+            f"a model of type {model_config.model_type!r} takes no dataset statistics; those of robots do (Alpamayo-R1 "
+            "normalises by its action space)."
         )
     kinds = model_config.normalization_type, processor.normalization_type
     if kinds[0] != kinds[1]:
         raise ConfigError(f"normalization_type is {kinds[0]!r} in the model and {kinds[1]!r} in the processor.")
-    field, switch = STATE_FIELDS[family]
-    size = getattr(model_config, field) if getattr(model_config, switch) else None
-    check_statistics(norm_stats, kinds[0], model_config.action_dim, size)
+    check_statistics(norm_stats, kinds[0], model_config.action_dim, model_config.state_size)
     model_config.norm_stats = copy.deepcopy(norm_stats)
     processor.norm_stats = copy.deepcopy(norm_stats)
 
 
-class VectorStatistics:
-    """Bounds, moments and quantiles of vectors, batch by batch.
+def run_statistics(
+    frames: Dataset,
+    dataset: str | Path,
+    file: str | Path | None = None,
+    unmasked_actions: Sequence[int] = (),
+    action: str | Sequence[str] = "action",
+    state: str | Sequence[str] | None = None,
+    quiet: bool = False,
+    progress: bool = True,
+) -> dict[str, Any]:
+    """`{unnorm_key: statistics}`; says where they come from, and which actions they normalise.
 
     Args:
-        widths: of each column that the vectors are joined of, the length of its part.
-        exact_rows: how many rows are kept for the quantiles.
+        frames: to compute from.
+        dataset: whose name is the key; a folder may hold a dataset_statistics.json, which is taken unless there are
+            `unmasked_actions`.
+        file: takes the place of both.
+        unmasked_actions, action, state: as in `dataset_statistics`.
+        quiet: say nothing.
+        progress: show a bar while computing.
+
+    Raises:
+        InputError: the file is of several datasets, or `unmasked_actions` are given beside it.
     """
-
-    def __init__(self, widths: dict[str, int], exact_rows: int):
-        self.widths, self.width = widths, sum(widths.values())
-        self.sample = RowSample(exact_rows)
-        self.rows = 0
-        self.origin = np.zeros(self.width)  # the first row; from there, moments lose no digits to a large offset
-        self.low, self.high = np.full(self.width, np.inf), np.full(self.width, -np.inf)
-        self.mean, self.squares = np.zeros(self.width), np.zeros(self.width)
-
-    def add(self, table: pa.Table) -> None:
-        """table: the next rows. Raises InputError for vectors of another length and numbers that are not finite."""
-        parts = [checked_rows(table[name], name, width, self.rows) for name, width in self.widths.items()]
-        rows = np.concatenate(parts, axis=1)
-        if not self.rows:
-            self.origin = rows[0].astype(np.float64)
-        self.sample.add(rows)
-        self.low = np.minimum(self.low, rows.min(axis=0))
-        self.high = np.maximum(self.high, rows.max(axis=0))
-        self.add_moments(rows - self.origin)
-
-    def add_moments(self, rows: np.ndarray) -> None:
-        """Merge the mean and the sum of squared deviations of (rows, width) float64 (Chan, Golub and LeVeque 1979)."""
-        total = self.rows + len(rows)
-        mean = rows.mean(axis=0)
-        step = mean - self.mean
-        self.squares += ((rows - mean) ** 2).sum(axis=0) + step**2 * (self.rows * len(rows) / total)
-        self.mean += step * (len(rows) / total)
-        self.rows = total
-
-    def result(self) -> dict[str, list]:
-        """Lists of `width` numbers by name, and a `mask` that is true for all."""
-        low, high = self.sample.quantiles((0.01, 0.99))
-        found = {
-            "min": self.low,
-            "max": self.high,
-            "mean": self.origin + self.mean,
-            "std": np.sqrt(self.squares / self.rows),
-            "q01": low,
-            "q99": high,
-        }
-        return {name: values.tolist() for name, values in found.items()} | {"mask": [True] * self.width}
-
-
-def checked_rows(column: pa.ChunkedArray, name: str, width: int, before: int) -> np.ndarray:
-    """The next rows of a column, (rows, width) float32, or float64 for a column of that or of large integers.
-
-    before: rows that came earlier, for messages. Raises InputError for a vector of another length than `width` and for
-    a number that is not finite in float32.
-    """
-    lengths = checked_lengths(column, name)
-    different = np.flatnonzero(lengths != width)
-    if different.size:
-        row = different[0]
+    dataset = Path(dataset)
+    if file and unmasked_actions:
         raise InputError(
-            f"column {name!r}, row {before + row} has {max(lengths[row], 0)} numbers; the rows before it have {width}."
+            f"unmasked_actions={list(unmasked_actions)} is for statistics that are computed; {file} has a mask."
         )
-    flat = [(chunk.flatten() if is_list(column.type) else chunk) for chunk in column.chunks]
-    numbers = np.concatenate([chunk.to_numpy(zero_copy_only=False) for chunk in flat])  # a null becomes a NaN
-    rows = numbers.astype(np.result_type(numbers.dtype, np.float32), copy=False).reshape(-1, width)
-    wrong = np.argwhere(~(np.abs(rows) <= LARGEST))
-    if wrong.size:
-        row, dimension = wrong[0]
-        raise InputError(
-            f"column {name!r}, row {before + row}, dimension {dimension} is {rows[row, dimension]}, no finite float32 "
-            "number: repair the row or leave it out."
-        )
-    return rows
+    if not file and not unmasked_actions and (dataset / FILE).is_file():
+        file = dataset / FILE
+    if file:
+        statistics = json.loads(Path(file).read_text(encoding="utf-8"))
+        if not isinstance(statistics, dict) or len(statistics) != 1:
+            raise InputError(f"{file} is of the datasets {list(statistics)}; it must be of this one alone.")
+    else:
+        found = dataset_statistics(frames, action, state, unmasked_actions, progress=progress)
+        statistics = {dataset.resolve().name: found}
+    if not quiet:
+        [(key, found)] = statistics.items()
+        mask = found.get("action", {}).get("mask")
+        print(f"statistics of {key}: {file or 'computed'}; mask of the actions: {'all' if mask is None else mask}")
+    return statistics
 
 
 def widen_quantiles(statistics: dict[str, Any]) -> None:
     """Put minimum and maximum in the place of percentiles that coincide though other values occur; warns of each."""
-    for part in ("action", "proprio"):
+    for part in ("action", STATE_PART):
         found = statistics.get(part, {"min": []})
         for i, low in enumerate(found["min"]):
             high, quantile = found["max"][i], found["q01"][i]
@@ -248,12 +210,12 @@ class RunCounter:
         self.last = values[-1]
 
 
-def check_columns(frames: "Dataset", parts: dict[str, list[str]]) -> None:
+def check_columns(frames: Dataset, parts: dict[str, list[str]]) -> None:
     """Refuse frames without these columns, and without rows."""
     for part, names in parts.items():
         for name in names:
             if name not in frames.column_names:
-                hint = " If there is no state, pass state=None." if part == "proprio" else ""
+                hint = " If there is no state, pass state=None." if part == STATE_PART else ""
                 raise InputError(
                     f"there is no column {name!r}; the columns are {', '.join(frames.column_names)}.{hint}"
                 )

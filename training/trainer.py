@@ -11,13 +11,12 @@ from transformers import Trainer, set_seed
 from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
 from .adapter_card import write_adapter_card
-from .decay_groups import split_by_decay
 from .evaluation import action_error, own_randomness, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
-from .health import HealthCallback
+from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
 from .sharding import keep_inputs_whole, tied_again
-from .step_figures import StepFigures
+from .training_stages import split_by_decay
 
 # All but cuDNN's, whose gradients are NaN for some lengths and masks (pytorch/pytorch#196678).
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]

@@ -5,22 +5,21 @@ Alpamayo-R1 that is the expert. Stage B also trains the top layers of the langua
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from typing import Any
 
-import torch
 from torch import nn
+from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.mapanything_llava3d.llava3d_with_action_expert import stack_of
-from ..modeling.new_parts import is_pretrained, language_model_of
-from .pretrained_parts import frozen_by_config, let_actions_through, unreached_by_actions
+from ..modeling.new_parts import is_pretrained, stack_of
+from .unreached import let_actions_through, unreached_by_actions
 
 STAGES = ("A", "B", "full")
 
 
 def trainable_parameter_groups(
-    model: nn.Module,
+    model: PreTrainedModel,
     stage: str = "A",
     backbone_unfreeze_layers: int = 0,
     backbone_lr_scale: float = 0.1,
@@ -48,22 +47,17 @@ def trainable_parameter_groups(
         InputError: the stage is unknown, or the number of layers does not fit it or the model.
         ConfigError: a factor is not a positive number.
     """
-    layers = stack_of(language_model_of(model)).layers
+    layers = stack_of(model.language_part).layers
     check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
     if action_loss_only and stage != "A":
         let_actions_through(model)
     unreached = unreached_by_actions(model) if action_loss_only else set()
     named = {name: p for name, p in model.named_parameters() if name not in unreached}
-    expert = [p for name, p in named.items() if not is_pretrained(name)]
-    groups = [{"name": "expert", "params": expert, "lr_scale": expert_lr_scale}]
+    new = {name for name in named if not is_pretrained(model, name)}
+    groups = [{"name": "expert", "params": [named[name] for name in named if name in new], "lr_scale": expert_lr_scale}]
     if stage != "A":
-        chosen = frozen = set()
-        if stage == "B":
-            chosen = {id(p) for layer in layers[-backbone_unfreeze_layers:] for p in layer.parameters()}
-        else:
-            frozen = {id(p) for p in frozen_by_config(model)}
-        backbone = [p for name, p in named.items() if is_pretrained(name) and id(p) not in frozen]
-        backbone = [p for p in backbone if stage == "full" or id(p) in chosen]
+        trained = {id(p) for p in trained_before(model, layers[-backbone_unfreeze_layers:] if stage == "B" else None)}
+        backbone = [p for name, p in named.items() if name not in new and id(p) in trained]
         if not backbone:
             raise InputError(
                 f"backbone_unfreeze_layers={backbone_unfreeze_layers}: this model's actions depend on nothing of these "
@@ -79,52 +73,12 @@ def trainable_parameter_groups(
     return groups
 
 
-def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
-    """Freeze the trainable parameters that the loss of a batch does not depend on, and return their names.
-
-    Distributed data-parallel training waits for the gradient of every trainable parameter, and some pretrained models
-    have parts that are not run: poolers, text towers, last layers. Costs one forward pass; the random numbers that
-    it takes are given back.
-
-    Args:
-        model: one of ours, also inside PEFT.
-        batch: arguments of its `forward`, moved to its device here; one sample is enough.
-
-    Raises:
-        InputError: the batch has no loss, or gradient checkpointing hides what it depends on.
-    """
-    device = next(model.parameters()).device
-    inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
-    drawing = [] if device.type == "cpu" else [device]
-    with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
-        loss = model(**inputs).loss
-    if loss is None:
-        raise InputError(f"a batch of {', '.join(batch)} has no loss; actions or labels are needed.")
-    reached = {id(p) for p in leaves_of(loss)}
-    names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
-    for name in names:
-        model.get_parameter(name).requires_grad_(False)
-    return names
-
-
-def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
-    """The tensors that would get a gradient from a loss.
-
-    Raises:
-        InputError: a part is checkpointed in the old way, which runs it without a graph.
-    """
-    seen, waiting, leaves = set(), [loss.grad_fn], []
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.name() == "CheckpointFunctionBackward":
-            raise InputError("use_reentrant=True of gradient checkpointing hides what a loss depends on; use False.")
-        if hasattr(node, "variable"):
-            leaves.append(node.variable)
-        waiting += [following for following, _ in node.next_functions]
-    return leaves
+def trained_before(model: PreTrainedModel, layers: Sequence[nn.Module] | None) -> list[nn.Parameter]:
+    """The parameters of these layers, or with `None` all that the model's config does not freeze."""
+    if layers is not None:
+        return [parameter for layer in layers for parameter in layer.parameters()]
+    frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
+    return [parameter for parameter in model.parameters() if id(parameter) not in frozen]
 
 
 def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> None:
@@ -138,3 +92,25 @@ def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> 
     for scale in scales:
         if not (math.isfinite(scale) and scale > 0):
             raise ConfigError(f"a learning rate's scale must be a positive number, not {scale!r}.")
+
+
+def split_by_decay(
+    model: nn.Module, groups: list[dict[str, Any]], decaying: Collection[str], weight_decay: float
+) -> list[dict[str, Any]]:
+    """Each group of an optimiser in two, one that decays and one that does not; groups that are empty are left out.
+
+    Args:
+        decaying: names of the parameters that decay, see `Trainer.get_decay_parameter_names`.
+        weight_decay: of groups that say nothing else.
+    """
+    if not weight_decay:
+        return groups
+    decays = {id(parameter) for name, parameter in model.named_parameters() if name in decaying}
+    found = []
+    for group in groups:
+        amount = group.get("weight_decay", weight_decay)
+        for is_decaying, value in ((True, amount), (False, 0.0)):
+            chosen = [p for p in group["params"] if (id(p) in decays) == is_decaying]
+            if chosen:
+                found.append({**group, "params": chosen, "weight_decay": value})
+    return found

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
     from vlahub.configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
     from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
-    from vlahub.modeling.alpamayo_r1.alpamayo_flow_matching import FlowMatching
     from vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
+    from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
     from vlahub.modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
     from vlahub.modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, DiscreteTrajectoryTokenizer
     from vlahub.modeling.alpamayo_r1.unicycle_action_space import UnicycleAccelCurvatureActionSpace
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
         MapAnythingLlava3DForConditionalGeneration,
     )
     from vlahub.modeling.multimodal_vla.modeling_multimodal_vla import MultimodalVLAForActionPrediction
-    from vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
     from vlahub.processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
     from vlahub.processing.cogvla.image_processing_cogvla import CogVLAImageProcessor
     from vlahub.processing.cogvla.processing_cogvla import CogVLAProcessor
+    from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
     from vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d import (
         MapAnythingLlava3DImageProcessor,
     )
@@ -58,7 +58,8 @@ if TYPE_CHECKING:
     from vlahub.training.run_folder import check_run_folder, clear_run_folder
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
-    from vlahub.training.training_stages import freeze_unreached, trainable_parameter_groups
+    from vlahub.training.training_stages import trainable_parameter_groups
+    from vlahub.training.unreached import freeze_unreached
 
 __version__ = "0.1.0"
 __all__ = [
@@ -120,7 +121,7 @@ HOMES = {
     "ActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
     "AlpamayoR1": "vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1",
     "AlpamayoR1Config": "vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1",
-    "AlpamayoR1ImageProcessor": "vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1",
+    "AlpamayoR1ImageProcessor": "vlahub.processing.image_processing_alpamayo_r1",
     "AlpamayoR1Processor": "vlahub.processing.alpamayo_r1.processing_alpamayo_r1",
     "CogVLAConfig": "vlahub.configuration.cogvla.configuration_cogvla",
     "CogVLAForActionPrediction": "vlahub.modeling.cogvla.modeling_cogvla",
@@ -131,7 +132,7 @@ HOMES = {
     "DiTActionHead": "vlahub.modeling.mapanything_llava3d.dit_action_head",
     "DiTActionHeadConfig": "vlahub.configuration.mapanything_llava3d.configuration_dit_action_head",
     "DiscreteTrajectoryTokenizer": "vlahub.modeling.alpamayo_r1.trajectory_tokenizers",
-    "FlowMatching": "vlahub.modeling.alpamayo_r1.alpamayo_flow_matching",
+    "FlowMatching": "vlahub.modeling.alpamayo_r1.trajectory_flow_matching",
     "FlowMatchingActionExpert": "vlahub.modeling.flow_matching_action_expert",
     "HealthCallback": "vlahub.training.health",
     "LLaVA3DForCausalLMV2": "vlahub.modeling.mapanything_llava3d.llava3d_language_model",
@@ -153,7 +154,7 @@ HOMES = {
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",
     "clear_run_folder": "vlahub.training.run_folder",
-    "freeze_unreached": "vlahub.training.training_stages",
+    "freeze_unreached": "vlahub.training.unreached",
     "last_checkpoint": "vlahub.training.trainer",
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",

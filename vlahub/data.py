@@ -4,7 +4,6 @@ from vlahub.configuration.view_names import record_views
 from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.alpamayo_r1.driving_scenes import DrivingScenes
 from vlahub.training.augmentation import RandomAugmentation
-from vlahub.training.camera_columns import camera_columns
 from vlahub.training.collators import (
     AlpamayoR1Collator,
     CogVLACollator,
@@ -12,10 +11,10 @@ from vlahub.training.collators import (
     MultimodalVLACollator,
     collator_for,
 )
-from vlahub.training.held_out import hold_out_episodes
+from vlahub.training.dataset_columns import camera_columns
+from vlahub.training.episodes import hold_out_episodes
 from vlahub.training.lerobot import load_frames
-from vlahub.training.run_statistics import run_statistics
-from vlahub.training.statistics import apply_norm_stats, apply_statistics, dataset_statistics
+from vlahub.training.statistics import apply_norm_stats, apply_statistics, dataset_statistics, run_statistics
 
 __all__ = [
     "ActionChunks",

@@ -11,11 +11,11 @@ from typing import Any
 from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
-from ..known_fields import check_arguments, known_fields
-from ..language_model_config import MAX_STEPS, check_positive
-from ..remote_code import RemoteCodeConfig
+from ..known_fields import keeps_arguments
+from ..language_model_config import MAX_STEPS, check_counts, check_positive, with_token_ids
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
+from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
 
 # The published classes that a config may name, by the field that names them, without the package in front.
@@ -33,6 +33,8 @@ TARGETS = {
     ),
     "hist_traj_tokenizer_cfg": ("models.delta_tokenizer.DeltaTrajectoryTokenizer",),
 }
+ACTION_DIM = 2  # acceleration and curvature
+DEFAULT_STEPS = 10  # of `FlowMatching`
 PACKAGES = ("alpamayo_r1.", "alpamayo1_5.")
 PUBLISHED_RUN = ("attn_implementation", "model_dtype", "keep_same_dtype")  # how the published code ran the model
 # Further fields of published files; they are kept as they are.
@@ -91,7 +93,7 @@ VLM = {
 }
 
 
-class AlpamayoR1Config(RemoteCodeConfig):
+class AlpamayoR1Config(VLAConfig):
     """Everything that a checkpoint needs to know about itself; the defaults are the released model's.
 
     Args:
@@ -99,7 +101,9 @@ class AlpamayoR1Config(RemoteCodeConfig):
         expert_cfg: what the expert's stack has different from the VLM's text model (a dict, as published).
         expert_config: the whole of it as a `Qwen3VLTextConfig` or dict; follows from `expert_cfg` when left out.
         action_space_cfg: arguments of `UnicycleAccelCurvatureActionSpace`.
+        num_action_chunks: its `n_waypoints`, action tokens of one trajectory, as a short form.
         diffusion_cfg: arguments of `FlowMatching`.
+        num_inference_steps: that one of it as a short form, Euler steps of one prediction.
         action_in_proj_cfg: arguments of `PerWaypointActionInProjV2`.
         traj_tokenizer_cfg, hist_traj_tokenizer_cfg: arguments of `DiscreteTrajectoryTokenizer` (future) and
             `DeltaTrajectoryTokenizer` (history).
@@ -122,6 +126,10 @@ class AlpamayoR1Config(RemoteCodeConfig):
 
     model_type = "alpamayo_r1"
     predicts = "trajectories"
+    actions_read = "keys"
+    action_dim = ACTION_DIM
+    attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
+    further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)
     sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
     auto_classes = {
         "AutoConfig": "configuration_alpamayo_r1.AlpamayoR1Config",
@@ -132,6 +140,7 @@ class AlpamayoR1Config(RemoteCodeConfig):
         "AutoImageProcessor": "image_processing_alpamayo_r1.AlpamayoR1ImageProcessor",
     }
 
+    @keeps_arguments
     def __init__(
         self,
         vlm_config: Qwen3VLConfig | dict | None = None,
@@ -157,16 +166,19 @@ class AlpamayoR1Config(RemoteCodeConfig):
         vlm_name_or_path: str | None = None,
         stop_grad_from_vlm: bool = True,
         view_names: list[str] | None = None,
+        num_action_chunks: int | None = None,
+        num_inference_steps: int | None = None,
         **kwargs,
     ):
         for name in PUBLISHED_RUN:
             kwargs.pop(name, None)
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)) | PUBLISHED_FIELDS)
         self.vlm_config = as_vlm_config(vlm_config, vocab_size)
         self.expert_cfg = copy.deepcopy(dict(EXPERT if expert_cfg is None else expert_cfg))
         self.expert_config = as_expert_text_config(self.vlm_config.text_config, expert_config, self.expert_cfg)
-        self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **arguments_of("action_space_cfg", action_space_cfg)}
-        self.diffusion_cfg = arguments_of("diffusion_cfg", diffusion_cfg)
+        space = with_short_form(arguments_of("action_space_cfg", action_space_cfg), n_waypoints=num_action_chunks)
+        self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **space}
+        diffusion = arguments_of("diffusion_cfg", diffusion_cfg)
+        self.diffusion_cfg = with_short_form(diffusion, num_inference_steps=num_inference_steps)
         self.action_in_proj_cfg = {**ACTION_IN_PROJ, **arguments_of("action_in_proj_cfg", action_in_proj_cfg)}
         self.action_out_proj_cfg = arguments_of("action_out_proj_cfg", action_out_proj_cfg)
         tokenizer = arguments_of("traj_tokenizer_cfg", traj_tokenizer_cfg)
@@ -174,31 +186,29 @@ class AlpamayoR1Config(RemoteCodeConfig):
             tokenizer["action_space_cfg"] = arguments_of("action_space_cfg", tokenizer["action_space_cfg"])
         self.traj_tokenizer_cfg = {**copy.deepcopy(TRAJ_TOKENIZER), **tokenizer}
         self.hist_traj_tokenizer_cfg = arguments_of("hist_traj_tokenizer_cfg", hist_traj_tokenizer_cfg)
-        self.traj_vocab_size = traj_vocab_size
-        self.traj_token_start_idx = traj_token_start_idx
         self.traj_token_ids = dict(TRAJ_TOKEN_IDS if traj_token_ids is None else traj_token_ids)
-        self.tokens_per_history_traj = tokens_per_history_traj
-        self.tokens_per_future_traj = tokens_per_future_traj
-        self.vocab_size = vocab_size
-        self.min_pixels = min_pixels
-        self.max_pixels = max_pixels
-        self.expert_non_causal_attention = expert_non_causal_attention
-        self.mask_prompt_padding = mask_prompt_padding
-        self.stop_grad_from_vlm = stop_grad_from_vlm
-        self.add_special_tokens = add_special_tokens
-        self.vlm_name_or_path = vlm_name_or_path
-        text = self.vlm_config.text_config
-        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-            kwargs.setdefault(name, getattr(text, name, None))
-        kwargs.setdefault("tie_word_embeddings", self.vlm_config.tie_word_embeddings)
         self.view_names = checked_view_names(view_names)
-        super().__init__(**copy.deepcopy(kwargs))
+        tied = self.vlm_config.tie_word_embeddings
+        super().__init__(**with_token_ids(kwargs, self.vlm_config.text_config, tied))
         self.check()
 
     @property
-    def n_waypoints(self) -> int:
-        """Action tokens of one trajectory."""
+    def num_action_chunks(self) -> int:
+        """Waypoints, and action tokens, of one trajectory."""
         return self.action_space_cfg["n_waypoints"]
+
+    @num_action_chunks.setter
+    def num_action_chunks(self, value: int) -> None:
+        self.action_space_cfg = self.action_space_cfg | {"n_waypoints": value}
+
+    @property
+    def num_inference_steps(self) -> int:
+        """Euler steps of one prediction."""
+        return self.diffusion_cfg.get("num_inference_steps", DEFAULT_STEPS)
+
+    @num_inference_steps.setter
+    def num_inference_steps(self, value: int) -> None:
+        self.diffusion_cfg = self.diffusion_cfg | {"num_inference_steps": value}
 
     @property
     def hist_token_start_idx(self) -> int:
@@ -207,9 +217,8 @@ class AlpamayoR1Config(RemoteCodeConfig):
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
-        for field in ("traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels"):
-            check_positive(field, getattr(self, field))
-        check_positive("diffusion_cfg.num_inference_steps", self.diffusion_cfg.get("num_inference_steps", 1), MAX_STEPS)
+        check_counts(self, "traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels")
+        check_positive("diffusion_cfg.num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.max_pixels < self.min_pixels:
             raise ConfigError(f"max_pixels={self.max_pixels} is below min_pixels={self.min_pixels}.")
         if self.traj_token_start_idx + self.traj_vocab_size > self.vocab_size:
@@ -242,6 +251,19 @@ def arguments_of(field: str, published: Mapping[str, Any] | None) -> dict[str, A
         if name not in TARGETS[field]:
             raise ConfigError(f"{field} names the class {target!r}; known for it are {', '.join(TARGETS[field])}.")
     return {name: value for name, value in given.items() if name not in NOT_ARGUMENTS}
+
+
+def with_short_form(arguments: dict[str, Any], **short: int | None) -> dict[str, Any]:
+    """Arguments of a part with those that were also given by themselves.
+
+    Raises:
+        ConfigError: the two differ.
+    """
+    given = {name: value for name, value in short.items() if value is not None}
+    for name, value in given.items():
+        if arguments.get(name, value) != value:
+            raise ConfigError(f"{name} is {arguments[name]!r} in its part's dict and {value!r} beside it; give one.")
+    return arguments | given
 
 
 def as_vlm_config(value: Qwen3VLConfig | dict | None, vocab_size: int) -> Qwen3VLConfig:

@@ -6,11 +6,17 @@ from typing import Any
 
 from transformers import LlamaConfig
 
-from ..known_fields import check_arguments, known_fields
-from ..language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
-from ..normalization_statistics import check_statistics
-from ..remote_code import RemoteCodeConfig
+from ..known_fields import keeps_arguments
+from ..language_model_config import (
+    MAX_STEPS,
+    as_language_model_config,
+    check_choices,
+    check_counts,
+    check_positive,
+    with_token_ids,
+)
 from ..view_names import checked_view_names
+from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
 from .pruning_schedule import lfp_keep_ratios
@@ -18,7 +24,6 @@ from .pruning_schedule import lfp_keep_ratios
 CHOICES = {
     "vision_aggregate_type": ("moe", "concat"),
     "action_head": ("discrete", "l1", "diffusion"),
-    "normalization_type": ("bounds", "bounds_q99", "normal"),
     "action_attention": ("block", "bidirectional", "causal"),
     "language_mean": ("masked", "padded"),
 }
@@ -27,7 +32,7 @@ COGVLA_FIELDS = ("vision_aggregate_type", "num_vision_aggr", "use_aggr", "use_fi
 LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
 
 
-class CogVLAConfig(RemoteCodeConfig):
+class CogVLAConfig(VLAConfig):
     """Everything that a CogVLA, OpenVLA-OFT or OpenVLA checkpoint needs to know about itself.
 
     Args:
@@ -44,7 +49,8 @@ class CogVLAConfig(RemoteCodeConfig):
         num_images_in_input: camera views V of one sample.
         action_head: `discrete` tokens, `l1` regression or `diffusion`.
         num_action_chunks, action_dim: the shape of one prediction (steps, dimensions).
-        proprio_dim: size of the robot state, or `None` when the model takes none.
+        state_dim: size of the robot's state, or `None` when the model takes none. Published name: `proprio_dim`.
+        use_state: False leaves the state out; `None`: whether there is a `state_dim`.
         normalization_type: `bounds` (min, max), `bounds_q99` (1st and 99th percentile) or `normal` (mean, std).
         norm_stats: `{unnorm_key: {"action": {"min": [...], ...}, "proprio": {...}}}`.
         n_action_bins, pad_to_multiple_of: the discrete head's bins sit at the end of the unpadded vocabulary.
@@ -64,7 +70,7 @@ class CogVLAConfig(RemoteCodeConfig):
     """
 
     model_type = "cogvla"
-    attribute_map = {
+    attribute_map = words_on_disk("proprio_dim") | {
         "num_diffusion_steps_train": "num_diffusion_steps",
         "num_diffusion_steps_inference": "num_inference_steps",
     }
@@ -82,6 +88,7 @@ class CogVLAConfig(RemoteCodeConfig):
         "AutoImageProcessor": "image_processing_cogvla.CogVLAImageProcessor",
     }
 
+    @keeps_arguments
     def __init__(
         self,
         featurizer_config: CogVLAVisionConfig | dict | None = None,
@@ -100,7 +107,8 @@ class CogVLAConfig(RemoteCodeConfig):
         action_head: str = "l1",
         num_action_chunks: int = 8,
         action_dim: int = 7,
-        proprio_dim: int | None = None,
+        state_dim: int | None = None,
+        use_state: bool | None = None,
         normalization_type: str = "bounds_q99",
         norm_stats: dict | None = None,
         n_action_bins: int = 256,
@@ -115,40 +123,17 @@ class CogVLAConfig(RemoteCodeConfig):
         view_names: list[str] | None = None,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.featurizer_config = as_vision_config(featurizer_config, {})
         self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
         self.text_config = as_language_model_config(text_config)
-        self.vision_aggregate_type = vision_aggregate_type
-        self.use_film = use_film
-        self.use_aggr = use_aggr
-        self.num_vision_aggr = num_vision_aggr
-        self.use_lfp = use_lfp
-        self.lfp_type = lfp_type
-        self.lfp_average_factor = lfp_average_factor
-        self.lfp_enable_film = lfp_enable_film
         depth = self.text_config.num_hidden_layers
         self.lfp_schedule_layers = depth if lfp_schedule_layers is None else lfp_schedule_layers
-        self.num_images_in_input = num_images_in_input
-        self.action_head = action_head
-        self.num_action_chunks = num_action_chunks
-        self.action_dim = action_dim
-        self.proprio_dim = proprio_dim
-        self.normalization_type = normalization_type
+        if use_state is not None:
+            self.use_state = use_state
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names, num_images_in_input)
-        self.n_action_bins = n_action_bins
-        self.pad_to_multiple_of = pad_to_multiple_of
-        self.num_diffusion_steps = num_diffusion_steps
-        self.num_inference_steps = num_inference_steps
-        self.action_attention = action_attention
-        self.language_mean = language_mean
-        self.prompt_end_token_id = prompt_end_token_id
-        self.stop_token_id = stop_token_id
-        kwargs.setdefault("bos_token_id", self.text_config.bos_token_id)
-        kwargs.setdefault("eos_token_id", self.text_config.eos_token_id)
-        kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
-        super().__init__(pad_token_id=pad_token_id, **copy.deepcopy(kwargs))
+        tied = self.text_config.tie_word_embeddings
+        super().__init__(**with_token_ids(kwargs | {"pad_token_id": pad_token_id}, self.text_config, tied))
         self.check()
 
     def check(self) -> None:
@@ -156,11 +141,8 @@ class CogVLAConfig(RemoteCodeConfig):
         check_choices(self, CHOICES)
         if self.text_config.model_type != "llama":
             raise ConfigError(f"text_config.model_type is {self.text_config.model_type!r}; this family has a 'llama'.")
-        for field in ("num_images_in_input", "num_action_chunks", "action_dim", "n_action_bins"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "num_images_in_input", "n_action_bins")
         check_positive("num_diffusion_steps", self.num_diffusion_steps, MAX_STEPS)
-        if self.proprio_dim is not None:
-            check_positive("proprio_dim", self.proprio_dim)
         if self.num_inference_steps is not None:
             check_positive("num_inference_steps", self.num_inference_steps)
             if self.num_inference_steps > self.num_diffusion_steps:
@@ -175,7 +157,7 @@ class CogVLAConfig(RemoteCodeConfig):
                 f"not {self.action_head!r}."
             )
         self.check_pruning()
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.proprio_dim)
+        self.check_robot()
 
     def check_towers(self) -> None:
         sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size
@@ -200,6 +182,26 @@ class CogVLAConfig(RemoteCodeConfig):
                     f"lfp_type={self.lfp_type!r} with lfp_average_factor={self.lfp_average_factor} keeps {ratio:.3f} "
                     f"of the vision tokens in layer {layer}; the share must lie between 0 and 1."
                 )
+
+    @property
+    def use_state(self) -> bool:
+        """Whether the robot's state is an input; False forgets `state_dim`.
+
+        Raises:
+            ConfigError: it is set to True without one.
+        """
+        return self.state_dim is not None
+
+    @use_state.setter
+    def use_state(self, used: bool) -> None:
+        if used and self.state_dim is None:
+            raise ConfigError("use_state=True needs state_dim, the size of the robot's state.")
+        self.state_dim = self.state_dim if used else None
+
+    @property
+    def actions_read(self) -> str:
+        """See `VLAConfig`."""
+        return "logits" if self.action_head == "discrete" else "states"
 
     @property
     def num_action_tokens(self) -> int:
@@ -227,7 +229,7 @@ class CogVLAConfig(RemoteCodeConfig):
         Args:
             published: the parsed config.json. An optional `timm_kwargs` (one dict a tower) overrides vision sizes.
             options: what no published file records, under this class's names: `num_images_in_input`, `action_head`,
-                `num_action_chunks`, `action_dim`, `proprio_dim`, `normalization_type`, `action_attention`, ...
+                `num_action_chunks`, `action_dim`, `state_dim`, `normalization_type`, `action_attention`, ...
 
         Raises:
             ConfigError: not an `openvla` config, or not one with two fused towers and a Llama.

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from ..known_fields import KnownFieldsConfig, check_arguments, known_fields
+from ..known_fields import KnownFieldsConfig, keeps_arguments
 from ..vla_errors import ConfigError
 
 # Sizes of the two published vision towers by their timm names; `depth` counts the block that is never run.
@@ -56,6 +56,7 @@ class CogVLAVisionConfig(KnownFieldsConfig):
     model_type = "cogvla_vision"
     base_config_key = "featurizer_config"
 
+    @keeps_arguments
     def __init__(
         self,
         hidden_size: int = 1024,
@@ -71,18 +72,6 @@ class CogVLAVisionConfig(KnownFieldsConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
-        self.hidden_size = hidden_size
-        self.intermediate_size = intermediate_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.image_size = image_size
-        self.patch_size = patch_size
-        self.num_registers = num_registers
-        self.has_class_token = has_class_token
-        self.has_layer_scale = has_layer_scale
-        self.layer_norm_eps = layer_norm_eps
-        self.initializer_range = initializer_range
         super().__init__(**kwargs)
         if hidden_size % num_attention_heads:
             raise ConfigError(

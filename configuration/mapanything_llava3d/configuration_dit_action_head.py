@@ -1,7 +1,8 @@
 """Configuration of the layerwise flow-matching DiT action head (starVLA's LayerwiseFlowmatchingActionHead)."""
 
-from ..known_fields import KnownFieldsConfig, check_arguments, known_fields
-from ..language_model_config import MAX_STEPS, check_choices, check_positive
+from ..known_fields import KnownFieldsConfig, keeps_arguments
+from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive
+from ..vla_config import words_on_disk
 from ..vla_errors import ConfigError
 
 CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
@@ -12,7 +13,7 @@ POSITIVE = (
     "attention_head_dim",
     "num_attention_heads",
     "action_dim",
-    "action_horizon",
+    "num_action_chunks",
     "num_future_tokens",
     "max_seq_len",
     "output_dim",
@@ -30,7 +31,8 @@ class DiTActionHeadConfig(KnownFieldsConfig):
             `hidden_size`.
         num_hidden_layers: blocks; as many of the VLM's top-most layers are read.
         attention_head_dim, num_attention_heads: their product is `hidden_size`; `None` heads follow from it.
-        action_dim, action_horizon: the shape of one prediction (dimensions, steps).
+        action_dim, num_action_chunks: the shape of one prediction (dimensions, steps). Published name of the latter:
+            `action_horizon`.
         state_dim: size of the robot state, or `None` when the head takes none.
         num_future_tokens: learned tokens between state and actions.
         max_seq_len, add_pos_embed: learned positions of the action tokens, and how many there are.
@@ -43,7 +45,7 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         mlp_hidden_dim: inner width of state encoder and action decoder.
         num_timestep_buckets: the blocks see the time, from 0 (noise) to 1 (actions), as one of so many whole numbers.
         noise_beta_alpha, noise_beta_beta, noise_s: training draws the time as `1 - b / noise_s`, b from that Beta.
-        num_inference_timesteps: Euler steps of a prediction.
+        num_inference_steps: Euler steps of a prediction. Published name: `num_inference_timesteps`.
         dropout: after attention and in the feed-forward, while training.
 
     Raises:
@@ -51,8 +53,10 @@ class DiTActionHeadConfig(KnownFieldsConfig):
     """
 
     model_type = "dit_action_head"
+    attribute_map = words_on_disk("action_horizon", "num_inference_timesteps")
     base_config_key = "dit_action_head_config"
 
+    @keeps_arguments
     def __init__(
         self,
         hidden_size: int = 4096,
@@ -60,7 +64,7 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         attention_head_dim: int = 64,
         num_attention_heads: int | None = None,
         action_dim: int = 7,
-        action_horizon: int = 8,
+        num_action_chunks: int = 8,
         state_dim: int | None = None,
         num_future_tokens: int = 32,
         max_seq_len: int = 1024,
@@ -73,48 +77,32 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         noise_beta_alpha: float = 1.5,
         noise_beta_beta: float = 1.0,
         noise_s: float = 0.999,
-        num_inference_timesteps: int = 4,
+        num_inference_steps: int = 4,
         dropout: float = 0.1,
         vl_hidden_size: int | None = None,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
-        self.hidden_size = hidden_size
         self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.attention_head_dim = attention_head_dim
-        self.num_attention_heads = num_attention_heads
-        self.action_dim = action_dim
-        self.action_horizon = action_horizon
-        self.state_dim = state_dim
-        self.num_future_tokens = num_future_tokens
-        self.max_seq_len = max_seq_len
-        self.add_pos_embed = add_pos_embed
-        self.context = context
-        self.output_projection = output_projection
         self.output_dim = hidden_size if output_dim is None else output_dim
-        self.mlp_hidden_dim = mlp_hidden_dim
-        self.num_timestep_buckets = num_timestep_buckets
-        self.noise_beta_alpha = noise_beta_alpha
-        self.noise_beta_beta = noise_beta_beta
-        self.noise_s = noise_s
-        self.num_inference_timesteps = num_inference_timesteps
-        self.dropout = dropout
         super().__init__(**kwargs)
         self.check()
+
+    def context_of_block(self, index: int) -> str:
+        """What a block attends to: `vlm`, `own` or `both`."""
+        if self.context == "interleave":
+            return ("vlm", "own")[index % 2]
+        return {"cross": "vlm", "concat": "both"}[self.context]
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field; fills in `num_attention_heads`."""
         check_choices(self, CHOICES)
-        check_positive("hidden_size", self.hidden_size)
-        check_positive("attention_head_dim", self.attention_head_dim)
+        check_counts(self, "hidden_size", "attention_head_dim")
         if self.num_attention_heads is None:
             self.num_attention_heads = max(self.hidden_size // self.attention_head_dim, 1)
-        for field in POSITIVE:
-            check_positive(field, getattr(self, field))
-        check_positive("num_inference_timesteps", self.num_inference_timesteps, MAX_STEPS)
+        check_counts(self, *POSITIVE)
+        check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.state_dim is not None:
-            check_positive("state_dim", self.state_dim)
+            check_counts(self, "state_dim")
         self.check_sizes()
         self.check_shares()
 
@@ -127,9 +115,9 @@ class DiTActionHeadConfig(KnownFieldsConfig):
             )
         if self.hidden_size % 2:
             raise ConfigError(f"hidden_size={self.hidden_size} must be even: half of it are sines of the time.")
-        if self.add_pos_embed and self.action_horizon > self.max_seq_len:
+        if self.add_pos_embed and self.num_action_chunks > self.max_seq_len:
             raise ConfigError(
-                f"action_horizon={self.action_horizon} needs as many positions; max_seq_len={self.max_seq_len}."
+                f"num_action_chunks={self.num_action_chunks} needs as many positions; max_seq_len={self.max_seq_len}."
             )
         if self.output_projection == "none" and self.output_dim != self.hidden_size:
             raise ConfigError(

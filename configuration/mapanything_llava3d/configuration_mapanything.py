@@ -5,8 +5,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from ..known_fields import KnownFieldsConfig, check_arguments, known_fields
-from ..language_model_config import check_choices, check_positive
+from ..known_fields import KnownFieldsConfig, keeps_arguments
+from ..language_model_config import check_choices, check_counts
 from ..vla_errors import ConfigError
 
 MLP_TYPES = ("mlp", "swiglu")
@@ -49,6 +49,7 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
     model_type = "mapanything_geometry"
     base_config_key = "geometry_config"
 
+    @keeps_arguments
     def __init__(
         self,
         hidden_size: int = 1536,
@@ -69,23 +70,6 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
         initializer_range: float = 0.02,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
-        self.hidden_size = hidden_size
-        self.num_hidden_layers = num_hidden_layers
-        self.num_attention_heads = num_attention_heads
-        self.intermediate_size = intermediate_size
-        self.mlp_type = mlp_type
-        self.patch_size = patch_size
-        self.image_size = image_size
-        self.final_norm = final_norm
-        self.info_sharing_hidden_size = info_sharing_hidden_size
-        self.info_sharing_num_hidden_layers = info_sharing_num_hidden_layers
-        self.info_sharing_num_attention_heads = info_sharing_num_attention_heads
-        self.info_sharing_intermediate_size = info_sharing_intermediate_size
-        self.info_sharing_mlp_type = info_sharing_mlp_type
-        self.info_sharing_layer_scale = info_sharing_layer_scale
-        self.layer_norm_eps = layer_norm_eps
-        self.initializer_range = initializer_range
         super().__init__(**kwargs)
         self.check()
 
@@ -93,13 +77,11 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
         for prefix in ("", "info_sharing_"):
-            for field in SIZES:
-                check_positive(prefix + field, getattr(self, prefix + field))
+            check_counts(self, *(prefix + field for field in SIZES))
             heads, width = (getattr(self, f"{prefix}{field}") for field in ("num_attention_heads", "hidden_size"))
             if width % heads:
                 raise ConfigError(f"{prefix}num_attention_heads={heads} does not divide {prefix}hidden_size={width}.")
-        for field in ("patch_size", "image_size"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "patch_size", "image_size")
         if self.image_size % self.patch_size:
             raise ConfigError(f"image_size={self.image_size} must be a multiple of patch_size={self.patch_size}.")
 

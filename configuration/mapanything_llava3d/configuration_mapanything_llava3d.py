@@ -9,17 +9,18 @@ import math
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
-from ..known_fields import check_arguments, known_fields
+from ..known_fields import keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
     as_expert_config,
     as_language_model_config,
     check_choices,
+    check_counts,
     check_positive,
+    with_token_ids,
 )
-from ..normalization_statistics import check_statistics
-from ..remote_code import RemoteCodeConfig
 from ..view_names import checked_view_names
+from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
@@ -31,12 +32,11 @@ CHOICES = {
     "pixel_range": ("siglip", "unit"),
     "geometry_normalization": ("imagenet", "none"),
     "time_sampling": ("beta", "uniform"),
-    "normalization_type": ("bounds", "bounds_q99", "normal"),
 }
 SHARED_BY_STREAMS = ("num_attention_heads", "num_key_value_heads", "head_dim")
 
 
-class MapAnythingLlava3DConfig(RemoteCodeConfig):
+class MapAnythingLlava3DConfig(VLAConfig):
     """Everything that a checkpoint of this family needs to know about itself.
 
     Args:
@@ -56,7 +56,8 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         expert_layer_alignment: with fewer expert layers than base layers, they pair with the `top`-most base layers
             or `even`ly spread ones.
         prefix_attention: `bidirectional`, or `causal` for checkpoints trained that way.
-        action_dim, action_horizon: the shape of one prediction (dimensions, steps).
+        action_dim, num_action_chunks: the shape of one prediction (dimensions, steps). Published name of the latter:
+            `action_horizon`.
         use_state, state_dim: whether the robot's state is an input, and its size.
         stop_grad_from_vlm: the action experts' loss has no gradient in the language model and what comes before it.
         use_time_weight: the flow-matching loss weighs a sample by 1 - time.
@@ -82,7 +83,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
     """
 
     model_type = "mapanything_llava3d"
-    attribute_map = {"image_token_index": "image_token_id"}
+    attribute_map = words_on_disk("action_horizon") | {"image_token_index": "image_token_id"}
     sub_configs = {
         "vision_config": SiglipVisionConfig,
         "text_config": AutoConfig,
@@ -99,6 +100,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         "AutoImageProcessor": "image_processing_mapanything_llava3d.MapAnythingLlava3DImageProcessor",
     }
 
+    @keeps_arguments
     def __init__(
         self,
         vision_config: SiglipVisionConfig | dict | None = None,
@@ -115,7 +117,7 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         expert_layer_alignment: str = "top",
         prefix_attention: str = "bidirectional",
         action_dim: int = 7,
-        action_horizon: int = 10,
+        num_action_chunks: int = 10,
         use_state: bool = False,
         state_dim: int | None = None,
         use_time_weight: bool = True,
@@ -139,44 +141,17 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         view_names: list[str] | None = None,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         self.vision_config = as_vision_config(vision_config)
         self.text_config = as_language_model_config(text_config)
         self.geometry_config = as_config(MapAnythingGeometryConfig, geometry_config)
         short = expert_hidden_size, expert_num_layers, expert_mlp_ratio
         self.expert_config = as_expert_config(self.text_config, expert_config, *short)
-        self.image_token_id = kwargs.pop("image_token_index", image_token_id)
-        self.image_seq_length = image_seq_length
-        self.action_expert_type = action_expert_type
-        self.expert_layer_alignment = expert_layer_alignment
-        self.prefix_attention = prefix_attention
-        self.stop_grad_from_vlm = stop_grad_from_vlm
-        self.action_dim = action_dim
-        self.action_horizon = action_horizon
-        self.use_state = use_state
-        self.state_dim = state_dim
-        self.use_time_weight = use_time_weight
-        self.time_sampling = time_sampling
-        self.pixel_range = pixel_range
-        self.geometry_normalization = geometry_normalization
-        self.use_geometric_branch = use_geometric_branch
-        self.prefix_lang_dropout_prob = prefix_lang_dropout_prob
-        self.prefix_image_dropout_prob = prefix_image_dropout_prob
-        self.use_spatial_token = use_spatial_token
-        self.spatial_token_num = spatial_token_num
-        self.action_token_begin_idx = action_token_begin_idx
-        self.normalization_type = normalization_type
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        self.vision_model_name_or_path = vision_model_name_or_path
-        self.language_model_name_or_path = language_model_name_or_path
-        self.mapanything_model_name_or_path = mapanything_model_name_or_path
         self.dit_config = self.as_dit_config(dit_config, dit_hidden_size)
-        default_steps = 10 if self.has_deep_fusion else self.dit_config.num_inference_timesteps
+        default_steps = 10 if self.has_deep_fusion else self.dit_config.num_inference_steps
         self.num_inference_steps = default_steps if num_inference_steps is None else num_inference_steps
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id", "tie_word_embeddings"):
-            kwargs.setdefault(name, getattr(self.text_config, name))
-        super().__init__(**copy.deepcopy(kwargs))
+        super().__init__(**with_token_ids(kwargs, self.text_config, self.text_config.tie_word_embeddings))
         self.check()
         if expert_config is not None:
             self.check_short_forms(*short)
@@ -207,14 +182,23 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
         return {
             "vl_hidden_size": self.text_config.hidden_size,
             "action_dim": self.action_dim,
-            "action_horizon": self.action_horizon,
-            "state_dim": self.state_dim if self.use_state else None,
+            "num_action_chunks": self.num_action_chunks,
+            "state_dim": self.state_size,
         }
 
     @property
     def predicts(self) -> str:
         """What is asked of the model: actions, or text where it has no action expert."""
         return "text" if self.action_expert_type is None else "actions"
+
+    @property
+    def actions_read(self) -> str:
+        """See `VLAConfig`; a DiT head reads states, but where its last block looks at its own tokens alone."""
+        if self.action_expert_type is None:
+            return "logits"
+        if self.has_dit and self.dit_config.context_of_block(self.dit_config.num_hidden_layers - 1) != "own":
+            return "states"
+        return "keys" if self.has_deep_fusion else "earlier layers"
 
     @property
     def has_deep_fusion(self) -> bool:
@@ -250,21 +234,17 @@ class MapAnythingLlava3DConfig(RemoteCodeConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        for field in ("action_dim", "action_horizon", "spatial_token_num"):
-            check_positive(field, getattr(self, field))
+        check_counts(self, "spatial_token_num")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.image_seq_length is not None:
-            check_positive("image_seq_length", self.image_seq_length)
-        if self.use_state:
-            check_positive("state_dim", self.state_dim)
+            check_counts(self, "image_seq_length")
         for field in ("prefix_lang_dropout_prob", "prefix_image_dropout_prob"):
             if not 0 <= getattr(self, field) < 1:
                 raise ConfigError(f"{field}={getattr(self, field)!r} must be at least 0 and below 1.")
         if self.use_spatial_token and self.action_token_begin_idx is None:
             raise ConfigError("use_spatial_token=True needs action_token_begin_idx, the first id of the action tokens.")
         self.check_experts()
-        state_dim = self.state_dim if self.use_state else None
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, state_dim)
+        self.check_robot()
 
     def check_experts(self) -> None:
         text, expert = self.text_config, self.expert_config

@@ -10,43 +10,32 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from ..known_fields import check_arguments, known_fields
-from ..language_model_config import MAX_STEPS, as_language_model_config, check_choices, check_positive
-from ..normalization_statistics import STATISTICS, check_statistics
-from ..remote_code import RemoteCodeConfig
+from ..known_fields import keeps_arguments
+from ..language_model_config import (
+    MAX_STEPS,
+    as_language_model_config,
+    check_choices,
+    check_counts,
+    check_positive,
+    with_token_ids,
+)
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
+from ..vla_config import VLAConfig, words_on_disk
 from ..vla_errors import ConfigError
+from .backbone_facts import LAYERED_FEATURES
 from .proven_backbones import check_proven, check_tower
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
     "fusion": ("early", "cross_attention", "late", "film"),
     "action_head": ("mlp", "flow", "discrete"),
-    "normalization_type": tuple(STATISTICS),
     "time_sampling": ("beta", "uniform"),
 }
-# The files that a choice needs; a checkpoint carries those of its own choices only.
-CODE_OF_CHOICES = {
-    "projector_type": {
-        "mlp": ("projectors",),
-        "perceiver": ("perceiver_resampler",),
-        "qformer": ("qformer_projector",),
-    },
-    "fusion": {"cross_attention": ("perceiver_resampler",), "film": ("film",)},
-    "action_head": {
-        "mlp": ("action_heads",),
-        "flow": ("context_action_network", "flow_matching_action_expert"),
-        "discrete": ("action_tokens",),
-    },
-    "use_proprio": {True: ("projectors",)},
-}
-TWO_TOWERS = ("siglip", "siglip2", "clip")  # vision models that come with a text tower of the same space
-LAYERED_FEATURES = ("qwen3_vl", "qwen3_vl_moe")  # image features enter several layers: they cannot be replaced
 HEAD_COUNTS = (8, 4, 2, 1)
 
 
-class MultimodalVLAConfig(RemoteCodeConfig):
+class MultimodalVLAConfig(VLAConfig):
     """Which parts a composed model has, and their sizes.
 
     Args:
@@ -59,12 +48,13 @@ class MultimodalVLAConfig(RemoteCodeConfig):
             `None` is `mlp`, and with a VLM its own projector.
         num_latents: tokens that `perceiver` and `qformer` make of all views together.
         num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`.
-        fusion: `early` (vision, text and proprio tokens in one sequence), `film` (the same, the text scaling and
+        fusion: `early` (vision, text and state tokens in one sequence), `film` (the same, the text scaling and
             shifting the vision tokens first), `cross_attention` (action queries look at the language model's states),
             `late` (vision and text are pooled apart and joined before the head).
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
-        use_proprio, proprio_dim: whether the robot's state is an input, and its size.
+        use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
+            `proprio_dim`.
         freeze_vision_tower: the vision tower does not train.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
@@ -79,6 +69,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
     """
 
     model_type = "multimodal_vla"
+    attribute_map = words_on_disk("proprio_dim", "use_proprio")
     auto_classes = {
         "AutoConfig": "configuration_multimodal_vla.MultimodalVLAConfig",
         "AutoModel": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
@@ -86,6 +77,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         "AutoModelForImageTextToText": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
     }
 
+    @keeps_arguments
     def __init__(
         self,
         vlm_config: PretrainedConfig | dict | None = None,
@@ -99,8 +91,8 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         action_head: str = "mlp",
         action_dim: int = 7,
         num_action_chunks: int = 8,
-        use_proprio: bool = False,
-        proprio_dim: int | None = None,
+        use_state: bool = False,
+        state_dim: int | None = None,
         freeze_vision_tower: bool = True,
         expert_config: LlamaConfig | dict | None = None,
         num_inference_steps: int = 10,
@@ -113,7 +105,6 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         view_names: list[str] | None = None,
         **kwargs,
     ):
-        check_arguments(type(self).__name__, kwargs, known_fields(type(self)))
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
         if all(value is None for value in given.values()):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
@@ -121,32 +112,16 @@ class MultimodalVLAConfig(RemoteCodeConfig):
             setattr(self, name, as_any_config(name, value))
         self.check_backbones()
         self.projector_type = projector_type if projector_type or self.vlm_config is not None else "mlp"
-        self.num_latents = num_latents
-        self.num_resampler_layers = num_resampler_layers
         widths = self.hidden_size if self.projector_type != "qformer" else self.vision_hidden_size
         self.num_resampler_heads = (
             largest_divisor(self.hidden_size, widths) if num_resampler_heads is None else num_resampler_heads
         )
-        self.fusion = fusion
-        self.action_head = action_head
-        self.action_dim = action_dim
-        self.num_action_chunks = num_action_chunks
-        self.use_proprio = use_proprio
-        self.proprio_dim = proprio_dim
-        self.freeze_vision_tower = freeze_vision_tower
         self.expert_config = as_flow_config(expert_config, self.hidden_size)
-        self.num_inference_steps = num_inference_steps
-        self.time_sampling = time_sampling
-        self.use_time_weight = use_time_weight
-        self.num_action_bins = num_action_bins
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        self.normalization_type = normalization_type
-        for name in ("pad_token_id", "bos_token_id", "eos_token_id"):
-            kwargs.setdefault(name, getattr(self.text_part, name, None))
-        kwargs.setdefault("tie_word_embeddings", (self.vlm_config or self.text_part).tie_word_embeddings)
-        super().__init__(**copy.deepcopy(kwargs))
+        tied = (self.vlm_config or self.text_part).tie_word_embeddings
+        super().__init__(**with_token_ids(kwargs, self.text_part, tied))
         self.check()
 
     @property
@@ -191,17 +166,16 @@ class MultimodalVLAConfig(RemoteCodeConfig):
         return getattr(self.vision_part, "image_size", None)
 
     @property
+    def actions_read(self) -> str:
+        """See `VLAConfig`."""
+        return "logits" if self.action_head == "discrete" else "states"
+
+    @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
         if self.action_head == "flow":
             return self.num_action_chunks if self.fusion == "cross_attention" else 0
         return self.num_action_chunks * (self.action_dim if self.action_head == "discrete" else 1)
-
-    @property
-    def code_of_choices(self) -> set[str]:
-        """The files, besides those that every model needs, that this one's choices need."""
-        names = {"composed_backbone" if self.vlm_config is None else "vlm_backbone"}
-        return names.union(*(files.get(getattr(self, field), ()) for field, files in CODE_OF_CHOICES.items()))
 
     @property
     def described(self) -> dict[str, str]:
@@ -238,9 +212,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        counts = ("num_latents", "num_resampler_layers", "num_resampler_heads", "action_dim", "num_action_chunks")
-        for field in counts:
-            check_positive(field, getattr(self, field))
+        check_counts(self, "num_latents", "num_resampler_layers", "num_resampler_heads")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
             raise ConfigError(
@@ -252,8 +224,6 @@ class MultimodalVLAConfig(RemoteCodeConfig):
                 f"action_vocab_size={self.action_vocab_size} is above the language model's vocab_size, "
                 f"{self.text_part.vocab_size}."
             )
-        if self.use_proprio:
-            check_positive("proprio_dim", self.proprio_dim)
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
@@ -263,8 +233,7 @@ class MultimodalVLAConfig(RemoteCodeConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
-        state_dim = self.proprio_dim if self.use_proprio else None
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, state_dim)
+        self.check_robot()
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""

@@ -6,6 +6,7 @@ with padding on either side. What is not listed may count positions or build mas
 """
 
 from ..vla_errors import ConfigError
+from .backbone_facts import POSITIONS_BEHIND_PADDING
 
 VLMS = (
     "aya_vision",
@@ -29,8 +30,6 @@ LANGUAGE_MODELS = (
     *("qwen2", "qwen2_moe", "qwen3", "qwen3_moe", "qwen3_next", "seed_oss", "smollm3", "stablelm", "starcoder2"),
     *("vaultgemma", "xglm"),
 )
-# Encoders that are also language models: their position 0 is the one behind that of padding.
-POSITIONS_BEHIND_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta")
 COUNTS_PADDING = "its positions count padding, so that a row that is padded on the left would be another row"
 NEEDS_SIZES = "it wants the sizes of its images beside them"
 READS_IDS = "its layers read the token ids, too, and not their embeddings alone"

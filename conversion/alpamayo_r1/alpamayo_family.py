@@ -24,12 +24,6 @@ def prepare_alpamayo(job: "Job") -> "Prepared":
     return plan_alpamayo(ALPAMAYO_R1, job)
 
 
-def collect_alpamayo(job: "Job") -> "Collected":
-    from .checkpoint import collect_published
-
-    return collect_published(job.adapters[0])
-
-
 def check_alpamayo(collected: "Collected", config: "AlpamayoR1Config") -> None:
     from .constants import check_constants
 
@@ -46,7 +40,6 @@ ALPAMAYO_R1 = Family(
     parts={VLM: False},
     table=TABLE,
     embeddings=EMBEDDINGS,
-    collect=collect_alpamayo,
     check=check_alpamayo,
     misfit=f"does --{VLM} name the base model that this one was trained from?",
     prepare=prepare_alpamayo,

@@ -8,20 +8,18 @@ from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConversionError
-from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
+from ...processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..assumptions import assumed
 from ..checkpoint_files import write_files
-from ..checkpoint_plan import plan_checkpoint, weights_of
+from ..checkpoint_plan import plan_checkpoint, tensors_of_run
 from ..family import Family
 from ..files.json_file import read_json
 from ..files.tokenizer_files import load_fast_tokenizer
 from ..job import Job, Prepared
-from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .names import TABLE
 from .options import VLM, AlpamayoOptions
 
 BASE_TYPE = "qwen3_vl"
@@ -62,7 +60,7 @@ def plan_alpamayo(family: Family, job: Job) -> Prepared:
         raise ConversionError("--statistics was given, but an Alpamayo-R1 normalises by its action space.")
     folder = job.adapters[0]
     base = base_folder(job)
-    collected = collect_published(folder)
+    collected = tensors_of_run(family, job)
     for source in (folder, base):
         published = read_json([source], "config.json", required=True)
         check_layers(published, len(collected.candidates), f"{source}/config.json")
@@ -76,15 +74,6 @@ def plan_alpamayo(family: Family, job: Job) -> Prepared:
     text_config, sources = config.vlm_config.text_config, {"run": folder, "vlm": base}
     write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
     return Prepared(family.name, plan, write)
-
-
-def collect_published(folder: Path) -> Collected:
-    """All tensors under the names of the model; constants are among the leftovers.
-
-    Raises:
-        ConversionError: there are no weights, or a name is unknown.
-    """
-    return collect([SourceGroup(weights_of(folder, "run"), TABLE)])
 
 
 def base_folder(job: Job) -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...configuration.vla_errors import ConversionError, InputError
-from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import read_frames
+from ...processing.image_processing_alpamayo_r1 import read_frames
 
 MARK = "vlahub predict"
 MAX_TEXTS = 6

@@ -11,7 +11,7 @@ from ...configuration.remote_code import write_remote_code
 from ...configuration.vla_errors import ConversionError
 from ...processing.cogvla.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProcessor
 from ...processing.cogvla.processing_cogvla import CogVLAProcessor
-from ...processing.portable_tokenizer import make_tokenizer_portable
+from ...processing.portable_processor import make_tokenizer_portable
 from ..assumptions import assumed
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint

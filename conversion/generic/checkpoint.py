@@ -5,12 +5,14 @@ Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import torch
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
+from ..checkpoint_plan import weights_of
 from ..dataset_statistics import check_config_statistics, find_statistics
 from ..family import Family
 from ..files.json_file import json_text, read_json
@@ -22,9 +24,9 @@ from ..tensors.adapter_patterns import check_matching
 from ..tensors.base_model import BaseModel, build_base
 from ..tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from ..tensors.side_files import find_side_files
-from ..tensors.tensor_source import TensorFile, TensorGroup, open_checkpoint
+from ..tensors.tensor_source import TensorFile, TensorGroup
 from ..travelling.copied_files import check_config_lies_here, check_copied, copy_files
-from ..travelling.travelling_code import code_facts, code_for_merge, own_config
+from ..travelling.travelling_code import TravellingCode, code_facts, code_for_merge, own_config
 from .adapter_steps import add_adapter
 from .merged_base import MergedBase
 from .options import GenericOptions
@@ -48,39 +50,48 @@ def plan_merge(job: Job, families: Mapping[str, Family]) -> Prepared:
     check_config_lies_here(job.base)
     config = read_json([job.base], "config.json", required=True)
     code = code_for_merge(job.base, job.adapters, job.allow_code)
-    weights = open_checkpoint(job.base, "base")
-    if weights is None:
-        raise ConversionError(f"{job.base} holds no model weights (model.safetensors, its shards, pytorch_model.bin).")
-    plan = Plan(planned_copies(weights, None if job.dtype == "auto" else getattr(torch, job.dtype)))
-    model = build_base(job.base, config, list(weights))
-    check_weights(weights, model)
-    merged = MergedBase.of({tensor.name: tensor for tensor in plan.tensors}, config, model)
+    merged = opened_base(job, config)
+    plan = Plan([])
     for number, folder in enumerate(job.adapters, start=1):
         refuse_side_files(folder, job.base, families)
-        file, lora_config = opened_adapter(folder, number)
-        content = read_content(file)
-        check_matching(lora_config, content.loras)  # before anything else matches its patterns
-        plan.leftovers += add_adapter(merged, file.path, content, lora_config)
-        plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+        merge_adapter(plan, merged, folder, number)
     check_copied(job.base, job.adapters)
     plan.tensors = list(merged.tensors.values())
-    plan.facts.append(
-        Fact("base class", type(model.model).__name__ if model else "not known here", "read (config.json)")
-    )
+    base_class = type(merged.model.model).__name__ if merged.model else "not known here"
+    plan.facts.append(Fact("base class", base_class, "read (config.json)"))
     plan.facts += vocabulary_facts(config, merged.config)
     config, facts = with_statistics(merged.config, job.adapters, job.options(GenericOptions).statistics)
     plan.facts += [*facts, *code_facts(code)]
-    how = "read (base)" if job.dtype == "auto" else "given (--dtype)"
-    plan.facts.append(Fact("dtype", plan.dtype_name, how))
+    plan.facts.append(Fact("dtype", plan.dtype_name, "read (base)" if job.dtype == "auto" else "given (--dtype)"))
+    return Prepared("generic", plan, partial(write_merged_files, job, config, code, families), code)
 
-    def write_merged_files(folder: Path, report: dict) -> None:
-        copy_files(job.base, job.adapters, folder)
-        write_config(folder, config, job.dtype)
-        write_statistics(folder, config)
-        code.write(folder)
-        write_merged_card(folder, report, job.base, families)
 
-    return Prepared("generic", plan, write_merged_files, code)
+def opened_base(job: Job, config: dict) -> MergedBase:
+    """The base as it is, with all tensors planned as copies."""
+    weights = weights_of(job.base, "base")
+    copies = planned_copies(weights, None if job.dtype == "auto" else getattr(torch, job.dtype))
+    model = build_base(job.base, config, list(weights))
+    check_weights(weights, model)
+    return MergedBase.of({tensor.name: tensor for tensor in copies}, config, model)
+
+
+def merge_adapter(plan: Plan, merged: MergedBase, folder: Path, number: int) -> None:
+    file, lora_config = opened_adapter(folder, number)
+    content = read_content(file)
+    check_matching(lora_config, content.loras)  # before anything else matches its patterns
+    plan.leftovers += add_adapter(merged, file.path, content, lora_config)
+    plan.facts.append(Fact(f"adapter {number}", f"r={lora_config.r}, alpha={lora_config.lora_alpha}", "read"))
+
+
+def write_merged_files(
+    job: Job, config: dict, code: TravellingCode, families: Mapping[str, Family], folder: Path, report: dict
+) -> None:
+    """Everything but the weights: what base and adapters bring, the statistics in it, our code, and a card."""
+    copy_files(job.base, job.adapters, folder)
+    write_config(folder, config, job.dtype)
+    write_statistics(folder, config)
+    code.write(folder)
+    write_merged_card(folder, report, job.base, families)
 
 
 def refuse_side_files(folder: Path, base: Path, families: Mapping[str, Family]) -> None:

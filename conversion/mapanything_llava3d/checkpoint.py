@@ -7,8 +7,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
-from ...processing.image_prompt import add_image_token
 from ...processing.mapanything_llava3d.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+from ...processing.mapanything_llava3d.image_prompt import add_image_token
 from ...processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from ..files.tokenizer_files import check_tokenizer, load_fast_tokenizer, unreadable
 from ..tensors.plan import Fact

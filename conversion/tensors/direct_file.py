@@ -1,5 +1,10 @@
 """A file written past the page cache: a large output would fill it with pages that nobody reads, and pages cost more
-time than the disk."""
+time than the disk.
+
+Measured (2.1 GB on ext4, two busy cores, thrice by turns): written and synchronised in 1.1 s directly and 2.6 s through
+the cache, 5 s and 11.5 s with the hashes of `SafetensorsWriter`; the cache grows by 0 and by 2.0 GB. A merge of that
+size with its verification, which reads from the disk and not from the cache then, takes 109 to 118 s and 130 s.
+"""
 
 import fcntl
 import mmap

@@ -2,6 +2,9 @@
 
 A tensor's numbers depend on the seed and on its name, not on shards, blocks, threads or other tensors: they are drawn
 in pieces of fixed size, each from a generator of its own. NumPy guarantees that `RandomState` never changes.
+
+torch's generators are five times as fast (3 ns a number, 14 here), but what they draw depends on how many are drawn at
+once and may change with a release; a model's own initialisation needs all of it in memory, and draws in its order.
 """
 
 import hashlib

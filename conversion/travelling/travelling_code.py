@@ -12,7 +12,8 @@ from typing import Any
 
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from ...configuration.remote_code import RemoteCodeConfig, code_files, remote_code
+from ...configuration.remote_code import code_files, remote_code
+from ...configuration.vla_config import VLAConfig
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
 from ..files.json_file import json_text, read_json
@@ -94,7 +95,7 @@ def code_facts(code: TravellingCode) -> list[Fact]:
     return facts
 
 
-def own_code(config: RemoteCodeConfig, folders: list[Path]) -> TravellingCode:
+def own_code(config: VLAConfig, folders: list[Path]) -> TravellingCode:
     """This release's code for a checkpoint of our families.
 
     folders: where its processor's files are; the last one that names a class counts.
@@ -106,21 +107,21 @@ def own_code(config: RemoteCodeConfig, folders: list[Path]) -> TravellingCode:
         for name, value in named.items() if isinstance(named, dict) else ():
             if "Processor" in name and isinstance(value, str) and value.split(".")[0] in ours:
                 processors[name] = value
-    texts = remote_code(type(config), {**config.auto_classes, **processors}, config.code_of_choices)
+    texts = remote_code(type(config), {**config.auto_classes, **processors})
     return TravellingCode(texts, auto_map=dict(config.auto_classes), processor_map=processors)
 
 
-def own_config(folder: Path) -> RemoteCodeConfig | None:
+def own_config(folder: Path) -> VLAConfig | None:
     """The config of a checkpoint of our own families, `None` for any other model."""
     kind = own_config_class(read_json([folder], "config.json", required=False) or {})
     return kind and kind.from_pretrained(folder)
 
 
-def own_config_class(config: dict[str, Any]) -> type[RemoteCodeConfig] | None:
+def own_config_class(config: dict[str, Any]) -> type[VLAConfig] | None:
     """The class of the content of a config.json, where it is one of our own families."""
     model_type = config.get("model_type")
     kind = CONFIG_MAPPING[model_type] if isinstance(model_type, str) and model_type in CONFIG_MAPPING else None
-    return kind if kind and issubclass(kind, RemoteCodeConfig) else None
+    return kind if kind and issubclass(kind, VLAConfig) else None
 
 
 def differing(files: list[Path], bundle: dict[str, str]) -> list[str]:

@@ -1,24 +1,28 @@
 """Reasoning of Alpamayo-R1: one prefill of images and prompt, then many samples of text decoded together.
 
-The loop is our own because the next stage needs the keys and values of exactly the accepted text. As published, a row
-ends with `<|traj_future_start|>`, and one more column follows, so that this token's keys and values are in the cache.
+The loop is our own and not transformers' `generate`: the next stage needs the keys and values of exactly the accepted
+text. As published, a row ends with `<|traj_future_start|>`, and one more column follows, so that this token's keys and
+values are in the cache.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import nn
-from transformers import DynamicCache, LogitsProcessorList, Qwen3VLForConditionalGeneration, StoppingCriteriaList
-from transformers.generation import LogitsProcessor, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
-from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLModel, Qwen3VLTextModel
+from transformers import DynamicCache, PreTrainedTokenizerBase, Qwen3VLForConditionalGeneration, StoppingCriteriaList
+from transformers.generation import (
+    LogitsProcessor,
+    StoppingCriteria,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
+from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
-from ..cache_names import cache_argument
 from ..finite_predictions import finite_rows
-from ..mrope_positions import rope_positions
-
-VLM_CACHE = cache_argument(Qwen3VLModel.forward)
-TEXT_CACHE = cache_argument(Qwen3VLTextModel.forward)
+from .driving_inputs import check_count
+from .prompt_reading import TEXT_CACHE, Images, read_tokens
 
 
 class TrajectoryTokenMask(LogitsProcessor):
@@ -34,18 +38,37 @@ class TrajectoryTokenMask(LogitsProcessor):
 
 
 @dataclass
+class TextSampling:
+    """How texts are drawn.
+
+    Attributes:
+        max_new_tokens: limit of a text.
+        end_ids: the tokens that end a text, that which opens the trajectory first.
+        pad_token_id: what stands behind an ended text.
+        processors: from logits to the scores that tokens are drawn from, one after the other.
+    """
+
+    max_new_tokens: int
+    end_ids: Sequence[int]
+    pad_token_id: int
+    processors: Sequence[LogitsProcessor]
+    stopping_criteria: StoppingCriteriaList
+    generator: torch.Generator | None = None
+
+
+@dataclass
 class Prompt:
     """What a prefill leaves.
 
     Attributes:
         input_ids: (batch, length), padded on the left.
-        real: (batch, length) bool, false on padding.
+        real: (batch, length) bool, false on padding, or `None` where there is none.
         last_position: (batch,), the largest position of each prompt's last token.
         logits: (batch, vocabulary) float32, for the first new token.
     """
 
     input_ids: torch.LongTensor
-    real: torch.Tensor
+    real: torch.Tensor | None
     cache: DynamicCache
     last_position: torch.LongTensor
     logits: torch.Tensor
@@ -53,9 +76,14 @@ class Prompt:
     def repeated(self, count: int) -> "Prompt":
         """Every row `count` times; the cache is expanded in place."""
         self.cache.batch_repeat_interleave(count)
-        rows = (self.input_ids, self.real, self.last_position, self.logits)
-        input_ids, real, last_position, logits = (tensor.repeat_interleave(count, dim=0) for tensor in rows)
+        real = None if self.real is None else self.real.repeat_interleave(count, dim=0)
+        rows = (self.input_ids, self.last_position, self.logits)
+        input_ids, last_position, logits = (tensor.repeat_interleave(count, dim=0) for tensor in rows)
         return Prompt(input_ids, real, self.cache, last_position, logits)
+
+    def real_before(self, length: int) -> torch.Tensor:
+        """(batch, length) bool, false on the prompt's padding, true on what was written behind it."""
+        return torch.cat([self.real, self.real.new_ones(len(self.real), length - self.real.shape[1])], dim=1)
 
 
 @dataclass
@@ -78,50 +106,18 @@ class Rollout:
     def cache(self) -> DynamicCache:
         return self.prompt.cache
 
-    @property
-    def generated(self) -> torch.LongTensor:
-        return self.sequences[:, self.prompt.input_ids.shape[1] :]
-
-
-def decoder_modules(vlm: Qwen3VLForConditionalGeneration) -> list[nn.Module]:
-    """The language model and its layers: all that may switch the cache off for the sake of checkpointing."""
-    return [vlm.model.language_model, *vlm.model.language_model.layers]
-
 
 def prefill(
     vlm: Qwen3VLForConditionalGeneration,
     input_ids: torch.LongTensor,
-    attention_mask: torch.Tensor | None,
-    pixel_values: torch.Tensor | None,
-    image_grid_thw: torch.LongTensor | None,
+    positions: torch.LongTensor,
+    real: torch.Tensor | None,
+    images: Images | None,
 ) -> Prompt:
-    """Run images and prompts once.
-
-    Raises:
-        InputError: a prompt is padded on the right.
-    """
-    real = torch.ones_like(input_ids, dtype=torch.bool) if attention_mask is None else attention_mask != 0
-    if not real[:, -1].all():
-        raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")
-    positions = rope_positions(vlm, input_ids, real.long(), image_grid_thw)
+    """Run prompts once; the arguments as in `read_tokens`."""
     cache = DynamicCache()
-    output = vlm.model(
-        input_ids=input_ids,
-        attention_mask=None if real.all() else real.long(),
-        position_ids=positions,
-        pixel_values=pixel_values,
-        image_grid_thw=image_grid_thw,
-        use_cache=True,
-        **{VLM_CACHE: cache},
-    )
-    logits = vlm.lm_head(output.last_hidden_state[:, -1]).float()
-    return Prompt(input_ids, real, cache, positions[:, :, -1].amax(dim=0), logits)
-
-
-def check_count(name: str, value: int) -> None:
-    """Raises InputError for anything but a whole number above 0."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise InputError(f"{name}={value!r} must be a whole number above 0.")
+    states = read_tokens(vlm, input_ids, positions, real, images, cache)
+    return Prompt(input_ids, real, cache, positions[:, :, -1].amax(dim=0), vlm.lm_head(states[:, -1]).float())
 
 
 def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsProcessor]:
@@ -139,59 +135,82 @@ def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsP
     return found + ([TopPLogitsWarper(top_p)] if top_p < 1 else [])
 
 
-@torch.no_grad()
-def sample_text(
-    vlm: Qwen3VLForConditionalGeneration,
-    prompt: Prompt,
-    max_new_tokens: int,
-    end_ids: list[int],
-    pad_token_id: int,
-    processors: LogitsProcessorList,
-    stopping_criteria: StoppingCriteriaList | None = None,
+def text_sampling(
+    config: AlpamayoR1Config,
+    tokenizer: PreTrainedTokenizerBase | None,
+    max_new_tokens: int | None,
+    own: Sequence[LogitsProcessor],
+    given: Sequence[LogitsProcessor] | None = None,
+    stopping_criteria: Sequence[StoppingCriteria] | None = None,
     generator: torch.Generator | None = None,
-) -> Rollout:
+) -> TextSampling:
+    """The mask of trajectory tokens, then a caller's processors (`given`), then our `warpers` (`own`).
+
+    Behind an ended text stands the tokenizer's padding token, without one the config's, or any that no one sees.
+
+    Raises:
+        InputError: `max_new_tokens` is no whole number above 0.
+    """
+    limit = config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
+    check_count("max_new_tokens", limit)
+    mask = TrajectoryTokenMask(config.traj_token_start_idx, config.traj_vocab_size)
+    ends = [] if config.eos_token_id is None else config.eos_token_id
+    ends = ends if isinstance(ends, (list, tuple)) else [ends]
+    pad = config.pad_token_id if tokenizer is None else tokenizer.pad_token_id
+    pad = pad if pad is not None else (*ends, 0)[0]
+    criteria, ends = StoppingCriteriaList(stopping_criteria or []), (config.traj_token_ids["future_start"], *ends)
+    return TextSampling(limit, ends, pad, (mask, *(given or ()), *own), criteria, generator)
+
+
+@torch.no_grad()
+def sample_text(vlm: Qwen3VLForConditionalGeneration, prompt: Prompt, sampling: TextSampling) -> Rollout:
     """Sample a text for every row of the prompt; all rows advance together, and one that has ended waits.
 
     Logits that are not finite are drawn from as if all were equal, for an error in the middle would cost a CUDA device
-    all that it holds; `Rollout.finite` tells.
-
-    end_ids: the tokens that end a row.
+    all that it holds; `Rollout.finite` tells. In a graph nobody asks whether all texts have ended: they are written to
+    the limit, padding behind those that have.
     """
     sequences, logits = prompt.input_ids, prompt.logits
-    ends = torch.tensor(end_ids, device=sequences.device)
     ended = torch.zeros_like(sequences[:, 0], dtype=torch.bool)
     lengths = torch.zeros_like(sequences[:, 0])
     finite = torch.ones_like(ended)
-    for step in range(max_new_tokens):
+    for step in range(sampling.max_new_tokens):
         sound = finite_rows(logits)
         finite = finite & (sound | ended)
-        probabilities = processors(sequences, logits.masked_fill(~sound[:, None], 0.0)).softmax(dim=-1)
-        token = torch.multinomial(probabilities, 1, generator=generator)[:, 0].masked_fill(ended, pad_token_id)
+        token = drawn_token(sequences, logits.masked_fill(~sound[:, None], 0.0), sampling)
+        token = token.masked_fill(ended, sampling.pad_token_id)
         sequences = torch.cat([sequences, token[:, None]], dim=1)
-        lengths += ~ended
-        ended = ended | torch.isin(token, ends)
-        if stopping_criteria:
-            ended = ended | stopping_criteria(sequences, None)
-        if step + 1 == max_new_tokens:
+        lengths = lengths + ~ended
+        for end in sampling.end_ids:
+            ended = ended | (token == end)
+        if sampling.stopping_criteria:
+            ended = ended | sampling.stopping_criteria(sequences, None)
+        if step + 1 == sampling.max_new_tokens:
             break
         logits = next_logits(vlm, prompt, token, step)
-        if ended.all():
-            sequences = torch.cat([sequences, torch.full_like(token[:, None], pad_token_id)], dim=1)
+        if not torch.compiler.is_compiling() and ended.all():
+            sequences = torch.cat([sequences, torch.full_like(token[:, None], sampling.pad_token_id)], dim=1)
             break
     return Rollout(prompt, sequences, lengths, finite)
+
+
+def drawn_token(sequences: torch.LongTensor, logits: torch.Tensor, sampling: TextSampling) -> torch.LongTensor:
+    """(rows,) from logits (rows, vocabulary)."""
+    scores = logits
+    for processor in sampling.processors:
+        scores = processor(sequences, scores)
+    return torch.multinomial(scores.softmax(dim=-1), 1, generator=sampling.generator)[:, 0]
 
 
 def next_logits(
     vlm: Qwen3VLForConditionalGeneration, prompt: Prompt, token: torch.LongTensor, step: int
 ) -> torch.Tensor:
     """Feed one token (rows,) behind the prompt and `step` new tokens; returns (rows, vocabulary) float32."""
-    mask = None
-    if not prompt.real.all():
-        mask = torch.cat([prompt.real, prompt.real.new_ones(len(token), step + 1)], dim=1).long()
+    length = prompt.input_ids.shape[1] + step + 1
     position = prompt.last_position + 1 + step
     output = vlm.model.language_model(
         inputs_embeds=vlm.get_input_embeddings()(token[:, None]),
-        attention_mask=mask,
+        attention_mask=None if prompt.real is None else prompt.real_before(length).long(),
         position_ids=position[None, :, None].expand(3, -1, -1),
         use_cache=True,
         **{TEXT_CACHE: prompt.cache},

@@ -6,8 +6,6 @@ Upstream: NVlabs/alpamayo, action_space/utils.py, which solves in float32 and, o
 import torch
 import torch.nn.functional as F
 
-from ...configuration.vla_errors import ConfigError
-
 
 def roughness(size: int, order: int, dt: float, device: torch.device) -> torch.Tensor:
     """(size, size) float64: x @ roughness @ x is the sum of squares of the `order`-th derivative of x by time."""
@@ -26,13 +24,12 @@ def solve_smoothed(
 ) -> torch.Tensor:
     """The x (..., size) that minimises |A x - b|^2 + weight * (squares of its `order`-th derivative) + ridge * |x|^2.
 
+    NaN where the equations do not determine x: a device is not asked.
+
     Args:
         normal: A^T A, (..., size, size), float64; target: A^T b, (..., size), float64.
         dt: seconds between two elements.
         first: (...), the value that x starts with, where it is known; its own equations are then left out.
-
-    Raises:
-        ConfigError: the equations do not determine x.
     """
     size = target.shape[-1]
     matrix = normal + weight * roughness(size, order, dt, target.device)
@@ -41,9 +38,8 @@ def solve_smoothed(
         target = target[..., 1:] - matrix[..., 1:, 0] * first.unsqueeze(-1)
         matrix = matrix[..., 1:, 1:]
     factor, failed = torch.linalg.cholesky_ex(matrix)
-    if failed.any():
-        raise ConfigError(f"a smoothing weight of {weight} with a ridge of {ridge} leaves x open; raise the ridge.")
     found = torch.cholesky_solve(target.unsqueeze(-1), factor).squeeze(-1)
+    found = found.masked_fill(failed.ne(0).unsqueeze(-1), float("nan"))
     return found if first is None else torch.cat([first.unsqueeze(-1), found], dim=-1)
 
 

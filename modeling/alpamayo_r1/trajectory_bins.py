@@ -22,16 +22,17 @@ class Bins:
         self.least, self.greatest, self.count = tuple(least), tuple(greatest), count
 
     def range_like(self, values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lower end and width of each dimension, float32."""
+        """Lower end and width of each dimension, float32; filled in on the device, for a copy to it would wait."""
         least, greatest = (
-            torch.tensor(end, dtype=torch.float32, device=values.device) for end in (self.least, self.greatest)
+            torch.stack([torch.full((), bound, dtype=torch.float32, device=values.device) for bound in end])
+            for end in (self.least, self.greatest)
         )
         return least, greatest - least
 
     def encode(self, values: torch.Tensor) -> torch.LongTensor:
         """(..., dimensions) -> tokens of the same shape; what lies outside falls into the outermost bins."""
         least, width = self.range_like(values)
-        tokens = ((values.float() - least) / width * (self.count - 1)).round()
+        tokens = ((values.float() - least) / width * (self.count - 1)).round().nan_to_num()  # never an id out of range
         return tokens.clamp(0, self.count - 1).long()
 
     def decode(self, tokens: torch.LongTensor) -> torch.Tensor:

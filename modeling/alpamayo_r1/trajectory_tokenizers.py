@@ -73,9 +73,13 @@ class DeltaTrajectoryTokenizer:
             InputError: the poses to encode are not finite or have another shape.
         """
         checked_poses("fut", fut_xyz, fut_rot)
-        steps = torch.diff(F.pad(fut_xyz.float(), (0, 0, 1, 0)), dim=-2)
+        return self.encode_finite(fut_xyz, fut_rot)
+
+    def encode_finite(self, xyz: torch.Tensor, rot: torch.Tensor) -> torch.LongTensor:
+        """`encode` of poses that are known to be such; the device is not asked."""
+        steps = torch.diff(F.pad(xyz.float(), (0, 0, 1, 0)), dim=-2)
         if self.predict_yaw:
-            clockwise = torch.atan2(fut_rot[..., 0, 1].float(), fut_rot[..., 0, 0].float())
+            clockwise = torch.atan2(rot[..., 0, 1].float(), rot[..., 0, 0].float())
             turn = torch.diff(F.pad(clockwise, (1, 0)), dim=-1)
             turn = torch.atan2(turn.sin(), turn.cos())
             steps = torch.cat([steps, turn.unsqueeze(-1)], dim=-1)
@@ -235,3 +239,13 @@ def tokenize_history(
         )
     first = ego_history_xyz[:, :, :1], ego_history_rot[:, :, :1]
     return tokenizer.encode(*first, ego_history_xyz, ego_history_rot).flatten(1) + start_idx
+
+
+def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placeholder: int) -> torch.LongTensor:
+    """Prompts (batch, length) with a history's tokens (batch, n) in the place of its placeholders, where there are any.
+
+    It has as many as there are tokens; the device is not asked.
+    """
+    places = input_ids == placeholder
+    order = (places.cumsum(dim=1) - 1).clamp(0, tokens.shape[1] - 1)
+    return torch.where(places, tokens.to(input_ids).gather(1, order), input_ids)

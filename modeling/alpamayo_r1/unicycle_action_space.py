@@ -123,13 +123,20 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         Raises:
             InputError: poses or the speed are not finite, a shape is wrong, or one pose has to tell the speed.
         """
+        start = self.start_speed(traj_history_xyz, traj_history_rot, t0_states)
+        return self.drive(action, start, traj_history_xyz[..., -1, 2])
+
+    def drive(
+        self, action: torch.Tensor, start_speed: torch.Tensor, height: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`action_to_traj` from a speed (...) in m/s, at a height (...) in metres."""
         accel, curvature = self.unnormalize(action)
-        start = self.start_speed(traj_history_xyz, traj_history_rot, t0_states).float()
+        start = start_speed.float()
         speed = start.unsqueeze(-1) + F.pad(torch.cumsum(accel * self.dt, dim=-1), (1, 0))
         travelled = speed[..., :-1] * self.dt + accel * (self.dt**2 / 2)
         heading = F.pad(torch.cumsum(curvature * travelled, dim=-1), (1, 0))
         x, y = (torch.cumsum(self.midpoints(speed * unit(heading)), dim=-1) for unit in (torch.cos, torch.sin))
-        z = traj_history_xyz[..., -1:, 2].float().expand_as(x)
+        z = height.unsqueeze(-1).float().expand_as(x)
         return torch.stack([x, y, z], dim=-1), rotation_about_z(heading[..., 1:])
 
     def midpoints(self, velocity: torch.Tensor) -> torch.Tensor:
@@ -175,7 +182,7 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         curvature = self.curvatures(heading, speed, accel)
         accel = (accel - self.accel_mean) / self.accel_std
         curvature = (curvature - self.curvature_mean) / self.curvature_std
-        action = torch.stack([accel, curvature], dim=-1).float()
+        action = self.determined(torch.stack([accel, curvature], dim=-1)).float()
         if not output_all_states:
             return action
         return action, torch.stack([speed[..., :-1], accel, heading[..., :-1]], dim=-1).float()
@@ -198,8 +205,20 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
             return speed
         if xyz.shape[-2] < 2:
             raise InputError(f"traj_history_xyz has {xyz.shape[-2]} poses; the speed follows from two or more.")
+        return self.determined(self.last_speed(xyz, rot))
+
+    def last_speed(self, history_xyz: torch.Tensor, history_rot: torch.Tensor) -> torch.Tensor:
+        """`start_speed` of two or more poses that are known to be such; the device is not asked."""
+        xyz, rot = history_xyz.double(), history_rot.double()
         equations = trapezoid_equations(torch.diff(xyz[..., :2], dim=-2), yaw_of(rot), self.dt)
         return solve_smoothed(*equations, 3, self.dt, self.v_lambda, self.v_ridge)[..., -1]
+
+    def determined(self, found: torch.Tensor) -> torch.Tensor:
+        """What least squares found. Raises ConfigError where they left it open."""
+        if found.isnan().any():
+            weights = {name: value for name, value in vars(self).items() if name.endswith(("_lambda", "_ridge"))}
+            raise ConfigError(f"the smoothing weights leave speeds or actions open, raise the ridge: {weights}.")
+        return found
 
     def smooth_heading(self, future_rot: torch.Tensor) -> torch.Tensor:
         """(..., n_waypoints, 3, 3) -> (..., n_waypoints + 1) radians, unwrapped, from 0 at the start."""

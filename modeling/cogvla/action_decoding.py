@@ -1,121 +1,109 @@
-"""How a CogVLA model gets from its inputs to a chunk of actions: all at once, by denoising, or token by token."""
+"""From what the language model reads to a chunk of normalised actions: at once, by denoising, or token by token."""
 
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 from transformers import DynamicCache
 
-from ..action_normalization import unnormalize
+from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_tokens import tokens_to_actions
 from ..finite_predictions import finite_rows
-from .action_sequence import ActionSequence, LanguageModelInputs
-from .cogvla_outputs import CogVLAActionOutput
-from .ddim import ddim_step, sampling_steps, sinusoidal_embedding
+from .action_sequence import ActionSequence
+from .ddim import ddim_step, sampling_steps, signal_levels, sinusoidal_embedding
+from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
 
 
-class ActionDecoding:
-    """The ways to predict, for a model that has the steps of a forward pass; `statistics` are those of the actions."""
+@dataclass
+class DecodedActions:
+    """A chunk of actions, and what it was read from.
 
-    def decode_in_parallel(
-        self,
-        sequence: ActionSequence,
-        pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
-        noise: torch.Tensor | None,
-        statistics: dict[str, Any],
-        num_inference_steps: int,
-    ) -> tuple[CogVLAActionOutput, dict[str, torch.Tensor]]:
-        """All actions from one pass over the sequence, or, with the diffusion head, one pass a denoising step.
+    Attributes:
+        normalized: (batch, num_action_chunks, action_dim), float32.
+        hidden_states: (batch, action tokens, hidden_size), each the state that predicts an action token.
+        kept_vision_tokens: see `Pruning`; those of the last denoising step, or of the prompt.
+        token_ids: (batch, action tokens), of a discrete head.
+        finite: what is finite of that which the actions do not show, (batch,) bool by name.
+    """
 
-        Also what is finite of that which the actions do not show, by name, (batch,) bool each.
-        """
-        averaged = sequence.real & ~sequence.is_action
-        inputs, moe_ratios = self.action_inputs(
-            sequence, pixel_values, proprio, averaged, count=self.config.num_action_tokens
-        )
-        token_ids, finite = None, {}
-        if self.config.action_head == "diffusion":
-            actions, states, kept, finite["predicted noise"] = self.denoise(
-                inputs, sequence, noise, num_inference_steps
-            )
-        else:
-            states, kept = self.run_language_model(inputs)
-        if self.config.action_head == "l1":
-            actions = self.action_head(states).float()
-        elif self.config.action_head == "discrete":
-            logits = self.language_model.lm_head(states)
-            token_ids, finite["logits"] = logits.argmax(dim=-1), finite_rows(logits)
-            actions = self.actions_of(token_ids)
-        output = CogVLAActionOutput(
-            actions=unnormalize(actions, statistics, self.config.normalization_type),
-            normalized_actions=actions,
-            action_hidden_states=states,
-            moe_ratios=moe_ratios,
-            kept_vision_tokens=kept,
-            predicted_token_ids=token_ids,
-        )
-        return output, finite
+    normalized: torch.Tensor
+    hidden_states: torch.Tensor
+    kept_vision_tokens: dict[int, torch.Tensor]
+    token_ids: torch.Tensor | None = None
+    finite: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def denoise(
-        self,
-        inputs: LanguageModelInputs,
-        sequence: ActionSequence,
-        noise: torch.Tensor | None,
-        num_inference_steps: int,
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[int, torch.Tensor], torch.Tensor]:
-        """DDIM from `noise` to normalised actions (float32); also the states and kept tokens of the last step.
 
-        At last (batch,) bool: whether all predicted noise was finite; the steps clip what is infinite.
-        """
-        num_steps, device = self.config.num_diffusion_steps, inputs.prefix.device
-        steps = sampling_steps(num_steps, num_inference_steps)
-        batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
-        shape = (batch, self.config.num_action_chunks, self.config.action_dim)
-        actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
-        times = sinusoidal_embedding(torch.arange(num_steps, device=device), width)
-        finite = torch.ones(batch, dtype=torch.bool, device=device)
-        for step in steps:
-            noised = self.with_noise(inputs, sequence, actions, times[step].expand(batch, -1))
-            states, kept = self.run_language_model(noised)
-            predicted = self.action_head(states)
-            finite = finite & finite_rows(predicted)
-            actions = ddim_step(actions, predicted, step, num_steps, -steps.step)
-        return actions, states, kept, finite
+def decode_at_once(
+    config: CogVLAConfig, language_model: LanguageModel, action_head: nn.Module | None, inputs: LanguageModelInputs
+) -> DecodedActions:
+    """All actions from one pass over the sequence; action_head: of L1 regression, `None` for discrete tokens."""
+    states, kept = language_model.read(inputs)
+    if action_head is not None:
+        return DecodedActions(action_head(states).float(), states, kept)
+    logits = language_model.lm_head(states)
+    token_ids = logits.argmax(dim=-1)
+    return DecodedActions(actions_of(config, token_ids), states, kept, token_ids, {"logits": finite_rows(logits)})
 
-    def decode_one_by_one(
-        self,
-        ids: torch.Tensor,
-        real: torch.Tensor,
-        pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
-        statistics: dict[str, Any],
-    ) -> tuple[CogVLAActionOutput, dict[str, torch.Tensor]]:
-        """Action tokens one after another, each from all before it (OpenVLA); returns as `decode_in_parallel`."""
-        cache = DynamicCache(config=self.config.text_config)
-        states, kept, moe_ratios = self.prefill(ids, real, pixel_values, proprio, cache)
-        logits = self.language_model.lm_head(states)
-        all_states, all_ids, finite = [states], [logits.argmax(dim=-1)], finite_rows(logits)
-        for _ in range(self.config.num_action_tokens - 1):
-            real = F.pad(real, (0, 1), value=True)
-            all_states.append(self.decode_step(all_ids[-1], real, cache))
-            logits = self.language_model.lm_head(all_states[-1])
-            all_ids.append(logits.argmax(dim=-1))
-            finite = finite & finite_rows(logits)
-        token_ids = torch.cat(all_ids, dim=1)
-        actions = self.actions_of(token_ids)
-        output = CogVLAActionOutput(
-            actions=unnormalize(actions, statistics, self.config.normalization_type),
-            normalized_actions=actions,
-            action_hidden_states=torch.cat(all_states, dim=1),
-            moe_ratios=moe_ratios,
-            kept_vision_tokens=kept,
-            predicted_token_ids=token_ids,
-        )
-        return output, {"logits": finite}
 
-    def actions_of(self, token_ids: torch.Tensor) -> torch.Tensor:
-        """(batch, tokens) -> normalised actions (batch, num_action_chunks, action_dim), float32."""
-        vocab_size = self.config.text_config.vocab_size - self.config.pad_to_multiple_of
-        values = tokens_to_actions(token_ids, vocab_size, self.config.n_action_bins)
-        return values.view(-1, self.config.num_action_chunks, self.config.action_dim)
+def denoise(
+    config: CogVLAConfig,
+    language_model: LanguageModel,
+    action_head: nn.Module,
+    noisy_action_projector: nn.Module,
+    inputs: LanguageModelInputs,
+    sequence: ActionSequence,
+    noise: torch.Tensor | None,
+    num_inference_steps: int,
+) -> DecodedActions:
+    """DDIM from `noise` (batch, num_action_chunks, action_dim), drawn where it is `None`: a pass over the sequence a
+    step. The steps clip what is infinite, so whether all predicted noise was finite is told apart."""
+    num_steps, device = config.num_diffusion_steps, inputs.prefix.device
+    batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
+    shape = (batch, config.num_action_chunks, config.action_dim)
+    actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
+    levels, times = signal_levels(num_steps), sinusoidal_embedding(torch.arange(num_steps, device=device), width)
+    finite = torch.ones(batch, dtype=torch.bool, device=device)
+    steps = sampling_steps(num_steps, num_inference_steps)
+    for step in steps:
+        tokens = noisy_action_projector(one_token_a_number(actions.to(inputs.prefix.dtype)))
+        noised = with_noise(inputs, sequence, tokens, times[step].expand(batch, -1))
+        states, kept = language_model.read(noised)
+        predicted = action_head(states)
+        finite = finite & finite_rows(predicted)
+        actions = ddim_step(actions, predicted, levels, step, -steps.step)
+    return DecodedActions(actions, states, kept, finite={"predicted noise": finite})
+
+
+def decode_one_by_one(
+    config: CogVLAConfig, language_model: LanguageModel, prompt: LanguageModelInputs, real: torch.Tensor
+) -> DecodedActions:
+    """Action tokens one after another, each from all before it (OpenVLA).
+
+    prompt: with the last token's state wanted; real: (batch, length) bool, its padding.
+    """
+    cache = DynamicCache(config=config.text_config)
+    states, kept = language_model.read(prompt, cache)
+    logits = language_model.lm_head(states)
+    all_states, all_ids, finite = [states], [logits.argmax(dim=-1)], finite_rows(logits)
+    for _ in range(config.num_action_tokens - 1):
+        real = F.pad(real, (0, 1), value=True)
+        all_states.append(language_model.read_on(all_ids[-1], real, prompt.prefix.shape[1], cache))
+        logits = language_model.lm_head(all_states[-1])
+        all_ids.append(logits.argmax(dim=-1))
+        finite = finite & finite_rows(logits)
+    token_ids = torch.cat(all_ids, dim=1)
+    actions = actions_of(config, token_ids)
+    return DecodedActions(actions, torch.cat(all_states, dim=1), kept, token_ids, {"logits": finite})
+
+
+def one_token_a_number(actions: torch.Tensor) -> torch.Tensor:
+    """(batch, num_action_chunks, action_dim) -> (batch, num_action_chunks * action_dim, 1)."""
+    return actions.flatten(1).unsqueeze(-1)
+
+
+def actions_of(config: CogVLAConfig, token_ids: torch.Tensor) -> torch.Tensor:
+    """(batch, tokens) -> normalised actions (batch, num_action_chunks, action_dim), float32."""
+    vocab_size = config.text_config.vocab_size - config.pad_to_multiple_of
+    values = tokens_to_actions(token_ids, vocab_size, config.n_action_bins)
+    return values.view(-1, config.num_action_chunks, config.action_dim)

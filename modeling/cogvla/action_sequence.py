@@ -49,29 +49,15 @@ class ActionSequence:
         return self.last_prompt.unsqueeze(1) + torch.arange(count, device=self.real.device)
 
 
-@dataclass
-class LanguageModelInputs:
-    """One sequence, BOS, prefix, prompt, action block and padding, ready for the language model.
-
-    Attributes:
-        text_embeds: (batch, length, hidden_size), BOS and all that follows the prefix.
-        prefix: (batch, prefix length, hidden_size): vision tokens, state token, diffusion-time token.
-        attention_mask: (batch, 1, sequence, sequence), see masking.py.
-        prompt: (batch, sequence) bool, see `Pruning`.
-        positions: (batch, count), the places in the sequence whose states are wanted.
-    """
-
-    text_embeds: torch.Tensor
-    prefix: torch.Tensor
-    attention_mask: torch.Tensor
-    prompt: torch.Tensor
-    positions: torch.Tensor
-
-
-def right_aligned(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def right_padded(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """Padding moved behind the text, whatever side it is on: the bool mask and each (batch, length) tensor."""
     order = attention_mask.ne(0).int().sort(dim=1, descending=True, stable=True)
     return order.values.bool(), *(tensor.gather(1, order.indices) for tensor in tensors)
+
+
+def left_padded(attention_mask: torch.Tensor, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """As `right_padded`, with the padding before the text."""
+    return tuple(x.flip(1) for x in right_padded(attention_mask.flip(1), *(tensor.flip(1) for tensor in tensors)))
 
 
 def with_prompt_end(

@@ -1,20 +1,58 @@
 """Checks of what a caller passes to the CogVLA model; each returns its argument in the one form used inside."""
 
+from dataclasses import dataclass
+
 import torch
+from transformers import PreTrainedModel
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_errors import InputError
-from ..input_checks import check_length
+from ..input_checks import check_ids, check_inputs, check_length
+from ..masking import check_mask
+from .action_sequence import right_padded
 
 
-def mask_or_ones(input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-    """(batch, length), as given, or ones."""
-    return torch.ones_like(input_ids) if attention_mask is None else attention_mask
+@dataclass
+class Observation:
+    """What the model is shown.
+
+    Attributes:
+        input_ids: (batch, length), padding behind the text.
+        real: (batch, length) bool, false on padding.
+        pixel_values: (batch, views, 6, height, width), in the model's dtype.
+        state: (batch, state_dim), normalised, in the model's dtype; `None` for a model without state.
+    """
+
+    input_ids: torch.Tensor
+    real: torch.Tensor
+    pixel_values: torch.Tensor
+    state: torch.Tensor | None
 
 
-def check_places(config: CogVLAConfig, text: int, actions: int) -> None:
+def observation(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    pixel_values: torch.Tensor | None,
+    state: torch.Tensor | None,
+    **numbers: torch.Tensor | None,
+) -> Observation:
+    """What the caller passed, checked by type, shape and device, ids on a CPU by value; numbers: other arguments.
+
+    Raises:
+        InputError: something is missing or has another form; the message names it.
+    """
+    check_inputs(model, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, **numbers})
+    check_ids(input_ids, model.get_input_embeddings())
+    pixel_values = check_pixel_values(model.config, input_ids, pixel_values, model.dtype)
+    state = check_state(model.config, input_ids, state, model.dtype)
+    real, ids = right_padded(check_mask(input_ids, attention_mask), input_ids)
+    return Observation(ids, real, pixel_values, state)
+
+
+def check_places(config: CogVLAConfig, text: int, actions: int = 0) -> None:
     """Refuse text and actions (tokens) that, with what stands between them, the language model has no positions for."""
-    parts = {"text": text, "image": config.num_vision_tokens, "state": int(config.proprio_dim is not None)}
+    parts = {"text": text, "image": config.num_vision_tokens, "state": int(config.state_dim is not None)}
     parts |= {"time": int(config.action_head == "diffusion"), "action": actions}
     check_length(parts, config.text_config.max_position_embeddings)
 
@@ -35,22 +73,22 @@ def check_pixel_values(
     return pixel_values.to(dtype).view(batch, views, 6, size, size)
 
 
-def check_proprio(
-    config: CogVLAConfig, input_ids: torch.Tensor, proprio: torch.Tensor | None, dtype: torch.dtype
+def check_state(
+    config: CogVLAConfig, input_ids: torch.Tensor, state: torch.Tensor | None, dtype: torch.dtype
 ) -> torch.Tensor | None:
-    """(batch, proprio_dim) in `dtype`; a single sample's (proprio_dim,) is taken too."""
-    if config.proprio_dim is None:
-        if proprio is not None:
-            raise InputError("proprio was given, but this checkpoint takes no robot state (proprio_dim is None).")
+    """(batch, state_dim) in `dtype`; a single sample's (state_dim,) is taken too."""
+    if config.state_dim is None:
+        if state is not None:
+            raise InputError("state was given, but this checkpoint takes no robot state (state_dim is None).")
         return None
-    wanted = (input_ids.shape[0], config.proprio_dim)
-    if proprio is None:
-        raise InputError(f"proprio is missing: this checkpoint needs the normalised robot state, {wanted}.")
-    if proprio.dim() == 1 and wanted[0] == 1:
-        proprio = proprio.unsqueeze(0)
-    if tuple(proprio.shape) != wanted:
-        raise InputError(f"proprio has shape {tuple(proprio.shape)}; (batch, proprio_dim) is {wanted}.")
-    return proprio.to(dtype)
+    wanted = (input_ids.shape[0], config.state_dim)
+    if state is None:
+        raise InputError(f"state is missing: this checkpoint needs the normalised robot state, {wanted}.")
+    if state.dim() == 1 and wanted[0] == 1:
+        state = state.unsqueeze(0)
+    if tuple(state.shape) != wanted:
+        raise InputError(f"state has shape {tuple(state.shape)}; (batch, state_dim) is {wanted}.")
+    return state.to(dtype)
 
 
 def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:
@@ -68,8 +106,12 @@ def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:
     return steps
 
 
-def check_actions(config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor) -> torch.Tensor:
-    """(batch, num_action_chunks, action_dim) in float32; `name` is the argument's."""
+def check_actions(
+    config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor | None
+) -> torch.Tensor | None:
+    """(batch, num_action_chunks, action_dim) in float32, or nothing as it came; `name` is the argument's."""
+    if value is None:
+        return None
     if config.action_head == "discrete":
         raise InputError(f"{name} was given, but action_head='discrete' has no continuous actions.")
     wanted = (input_ids.shape[0], config.num_action_chunks, config.action_dim)

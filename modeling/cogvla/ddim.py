@@ -2,7 +2,7 @@
 cosine schedule `squaredcos_cap_v2` (Nichol and Dhariwal, arXiv 2102.09672), noise prediction, eta 0."""
 
 import math
-from functools import lru_cache
+from collections.abc import Sequence
 
 import torch
 
@@ -10,14 +10,15 @@ MAX_BETA = 0.999
 CLIP = 1.0
 
 
-@lru_cache
+@torch.compiler.assume_constant_result  # numbers of Python, also in a compiled prediction
 def signal_levels(num_steps: int) -> tuple[float, ...]:
     """Share of the clean sample's variance left after each step 0..num_steps-1 (`alphas_cumprod`).
 
     In float32, as published: 1 - 0.999 is off by 1e-5 there.
     """
     betas = [1 - cosine_level((i + 1) / num_steps) / cosine_level(i / num_steps) for i in range(num_steps)]
-    return tuple(torch.cumprod(1 - torch.tensor(betas, device="cpu").clamp(max=MAX_BETA), dim=0).tolist())
+    kept = 1 - torch.tensor(betas, dtype=torch.float32, device="cpu").clamp(max=MAX_BETA)
+    return tuple(kept.cumprod(dim=0).tolist())
 
 
 def cosine_level(time: float) -> float:
@@ -25,9 +26,11 @@ def cosine_level(time: float) -> float:
     return math.cos((time + 0.008) / 1.008 * math.pi / 2) ** 2
 
 
-def add_noise(clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, num_steps: int) -> torch.Tensor:
-    """clean, noise: (batch, ...); timesteps: (batch,) in 0..num_steps-1. Returns the noised sample in float32."""
-    levels = torch.tensor(signal_levels(num_steps), device=clean.device)[timesteps]
+def add_noise(
+    clean: torch.Tensor, noise: torch.Tensor, timesteps: torch.Tensor, levels: Sequence[float]
+) -> torch.Tensor:
+    """The noised sample, float32. clean, noise: (batch, ...); timesteps: (batch,); levels: see `signal_levels`."""
+    levels = torch.tensor(levels, dtype=torch.float32, device=clean.device)[timesteps]
     levels = levels.view(-1, *[1] * (clean.dim() - 1))
     return levels.sqrt() * clean.float() + (1 - levels).sqrt() * noise.float()
 
@@ -43,13 +46,14 @@ def sampling_steps(num_steps: int, num_inference_steps: int) -> range:
     return range((num_inference_steps - 1) * stride, -1, -stride)
 
 
-def ddim_step(sample: torch.Tensor, noise: torch.Tensor, step: int, num_steps: int, stride: int = 1) -> torch.Tensor:
+def ddim_step(
+    sample: torch.Tensor, noise: torch.Tensor, levels: Sequence[float], step: int, stride: int = 1
+) -> torch.Tensor:
     """One step towards the clean sample: `sample` at `step` and the predicted `noise` -> the sample `stride` earlier.
 
     The estimate of the clean sample is clipped to [-1, 1]; the noise is not recomputed from it. Before step 0 nothing
-    of the noise is left.
+    of the noise is left. levels: see `signal_levels`.
     """
-    levels = signal_levels(num_steps)
     level, previous = levels[step], levels[step - stride] if step >= stride else 1.0
     clean = (sample - math.sqrt(1 - level) * noise.float()) / math.sqrt(level)
     return math.sqrt(previous) * clean.clamp(-CLIP, CLIP) + math.sqrt(1 - previous) * noise.float()

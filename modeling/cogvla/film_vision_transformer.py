@@ -7,55 +7,12 @@ nothing and is not built. Upstream: JiuTian-VL/CogVLA, prismatic/models/{film_vi
 
 import torch
 from torch import nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.cogvla.configuration_cogvla_vision import CogVLAVisionConfig
-from ..film import FiLM, modulate
-from ..vision_layers import PatchEmbedding, VisionAttention, VisionMLP
-
-
-class AggregationTokens(nn.Module):
-    """Learned tokens that collect what an image says about the instruction; a module of their own so that PEFT's
-    `modules_to_save` can name them."""
-
-    def __init__(self, num_tokens: int, hidden_size: int):
-        super().__init__()
-        self.tokens = nn.Parameter(torch.zeros(1, num_tokens, hidden_size))
-
-    def forward(self, batch_size: int) -> torch.Tensor:
-        return self.tokens.expand(batch_size, -1, -1)
-
-
-class LayerScale(nn.Module):
-    """A learned factor per channel (Touvron et al., arXiv 2103.17239)."""
-
-    def __init__(self, hidden_size: int):
-        super().__init__()
-        self.scale_factor = nn.Parameter(torch.ones(hidden_size))
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return hidden_states * self.scale_factor
-
-
-class VisionBlock(GradientCheckpointingLayer):
-    """Pre-norm transformer block; FiLM, where the model has it, acts between attention and MLP."""
-
-    def __init__(self, config: CogVLAVisionConfig, condition_size: int | None):
-        super().__init__()
-        width = config.hidden_size
-        self.norm1 = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.attn = VisionAttention(config, width, config.num_attention_heads)
-        self.ls1 = LayerScale(width) if config.has_layer_scale else nn.Identity()
-        self.film = FiLM(condition_size, width) if condition_size else None
-        self.norm2 = nn.LayerNorm(width, eps=config.layer_norm_eps)
-        self.mlp = VisionMLP(width, config.intermediate_size)
-        self.ls2 = LayerScale(width) if config.has_layer_scale else nn.Identity()
-
-    def forward(self, hidden_states: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        hidden_states = hidden_states + self.ls1(self.attn(self.norm1(hidden_states)))
-        if self.film is not None:
-            hidden_states = modulate(hidden_states, *self.film(condition))
-        return hidden_states + self.ls2(self.mlp(self.norm2(hidden_states)))
+from ..film import FiLM
+from ..learned_tokens import LearnedTokens
+from ..projectors import MLP
+from ..vision_layers import LayerScale, PatchEmbedding, VisionBlock
 
 
 class FiLMVisionTransformer(nn.Module):
@@ -73,8 +30,19 @@ class FiLMVisionTransformer(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, config.num_patches, width))
         self.cls_token = nn.Parameter(torch.zeros(1, 1, width)) if config.has_class_token else None
         self.reg_token = nn.Parameter(torch.zeros(1, config.num_registers, width)) if config.num_registers else None
-        self.aggregation = AggregationTokens(num_aggregation_tokens, width) if num_aggregation_tokens else None
-        self.blocks = nn.ModuleList(VisionBlock(config, condition_size) for _ in range(config.num_hidden_layers))
+        self.aggregation = LearnedTokens(1, num_aggregation_tokens, width) if num_aggregation_tokens else None
+        layer_scale = "scale_factor" if config.has_layer_scale else None
+        self.blocks = nn.ModuleList(
+            VisionBlock(
+                config,
+                width,
+                config.num_attention_heads,
+                MLP(width, width, config.intermediate_size),
+                layer_scale,
+                FiLM(condition_size, width) if condition_size else None,
+            )
+            for _ in range(config.num_hidden_layers)
+        )
 
     def forward(self, pixel_values: torch.Tensor, condition: torch.Tensor | None) -> torch.Tensor:
         """
@@ -85,7 +53,7 @@ class FiLMVisionTransformer(nn.Module):
         for block in self.blocks:
             hidden_states = block(hidden_states, condition)
         if self.aggregation is not None:
-            return hidden_states[:, -self.aggregation.tokens.shape[1] :]
+            return hidden_states[:, -self.aggregation.tokens.shape[-2] :]
         return hidden_states[:, -self.pos_embed.shape[1] :]
 
     def embed(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -95,3 +63,20 @@ class FiLMVisionTransformer(nn.Module):
         prefix = [t.expand(batch, -1, -1) for t in (self.cls_token, self.reg_token) if t is not None]
         suffix = [self.aggregation(batch)] if self.aggregation is not None else []
         return torch.cat([*prefix, patches, *suffix], dim=1)
+
+
+@torch.no_grad()
+def init_tower_weights(module: nn.Module, std: float) -> None:
+    """Initialise what transformers does not know; the model that holds towers calls this for every module."""
+    if isinstance(module, FiLMVisionTransformer):
+        for token in (module.pos_embed, module.cls_token, module.reg_token):
+            if token is not None:
+                nn.init.normal_(token, std=std)
+        for block in module.blocks:
+            if block.film is not None:  # starts as the identity
+                nn.init.zeros_(block.film.scale.weight)
+                nn.init.zeros_(block.film.shift.weight)
+    elif isinstance(module, LearnedTokens):
+        nn.init.normal_(module.tokens, std=std)
+    elif isinstance(module, LayerScale):
+        nn.init.ones_(module.factor)

@@ -5,8 +5,6 @@ between BOS and prompt, with a state and a diffusion-time token -> Llama with to
 positions -> action head -> robot units. (arXiv 2508.21046, 2502.19645, 2406.09246.)
 """
 
-from dataclasses import replace
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,38 +14,31 @@ from transformers.utils import can_return_tuple
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_errors import InputError
 from ..action_heads import ContinuousActionHead
-from ..action_normalization import find_statistics
-from ..cache_names import CACHE_NAMES, one_cache
+from ..action_normalization import find_statistics, unnormalize
+from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
-from ..input_checks import check_ids, check_inputs, check_rows, refuse_sampling
-from ..loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
-from ..masking import masked_mean, parallel_decoding_mask
-from ..projectors import MLPProjector, PrismaticProjector
+from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
+from ..loss_items import Items
+from ..masking import check_mask, masked_mean
+from ..projectors import MLP, PrismaticProjector
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .action_decoding import ActionDecoding
+from .action_decoding import DecodedActions, decode_at_once, decode_one_by_one, denoise, one_token_a_number
 from .action_sequence import (
     ActionSequence,
-    LanguageModelInputs,
     find_action_block,
-    right_aligned,
+    left_padded,
+    right_padded,
     with_action_block,
     with_prompt_end,
 )
-from .cogvla_inputs import (
-    check_actions,
-    check_inference_steps,
-    check_pixel_values,
-    check_places,
-    check_proprio,
-    mask_or_ones,
-)
+from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
+from .cogvla_losses import action_loss, counted_items, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
-from .ddim import add_noise, sinusoidal_embedding
-from .film_vision_transformer import AggregationTokens, FiLMVisionTransformer, LayerScale
+from .ddim import add_noise, signal_levels, sinusoidal_embedding
+from .film_vision_transformer import init_tower_weights
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticVisionBackbone
-from .text_generation import TextGeneration
-from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
+from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
 
 
 class CogVLAPreTrainedModel(StrictPreTrainedModel):
@@ -59,38 +50,17 @@ class CogVLAPreTrainedModel(StrictPreTrainedModel):
     _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
 
-    @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
-        std = self.config.text_config.initializer_range
-        if isinstance(module, FiLMVisionTransformer):
-            for token in (module.pos_embed, module.cls_token, module.reg_token):
-                if token is not None:
-                    nn.init.normal_(token, std=std)
-            for block in module.blocks:
-                if block.film is not None:  # starts as the identity
-                    nn.init.zeros_(block.film.scale.weight)
-                    nn.init.zeros_(block.film.shift.weight)
-        elif isinstance(module, AggregationTokens):
-            nn.init.normal_(module.tokens, std=std)
-        elif isinstance(module, LayerScale):
-            nn.init.ones_(module.scale_factor)
+        init_tower_weights(module, self.config.text_config.initializer_range)
 
 
-class LanguageModel(nn.Module):
-    """Llama with token pruning and its output projection, under the published names `model` and `lm_head`."""
-
-    def __init__(self, config: CogVLAConfig):
-        super().__init__()
-        text = config.text_config
-        self.model = LFPLlamaModel(text, config.lfp_keep_ratios, config.lfp_enable_film)
-        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
-
-
-class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrainedModel, GenerationMixin):
+class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
+    pretrained_parts = ("vision_backbone", "language_model")
+    added_parts = ("film", "aggregation", "router")
     _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
     def __init__(self, config: CogVLAConfig):
@@ -103,11 +73,11 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         else:
             self.projector = PrismaticProjector(sum(towers), width)
         self.language_model = LanguageModel(config)
-        self.proprio_projector = MLPProjector(config.proprio_dim, width) if config.proprio_dim else None
+        self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
         self.action_head = None
         if config.action_head != "discrete":
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
-        self.noisy_action_projector = MLPProjector(1, width) if config.action_head == "diffusion" else None
+        self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:
@@ -128,31 +98,28 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         input_ids: torch.LongTensor,
         pixel_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         unnorm_key: str | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         num_inference_steps: int | None = None,
         check_finite: bool = True,
         do_sample: bool = False,
+        proprio: torch.Tensor | None = None,
     ) -> torch.Tensor | CogVLAActionOutput:
-        """Predict a chunk of actions for each sample.
+        """Predict a chunk of actions for each sample, (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
             input_ids: (batch, length) prompts; the prompt-end token is appended where it is missing.
             pixel_values: (batch, 6 * views, height, width) or (batch, views, 6, height, width).
             attention_mask: (batch, length), 0 on padding, on either side; without it everything is real.
-            proprio: (batch, proprio_dim), the normalised state as the processor returns it.
+            state: (batch, state_dim), normalised as the processor returns it. Published name: `proprio`.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             noise: (batch, num_action_chunks, action_dim), where the diffusion head starts; drawn when left out.
             return_dict: return a `CogVLAActionOutput` instead of the actions alone.
-            num_inference_steps: steps of the diffusion head's sampler, from 1 to `config.num_diffusion_steps`; the
-                config's by default.
+            num_inference_steps: of the diffusion head, 1 to `config.num_diffusion_steps`; the config's by default.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
-
-        Returns:
-            (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -160,35 +127,29 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         """
         config = self.config
         refuse_sampling(do_sample)
-        check_inputs(
-            self, input_ids, attention_mask, {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        seen = observation(
+            self, input_ids, attention_mask, pixel_values, one_of(state=state, proprio=proprio), noise=noise
         )
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
-        pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
-        proprio = check_proprio(config, input_ids, proprio, self.dtype)
-        noise = check_actions(config, input_ids, "noise", noise) if noise is not None else None
-        num_inference_steps = check_inference_steps(config, num_inference_steps)
-        check_ids(input_ids, self.get_input_embeddings())
+        noise = check_actions(config, input_ids, "noise", noise)
+        steps = check_inference_steps(config, num_inference_steps)
         check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
-        mask = mask_or_ones(input_ids, attention_mask)
-        on_cpu = mask.device.type == "cpu"
-        if on_cpu:
-            check_rows(mask)
-        real, ids = right_aligned(mask, input_ids)
-        ids, real = with_prompt_end(ids, real, config.prompt_end_token_id)
-        if config.action_attention == "causal":
-            output, finite = self.decode_one_by_one(ids, real, pixel_values, proprio, statistics)
-        else:
-            sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
-            output, finite = self.decode_in_parallel(
-                sequence, pixel_values, proprio, noise, statistics, num_inference_steps
-            )
-        if not on_cpu:
-            check_rows(mask)  # reading it before would wait for the device
+        decoded, moe_ratios = self.decode(seen, noise, steps)
+        check_rows(seen.real)  # reading it before would wait for the device
+        actions = unnormalize(decoded.normalized, statistics, config.normalization_type)
         if check_finite:
-            inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
-            require_finite(self, {"actions": output.actions, **finite}, inputs, statistics)
-        return output if return_dict else output.actions
+            inputs = {"pixel_values": seen.pixel_values, "state": seen.state, "noise": noise}
+            require_finite(self, {"actions": actions, **decoded.finite}, inputs, statistics)
+        if not return_dict:
+            return actions
+        return CogVLAActionOutput(
+            actions=actions,
+            normalized_actions=decoded.normalized,
+            action_hidden_states=decoded.hidden_states,
+            moe_ratios=moe_ratios,
+            kept_vision_tokens=decoded.kept_vision_tokens,
+            predicted_token_ids=decoded.token_ids,
+        )
 
     @can_return_tuple
     def forward(
@@ -198,7 +159,7 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         actions: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         timesteps: torch.LongTensor | None = None,
         action_is_pad: torch.Tensor | None = None,
@@ -206,13 +167,14 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         past_key_values: Cache | None = None,
         text_generation: bool = False,
         cache: Cache | None = None,
+        proprio: torch.Tensor | None = None,
     ) -> CogVLAOutput:
         """Training forward over text that ends with its action and stop tokens.
 
         Args:
             input_ids, attention_mask: (batch, length); each row ends with `num_action_chunks * action_dim` action
                 tokens and a stop token, then padding: the mask tells where.
-            pixel_values, proprio: as in `predict_action`.
+            pixel_values, state, proprio: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn; only action and stop tokens count.
             actions: (batch, num_action_chunks, action_dim), normalised, for a continuous head.
             noise, timesteps: (batch, num_action_chunks, action_dim) and (batch,), for the diffusion head; drawn when
@@ -225,51 +187,15 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         Raises:
             InputError: an argument has the wrong form.
         """
-        config = self.config
+        state = one_of(state=state, proprio=proprio)
         if text_generation:
-            cache = one_cache(cache, past_key_values)
-            return self.forward_text(input_ids, attention_mask, pixel_values, proprio, cache)
-        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "noise": noise}
-        check_inputs(self, input_ids, attention_mask, numbers)
-        check_ids(input_ids, self.get_input_embeddings())
-        check_places(config, input_ids.shape[1], 0)
-        mask = mask_or_ones(input_ids, attention_mask)
-        pixel_values = check_pixel_values(config, input_ids, pixel_values, self.dtype)
-        proprio = check_proprio(config, input_ids, proprio, self.dtype)
-        actions = check_actions(config, input_ids, "actions", actions) if actions is not None else None
-        real, ids = right_aligned(mask, input_ids)
-        sequence = find_action_block(ids, real, config.num_action_tokens)
-        averaged = ~sequence.is_action if config.language_mean == "padded" else real & ~sequence.is_action
-        inputs, moe_ratios = self.action_inputs(
-            sequence, pixel_values, proprio, averaged, count=config.num_action_tokens + 1
-        )
-        target = actions
-        if config.action_head == "diffusion":
-            inputs, target = self.noised_for_training(inputs, sequence, actions, noise, timesteps)
-        states, kept = self.run_language_model(inputs)
-
-        logits = self.language_model.lm_head(states)
-        predictions = None if self.action_head is None else self.action_head(states[:, :-1])
-        lm_loss = action_loss = None
+            return self.next_token(input_ids, attention_mask, pixel_values, state, one_cache(cache, past_key_values))
+        seen = observation(self, input_ids, attention_mask, pixel_values, state, actions=actions, noise=noise)
+        check_places(self.config, input_ids.shape[1])
+        actions = check_actions(self.config, input_ids, "actions", actions)
         if labels is not None:
-            wanted = right_aligned(mask, labels)[1].gather(1, sequence.predicting(states.shape[1]) + 1)
-            total = None if num_items_in_batch is None else num_items_in_batch["text"]
-            lm_loss = cross_entropy(logits.flatten(0, 1), wanted.flatten(), total)
-        if actions is not None:
-            errors = predictions.float() - target
-            errors = errors.square() if config.action_head == "diffusion" else errors.abs()
-            total = None if num_items_in_batch is None else num_items_in_batch["action"]
-            action_loss = weighted_mean(errors.mean(dim=2), learnt_steps(actions, action_is_pad), total)
-        return CogVLAOutput(
-            loss=lm_loss if action_loss is None else action_loss,
-            lm_loss=lm_loss,
-            action_loss=action_loss,
-            logits=logits,
-            predictions=predictions,
-            action_hidden_states=states[:, :-1],
-            moe_ratios=moe_ratios,
-            kept_vision_tokens=kept,
-        )
+            labels = right_padded(check_mask(input_ids, attention_mask), labels)[1]
+        return self.learn(seen, labels, actions, noise, timesteps, action_is_pad, num_items_in_batch)
 
     def drawn(self, **batch) -> dict:
         """What a batch of `forward` needs so that its `loss_items` are known: nothing here."""
@@ -280,50 +206,170 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         labels: torch.Tensor | None = None,
         actions: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
-        input_ids: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        items = {}
-        if actions is not None:
-            items["action"] = learnt_steps(actions, action_is_pad).sum()
-        if labels is not None:
-            block = self.config.num_action_tokens + 1  # labels before it are not learnt
-            place = mask_or_ones(input_ids, attention_mask).ne(0).flip(1).cumsum(dim=1).flip(1)
-            items["text"] = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum().float()
-        return items
+        return counted_items(self.config, labels, actions, action_is_pad, attention_mask)
+
+    # ---- text
+
+    def generate(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs):
+        """As in transformers: the prompts with their continuations, or a dict-like output holding them.
+
+        With `use_cache=False` every token reads images and prompt anew, in the light of the text so far (FiLM, fusion
+        and pruning all depend on it), so its text can differ from cached decoding.
+
+        Args:
+            input_ids, attention_mask: (batch, length) prompts.
+            pixel_values, state, proprio: as in `predict_action`.
+        """
+        kwargs["state"] = one_of(state=kwargs.pop("state", None), proprio=kwargs.pop("proprio", None))
+        check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "state")})
+        check_ids(input_ids, self.get_input_embeddings())
+        check_places(self.config, input_ids.shape[1])
+        mask = check_mask(input_ids, attention_mask)
+        check_rows(mask)
+        (real, ids), length = left_padded(mask, input_ids), input_ids.shape[1]
+        output = super().generate(input_ids=ids, attention_mask=real.long(), prompt_length=length, **kwargs)
+        sequences = output if isinstance(output, torch.Tensor) else output.sequences
+        copies = sequences.shape[0] // input_ids.shape[0]
+        sequences[:, :length] = input_ids.repeat_interleave(copies, dim=0)  # padded as the caller had it
+        return output
+
+    def prepare_inputs_for_generation(
+        self,
+        input_ids: torch.Tensor,
+        past_key_values: Cache | None = None,
+        attention_mask: torch.Tensor | None = None,
+        pixel_values: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
+        prompt_length: int = 0,
+        cache: Cache | None = None,
+        **kwargs,
+    ) -> dict:
+        """The first step reads prompt and images; with a cache every later one reads its last token only.
+
+        transformers pads prompts on the left here, while the cache holds them padded on the right.
+        """
+        mask = check_mask(input_ids, attention_mask)
+        cache = one_cache(cache, past_key_values)
+        inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
+        if cache is None or cache.get_seq_length() == 0:
+            return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "state": state}
+        (prompt,) = right_padded(mask[:, :prompt_length])
+        mask = torch.cat([prompt, mask[:, prompt_length:]], dim=1)
+        return inputs | {"input_ids": input_ids[:, -1:], "attention_mask": mask}
+
+    def next_token(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        pixel_values: torch.Tensor | None,
+        state: torch.Tensor | None,
+        cache: Cache | None,
+    ) -> CogVLAOutput:
+        """Logits (batch, 1, vocabulary) of the token after `input_ids`, or after the one token that continues `cache`.
+
+        attention_mask: (batch, length of the whole text so far).
+        """
+        if cache is not None and cache.get_seq_length() > 0:
+            prefix_length = self.config.num_vision_tokens + self.config.use_state
+            real, kept = attention_mask.bool(), None
+            states = self.language_model.read_on(input_ids, real, prefix_length, cache)
+        else:
+            prompt, _ = self.prompt_inputs(observation(self, input_ids, attention_mask, pixel_values, state))
+            states, kept = self.language_model.read(prompt, cache)
+        logits = self.language_model.lm_head(states)
+        return CogVLAOutput(logits=logits, kept_vision_tokens=kept, **{OUTPUT_NAME: cache})
 
     # ---- the steps of a forward pass
 
-    def action_inputs(
+    def decode(
+        self, seen: Observation, noise: torch.Tensor | None, num_inference_steps: int
+    ) -> tuple[DecodedActions, torch.Tensor | None]:
+        """What the head makes of an observation, and the weights of the towers."""
+        config = self.config
+        ids, real = with_prompt_end(seen.input_ids, seen.real, config.prompt_end_token_id)
+        if config.action_attention == "causal":
+            inputs, moe_ratios = self.prompt_inputs(Observation(ids, real, seen.pixel_values, seen.state))
+            return decode_one_by_one(config, self.language_model, inputs, real), moe_ratios
+        sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
+        averaged = sequence.real & ~sequence.is_action
+        inputs, moe_ratios = self.action_inputs(seen, sequence, averaged, config.num_action_tokens)
+        if config.action_head != "diffusion":
+            return decode_at_once(config, self.language_model, self.action_head, inputs), moe_ratios
+        parts = self.language_model, self.action_head, self.noisy_action_projector
+        return denoise(config, *parts, inputs, sequence, noise, num_inference_steps), moe_ratios
+
+    def learn(
         self,
-        sequence: ActionSequence,
-        pixel_values: torch.Tensor,
-        proprio: torch.Tensor | None,
-        averaged: torch.Tensor,
-        count: int,
+        seen: Observation,
+        labels: torch.Tensor | None,
+        actions: torch.Tensor | None,
+        noise: torch.Tensor | None,
+        timesteps: torch.Tensor | None,
+        action_is_pad: torch.Tensor | None,
+        items: Items | None,
+    ) -> CogVLAOutput:
+        """One pass over text with its action block, and the losses; labels: (batch, length), padded as the text is."""
+        config, count, target = self.config, self.config.num_action_tokens + 1, actions
+        is_diffusion = config.action_head == "diffusion"
+        sequence = find_action_block(seen.input_ids, seen.real, config.num_action_tokens)
+        averaged = ~sequence.is_action if config.language_mean == "padded" else sequence.real & ~sequence.is_action
+        inputs, moe_ratios = self.action_inputs(seen, sequence, averaged, count)
+        if is_diffusion:
+            inputs, target = self.noised(inputs, sequence, actions, noise, timesteps)
+        states, kept = self.language_model.read(inputs)
+        logits = self.language_model.lm_head(states)
+        predictions = None if self.action_head is None else self.action_head(states[:, :-1])
+        losses = {"lm_loss": None, "action_loss": None}
+        if labels is not None:
+            losses["lm_loss"] = token_loss(logits, labels.gather(1, sequence.predicting(count) + 1), items)
+        if actions is not None:
+            losses["action_loss"] = action_loss(predictions, target, action_is_pad, is_diffusion, items)
+        return CogVLAOutput(
+            loss=losses["lm_loss"] if actions is None else losses["action_loss"],
+            **losses,
+            logits=logits,
+            predictions=predictions,
+            action_hidden_states=states[:, :-1],
+            moe_ratios=moe_ratios,
+            kept_vision_tokens=kept,
+        )
+
+    def action_inputs(
+        self, seen: Observation, sequence: ActionSequence, averaged: torch.Tensor, count: int
     ) -> tuple[LanguageModelInputs, torch.Tensor | None]:
         """Everything before the language model, for text with an action block; also the weights of the towers.
 
         averaged: (batch, length) bool, the tokens whose mean embedding conditions the vision towers; count: see
-        `assemble`.
+        `LanguageModel.assemble`.
         """
         embeds = self.get_input_embeddings()(sequence.input_ids)
-        prefix, moe_ratios = self.encode_prefix(pixel_values, masked_mean(embeds, averaged).squeeze(1), proprio)
+        condition = masked_mean(embeds, averaged).squeeze(1)
+        prefix, moe_ratios = self.encode_prefix(seen.pixel_values, condition, seen.state)
         if self.config.action_attention != "causal":  # predicted in parallel: no action token knows another
             embeds = embeds.masked_fill(sequence.is_action.unsqueeze(-1), 0)
         if self.config.action_head == "diffusion":  # a place for the time token
             prefix = F.pad(prefix, (0, 0, 0, 1))
-        return self.assemble(sequence, embeds, prefix, self.config.action_attention, count), moe_ratios
+        return self.language_model.assemble(sequence, embeds, prefix, self.config.action_attention, count), moe_ratios
+
+    def prompt_inputs(self, seen: Observation) -> tuple[LanguageModelInputs, torch.Tensor | None]:
+        """As `action_inputs`, for text without an action block, of which the last token's state is wanted."""
+        sequence = ActionSequence(seen.input_ids, seen.real, seen.real.sum(dim=1) - 1, num_action_tokens=0)
+        embeds = self.get_input_embeddings()(seen.input_ids)
+        condition = masked_mean(embeds, seen.real).squeeze(1)
+        prefix, moe_ratios = self.encode_prefix(seen.pixel_values, condition, seen.state)
+        return self.language_model.assemble(sequence, embeds, prefix, mode="causal", count=1), moe_ratios
 
     def encode_prefix(
-        self, pixel_values: torch.Tensor, condition: torch.Tensor, proprio: torch.Tensor | None
+        self, pixel_values: torch.Tensor, condition: torch.Tensor, state: torch.Tensor | None
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Vision tokens and state token, (batch, prefix length, hidden_size), and the weights (batch, views, 2).
 
         pixel_values: (batch, views, 6, height, width); condition: (batch, hidden_size), the mean text embedding;
-        proprio: (batch, proprio_dim).
+        state: (batch, state_dim).
         """
         features, fused_features = self.vision_backbone(pixel_values, condition)
         moe_ratios = None
@@ -332,51 +378,11 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
             moe_ratios = ratios.unsqueeze(1).expand(-1, pixel_values.shape[1], -1)
         else:
             tokens = self.projector(torch.cat([features, fused_features], dim=-1))
-        if proprio is not None:
-            tokens = torch.cat([tokens, self.proprio_projector(proprio).unsqueeze(1)], dim=1)
+        if state is not None:
+            tokens = torch.cat([tokens, self.proprio_projector(state).unsqueeze(1)], dim=1)
         return tokens, moe_ratios
 
-    def assemble(
-        self, sequence: ActionSequence, embeds: torch.Tensor, prefix: torch.Tensor, mode: str, count: int
-    ) -> LanguageModelInputs:
-        """Put the prefix (batch, prefix length, hidden_size) behind the BOS of embeds (batch, length, hidden_size).
-
-        mode: see `parallel_decoding_mask`; count: how many states are wanted, from the last prompt token on.
-        """
-        batch, length = prefix.shape[:2]
-        outside = sequence.real.new_zeros(batch, length)
-        behind_vision = torch.arange(length, device=prefix.device).expand(batch, -1) >= self.config.num_vision_tokens
-        real, block = after_bos(sequence.real, ~outside), after_bos(sequence.is_block, outside)
-        return LanguageModelInputs(
-            text_embeds=embeds,
-            prefix=prefix,
-            attention_mask=parallel_decoding_mask(
-                real, block, mode, embeds.dtype, self.language_model.model.config._attn_implementation
-            ),
-            prompt=after_bos(sequence.is_prompt, behind_vision),
-            positions=sequence.predicting(count) + length,
-        )
-
-    def with_noise(
-        self,
-        inputs: LanguageModelInputs,
-        sequence: ActionSequence,
-        noisy_actions: torch.Tensor,
-        time_embeds: torch.Tensor,
-    ) -> LanguageModelInputs:
-        """The inputs of one denoising step.
-
-        noisy_actions: (batch, num_action_chunks, action_dim), one token a number; time_embeds: (batch, hidden_size).
-        """
-        dtype = inputs.prefix.dtype
-        tokens = self.noisy_action_projector(noisy_actions.to(dtype).flatten(1).unsqueeze(-1))
-        tokens = tokens.to(inputs.text_embeds.dtype)  # autocast changes that of a projection, not of an embedding
-        index = sequence.predicting(tokens.shape[1]) + 1
-        text_embeds = inputs.text_embeds.scatter(1, index.unsqueeze(-1).expand_as(tokens), tokens)
-        prefix = torch.cat([inputs.prefix[:, :-1], time_embeds.to(dtype).unsqueeze(1)], dim=1)
-        return replace(inputs, text_embeds=text_embeds, prefix=prefix)
-
-    def noised_for_training(
+    def noised(
         self,
         inputs: LanguageModelInputs,
         sequence: ActionSequence,
@@ -387,29 +393,11 @@ class CogVLAForActionPrediction(ActionDecoding, TextGeneration, CogVLAPreTrained
         """Inputs with noise in the actions, and the noise, which is what the diffusion head learns to predict."""
         if actions is None:
             raise InputError("actions is missing: the diffusion head learns from noised actions.")
-        steps = self.config.num_diffusion_steps
+        steps, dtype = self.config.num_diffusion_steps, inputs.prefix.dtype
         noise = torch.randn_like(actions) if noise is None else check_actions(self.config, actions, "noise", noise)
         if timesteps is None:
             timesteps = torch.randint(steps, actions.shape[:1], device=actions.device)
+        noisy = add_noise(actions, noise, timesteps, signal_levels(steps))
+        tokens = self.noisy_action_projector(one_token_a_number(noisy.to(dtype)))
         time_embeds = sinusoidal_embedding(timesteps, inputs.prefix.shape[-1])
-        return self.with_noise(inputs, sequence, add_noise(actions, noise, timesteps, steps), time_embeds), noise
-
-    def run_language_model(
-        self, inputs: LanguageModelInputs, cache: Cache | None = None
-    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
-        """The wanted states (batch, count, hidden_size), after the final norm, and the tokens that each layer kept."""
-        pruning = Pruning(self.config.num_vision_tokens, inputs.prompt)
-        hidden_states = self.language_model.model(
-            inputs_embeds=after_bos(inputs.text_embeds, inputs.prefix),
-            attention_mask=inputs.attention_mask,
-            use_cache=cache is not None,
-            pruning=pruning,
-            **{STACKS_CACHE: cache},
-        ).last_hidden_state
-        index = inputs.positions.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1])
-        return hidden_states.gather(1, index), pruning.kept
-
-
-def after_bos(text: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
-    """(batch, length, ...) with (batch, prefix length, ...) put behind its first token."""
-    return torch.cat([text[:, :1], prefix, text[:, 1:]], dim=1)
+        return with_noise(inputs, sequence, tokens, time_embeds), noise

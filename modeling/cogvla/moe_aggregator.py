@@ -6,7 +6,7 @@ Upstream: JiuTian-VL/CogVLA, prismatic/models/router.py.
 import torch
 from torch import nn
 
-from ..projectors import MLPProjector
+from ..projectors import MLP
 
 
 class MoEAggregator(nn.Module):
@@ -15,8 +15,8 @@ class MoEAggregator(nn.Module):
     def __init__(self, featurizer_size: int, fused_featurizer_size: int, hidden_size: int):
         super().__init__()
         self.router = nn.Sequential(nn.Linear(hidden_size, hidden_size), nn.GELU(), nn.Linear(hidden_size, 2))
-        self.featurizer_proj = MLPProjector(featurizer_size, hidden_size)
-        self.fused_featurizer_proj = MLPProjector(fused_featurizer_size, hidden_size)
+        self.featurizer_proj = MLP(featurizer_size, hidden_size)
+        self.fused_featurizer_proj = MLP(fused_featurizer_size, hidden_size)
 
     def forward(
         self, features: torch.Tensor, fused_features: torch.Tensor, condition: torch.Tensor

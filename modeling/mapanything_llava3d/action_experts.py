@@ -1,147 +1,144 @@
-"""The action experts of LLaVA-3D at work: deep fusion, the DiT head, or the one feeding the other.
+"""The action experts of LLaVA-3D at work: the one that is joined to the language model, the DiT head, or the one
+feeding the other.
 
 All of them learn the velocity `noise - actions` over time 1 to 0 (`flow_matching.py`); the DiT head counts time the
 other way, and is converted here.
 """
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 
-from ...configuration.vla_errors import InputError
-from ..flow_matching import check_steps, integrate, interpolate
-from ..joint_attention import prefix_mask, prefix_padding
-from ..loss_items import Items, learnt_steps, text_items
-from .llava3d_language_model import LLaVA3DForCausalLMV2
+from ..flow_matching import integrate, interpolate
+from ..flow_matching_action_expert import FlowMatchingActionExpert
+from ..loss_items import Items
+from .dit_action_head import DiTActionHead
+from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
 
-class ActionExperts:
-    """Methods of a model that has `config`, `language_model`, `language_model_with_expert`, `action_expert`,
-    `dit_action_head` and `dit_action_projector`, of which the last four may be `None`."""
+@dataclass(frozen=True)
+class ActionTargets:
+    """What a training batch says about its actions.
 
-    def action_loss(
-        self,
-        prefix_embs: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        actions: torch.Tensor,
-        state: torch.Tensor | None,
-        time: torch.Tensor | None,
-        noise: torch.Tensor | None,
-        stop_grad: bool = False,
-        action_is_pad: torch.Tensor | None = None,
-        num_items_in_batch: Items | None = None,
-    ) -> torch.Tensor:
-        """The flow-matching loss; prefix_embs: (batch, length, hidden_size), the rest as in the model's `forward`."""
-        counted = action_is_pad, num_items_in_batch
-        if not self.config.has_dit:
-            return self.action_expert.compute_loss(
-                prefix_embs, actions, state, attention_mask, None, time, noise, stop_grad, *counted
-            )
-        if not self.config.has_deep_fusion:
-            with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
-                states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
-            time = None if time is None else 1 - time
-            return self.dit_action_head.compute_loss(states, actions, state, attention_mask, time, noise, *counted)
-        return self.fused_dit_loss(prefix_embs, attention_mask, actions, state, time, noise, stop_grad, counted)
+    Attributes:
+        actions: (batch, action_horizon, action_dim), normalised.
+        state: (batch, state_dim) or (batch, 1, state_dim), normalised, where the model takes one.
+        time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn where they are `None`.
+        action_is_pad: (batch, action_horizon), true on steps behind the end of an episode, which are not learnt.
+        num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+    """
 
-    def fused_dit_loss(
-        self, prefix_embs, attention_mask, actions, state, time, noise, stop_grad, counted
-    ) -> torch.Tensor:
-        """The mean of the two losses, over one pass of the prefix and the same noisy actions."""
-        expert, network = self.action_expert, self.language_model_with_expert
-        noise, time = expert.checked_or_drawn(prefix_embs, actions, noise, time)
-        noisy = interpolate(actions, noise, time)
-        suffix = expert.embed_suffix(noisy, time, state)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
-            _, cache, states = network.run_prefix(prefix_embs, attention_mask)
-        velocity, action_states = expert.read(network.run_suffix(suffix, cache))
-        buckets = self.dit_action_head.bucket(1 - time)
-        features = self.dit_action_projector(action_states)
-        dit_velocity = -self.dit_action_head.velocity(states, noisy, buckets, state, attention_mask, features)
-        dit_loss = self.dit_action_head.loss(dit_velocity, actions, noise, *counted)
-        return (expert.loss(velocity, actions, noise, time, *counted) + dit_loss) / 2
-
-    def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
-        """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
-        if actions is None or time is not None or not self.config.has_deep_fusion:
-            return {}
-        return {"time": self.action_expert.sample_time(len(actions), actions.device)}
-
-    def loss_items(
-        self,
-        actions: torch.Tensor | None = None,
-        time: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        action_is_pad: torch.Tensor | None = None,
-        **kwargs,
-    ) -> dict[str, torch.Tensor]:
-        """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
-        items = {} if labels is None else {"text": text_items(labels)}
-        if actions is not None and self.config.has_deep_fusion:
-            items["flow"] = self.action_expert.loss_items(actions, time, action_is_pad)
-        if actions is not None and self.config.has_dit:
-            items["dit"] = learnt_steps(actions, action_is_pad).sum()
-        return items
-
-    def sample_normalized_actions(
-        self,
-        prefix_embs: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        state: torch.Tensor | None,
-        num_steps: int | None,
-        noise: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """(batch, action_horizon, action_dim), float32; the prefix runs once whatever the number of steps."""
-        num_steps = self.config.num_inference_steps if num_steps is None else num_steps
-        check_steps(num_steps)
-        if not self.config.has_dit:
-            return self.action_expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
-        if not self.config.has_deep_fusion:
-            states = layer_states(self.language_model, prefix_embs, attention_mask, self.causal_prefix)
-            return self.dit_action_head.predict_action(states, state, attention_mask, num_steps, noise)
-        return self.sample_fused_dit(prefix_embs, attention_mask, state, num_steps, noise)
-
-    def sample_fused_dit(self, prefix_embs, attention_mask, state, num_steps, noise) -> torch.Tensor:
-        head = self.dit_action_head
-        noise = self.action_expert.checked_or_drawn_noise(prefix_embs, noise)
-        _, cache, states = self.language_model_with_expert.run_prefix(prefix_embs, attention_mask)
-        step = self.action_expert.stepper(cache, state, noise.shape[0])
-        context = head.prepare_context(states, state, attention_mask, project=True)
-
-        def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
-            features = self.dit_action_projector(step(actions, progress)[1])
-            bucket = int(progress * head.config.num_timestep_buckets)
-            buckets = torch.full(actions.shape[:1], bucket, device=actions.device)
-            return -head.velocity_in(context, actions, buckets, features)
-
-        return integrate(velocity, noise, num_steps)
-
-    @property
-    def causal_prefix(self) -> bool:
-        return self.config.prefix_attention == "causal"
-
-    def check_has_expert(self) -> None:
-        if self.config.action_expert_type is None:
-            raise InputError(
-                "action_expert_type is None: this model has no action expert; generate() writes action tokens, which "
-                "the processor's decode_actions() reads."
-            )
+    actions: torch.Tensor | None
+    state: torch.Tensor | None
+    time: torch.Tensor | None
+    noise: torch.Tensor | None
+    action_is_pad: torch.Tensor | None
+    num_items_in_batch: Items | None
 
 
-def layer_states(
-    language_model: LLaVA3DForCausalLMV2,
+@dataclass(frozen=True)
+class ActionParts:
+    """What a model makes actions with: its language model's stack, and experts, of which those that it has not are
+    `None`.
+
+    Attributes:
+        causal: tokens of the prefix see what is before them, else all.
+        network, expert: the stack with the expert joined to it, and the flow matching around them.
+        head: the DiT head, which reads the states of the stack's layers.
+        projector: makes action features for the head of the joined expert's states, where there are both.
+    """
+
+    stack: nn.Module
+    causal: bool
+    network: LLaVA3DWithActionExpertModel | None
+    expert: FlowMatchingActionExpert | None
+    head: DiTActionHead | None
+    projector: nn.Module | None
+
+
+def action_loss(
+    parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
-    causal: bool,
-) -> tuple[torch.Tensor, ...]:
-    """States (batch, length, hidden_size) after each layer, bottom to top, the last of them after the final norm."""
-    stack: nn.Module = language_model.decoder
-    real, kind = prefix_padding(prefix_embs, attention_mask), stack.config._attn_implementation
-    mask, positions = prefix_mask(real, causal, prefix_embs.dtype, kind)
-    output = stack(
-        inputs_embeds=prefix_embs,
-        attention_mask=mask,
-        position_ids=positions,
-        use_cache=False,
-        output_hidden_states=True,
-    )
-    return output.hidden_states[1:]
+    targets: ActionTargets,
+    stop_grad: bool,
+) -> torch.Tensor:
+    """The flow-matching loss, a scalar in float32.
+
+    prefix_embs: (batch, length, hidden_size); attention_mask: (batch, length), 0 on padding; stop_grad: the loss has no
+    gradient in the prefix.
+    """
+    if parts.projector is not None:
+        return fused_dit_loss(parts, prefix_embs, attention_mask, targets, stop_grad)
+    actions, state, time, noise = targets.actions, targets.state, targets.time, targets.noise
+    counted = targets.action_is_pad, targets.num_items_in_batch
+    if parts.head is None:
+        drawn = None, time, noise
+        return parts.expert.compute_loss(prefix_embs, actions, state, attention_mask, *drawn, stop_grad, *counted)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
+        states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
+    time = None if time is None else 1 - time
+    return parts.head.compute_loss(states, actions, state, attention_mask, time, noise, *counted)
+
+
+def fused_dit_loss(
+    parts: ActionParts,
+    prefix_embs: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    targets: ActionTargets,
+    stop_grad: bool,
+) -> torch.Tensor:
+    """As `action_loss`: the mean of the two experts', over one pass of the prefix and the same noisy actions."""
+    expert, head, actions, state = parts.expert, parts.head, targets.actions, targets.state
+    noise, time = expert.checked_or_drawn(prefix_embs, actions, targets.noise, targets.time)
+    noisy = interpolate(actions, noise, time)
+    suffix = expert.embed_suffix(noisy, time, state)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
+        states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
+    velocity, action_states = expert.read(parts.network.run_suffix(suffix, cache))
+    features = parts.projector(action_states)
+    dit_velocity = -head.velocity(states, noisy, head.bucket(1 - time), state, attention_mask, features)
+    counted = targets.action_is_pad, targets.num_items_in_batch
+    losses = expert.loss(velocity, actions, noise, time, *counted), head.loss(dit_velocity, actions, noise, *counted)
+    return sum(losses) / 2
+
+
+def sample_actions(
+    parts: ActionParts,
+    prefix_embs: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    state: torch.Tensor | None,
+    num_steps: int,
+    noise: torch.Tensor | None,
+) -> torch.Tensor:
+    """Normalised actions (batch, action_horizon, action_dim), float32; the prefix runs once whatever the number of
+    steps. The other arguments are as in the model's `predict_action`."""
+    if parts.projector is not None:
+        return sample_fused_dit(parts, prefix_embs, attention_mask, state, num_steps, noise)
+    if parts.head is None:
+        return parts.expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
+    states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
+    return parts.head.predict_action(states, state, attention_mask, num_steps, noise)
+
+
+def sample_fused_dit(
+    parts: ActionParts,
+    prefix_embs: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    state: torch.Tensor | None,
+    num_steps: int,
+    noise: torch.Tensor | None,
+) -> torch.Tensor:
+    """As `sample_actions`, along the head's velocity over the features of the joined expert."""
+    head, noise = parts.head, parts.expert.checked_or_drawn_noise(prefix_embs, noise)
+    states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
+    step = parts.expert.stepper(cache, state, noise.shape[0])
+    context = head.prepare_context(states, state, attention_mask, project=True)
+
+    def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
+        features = parts.projector(step(actions, progress)[1])
+        buckets = torch.full(actions.shape[:1], head.bucket_at(progress), device=actions.device)
+        return -head.velocity_in(context, actions, buckets, features)
+
+    return integrate(velocity, noise, num_steps)

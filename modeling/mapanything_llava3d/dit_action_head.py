@@ -130,8 +130,8 @@ class DiTActionHead(nn.Module):
         self.check_chunk("noise", noise, batch)
 
         def velocity(noisy_actions: torch.Tensor, progress: float) -> torch.Tensor:
-            bucket = int(progress * self.config.num_timestep_buckets)
-            return -self.velocity_in(context, noisy_actions, torch.full((batch,), bucket, device=device))
+            buckets = torch.full((batch,), self.bucket_at(progress), device=device)
+            return -self.velocity_in(context, noisy_actions, buckets)
 
         return integrate(velocity, noise, num_steps)
 
@@ -242,6 +242,10 @@ class DiTActionHead(nn.Module):
     def bucket(self, time: torch.Tensor) -> torch.Tensor:
         """The whole number that the blocks see of a time; both (batch,)."""
         return (time.float() * self.config.num_timestep_buckets).long()
+
+    def bucket_at(self, progress: float) -> int:
+        """As `bucket`, of the progress that a prediction has made."""
+        return int(progress * self.config.num_timestep_buckets)
 
     def check_chunk(self, name: str, chunk: torch.Tensor, batch: int) -> None:
         check_shape(name, chunk, (batch, self.config.action_horizon, self.config.action_dim))

@@ -205,7 +205,7 @@ class DiT(nn.Module):
         width = config.hidden_size
         self.timestep_encoder = TimestepEncoder(width)
         self.transformer_blocks = nn.ModuleList(
-            DiTBlock(config, block_context(config.context, i)) for i in range(config.num_hidden_layers)
+            DiTBlock(config, config.context_of_block(i)) for i in range(config.num_hidden_layers)
         )
         if config.output_projection == "adaln":
             self.norm_out = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
@@ -226,10 +226,3 @@ class DiT(nn.Module):
             return hidden_states
         shift, scale = self.proj_out_1(F.silu(temb))[:, None].chunk(2, dim=-1)
         return self.proj_out_2(self.norm_out(hidden_states) * (1 + scale) + shift)
-
-
-def block_context(context: str, index: int) -> str:
-    """What block `index` attends to: `vlm`, `own` or `both`."""
-    if context == "interleave":
-        return ("vlm", "own")[index % 2]
-    return {"cross": "vlm", "concat": "both"}[context]

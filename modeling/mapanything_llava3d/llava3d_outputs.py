@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 from transformers import Cache
-from transformers.modeling_outputs import ModelOutput
+from transformers.modeling_outputs import CausalLMOutputWithPast, ModelOutput
 
 from ..cache_names import OUTPUT_NAME, OutputWithCache
 
@@ -44,3 +44,17 @@ class MapAnythingLlava3DActionOutput(ModelOutput):
 
     actions: torch.Tensor | None = None
     normalized_actions: torch.Tensor | None = None
+
+
+def joined_output(
+    text: CausalLMOutputWithPast, action_loss: torch.Tensor | None, image_hidden_states: torch.Tensor | None
+) -> MapAnythingLlava3DOutput:
+    """What the language model returned, with the loss of the actions."""
+    return MapAnythingLlava3DOutput(
+        loss=text.loss if action_loss is None else action_loss + text.loss,
+        lm_loss=text.loss,
+        action_loss=action_loss,
+        logits=text.logits,
+        image_hidden_states=image_hidden_states,
+        **{OUTPUT_NAME: getattr(text, OUTPUT_NAME)},
+    )

@@ -10,14 +10,13 @@ lululuyuanyuanyuanGe/3dvla-starvla_framework, starVLA/mapanything_llava3d/model/
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.mapanything_llava3d.configuration_mapanything import MapAnythingGeometryConfig
 from ...configuration.vla_errors import InputError
 from ..floating_dtype import floating_dtype
-from ..vision_layers import PatchEmbedding, VisionAttention, VisionMLP, VisionSwiGLU
+from ..projectors import MLP
+from ..vision_layers import LayerScale, PatchEmbedding, SwiGLU, VisionBlock
 
-MLPS = {"mlp": VisionMLP, "swiglu": VisionSwiGLU}
 INTERPOLATION_OFFSET = 0.1  # DINOv2 scales its positions to this much more than the patches of the image
 
 
@@ -73,7 +72,7 @@ class DINOv2Encoder(nn.Module):
         self.patch_embed = PatchEmbedding(width, config.patch_size)
         sizes = width, config.num_attention_heads, config.intermediate_size
         self.blocks = nn.ModuleList(
-            GeometryBlock(config, *sizes, config.mlp_type, layer_scale=True) for _ in range(config.num_hidden_layers)
+            geometry_block(config, *sizes, config.mlp_type, layer_scale=True) for _ in range(config.num_hidden_layers)
         )
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps) if config.final_norm else nn.Identity()
 
@@ -108,7 +107,7 @@ class InformationSharing(nn.Module):
         self.proj_embed = nn.Identity() if same else nn.Linear(config.hidden_size, width)
         sizes = width, config.info_sharing_num_attention_heads, config.info_sharing_intermediate_size
         self.self_attention_blocks = nn.ModuleList(
-            GeometryBlock(config, *sizes, config.info_sharing_mlp_type, config.info_sharing_layer_scale)
+            geometry_block(config, *sizes, config.info_sharing_mlp_type, config.info_sharing_layer_scale)
             for _ in range(config.info_sharing_num_hidden_layers)
         )
         self.norm = nn.LayerNorm(width, eps=config.layer_norm_eps)
@@ -124,40 +123,20 @@ class InformationSharing(nn.Module):
         return self.norm(hidden_states.reshape(*groups[0], -1))
 
 
-class GeometryBlock(GradientCheckpointingLayer):
-    """Pre-norm transformer block, in both parts; (n, tokens, hidden_size) -> the same."""
-
-    def __init__(
-        self,
-        config: MapAnythingGeometryConfig,
-        hidden_size: int,
-        num_heads: int,
-        intermediate_size: int,
-        mlp_type: str,
-        layer_scale: bool,
-    ):
-        super().__init__()
-        self.norm1 = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
-        self.attn = VisionAttention(config, hidden_size, num_heads)
-        self.ls1 = ChannelScale(hidden_size) if layer_scale else nn.Identity()
-        self.norm2 = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)
-        self.mlp = MLPS[mlp_type](hidden_size, intermediate_size)
-        self.ls2 = ChannelScale(hidden_size) if layer_scale else nn.Identity()
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        hidden_states = hidden_states + self.ls1(self.attn(self.norm1(hidden_states)))
-        return hidden_states + self.ls2(self.mlp(self.norm2(hidden_states)))
-
-
-class ChannelScale(nn.Module):
-    """DINOv2's layer scale: a learned factor per channel (Touvron et al., arXiv 2103.17239)."""
-
-    def __init__(self, hidden_size: int):
-        super().__init__()
-        self.gamma = nn.Parameter(torch.ones(hidden_size))
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        return hidden_states * self.gamma
+def geometry_block(
+    config: MapAnythingGeometryConfig,
+    hidden_size: int,
+    num_heads: int,
+    intermediate_size: int,
+    mlp_type: str,
+    layer_scale: bool,
+) -> VisionBlock:
+    """A block of either part."""
+    if mlp_type == "swiglu":
+        mlp = SwiGLU(hidden_size, intermediate_size)
+    else:
+        mlp = MLP(hidden_size, hidden_size, intermediate_size)
+    return VisionBlock(config, hidden_size, num_heads, mlp, "gamma" if layer_scale else None)
 
 
 def reference_mark(hidden_states: torch.Tensor) -> torch.Tensor:
@@ -177,5 +156,5 @@ def init_geometry_weights(module: nn.Module, std: float) -> None:
     if isinstance(module, DINOv2Encoder):
         nn.init.normal_(module.cls_token, std=std)
         nn.init.normal_(module.pos_embed, std=std)
-    elif isinstance(module, ChannelScale):
-        nn.init.ones_(module.gamma)
+    elif isinstance(module, LayerScale):
+        nn.init.ones_(module.factor)

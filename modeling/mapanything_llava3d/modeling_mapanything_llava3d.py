@@ -5,8 +5,6 @@ text embeddings; this prefix runs through the language model once; an expert tur
 that look at it. (LLaVA-3D: arXiv 2409.18125; MapAnything: arXiv 2509.13414; deep fusion after pi0: arXiv 2410.24164.)
 """
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -16,18 +14,19 @@ from transformers.utils import can_return_tuple
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
-from ..cache_names import CACHE_NAMES, OUTPUT_NAME, cache_argument, one_cache
+from ..cache_names import CACHE_NAMES, cache_argument, one_cache
 from ..finite_predictions import require_finite
+from ..flow_matching import chosen_steps
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..input_checks import check_ids, check_inputs, check_length, check_rows, refuse_sampling
-from ..joint_attention import prefix_padding
-from ..loss_items import Items, items_of_text
-from ..masking import without_answers
+from ..input_checks import refuse_sampling
+from ..loss_items import Items, items_of_text, learnt_steps, text_items
+from ..masking import check_mask, without_answers
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .action_experts import ActionExperts
+from .action_experts import ActionParts, ActionTargets, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
+from .llava3d_inputs import check_arguments, check_has_expert, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
-from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput
+from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
@@ -44,7 +43,7 @@ class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
         "LlamaDecoderLayer",
         "MistralDecoderLayer",
         "SiglipEncoderLayer",
-        "GeometryBlock",
+        "VisionBlock",
         "DiTBlock",
     ]
     _skip_keys_device_placement = list(CACHE_NAMES)
@@ -56,10 +55,12 @@ class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
         init_geometry_weights(module, self.config.text_config.initializer_range)
 
 
-class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava3DPreTrainedModel, GenerationMixin):
+class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
+    pretrained_parts = ("vision_tower", "geometric_model", "language_model")
+    action_parts = ("action_expert.", "language_model_with_expert.", "dit_action_")
     _tied_weights_keys = tied_weights(
         {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
     )
@@ -119,11 +120,12 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         state: torch.Tensor | None = None,
         intrinsic: torch.Tensor | None = None,
         unnorm_key: str | None = None,
-        num_steps: int | None = None,
+        num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         check_finite: bool = True,
         do_sample: bool = False,
+        num_steps: int | None = None,
     ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -135,7 +137,7 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             intrinsic: camera matrices (batch, views, 3, 3) in pixels, for a geometry model that can use them;
                 MapAnything's features do not depend on them.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_steps: Euler steps; the config's number by default.
+            num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default.
             noise: (batch, action_horizon, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
@@ -149,13 +151,19 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
-        self.check_has_expert()
+        check_has_expert(self.config)
+        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
-        self.check_arguments(input_ids, attention_mask, **inputs)
+        check_arguments(self, input_ids, attention_mask, inputs)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
+        at_hand = input_ids.device.type == "cpu"
+        if at_hand:
+            check_tokens(self.config, input_ids, attention_mask, pixel_values)
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        normalized = self.sample_normalized_actions(prefix_embs, attention_mask, state, num_steps, noise)
+        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        if not at_hand:  # looking at them before would have waited for the device
+            check_tokens(self.config, input_ids, attention_mask, pixel_values)
         if check_finite:
             require_finite(self, {"actions": actions}, inputs, statistics)
         return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
@@ -186,67 +194,37 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
 
         Args:
-            input_ids, pixel_values, attention_mask, state, intrinsic: as in `predict_action`; the state is read by
-                action experts alone.
+            input_ids, pixel_values, attention_mask, intrinsic: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn.
-            actions: (batch, action_horizon, action_dim), normalised.
-            time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn when left out.
-            stop_grad_from_vlm: the loss of the action experts has no gradient in the prefix; the config's setting by
-                default.
+            actions, state, time, noise, action_is_pad, num_items_in_batch: see `ActionTargets`.
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
                 action experts do not see, as in a prediction.
-            action_is_pad: (batch, action_horizon), true on steps behind the end of an episode, which are not learnt.
-            num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
-            position_ids, past_key_values, use_cache, kwargs: for the language model, as in `LlamaForCausalLM`; `cache`
-                is the other name of `past_key_values`.
+            stop_grad_from_vlm: the loss of the actions has no gradient in the prefix; by default as the config says.
+            position_ids, past_key_values or cache, use_cache, kwargs: as in `LlamaForCausalLM`.
 
         Raises:
             InputError: an argument has the wrong form.
         """
-        image_hidden_states = action_loss = None
-        if inputs_embeds is not None and pixel_values is not None:
-            raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
         cache = one_cache(cache, past_key_values)
-        if self.is_generating(input_ids, pixel_values, cache):
-            inputs_embeds = self.embed_text(input_ids)
-        elif inputs_embeds is None:
-            numbers = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic}
-            numbers |= {"actions": actions, "time": time, "noise": noise}
-            num_cached = 0 if cache is None else int(cache.get_seq_length())
-            self.check_arguments(input_ids, attention_mask, num_cached, **numbers)
-            inputs_embeds, image_hidden_states = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
+        targets = ActionTargets(actions, state, time, noise, action_is_pad, num_items_in_batch)
+        images = pixel_values, intrinsic
+        inputs_embeds, features = self.embed_inputs(input_ids, inputs_embeds, images, attention_mask, targets, cache)
+        loss = None
         if actions is not None:
-            self.check_has_expert()
+            check_has_expert(self.config)
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
-            counted = action_is_pad, num_items_in_batch
-            mask = attention_mask
-            if answer_mask is not None:
-                mask = without_answers(inputs_embeds[..., 0], attention_mask, answer_mask)
-            action_loss = self.action_loss(inputs_embeds, mask, actions, state, time, noise, stop, *counted)
+            mask = without_answers(inputs_embeds, attention_mask, answer_mask)
+            loss = action_loss(self.expert_parts(), inputs_embeds, mask, targets, stop)
         if actions is not None and labels is None:
-            return MapAnythingLlava3DOutput(
-                loss=action_loss, action_loss=action_loss, image_hidden_states=image_hidden_states
-            )
+            return MapAnythingLlava3DOutput(loss=loss, action_loss=loss, image_hidden_states=features)
         if labels is not None:
             kwargs["num_items_in_batch"] = items_of_text(labels, num_items_in_batch)
-        text = self.language_model(
-            inputs_embeds=inputs_embeds,
-            attention_mask=attention_mask,
-            position_ids=position_ids,
-            cache=cache,
-            labels=labels,
-            use_cache=use_cache,
-            **kwargs,
-        )
-        return MapAnythingLlava3DOutput(
-            loss=text.loss if action_loss is None else action_loss + text.loss,
-            lm_loss=text.loss,
-            action_loss=action_loss,
-            logits=text.logits,
-            image_hidden_states=image_hidden_states,
-            **{OUTPUT_NAME: getattr(text, OUTPUT_NAME)},
-        )
+        kwargs |= {"position_ids": position_ids, "cache": cache, "labels": labels, "use_cache": use_cache}
+        text = self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
+        return joined_output(text, loss, features)
+
+    # ---- text
 
     def prepare_inputs_for_generation(
         self,
@@ -275,27 +253,68 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         cached = cache is not None and cache.get_seq_length() > 0
         return cached and pixel_values is None and input_ids is not None and input_ids.shape[1] == 1
 
+    # ---- actions
+
+    def expert_parts(self) -> ActionParts:
+        return ActionParts(
+            self.language_model.decoder,
+            self.config.prefix_attention == "causal",
+            self.language_model_with_expert,
+            self.action_expert,
+            self.dit_action_head,
+            self.dit_action_projector,
+        )
+
+    def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
+        """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
+        if actions is None or time is not None or not self.config.has_deep_fusion:
+            return {}
+        return {"time": self.action_expert.sample_time(len(actions), actions.device)}
+
+    def loss_items(
+        self,
+        actions: torch.Tensor | None = None,
+        time: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        action_is_pad: torch.Tensor | None = None,
+        **kwargs,
+    ) -> dict[str, torch.Tensor]:
+        """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
+        items = {} if labels is None else {"text": text_items(labels)}
+        if actions is not None and self.config.has_deep_fusion:
+            items["flow"] = self.action_expert.loss_items(actions, time, action_is_pad)
+        if actions is not None and self.config.has_dit:
+            items["dit"] = learnt_steps(actions, action_is_pad).sum()
+        return items
+
     # ---- the prefix
 
-    def check_arguments(self, input_ids: Any, attention_mask: Any, num_cached: int = 0, **numbers: Any) -> None:
-        """Refuse what cannot be read before anything is computed; see `check_inputs`.
+    def embed_inputs(
+        self,
+        input_ids: torch.LongTensor | None,
+        inputs_embeds: torch.Tensor | None,
+        images: tuple[torch.Tensor | None, torch.Tensor | None],
+        attention_mask: torch.Tensor | None,
+        targets: ActionTargets,
+        cache: Cache | None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What `forward` gives to the language model, (batch, length, hidden_size), and the image features in it.
 
-        A mask of four dimensions, as `generate` makes for a cache of fixed size, is the language model's to read.
+        images: pixel_values and intrinsic; the others are arguments of `forward`, which are checked here.
         """
-        if input_ids is None:
-            raise InputError("input_ids is missing.")
-        padding = None if getattr(attention_mask, "ndim", 2) == 4 else attention_mask
-        check_inputs(self, input_ids, padding, numbers, num_cached)
-        first, count = self.config.action_token_begin_idx, self.config.spatial_token_num
-        has_own = input_ids == self.config.image_token_id
-        if self.spatial_embed_tokens is not None:
-            has_own = has_own | ((input_ids >= first) & (input_ids < first + count))
-        check_ids(input_ids.masked_fill(has_own, 0), self.get_input_embeddings())
-        if padding is not None:
-            check_rows(padding)
-        actions = self.config.action_horizon if self.config.has_deep_fusion else 0
-        parts = {"text and image": num_cached + input_ids.shape[1], "action": actions}
-        check_length(parts, self.config.text_config.max_position_embeddings)
+        pixel_values, intrinsic = images
+        if inputs_embeds is not None and pixel_values is not None:
+            raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
+        if self.is_generating(input_ids, pixel_values, cache):
+            return self.embed_text(input_ids), None
+        if inputs_embeds is not None:
+            return inputs_embeds, None
+        numbers = {"pixel_values": pixel_values, "state": targets.state, "intrinsic": intrinsic}
+        numbers |= {"actions": targets.actions, "time": targets.time, "noise": targets.noise}
+        num_cached = 0 if cache is None else int(cache.get_seq_length())
+        check_arguments(self, input_ids, attention_mask, numbers, num_cached)
+        check_tokens(self.config, input_ids, attention_mask, pixel_values)
+        return self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
 
     def embed_prefix(
         self,
@@ -306,24 +325,18 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Text embeddings with the image features in their places, (batch, length, hidden_size), and the features.
 
-        Raises:
-            InputError: a row has not exactly as many image tokens as there are features.
+        Each row has as many image tokens as there are features: see `check_tokens`.
         """
-        if input_ids is None:
-            raise InputError("input_ids is missing.")
         is_image = input_ids == self.config.image_token_id
         embeds = self.embed_text(input_ids.masked_fill(is_image, 0))
         if self.training and self.config.prefix_lang_dropout_prob:
-            real = prefix_padding(embeds, attention_mask)
+            real = check_mask(embeds, attention_mask)
             dropped = drop_tokens(embeds, self.config.prefix_lang_dropout_prob)
             embeds = torch.where((~is_image & real).unsqueeze(-1), dropped, embeds)
-        features = None
-        if pixel_values is not None:
-            features = self.get_image_features(pixel_values, intrinsic)
-        check_image_tokens(self.config.image_token_id, is_image, features)
-        if features is None:
+        if pixel_values is None:
             return embeds, None
-        return embeds.masked_scatter(is_image.unsqueeze(-1), features.to(embeds.dtype)), features
+        features = self.get_image_features(pixel_values, intrinsic)
+        return put_features(embeds, is_image, features.to(embeds.dtype)), features
 
     def embed_text(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """Embeddings of text; spatial action tokens have a table of their own where the config says so."""
@@ -341,11 +354,6 @@ class MapAnythingLlava3DForConditionalGeneration(ActionExperts, MapAnythingLlava
         pixel_values, intrinsic: as in `predict_action`.
         """
         config = self.config
-        if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
-            raise InputError(
-                f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without "
-                "views, is needed."
-            )
         pixel_values = pixel_values.to(self.dtype)
         if pixel_values.dim() == 4:
             pixel_values = pixel_values.unsqueeze(1)
@@ -368,14 +376,9 @@ def drop_tokens(embeds: torch.Tensor, probability: float) -> torch.Tensor:
     return embeds * F.dropout(torch.ones_like(embeds[..., :1]), probability)
 
 
-def check_image_tokens(image_token_id: int, is_image: torch.Tensor, features: torch.Tensor | None) -> None:
-    """Refuse image tokens and image features that do not match, before one of them is lost."""
-    wanted = 0 if features is None else features.shape[1]
-    counts = is_image.sum(dim=1)
-    if features is not None and features.shape[0] != is_image.shape[0]:
-        raise InputError(f"pixel_values holds {features.shape[0]} samples, input_ids {is_image.shape[0]}.")
-    if (counts != wanted).any():
-        raise InputError(
-            f"input_ids has {counts.tolist()} image tokens (id {image_token_id}) in its rows, but each sample has "
-            f"{wanted} image features."
-        )
+def put_features(embeds: torch.Tensor, is_image: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    """The features (batch, count, size), in their order, in the places of embeds (batch, length, size) that is_image
+    (batch, length) marks, `count` in each row."""
+    number = (is_image.cumsum(dim=1) - 1).clamp(0, features.shape[1] - 1)
+    chosen = features.gather(1, number.unsqueeze(-1).expand_as(embeds))
+    return torch.where(is_image.unsqueeze(-1), chosen, embeds)

@@ -9,10 +9,12 @@ import torch
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM
 
-from ...configuration.multimodal_vla.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig
+from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import ConfigError
 from .language_logits import language_logits
-from .multimodal_inputs import first_position, scale_of_inputs, text_positions, views_of
+from .multimodal_inputs import Prompt, TokenSequence, views_of
+from .text_positions import first_position, scale_of_inputs, text_positions
 
 
 class ComposedBackbone(nn.Module):
@@ -33,6 +35,12 @@ class ComposedBackbone(nn.Module):
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
         check_arguments_of_tower(self.tower, config.vision_config.model_type)
+        self.interpolates = "interpolate_pos_encoding" in inspect.signature(self.tower.forward).parameters
+        self.arguments_of_stack = frozenset(inspect.signature(self.stack.forward).parameters)
+
+    @property
+    def language_part(self) -> nn.Module:
+        return self.language_model
 
     @property
     def frozen_part(self) -> nn.Module:
@@ -44,32 +52,34 @@ class ComposedBackbone(nn.Module):
         """What reads pixels, without the text tower that may be beside it."""
         return self.vision_tower.vision_model if self.has_two_towers else self.vision_tower
 
-    def image_features(self, pixel_values: torch.Tensor) -> list[torch.Tensor]:
-        """Features of each sample, (views * patches, width of the vision tower) each.
+    def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """(batch, length) bool: no token stands for an image."""
+        return torch.zeros_like(input_ids, dtype=torch.bool)
 
-        pixel_values: (batch, views, 3, height, width), or without views.
-        """
-        pixel_values = views_of(pixel_values)
-        features = self.tower(pixel_values.flatten(0, 1), **self.of_size(self.tower, pixel_values)).last_hidden_state
-        return list(features.unflatten(0, pixel_values.shape[:2]).flatten(1, 2))
+    def embed(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """(batch, length, hidden_size)."""
+        return self.language_model.get_input_embeddings()(input_ids)
 
-    def of_size(self, tower: nn.Module, pixel_values: torch.Tensor) -> dict[str, bool]:
+    def image_features(self, prompt: Prompt) -> torch.Tensor:
+        """Features of each sample, (batch, views * patches, width of the vision tower)."""
+        views = views_of(prompt.pixel_values)
+        features = self.tower(views.flatten(0, 1), **self.of_size(views)).last_hidden_state
+        return features.unflatten(0, views.shape[:2]).flatten(1, 2)
+
+    def of_size(self, views: torch.Tensor) -> dict[str, bool]:
         """The argument that towers with a fixed size need for pixels of another one."""
-        size, other = self.image_size, "interpolate_pos_encoding"
-        fits = size is None or tuple(pixel_values.shape[-2:]) == (
-            (size, size) if isinstance(size, int) else tuple(size)
-        )
-        return {} if fits or other not in inspect.signature(tower.forward).parameters else {other: True}
+        size = self.image_size
+        wanted = (size, size) if isinstance(size, int) else size
+        fits = wanted is None or tuple(views.shape[-2:]) == tuple(wanted)
+        return {} if fits or not self.interpolates else {"interpolate_pos_encoding": True}
 
-    def run(self, inputs_embeds: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-        """States after the last layer's norm, like inputs_embeds; real: (batch, length) bool."""
-        stack = self.stack
-        known = inspect.signature(stack.forward).parameters
-        arguments = {"use_cache": False, "position_ids": text_positions(real, self.first_position)}
-        return stack(
-            inputs_embeds=inputs_embeds,
-            attention_mask=real.long(),
-            **{name: value for name, value in arguments.items() if name in known},
+    def run(self, sequence: TokenSequence) -> torch.Tensor:
+        """States after the last layer's norm, (batch, tokens, hidden_size)."""
+        arguments = {"use_cache": False, "position_ids": text_positions(sequence.real, self.first_position)}
+        return self.stack(
+            inputs_embeds=sequence.embeds,
+            attention_mask=sequence.real.long(),
+            **{name: value for name, value in arguments.items() if name in self.arguments_of_stack},
         ).last_hidden_state
 
     @property
@@ -82,9 +92,11 @@ class ComposedBackbone(nn.Module):
         """(batch, length, vocabulary) of states as of `run`."""
         return language_logits(self.language_model, states)
 
-    def generate(self, **kwargs) -> torch.LongTensor:
-        """By the language model's own `generate`."""
-        return self.language_model.generate(**kwargs)
+    def generate(self, sequence: TokenSequence, **kwargs) -> torch.LongTensor:
+        """New tokens, by the language model's own `generate`."""
+        return self.language_model.generate(
+            inputs_embeds=sequence.embeds, attention_mask=sequence.real.long(), **kwargs
+        )
 
 
 def check_arguments_of_tower(tower: nn.Module, kind: str) -> None:

@@ -6,14 +6,11 @@ One Llama stack reads the context once and the noisy actions in each step. It ta
 
 import torch
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 from transformers import LlamaConfig, LlamaModel
 
-from ..masking import mask_for
-from ..prefix_cache import KeyValueCollector, PrefixCache, run_layer
+from ..masking import prefix_attention, suffix_attention
 from ..sharded_layer import tie_keys_and_values
-
-ROOM = 128  # places behind the context that a suffix is written to; a longer one makes the cache grow, once
+from ..stack_passes import PrefixCache, SuffixInputs, run_prefix, run_suffix
 
 
 class ContextActionNetwork(nn.Module):
@@ -61,42 +58,18 @@ class ContextActionNetwork(nn.Module):
 
     def read_context(self, context: torch.Tensor, attention_mask: torch.Tensor | None) -> PrefixCache:
         """Keys and values of the context in every layer."""
-        real = None if attention_mask is None or attention_mask.all() else attention_mask.bool()
-        batch, length = context.shape[:2]
-        cache = PrefixCache(batch, length, real, room=0 if torch.is_grad_enabled() else ROOM)
         states = self.context_proj(context)
-        mask = (
-            None if real is None else mask_for(self.implementation, real[:, None].expand(-1, length, -1), states.dtype)
-        )
-        counted = torch.arange(length, device=context.device).expand(batch, -1)
-        positions = counted if real is None else (real.cumsum(dim=1) - 1).clamp(min=0)
-        cos, sin = self.stack.rotary_emb(states, positions)
-        for layer in self.stack.layers:
-            states, keys, values = self.maybe_checkpointed(context_layer, layer, states, mask, cos, sin)
-            cache.append(keys, values)
+        mask, real, positions = prefix_attention(states, attention_mask, False, self.implementation)
+        cache = PrefixCache(context.shape[1], real)
+        run_prefix(self.stack.layers, states, mask, self.stack.rotary_emb(states, positions), cache)
         return cache
 
     def read_suffix(self, suffix: torch.Tensor, cache: PrefixCache) -> torch.Tensor:
         """States of the action tokens after the last norm."""
-        length = suffix.shape[1]
-        cache.reserve(length, suffix.dtype)
-        mask = cache.suffix_mask(length, suffix.dtype, self.implementation)
-        rotary = self.stack.rotary_emb(suffix, cache.suffix_positions(length, suffix.device))
-        for index, layer in enumerate(self.stack.layers):
-            suffix = self.maybe_checkpointed(run_layer, layer, suffix, mask, rotary, cache.extender(index))
-        return self.stack.norm(suffix)
+        mask, rotary = cache.once(suffix, lambda: self.suffix_inputs(suffix, cache))
+        return self.stack.norm(run_suffix(self.stack.layers, suffix, mask, rotary, cache))
 
-    def maybe_checkpointed(self, function, layer: nn.Module, *args):
-        """`function(layer, *args)`, once more in the backward pass where gradient checkpointing is on."""
-        if layer.gradient_checkpointing and layer.training and torch.is_grad_enabled():
-            return checkpoint(function, layer, *args, use_reentrant=False)
-        return function(layer, *args)
-
-
-def context_layer(
-    layer: nn.Module, states: torch.Tensor, mask: torch.Tensor | None, cos: torch.Tensor, sin: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """One layer over the context; returns its output, keys and values."""
-    collector = KeyValueCollector()
-    states = run_layer(layer, states, mask, (cos, sin), collector)
-    return states, collector.keys, collector.values
+    def suffix_inputs(self, suffix: torch.Tensor, cache: PrefixCache) -> SuffixInputs:
+        """Mask and rotary embedding of the action tokens."""
+        mask, positions = suffix_attention(suffix, cache.length, cache.real, self.implementation)
+        return mask, self.stack.rotary_emb(suffix, positions)

@@ -1,181 +1,164 @@
-"""Where vision, text and robot state of a composed VLA meet."""
+"""Where vision, text and robot state of a composed VLA meet: in one sequence (early, film), or behind it (late)."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch.nn.utils.rnn import pad_sequence
+from torch import nn
 
-from ...configuration.vla_errors import InputError
-from ..film import modulate
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ..film import FiLM, modulate
 from ..floating_dtype import floating_dtype
-from ..input_checks import check_ids, check_length, check_rows
+from ..learned_tokens import LearnedTokens
+from ..loss_items import IGNORED
 from ..masking import masked_mean
-from .multimodal_inputs import max_positions
+from .multimodal_inputs import Prompt, TokenSequence
+from .perceiver_resampler import PerceiverResampler
+from .text_positions import check_places
+from .vision_tokens import vision_tokens
 
 
-class MultimodalFusion:
-    """Methods of `MultimodalVLAForActionPrediction` that lead to what its head reads."""
+class FusionParts(NamedTuple):
+    """The modules of a composed VLA that lead to what its head reads; those that its config did not choose are `None`.
 
-    def fuse(
-        self,
-        input_ids: torch.LongTensor,
-        pixel_values: torch.Tensor | None,
-        attention_mask: torch.Tensor | None,
-        proprio: torch.Tensor | None,
-        image_grid_thw: torch.LongTensor | None,
-        labels: torch.LongTensor | None = None,
-        answer_mask: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """What the head reads, (batch, tokens, hidden_size), which of it is real (`None`: all), states of the text.
+    Attributes:
+        backbone: a `ComposedBackbone` or a `VLMBackbone`.
+        projector: from vision features to tokens; a VLM may have its own instead.
+        film: scales and shifts vision tokens.
+        state_projector: from the robot's state to a token.
+        action_queries: learned tokens whose states the head reads.
+        query_attention: learned tokens that look at the states, instead.
+        late_projector: joins what late fusion pooled.
+    """
 
-        labels: (batch, length); from the first on that is not -100 the text is being written.
-        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
-        """
-        if pixel_values is None:
-            raise InputError("pixel_values is missing.")
-        pixel_values = pixel_values.to(self.dtype)
-        real = self.checked_mask(input_ids, attention_mask)
-        state = self.proprio_token(proprio, len(input_ids))
-        if self.config.fusion == "late":
-            return self.fuse_late(input_ids, real, pixel_values, image_grid_thw, state)
-        queries = [] if self.action_queries is None else [self.action_queries(len(input_ids))]
-        written = torch.zeros_like(real) if labels is None else (labels != -100).cumsum(dim=1) > 0
-        embeds, real, arguments, text = self.sequence(
-            input_ids, real, pixel_values, image_grid_thw, [*state, *queries], written, answer_mask
-        )
-        self.check_places(embeds)
-        states = self.backbone.run(embeds, real, **arguments)
-        text_states = states[:, text]
-        if self.query_attention is not None:
-            return self.query_attention(states, real), None, text_states
-        return (states[:, -self.config.num_queries :], None, text_states) if queries else (states, real, text_states)
+    backbone: nn.Module
+    projector: nn.Module | None
+    film: FiLM | None
+    state_projector: nn.Module | None
+    action_queries: LearnedTokens | None
+    query_attention: PerceiverResampler | None
+    late_projector: nn.Module | None
 
-    def fuse_late(
-        self,
-        input_ids: torch.LongTensor,
-        real: torch.Tensor,
-        pixel_values: torch.Tensor,
-        image_grid_thw: torch.LongTensor | None,
-        state: list[torch.Tensor],
-    ) -> tuple[torch.Tensor, None, torch.Tensor]:
-        """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
-        real = real & ~self.is_image(input_ids)
-        embeds = self.get_input_embeddings()(input_ids)
-        self.check_places(embeds)
-        text_states = self.backbone.run(embeds, real)
-        places = torch.arange(real.shape[1], device=real.device)
-        last = places.masked_fill(~real, -1).amax(dim=1)
-        tokens, seen = self.vision_tokens(input_ids, pixel_values, image_grid_thw)
-        pooled = [masked_mean(tokens, seen), text_states[torch.arange(len(real)), last].unsqueeze(1), *state]
-        joined = torch.cat(pooled, dim=1)
-        if self.late_projector is None:
-            return joined, None, text_states
-        joined = F.gelu(self.late_projector(joined.flatten(1)))
-        return joined.unsqueeze(1) + self.action_queries(len(joined)), None, text_states
-
-    def sequence(
-        self,
-        input_ids: torch.LongTensor,
-        real: torch.Tensor,
-        pixel_values: torch.Tensor | None,
-        image_grid_thw: torch.LongTensor | None,
-        behind: Sequence[torch.Tensor] = (),
-        written: torch.Tensor | None = None,
-        answer_mask: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, dict[str, Any], slice]:
-        """One sequence of all tokens: embeddings, padding, what else the backbone needs, and where the text is.
-
-        A VLM with its own projector puts images in the place of their tokens; otherwise vision tokens come first, and
-        image tokens are hidden.
-        """
-        embeds, arguments, before = self.get_input_embeddings()(input_ids), {}, []
-        is_image, length, scale = self.is_image(input_ids), input_ids.shape[1], self.backbone.input_scale
-        is_prompt = real & ~is_image if answer_mask is None else real & ~is_image & (answer_mask == 0)
-        if self.backbone.has_image_tokens and self.config.projector_type is None:
-            arguments = {"input_ids": input_ids, "image_grid_thw": image_grid_thw}
-            if self.film is None:
-                arguments["pixel_values"] = pixel_values
-            else:
-                tokens, seen = self.vision_tokens(input_ids, pixel_values, image_grid_thw)
-                tokens = self.modulated(tokens, embeds * scale, is_prompt)
-                embeds = embeds.masked_scatter(is_image.unsqueeze(-1), (tokens[seen] / scale).to(embeds.dtype))
-        elif pixel_values is not None:
-            tokens, seen = self.vision_tokens(input_ids, pixel_values, image_grid_thw)
-            real = real & ~is_image
-            tokens = tokens if self.film is None else self.modulated(tokens, embeds * scale, is_prompt)
-            before, real = [tokens], torch.cat([seen, real], dim=1)
-        start = before[0].shape[1] if before else 0
-        added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))
-        if self.backbone.has_image_tokens and written is not None:
-            arguments["num_added"] = added.shape[1]
-            arguments["written"] = F.pad(written, (start, added.shape[1]))
-        before, behind = ([(one / scale).to(embeds.dtype) for one in tokens] for tokens in (before, behind))
-        embeds = torch.cat([*before, embeds, *behind], dim=1)
-        return embeds, torch.cat([real, added], dim=1), arguments, slice(start, start + length)
-
-    def vision_tokens(
-        self, input_ids: torch.LongTensor, pixel_values: torch.Tensor, image_grid_thw: torch.LongTensor | None
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Projected vision features (batch, tokens, hidden_size), and which of them are real, (batch, tokens) bool."""
-        pixel_values = pixel_values.to(self.dtype)
-        if self.backbone.has_image_tokens:
-            counts = self.is_image(input_ids).sum(dim=1)
-            features = self.backbone.image_features(pixel_values, image_grid_thw, counts)
-        else:
-            features = self.backbone.image_features(pixel_values)
-        if len(features) != len(input_ids):
-            raise InputError(f"pixel_values holds {len(features)} samples, input_ids {len(input_ids)}.")
-        lengths = torch.tensor([len(rows) for rows in features], device=input_ids.device)
-        if (lengths == lengths[0]).all():
-            tokens = torch.stack(features)
-            tokens = tokens if self.projector is None else self.projector(tokens)
-            return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        rows = features if self.projector is None else [self.projector(one[None])[0] for one in features]
-        lengths = torch.tensor([len(one) for one in rows], device=input_ids.device)
-        return pad_sequence(rows, batch_first=True), torch.arange(int(lengths.max()), device=lengths.device) < lengths[
-            :, None
-        ]
-
-    def modulated(self, tokens: torch.Tensor, embeds: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
-        """Vision tokens, scaled and shifted by the mean of the text's embeddings."""
-        condition = masked_mean(embeds, is_text).squeeze(1)
-        return modulate(tokens, *self.film(condition.to(floating_dtype(self.film))))
-
-    def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
-        """(batch, length) bool, true on image tokens, which only a VLM has."""
-        if not self.backbone.has_image_tokens:
-            return torch.zeros_like(input_ids, dtype=torch.bool)
-        return input_ids == self.backbone.image_token_id
-
-    @property
-    def uses_own_path(self) -> bool:
-        """Whether a VLM reads images as it was trained to."""
-        return self.config.projector_type is None and self.config.fusion in ("early", "cross_attention")
-
-    # ---- arguments
-
-    def proprio_token(self, proprio: torch.Tensor | None, batch_size: int) -> list[torch.Tensor]:
-        """The robot's state as a token (batch, 1, hidden_size), or nothing where none is used."""
-        if not self.config.use_proprio:
-            if proprio is not None:
-                raise InputError("proprio was given, but this model takes no robot state (use_proprio is False).")
+    def state_tokens(self, state: torch.Tensor | None) -> list[torch.Tensor]:
+        """The state (batch, state_dim) as a token (batch, 1, hidden_size), or nothing where there is none."""
+        if state is None:
             return []
-        wanted = batch_size, self.config.proprio_dim
-        if proprio is None or tuple(proprio.shape) != wanted:
-            found = None if proprio is None else tuple(proprio.shape)
-            raise InputError(f"proprio has shape {found}; (batch, proprio_dim) is {wanted}.")
-        return [self.proprio_projector(proprio.to(floating_dtype(self.proprio_projector))).unsqueeze(1)]
+        return [self.state_projector(state.to(floating_dtype(self.state_projector))).unsqueeze(1)]
 
-    def checked_mask(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        """(batch, length) bool, false on padding; the ids are looked at, too."""
-        check_ids(input_ids, self.get_input_embeddings())
-        if attention_mask is None:
-            return torch.ones_like(input_ids, dtype=torch.bool)
-        check_rows(attention_mask)
-        return attention_mask != 0
 
-    def check_places(self, embeds: torch.Tensor) -> None:
-        """Refuse embeddings (batch, length, hidden_size) that the language model has no positions for."""
-        check_length({"image, text and action": embeds.shape[1]}, max_positions(self.config.text_part))
+def make_queries(
+    config: MultimodalVLAConfig,
+) -> tuple[LearnedTokens | None, PerceiverResampler | None, nn.Module | None]:
+    """`action_queries`, `query_attention` and `late_projector` of `FusionParts`."""
+    width, action_queries, query_attention, late_projector = config.hidden_size, None, None, None
+    if config.fusion == "cross_attention":
+        resampler = config.num_queries, config.num_resampler_layers, config.num_resampler_heads
+        query_attention = PerceiverResampler(width, width, *resampler)
+    elif config.num_queries:
+        action_queries = LearnedTokens(config.num_queries, width)
+    if config.fusion == "late" and config.num_queries:
+        late_projector = nn.Linear((3 if config.use_state else 2) * width, width)
+    return action_queries, query_attention, late_projector
+
+
+def fuse_early(
+    parts: FusionParts,
+    prompt: Prompt,
+    state: torch.Tensor | None,
+    config: MultimodalVLAConfig,
+    labels: torch.LongTensor | None,
+    answer_mask: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """Everything in one sequence (early, film, cross_attention); see `MultimodalVLAForActionPrediction.fuse`."""
+    queries = [] if parts.action_queries is None else [parts.action_queries(len(prompt.input_ids))]
+    written = torch.zeros_like(prompt.real) if labels is None else (labels != IGNORED).cumsum(dim=1) > 0
+    behind = [*parts.state_tokens(state), *queries]
+    sequence = early_sequence(*parts[:3], prompt, behind, written, answer_mask)
+    check_places(sequence.embeds, config.text_part)
+    states = parts.backbone.run(sequence)
+    text_states = states[:, sequence.text]
+    if parts.query_attention is not None:
+        return parts.query_attention(states, sequence.real), None, text_states
+    if queries:
+        return states[:, -config.num_queries :], None, text_states
+    return states, sequence.real, text_states
+
+
+def fuse_late(
+    parts: FusionParts, prompt: Prompt, state: torch.Tensor | None, config: MultimodalVLAConfig
+) -> tuple[torch.Tensor, None, torch.Tensor]:
+    """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
+    sequence = prompt_sequence(parts, prompt, config)
+    text_states = parts.backbone.run(sequence)
+    tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt)
+    places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
+    last = places.masked_fill(~sequence.real, -1).amax(dim=1)
+    rows = torch.arange(len(last), device=last.device)
+    pooled = [masked_mean(tokens, seen), text_states[rows, last].unsqueeze(1), *parts.state_tokens(state)]
+    joined = torch.cat(pooled, dim=1)
+    if parts.late_projector is not None:
+        joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(len(joined))
+    return joined, None, text_states
+
+
+def early_sequence(
+    backbone: nn.Module,
+    projector: nn.Module | None,
+    film: FiLM | None,
+    prompt: Prompt,
+    behind: Sequence[torch.Tensor] = (),
+    written: torch.Tensor | None = None,
+    answer_mask: torch.Tensor | None = None,
+) -> TokenSequence:
+    """Vision, text and further tokens in one sequence.
+
+    A VLM with its own projector puts images in the place of their tokens; otherwise vision tokens come first, and
+    image tokens are hidden.
+
+    Args:
+        behind: further tokens, (batch, tokens, hidden_size) each: state, queries.
+        written: (batch, length) bool, text that is being written.
+        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
+    """
+    embeds, real, scale = backbone.embed(prompt.input_ids), prompt.real, backbone.input_scale
+    is_text = real & ~prompt.is_image if answer_mask is None else real & ~prompt.is_image & (answer_mask == 0)
+    before, own_places = [], backbone.has_image_tokens and projector is None
+    if own_places and film is not None:
+        placed = modulated(film, backbone.placed_features(prompt), embeds * scale, is_text)
+        embeds = torch.where(prompt.is_image.unsqueeze(-1), (placed / scale).to(embeds.dtype), embeds)
+    elif not own_places and prompt.pixel_values is not None:
+        tokens, seen = vision_tokens(backbone, projector, prompt)
+        tokens = tokens if film is None else modulated(film, tokens, embeds * scale, is_text)
+        before, real = [tokens], torch.cat([seen, real & ~prompt.is_image], dim=1)
+    start, length = (before[0].shape[1] if before else 0), embeds.shape[1]
+    added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))
+    before, behind = ([(one / scale).to(embeds.dtype) for one in tokens] for tokens in (before, behind))
+    return TokenSequence(
+        embeds=torch.cat([*before, embeds, *behind], dim=1),
+        real=torch.cat([real, added], dim=1),
+        text=slice(start, start + length),
+        prompt=prompt if own_places else None,
+        reads_images=own_places and film is None and prompt.pixel_values is not None,
+        written=None if written is None else F.pad(written, (start, added.shape[1])),
+        num_added=added.shape[1],
+    )
+
+
+def prompt_sequence(parts: FusionParts, prompt: Prompt, config: MultimodalVLAConfig) -> TokenSequence:
+    """What text is written behind; with late fusion the language model sees no image."""
+    late = config.fusion == "late"
+    sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt)
+    check_places(sequence.embeds, config.text_part)
+    return sequence
+
+
+def text_sequence(backbone: nn.Module, prompt: Prompt) -> TokenSequence:
+    """The text alone, as late fusion reads it."""
+    return TokenSequence(backbone.embed(prompt.input_ids), prompt.real & ~prompt.is_image)
+
+
+def modulated(film: FiLM, tokens: torch.Tensor, embeds: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
+    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by the mean of the text's embeddings."""
+    condition = masked_mean(embeds, is_text).squeeze(1)
+    return modulate(tokens, *film(condition.to(floating_dtype(film))))

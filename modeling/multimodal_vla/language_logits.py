@@ -3,8 +3,7 @@
 import torch
 from torch import nn
 
-FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}
-DIVISORS = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")
+from ...configuration.multimodal_vla.backbone_facts import LOGIT_DIVISORS, LOGIT_FACTORS
 
 
 def language_logits(model: nn.Module, states: torch.Tensor) -> torch.Tensor:
@@ -23,9 +22,9 @@ def language_logits(model: nn.Module, states: torch.Tensor) -> torch.Tensor:
         logits = head(states)
         if all(module is not matrix for module in head.modules()):
             logits = matrix(logits)
-    if config.model_type in FACTORS:
-        logits = logits * getattr(config, FACTORS[config.model_type])
-    if config.model_type in DIVISORS:
-        logits = logits / getattr(config, DIVISORS[config.model_type])
+    if config.model_type in LOGIT_FACTORS:
+        logits = logits * getattr(config, LOGIT_FACTORS[config.model_type])
+    if config.model_type in LOGIT_DIVISORS:
+        logits = logits / getattr(config, LOGIT_DIVISORS[config.model_type])
     cap = getattr(config, "final_logit_softcapping", None)
     return logits if cap is None else cap * torch.tanh(logits / cap)

@@ -5,41 +5,36 @@ says; the head reads the states of learned queries (mlp, discrete) or all of the
 RT-1 (arXiv 2212.06817), Octo (2405.12213), OpenVLA-OFT (2502.19645) and pi0 (2410.24164).
 """
 
-import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, GenerationMixin
+from transformers import GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ...configuration.known_fields import check_arguments, known_fields
-from ...configuration.multimodal_vla.configuration_multimodal_vla import TWO_TOWERS, MultimodalVLAConfig, kind_of
-from ...configuration.multimodal_vla.proven_backbones import check_proven
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..action_heads import MLPResNet
 from ..action_normalization import find_statistics, unnormalize
-from ..action_tokens import actions_to_tokens, tokens_to_actions
 from ..film import FiLM
-from ..finite_predictions import finite_rows, require_finite
-from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..input_checks import check_inputs, refuse_sampling
+from ..finite_predictions import require_finite
+from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
-from ..loss_items import Items, items_of_text, learnt_steps, text_items, weighted_mean
-from ..masking import without_answers
-from ..projectors import MLPProjector
+from ..loss_items import Items, items_of_text, text_items
+from ..projectors import MLP
 from ..strict_loading import StrictPreTrainedModel
-from .chosen_parts import make_backbone, make_projector
-from .context_action_network import ContextActionNetwork
-from .fusion import MultimodalFusion
+from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
+from .composed_heads import ActionTargets, Head, check_actions, head_around, make_action_head
+from .fusion import FusionParts, fuse_early, fuse_late, make_queries, prompt_sequence
+from .grounding import similarity_of_views
+from .multimodal_inputs import Prompt, check_state, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
-from .perceiver_resampler import PerceiverResampler
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
+from .vision_tokens import make_projector
 
 
-class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, StrictPreTrainedModel, GenerationMixin):
+class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`.
 
     Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
@@ -50,31 +45,22 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
     base_model_prefix = "backbone"
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # the losses are means
+    pretrained_parts = ("backbone",)
     _supports_sdpa = True
 
     def __init__(self, config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module] | None = None):
         """pretrained: parts of the backbone that exist already, by the names of its attributes."""
         super().__init__(config)
-        for nested in nested_configs(config):
-            nested.dtype = torch.get_default_dtype()  # sub-models would be made in the dtype of their configs
-        with torch.device("meta") if pretrained else contextlib.nullcontext():
-            self.backbone = make_backbone(config)
+        pretrained = pretrained or {}
+        self.backbone = make_backbone(config, pretrained)
         width = config.hidden_size
         self.projector = make_projector(config)
         self.film = FiLM(width, width) if config.fusion == "film" else None
-        self.proprio_projector = MLPProjector(config.proprio_dim, width) if config.use_proprio else None
-        self.action_queries = self.query_attention = self.late_projector = None
-        if config.fusion == "cross_attention":
-            resampler = config.num_queries, config.num_resampler_layers, config.num_resampler_heads
-            self.query_attention = PerceiverResampler(width, width, *resampler)
-        elif config.num_queries:
-            self.action_queries = LearnedTokens(config.num_queries, width)
-        if config.fusion == "late" and config.num_queries:
-            self.late_projector = nn.Linear((3 if config.use_proprio else 2) * width, width)
-        self.make_head()
-        self._no_split_modules = sorted(
-            {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
-        )
+        self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
+        self.action_queries, self.query_attention, self.late_projector = make_queries(config)
+        self.action_network, self.action_head = make_action_head(config)
+        names = {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
+        self._no_split_modules = sorted(names)
         self.parts_with_first_names = () if self.backbone.has_image_tokens else ("backbone.vision_tower",)
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
@@ -82,25 +68,9 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         if self.film is not None:  # starts as the identity; 5.x asks `_init_weights` for no module without own weights
             nn.init.zeros_(self.film.scale.weight)
             nn.init.zeros_(self.film.shift.weight)
-        for name, module in (pretrained or {}).items():
+        for name, module in pretrained.items():
             setattr(self.backbone, name, module)
         self.freeze()
-
-    def make_head(self) -> None:
-        """The modules that read actions out of states; a discrete head has the language model's."""
-        config = self.config
-        self.action_network = self.action_head = None
-        if config.action_head == "mlp":
-            self.action_head = MLPResNet(config.hidden_size, config.hidden_size, config.action_dim)
-        elif config.action_head == "flow":
-            self.action_network = ContextActionNetwork(config.hidden_size, config.expert_config)
-            self.action_head = FlowMatchingActionExpert(
-                self.action_network,
-                config.action_dim,
-                config.num_action_chunks,
-                use_time_weight=config.use_time_weight,
-                time_sampling=config.time_sampling,
-            )
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -109,10 +79,18 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             text = self.config.text_part  # OPT and XGLM call it otherwise
             nn.init.normal_(module.tokens, std=getattr(text, "initializer_range", None) or text.init_std)
 
+    @property
+    def frozen_parts(self) -> list[nn.Module]:
+        return [self.backbone.frozen_part] if self.config.freeze_vision_tower else []
+
+    @property
+    def language_part(self) -> nn.Module:
+        return self.backbone.language_part
+
     def freeze(self) -> None:
         """Keep the vision tower out of training, where the config says so."""
-        if self.config.freeze_vision_tower:
-            self.backbone.frozen_part.requires_grad_(False)
+        for part in self.frozen_parts:
+            part.requires_grad_(False)
 
     # ---- made of pretrained parts
 
@@ -147,15 +125,7 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
                 model; before weights are read.
         """
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
-        check_proven("text_config", AutoConfig.from_pretrained(text).model_type)
-        config = AutoConfig.from_pretrained(vision)
-        if config.model_type in TWO_TOWERS and not grounding:
-            config = config.vision_config
-        dtype = torch.float32 if dtype is None else dtype
-        parts = {
-            "vision_tower": AutoModel.from_pretrained(vision, config=config, dtype=dtype),
-            "language_model": AutoModelForCausalLM.from_pretrained(text, dtype=dtype, **(text_kwargs or {})),
-        }
+        parts = load_tower_and_language_model(vision, text, dtype, grounding, text_kwargs)
         configs = {"vision_config": parts["vision_tower"].config, "text_config": parts["language_model"].config}
         return cls.around(parts, **configs, **options)
 
@@ -172,21 +142,14 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         Raises ConfigError for an unknown option, and for a VLM that `proven_backbones.py` does not list.
         """
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
-        check_proven("vlm_config", kind_of(AutoConfig.from_pretrained(vlm)))  # before weights are read
-        dtype = torch.float32 if dtype is None else dtype
-        model = AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))
-        return cls.around({"vlm": model}, vlm_config=model.config, **options)
+        parts = load_vlm(vlm, dtype, vlm_kwargs)
+        return cls.around(parts, vlm_config=parts["vlm"].config, **options)
 
     @classmethod
     def around(cls, parts: dict[str, nn.Module], **fields) -> "MultimodalVLAForActionPrediction":
         """New modules take the dtype and the device of the pretrained ones, which are not copied."""
         model = cls(cls.config_class(**fields), parts)
-        owner = parts.get("vlm", parts.get("language_model"))
-        for name, child in model.named_children():
-            if name != "backbone":
-                child.to(owner.device)
-                for parameter in child.parameters():  # buffers, such as rotary frequencies, stay float32
-                    parameter.data = parameter.data.to(owner.dtype)
+        put_beside(model, parts.get("vlm", parts.get("language_model")))
         return model
 
     def get_input_embeddings(self) -> nn.Module:
@@ -209,52 +172,47 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         input_ids: torch.LongTensor,
         pixel_values: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         image_grid_thw: torch.LongTensor | None = None,
         unnorm_key: str | None = None,
-        num_steps: int | None = None,
+        num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
         return_dict: bool = False,
         check_finite: bool = True,
         do_sample: bool = False,
+        proprio: torch.Tensor | None = None,
+        num_steps: int | None = None,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
-        """Predict a chunk of actions for each sample.
+        """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
             input_ids: (batch, length), with a VLM as many image tokens as its images have features.
             pixel_values: (batch, views, 3, height, width), or without views; patches, where the VLM reads those.
             attention_mask: (batch, length), 0 on padding, on either side.
-            proprio: (batch, proprio_dim), normalised as the processor returns it.
+            state: (batch, state_dim), normalised as the processor returns it; also called `proprio`.
             image_grid_thw: (images, 3), for VLMs that read patches.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_steps, noise: of the flow head: Euler steps, and where they start (batch, chunks, action_dim).
+            num_inference_steps, noise: of the flow head: Euler steps, also called `num_steps`, and where they start,
+                (batch, chunks, action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
-
-        Returns:
-            (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
-        inputs = {"pixel_values": pixel_values, "proprio": proprio, "noise": noise}
+        state = one_of(state=state, proprio=proprio)
+        steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
+        inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
+        check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        states, real, _ = self.fuse(input_ids, pixel_values, attention_mask, proprio, image_grid_thw)
-        token_ids = finite_logits = None
-        if self.config.action_head == "flow":
-            steps = self.config.num_inference_steps if num_steps is None else num_steps
-            normalized = self.action_head.sample_actions(states, num_steps=steps, attention_mask=real, noise=noise)
-        elif self.config.action_head == "mlp":
-            normalized = self.action_head(states).float()
-        else:
-            logits = self.bin_logits(states)
-            finite_logits = finite_rows(logits)
-            token_ids = self.first_bin + logits.argmax(dim=-1).unflatten(1, self.chunk_shape)
-            normalized = tokens_to_actions(token_ids, self.config.action_vocab_size, self.config.num_action_bins)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        states, real, _ = self.fuse(prompt, state)
+        steps = self.config.num_inference_steps if steps is None else steps
+        normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if check_finite:
             require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
@@ -268,13 +226,14 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
         actions: torch.Tensor | None = None,
-        proprio: torch.Tensor | None = None,
+        state: torch.Tensor | None = None,
         image_grid_thw: torch.LongTensor | None = None,
         time: torch.Tensor | None = None,
         noise: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        proprio: torch.Tensor | None = None,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model.
 
@@ -291,29 +250,27 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         Raises:
             InputError: an argument has the wrong form.
         """
-        numbers = {"pixel_values": pixel_values, "proprio": proprio, "actions": actions, "time": time, "noise": noise}
+        state = one_of(state=state, proprio=proprio)
+        numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
-        prompts = None if answer_mask is None else without_answers(input_ids, attention_mask, answer_mask)
-        given = pixel_values, attention_mask, proprio, image_grid_thw
-        states, real, text_states = self.fuse(input_ids, *given, labels, answer_mask)
-        if prompts is not None and actions is not None:
-            states, real, _ = self.fuse(input_ids, pixel_values, prompts, proprio, image_grid_thw)
+        check_state(state, len(input_ids), self.config)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        asked = prompt if answer_mask is None else prompt.without(answer_mask)
+        states, real, text_states = self.fuse(prompt, state, labels, answer_mask)
+        if asked is not prompt and actions is not None:
+            states, real, _ = self.fuse(asked, state)
         action_loss = lm_loss = logits = None
         if actions is not None:
-            action_loss = self.action_loss(states, real, actions, time, noise, action_is_pad, num_items_in_batch)
+            check_actions(actions, len(states), self.config)
+            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
+            action_loss = self.head.loss(states, real, targets)
         if labels is not None or actions is None:
             logits = self.backbone.logits(text_states)
         if labels is not None:
-            lm_loss = self.backbone.language_model.loss_function(
-                logits=logits,
-                labels=labels,
-                vocab_size=logits.shape[-1],
-                num_items_in_batch=items_of_text(labels, num_items_in_batch),
-            )
+            divisor = {"vocab_size": logits.shape[-1], "num_items_in_batch": items_of_text(labels, num_items_in_batch)}
+            lm_loss = self.backbone.language_model.loss_function(logits=logits, labels=labels, **divisor)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
-        return MultimodalVLAOutput(
-            loss=sum(losses) if losses else None, action_loss=action_loss, lm_loss=lm_loss, logits=logits
-        )
+        return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
     @torch.no_grad()
     def generate(
@@ -330,17 +287,10 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
         late fusion the language model sees no image.
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        real = self.checked_mask(input_ids, attention_mask)
-        if self.backbone.has_image_tokens and self.uses_own_path:
-            if pixel_values is not None:
-                kwargs |= self.backbone.images(pixel_values, image_grid_thw) | self.backbone.token_types(input_ids)
-            return self.backbone.generate(input_ids=input_ids, attention_mask=real.long(), **kwargs)
-        if self.config.fusion == "late":
-            embeds, real = self.get_input_embeddings()(input_ids), real & ~self.is_image(input_ids)
-        else:
-            embeds, real, _, _ = self.sequence(input_ids, real, pixel_values, image_grid_thw)
-        self.check_places(embeds)
-        return self.backbone.generate(inputs_embeds=embeds, attention_mask=real.long(), **kwargs)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
+            return self.backbone.generate_as_it_is(prompt, **kwargs)
+        return self.backbone.generate(prompt_sequence(self.fusion_parts, prompt, self.config), **kwargs)
 
     @torch.no_grad()
     def grounding_score(
@@ -362,63 +312,42 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
             InputError: the vision backbone has no text tower (SigLIP and CLIP have, with `grounding=True`).
             NonFiniteError: see `check_finite`.
         """
-        if not self.backbone.has_two_towers:
-            raise InputError(
-                f"grounding_score needs a vision backbone with a text tower ({', '.join(TWO_TOWERS)}), built with "
-                f"grounding=True; this one is a {self.config.vision_part.model_type}."
-            )
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        views = pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)
-        tower = self.backbone.vision_tower
-        mask = {} if attention_mask is None else {"attention_mask": attention_mask}
-        image = unit_features(tower.get_image_features(views.flatten(0, 1).to(self.dtype)))
-        text = unit_features(tower.get_text_features(input_ids, **mask))
-        scores = torch.einsum("bvd,bd->bv", image.unflatten(0, views.shape[:2]), text)
+        scores = similarity_of_views(self.backbone, pixel_values.to(self.dtype), input_ids, attention_mask)
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores
 
-    # ---- heads
+    # ---- from the inputs to what the head reads, and from there to actions
 
-    @property
-    def chunk_shape(self) -> tuple[int, int]:
-        return self.config.num_action_chunks, self.config.action_dim
-
-    @property
-    def first_bin(self) -> int:
-        """The lowest token id of the discrete head."""
-        return self.config.action_vocab_size - self.config.num_action_bins
-
-    def bin_logits(self, states: torch.Tensor) -> torch.Tensor:
-        """(batch, chunks * action_dim, bins) float32, of the language model's own output embeddings."""
-        return self.get_output_embeddings()(states)[..., self.first_bin : self.config.action_vocab_size].float()
-
-    def action_loss(
+    def fuse(
         self,
-        states: torch.Tensor,
-        real: torch.Tensor | None,
-        actions: torch.Tensor,
-        time: torch.Tensor | None,
-        noise: torch.Tensor | None,
-        action_is_pad: torch.Tensor | None = None,
-        num_items_in_batch: Items | None = None,
-    ) -> torch.Tensor:
-        """The head's loss, a scalar in float32."""
-        wanted = len(states), *self.chunk_shape
-        if tuple(actions.shape) != wanted:
-            raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, chunks, action_dim) is {wanted}.")
-        if self.config.action_head == "flow":
-            drawn = {"time": time, "noise": noise}
-            counted = {"action_is_pad": action_is_pad, "num_items_in_batch": num_items_in_batch}
-            return self.action_head.compute_loss(states, actions, attention_mask=real, **drawn, **counted)
-        learnt = learnt_steps(actions, action_is_pad)
-        total = None if num_items_in_batch is None else num_items_in_batch["action"]
-        if self.config.action_head == "mlp":
-            errors = (self.action_head(states).float() - actions.float()).abs().mean(dim=2)
-            return weighted_mean(errors, learnt, total)
-        ids = actions_to_tokens(actions, self.config.action_vocab_size, self.config.num_action_bins)
-        errors = F.cross_entropy(self.bin_logits(states).mT, (ids - self.first_bin).flatten(1), reduction="none")
-        return weighted_mean(errors.view(actions.shape).mean(dim=2), learnt, total)
+        prompt: Prompt,
+        state: torch.Tensor | None,
+        labels: torch.LongTensor | None = None,
+        answer_mask: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """What the head reads, (batch, tokens, hidden_size), which of it is real (`None`: all), states of the text.
+
+        labels: (batch, length); from the first on that is not -100 the text is being written.
+        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
+        """
+        if prompt.pixel_values is None:
+            raise InputError("pixel_values is missing.")
+        if self.config.fusion == "late":
+            return fuse_late(self.fusion_parts, prompt, state, self.config)
+        return fuse_early(self.fusion_parts, prompt, state, self.config, labels, answer_mask)
+
+    @property
+    def fusion_parts(self) -> FusionParts:
+        """The modules before the head."""
+        behind = self.proprio_projector, self.action_queries, self.query_attention, self.late_projector
+        return FusionParts(self.backbone, self.projector, self.film, *behind)
+
+    @property
+    def head(self) -> Head:
+        """What reads actions out of states."""
+        return head_around(self.action_head, self.get_output_embeddings(), self.config)
 
     def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
         """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
@@ -436,19 +365,6 @@ class MultimodalVLAForActionPrediction(MultimodalFusion, PortableWeights, Strict
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
         items = {} if labels is None else {"text": text_items(labels)}
-        if actions is not None and self.config.action_head == "flow":
-            items["flow"] = self.action_head.loss_items(actions, time, action_is_pad)
-        elif actions is not None:
-            items["action"] = learnt_steps(actions, action_is_pad).sum()
+        if actions is not None:
+            items |= self.head.loss_items(ActionTargets(actions, time, action_is_pad=action_is_pad))
         return items
-
-
-def nested_configs(config: Any) -> list[Any]:
-    """All configs inside a config."""
-    found = [getattr(config, name) for name in config.sub_configs]
-    return found + [deeper for one in found if one is not None for deeper in nested_configs(one)]
-
-
-def unit_features(features: Any) -> torch.Tensor:
-    """(n, size) of length 1; 5.x wraps them."""
-    return F.normalize(getattr(features, "pooler_output", features).float(), dim=-1)

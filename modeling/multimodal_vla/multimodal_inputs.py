@@ -1,36 +1,102 @@
-"""What the backbones of composed VLAs share: positions, views, and the scale of tokens."""
+"""What goes through a composed VLA: a batch of prompts with their images, and the one sequence that they become."""
+
+from typing import NamedTuple
 
 import torch
-import transformers
-from transformers import PretrainedConfig
+from transformers import PreTrainedModel
 
-from ...configuration.multimodal_vla.proven_backbones import POSITIONS_BEHIND_PADDING
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-
-# On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
-SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
-
-
-def scale_of_inputs(text_config: PretrainedConfig) -> float:
-    """The factor that a language model puts on the embeddings that it is given."""
-    scales = transformers.__version__.startswith("4.") and text_config.model_type in SCALES_INPUTS
-    return text_config.hidden_size**0.5 if scales else 1.0
+from ..input_checks import check_ids, check_rows
+from ..masking import without_answers
 
 
-def first_position(text_config: PretrainedConfig) -> int:
-    """The position of the first token that is not padding."""
-    return text_config.pad_token_id + 1 if text_config.model_type in POSITIONS_BEHIND_PADDING else 0
+class Prompt(NamedTuple):
+    """Prompts and their images, checked.
+
+    Attributes:
+        input_ids: (batch, length).
+        real: (batch, length) bool, false on padding.
+        is_image: (batch, length) bool, true on image tokens, which only a VLM has.
+        pixel_values: (batch, views, 3, height, width), or without views; patches, where the VLM reads those; `None`
+            where text is written without images.
+        image_grid_thw: (images, 3), for VLMs that read patches.
+    """
+
+    input_ids: torch.LongTensor
+    real: torch.Tensor
+    is_image: torch.Tensor
+    pixel_values: torch.Tensor | None = None
+    image_grid_thw: torch.LongTensor | None = None
+
+    def without(self, answer_mask: torch.Tensor) -> "Prompt":
+        """The same, answers hidden as padding is; answer_mask: (batch, length), 1 on their tokens.
+
+        Raises:
+            InputError: a mask of another shape, or a row of answers alone.
+        """
+        real = without_answers(self.input_ids, self.real, answer_mask)
+        check_rows(real)
+        return self._replace(real=real != 0)
 
 
-def max_positions(text_config: PretrainedConfig) -> int | None:
-    """How many tokens a language model has positions for; `None` for one that does not count them."""
-    limit = getattr(text_config, "max_position_embeddings", None)
-    return None if limit is None else limit - first_position(text_config)
+class TokenSequence(NamedTuple):
+    """All tokens that the language model reads, in one sequence.
+
+    Attributes:
+        embeds: (batch, tokens, hidden_size), divided by what the language model multiplies them by.
+        real: (batch, tokens) bool, false on padding.
+        text: where the prompt's text is.
+        prompt: of a VLM, whose tokens the sequence starts with and whose images have their places there; `None` where
+            images are tokens of ours, or not in the sequence.
+        reads_images: whether the VLM puts the images of `prompt` in the places of its image tokens.
+        written: (batch, tokens) bool, text that is being written and sees only what is before it; `None`: none.
+        num_added: tokens at the end that the language model does not know.
+    """
+
+    embeds: torch.Tensor
+    real: torch.Tensor
+    text: slice = slice(None)
+    prompt: Prompt | None = None
+    reads_images: bool = False
+    written: torch.Tensor | None = None
+    num_added: int = 0
 
 
-def text_positions(real: torch.Tensor, first: int = 0) -> torch.LongTensor:
-    """(batch, length): tokens that are not padding, counted; real: (batch, length) bool."""
-    return (real.long().cumsum(dim=1) - 1).clamp(min=0) + first
+def checked_prompt(
+    model: PreTrainedModel,
+    input_ids: torch.LongTensor,
+    attention_mask: torch.Tensor | None,
+    pixel_values: torch.Tensor | None,
+    image_grid_thw: torch.LongTensor | None,
+) -> Prompt:
+    """A prompt out of the arguments of a public method, its pixels in the model's dtype.
+
+    model: a `MultimodalVLAForActionPrediction`.
+
+    Raises:
+        InputError: an id has no embedding, or a row is padding alone.
+    """
+    check_ids(input_ids, model.get_input_embeddings())
+    if attention_mask is None:
+        real = torch.ones_like(input_ids, dtype=torch.bool)
+    else:
+        check_rows(attention_mask)
+        real = attention_mask != 0
+    pixel_values = None if pixel_values is None else pixel_values.to(model.dtype)
+    return Prompt(input_ids, real, model.backbone.is_image(input_ids), pixel_values, image_grid_thw)
+
+
+def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:
+    """Refuse a robot's state that is missing, not wanted, or not of shape (batch, state_dim)."""
+    if not config.use_state:
+        if state is not None:
+            raise InputError("state was given, but this model takes no robot state (use_state is False).")
+        return
+    wanted = batch_size, config.state_dim
+    if state is None or tuple(state.shape) != wanted:
+        found = None if state is None else tuple(state.shape)
+        raise InputError(f"state has shape {found}; (batch, state_dim) is {wanted}.")
 
 
 def views_of(pixel_values: torch.Tensor) -> torch.Tensor:

@@ -8,17 +8,16 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
+from ...configuration.multimodal_vla.backbone_facts import FIRST_POSITION, FULL_PREFIX, OPEN_IMAGES
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_patches
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
-from .multimodal_inputs import scale_of_inputs, text_positions, views_of
+from .multimodal_inputs import Prompt, TokenSequence, views_of
+from .text_positions import scale_of_inputs, text_positions
 
 VISION_NAMES = ("vision_tower", "visual", "vision_model")  # what VLMs of transformers call theirs
-FIRST_POSITION = {"paligemma": 1}
-FULL_PREFIX = ("paligemma",)  # their prompts see each other in both directions
-OPEN_IMAGES = ("gemma3",)  # the tokens of an image do, and token types say where they are
 
 
 class VLMBackbone(nn.Module):
@@ -39,6 +38,11 @@ class VLMBackbone(nn.Module):
         return self.vlm
 
     @property
+    def language_part(self) -> nn.Module:
+        """The part of the VLM that is a language model."""
+        return self.vlm.model.language_model
+
+    @property
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
         return next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))
@@ -53,22 +57,45 @@ class VLMBackbone(nn.Module):
         """Whether images come as patches with a grid of their sizes, and positions in three dimensions."""
         return hasattr(self.vlm.model, "get_rope_index")
 
-    def image_features(
-        self, pixel_values: torch.Tensor, image_grid_thw: torch.LongTensor | None = None, counts: Any = None
-    ) -> list[torch.Tensor]:
+    def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """(batch, length) bool, true on image tokens."""
+        return input_ids == self.image_token_id
+
+    def embed(self, input_ids: torch.LongTensor) -> torch.Tensor:
+        """(batch, length, hidden_size)."""
+        return self.vlm.get_input_embeddings()(input_ids)
+
+    def image_features(self, prompt: Prompt) -> torch.Tensor | list[torch.Tensor]:
         """Features of each sample as they enter the language model's layers, (tokens, hidden_size) each.
 
-        counts: (batch,), image tokens of each sample.
+        One tensor where all samples have as many; that they do is known beforehand where each has its row of views.
         """
-        features = self.vlm.model.get_image_features(**self.images(pixel_values, image_grid_thw))
+        features, batch = self.joined_features(prompt), len(prompt.input_ids)
+        if self.has_grid or len(prompt.pixel_values) != batch:
+            rows = features.split(prompt.is_image.sum(dim=1).tolist())
+            return torch.stack(rows) if len({len(row) for row in rows}) == 1 else list(rows)
+        return features.unflatten(0, (batch, -1))
+
+    def placed_features(self, prompt: Prompt) -> torch.Tensor:
+        """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""
+        features = self.joined_features(prompt)
+        index = (prompt.is_image.flatten().cumsum(dim=0) - 1).clamp(min=0)
+        return features[index].unflatten(0, prompt.is_image.shape)
+
+    def joined_features(self, prompt: Prompt) -> torch.Tensor:
+        """Of all images, as many as there are image tokens: (tokens, hidden_size).
+
+        Raises:
+            InputError: there are more or fewer.
+        """
+        features = self.vlm.model.get_image_features(**self.images(prompt.pixel_values, prompt.image_grid_thw))
         features = getattr(features, "pooler_output", features)  # 5.x wraps them
         if not isinstance(features[0], torch.Tensor):
             features = features[0]  # Qwen3-VL on 4.57: the others are for deeper layers
         features = features if isinstance(features, torch.Tensor) else torch.cat([f.flatten(0, -2) for f in features])
         features = features.flatten(0, -2)
-        if len(features) != int(counts.sum()):
-            raise InputError(f"input_ids has {int(counts.sum())} image tokens, the images {len(features)} features.")
-        return list((features * self.input_scale).split(counts.tolist()))
+        check_count(prompt.is_image, len(features))
+        return features * self.input_scale
 
     def images(self, pixel_values: torch.Tensor, image_grid_thw: torch.LongTensor | None) -> dict[str, torch.Tensor]:
         """The VLM's arguments."""
@@ -79,37 +106,22 @@ class VLMBackbone(nn.Module):
             return {"pixel_values": pixel_values, "image_grid_thw": image_grid_thw}
         return {"pixel_values": views_of(pixel_values).flatten(0, 1)}
 
-    def run(
-        self,
-        inputs_embeds: torch.Tensor,
-        real: torch.Tensor,
-        input_ids: torch.LongTensor | None = None,
-        pixel_values: torch.Tensor | None = None,
-        image_grid_thw: torch.LongTensor | None = None,
-        written: torch.Tensor | None = None,
-        num_added: int = 0,
-    ) -> torch.Tensor:
-        """States after the last layer's norm, like inputs_embeds.
-
-        Args:
-            real: (batch, length) bool, false on padding.
-            input_ids: the tokens that the sequence starts with, for their positions; further tokens follow them.
-            pixel_values, image_grid_thw: images that the VLM puts in the place of the image tokens' embeddings.
-            written: (batch, length) bool, text that is being written and sees only what is before it.
-            num_added: tokens at the end that the VLM does not know.
-        """
-        arguments = {} if pixel_values is None else self.images(pixel_values, image_grid_thw)
-        mask = real.long()
+    def run(self, sequence: TokenSequence) -> torch.Tensor:
+        """States after the last layer's norm, (batch, tokens, hidden_size)."""
+        prompt, arguments = sequence.prompt, {}
+        if sequence.reads_images:
+            arguments = self.images(prompt.pixel_values, prompt.image_grid_thw)
+        mask = sequence.real.long()
         if self.model_type in FULL_PREFIX:
-            written = torch.zeros_like(real) if written is None else written
-            allowed = full_prefix(real, written, num_added)
-            mask = mask_for(self.implementation, allowed, inputs_embeds.dtype)
+            written = torch.zeros_like(sequence.real) if sequence.written is None else sequence.written
+            allowed = full_prefix(sequence.real, written, sequence.num_added)
+            mask = mask_for(self.implementation, allowed, sequence.embeds.dtype)
         if self.model_type in OPEN_IMAGES:
-            arguments["token_type_ids"] = self.image_places(input_ids, real)
+            arguments["token_type_ids"] = image_places(prompt, sequence.real)
         return self.vlm.model(
-            inputs_embeds=inputs_embeds,
+            inputs_embeds=sequence.embeds,
             attention_mask=mask,
-            position_ids=self.positions(real, input_ids, image_grid_thw),
+            position_ids=self.positions(sequence.real, prompt),
             use_cache=False,
             **arguments,
         ).last_hidden_state
@@ -118,49 +130,64 @@ class VLMBackbone(nn.Module):
         """(batch, length, vocabulary) of states as of `run`."""
         return self.vlm.get_output_embeddings()(states)
 
-    def image_places(self, input_ids: torch.LongTensor | None, real: torch.Tensor) -> torch.LongTensor:
-        """(batch, length), 1 on image tokens of the sequence whose first tokens are `input_ids`."""
-        if input_ids is None:
-            return torch.zeros_like(real, dtype=torch.long)
-        return F.pad((input_ids == self.image_token_id).long(), (0, real.shape[1] - input_ids.shape[1]))
+    def positions(self, real: torch.Tensor, prompt: Prompt | None) -> torch.LongTensor:
+        """(batch, length), or (3, batch, length) for a VLM that places image tokens in three dimensions.
 
-    def positions(
-        self, real: torch.Tensor, input_ids: torch.LongTensor | None, image_grid_thw: torch.LongTensor | None
-    ) -> torch.LongTensor:
-        """(batch, length), or (3, batch, length) for a VLM that places image tokens in three dimensions."""
+        real: (batch, length) bool; prompt: whose tokens the sequence starts with, see `TokenSequence`.
+        """
         if not self.has_grid:
             return text_positions(real, FIRST_POSITION.get(self.model_type, 0))
-        if input_ids is None:
+        if prompt is None:
             return text_positions(real)[None].expand(3, -1, -1)
-        known = input_ids.shape[1]
-        places = rope_positions(self.vlm, input_ids, real[:, :known].long(), image_grid_thw)
+        known = prompt.input_ids.shape[1]
+        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.image_grid_thw)
         last = places.amax(dim=0).masked_fill(~real[:, :known], 0).amax(dim=1, keepdim=True)
         more = last + real[:, known:].long().cumsum(dim=1)
         return torch.cat([places, more[None].expand(3, -1, -1)], dim=2)
 
-    def token_types(self, input_ids: torch.LongTensor) -> dict[str, torch.Tensor]:
+    def generate_as_it_is(self, prompt: Prompt, **kwargs) -> torch.LongTensor:
+        """Prompts and new tokens, by the VLM's own `generate`, with the images where it puts them."""
+        if prompt.pixel_values is not None:
+            kwargs |= self.images(prompt.pixel_values, prompt.image_grid_thw) | self.token_types(prompt)
+        return self.vlm.generate(input_ids=prompt.input_ids, attention_mask=prompt.real.long(), **kwargs)
+
+    def token_types(self, prompt: Prompt) -> dict[str, torch.Tensor]:
         """What some VLMs want to be told about a prompt: that it is one, and where its images are."""
-        is_image = (input_ids == self.image_token_id).int()
-        types = {"token_type_ids": is_image if self.model_type in OPEN_IMAGES else torch.zeros_like(input_ids)}
+        is_image = prompt.is_image.int()
+        types = {"token_type_ids": is_image if self.model_type in OPEN_IMAGES else torch.zeros_like(prompt.input_ids)}
         types["mm_token_type_ids"] = is_image
         known = inspect.signature(self.vlm.model.forward).parameters
         return {name: value for name, value in types.items() if name in known}
 
-    def generate(self, inputs_embeds: torch.Tensor | None = None, **kwargs) -> torch.LongTensor:
-        """By the VLM's own `generate`.
+    def generate(self, sequence: TokenSequence, **kwargs) -> torch.LongTensor:
+        """New tokens, by the VLM's own `generate`.
 
         Raises:
             InputError: it takes no embeddings, or needs the ids for its positions.
         """
-        if inputs_embeds is not None:
-            known = inspect.signature(self.vlm.prepare_inputs_for_generation).parameters
-            if self.has_grid or "inputs_embeds" not in known:
-                raise InputError(
-                    f"a {self.model_type} generates text only with its own projector, and early or cross_attention "
-                    "fusion."
-                )
-            kwargs["inputs_embeds"] = inputs_embeds
-        return self.vlm.generate(**kwargs)
+        known = inspect.signature(self.vlm.prepare_inputs_for_generation).parameters
+        if self.has_grid or "inputs_embeds" not in known:
+            raise InputError(
+                f"a {self.model_type} generates text only with its own projector, and early or cross_attention fusion."
+            )
+        return self.vlm.generate(inputs_embeds=sequence.embeds, attention_mask=sequence.real.long(), **kwargs)
+
+
+def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
+    """(batch, length), 1 on image tokens of a sequence that starts with those of the prompt; real: like it."""
+    if prompt is None:
+        return torch.zeros_like(real, dtype=torch.long)
+    return F.pad(prompt.is_image.long(), (0, real.shape[1] - prompt.is_image.shape[1]))
+
+
+def check_count(is_image: torch.Tensor, num_features: int) -> None:
+    """Refuse more or fewer image tokens (batch, length) than features; in a compiled call by an assertion."""
+    if torch.compiler.is_compiling():
+        torch._assert_async(
+            is_image.sum() == num_features, f"the images have {num_features} features, not so many tokens."
+        )
+    elif (found := int(is_image.sum())) != num_features:
+        raise InputError(f"input_ids has {found} image tokens, the images {num_features} features.")
 
 
 def full_prefix(real: torch.Tensor, written: torch.Tensor, num_added: int) -> torch.Tensor:

@@ -8,8 +8,8 @@ import torch
 
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.ego_frame import check_poses, in_frame_of_last
-from ..full_prompt import instruction_of
-from ..robot_state import finite_numbers
+from ..prompts import instruction_of
+from ..sample_inputs import finite_numbers
 from .special_tokens import TRAJ_TOKEN
 
 FRAMES = ("ego", "world")  # of a history: that of its last pose, or any other

@@ -5,27 +5,22 @@ models/token_utils.py (the parts of the text).
 """
 
 import copy
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from transformers import BatchFeature, ProcessorMixin
+from transformers import BatchFeature
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.language_model_config import check_positive
-from ...configuration.view_names import checked_view_names, processor_views
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.alpamayo_r1.reasoning_text import split_text
 from ...modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
-from ..image_inputs import named_in_order
-from ..image_prompt import padded
-from ..instruction_tokens import prompt_token_ids
-from ..portable_processor import save_portable_processor
-from ..text_inputs import check_return_tensors, checked_texts
+from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+from ..portable_processor import PortableProcessor
+from ..prompts import check_image_tokens, padded, prompt_token_ids
+from ..sample_inputs import check_return_tensors, checked_texts, named_in_order
 from .driving_prompt import (
     IMAGE_TOKEN,
     REQUEST,
@@ -34,12 +29,11 @@ from .driving_prompt import (
     read_history,
     request_of,
 )
-from .image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .messages import CHAT_TEMPLATE, driving_messages, images_of, with_image_tokens
 from .special_tokens import TRAJ_TOKEN, VALUE_TOKEN
 
 
-class AlpamayoR1Processor(ProcessorMixin):
+class AlpamayoR1Processor(PortableProcessor):
     """Frames, driven path and request of one sample or a batch become the arguments of `sample_trajectories`.
 
     Args:
@@ -57,10 +51,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
     """
 
-    attributes = ["image_processor", "tokenizer"]
-    if transformers.__version__.startswith("4."):  # 5.x reads the arguments of `__init__`
-        image_processor_class = "AutoImageProcessor"
-        tokenizer_class = "AutoTokenizer"
+    auto_classes = AlpamayoR1Config.auto_classes
 
     def __init__(
         self,
@@ -82,13 +73,9 @@ class AlpamayoR1Processor(ProcessorMixin):
         self.system_prompt = system_prompt
         self.request = request
         self.answer_start = answer_start
-        self.padding_side = padding_side
         check_positive("num_history_tokens", num_history_tokens)
-        if padding_side not in ("right", "left"):
-            raise ConfigError(f"padding_side={padding_side!r} is unknown; choose from right, left.")
         self.check_tokens(tokenizer)
-        self.view_names = checked_view_names(view_names, processor_views(image_processor))
-        super().__init__(image_processor, tokenizer, **kwargs)
+        super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
 
     def check_tokens(self, tokenizer: Any) -> None:
         """Refuse a tokenizer without the trajectory tokens, or with the history's values at other ids."""
@@ -303,12 +290,7 @@ class AlpamayoR1Processor(ProcessorMixin):
         request = self.request if text is None else request_of(text, self.system_prompt, pieces[-1])
         kept = (IMAGE_TOKEN, TRAJ_TOKEN["history"])  # refused by their number
         ids = prompt_token_ids(self.tokenizer, pieces, request, kept, add_special_tokens=False)
-        found = ids.count(self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
-        if found != sum(tokens_per_image):
-            raise InputError(
-                f"the prompt has {found} image tokens, the images {sum(tokens_per_image)}: leave {IMAGE_TOKEN!r} out "
-                "of the text."
-            )
+        check_image_tokens(ids, self.tokenizer, IMAGE_TOKEN, sum(tokens_per_image))
         return ids
 
     def with_history(self, ids: list[int], history: list[int]) -> list[int]:
@@ -347,12 +329,6 @@ class AlpamayoR1Processor(ProcessorMixin):
     def decode(self, sequences: Any, skip_special_tokens: bool = False) -> dict[str, Any]:
         """Reasoning apart from the rest, see `split_reasoning`; `batch_decode` gives whole texts, as elsewhere."""
         return self.split_reasoning(sequences, skip_special_tokens)
-
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
-        """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
-        save_portable_processor(self, AlpamayoR1Config.auto_classes, save_directory)
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
 
 
 def _without(text: str, tokens: Sequence[str]) -> str:

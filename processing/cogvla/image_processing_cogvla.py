@@ -4,30 +4,21 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers.image_processing_utils import BatchFeature
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.vla_errors import ConfigError, InputError, VLAError
-from ..image_inputs import read_samples
+from ..checked_image_processor import CheckedImageProcessor
+from ..sample_inputs import read_samples
 from .image_ops import center_crop as crop_to_area
 from .image_ops import jpeg_round_trip, lanczos3_resize
 
 DINOV2_MEAN, DINOV2_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 SIGLIP_MEAN, SIGLIP_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-ARGUMENTS = (
-    "image_sizes",
-    "means",
-    "stds",
-    "evaluation_size",
-    "image_resize",
-    "center_crop",
-    "crop_area",
-    "num_images_in_input",
-)
 IMAGE_RESIZES = ("jpeg_lanczos3", "bicubic")
 
 
-class CogVLAImageProcessor(BaseImageProcessor):
+class CogVLAImageProcessor(CheckedImageProcessor):
     """Reproduces the published evaluation path (moojink/openvla-oft, experiments/robot/openvla_utils.py).
 
     Each image is brought to `evaluation_size` as the training data were (JPEG round trip, then Lanczos; an image that
@@ -50,7 +41,16 @@ class CogVLAImageProcessor(BaseImageProcessor):
         ConfigError: an argument has the wrong form; the message names it.
     """
 
-    model_input_names = ["pixel_values"]
+    arguments = (
+        "image_sizes",
+        "means",
+        "stds",
+        "evaluation_size",
+        "image_resize",
+        "center_crop",
+        "crop_area",
+        "num_images_in_input",
+    )
 
     def __init__(
         self,
@@ -81,12 +81,6 @@ class CogVLAImageProcessor(BaseImageProcessor):
         self.num_images_in_input = _checked_count("num_images_in_input", num_images_in_input)
 
     @classmethod
-    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
-        """As in transformers, but overrides given to `from_pretrained` are validated like constructor arguments."""
-        overrides = {name: kwargs.pop(name) for name in ARGUMENTS if name in kwargs}
-        return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
-
-    @classmethod
     def from_prismatic(cls, preprocessor_config: dict[str, Any], **overrides: Any) -> "CogVLAImageProcessor":
         """Build from the `preprocessor_config.json` of a published checkpoint (its `PrismaticImageProcessor`).
 
@@ -95,7 +89,7 @@ class CogVLAImageProcessor(BaseImageProcessor):
         Raises ConfigError for a missing field, for a resize strategy or interpolation that is not supported, and for an
         override that there is not.
         """
-        check_arguments(cls.__name__, overrides, ARGUMENTS)
+        check_arguments(cls.__name__, overrides, cls.arguments)
         strategy = _field(preprocessor_config, "image_resize_strategy")
         if strategy != "resize-naive":
             raise ConfigError(f"image_resize_strategy {strategy!r} is not supported; supported is 'resize-naive'")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from ...configuration.vla_errors import ConfigError, InputError
-from ..robot_state import finite_numbers
+from ..sample_inputs import finite_numbers
 
 ACCEPTED = "(3, 3), (views, 3, 3) or (batch, views, 3, 3)"
 
@@ -58,6 +58,31 @@ def find_intrinsics(
             "intrinsic, or put these samples into another batch."
         )
     return cameras
+
+
+def resized_intrinsics(
+    intrinsic: Any,
+    intrinsic_config: Mapping[str, Any],
+    unnorm_key: str | Sequence[str] | None,
+    samples: list[list[np.ndarray]],
+    size: Mapping[str, int],
+) -> torch.Tensor | None:
+    """Camera matrices of resized images, (batch, views, 3, 3) float32; `None` where no camera is known.
+
+    Args:
+        intrinsic: as in `scaled_intrinsics`; `None`: those of `intrinsic_config` for `unnorm_key`.
+        samples: views (height, width, 3) as they were taken.
+        size: "height" and "width" in pixels after resizing.
+    """
+    sizes = [[view.shape[:2] for view in sample] for sample in samples]
+    if intrinsic is None:
+        cameras = find_intrinsics(intrinsic_config, unnorm_key, len(samples))
+        if cameras is None:
+            return None
+        views = len(samples[0])
+        intrinsic = [[camera["intrinsic"]] * views for camera in cameras]
+        sizes = [[(camera["height"], camera["width"])] * views for camera in cameras]
+    return scaled_intrinsics(intrinsic, sizes, size)
 
 
 def scaled_intrinsics(

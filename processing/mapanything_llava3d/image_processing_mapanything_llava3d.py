@@ -12,7 +12,6 @@ from ..fixed_size_images import FixedSizeImageProcessor
 # float32 value of each of the 256 grey levels; SigLIP's mean and standard deviation are 0.5 in every channel.
 UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)
 PIXEL_VALUES = {"siglip": (UNIT - np.float32(0.5)) / np.float32(0.5), "unit": UNIT}
-ARGUMENTS = ("size", "patch_size", "num_views", "pixel_range")
 
 
 class MapAnythingLlava3DImageProcessor(FixedSizeImageProcessor):
@@ -21,14 +20,15 @@ class MapAnythingLlava3DImageProcessor(FixedSizeImageProcessor):
     Args:
         size: `{"height": pixels, "width": pixels}` of the model's input.
         patch_size: side in pixels of the vision tower's patches.
-        num_views: views of one sample; `None` is any number, the same for all samples of a batch.
+        num_views: views of one sample; `None` is any number, the same for all samples of a batch. As an argument and an
+            attribute it has the name `num_images_in_input`, too.
         pixel_range: `siglip` gives values in [-1, 1], `unit` in [0, 1]; that of the model's config.
 
     Raises:
         ConfigError: an argument has the wrong form; the message names it.
     """
 
-    arguments = ARGUMENTS
+    arguments = ("size", "patch_size", "num_views", "pixel_range", "num_images_in_input")
 
     def __init__(
         self,

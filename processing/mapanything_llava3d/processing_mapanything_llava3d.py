@@ -3,38 +3,27 @@
 Published form: lululuyuanyuanyuanGe/3dvla-starvla_framework, processing_mapanything_llava3d.py.
 """
 
-import copy
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import transformers
-from transformers import BatchFeature, ProcessorMixin
+from transformers import BatchFeature
 
 from ...configuration.language_model_config import check_positive
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
-from ...configuration.normalization_statistics import check_statistics
-from ...configuration.view_names import checked_view_names, processor_views
-from ...configuration.vla_errors import ConfigError, InputError
-from ...modeling.action_normalization import find_statistics, unnormalize
-from ..full_prompt import instruction_of
-from ..image_inputs import pair_samples, read_samples
-from ..image_prompt import add_image_token, image_prompt_ids, padded
-from ..portable_processor import save_portable_processor
-from ..robot_state import finite_numbers, normalized_rows, state_rows
-from ..text_inputs import check_return_tensors
-from .camera_intrinsics import checked_intrinsic_config, find_intrinsics, scaled_intrinsics
+from ...configuration.vla_errors import InputError
+from ...modeling.action_normalization import unnormalize
+from ..prompts import instruction_of, padded
+from ..robot_processor import RobotProcessor
+from ..sample_inputs import finite_numbers
+from .camera_intrinsics import checked_intrinsic_config, resized_intrinsics
 from .image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
+from .image_prompt import add_image_token, image_prompt_ids
 from .spatial_action_tokenizer import ACTION_DIM, ACTION_TOKEN, SpatialActionTokenizer, add_action_tokens
 
-STATE_PARTS = ("state", "proprio")
 
-
-class MapAnythingLlava3DProcessor(ProcessorMixin):
+class MapAnythingLlava3DProcessor(RobotProcessor):
     """Images, instruction, state and camera matrices of one sample or a batch become the arguments of the model.
 
     Args:
@@ -54,10 +43,8 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
     """
 
-    attributes = ["image_processor", "tokenizer"]
-    if transformers.__version__.startswith("4."):  # 5.x reads the arguments of `__init__`
-        image_processor_class = "AutoImageProcessor"
-        tokenizer_class = "AutoTokenizer"
+    auto_classes = MapAnythingLlava3DConfig.auto_classes
+    state_parts = ("state", "proprio")
 
     def __init__(
         self,
@@ -77,30 +64,15 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
     ):
         self.image_token = image_token
         self.image_seq_length = image_processor.image_seq_length if image_seq_length is None else image_seq_length
-        self.norm_stats = copy.deepcopy(norm_stats or {})
-        self.normalization_type = normalization_type
-        self.state_dim = state_dim
+        check_positive("image_seq_length", self.image_seq_length)
         self.intrinsic_config = checked_intrinsic_config(intrinsic_config)
         tokens = None if action_token_config is None else SpatialActionTokenizer.from_dict(action_token_config)
         self.action_token_config = tokens and tokens.to_dict()
-        self.prompt_template = prompt_template
-        self.padding_side = padding_side
-        self.check()
-        self.view_names = checked_view_names(view_names, processor_views(image_processor))
-        super().__init__(image_processor, tokenizer, **kwargs)
+        robot = norm_stats, normalization_type, tokens and ACTION_DIM, state_dim
+        super().__init__(image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, **kwargs)
         add_image_token(tokenizer, image_token)
         if tokens is not None:
             add_action_tokens(tokenizer, tokens.vocab_size)
-
-    def check(self) -> None:
-        """Refuse settings that cannot work, by the name of the argument."""
-        check_positive("image_seq_length", self.image_seq_length)
-        if "{instruction}" not in self.prompt_template:
-            raise ConfigError(f"prompt_template={self.prompt_template!r} has no '{{instruction}}' in it.")
-        if self.padding_side not in ("right", "left"):
-            raise ConfigError(f"padding_side={self.padding_side!r} is unknown; choose from right, left.")
-        action_dim = None if self.action_token_config is None else ACTION_DIM
-        check_statistics(self.norm_stats, self.normalization_type, action_dim, self.state_dim)
 
     @property
     def image_token_id(self) -> int:
@@ -124,6 +96,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         actions: Any = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
+        proprio: Any = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -142,6 +115,7 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
                 the text.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
+            proprio: `state` under the word of other checkpoints.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, where
@@ -151,16 +125,14 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         Raises:
             InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong.
         """
-        check_return_tensors(return_tensors)
-        samples, instructions = pair_samples(images, text)
-        samples = read_samples(samples, self.image_processor.num_views, self.view_names)
-        data = {"state": self.normalize_state(state, len(samples), unnorm_key)}
-        data["intrinsic"] = self.resized_intrinsic(intrinsic, samples, unnorm_key)
+        samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
+        matrices = resized_intrinsics(intrinsic, self.intrinsic_config, unnorm_key, samples, self.image_processor.size)
+        if matrices is not None:
+            data["intrinsic"] = matrices.numpy()
         ids = [self.prompt_ids(instruction, len(samples[0])) for instruction in instructions]
         if actions is not None:
             suffixes = self.action_ids(actions, len(samples))
             ids = [prompt + suffix for prompt, suffix in zip(ids, suffixes, strict=True)]
-        data = {name: value.numpy() for name, value in data.items() if value is not None}
         data |= padded(ids, self.tokenizer, padding_side or self.padding_side)
         data["pixel_values"] = self.image_processor(samples)["pixel_values"]
         return BatchFeature(data, tensor_type=return_tensors)
@@ -168,39 +140,15 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
     def prompt_ids(self, instruction: str, views: int) -> list[int]:
         """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
         pieces = self.prompt_template.split("{instruction}")
-        head, tail = pieces[0].replace(self.image_token, "{images}"), pieces[-1]
-        images = rf"(?:{re.escape(self.image_token)}\s*)*"
-        instruction = instruction_of(instruction, head if "{images}" in head else "{images}" + head, tail, images)
+        instruction = self.instruction_of(instruction)
         return image_prompt_ids(self.tokenizer, pieces, instruction, self.image_token, self.image_seq_length, views)
 
-    def normalize_state(
-        self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None
-    ) -> torch.Tensor | None:
-        """(batch, state_dim) in -1..1 (or standard deviations) from the robot's own units."""
-        if state is not None:
-            form = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
-            state = finite_numbers("state", state, form, torch.float64)
-            state = state.squeeze(1) if state.dim() == 3 else state
-        rows = state_rows(state, batch_size, self.state_dim, "state_dim")
-        if rows is None:
-            return None
-        return normalized_rows(rows, self.norm_stats, unnorm_key, STATE_PARTS, self.normalization_type)
-
-    def resized_intrinsic(
-        self, intrinsic: Any, samples: list[list[np.ndarray]], unnorm_key: str | Sequence[str] | None
-    ) -> torch.Tensor | None:
-        """(batch, views, 3, 3) for the resized images; `None` where no camera is known."""
-        sizes = [[view.shape[:2] for view in sample] for sample in samples]
-        if intrinsic is None:
-            cameras = find_intrinsics(self.intrinsic_config, unnorm_key, len(samples))
-            if cameras is None:
-                return None
-            intrinsic = [[camera["intrinsic"]] * len(sample) for camera, sample in zip(cameras, samples, strict=True)]
-            sizes = [
-                [(camera["height"], camera["width"])] * len(sample)
-                for camera, sample in zip(cameras, samples, strict=True)
-            ]
-        return scaled_intrinsics(intrinsic, sizes, self.image_processor.size)
+    def instruction_of(self, text: str) -> str:
+        """As in `RobotProcessor`, the images of the prompt being where its template has them, or in front of it."""
+        pieces = self.prompt_template.split("{instruction}")
+        head = pieces[0].replace(self.image_token, "{images}")
+        head = head if "{images}" in head else "{images}" + head
+        return instruction_of(text, head, pieces[-1], rf"(?:{re.escape(self.image_token)}\s*)*")
 
     def action_ids(self, actions: Any, batch_size: int) -> list[list[int]]:
         """For each sample the ids of its actions' tokens, three for each step."""
@@ -236,10 +184,4 @@ class MapAnythingLlava3DProcessor(ProcessorMixin):
         ends = [i for i in (self.tokenizer.eos_token_id, self.tokenizer.pad_token_id) if i is not None]
         steps = tokens.as_steps(token_ids.cpu() if isinstance(token_ids, torch.Tensor) else token_ids, ends)
         actions = torch.from_numpy(tokens.decode(steps))
-        return unnormalize(actions, find_statistics(self.norm_stats, unnorm_key)["action"], self.normalization_type)
-
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
-        """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
-        save_portable_processor(self, MapAnythingLlava3DConfig.auto_classes, save_directory)
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+        return unnormalize(actions, self.action_statistics(unnorm_key), self.normalization_type)

@@ -8,8 +8,6 @@ import numpy as np
 from ...configuration.vla_errors import ConfigError
 from ..fixed_size_images import FixedSizeImageProcessor
 
-ARGUMENTS = ("size", "image_mean", "image_std", "num_views")
-
 
 class MultimodalVLAImageProcessor(FixedSizeImageProcessor):
     """Resizes to one size (PIL bicubic, no crop) and normalises, as the published processors of vision towers do.
@@ -17,13 +15,14 @@ class MultimodalVLAImageProcessor(FixedSizeImageProcessor):
     Args:
         size: `{"height": pixels, "width": pixels}` of the model's input.
         image_mean, image_std: one value per RGB channel, for pixels in 0..1; those the tower was trained with.
-        num_views: views of one sample; `None` is any number, the same for all samples of a batch.
+        num_views: views of one sample; `None` is any number, the same for all samples of a batch. As an argument and an
+            attribute it has the name `num_images_in_input`, too.
 
     Raises:
         ConfigError: an argument has the wrong form; the message names it.
     """
 
-    arguments = ARGUMENTS
+    arguments = ("size", "image_mean", "image_std", "num_views", "num_images_in_input")
 
     def __init__(
         self,

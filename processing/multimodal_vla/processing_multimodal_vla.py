@@ -1,39 +1,31 @@
 """From what a robot has (images, an instruction, its state) to what a composed VLA reads, and tokens to actions."""
 
-import copy
 import inspect
-import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from transformers import BatchFeature, ProcessorMixin
+from transformers import BatchFeature
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
-from ...configuration.normalization_statistics import STATE_PARTS, check_statistics
-from ...configuration.view_names import checked_view_names, processor_views
 from ...configuration.vla_errors import ConfigError, InputError
-from ...modeling.action_normalization import find_statistics, normalize, unnormalize
+from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
-from ..full_prompt import instruction_of
-from ..image_inputs import pair_samples, read_samples
-from ..image_prompt import padded
-from ..instruction_tokens import prompt_token_ids
-from ..portable_processor import save_portable_processor
-from ..robot_state import finite_numbers, normalized_rows, state_rows
-from ..text_inputs import check_return_tensors
+from ..prompts import check_image_tokens, padded, prompt_token_ids
+from ..published_names import alias
+from ..robot_processor import RobotProcessor
+from ..sample_inputs import finite_numbers
+from .bin_ids import checked_bin_ids
 from .processor_defaults import image_processor_of, vlm_prompt
 
-# A processor of fixed size and one of patches. The code of the one in use is saved, so only these are known.
+# Names, for a checkpoint's own code may come as a class of each file that imports it.
 IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor")
 
 
-class MultimodalVLAProcessor(ProcessorMixin):
+class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
@@ -46,7 +38,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
             their number then follows from the size of each view.
         image_format: text of one view, with its image tokens at "{image}".
         norm_stats, normalization_type: statistics of robot units, `{unnorm_key: {"action": ..., "proprio": ...}}`.
-        proprio_dim: size of the robot's state; `None` for a model without state.
+        state_dim: size of the robot's state; `None` for a model without state.
+        proprio_dim: `state_dim` under its published name.
         num_action_chunks, action_dim: actions of one prediction and values of one action.
         num_action_bins: bins of one value of the discrete head.
         action_vocab_size: the ids of the bins are the last `num_action_bins` below it; `None`: no discrete head.
@@ -59,10 +52,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
     """
 
-    attributes = ["image_processor", "tokenizer"]
-    if transformers.__version__.startswith("4."):  # 5.x reads the arguments of `__init__`
-        image_processor_class = "AutoImageProcessor"
-        tokenizer_class = "AutoTokenizer"
+    state_dim = alias("proprio_dim")
 
     def __init__(
         self,
@@ -82,45 +72,43 @@ class MultimodalVLAProcessor(ProcessorMixin):
         padding_side: str = "right",
         add_special_tokens: bool | None = None,
         view_names: list[str] | None = None,
+        state_dim: int | None = None,
         **kwargs,
     ):
-        self.prompt_template = prompt_template
         self.image_token = image_token
         self.image_seq_length = image_seq_length
         self.image_format = image_format
-        self.norm_stats = copy.deepcopy(norm_stats or {})
-        self.normalization_type = normalization_type
-        self.proprio_dim = proprio_dim
         self.num_action_chunks = num_action_chunks
         self.action_dim = action_dim
         self.num_action_bins = num_action_bins
         self.action_vocab_size = action_vocab_size
-        self.padding_side = padding_side
         self.add_special_tokens = image_token is None if add_special_tokens is None else add_special_tokens
+        state_dim = proprio_dim if state_dim is None else state_dim
         self.check_numbers()
-        self.check_prompt(image_processor, tokenizer)
-        self.view_names = checked_view_names(view_names, processor_views(image_processor))
-        super().__init__(image_processor, tokenizer, **kwargs)
+        found = type(image_processor).__name__
+        if found not in IMAGE_PROCESSORS:
+            raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
+        robot = norm_stats, normalization_type, action_dim, state_dim
+        super().__init__(image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, **kwargs)
+        self.check_prompt()
 
     @classmethod
     def for_config(cls, config: Any, tokenizer: Any, **overrides: Any) -> "MultimodalVLAProcessor":
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
-            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `use_proprio`, `action_head`
+            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
                 and the fields that have the name of an argument of this class.
             tokenizer: the language model's.
             overrides: arguments of this class or of its image processor, such as `prompt_template`, `num_views` or
-                `max_pixels`, in place of the defaults. With `image_processor` that one is used as it is; code that
-                was itself loaded from a checkpoint needs it, for it may hold no other image processor.
+                `max_pixels`, in place of the defaults. With `image_processor` that one is used as it is.
 
         Raises:
             ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
         """
-        names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins")
+        names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins", "view_names")
         settings = {name: getattr(config, name) for name in names}
-        settings["view_names"] = getattr(config, "view_names", None)  # configs written before it lack it
-        settings["proprio_dim"] = config.proprio_dim if config.use_proprio else None
+        settings["state_dim"] = config.state_size
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
         if "image_processor" not in overrides:
             settings["image_processor"] = image_processor_of(config, overrides)
@@ -131,28 +119,19 @@ class MultimodalVLAProcessor(ProcessorMixin):
         return cls(tokenizer=tokenizer, **{**settings, **overrides})
 
     def check_numbers(self) -> None:
-        """Refuse sizes and statistics that cannot work, by the name of the argument."""
+        """Refuse sizes that cannot work, by the name of the argument."""
         for name in ("num_action_chunks", "action_dim", "num_action_bins"):
             check_positive(name, getattr(self, name))
-        for name in ("proprio_dim", "action_vocab_size"):
-            if getattr(self, name) is not None:
-                check_positive(name, getattr(self, name))
+        if self.action_vocab_size is not None:
+            check_positive("action_vocab_size", self.action_vocab_size)
         if self.num_action_bins < 2 or self.num_action_bins > (self.action_vocab_size or self.num_action_bins):
             raise ConfigError(
                 f"num_action_bins={self.num_action_bins} must be at least 2 and at most action_vocab_size="
                 f"{self.action_vocab_size}."
             )
-        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.proprio_dim)
 
-    def check_prompt(self, image_processor: Any, tokenizer: Any) -> None:
+    def check_prompt(self) -> None:
         """Refuse texts that do not fit each other, the image processor or the tokenizer."""
-        found = type(image_processor).__name__
-        if found not in IMAGE_PROCESSORS:
-            raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
-        if self.padding_side not in ("right", "left"):
-            raise ConfigError(f"padding_side={self.padding_side!r} is unknown; choose from right, left.")
-        if "{instruction}" not in self.prompt_template:
-            raise ConfigError(f"prompt_template={self.prompt_template!r} has no '{{instruction}}' in it.")
         places = self.prompt_template.count("{images}")
         if places != (self.image_token is not None):
             raise ConfigError(
@@ -161,11 +140,11 @@ class MultimodalVLAProcessor(ProcessorMixin):
             )
         if self.image_token is None:
             return
-        if self.image_token not in tokenizer.get_vocab():
+        if self.image_token not in self.tokenizer.get_vocab():
             raise ConfigError(f"the tokenizer has no token image_token={self.image_token!r}.")
         if self.image_format.count("{image}") != 1:
             raise ConfigError(f"image_format={self.image_format!r} must hold '{{image}}' once.")
-        if not hasattr(image_processor, "tokens_per_image"):
+        if not self.image_processor.makes_patches:
             check_positive("image_seq_length", self.image_seq_length)
 
     def __call__(
@@ -176,6 +155,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
         unnorm_key: str | Sequence[str] | None = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
+        proprio: Any = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -184,30 +164,26 @@ class MultimodalVLAProcessor(ProcessorMixin):
                 a list of these, with as many views in each. Each image is PIL, or uint8 (height, width, 3).
             text: the instruction, or the whole prompt of `prompt_template` with it. Special tokens that it spells are
                 text.
-            state: the robot's state in its own units, (proprio_dim,) or (batch, proprio_dim).
+            state: the robot's state in its own units, (state_dim,) or (batch, state_dim).
             unnorm_key: whose statistics normalise the state; needed where there are several. A batch may have one for
                 each sample.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
+            proprio: `state` under its published name.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
-            model that takes the state, `proprio` (batch, proprio_dim) float32, normalised. From an image processor of
+            model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
             patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3).
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
                 holds image tokens.
         """
-        check_return_tensors(return_tensors)
-        samples, instructions = pair_samples(images, text)
-        samples = read_samples(samples, getattr(self.image_processor, "num_views", None), self.view_names)
-        proprio = self.normalize_proprio(state, len(samples), unnorm_key)
+        samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
         rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
-        data = padded(rows, self.tokenizer, padding_side or self.padding_side) | pixels
-        if proprio is not None:
-            data["proprio"] = proprio.numpy()
+        data |= padded(rows, self.tokenizer, padding_side or self.padding_side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
     def pixels(self, samples: list[list[np.ndarray]]) -> tuple[dict[str, np.ndarray], list[list[int]]]:
@@ -215,7 +191,7 @@ class MultimodalVLAProcessor(ProcessorMixin):
 
         samples: views (height, width, 3) uint8.
         """
-        if not hasattr(self.image_processor, "tokens_per_image"):
+        if not self.image_processor.makes_patches:
             tokens = [[self.image_seq_length] * len(sample) for sample in samples]
             return {"pixel_values": self.image_processor(samples)["pixel_values"]}, tokens
         parts = [self.image_processor(sample, return_tensors="np") for sample in samples]
@@ -234,14 +210,13 @@ class MultimodalVLAProcessor(ProcessorMixin):
             prompt = prompt.replace("{images}", "".join(views))
         return prompt.split("{instruction}")
 
-    def instruction_of(self, text: str) -> str:
-        """The instruction in the whole prompt of the template, with image tokens or not; other texts as they are."""
-        pieces = self.prompt_template.split("{instruction}")
-        images = ""
-        if self.image_token is not None:
-            before, after = map(re.escape, self.image_format.split("{image}"))
-            images = rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
-        return instruction_of(text, pieces[0], pieces[-1], images)
+    @property
+    def image_pattern(self) -> str:
+        """Any number of image tokens in any number of views."""
+        if self.image_token is None:
+            return ""
+        before, after = map(re.escape, self.image_format.split("{image}"))
+        return rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
 
     def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
         """The prompt of one sample as ids.
@@ -255,22 +230,8 @@ class MultimodalVLAProcessor(ProcessorMixin):
         if not ids:
             raise InputError(f"the text {instruction!r} has no tokens.")
         if self.image_token is not None:
-            found = ids.count(self.tokenizer.convert_tokens_to_ids(self.image_token))
-            if found != sum(tokens_per_view):
-                raise InputError(
-                    f"the prompt has {found} image tokens, the images {sum(tokens_per_view)}: leave "
-                    f"{self.image_token!r} out of the text."
-                )
+            check_image_tokens(ids, self.tokenizer, self.image_token, sum(tokens_per_view))
         return ids
-
-    def normalize_proprio(
-        self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None
-    ) -> torch.Tensor | None:
-        """(batch, proprio_dim) in -1..1 (or standard deviations) from the robot's own units."""
-        rows = state_rows(state, batch_size, self.proprio_dim, "proprio_dim")
-        if rows is None:
-            return None
-        return normalized_rows(rows, self.norm_stats, unnorm_key, STATE_PARTS, self.normalization_type)
 
     def decode_actions(self, token_ids: Any, unnorm_key: str | None = None) -> torch.Tensor:
         """Ids of the discrete head -> actions in the robot's own units, the centres of their bins.
@@ -286,7 +247,9 @@ class MultimodalVLAProcessor(ProcessorMixin):
         Raises:
             InputError: another shape, an id outside of the bins, no discrete head, or no such statistics.
         """
-        ids = self.action_ids(token_ids)
+        self.check_discrete()
+        chunk = self.num_action_chunks, self.action_dim
+        ids = checked_bin_ids(token_ids, chunk, self.num_action_bins, self.action_vocab_size)
         actions = tokens_to_actions(ids, self.action_vocab_size, self.num_action_bins)
         return unnormalize(actions, self.action_statistics(unnorm_key), self.normalization_type)
 
@@ -305,38 +268,9 @@ class MultimodalVLAProcessor(ProcessorMixin):
         values = normalize(values.reshape(-1, *shape), self.action_statistics(unnorm_key), self.normalization_type)
         return actions_to_tokens(values, self.action_vocab_size, self.num_action_bins)
 
-    def action_ids(self, token_ids: Any) -> torch.Tensor:
-        """(batch, num_action_chunks, action_dim) int64 on the CPU, all of them ids of bins."""
-        self.check_discrete()
-        try:
-            ids = np.asarray(token_ids.cpu() if isinstance(token_ids, torch.Tensor) else token_ids)
-        except ValueError as error:
-            raise InputError(f"token_ids have rows of different lengths: {error}") from error
-        if ids.dtype.kind not in "iu":
-            raise InputError(f"token_ids must be integers, got {ids.dtype}.")
-        chunk = self.num_action_chunks, self.action_dim
-        row = chunk[0] * chunk[1]
-        if ids.shape[1:] not in (chunk, (row,)) and ids.shape != (row,):
-            raise InputError(
-                f"token_ids have shape {ids.shape}; accepted are (batch, *{chunk}), (batch, {row}) and ({row},)."
-            )
-        ids = ids.reshape(-1, *chunk).astype(np.int64)
-        first = self.action_vocab_size - self.num_action_bins
-        wrong = np.argwhere((ids < first) | (ids >= self.action_vocab_size))
-        if len(wrong):
-            place = tuple(wrong[0].tolist())
-            raise InputError(
-                f"token_ids{list(place)} is {ids[place]}; the ids of the {self.num_action_bins} bins are {first} to "
-                f"{self.action_vocab_size - 1}."
-            )
-        return torch.from_numpy(ids)
-
     def check_discrete(self) -> None:
         if self.action_vocab_size is None:
             raise InputError("this processor has no tokens of actions (action_vocab_size is None).")
-
-    def action_statistics(self, unnorm_key: str | None) -> dict[str, Any]:
-        return find_statistics(self.norm_stats, unnorm_key)["action"]
 
     @property
     def auto_classes(self) -> dict[str, str]:
@@ -346,9 +280,3 @@ class MultimodalVLAProcessor(ProcessorMixin):
             "AutoProcessor": "processing_multimodal_vla.MultimodalVLAProcessor",
             "AutoImageProcessor": f"{kind.__module__.split('.')[-1]}.{kind.__name__}",
         }
-
-    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
-        """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
-        save_portable_processor(self, self.auto_classes, save_directory)
-        if push_to_hub:
-            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)

@@ -5,7 +5,6 @@ llava-hf/llava-1.5-7b-hf (its model card), Qwen/Qwen2.5-VL-7B-Instruct and Qwen/
 templates, a single turn without a system text).
 """
 
-import importlib
 from typing import Any
 
 from transformers.image_utils import (
@@ -16,6 +15,8 @@ from transformers.image_utils import (
 )
 
 from ...configuration.vla_errors import ConfigError
+from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
+from .image_processing_multimodal_vla import MultimodalVLAImageProcessor
 
 # By the model type of the VLM.
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -40,26 +41,22 @@ WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")
 
 
 def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
-    """The image processor of a model's vision tower; takes its own arguments out of `overrides`.
-
-    Loaded by name: an import would put the code of both image processors beside every saved processor.
-    """
+    """The image processor of a model's vision tower; takes its own arguments out of `overrides`."""
     vlm = config.vlm_config
     vision = config.vision_config if vlm is None else vlm.vision_config
     if vlm is not None and type(vlm).model_type in QWEN:
-        file, name, tower = "image_processing_alpamayo_r1", "AlpamayoR1ImageProcessor", type(vlm).model_type
+        kind, tower = AlpamayoR1ImageProcessor, type(vlm).model_type
         settings = QWEN_PIXELS | {
             "patch_size": vision.patch_size,
             "temporal_patch_size": vision.temporal_patch_size,
             "merge_size": vision.spatial_merge_size,
         }
     else:
-        file, name, tower = "image_processing_multimodal_vla", "MultimodalVLAImageProcessor", tower_type(vision)
+        kind, tower = MultimodalVLAImageProcessor, tower_type(vision)
         settings = {"size": {"height": config.image_size, "width": config.image_size}}
     settings["image_mean"], settings["image_std"] = MEAN_AND_STD.get(tower, IMAGENET)
-    module = importlib.import_module(f".{file}", __package__)
-    given = {argument: overrides.pop(argument) for argument in module.ARGUMENTS if argument in overrides}
-    return getattr(module, name)(**{**settings, **given})
+    given = {argument: overrides.pop(argument) for argument in kind.arguments if argument in overrides}
+    return kind(**{**settings, **given})
 
 
 def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, Any]:

@@ -106,9 +106,9 @@ class Batch:
             self.labels.append([-100] * length + ([*actions, config.stop_token_id] if block else []))
         size, views = len(lengths), config.num_images_in_input
         self.pixel_values = torch.randn(size, views, 6, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
-        self.proprio = None
+        self.state = None
         if config.proprio_dim:
-            self.proprio = torch.randn(size, config.proprio_dim, generator=generator)
+            self.state = torch.randn(size, config.proprio_dim, generator=generator)
         self.noise = torch.randn(size, config.num_action_chunks, config.action_dim, generator=generator)
         self.actions = torch.rand(self.noise.shape, generator=generator) * 2 - 1
         self.timesteps = torch.tensor([0, 2, 1])[:size]
@@ -118,7 +118,7 @@ class Batch:
             "input_ids": padded([self.rows[i] for i in rows], self.side, self.config.pad_token_id),
             "attention_mask": padded([[1] * len(self.rows[i]) for i in rows], self.side, 0),
             "pixel_values": self.pixel_values[rows],
-            "proprio": None if self.proprio is None else self.proprio[rows],
+            "state": None if self.state is None else self.state[rows],
         }
 
     def prediction(self, rows=(0, 1, 2)):

@@ -198,7 +198,7 @@ def test_signal_levels_follow_the_published_formula(steps):
 
 def test_noise_is_added_by_the_level_of_each_sample():
     clean, noise, steps = random(3, 2, 4), random(3, 2, 4).flip(0), torch.tensor([0, 49, 99])
-    noised = add_noise(clean, noise, steps, 100)
+    noised = add_noise(clean, noise, steps, signal_levels(100))
     for i, step in enumerate(steps):
         level = published_levels(100)[step]
         wanted = math.sqrt(level) * clean[i].double() + math.sqrt(1 - level) * noise[i].double()
@@ -212,15 +212,17 @@ def test_a_ddim_step_follows_the_published_formula(step):
     clean = (sample.double() - np.sqrt(1 - levels[step]) * noise.double()) / np.sqrt(levels[step])
     assert step == 0 or (clean.abs() > 1).any()  # the estimate is clipped
     wanted = np.sqrt(before) * clean.clamp(-1, 1) + np.sqrt(1 - before) * noise.double()
-    torch.testing.assert_close(ddim_step(sample, noise, step, 100).double(), wanted, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        ddim_step(sample, noise, signal_levels(100), step).double(), wanted, atol=1e-5, rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 10, 100])
 def test_perfect_noise_predictions_lead_back_to_the_clean_sample(steps):
     clean, noise = random(2, 8, 7), torch.randn(2, 8, 7, generator=torch.Generator().manual_seed(1))
-    sample = add_noise(clean, noise, torch.full((2,), steps - 1), steps)
+    sample = add_noise(clean, noise, torch.full((2,), steps - 1), signal_levels(steps))
     for step in reversed(range(steps)):
-        sample = ddim_step(sample, noise, step, steps)
+        sample = ddim_step(sample, noise, signal_levels(steps), step)
     torch.testing.assert_close(sample, clean, atol=1e-3, rtol=1e-3)
 
 

@@ -246,10 +246,10 @@ def test_the_last_position_counts():
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)
 def test_a_row_of_padding_does_not_reach_a_devices_index_check(loaded, monkeypatch):
     """On a device the mask is read at the end; until then nothing may index with -1."""
-    from vlahub.modeling.cogvla.action_sequence import right_aligned, with_action_block, with_prompt_end
+    from vlahub.modeling.cogvla.action_sequence import right_padded, with_action_block, with_prompt_end
 
     inputs = loaded.prepare()
-    real, ids = right_aligned(0 * inputs["attention_mask"], inputs["input_ids"])
+    real, ids = right_padded(0 * inputs["attention_mask"], inputs["input_ids"])
     ids, real = with_prompt_end(ids, real, loaded.model.config.prompt_end_token_id)
     sequence = with_action_block(ids, real, loaded.model.config.num_action_tokens, 2)
     assert sequence.last_prompt.min() >= 0

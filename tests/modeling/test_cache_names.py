@@ -15,7 +15,7 @@ from vlahub.errors import InputError
 from vlahub.modeling.cache_names import CACHE_NAMES, OUTPUT_NAME, cache_argument, one_cache
 from vlahub.modeling.cogvla.cogvla_outputs import CogVLAOutput
 from vlahub.modeling.mapanything_llava3d.llava3d_outputs import MapAnythingLlava3DOutput
-from vlahub.modeling.prefix_cache import LAYERS_CACHE
+from vlahub.modeling.stack_passes import LAYERS_CACHE
 
 pytestmark = pytest.mark.newest
 

@@ -15,6 +15,7 @@ from vlahub import (
 from vlahub.conversion.cli import main
 from vlahub.errors import NonFiniteError
 from vlahub.modeling.finite_predictions import require_finite
+from vlahub.modeling.input_checks import check_rows
 
 NAN = float("nan")
 COGVLA = {
@@ -76,7 +77,7 @@ def made(tiny_model, tiny_batch, randomized):
         return randomized(model).eval(), {
             "input_ids": ids,
             "pixel_values": torch.randn(2, 3, 28, 28),
-            "proprio": torch.randn(2, 2),
+            "state": torch.randn(2, 2),
             **noise,
         }
 
@@ -208,6 +209,31 @@ def test_a_device_is_asked_once(monkeypatch):
         torch.nn.Identity(), dict(zip("abcd", tensors, strict=True)), {"pixel_values": torch.ones(9), "state": None}
     )
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("what", ["input", "weight"])
+def test_a_compiled_prediction_holds_the_check_in_its_one_graph(what):
+    layer = torch.nn.Linear(3, 2)
+
+    @torch.no_grad()
+    def predict(x):
+        actions = layer(x)
+        require_finite(layer, {"actions": actions}, {"x": x})
+        return actions
+
+    compiled, x = torch.compile(predict, backend="eager", fullgraph=True), torch.randn(2, 3)
+    assert torch.equal(compiled(x), predict(x))
+    (x if what == "input" else layer.weight.data)[0, 0] = NAN
+    with pytest.raises(RuntimeError, match="NaN or infinite: call predict_action uncompiled"):
+        compiled(x)
+
+
+@pytest.mark.parametrize("text", [torch.tensor([[1, 1], [0, 0]]), torch.tensor([[1, 1], [1, 0]])])
+def test_a_compiled_prediction_refuses_rows_that_are_too_short(text):
+    compiled = torch.compile(lambda mask: check_rows(mask, least=2) or mask, backend="eager", fullgraph=True)
+    compiled(torch.ones_like(text))
+    with pytest.raises(RuntimeError, match="row of padding alone, or too short for a prompt"):
+        compiled(text)
 
 
 # ---- the text of a driving model

@@ -34,8 +34,8 @@ def test_a_plain_config_quantises_the_language_model_alone(family, family_checkp
     model = family.model.from_pretrained(family_checkpoint, quantization_config=options, dtype=dtype)
     assert options.to_dict() == before and model.dtype == dtype
     small = {name for name, module in model.named_modules() if isinstance(module, KINDS[bits])}
-    assert len(small) >= 14 and all(is_pretrained(name) for name in small)
-    new = [p.dtype for name, p in model.named_parameters() if not is_pretrained(name)]
+    assert len(small) >= 14 and all(is_pretrained(model, name) for name in small)
+    new = [p.dtype for name, p in model.named_parameters() if not is_pretrained(model, name)]
     assert set(new) <= {dtype, torch.float32} and dtype in new
     for name in small:  # some processors repack the weights of layers in evaluation mode, where they are larger
         model.get_submodule(name).train()
@@ -51,7 +51,7 @@ def test_what_a_caller_leaves_alone_himself_is_what_is_left_alone(family, family
     options = BitsAndBytesConfig(load_in_4bit=True, llm_int8_skip_modules=kept)
     model = family.model.from_pretrained(family_checkpoint, quantization_config=options, dtype=torch.float32)
     small = {name for name, module in model.named_modules() if isinstance(module, bnb.nn.Linear4bit)}
-    assert not small.intersection(kept) and any(not is_pretrained(name) for name in small)
+    assert not small.intersection(kept) and any(not is_pretrained(model, name) for name in small)
 
 
 @pytest.mark.parametrize("name", ["cogvla", "mapanything_llava3d", "multimodal_vla"])

@@ -10,8 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 import vlahub
 from vlahub.errors import InputError
-from vlahub.processing.full_prompt import instruction_of
-from vlahub.processing.instruction_tokens import prompt_token_ids
+from vlahub.processing.prompts import instruction_of, prompt_token_ids
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 PATH = np.stack([np.linspace(-8, 0, 16), np.zeros(16), np.zeros(16)], axis=-1), np.tile(np.eye(3), (16, 1, 1))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vlahub.modeling.cogvla.action_sequence import right_aligned
+from vlahub.modeling.cogvla.action_sequence import right_padded
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import fitted
 
 FUSED = "deep_fusion+dit"
@@ -31,7 +31,7 @@ def padded(arguments):
         mask[0, -2:] = 0
         return {**arguments, "attention_mask": mask}
     names = [name for name in ("input_ids", "labels") if name in arguments]
-    real, *moved = right_aligned(mask, *(arguments[name] for name in names))
+    real, *moved = right_padded(mask, *(arguments[name] for name in names))
     return {**arguments, "attention_mask": real.long(), **dict(zip(names, moved, strict=True))}
 
 

@@ -179,8 +179,7 @@ def test_examples_of_several_datasets_are_each_normalised_by_their_own_statistic
         collator_for(config, processor, unnorm_key=key)([e]) for e, key in zip(setup.examples, "ab", strict=True)
     ]
     batch = mixed(keyed)
-    state = next(name for name in ("proprio", "state") if name in batch)
-    for name in ("actions", state):
+    for name in ("actions", "state"):
         assert torch.equal(batch[name], torch.cat([single[name] for single in singles])), name
         assert not torch.equal(batch[name][1:], mixed([{**keyed[1], "unnorm_key": "a"}])[name])
     assert torch.equal(collator_for(config, processor, unnorm_key="b")(keyed)["actions"], batch["actions"])
@@ -238,8 +237,10 @@ def test_cogvla_rows_are_prompt_actions_and_stop_token(setup):
 @only("cogvla")
 def test_cogvla_predicts_from_the_prompt_that_it_trained_on(setup, monkeypatch):
     seen = {}
-    decode = setup.model.decode_in_parallel
-    monkeypatch.setattr(setup.model, "decode_in_parallel", lambda s, *rest: seen.update(s=s) or decode(s, *rest))
+    prepare = setup.model.action_inputs
+    monkeypatch.setattr(
+        setup.model, "action_inputs", lambda given, s, *rest: seen.update(s=s) or prepare(given, s, *rest)
+    )
     images, states = ([example[name] for example in setup.examples] for name in ("images", "state"))
     setup.model.predict_action(**setup.processor(images, list(TEXTS), state=np.stack(states)))
     batch = setup.collator(setup.examples)

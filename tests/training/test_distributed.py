@@ -19,7 +19,6 @@ from torch.distributed.fsdp.wrap import transformer_auto_wrap_policy
 from transformers import TrainingArguments
 
 import vlahub
-from vlahub.modeling.new_parts import language_model_of
 from vlahub.training.sharding import layers_to_shard
 
 pytestmark = pytest.mark.slow
@@ -181,7 +180,7 @@ def test_accelerate_wraps_the_layers_of_every_family(family, family_checkpoint, 
     assert plugin.auto_wrap_policy.func is transformer_auto_wrap_policy
     wrapped = plugin.auto_wrap_policy.keywords["transformer_layer_cls"]
     assert sorted(layer.__name__ for layer in wrapped) == model._no_split_modules
-    decoder = language_model_of(model)
+    decoder = model.language_part
     assert any(isinstance(module, tuple(wrapped)) for module in decoder.modules())
 
 

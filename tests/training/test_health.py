@@ -202,7 +202,7 @@ def test_losses_and_gradients_that_are_not_finite_are_counted(model, loaded, exa
     def broken(chosen):
         batches.append(loaded.collator(chosen))
         if len(batches) == EXAMPLES:
-            batches[-1]["noise" if "noise" in batches[-1] else "proprio"].fill_(float("nan"))
+            batches[-1]["noise" if "noise" in batches[-1] else "state"].fill_(float("nan"))
         return batches[-1]
 
     logs = [figures_of(log) for log in train(model, broken, examples, tmp_path).history]

@@ -235,10 +235,10 @@ def test_a_frozen_vision_tower_gets_no_lora():
         assert not any(".head." in name or name.endswith("lm_head") for name in targets)
 
 
-def test_a_model_without_a_pretrained_part_is_refused():
+def test_a_model_of_another_kind_is_refused():
     model = nn.Sequential(nn.Linear(2, 2))
     model.config = None
-    with pytest.raises(InputError, match="language_model"):
+    with pytest.raises(InputError, match="a Sequential is no model of ours"):
         vlahub.lora_config(model)
 
 

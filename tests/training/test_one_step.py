@@ -12,7 +12,7 @@ from vlahub.training.collators import collator_for
 
 pytestmark = pytest.mark.newest
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
-PROMPT = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "proprio")
+PROMPT = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "state")
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_text_is_written_after_a_prompt(family, stepped):
     exec(family.call, names)
     inputs = {name: value for name, value in names["prepare"](processor, VIEWS).items() if name in PROMPT}
     if family.prefix == "MultimodalVLA":
-        inputs.pop("proprio")  # text needs no state
+        inputs.pop("state")  # text needs no state
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=".*past_key_values.*")
         texts = model.generate(**inputs, max_new_tokens=2, min_new_tokens=2, do_sample=False)

@@ -267,7 +267,7 @@ def test_every_robot_family_normalises_by_the_new_statistics(family, parts, stat
     state = np.arange(8, dtype=np.float32)
     view = np.zeros((30, 40, 3), dtype=np.uint8)
     inputs = reloaded(images=[view, view], text="Put the red block on the tray", state=state)
-    found = inputs["state" if "state" in inputs else "proprio"]
+    found = inputs["state"]
     low, high = np.array(statistics["proprio"]["q01"]), np.array(statistics["proprio"]["q99"])
     wanted = np.clip(2 * (state - low) / (high - low) - 1, -1, 1)
     np.testing.assert_allclose(torch.as_tensor(found)[0], wanted, atol=1e-6)

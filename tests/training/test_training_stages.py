@@ -13,8 +13,7 @@ from vlahub import (
     trainable_parameter_groups,
 )
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.new_parts import language_model_of
-from vlahub.training.pretrained_parts import unreached_by_actions
+from vlahub.training.unreached import unreached_by_actions
 
 # Of each: name of the family, arguments of `tiny`, and what of the language model an action loss does not reach.
 HEAD = {"lm_head.weight"}
@@ -127,7 +126,7 @@ def test_what_actions_do_not_reach_of_the_language_model_is_known_beforehand(mad
     model, wanted = made.model.requires_grad_(True), CASES[name][2]
     if wanted is None:
         pytest.skip("the loss is not one of actions alone")
-    inside = {id(p) for part in (language_model_of(model), model.get_output_embeddings()) for p in part.parameters()}
+    inside = {id(p) for part in (model.language_part, model.get_output_embeddings()) for p in part.parameters()}
     found = unreached_by_actions(model)
     assert found == without_gradient(model, made.batch) & named(model, lambda p: id(p) in inside)
     assert {".".join(parameter.split(".")[-2:]) for parameter in found} == wanted and len(found) == len(wanted)

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from ...configuration.vla_errors import InputError
-from ...processing.alpamayo_r1.image_processing_alpamayo_r1 import read_frames
 from ...processing.alpamayo_r1.special_tokens import SPECIAL_TOKENS, TRAJ_TOKEN
-from ...processing.instruction_tokens import prompt_token_ids
+from ...processing.image_processing_alpamayo_r1 import read_frames
+from ...processing.prompts import prompt_token_ids
 from ..collator_answers import with_answers
 from ..collator_entries import Augment, Example, entries, numbers, texts
 from ..collator_robot import flow_draws
@@ -25,21 +25,32 @@ class AlpamayoR1Collator:
     """A list of driving examples -> the arguments of `AlpamayoR1.forward`.
 
     An example holds `images`, `ego_history_xyz` (poses, 3), `ego_history_rot` (poses, 3, 3), `ego_future_xyz`
-    (n_waypoints, 3) and `ego_future_rot` (n_waypoints, 3, 3): metres and rotations in the frame of the last history
-    pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default), and `time`
-    (0..1, 0 being noise) and `noise` (n_waypoints, 2) of the flow matching. The action space normalises the actions:
-    there are no statistics.
+    (steps, 3) and `ego_future_rot` (steps, 3, 3), steps being `num_action_chunks`: metres and rotations in the frame of
+    the last history pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default),
+    and `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching. The action space normalises the
+    actions: there are no statistics.
 
     Args:
         config, processor: of the model.
         augment: changes each frame on its own, PIL -> PIL; for training only.
         learn_text: whether the language model learns to write the reasoning, too.
+        unnorm_key: nothing but `None`, for there are no statistics.
 
     Raises:
-        InputError: the processor's prompts begin the answer with anything but `<|cot_start|>`.
+        InputError: an `unnorm_key` was given, or the processor's prompts begin the answer with anything but
+            `<|cot_start|>`.
     """
 
-    def __init__(self, config: Any, processor: Any, augment: Augment | None = None, learn_text: bool = False):
+    def __init__(
+        self,
+        config: Any,
+        processor: Any,
+        augment: Augment | None = None,
+        learn_text: bool = False,
+        unnorm_key: str | None = None,
+    ):
+        if unnorm_key is not None:
+            raise InputError(f"unnorm_key={unnorm_key!r}: an alpamayo_r1 has no statistics; leave it out.")
         if not ANSWER.startswith(processor.answer_start):
             raise InputError(
                 f"answer_start={processor.answer_start!r} of the processor is not how an answer begins: {ANSWER!r}."
@@ -56,7 +67,7 @@ class AlpamayoR1Collator:
             `input_ids` and `attention_mask` (batch, length), padded on the right: each row is the prompt of
             `sample_trajectories`, the reasoning, `<|cot_end|>` and `<|traj_future_start|>`. `pixel_values` and
             `image_grid_thw` of all images; `ego_history_xyz` (batch, 1, poses, 3), `ego_history_rot` (batch, 1, poses,
-            3, 3), `ego_future_xyz` (batch, n_waypoints, 3) and `ego_future_rot` (batch, n_waypoints, 3, 3) float32;
+            3, 3), `ego_future_xyz` (batch, steps, 3) and `ego_future_rot` (batch, steps, 3, 3) float32;
             with `learn_text` also `labels` (batch, length), -100 before the reasoning and on padding; and `time`,
             `noise` as they came.
 
@@ -65,8 +76,8 @@ class AlpamayoR1Collator:
         """
         history = self.poses(examples, "ego_history", self.history_steps)
         check_origin(*history.values())
-        future = self.poses(examples, "ego_future", self.config.n_waypoints)
-        draws = flow_draws(examples, (self.config.n_waypoints, 2))
+        future = self.poses(examples, "ego_future", self.config.num_action_chunks)
+        draws = flow_draws(examples, (self.config.num_action_chunks, 2))
         answers = self.answers(examples)
         requests = texts(examples, "text", default=self.processor.request)
         batch = dict(self.processor(self.frames(examples), *history.values(), text=requests, padding_side="right"))
@@ -81,7 +92,7 @@ class AlpamayoR1Collator:
         requests = texts(examples, "text", default=self.processor.request)
         batch = self.processor(self.frames(examples), *history.values(), text=requests)
         found = model.sample_trajectories(**batch.to(device), num_traj_samples=1, top_k=1).pred_xyz[:, 0, 0].cpu()
-        future = numbers(examples, "ego_future_xyz", (self.config.n_waypoints, 3))
+        future = numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
         return (found - future)[..., :2].norm(dim=-1).mean(dim=-1)
 
     @property
@@ -96,9 +107,7 @@ class AlpamayoR1Collator:
 
     def frames(self, examples: Sequence[Example]) -> list[Any]:
         """The frames of every example as the processor reads them."""
-        samples = entries(examples, "images")
-        if hasattr(self.processor, "in_order"):  # not so where it is code of an older checkpoint
-            samples = [self.processor.in_order(sample) for sample in samples]
+        samples = [self.processor.in_order(sample) for sample in entries(examples, "images")]
         if self.augment is None:
             return samples
         return [[self.augment(Image.fromarray(frame)) for frame in read_frames(sample)] for sample in samples]

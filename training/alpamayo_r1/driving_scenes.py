@@ -20,8 +20,8 @@ from ..action_chunks import (
     require_columns,
     with_decoding,
 )
-from ..frame_order import check_frame_numbers, check_step, run_ends
-from ..vector_columns import check_vectors, column_names, joined
+from ..dataset_columns import check_vectors, column_names, joined
+from ..episodes import check_frame_numbers, check_step, run_ends
 from ..video_frames import image_columns
 
 PASSED_ON = ("time", "noise")  # what the model's forward takes where the data has it

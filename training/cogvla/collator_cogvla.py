@@ -1,15 +1,14 @@
 """Batches for CogVLA, OpenVLA-OFT and OpenVLA: prompts that end with their action tokens."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from ...configuration.vla_errors import InputError
 from ...modeling.action_tokens import actions_to_tokens
-from ...modeling.cogvla.action_sequence import right_aligned, with_prompt_end
+from ...modeling.cogvla.action_sequence import right_padded, with_prompt_end
 from ..collator_answers import with_answers, without_padding
-from ..collator_entries import Augment, Example, check_range, given_numbers
+from ..collator_entries import Example, check_range, given_numbers
 from ..collator_robot import RobotCollator
 
 
@@ -21,19 +20,10 @@ class CogVLACollator(RobotCollator):
     the diffusion head alone reads.
     """
 
-    def __init__(
-        self,
-        config: Any,
-        processor: Any,
-        augment: Augment | None = None,
-        unnorm_key: str | None = None,
-        learn_text: bool = False,
-    ):
-        if learn_text:
+    def check(self) -> None:
+        """Refuse to learn text."""
+        if self.learn_text:
             raise InputError("learn_text=True: a cogvla writes no text beside its actions; leave it out.")
-        chunk_shape = config.num_action_chunks, config.action_dim
-        state_dims = config.proprio_dim, processor.proprio_dim
-        super().__init__(config, processor, augment, unnorm_key, chunk_shape, *state_dims)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
@@ -41,8 +31,8 @@ class CogVLACollator(RobotCollator):
         Returns:
             `input_ids`, `attention_mask` and `labels` (batch, length), padded on the right: each row is the prompt of
             `predict_action`, the actions' tokens step by step, and the stop token; the labels are -100 before these
-            and on padding, also that of a chunk. `pixel_values` (batch, 6 * views, height, width); `proprio` (batch,
-            proprio_dim) for a model with state; `actions` (batch, num_action_chunks, action_dim), normalised, and
+            and on padding, also that of a chunk. `pixel_values` (batch, 6 * views, height, width); `state` (batch,
+            state_dim) for a model with state; `actions` (batch, num_action_chunks, action_dim), normalised, and
             `action_is_pad` for a continuous head; and `noise`, `timesteps` as they came.
 
         Raises:
@@ -51,9 +41,9 @@ class CogVLACollator(RobotCollator):
         actions = self.actions(examples)
         draws = self.diffusion_draws(examples)
         batch = self.inputs(examples, center_crop=False if self.augment else None)
-        real, ids = right_aligned(batch["attention_mask"], batch["input_ids"])
+        real, ids = right_padded(batch["attention_mask"], batch["input_ids"])
         prompts = with_prompt_end(ids, real, self.config.prompt_end_token_id)
-        batch |= with_answers(*prompts, self.answers(actions), self.processor.tokenizer)
+        batch |= with_answers(*prompts, self.action_answers(actions), self.processor.tokenizer)
         padding = self.padding(examples)
         for is_pad in padding.values():
             tokens = is_pad.repeat_interleave(self.config.action_dim, dim=1)
@@ -62,7 +52,7 @@ class CogVLACollator(RobotCollator):
             return batch
         return batch | {"actions": actions} | padding | draws
 
-    def answers(self, actions: torch.Tensor) -> list[list[int]]:
+    def action_answers(self, actions: torch.Tensor) -> list[list[int]]:
         """Action tokens and stop token of each sample; actions: (batch, num_action_chunks, action_dim)."""
         vocab_size = self.config.text_config.vocab_size - self.config.pad_to_multiple_of
         tokens = actions_to_tokens(actions.flatten(1), vocab_size, self.config.n_action_bins)

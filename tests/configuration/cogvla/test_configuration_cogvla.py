@@ -58,7 +58,7 @@ def text_config(**changes):
         ({"num_diffusion_steps": 5, "num_inference_steps": 6}, "^num_inference_steps=6 .* num_diffusion_steps=5"),
         ({"num_diffusion_steps": 5, "num_diffusion_steps_inference": 6}, "^num_inference_steps=6"),
         ({"n_action_bins": "256"}, "^n_action_bins='256'"),
-        ({"proprio_dim": 0}, "^proprio_dim=0"),
+        ({"proprio_dim": 0}, "^state_dim=0"),
         ({"num_vision_aggr": 0}, "^num_vision_aggr=0"),
         ({"action_attention": "causal", "action_head": "l1"}, "^action_attention='causal'.*action_head='discrete'"),
         ({"lfp_type": "half"}, "^lfp_type 'half' is unknown"),

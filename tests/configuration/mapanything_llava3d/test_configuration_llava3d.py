@@ -318,7 +318,7 @@ def test_a_rotary_base_given_as_an_object_is_the_experts_too():
         ({"time_sampling": "normal"}, "^time_sampling='normal' is unknown; choose from beta, uniform"),
         ({"normalization_type": "q99"}, "^normalization_type='q99' is unknown"),
         ({"action_dim": 0}, "^action_dim=0 must be a positive whole number"),
-        ({"action_horizon": 2.5}, r"^action_horizon=2\.5"),
+        ({"action_horizon": 2.5}, r"^num_action_chunks=2\.5"),
         ({"num_inference_steps": True}, "^num_inference_steps=True"),
         ({"spatial_token_num": -1}, "^spatial_token_num=-1"),
         ({"use_state": True}, "^state_dim=None"),

@@ -148,27 +148,6 @@ def test_special_tokens_and_tying_are_the_language_models_unless_they_are_given(
     assert not MultimodalVLAConfig().tie_word_embeddings
 
 
-@pytest.mark.parametrize(
-    ("fields", "files"),
-    [
-        ({}, set()),
-        ({"projector_type": "perceiver"}, {"perceiver_resampler"}),
-        ({"projector_type": "qformer", "fusion": "film"}, {"qformer_projector", "film"}),
-        ({"fusion": "cross_attention"}, {"perceiver_resampler"}),
-        ({"action_head": "flow"}, {"context_action_network", "flow_matching_action_expert"}),
-    ],
-)
-def test_a_checkpoint_carries_the_files_of_its_own_choices(fields, files, tmp_path):
-    """Beside those of every model, which `needed` stands for."""
-    optional = {"perceiver_resampler", "qformer_projector", "film", "context_action_network"}
-    config = MultimodalVLAConfig(**PARTS, **fields)
-    assert files <= set(config.code_of_choices)
-    config.save_pretrained(tmp_path)
-    written = {path.stem for path in tmp_path.glob("*.py")}
-    assert {"configuration_multimodal_vla", "modeling_multimodal_vla", *config.code_of_choices} <= written
-    assert written & optional == files & optional
-
-
 # ---- being written and read
 
 
@@ -277,8 +256,8 @@ def test_an_expert_config_that_is_given_is_copied_too():
         ({"num_action_bins": 301}, "^num_action_bins=301 must be between"),
         ({"num_action_bins": 100, "action_vocab_size": 64}, "^num_action_bins=100 must be .* action_vocab_size=64"),
         ({"action_vocab_size": 301}, "^action_vocab_size=301 is above the language model's vocab_size, 300"),
-        ({"use_proprio": True}, "^proprio_dim=None must be"),
-        ({"use_proprio": True, "proprio_dim": 0}, "^proprio_dim=0 must be"),
+        ({"use_proprio": True}, "^state_dim=None must be"),
+        ({"use_proprio": True, "proprio_dim": 0}, "^state_dim=0 must be"),
         ({"projector_type": "perceiver", "num_resampler_heads": 5}, "^num_resampler_heads=5 .* language model's .* 32"),
         ({"projector_type": "qformer", "num_resampler_heads": 5}, "^num_resampler_heads=5 .* vision width, 24"),
         ({"fusion": "cross_attention", "num_resampler_heads": 3}, "^num_resampler_heads=3 must divide"),

@@ -119,7 +119,7 @@ def test_the_checkpoint_is_one_folder_with_sizes_tokens_and_bounds_of_both_sourc
     assert model.config.vlm_config.text_config.num_hidden_layers == 2
     assert processor.tokenizer.convert_tokens_to_ids("<|traj_future_start|>") == 454
     assert model.config.traj_token_ids["future_start"] == 454
-    assert model.config.pad_token_id == model.pad_id == processor.tokenizer.pad_token_id is not None
+    assert model.config.pad_token_id == model.tokenizer.pad_token_id == processor.tokenizer.pad_token_id is not None
     assert (processor.image_processor.min_pixels, processor.image_processor.max_pixels) == (1024, 8192)
     assert processor.history_values.vocab_size == 60 and processor.history_token_start_idx == 382
 

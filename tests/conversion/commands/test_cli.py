@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from vlahub.configuration.cogvla.configuration_cogvla import CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_dit_action_head import CHOICES as DIT_CHOICES
 from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import CHOICES as LLAVA3D_CHOICES
+from vlahub.configuration.normalization_statistics import STATISTICS
 from vlahub.conversion import cli
 from vlahub.conversion.cli import COMMANDS, main, merge_lora_main
 from vlahub.conversion.cogvla import options as cogvla_options
@@ -85,7 +85,7 @@ def test_no_option_is_abbreviated(argv, capsys):
 
 def test_choices_on_the_command_line_are_those_of_the_code():
     """They are written down twice, as the modules that define them are slow to import."""
-    assert CHOICES["normalization_type"] == NORMALIZATIONS
+    assert tuple(STATISTICS) == NORMALIZATIONS
     assert shared_arguments.CARDS == (published_card.KEEP, published_card.RENEW)
     assert IMAGE_RESIZES == cogvla_options.IMAGE_RESIZES
     assert {name: LLAVA3D_CHOICES[name] for name in llava3d_options.CHOICES} == llava3d_options.CHOICES

@@ -14,8 +14,8 @@ from transformers.generation import LogitsProcessor, StoppingCriteria
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1
-from vlahub.modeling.prefix_cache import KeyValueExtender
+from vlahub.modeling.alpamayo_r1 import expert_velocity
+from vlahub.modeling.stack_passes import PrefixCache
 
 START, IM_END, PAD, IMAGE, HISTORY = 498, 302, 300, 312, 501
 TRAJECTORY = range(326, 486)
@@ -116,6 +116,11 @@ class Forced(LogitsProcessor):
         return scores
 
 
+def with_history(model, batch):
+    """The prompts with the tokens of their histories."""
+    return model.with_history(batch["input_ids"], *(batch[f"ego_history_{part}"][:, 0] for part in ("xyz", "rot")))
+
+
 def sample(model, batch, forced=None, **options):
     """Greedy with fixed noise, unless options say otherwise."""
     options = {**GREEDY, "max_new_tokens": 6, **options}
@@ -172,23 +177,23 @@ def test_images_and_prompt_are_read_once_however_many_samples_are_drawn(model, s
 
 def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(model, scenes, monkeypatch):
     kept, wanted, steps = [], [], []
-    original, extended = modeling_alpamayo_r1.kept_text, KeyValueExtender.extended
+    original, extended = expert_velocity.kept_text, PrefixCache.extended
 
-    def keeping(cache, room):
+    def keeping(cache):
         wanted.extend((layer.keys.clone(), layer.values.clone()) for layer in cache.layers)
-        kept.append(original(cache, room))
+        kept.append(original(cache))
         return kept[0]
 
-    def spy(self, prefix, suffix):
-        joined = extended(self, prefix, suffix)
-        assert joined.data_ptr() == prefix.data_ptr()
+    def spy(self, index, *suffix):
+        joined = extended(self, index, *suffix)
+        assert [part.data_ptr() for part in joined] == [part.data_ptr() for part in self.layers[index]]
         return joined
 
     def look(*_):
         steps.append([[(x.data_ptr(), x[:, :, : kept[0].length].clone()) for x in pair] for pair in kept[0].layers])
 
-    monkeypatch.setattr(modeling_alpamayo_r1, "kept_text", keeping)
-    monkeypatch.setattr(KeyValueExtender, "extended", spy)
+    monkeypatch.setattr(expert_velocity, "kept_text", keeping)
+    monkeypatch.setattr(PrefixCache, "extended", spy)
     model.expert.norm.register_forward_hook(look)
     sample(model, scenes.batch(0), [[40, START], [41, START]], num_traj_samples=2)
 
@@ -327,10 +332,7 @@ def test_no_more_tokens_are_written_than_allowed(model, scenes):
 
 def test_the_text_is_that_of_the_base_models_own_generate(model, scenes):
     batch = scenes.batch(0, 1)
-    fused = model.fuse_history(
-        batch["input_ids"],
-        *model.checked_history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"]),
-    )
+    fused = with_history(model, batch)
     inputs = {name: batch[name] for name in ("attention_mask", "pixel_values", "image_grid_thw")}
     text = model.generate(
         fused,
@@ -611,7 +613,7 @@ TEXTS = ([40, 41, 495, START], [42, START])
 def driven(model, batch, seed=7):
     """A future that the model's own vehicle can drive, (batch, 64, 3) and (batch, 64, 3, 3)."""
     actions = 0.3 * noise(len(batch["input_ids"]), seed).cumsum(1) / 8
-    history = model.checked_history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
+    history = model.history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
     xyz, rot = model.action_space.action_to_traj(actions, *history)
     return {"ego_future_xyz": xyz, "ego_future_rot": rot}
 
@@ -683,7 +685,7 @@ def test_the_loss_is_flow_matchings_own_of_the_velocity(model, scenes):
     batch = training_batch(model, scenes, 0, 1)
     loss = model(**batch).loss
 
-    history = model.checked_history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
+    history = model.history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"])
     target = model.action_space.traj_to_action(*history, batch["ego_future_xyz"], batch["ego_future_rot"])
     data = model.diffusion.construct_training_data(target, batch["noise"], batch["time"])
     torch.testing.assert_close(loss, model.diffusion.compute_loss_from_pred(data, velocities[0]))
@@ -707,7 +709,7 @@ def test_training_and_sampling_see_the_same_velocity(masked, causal, make_model,
     with torch.no_grad():
         for (x, t), velocity in zip(drawn, wanted, strict=True):
             # x = t * actions + (1 - t) * noise, with actions and noise both x
-            model.action_target = lambda *_, x=x: x
+            model.action_space.traj_to_action = lambda *_, x=x: x
             model(**batch, **driven(model, batch), time=t.flatten(), noise=x)
             torch.testing.assert_close(states[-1][0], x, atol=1e-5, rtol=1e-5)
             torch.testing.assert_close(velocities[-1], velocity, atol=1e-5, rtol=1e-5)
@@ -747,10 +749,7 @@ def test_time_and_noise_are_drawn_where_they_are_not_given(model, scenes):
 def base_inputs(model, batch):
     """The same texts as the base itself takes them."""
     inputs = {name: batch[name] for name in ("attention_mask", "pixel_values", "image_grid_thw")}
-    ids = model.fuse_history(
-        batch["input_ids"],
-        *model.checked_history(batch["input_ids"], batch["ego_history_xyz"], batch["ego_history_rot"]),
-    )
+    ids = with_history(model, batch)
     types = {"mm_token_type_ids": (ids == IMAGE).int()}
     return {"input_ids": ids, **inputs, **(types if hasattr(model.vlm.config.text_config, "rope_parameters") else {})}
 

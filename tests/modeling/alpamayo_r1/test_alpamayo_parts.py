@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.alpamayo_r1.alpamayo_flow_matching import FlowMatching, training_times
+from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching, training_times
 from vlahub.modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from vlahub.modeling.alpamayo_r1.waypoint_projection import PerWaypointActionInProjV2, fourier_features, frequencies
 

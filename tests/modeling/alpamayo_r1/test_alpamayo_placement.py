@@ -9,7 +9,7 @@ from accelerate import disk_offload
 from accelerate.hooks import ModelHook, add_hook_to_module
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
-from vlahub.modeling.execution_device import execution_device
+from vlahub.modeling.input_checks import execution_device
 from vlahub.modeling.mrope_positions import rope_positions
 
 NAMES = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "ego_history_xyz", "ego_history_rot")

@@ -1,12 +1,14 @@
 """The published Alpamayo-R1 run on a tiny Qwen3-VL (tests/golden/alpamayo): text, keys and values, trajectories."""
 
 from types import SimpleNamespace
+from unittest import mock
 
 import pytest
 import torch
 from transformers.generation import LogitsProcessor
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
+from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1
 
 CASES = ["alpamayo_expert_step", "alpamayo_expert_greedy", "alpamayo_expert_eager_4steps"]
 IMPLEMENTATIONS = ["sdpa", "eager"]
@@ -47,14 +49,18 @@ def recorded(model):
     model.expert.layers[0].register_forward_pre_hook(
         lambda _, args, kwargs: setattr(seen, "mask", kwargs["attention_mask"]), with_kwargs=True
     )
-    denoise = model.denoise
-
-    def recording(rollout, *args):
-        seen.cache = [(layer.keys.clone(), layer.values.clone()) for layer in rollout.cache.layers]
-        return denoise(rollout, *args)
-
-    model.denoise = recording
     return seen
+
+
+def recording(seen):
+    """The expert's first look at a text, which also keeps its cache."""
+    denoised = modeling_alpamayo_r1.denoised_actions
+
+    def recorded(rollout, *args):
+        seen.cache = [(layer.keys.clone(), layer.values.clone()) for layer in rollout.cache.layers]
+        return denoised(rollout, *args)
+
+    return mock.patch.object(modeling_alpamayo_r1, "denoised_actions", recorded)
 
 
 @pytest.fixture(scope="module")
@@ -68,17 +74,17 @@ def run(golden):
             model, options = published_model(case, implementation), case["run"]
             forced = "forced_tokens" in case["inputs"]
             seen = recorded(model)
-            output = model.sample_trajectories(
-                **{argument: case.input(argument) for argument in BATCH},
-                **{option: options[option] for option in ("num_traj_samples", "num_traj_sets", "top_p", "temperature")},
-                top_k=options["top_k"],
-                max_new_tokens=options["max_generation_length"],
-                num_inference_steps=options.get("diffusion_kwargs", {}).get("inference_step"),
-                noise=case.input("noise"),
-                logits_processor=[Forced(case.input("forced_tokens"), case.input("input_ids").shape[1])]
-                if forced
-                else None,
-            )
+            named = ("num_traj_samples", "num_traj_sets", "top_p", "top_k", "temperature")
+            forcing = [Forced(case.input("forced_tokens"), case.input("input_ids").shape[1])] if forced else None
+            with recording(seen):
+                output = model.sample_trajectories(
+                    **{argument: case.input(argument) for argument in BATCH},
+                    **{option: options[option] for option in named},
+                    max_new_tokens=options["max_generation_length"],
+                    num_inference_steps=options.get("diffusion_kwargs", {}).get("inference_step"),
+                    noise=case.input("noise"),
+                    logits_processor=forcing,
+                )
             runs[name, implementation] = case, model, seen, output
         return runs[name, implementation]
 

@@ -248,8 +248,8 @@ class NaiveText:
     def __init__(self, model, naive, arguments):
         self.model, self.naive = model, naive(model.language_model.model)
         embeds = model.get_input_embeddings()(arguments["input_ids"])
-        proprio, pixel_values = arguments["proprio"], arguments["pixel_values"]
-        prefix, _ = model.encode_prefix(pixel_values, embeds.mean(dim=1), proprio)
+        state, pixel_values = arguments["state"], arguments["pixel_values"]
+        prefix, _ = model.encode_prefix(pixel_values, embeds.mean(dim=1), state)
         sequence = torch.cat([embeds[0, :1], prefix[0], embeds[0, 1:]])
         length, vision = len(sequence), model.config.num_vision_tokens
         causal = torch.ones(length, length, dtype=torch.bool).tril()
@@ -304,7 +304,7 @@ def test_tokens_one_by_one_are_those_of_whole_passes_over_the_text_so_far(parts,
     tokens = []
     with torch.no_grad():
         condition = prompt_embeds.mean(dim=1)
-        prefix, _ = model.encode_prefix(arguments["pixel_values"], condition, arguments["proprio"])
+        prefix, _ = model.encode_prefix(arguments["pixel_values"], condition, arguments["state"])
         for _ in range(model.config.num_action_tokens):
             written = model.get_input_embeddings()(torch.tensor([tokens], dtype=torch.long))
             embeds = torch.cat([prompt_embeds[:, :1], prefix, prompt_embeds[:, 1:], written], dim=1)
@@ -465,8 +465,8 @@ def test_forward_refuses_a_row_too_short_for_its_action_block(tiny_model, tiny_b
         ("pixel_values", torch.zeros(3, 6, 28, 28)),
         ("pixel_values", torch.zeros(3, 2, 6, 28, 14)),
         ("pixel_values", torch.zeros(2, 2, 6, 28, 28)),
-        ("proprio", None),
-        ("proprio", torch.zeros(3, 5)),
+        ("state", None),
+        ("state", torch.zeros(3, 5)),
         ("unnorm_key", "other"),
         ("noise", torch.zeros(3, 3, 2)),
     ],
@@ -481,8 +481,23 @@ def test_predict_action_refuses_a_wrong_argument_by_name(argument, value, tiny_m
 def test_a_model_without_robot_state_refuses_one(tiny_model, tiny_batch):
     model = tiny_model(proprio_dim=None)
     arguments = tiny_batch(model.config).prediction()
-    with pytest.raises(InputError, match=r"^proprio .*proprio_dim is None"):
-        model.predict_action(**{**arguments, "proprio": torch.zeros(3, 4)})
+    with pytest.raises(InputError, match=r"^state .*state_dim is None"):
+        model.predict_action(**{**arguments, "state": torch.zeros(3, 4)})
+
+
+def test_the_state_may_come_under_its_published_name_but_not_under_both(tiny_model, tiny_batch):
+    model = tiny_model(action_head="discrete", action_attention="causal", lfp_enable_film=False)
+    batch = tiny_batch(model.config, block=True)
+    calls = [
+        (model.predict_action, batch.prediction()),
+        (lambda **inputs: model(**inputs).logits, batch.training()),
+        (lambda **inputs: model.generate(**inputs, max_new_tokens=2), batch.prediction()),
+    ]
+    for call, inputs in calls:
+        state = inputs.pop("state")
+        assert torch.equal(call(**inputs, state=state), call(**inputs, proprio=state))
+        with pytest.raises(InputError, match="two names of one argument"):
+            call(**inputs, state=state, proprio=state)
 
 
 def test_discrete_actions_refuse_continuous_targets(tiny_model, tiny_batch):

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, MistralConfig, MistralModel
 
 from vlahub.errors import InputError
-from vlahub.modeling.joint_attention import build_joint_attention_inputs
+from vlahub.modeling.mapanything_llava3d.joint_pass import build_joint_attention_inputs
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel, paired_layers
 
 KINDS = {"llama": (LlamaConfig, LlamaModel), "mistral": (MistralConfig, MistralModel)}
@@ -256,12 +256,12 @@ def prefix_part(cache):
 
 @pytest.mark.parametrize("kv_heads", [2, 4])
 @torch.no_grad()
-def test_keys_and_values_of_the_prefix_are_written_once_and_never_moved(stacks, kv_heads):
+def test_keys_and_values_of_the_prefix_never_change_and_move_for_the_first_suffix_alone(stacks, kv_heads):
     model, mask = stacks(kv_heads=kv_heads), padding("right")
     cache, (_, suffix) = kept(model, mask), streams()
     before = copy.deepcopy(prefix_part(cache))
-    places = [tensor.data_ptr() for pair in cache.layers for tensor in pair]
     first = model(past_key_values=cache, inputs_embeds=[None, suffix])[0][1]
+    places = [tensor.data_ptr() for pair in cache.layers for tensor in pair]
     for step in range(10):
         model(past_key_values=cache, inputs_embeds=[None, suffix * (step + 2)])
     assert places == [tensor.data_ptr() for pair in cache.layers for tensor in pair]
@@ -475,7 +475,7 @@ def calls_that_are_refused():
         "suffix alone": (lambda model: model(inputs_embeds=[None, suffix]), "past_key_values is missing"),
         "padding of both": (
             lambda model: model(torch.ones(3, PREFIX + SUFFIX), inputs_embeds=[prefix, suffix]),
-            r"attention_mask has shape \(3, 11\); the prefix is \(3, 6\)",
+            r"attention_mask has shape \(3, 11\); \(batch, length\) is \(3, 6\)",
         ),
         "padding of another batch": (
             lambda model: model(torch.ones(2, PREFIX), inputs_embeds=[prefix, suffix]),

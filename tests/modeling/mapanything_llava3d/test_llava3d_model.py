@@ -10,7 +10,8 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.cache_names import cache_argument
-from vlahub.modeling.mapanything_llava3d.action_experts import layer_states
+from vlahub.modeling.mapanything_llava3d.llava3d_inputs import check_tokens
+from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import read_prefix
 from vlahub.modeling.mapanything_llava3d.siglip_tower import geometry_pixels, siglip_pixels
 
 KINDS = ["deep_fusion", "dit", "deep_fusion+dit"]
@@ -298,6 +299,73 @@ def test_intrinsics_reach_the_geometry_model(tiny):
         model.predict_action(**Batch().prediction(), intrinsic=intrinsic.tolist())
 
 
+@every_kind
+def test_the_number_of_steps_goes_by_two_names_of_which_one_is_given(tiny, kind):
+    model, arguments = tiny(action_expert_type=kind), Batch().prediction()
+    wanted = model.predict_action(**arguments, num_steps=3)
+    assert torch.equal(model.predict_action(**arguments, num_inference_steps=3), wanted)
+    with pytest.raises(InputError, match="num_inference_steps and num_steps are two names"):
+        model.predict_action(**arguments, num_inference_steps=3, num_steps=3)
+    with pytest.raises(InputError, match="num_inference_steps=0 must be"):
+        model.predict_action(**arguments, num_inference_steps=0)
+
+
+# ---- one graph
+
+
+def compiled(function):
+    torch._dynamo.reset()
+    return torch.compile(function, backend="eager", fullgraph=True)
+
+
+@every_kind
+def test_a_prediction_of_a_padded_batch_is_one_graph_and_the_same_numbers(tiny, kind):
+    model, arguments = tiny(action_expert_type=kind), Batch("left").prediction() | {"num_inference_steps": 2}
+    wanted = model.predict_action(**arguments)
+    found = compiled(model.predict_action)(**arguments, check_finite=False)  # with it: test_compiled_predictions.py
+    torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+@every_kind
+def test_a_prediction_without_padding_state_geometry_and_second_view_is_one_graph(tiny, kind):
+    other = {"use_state": False, "use_geometric_branch": False, "prefix_attention": "causal"}
+    model = tiny(action_expert_type=kind, text_config={"model_type": "mistral"}, num_inference_steps=2, **other)
+    arguments = Batch(views=1, use_state=False).prediction([1])
+    del arguments["attention_mask"]
+    arguments["pixel_values"] = arguments["pixel_values"][:, 0]
+    wanted = model.predict_action(**arguments)
+    found = compiled(model.predict_action)(**arguments, check_finite=False)
+    torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+GEOMETRIES = {
+    "V1": {"mlp_type": "mlp", "final_norm": True, "info_sharing_mlp_type": "mlp", "info_sharing_layer_scale": False},
+    "V1.1": {"mlp_type": "swiglu", "info_sharing_mlp_type": "swiglu", "info_sharing_layer_scale": True},
+}
+
+
+@pytest.mark.parametrize("name", GEOMETRIES)
+@torch.no_grad()
+def test_the_features_of_several_views_are_one_graph_with_every_geometry(tiny, name):
+    example = tiny().config.geometry_config.to_dict()
+    model, pixels = tiny(geometry_config={**example, "image_size": 42, **GEOMETRIES[name]}), Batch().pixels
+    wanted = model.get_image_features(pixels)
+    torch.testing.assert_close(compiled(model.get_image_features)(pixels), wanted, **CLOSE)
+
+
+@pytest.mark.parametrize(("fault", "message"), [("tokens", "image tokens"), ("padding", "row of padding alone")])
+def test_a_compiled_call_still_ends_where_tokens_do_not_fit(tiny, fault, message):
+    config, prompt = tiny(use_geometric_branch=False).config, Batch().prompt()
+    arguments = [config, prompt["input_ids"], prompt["attention_mask"], prompt["pixel_values"]]
+    check = compiled(check_tokens)
+    check(*arguments)
+    place = ("tokens", "padding").index(fault) + 1
+    arguments[place] = arguments[place].clone()
+    arguments[place][1] = 0
+    with pytest.raises(RuntimeError, match=message):
+        check(*arguments)
+
+
 # ---- the two experts together
 
 
@@ -315,7 +383,7 @@ def test_the_loss_of_both_experts_is_the_mean_of_theirs_over_one_pass_of_the_pre
     suffix = model.action_expert.embed_suffix(noisy, batch.time, batch.state)
     (_, output), _ = model.language_model_with_expert(mask, inputs_embeds=[prefix, suffix])
     features = model.dit_action_projector(output[:, 1:-1])
-    states = layer_states(model.language_model, prefix, mask, False)
+    states = read_prefix(model.language_model.decoder, prefix, mask, False)[0]
     velocity = model.dit_action_head.velocity(
         states, noisy, ((1 - batch.time) * 1000).long(), batch.state, mask, features
     )
@@ -327,7 +395,7 @@ def test_the_dit_heads_loss_has_the_models_convention_of_time(tiny):
     """The head itself counts time from noise to actions."""
     model, batch = tiny(action_expert_type="dit"), Batch()
     mask, time = batch.prompt()["attention_mask"], batch.time[:, None, None]
-    states = layer_states(model.language_model, model.embed_prefix(**batch.prompt())[0], mask, False)
+    states = read_prefix(model.language_model.decoder, model.embed_prefix(**batch.prompt())[0], mask, False)[0]
     noisy, buckets = time * batch.noise + (1 - time) * batch.actions, ((1 - batch.time) * 1000).long()
     velocity = model.dit_action_head.velocity(states, noisy, buckets, batch.state, mask)
     wanted = (velocity - (batch.actions - batch.noise)).square().mean()
@@ -339,7 +407,7 @@ def test_both_experts_together_sample_by_the_dit_heads_velocity_over_the_other_o
     mask, x = batch.prompt()["attention_mask"], batch.noise
     with torch.no_grad():
         prefix, _ = model.embed_prefix(**batch.prompt())
-        states = layer_states(model.language_model, prefix, mask, False)
+        states = read_prefix(model.language_model.decoder, prefix, mask, False)[0]
         for step in range(4):
             suffix = model.action_expert.embed_suffix(x, torch.full((3,), 1 - step / 4), batch.state)
             (_, output), _ = model.language_model_with_expert(mask, inputs_embeds=[prefix, suffix])
@@ -351,17 +419,24 @@ def test_both_experts_together_sample_by_the_dit_heads_velocity_over_the_other_o
 
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("kind", ["llama", "mistral"])
-def test_states_of_the_layers_are_the_same_by_both_ways_to_them(tiny, kind, causal):
+def test_states_of_the_layers_are_those_of_the_stock_stack(tiny, kind, causal):
     how = "causal" if causal else "bidirectional"
     model = tiny(action_expert_type="deep_fusion+dit", text_config={"model_type": kind}, prefix_attention=how)
     prompt = Batch("left").prompt()
-    mask = prompt["attention_mask"]
+    real = prompt["attention_mask"] == 1
     prefix, _ = model.embed_prefix(**prompt)
-    stock = layer_states(model.language_model, prefix, mask, causal)
-    ours = model.language_model_with_expert.run_prefix(prefix, mask)[2]
+    allowed = (real[:, None, :] | torch.eye(real.shape[1], dtype=torch.bool))[:, None]
+    stock = model.language_model.decoder(
+        inputs_embeds=prefix,
+        attention_mask=allowed.tril() if causal else allowed,
+        position_ids=(real.cumsum(dim=1) - 1).clamp(min=0),
+        use_cache=False,
+        output_hidden_states=True,
+    ).hidden_states[1:]
+    ours, _ = model.language_model_with_expert.run_prefix(prefix, prompt["attention_mask"])
     assert len(stock) == len(ours) == model.config.text_config.num_hidden_layers
     for one, other in zip(stock, ours, strict=True):
-        torch.testing.assert_close(one[mask == 1], other[mask == 1], **CLOSE)
+        torch.testing.assert_close(one[real], other[real], **CLOSE)
 
 
 # ---- training

@@ -9,8 +9,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
-from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, POSITIONS_BEHIND_PADDING, VLMS
+from vlahub.configuration.multimodal_vla.backbone_facts import POSITIONS_BEHIND_PADDING
+from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, VLMS
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.multimodal_vla.multimodal_inputs import TokenSequence, checked_prompt
 
 BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
 SPECIAL = {"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2}
@@ -106,7 +108,7 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
         own = [backbone.stack(input_ids=row[None], **no_cache).last_hidden_state[0] for row in rows]
         for side in ("right", "left"):
             ids, real = padded(rows, side)
-            found = backbone.run(model.get_input_embeddings()(ids), real)
+            found = backbone.run(TokenSequence(backbone.embed(ids), real))
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
         text = backbone.language_model(input_ids=rows[0][None], **no_cache).logits[0]
@@ -155,7 +157,7 @@ def test_a_vlm_has_the_states_of_its_own_call(kind, training):
         model.train(training)
         for side in ("right", "left"):
             ids, real = padded(rows, side)
-            found, _, _ = model.fuse(ids, pixels, real.long(), None, None)
+            found, _, _ = model.fuse(checked_prompt(model, ids, real.long(), pixels, None), None)
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
 
@@ -171,7 +173,7 @@ def test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states():
     types = (ids == IMAGE).int()
     vlm, arguments = model.backbone.vlm, {"input_ids": ids, "pixel_values": pixels}
     with torch.no_grad():
-        _, _, found = model.fuse(ids, pixels, None, None, None)
+        _, _, found = model.fuse(checked_prompt(model, ids, None, pixels, None), None)
         own = vlm.model(**arguments, token_type_ids=types).last_hidden_state
         causal = vlm.model(**arguments, token_type_ids=types * 0).last_hidden_state
     torch.testing.assert_close(found, own, atol=2e-5, rtol=2e-5)
@@ -202,7 +204,8 @@ def test_qwen2_vl_has_the_states_of_its_own_call():
             own.append(vlm.model(**arguments).last_hidden_state[0])
         for side in ("right", "left"):
             ids, real = padded(rows, side)
-            found, _, _ = model.fuse(ids, pixels.flatten(0, 1), real.long(), None, grid.repeat(2, 1))
+            prompt = checked_prompt(model, ids, real.long(), pixels.flatten(0, 1), grid.repeat(2, 1))
+            found, _, _ = model.fuse(prompt, None)
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
 

@@ -12,7 +12,7 @@ from vlahub.modeling.masking import additive
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
 from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
-from vlahub.modeling.projectors import MLPProjector
+from vlahub.modeling.projectors import MLP
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 IN, OUT, LATENTS = 24, 32, 5
@@ -204,12 +204,12 @@ def test_a_choice_is_the_part_of_that_name():
         return MultimodalVLAForActionPrediction(MultimodalVLAConfig(**CHOICES, **fields))
 
     film = made(projector_type="mlp", fusion="film", action_head="flow")
-    assert type(film.projector) is MLPProjector and type(film.film) is FiLM
+    assert type(film.projector) is MLP and type(film.film) is FiLM
     assert type(film.action_head) is FlowMatchingActionExpert and type(film.action_network) is ContextActionNetwork
     assert film.action_head.llava_with_expert is film.action_network and film.action_queries is None
     queries = made(projector_type="perceiver", fusion="cross_attention", use_proprio=True, proprio_dim=4)
     assert type(queries.projector) is type(queries.query_attention) is PerceiverResampler
-    assert type(queries.action_head) is MLPResNet and type(queries.proprio_projector) is MLPProjector
+    assert type(queries.action_head) is MLPResNet and type(queries.proprio_projector) is MLP
     assert type(made(projector_type="qformer").projector) is QFormerProjector
     discrete = made(projector_type="linear", action_head="discrete")
     assert type(discrete.projector) is torch.nn.Linear and discrete.action_head is None

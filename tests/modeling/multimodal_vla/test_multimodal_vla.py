@@ -12,6 +12,9 @@ from transformers.models.auto import AutoConfig
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, tokens_to_actions
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.multimodal_vla.fusion import early_sequence
+from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
+from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 
 PROJECTORS = ("linear", "mlp", "perceiver", "qformer")
 FUSIONS = ("early", "cross_attention", "late", "film")
@@ -101,6 +104,11 @@ class Batch:
     def labels(self):
         text = self.text()
         return text["input_ids"].masked_fill(text["attention_mask"] == 0, -100)
+
+
+def sequence_of(model, text, pixels):
+    prompt = checked_prompt(model, text["input_ids"], text["attention_mask"], pixels, None)
+    return early_sequence(model.backbone, model.projector, model.film, prompt)
 
 
 def without_gradient(model):
@@ -213,7 +221,8 @@ def test_vision_tokens_enter_a_gemma_as_the_projector_made_them(composed):
     layer.register_forward_pre_hook(lambda _, args, kwargs: seen.append((*args, *kwargs.values())[0]), with_kwargs=True)
     arguments = Batch(model.config).inputs([0])
     model.predict_action(**arguments)
-    vision, _ = model.vision_tokens(arguments["input_ids"], arguments["pixel_values"], None)
+    prompt = checked_prompt(model, arguments["input_ids"], None, arguments["pixel_values"], None)
+    vision, _ = vision_tokens(model.backbone, model.projector, prompt)
     count = vision.shape[1]
     torch.testing.assert_close(seen[0][:, :count], vision, **CLOSE)
     text = F.embedding(arguments["input_ids"], model.get_input_embeddings().weight) * WIDTH**0.5
@@ -297,7 +306,9 @@ def test_the_discrete_heads_loss_is_the_cross_entropy_of_its_bins(composed, word
     batch, end = Batch(model.config), words or VOCABULARY
     ranks = torch.arange(2 * CHUNK * DIM).reshape(2, CHUNK, DIM) + 1
     actions = torch.linspace(-1, 1, 32)[ranks - 1] + 0.01
-    states, _, _ = model.fuse(**batch.inputs(), image_grid_thw=None)
+    text = batch.text()
+    prompt = checked_prompt(model, text["input_ids"], text["attention_mask"], batch.pixels, None)
+    states, _, _ = model.fuse(prompt, batch.proprio)
     logits = model.get_output_embeddings()(states)[..., end - 32 : end]
     wanted = F.cross_entropy(logits.flatten(0, 1), (32 - ranks).flatten())
     torch.testing.assert_close(model(**batch.inputs(), actions=actions).loss, wanted)
@@ -382,12 +393,11 @@ def test_the_language_loss_is_that_of_the_language_model_on_the_same_embeddings(
     text_only = model(**batch.inputs(), labels=labels)
     torch.testing.assert_close(text_only.loss, output.lm_loss)
     assert text_only.action_loss is None and text_only.logits.shape == (2, LENGTHS[0], VOCABULARY)
-    text = batch.text()
-    real = text["attention_mask"] != 0
-    embeds, real, _, where = model.sequence(text["input_ids"], real, batch.pixels, None)
+    sequence = sequence_of(model, batch.text(), batch.pixels)
+    embeds, real = sequence.embeds, sequence.real
     all_labels = torch.full(real.shape, -100)
-    all_labels[:, where] = labels
-    all_labels[:, where.start] = -100  # what follows the pictures is not predicted
+    all_labels[:, sequence.text] = labels
+    all_labels[:, sequence.text.start] = -100  # what follows the pictures is not predicted
     wanted = model.backbone.language_model(
         inputs_embeds=embeds,
         attention_mask=real.long(),
@@ -405,9 +415,9 @@ def test_a_composed_model_writes_what_its_language_model_writes_after_the_same_e
     for i in range(2):
         batch = Batch(model.config, "left")
         text = batch.text([i])
-        embeds, real, _, _ = model.sequence(text["input_ids"], text["attention_mask"] != 0, batch.pixels[[i]], None)
-        language_model = model.backbone.language_model
-        rows.append(language_model.generate(inputs_embeds=embeds, attention_mask=real.long(), **arguments))
+        sequence = sequence_of(model, text, batch.pixels[[i]])
+        given = {"inputs_embeds": sequence.embeds, "attention_mask": sequence.real.long()}
+        rows.append(model.backbone.language_model.generate(**given, **arguments))
         logits = model(**batch.inputs([i])).logits
         assert rows[-1][0, 0] == logits[0, -1].argmax()
     batch = Batch(model.config, "left")
@@ -561,14 +571,19 @@ def test_weights_that_lack_a_part_are_refused_by_its_name(composed, tmp_path):
         ({"pixel_values": torch.zeros(2, 28, 28)}, r"^pixel_values has shape \(2, 28, 28\)"),
         ({"pixel_values": torch.zeros(2, 2, 1, 28, 28)}, r"^pixel_values has shape \(2, 2, 1, 28, 28\)"),
         ({"pixel_values": torch.zeros(3, 2, 3, 28, 28)}, "^pixel_values holds 3 samples, input_ids 2"),
-        ({"proprio": None}, r"^proprio has shape None; .* \(2, 4\)"),
-        ({"proprio": torch.zeros(2, 5)}, r"^proprio has shape \(2, 5\); .* \(2, 4\)"),
-        ({"proprio": torch.zeros(1, 4)}, r"^proprio has shape \(1, 4\)"),
+        ({"proprio": None}, r"^state has shape None; .* \(2, 4\)"),
+        ({"proprio": torch.zeros(2, 5)}, r"^state has shape \(2, 5\); .* \(2, 4\)"),
+        ({"proprio": torch.zeros(1, 4)}, r"^state has shape \(1, 4\)"),
         ({"attention_mask": torch.ones(2, 5)}, r"^attention_mask has shape \(2, 5\), input_ids \(2, 6\)"),
         ({"attention_mask": torch.tensor([[1] * 6, [0] * 6])}, "^attention_mask has a row of padding alone"),
         ({"unnorm_key": "b"}, "^unnorm_key='b' is unknown; choices: a"),
         ({"noise": torch.zeros(1, CHUNK, DIM)}, r"^noise has shape \(1, 4, 3\)"),
-        ({"num_steps": 0}, "^num_steps=0"),
+        ({"num_inference_steps": 0}, "steps=0"),
+        (
+            {"num_steps": 3, "num_inference_steps": 3},
+            "^num_inference_steps and num_steps are two names of one argument",
+        ),
+        ({"state": torch.zeros(2, 4)}, "^state and proprio are two names of one argument; pass one of them"),
     ],
 )
 @pytest.mark.parametrize("fusion", ["early", "late"])
@@ -588,8 +603,20 @@ def test_actions_of_another_shape_are_refused(composed, head, shape):
 
 def test_a_state_that_is_not_used_is_refused(composed):
     model = composed(use_proprio=False)
-    with pytest.raises(InputError, match="proprio was given, but this model takes no robot state"):
-        model.predict_action(**Batch(model.config).inputs(), proprio=torch.zeros(2, STATE))
+    for word in ("state", "proprio"):
+        with pytest.raises(InputError, match="state was given, but this model takes no robot state"):
+            model.predict_action(**Batch(model.config).inputs(), **{word: torch.zeros(2, STATE)})
+
+
+def test_the_published_words_are_the_same_arguments(composed):
+    model = composed(action_head="flow")
+    batch = Batch(model.config)
+    given, training = batch.prediction(), batch.training()
+    renamed = {"state" if name == "proprio" else name: value for name, value in given.items()}
+    wanted = model.predict_action(**given, num_steps=2)
+    assert torch.equal(model.predict_action(**renamed, num_inference_steps=2), wanted)
+    wanted = model(**training).loss
+    assert torch.equal(model(state=training.pop("proprio"), **training).loss, wanted)
 
 
 def test_statistics_must_be_named_where_there_are_none_or_several(composed):

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.errors import InputError
+from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
 
 OLDER = transformers.__version__.startswith("4.")
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -139,9 +140,8 @@ class Batch:
         return self.inputs(rows, extra) | ({"noise": self.noise[list(rows)]} if head == "flow" else {})
 
 
-def fused(model, batch, rows=(0, 1)):
-    arguments = {"proprio": None, "image_grid_thw": None, **batch.inputs(rows)}
-    return model.fuse(**arguments)
+def fused(model, batch, rows=(0, 1), state=None):
+    return model.fuse(checked_prompt(model, **{"image_grid_thw": None, **batch.inputs(rows)}), state)
 
 
 # ---- the VLM's own way
@@ -162,7 +162,7 @@ def test_the_head_reads_the_states_that_the_vlm_has_of_the_same_input(around, na
 @pytest.mark.parametrize("name", ["llava", "qwen2_5_vl", "qwen3_vl"])
 def test_queries_behind_a_causal_prompt_do_not_change_its_states(around, name):
     model, batch = around(name, action_head="discrete", use_proprio=True, proprio_dim=2), Batch(name)
-    _, _, found = model.fuse(**{"image_grid_thw": None, **batch.inputs([0])}, proprio=torch.ones(1, 2))
+    _, _, found = fused(model, batch, [0], torch.ones(1, 2))
     plain = model.backbone.vlm.model(**batch.documented(model.backbone.vlm, [0])).last_hidden_state
     torch.testing.assert_close(found, plain, **CLOSE)
 

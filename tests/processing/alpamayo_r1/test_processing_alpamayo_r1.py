@@ -14,9 +14,9 @@ from transformers import PreTrainedTokenizerFast
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
 from vlahub.modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
-from vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from vlahub.processing.alpamayo_r1.special_tokens import SPECIAL_TOKEN_KEYS, TRAJ_TOKEN, add_trajectory_tokens
+from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 
 # The tokenizer of the golden case: bytes, these merges, and the tokens that Qwen adds.
 MERGES = (

@@ -118,12 +118,12 @@ def test_a_tokenizer_that_pads_on_the_left_is_set_right(tokenizer):
 
 def test_the_output_holds_the_arguments_of_predict_action_and_nothing_else(processor, make):
     output = processor(images=VIEWS, text=INSTRUCTION, state=STATE)
-    assert set(output) == {"input_ids", "attention_mask", "pixel_values", "proprio"}
+    assert set(output) == {"input_ids", "attention_mask", "pixel_values", "state"}
     assert {name: value.dtype for name, value in output.items()} == {
         "input_ids": torch.int64,
         "attention_mask": torch.int64,
         "pixel_values": torch.float32,
-        "proprio": torch.float32,
+        "state": torch.float32,
     }
     stateless = make(proprio_dim=None)(images=VIEWS, text=INSTRUCTION)
     assert set(stateless) == {"input_ids", "attention_mask", "pixel_values"}
@@ -184,7 +184,7 @@ def test_a_batch_equals_its_samples_run_singly(processor):
         real = batch["attention_mask"][i].bool()
         assert torch.equal(batch["input_ids"][i][real], single["input_ids"][0])
         assert torch.equal(batch["pixel_values"][i], single["pixel_values"][0])
-        assert torch.equal(batch["proprio"][i], single["proprio"][0])
+        assert torch.equal(batch["state"][i], single["state"][0])
 
 
 def test_the_crop_can_be_asked_for_in_a_call(processor):
@@ -216,13 +216,13 @@ def test_a_wrong_number_of_images_is_refused_with_both_numbers(processor, images
 
 
 def test_the_state_is_normalised_by_the_run_statistics(processor):
-    proprio = processor(images=VIEWS, text="wave", state=STATE)["proprio"]
+    proprio = processor(images=VIEWS, text="wave", state=STATE)["state"]
     assert proprio.shape == (1, 3)
     torch.testing.assert_close(proprio[0], torch.tensor(NORMALIZED))
 
 
 def test_a_state_beyond_the_bounds_is_clipped(processor):
-    proprio = processor(images=VIEWS, text="wave", state=[-7.0, 400.0, 15.0])["proprio"]
+    proprio = processor(images=VIEWS, text="wave", state=[-7.0, 400.0, 15.0])["state"]
     torch.testing.assert_close(proprio[0], torch.tensor([-1.0, 1.0, 0.0]))
 
 
@@ -232,21 +232,21 @@ def test_each_normalisation_reads_its_own_statistics(make):
     expected = {"bounds": 0.8, "bounds_q99": -0.1, "normal": 2.0}  # a z-score is not clipped
     for normalization_type, value in expected.items():
         processor = make(norm_stats=statistics, normalization_type=normalization_type, proprio_dim=1)
-        proprio = processor(images=VIEWS, text="wave", state=[9.0])["proprio"]
+        proprio = processor(images=VIEWS, text="wave", state=[9.0])["state"]
         torch.testing.assert_close(proprio, torch.tensor([[value]]))
 
 
 def test_dimensions_that_the_mask_leaves_out_pass_unchanged_but_clipped(make):
     statistics = {"kitchen": {**STATISTICS, "proprio": {**STATISTICS["proprio"], "mask": [True, False, False]}}}
-    proprio = make(norm_stats=statistics)(images=VIEWS, text="wave", state=[1.5, 0.25, 7.0])["proprio"]
+    proprio = make(norm_stats=statistics)(images=VIEWS, text="wave", state=[1.5, 0.25, 7.0])["state"]
     torch.testing.assert_close(proprio[0], torch.tensor([0.5, 0.25, 1.0]))
 
 
 @pytest.mark.parametrize("form", [list, tuple, np.array, torch.tensor, np.float32])
 def test_every_form_of_the_state_gives_the_same_numbers(processor, form):
-    proprio = processor(images=VIEWS, text="wave", state=form(STATE))["proprio"]
+    proprio = processor(images=VIEWS, text="wave", state=form(STATE))["state"]
     torch.testing.assert_close(proprio[0], torch.tensor(NORMALIZED))
-    batch = processor(images=[VIEWS] * 2, text=["wave", "stop"], state=form([STATE, STATE]))["proprio"]
+    batch = processor(images=[VIEWS] * 2, text=["wave", "stop"], state=form([STATE, STATE]))["state"]
     torch.testing.assert_close(batch, torch.tensor([NORMALIZED] * 2))
 
 
@@ -255,12 +255,12 @@ def test_every_form_of_the_state_gives_the_same_numbers(processor, form):
     [([0.0] * 2, r"\(1, 2\)"), ([0.0] * 4, r"\(1, 4\)"), ([[0.0] * 3] * 2, r"\(2, 3\)"), (0.5, r"\(\)")],
 )
 def test_a_state_of_the_wrong_size_is_refused_with_both_sizes(processor, state, shape):
-    with pytest.raises(InputError, match=rf"state has shape {shape}; \(batch, proprio_dim\) is \(1, 3\)"):
+    with pytest.raises(InputError, match=rf"state has shape {shape}; \(batch, state_dim\) is \(1, 3\)"):
         processor(images=VIEWS, text="wave", state=state)
 
 
 def test_one_state_for_a_batch_of_two_is_refused(processor):
-    with pytest.raises(InputError, match=r"\(batch, proprio_dim\) is \(2, 3\)"):
+    with pytest.raises(InputError, match=r"\(batch, state_dim\) is \(2, 3\)"):
         processor(images=[VIEWS] * 2, text=["wave", "stop"], state=STATE)
 
 
@@ -294,8 +294,7 @@ def test_the_unnorm_key_selects_the_statistics(make):
     other = {**STATISTICS, "proprio": bounds([-10.0] * 3, [10.0] * 3)}
     processor = make(norm_stats={"kitchen": STATISTICS, "lab": other})
     found = {
-        key: processor(images=VIEWS, text="wave", state=STATE, unnorm_key=key)["proprio"][0]
-        for key in ("kitchen", "lab")
+        key: processor(images=VIEWS, text="wave", state=STATE, unnorm_key=key)["state"][0] for key in ("kitchen", "lab")
     }
     torch.testing.assert_close(found["kitchen"], torch.tensor(NORMALIZED))
     torch.testing.assert_close(found["lab"], torch.tensor([0.15, -0.3, 1.0]))
@@ -329,13 +328,13 @@ def test_nothing_that_the_caller_passes_is_changed(processor):
         np.testing.assert_array_equal(images[name], before[0][name])
     np.testing.assert_array_equal(state, before[1])
     assert processor.norm_stats == statistics
-    assert torch.equal(first["proprio"], second["proprio"])  # not normalised twice
+    assert torch.equal(first["state"], second["state"])  # not normalised twice
 
 
 def test_the_output_shares_no_memory_with_the_state(processor):
     state = torch.tensor([STATE])
     output = processor(images=VIEWS, text="wave", state=state)
-    output["proprio"].zero_()
+    output["state"].zero_()
     assert state.tolist() == torch.tensor([STATE]).tolist()
 
 

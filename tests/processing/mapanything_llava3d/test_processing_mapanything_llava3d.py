@@ -551,5 +551,5 @@ def test_a_saved_folder_holds_the_files_and_the_code_that_both_lines_read(make, 
     names = {path.name for path in tmp_path.iterdir()}
     assert {"preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"} <= names
     code = ("processing_mapanything_llava3d", "image_processing_mapanything_llava3d", "spatial_action_tokenizer")
-    assert {f"{name}.py" for name in (*code, "image_inputs", "configuration_mapanything_llava3d")} <= names
+    assert {f"{name}.py" for name in (*code, "sample_inputs", "configuration_mapanything_llava3d")} <= names
     assert not any("cogvla" in name for name in names)

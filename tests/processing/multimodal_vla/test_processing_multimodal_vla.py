@@ -30,8 +30,8 @@ from transformers import (
 )
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
-from vlahub.processing.alpamayo_r1.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.cogvla.image_processing_cogvla import CogVLAImageProcessor
+from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
 from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
 
@@ -168,13 +168,13 @@ def model_config(vlm=None, vision=None, image_size=28, **fields):
     defaults = {
         "norm_stats": {},
         "normalization_type": "bounds_q99",
-        "use_proprio": False,
-        "proprio_dim": 2,
+        "state_size": None,
         "num_action_chunks": 2,
         "action_dim": 3,
         "action_head": "mlp",
         "num_action_bins": 16,
         "action_vocab_size": 32,
+        "view_names": None,
     }
     return SimpleNamespace(vlm_config=vlm, vision_config=vision, image_size=image_size, **{**defaults, **fields})
 
@@ -292,12 +292,12 @@ def test_a_composed_model_gets_the_pixels_of_its_tower(tokenizer, vision, mean):
 
 
 def test_fields_of_the_config_become_arguments(tokenizer):
-    fields = {**DISCRETE, "num_action_bins": 8, "action_head": "discrete", "use_proprio": True}
+    fields = {**DISCRETE, "num_action_bins": 8, "action_head": "discrete", "state_size": 2}
     config = model_config(vision=SiglipVisionConfig(), **fields)
     processor = MultimodalVLAProcessor.for_config(config, tokenizer)
     assert (processor.proprio_dim, processor.num_action_bins, processor.action_vocab_size) == (2, 8, 100)
     assert processor.norm_stats == config.norm_stats
-    config.use_proprio, config.action_head = False, "flow"
+    config.state_size, config.action_head = None, "flow"
     processor = MultimodalVLAProcessor.for_config(config, tokenizer)
     assert processor.proprio_dim is None and processor.action_vocab_size is None
 
@@ -366,7 +366,7 @@ def test_a_batch_equals_its_samples_run_singly(make, kind):
     assert batch["input_ids"].dtype == torch.int64 and batch["pixel_values"].dtype == torch.float32
     for i, single in enumerate(singles):
         assert torch.equal(batch["input_ids"][i][batch["attention_mask"][i].bool()], single["input_ids"][0])
-    for name in ("pixel_values", "proprio", *(["image_grid_thw"] if kind else [])):
+    for name in ("pixel_values", "state", *(["image_grid_thw"] if kind else [])):
         assert torch.equal(batch[name], torch.cat([single[name] for single in singles])), name
 
 
@@ -422,7 +422,7 @@ def with_proprio(make):
 def test_proprio_is_normalised_by_the_statistics(with_proprio, form):
     for state, count in (([1.5, -3.0], 1), ([[1.5, -3.0]], 1), ([[1.5, -3.0]] * 2, 2)):
         output = with_proprio(images=[[noise()]] * count, text=["wave"] * count, state=form(state))
-        torch.testing.assert_close(output["proprio"], torch.tensor([[0.5, -0.75]] * count))
+        torch.testing.assert_close(output["state"], torch.tensor([[0.5, -0.75]] * count))
 
 
 def test_statistics_named_state_serve_proprio_where_there_are_no_others(make):
@@ -430,7 +430,7 @@ def test_statistics_named_state_serve_proprio_where_there_are_no_others(make):
     state = {"q01": [0.0, 0.0], "q99": [10.0, 10.0]}
     stats = {"a": {"action": action, "state": state}, "b": {"action": action, "state": state, "proprio": proprio}}
     processor = make(norm_stats=stats, action_dim=3, proprio_dim=2)
-    found = [processor(images=noise(), text="wave", state=[1.5, 2.5], unnorm_key=key)["proprio"][0] for key in "ab"]
+    found = [processor(images=noise(), text="wave", state=[1.5, 2.5], unnorm_key=key)["state"][0] for key in "ab"]
     torch.testing.assert_close(found[0], torch.tensor([-0.7, -0.5]))
     torch.testing.assert_close(found[1], torch.tensor([0.5, 0.625]))
 
@@ -439,7 +439,7 @@ def test_statistics_named_state_serve_proprio_where_there_are_no_others(make):
     ("proprio", "message"),
     [
         (None, "this checkpoint needs the robot's 2 state values"),
-        ([0.0] * 3, r"shape \(1, 3\); \(batch, proprio_dim\) is \(1, 2\)"),
+        ([0.0] * 3, r"shape \(1, 3\); \(batch, state_dim\) is \(1, 2\)"),
         ([0.0, float("nan")], "not finite"),
         ("forward", "must be numbers"),
     ],
@@ -450,7 +450,7 @@ def test_proprio_of_the_wrong_form_is_refused(with_proprio, proprio, message):
 
 
 def test_proprio_for_a_model_without_it_is_refused(make):
-    with pytest.raises(InputError, match=r"\(proprio_dim is None\)"):
+    with pytest.raises(InputError, match=r"\(state_dim is None\)"):
         make()(images=VIEWS, text="wave", state=[0.0, 0.0])
 
 
@@ -564,7 +564,7 @@ def test_a_model_without_a_discrete_head_refuses_both_directions(make):
         ({**VLM, "image_format": "<image>"}, "image_format='<image>' must hold '{image}' once"),
         ({**VLM, "image_seq_length": None}, "image_seq_length=None"),
         ({"padding_side": "middle"}, "padding_side='middle'"),
-        ({"proprio_dim": 0}, "proprio_dim=0"),
+        ({"proprio_dim": 0}, "state_dim=0"),
         ({"num_action_chunks": 0}, "num_action_chunks=0"),
         ({"num_action_bins": 1}, "num_action_bins=1 must be at least 2"),
         ({"action_vocab_size": 255}, "num_action_bins=256 must be .* at most action_vocab_size=255"),
@@ -596,7 +596,7 @@ def test_nothing_that_the_caller_passes_is_changed(make):
         tensor.zero_()
     processor.decode_actions(processor.encode_actions(some_actions(1)))
     np.testing.assert_equal((settings, inputs), before)
-    torch.testing.assert_close(outputs[1]["proprio"], torch.tensor([[0.5, -0.75]]))
+    torch.testing.assert_close(outputs[1]["state"], torch.tensor([[0.5, -0.75]]))
 
 
 # Saving and loading
@@ -649,18 +649,15 @@ def test_a_saved_processor_loads_without_vlahub_and_can_be_saved_again(make, kin
         assert torch.equal(actions, processor.decode_actions(ids))
 
 
-@pytest.mark.parametrize("kind", ["composed", "patches"])
-def test_a_saved_folder_holds_the_code_of_its_image_processor_and_no_other(make, kind, tmp_path):
+@pytest.mark.parametrize(("kind", "suffix"), [("composed", "multimodal_vla"), ("patches", "alpamayo_r1")])
+def test_a_saved_folder_names_the_image_processor_that_is_in_use(make, kind, suffix, tmp_path):
     make(kind).save_pretrained(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert {"preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"} <= names
-    composed = {"image_processing_multimodal_vla.py"}
-    expected = composed if kind == "composed" else {"image_processing_alpamayo_r1.py"}
-    assert {name for name in names if name.startswith("image_processing")} == expected
-    assert "processing_multimodal_vla.py" in names
-    assert not any(name.startswith(("modeling_", "configuration_")) for name in names)
+    code = {"processing_multimodal_vla.py", f"image_processing_{suffix}.py"}
     auto_map = json.loads((tmp_path / "processor_config.json").read_text())["auto_map"]
-    assert {f"{value.split('.')[0]}.py" for value in auto_map.values()} == {"processing_multimodal_vla.py", *expected}
+    assert {f"{value.split('.')[0]}.py" for value in auto_map.values()} == code <= names
+    assert not any(name.startswith(("modeling_", "configuration_")) for name in names)
 
 
 def test_a_saved_processor_of_patches_comes_back_the_same(make, tmp_path):

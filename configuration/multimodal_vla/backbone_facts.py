@@ -1,0 +1,22 @@
+"""What some models of transformers do in another way than the rest, by model type: facts about backbones, in one place.
+
+Which of them a composed VLA may be built around is said in `proven_backbones.py`.
+"""
+
+# Vision models.
+TWO_TOWERS = ("siglip", "siglip2", "clip")  # that come with a text tower of the same space
+
+# Language models.
+# Encoders that are also language models: their position 0 is the one behind that of padding.
+POSITIONS_BEHIND_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta")
+# On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
+SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
+# The field of their config by which scores are multiplied, or divided.
+LOGIT_FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}
+LOGIT_DIVISORS = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")
+
+# VLMs.
+FIRST_POSITION = {"paligemma": 1}  # 0 for the others
+FULL_PREFIX = ("paligemma",)  # their prompts see each other in both directions
+OPEN_IMAGES = ("gemma3",)  # the tokens of an image do, and token types say where they are
+LAYERED_FEATURES = ("qwen3_vl", "qwen3_vl_moe")  # image features enter several layers: they cannot be replaced

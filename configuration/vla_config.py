@@ -1,0 +1,77 @@
+"""What the configs of all families have: one vocabulary, answers about the model, and the code of a checkpoint.
+
+Published checkpoints have several words for one thing. Each config is read, written and constructed by any of them; its
+config.json has the one that was published for its family.
+"""
+
+import os
+from pathlib import Path
+
+from .known_fields import KnownFieldsConfig
+from .language_model_config import check_counts
+from .normalization_statistics import check_finite, check_statistics
+from .remote_code import write_remote_code
+
+# The words of one field; the first is the project's own.
+WORDS = (
+    ("num_action_chunks", "action_horizon"),
+    ("state_dim", "proprio_dim"),
+    ("use_state", "use_proprio"),
+    ("num_images_in_input", "num_views"),
+    ("num_inference_steps", "num_steps", "num_inference_timesteps"),
+)
+
+
+def words_on_disk(*published: str) -> dict[str, str]:
+    """An `attribute_map` for all of `WORDS`: config.json has the project's own, or else one of these."""
+    keys = {next((word for word in words if word in published), words[0]): words for words in WORDS}
+    return {word: key for key, words in keys.items() for word in words if word != key}
+
+
+class VLAConfig(KnownFieldsConfig):
+    """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them.
+
+    The class attributes are the answers of families that do not have the field. None of them has an annotation, or
+    transformers 5 takes them for fields.
+    """
+
+    auto_classes = {}  # {Auto class: "file.Class"}
+    predicts = "actions"  # what is asked of the model: actions, trajectories or text
+    described = {}  # what the model card says about parts that were chosen
+    num_images_in_input = None  # camera views of one sample; `None` is any number
+    use_state = False  # whether the robot's state is an input
+    state_dim = None  # numbers of one state
+    norm_stats = None  # `{unnorm_key: statistics}` of the training data; `None` where nothing is normalised by such
+    stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
+    # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and
+    # values of all its layers, or its `earlier layers`, all but the last one.
+    actions_read = "states"
+
+    @property
+    def state_size(self) -> int | None:
+        """Numbers of the robot's state that the model reads; `None` where it reads none."""
+        return self.state_dim if self.use_state else None
+
+    def check_robot(self) -> None:
+        """Refuse what no model of a robot can work with: sizes of actions and state, statistics.
+
+        Raises:
+            ConfigError: the message names the field.
+        """
+        check_counts(self, "action_dim", "num_action_chunks")
+        if self.use_state:
+            check_counts(self, "state_dim")
+        check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
+        """As in transformers; the folder also gets the code that loads it.
+
+        Raises:
+            ConfigError: statistics that were put into the config hold a number that is not finite: JSON has no such.
+        """
+        check_finite(self.norm_stats, "norm_stats")
+        self.auto_map = dict(self.auto_classes)
+        write_remote_code(type(self), self.auto_classes, save_directory)
+        super().save_pretrained(save_directory)
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)

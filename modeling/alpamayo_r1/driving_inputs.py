@@ -1,0 +1,111 @@
+"""What a caller passes to Alpamayo-R1, checked before anything is computed."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ...configuration.vla_errors import InputError
+from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
+from .ego_frame import at_hand, check_poses
+
+
+def check_arguments(
+    model: nn.Module,
+    input_ids: Any,
+    attention_mask: Any,
+    xyz: Any,
+    rot: Any,
+    numbers: dict[str, Any],
+    image_grid_thw: Any,
+) -> None:
+    """Refuse what cannot be read; poses may be on any device, see `checked_history`.
+
+    numbers: further arguments that hold real numbers, `pixel_values` among them.
+    """
+    check_inputs(model, input_ids, attention_mask, numbers)
+    check_patches(numbers["pixel_values"], image_grid_thw)
+    check_ids(input_ids, model.get_input_embeddings())
+    for name, value in (("ego_history_xyz", xyz), ("ego_history_rot", rot)):
+        if value is not None:
+            check_tensor(name, value, None)
+    if attention_mask is not None:
+        check_rows(attention_mask)
+
+
+def checked_history(
+    input_ids: torch.LongTensor,
+    xyz: torch.Tensor | None,
+    rot: torch.Tensor | None,
+    config: AlpamayoR1Config,
+    tokens_per_pose: int,
+    device: torch.device,
+    wait: bool,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, steps, 3) and (batch, steps, 3, 3) on the device, in float32; see `check_poses`.
+
+    wait: look at values that are on an accelerator, too, which waits for it.
+
+    Raises:
+        InputError: poses have another form, or there are more or fewer than config and placeholders have tokens for.
+    """
+    if xyz is None or rot is None:
+        raise InputError("ego_history_xyz and ego_history_rot are both needed.")
+    xyz, rot = shaped_poses("ego_history", xyz, rot, len(input_ids))
+    found, wanted = xyz.shape[1] * tokens_per_pose, config.tokens_per_history_traj
+    if found != wanted:
+        raise InputError(
+            f"ego_history_xyz has {xyz.shape[1]} poses, of {found} tokens; tokens_per_history_traj is {wanted}."
+        )
+    if wait or at_hand(xyz):
+        check_poses("ego_history", xyz, rot, ends_at_origin=True)
+    counts = (input_ids == config.traj_token_ids["history"]).sum(dim=1).tolist()
+    if any(counts) and any(count != wanted for count in counts):
+        raise InputError(
+            f"input_ids has {counts} history placeholders in its rows; a history of {xyz.shape[1]} poses has {wanted} "
+            "tokens."
+        )
+    return xyz.to(device, torch.float32), rot.to(device, torch.float32)
+
+
+def checked_future(
+    xyz: torch.Tensor, rot: torch.Tensor | None, batch: int, device: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, waypoints, 3) and (batch, waypoints, 3, 3) on the device, in float32; see `check_poses`."""
+    if rot is None:
+        raise InputError("ego_future_rot is missing: a future has positions and rotations.")
+    xyz, rot = shaped_poses("ego_future", xyz, rot, batch)
+    check_poses("ego_future", xyz, rot, ends_at_origin=False)
+    return xyz.to(device, torch.float32), rot.to(device, torch.float32)
+
+
+def shaped_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """(batch, steps, 3) and (batch, steps, 3, 3). Raises InputError for another shape."""
+    xyz = xyz.squeeze(1) if xyz.dim() == 4 else xyz
+    rot = rot.squeeze(1) if rot.dim() == 5 else rot
+    if xyz.dim() != 3 or xyz.shape[::2] != (batch, 3) or rot.shape != (*xyz.shape, 3):
+        raise InputError(
+            f"{name}_xyz has shape {tuple(xyz.shape)} and {name}_rot {tuple(rot.shape)}; ({batch}, steps, 3) and "
+            f"({batch}, steps, 3, 3), or with a second dimension of 1, are needed."
+        )
+    return xyz, rot
+
+
+def checked_shape(batch: int, num_traj_sets: int, num_traj_samples: int) -> tuple[int, int, int]:
+    """(batch, sets, samples). Raises InputError for sets or samples that are no whole number above 0."""
+    check_count("num_traj_sets", num_traj_sets)
+    check_count("num_traj_samples", num_traj_samples)
+    return batch, num_traj_sets, num_traj_samples
+
+
+def check_count(name: str, value: int) -> None:
+    """Raises InputError for anything but a whole number above 0."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name}={value!r} must be a whole number above 0.")
+
+
+def check_room(input_ids: torch.LongTensor, config: AlpamayoR1Config, max_new_tokens: int) -> None:
+    """Raises InputError for prompts that leave no room for text and trajectory."""
+    parts = {"prompt": input_ids.shape[1], "text to be written": max_new_tokens, "trajectory": config.n_waypoints}
+    check_length(parts, config.vlm_config.text_config.max_position_embeddings)

@@ -1,0 +1,143 @@
+"""Images and text through Alpamayo-R1's VLM in one pass, on both lines of transformers.
+
+What depends on the values of `input_ids`, `attention_mask` and `image_grid_thw` is found out first (`places_of`); the
+pass itself puts image features where the image tokens stand without asking the device for their number.
+"""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from transformers import DynamicCache, Qwen3VLForConditionalGeneration
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
+
+from ...configuration.vla_errors import InputError
+from ..cache_names import cache_argument
+from ..masking import check_mask
+from ..mrope_positions import rope_positions
+from ..stack_passes import without_checkpointing
+
+TEXT_CACHE = cache_argument(Qwen3VLTextModel.forward)
+
+
+class Images(NamedTuple):
+    """What the vision tower makes of all images of a batch, image by image.
+
+    Attributes:
+        tokens: (image tokens, hidden_size), in the place of the embeddings of image tokens.
+        deepstack: one more of that shape for each of the first layers, behind which it is added.
+    """
+
+    tokens: torch.Tensor
+    deepstack: list[torch.Tensor]
+
+
+def read_images(
+    vlm: Qwen3VLForConditionalGeneration, pixel_values: torch.Tensor | None, image_grid_thw: torch.LongTensor | None
+) -> Images | None:
+    """pixel_values: (patches, 1536); image_grid_thw: (images, 3). `None` where there are no images."""
+    if pixel_values is None:
+        return None
+    output = vlm.model.visual(pixel_values, grid_thw=image_grid_thw)
+    if isinstance(output, tuple):  # 4.57
+        return Images(*output)
+    return Images(output.pooler_output, output.deepstack_features)
+
+
+def read_scene(
+    vlm: Qwen3VLForConditionalGeneration,
+    input_ids: torch.LongTensor,
+    attention_mask: torch.Tensor | None,
+    pixel_values: torch.Tensor | None,
+    image_grid_thw: torch.LongTensor | None,
+) -> dict[str, Any]:
+    """All that depends on values of prompts and grid.
+
+    Returns:
+        `input_ids`; `positions` (3, batch, length); `real` (batch, length) bool, false on padding, or `None` where
+        there is none; `images`, what the vision tower makes of them, or `None`.
+
+    Raises:
+        InputError: a prompt is padded on the right, or there are more or fewer image tokens than the images have.
+    """
+    positions, real = places_of(vlm, input_ids, attention_mask, image_grid_thw)
+    if not real[:, -1].all():
+        raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")
+    images = read_images(vlm, pixel_values, image_grid_thw)
+    return {"input_ids": input_ids, "positions": positions, "real": None if real.all() else real, "images": images}
+
+
+def places_of(
+    vlm: Qwen3VLForConditionalGeneration,
+    input_ids: torch.LongTensor,
+    attention_mask: torch.Tensor | None,
+    image_grid_thw: torch.LongTensor | None,
+) -> tuple[torch.LongTensor, torch.Tensor]:
+    """Positions (3, batch, length) and what is no padding, (batch, length) bool.
+
+    Raises:
+        InputError: there are more or fewer image tokens than the images have.
+    """
+    real = check_mask(input_ids, attention_mask)
+    return rope_positions(vlm, input_ids, real.long(), image_grid_thw), real
+
+
+def read_tokens(
+    vlm: Qwen3VLForConditionalGeneration,
+    input_ids: torch.LongTensor,
+    positions: torch.LongTensor,
+    real: torch.Tensor | None,
+    images: Images | None,
+    cache: DynamicCache | None,
+) -> torch.Tensor:
+    """Last hidden states (batch, length, hidden_size) of whole sequences.
+
+    real: (batch, length) bool, or `None` where nothing is padded; cache: takes the keys and values.
+    """
+    embeds, deepstack = vlm.get_input_embeddings()(input_ids), {}
+    if images is not None:
+        is_image = input_ids == vlm.config.image_token_id
+        embeds = torch.where(is_image[..., None], spread(images.tokens.to(embeds), is_image), embeds)
+        # The stock layers add features to `states[places]`; with rows as places, to whole rows.
+        deepstack["visual_pos_masks"] = torch.arange(len(embeds), device=embeds.device)
+        deepstack["deepstack_visual_embeds"] = [spread(features.to(embeds), is_image) for features in images.deepstack]
+    return vlm.model.language_model(
+        inputs_embeds=embeds,
+        attention_mask=None if real is None else real.long(),
+        position_ids=positions,
+        use_cache=cache is not None,
+        **{TEXT_CACHE: cache},
+        **deepstack,
+    ).last_hidden_state
+
+
+def spread(features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Features (n, size), one after the other, at the n true places (batch, length), and 0 elsewhere."""
+    order = (places.flatten().cumsum(dim=0) - 1).clamp(min=0).view_as(places)
+    return torch.where(places[..., None], features[order], 0)
+
+
+def read_text(
+    vlm: Qwen3VLForConditionalGeneration,
+    input_ids: torch.LongTensor,
+    positions: torch.LongTensor,
+    real: torch.Tensor,
+    images: tuple[torch.Tensor | None, torch.LongTensor | None],
+    keep: bool,
+    learns: bool,
+) -> tuple[torch.Tensor, DynamicCache | None]:
+    """The VLM over whole texts in training: states (batch, length, hidden_size), and keys and values.
+
+    images: pixel_values and image_grid_thw.
+    keep: keys and values are needed; the language model's layers are then not checkpointed.
+    learns: a loss has gradients in the VLM, as far as it trains.
+    """
+    cache = DynamicCache() if keep else None
+    learns = learns and torch.is_grad_enabled() and any(parameter.requires_grad for parameter in vlm.parameters())
+    with torch.set_grad_enabled(learns), without_checkpointing(decoder_modules(vlm) if keep else []):
+        return read_tokens(vlm, input_ids, positions, real, read_images(vlm, *images), cache), cache
+
+
+def decoder_modules(vlm: Qwen3VLForConditionalGeneration) -> list[nn.Module]:
+    """The language model and its layers: all that may switch the cache off for the sake of checkpointing."""
+    return [vlm.model.language_model, *vlm.model.language_model.layers]

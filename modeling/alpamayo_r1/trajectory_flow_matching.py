@@ -1,0 +1,145 @@
+"""Flow matching as Alpamayo-R1 counts it (arXiv 2511.00088): time from 0 (noise) to 1 (data), velocity x - noise.
+
+The rest of the project runs time the other way (flow_matching.py), and the steps are taken there. All of it is
+float32. Upstream: NVlabs/alpamayo, diffusion/flow_matching.py.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import nn
+
+from ...configuration.vla_errors import ConfigError, InputError
+from ..flow_matching import FlowMatchingLoss, check_steps, integrate
+
+LATEST = 0.999  # time that training with `beta` draws stays below
+SAMPLERS = ("beta", "uniform")
+
+
+def training_times(draw: torch.Tensor, sampler: str) -> torch.Tensor:
+    """Times in [0, 1) from draws: of Beta(1.5, 1), which makes early times frequent, or uniform ones."""
+    return LATEST - LATEST * draw if sampler == "beta" else draw
+
+
+class FlowMatching(nn.Module):
+    """Sampling of actions from noise, and what training needs; it has no state.
+
+    Args:
+        x_dims: shape of one sample, (n_waypoints, 2).
+        int_method: `euler`, the only one that is published.
+        num_inference_steps: of `sample`, where it is not told otherwise.
+        train_timestep_sampler: `beta` or `uniform`.
+
+    Raises:
+        ConfigError: an option has an unknown value.
+    """
+
+    def __init__(
+        self,
+        x_dims: Sequence[int] | int,
+        int_method: str = "euler",
+        num_inference_steps: int = 10,
+        train_timestep_sampler: str = "beta",
+    ):
+        super().__init__()
+        if int_method != "euler":
+            raise ConfigError(f"int_method={int_method!r} is unknown; only euler is there.")
+        if train_timestep_sampler not in SAMPLERS:
+            raise ConfigError(
+                f"train_timestep_sampler={train_timestep_sampler!r} is unknown; choose from {', '.join(SAMPLERS)}."
+            )
+        self.x_dims = (x_dims,) if isinstance(x_dims, int) else tuple(x_dims)
+        self.num_inference_steps = num_inference_steps
+        self.train_timestep_sampler = train_timestep_sampler
+        self.flow_loss = FlowMatchingLoss()
+
+    @torch.no_grad()
+    def sample(
+        self,
+        batch_size: int,
+        step_fn: Callable[..., torch.Tensor],
+        device: torch.device | str = "cpu",
+        return_all_steps: bool = False,
+        inference_step: int | None = None,
+        noise: torch.Tensor | None = None,
+        generator: torch.Generator | None = None,
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
+        """Samples (batch_size, *x_dims) by Euler steps from noise.
+
+        Args:
+            step_fn: called as `step_fn(x=..., t=...)` with the state (batch_size, *x_dims) and the time
+                (batch_size, 1, 1), one 1 for each of x_dims; returns the velocity, like x.
+            return_all_steps: return (batch_size, steps + 1, *x_dims), from noise to sample, and the times (steps + 1,).
+            inference_step: number of steps.
+            noise: (batch_size, *x_dims); drawn from `generator` or torch's own when left out.
+
+        Raises:
+            InputError: `inference_step` is no whole number above 0, or the noise has another shape.
+        """
+        steps = self.checked_steps(inference_step)
+        states, noise = [], self.checked_or_drawn(batch_size, noise, generator, device)
+
+        def backwards(x: torch.Tensor, progress: float) -> torch.Tensor:
+            states.append(x)
+            t = torch.full((batch_size, *[1] * len(self.x_dims)), progress, dtype=torch.float32, device=x.device)
+            return -step_fn(x=x, t=t)
+
+        sample = integrate(backwards, noise, steps)
+        if not return_all_steps:
+            return sample
+        return torch.stack([*states, sample], dim=1), torch.linspace(0, 1, steps + 1, device=sample.device)
+
+    def checked_steps(self, given: int | None) -> int:
+        """The given number of steps or the default. Raises InputError for none and for part of one."""
+        steps = self.num_inference_steps if given is None else given
+        check_steps(steps)
+        return steps
+
+    def checked_or_drawn(
+        self,
+        batch_size: int,
+        noise: torch.Tensor | None,
+        generator: torch.Generator | None,
+        device: torch.device | str,
+    ) -> torch.Tensor:
+        """Noise (batch_size, *x_dims), float32."""
+        wanted = batch_size, *self.x_dims
+        if noise is None:
+            place = device if generator is None else generator.device  # torch draws only where its generator is
+            noise = torch.randn(wanted, generator=generator, device=place, dtype=torch.float32)
+        if noise.shape != wanted:
+            raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
+        return noise.to(device, torch.float32)
+
+    def construct_training_data(
+        self, x: torch.Tensor, noise: torch.Tensor | None = None, timesteps: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """A training batch: `x`, `noise` and `noisy_x` (batch, *x_dims), `timesteps` (batch, 1, 1), float32.
+
+        x: data (batch, *x_dims); noise: of that shape; timesteps: (batch,) in 0..1; both are drawn when left out.
+
+        Raises:
+            InputError: x, noise or timesteps has another shape.
+        """
+        batch = x.shape[0]
+        if x.shape != (batch, *self.x_dims):
+            raise InputError(f"x has shape {tuple(x.shape)}; (batch, *x_dims) with x_dims={self.x_dims} is needed.")
+        noise = self.checked_or_drawn(batch, noise, None, x.device)
+        if timesteps is None:
+            draw = torch.rand(batch, device=x.device)
+            if self.train_timestep_sampler == "beta":
+                draw = draw ** (1 / 1.5)  # its distribution function is draw ** 1.5
+            timesteps = training_times(draw, self.train_timestep_sampler)
+        if timesteps.numel() != batch:
+            raise InputError(f"timesteps has shape {tuple(timesteps.shape)}; one for each of {batch} samples.")
+        x, timesteps = x.float(), timesteps.to(x.device, torch.float32).view(-1, *[1] * len(self.x_dims))
+        return {"x": x, "noise": noise, "noisy_x": timesteps * x + (1 - timesteps) * noise, "timesteps": timesteps}
+
+    def compute_loss_from_pred(
+        self, training_data: dict[str, torch.Tensor], pred: torch.Tensor, total: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Mean squared error of a velocity like `x`, a scalar in float32.
+
+        training_data: as constructed here; total: see `FlowMatchingLoss`.
+        """
+        return self.flow_loss(pred, training_data["x"] - training_data["noise"], total=total)

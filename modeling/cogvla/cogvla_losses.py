@@ -1,0 +1,44 @@
+"""What CogVLA learns: its action and stop tokens, and actions or the noise in them. See `loss_items.py`."""
+
+import torch
+
+from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ..loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
+
+
+def token_loss(logits: torch.Tensor, labels: torch.Tensor, items: Items | None) -> torch.Tensor:
+    """Cross entropy; logits: (batch, action tokens + 1, vocabulary); labels: (batch, action tokens + 1)."""
+    return cross_entropy(logits.flatten(0, 1), labels.flatten(), None if items is None else items["text"])
+
+
+def action_loss(
+    predictions: torch.Tensor,
+    target: torch.Tensor,
+    action_is_pad: torch.Tensor | None,
+    squared: bool,
+    items: Items | None,
+) -> torch.Tensor:
+    """Mean distance of predictions from target, both (batch, num_action_chunks, action_dim), over the learnt steps."""
+    errors = predictions.float() - target
+    errors = errors.square() if squared else errors.abs()
+    total = None if items is None else items["action"]
+    return weighted_mean(errors.mean(dim=2), learnt_steps(target, action_is_pad), total)
+
+
+def counted_items(
+    config: CogVLAConfig,
+    labels: torch.Tensor | None,
+    actions: torch.Tensor | None,
+    action_is_pad: torch.Tensor | None,
+    attention_mask: torch.Tensor | None,
+) -> dict[str, torch.Tensor]:
+    """What a batch counts in each of its losses; attention_mask: (batch, length), `None` where all is real."""
+    items = {}
+    if actions is not None:
+        items["action"] = learnt_steps(actions, action_is_pad).sum()
+    if labels is not None:
+        block = config.num_action_tokens + 1  # labels before it are not learnt
+        real = torch.ones_like(labels) if attention_mask is None else attention_mask
+        place = real.ne(0).flip(1).cumsum(dim=1).flip(1)
+        items["text"] = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum().float()
+    return items

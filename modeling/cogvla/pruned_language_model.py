@@ -1,0 +1,121 @@
+"""The language model of a VLA: one sequence of text and prefix in, the states that are wanted out.
+
+The sequence is BOS, prefix (vision tokens, state token, diffusion-time token), prompt, action block, padding. Token
+pruning happens where it is read, and only there: tokens that follow one by one run through plain Llama layers at
+full-sequence positions, as published, over a cache whose layers differ in length.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+from transformers import Cache
+
+from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ..masking import decoding_mask, parallel_decoding_mask
+from .action_sequence import ActionSequence
+from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
+
+
+@dataclass
+class LanguageModelInputs:
+    """One sequence, ready for the language model.
+
+    Attributes:
+        text_embeds: (batch, length, hidden_size), BOS and all that follows the prefix.
+        prefix: (batch, prefix length, hidden_size): vision tokens, state token, diffusion-time token.
+        attention_mask: (batch, 1, sequence, sequence), see masking.py.
+        prompt: (batch, sequence) bool, see `Pruning`.
+        positions: (batch, count), the places in the sequence whose states are wanted.
+    """
+
+    text_embeds: torch.Tensor
+    prefix: torch.Tensor
+    attention_mask: torch.Tensor
+    prompt: torch.Tensor
+    positions: torch.Tensor
+
+
+class LanguageModel(nn.Module):
+    """Llama with token pruning and its output projection, under the published names `model` and `lm_head`."""
+
+    def __init__(self, config: CogVLAConfig):
+        super().__init__()
+        text = config.text_config
+        self.num_vision_tokens = config.num_vision_tokens
+        self.model = LFPLlamaModel(text, config.lfp_keep_ratios, config.lfp_enable_film)
+        self.lm_head = nn.Linear(text.hidden_size, text.vocab_size, bias=False)
+
+    @property
+    def attn_implementation(self) -> str:
+        """Asked in every call, since it may be set after construction."""
+        return self.model.config._attn_implementation
+
+    def assemble(
+        self, sequence: ActionSequence, embeds: torch.Tensor, prefix: torch.Tensor, mode: str, count: int
+    ) -> LanguageModelInputs:
+        """Put the prefix (batch, prefix length, hidden_size) behind the BOS of embeds (batch, length, hidden_size).
+
+        mode: see `parallel_decoding_mask`; count: how many states are wanted, from the last prompt token on.
+        """
+        batch, length = prefix.shape[:2]
+        outside = sequence.real.new_zeros(batch, length)
+        behind_vision = torch.arange(length, device=prefix.device).expand(batch, -1) >= self.num_vision_tokens
+        real, block = after_bos(sequence.real, ~outside), after_bos(sequence.is_block, outside)
+        return LanguageModelInputs(
+            text_embeds=embeds,
+            prefix=prefix,
+            attention_mask=parallel_decoding_mask(real, block, mode, embeds.dtype, self.attn_implementation),
+            prompt=after_bos(sequence.is_prompt, behind_vision),
+            positions=sequence.predicting(count) + length,
+        )
+
+    def read(
+        self, inputs: LanguageModelInputs, cache: Cache | None = None
+    ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
+        """The wanted states (batch, count, hidden_size), after the final norm, and the tokens that each layer kept."""
+        pruning = Pruning(self.num_vision_tokens, inputs.prompt)
+        hidden_states = self.model(
+            inputs_embeds=after_bos(inputs.text_embeds, inputs.prefix),
+            attention_mask=inputs.attention_mask,
+            use_cache=cache is not None,
+            pruning=pruning,
+            **{STACKS_CACHE: cache},
+        ).last_hidden_state
+        index = inputs.positions.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1])
+        return hidden_states.gather(1, index), pruning.kept
+
+    def read_on(self, ids: torch.Tensor, real: torch.Tensor, prefix_length: int, cache: Cache) -> torch.Tensor:
+        """One more token of each text, ids (batch, 1) -> its states (batch, 1, hidden_size).
+
+        real: (batch, length of the whole text) bool, without the prefix.
+        """
+        keys = torch.cat([real[:, :1].expand(-1, prefix_length), real], dim=1)
+        embeds = self.model.embed_tokens(ids)
+        output = self.model(
+            inputs_embeds=embeds,
+            attention_mask=decoding_mask(keys, embeds.dtype, self.attn_implementation),
+            position_ids=keys.sum(dim=1, keepdim=True) - 1,
+            use_cache=True,
+            **{STACKS_CACHE: cache},
+        )
+        return output.last_hidden_state
+
+
+def with_noise(
+    inputs: LanguageModelInputs, sequence: ActionSequence, noise_tokens: torch.Tensor, time_embeds: torch.Tensor
+) -> LanguageModelInputs:
+    """The inputs of one denoising step.
+
+    noise_tokens: (batch, action tokens, hidden_size), one a number; time_embeds: (batch, hidden_size).
+    """
+    tokens = noise_tokens.to(inputs.text_embeds.dtype)  # autocast changes that of a projection, not of an embedding
+    index = sequence.predicting(tokens.shape[1]) + 1
+    text_embeds = inputs.text_embeds.scatter(1, index.unsqueeze(-1).expand_as(tokens), tokens)
+    prefix = torch.cat([inputs.prefix[:, :-1], time_embeds.to(inputs.prefix.dtype).unsqueeze(1)], dim=1)
+    return replace(inputs, text_embeds=text_embeds, prefix=prefix)
+
+
+def after_bos(text: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
+    """(batch, length, ...) with (batch, prefix length, ...) put behind its first token."""
+    return torch.cat([text[:, :1], prefix, text[:, 1:]], dim=1)

@@ -1,0 +1,90 @@
+"""Checks of what the LLaVA-3D model is called with."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ...configuration.vla_errors import InputError
+from ..input_checks import check_ids, check_inputs, check_length, check_rows
+
+
+def check_has_expert(config: MapAnythingLlava3DConfig) -> None:
+    if config.action_expert_type is None:
+        raise InputError(
+            "action_expert_type is None: this model has no action expert; generate() writes action tokens, which "
+            "the processor's decode_actions() reads."
+        )
+
+
+def check_arguments(
+    model: nn.Module, input_ids: Any, attention_mask: Any, numbers: dict[str, Any], num_cached: int = 0
+) -> None:
+    """Refuse what has another form than is needed, and ids without an embedding, before anything is computed.
+
+    numbers: arguments that hold real numbers, by name, with `pixel_values` among them; see `check_inputs`.
+    """
+    if input_ids is None:
+        raise InputError("input_ids is missing.")
+    config: MapAnythingLlava3DConfig = model.config
+    check_inputs(model, input_ids, padding_of(attention_mask), numbers, num_cached)
+    if numbers["pixel_values"] is not None:
+        check_views(numbers["pixel_values"], len(input_ids))
+    has_own = input_ids == config.image_token_id
+    if config.use_spatial_token:
+        index = input_ids - config.action_token_begin_idx
+        has_own = has_own | ((index >= 0) & (index < config.spatial_token_num))
+    check_ids(input_ids.masked_fill(has_own, 0), model.get_input_embeddings())
+    actions = config.action_horizon if config.has_deep_fusion else 0
+    parts = {"text and image": num_cached + input_ids.shape[1], "action": actions}
+    check_length(parts, config.text_config.max_position_embeddings)
+
+
+def padding_of(attention_mask: Any) -> Any:
+    """The mask, unless it is of four dimensions, as `generate` makes it for a cache of fixed size: the language model
+    reads those."""
+    return None if getattr(attention_mask, "ndim", 2) == 4 else attention_mask
+
+
+def check_views(pixel_values: torch.Tensor, batch_size: int) -> None:
+    """Refuse images of another shape, and those of another batch."""
+    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
+        raise InputError(
+            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
+            "is needed."
+        )
+    if len(pixel_values) != batch_size:
+        raise InputError(f"pixel_values holds {len(pixel_values)} samples, input_ids {batch_size}.")
+
+
+def check_tokens(
+    config: MapAnythingLlava3DConfig,
+    input_ids: torch.LongTensor,
+    attention_mask: torch.Tensor | None,
+    pixel_values: torch.Tensor | None,
+) -> None:
+    """Refuse rows of padding alone, and rows with more or fewer image tokens than image features.
+
+    These are values: on an accelerator looking at them waits for it. In a compiled call they are assertions of the
+    graph (a RuntimeError), which do not know the row.
+    """
+    if padding_of(attention_mask) is not None:
+        check_rows(attention_mask)
+    counts, wanted = (input_ids == config.image_token_id).sum(dim=1), num_image_features(config, pixel_values)
+    fits = (counts == wanted).all()
+    if torch.compiler.is_compiling():
+        torch._assert_async(fits, f"input_ids has a row without exactly {wanted} image tokens, as image features.")
+    elif not fits:
+        raise InputError(
+            f"input_ids has {counts.tolist()} image tokens (id {config.image_token_id}) in its rows, but each sample "
+            f"has {wanted} image features."
+        )
+
+
+def num_image_features(config: MapAnythingLlava3DConfig, pixel_values: torch.Tensor | None) -> int:
+    """Of each sample: a feature for each patch of each view."""
+    if pixel_values is None:
+        return 0
+    views, patch = pixel_values.shape[1] if pixel_values.dim() == 5 else 1, config.vision_config.patch_size
+    return views * (pixel_values.shape[-2] // patch) * (pixel_values.shape[-1] // patch)

@@ -1,0 +1,42 @@
+"""How well a text says what a view shows, by the two towers of a SigLIP or a CLIP."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
+from ...configuration.vla_errors import InputError
+from .composed_backbone import ComposedBackbone
+from .multimodal_inputs import views_of
+from .vlm_backbone import VLMBackbone
+
+
+def similarity_of_views(
+    backbone: ComposedBackbone | VLMBackbone,
+    pixel_values: torch.Tensor,
+    input_ids: torch.LongTensor,
+    attention_mask: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Cosine of the angle between each view and the text, (batch, views) float32.
+
+    pixel_values: (batch, views, 3, height, width), or without views; input_ids, attention_mask: (batch, length).
+
+    Raises:
+        InputError: the backbone has no text tower.
+    """
+    if not backbone.has_two_towers:
+        raise InputError(
+            f"grounding_score needs a vision backbone with a text tower ({', '.join(TWO_TOWERS)}), built with "
+            f"grounding=True; this one is a {backbone.frozen_part.config.model_type}."
+        )
+    views, towers = views_of(pixel_values), backbone.vision_tower
+    mask = {} if attention_mask is None else {"attention_mask": attention_mask}
+    image = unit_features(towers.get_image_features(views.flatten(0, 1)))
+    text = unit_features(towers.get_text_features(input_ids, **mask))
+    return torch.einsum("bvd,bd->bv", image.unflatten(0, views.shape[:2]), text)
+
+
+def unit_features(features: Any) -> torch.Tensor:
+    """(n, size) of length 1; 5.x wraps them."""
+    return F.normalize(getattr(features, "pooler_output", features).float(), dim=-1)

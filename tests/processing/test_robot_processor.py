@@ -1,0 +1,63 @@
+"""What the robots' processors have in common: one word for the state, its size and the views, in every family."""
+
+import numpy as np
+import pytest
+import torch
+
+import vlahub
+from vlahub.errors import InputError
+
+VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
+STATE = [0.1 * i for i in range(8)]
+
+
+@pytest.fixture(scope="module")
+def processor(family, family_checkpoint):
+    if family.unnorm_key is None:
+        pytest.skip("a car has no state")
+    return family.processor.from_pretrained(family_checkpoint)
+
+
+def test_the_state_may_have_its_published_name_but_not_both(processor):
+    expected = processor(images=VIEWS, text="go", state=STATE)
+    found = processor(images=VIEWS, text="go", proprio=STATE)
+    assert set(found) == set(expected)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    with pytest.raises(InputError, match="state and proprio"):
+        processor(images=VIEWS, text="go", state=STATE, proprio=STATE)
+
+
+def test_a_state_may_have_an_axis_of_time(processor):
+    batch = {"images": [VIEWS] * 2, "text": ["go", "stop"]}
+    expected = processor(**batch, state=np.array([STATE, STATE[::-1]]))
+    found = processor(**batch, state=np.array([STATE, STATE[::-1]])[:, None])
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    with pytest.raises(InputError, match=r"state has shape \(2, 2, 8\)"):
+        processor(**batch, state=np.zeros((2, 2, 8)))
+
+
+def test_the_size_of_the_state_has_one_word_in_code_and_the_published_one_on_disk(family, processor, tmp_path):
+    assert processor.state_dim == len(STATE)
+    published = "state_dim" if family.prefix == "MapAnythingLlava3D" else "proprio_dim"
+    assert getattr(processor, published) == len(STATE)
+    assert published in processor.to_dict() and len({"state_dim", "proprio_dim"} & set(processor.to_dict())) == 1
+    statistics = {"lab": {part: {"q01": [0.0] * 3, "q99": [1.0] * 3} for part in ("action", "state")}}
+    given = {"norm_stats": statistics, "state_dim": 3}
+    given |= {"action_dim": 3} if family.prefix == "MultimodalVLA" else {}
+    made = family.processor(processor.image_processor, processor.tokenizer, **given)
+    assert made(images=VIEWS, text="go", state=[1.0, 0.0, 1.0])["state"].tolist() == [[1.0, -1.0, 1.0]]
+    made.save_pretrained(tmp_path)
+    assert family.processor.from_pretrained(tmp_path).state_dim == 3
+
+
+@pytest.mark.parametrize("kind", ["MapAnythingLlava3DImageProcessor", "MultimodalVLAImageProcessor"])
+def test_the_number_of_views_has_one_word_in_code_and_the_published_one_on_disk(kind, tmp_path):
+    kind = getattr(vlahub, kind)
+    made = kind(num_images_in_input=2)
+    assert (made.num_views, made.num_images_in_input) == (2, 2)
+    assert made.to_dict()["num_views"] == 2 and "num_images_in_input" not in made.to_dict()
+    made.save_pretrained(tmp_path)
+    for name in ("num_views", "num_images_in_input"):
+        assert kind.from_pretrained(tmp_path, **{name: 3}).num_images_in_input == 3
+    made.num_images_in_input = None
+    assert made.num_views is None

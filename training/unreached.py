@@ -1,0 +1,89 @@
+"""Which parameters a loss does not depend on: known beforehand of one of actions, or found out from a batch."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from ..configuration.vla_errors import InputError
+from ..modeling.new_parts import stack_of
+
+# Of a layer whose keys and values alone are read, what does not matter.
+QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
+
+
+def let_actions_through(model: PreTrainedModel) -> None:
+    """Switch `stop_grad_from_vlm` of the config off, where it is on, for a VLM that is to learn from actions alone."""
+    if model.config.stop_grad_from_vlm:
+        model.config.stop_grad_from_vlm = False
+
+
+def unreached_by_actions(model: PreTrainedModel) -> set[str]:
+    """Names of the language model's parameters that a loss of actions alone does not depend on.
+
+    That follows from what actions read of the language model, `actions_read` of the config. With `stop_grad_from_vlm`
+    nothing outside of the model's `action_parts` is reached.
+    """
+    read = model.config.actions_read
+    if read == "logits":
+        return set()
+    if model.config.stop_grad_from_vlm:
+        return {name for name, _ in model.named_parameters() if not name.startswith(model.action_parts)}
+    unreached = {id(p) for p in model.get_output_embeddings().parameters()}
+    if read != "states":
+        stack = stack_of(model.language_part)
+        last = stack.layers[-1].named_parameters()
+        unreached |= {id(p) for name, p in last if read == "earlier layers" or name.startswith(QUERY_SIDE)}
+        unreached |= {id(p) for p in stack.norm.parameters()}
+    unreached -= {id(p) for p in model.get_input_embeddings().parameters()}  # where they are tied
+    return {name for name, p in model.named_parameters() if id(p) in unreached}
+
+
+def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
+    """Freeze the trainable parameters that the loss of a batch does not depend on, and return their names.
+
+    Distributed data-parallel training waits for the gradient of every trainable parameter, and some pretrained models
+    have parts that are not run: poolers, text towers, last layers. Costs one forward pass; the random numbers that
+    it takes are given back.
+
+    Args:
+        model: one of ours, also inside PEFT.
+        batch: arguments of its `forward`, moved to its device here; one sample is enough.
+
+    Raises:
+        InputError: the batch has no loss, or gradient checkpointing hides what it depends on.
+    """
+    device = next(model.parameters()).device
+    inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+    drawing = [] if device.type == "cpu" else [device]
+    with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
+        loss = model(**inputs).loss
+    if loss is None:
+        raise InputError(f"a batch of {', '.join(batch)} has no loss; actions or labels are needed.")
+    reached = {id(p) for p in leaves_of(loss)}
+    names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
+    for name in names:
+        model.get_parameter(name).requires_grad_(False)
+    return names
+
+
+def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:
+    """The tensors that would get a gradient from a loss.
+
+    Raises:
+        InputError: a part is checkpointed in the old way, which runs it without a graph.
+    """
+    seen, waiting, leaves = set(), [loss.grad_fn], []
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "CheckpointFunctionBackward":
+            raise InputError("use_reentrant=True of gradient checkpointing hides what a loss depends on; use False.")
+        if hasattr(node, "variable"):
+            leaves.append(node.variable)
+        waiting += [following for following, _ in node.next_functions]
+    return leaves
