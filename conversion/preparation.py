@@ -8,9 +8,9 @@ from .families import FAMILIES
 from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
 from .files.run_files import read_run_config
+from .files.settings_errors import reading_settings
 from .folders.folder_roles import check_part, check_roles
 from .job import Job, Prepared
-from .settings_errors import reading_settings
 from .tensors.plan import Plan
 from .tensors.size_limits import check_layers_of
 from .tensors.verify_tensors import verify_against

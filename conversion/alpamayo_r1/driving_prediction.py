@@ -11,10 +11,10 @@ import torch
 from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
 from ..files.json_file import check_regular, load_json
+from ..files.settings_errors import reading_settings
 from ..files.view_files import read_cameras
 from ..predictions.checkpoint_loading import load_checkpoint
 from ..predictions.robot_prediction import print_table
-from ..settings_errors import reading_settings
 from .trajectory_plot import plot_trajectories
 
 WAYPOINTS_SHOWN = 8

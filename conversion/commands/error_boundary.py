@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ...configuration.vla_errors import VLAError
 from ..files.output_guard import leftovers
-from ..settings_errors import one_line
+from ..files.settings_errors import one_line
 
 INTERRUPTED = 130
 PANIC = "PanicException"  # of libraries written in Rust; no `Exception`, so that nobody catches it by accident

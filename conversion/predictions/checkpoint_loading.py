@@ -11,8 +11,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from ...configuration.vla_errors import ConfigError, ConversionError
 from ..files.json_file import check_regular, load_json, read_json
+from ..files.settings_errors import reading_settings
 from ..files.tokenizer_files import check_tokenizer_files
-from ..settings_errors import reading_settings
 from ..tensors.size_limits import check_layers_of
 from ..tensors.tensor_source import open_checkpoint
 

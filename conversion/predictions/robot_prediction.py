@@ -5,8 +5,8 @@ from typing import Any
 
 from ...configuration.vla_errors import InputError
 from ...processing.image_reader import open_image
+from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
-from ..settings_errors import reading_settings
 from .checkpoint_loading import load_checkpoint
 
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")

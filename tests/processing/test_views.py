@@ -1,18 +1,15 @@
 """Which view is which: recorded names put a dict in the order of training, in every family, or refuse it."""
 
 import copy
-from pathlib import Path
 from types import SimpleNamespace
 
 import datasets
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import vlahub
 from vlahub.configuration.view_names import checked_view_names
-from vlahub.conversion.files.view_files import named_views
 from vlahub.data import camera_columns, collator_for, record_views
 from vlahub.errors import ConfigError, InputError
 from vlahub.training.video_frames import DepthImage
@@ -137,14 +134,3 @@ def test_columns_follow_the_names_of_a_checkpoint():
     assert camera_columns(frames, NAMES, ["depth"]) == ["depth"]
     with pytest.raises(InputError, match=r"views \['front'\], the dataset has \['wrist', 'top'\]"):
         camera_columns(frames, ["front"])
-
-
-def test_files_may_have_names(tmp_path):
-    for name in ("a.png", "b=c.png"):
-        Image.fromarray(VIEWS[0]).save(tmp_path / name)
-    assert named_views([tmp_path / "a.png", tmp_path / "b=c.png"]) is None
-    found = named_views([Path(f"top={tmp_path}/a.png"), Path(f"wrist={tmp_path}/b=c.png")])
-    assert list(found) == NAMES and found["wrist"].size == (48, 40)
-    for other in (tmp_path / "a.png", Path(f"top={tmp_path}/a.png")):
-        with pytest.raises(InputError, match="a name of its own"):
-            named_views([Path(f"top={tmp_path}/a.png"), other])

@@ -11,9 +11,7 @@ from PIL import Image
 from vlahub.conversion.alpamayo_r1 import trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
-from vlahub.conversion.files.output_file import check_output_file, result_file
 from vlahub.conversion.predictions import checkpoint_loading
-from vlahub.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -182,30 +180,7 @@ def test_a_seed_is_for_every_family(merged, views):
     assert robot(merged, views, "--seed", "3") == 0
 
 
-# One file that appears at once
-
-
-def test_a_link_as_output_stays_and_its_target_is_written(tmp_path):
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link.json").symlink_to(tmp_path / "real" / "out.json")
-    with result_file(tmp_path / "link.json", lambda path: False) as file:
-        file.write_text("new")
-    assert (tmp_path / "link.json").is_symlink() and os.listdir(tmp_path / "real") == ["out.json"]
-
-
-def test_what_appears_meanwhile_is_kept(tmp_path):
-    output = tmp_path / "out.json"
-    with pytest.raises(InputError, match="exists"), result_file(output, lambda path: False) as file:
-        file.write_text("ours")
-        output.write_text("theirs")
-    assert output.read_text() == "theirs" and os.listdir(tmp_path) == ["out.json"]
-
-
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/null")])
-def test_what_is_no_regular_file_is_not_replaced(make, tmp_path):
-    make(tmp_path / "out.json")
-    with pytest.raises(InputError, match="no result"):
-        check_output_file(tmp_path / "out.json", lambda path: True)
+# Statistics
 
 
 @pytest.mark.parametrize("name", ["picture.png", "config.json", "stats.json", "picture.json"])

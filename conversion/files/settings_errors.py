@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..configuration.vla_errors import ConversionError, VLAError
+from ...configuration.vla_errors import ConversionError, VLAError
 
 
 @contextmanager
