@@ -10,24 +10,17 @@ TABLE = [
 ]
 
 
-def collect_toy(job):
-    from ..checkpoint_plan import weights_of
-    from ..tensors.collected import SourceGroup, collect
-
-    return collect([SourceGroup(weights_of(job.adapters[0], "run"), TABLE)])
-
-
 def prepare_toy(job):
     from functools import partial
 
     from ...processing.toy_vla.processing_toy_vla import ToyVLAImageProcessor, ToyVLAProcessor
     from ..checkpoint_files import write_files
-    from ..checkpoint_plan import plan_checkpoint
-    from ..files.tokenizer_loading import load_fast_tokenizer
+    from ..checkpoint_plan import plan_checkpoint, tensors_of_run
+    from ..files.tokenizer_files import load_fast_tokenizer
     from ..job import Prepared
     from ..settings import Settings
 
-    folder, settings, collected = job.adapters[0], Settings(), collect_toy(job)
+    folder, settings, collected = job.adapters[0], Settings(), tensors_of_run(TOY_VLA, job)
     statistics = settings.add_statistics(None, [folder])
     words, width = collected.shape("words.weight")
     config = TOY_VLA.config(vocab_size=words, hidden_size=width, norm_stats=statistics)
@@ -42,6 +35,5 @@ TOY_VLA = Family(
     published=("toy",),
     table=TABLE,
     embeddings="words.weight",
-    collect=collect_toy,
     prepare=prepare_toy,
 )

@@ -4,7 +4,7 @@ import numpy as np
 from transformers import BatchFeature
 
 from ...configuration.toy_vla.configuration_toy_vla import ToyVLAConfig
-from ..fixed_size_images import FixedSizeImageProcessor
+from ..image_processors import FixedSizeImageProcessor
 from ..prompts import padded, prompt_token_ids
 from ..robot_processor import RobotProcessor
 
