@@ -35,7 +35,7 @@ def predict_actions(
     if images is None:
         images = [open_image(path) for path in listed_files(paths)]
     processor, model = load_checkpoint(folder, device)
-    size = getattr(processor, "proprio_dim", None) or getattr(processor, "state_dim", None)
+    size = processor.state_dim
     if state and not size:
         raise InputError("--state: this model was trained without a state; leave it out.")
     state = state or ([0.0] * size if size else None)
