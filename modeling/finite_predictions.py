@@ -37,7 +37,8 @@ def require_finite(
 
     In a compiled prediction the look is part of the graph (`torch._assert_async`): what is not finite ends it with a
     RuntimeError that names nothing, and on CUDA with a failed device-side assertion, after which the process cannot use
-    the device any more. Who has to go on passes `check_finite=False` and looks at the actions.
+    the device any more. torch leaves gradients switched off behind a compiled function under `no_grad` that raised. Who
+    has to go on passes `check_finite=False` and looks at the actions.
 
     Args:
         model: that made it.
