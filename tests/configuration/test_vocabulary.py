@@ -124,7 +124,7 @@ def test_every_family_answers_by_every_word(family):
     config = CLASSES[family]()
     assert {name: hasattr(config, name) for name in ALL_WORDS} == dict.fromkeys(ALL_WORDS, True)
     assert config.action_dim == (2 if family == "alpamayo_r1" else 7)
-    assert config.state_size is None and not config.use_state
+    assert config.state_size is None and not config.use_state and list(config.norm_stats) == []
     assert CLASSES[family](**FIELDS[family]).state_size == FIELDS[family].get("state_dim")
 
 
