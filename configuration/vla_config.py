@@ -6,6 +6,7 @@ config.json has the one that was published for its family.
 
 import os
 from pathlib import Path
+from types import MappingProxyType
 
 from .known_fields import KnownFieldsConfig
 from .language_model_config import check_counts
@@ -52,7 +53,7 @@ class VLAConfig(KnownFieldsConfig):
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
-    norm_stats = None  # `{unnorm_key: statistics}` of the training data; `None` where nothing is normalised by such
+    norm_stats = MappingProxyType({})  # `{unnorm_key: statistics}` of the training data
     stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
     # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and
     # values of all its layers, or its `earlier layers`, all but the last one.

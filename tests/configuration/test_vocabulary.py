@@ -5,6 +5,7 @@ import json
 import pickle
 
 import pytest
+import torch
 from transformers import AutoConfig
 
 import vlahub
@@ -123,7 +124,7 @@ def test_every_family_answers_by_every_word(family):
     config = CLASSES[family]()
     assert {name: hasattr(config, name) for name in ALL_WORDS} == dict.fromkeys(ALL_WORDS, True)
     assert config.action_dim == (2 if family == "alpamayo_r1" else 7)
-    assert config.state_size is None and not config.use_state
+    assert config.state_size is None and not config.use_state and list(config.norm_stats) == []
     assert CLASSES[family](**FIELDS[family]).state_size == FIELDS[family].get("state_dim")
 
 
@@ -160,3 +161,14 @@ def test_a_short_form_of_alpamayo_says_what_its_part_says():
     assert vlahub.AlpamayoR1Config().diffusion_cfg == {} and vlahub.AlpamayoR1Config().num_inference_steps == 10
     with pytest.raises(ConfigError, match="n_waypoints is 8 in its part's dict and 9 beside it"):
         vlahub.AlpamayoR1Config(action_space_cfg={"n_waypoints": 8}, num_action_chunks=9)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_compiled_function_reads_every_word_without_a_break(family):
+    config, x = CLASSES[family](**FIELDS[family]), torch.ones(2)
+
+    def shifted(x):
+        size = config.state_size or 0
+        return x * config.num_action_chunks + config.action_horizon + config.num_inference_steps + size
+
+    assert torch.equal(torch.compile(shifted, backend="eager", fullgraph=True)(x), shifted(x))
