@@ -9,6 +9,7 @@ from .collator_entries import Augment
 from .collator_robot import RobotCollator
 from .mapanything_llava3d.collator_mapanything_llava3d import MapAnythingLlava3DCollator
 from .multimodal_vla.collator_multimodal_vla import MultimodalVLACollator
+from .own_classes import check_own_classes
 
 # One row a family: the model type of a config, and what makes a collator of config and processor.
 COLLATORS = {
@@ -40,5 +41,6 @@ def collator_for(
     """
     if config.model_type not in COLLATORS:
         raise InputError(f"model_type={config.model_type!r} has no collator; known are {', '.join(COLLATORS)}.")
+    check_own_classes(config)
     make = COLLATORS[config.model_type]
     return make(config, processor, augment=augment, unnorm_key=unnorm_key, learn_text=learn_text)

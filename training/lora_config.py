@@ -7,6 +7,7 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 from ..modeling.new_parts import is_pretrained
+from .own_classes import check_own_classes
 from .unreached import let_actions_through, unreached_by_actions
 
 if TYPE_CHECKING:
@@ -36,8 +37,7 @@ def lora_config(
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
-    if not hasattr(model, "pretrained_parts"):
-        raise InputError(f"a {type(model).__name__} is no model of ours: it does not say which parts were pretrained.")
+    check_own_classes(model)
     frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
     if action_loss_only:
         let_actions_through(model)

@@ -238,7 +238,7 @@ def test_a_frozen_vision_tower_gets_no_lora():
 def test_a_model_of_another_kind_is_refused():
     model = nn.Sequential(nn.Linear(2, 2))
     model.config = None
-    with pytest.raises(InputError, match="a Sequential is no model of ours"):
+    with pytest.raises(InputError, match="Sequential cannot say what is trained of it"):
         vlahub.lora_config(model)
 
 

@@ -1,0 +1,20 @@
+"""Training asks the classes of config and model what differs between families; older ones cannot answer."""
+
+from typing import Any
+
+from ..configuration.vla_errors import InputError
+
+
+def check_own_classes(asked: Any) -> None:
+    """Refuse a config or a model whose class does not say what actions are made from.
+
+    Such is any other model of transformers, and one of ours whose code came out of a checkpoint of an earlier release.
+
+    Raises:
+        InputError: the message names the class, and says how to load it.
+    """
+    if not hasattr(getattr(asked, "config", asked), "actions_read"):
+        raise InputError(
+            f"{type(asked).__module__}.{type(asked).__name__} cannot say what is trained of it: load a model of "
+            "vlahub's, without trust_remote_code=True where its checkpoint was made by an earlier release."
+        )
