@@ -53,6 +53,7 @@ class VLAConfig(KnownFieldsConfig):
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
+    normalization_type = None  # which of the statistics normalise; `None` where a family normalises by its own numbers
     norm_stats = MappingProxyType({})  # `{unnorm_key: statistics}` of the training data
     stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
     # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and

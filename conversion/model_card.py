@@ -78,7 +78,7 @@ def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> Mode
     """What the Hub searches by; base and datasets only where they are repositories."""
     return ModelCardData(
         base_model=repositories(origin.base_model),
-        datasets=repositories(sorted(config.norm_stats or {})),
+        datasets=repositories(sorted(config.norm_stats)),
         library_name="transformers",
         pipeline_tag="robotics",
         tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
@@ -121,7 +121,7 @@ def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
         "verb": made,
         "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
         "assumed": assumptions_text(report),
-        **({} if config.norm_stats is None else robot_values(config)),
+        **({} if config.normalization_type is None else robot_values(config)),
         **card.values(config, report),
     }
 

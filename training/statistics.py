@@ -131,7 +131,7 @@ def apply_norm_stats(
         ConfigError: the statistics lack a part or are of other sizes than the model's, or model and processor do not
             normalise alike. Nothing was changed.
     """
-    if not hasattr(model_config, "normalization_type"):
+    if getattr(model_config, "normalization_type", None) is None:
         raise InputError(
             f"a model of type {model_config.model_type!r} takes no dataset statistics; those of robots do (Alpamayo-R1 "
             "normalises by its action space)."
