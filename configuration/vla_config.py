@@ -28,6 +28,16 @@ def words_on_disk(*published: str) -> dict[str, str]:
     return {word: key for key, words in keys.items() for word in words if word != key}
 
 
+def auto_classes_of(config: str, model: str) -> dict[str, str]:
+    """`{Auto class: "file.Class"}` of a family, whose model predicts and writes."""
+    return {
+        "AutoConfig": config,
+        "AutoModel": model,
+        "AutoModelForVision2Seq": model,
+        "AutoModelForImageTextToText": model,
+    }
+
+
 class VLAConfig(KnownFieldsConfig):
     """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them.
 
@@ -35,6 +45,7 @@ class VLAConfig(KnownFieldsConfig):
     transformers 5 takes them for fields.
     """
 
+    attribute_map = words_on_disk()
     auto_classes = {}  # {Auto class: "file.Class"}
     predicts = "actions"  # what is asked of the model: actions, trajectories or text
     described = {}  # what the model card says about parts that were chosen

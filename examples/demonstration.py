@@ -9,7 +9,7 @@ from transformers import AutoConfig
 
 from vlahub.conversion.folders.folder_roles import check_trainable
 
-DRIVING = "alpamayo_r1"  # the family whose datasets are drives
+DRIVING = "trajectories"  # what models predict whose datasets are drives
 
 
 def demonstration(model: str, dataset: str, folder: Path) -> tuple[str, str]:
@@ -25,7 +25,7 @@ def demonstration(model: str, dataset: str, folder: Path) -> tuple[str, str]:
         write_model(model, Path(source))
     if dataset == "demo":
         dataset = str(folder / "demo_dataset")
-        driving = AutoConfig.from_pretrained(source).model_type == DRIVING
+        driving = AutoConfig.from_pretrained(source).predicts == DRIVING
         if not Path(dataset).exists():
             (write_driving_dataset if driving else write_dataset)(dataset)
     return source, dataset

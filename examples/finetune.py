@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     set_seed(arguments.seed)  # here, for only one process draws a tiny model
     model, processor = load(source, options)
     statistics = None
-    if model.config.model_type != DRIVING:
+    if model.config.predicts != DRIVING:
         given = options.statistics, options.unmasked_actions, options.action, state_columns(frames, options)
         quiet, progress = arguments.process_index > 0, not arguments.disable_tqdm
         statistics = run_statistics(seen, dataset, *given, quiet, progress)
@@ -166,7 +166,7 @@ def load(source: str, options: Options):
 
 def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     """The family's examples."""
-    if config.model_type == DRIVING:
+    if config.predicts == DRIVING:
         reasoning = "reasoning" if "reasoning" in frames.column_names else None
         return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
     steps = config.num_action_chunks

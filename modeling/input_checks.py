@@ -75,6 +75,20 @@ def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any) -> Non
         )
 
 
+def views_of(pixel_values: torch.Tensor) -> torch.Tensor:
+    """(batch, views, 3, height, width); one view may come without its dimension.
+
+    Raises:
+        InputError: another shape.
+    """
+    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
+        raise InputError(
+            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
+            "is needed."
+        )
+    return pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)
+
+
 def check_tensor(name: str, value: Any, device: torch.device | None) -> None:
     """device: that of the model, or `None` where any will do."""
     if not isinstance(value, torch.Tensor):

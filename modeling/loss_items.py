@@ -6,6 +6,7 @@ passes the totals to every forward as `num_items_in_batch`; the losses of the pa
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,32 @@ IGNORED = -100  # a label that no loss counts
 NOTHING = 1e-8  # in place of no items at all, where the loss is 0
 
 Items = Mapping[str, torch.Tensor]
+
+
+class ActionTargets(NamedTuple):
+    """What is learnt of the actions of a batch.
+
+    Attributes:
+        actions: (batch, steps, action_dim), normalised.
+        time, noise: of flow matching, (batch,) in 0..1, 1 being noise, and like actions; drawn where they are `None`.
+        action_is_pad: (batch, steps), true on steps behind the end of an episode, which are not learnt.
+        items: totals of `loss_items` over the batches that make one step, where this is one of them.
+    """
+
+    actions: torch.Tensor
+    time: torch.Tensor | None = None
+    noise: torch.Tensor | None = None
+    action_is_pad: torch.Tensor | None = None
+    items: Items | None = None
+
+    def mean(self, errors: torch.Tensor) -> torch.Tensor:
+        """The mean of errors (batch, steps) over the steps that are learnt, a scalar."""
+        total = None if self.items is None else self.items["action"]
+        return weighted_mean(errors, learnt_steps(self.actions, self.action_is_pad), total)
+
+    def num_steps(self) -> dict[str, torch.Tensor]:
+        """How many steps are learnt, a scalar by the name of their loss."""
+        return {"action": learnt_steps(self.actions, self.action_is_pad).sum()}
 
 
 def learnt_steps(actions: torch.Tensor, action_is_pad: torch.Tensor | None) -> torch.Tensor:

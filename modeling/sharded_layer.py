@@ -41,6 +41,8 @@ def tie_to_output(layer: nn.Module, arguments: tuple, named: dict[str, Any], out
     if cache is None or not isinstance(layer, FSDPModule) or not torch.is_grad_enabled():
         return output
     kept = cache.layers[layer.self_attn.layer_idx] if hasattr(cache, "layers") else cache
+    if not hasattr(kept, "keys"):  # a `KeyValueExtender` keeps none: they are read in this layer alone
+        return output
     hidden_states = output[0] if isinstance(output, tuple) else output
     hidden_states, kept.keys, kept.values = TiedTogether.apply(hidden_states, kept.keys, kept.values)
     return (hidden_states, *output[1:]) if isinstance(output, tuple) else hidden_states

@@ -14,7 +14,7 @@ from transformers.image_processing_utils import BatchFeature
 from transformers.utils import logging
 
 from ..configuration.vla_errors import ConfigError, InputError
-from .checked_image_processor import CheckedImageProcessor
+from .image_processors import CheckedImageProcessor
 from .image_reader import check_size, read_pil_image
 
 logger = logging.get_logger(__name__)

@@ -3,10 +3,8 @@
 value(key, shape, mean, std) = mean + std * standard normal numbers seeded by the CRC-32 of the key.
 """
 
-import importlib.util
 import json
 import re
-import sys
 import zlib
 from dataclasses import dataclass
 from itertools import product
@@ -15,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from families import FAMILIES
 
 FOLDER = Path(__file__).parent / "golden"
 
@@ -86,17 +85,6 @@ def stored(spec):
 def golden():
     """`golden("llava3d/pi0")` -> the case."""
     return lambda name: GoldenCase(json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8")))
-
-
-def load_families():
-    """`families.py`, which lies beside this file and is no test."""
-    spec = importlib.util.spec_from_file_location("families", Path(__file__).with_name("families.py"))
-    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.FAMILIES
-
-
-FAMILIES = load_families()
 
 
 @pytest.fixture(scope="session", params=FAMILIES)

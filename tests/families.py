@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import transformers
+from tiny_configs import bounds, composed_config, llava3d_config
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -78,17 +79,9 @@ def make_cogvla(folder):
     return folder / "out"
 
 
-def bounds(size):
-    return {"q01": [-1.0] * size, "q99": [2.0] * size}
-
-
 def make_llava3d(folder):
     """A model with random weights, every part in use, and its processor, saved."""
     torch.manual_seed(0)
-    mistral = {"model_type": "mistral", "vocab_size": 64, "rope_theta": 5e5}
-    transformer = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-    geometry = {"hidden_size": 24, **transformer, "image_size": 28}
-    sharing = {f"info_sharing_{name}": value for name, value in geometry.items() if name != "image_size"}
     statistics = {"demo_tabletop": {"action": bounds(7), "state": bounds(len(STATE))}}
     words = dict.fromkeys(["<unk>", "</s>", *INSTRUCTION.split()])
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
@@ -99,12 +92,10 @@ def make_llava3d(folder):
         norm_stats=statistics,
         state_dim=len(STATE),
     )
-    config = vlahub.MapAnythingLlava3DConfig(
-        vision_config={"hidden_size": 32, **transformer, "image_size": 28, "patch_size": 14},
-        text_config={"hidden_size": 64, **transformer, "num_key_value_heads": 1, **mistral},
-        geometry_config={**geometry, **sharing},
+    config = llava3d_config(
+        text_config={"model_type": "mistral", "rope_theta": 5e5},
         action_expert_type="deep_fusion+dit",
-        action_horizon=8,
+        num_action_chunks=8,
         use_state=True,
         state_dim=len(STATE),
         norm_stats=statistics,
@@ -129,19 +120,16 @@ def make_alpamayo(folder):
 def make_composed(folder):
     """A tiny SigLIP and Gemma, joined, with a flow head; and its processor."""
     torch.manual_seed(0)
-    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     words = dict.fromkeys(["<unk>", "</s>", *INSTRUCTION.split()])
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = Whitespace()
-    config = vlahub.MultimodalVLAConfig(
-        vision_config={"model_type": "siglip_vision_model", **sizes, "image_size": 28, "patch_size": 14},
-        text_config={"model_type": "gemma", **sizes, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300},
+    config = composed_config(
         projector_type="perceiver",
-        num_latents=5,
         fusion="film",
         action_head="flow",
-        use_proprio=True,
-        proprio_dim=len(STATE),
+        action_dim=7,
+        num_action_chunks=8,
+        state_dim=len(STATE),
         norm_stats={"demo_tabletop": {"action": bounds(7), "proprio": bounds(len(STATE))}},
     )
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", pad_token="</s>")

@@ -53,7 +53,7 @@ for name in classes:
     model = getattr(transformers, name).from_pretrained(folder, trust_remote_code=True, dtype=torch.float32)
     torch.manual_seed(0)  # of the noise, where actions begin as noise
     result["actions"][name] = predict(model, inputs).tolist()
-result["norm_stats"] = sorted(getattr(config, "norm_stats", {}))
+result["norm_stats"] = sorted(config.norm_stats or {})
 objects = {"model": model, "processor": processor, "image_processor": image_processor, "config": config}
 result["modules"] = {role: type(one).__module__ for role, one in objects.items()}
 result["names"] = {role: type(one).__name__ for role, one in objects.items()}

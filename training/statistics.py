@@ -77,13 +77,7 @@ def dataset_statistics(
         for part, names in parts.items()
     }
     mask = mask_without(unmasked_actions, vectors["action"].width)
-    with tqdm(total=len(frames), unit="row", desc="statistics", disable=not progress) as bar:
-        for table in numbers.iter(batch_size):
-            for part in vectors.values():
-                part.add(table)
-            if episodes is not None:
-                episodes.add(table[EPISODE])
-            bar.update(len(table))
+    read_numbers(numbers, vectors, episodes, batch_size, progress)
     statistics: dict[str, Any] = {part: found.result() for part, found in vectors.items()}
     statistics["action"]["mask"] = mask
     widen_quantiles(statistics)
@@ -91,6 +85,23 @@ def dataset_statistics(
     if episodes is not None:
         statistics["num_trajectories"] = episodes.runs
     return statistics
+
+
+def read_numbers(
+    numbers: Dataset,
+    vectors: dict[str, VectorStatistics],
+    episodes: "RunCounter | None",
+    batch_size: int,
+    progress: bool,
+) -> None:
+    """Add all rows to the statistics of each part, and to the count of episodes where there is one."""
+    with tqdm(total=len(numbers), unit="row", desc="statistics", disable=not progress) as bar:
+        for table in numbers.iter(batch_size):
+            for part in vectors.values():
+                part.add(table)
+            if episodes is not None:
+                episodes.add(table[EPISODE])
+            bar.update(len(table))
 
 
 def apply_statistics(

@@ -15,7 +15,7 @@ from ..known_fields import keeps_arguments
 from ..language_model_config import MAX_STEPS, check_counts, check_positive, with_token_ids
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
-from ..vla_config import VLAConfig, words_on_disk
+from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 
 # The published classes that a config may name, by the field that names them, without the package in front.
@@ -131,14 +131,7 @@ class AlpamayoR1Config(VLAConfig):
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
     further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)
     sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
-    auto_classes = {
-        "AutoConfig": "configuration_alpamayo_r1.AlpamayoR1Config",
-        "AutoModel": "modeling_alpamayo_r1.AlpamayoR1",
-        "AutoModelForVision2Seq": "modeling_alpamayo_r1.AlpamayoR1",
-        "AutoModelForImageTextToText": "modeling_alpamayo_r1.AlpamayoR1",
-        "AutoProcessor": "processing_alpamayo_r1.AlpamayoR1Processor",
-        "AutoImageProcessor": "image_processing_alpamayo_r1.AlpamayoR1ImageProcessor",
-    }
+    auto_classes = auto_classes_of("configuration_alpamayo_r1.AlpamayoR1Config", "modeling_alpamayo_r1.AlpamayoR1")
 
     @keeps_arguments
     def __init__(

@@ -16,7 +16,7 @@ from ..language_model_config import (
     with_token_ids,
 )
 from ..view_names import checked_view_names
-from ..vla_config import VLAConfig, words_on_disk
+from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
 from .pruning_schedule import lfp_keep_ratios
@@ -79,14 +79,7 @@ class CogVLAConfig(VLAConfig):
         "featurizer_config": CogVLAVisionConfig,
         "fused_featurizer_config": CogVLAVisionConfig,
     }
-    auto_classes = {
-        "AutoConfig": "configuration_cogvla.CogVLAConfig",
-        "AutoModel": "modeling_cogvla.CogVLAForActionPrediction",
-        "AutoModelForVision2Seq": "modeling_cogvla.CogVLAForActionPrediction",
-        "AutoModelForImageTextToText": "modeling_cogvla.CogVLAForActionPrediction",
-        "AutoProcessor": "processing_cogvla.CogVLAProcessor",
-        "AutoImageProcessor": "image_processing_cogvla.CogVLAImageProcessor",
-    }
+    auto_classes = auto_classes_of("configuration_cogvla.CogVLAConfig", "modeling_cogvla.CogVLAForActionPrediction")
 
     @keeps_arguments
     def __init__(

@@ -9,7 +9,7 @@ import math
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
-from ..known_fields import keeps_arguments
+from ..known_fields import in_own_words, keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
     as_expert_config,
@@ -20,7 +20,7 @@ from ..language_model_config import (
     with_token_ids,
 )
 from ..view_names import checked_view_names
-from ..vla_config import VLAConfig, words_on_disk
+from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
@@ -91,14 +91,10 @@ class MapAnythingLlava3DConfig(VLAConfig):
         "geometry_config": MapAnythingGeometryConfig,
         "dit_config": DiTActionHeadConfig,
     }
-    auto_classes = {
-        "AutoConfig": "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
-        "AutoModel": "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
-        "AutoModelForVision2Seq": "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
-        "AutoModelForImageTextToText": "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
-        "AutoProcessor": "processing_mapanything_llava3d.MapAnythingLlava3DProcessor",
-        "AutoImageProcessor": "image_processing_mapanything_llava3d.MapAnythingLlava3DImageProcessor",
-    }
+    auto_classes = auto_classes_of(
+        "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
+        "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
+    )
 
     @keeps_arguments
     def __init__(
@@ -174,7 +170,8 @@ class MapAnythingLlava3DConfig(VLAConfig):
             return copy.deepcopy(value)
         text = self.text_config
         shared = {"num_hidden_layers": text.num_hidden_layers, "hidden_size": hidden_size or text.hidden_size}
-        return DiTActionHeadConfig(**{**((shared | self.shared_with_dit) if self.has_dit else {}), **fields})
+        shared = shared | self.shared_with_dit if self.has_dit else {}
+        return DiTActionHeadConfig(**{**shared, **in_own_words(DiTActionHeadConfig, fields)})
 
     @property
     def shared_with_dit(self) -> dict[str, int | None]:

@@ -21,7 +21,7 @@ from ..language_model_config import (
 )
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
-from ..vla_config import VLAConfig, words_on_disk
+from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .backbone_facts import LAYERED_FEATURES
 from .proven_backbones import check_proven, check_tower
@@ -70,12 +70,9 @@ class MultimodalVLAConfig(VLAConfig):
 
     model_type = "multimodal_vla"
     attribute_map = words_on_disk("proprio_dim", "use_proprio")
-    auto_classes = {
-        "AutoConfig": "configuration_multimodal_vla.MultimodalVLAConfig",
-        "AutoModel": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
-        "AutoModelForVision2Seq": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
-        "AutoModelForImageTextToText": "modeling_multimodal_vla.MultimodalVLAForActionPrediction",
-    }
+    auto_classes = auto_classes_of(
+        "configuration_multimodal_vla.MultimodalVLAConfig", "modeling_multimodal_vla.MultimodalVLAForActionPrediction"
+    )
 
     @keeps_arguments
     def __init__(

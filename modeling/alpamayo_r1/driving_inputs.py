@@ -10,6 +10,8 @@ from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
 from .ego_frame import at_hand, check_poses
 
+Poses = tuple[torch.Tensor | None, torch.Tensor | None]  # positions and rotations, as a caller passed them
+
 
 def check_arguments(
     model: nn.Module,

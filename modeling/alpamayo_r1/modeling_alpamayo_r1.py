@@ -25,15 +25,15 @@ from ..loss_items import Items, items_of_text, text_items
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .driving_inputs import check_arguments, check_room, checked_future, checked_history, checked_shape
+from .driving_inputs import Poses, check_arguments, check_room, checked_future, checked_history, checked_shape
 from .ego_frame import at_hand, check_poses
 from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss, without_gradient
-from .prompt_reading import Images, decoder_modules, places_of, read_scene, read_text
+from .prompt_reading import Images, decoder_modules, fuse_history, places_of, read_scene, read_text
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
-from .trajectory_tokenizers import DeltaTrajectoryTokenizer, fuse_history
+from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
 
@@ -273,7 +273,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         """
         numbers = {"pixel_values": pixel_values, "time": time, "noise": noise}
         check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
-        poses = ego_history_xyz, ego_history_rot, ego_future_xyz, ego_future_rot
+        poses = (ego_history_xyz, ego_history_rot), (ego_future_xyz, ego_future_rot)
         input_ids, target = self.read_poses(input_ids, *poses)
         with_future = target is not None
         stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
@@ -319,21 +319,16 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         return self.vlm.generate(input_ids=input_ids, **kwargs)
 
     def read_poses(
-        self,
-        input_ids: torch.LongTensor,
-        history_xyz: torch.Tensor | None,
-        history_rot: torch.Tensor | None,
-        future_xyz: torch.Tensor | None,
-        future_rot: torch.Tensor | None,
+        self, input_ids: torch.LongTensor, history: Poses, future: Poses
     ) -> tuple[torch.LongTensor, torch.Tensor | None]:
         """Prompts with their histories, and normalised actions (batch, waypoints, 2) that lead along the futures."""
-        if history_xyz is None and future_xyz is None:
+        if history[0] is None and future[0] is None:
             return input_ids, None
-        history = self.history(input_ids, history_xyz, history_rot)
+        history = self.history(input_ids, *history)
         input_ids = self.with_history(input_ids, *history)
-        if future_xyz is None:
+        if future[0] is None:
             return input_ids, None
-        future = checked_future(future_xyz, future_rot, len(input_ids), execution_device(self))
+        future = checked_future(*future, len(input_ids), execution_device(self))
         return input_ids, self.action_space.traj_to_action(*history, *future)
 
     def history(

@@ -32,6 +32,16 @@ class Images(NamedTuple):
     deepstack: list[torch.Tensor]
 
 
+def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placeholder: int) -> torch.LongTensor:
+    """Prompts (batch, length) with a history's tokens (batch, n) in the place of its placeholders, where there are any.
+
+    It has as many as there are tokens; the device is not asked.
+    """
+    places = input_ids == placeholder
+    order = (places.cumsum(dim=1) - 1).clamp(0, tokens.shape[1] - 1)
+    return torch.where(places, tokens.to(input_ids).gather(1, order), input_ids)
+
+
 def read_images(
     vlm: Qwen3VLForConditionalGeneration, pixel_values: torch.Tensor | None, image_grid_thw: torch.LongTensor | None
 ) -> Images | None:

@@ -239,13 +239,3 @@ def tokenize_history(
         )
     first = ego_history_xyz[:, :, :1], ego_history_rot[:, :, :1]
     return tokenizer.encode(*first, ego_history_xyz, ego_history_rot).flatten(1) + start_idx
-
-
-def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placeholder: int) -> torch.LongTensor:
-    """Prompts (batch, length) with a history's tokens (batch, n) in the place of its placeholders, where there are any.
-
-    It has as many as there are tokens; the device is not asked.
-    """
-    places = input_ids == placeholder
-    order = (places.cumsum(dim=1) - 1).clamp(0, tokens.shape[1] - 1)
-    return torch.where(places, tokens.to(input_ids).gather(1, order), input_ids)

@@ -228,9 +228,9 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "state")})
         check_ids(input_ids, self.get_input_embeddings())
         check_places(self.config, input_ids.shape[1])
-        mask = check_mask(input_ids, attention_mask)
-        check_rows(mask)
-        (real, ids), length = left_padded(mask, input_ids), input_ids.shape[1]
+        real, ids = left_padded(check_mask(input_ids, attention_mask), input_ids)
+        check_rows(real)
+        length = input_ids.shape[1]
         output = super().generate(input_ids=ids, attention_mask=real.long(), prompt_length=length, **kwargs)
         sequences = output if isinstance(output, torch.Tensor) else output.sequences
         copies = sequences.shape[0] // input_ids.shape[0]
@@ -252,8 +252,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
 
         transformers pads prompts on the left here, while the cache holds them padded on the right.
         """
-        mask = check_mask(input_ids, attention_mask)
-        cache = one_cache(cache, past_key_values)
+        mask, cache = check_mask(input_ids, attention_mask), one_cache(cache, past_key_values)
         inputs = {"attention_mask": mask, OUTPUT_NAME: cache, "text_generation": True}
         if cache is None or cache.get_seq_length() == 0:
             return inputs | {"input_ids": input_ids, "pixel_values": pixel_values, "state": state}
@@ -274,9 +273,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         attention_mask: (batch, length of the whole text so far).
         """
         if cache is not None and cache.get_seq_length() > 0:
-            prefix_length = self.config.num_vision_tokens + self.config.use_state
-            real, kept = attention_mask.bool(), None
-            states = self.language_model.read_on(input_ids, real, prefix_length, cache)
+            prefix_length, kept = self.config.num_vision_tokens + self.config.use_state, None
+            states = self.language_model.read_on(input_ids, attention_mask.bool(), prefix_length, cache)
         else:
             prompt, _ = self.prompt_inputs(observation(self, input_ids, attention_mask, pixel_values, state))
             states, kept = self.language_model.read(prompt, cache)

@@ -5,40 +5,19 @@ All of them learn the velocity `noise - actions` over time 1 to 0 (`flow_matchin
 other way, and is converted here.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
 
 from ..flow_matching import integrate, interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..loss_items import Items
+from ..loss_items import ActionTargets
 from .dit_action_head import DiTActionHead
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
 
-@dataclass(frozen=True)
-class ActionTargets:
-    """What a training batch says about its actions.
-
-    Attributes:
-        actions: (batch, action_horizon, action_dim), normalised.
-        state: (batch, state_dim) or (batch, 1, state_dim), normalised, where the model takes one.
-        time, noise: (batch,) in 0..1, 1 being noise, and of the shape of `actions`; drawn where they are `None`.
-        action_is_pad: (batch, action_horizon), true on steps behind the end of an episode, which are not learnt.
-        num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
-    """
-
-    actions: torch.Tensor | None
-    state: torch.Tensor | None
-    time: torch.Tensor | None
-    noise: torch.Tensor | None
-    action_is_pad: torch.Tensor | None
-    num_items_in_batch: Items | None
-
-
-@dataclass(frozen=True)
-class ActionParts:
+class ActionParts(NamedTuple):
     """What a model makes actions with: its language model's stack, and experts, of which those that it has not are
     `None`.
 
@@ -61,18 +40,18 @@ def action_loss(
     parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
+    state: torch.Tensor | None,
     targets: ActionTargets,
     stop_grad: bool,
 ) -> torch.Tensor:
     """The flow-matching loss, a scalar in float32.
 
-    prefix_embs: (batch, length, hidden_size); attention_mask: (batch, length), 0 on padding; stop_grad: the loss has no
-    gradient in the prefix.
+    prefix_embs: (batch, length, hidden_size); attention_mask: (batch, length), 0 on padding; state: (batch, state_dim)
+    or (batch, 1, state_dim), where the model takes one; stop_grad: the loss has no gradient in the prefix.
     """
     if parts.projector is not None:
-        return fused_dit_loss(parts, prefix_embs, attention_mask, targets, stop_grad)
-    actions, state, time, noise = targets.actions, targets.state, targets.time, targets.noise
-    counted = targets.action_is_pad, targets.num_items_in_batch
+        return fused_dit_loss(parts, prefix_embs, attention_mask, state, targets, stop_grad)
+    actions, time, noise, *counted = targets
     if parts.head is None:
         drawn = None, time, noise
         return parts.expert.compute_loss(prefix_embs, actions, state, attention_mask, *drawn, stop_grad, *counted)
@@ -86,11 +65,12 @@ def fused_dit_loss(
     parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
+    state: torch.Tensor | None,
     targets: ActionTargets,
     stop_grad: bool,
 ) -> torch.Tensor:
     """As `action_loss`: the mean of the two experts', over one pass of the prefix and the same noisy actions."""
-    expert, head, actions, state = parts.expert, parts.head, targets.actions, targets.state
+    expert, head, actions, counted = parts.expert, parts.head, targets.actions, targets[3:]
     noise, time = expert.checked_or_drawn(prefix_embs, actions, targets.noise, targets.time)
     noisy = interpolate(actions, noise, time)
     suffix = expert.embed_suffix(noisy, time, state)
@@ -99,7 +79,6 @@ def fused_dit_loss(
     velocity, action_states = expert.read(parts.network.run_suffix(suffix, cache))
     features = parts.projector(action_states)
     dit_velocity = -head.velocity(states, noisy, head.bucket(1 - time), state, attention_mask, features)
-    counted = targets.action_is_pad, targets.num_items_in_batch
     losses = expert.loss(velocity, actions, noise, time, *counted), head.loss(dit_velocity, actions, noise, *counted)
     return sum(losses) / 2
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import InputError
-from ..input_checks import check_ids, check_inputs, check_length, check_rows
+from ..input_checks import check_ids, check_inputs, check_length, check_rows, views_of
 
 
 def check_has_expert(config: MapAnythingLlava3DConfig) -> None:
@@ -30,7 +30,9 @@ def check_arguments(
     config: MapAnythingLlava3DConfig = model.config
     check_inputs(model, input_ids, padding_of(attention_mask), numbers, num_cached)
     if numbers["pixel_values"] is not None:
-        check_views(numbers["pixel_values"], len(input_ids))
+        num_samples = len(views_of(numbers["pixel_values"]))
+        if num_samples != len(input_ids):
+            raise InputError(f"pixel_values holds {num_samples} samples, input_ids {len(input_ids)}.")
     has_own = input_ids == config.image_token_id
     if config.use_spatial_token:
         index = input_ids - config.action_token_begin_idx
@@ -45,17 +47,6 @@ def padding_of(attention_mask: Any) -> Any:
     """The mask, unless it is of four dimensions, as `generate` makes it for a cache of fixed size: the language model
     reads those."""
     return None if getattr(attention_mask, "ndim", 2) == 4 else attention_mask
-
-
-def check_views(pixel_values: torch.Tensor, batch_size: int) -> None:
-    """Refuse images of another shape, and those of another batch."""
-    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
-        raise InputError(
-            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
-            "is needed."
-        )
-    if len(pixel_values) != batch_size:
-        raise InputError(f"pixel_values holds {len(pixel_values)} samples, input_ids {batch_size}.")
 
 
 def check_tokens(
@@ -86,5 +77,5 @@ def num_image_features(config: MapAnythingLlava3DConfig, pixel_values: torch.Ten
     """Of each sample: a feature for each patch of each view."""
     if pixel_values is None:
         return 0
-    views, patch = pixel_values.shape[1] if pixel_values.dim() == 5 else 1, config.vision_config.patch_size
-    return views * (pixel_values.shape[-2] // patch) * (pixel_values.shape[-1] // patch)
+    (_, views, _, height, width), patch = views_of(pixel_values).shape, config.vision_config.patch_size
+    return views * (height // patch) * (width // patch)

@@ -18,11 +18,11 @@ from ..cache_names import CACHE_NAMES, cache_argument, one_cache
 from ..finite_predictions import require_finite
 from ..flow_matching import chosen_steps
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..input_checks import refuse_sampling
-from ..loss_items import Items, items_of_text, learnt_steps, text_items
+from ..input_checks import refuse_sampling, views_of
+from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .action_experts import ActionParts, ActionTargets, action_loss, sample_actions
+from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
 from .llava3d_inputs import check_arguments, check_has_expert, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
@@ -194,9 +194,9 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
 
         Args:
-            input_ids, pixel_values, attention_mask, intrinsic: as in `predict_action`.
+            input_ids, pixel_values, attention_mask, intrinsic, state: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn.
-            actions, state, time, noise, action_is_pad, num_items_in_batch: see `ActionTargets`.
+            actions, time, noise, action_is_pad, num_items_in_batch (items): see `ActionTargets`.
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
                 action experts do not see, as in a prediction.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
@@ -207,15 +207,16 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             InputError: an argument has the wrong form.
         """
         cache = one_cache(cache, past_key_values)
-        targets = ActionTargets(actions, state, time, noise, action_is_pad, num_items_in_batch)
-        images = pixel_values, intrinsic
-        inputs_embeds, features = self.embed_inputs(input_ids, inputs_embeds, images, attention_mask, targets, cache)
+        targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
+        numbers = {"pixel_values": pixel_values, "intrinsic": intrinsic, "state": state}
+        numbers |= {"actions": actions, "time": time, "noise": noise}
+        inputs_embeds, features = self.embed_inputs(input_ids, inputs_embeds, attention_mask, numbers, cache)
         loss = None
         if actions is not None:
             check_has_expert(self.config)
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
             mask = without_answers(inputs_embeds, attention_mask, answer_mask)
-            loss = action_loss(self.expert_parts(), inputs_embeds, mask, targets, stop)
+            loss = action_loss(self.expert_parts(), inputs_embeds, mask, state, targets, stop)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(loss=loss, action_loss=loss, image_hidden_states=features)
         if labels is not None:
@@ -293,28 +294,25 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         self,
         input_ids: torch.LongTensor | None,
         inputs_embeds: torch.Tensor | None,
-        images: tuple[torch.Tensor | None, torch.Tensor | None],
         attention_mask: torch.Tensor | None,
-        targets: ActionTargets,
+        numbers: dict[str, torch.Tensor | None],
         cache: Cache | None,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """What `forward` gives to the language model, (batch, length, hidden_size), and the image features in it.
 
-        images: pixel_values and intrinsic; the others are arguments of `forward`, which are checked here.
+        numbers: arguments of `forward` that hold real numbers; all are checked here.
         """
-        pixel_values, intrinsic = images
+        pixel_values = numbers["pixel_values"]
         if inputs_embeds is not None and pixel_values is not None:
             raise InputError("inputs_embeds takes the place of pixel_values, too; pass one of them.")
         if self.is_generating(input_ids, pixel_values, cache):
             return self.embed_text(input_ids), None
         if inputs_embeds is not None:
             return inputs_embeds, None
-        numbers = {"pixel_values": pixel_values, "state": targets.state, "intrinsic": intrinsic}
-        numbers |= {"actions": targets.actions, "time": targets.time, "noise": targets.noise}
         num_cached = 0 if cache is None else int(cache.get_seq_length())
         check_arguments(self, input_ids, attention_mask, numbers, num_cached)
         check_tokens(self.config, input_ids, attention_mask, pixel_values)
-        return self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
+        return self.embed_prefix(input_ids, pixel_values, attention_mask, numbers["intrinsic"])
 
     def embed_prefix(
         self,
@@ -354,9 +352,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         pixel_values, intrinsic: as in `predict_action`.
         """
         config = self.config
-        pixel_values = pixel_values.to(self.dtype)
-        if pixel_values.dim() == 4:
-            pixel_values = pixel_values.unsqueeze(1)
+        pixel_values = views_of(pixel_values).to(self.dtype)
         batch = pixel_values.shape[0]
         features = self.vision_tower(siglip_pixels(pixel_values.flatten(0, 1), config.pixel_range))
         if self.vision_projector is not None:

@@ -12,27 +12,8 @@ from ..action_heads import MLPResNet
 from ..action_tokens import actions_to_tokens, tokens_to_actions
 from ..finite_predictions import finite_rows
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..loss_items import Items, learnt_steps, weighted_mean
+from ..loss_items import ActionTargets
 from .context_action_network import ContextActionNetwork
-
-
-class ActionTargets(NamedTuple):
-    """What a head learns from a batch; see `MultimodalVLAForActionPrediction.forward`."""
-
-    actions: torch.Tensor
-    time: torch.Tensor | None = None
-    noise: torch.Tensor | None = None
-    action_is_pad: torch.Tensor | None = None
-    items: Items | None = None
-
-    def mean(self, errors: torch.Tensor) -> torch.Tensor:
-        """The mean of errors (batch, chunks) over the steps that are learnt, a scalar."""
-        total = None if self.items is None else self.items["action"]
-        return weighted_mean(errors, learnt_steps(self.actions, self.action_is_pad), total)
-
-    def num_steps(self) -> dict[str, torch.Tensor]:
-        """How many steps are learnt, a scalar by the name of their loss."""
-        return {"action": learnt_steps(self.actions, self.action_is_pad).sum()}
 
 
 class Prediction(NamedTuple):

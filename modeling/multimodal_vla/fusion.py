@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.vla_errors import InputError
 from ..film import FiLM, modulate
 from ..floating_dtype import floating_dtype
 from ..learned_tokens import LearnedTokens
@@ -62,15 +63,40 @@ def make_queries(
     return action_queries, query_attention, late_projector
 
 
-def fuse_early(
+def fuse(
     parts: FusionParts,
+    config: MultimodalVLAConfig,
     prompt: Prompt,
     state: torch.Tensor | None,
+    labels: torch.LongTensor | None = None,
+    answer_mask: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+    """What the head reads, (batch, tokens, hidden_size), which of it is real (`None`: all), states of the text.
+
+    Args:
+        state: (batch, state_dim), checked.
+        labels: (batch, length); from the first on that is not -100 the text is being written.
+        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
+
+    Raises:
+        InputError: there are no images, images of other samples, or more tokens than the language model has places.
+    """
+    if prompt.pixel_values is None:
+        raise InputError("pixel_values is missing.")
+    if config.fusion == "late":
+        return fuse_late(parts, config, prompt, state)
+    return fuse_early(parts, config, prompt, state, labels, answer_mask)
+
+
+def fuse_early(
+    parts: FusionParts,
     config: MultimodalVLAConfig,
+    prompt: Prompt,
+    state: torch.Tensor | None,
     labels: torch.LongTensor | None,
     answer_mask: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """Everything in one sequence (early, film, cross_attention); see `MultimodalVLAForActionPrediction.fuse`."""
+    """Everything in one sequence (early, film, cross_attention); see `fuse`."""
     queries = [] if parts.action_queries is None else [parts.action_queries(len(prompt.input_ids))]
     written = torch.zeros_like(prompt.real) if labels is None else (labels != IGNORED).cumsum(dim=1) > 0
     behind = [*parts.state_tokens(state), *queries]
@@ -86,10 +112,10 @@ def fuse_early(
 
 
 def fuse_late(
-    parts: FusionParts, prompt: Prompt, state: torch.Tensor | None, config: MultimodalVLAConfig
+    parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt, state: torch.Tensor | None
 ) -> tuple[torch.Tensor, None, torch.Tensor]:
     """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
-    sequence = prompt_sequence(parts, prompt, config)
+    sequence = prompt_sequence(parts, config, prompt)
     text_states = parts.backbone.run(sequence)
     tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt)
     places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
@@ -145,7 +171,7 @@ def early_sequence(
     )
 
 
-def prompt_sequence(parts: FusionParts, prompt: Prompt, config: MultimodalVLAConfig) -> TokenSequence:
+def prompt_sequence(parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt) -> TokenSequence:
     """What text is written behind; with late fusion the language model sees no image."""
     late = config.fusion == "late"
     sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.vla_errors import InputError
+from ..input_checks import views_of
 from .composed_backbone import ComposedBackbone
-from .multimodal_inputs import views_of
 from .vlm_backbone import VLMBackbone
 
 

@@ -15,20 +15,19 @@ from transformers.utils import can_return_tuple
 
 from ...configuration.known_fields import check_arguments, known_fields
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
-from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
-from ..loss_items import Items, items_of_text, text_items
+from ..loss_items import ActionTargets, Items, items_of_text, text_items
 from ..projectors import MLP
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
-from .composed_heads import ActionTargets, Head, check_actions, head_around, make_action_head
-from .fusion import FusionParts, fuse_early, fuse_late, make_queries, prompt_sequence
+from .composed_heads import Head, check_actions, head_around, make_action_head
+from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .grounding import similarity_of_views
-from .multimodal_inputs import Prompt, check_state, checked_prompt
+from .multimodal_inputs import check_state, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .vision_tokens import make_projector
@@ -210,7 +209,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
-        states, real, _ = self.fuse(prompt, state)
+        states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
         steps = self.config.num_inference_steps if steps is None else steps
         normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
@@ -256,9 +255,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
-        states, real, text_states = self.fuse(prompt, state, labels, answer_mask)
+        states, real, text_states = fuse(self.fusion_parts, self.config, prompt, state, labels, answer_mask)
         if asked is not prompt and actions is not None:
-            states, real, _ = self.fuse(asked, state)
+            states, real, _ = fuse(self.fusion_parts, self.config, asked, state)
         action_loss = lm_loss = logits = None
         if actions is not None:
             check_actions(actions, len(states), self.config)
@@ -290,7 +289,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
             return self.backbone.generate_as_it_is(prompt, **kwargs)
-        return self.backbone.generate(prompt_sequence(self.fusion_parts, prompt, self.config), **kwargs)
+        return self.backbone.generate(prompt_sequence(self.fusion_parts, self.config, prompt), **kwargs)
 
     @torch.no_grad()
     def grounding_score(
@@ -318,25 +317,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores
 
-    # ---- from the inputs to what the head reads, and from there to actions
-
-    def fuse(
-        self,
-        prompt: Prompt,
-        state: torch.Tensor | None,
-        labels: torch.LongTensor | None = None,
-        answer_mask: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-        """What the head reads, (batch, tokens, hidden_size), which of it is real (`None`: all), states of the text.
-
-        labels: (batch, length); from the first on that is not -100 the text is being written.
-        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
-        """
-        if prompt.pixel_values is None:
-            raise InputError("pixel_values is missing.")
-        if self.config.fusion == "late":
-            return fuse_late(self.fusion_parts, prompt, state, self.config)
-        return fuse_early(self.fusion_parts, prompt, state, self.config, labels, answer_mask)
+    # ---- what a prediction is made with, and what a loss counts
 
     @property
     def fusion_parts(self) -> FusionParts:

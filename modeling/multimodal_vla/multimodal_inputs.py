@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_rows
-from ..masking import without_answers
+from ..masking import check_mask, without_answers
 
 
 class Prompt(NamedTuple):
@@ -78,11 +78,9 @@ def checked_prompt(
         InputError: an id has no embedding, or a row is padding alone.
     """
     check_ids(input_ids, model.get_input_embeddings())
-    if attention_mask is None:
-        real = torch.ones_like(input_ids, dtype=torch.bool)
-    else:
-        check_rows(attention_mask)
-        real = attention_mask != 0
+    real = check_mask(input_ids, attention_mask)
+    if attention_mask is not None:
+        check_rows(real)
     pixel_values = None if pixel_values is None else pixel_values.to(model.dtype)
     return Prompt(input_ids, real, model.backbone.is_image(input_ids), pixel_values, image_grid_thw)
 
@@ -97,17 +95,3 @@ def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalV
     if state is None or tuple(state.shape) != wanted:
         found = None if state is None else tuple(state.shape)
         raise InputError(f"state has shape {found}; (batch, state_dim) is {wanted}.")
-
-
-def views_of(pixel_values: torch.Tensor) -> torch.Tensor:
-    """(batch, views, 3, height, width); one view may come without its dimension.
-
-    Raises:
-        InputError: another shape.
-    """
-    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
-        raise InputError(
-            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
-            "is needed."
-        )
-    return pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)

@@ -11,10 +11,10 @@ from transformers import AutoModelForImageTextToText
 from ...configuration.multimodal_vla.backbone_facts import FIRST_POSITION, FULL_PREFIX, OPEN_IMAGES
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ...configuration.vla_errors import InputError
-from ..input_checks import check_patches
+from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
-from .multimodal_inputs import Prompt, TokenSequence, views_of
+from .multimodal_inputs import Prompt, TokenSequence
 from .text_positions import scale_of_inputs, text_positions
 
 VISION_NAMES = ("vision_tower", "visual", "vision_model")  # what VLMs of transformers call theirs
@@ -183,9 +183,7 @@ def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
 def check_count(is_image: torch.Tensor, num_features: int) -> None:
     """Refuse more or fewer image tokens (batch, length) than features; in a compiled call by an assertion."""
     if torch.compiler.is_compiling():
-        torch._assert_async(
-            is_image.sum() == num_features, f"the images have {num_features} features, not so many tokens."
-        )
+        torch._assert_async(is_image.sum() == num_features, f"input_ids needs {num_features} image tokens.")
     elif (found := int(is_image.sum())) != num_features:
         raise InputError(f"input_ids has {found} image tokens, the images {num_features} features.")
 

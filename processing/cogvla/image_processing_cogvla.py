@@ -8,7 +8,7 @@ from transformers.image_processing_utils import BatchFeature
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.vla_errors import ConfigError, InputError, VLAError
-from ..checked_image_processor import CheckedImageProcessor
+from ..image_processors import CheckedImageProcessor
 from ..sample_inputs import read_samples
 from .image_ops import center_crop as crop_to_area
 from .image_ops import jpeg_round_trip, lanczos3_resize

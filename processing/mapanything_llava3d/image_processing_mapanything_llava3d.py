@@ -7,7 +7,7 @@ import numpy as np
 
 from ...configuration.language_model_config import check_positive
 from ...configuration.vla_errors import ConfigError
-from ..fixed_size_images import FixedSizeImageProcessor
+from ..image_processors import FixedSizeImageProcessor
 
 # float32 value of each of the 256 grey levels; SigLIP's mean and standard deviation are 0.5 in every channel.
 UNIT = (np.arange(256) * (1 / 255)).astype(np.float32)

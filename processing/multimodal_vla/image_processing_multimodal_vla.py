@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...configuration.vla_errors import ConfigError
-from ..fixed_size_images import FixedSizeImageProcessor
+from ..image_processors import FixedSizeImageProcessor
 
 
 class MultimodalVLAImageProcessor(FixedSizeImageProcessor):

@@ -100,15 +100,17 @@ class MultimodalVLAProcessor(RobotProcessor):
             config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
                 and the fields that have the name of an argument of this class.
             tokenizer: the language model's.
-            overrides: arguments of this class or of its image processor, such as `prompt_template`, `num_views` or
-                `max_pixels`, in place of the defaults. With `image_processor` that one is used as it is.
+            overrides: arguments of this class or of its image processor, such as `prompt_template`,
+                `num_images_in_input` or `max_pixels`, in place of the defaults. With `image_processor` that one is used
+                as it is.
 
         Raises:
             ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins", "view_names")
         settings = {name: getattr(config, name) for name in names}
-        settings["state_dim"] = config.state_size
+        if not {"state_dim", "proprio_dim"} & set(overrides):
+            settings["state_dim"] = config.state_size
         settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
         if "image_processor" not in overrides:
             settings["image_processor"] = image_processor_of(config, overrides)

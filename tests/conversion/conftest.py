@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -200,3 +201,16 @@ def snapshot() -> Callable[..., dict[str, str]]:
         }
 
     return look
+
+
+@pytest.fixture(scope="session")
+def assert_refused() -> Callable[..., None]:
+    """That a command ended with 1 and one line on stderr in which a pattern is found."""
+
+    def check(code: int, capsys: pytest.CaptureFixture, message: str) -> None:
+        assert code == 1
+        error = capsys.readouterr().err
+        assert error.startswith("error: ") and re.search(message, error), error
+        assert "Traceback" not in error
+
+    return check

@@ -4,63 +4,13 @@ import copy
 
 import pytest
 import torch
+from tiny_configs import IMAGE_SIZE, PROMPT_END, cogvla_config, llava3d_config
 from torch import nn
 
-from vlahub import (
-    CogVLAConfig,
-    CogVLAForActionPrediction,
-    CogVLAVisionConfig,
-    MapAnythingLlava3DConfig,
-    MapAnythingLlava3DForConditionalGeneration,
-)
+from vlahub import CogVLAForActionPrediction, MapAnythingLlava3DForConditionalGeneration
 
-IMAGE_SIZE = 28
 LENGTHS = (5, 9, 7)
-PROMPT_END = 190
 ACTION_IDS = range(193, 256)  # 64 bin edges at the end of 320 - 64 tokens
-STATISTICS = {
-    "tiny": {
-        "action": {
-            "q01": [-1.0, -0.5, 0.0],
-            "q99": [1.0, 2.0, 0.5],
-            "mask": [True, True, False],
-        },
-        "proprio": {"q01": [-1.0] * 4, "q99": [1.0] * 4},
-    }
-}
-
-
-def make_config(**overrides):
-    text = {
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 4,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "vocab_size": 320,
-        "max_position_embeddings": 256,
-        **overrides.pop("text_config", {}),
-    }
-    tower = {"intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": IMAGE_SIZE}
-    fields = {
-        "featurizer_config": CogVLAVisionConfig(hidden_size=16, num_registers=2, **tower),
-        "fused_featurizer_config": CogVLAVisionConfig(
-            hidden_size=24, num_registers=0, has_class_token=False, has_layer_scale=False, **tower
-        ),
-        "num_images_in_input": 2,
-        "num_vision_aggr": 3,
-        "num_action_chunks": 2,
-        "action_dim": 3,
-        "proprio_dim": 4,
-        "norm_stats": STATISTICS,
-        "n_action_bins": 64,
-        "pad_to_multiple_of": 64,
-        "num_diffusion_steps": 4,
-        "prompt_end_token_id": PROMPT_END,
-        "stop_token_id": 2,
-        "pad_token_id": 0,
-    }
-    return CogVLAConfig(text_config=text, **{**fields, **overrides})
 
 
 def randomize(module, seed=0):
@@ -77,7 +27,7 @@ def randomize(module, seed=0):
 
 
 def make_model(attn_implementation="sdpa", **overrides):
-    config = make_config(**overrides)
+    config = cogvla_config(**overrides)
     model = CogVLAForActionPrediction._from_config(config, attn_implementation=attn_implementation)
     return randomize(model).eval()
 
@@ -107,8 +57,8 @@ class Batch:
         size, views = len(lengths), config.num_images_in_input
         self.pixel_values = torch.randn(size, views, 6, IMAGE_SIZE, IMAGE_SIZE, generator=generator)
         self.state = None
-        if config.proprio_dim:
-            self.state = torch.randn(size, config.proprio_dim, generator=generator)
+        if config.state_dim:
+            self.state = torch.randn(size, config.state_dim, generator=generator)
         self.noise = torch.randn(size, config.num_action_chunks, config.action_dim, generator=generator)
         self.actions = torch.rand(self.noise.shape, generator=generator) * 2 - 1
         self.timesteps = torch.tensor([0, 2, 1])[:size]
@@ -227,7 +177,7 @@ def one_thread():
 @pytest.fixture
 def tiny_config():
     """`tiny_config(**overrides) -> CogVLAConfig`."""
-    return make_config
+    return cogvla_config
 
 
 @pytest.fixture
@@ -271,45 +221,13 @@ def assert_equal_parameters():
     return check
 
 
-LLAVA3D_SIZES = {
-    "vision_config": {
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "image_size": 28,
-        "patch_size": 14,
-    },
-    "text_config": {
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "vocab_size": 40,
-    },
-    "geometry_config": {
-        "hidden_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 32,
-        "image_size": 28,
-        "info_sharing_hidden_size": 20,
-        "info_sharing_num_hidden_layers": 2,
-        "info_sharing_num_attention_heads": 2,
-        "info_sharing_intermediate_size": 32,
-    },
-}
-
-
 @pytest.fixture
 def llava3d():
     """`llava3d(**config)` -> a tiny model in evaluation mode, and a batch of two for its training forward."""
 
     def make(**fields):
         torch.manual_seed(0)
-        config = MapAnythingLlava3DConfig(**{**LLAVA3D_SIZES, "image_token_id": 40, "action_horizon": 4, **fields})
-        model = MapAnythingLlava3DForConditionalGeneration(config).eval()
+        model = MapAnythingLlava3DForConditionalGeneration(llava3d_config(**fields)).eval()
         text = torch.randint(1, 40, (2, 5))
         inputs = {
             "input_ids": torch.cat([torch.full((2, 4), 40), text], dim=1),

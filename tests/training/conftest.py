@@ -9,6 +9,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_configs import (
+    GEMMA,
+    LLAMA,
+    SIGLIP,
+    TOWER,
+    alpamayo_config,
+    bounds,
+    cogvla_config,
+    composed_config,
+    llava3d_config,
+)
 from torch import nn
 
 import vlahub
@@ -30,17 +41,15 @@ vlms = load("modeling/multimodal_vla", "test_multimodal_vlms")
 driving = load("modeling/alpamayo_r1", "test_alpamayo_model")
 collating = load("training", "test_collators")
 
-BOUNDS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7}}}
-LLAVA3D = {"image_token_id": 40, "action_horizon": 4, "norm_stats": BOUNDS}
 TOWERS = {
-    "siglip": backbones.SIGLIP,
-    "two towers": {"model_type": "siglip", "text_config": backbones.TEXT_TOWER, "vision_config": backbones.TOWER},
+    "siglip": SIGLIP,
+    "two towers": {"model_type": "siglip", "text_config": backbones.TEXT_TOWER, "vision_config": TOWER},
     **{name: backbones.OTHERS[name]["vision_config"] for name in ("clip", "dinov2", "vit")},
 }
 TEXTS = {
-    "gemma": backbones.GEMMA,
-    "gemma, not tied": {**backbones.GEMMA, "tie_word_embeddings": False},
-    "llama": backbones.LLAMA,
+    "gemma": GEMMA,
+    "gemma, not tied": {**GEMMA, "tie_word_embeddings": False},
+    "llama": LLAMA,
     **{name: backbones.OTHERS[name]["text_config"] for name in ("tied llama", "qwen2")},
 }
 
@@ -68,15 +77,14 @@ class Tiny:
 
 
 def make_cogvla(golden, **fields):
-    config = shared.make_config(**fields)
+    config = cogvla_config(**fields)
     model = vlahub.CogVLAForActionPrediction._from_config(config)
     batch = shared.Batch(config, block=True).training()
     return Tiny(model, batch, shared.Batch(config).prediction())
 
 
-def make_llava3d(golden, labels=False, text_config=None, **fields):
-    text = {**shared.LLAVA3D_SIZES["text_config"], **(text_config or {})}
-    config = vlahub.MapAnythingLlava3DConfig(**{**shared.LLAVA3D_SIZES, "text_config": text, **LLAVA3D, **fields})
+def make_llava3d(golden, labels=False, **fields):
+    config = llava3d_config(**{"norm_stats": {"a": {"action": bounds(7)}}, **fields})
     model = vlahub.MapAnythingLlava3DForConditionalGeneration(config)
     random = torch.Generator().manual_seed(0)
     text = torch.randint(1, 40, (2, 5), generator=random)
@@ -93,7 +101,7 @@ def make_llava3d(golden, labels=False, text_config=None, **fields):
 def make_composed(golden, vlm=None, tower="siglip", text="gemma", labels=False, **fields):
     if vlm is None:
         chosen = {"vision_config": TOWERS[tower], "text_config": TEXTS[text]}
-        config = backbones.make_config(**chosen, **{"freeze_vision_tower": False, **fields})
+        config = composed_config(**chosen, **{"freeze_vision_tower": False, **fields})
         batch = backbones.Batch(config)
         arguments, prompt = batch.training(), batch.prediction()
         learned = batch.labels()
@@ -113,10 +121,8 @@ def make_composed(golden, vlm=None, tower="siglip", text="gemma", labels=False, 
 
 def make_alpamayo(golden, labels=False, **fields):
     case = golden("alpamayo/alpamayo_expert_step")
-    settings = copy.deepcopy(case.config)
-    parts = {"vlm_config": settings.pop("vlm"), **settings.pop("expect"), "pad_token_id": driving.PAD}
-    parts["stop_grad_from_vlm"] = False  # what a loss reaches is a subject of these tests
-    model = vlahub.AlpamayoR1(vlahub.AlpamayoR1Config(**{**parts, **settings, **fields}))
+    reached = {"stop_grad_from_vlm": False}  # what a loss reaches is a subject of these tests
+    model = vlahub.AlpamayoR1(alpamayo_config(case, **reached | fields))
     scenes = driving.Scenes(case)
     batch = driving.training_batch(model, scenes, 0, 1)
     if labels:

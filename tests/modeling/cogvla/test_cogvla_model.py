@@ -27,7 +27,7 @@ PARTS = {
     "no-lfp": {"use_lfp": False},
     "no-film": {"use_film": False, "lfp_enable_film": False},
     "no-aggregation": {"use_aggr": False},
-    "concat": {"vision_aggregate_type": "concat", "proprio_dim": None},
+    "concat": {"vision_aggregate_type": "concat", "state_dim": None},
     "first-layer-pruned": {"lfp_average_factor": 0.3},
     "openvla": {"vision_aggregate_type": "concat", "use_lfp": False, "use_film": False, "use_aggr": False},
 }
@@ -479,7 +479,7 @@ def test_predict_action_refuses_a_wrong_argument_by_name(argument, value, tiny_m
 
 
 def test_a_model_without_robot_state_refuses_one(tiny_model, tiny_batch):
-    model = tiny_model(proprio_dim=None)
+    model = tiny_model(state_dim=None)
     arguments = tiny_batch(model.config).prediction()
     with pytest.raises(InputError, match=r"^state .*state_dim is None"):
         model.predict_action(**{**arguments, "state": torch.zeros(3, 4)})

@@ -10,6 +10,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.cache_names import cache_argument
+from vlahub.modeling.mapanything_llava3d.action_experts import sample_actions
 from vlahub.modeling.mapanything_llava3d.llava3d_inputs import check_tokens
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import read_prefix
 from vlahub.modeling.mapanything_llava3d.siglip_tower import geometry_pixels, siglip_pixels
@@ -593,7 +594,9 @@ def test_an_expert_learns_a_toy_task(llava3d, kind):
         losses.append(loss.item())
     assert sum(losses[-10:]) < sum(losses[:10]) / 8
     with torch.no_grad():
-        found = model.eval().sample_normalized_actions(model.embed_prefix(ids, None, None)[0], None, None, 10, None)
+        found = sample_actions(
+            model.eval().expert_parts(), model.embed_prefix(ids, None, None)[0], None, None, 10, None
+        )
     error = (found - actions).square().mean() / (actions - actions.mean(dim=0)).square().mean()
     assert error < 0.05
 

@@ -12,6 +12,7 @@ from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.backbone_facts import POSITIONS_BEHIND_PADDING
 from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, VLMS
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.multimodal_vla.fusion import fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import TokenSequence, checked_prompt
 
 BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -157,7 +158,9 @@ def test_a_vlm_has_the_states_of_its_own_call(kind, training):
         model.train(training)
         for side in ("right", "left"):
             ids, real = padded(rows, side)
-            found, _, _ = model.fuse(checked_prompt(model, ids, real.long(), pixels, None), None)
+            found, _, _ = fuse(
+                model.fusion_parts, model.config, checked_prompt(model, ids, real.long(), pixels, None), None
+            )
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
 
@@ -173,7 +176,7 @@ def test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states():
     types = (ids == IMAGE).int()
     vlm, arguments = model.backbone.vlm, {"input_ids": ids, "pixel_values": pixels}
     with torch.no_grad():
-        _, _, found = model.fuse(checked_prompt(model, ids, None, pixels, None), None)
+        _, _, found = fuse(model.fusion_parts, model.config, checked_prompt(model, ids, None, pixels, None), None)
         own = vlm.model(**arguments, token_type_ids=types).last_hidden_state
         causal = vlm.model(**arguments, token_type_ids=types * 0).last_hidden_state
     torch.testing.assert_close(found, own, atol=2e-5, rtol=2e-5)
@@ -205,7 +208,7 @@ def test_qwen2_vl_has_the_states_of_its_own_call():
         for side in ("right", "left"):
             ids, real = padded(rows, side)
             prompt = checked_prompt(model, ids, real.long(), pixels.flatten(0, 1), grid.repeat(2, 1))
-            found, _, _ = model.fuse(prompt, None)
+            found, _, _ = fuse(model.fusion_parts, model.config, prompt, None)
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
 

@@ -7,12 +7,25 @@ import pytest
 import torch
 import torch.nn.functional as F
 from peft import LoraConfig, get_peft_model
+from tiny_configs import (
+    BLOCK,
+    CHUNK,
+    COMPOSED,
+    DIM,
+    GEMMA,
+    LLAMA,
+    STATE,
+    TOWER,
+    VOCABULARY,
+    WIDTH,
+    composed_config,
+)
 from transformers import AutoModel, AutoModelForCausalLM, CLIPConfig, GemmaConfig, LlamaConfig, SiglipConfig
 from transformers.models.auto import AutoConfig
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, tokens_to_actions
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.multimodal_vla.fusion import early_sequence
+from vlahub.modeling.multimodal_vla.fusion import early_sequence, fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
 from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 
@@ -25,31 +38,8 @@ every_choice = pytest.mark.parametrize(
 every_fusion = pytest.mark.parametrize("fusion", FUSIONS)
 every_head = pytest.mark.parametrize("head", HEADS)
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
-WIDTH, CHUNK, DIM, STATE, VOCABULARY, LENGTHS = 32, 4, 3, 4, 300, (6, 4)
-BLOCK = {"intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
-GEMMA = {"model_type": "gemma", "hidden_size": WIDTH, **BLOCK, "num_key_value_heads": 1, "head_dim": 16}
-GEMMA |= {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 1}
-TOWER = {"hidden_size": 24, **BLOCK, "image_size": 28, "patch_size": 14}
-SIGLIP = {"model_type": "siglip_vision_model", **TOWER}
-STATISTICS = {
-    "a": {
-        "action": {"q01": [-1.0, -2.0, -3.0], "q99": [1.0, 2.0, 5.0]},
-        "proprio": {"q01": [-1.0] * STATE, "q99": [1.0] * STATE},
-    }
-}
-EXPERT = {"hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 4, "num_hidden_layers": 2}
-OPTIONS = {
-    "action_dim": DIM,
-    "num_action_chunks": CHUNK,
-    "num_action_bins": 32,
-    "num_latents": 5,
-    "use_proprio": True,
-    "proprio_dim": STATE,
-    "norm_stats": STATISTICS,
-    "num_inference_steps": 3,
-    "expert_config": EXPERT,
-}
-LLAMA = {"model_type": "llama", "hidden_size": WIDTH, **BLOCK, "vocab_size": VOCABULARY}
+LENGTHS = (6, 4)
+STATISTICS = COMPOSED["norm_stats"]
 TEXT_TOWER = {"hidden_size": 24, **BLOCK, "vocab_size": 60, "max_position_embeddings": 16}
 TWO_TOWERS = {
     "siglip": lambda: SiglipConfig(text_config={**TEXT_TOWER, "projection_size": 24}, vision_config=TOWER),
@@ -57,15 +47,10 @@ TWO_TOWERS = {
 }
 
 
-def make_config(**fields):
-    backbones = {"vision_config": SIGLIP, "text_config": GEMMA}
-    return MultimodalVLAConfig(**{**OPTIONS, **({} if "vlm_config" in fields else backbones), **fields})
-
-
 @pytest.fixture
 def composed(randomized):
     """`composed(**config) -> model` in evaluation mode, every weight of which matters."""
-    return lambda **fields: randomized(MultimodalVLAForActionPrediction(make_config(**fields))).eval()
+    return lambda **fields: randomized(MultimodalVLAForActionPrediction(composed_config(**fields))).eval()
 
 
 class Batch:
@@ -269,7 +254,7 @@ def test_a_tower_that_is_not_frozen_trains(composed, tmp_path):
 
 
 def test_lora_and_new_heads_train_and_merge_into_a_model_that_predicts_the_same(composed):
-    model, batch = composed(), Batch(make_config())
+    model, batch = composed(), Batch(composed_config())
     new = ["action_head", "action_queries", "projector", "proprio_projector"]
     lora = LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|down_proj)", modules_to_save=new)
     wrapped = get_peft_model(model, lora)
@@ -308,7 +293,7 @@ def test_the_discrete_heads_loss_is_the_cross_entropy_of_its_bins(composed, word
     actions = torch.linspace(-1, 1, 32)[ranks - 1] + 0.01
     text = batch.text()
     prompt = checked_prompt(model, text["input_ids"], text["attention_mask"], batch.pixels, None)
-    states, _, _ = model.fuse(prompt, batch.proprio)
+    states, _, _ = fuse(model.fusion_parts, model.config, prompt, batch.proprio)
     logits = model.get_output_embeddings()(states)[..., end - 32 : end]
     wanted = F.cross_entropy(logits.flatten(0, 1), (32 - ranks).flatten())
     torch.testing.assert_close(model(**batch.inputs(), actions=actions).loss, wanted)
@@ -364,7 +349,7 @@ def test_a_toy_task_is_learned(randomized, head):
     statistics = {"a": {part: {"q01": [-1.0] * 2, "q99": [1.0] * 2} for part in ("action", "proprio")}}
     sizes = {"action_dim": 2, "num_action_chunks": 2, "proprio_dim": 2, "norm_stats": statistics}
     flow = {"time_sampling": "uniform", "use_time_weight": False, "num_inference_steps": 5}
-    config = make_config(action_head=head, text_config=LLAMA, **sizes, **flow)
+    config = composed_config(action_head=head, text_config=LLAMA, **sizes, **flow)
     model = randomized(MultimodalVLAForActionPrediction(config), seed=1).train()
     torch.manual_seed(0)
     inputs, actions = toy_task()
@@ -499,7 +484,7 @@ def dtypes(model):
 @pytest.mark.parametrize(("vision", "grounding"), [("siglip", False), ("siglip", True), ("clip", False)])
 def test_pretrained_backbones_keep_their_weights_and_give_new_parts_their_dtype(saved, dtype, vision, grounding):
     paths = {"vision": str(saved / vision), "text": str(saved / "llama")}
-    model = MultimodalVLAForActionPrediction.from_backbones(**paths, dtype=dtype, grounding=grounding, **OPTIONS)
+    model = MultimodalVLAForActionPrediction.from_backbones(**paths, dtype=dtype, grounding=grounding, **COMPOSED)
     wanted = torch.float32 if dtype is None else torch.bfloat16
     assert dtypes(model) == {wanted} and not any(p.is_meta for p in model.parameters())
     source = AutoModel.from_pretrained(saved / vision)
@@ -524,7 +509,7 @@ def test_pretrained_backbones_keep_their_weights_and_give_new_parts_their_dtype(
 @pytest.mark.parametrize("head", ["flow", "discrete"])
 def test_a_model_of_pretrained_backbones_is_written_and_loads(saved, tmp_path, text, head):
     model = MultimodalVLAForActionPrediction.from_backbones(
-        str(saved / "siglip"), str(saved / text), action_head=head, **OPTIONS
+        str(saved / "siglip"), str(saved / text), action_head=head, **COMPOSED
     ).eval()
     model.save_pretrained(tmp_path / "all")
     loaded = MultimodalVLAForActionPrediction.from_pretrained(tmp_path / "all").eval()
@@ -535,7 +520,7 @@ def test_a_model_of_pretrained_backbones_is_written_and_loads(saved, tmp_path, t
 def test_new_parts_differ_with_the_seed_and_are_initialised(saved):
     torch.manual_seed(0)
     model = MultimodalVLAForActionPrediction.from_backbones(
-        str(saved / "clip"), str(saved / "llama"), fusion="film", action_head="flow", **OPTIONS
+        str(saved / "clip"), str(saved / "llama"), fusion="film", action_head="flow", **COMPOSED
     )
     new = {n: p for n, p in model.named_parameters() if not n.startswith(("backbone", "film")) and "bias" not in n}
     for name, p in new.items():

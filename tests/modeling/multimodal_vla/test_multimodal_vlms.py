@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.errors import InputError
+from vlahub.modeling.multimodal_vla.fusion import fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
 
 OLDER = transformers.__version__.startswith("4.")
@@ -141,7 +142,9 @@ class Batch:
 
 
 def fused(model, batch, rows=(0, 1), state=None):
-    return model.fuse(checked_prompt(model, **{"image_grid_thw": None, **batch.inputs(rows)}), state)
+    return fuse(
+        model.fusion_parts, model.config, checked_prompt(model, **{"image_grid_thw": None, **batch.inputs(rows)}), state
+    )
 
 
 # ---- the VLM's own way

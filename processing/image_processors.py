@@ -1,17 +1,29 @@
-"""Camera images, one or several views of a scene, brought to one size."""
+"""What image processors share: checked settings; and camera images, views of a scene, brought to one size."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from PIL import Image
-from transformers.image_processing_utils import BatchFeature
+from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_errors import ConfigError, InputError
-from .checked_image_processor import CheckedImageProcessor
 from .published_names import alias
 from .sample_inputs import read_samples
+
+
+class CheckedImageProcessor(BaseImageProcessor):
+    """Checks what is given to `from_pretrained` as its constructor checks it; a subclass names its `arguments`."""
+
+    model_input_names = ["pixel_values"]
+    arguments = ()
+
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers, which sets what overrides the file as attributes that nobody has checked."""
+        overrides = {name: kwargs.pop(name) for name in cls.arguments if name in kwargs}
+        return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
 
 
 class FixedSizeImageProcessor(CheckedImageProcessor):
