@@ -29,14 +29,22 @@ def words_on_disk(*published: str) -> dict[str, str]:
     return {word: key for key, words in keys.items() for word in words if word != key}
 
 
-def auto_classes_of(config: str, model: str) -> dict[str, str]:
-    """`{Auto class: "file.Class"}` of a family, whose model predicts and writes."""
-    return {
+def auto_classes_of(
+    config: str, model: str, processor: str | None = None, image_processor: str | None = None
+) -> dict[str, str]:
+    """`{Auto class: "file.Class"}` of a family, whose model predicts and writes.
+
+    processor, image_processor: `None` where they bring their code by themselves.
+    """
+    classes = {
         "AutoConfig": config,
         "AutoModel": model,
         "AutoModelForVision2Seq": model,
         "AutoModelForImageTextToText": model,
+        "AutoProcessor": processor,
+        "AutoImageProcessor": image_processor,
     }
+    return {name: value for name, value in classes.items() if value}
 
 
 class VLAConfig(KnownFieldsConfig):
