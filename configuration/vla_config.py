@@ -28,14 +28,19 @@ def words_on_disk(*published: str) -> dict[str, str]:
     return {word: key for key, words in keys.items() for word in words if word != key}
 
 
-def auto_classes_of(config: str, model: str) -> dict[str, str]:
+def auto_classes_of(
+    config: str, model: str, processor: str | None = None, image_processor: str | None = None
+) -> dict[str, str]:
     """`{Auto class: "file.Class"}` of a family, whose model predicts and writes."""
-    return {
+    found = {
         "AutoConfig": config,
         "AutoModel": model,
         "AutoModelForVision2Seq": model,
         "AutoModelForImageTextToText": model,
+        "AutoProcessor": processor,
+        "AutoImageProcessor": image_processor,
     }
+    return {name: value for name, value in found.items() if value}
 
 
 class VLAConfig(KnownFieldsConfig):

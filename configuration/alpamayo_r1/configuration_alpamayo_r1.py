@@ -131,7 +131,12 @@ class AlpamayoR1Config(VLAConfig):
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
     further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)
     sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
-    auto_classes = auto_classes_of("configuration_alpamayo_r1.AlpamayoR1Config", "modeling_alpamayo_r1.AlpamayoR1")
+    auto_classes = auto_classes_of(
+        "configuration_alpamayo_r1.AlpamayoR1Config",
+        "modeling_alpamayo_r1.AlpamayoR1",
+        "processing_alpamayo_r1.AlpamayoR1Processor",
+        "image_processing_alpamayo_r1.AlpamayoR1ImageProcessor",
+    )
 
     @keeps_arguments
     def __init__(

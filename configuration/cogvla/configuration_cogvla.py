@@ -79,7 +79,12 @@ class CogVLAConfig(VLAConfig):
         "featurizer_config": CogVLAVisionConfig,
         "fused_featurizer_config": CogVLAVisionConfig,
     }
-    auto_classes = auto_classes_of("configuration_cogvla.CogVLAConfig", "modeling_cogvla.CogVLAForActionPrediction")
+    auto_classes = auto_classes_of(
+        "configuration_cogvla.CogVLAConfig",
+        "modeling_cogvla.CogVLAForActionPrediction",
+        "processing_cogvla.CogVLAProcessor",
+        "image_processing_cogvla.CogVLAImageProcessor",
+    )
 
     @keeps_arguments
     def __init__(

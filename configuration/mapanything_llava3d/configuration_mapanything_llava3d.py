@@ -94,6 +94,8 @@ class MapAnythingLlava3DConfig(VLAConfig):
     auto_classes = auto_classes_of(
         "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
         "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
+        "processing_mapanything_llava3d.MapAnythingLlava3DProcessor",
+        "image_processing_mapanything_llava3d.MapAnythingLlava3DImageProcessor",
     )
 
     @keeps_arguments
