@@ -91,7 +91,7 @@ def sample_actions(
     num_steps: int,
     noise: torch.Tensor | None,
 ) -> torch.Tensor:
-    """Normalised actions (batch, action_horizon, action_dim), float32; the prefix runs once whatever the number of
+    """Normalised actions (batch, num_action_chunks, action_dim), float32; the prefix runs once whatever the number of
     steps. The other arguments are as in the model's `predict_action`."""
     if parts.projector is not None:
         return sample_fused_dit(parts, prefix_embs, attention_mask, state, num_steps, noise)

@@ -125,7 +125,7 @@ class DiTActionHead(nn.Module):
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
         batch, device = context.tokens.shape[0], context.tokens.device
         if noise is None:
-            shape = (batch, self.config.action_horizon, self.config.action_dim)
+            shape = (batch, self.config.num_action_chunks, self.config.action_dim)
             noise = torch.randn(shape, dtype=torch.float32, device=device)
         self.check_chunk("noise", noise, batch)
 
@@ -163,7 +163,7 @@ class DiTActionHead(nn.Module):
         action_features: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """As `velocity`, for a context from `prepare_context`."""
-        batch, horizon = context.tokens.shape[0], self.config.action_horizon
+        batch, horizon = context.tokens.shape[0], self.config.num_action_chunks
         check_shape("buckets", buckets, (batch,))
         if action_features is None:
             self.check_chunk("noisy_actions", noisy_actions, batch)
@@ -196,7 +196,7 @@ class DiTActionHead(nn.Module):
         mask = encoder_attention_mask
         if mask is not None:
             check_shape("encoder_attention_mask", mask, (batch, vl_tokens))
-            own = tokens.shape[1] + self.config.action_horizon if self.config.context == "concat" else 0
+            own = tokens.shape[1] + self.config.num_action_chunks if self.config.context == "concat" else 0
             mask = F.pad(mask.bool(), (0, own), value=True)[:, None, None]
         blocks = zip(self.model.transformer_blocks, vl_embs_list, strict=True)
         return DiTContext(tokens, [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks])
@@ -248,7 +248,7 @@ class DiTActionHead(nn.Module):
         return int(progress * self.config.num_timestep_buckets)
 
     def check_chunk(self, name: str, chunk: torch.Tensor, batch: int) -> None:
-        check_shape(name, chunk, (batch, self.config.action_horizon, self.config.action_dim))
+        check_shape(name, chunk, (batch, self.config.num_action_chunks, self.config.action_dim))
 
     @property
     def dtype(self) -> torch.dtype:

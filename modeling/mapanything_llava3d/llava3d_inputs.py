@@ -38,7 +38,7 @@ def check_arguments(
         index = input_ids - config.action_token_begin_idx
         has_own = has_own | ((index >= 0) & (index < config.spatial_token_num))
     check_ids(input_ids.masked_fill(has_own, 0), model.get_input_embeddings())
-    actions = config.action_horizon if config.has_deep_fusion else 0
+    actions = config.num_action_chunks if config.has_deep_fusion else 0
     parts = {"text and image": num_cached + input_ids.shape[1], "action": actions}
     check_length(parts, config.text_config.max_position_embeddings)
 

@@ -38,7 +38,7 @@ class MapAnythingLlava3DActionOutput(ModelOutput):
     """What `predict_action(..., return_dict=True)` returns.
 
     Attributes:
-        actions: (batch, action_horizon, action_dim) in robot units, float32.
+        actions: (batch, num_action_chunks, action_dim) in robot units, float32.
         normalized_actions: the same before un-normalisation, float32.
     """
 

@@ -85,7 +85,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             self.action_expert = FlowMatchingActionExpert(
                 self.language_model_with_expert,
                 config.action_dim,
-                config.action_horizon,
+                config.num_action_chunks,
                 state_dim=config.state_dim,
                 use_state=config.use_state,
                 use_time_weight=config.use_time_weight,
@@ -138,13 +138,13 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
                 MapAnything's features do not depend on them.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default.
-            noise: (batch, action_horizon, action_dim), where the sampling starts; drawn when left out.
+            noise: (batch, num_action_chunks, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
 
         Returns:
-            (batch, action_horizon, action_dim) in robot units, float32.
+            (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
