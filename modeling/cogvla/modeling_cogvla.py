@@ -41,23 +41,14 @@ from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
 
 
-class CogVLAPreTrainedModel(StrictPreTrainedModel):
-    """Initialisation, and what transformers needs to know of this family."""
+class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
+    """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
     config_class = CogVLAConfig
     supports_gradient_checkpointing = True
     _no_split_modules = ["LlamaDecoderLayer", "LFPDecoderLayer", "VisionBlock"]
     _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        init_tower_weights(module, self.config.text_config.initializer_range)
-
-
-class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
-    """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
-
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
     pretrained_parts = ("vision_backbone", "language_model")
     added_parts = ("film", "aggregation", "router")
@@ -79,6 +70,10 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
         self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        init_tower_weights(module, self.config.text_config.initializer_range)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.model.embed_tokens
