@@ -81,6 +81,13 @@ def stored(spec):
     return torch.from_numpy(values.reshape(spec["shape"]) if "shape" in spec else values)
 
 
+@pytest.fixture(autouse=True)
+def gradients_are_on_again():
+    """A compiled function that raises under `no_grad` leaves them off (torch 2.13)."""
+    yield
+    torch.set_grad_enabled(True)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """`golden("llava3d/pi0")` -> the case."""

@@ -28,7 +28,6 @@ def forget_graphs():
     torch._dynamo.reset()
     yield
     torch._dynamo.reset()
-    torch.set_grad_enabled(True)  # left off where a compiled function under `no_grad` raised
 
 
 @pytest.mark.parametrize("case", CASES)

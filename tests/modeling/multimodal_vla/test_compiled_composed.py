@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_configs import composed_config
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 
@@ -50,7 +51,7 @@ def assert_one_graph(model, inputs, one_graph):
 )
 def test_a_prediction_of_two_padded_prompts_is_one_graph(randomized, one_graph, projector, fusion, head):
     choices = {"projector_type": projector, "fusion": fusion, "action_head": head}
-    config = backbones.make_config(**choices, num_inference_steps=2)
+    config = composed_config(**choices, num_inference_steps=2)
     model = randomized(MultimodalVLAForActionPrediction(config)).eval()
     assert_one_graph(model, backbones.Batch(config).prediction(), one_graph)
 
@@ -72,7 +73,7 @@ def test_a_prediction_with_a_vlm_is_one_graph(randomized, one_graph, name, field
 
 
 def test_a_prediction_beside_a_text_tower_is_one_graph_and_so_is_grounding(randomized, one_graph):
-    config = backbones.make_config(vision_config=backbones.TWO_TOWERS["siglip"]())
+    config = composed_config(vision_config=backbones.TWO_TOWERS["siglip"]())
     model = randomized(MultimodalVLAForActionPrediction(config)).eval()
     batch, ids = backbones.Batch(config), torch.tensor([[5, 6, 7, 59], [8, 9, 59, 59]])
     assert_one_graph(model, batch.prediction(), one_graph)
