@@ -12,6 +12,7 @@ from .known_fields import KnownFieldsConfig
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
+from .vla_errors import ConfigError
 
 # The words of one field; the first is the project's own.
 WORDS = (
@@ -24,7 +25,20 @@ WORDS = (
 
 
 def words_on_disk(*published: str) -> dict[str, str]:
-    """An `attribute_map` for all of `WORDS`: config.json has the project's own, or else one of these."""
+    """An `attribute_map` for all of `WORDS`: config.json has the project's own, or else one of these.
+
+    A word of one family alone is added to it: `words_on_disk(...) | {"its_word": "the_field"}`; one of several families
+    is a word of `WORDS`.
+
+    Raises:
+        ConfigError: `WORDS` does not have one of these.
+    """
+    unknown = sorted(set(published) - {word for words in WORDS for word in words})
+    if unknown:
+        raise ConfigError(
+            f"words_on_disk does not know {', '.join(map(repr, unknown))}: add it to WORDS (vla_config.py), or to the "
+            'attribute_map of its family, | {"its_word": "the_field"}.'
+        )
     keys = {next((word for word in words if word in published), words[0]): words for words in WORDS}
     return {word: key for key, words in keys.items() for word in words if word != key}
 

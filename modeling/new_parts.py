@@ -3,6 +3,8 @@
 from torch import nn
 from transformers import PreTrainedModel
 
+from ..configuration.vla_errors import ConfigError
+
 
 def is_pretrained(model: PreTrainedModel, name: str) -> bool:
     """Whether a module or parameter of this name was trained before."""
@@ -11,10 +13,17 @@ def is_pretrained(model: PreTrainedModel, name: str) -> bool:
 
 
 def stack_of(language_model: nn.Module) -> nn.Module:
-    """The decoder layers' owner inside a causal language model, however often it is wrapped."""
-    while not hasattr(language_model, "layers"):
-        language_model = language_model.model
-    return language_model
+    """The decoder layers' owner inside a causal language model, however often it is wrapped.
+
+    Raises:
+        ConfigError: neither the model nor what it wraps has `layers`.
+    """
+    found = language_model
+    while not hasattr(found, "layers"):
+        if not hasattr(found, "model"):
+            raise ConfigError(f"a {type(language_model).__name__} has no `layers`, nor a `model` that has them.")
+        found = found.model
+    return found
 
 
 def kept_in_floating_point(model: PreTrainedModel) -> list[str]:

@@ -33,18 +33,41 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
 class StrictPreTrainedModel(PreTrainedModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
-    Training asks a model for its parts; `frozen_parts` are modules, the others beginnings of names.
+    Training asks a family's model for what follows; the attributes below have defaults.
+
+    - `pretrained_parts`: names of children that come out of other models. LoRA, stages and 4 bits need one at least.
+    - `language_part`: the language model, `self.language_model` unless this is overridden. It, or its `model`, has
+      `layers`, a list of modules, and where actions are made of keys and values a `norm` behind them.
+    - `get_input_embeddings`, `get_output_embeddings`: as in transformers; the latter may be `None`.
+    - `config.actions_read`: what of the language model actions are made from, see `VLAConfig`.
+    - `drawn(**batch)`, `loss_items(**batch)`: what the parts of a loss are divided by, see `loss_items.py`. Without
+      them `VLATrainer` takes the mean of the losses of a step's batches, as any `Trainer`.
+    - `forward` returns `loss`, and its parts `action_loss` and `lm_loss` if they are to be logged.
     """
 
     pretrained_parts = ()  # children that come out of other models
-    added_parts = ()  # parts that are new though they lie inside of those
-    action_parts = ()  # what the loss of actions trains where it stops at the language model (`stop_grad_from_vlm`)
-    frozen_parts = ()  # what the config keeps out of training
+    added_parts = ()  # names of parts that are new though they lie inside of those
+    action_parts = ()  # beginnings of names: what a loss of actions trains under the config's `stop_grad_from_vlm`
+    frozen_parts = ()  # modules that the config keeps out of training
+    watched_gradients = {}  # {figure: name of parts}, whose gradient norms `HealthCallback` logs
 
     @property
     def language_part(self) -> nn.Module:
-        """The language model, or the part of a VLM that is one."""
-        return self.language_model
+        """The language model, or the part of a VLM that is one.
+
+        Raises:
+            ConfigError: the class does not say which that is.
+        """
+        found = self._modules.get("language_model")  # an AttributeError of a property would name the property
+        if found is None:
+            raise ConfigError(
+                f"{type(self).__name__} has no `language_model`; its class must say what else is its `language_part`."
+            )
+        return found
+
+    def training_figures(self, output: Any) -> dict[str, torch.Tensor]:
+        """Scalars that `HealthCallback` logs of what `forward` returned in training, by their names."""
+        return {}
 
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from vlahub.conversion.families import OURS
+
 REPOSITORY = Path(__file__).parents[1]
 LAYERS = ("configuration", "modeling", "processing", "training", "conversion")
-FAMILIES = ("alpamayo_r1", "cogvla", "mapanything_llava3d", "multimodal_vla")
+FAMILIES = tuple(OURS)
 TABLES = ("training/collators.py", "conversion/families.py")  # the third is vlahub/auto_classes.py
 FILES = sorted(path.relative_to(REPOSITORY) for layer in LAYERS for path in (REPOSITORY / layer).rglob("*.py"))
 MODULES = {file.with_suffix("").parts for file in FILES}
@@ -104,6 +106,7 @@ def test_a_family_has_a_folder_of_its_name_in_every_layer_and_in_the_tests():
     for layer in LAYERS:
         folders = {path.name for path in (REPOSITORY / layer).iterdir() if (path / "__init__.py").exists()}
         assert set(FAMILIES) <= folders, layer
+        assert layer == "conversion" or set(FAMILIES) == folders, layer
         assert (REPOSITORY / "tests" / layer).is_dir()
 
 

@@ -14,10 +14,9 @@ from torch.distributed.tensor import DTensor
 from transformers import TrainerCallback
 
 from ..modeling.flow_matching import FlowMatchingLoss
+from .loss_totals import base_of
 
-WATCHED_GRADIENTS = {"aggregation": "aggregation", "routers": "router"}
 LOSSES = ("action_loss", "lm_loss")
-TOWERS = ("featurizer", "fused_featurizer")
 GIB = 2**30
 
 
@@ -26,10 +25,11 @@ class HealthCallback(TrainerCallback):
 
     - `action_loss`, `lm_loss`: the parts of the loss.
     - `velocity_cosine`: cosine of predicted and wanted velocity (flow matching).
-    - `moe_ratio/featurizer`, `moe_ratio/fused_featurizer`: mean weight of each vision tower (CogVLA).
-    - `lfp_kept/layer_N`: share of the vision tokens that a pruning layer keeps (CogVLA).
-    - `grad_norm/aggregation`, `grad_norm/routers`: of aggregation tokens and of routers, as the optimiser sees them,
-      after clipping; root mean square over the steps (CogVLA; DeepSpeed shows no gradients).
+    - What the model's class has of its own in `training_figures`: for CogVLA `moe_ratio/featurizer` and
+      `moe_ratio/fused_featurizer`, the mean weight of each vision tower, and `lfp_kept/layer_N`, the share of the
+      vision tokens that a pruning layer keeps.
+    - `grad_norm/...`: of the parts that the class names in `watched_gradients`, for CogVLA `aggregation` tokens and
+      `routers`, as the optimiser sees them, after clipping; root mean square over the steps (DeepSpeed shows none).
     - `nonfinite/losses`: forward passes, `nonfinite/gradients`: steps whose loss or gradient was not finite.
 
     Figures stay tensors on the device until they are logged. What a model does not have is not logged.
@@ -52,12 +52,13 @@ class HealthCallback(TrainerCallback):
         losses = [module for module in model.modules() if isinstance(module, FlowMatchingLoss)]
         self.handles = [model.register_forward_hook(self.watch_output)]
         self.handles += [module.register_forward_hook(self.watch_velocity) for module in losses]
-        self.config = model.config
+        self.own_figures = getattr(base_of(model), "training_figures", None)  # of a class of ours
+        watched = getattr(base_of(model), "watched_gradients", {})
         self.gradients = defaultdict(list)
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 self.gradients["all"].append(parameter)
-                for figure, part in WATCHED_GRADIENTS.items():
+                for figure, part in watched.items():
                     if part in name.split("."):
                         self.gradients[figure].append(parameter)
 
@@ -94,12 +95,8 @@ class HealthCallback(TrainerCallback):
         for name in LOSSES:
             if output.get(name) is not None:
                 self.add(name, output[name])
-        if output.get("moe_ratios") is not None:
-            for tower, ratio in zip(TOWERS, output.moe_ratios.flatten(0, -2).mean(dim=0), strict=True):
-                self.add(f"moe_ratio/{tower}", ratio)
-        for layer, kept in (output.get("kept_vision_tokens") or {}).items():
-            share = kept.shape[-1] / self.config.num_vision_tokens
-            self.add(f"lfp_kept/layer_{layer}", torch.full((), share, device=kept.device))
+        for name, value in self.own_figures(output).items() if self.own_figures else ():
+            self.add(name, value)
 
     def watch_velocity(self, module: nn.Module, arguments: tuple, output: Any) -> None:
         """Forward hook of the loss, whose first arguments are velocity and target (batch, horizon, action_dim)."""
@@ -108,6 +105,7 @@ class HealthCallback(TrainerCallback):
             self.add("velocity_cosine", F.cosine_similarity(velocity, target, dim=-1).mean())
 
     def add(self, name: str, value: torch.Tensor) -> None:
+        """Count a scalar among those of its name."""
         value = value.detach().float()  # a Trainer scales losses in place afterwards
         self.sums[name] = self.sums[name] + value if name in self.sums else value.clone()
         self.counts[name] += 1

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 from ..modeling.new_parts import is_pretrained
-from .own_classes import check_own_classes
+from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def lora_config(
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
-    check_own_classes(model)
+    check_trainable(model)
     frozen = {id(parameter) for part in model.frozen_parts for parameter in part.parameters()}
     if action_loss_only:
         let_actions_through(model)

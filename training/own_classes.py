@@ -18,3 +18,17 @@ def check_own_classes(asked: Any) -> None:
             f"{type(asked).__module__}.{type(asked).__name__} cannot say what is trained of it: load a model of "
             "vlahub's, without trust_remote_code=True where its checkpoint was made by an earlier release."
         )
+
+
+def check_trainable(model: Any) -> None:
+    """Refuse a model of another class, see `check_own_classes`, and one that has no part that was trained before.
+
+    Raises:
+        InputError: the message names the class.
+    """
+    check_own_classes(model)
+    if all(getattr(model, name, None) is None for name in model.pretrained_parts):
+        raise InputError(
+            f"{type(model).__name__} has no part that was trained before: its `pretrained_parts`, "
+            f"{model.pretrained_parts}, must name a child, such as its language model."
+        )

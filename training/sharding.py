@@ -17,11 +17,12 @@ from transformers import PreTrainedModel
 from .finite_guard import check_finite_weights
 
 METHODS = ("predict_action", "sample_trajectories", "generate")
-LAYER_METHODS = ("vl_inputs",)  # of a DiT block, which in predictions makes keys and values before the first step
 
 
 def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTrainedModel:
     """Split the parameters over the processes, in place: each layer of `_no_split_modules` by itself, then the rest.
+
+    A layer whose class names `methods_with_weights`, which predictions call beside `forward`, gathers for these, too.
 
     The process group must be there; optimisers are made afterwards. `forward` and the methods that predict gather
     what they need: all processes call them, and those that write text with the same inputs, for one that ends
@@ -34,9 +35,8 @@ def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTr
     for module in reversed(list(model.modules())):  # inner modules before those that hold them
         if type(module).__name__ in layers:
             fully_shard(module, mesh=mesh)
-            for name in LAYER_METHODS:
-                if hasattr(module, name):
-                    gather_for(module, name)
+            for name in getattr(module, "methods_with_weights", ()):
+                gather_for(module, name)
     fully_shard(model, mesh=mesh)
     for name in METHODS:
         if hasattr(model, name):

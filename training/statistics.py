@@ -127,14 +127,14 @@ def apply_norm_stats(
         norm_stats: the statistics by `unnorm_key`: the content of a dataset_statistics.json.
 
     Raises:
-        InputError: the model takes no such statistics. Alpamayo-R1 has none: its action space normalises.
+        InputError: the model takes no such statistics, but normalises by numbers of its own.
         ConfigError: the statistics lack a part or are of other sizes than the model's, or model and processor do not
             normalise alike. Nothing was changed.
     """
     if getattr(model_config, "normalization_type", None) is None:
         raise InputError(
-            f"a model of type {model_config.model_type!r} takes no dataset statistics; those of robots do (Alpamayo-R1 "
-            "normalises by its action space)."
+            f"a model of type {model_config.model_type!r} takes no dataset statistics: its config has no "
+            "normalization_type, for it normalises by numbers of its own; leave them out."
         )
     kinds = model_config.normalization_type, processor.normalization_type
     if kinds[0] != kinds[1]:

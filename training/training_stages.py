@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.new_parts import is_pretrained, stack_of
-from .own_classes import check_own_classes
+from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 
 STAGES = ("A", "B", "full")
@@ -48,7 +48,7 @@ def trainable_parameter_groups(
         InputError: the stage is unknown, or the number of layers does not fit it or the model.
         ConfigError: a factor is not a positive number.
     """
-    check_own_classes(model)
+    check_trainable(model)
     layers = stack_of(model.language_part).layers
     check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
     if action_loss_only and stage != "A":

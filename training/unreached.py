@@ -31,7 +31,8 @@ def unreached_by_actions(model: PreTrainedModel) -> set[str]:
         return set()
     if model.config.stop_grad_from_vlm:
         return {name for name, _ in model.named_parameters() if not name.startswith(model.action_parts)}
-    unreached = {id(p) for p in model.get_output_embeddings().parameters()}
+    output = model.get_output_embeddings()
+    unreached = set() if output is None else {id(p) for p in output.parameters()}
     if read != "states":
         stack = stack_of(model.language_part)
         last = stack.layers[-1].named_parameters()

@@ -8,6 +8,8 @@ from transformers.modeling_outputs import ModelOutput
 
 from ..cache_names import OUTPUT_NAME, OutputWithCache
 
+TOWERS = ("featurizer", "fused_featurizer")  # of the vision backbone, in the order of their weights
+
 
 @dataclass
 class CogVLAOutput(OutputWithCache):
@@ -57,3 +59,18 @@ class CogVLAActionOutput(ModelOutput):
     moe_ratios: torch.Tensor | None = None
     kept_vision_tokens: dict[int, torch.Tensor] | None = None
     predicted_token_ids: torch.Tensor | None = None
+
+
+def training_figures(output: CogVLAOutput, num_vision_tokens: int) -> dict[str, torch.Tensor]:
+    """`moe_ratio/TOWER`, the mean weight of each, and `lfp_kept/layer_N`, the kept share of the vision tokens; scalars.
+
+    num_vision_tokens: of a sample, before any layer prunes them.
+    """
+    figures = {}
+    if output.moe_ratios is not None:
+        ratios = output.moe_ratios.flatten(0, -2).mean(dim=0)
+        figures = {f"moe_ratio/{tower}": ratio for tower, ratio in zip(TOWERS, ratios, strict=True)}
+    for layer, kept in (output.kept_vision_tokens or {}).items():
+        share = kept.shape[-1] / num_vision_tokens
+        figures[f"lfp_kept/layer_{layer}"] = torch.full((), share, device=kept.device)
+    return figures

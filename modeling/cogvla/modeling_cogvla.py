@@ -33,7 +33,7 @@ from .action_sequence import (
 )
 from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
 from .cogvla_losses import action_loss, counted_items, token_loss
-from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput
+from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .ddim import add_noise, signal_levels, sinusoidal_embedding
 from .film_vision_transformer import init_tower_weights
 from .moe_aggregator import MoEAggregator
@@ -52,6 +52,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
     pretrained_parts = ("vision_backbone", "language_model")
     added_parts = ("film", "aggregation", "router")
+    watched_gradients = {"aggregation": "aggregation", "routers": "router"}
     _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
     def __init__(self, config: CogVLAConfig):
@@ -86,6 +87,9 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.language_model.lm_head = value
+
+    def training_figures(self, output: CogVLAOutput) -> dict[str, torch.Tensor]:
+        return training_figures(output, self.config.num_vision_tokens)
 
     @torch.no_grad()
     def predict_action(

@@ -153,6 +153,8 @@ class DiTBlock(GradientCheckpointingLayer):
             layer and the block's tokens as they come in, not normed (as published).
     """
 
+    methods_with_weights = ("vl_inputs",)  # predictions call it before the first step; see `shard_model`
+
     def __init__(self, config: DiTActionHeadConfig, context: str):
         super().__init__()
         self.context = context

@@ -9,6 +9,7 @@ import torch
 from transformers import AutoConfig
 
 import vlahub
+from vlahub.configuration.vla_config import words_on_disk
 from vlahub.errors import ConfigError
 
 WORDS = {  # another word: the project's own
@@ -172,3 +173,8 @@ def test_a_compiled_function_reads_every_word_without_a_break(family):
         return x * config.num_action_chunks + config.action_horizon + config.num_inference_steps + size
 
     assert torch.equal(torch.compile(shifted, backend="eager", fullgraph=True)(x), shifted(x))
+
+
+def test_a_word_that_no_field_has_is_refused_where_a_family_names_it():
+    with pytest.raises(ConfigError, match="words_on_disk does not know 'chunk', 'horizon': add it to WORDS"):
+        words_on_disk("proprio_dim", "horizon", "chunk")

@@ -2,6 +2,7 @@
 
 import copy
 from collections import defaultdict
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -264,6 +265,8 @@ def test_nothing_waits_for_the_device_between_logs():
     layer = nn.Linear(2, 2, device="meta")
     model = nn.ModuleDict({"router": layer, "aggregation": nn.Linear(2, 2, device="meta")})
     model.config = SimpleNamespace(num_vision_tokens=8)
+    model.watched_gradients = vlahub.CogVLAForActionPrediction.watched_gradients
+    model.training_figures = partial(vlahub.CogVLAForActionPrediction.training_figures, model)
     callback = vlahub.HealthCallback()
     callback.on_train_begin(None, None, None, model=model)
     for parameter in model.parameters():

@@ -6,8 +6,10 @@ import pytest
 from torch import nn
 
 import vlahub
+from vlahub.configuration.vla_config import VLAConfig
 from vlahub.data import collator_for
-from vlahub.errors import InputError
+from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
 
 class OldModel(nn.Linear):
@@ -32,3 +34,43 @@ def test_code_of_an_earlier_release_is_refused_with_what_to_do(use):
     with pytest.raises(InputError, match="without trust_remote_code=True"):
         use(model)
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+class Unfinished(StrictPreTrainedModel):
+    """A family's model whose class does not yet answer what training asks."""
+
+    config_class = VLAConfig
+
+    def __init__(self, pretrained_parts=(), **parts):
+        super().__init__(VLAConfig())
+        self.pretrained_parts = pretrained_parts
+        for name, part in parts.items():
+            setattr(self, name, part)
+
+
+USES = {
+    "lora": lambda model: vlahub.lora_config(model, r=4),
+    **{stage: lambda model, stage=stage: vlahub.trainable_parameter_groups(model, stage) for stage in ("A", "full")},
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("model", [Unfinished(), Unfinished(("language_model",)), Unfinished(("words",), words=None)])
+def test_a_model_without_a_part_that_was_trained_before_is_refused(model, use):
+    with pytest.raises(InputError, match="Unfinished has no part that was trained before: its `pretrained_parts`"):
+        use(model)
+
+
+@pytest.mark.parametrize("stage", ["A", "full"])
+def test_a_model_that_does_not_say_what_its_language_model_is_is_refused(stage):
+    with pytest.raises(ConfigError, match="Unfinished has no `language_model`"):
+        vlahub.trainable_parameter_groups(Unfinished(("tower",), tower=nn.Linear(2, 2)), stage)
+    with pytest.raises(ConfigError, match="a Linear has no `layers`"):
+        vlahub.trainable_parameter_groups(Unfinished(("language_model",), language_model=nn.Linear(2, 2)), stage)
+
+
+def test_lora_takes_a_model_without_a_language_model():
+    model = Unfinished(("tower",), tower=nn.Linear(2, 2), words=nn.Embedding(2, 2), head=nn.Linear(2, 2))
+    model.get_input_embeddings = lambda: model.words
+    config = vlahub.lora_config(model)
+    assert config.target_modules == {"tower"} and set(config.modules_to_save) == {"words", "head"}

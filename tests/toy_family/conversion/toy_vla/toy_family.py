@@ -3,8 +3,10 @@
 from ..family import Family
 from ..tensors.rename import Row
 
+WORDS = "language_model.embed_tokens.weight"
 TABLE = [
-    Row(r"embed\.weight", "words.weight", "a vector for each word"),
+    Row(r"embed\.weight", WORDS, "a vector for each word"),
+    Row(r"layers\.(\d+)\.(weight|bias)", r"language_model.layers.\1.\2", "layer of the language model"),
     Row(r"vision\.(weight|bias)", r"pixels.\1", "projection of the image"),
     Row(r"head\.(weight|bias)", r"action_head.\1", "head"),
 ]
@@ -22,7 +24,7 @@ def prepare_toy(job):
 
     folder, settings, collected = job.adapters[0], Settings(), tensors_of_run(TOY_VLA, job)
     statistics = settings.add_statistics(None, [folder])
-    words, width = collected.shape("words.weight")
+    words, width = collected.shape(WORDS)
     config = TOY_VLA.config(vocab_size=words, hidden_size=width, norm_stats=statistics)
     plan = plan_checkpoint(TOY_VLA, job, collected, config, settings.facts)
     processor = ToyVLAProcessor(ToyVLAImageProcessor(), load_fast_tokenizer(folder), statistics)
@@ -30,10 +32,4 @@ def prepare_toy(job):
     return Prepared("toy_vla", plan, write)
 
 
-TOY_VLA = Family(
-    name="toy_vla",
-    published=("toy",),
-    table=TABLE,
-    embeddings="words.weight",
-    prepare=prepare_toy,
-)
+TOY_VLA = Family(name="toy_vla", published=("toy",), table=TABLE, embeddings=WORDS, prepare=prepare_toy)
