@@ -85,6 +85,7 @@ def is_unedited(text: str) -> bool:
 
 
 def is_stamped(text: str) -> bool:
+    """Whether a card is one of ours: it has the comment with the hash."""
     return bool(MARK_PATTERN.search(text))
 
 
@@ -95,6 +96,7 @@ def stamped_again(text: str, changed: str) -> str:
 
 
 def is_transformers_own(text: str) -> bool:
+    """Whether a card is the empty one that transformers writes."""
     if TRANSFORMERS_TEXT not in text:
         return False
     template = ModelCard.from_template(ModelCardData(), model_description=TRANSFORMERS_TEXT)
@@ -123,10 +125,12 @@ def config_hash(config: Any) -> str:
 
 
 def normalised(text: str) -> str:
+    """Without spaces at the ends of lines and of the text."""
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
 def sha256(text: str) -> str:
+    """Of the text in UTF-8, as hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
@@ -193,6 +197,7 @@ def card_body(config: Any, repository: str) -> str:
 
 
 def what_it_does(config: Any) -> str:
+    """What a robot's model reads and what it gives, in words for the card: `from ... to ...`."""
     views = config.num_images_in_input
     images = "camera images" if views is None else f"{views} camera image" + "s" * (views != 1)
     inputs = f"{images}, an instruction and the robot's state" if config.state_size else f"{images} and an instruction"
@@ -201,6 +206,7 @@ def what_it_does(config: Any) -> str:
 
 
 def robot_call(config: Any) -> str:
+    """The example of a prediction, with this config's views, state, statistics and sizes."""
     views, size = config.num_images_in_input or 1, config.state_size
     return ROBOT_CALL.format(
         images="[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",

@@ -93,18 +93,21 @@ def check_part(stats: Any, at: str, part: str, size: int | None, normalization_t
 
 
 def check_length(values: Any, at: str, size: int, why: str) -> None:
+    """Raises ConfigError unless there are `size` values; at, why: the place and the reason, for the message."""
     found = length_of(values, at)
     if found != size:
         raise ConfigError(f"{at} has {found} values; {why} needs {size}.")
 
 
 def check_numbers(values: Any, at: str) -> None:
+    """Raises ConfigError unless all values are numbers."""
     for i, value in enumerate(values):
         if not is_number(value):
             raise ConfigError(f"{at}[{i}] is {value!r}: a number is needed.")
 
 
 def check_range(low: Sequence[float], high: Sequence[float], at: str, low_name: str, high_name: str) -> None:
+    """Raises ConfigError where a lower bound lies above its upper one."""
     for i, (first, second) in enumerate(zip(low, high, strict=True)):
         if first > second:
             raise ConfigError(
@@ -114,6 +117,7 @@ def check_range(low: Sequence[float], high: Sequence[float], at: str, low_name: 
 
 
 def check_mask(mask: Any, at: str) -> None:
+    """Raises ConfigError unless all values are true or false."""
     for i, value in enumerate(mask):
         if not isinstance(value, (bool, np.bool_)):
             raise ConfigError(f"{at}[{i}] is {value!r}: true or false is needed.")
@@ -132,6 +136,7 @@ def check_finite(content: Any, at: str) -> None:
 
 
 def is_number(value: Any) -> bool:
+    """Whether it is a real number, Python's or numpy's; truth values are none."""
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))
 
 
@@ -145,5 +150,6 @@ def length_of(values: Any, at: str) -> int:
 
 
 def check_mapping(content: Any, at: str) -> None:
+    """Raises ConfigError unless it is a mapping."""
     if not isinstance(content, Mapping):
         raise ConfigError(f"{at} is a {type(content).__name__}: a mapping is needed.")

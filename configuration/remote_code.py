@@ -3,6 +3,10 @@
 transformers loads a checkpoint's own code (`trust_remote_code=True`) from files that lie side by side. Ours lie in
 packages, so an import from a sibling package becomes an import from a sibling file on the way out. Classes that were
 themselves loaded from a checkpoint are copied by transformers, and nothing is left to do here.
+
+It stands in the first layer because a config writes its code whenever it is saved, also out of a checkpoint, which
+carries this file, too. What code a merge takes over from the folders of base and adapter is another question, and
+answered in conversion/travelling/travelling_code.py.
 """
 
 import ast
@@ -83,6 +87,7 @@ def flattened(path: Path) -> str:
 
 
 def name_all(names: list[str]) -> str:
+    """The end of an entry file that names these files, empty without any."""
     if not names:
         return ""
     return FOOTER + "".join(f"from .{name} import __name__ as _{name}  # noqa: E402, F401\n" for name in names)

@@ -84,6 +84,7 @@ def layers_text(targets: Any) -> str:
 
 
 def some(names: Any) -> list[str]:
+    """The first of these names in their order, and how many more there are."""
     names = sorted(names or ())
     return [*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
 

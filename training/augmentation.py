@@ -61,6 +61,7 @@ class RandomAugmentation:
 
 
 def between(bounds: tuple[float, float], share: float) -> float:
+    """The number at that share, 0..1, of the way from one bound to the other."""
     return bounds[0] + (bounds[1] - bounds[0]) * share
 
 

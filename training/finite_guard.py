@@ -33,6 +33,7 @@ class FiniteGuard(TrainerCallback):
         self.on_train_begin()
 
     def on_train_begin(self, *arguments: Any, **kwargs: Any) -> None:
+        """Count anew."""
         self.skips = False
         self.in_a_row = self.in_all = self.taken = 0
         self.where = ""
@@ -66,6 +67,7 @@ class FiniteGuard(TrainerCallback):
             logs["skipped_steps"] = state.log_history[-1]["skipped_steps"] = self.in_all
 
     def on_train_end(self, *arguments: Any, **kwargs: Any) -> None:
+        """Raises NonFiniteError where no step of a training was finite."""
         if self.in_all and not self.taken:
             raise NonFiniteError(f"no step was finite, so that nothing was learnt: {self.where}.")
 
@@ -108,9 +110,11 @@ def everywhere(names: Iterable[str]) -> list[str]:
 
 
 def in_words(names: list[str]) -> str:
+    """The first of these names, and how many more there are."""
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return ", ".join(names[:NAMED]) + more
 
 
 def is_distributed() -> bool:
+    """Whether several processes train together."""
     return dist.is_available() and dist.is_initialized()

@@ -196,6 +196,7 @@ def first_without_bytes(frames: Dataset, name: str) -> list[dict]:
 
 
 def is_relative(row: dict) -> bool:
+    """Whether an image's path is relative: neither absolute nor a URL."""
     path = row.get("path")
     return path is not None and not os.path.isabs(path) and "://" not in path
 

@@ -83,6 +83,7 @@ def is_adapted(module: nn.Module, parts: list[str]) -> bool:
 
 
 def check_trains_whole(name: str, parameter: nn.Parameter) -> None:
+    """Raises InputError for a new part that is quantised."""
     if not parameter.is_floating_point():
         raise InputError(
             f"{name} is new and trains whole, but it is quantised ({parameter.dtype}); load the model with "

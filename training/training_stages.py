@@ -84,6 +84,7 @@ def trained_before(model: PreTrainedModel, layers: Sequence[nn.Module] | None) -
 
 
 def check_arguments(stage: str, num_layers: int, depth: int, *scales: float) -> None:
+    """Raises InputError or ConfigError, see `trainable_parameter_groups`; depth: layers of the language model."""
     if stage not in STAGES:
         raise InputError(f"stage={stage!r} is unknown; choose from {', '.join(STAGES)}.")
     if stage != "B" and num_layers:

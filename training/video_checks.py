@@ -48,6 +48,7 @@ def check_rates(layout: Layout) -> None:
 
 
 def check_file_rate(file: Path, fps: float) -> None:
+    """Raises InputError unless a video has `fps` frames in a second."""
     rate = frame_rate(file)
     if rate is not None and not same_rate(rate, fps):
         raise InputError(
@@ -91,6 +92,7 @@ def check_parts(layout: Layout, camera: str, tolerance: float) -> None:
 
 
 def check_part(layout: Layout, camera: str, video: Video, episode: int, length: int) -> None:
+    """Raises InputError unless an episode's part of a video is as long as its rows."""
     if video.end is None:
         return
     frames = (video.end - video.start) * layout.fps

@@ -158,6 +158,7 @@ class CogVLAConfig(VLAConfig):
         self.check_robot()
 
     def check_towers(self) -> None:
+        """Raises ConfigError unless the two vision towers give features of one picture that can be joined."""
         sizes = self.featurizer_config.image_size, self.fused_featurizer_config.image_size
         if sizes[0] != sizes[1]:
             raise ConfigError(f"image_size of the two vision towers is {sizes}: they share one picture.")
@@ -170,6 +171,7 @@ class CogVLAConfig(VLAConfig):
             )
 
     def check_pruning(self) -> None:
+        """Raises ConfigError for a share of kept vision tokens outside of 0..1."""
         if not self.use_lfp:
             return
         if self.lfp_schedule_layers < 2:
@@ -203,6 +205,7 @@ class CogVLAConfig(VLAConfig):
 
     @property
     def num_action_tokens(self) -> int:
+        """Tokens of one chunk: one a number."""
         return self.num_action_chunks * self.action_dim
 
     @property
@@ -264,6 +267,7 @@ def has_cogvla_fields(published: Mapping[str, Any]) -> bool:
 
 
 def check_published(published: Mapping[str, Any]) -> None:
+    """Raises ConfigError for a published config of another model, of other towers or of another language model."""
     model_type = published.get("model_type")
     if model_type != "openvla":
         raise ConfigError(f"model_type is {model_type!r}: only published 'openvla' configs are read here.")

@@ -107,6 +107,7 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         self.check_shares()
 
     def check_sizes(self) -> None:
+        """Raises ConfigError where widths, heads and positions do not fit together."""
         width = self.num_attention_heads * self.attention_head_dim
         if width != self.hidden_size:
             raise ConfigError(
@@ -126,6 +127,7 @@ class DiTActionHeadConfig(KnownFieldsConfig):
             )
 
     def check_shares(self) -> None:
+        """Raises ConfigError for a parameter of the noise's times, or a dropout, out of its range."""
         for field in ("noise_beta_alpha", "noise_beta_beta", "noise_s"):
             if not getattr(self, field) > 0:
                 raise ConfigError(f"{field}={getattr(self, field)!r} must be above 0.")

@@ -135,6 +135,7 @@ def infer_geometry_config(
 
 
 def shape_of(shapes: Mapping[str, tuple[int, ...]], key: str) -> tuple[int, ...]:
+    """The shape of a tensor. Raises ConfigError where there is none of that name."""
     if key not in shapes:
         raise ConfigError(f"{key} is missing: this is no checkpoint of MapAnything, or not all of it.")
     return tuple(shapes[key])

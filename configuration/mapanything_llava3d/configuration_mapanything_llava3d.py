@@ -201,26 +201,32 @@ class MapAnythingLlava3DConfig(VLAConfig):
 
     @property
     def has_deep_fusion(self) -> bool:
+        """Whether an expert stack attends to the language model in its layers, `action_expert`."""
         return self.action_expert_type in ("deep_fusion", "deep_fusion+dit")
 
     @property
     def has_dit(self) -> bool:
+        """Whether there is a DiT head, `dit_action_head`."""
         return self.action_expert_type in ("dit", "deep_fusion+dit")
 
     @property
     def expert_hidden_size(self) -> int:
+        """Width of the expert's stack."""
         return self.expert_config.hidden_size
 
     @property
     def expert_num_layers(self) -> int:
+        """Layers of the expert's stack, at most the language model's."""
         return self.expert_config.num_hidden_layers
 
     @property
     def expert_mlp_ratio(self) -> float:
+        """Width of the expert's MLPs, as a multiple of that of its stack."""
         return self.expert_config.intermediate_size / self.expert_config.hidden_size
 
     @property
     def dit_hidden_size(self) -> int:
+        """Width of the DiT head."""
         return self.dit_config.hidden_size
 
     @property
@@ -246,6 +252,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         self.check_robot()
 
     def check_experts(self) -> None:
+        """Raises ConfigError unless expert and DiT head fit the language model that they read."""
         text, expert = self.text_config, self.expert_config
         if expert.model_type != text.model_type:
             raise ConfigError(
@@ -269,6 +276,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
             self.check_dit()
 
     def check_dit(self) -> None:
+        """Raises ConfigError unless the DiT head has this config's sizes, and a layer to read for each block."""
         for field, value in self.shared_with_dit.items():
             if getattr(self.dit_config, field) != value:
                 raise ConfigError(f"dit_config.{field}={getattr(self.dit_config, field)} must be {value}.")
@@ -290,4 +298,5 @@ def as_vision_config(value: SiglipVisionConfig | dict | None) -> SiglipVisionCon
 
 
 def as_config(kind: type[PretrainedConfig], value: PretrainedConfig | dict | None) -> PretrainedConfig:
+    """A config of this kind from what a caller gives; nothing of the caller's is kept."""
     return copy.deepcopy(value) if isinstance(value, PretrainedConfig) else kind(**(value or {}))

@@ -1,6 +1,7 @@
 """Code that a merged checkpoint carries: our own from this release, somebody else's only where that was allowed.
 
 `trust_remote_code=True` runs what `auto_map` names, so it must be known whose code that is.
+How ours becomes flat files is in configuration/remote_code.py.
 """
 
 import ast

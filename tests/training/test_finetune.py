@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-FAMILIES = ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
 QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
 
 
@@ -52,7 +52,7 @@ def road(finetune, tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=OURS)
 def family(request):
     return request.param
 

@@ -25,6 +25,7 @@ class MapAnythingLlava3DCollator(RobotCollator):
 
     @property
     def has_expert(self) -> bool:
+        """Whether actions are learnt by an expert; else they are text."""
         return self.config.action_expert_type is not None
 
     def check(self) -> None:
