@@ -134,7 +134,7 @@ def apply_norm_stats(
     if getattr(model_config, "normalization_type", None) is None:
         raise InputError(
             f"a model of type {model_config.model_type!r} takes no dataset statistics: its config has no "
-            "normalization_type, for it normalises by numbers of its own; leave them out."
+            "normalization_type, for its action space normalises by numbers of its own; leave them out."
         )
     kinds = model_config.normalization_type, processor.normalization_type
     if kinds[0] != kinds[1]:
