@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError, InputError
-from .floating_dtype import floating_dtype
 from .flow_matching import (
     FlowMatchingLoss,
     check_steps,
@@ -22,7 +21,7 @@ from .flow_matching import (
     step_weights,
 )
 from .loss_items import Items, learnt_steps
-from .module_reference import ModuleReference
+from .modules import ModuleReference, floating_dtype
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding

@@ -8,7 +8,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import attend
 from .film import FiLM, modulate
-from .projectors import MLP
+from .mlp import MLP
 
 
 class PatchEmbedding(nn.Module):

@@ -16,9 +16,9 @@ from torch.distributions import Beta
 
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ...configuration.vla_errors import InputError
-from ..floating_dtype import floating_dtype
 from ..flow_matching import FlowMatchingLoss, check_steps, integrate, interpolate
 from ..loss_items import Items, learnt_steps
+from ..modules import floating_dtype
 from .dit_layers import MLP, ActionEncoder, DiT
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1

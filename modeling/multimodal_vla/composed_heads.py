@@ -8,11 +8,11 @@ from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..action_heads import MLPResNet
 from ..action_tokens import actions_to_tokens, tokens_to_actions
 from ..finite_predictions import finite_rows
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
+from ..mlp_resnet import MLPResNet
 from .context_action_network import ContextActionNetwork
 
 

@@ -21,7 +21,7 @@ from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, items_of_text, text_items
-from ..projectors import MLP
+from ..mlp import MLP
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
 from .composed_heads import Head, check_actions, head_around, make_action_head

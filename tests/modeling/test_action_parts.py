@@ -11,8 +11,9 @@ from vlahub.errors import InputError
 from vlahub.modeling.action_normalization import find_statistics, normalize, unnormalize
 from vlahub.modeling.cogvla.ddim import add_noise, ddim_step, signal_levels, sinusoidal_embedding
 from vlahub.modeling.cogvla.moe_aggregator import MoEAggregator
+from vlahub.modeling.cogvla.pruned_language_model import parallel_decoding_mask
 from vlahub.modeling.film import FiLM, modulate
-from vlahub.modeling.masking import masked_mean, parallel_decoding_mask
+from vlahub.modeling.masking import masked_mean
 
 STATISTICS = {
     "min": [-2.0, 0.0, -3.0],

@@ -10,6 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMod
 
 from vlahub.configuration.cogvla.pruning_schedule import lfp_keep_ratios
 from vlahub.errors import ConfigError
+from vlahub.modeling.cogvla.pruned_language_model import parallel_decoding_mask
 from vlahub.modeling.cogvla.token_pruning import (
     LFPDecoderLayer,
     LFPLlamaModel,
@@ -19,7 +20,6 @@ from vlahub.modeling.cogvla.token_pruning import (
     restore_vision,
     select_vision,
 )
-from vlahub.modeling.masking import parallel_decoding_mask
 
 VISION, LENGTH = 8, 20
 REAL_LENGTHS = (20, 16)

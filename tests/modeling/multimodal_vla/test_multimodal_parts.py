@@ -5,14 +5,14 @@ import torch
 from transformers import LlamaConfig
 
 from vlahub import FlowMatchingActionExpert, MultimodalVLAConfig, MultimodalVLAForActionPrediction
-from vlahub.modeling.action_heads import MLPResNet
 from vlahub.modeling.film import FiLM
 from vlahub.modeling.learned_tokens import LearnedTokens
 from vlahub.modeling.masking import additive
+from vlahub.modeling.mlp import MLP
+from vlahub.modeling.mlp_resnet import MLPResNet
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
 from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
-from vlahub.modeling.projectors import MLP
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 IN, OUT, LATENTS = 24, 32, 5
