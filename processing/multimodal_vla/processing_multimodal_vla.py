@@ -11,6 +11,7 @@ from transformers import BatchFeature
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
+from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
@@ -111,7 +112,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         settings = {name: getattr(config, name) for name in names}
         if not {"state_dim", "proprio_dim"} & set(overrides):
             settings["state_dim"] = config.state_size
-        settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
+        settings["action_vocab_size"] = config.action_vocab_size if HEAD_FACTS[config.action_head].has_tokens else None
         if "image_processor" not in overrides:
             settings["image_processor"] = image_processor_of(config, overrides)
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
