@@ -1,4 +1,4 @@
-"""What the vision transformers of all families have in common, under the names of DINOv2 and timm."""
+"""What the vision transformers of CogVLA and LLaVA-3D have in common, under the names of DINOv2 and timm."""
 
 import torch
 import torch.nn.functional as F
