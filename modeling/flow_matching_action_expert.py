@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
 from .flow_matching import (
     FlowMatchingLoss,
@@ -48,6 +49,8 @@ class FlowMatchingActionExpert(nn.Module):
             unknown.
         InputError: `num_action_chunks` and `action_horizon` are both given.
     """
+
+    action_horizon = alias("num_action_chunks")
 
     def __init__(
         self,
@@ -88,11 +91,6 @@ class FlowMatchingActionExpert(nn.Module):
         if hidden_size not in (None, wanted):
             raise ConfigError(f"hidden_size={hidden_size} must be the width of the expert, {wanted}.")
         return wanted
-
-    @property
-    def action_horizon(self) -> int:
-        """`num_action_chunks` under its published name."""
-        return self.num_action_chunks
 
     @property
     def llava_with_expert(self) -> nn.Module:

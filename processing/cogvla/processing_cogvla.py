@@ -6,8 +6,8 @@ from typing import Any
 from transformers import BatchFeature
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ...configuration.vla_config import alias
 from ..prompts import padded, prompt_token_ids
-from ..published_names import alias
 from ..robot_processor import RobotProcessor
 from .image_processing_cogvla import CogVLAImageProcessor
 

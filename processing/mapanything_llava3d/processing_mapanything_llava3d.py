@@ -12,10 +12,10 @@ from transformers import BatchFeature
 
 from ...configuration.language_model_config import check_positive
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ...configuration.vla_config import alias
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import unnormalize
 from ..prompts import instruction_of, padded
-from ..published_names import alias
 from ..robot_processor import RobotProcessor
 from ..sample_inputs import finite_numbers
 from .camera_intrinsics import checked_intrinsic_config, resized_intrinsics

@@ -12,11 +12,11 @@ from transformers import BatchFeature
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
 from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
+from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
 from ..prompts import check_image_tokens, padded, prompt_token_ids
-from ..published_names import alias
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
