@@ -28,7 +28,7 @@ def make_expert(key_value_heads: int, device: str, dtype: torch.dtype) -> FlowMa
     base = make_stack(WIDTH, key_value_heads).to(device, dtype)
     network = LLaVA3DWithActionExpertModel(base, make_stack(EXPERT_WIDTH, key_value_heads).config)
     network = network.eval().to(device, dtype)
-    return FlowMatchingActionExpert(network, action_horizon=HORIZON).to(device, dtype)
+    return FlowMatchingActionExpert(network, num_action_chunks=HORIZON).to(device, dtype)
 
 
 def passes_alone(expert: FlowMatchingActionExpert, prefix: torch.Tensor, suffix: torch.Tensor):
@@ -68,9 +68,9 @@ def main(runs: int, device: str, dtype: torch.dtype) -> None:
         padded = torch.ones(1, PREFIX, dtype=torch.long, device=device)
         padded[0, -20:] = 0
         functions = {
-            "sampling": lambda expert=expert, prefix=prefix: expert.sample_actions(prefix, num_steps=STEPS),
+            "sampling": lambda expert=expert, prefix=prefix: expert.sample_actions(prefix, num_inference_steps=STEPS),
             "sampling, padded": lambda expert=expert, prefix=prefix, padded=padded: expert.sample_actions(
-                prefix, num_steps=STEPS, attention_mask=padded
+                prefix, num_inference_steps=STEPS, attention_mask=padded
             ),
             "bare passes": passes_alone(expert, prefix, suffix),
         }

@@ -61,6 +61,11 @@ def auto_classes_of(
     return {name: value for name, value in classes.items() if value}
 
 
+def alias(name: str) -> property:
+    """Another word, outside of configs, for the attribute `name`, which it reads and writes."""
+    return property(lambda self: getattr(self, name), lambda self, value: setattr(self, name, value))
+
+
 class VLAConfig(KnownFieldsConfig):
     """A config that names its Auto classes in `auto_classes`, and whose `save_pretrained` writes the code for them.
 

@@ -47,12 +47,12 @@ def make_cogvla(folder: Path, **fields) -> None:
         text_config={**SIZES, **BEGIN, "vocab_size": 64 + 256 + 64, "max_position_embeddings": 256},
         featurizer_config=vlahub.CogVLAVisionConfig(hidden_size=32, num_registers=2, **tower),
         fused_featurizer_config=vlahub.CogVLAVisionConfig(hidden_size=48, **siglip, **tower),
-        **{"num_vision_aggr": 8, "num_images_in_input": VIEWS, "num_action_chunks": CHUNKS, "proprio_dim": STATE}
+        **{"num_vision_aggr": 8, "num_images_in_input": VIEWS, "num_action_chunks": CHUNKS, "state_dim": STATE}
         | {"prompt_end_token_id": 4, "stop_token_id": 2, "pad_token_id": 3, **ROBOT, **fields},
     )
     images = vlahub.CogVLAImageProcessor(image_sizes=(56, 56), evaluation_size=56, num_images_in_input=VIEWS)
     vlahub.CogVLAForActionPrediction(config).save_pretrained(folder)
-    vlahub.CogVLAProcessor(images, make_tokenizer(), proprio_dim=STATE).save_pretrained(folder)
+    vlahub.CogVLAProcessor(images, make_tokenizer(), state_dim=STATE).save_pretrained(folder)
 
 
 def make_llava3d(folder: Path, **fields) -> None:
@@ -65,7 +65,7 @@ def make_llava3d(folder: Path, **fields) -> None:
         vision_config=TOWER,
         text_config={**SIZES, **BEGIN, "model_type": "mistral", "num_key_value_heads": 2, "vocab_size": 64},
         geometry_config=geometry,
-        **{"action_horizon": CHUNKS, "use_state": True, "state_dim": STATE, "expert_hidden_size": 64}
+        **{"num_action_chunks": CHUNKS, "use_state": True, "state_dim": STATE, "expert_hidden_size": 64}
         | {"image_token_id": processor.image_token_id, **ROBOT, **fields},
     )
     vlahub.MapAnythingLlava3DForConditionalGeneration(config).save_pretrained(folder)
@@ -84,7 +84,7 @@ def make_composed(folder: Path, **fields) -> None:
             "vocab_size": 320,
         },
         **{"freeze_vision_tower": False, "action_head": "mlp", "num_action_chunks": CHUNKS}
-        | {"use_proprio": True, "proprio_dim": STATE, **ROBOT, **fields},
+        | {"use_state": True, "state_dim": STATE, **ROBOT, **fields},
     )
     vlahub.MultimodalVLAForActionPrediction(config).save_pretrained(folder)
     vlahub.MultimodalVLAProcessor.for_config(config, make_tokenizer()).save_pretrained(folder)

@@ -1,4 +1,6 @@
-"""Actions from noise by flow matching, with the joined stacks as the network.
+"""Actions from noise by flow matching, with a network that reads a prefix and the suffix behind it.
+
+The network is LLaVA-3D's joined stacks, or the one stack of composed VLAs (`ContextActionNetwork`).
 
 Suffix tokens: the state where it is used, one token for each noisy action, and one for the time; the velocity is read
 at the action tokens. Upstream: 3dvla-starvla_framework, modeling_flow_expert_dev.py, after pi0 (arXiv 2410.24164).
@@ -10,19 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
-from .floating_dtype import floating_dtype
 from .flow_matching import (
     FlowMatchingLoss,
-    check_steps,
+    chosen_steps,
     integrate,
     interpolate,
     sample_time,
     sinusoidal_time_embedding,
     step_weights,
 )
+from .input_checks import one_of
 from .loss_items import Items, learnt_steps
-from .module_reference import ModuleReference
+from .modules import ModuleReference, floating_dtype
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -32,34 +35,40 @@ class FlowMatchingActionExpert(nn.Module):
     """Training loss and sampling of action chunks.
 
     Args:
-        llava_with_expert_model: the network, a `LLaVA3DWithActionExpertModel` or anything with its `forward`. It is
-            used and not owned: its parameters do not appear among those of this module.
-        action_dim, action_horizon: the shape of one chunk (dimensions, steps).
+        llava_with_expert_model: the network, a `LLaVA3DWithActionExpertModel` or anything with its `forward`, under the
+            published name. It is used and not owned: its parameters do not appear among those of this module.
+        action_dim, num_action_chunks: the shape of one chunk (dimensions, steps); 10 steps by default.
         state_dim, use_state: size of the robot's state, and whether it is an input.
         hidden_size: width of the suffix; that of the network's expert.
         use_time_weight: the loss weighs a sample by 1 - time.
         time_sampling: how `compute_loss` draws times, `beta` or `uniform`.
+        action_horizon: `num_action_chunks` under its published name.
 
     Raises:
         ConfigError: `hidden_size` is not the expert's, a state is used whose size is not given, or `time_sampling` is
             unknown.
+        InputError: `num_action_chunks` and `action_horizon` are both given.
     """
+
+    action_horizon = alias("num_action_chunks")
 
     def __init__(
         self,
         llava_with_expert_model: nn.Module,
         action_dim: int = 7,
-        action_horizon: int = 10,
+        num_action_chunks: int | None = None,
         state_dim: int | None = None,
         hidden_size: int | None = None,
         use_state: bool = False,
         use_time_weight: bool = True,
         time_sampling: str = "beta",
+        action_horizon: int | None = None,
     ):
         super().__init__()
         self._network = ModuleReference(llava_with_expert_model)
         self.action_dim = action_dim
-        self.action_horizon = action_horizon
+        chunks = one_of(num_action_chunks=num_action_chunks, action_horizon=action_horizon)
+        self.num_action_chunks = 10 if chunks is None else chunks
         self.use_state = use_state
         self.use_time_weight = use_time_weight
         self.time_sampling = time_sampling
@@ -85,7 +94,7 @@ class FlowMatchingActionExpert(nn.Module):
 
     @property
     def llava_with_expert(self) -> nn.Module:
-        """The network."""
+        """The network, under its published name."""
         return self._network.module
 
     @property
@@ -102,12 +111,12 @@ class FlowMatchingActionExpert(nn.Module):
         position_ids: torch.LongTensor | None = None,
         past_key_values: PrefixCache | None = None,
     ) -> torch.Tensor:
-        """The velocity `noise - actions` at noisy actions: (batch, action_horizon, action_dim), float32.
+        """The velocity `noise - actions` at noisy actions: (batch, num_action_chunks, action_dim), float32.
 
         Args:
             prefix_embs: (batch, prefix length, the network's hidden_size); `None` where `past_key_values` holds the
                 prefix, as the network kept it.
-            actions: (batch, action_horizon, action_dim), normalised, with as much noise as `time` says.
+            actions: (batch, num_action_chunks, action_dim), normalised, with as much noise as `time` says.
             time: (batch,), from 1 (noise) to 0 (actions).
             state, attention_mask, position_ids: as in `compute_loss`.
 
@@ -140,12 +149,12 @@ class FlowMatchingActionExpert(nn.Module):
 
         Args:
             prefix_embs: (batch, prefix length, the network's hidden_size).
-            actions: (batch, action_horizon, action_dim), normalised.
+            actions: (batch, num_action_chunks, action_dim), normalised.
             state: (batch, state_dim) or (batch, 1, state_dim), normalised; needed exactly where `use_state` is on.
             attention_mask, position_ids: as in `LLaVA3DWithActionExpertModel.forward`.
             time, noise: (batch,) in 0..1 and of the shape of `actions`; drawn when left out.
             stop_grad_from_vlm: the loss has no gradient in the prefix's keys and values.
-            action_is_pad: (batch, action_horizon), true on steps that are not learnt.
+            action_is_pad: (batch, num_action_chunks), true on steps that are not learnt.
             num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
 
         Raises:
@@ -177,20 +186,22 @@ class FlowMatchingActionExpert(nn.Module):
         self,
         prefix_embs: torch.Tensor,
         state: torch.Tensor | None = None,
-        num_steps: int = 10,
+        num_inference_steps: int | None = None,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
         noise: torch.Tensor | None = None,
+        num_steps: int | None = None,
     ) -> torch.Tensor:
-        """Normalised actions (batch, action_horizon, action_dim), float32, by `num_steps` Euler steps from noise.
+        """Normalised actions (batch, num_action_chunks, action_dim), float32, by Euler steps from noise.
 
-        The prefix runs once. Arguments as in `compute_loss`; noise is drawn when left out.
+        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default. Other arguments as in
+        `compute_loss`; noise is drawn when left out.
         """
-        check_steps(num_steps)
+        steps = chosen_steps(num_inference_steps, num_steps, 10)
         noise = self.checked_or_drawn_noise(prefix_embs, noise)
         cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
         step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
-        return integrate(lambda actions, progress: step(actions, progress)[0], noise, num_steps)
+        return integrate(lambda actions, progress: step(actions, progress)[0], noise, steps)
 
     @torch.no_grad()
     def kept_prefix(
@@ -263,15 +274,15 @@ class FlowMatchingActionExpert(nn.Module):
         return [self.state_proj(flat.to(self.dtype)).unsqueeze(1)]
 
     def embed_actions(self, actions: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Action tokens (batch, action_horizon, hidden_size) and the time token (batch, 1, hidden_size)."""
+        """Action tokens (batch, num_action_chunks, hidden_size) and the time token (batch, 1, hidden_size)."""
         embedded = sinusoidal_time_embedding(time, self.hidden_size, MIN_PERIOD, MAX_PERIOD).to(self.dtype)
         time_token = self.time_mlp_out(F.silu(self.time_mlp_in(embedded))).unsqueeze(1)
         return self.action_in_proj(actions.to(self.dtype)), time_token
 
     def read(self, suffix_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Velocity (batch, action_horizon, action_dim) in float32, and the states it is read from."""
+        """Velocity (batch, num_action_chunks, action_dim) in float32, and the states it is read from."""
         first = 1 if self.use_state else 0
-        states = suffix_out[:, first : first + self.action_horizon]
+        states = suffix_out[:, first : first + self.num_action_chunks]
         return self.action_out_proj(states).float(), states
 
     def loss(
@@ -305,13 +316,13 @@ class FlowMatchingActionExpert(nn.Module):
         return noise, checked_time(time, actions)
 
     def check_chunk(self, actions: torch.Tensor, batch_size: int) -> None:
-        wanted = batch_size, self.action_horizon, self.action_dim
+        wanted = batch_size, self.num_action_chunks, self.action_dim
         if actions.shape != wanted:
             raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
 
     def checked_or_drawn_noise(self, like: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Noise (batch, action_horizon, action_dim) in float32 for as many samples as `like` has."""
-        wanted = like.shape[0], self.action_horizon, self.action_dim
+        """Noise (batch, num_action_chunks, action_dim) in float32 for as many samples as `like` has."""
+        wanted = like.shape[0], self.num_action_chunks, self.action_dim
         if noise is None:
             return torch.randn(wanted, device=like.device)
         if noise.shape != wanted:

@@ -12,32 +12,6 @@ import torch
 from ..configuration.vla_errors import InputError
 
 
-def parallel_decoding_mask(
-    real: torch.Tensor, block: torch.Tensor, mode: str, dtype: torch.dtype, implementation: str = "eager"
-) -> torch.Tensor:
-    """The mask of one whole forward pass, (batch, 1, sequence, sequence).
-
-    Args:
-        real: (batch, sequence) bool, false on padding, which comes last and which nobody looks at.
-        block: (batch, sequence) bool, action and stop tokens.
-        mode: `causal`; `block`: causal, and open among the tokens of `block` (CogVLA); `bidirectional` (OpenVLA-OFT).
-        dtype, implementation: see `mask_for`.
-    """
-    position = torch.arange(real.shape[1], device=real.device)
-    allowed = real[:, None, :].expand(-1, real.shape[1], -1)
-    if mode != "bidirectional":
-        visible = (position[None, :] <= position[:, None])[None]
-        if mode == "block":
-            visible = visible | (block[:, :, None] & block[:, None, :])
-        allowed = allowed & visible
-    return mask_for(implementation, allowed, dtype)
-
-
-def decoding_mask(real: torch.Tensor, dtype: torch.dtype, implementation: str = "eager") -> torch.Tensor:
-    """The mask of one new token over everything before it; real: (batch, keys) bool, the new token included."""
-    return mask_for(implementation, real[:, None, :], dtype)
-
-
 def mask_for(implementation: str | None, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """(batch, queries, keys) bool -> the mask (batch, 1, queries, keys) that an attention takes.
 

@@ -19,7 +19,7 @@ from .adapter_loading import (
     hub_arguments,
     own_weight_mapping,
 )
-from .new_parts import kept_in_floating_point
+from .model_parts import kept_in_floating_point
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:

@@ -1,4 +1,4 @@
-"""What the vision transformers of all families have in common, under the names of DINOv2 and timm."""
+"""What the vision transformers of CogVLA and LLaVA-3D have in common, under the names of DINOv2 and timm."""
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import attend
 from .film import FiLM, modulate
-from .projectors import MLP
+from .mlp import MLP
 
 
 class PatchEmbedding(nn.Module):

@@ -1,6 +1,7 @@
 """From camera frames to the patches that the vision towers of Qwen's VLMs read, without torchvision.
 
-They are those of Alpamayo-R1 and of composed models; checkpoints of both name the class as it was published first.
+They are those of Alpamayo-R1 and of composed models. Checkpoints of both name class and file as they were published
+first, and so does every checkpoint that is written: it stays readable by the code that older ones brought.
 """
 
 import math

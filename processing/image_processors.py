@@ -8,8 +8,8 @@ from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from ..configuration.language_model_config import check_positive
+from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
-from .published_names import alias
 from .sample_inputs import read_samples
 
 

@@ -17,6 +17,7 @@ from .portable_processor import PortableProcessor
 from .prompts import instruction_of
 from .sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 
+SIZES = frozenset(["state_dim", "proprio_dim"])  # the words for the size of the state
 STATE_FORM = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
 
 
@@ -27,7 +28,8 @@ class RobotProcessor(PortableProcessor):
         norm_stats: `{unnorm_key: {"action": {...}, "proprio" or "state": {...}}}`, statistics in robot units.
         normalization_type: which of the statistics are used, see `action_normalization`.
         action_dim: values of one action, where the processor reads or writes actions.
-        state_dim: size of the robot's state; `None` for a model without state.
+        state_dim, proprio_dim: size of the robot's state, under one of its words; `None` for a model without state.
+            A subclass has the other word than that on disk as an `alias`.
         prompt_template: what an instruction is put into, at "{instruction}".
         padding_side, view_names: as in `PortableProcessor`.
 
@@ -49,10 +51,17 @@ class RobotProcessor(PortableProcessor):
         prompt_template: str,
         padding_side: str,
         view_names: Sequence[str] | None,
+        proprio_dim: int | None = None,
         **kwargs: Any,
     ):
         if "{instruction}" not in prompt_template:
             raise ConfigError(f"prompt_template={prompt_template!r} has no '{{instruction}}' in it.")
+        if None not in (state_dim, proprio_dim) and state_dim != proprio_dim:
+            raise ConfigError(
+                f"{type(self).__name__} has state_dim={state_dim!r} and proprio_dim={proprio_dim!r}, two words for one "
+                "size; give one of them."
+            )
+        state_dim = proprio_dim if state_dim is None else state_dim
         if state_dim is not None:
             check_positive("state_dim", state_dim)
         self.norm_stats = copy.deepcopy(norm_stats or {})
@@ -61,6 +70,13 @@ class RobotProcessor(PortableProcessor):
         self.prompt_template = prompt_template
         check_statistics(self.norm_stats, normalization_type, action_dim, state_dim)
         super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
+
+    @classmethod
+    def from_args_and_dict(cls, args: Sequence[Any], processor_dict: Mapping[str, Any], **kwargs: Any):
+        """As in transformers; a size of the state takes the place of the file's, by whichever word it is given."""
+        given = not SIZES.isdisjoint(kwargs)
+        kept = {name: value for name, value in processor_dict.items() if not (given and name in SIZES)}
+        return super().from_args_and_dict(args, kept, **kwargs)
 
     def read(
         self,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from ..modeling.new_parts import is_pretrained
+from ..modeling.model_parts import is_pretrained
 from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from transformers import AutoModel, BitsAndBytesConfig, PretrainedConfig
 
-from ..modeling.new_parts import kept_in_floating_point
+from ..modeling.model_parts import kept_in_floating_point
 
 
 def quantization_config(config: PretrainedConfig, **options: Any) -> BitsAndBytesConfig:

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.new_parts import is_pretrained, stack_of
+from ..modeling.model_parts import is_pretrained, stack_of
 from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import InputError
-from ..modeling.new_parts import stack_of
+from ..modeling.model_parts import stack_of
 
 # Of a layer whose keys and values alone are read, what does not matter.
 QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")

@@ -24,12 +24,13 @@ from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .backbone_facts import LAYERED_FEATURES
+from .head_facts import HEAD_FACTS
 from .proven_backbones import check_proven, check_tower
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
     "fusion": ("early", "cross_attention", "late", "film"),
-    "action_head": ("mlp", "flow", "discrete"),
+    "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
 }
 HEAD_COUNTS = (8, 4, 2, 1)
@@ -165,14 +166,12 @@ class MultimodalVLAConfig(VLAConfig):
     @property
     def actions_read(self) -> str:
         """See `VLAConfig`."""
-        return "logits" if self.action_head == "discrete" else "states"
+        return HEAD_FACTS[self.action_head].actions_read
 
     @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
-        if self.action_head == "flow":
-            return self.num_action_chunks if self.fusion == "cross_attention" else 0
-        return self.num_action_chunks * (self.action_dim if self.action_head == "discrete" else 1)
+        return HEAD_FACTS[self.action_head].num_queries(self)
 
     @property
     def described(self) -> dict[str, str]:

@@ -13,8 +13,8 @@ from torch import nn
 from transformers import DynamicCache
 
 from ...configuration.vla_errors import InputError
-from ..floating_dtype import floating_dtype
 from ..masking import mask_for
+from ..modules import floating_dtype
 from ..stack_passes import PrefixCache, run_suffix
 from .rollout import Rollout
 from .trajectory_flow_matching import FlowMatching

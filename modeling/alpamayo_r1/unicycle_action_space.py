@@ -81,7 +81,10 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         return self.n_waypoints, 2
 
     def is_within_bounds(self, action: torch.Tensor) -> torch.Tensor:
-        """(...) bool: every acceleration and curvature of action (..., n_waypoints, 2) lies within the bounds."""
+        """(...) bool: every acceleration and curvature of action (..., n_waypoints, 2) lies within the bounds.
+
+        A published call, for those who check a plan; a prediction is not clamped.
+        """
         inside = [
             (least <= values) & (values <= greatest)
             for values, (least, greatest) in zip(
@@ -190,7 +193,10 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
     def estimate_t0_states(
         self, traj_history_xyz: torch.Tensor, traj_history_rot: torch.Tensor
     ) -> dict[str, torch.Tensor]:
-        """{"v": (...)}: the speed in m/s at the last history pose; arguments and errors as in `traj_to_action`."""
+        """{"v": (...)}: the speed in m/s at the last history pose; arguments and errors as in `traj_to_action`.
+
+        The published call that makes `t0_states`.
+        """
         return {"v": self.start_speed(traj_history_xyz, traj_history_rot, None).float()}
 
     def start_speed(

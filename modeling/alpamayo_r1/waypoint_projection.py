@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from ...configuration.vla_errors import ConfigError, InputError
-from ..floating_dtype import floating_dtype
+from ..modules import floating_dtype
 from .published_constants import drop_constants
 
 

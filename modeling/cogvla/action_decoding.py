@@ -10,9 +10,27 @@ from transformers import DynamicCache
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_tokens import tokens_to_actions
 from ..finite_predictions import finite_rows
+from ..mlp_resnet import MLPResNet
 from .action_sequence import ActionSequence
 from .ddim import ddim_step, sampling_steps, signal_levels, sinusoidal_embedding
 from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
+
+
+class ContinuousActionHead(nn.Module):
+    """One vector per step of the chunk, read from the states of that step's action tokens together.
+
+    The L1 head's output is the normalised action, the diffusion head's the noise in it.
+    """
+
+    def __init__(self, hidden_size: int, num_action_chunks: int, action_dim: int):
+        super().__init__()
+        self.num_action_chunks = num_action_chunks
+        self.model = MLPResNet(action_dim * hidden_size, hidden_size, action_dim)
+
+    def forward(self, action_hidden_states: torch.Tensor) -> torch.Tensor:
+        """(batch, num_action_chunks * action_dim, hidden_size) -> (batch, num_action_chunks, action_dim)."""
+        batch = action_hidden_states.shape[0]
+        return self.model(action_hidden_states.reshape(batch, self.num_action_chunks, -1))
 
 
 @dataclass

@@ -11,7 +11,7 @@ from torch import nn
 from ...configuration.cogvla.configuration_cogvla_vision import CogVLAVisionConfig
 from ..film import FiLM
 from ..learned_tokens import LearnedTokens
-from ..projectors import MLP
+from ..mlp import MLP
 from ..vision_layers import LayerScale, PatchEmbedding, VisionBlock
 
 

@@ -13,16 +13,22 @@ from transformers.utils import can_return_tuple
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_errors import InputError
-from ..action_heads import ContinuousActionHead
 from ..action_normalization import find_statistics, unnormalize
 from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
 from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
 from ..loss_items import Items
 from ..masking import check_mask, masked_mean
-from ..projectors import MLP, PrismaticProjector
+from ..mlp import MLP
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .action_decoding import DecodedActions, decode_at_once, decode_one_by_one, denoise, one_token_a_number
+from .action_decoding import (
+    ContinuousActionHead,
+    DecodedActions,
+    decode_at_once,
+    decode_one_by_one,
+    denoise,
+    one_token_a_number,
+)
 from .action_sequence import (
     ActionSequence,
     find_action_block,
@@ -37,7 +43,7 @@ from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .ddim import add_noise, signal_levels, sinusoidal_embedding
 from .film_vision_transformer import init_tower_weights
 from .moe_aggregator import MoEAggregator
-from .prismatic_vision_backbone import PrismaticVisionBackbone
+from .prismatic_vision_backbone import PrismaticProjector, PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
 
 

@@ -12,7 +12,7 @@ from torch import nn
 from transformers import Cache
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
-from ..masking import decoding_mask, parallel_decoding_mask
+from ..masking import mask_for
 from .action_sequence import ActionSequence
 from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
 
@@ -119,3 +119,29 @@ def with_noise(
 def after_bos(text: torch.Tensor, prefix: torch.Tensor) -> torch.Tensor:
     """(batch, length, ...) with (batch, prefix length, ...) put behind its first token."""
     return torch.cat([text[:, :1], prefix, text[:, 1:]], dim=1)
+
+
+def parallel_decoding_mask(
+    real: torch.Tensor, block: torch.Tensor, mode: str, dtype: torch.dtype, implementation: str = "eager"
+) -> torch.Tensor:
+    """The mask of one whole forward pass, (batch, 1, sequence, sequence).
+
+    Args:
+        real: (batch, sequence) bool, false on padding, which comes last and which nobody looks at.
+        block: (batch, sequence) bool, action and stop tokens.
+        mode: `causal`; `block`: causal, and open among the tokens of `block` (CogVLA); `bidirectional` (OpenVLA-OFT).
+        dtype, implementation: see `mask_for`.
+    """
+    position = torch.arange(real.shape[1], device=real.device)
+    allowed = real[:, None, :].expand(-1, real.shape[1], -1)
+    if mode != "bidirectional":
+        visible = (position[None, :] <= position[:, None])[None]
+        if mode == "block":
+            visible = visible | (block[:, :, None] & block[:, None, :])
+        allowed = allowed & visible
+    return mask_for(implementation, allowed, dtype)
+
+
+def decoding_mask(real: torch.Tensor, dtype: torch.dtype, implementation: str = "eager") -> torch.Tensor:
+    """The mask of one new token over everything before it; real: (batch, keys) bool, the new token included."""
+    return mask_for(implementation, real[:, None, :], dtype)

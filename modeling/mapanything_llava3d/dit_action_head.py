@@ -16,9 +16,9 @@ from torch.distributions import Beta
 
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ...configuration.vla_errors import InputError
-from ..floating_dtype import floating_dtype
-from ..flow_matching import FlowMatchingLoss, check_steps, integrate, interpolate
+from ..flow_matching import FlowMatchingLoss, chosen_steps, integrate, interpolate
 from ..loss_items import Items, learnt_steps
+from ..modules import floating_dtype
 from .dit_layers import MLP, ActionEncoder, DiT
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
@@ -113,15 +113,16 @@ class DiTActionHead(nn.Module):
         vl_embs_list: Sequence[torch.Tensor],
         state: torch.Tensor | None = None,
         encoder_attention_mask: torch.Tensor | None = None,
-        num_steps: int | None = None,
+        num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
+        num_steps: int | None = None,
     ) -> torch.Tensor:
         """Normalised actions (batch, horizon, action_dim), float32.
 
-        num_steps: Euler steps, `config.num_inference_timesteps` if `None`. noise: where they start; drawn if `None`.
+        num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default. noise:
+        where they start; drawn if `None`.
         """
-        num_steps = self.config.num_inference_timesteps if num_steps is None else num_steps
-        check_steps(num_steps)
+        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
         batch, device = context.tokens.shape[0], context.tokens.device
         if noise is None:
@@ -133,7 +134,7 @@ class DiTActionHead(nn.Module):
             buckets = torch.full((batch,), self.bucket_at(progress), device=device)
             return -self.velocity_in(context, noisy_actions, buckets)
 
-        return integrate(velocity, noise, num_steps)
+        return integrate(velocity, noise, steps)
 
     def velocity(
         self,

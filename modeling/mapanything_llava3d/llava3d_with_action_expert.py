@@ -15,8 +15,8 @@ from transformers import LlamaModel, MistralModel, PretrainedConfig, PreTrainedM
 from ...configuration.language_model_config import as_expert_config
 from ...configuration.vla_errors import InputError
 from ..masking import check_mask, prefix_attention, suffix_attention
-from ..module_reference import ModuleReference
-from ..new_parts import stack_of
+from ..model_parts import stack_of
+from ..modules import ModuleReference
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import PrefixCache, SuffixInputs, run_prefix, run_suffix
 from .joint_pass import fitted, run_jointly, suffix_rows

@@ -13,8 +13,8 @@ from torch import nn
 
 from ...configuration.mapanything_llava3d.configuration_mapanything import MapAnythingGeometryConfig
 from ...configuration.vla_errors import InputError
-from ..floating_dtype import floating_dtype
-from ..projectors import MLP
+from ..mlp import MLP
+from ..modules import floating_dtype
 from ..vision_layers import LayerScale, PatchEmbedding, SwiGLU, VisionBlock
 
 INTERPOLATION_OFFSET = 0.1  # DINOv2 scales its positions to this much more than the patches of the image

@@ -18,7 +18,7 @@ from ..cache_names import CACHE_NAMES, cache_argument, one_cache
 from ..finite_predictions import require_finite
 from ..flow_matching import chosen_steps
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..input_checks import refuse_sampling, views_of
+from ..input_checks import one_of, refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..strict_loading import StrictPreTrainedModel, tied_weights
@@ -126,6 +126,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         check_finite: bool = True,
         do_sample: bool = False,
         num_steps: int | None = None,
+        proprio: torch.Tensor | None = None,
     ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -133,7 +134,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             input_ids: (batch, length), with as many image tokens as the views have features.
             pixel_values: (batch, views, 3, height, width), or (batch, 3, height, width) for one view.
             attention_mask: (batch, length), 0 on padding, anywhere; without it everything is real.
-            state: (batch, state_dim) or (batch, 1, state_dim), normalised as the processor returns it.
+            state: (batch, state_dim) or (batch, 1, state_dim), normalised as the processor returns it; also called
+                `proprio`.
             intrinsic: camera matrices (batch, views, 3, 3) in pixels, for a geometry model that can use them;
                 MapAnything's features do not depend on them.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
@@ -152,6 +154,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         """
         refuse_sampling(do_sample)
         check_has_expert(self.config)
+        state = one_of(state=state, proprio=proprio)
         steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
         check_arguments(self, input_ids, attention_mask, inputs)
@@ -189,12 +192,13 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         use_cache: bool | None = None,
         stop_grad_from_vlm: bool | None = None,
         cache: Cache | None = None,
+        proprio: torch.Tensor | None = None,
         **kwargs,
     ) -> MapAnythingLlava3DOutput:
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
 
         Args:
-            input_ids, pixel_values, attention_mask, intrinsic, state: as in `predict_action`.
+            input_ids, pixel_values, attention_mask, intrinsic, state or proprio: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn.
             actions, time, noise, action_is_pad, num_items_in_batch (items): see `ActionTargets`.
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
@@ -206,7 +210,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         Raises:
             InputError: an argument has the wrong form.
         """
-        cache = one_cache(cache, past_key_values)
+        cache, state = one_cache(cache, past_key_values), one_of(state=state, proprio=proprio)
         targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
         numbers = {"pixel_values": pixel_values, "intrinsic": intrinsic, "state": state}
         numbers |= {"actions": actions, "time": time, "noise": noise}

@@ -13,9 +13,8 @@ from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import ConfigError
 from ..input_checks import views_of
-from .language_logits import language_logits
+from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions
 from .multimodal_inputs import Prompt, TokenSequence
-from .text_positions import first_position, scale_of_inputs, text_positions
 
 
 class ComposedBackbone(nn.Module):

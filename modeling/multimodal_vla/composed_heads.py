@@ -8,11 +8,11 @@ from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..action_heads import MLPResNet
 from ..action_tokens import actions_to_tokens, tokens_to_actions
 from ..finite_predictions import finite_rows
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
+from ..mlp_resnet import MLPResNet
 from .context_action_network import ContextActionNetwork
 
 
@@ -25,35 +25,62 @@ class Prediction(NamedTuple):
     finite_logits: torch.Tensor | None = None
 
 
-class RegressionHead(NamedTuple):
+class HeadParts(NamedTuple):
+    """What a head reads actions with.
+
+    Attributes:
+        module: the head's own, as its `modules` made it.
+        output_embeddings: of the language model.
+    """
+
+    module: nn.Module | None
+    output_embeddings: nn.Module
+    config: MultimodalVLAConfig
+
+
+class RegressionHead(HeadParts):
     """Actions are read off the states of the queries, (batch, chunks, hidden_size)."""
 
-    network: MLPResNet
+    @staticmethod
+    def modules(config: MultimodalVLAConfig) -> tuple[None, MLPResNet]:
+        """The network that the head's module uses and does not own, and the module; `None`: there is none."""
+        return None, MLPResNet(config.hidden_size, config.hidden_size, config.action_dim)
 
     def predict(self, states: torch.Tensor, real: None, steps: int, noise: None) -> Prediction:
-        return Prediction(self.network(states).float())
+        """Steps and noise are those of the flow head, and not read."""
+        return Prediction(self.module(states).float())
 
     def loss(self, states: torch.Tensor, real: None, targets: ActionTargets) -> torch.Tensor:
         """Mean absolute error."""
-        return targets.mean((self.network(states).float() - targets.actions.float()).abs().mean(dim=2))
+        return targets.mean((self.module(states).float() - targets.actions.float()).abs().mean(dim=2))
 
     def loss_items(self, targets: ActionTargets) -> dict[str, torch.Tensor]:
+        """The steps that are learnt."""
         return targets.num_steps()
 
 
-class FlowHead(NamedTuple):
+class FlowHead(HeadParts):
     """Actions flow out of noise by a network that reads all states, (batch, tokens, hidden_size)."""
 
-    expert: FlowMatchingActionExpert
+    @staticmethod
+    def modules(config: MultimodalVLAConfig) -> tuple[ContextActionNetwork, FlowMatchingActionExpert]:
+        """See `RegressionHead.modules`."""
+        network = ContextActionNetwork(config.hidden_size, config.expert_config)
+        options = {"use_time_weight": config.use_time_weight, "time_sampling": config.time_sampling}
+        return network, FlowMatchingActionExpert(network, config.action_dim, config.num_action_chunks, **options)
 
     def predict(
         self, states: torch.Tensor, real: torch.Tensor | None, steps: int, noise: torch.Tensor | None
     ) -> Prediction:
-        return Prediction(self.expert.sample_actions(states, num_steps=steps, attention_mask=real, noise=noise))
+        """By Euler steps from noise (batch, chunks, action_dim), drawn where it is `None`.
+
+        real: (batch, tokens) bool, false on padding; `None`: no padding.
+        """
+        return Prediction(self.module.sample_actions(states, None, steps, real, noise=noise))
 
     def loss(self, states: torch.Tensor, real: torch.Tensor | None, targets: ActionTargets) -> torch.Tensor:
         """Of flow matching."""
-        return self.expert.compute_loss(
+        return self.module.compute_loss(
             states,
             targets.actions,
             attention_mask=real,
@@ -64,60 +91,49 @@ class FlowHead(NamedTuple):
         )
 
     def loss_items(self, targets: ActionTargets) -> dict[str, torch.Tensor]:
-        return {"flow": self.expert.loss_items(targets.actions, targets.time, targets.action_is_pad)}
+        """What the steps weigh at their times."""
+        return {"flow": self.module.loss_items(targets.actions, targets.time, targets.action_is_pad)}
 
 
-class BinsHead(NamedTuple):
-    """Actions are the last `count` token ids below `end`, one for each query (batch, chunks * action_dim, hidden_size).
+class BinsHead(HeadParts):
+    """Actions are the last `num_action_bins` token ids below `action_vocab_size`, one for each query (batch, chunks *
+    action_dim, hidden_size), scored by the language model's output embeddings."""
 
-    output_embeddings: of the language model.
-    """
+    @staticmethod
+    def modules(config: MultimodalVLAConfig) -> tuple[None, None]:
+        """See `RegressionHead.modules`."""
+        return None, None
 
-    output_embeddings: nn.Module
-    end: int
-    count: int
-    action_dim: int
+    @property
+    def bins(self) -> tuple[int, int]:
+        """The id behind the last bin, and how many there are."""
+        return self.config.action_vocab_size, self.config.num_action_bins
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(batch, chunks * action_dim, bins) float32."""
-        return self.output_embeddings(states)[..., self.end - self.count : self.end].float()
+        end, count = self.bins
+        return self.output_embeddings(states)[..., end - count : end].float()
 
     def predict(self, states: torch.Tensor, real: None, steps: int, noise: None) -> Prediction:
-        logits = self.logits(states)
-        token_ids = self.end - self.count + logits.argmax(dim=-1).unflatten(1, (-1, self.action_dim))
-        return Prediction(tokens_to_actions(token_ids, self.end, self.count), token_ids, finite_rows(logits))
+        """The likeliest bins; steps and noise are those of the flow head, and not read."""
+        (end, count), logits = self.bins, self.logits(states)
+        token_ids = end - count + logits.argmax(dim=-1).unflatten(1, (-1, self.config.action_dim))
+        return Prediction(tokens_to_actions(token_ids, end, count), token_ids, finite_rows(logits))
 
     def loss(self, states: torch.Tensor, real: None, targets: ActionTargets) -> torch.Tensor:
         """Cross entropy among the bins."""
-        wanted = actions_to_tokens(targets.actions, self.end, self.count) - (self.end - self.count)
+        end, count = self.bins
+        wanted = actions_to_tokens(targets.actions, end, count) - (end - count)
         errors = F.cross_entropy(self.logits(states).mT, wanted.flatten(1), reduction="none")
         return targets.mean(errors.view(targets.actions.shape).mean(dim=2))
 
     def loss_items(self, targets: ActionTargets) -> dict[str, torch.Tensor]:
+        """The steps that are learnt."""
         return targets.num_steps()
 
 
 Head = RegressionHead | FlowHead | BinsHead
-
-
-def make_action_head(config: MultimodalVLAConfig) -> tuple[nn.Module | None, nn.Module | None]:
-    """The network of a flow head, and the head's module; bins have the language model's output embeddings alone."""
-    if config.action_head == "mlp":
-        return None, MLPResNet(config.hidden_size, config.hidden_size, config.action_dim)
-    if config.action_head == "discrete":
-        return None, None
-    network = ContextActionNetwork(config.hidden_size, config.expert_config)
-    options = {"use_time_weight": config.use_time_weight, "time_sampling": config.time_sampling}
-    return network, FlowMatchingActionExpert(network, config.action_dim, config.num_action_chunks, **options)
-
-
-def head_around(module: nn.Module | None, output_embeddings: nn.Module, config: MultimodalVLAConfig) -> Head:
-    """The head whose module `make_action_head` made."""
-    if config.action_head == "mlp":
-        return RegressionHead(module)
-    if config.action_head == "flow":
-        return FlowHead(module)
-    return BinsHead(output_embeddings, config.action_vocab_size, config.num_action_bins, config.action_dim)
+HEADS: dict[str, type[Head]] = {"mlp": RegressionHead, "flow": FlowHead, "discrete": BinsHead}  # as in `HEAD_FACTS`
 
 
 def check_actions(actions: torch.Tensor, batch_size: int, config: MultimodalVLAConfig) -> None:

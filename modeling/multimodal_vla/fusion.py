@@ -10,13 +10,13 @@ from torch import nn
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..film import FiLM, modulate
-from ..floating_dtype import floating_dtype
 from ..learned_tokens import LearnedTokens
 from ..loss_items import IGNORED
 from ..masking import masked_mean
+from ..modules import floating_dtype
+from .language_model_rules import check_places
 from .multimodal_inputs import Prompt, TokenSequence
 from .perceiver_resampler import PerceiverResampler
-from .text_positions import check_places
 from .vision_tokens import vision_tokens
 
 

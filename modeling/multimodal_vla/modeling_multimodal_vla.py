@@ -15,16 +15,18 @@ from transformers.utils import can_return_tuple
 
 from ...configuration.known_fields import check_arguments, known_fields
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
+from ..flow_matching import chosen_steps
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, items_of_text, text_items
-from ..projectors import MLP
+from ..mlp import MLP
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
-from .composed_heads import Head, check_actions, head_around, make_action_head
+from .composed_heads import HEADS, Head, check_actions
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .grounding import similarity_of_views
 from .multimodal_inputs import check_state, checked_prompt
@@ -57,7 +59,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         self.film = FiLM(width, width) if config.fusion == "film" else None
         self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
         self.action_queries, self.query_attention, self.late_projector = make_queries(config)
-        self.action_network, self.action_head = make_action_head(config)
+        self.action_network, self.action_head = HEADS[config.action_head].modules(config)
         names = {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
         self._no_split_modules = sorted(names)
         self.parts_with_first_names = () if self.backbone.has_image_tokens else ("backbone.vision_tower",)
@@ -203,14 +205,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """
         refuse_sampling(do_sample)
         state = one_of(state=state, proprio=proprio)
-        steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
+        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
         inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
-        steps = self.config.num_inference_steps if steps is None else steps
         normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if check_finite:
@@ -328,11 +329,11 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
     @property
     def head(self) -> Head:
         """What reads actions out of states."""
-        return head_around(self.action_head, self.get_output_embeddings(), self.config)
+        return HEADS[self.config.action_head](self.action_head, self.get_output_embeddings(), self.config)
 
     def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
         """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
-        if actions is None or time is not None or self.config.action_head != "flow":
+        if actions is None or time is not None or not HEAD_FACTS[self.config.action_head].has_draws:
             return {}
         return {"time": self.action_head.sample_time(len(actions), actions.device)}
 

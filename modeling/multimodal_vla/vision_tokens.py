@@ -6,7 +6,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..projectors import MLP
+from ..mlp import MLP
 from .multimodal_inputs import Prompt
 from .perceiver_resampler import PerceiverResampler
 from .qformer_projector import QFormerProjector

@@ -14,8 +14,8 @@ from ...configuration.vla_errors import InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
+from .language_model_rules import scale_of_inputs, text_positions
 from .multimodal_inputs import Prompt, TokenSequence
-from .text_positions import scale_of_inputs, text_positions
 
 VISION_NAMES = ("vision_tower", "visual", "vision_model")  # what VLMs of transformers call theirs
 

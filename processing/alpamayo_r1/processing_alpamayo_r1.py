@@ -272,7 +272,7 @@ class AlpamayoR1Processor(PortableProcessor):
         return texts
 
     def prompt_text(self, tokens_per_image: Sequence[int], text: str | None = None) -> str:
-        """The prompt of one sample, with placeholders for its history.
+        """The prompt of one sample as a reader sees it, with placeholders for its history; the ids: `prompt_ids`.
 
         tokens_per_image: image tokens of each image; ones give the text as the published chat template writes it.
         """

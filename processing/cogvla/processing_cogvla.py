@@ -6,8 +6,8 @@ from typing import Any
 from transformers import BatchFeature
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ...configuration.vla_config import alias
 from ..prompts import padded, prompt_token_ids
-from ..published_names import alias
 from ..robot_processor import RobotProcessor
 from .image_processing_cogvla import CogVLAImageProcessor
 
@@ -39,9 +39,8 @@ class CogVLAProcessor(RobotProcessor):
         state_dim: int | None = None,
         **kwargs,
     ):
-        state_dim = proprio_dim if state_dim is None else state_dim
         robot = norm_stats, normalization_type, None, state_dim
-        super().__init__(image_processor, tokenizer, *robot, PROMPT, "right", view_names, **kwargs)
+        super().__init__(image_processor, tokenizer, *robot, PROMPT, "right", view_names, proprio_dim, **kwargs)
 
     def __call__(
         self,

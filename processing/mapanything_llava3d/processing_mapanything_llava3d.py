@@ -12,6 +12,7 @@ from transformers import BatchFeature
 
 from ...configuration.language_model_config import check_positive
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ...configuration.vla_config import alias
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import unnormalize
 from ..prompts import instruction_of, padded
@@ -33,6 +34,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         image_seq_length: image tokens of one view; `None` is the image processor's number of patches.
         norm_stats, normalization_type, state_dim: as in `MapAnythingLlava3DConfig`; `state_dim` is `None` for a model
             without state.
+        proprio_dim: `state_dim` under the word of other checkpoints.
         intrinsic_config: `{key: {"intrinsic": 3 x 3, "width": pixels, "height": pixels}}`, the camera of each dataset.
         action_token_config: settings of `SpatialActionTokenizer`, see its `to_dict`; `None`: no action tokens.
         prompt_template: what an instruction is put into, at "{instruction}".
@@ -45,6 +47,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
 
     auto_classes = MapAnythingLlava3DConfig.auto_classes
     state_parts = ("state", "proprio")
+    proprio_dim = alias("state_dim")
 
     def __init__(
         self,
@@ -60,6 +63,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         prompt_template: str = "{instruction}",
         padding_side: str = "right",
         view_names: list[str] | None = None,
+        proprio_dim: int | None = None,
         **kwargs,
     ):
         self.image_token = image_token
@@ -69,13 +73,16 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         tokens = None if action_token_config is None else SpatialActionTokenizer.from_dict(action_token_config)
         self.action_token_config = tokens and tokens.to_dict()
         robot = norm_stats, normalization_type, tokens and ACTION_DIM, state_dim
-        super().__init__(image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, **kwargs)
+        super().__init__(
+            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
+        )
         add_image_token(tokenizer, image_token)
         if tokens is not None:
             add_action_tokens(tokenizer, tokens.vocab_size)
 
     @property
     def image_token_id(self) -> int:
+        """The tokenizer's id of `image_token`."""
         return self.tokenizer.convert_tokens_to_ids(self.image_token)
 
     @property

@@ -73,6 +73,7 @@ class SpatialActionTokenizer:
 
     @property
     def vocab_size(self) -> int:
+        """Number of tokens of all parts."""
         return sum(self.sizes.values())
 
     @property
@@ -169,6 +170,7 @@ class ActionTokenizer:
 
     @property
     def vocab_size(self) -> int:
+        """Number of tokens."""
         return len(self.values)
 
     def encode(self, actions: np.ndarray) -> np.ndarray:

@@ -11,12 +11,13 @@ from transformers import BatchFeature
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
+from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
+from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
 from ..prompts import check_image_tokens, padded, prompt_token_ids
-from ..published_names import alias
-from ..robot_processor import RobotProcessor
+from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
 from .processor_defaults import image_processor_of, vlm_prompt
@@ -83,13 +84,14 @@ class MultimodalVLAProcessor(RobotProcessor):
         self.num_action_bins = num_action_bins
         self.action_vocab_size = action_vocab_size
         self.add_special_tokens = image_token is None if add_special_tokens is None else add_special_tokens
-        state_dim = proprio_dim if state_dim is None else state_dim
         self.check_numbers()
         found = type(image_processor).__name__
         if found not in IMAGE_PROCESSORS:
             raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
         robot = norm_stats, normalization_type, action_dim, state_dim
-        super().__init__(image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, **kwargs)
+        super().__init__(
+            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
+        )
         self.check_prompt()
 
     @classmethod
@@ -109,9 +111,9 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins", "view_names")
         settings = {name: getattr(config, name) for name in names}
-        if not {"state_dim", "proprio_dim"} & set(overrides):
+        if SIZES.isdisjoint(overrides):
             settings["state_dim"] = config.state_size
-        settings["action_vocab_size"] = config.action_vocab_size if config.action_head == "discrete" else None
+        settings["action_vocab_size"] = config.action_vocab_size if HEAD_FACTS[config.action_head].has_tokens else None
         if "image_processor" not in overrides:
             settings["image_processor"] = image_processor_of(config, overrides)
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
@@ -201,7 +203,10 @@ class MultimodalVLAProcessor(RobotProcessor):
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, tokens
 
     def prompt_text(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> str:
-        """The prompt of one sample; tokens_per_view: image tokens of each view, not read for a composed model."""
+        """The prompt of one sample as a reader sees it; the ids: `prompt_ids`.
+
+        tokens_per_view: image tokens of each view, not read for a composed model.
+        """
         return instruction.join(self.prompt_pieces(tokens_per_view))
 
     def prompt_pieces(self, tokens_per_view: Sequence[int]) -> list[str]:
@@ -256,7 +261,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         return unnormalize(actions, self.action_statistics(unnorm_key), self.normalization_type)
 
     def encode_actions(self, actions: Any, unnorm_key: str | None = None) -> torch.Tensor:
-        """Actions in the robot's own units -> ids for the discrete head.
+        """Actions in the robot's own units -> ids for the discrete head, the way back of `decode_actions`.
 
         actions: (batch, num_action_chunks, action_dim), or one sample without the batch. Values beyond the statistics'
         range fall into the outermost bins.

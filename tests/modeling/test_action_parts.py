@@ -12,7 +12,7 @@ from vlahub.modeling.action_normalization import find_statistics, normalize, unn
 from vlahub.modeling.cogvla.ddim import add_noise, ddim_step, signal_levels, sinusoidal_embedding
 from vlahub.modeling.cogvla.moe_aggregator import MoEAggregator
 from vlahub.modeling.film import FiLM, modulate
-from vlahub.modeling.masking import masked_mean, parallel_decoding_mask
+from vlahub.modeling.masking import masked_mean
 
 STATISTICS = {
     "min": [-2.0, 0.0, -3.0],
@@ -266,17 +266,3 @@ def test_a_masked_mean_leaves_out_what_the_mask_does():
     states, mask = random(2, 4, 3), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]).bool()
     wanted = torch.stack([x[m].mean(dim=0, keepdim=True) for x, m in zip(states, mask, strict=True)])
     torch.testing.assert_close(masked_mean(states, mask), wanted)
-
-
-@pytest.mark.parametrize("mode", ["causal", "block", "bidirectional"])
-def test_the_attention_mask_equals_its_definition_token_by_token(mode):
-    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]]).bool()
-    block = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 0, 0]]).bool()
-    mask = parallel_decoding_mask(real, block, mode, torch.float32)
-    assert set(mask.unique().tolist()) == {0.0, torch.finfo(torch.float32).min}
-    for sample in range(2):
-        for query in range(6):
-            for key in range(6):
-                open_block = mode == "block" and block[sample, query] and block[sample, key]
-                visible = key <= query or open_block or mode == "bidirectional"
-                assert (mask[sample, 0, query, key] == 0) == bool(visible and real[sample, key])

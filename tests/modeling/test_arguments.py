@@ -206,6 +206,32 @@ def test_patches_and_their_grid_fit_each_other(loaded, name, change, words):
 
 
 @robots
+def test_a_model_takes_the_state_by_its_published_name_but_not_by_both(loaded):
+    inputs = loaded.prepare()
+    renamed = {"proprio" if name == "state" else name: value for name, value in inputs.items()}
+    assert torch.equal(loaded.predict(renamed), loaded.predict(inputs))
+    actions = torch.zeros(1, loaded.model.config.num_action_chunks, loaded.model.config.action_dim)
+    losses = []
+    for given in (inputs, renamed):
+        torch.manual_seed(0)
+        losses.append(loaded.model(**given, actions=actions).loss)
+    assert torch.equal(*losses)
+    for call in (loaded.predict, lambda given: loaded.model(**given, actions=actions)):
+        with pytest.raises(InputError, match="state and proprio are two names of one argument"):
+            call({**inputs, **renamed})
+
+
+@pytest.mark.parametrize("family", ["cogvla", "mapanything_llava3d"], indirect=True)
+def test_text_is_written_with_the_state_under_either_name(loaded):
+    inputs = loaded.prepare()
+    renamed = {"proprio" if name == "state" else name: value for name, value in inputs.items()}
+    found = [loaded.model.generate(**given, max_new_tokens=3, do_sample=False) for given in (inputs, renamed)]
+    assert torch.equal(*found)
+    with pytest.raises(InputError, match="state and proprio are two names of one argument"):
+        loaded.model.generate(**inputs, proprio=inputs["state"], max_new_tokens=3)
+
+
+@robots
 @pytest.mark.parametrize("key", [["demo_tabletop"], 5])
 def test_a_key_of_statistics_that_is_no_text_is_named(loaded, key):
     with pytest.raises(InputError, match=r"unnorm_key=.* is unknown; choices: demo_tabletop"):

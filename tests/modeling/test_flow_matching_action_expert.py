@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from joint_attention import build_joint_attention_inputs
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
@@ -16,7 +17,6 @@ from vlahub.modeling.flow_matching import (
     sinusoidal_time_embedding,
 )
 from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
-from vlahub.modeling.mapanything_llava3d.joint_pass import build_joint_attention_inputs
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 
 BATCH, PREFIX, HORIZON, DIM, STATE = 3, 5, 4, 7, 6
@@ -274,7 +274,8 @@ def test_wrong_arguments_of_the_loss_are_refused_by_name(make, arguments, messag
         ({"num_steps": 0}, "num_steps=0 must be"),
         ({"num_steps": -3}, "num_steps=-3"),
         ({"num_steps": 2.5}, r"num_steps=2\.5"),
-        ({"num_steps": None}, "num_steps=None"),
+        ({"num_inference_steps": 0}, "num_inference_steps=0 must be"),
+        ({"num_inference_steps": 2, "num_steps": 2}, "num_inference_steps and num_steps are two names of one argument"),
         ({"noise": NOISE[:2]}, r"noise has shape \(2, 4, 7\); \(3, 4, 7\)"),
         ({"state": None}, "state is missing"),
         ({"state": STATES[:2]}, r"state has shape \(2, 6\)"),
@@ -310,6 +311,20 @@ def test_options_that_cannot_work_are_refused(make, options, message):
 
 
 # ---- the published call
+
+
+def test_the_chunk_and_the_steps_have_their_published_names_too(make):
+    expert, _ = make()
+    network = expert.llava_with_expert
+    assert (expert.num_action_chunks, expert.action_horizon) == (HORIZON, HORIZON)
+    assert FlowMatchingActionExpert(network, DIM, action_horizon=5).num_action_chunks == 5
+    assert FlowMatchingActionExpert(network).action_horizon == 10
+    with pytest.raises(InputError, match="num_action_chunks and action_horizon are two names of one argument"):
+        FlowMatchingActionExpert(network, DIM, num_action_chunks=5, action_horizon=5)
+    known = {"prefix_embs": PREFIX_EMBS, "state": STATES, "noise": NOISE}
+    wanted = expert.sample_actions(**known, num_inference_steps=3)
+    assert torch.equal(expert.sample_actions(**known, num_steps=3), wanted)
+    assert torch.equal(expert.sample_actions(**known, num_steps=10), expert.sample_actions(**known))
 
 
 @pytest.mark.parametrize("padded", [False, True])

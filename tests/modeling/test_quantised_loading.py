@@ -10,8 +10,8 @@ from transformers import BitsAndBytesConfig
 
 import vlahub
 from vlahub.errors import ConfigError
-from vlahub.modeling.floating_dtype import floating_dtype
-from vlahub.modeling.new_parts import is_pretrained
+from vlahub.modeling.model_parts import is_pretrained
+from vlahub.modeling.modules import floating_dtype
 
 bnb = pytest.importorskip("bitsandbytes", reason="4-bit loading needs bitsandbytes: pip install 'vlahub[quant]'")
 

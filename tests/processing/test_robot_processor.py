@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import vlahub
-from vlahub.errors import InputError
+from vlahub.errors import ConfigError, InputError
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 STATE = [0.1 * i for i in range(8)]
@@ -44,10 +44,17 @@ def test_the_size_of_the_state_has_one_word_in_code_and_the_published_one_on_dis
     statistics = {"lab": {part: {"q01": [0.0] * 3, "q99": [1.0] * 3} for part in ("action", "state")}}
     given = {"norm_stats": statistics, "state_dim": 3}
     given |= {"action_dim": 3} if family.prefix == "MultimodalVLA" else {}
-    made = family.processor(processor.image_processor, processor.tokenizer, **given)
+    parts = processor.image_processor, processor.tokenizer
+    with pytest.raises(ConfigError, match="state_dim=3 and proprio_dim=2, two words for one size"):
+        family.processor(*parts, **given, proprio_dim=2)
+    made = family.processor(*parts, **given, proprio_dim=3)
     assert made(images=VIEWS, text="go", state=[1.0, 0.0, 1.0])["state"].tolist() == [[1.0, -1.0, 1.0]]
     made.save_pretrained(tmp_path)
     assert family.processor.from_pretrained(tmp_path).state_dim == 3
+    for word in ("state_dim", "proprio_dim"):
+        other = family.processor.from_pretrained(tmp_path, norm_stats={}, **{word: 5})
+        assert (other.state_dim, other.proprio_dim) == (5, 5)
+        assert family.processor(*parts, **{word: 4}).state_dim == 4
 
 
 @pytest.mark.parametrize("kind", ["MapAnythingLlava3DImageProcessor", "MultimodalVLAImageProcessor"])

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ..collator_entries import Example
 from ..collator_robot import RobotCollator
 
@@ -27,4 +28,4 @@ class MultimodalVLACollator(RobotCollator):
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
         """
-        return self.actions_behind_prompts(examples, reads_draws=self.config.action_head == "flow")
+        return self.actions_behind_prompts(examples, reads_draws=HEAD_FACTS[self.config.action_head].has_draws)

@@ -10,6 +10,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMod
 
 from vlahub.configuration.cogvla.pruning_schedule import lfp_keep_ratios
 from vlahub.errors import ConfigError
+from vlahub.modeling.cogvla.pruned_language_model import parallel_decoding_mask
 from vlahub.modeling.cogvla.token_pruning import (
     LFPDecoderLayer,
     LFPLlamaModel,
@@ -19,7 +20,6 @@ from vlahub.modeling.cogvla.token_pruning import (
     restore_vision,
     select_vision,
 )
-from vlahub.modeling.masking import parallel_decoding_mask
 
 VISION, LENGTH = 8, 20
 REAL_LENGTHS = (20, 16)
@@ -246,3 +246,17 @@ def test_a_fixed_schedule_keeps_the_same_share_in_its_layers(name, layers):
 def test_an_unknown_schedule_is_refused_by_name(name):
     with pytest.raises(ConfigError, match=f"lfp_type {name!r}"):
         lfp_keep_ratios(name, 0.5, num_layers=8, schedule_layers=8)
+
+
+@pytest.mark.parametrize("mode", ["causal", "block", "bidirectional"])
+def test_the_attention_mask_equals_its_definition_token_by_token(mode):
+    real = torch.tensor([[1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]]).bool()
+    block = torch.tensor([[0, 0, 0, 1, 1, 1], [0, 0, 1, 1, 0, 0]]).bool()
+    mask = parallel_decoding_mask(real, block, mode, torch.float32)
+    assert set(mask.unique().tolist()) == {0.0, torch.finfo(torch.float32).min}
+    for sample in range(2):
+        for query in range(6):
+            for key in range(6):
+                open_block = mode == "block" and block[sample, query] and block[sample, key]
+                visible = key <= query or open_block or mode == "bidirectional"
+                assert (mask[sample, 0, query, key] == 0) == bool(visible and real[sample, key])

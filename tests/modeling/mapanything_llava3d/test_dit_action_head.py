@@ -423,5 +423,6 @@ def test_velocity_refuses_features_and_times_of_another_shape():
 def test_a_state_for_a_head_without_one_and_no_steps_are_refused():
     with pytest.raises(InputError, match=r"^state is given, state_dim of the head is None: leave out the state"):
         make_head(state_dim=None).predict_action(**vlm_inputs())
-    with pytest.raises(InputError, match=r"^num_steps=0 must be a whole number above 0"):
-        make_head().predict_action(**vlm_inputs(), num_steps=0)
+    for name in ("num_steps", "num_inference_steps"):
+        with pytest.raises(InputError, match=rf"^{name}=0 must be a whole number above 0"):
+            make_head().predict_action(**vlm_inputs(), **{name: 0})

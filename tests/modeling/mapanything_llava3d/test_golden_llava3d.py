@@ -2,13 +2,13 @@
 
 import pytest
 import torch
+from joint_attention import build_joint_attention_inputs
 from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.modeling.flow_matching import sinusoidal_time_embedding
 from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
-from vlahub.modeling.mapanything_llava3d.joint_pass import build_joint_attention_inputs
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 
 IMPLEMENTATIONS = ["sdpa", "eager"]

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from joint_attention import build_joint_attention_inputs
 from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, MistralConfig, MistralModel
 
 from vlahub.errors import InputError
-from vlahub.modeling.mapanything_llava3d.joint_pass import build_joint_attention_inputs
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel, paired_layers
 
 KINDS = {"llama": (LlamaConfig, LlamaModel), "mistral": (MistralConfig, MistralModel)}

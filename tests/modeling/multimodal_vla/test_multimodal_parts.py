@@ -5,14 +5,16 @@ import torch
 from transformers import LlamaConfig
 
 from vlahub import FlowMatchingActionExpert, MultimodalVLAConfig, MultimodalVLAForActionPrediction
-from vlahub.modeling.action_heads import MLPResNet
+from vlahub.configuration.multimodal_vla.head_facts import HEAD_FACTS
 from vlahub.modeling.film import FiLM
 from vlahub.modeling.learned_tokens import LearnedTokens
 from vlahub.modeling.masking import additive
+from vlahub.modeling.mlp import MLP
+from vlahub.modeling.mlp_resnet import MLPResNet
+from vlahub.modeling.multimodal_vla.composed_heads import HEADS
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
 from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
-from vlahub.modeling.projectors import MLP
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 IN, OUT, LATENTS = 24, 32, 5
@@ -219,3 +221,7 @@ def test_a_choice_is_the_part_of_that_name():
 def test_parts_of_other_choices_are_not_there():
     model = MultimodalVLAForActionPrediction(MultimodalVLAConfig(**CHOICES))
     assert {name for name, _ in model.named_children()} == {"backbone", "projector", "action_queries", "action_head"}
+
+
+def test_every_head_that_a_config_may_choose_has_a_class():
+    assert tuple(HEADS) == tuple(HEAD_FACTS)

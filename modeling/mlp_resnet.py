@@ -1,4 +1,4 @@
-"""From the language model's states at the action positions to actions (OpenVLA-OFT, arXiv 2502.19645).
+"""The MLP with residual blocks that action heads read actions with (OpenVLA-OFT, arXiv 2502.19645).
 
 Upstream: moojink/openvla-oft, prismatic/models/action_heads.py.
 """
@@ -35,20 +35,3 @@ class MLPResNet(nn.Module):
         for block in self.mlp_resnet_blocks:
             hidden_states = block(hidden_states)
         return self.fc2(self.layer_norm2(hidden_states))
-
-
-class ContinuousActionHead(nn.Module):
-    """One vector per step of the chunk, read from the states of that step's action tokens together.
-
-    The L1 head's output is the normalised action, the diffusion head's the noise in it.
-    """
-
-    def __init__(self, hidden_size: int, num_action_chunks: int, action_dim: int):
-        super().__init__()
-        self.num_action_chunks = num_action_chunks
-        self.model = MLPResNet(action_dim * hidden_size, hidden_size, action_dim)
-
-    def forward(self, action_hidden_states: torch.Tensor) -> torch.Tensor:
-        """(batch, num_action_chunks * action_dim, hidden_size) -> (batch, num_action_chunks, action_dim)."""
-        batch = action_hidden_states.shape[0]
-        return self.model(action_hidden_states.reshape(batch, self.num_action_chunks, -1))

@@ -1,6 +1,13 @@
-"""A module that another one uses without owning it."""
+"""Of any module: the dtype that it computes in, and a way to use it without owning it."""
 
+import torch
 from torch import nn
+
+
+def floating_dtype(module: nn.Module) -> torch.dtype:
+    """Of the first floating-point parameter: a quantised weight is whole numbers, and has no dtype to follow."""
+    found = (parameter.dtype for parameter in module.parameters() if parameter.is_floating_point())
+    return next(found, torch.get_default_dtype())
 
 
 class ModuleReference:

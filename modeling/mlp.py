@@ -1,4 +1,4 @@
-"""MLPs: those of vision blocks, and those that bring features, robot state and noisy actions to the width of the
+"""The MLP of vision blocks, and of projectors, which bring features, robot state and noisy actions to the width of the
 language model.
 
 Upstream: moojink/openvla-oft, prismatic/models/projectors.py and prismatic/extern/hf/modeling_prismatic.py.
@@ -21,16 +21,3 @@ class MLP(nn.Module):
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         return self.fc2(F.gelu(self.fc1(features)))
-
-
-class PrismaticProjector(nn.Module):
-    """Three linear layers with GELU between, the first four times as wide as its input; for joined channels."""
-
-    def __init__(self, input_size: int, output_size: int):
-        super().__init__()
-        self.fc1 = nn.Linear(input_size, 4 * input_size)
-        self.fc2 = nn.Linear(4 * input_size, output_size)
-        self.fc3 = nn.Linear(output_size, output_size)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(features)))))

@@ -1,10 +1,16 @@
-"""How the language model of a composed VLA counts its tokens, and what it multiplies them by."""
+"""What differs between language models of transformers: how tokens are counted and scaled, and how scores are made."""
 
 import torch
 import transformers
+from torch import nn
 from transformers import PretrainedConfig
 
-from ...configuration.multimodal_vla.backbone_facts import POSITIONS_BEHIND_PADDING, SCALES_INPUTS
+from ...configuration.multimodal_vla.backbone_facts import (
+    LOGIT_DIVISORS,
+    LOGIT_FACTORS,
+    POSITIONS_BEHIND_PADDING,
+    SCALES_INPUTS,
+)
 from ..input_checks import check_length
 
 
@@ -33,3 +39,27 @@ def check_places(embeds: torch.Tensor, text_config: PretrainedConfig) -> None:
     limit = getattr(text_config, "max_position_embeddings", None)
     limit = None if limit is None else limit - first_position(text_config)
     check_length({"image, text and action": embeds.shape[1]}, limit)
+
+
+def language_logits(model: nn.Module, states: torch.Tensor) -> torch.Tensor:
+    """Scores of the next token (..., vocabulary), of states (..., hidden_size) behind the last norm.
+
+    Some models have more than a matrix there: a layer before it (RoBERTa, ModernBERT), a factor, or a soft cap, with
+    which their text is trained and written.
+
+    model: of `AutoModelForCausalLM`.
+    """
+    config, matrix = model.config, model.get_output_embeddings()
+    head = getattr(model, "lm_head", matrix)
+    if head is matrix:
+        logits = matrix(states)
+    else:
+        logits = head(states)
+        if all(module is not matrix for module in head.modules()):
+            logits = matrix(logits)
+    if config.model_type in LOGIT_FACTORS:
+        logits = logits * getattr(config, LOGIT_FACTORS[config.model_type])
+    if config.model_type in LOGIT_DIVISORS:
+        logits = logits / getattr(config, LOGIT_DIVISORS[config.model_type])
+    cap = getattr(config, "final_logit_softcapping", None)
+    return logits if cap is None else cap * torch.tanh(logits / cap)
