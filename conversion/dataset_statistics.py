@@ -11,7 +11,7 @@ from .travelling.travelling_code import own_config_class
 STATISTICS_NAME = "dataset_statistics.json"
 
 
-def find_statistics(file: Path | None, folders: list[Path]) -> tuple[dict[str, Any], str]:
+def read_statistics(file: Path | None, folders: list[Path]) -> tuple[dict[str, Any], str]:
     """Statistics by `unnorm_key`, and how they are known; `{}` and "" where there are none.
 
     Whether a model can normalise by them is checked with the model's sizes, by its config.

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
-from .files.file_table import record, with_own_hash
+from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
 from .output_folder import output_folder

@@ -21,7 +21,7 @@ from ..configuration.checkpoint_card import (
 )
 from ..configuration.normalization_statistics import STATISTICS
 from .assumptions import assumptions_text
-from .card import Card, Origin, code, listed, new_tensors, of_base
+from .family_card import Card, Origin, code, listed, new_tensors, of_base
 
 FOREIGN_CODE = """## Code
 

@@ -7,8 +7,8 @@ import torch
 
 from ..configuration.vla_errors import ConversionError, VLAError
 from .dataset_statistics import check_config_statistics
+from .files.file_hashes import FileChanges, changes_since, read_report, record, with_own_hash
 from .files.file_kinds import CODE, REPORT_NAME, travelling
-from .files.file_table import FileChanges, changes_since, read_report, record, with_own_hash
 from .files.json_file import read_json
 from .folders.folder_roles import check_checkpoint
 from .model_check import check_against_class

@@ -8,12 +8,12 @@ from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_pub
 from ...configuration.cogvla.configuration_cogvla_vision import TIMM_MODELS
 from ...configuration.vla_errors import ConversionError
 from ..assumptions import assumed
-from ..dataset_statistics import find_statistics, statistics_size
+from ..dataset_statistics import read_statistics, statistics_size
 from ..settings import Settings
 from ..tensors.collected import Collected
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .layout import Layout
+from .layout import RunLayout
 from .options import PLATFORMS, CogVLAOptions
 
 HIDDEN_SIZE_7B = 4096
@@ -23,7 +23,7 @@ STEPS = {  # of a diffusion head, with the names that published configs would ha
 }
 
 
-def make_config(layout: Layout, collected: Collected, options: CogVLAOptions) -> tuple[CogVLAConfig, list[Fact]]:
+def make_config(layout: RunLayout, collected: Collected, options: CogVLAOptions) -> tuple[CogVLAConfig, list[Fact]]:
     """The config of the output.
 
     Raises:
@@ -167,9 +167,9 @@ def is_diffusion(collected: Collected) -> bool:
     return predicts_noise
 
 
-def add_run_statistics(published: dict, layout: Layout, options: CogVLAOptions, settings: Settings) -> None:
+def add_run_statistics(published: dict, layout: RunLayout, options: CogVLAOptions, settings: Settings) -> None:
     """The run's own statistics; those of the base model say nothing about what was fine-tuned."""
-    statistics, how = find_statistics(options.statistics, layout.folders[:1])
+    statistics, how = read_statistics(options.statistics, layout.folders[:1])
     if not statistics and layout.merged:
         statistics, how = published.get("norm_stats"), "read (config.json)"
         if statistics and layout.side_files:  # a run whose config.json is the base's
@@ -223,7 +223,7 @@ def add_diffusion(published: dict, options: CogVLAOptions, settings: Settings) -
         )
 
 
-def add_decoding(published: dict, layout: Layout, options: CogVLAOptions, settings: Settings) -> None:
+def add_decoding(published: dict, layout: RunLayout, options: CogVLAOptions, settings: Settings) -> None:
     """How action tokens see each other; discrete OpenVLA-OFT and plain OpenVLA leave the same files."""
     side_files = [kind for kind in layout.side_files if kind not in ("vision_backbone", "non_lora_trainables")]
     discrete = settings.fields["action_head"] == "discrete"

@@ -13,7 +13,7 @@ from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
 from ..checkpoint_plan import weights_of
-from ..dataset_statistics import check_config_statistics, find_statistics
+from ..dataset_statistics import check_config_statistics, read_statistics
 from ..family import Family
 from ..files.json_file import json_text, read_json
 from ..files.tokenizer_files import check_tokenizer, links_out
@@ -153,7 +153,7 @@ def with_statistics(config: dict, adapters: list[Path], given: Path | None = Non
 
 def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) -> tuple[dict, list[Fact]]:
     if given is not None:
-        statistics, how = find_statistics(given, [])
+        statistics, how = read_statistics(given, [])
         return {**config, "norm_stats": statistics}, [Fact("norm_stats", ", ".join(sorted(statistics)), how)]
     for number, folder in reversed(list(enumerate(adapters, start=1))):
         statistics, name = read_json([folder], STATISTICS, required=False), STATISTICS

@@ -18,10 +18,10 @@ from ..settings import Settings
 from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .checkpoint import IMAGE_TOKEN, described_parts, make_llava3d_processor, tokenizer_with_image_token
 from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
 from .options import MODEL_FIELDS, Llava3DOptions, option_of
-from .sizes import geometry_config, language_fields, vision_fields
+from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
+from .sizes import described_parts, geometry_config, language_fields, vision_fields
 
 TABLES = {"vision": VISION_TABLE, "language": LANGUAGE_TABLE, "geometry": GEOMETRY_TABLE}
 DIT_BLOCKS = 16  # of the published head; never more than the language model has layers

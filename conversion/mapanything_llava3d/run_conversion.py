@@ -15,10 +15,19 @@ from ..job import Job, Prepared
 from ..settings import Settings
 from ..tensors.collected import Collected
 from ..tensors.size_limits import check_layers
-from .checkpoint import IMAGE_TOKEN, described_parts, make_llava3d_processor, tokenizer_with_image_token
 from .options import MODEL_FIELDS, Llava3DOptions, option_of
+from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .run import Run, collect_run, read_run
-from .sizes import DIT, dit_fields, expert_fields, geometry_config, language_fields, sharing_heads, vision_fields
+from .sizes import (
+    DIT,
+    described_parts,
+    dit_fields,
+    expert_fields,
+    geometry_config,
+    language_fields,
+    sharing_heads,
+    vision_fields,
+)
 
 PARTS = {"language": "text_config", "vision": "vision_config"}
 ROLES_OF_MODEL = ("vision", "language", "geometry")

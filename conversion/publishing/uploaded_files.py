@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
+from ..files.file_hashes import entry_of_file
 from ..files.file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_behind, travelling
-from ..files.file_table import entry_of_file
 from ..files.json_file import read_json
 from ..tensors.tensor_source import TensorGroup
 from ..travelling.travelling_code import (
