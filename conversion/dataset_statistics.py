@@ -5,10 +5,9 @@ from typing import Any
 
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConversionError
+from .files.file_kinds import STATISTICS_NAME
 from .files.json_file import read_json
 from .travelling.travelling_code import own_config_class
-
-STATISTICS_NAME = "dataset_statistics.json"
 
 
 def read_statistics(file: Path | None, folders: list[Path]) -> tuple[dict[str, Any], str]:

@@ -10,10 +10,9 @@ from ..tensors.adapter_file import AdapterContent, full_name, plain_name
 from ..tensors.lora_merge import LORA_BIAS, check_adapter, token_indices
 from ..tensors.plan import Leftover, SourceTensor, Step
 from ..tensors.safetensors_stream import TensorInfo
-from .grown_embeddings import grown_names
 from .merged_base import MergedBase
 from .shared_weights import check_changed, untie
-from .vocabulary import with_vocabulary
+from .vocabulary import grown_names, with_vocabulary
 
 
 def add_adapter(merged: MergedBase, path: Path, content: AdapterContent, config: LoraConfig) -> list[Leftover]:
