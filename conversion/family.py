@@ -102,6 +102,7 @@ class Family:
 
     @property
     def processor(self) -> "type[ProcessorMixin]":
+        """The class of its processors, as it is registered."""
         from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
         return PROCESSOR_MAPPING[self.config]

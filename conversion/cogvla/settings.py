@@ -79,6 +79,10 @@ def add_sizes(published: dict, collected: Collected, settings: Settings) -> None
 
 
 def tower_sizes(collected: Collected, name: str, model_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes of the vision tower `name`, from its tensors.
+
+    given: its entry in timm_kwargs of config.json. Raises ConversionError where the number of heads is unknown.
+    """
     prefix = f"vision_backbone.{name}."
     width, _, patch_size, _ = collected.shape(prefix + "patch_embed.proj.weight")
     published = TIMM_MODELS.get(model_id, {})
@@ -184,6 +188,7 @@ def add_run_statistics(published: dict, layout: RunLayout, options: CogVLAOption
 
 
 def add_given(options: CogVLAOptions, settings: Settings) -> None:
+    """What options say; where they are silent, what `--platform` says."""
     given = {
         "num_images_in_input": (options.num_images, "--num-images"),
         "num_action_chunks": (options.num_action_chunks, "--num-action-chunks"),

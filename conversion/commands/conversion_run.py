@@ -36,6 +36,7 @@ def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], 
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":
+    """What the arguments ask for; repositories of the Hub are downloaded here."""
     from ..job import Job
     from ..source_folder import source_folder
 
