@@ -5,13 +5,12 @@ from typing import Any
 
 from ..configuration.normalization_statistics import check_statistics
 from ..configuration.vla_errors import ConversionError
+from .files.file_kinds import STATISTICS_NAME
 from .files.json_file import read_json
 from .travelling.travelling_code import own_config_class
 
-STATISTICS_NAME = "dataset_statistics.json"
 
-
-def find_statistics(file: Path | None, folders: list[Path]) -> tuple[dict[str, Any], str]:
+def read_statistics(file: Path | None, folders: list[Path]) -> tuple[dict[str, Any], str]:
     """Statistics by `unnorm_key`, and how they are known; `{}` and "" where there are none.
 
     Whether a model can normalise by them is checked with the model's sizes, by its config.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .card import ANY_CARD, Card
-from .predictions.prediction import ROBOT, Prediction
+from .family_card import ANY_CARD, Card
+from .predictions.prediction import ROBOT, PredictionKind
 from .tensors.rename import Row
 
 if TYPE_CHECKING:  # slow to import
@@ -84,7 +84,7 @@ class Family:
     prepare: "Callable[[Job], Prepared] | None" = None
     assemble: "Callable[[Job], Prepared] | None" = None
     card: Card = ANY_CARD
-    prediction: Prediction = ROBOT
+    prediction: PredictionKind = ROBOT
 
     @property
     def config(self) -> "type[PretrainedConfig]":
@@ -102,6 +102,7 @@ class Family:
 
     @property
     def processor(self) -> "type[ProcessorMixin]":
+        """The class of its processors, as it is registered."""
         from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
         return PROCESSOR_MAPPING[self.config]

@@ -11,16 +11,15 @@ from tqdm import tqdm
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
-from .files.file_table import record, with_own_hash
+from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
-from .files.output_guard import check_output
+from .folders.output_guard import check_output
 from .output_folder import output_folder
 from .report import describe, report_of, write_report
 from .tensors.plan import Plan
 from .tensors.verify_tensors import verify_written
 from .tensors.weight_writer import write_weights
-from .travelling.copied_files import not_taken
-from .travelling.travelling_code import TravellingCode
+from .travelling.travelling_code import TravellingCode, not_taken
 
 Options = TypeVar("Options")
 

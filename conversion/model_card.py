@@ -21,7 +21,7 @@ from ..configuration.checkpoint_card import (
 )
 from ..configuration.normalization_statistics import STATISTICS
 from .assumptions import assumptions_text
-from .card import Card, Origin, code, listed, new_tensors, of_base
+from .family_card import Card, Origin, code, listed, new_tensors
 
 FOREIGN_CODE = """## Code
 
@@ -38,26 +38,6 @@ def write_card(folder: Path, card: Card, config: Any, report: dict, sources: dic
     origin = card.origin(report["inputs"], {role: base_licence(source) for role, source in sources.items()})
     values = card_values(card, config, report) | {"licence": origin.licence_text}
     save_card(folder, card_metadata(card, config, report, origin), filled(card.template, values), report, config)
-
-
-def write_generic_card(folder: Path, report: dict, base: Path) -> None:
-    """Of some transformers model with a LoRA merged into it; licence and base model are inherited in the same way."""
-    origin = of_base(report["inputs"], {"base": base_licence(base)})
-    adapters = [name for role, name in report["inputs"].items() if role != "base"]
-    metadata = ModelCardData(
-        base_model=repositories(origin.base_model),
-        library_name="transformers",
-        tags=["lora", "merged"],
-        **origin.licence,
-    )
-    values = {
-        "title": " + ".join([origin.base_model, *adapters]),
-        "base": origin.base_model,
-        "adapters": ", then ".join(f"the LoRA adapter `{name}`" for name in adapters),
-        "licence": origin.licence_text,
-        "dtype": report["dtype"],
-    }
-    save_card(folder, metadata, filled("generic", values), report)
 
 
 def filled(name: str, values: dict[str, str]) -> str:

@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from .files.file_hashes import report_text
 from .files.file_kinds import REPORT_NAME, LeftBehind
-from .files.file_table import report_text
 from .tensors.plan import Leftover, Plan
 from .tensors.verify_tensors import some
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumed
-from .dataset_statistics import find_statistics
+from .dataset_statistics import read_statistics
 from .tensors.plan import Fact
 
 
@@ -53,8 +53,8 @@ class Settings:
             raise ConversionError(f"{name} can be neither read nor inferred from these files: pass {options}.")
 
     def add_statistics(self, file: Path | None, folders: list[Path]) -> dict[str, Any]:
-        """Record the statistics of the training data, `{}` where there are none; see `find_statistics`."""
-        statistics, how = find_statistics(file, folders)
+        """Record the statistics of the training data, `{}` where there are none; see `read_statistics`."""
+        statistics, how = read_statistics(file, folders)
         self.fields["norm_stats"] = statistics
         if statistics:
             self.facts.append(Fact("norm_stats", sorted(statistics), how))

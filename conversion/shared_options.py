@@ -16,5 +16,11 @@ def add_statistics_argument(group: argparse._ArgumentGroup | argparse.ArgumentPa
     )
 
 
+def add_chunk_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument(
+        "--num-action-chunks", "--action-horizon", type=int, metavar="N", help="actions of one prediction"
+    )
+
+
 def add_normalization_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
     group.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")

@@ -7,15 +7,16 @@ import torch
 
 from ..configuration.vla_errors import ConversionError, VLAError
 from .dataset_statistics import check_config_statistics
+from .files.file_hashes import FileChanges, changes_since, read_report, record, with_own_hash
 from .files.file_kinds import CODE, REPORT_NAME, travelling
-from .files.file_table import FileChanges, changes_since, read_report, record, with_own_hash
 from .files.json_file import read_json
 from .folders.folder_roles import check_checkpoint
 from .model_check import check_against_class
 from .report import write_report
 from .tensors.safetensors_stream import TensorInfo
 from .tensors.verify_tensors import check_names, opened, read_back, some
-from .travelling.travelling_code import check_references, differing, own_code, own_config
+from .travelling.auto_map import check_references
+from .travelling.travelling_code import differing, own_code, own_config
 
 ACCEPT = "If that was on purpose (a card edited, a fine-tune saved over it), vlahub verify --accept records it."
 NOTHING_RECORDED = f"nothing is recorded by which a changed file could be noticed: {{}} ({REPORT_NAME})"

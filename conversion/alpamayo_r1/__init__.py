@@ -1,1 +1,1 @@
-"""How Alpamayo-R1 become checkpoints."""
+"""How a published Alpamayo-R1 becomes a checkpoint, and what it takes from `vlahub predict`."""

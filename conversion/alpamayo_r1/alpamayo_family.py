@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..family import Family
 from .card import CARD
-from .driving import DRIVING
 from .names import EMBEDDINGS, TABLE
-from .options import VLM, AlpamayoOptions, add_alpamayo_arguments
+from .options import DRIVING, VLM, AlpamayoOptions, add_alpamayo_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..card import Card, Origin, licence_list, stack_text
+from ..family_card import Card, Origin, licence_list, stack_text
 
 NUMBERS_OF_A_POSE = 3  # tokens that the history's tokenizer makes of one pose
 

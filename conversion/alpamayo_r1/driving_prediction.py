@@ -7,12 +7,14 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from PIL import Image
 
 from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
+from ...processing.image_reader import open_image
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
-from ..files.view_files import read_cameras
+from ..files.view_files import listed_files
 from ..predictions.checkpoint_loading import load_checkpoint
 from ..predictions.robot_prediction import print_table
 from .trajectory_plot import plot_trajectories
@@ -91,3 +93,11 @@ def read_scene(path: Path) -> dict[str, np.ndarray]:
     if missing:
         raise InputError(f"{path} lacks {', '.join(missing)}.")
     return scene
+
+
+def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
+    """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
+    cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
+    if cameras:
+        return [[open_image(path) for path in listed_files([camera])] for camera in cameras]
+    return [[open_image(path)] for path in listed_files(paths)]

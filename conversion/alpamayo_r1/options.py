@@ -1,10 +1,15 @@
-"""What can be said on the command line about an Alpamayo-R1."""
+"""What can be said on the command line about an Alpamayo-R1: of a conversion, and of a prediction."""
 
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from ..predictions.prediction import PredictionKind
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
+SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
+FRAMES = ("ego", "world")
 
 
 @dataclass
@@ -20,3 +25,52 @@ def add_alpamayo_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--vlm", metavar="DIR", help="the Qwen3-VL it was trained from: config, tokenizer and image settings are read"
     )
+
+
+def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("driving, Alpamayo-R1 (refused for robots)")
+    group.add_argument(
+        "--history",
+        type=Path,
+        metavar="FILE",
+        help=".json or .npz with ego_history_xyz and ego_history_rot, required; an .npz may hold images and "
+        "ego_future_xyz, too",
+    )
+    group.add_argument(
+        "--history-frame",
+        choices=FRAMES,
+        help="frame of the history: of its last pose, or any other, which is converted (default ego)",
+    )
+    group.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
+    group.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")
+    group.add_argument("--top-k", type=int, metavar="K", help="of the reasoning; 1 is greedy")
+    group.add_argument("--temperature", type=float, metavar="T", help="of the reasoning (default 0.6)")
+    group.add_argument("--max-new-tokens", type=int, metavar="N", help="of the reasoning")
+    group.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of images, trajectories and reasoning")
+
+
+def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    from .driving_prediction import predict_trajectories
+    from .trajectory_plot import check_picture_format
+
+    if arguments.plot:
+        check_picture_format(arguments.plot)  # before anything is computed
+    sampling = {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
+    frame, plot = arguments.history_frame or FRAMES[0], files.get("plot")
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, arguments.device)
+
+
+def is_picture(path: Path) -> bool:
+    from .trajectory_plot import is_plot
+
+    return is_plot(path)
+
+
+DRIVING = PredictionKind(
+    does="drives and reasons",
+    options=("history", "history_frame", "plot", *SAMPLING),
+    add_arguments=add_driving_arguments,
+    predict=predict_driving,
+    result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
+    files={"plot": is_picture},
+)

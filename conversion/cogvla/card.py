@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..card import Card, code, count, listed
+from ..family_card import Card, code, count, listed
 
 
 def cogvla_values(config: Any, report: dict) -> dict[str, str]:

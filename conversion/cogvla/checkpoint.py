@@ -20,9 +20,12 @@ from ..files.file_kinds import TOKENIZER, leads_out, travelling
 from ..files.json_file import json_text, read_json
 from ..files.tokenizer_files import links_out, load_fast_tokenizer
 from ..job import Job, Prepared, say
-from ..tensors.plan import Fact
-from .adapter_check import check_run_adapter
-from .layout import Layout, collect_layout, find_layout
+from ..tensors.adapter_coverage import check_coverage
+from ..tensors.adapter_file import read_content
+from ..tensors.plan import Fact, Plan, SourceTensor
+from ..tensors.rename import rename
+from .layout import RunLayout, collect_layout, find_layout
+from .names import TABLE
 from .options import CogVLAOptions
 from .settings import make_config
 
@@ -116,7 +119,7 @@ def settle_resize(given: str | None, config: CogVLAConfig, facts: list[Fact]) ->
 
 
 def read_image_processor(
-    layout: Layout, config: CogVLAConfig, settings: dict[str, Any], facts: list[Fact]
+    layout: RunLayout, config: CogVLAConfig, settings: dict[str, Any], facts: list[Fact]
 ) -> CogVLAImageProcessor:
     """The image processor, from the published one where there is one."""
     size = config.featurizer_config.image_size
@@ -129,12 +132,14 @@ def read_image_processor(
     return CogVLAImageProcessor(image_sizes=[size, size], **settings)
 
 
-def tokenizer_folder(layout: Layout) -> Path | None:
+def tokenizer_folder(layout: RunLayout) -> Path | None:
     found = (folder for folder in layout.folders if (folder / "tokenizer.json").exists())
     return next((folder for folder in found if not leads_out(folder / "tokenizer.json")), None)
 
 
-def write_processor(layout: Layout, config: CogVLAConfig, image_processor: CogVLAImageProcessor, folder: Path) -> None:
+def write_processor(
+    layout: RunLayout, config: CogVLAConfig, image_processor: CogVLAImageProcessor, folder: Path
+) -> None:
     """Image processor and, where the source has one, tokenizer; a processor needs both."""
     source = tokenizer_folder(layout)
     auto_map = {name: value for name, value in config.auto_classes.items() if "Processor" in name}
@@ -156,3 +161,23 @@ def write_processor(layout: Layout, config: CogVLAConfig, image_processor: CogVL
     text = json_text(settings, "processor_config.json", indent=2, sort_keys=True)
     (folder / "processor_config.json").write_text(text, encoding="utf-8")
     write_remote_code(CogVLAConfig, CogVLAConfig.auto_classes, folder)
+
+
+def check_run_adapter(layout: RunLayout, plan: Plan) -> None:
+    """See that the adapter holds all that its config names, of what the base gives to the model.
+
+    Weights that side files replace need no LoRA, whatever the adapter's config names.
+
+    Raises:
+        ConversionError: the adapter lacks something; the message names it.
+    """
+    if layout.adapter is None or layout.merged:
+        return
+    content = read_content(layout.adapter)
+    sources = {t.name: t.source for t in plan.tensors if isinstance(t.source, SourceTensor)}
+    base = {name: source for name, source in sources.items() if source.file in layout.weights.files}
+    changed = [f"{module}.weight" for module in content.loras] + [n for n in content.whole if n.endswith(".weight")]
+    targets = {name: rename(name, TABLE, str(layout.adapter.path)).target for name in changed}
+    found = {name.removesuffix(".weight"): base[target].key for name, target in targets.items() if target in base}
+    shapes = {source.key: source.shape for source in base.values()}
+    check_coverage(layout.adapter.path, content, layout.lora_config, None, shapes, found)

@@ -16,7 +16,7 @@ from .names import SIDE_FILES, TABLE
 
 
 @dataclass
-class Layout:
+class RunLayout:
     """The files of one conversion, weakest source first.
 
     Attributes:
@@ -36,7 +36,7 @@ class Layout:
     side_files: dict[str, TensorFile] = field(default_factory=dict)
 
 
-def find_layout(base: Path | None, run: Path) -> Layout:
+def find_layout(base: Path | None, run: Path) -> RunLayout:
     """Look at what is there.
 
     Args:
@@ -61,7 +61,7 @@ def find_layout(base: Path | None, run: Path) -> Layout:
     if adapter and merged_weights is None:
         check_matching(lora_config, read_content(adapter).loras)  # before anything else matches its patterns
     folders = [run, base] if base else [run]
-    return Layout(
+    return RunLayout(
         weights=weights,
         merged=merged_weights is not None,
         config=read_json(folders, "config.json", required=True),
@@ -72,7 +72,7 @@ def find_layout(base: Path | None, run: Path) -> Layout:
     )
 
 
-def collect_layout(layout: Layout) -> Collected:
+def collect_layout(layout: RunLayout) -> Collected:
     """Every tensor of every file, under its name in the model.
 
     Raises:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..shared_options import add_normalization_argument
+from ..shared_options import add_chunk_argument, add_normalization_argument
 
 IMAGE_RESIZES = ("jpeg_lanczos3", "bicubic")  # of the image processor, which is slow to import
 # Upstream finds these constants by looking for the platform's name on the command line.
@@ -39,9 +39,7 @@ def add_unrecorded_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("what no published file records")
     group.add_argument("--num-images", type=int, metavar="N", help="camera views of one sample")
     group.add_argument("--platform", choices=PLATFORMS, help="sets the next three")
-    group.add_argument(
-        "--num-action-chunks", "--action-horizon", type=int, metavar="N", help="actions of one prediction"
-    )
+    add_chunk_argument(group)
     group.add_argument("--action-dim", type=int, metavar="N", help="numbers of one action")
     add_normalization_argument(group)
     group.add_argument(

@@ -8,12 +8,12 @@ from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_pub
 from ...configuration.cogvla.configuration_cogvla_vision import TIMM_MODELS
 from ...configuration.vla_errors import ConversionError
 from ..assumptions import assumed
-from ..dataset_statistics import find_statistics, statistics_size
+from ..dataset_statistics import read_statistics, statistics_size
 from ..settings import Settings
 from ..tensors.collected import Collected
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .layout import Layout
+from .layout import RunLayout
 from .options import PLATFORMS, CogVLAOptions
 
 HIDDEN_SIZE_7B = 4096
@@ -23,7 +23,7 @@ STEPS = {  # of a diffusion head, with the names that published configs would ha
 }
 
 
-def make_config(layout: Layout, collected: Collected, options: CogVLAOptions) -> tuple[CogVLAConfig, list[Fact]]:
+def make_config(layout: RunLayout, collected: Collected, options: CogVLAOptions) -> tuple[CogVLAConfig, list[Fact]]:
     """The config of the output.
 
     Raises:
@@ -79,6 +79,10 @@ def add_sizes(published: dict, collected: Collected, settings: Settings) -> None
 
 
 def tower_sizes(collected: Collected, name: str, model_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Sizes of the vision tower `name`, from its tensors.
+
+    given: its entry in timm_kwargs of config.json. Raises ConversionError where the number of heads is unknown.
+    """
     prefix = f"vision_backbone.{name}."
     width, _, patch_size, _ = collected.shape(prefix + "patch_embed.proj.weight")
     published = TIMM_MODELS.get(model_id, {})
@@ -167,9 +171,9 @@ def is_diffusion(collected: Collected) -> bool:
     return predicts_noise
 
 
-def add_run_statistics(published: dict, layout: Layout, options: CogVLAOptions, settings: Settings) -> None:
+def add_run_statistics(published: dict, layout: RunLayout, options: CogVLAOptions, settings: Settings) -> None:
     """The run's own statistics; those of the base model say nothing about what was fine-tuned."""
-    statistics, how = find_statistics(options.statistics, layout.folders[:1])
+    statistics, how = read_statistics(options.statistics, layout.folders[:1])
     if not statistics and layout.merged:
         statistics, how = published.get("norm_stats"), "read (config.json)"
         if statistics and layout.side_files:  # a run whose config.json is the base's
@@ -184,6 +188,7 @@ def add_run_statistics(published: dict, layout: Layout, options: CogVLAOptions, 
 
 
 def add_given(options: CogVLAOptions, settings: Settings) -> None:
+    """What options say; where they are silent, what `--platform` says."""
     given = {
         "num_images_in_input": (options.num_images, "--num-images"),
         "num_action_chunks": (options.num_action_chunks, "--num-action-chunks"),
@@ -223,7 +228,7 @@ def add_diffusion(published: dict, options: CogVLAOptions, settings: Settings) -
         )
 
 
-def add_decoding(published: dict, layout: Layout, options: CogVLAOptions, settings: Settings) -> None:
+def add_decoding(published: dict, layout: RunLayout, options: CogVLAOptions, settings: Settings) -> None:
     """How action tokens see each other; discrete OpenVLA-OFT and plain OpenVLA leave the same files."""
     side_files = [kind for kind in layout.side_files if kind not in ("vision_backbone", "non_lora_trainables")]
     discrete = settings.fields["action_head"] == "discrete"

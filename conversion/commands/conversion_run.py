@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..families import FAMILIES
 from ..files.given_paths import input_paths
-from ..files.output_guard import check_output
+from ..folders.output_guard import check_output
 from .error_boundary import ending_at_interrupt
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
@@ -36,6 +36,7 @@ def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], 
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":
+    """What the arguments ask for; repositories of the Hub are downloaded here."""
     from ..job import Job
     from ..source_folder import source_folder
 

@@ -10,8 +10,8 @@ from ..family import Family
 from ..files.given_paths import input_paths
 from ..files.json_file import json_text, read_json
 from ..files.output_file import check_output_file, files_of, result_file
-from ..files.output_guard import json_of
-from ..predictions.prediction import Prediction
+from ..folders.output_guard import json_of
+from ..predictions.prediction import PredictionKind
 from .command import Command
 from .error_boundary import ending_at_interrupt
 
@@ -38,9 +38,9 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         kind.add_arguments(parser)
 
 
-def kinds() -> list[Prediction]:
+def kinds() -> list[PredictionKind]:
     """Of all families, each once."""
-    found: list[Prediction] = []
+    found: list[PredictionKind] = []
     for family in OURS.values():
         if family.prediction not in found:
             found.append(family.prediction)
@@ -97,7 +97,7 @@ def family_of(folder: Path) -> Family:
     return OURS[name]
 
 
-def refuse_unused(arguments: argparse.Namespace, name: str, own: Prediction) -> None:
+def refuse_unused(arguments: argparse.Namespace, name: str, own: PredictionKind) -> None:
     """Refuse options that were given and that a model of the family `name` has no use for.
 
     Raises:

@@ -1,1 +1,1 @@
-"""Single files: how they are read, written and told apart."""
+"""Files beside the weights: which there are, how they are read and checked, and single files of results."""

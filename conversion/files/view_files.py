@@ -1,4 +1,4 @@
-"""Files of camera views: as given, those of a folder, a folder for each camera, or with names (`primary=a.png`)."""
+"""Files of camera views: as given, those of a folder, or with names (`primary=a.png`)."""
 
 from pathlib import Path
 
@@ -26,14 +26,6 @@ def named_views(paths: list[Path]) -> dict[str, Image.Image] | None:
             f"--images {' '.join(map(str, paths))}: give each view a name of its own (NAME=FILE), or none."
         )
     return {name: open_image(file) for name, _, file in parts}
-
-
-def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
-    """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
-    cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
-    if cameras:
-        return [[open_image(path) for path in listed_files([camera])] for camera in cameras]
-    return [[open_image(path)] for path in listed_files(paths)]
 
 
 def listed_files(paths: list[Path]) -> list[Path]:

@@ -1,1 +1,1 @@
-"""Whole folders: what they hold, and whether that is what their place in a command needs."""
+"""Whole folders: what they hold, whether that fits their place in a command, and whether one may be written."""

@@ -1,1 +1,1 @@
-"""Merging adapters into any model, key by key."""
+"""Any model of transformers, ours included: adapters are merged into it key by key."""

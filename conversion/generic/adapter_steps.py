@@ -10,10 +10,9 @@ from ..tensors.adapter_file import AdapterContent, full_name, plain_name
 from ..tensors.lora_merge import LORA_BIAS, check_adapter, token_indices
 from ..tensors.plan import Leftover, SourceTensor, Step
 from ..tensors.safetensors_stream import TensorInfo
-from .grown_embeddings import grown_names
 from .merged_base import MergedBase
 from .shared_weights import check_changed, untie
-from .vocabulary import with_vocabulary
+from .vocabulary import grown_names, with_vocabulary
 
 
 def add_adapter(merged: MergedBase, path: Path, content: AdapterContent, config: LoraConfig) -> list[Leftover]:
@@ -38,6 +37,7 @@ def add_adapter(merged: MergedBase, path: Path, content: AdapterContent, config:
 
 
 def changed_weights(merged: MergedBase, content: AdapterContent) -> dict[str, str]:
+    """The base's tensor for each module whose weight the adapter changes."""
     names = [f"{module}.weight" for module in (*content.loras, *content.rows)]
     names += [name for name in content.whole if name.endswith(".weight")]
     return {name.removesuffix(".weight"): merged.key(name) for name in names}
@@ -56,6 +56,7 @@ def add_untrained(merged: MergedBase, content: AdapterContent, whole: dict[str, 
 
 
 def replace_whole(merged: MergedBase, whole: dict[str, SourceTensor]) -> list[Leftover]:
+    """Take whole tensors from the adapter; returns those of the base that they supersede. Raises ConversionError."""
     grown = grown_names(merged, whole)
     leftovers = []
     for name, source in whole.items():
@@ -76,6 +77,7 @@ def replace_whole(merged: MergedBase, whole: dict[str, SourceTensor]) -> list[Le
 
 
 def add_loras(merged: MergedBase, content: AdapterContent, config: LoraConfig) -> None:
+    """A step for every LoRA, and another where it has a bias."""
     for module, parts in in_order(merged, content.loras):
         for planned in merged.planned(f"{module}.weight"):
             check_adapter(module, planned.info.shape, {part: source.shape for part, source in parts.items()}, config)

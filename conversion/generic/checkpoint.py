@@ -13,32 +13,34 @@ from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
 from ..checkpoint_plan import weights_of
-from ..dataset_statistics import check_config_statistics, find_statistics
+from ..dataset_statistics import check_config_statistics, read_statistics
 from ..family import Family
+from ..files.file_kinds import STATISTICS_NAME
 from ..files.json_file import json_text, read_json
 from ..files.tokenizer_files import check_tokenizer, links_out
 from ..job import Job, Prepared
-from ..model_card import write_card, write_generic_card
+from ..model_card import write_card
 from ..tensors.adapter_file import find_adapter, read_content
 from ..tensors.adapter_patterns import check_matching
-from ..tensors.base_model import BaseModel, build_base
+from ..tensors.base_model import BaseModel
 from ..tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from ..tensors.side_files import find_side_files
 from ..tensors.tensor_source import TensorFile, TensorGroup
-from ..travelling.copied_files import check_config_lies_here, check_copied, copy_files
-from ..travelling.travelling_code import TravellingCode, code_facts, code_for_merge, own_config
+from ..travelling.travelling_code import TravellingCode, own_config
 from .adapter_steps import add_adapter
+from .base_class import build_base
+from .base_code import code_facts, code_for_merge
+from .card import write_generic_card
+from .copied_files import PROCESSOR_CONFIG, check_config_lies_here, check_copied, copy_files
 from .merged_base import MergedBase
-from .options import GenericOptions
-
-PROCESSOR = "processor_config.json"
-STATISTICS = "dataset_statistics.json"
 
 
-def plan_merge(job: Job, families: Mapping[str, Family]) -> Prepared:
+def plan_merge(job: Job, given: Path | None, families: Mapping[str, Family]) -> Prepared:
     """Plan the merge of one or more adapters, in order.
 
-    families: of models that are ours, by name.
+    Args:
+        given: statistics of actions, as a file.
+        families: of models that are ours, by name.
 
     Raises:
         ConversionError: the base has no weights, or an adapter does not fit it.
@@ -60,7 +62,7 @@ def plan_merge(job: Job, families: Mapping[str, Family]) -> Prepared:
     base_class = type(merged.model.model).__name__ if merged.model else "not known here"
     plan.facts.append(Fact("base class", base_class, "read (config.json)"))
     plan.facts += vocabulary_facts(config, merged.config)
-    config, facts = with_statistics(merged.config, job.adapters, job.options(GenericOptions).statistics)
+    config, facts = with_statistics(merged.config, job.adapters, given)
     plan.facts += [*facts, *code_facts(code)]
     plan.facts.append(Fact("dtype", plan.dtype_name, "read (base)" if job.dtype == "auto" else "given (--dtype)"))
     return Prepared("generic", plan, partial(write_merged_files, job, config, code, families), code)
@@ -153,12 +155,12 @@ def with_statistics(config: dict, adapters: list[Path], given: Path | None = Non
 
 def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) -> tuple[dict, list[Fact]]:
     if given is not None:
-        statistics, how = find_statistics(given, [])
+        statistics, how = read_statistics(given, [])
         return {**config, "norm_stats": statistics}, [Fact("norm_stats", ", ".join(sorted(statistics)), how)]
     for number, folder in reversed(list(enumerate(adapters, start=1))):
-        statistics, name = read_json([folder], STATISTICS, required=False), STATISTICS
+        statistics, name = read_json([folder], STATISTICS_NAME, required=False), STATISTICS_NAME
         if statistics is None:
-            processor, name = read_json([folder], PROCESSOR, required=False) or {}, PROCESSOR
+            processor, name = read_json([folder], PROCESSOR_CONFIG, required=False) or {}, PROCESSOR_CONFIG
             statistics = processor.get("norm_stats")
         if statistics:
             fact = Fact("norm_stats", ", ".join(sorted(statistics)), f"read (adapter {number}, {name})")
@@ -170,7 +172,7 @@ def write_statistics(folder: Path, config: dict) -> None:
     """Into the files of model and processor, which both read them; other models have none."""
     if "norm_stats" not in config:
         return
-    for name in ("config.json", PROCESSOR):
+    for name in ("config.json", PROCESSOR_CONFIG):
         written = read_json([folder], name, required=False) or {}
         if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):
             text = json_text({**written, "norm_stats": config["norm_stats"]}, name, indent=2)

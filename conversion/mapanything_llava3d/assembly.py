@@ -18,10 +18,10 @@ from ..settings import Settings
 from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .checkpoint import IMAGE_TOKEN, described_parts, make_llava3d_processor, tokenizer_with_image_token
 from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
-from .options import MODEL_FIELDS, Llava3DOptions, option_of
-from .sizes import geometry_config, language_fields, vision_fields
+from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
+from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
+from .sizes import described_parts, geometry_config, language_fields, vision_fields
 
 TABLES = {"vision": VISION_TABLE, "language": LANGUAGE_TABLE, "geometry": GEOMETRY_TABLE}
 DIT_BLOCKS = 16  # of the published head; never more than the language model has layers
@@ -99,8 +99,8 @@ def add_chunk(options: Llava3DOptions, statistics: dict, settings: Settings) -> 
         settings.settle(name, getattr(options, name), option_of(name), size, "inferred (statistics)")
         settings.require(name, f"{option_of(name)} N, or --statistics FILE that has it")
     settings.fields["use_state"] = "state_dim" in settings.fields
-    settings.settle("action_horizon", options.num_action_chunks, "--action-horizon")
-    settings.require("action_horizon", "--action-horizon N, the actions of one prediction")
+    settings.settle(CHUNK, options.num_action_chunks, "--action-horizon")
+    settings.require(CHUNK, "--action-horizon N, the actions of one prediction")
 
 
 def dit_options(options: Llava3DOptions, num_layers: int) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """What README.md of a LLaVA-3D checkpoint says."""
 
+from math import prod
 from typing import Any
 
-from ..card import Card, Origin, code, licence_list, listed, new_tensors, size_of, stack_text
+from ..family_card import Card, Origin, code, licence_list, listed, new_tensors, stack_text
 
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
 > numbers, and so the actions that it predicts mean nothing.
@@ -52,8 +53,9 @@ def new_text(new: dict[str, dict], report: dict) -> str:
     if not new:
         return ""
     parts = listed([code(part) for part in sorted({name.split(".")[0] for name in new})])
+    size = sum(prod(tensor["shape"]) for tensor in new.values())
     seed = report["settings"]["seed"]["value"]
-    return NEW.format(count=len(new), parameters=size_of(new), seed=seed, parts=parts)
+    return NEW.format(count=len(new), parameters=size, seed=seed, parts=parts)
 
 
 def of_parts(inputs: dict[str, str], licences: dict[str, dict[str, str]]) -> Origin:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..shared_options import add_normalization_argument, add_statistics_argument
+from ..shared_options import add_chunk_argument, add_normalization_argument, add_statistics_argument
 
 # Of the configs, which are slow to import.
 CHOICES = {
@@ -24,6 +24,8 @@ MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "pixel_range",
     "geometry_normalization",
 )
+
+CHUNK = "action_horizon"  # what config.json and the report call num_action_chunks
 
 
 @dataclass
@@ -72,9 +74,7 @@ def add_assembly_arguments(parser: argparse.ArgumentParser) -> None:
     expert.add_argument("--expert-mlp-ratio", type=float, metavar="R", help="default: the language model's")
     expert.add_argument("--dit-num-layers", type=int, metavar="N", help="blocks of the DiT head; default 16 at most")
     expert.add_argument("--action-dim", type=int, metavar="N", help="default: that of the statistics")
-    expert.add_argument(
-        "--action-horizon", dest="num_action_chunks", type=int, metavar="N", help="actions of one prediction"
-    )
+    add_chunk_argument(expert)
     expert.add_argument("--use-state", action="store_const", const=True, help="the robot's state is an input")
     expert.add_argument("--state-dim", type=int, metavar="N", help="its size; default: that of the statistics")
     add_shared_arguments(parser)

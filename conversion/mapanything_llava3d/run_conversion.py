@@ -15,10 +15,19 @@ from ..job import Job, Prepared
 from ..settings import Settings
 from ..tensors.collected import Collected
 from ..tensors.size_limits import check_layers
-from .checkpoint import IMAGE_TOKEN, described_parts, make_llava3d_processor, tokenizer_with_image_token
-from .options import MODEL_FIELDS, Llava3DOptions, option_of
+from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
+from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .run import Run, collect_run, read_run
-from .sizes import DIT, dit_fields, expert_fields, geometry_config, language_fields, sharing_heads, vision_fields
+from .sizes import (
+    DIT,
+    described_parts,
+    dit_fields,
+    expert_fields,
+    geometry_config,
+    language_fields,
+    sharing_heads,
+    vision_fields,
+)
 
 PARTS = {"language": "text_config", "vision": "vision_config"}
 ROLES_OF_MODEL = ("vision", "language", "geometry")
@@ -174,9 +183,9 @@ def add_chunk_of_run(run: Run, options: Llava3DOptions, collected: Collected, se
         settings.know("state_dim", collected.shape(state)[1], "read", "tensors")
     trained = run.framework.get("action_model") or {}
     window = trained.get("future_action_window_size")
-    horizon = run.model.get("action_horizon") if window is None else window + 1
-    settings.settle("action_horizon", options.num_action_chunks, "--action-horizon", horizon, "read (config)")
-    settings.require("action_horizon", "--action-horizon N, the actions of one prediction")
+    horizon = run.model.get(CHUNK) if window is None else window + 1
+    settings.settle(CHUNK, options.num_action_chunks, "--action-horizon", horizon, "read (config)")
+    settings.require(CHUNK, "--action-horizon N, the actions of one prediction")
 
 
 def add_units(run: Run, options: Llava3DOptions, settings: Settings) -> None:

@@ -10,8 +10,10 @@ from ...configuration.mapanything_llava3d.configuration_mapanything import (
     MapAnythingGeometryConfig,
     infer_geometry_config,
 )
+from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
 from ..tensors.collected import Collected
+from ..tensors.plan import Fact
 
 LANGUAGE_TYPES = {"llama": "llama", "llava_llama": "llama", "mistral": "mistral", "llava_mistral": "mistral"}
 LANGUAGE_FIELDS = (
@@ -137,3 +139,15 @@ def check_sizes(part: str, published: Mapping[str, Any], found: Mapping[str, int
 def stack_size_text(config: PretrainedConfig) -> str:
     """A tower or stack in a few words."""
     return f"{config.hidden_size} wide, {config.num_hidden_layers} layers, {config.num_attention_heads} heads"
+
+
+def described_parts(config: MapAnythingLlava3DConfig) -> list[Fact]:
+    """The parts of the model in a line each."""
+    parts = {"vision_tower": config.vision_config, "language_model": config.text_config}
+    if config.use_geometric_branch:
+        parts["geometric_model"] = config.geometry_config
+    if config.has_deep_fusion:
+        parts["expert"] = config.expert_config
+    if config.has_dit:
+        parts["dit_action_head"] = config.dit_config
+    return [Fact(name, stack_size_text(part), "from tensors and configs") for name, part in parts.items()]

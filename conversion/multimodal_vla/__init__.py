@@ -1,1 +1,1 @@
-"""How composed models become checkpoints."""
+"""Composed models, which are born as checkpoints: nothing but the family's name is needed."""

@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictionKind:
     """What one kind of model takes from `vlahub predict`.
 
     Attributes:
@@ -43,7 +43,7 @@ def predict_robot(folder: Path, arguments: argparse.Namespace, files: dict[str, 
     return predict_actions(folder, given.images, given.instruction, given.state, given.unnorm_key, given.device)
 
 
-ROBOT = Prediction(
+ROBOT = PredictionKind(
     does="moves a robot",
     options=("instruction", "state", "unnorm_key"),
     add_arguments=add_robot_arguments,

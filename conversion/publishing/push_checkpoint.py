@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from ...configuration.checkpoint_card import is_repository
 from ...configuration.vla_errors import ConversionError
+from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
-from ..files.file_table import changes_since, entry_of, report_text, with_own_hash
 from ..files.json_file import read_json
 from ..report import describe_left_behind
 from ..tensors.tensor_source import TensorGroup, open_checkpoint

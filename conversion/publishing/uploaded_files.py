@@ -3,19 +3,12 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
+from ..files.file_hashes import entry_of_file
 from ..files.file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_behind, travelling
-from ..files.file_table import entry_of_file
 from ..files.json_file import read_json
 from ..tensors.tensor_source import TensorGroup
-from ..travelling.travelling_code import (
-    config_files,
-    differing,
-    own_code,
-    own_config,
-    read,
-    reference_problem,
-    references,
-)
+from ..travelling.auto_map import config_files, read, reference_problem, references
+from ..travelling.travelling_code import differing, own_code, own_config
 
 
 def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tuple[list[Path], list[LeftBehind]]:

@@ -100,6 +100,7 @@ def read_content(file: TensorFile) -> AdapterContent:
 
 
 def add_tensor(content: AdapterContent, name: str, source: SourceTensor) -> None:
+    """Put a tensor where its full name says that it belongs. Raises ConversionError where another one is there."""
     lora = parse_adapter_key(name)
     if UNTRAINED.fullmatch(name):
         content.untrained.append(source)

@@ -51,6 +51,7 @@ class Candidates:
 
     @property
     def sources(self) -> list[SourceTensor]:
+        """All versions under all their names, and the parts of the adapters."""
         parts = [source for lora in self.adapters for source in lora.parts.values()]
         return [source for version in self.versions for source in version] + parts
 
@@ -116,6 +117,7 @@ def collect(
 
 
 def add_group(collected: Collected, group: SourceGroup, lora_config: LoraConfig | None) -> None:
+    """Add what the files of one origin have: versions of tensors, parts of LoRAs, and what the model has no use for."""
     versions = defaultdict(list)
     for key, file in group.files.file_of.items():
         source, name = SourceTensor(file, key), group.prefix + full_name(key)
@@ -139,6 +141,7 @@ def add_group(collected: Collected, group: SourceGroup, lora_config: LoraConfig 
 
 
 def add_lora_part(adapters: list[Step], key: AdapterKey, source: SourceTensor, lora_config: LoraConfig | None) -> None:
+    """Add one tensor of a LoRA to its file's step. Raises ConversionError where no config says how strong it is."""
     source.check_floating()
     for known in adapters:
         if source.file is known.file:

@@ -24,10 +24,12 @@ class SourceTensor:
 
     @property
     def info(self) -> TensorInfo:
+        """Shape and dtype, as the file has them."""
         return self.file.infos[self.key]
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """As the file has it."""
         return self.info.shape
 
     @property
@@ -36,10 +38,11 @@ class SourceTensor:
         return self.file.label
 
     def load(self, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
+        """See `TensorFile.load`."""
         return self.file.load(self.key, rows, buffer)
 
     def check_floating(self) -> None:
-        """Refuse integers and booleans where weights belong."""
+        """Refuse integers and booleans where weights belong. Raises ConversionError."""
         if not self.info.dtype.is_floating_point:
             dtype = str(self.info.dtype).removeprefix("torch.")
             raise ConversionError(f"{self.file.path}: {self.key} is {dtype}; weights are floating-point numbers.")
@@ -66,6 +69,7 @@ class Step:
 
     @property
     def file(self) -> TensorFile:
+        """That all of its parts are in."""
         return next(iter(self.parts.values())).file
 
 
@@ -80,10 +84,12 @@ class PlannedTensor:
 
     @property
     def operation(self) -> str:
+        """What is done, for reports: `merge_lora+merge_rows`, or `copy` or `initialised` where no step is."""
         return "+".join(f"merge_{step.kind}" for step in self.steps) or self.source.operation
 
     @property
     def sources(self) -> list[SourceTensor | InitialisedTensor]:
+        """All that is read for it: what it starts from, and the parts of its steps."""
         return [self.source, *(part for step in self.steps for part in step.parts.values())]
 
 
@@ -116,6 +122,7 @@ class Plan:
 
     @property
     def bytes(self) -> int:
+        """Of all tensors of the output."""
         return sum(tensor.info.bytes for tensor in self.tensors)
 
     @property

@@ -45,6 +45,7 @@ class PickleReader:
 
     @cached_property
     def infos(self) -> dict[str, TensorInfo]:
+        """Shape and dtype of each tensor; the first call opens the file."""
         return {key: TensorInfo(tuple(value.shape), value.dtype) for key, value in self._content.items()}
 
     def load(self, key: str, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
@@ -108,6 +109,7 @@ class TensorFile:
 
     @property
     def infos(self) -> dict[str, TensorInfo]:
+        """Shape and dtype of each tensor; no weights are read for them."""
         return self._reader.infos
 
     def load(self, key: str, rows: slice = ALL, buffer: torch.Tensor | None = None) -> torch.Tensor:
@@ -127,6 +129,7 @@ class TensorGroup:
 
     @cached_property
     def file_of(self) -> dict[str, TensorFile]:
+        """The file of each tensor. Raises ConversionError where two files have one name."""
         found: dict[str, TensorFile] = {}
         for file in self.files:
             for key in file.infos:
@@ -139,6 +142,7 @@ class TensorGroup:
         return iter(self.file_of)
 
     def info(self, key: str) -> TensorInfo:
+        """Shape and dtype of one tensor."""
         return self.file_of[key].infos[key]
 
 
@@ -182,6 +186,7 @@ def read_index(path: Path) -> dict[str, str]:
 
 
 def check_index(path: Path, weight_map: dict[str, str], group: TensorGroup) -> None:
+    """Refuse an index that names another shard for a tensor, or leaves out what a shard holds."""
     for key, shard in weight_map.items():
         if key not in group.file_of or group.file_of[key].path.name != shard:
             raise ConversionError(f"{path} says that {key} is in {shard}, which does not hold it.")
@@ -192,6 +197,7 @@ def check_index(path: Path, weight_map: dict[str, str], group: TensorGroup) -> N
 
 
 def without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """For `json.load`, which keeps the last of two values under one name. Raises ValueError."""
     found: dict[str, object] = {}
     for key, value in pairs:
         if key in found:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from vlahub.conversion.cli import main
-from vlahub.conversion.files.file_table import changes_since, files_below, read_report
+from vlahub.conversion.files.file_hashes import changes_since, files_below, read_report
 from vlahub.errors import ConversionError
 
 REPORT = "conversion_report.json"

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from vlahub import CogVLAConfig
 from vlahub.conversion.cogvla.card import CARD
-from vlahub.conversion.files.file_table import entry_of_file
+from vlahub.conversion.files.file_hashes import entry_of_file
 from vlahub.conversion.model_card import write_card
 
 LOAD = """

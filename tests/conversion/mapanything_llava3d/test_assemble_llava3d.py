@@ -1,5 +1,6 @@
 """A LLaVA-3D checkpoint from published parts: what is copied, what is initialised, and that it loads and trains."""
 
+import argparse
 import importlib.util
 import json
 import os
@@ -16,6 +17,7 @@ from transformers import AutoTokenizer
 
 from vlahub import MapAnythingLlava3DForConditionalGeneration, MapAnythingLlava3DProcessor
 from vlahub.conversion.cli import main
+from vlahub.conversion.mapanything_llava3d.options import add_assembly_arguments
 from vlahub.conversion.tensors import computation, initialised
 
 EXPERTS = {
@@ -50,6 +52,13 @@ for name in ("AutoModel", "AutoModelForImageTextToText"):
     actions.append(model.predict_action(**inputs, noise=torch.ones(1, 4, 7)).tolist())
 print("RESULT" + json.dumps(actions))
 """
+
+
+@pytest.mark.parametrize("word", ["--num-action-chunks", "--action-horizon"])
+def test_the_number_of_actions_goes_by_both_names(word):
+    parser = argparse.ArgumentParser()
+    add_assembly_arguments(parser)
+    assert parser.parse_args(["--vision", "v", "--language", "l", word, "4"]).num_action_chunks == 4
 
 
 def report_of(folder):

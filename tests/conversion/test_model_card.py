@@ -7,8 +7,8 @@ import pytest
 from huggingface_hub import ModelCard
 
 from vlahub import CogVLAConfig
-from vlahub.conversion.card import ANY_CARD, Card, Origin, licence_list
 from vlahub.conversion.families import OURS
+from vlahub.conversion.family_card import ANY_CARD, Card, Origin, licence_list
 from vlahub.conversion.model_card import write_card
 
 

@@ -1,6 +1,5 @@
 """What README.md of one family says besides what all of them say, and words for it; nothing here is slow to import."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -80,11 +79,6 @@ def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) ->
 def new_tensors(report: dict) -> dict[str, dict]:
     """Those that hold random numbers."""
     return {name: tensor for name, tensor in report["tensors"].items() if tensor["operation"] == "initialised"}
-
-
-def size_of(tensors: dict[str, dict]) -> int:
-    """How many numbers they hold."""
-    return sum(math.prod(tensor["shape"]) for tensor in tensors.values())
 
 
 def stack_text(config: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a merge takes over from the folders of base and adapters, and what stays behind there."""
+"""What a merge takes over from the folders of base and adapters."""
 
 import shutil
 from pathlib import Path
@@ -7,22 +7,18 @@ from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import (
     CARD,
     CARD_NAME,
-    CODE,
     CONFIG,
     PROCESSOR,
     STATISTICS,
     STATISTICS_NAME,
     TOKENIZER,
-    LeftBehind,
     leads_out,
-    left_behind,
     travelling,
 )
 from ..files.json_file import json_text, load_json, refuse_nan
-from ..tensors.plan import Plan
-from .travelling_code import TravellingCode, read, with_auto_map
+from ..travelling.auto_map import read, with_auto_map
 
-PROCESSOR_NAME = "processor_config.json"
+PROCESSOR_CONFIG = "processor_config.json"
 FROM_BASE = (CONFIG, PROCESSOR, TOKENIZER, CARD, STATISTICS)
 FROM_ADAPTER = (PROCESSOR, TOKENIZER, STATISTICS)
 
@@ -60,7 +56,7 @@ def check_copied(base: Path, adapters: list[Path]) -> None:
 
 def has_statistics(adapter: Path) -> bool:
     """Whether an adapter was trained on data of its own, for which the base's statistics do not hold."""
-    processor = read(adapter / PROCESSOR_NAME) if adapter / PROCESSOR_NAME in travelling(adapter, PROCESSOR) else {}
+    processor = read(adapter / PROCESSOR_CONFIG) if adapter / PROCESSOR_CONFIG in travelling(adapter, PROCESSOR) else {}
     return bool(processor.get("norm_stats")) or (adapter / STATISTICS_NAME).is_file()
 
 
@@ -72,21 +68,3 @@ def check_config_lies_here(folder: Path) -> None:
     """
     if leads_out(folder / "config.json"):
         raise ConversionError(f"{folder}/config.json is a link out of its folder; put the file itself there.")
-
-
-def not_taken(folders: dict[str, Path], plan: Plan, code: TravellingCode) -> list[LeftBehind]:
-    """What of the sources does not travel, but for the files whose tensors were read.
-
-    folders: by the names that reports have for them.
-    """
-    sources = [source for tensor in plan.tensors for source in tensor.sources]
-    sources += [leftover.source for leftover in plan.leftovers]
-    read_files = {source.file.path for source in sources if hasattr(source, "file")}
-    used = read_files.union(*(path.parents for path in read_files))
-    found = []
-    for label, folder in folders.items():
-        entries = [entry for entry in left_behind(folder) if entry.path not in used]
-        unused = [path for path in travelling(folder, CODE) if path.name not in code.names]
-        entries += [LeftBehind(path, "code that the output does not need") for path in unused]
-        found += [LeftBehind(Path(label, entry.path.name), entry.reason) for entry in entries]
-    return found

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
-from .file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
+from ..files.file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
 
 WORK, OLD, LOCK = "partial", "replaced", "lock"  # what a run has beside its output, hidden
 # Code belongs to a checkpoint where our report records it or `auto_map` leads to it, and without such a report under
@@ -115,6 +115,7 @@ def mount_points() -> set[str]:
 
 
 def check_inputs(output: Path, folder: Path, inputs: Iterable[Path]) -> None:
+    """Refuse an output that holds what is read, or what a link in there leads to."""
     for source in inputs:
         for path in (source, *links_of(source)):
             place = resolved(path)
@@ -143,6 +144,7 @@ def check_parent(output: Path, folder: Path) -> None:
 
 
 def check_content(output: Path, folder: Path, overwrite: bool) -> None:
+    """Refuse to replace what is no checkpoint, or anything without `overwrite`; an empty folder is free."""
     entries = sorted(folder.iterdir())
     if not entries:
         return

@@ -1,4 +1,4 @@
-"""Tokenizer and processor of a LLaVA-3D checkpoint, and its parts in words."""
+"""Tokenizer and processor of a LLaVA-3D checkpoint."""
 
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,6 @@ from ...processing.mapanything_llava3d.image_processing_mapanything_llava3d impo
 from ...processing.mapanything_llava3d.image_prompt import add_image_token
 from ...processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from ..files.tokenizer_files import check_tokenizer, load_fast_tokenizer, unreadable
-from ..tensors.plan import Fact
-from .sizes import stack_size_text
 
 IMAGE_TOKEN = "<image>"
 
@@ -63,15 +61,3 @@ def load_slow_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
             f"{unreadable(folder, error)} Where there is only a tokenizer.model, install sentencepiece, or pass "
             "--tokenizer DIR with a tokenizer.json of the same vocabulary."
         ) from error
-
-
-def described_parts(config: MapAnythingLlava3DConfig) -> list[Fact]:
-    """The parts of the model in a line each."""
-    parts = {"vision_tower": config.vision_config, "language_model": config.text_config}
-    if config.use_geometric_branch:
-        parts["geometric_model"] = config.geometry_config
-    if config.has_deep_fusion:
-        parts["expert"] = config.expert_config
-    if config.has_dit:
-        parts["dit_action_head"] = config.dit_config
-    return [Fact(name, stack_size_text(part), "from tensors and configs") for name, part in parts.items()]
