@@ -15,6 +15,7 @@ from ..assumptions import assumed
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, tensors_of_run
 from ..family import Family
+from ..family_card import stack_text
 from ..files.json_file import read_json
 from ..files.tokenizer_files import load_fast_tokenizer
 from ..job import Job, Prepared
@@ -23,13 +24,8 @@ from ..tensors.size_limits import check_layers
 from .options import VLM, AlpamayoOptions
 
 BASE_TYPE = "qwen3_vl"
-FILE_FIELDS = (
-    "architectures",
-    "auto_map",
-    "dtype",
-    "torch_dtype",
-    "transformers_version",
-)  # of the file, not the model
+# Of the file, not the model.
+FILE_FIELDS = ("architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")
 TOKEN_FIELDS = ("vocab_size", "traj_token_start_idx", "traj_token_ids")
 ANSWER_FIELDS = (  # of the published config: what they are changes answers, and no tensor shows them
     "action_space_cfg",
@@ -137,9 +133,8 @@ def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -
     found = add_trajectory_tokens(tokenizer, config.traj_vocab_size, config.add_special_tokens)
     for field in TOKEN_FIELDS:
         told, has = getattr(config, field), found[field]
-        pairs = (
-            [(f"{field}.{key}", told[key], has[key]) for key in has] if isinstance(has, dict) else [(field, told, has)]
-        )
+        nested = isinstance(has, dict)
+        pairs = [(f"{field}.{key}", told[key], has[key]) for key in has] if nested else [(field, told, has)]
         for name, published, built in pairs:
             if published != built:
                 raise ConversionError(
@@ -157,13 +152,12 @@ def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase) -
 def parts_in_words(config: AlpamayoR1Config, base: Path, given: bool) -> list[Fact]:
     """The parts of the model in a line each."""
     text, vision, expert = config.vlm_config.text_config, config.vlm_config.vision_config, config.expert_config
+    source = (base.resolve().name, "given (--vlm)") if given else ("vlm/", "read (beside the weights)")
     return [
-        Fact(
-            "vlm", base.resolve().name if given else "vlm/", "given (--vlm)" if given else "read (beside the weights)"
-        ),
+        Fact("vlm", *source),
         Fact("vision_tower", f"{vision.depth} layers of width {vision.hidden_size}", "read (base model)"),
-        Fact("language_model", f"{text.num_hidden_layers} layers of width {text.hidden_size}", "read (base model)"),
-        Fact("expert", f"{expert.num_hidden_layers} layers of width {expert.hidden_size}", "read (config)"),
+        Fact("language_model", stack_text(text), "read (base model)"),
+        Fact("expert", stack_text(expert), "read (config)"),
         Fact("tie_word_embeddings", config.tie_word_embeddings, "read (base model)"),
     ]
 

@@ -17,6 +17,7 @@ from .layout import RunLayout
 from .options import PLATFORMS, CogVLAOptions
 
 HIDDEN_SIZE_7B = 4096
+TOWERS = ("featurizer", "fused_featurizer")
 STEPS = {  # of a diffusion head, with the names that published configs would have for them
     "num_diffusion_steps": ("num_diffusion_steps", "num_diffusion_steps_train"),
     "num_inference_steps": ("num_inference_steps", "num_diffusion_steps_inference"),
@@ -50,19 +51,14 @@ def make_config(layout: RunLayout, collected: Collected, options: CogVLAOptions)
 def add_sizes(published: dict, collected: Collected, settings: Settings) -> None:
     """Sizes of towers and language model from their tensors, into the published config where it is silent."""
     kwargs = published.get("timm_kwargs") or [{}, {}]
-    towers = [
-        {**tower_sizes(collected, name, model_id, given), **given}
-        for name, model_id, given in zip(
-            ("featurizer", "fused_featurizer"), published["timm_model_ids"], kwargs, strict=True
-        )
-    ]
-    for name, sizes in zip(("featurizer", "fused_featurizer"), towers, strict=True):
+    described = zip(TOWERS, published["timm_model_ids"], kwargs, strict=True)
+    towers = [{**tower_sizes(collected, name, model_id, given), **given} for name, model_id, given in described]
+    for name, sizes in zip(TOWERS, towers, strict=True):
         shown = f"{sizes['embed_dim']} wide, {sizes['depth'] - 1} of {sizes['depth']} blocks"
         settings.facts.append(Fact(name, shown, "read (tensors)"))
     published["timm_kwargs"] = towers
     said = published.get("image_sizes") or [None, None]
-    names = ("featurizer", "fused_featurizer")
-    published["image_sizes"] = [image_size(collected, name, size) for name, size in zip(names, said, strict=True)]
+    published["image_sizes"] = [image_size(collected, name, size) for name, size in zip(TOWERS, said, strict=True)]
     text = dict(published.get("text_config") or {})
     vocab_size, hidden_size = collected.shape("language_model.model.embed_tokens.weight")
     if "num_attention_heads" not in text and hidden_size != HIDDEN_SIZE_7B:

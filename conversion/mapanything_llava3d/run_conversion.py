@@ -211,16 +211,10 @@ def dit_settings(run: Run, options: Llava3DOptions, collected: Collected, settin
     of_dit.suppose("context", "cross", WHY, "--context")
     of_dit.settle("output_projection", options.output_projection, "--output-projection")
     fields = dit_fields(collected)
-    if (
-        fields["output_projection"] == "adaln"
-        and fields["output_dim"] == collected.shape(f"{DIT}future_tokens.weight")[1]
-    ):
-        of_dit.suppose(
-            "output_projection",
-            "adaln",
-            "its tensors are there, and some code leaves them unused",
-            "--output-projection",
-        )
+    width = collected.shape(f"{DIT}future_tokens.weight")[1]
+    if fields["output_projection"] == "adaln" and fields["output_dim"] == width:
+        why = "its tensors are there, and some code leaves them unused"
+        of_dit.suppose("output_projection", "adaln", why, "--output-projection")
     for name, found in (("attention_head_dim", diffusion), ("num_timestep_buckets", trained)):
         of_dit.assume(name, found.get(name), "read (config)")
         of_dit.suppose(name, DIT_DEFAULTS[name], WHY, None)
