@@ -13,7 +13,7 @@ from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
 from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
-from .folders.output_guard import check_output
+from .files.output_guard import check_output
 from .output_folder import output_folder
 from .report import describe, report_of, write_report
 from .tensors.plan import Plan

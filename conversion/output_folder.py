@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
-from .folders.output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
+from .files.output_guard import LOCK, OLD, WORK, beside, check_content, check_output, resolved
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2

@@ -69,6 +69,10 @@ class StrictPreTrainedModel(PreTrainedModel):
         """Scalars that `HealthCallback` logs of what `forward` returned in training, by their names."""
         return {}
 
+    def drawn(self, **batch) -> dict[str, torch.Tensor]:
+        """What a batch of `forward` needs so that its `loss_items` are known, such as times that weigh samples."""
+        return {}
+
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
         shards a model by them (FSDP2), refuses a name that it does not find."""

@@ -22,9 +22,13 @@ FLOORS = ("files", "tensors", "travelling")
 @cache
 def imports(file):
     """Paths, without suffix, of the project's files that one file imports, wherever in it."""
+    return imported(file, ast.parse((REPOSITORY / file).read_text()))
+
+
+def imported(file, tree):
     package = file.parts[:-1]
     found = set()
-    for node in ast.walk(ast.parse((REPOSITORY / file).read_text())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             base = (*package[: len(package) - node.level + 1], *(node.module or "").split("."))
             base = tuple(filter(None, base))
@@ -32,6 +36,13 @@ def imports(file):
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vlahub."):
             found.add(tuple(node.module.split(".")[1:]))
     return found & MODULES
+
+
+@cache
+def imports_for_types(file):
+    """Those of `imports` that are there for type checkers alone."""
+    blocks = [node for node in ast.parse((REPOSITORY / file).read_text()).body if isinstance(node, ast.If)]
+    return {parts for node in blocks if "TYPE_CHECKING" in ast.dump(node.test) for parts in imported(file, node)}
 
 
 def family_of(parts):
@@ -69,6 +80,18 @@ def test_no_file_imports_itself_by_way_of_others():
 
     for parts in sorted(MODULES):
         visit(parts)
+
+
+def test_no_folder_imports_itself_by_way_of_others():
+    """With the files of a folder taken together; imports for type checkers alone are none."""
+    rooms = {file: file.parts[:2] for file in FILES}
+    doors = {room: set() for room in rooms.values()}
+    for file in FILES:
+        used = {rooms[Path(*parts).with_suffix(".py")] for parts in imports(file) - imports_for_types(file)}
+        doors[rooms[file]] |= used - {rooms[file]}
+    while free := [room for room, used in doors.items() if not used]:
+        doors = {room: used - set(free) for room, used in doors.items() if room not in free}
+    assert not doors
 
 
 @pytest.mark.parametrize("floor", FLOORS)

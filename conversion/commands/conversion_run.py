@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..families import FAMILIES
 from ..files.given_paths import input_paths
-from ..folders.output_guard import check_output
+from ..files.output_guard import check_output
 from .error_boundary import ending_at_interrupt
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds

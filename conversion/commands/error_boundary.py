@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ...configuration.vla_errors import VLAError
+from ..files.output_guard import leftovers
 from ..files.settings_errors import one_line
-from ..folders.output_guard import leftovers
 
 INTERRUPTED = 130
 PANIC = "PanicException"  # of libraries written in Rust; no `Exception`, so that nobody catches it by accident

@@ -10,7 +10,7 @@ from ..family import Family
 from ..files.given_paths import input_paths
 from ..files.json_file import json_text, read_json
 from ..files.output_file import check_output_file, files_of, result_file
-from ..folders.output_guard import json_of
+from ..files.output_guard import json_of
 from ..predictions.prediction import PredictionKind
 from .command import Command
 from .error_boundary import ending_at_interrupt

@@ -1,1 +1,1 @@
-"""Files beside the weights: which there are, how they are read and checked, and single files of results."""
+"""Files beside the weights, and those of results: which there are, how they are read, checked, guarded and written."""

@@ -1,1 +1,1 @@
-"""Whole folders: what they hold, whether that fits their place in a command, and whether one may be written."""
+"""Whole folders: what they hold, and whether that fits their place in a command."""

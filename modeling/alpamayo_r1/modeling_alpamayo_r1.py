@@ -296,10 +296,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return AlpamayoR1Output(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
-    def drawn(self, **batch) -> dict:
-        """What a batch of `forward` needs so that its `loss_items` are known: nothing here."""
-        return {}
-
     def loss_items(
         self, ego_future_xyz: torch.Tensor | None = None, labels: torch.Tensor | None = None, **kwargs
     ) -> dict[str, torch.Tensor]:

@@ -1,9 +1,16 @@
 """What CogVLA learns: its action and stop tokens, and actions or the noise in them. See `loss_items.py`."""
 
 import torch
+from torch import nn
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ...configuration.vla_errors import InputError
 from ..loss_items import IGNORED, Items, cross_entropy, learnt_steps, weighted_mean
+from .action_decoding import one_token_a_number
+from .action_sequence import ActionSequence
+from .cogvla_inputs import check_actions
+from .ddim import add_noise, signal_levels, sinusoidal_embedding
+from .pruned_language_model import LanguageModelInputs, with_noise
 
 
 def token_loss(logits: torch.Tensor, labels: torch.Tensor, items: Items | None) -> torch.Tensor:
@@ -42,3 +49,28 @@ def counted_items(
         place = real.ne(0).flip(1).cumsum(dim=1).flip(1)
         items["text"] = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum().float()
     return items
+
+
+def noised(
+    config: CogVLAConfig,
+    projector: nn.Module,
+    inputs: LanguageModelInputs,
+    sequence: ActionSequence,
+    actions: torch.Tensor | None,
+    noise: torch.Tensor | None,
+    timesteps: torch.Tensor | None,
+) -> tuple[LanguageModelInputs, torch.Tensor]:
+    """Inputs with noise in the actions, and the noise, which is what the diffusion head learns to predict.
+
+    projector: from a number of an action to a token.
+    """
+    if actions is None:
+        raise InputError("actions is missing: the diffusion head learns from noised actions.")
+    steps, dtype = config.num_diffusion_steps, inputs.prefix.dtype
+    noise = torch.randn_like(actions) if noise is None else check_actions(config, actions, "noise", noise)
+    if timesteps is None:
+        timesteps = torch.randint(steps, actions.shape[:1], device=actions.device)
+    noisy = add_noise(actions, noise, timesteps, signal_levels(steps))
+    tokens = projector(one_token_a_number(noisy.to(dtype)))
+    time_embeds = sinusoidal_embedding(timesteps, inputs.prefix.shape[-1])
+    return with_noise(inputs, sequence, tokens, time_embeds), noise

@@ -12,7 +12,6 @@ from transformers import Cache, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
-from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
 from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
@@ -27,7 +26,6 @@ from .action_decoding import (
     decode_at_once,
     decode_one_by_one,
     denoise,
-    one_token_a_number,
 )
 from .action_sequence import (
     ActionSequence,
@@ -38,13 +36,12 @@ from .action_sequence import (
     with_prompt_end,
 )
 from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
-from .cogvla_losses import action_loss, counted_items, token_loss
+from .cogvla_losses import action_loss, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
-from .ddim import add_noise, signal_levels, sinusoidal_embedding
 from .film_vision_transformer import init_tower_weights
 from .moe_aggregator import MoEAggregator
 from .prismatic_vision_backbone import PrismaticProjector, PrismaticVisionBackbone
-from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
+from .pruned_language_model import LanguageModel, LanguageModelInputs
 
 
 class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
@@ -202,10 +199,6 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             labels = right_padded(check_mask(input_ids, attention_mask), labels)[1]
         return self.learn(seen, labels, actions, noise, timesteps, action_is_pad, num_items_in_batch)
 
-    def drawn(self, **batch) -> dict:
-        """What a batch of `forward` needs so that its `loss_items` are known: nothing here."""
-        return {}
-
     def loss_items(
         self,
         labels: torch.Tensor | None = None,
@@ -322,7 +315,8 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         averaged = ~sequence.is_action if config.language_mean == "padded" else sequence.real & ~sequence.is_action
         inputs, moe_ratios = self.action_inputs(seen, sequence, averaged, count)
         if is_diffusion:
-            inputs, target = self.noised(inputs, sequence, actions, noise, timesteps)
+            draws = actions, noise, timesteps
+            inputs, target = noised(config, self.noisy_action_projector, inputs, sequence, *draws)
         states, kept = self.language_model.read(inputs)
         logits = self.language_model.lm_head(states)
         predictions = None if self.action_head is None else self.action_head(states[:, :-1])
@@ -384,23 +378,3 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         if state is not None:
             tokens = torch.cat([tokens, self.proprio_projector(state).unsqueeze(1)], dim=1)
         return tokens, moe_ratios
-
-    def noised(
-        self,
-        inputs: LanguageModelInputs,
-        sequence: ActionSequence,
-        actions: torch.Tensor | None,
-        noise: torch.Tensor | None,
-        timesteps: torch.Tensor | None,
-    ) -> tuple[LanguageModelInputs, torch.Tensor]:
-        """Inputs with noise in the actions, and the noise, which is what the diffusion head learns to predict."""
-        if actions is None:
-            raise InputError("actions is missing: the diffusion head learns from noised actions.")
-        steps, dtype = self.config.num_diffusion_steps, inputs.prefix.dtype
-        noise = torch.randn_like(actions) if noise is None else check_actions(self.config, actions, "noise", noise)
-        if timesteps is None:
-            timesteps = torch.randint(steps, actions.shape[:1], device=actions.device)
-        noisy = add_noise(actions, noise, timesteps, signal_levels(steps))
-        tokens = self.noisy_action_projector(one_token_a_number(noisy.to(dtype)))
-        time_embeds = sinusoidal_embedding(timesteps, inputs.prefix.shape[-1])
-        return with_noise(inputs, sequence, tokens, time_embeds), noise

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
-from ..files.file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
+from .file_kinds import CODE, PICKLED, REPORT_NAME, WEIGHTS, kind_of
 
 WORK, OLD, LOCK = "partial", "replaced", "lock"  # what a run has beside its output, hidden
 # Code belongs to a checkpoint where our report records it or `auto_map` leads to it, and without such a report under

@@ -10,8 +10,8 @@ import pytest
 from vlahub.conversion import source_folder
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import conversion_run
-from vlahub.conversion.folders import output_guard
-from vlahub.conversion.folders.output_guard import check_output
+from vlahub.conversion.files import output_guard
+from vlahub.conversion.files.output_guard import check_output
 from vlahub.conversion.job import Job, run_job
 from vlahub.errors import ConversionError
 
