@@ -8,6 +8,8 @@ from transformers.generation import LogitsProcessor
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
 
+pytestmark = pytest.mark.slow  # compiling takes seconds; one case a family is in test_compiled_predictions.py
+
 START, IM_END, PAD, IMAGE, HISTORY = 498, 302, 300, 312, 501
 LIMIT = 3
 

@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow  # compiling takes seconds; one case a family is in test_compiled_predictions.py
+
 OPENVLA = {"vision_aggregate_type": "concat", "use_lfp": False, "use_film": False, "use_aggr": False}
 SINGLE = {"num_images_in_input": 1, "state_dim": None}
 CASES = {

@@ -319,6 +319,7 @@ def compiled(function):
     return torch.compile(function, backend="eager", fullgraph=True)
 
 
+@pytest.mark.slow
 @every_kind
 def test_a_prediction_of_a_padded_batch_is_one_graph_and_the_same_numbers(tiny, kind):
     model, arguments = tiny(action_expert_type=kind), Batch("left").prediction() | {"num_inference_steps": 2}
@@ -327,6 +328,7 @@ def test_a_prediction_of_a_padded_batch_is_one_graph_and_the_same_numbers(tiny, 
     torch.testing.assert_close(found, wanted, **CLOSE)
 
 
+@pytest.mark.slow
 @every_kind
 def test_a_prediction_without_padding_state_geometry_and_second_view_is_one_graph(tiny, kind):
     other = {"use_state": False, "use_geometric_branch": False, "prefix_attention": "causal"}
@@ -345,6 +347,7 @@ GEOMETRIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GEOMETRIES)
 @torch.no_grad()
 def test_the_features_of_several_views_are_one_graph_with_every_geometry(tiny, name):
@@ -354,6 +357,7 @@ def test_the_features_of_several_views_are_one_graph_with_every_geometry(tiny, n
     torch.testing.assert_close(compiled(model.get_image_features)(pixels), wanted, **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("fault", "message"), [("tokens", "image tokens"), ("padding", "row of padding alone")])
 def test_a_compiled_call_still_ends_where_tokens_do_not_fit(tiny, fault, message):
     config, prompt = tiny(use_geometric_branch=False).config, Batch().prompt()

@@ -14,6 +14,8 @@ from tiny_configs import composed_config
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 
+pytestmark = pytest.mark.slow  # compiling takes seconds; one case a family is in test_compiled_predictions.py
+
 
 def beside(name):
     """Another file of tests in this folder, for its sizes and batches."""
