@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
 from transformers import PreTrainedModel
 
@@ -19,13 +20,13 @@ from ...configuration.cogvla.openvla_base import base_config, is_own
 from ...configuration.cogvla.openvla_names import name_in_model, unused_reason
 from ...configuration.cogvla.openvla_sizes import EMBEDDINGS, TensorShapes
 from ...configuration.vla_errors import ConfigError
-from ..adapter_loading import HUB_ARGUMENTS
 from ..initial_values import InitialValues, described
 from ..seeded_numbers import normal_numbers
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHTS[1]]
 SIDE_FILES = "*--*_checkpoint.pt"
+DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder", "attn_implementation")
 NAMED_PARTS = {  # see `StrictPreTrainedModel.named_parts`
     "film": ("vision_backbone.*.film",),
@@ -72,8 +73,21 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def base_folder(base: str, hub: Mapping[str, Any]) -> Path:
-    """A folder as it is; a repository is downloaded into the Hub's cache; hub: arguments of that."""
-    return Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=FILES, **hub))
+    """A folder as it is; a repository is downloaded into the Hub's cache; hub: arguments of that.
+
+    Raises:
+        ConfigError: there is neither, or it holds no config.json.
+    """
+    folder = Path(base)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(str(base), allow_patterns=FILES, **hub))
+        except (HFValidationError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{base} is neither a folder nor a repository that can be reached: {reason}") from error
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{base} holds no config.json: is it a model?")
+    return folder
 
 
 def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, BaseTensors]:
@@ -85,6 +99,8 @@ def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, Bas
         ConfigError, ConversionError: it is none that a start can be made of.
     """
     published = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if published.get("quantization_config"):
+        raise ConfigError(f"{folder} is quantised: use the full-precision model that it was made from.")
     if is_own(published):
         return CogVLAConfig.from_pretrained(folder), BaseTensors(folder, lambda key: key)
     check_published(published)
@@ -148,13 +164,15 @@ def start_from_base(
     kind: type[PreTrainedModel], base: str, seed: int, dtype: torch.dtype | str, switches: Mapping[str, Any]
 ) -> PreTrainedModel:
     """See `CogVLAForActionPrediction.from_base`."""
-    hub = {name: value for name, value in switches.items() if name in HUB_ARGUMENTS}
+    hub = {name: value for name, value in switches.items() if name in DOWNLOAD_ARGUMENTS}
     loading = {name: value for name, value in switches.items() if name in LOADING_ARGUMENTS}
     given = {name: value for name, value in switches.items() if name not in hub | loading}
     known, tensors = read_base(base_folder(base, hub), given)
     config = start_config(known, given).config
-    config.dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else dtype
+    if isinstance(dtype, str):
+        dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else getattr(torch, dtype)
+    config.dtype = dtype
     state = state_of_start(kind, known, config, tensors, seed)
-    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
+    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=dtype, **loading)
     model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
     return model
