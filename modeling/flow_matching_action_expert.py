@@ -16,8 +16,6 @@ from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
 from .flow_matching import (
     FlowMatchingLoss,
-    chosen_steps,
-    integrate,
     interpolate,
     sample_time,
     sinusoidal_time_embedding,
@@ -26,6 +24,7 @@ from .flow_matching import (
 from .input_checks import one_of
 from .loss_items import Items, learnt_steps
 from .modules import ModuleReference, floating_dtype
+from .ode_sampling import OdeSampling, chosen_sampling, integrate
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -191,17 +190,20 @@ class FlowMatchingActionExpert(nn.Module):
         position_ids: torch.LongTensor | None = None,
         noise: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> torch.Tensor:
-        """Normalised actions (batch, num_action_chunks, action_dim), float32, by Euler steps from noise.
+        """Normalised actions (batch, num_action_chunks, action_dim), float32, in steps from noise.
 
-        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default. Other arguments as in
-        `compute_loss`; noise is drawn when left out.
+        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default, each of one evaluation
+        of the velocity; `ode_solver` and `ode_spacing` say how they are made, see `ode_sampling.py`. Other arguments as
+        in `compute_loss`; noise is drawn when left out.
         """
-        steps = chosen_steps(num_inference_steps, num_steps, 10)
+        ode = chosen_sampling(OdeSampling(10), num_inference_steps, num_steps, ode_solver, ode_spacing)
         noise = self.checked_or_drawn_noise(prefix_embs, noise)
         cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
         step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
-        return integrate(lambda actions, progress: step(actions, progress)[0], noise, steps)
+        return integrate(lambda actions, progress: step(actions, progress)[0], noise, *ode)
 
     @torch.no_grad()
     def kept_prefix(

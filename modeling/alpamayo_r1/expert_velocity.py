@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from ...configuration.vla_errors import InputError
 from ..masking import mask_for
 from ..modules import floating_dtype
+from ..ode_sampling import OdeSampling
 from ..stack_passes import PrefixCache, run_suffix
 from .rollout import Rollout
 from .trajectory_flow_matching import FlowMatching
@@ -64,7 +65,7 @@ def action_mask(
 def denoised_actions(
     rollout: Rollout,
     noise: torch.Tensor,
-    num_steps: int,
+    ode: OdeSampling,
     parts: ExpertParts,
     diffusion: FlowMatching,
     mask_prompt_padding: bool,
@@ -80,7 +81,9 @@ def denoised_actions(
         seen = seen & prompt.real_before(length)
     text = kept_text(rollout.cache)
     velocity = velocity_over(text, seen, prompt.last_position + 1 + rollout.lengths, tokens, parts)
-    return diffusion.sample(len(noise), velocity, noise.device, inference_step=num_steps, noise=noise)
+    steps, solver, spacing = ode
+    options = {"inference_step": steps, "ode_solver": solver, "ode_spacing": spacing, "noise": noise}
+    return diffusion.sample(len(noise), velocity, noise.device, **options)
 
 
 def trajectory_loss(

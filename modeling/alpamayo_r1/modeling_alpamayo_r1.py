@@ -126,6 +126,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         logits_processor: Sequence[LogitsProcessor] | None = None,
         stopping_criteria: Sequence[StoppingCriteria] | None = None,
         check_finite: bool = True,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> AlpamayoR1TrajectoryOutput:
         """Reason about a scene and draw trajectories, `num_traj_sets` times `num_traj_samples` for each prompt.
 
@@ -138,7 +140,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             attention_mask: (batch, length), 0 on padding.
             top_p, top_k, temperature: of the reasoning; `top_k=1` is greedy.
             max_new_tokens: limit of the reasoning; `tokens_per_future_traj` of the config by default.
-            num_inference_steps: Euler steps of the trajectory.
+            num_inference_steps, ode_solver, ode_spacing: steps of the trajectory, and how they are made, see
+                `ode_sampling.py`; by default as the config says.
             noise: (batch * sets * samples, waypoints, 2), where trajectories start, in this order; drawn when left out.
             generator: for text and noise.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
@@ -154,12 +157,13 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         history = self.history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
         start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, execution_device(self))
-        steps = self.diffusion.checked_steps(num_inference_steps)
+        ode = self.diffusion.sampling(num_inference_steps, ode_solver, ode_spacing)
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
         scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
-        drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, num_steps=steps)
+        steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
+        drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
@@ -177,6 +181,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: torch.Tensor,
         sampling: TextSampling,
         num_steps: int,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> Trajectories:
         """The tensors of `sample_trajectories`, of a scene that was checked and whose images were read.
 
@@ -184,16 +190,17 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         their limit; `model.predict_trajectories` may be replaced by that.
 
         input_ids, positions, real, images: see `read_scene`; history: (batch, steps, 3) and (batch, steps, 3, 3);
-        noise: (rows, waypoints, 2), as many for each prompt; num_steps: of Euler.
+        noise: (rows, waypoints, 2), as many for each prompt; num_steps, ode_solver, ode_spacing:
+        as in `sample_trajectories`.
         """
         xyz, rot = history
-        samples = len(noise) // len(input_ids)
+        samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
         fused = self.with_history(input_ids, xyz, rot)
         with without_checkpointing(decoder_modules(self.vlm)):
             prompt = prefill(self.vlm, fused, positions, real, images).repeated(samples)
             rollout = sample_text(self.vlm, prompt, sampling)
         hidden = self.config.mask_prompt_padding
-        actions = denoised_actions(rollout, noise, num_steps, self.expert_parts, self.diffusion, hidden)
+        actions = denoised_actions(rollout, noise, ode, self.expert_parts, self.diffusion, hidden)
         start = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
         poses = self.action_space.drive(actions, *(each.repeat_interleave(samples, dim=0) for each in start))
         return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
@@ -216,7 +223,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         Args:
             data: `{"tokenized_data": {"input_ids": ..., "pixel_values": ..., ...}, "ego_history_xyz": ...,
                 "ego_history_rot": ...}`; it is left as it is.
-            diffusion_kwargs: `{"inference_step": Euler steps}`.
+            diffusion_kwargs: `{"inference_step": steps, "int_method": solver}`.
             return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, (batch, sets, samples) each.
             check_finite: as in `sample_trajectories`.
 
@@ -224,16 +231,17 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             `pred_xyz, pred_rot`, and the texts on request.
         """
         options = dict(diffusion_kwargs or {})
-        steps = options.pop("inference_step", None)
+        steps, solver = options.pop("inference_step", None), options.pop("int_method", None)
         if options:
-            raise InputError(f"diffusion_kwargs holds {sorted(options)}; known is inference_step.")
+            raise InputError(f"diffusion_kwargs holds {sorted(options)}; known are inference_step and int_method.")
         if return_extra and self.tokenizer is None:
             raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
         known = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
         tokenized = {name: data["tokenized_data"][name] for name in known if name in data["tokenized_data"]}
         poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
         text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
-        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "num_inference_steps": steps}
+        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets}
+        count |= {"num_inference_steps": steps, "ode_solver": solver}
         output = self.sample_trajectories(**tokenized, **poses, **text, **count, check_finite=check_finite)
         texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
         return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])

@@ -10,9 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..flow_matching import integrate, interpolate
+from ..flow_matching import interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
+from ..ode_sampling import OdeSampling, integrate
 from .dit_action_head import DiTActionHead
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
@@ -88,17 +89,19 @@ def sample_actions(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    num_steps: int,
+    ode: OdeSampling,
     noise: torch.Tensor | None,
 ) -> torch.Tensor:
     """Normalised actions (batch, num_action_chunks, action_dim), float32; the prefix runs once whatever the number of
     steps. The other arguments are as in the model's `predict_action`."""
     if parts.projector is not None:
-        return sample_fused_dit(parts, prefix_embs, attention_mask, state, num_steps, noise)
+        return sample_fused_dit(parts, prefix_embs, attention_mask, state, ode, noise)
     if parts.head is None:
-        return parts.expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
+        return parts.expert.sample_actions(
+            prefix_embs, state, attention_mask=attention_mask, noise=noise, **ode._asdict()
+        )
     states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
-    return parts.head.predict_action(states, state, attention_mask, num_steps, noise)
+    return parts.head.predict_action(states, state, attention_mask, noise=noise, **ode._asdict())
 
 
 def sample_fused_dit(
@@ -106,7 +109,7 @@ def sample_fused_dit(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    num_steps: int,
+    ode: OdeSampling,
     noise: torch.Tensor | None,
 ) -> torch.Tensor:
     """As `sample_actions`, along the head's velocity over the features of the joined expert."""
@@ -120,4 +123,4 @@ def sample_fused_dit(
         buckets = torch.full(actions.shape[:1], head.bucket_at(progress), device=actions.device)
         return -head.velocity_in(context, actions, buckets, features)
 
-    return integrate(velocity, noise, num_steps)
+    return integrate(velocity, noise, *ode)

@@ -16,9 +16,10 @@ from torch.distributions import Beta
 
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ...configuration.vla_errors import InputError
-from ..flow_matching import FlowMatchingLoss, chosen_steps, integrate, interpolate
+from ..flow_matching import FlowMatchingLoss, interpolate
 from ..loss_items import Items, learnt_steps
 from ..modules import floating_dtype
+from ..ode_sampling import chosen_sampling, integrate
 from .dit_layers import MLP, ActionEncoder, DiT
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
@@ -116,13 +117,15 @@ class DiTActionHead(nn.Module):
         num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> torch.Tensor:
         """Normalised actions (batch, horizon, action_dim), float32.
 
-        num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default. noise:
-        where they start; drawn if `None`.
+        num_inference_steps, num_steps: how many steps, under one of the two names; ode_solver, ode_spacing: how they
+        are made, see `ode_sampling.py`; each by default as the config says. noise: where they start; drawn if `None`.
         """
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
         batch, device = context.tokens.shape[0], context.tokens.device
         if noise is None:
@@ -134,7 +137,7 @@ class DiTActionHead(nn.Module):
             buckets = torch.full((batch,), self.bucket_at(progress), device=device)
             return -self.velocity_in(context, noisy_actions, buckets)
 
-        return integrate(velocity, noise, steps)
+        return integrate(velocity, noise, *ode)
 
     def velocity(
         self,
@@ -245,8 +248,8 @@ class DiTActionHead(nn.Module):
         return (time.float() * self.config.num_timestep_buckets).long()
 
     def bucket_at(self, progress: float) -> int:
-        """As `bucket`, of the progress that a prediction has made."""
-        return int(progress * self.config.num_timestep_buckets)
+        """As `bucket`, of the progress that a prediction has made; at the end the last one that is learnt."""
+        return min(int(progress * self.config.num_timestep_buckets), self.config.num_timestep_buckets - 1)
 
     def check_chunk(self, name: str, chunk: torch.Tensor, batch: int) -> None:
         check_shape(name, chunk, (batch, self.config.num_action_chunks, self.config.action_dim))

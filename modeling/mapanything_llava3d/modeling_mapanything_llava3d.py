@@ -16,11 +16,11 @@ from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
 from ..cache_names import CACHE_NAMES, cache_argument, one_cache
 from ..finite_predictions import require_finite
-from ..flow_matching import chosen_steps
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..input_checks import one_of, refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
+from ..ode_sampling import chosen_sampling
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
@@ -127,6 +127,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         do_sample: bool = False,
         num_steps: int | None = None,
         proprio: torch.Tensor | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -139,7 +141,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             intrinsic: camera matrices (batch, views, 3, 3) in pixels, for a geometry model that can use them;
                 MapAnything's features do not depend on them.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default.
+            num_inference_steps, num_steps: how many steps, under one of the two names; ode_solver, ode_spacing: how
+                they are made, see `ode_sampling.py`. By default all as the config says.
             noise: (batch, num_action_chunks, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
@@ -155,7 +158,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         refuse_sampling(do_sample)
         check_has_expert(self.config)
         state = one_of(state=state, proprio=proprio)
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
         check_arguments(self, input_ids, attention_mask, inputs)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
@@ -163,7 +166,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         if at_hand:
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, steps, noise)
+        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, ode, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if not at_hand:  # looking at them before would have waited for the device
             check_tokens(self.config, input_ids, attention_mask, pixel_values)

@@ -19,14 +19,14 @@ from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
-from ..flow_matching import chosen_steps
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, items_of_text, text_items
 from ..mlp import MLP
+from ..ode_sampling import chosen_sampling
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
-from .composed_heads import HEADS, Head, check_actions
+from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .grounding import similarity_of_views
 from .multimodal_inputs import check_state, checked_prompt
@@ -183,6 +183,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         do_sample: bool = False,
         proprio: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
@@ -193,8 +195,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             state: (batch, state_dim), normalised as the processor returns it; also called `proprio`.
             image_grid_thw: (images, 3), for VLMs that read patches.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_inference_steps, noise: of the flow head: Euler steps, also called `num_steps`, and where they start,
-                (batch, chunks, action_dim).
+            num_inference_steps, ode_solver, ode_spacing, noise: of the flow head: how many steps, also called
+                `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,
+                action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
@@ -205,14 +208,15 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """
         refuse_sampling(do_sample)
         state = one_of(state=state, proprio=proprio)
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
-        normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
+        normalized, token_ids, finite_logits = self.head.predict(states, real, ode, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if check_finite:
             require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
