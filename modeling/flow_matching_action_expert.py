@@ -25,6 +25,7 @@ from .input_checks import one_of
 from .loss_items import Items, learnt_steps
 from .modules import ModuleReference, floating_dtype
 from .ode_sampling import OdeSampling, chosen_sampling, integrate
+from .sampled_actions import repeated
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -192,18 +193,25 @@ class FlowMatchingActionExpert(nn.Module):
         num_steps: int | None = None,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
+        num_samples: int | None = None,
     ) -> torch.Tensor:
         """Normalised actions (batch, num_action_chunks, action_dim), float32, in steps from noise.
 
         The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default, each of one evaluation
         of the velocity; `ode_solver` and `ode_spacing` say how they are made, see `ode_sampling.py`. Other arguments as
         in `compute_loss`; noise is drawn when left out.
+
+        num_samples: draw so many for each row of the prefix; actions and noise are (batch, num_samples,
+            num_action_chunks, action_dim) then.
         """
         ode = chosen_sampling(OdeSampling(10), num_inference_steps, num_steps, ode_solver, ode_spacing)
-        noise = self.checked_or_drawn_noise(prefix_embs, noise)
+        noise, count = self.checked_or_drawn_noise(prefix_embs, noise, num_samples), num_samples or 1
         cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
-        step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
-        return integrate(lambda actions, progress: step(actions, progress)[0], noise, *ode)
+        start = noise if num_samples is None else noise.flatten(0, 1)
+        rows = (repeated(each, count) for each in (attention_mask, position_ids))
+        step = self.stepper(cache.repeated(count), repeated(state, count), len(start), *rows)
+        found = integrate(lambda actions, progress: step(actions, progress)[0], start, *ode)
+        return found.view(noise.shape)
 
     @torch.no_grad()
     def kept_prefix(
@@ -322,9 +330,13 @@ class FlowMatchingActionExpert(nn.Module):
         if actions.shape != wanted:
             raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
 
-    def checked_or_drawn_noise(self, like: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Noise (batch, num_action_chunks, action_dim) in float32 for as many samples as `like` has."""
-        wanted = like.shape[0], self.num_action_chunks, self.action_dim
+    def checked_or_drawn_noise(
+        self, like: torch.Tensor, noise: torch.Tensor | None, num_samples: int | None = None
+    ) -> torch.Tensor:
+        """Noise (batch, num_action_chunks, action_dim) in float32 for as many rows as `like` has, or (batch,
+        num_samples, num_action_chunks, action_dim)."""
+        samples = () if num_samples is None else (num_samples,)
+        wanted = like.shape[0], *samples, self.num_action_chunks, self.action_dim
         if noise is None:
             return torch.randn(wanted, device=like.device)
         if noise.shape != wanted:

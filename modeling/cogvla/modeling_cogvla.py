@@ -19,6 +19,7 @@ from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_s
 from ..loss_items import Items
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
+from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .action_decoding import (
     ContinuousActionHead,
@@ -108,7 +109,8 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         check_finite: bool = True,
         do_sample: bool = False,
         proprio: torch.Tensor | None = None,
-    ) -> torch.Tensor | CogVLAActionOutput:
+        num_samples: int | None = None,
+    ) -> torch.Tensor | CogVLAActionOutput | SampledActions:
         """Predict a chunk of actions for each sample, (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
@@ -122,6 +124,9 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             num_inference_steps: of the diffusion head, 1 to `config.num_diffusion_steps`; the config's by default.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, and return them, their spread and, of the discrete head,
+                the entropy of its tokens as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks,
+                action_dim) then. The L1 head has nothing to draw, and refuses it.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -132,16 +137,20 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         seen = observation(
             self, input_ids, attention_mask, pixel_values, one_of(state=state, proprio=proprio), noise=noise
         )
+        if num_samples is not None:
+            check_num_samples(num_samples, config.action_head != "l1", f"action_head={config.action_head!r}")
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
-        noise = check_actions(config, input_ids, "noise", noise)
+        noise = check_actions(config, input_ids, "noise", noise, num_samples)
         steps = check_inference_steps(config, num_inference_steps)
         check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
-        decoded, moe_ratios = self.decode(seen, noise, steps)
+        decoded, moe_ratios = self.decode(seen, noise, steps, num_samples)
         check_rows(seen.real)  # reading it before would wait for the device
         actions = unnormalize(decoded.normalized, statistics, config.normalization_type)
         if check_finite:
             inputs = {"pixel_values": seen.pixel_values, "state": seen.state, "noise": noise}
             require_finite(self, {"actions": actions, **decoded.finite}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, decoded.normalized, decoded.entropy)
         if not return_dict:
             return actions
         return CogVLAActionOutput(
@@ -282,21 +291,21 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
     # ---- the steps of a forward pass
 
     def decode(
-        self, seen: Observation, noise: torch.Tensor | None, num_inference_steps: int
+        self, seen: Observation, noise: torch.Tensor | None, num_inference_steps: int, num_samples: int | None
     ) -> tuple[DecodedActions, torch.Tensor | None]:
         """What the head makes of an observation, and the weights of the towers."""
         config = self.config
         ids, real = with_prompt_end(seen.input_ids, seen.real, config.prompt_end_token_id)
         if config.action_attention == "causal":
             inputs, moe_ratios = self.prompt_inputs(Observation(ids, real, seen.pixel_values, seen.state))
-            return decode_one_by_one(config, self.language_model, inputs, real), moe_ratios
+            return decode_one_by_one(config, self.language_model, inputs, real, num_samples), moe_ratios
         sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
         averaged = sequence.real & ~sequence.is_action
         inputs, moe_ratios = self.action_inputs(seen, sequence, averaged, config.num_action_tokens)
         if config.action_head != "diffusion":
-            return decode_at_once(config, self.language_model, self.action_head, inputs), moe_ratios
+            return decode_at_once(config, self.language_model, self.action_head, inputs, num_samples), moe_ratios
         parts = self.language_model, self.action_head, self.noisy_action_projector
-        return denoise(config, *parts, inputs, sequence, noise, num_inference_steps), moe_ratios
+        return denoise(config, *parts, inputs, sequence, noise, num_inference_steps, num_samples), moe_ratios
 
     def learn(
         self,

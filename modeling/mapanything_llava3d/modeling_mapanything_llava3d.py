@@ -21,6 +21,7 @@ from ..input_checks import one_of, refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
+from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
@@ -129,7 +130,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         proprio: torch.Tensor | None = None,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
-    ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
+        num_samples: int | None = None,
+    ) -> torch.Tensor | SampledActions | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
         Args:
@@ -147,9 +149,12 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, over one pass of images and text, and return them and
+                their spread as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks, action_dim) then.
 
         Returns:
-            (batch, num_action_chunks, action_dim) in robot units, float32.
+            (batch, num_action_chunks, action_dim) in robot units, float32, unless `return_dict` or `num_samples` ask
+            for more.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -161,17 +166,21 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
         check_arguments(self, input_ids, attention_mask, inputs)
+        if num_samples is not None:
+            check_num_samples(num_samples, True, "an expert")
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         at_hand = input_ids.device.type == "cpu"
         if at_hand:
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, ode, noise)
+        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, ode, noise, num_samples)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if not at_hand:  # looking at them before would have waited for the device
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         if check_finite:
             require_finite(self, {"actions": actions}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, normalized)
         return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
 
     @can_return_tuple

@@ -24,6 +24,7 @@ from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, items_of_text, text_items
 from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
+from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
@@ -185,7 +186,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         num_steps: int | None = None,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
-    ) -> torch.Tensor | MultimodalVLAActionOutput:
+        num_samples: int | None = None,
+    ) -> torch.Tensor | SampledActions | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
@@ -201,6 +203,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, over one pass of images and text, and return them, their
+                spread and, of the discrete head, the entropy of its tokens as `SampledActions`; `noise` is (batch,
+                num_samples, chunks, action_dim) then. The mlp head has nothing to draw, and refuses it.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -208,6 +213,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """
         refuse_sampling(do_sample)
         state = one_of(state=state, proprio=proprio)
+        if num_samples is not None:
+            head = self.config.action_head
+            check_num_samples(num_samples, HEAD_FACTS[head].draws_samples, f"action_head={head!r}")
         check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
@@ -216,11 +224,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
-        normalized, token_ids, finite_logits = self.head.predict(states, real, ode, noise)
-        actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        found = self.head.predict(states, real, ode, noise, num_samples)
+        actions = unnormalize(found.normalized, statistics, self.config.normalization_type)
         if check_finite:
-            require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
-        return MultimodalVLAActionOutput(actions, normalized, token_ids) if return_dict else actions
+            require_finite(self, {"actions": actions, "logits": found.finite_logits}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, found.normalized, found.entropy)
+        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids) if return_dict else actions
 
     @can_return_tuple
     def forward(
