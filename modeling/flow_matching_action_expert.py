@@ -144,6 +144,7 @@ class FlowMatchingActionExpert(nn.Module):
         stop_grad_from_vlm: bool = False,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The flow-matching loss of a batch, a scalar in float32.
 
@@ -156,6 +157,7 @@ class FlowMatchingActionExpert(nn.Module):
             stop_grad_from_vlm: the loss has no gradient in the prefix's keys and values.
             action_is_pad: (batch, num_action_chunks), true on steps that are not learnt.
             num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+            sample_weight: (batch,), what each sample weighs in the mean, beside the weight of its time.
 
         Raises:
             InputError: an argument has the wrong shape, or the state is missing.
@@ -167,11 +169,18 @@ class FlowMatchingActionExpert(nn.Module):
             prefix_embs = None
         noisy = interpolate(actions, noise, time)
         velocity = self.forward(prefix_embs, noisy, time, state, attention_mask, position_ids, cache)
-        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch)
+        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch, sample_weight)
 
-    def loss_items(self, actions: torch.Tensor, time: torch.Tensor, action_is_pad: torch.Tensor | None) -> torch.Tensor:
+    def loss_items(
+        self,
+        actions: torch.Tensor,
+        time: torch.Tensor,
+        action_is_pad: torch.Tensor | None,
+        sample_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """What the steps of a batch weigh in its loss, a scalar; arguments as in `compute_loss`."""
-        return step_weights(actions[..., 0], self.time_weight(time), learnt_steps(actions, action_is_pad)).sum()
+        learnt = learnt_steps(actions, action_is_pad, sample_weight)
+        return step_weights(actions[..., 0], self.time_weight(time), learnt).sum()
 
     def time_weight(self, time: torch.Tensor) -> torch.Tensor | None:
         """(batch,), of the samples."""
@@ -208,8 +217,11 @@ class FlowMatchingActionExpert(nn.Module):
         noise, count = self.checked_or_drawn_noise(prefix_embs, noise, num_samples), num_samples or 1
         cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
         start = noise if num_samples is None else noise.flatten(0, 1)
-        rows = (repeated(each, count) for each in (attention_mask, position_ids))
-        step = self.stepper(cache.repeated(count), repeated(state, count), len(start), *rows)
+        rows = (
+            each if each is None or len(each) == 1 else repeated(each, count) for each in (attention_mask, position_ids)
+        )
+        cache = cache if count == 1 else cache.repeated(count)
+        step = self.stepper(cache, repeated(state, count), len(start), *rows)
         found = integrate(lambda actions, progress: step(actions, progress)[0], start, *ode)
         return found.view(noise.shape)
 
@@ -303,9 +315,11 @@ class FlowMatchingActionExpert(nn.Module):
         time: torch.Tensor,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Of a velocity at noisy actions, a scalar in float32; see `compute_loss` for the arguments."""
-        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        given = action_is_pad is not None or sample_weight is not None
+        learnt = learnt_steps(actions, action_is_pad, sample_weight) if given else None
         total = None if num_items_in_batch is None else num_items_in_batch["flow"]
         return self.flow_loss(velocity, noise - actions.float(), self.time_weight(time), learnt, total)
 

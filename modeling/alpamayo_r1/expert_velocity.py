@@ -95,6 +95,7 @@ def trajectory_loss(
     parts: ExpertParts,
     diffusion: FlowMatching,
     total: torch.Tensor | None = None,
+    sample_weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean squared error of the velocity `actions - noise`, a scalar.
 
@@ -102,7 +103,7 @@ def trajectory_loss(
         cache: keys and values of the VLM over texts, used up; positions: theirs, (3, batch, length).
         start: (batch,), see `start_of_trajectory`; the expert sees no later tokens.
         real: (batch, length) bool, false on padding that it does not see, `None` where it sees all.
-        training_data: of `construct_training_data`; total: see `FlowMatchingLoss`.
+        training_data: of `construct_training_data`; total, sample_weight: see `FlowMatchingLoss`.
     """
     length = positions.shape[2]
     seen = torch.arange(length, device=start.device) <= start[:, None]
@@ -110,7 +111,7 @@ def trajectory_loss(
     seen = seen if real is None else seen & real
     velocity = velocity_over(kept_text(cache), seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
-    return diffusion.compute_loss_from_pred(training_data, pred, total)
+    return diffusion.compute_loss_from_pred(training_data, pred, total, sample_weight)
 
 
 def kept_text(cache: DynamicCache) -> PrefixCache:

@@ -21,7 +21,7 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..input_checks import execution_device
-from ..loss_items import Items, items_of_text, text_items
+from ..loss_items import Items, check_sample_weight, learnt_steps, text_items, text_loss
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
@@ -262,6 +262,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: torch.Tensor | None = None,
         stop_grad_from_vlm: bool | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> AlpamayoR1Output:
         """With a future the flow-matching loss of the expert; with labels, or without a future, the language model.
 
@@ -274,13 +275,15 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
             stop_grad_from_vlm: the expert's loss has no gradient in the VLM; the config's setting by default.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of its trajectory and of its text.
             The others are as in `sample_trajectories`.
 
         Raises:
             InputError: an argument has the wrong form, or a row has no `<|traj_future_start|>`.
         """
-        numbers = {"pixel_values": pixel_values, "time": time, "noise": noise}
+        numbers = {"pixel_values": pixel_values, "time": time, "noise": noise, "sample_weight": sample_weight}
         check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         poses = (ego_history_xyz, ego_history_rot), (ego_future_xyz, ego_future_rot)
         input_ids, target = self.read_poses(input_ids, *poses)
         with_future = target is not None
@@ -295,23 +298,28 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             start = start_of_trajectory(input_ids, self.config.traj_token_ids["future_start"])
             text = without_gradient(cache) if stop else cache
             known = real if self.config.mask_prompt_padding else None
-            action_loss = trajectory_loss(text, positions, start, known, data, self.expert_parts, self.diffusion, total)
+            weights = total, sample_weight
+            parts = self.expert_parts, self.diffusion
+            action_loss = trajectory_loss(text, positions, start, known, data, *parts, *weights)
         if labels is not None or not with_future:
             logits = self.vlm.lm_head(states)
         if labels is not None:
-            count = items_of_text(labels, num_items_in_batch)
-            lm_loss = self.vlm.loss_function(logits, labels, vocab_size=logits.shape[-1], num_items_in_batch=count)
+            lm_loss = text_loss(self.vlm.loss_function, logits, labels, num_items_in_batch, sample_weight)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return AlpamayoR1Output(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
     def loss_items(
-        self, ego_future_xyz: torch.Tensor | None = None, labels: torch.Tensor | None = None, **kwargs
+        self,
+        ego_future_xyz: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
+        **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        items = {} if labels is None else {"text": text_items(labels)}
+        items = {} if labels is None else {"text": text_items(labels, sample_weight)}
         if ego_future_xyz is not None:
-            waypoints = len(ego_future_xyz) * ego_future_xyz.shape[-2]
-            items["action"] = torch.tensor(float(waypoints), device=ego_future_xyz.device)
+            futures = ego_future_xyz.new_ones(len(ego_future_xyz), ego_future_xyz.shape[-2], 1)
+            items["action"] = learnt_steps(futures, None, sample_weight).sum()
         return items
 
     @torch.no_grad()

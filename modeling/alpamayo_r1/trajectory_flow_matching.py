@@ -152,10 +152,14 @@ class FlowMatching(nn.Module):
         return {"x": x, "noise": noise, "noisy_x": timesteps * x + (1 - timesteps) * noise, "timesteps": timesteps}
 
     def compute_loss_from_pred(
-        self, training_data: dict[str, torch.Tensor], pred: torch.Tensor, total: torch.Tensor | None = None
+        self,
+        training_data: dict[str, torch.Tensor],
+        pred: torch.Tensor,
+        total: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean squared error of a velocity like `x`, a scalar in float32.
 
-        training_data: as constructed here; total: see `FlowMatchingLoss`.
+        training_data: as constructed here; total, sample_weight (its `weight`): see `FlowMatchingLoss`.
         """
-        return self.flow_loss(pred, training_data["x"] - training_data["noise"], total=total)
+        return self.flow_loss(pred, training_data["x"] - training_data["noise"], weight=sample_weight, total=total)

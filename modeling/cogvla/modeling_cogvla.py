@@ -16,7 +16,7 @@ from ..action_normalization import find_statistics, unnormalize
 from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
 from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
-from ..loss_items import Items
+from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
@@ -179,6 +179,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         text_generation: bool = False,
         cache: Cache | None = None,
         proprio: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> CogVLAOutput:
         """Training forward over text that ends with its action and stop tokens.
 
@@ -193,6 +194,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             action_is_pad: (batch, num_action_chunks), true on steps behind the end of an episode, which a continuous
                 head does not learn; what a discrete one learns is said by the labels.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of its actions and of its tokens.
             past_key_values, cache, text_generation: set by `generate`, where `input_ids` is plain text.
 
         Raises:
@@ -201,12 +203,15 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         state = one_of(state=state, proprio=proprio)
         if text_generation:
             return self.next_token(input_ids, attention_mask, pixel_values, state, one_cache(cache, past_key_values))
-        seen = observation(self, input_ids, attention_mask, pixel_values, state, actions=actions, noise=noise)
+        numbers = {"actions": actions, "noise": noise, "sample_weight": sample_weight}
+        seen = observation(self, input_ids, attention_mask, pixel_values, state, **numbers)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_places(self.config, input_ids.shape[1])
         actions = check_actions(self.config, input_ids, "actions", actions)
         if labels is not None:
             labels = right_padded(check_mask(input_ids, attention_mask), labels)[1]
-        return self.learn(seen, labels, actions, noise, timesteps, action_is_pad, num_items_in_batch)
+        counted = action_is_pad, num_items_in_batch, sample_weight
+        return self.learn(seen, labels, actions, noise, timesteps, *counted)
 
     def loss_items(
         self,
@@ -214,10 +219,11 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         actions: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        return counted_items(self.config, labels, actions, action_is_pad, attention_mask)
+        return counted_items(self.config, labels, actions, action_is_pad, attention_mask, sample_weight)
 
     # ---- text
 
@@ -316,6 +322,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         timesteps: torch.Tensor | None,
         action_is_pad: torch.Tensor | None,
         items: Items | None,
+        sample_weight: torch.Tensor | None,
     ) -> CogVLAOutput:
         """One pass over text with its action block, and the losses; labels: (batch, length), padded as the text is."""
         config, count, target = self.config, self.config.num_action_tokens + 1, actions
@@ -331,9 +338,10 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         predictions = None if self.action_head is None else self.action_head(states[:, :-1])
         losses = {"lm_loss": None, "action_loss": None}
         if labels is not None:
-            losses["lm_loss"] = token_loss(logits, labels.gather(1, sequence.predicting(count) + 1), items)
+            wanted = labels.gather(1, sequence.predicting(count) + 1)
+            losses["lm_loss"] = token_loss(logits, wanted, items, sample_weight)
         if actions is not None:
-            losses["action_loss"] = action_loss(predictions, target, action_is_pad, is_diffusion, items)
+            losses["action_loss"] = action_loss(predictions, target, action_is_pad, is_diffusion, items, sample_weight)
         return CogVLAOutput(
             loss=losses["lm_loss"] if actions is None else losses["action_loss"],
             **losses,

@@ -90,13 +90,14 @@ def sample_actions(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    ode: OdeSampling,
+    ode: OdeSampling | int,
     noise: torch.Tensor | None,
     num_samples: int | None = None,
 ) -> torch.Tensor:
     """Normalised actions (batch, num_action_chunks, action_dim), float32, or with `num_samples` (batch, num_samples,
-    num_action_chunks, action_dim); the prefix runs once whatever the number of steps and samples. The other arguments
-    are as in the model's `predict_action`."""
+    num_action_chunks, action_dim); the prefix runs once whatever the number of steps and samples. ode: also a number of
+    Euler steps; the other arguments are as in the model's `predict_action`."""
+    ode = OdeSampling(ode) if isinstance(ode, int) else ode
     options = {"noise": noise, "num_samples": num_samples, **ode._asdict()}
     if parts.projector is not None:
         return sample_fused_dit(parts, prefix_embs, attention_mask, state, ode, noise, num_samples)

@@ -83,12 +83,14 @@ class DiTActionHead(nn.Module):
         noise: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity, a float32 scalar.
 
         actions, noise: (batch, horizon, action_dim), normalised; time: (batch,), 0 is noise and 1 is actions. Noise
         and time are drawn when they are not given. action_is_pad: (batch, horizon), true on steps that are not learnt;
-        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step; sample_weight:
+        (batch,), what each sample weighs in the mean.
         """
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
         batch = context.tokens.shape[0]
@@ -99,7 +101,7 @@ class DiTActionHead(nn.Module):
         check_shape("time", time, (batch,))
         noisy_actions = interpolate(actions, noise, 1 - time.float())
         velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
-        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch)
+        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch, sample_weight)
 
     def loss(
         self,
@@ -108,9 +110,11 @@ class DiTActionHead(nn.Module):
         noise: torch.Tensor,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Of a velocity `noise - actions`; see `compute_loss`."""
-        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        given = action_is_pad is not None or sample_weight is not None
+        learnt = learnt_steps(actions, action_is_pad, sample_weight) if given else None
         total = None if num_items_in_batch is None else num_items_in_batch["dit"]
         return self.flow_loss(velocity, noise.float() - actions.float(), None, learnt, total)
 

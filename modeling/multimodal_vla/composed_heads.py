@@ -101,11 +101,13 @@ class FlowHead(HeadParts):
             noise=targets.noise,
             action_is_pad=targets.action_is_pad,
             num_items_in_batch=targets.items,
+            sample_weight=targets.sample_weight,
         )
 
     def loss_items(self, targets: ActionTargets) -> dict[str, torch.Tensor]:
         """What the steps weigh at their times."""
-        return {"flow": self.module.loss_items(targets.actions, targets.time, targets.action_is_pad)}
+        weighed = targets.actions, targets.time, targets.action_is_pad, targets.sample_weight
+        return {"flow": self.module.loss_items(*weighed)}
 
 
 class BinsHead(HeadParts):

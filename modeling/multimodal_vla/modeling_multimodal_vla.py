@@ -21,7 +21,7 @@ from ..film import FiLM
 from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
-from ..loss_items import ActionTargets, Items, items_of_text, text_items
+from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
@@ -248,6 +248,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
         proprio: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model.
 
@@ -259,6 +260,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
                 head does not see, as in a prediction; it costs a second pass.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of actions and of text.
             The others are as in `predict_action`.
 
         Raises:
@@ -266,7 +268,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """
         state = one_of(state=state, proprio=proprio)
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
+        numbers["sample_weight"] = sample_weight
         check_inputs(self, input_ids, attention_mask, numbers)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
@@ -276,13 +280,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         action_loss = lm_loss = logits = None
         if actions is not None:
             check_actions(actions, len(states), self.config)
-            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
+            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch, sample_weight)
             action_loss = self.head.loss(states, real, targets)
         if labels is not None or actions is None:
             logits = self.backbone.logits(text_states)
         if labels is not None:
-            divisor = {"vocab_size": logits.shape[-1], "num_items_in_batch": items_of_text(labels, num_items_in_batch)}
-            lm_loss = self.backbone.language_model.loss_function(logits=logits, labels=labels, **divisor)
+            plain = self.backbone.language_model.loss_function
+            lm_loss = text_loss(plain, logits, labels, num_items_in_batch, sample_weight)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
@@ -357,10 +361,12 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         time: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
-        items = {} if labels is None else {"text": text_items(labels)}
+        items = {} if labels is None else {"text": text_items(labels, sample_weight)}
         if actions is not None:
-            items |= self.head.loss_items(ActionTargets(actions, time, action_is_pad=action_is_pad))
+            targets = ActionTargets(actions, time, action_is_pad=action_is_pad, sample_weight=sample_weight)
+            items |= self.head.loss_items(targets)
         return items

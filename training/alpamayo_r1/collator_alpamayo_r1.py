@@ -12,7 +12,7 @@ from ...processing.alpamayo_r1.special_tokens import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import with_answers
-from ..collator_entries import Augment, Example, entries, numbers, texts
+from ..collator_entries import Augment, Example, entries, numbers, sample_weights, texts
 from ..collator_robot import flow_draws
 
 # What the model writes before the expert takes over.
@@ -27,8 +27,8 @@ class AlpamayoR1Collator:
     An example holds `images`, `ego_history_xyz` (poses, 3), `ego_history_rot` (poses, 3, 3), `ego_future_xyz`
     (steps, 3) and `ego_future_rot` (steps, 3, 3), steps being `num_action_chunks`: metres and rotations in the frame of
     the last history pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default),
-    and `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching. The action space normalises the
-    actions: there are no statistics.
+    `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching, and `sample_weight`, what it weighs in the
+    losses. The action space normalises the actions: there are no statistics.
 
     Args:
         config, processor: of the model.
@@ -69,7 +69,7 @@ class AlpamayoR1Collator:
             `image_grid_thw` of all images; `ego_history_xyz` (batch, 1, poses, 3), `ego_history_rot` (batch, 1, poses,
             3, 3), `ego_future_xyz` (batch, steps, 3) and `ego_future_rot` (batch, steps, 3, 3) float32;
             with `learn_text` also `labels` (batch, length), -100 before the reasoning and on padding; and `time`,
-            `noise` as they came.
+            `noise`, `sample_weight` as they came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -84,7 +84,7 @@ class AlpamayoR1Collator:
         text = with_answers(batch["input_ids"], batch["attention_mask"], answers, self.processor.tokenizer)
         if not self.learn_text:
             del text["labels"]
-        return batch | text | future | draws
+        return batch | text | future | draws | sample_weights(examples)
 
     def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
         """Mean distance of one trajectory of a model to each example's future, metres, (batch,)."""
