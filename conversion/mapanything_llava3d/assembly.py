@@ -18,7 +18,7 @@ from ..settings import Settings
 from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
+from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, NEW, VISION_TABLE
 from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
 from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .sizes import described_parts, geometry_config, language_fields, vision_fields
@@ -46,7 +46,7 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
         settings.fields[f"{'mapanything' if role == 'geometry' else role}_model_name_or_path"] = job.inputs[role]
     config = MapAnythingLlava3DConfig(**settings.fields)
     settings.facts += [*described_parts(config), Fact("seed", options.seed, "given or default (--seed)")]
-    plan = plan_checkpoint(family, job, collected, config, settings.facts, options.seed)
+    plan = plan_checkpoint(family, job, collected, config, settings.facts, NEW, options.seed)
     if not config.norm_stats:
         say(job, "warning: without --statistics the checkpoint can be trained, but predict_action has no units yet.")
     sources = {role: job.parts[role] for role in roles}

@@ -19,6 +19,7 @@ from vlahub import MapAnythingLlava3DForConditionalGeneration, MapAnythingLlava3
 from vlahub.conversion.cli import main
 from vlahub.conversion.mapanything_llava3d.options import add_assembly_arguments
 from vlahub.conversion.tensors import computation, initialised
+from vlahub.modeling import seeded_numbers
 
 EXPERTS = {
     "deep_fusion": ("--expert-hidden-size", "32", "--expert-num-layers", "2", "--expert-mlp-ratio", "2"),
@@ -274,6 +275,15 @@ def test_the_same_parts_and_seed_give_the_same_bytes(parts, assembled, tmp_path,
     assert first == second
 
 
+def test_create_of_this_family_is_assemble(parts, tmp_path, snapshot):
+    words = [word for role in ("vision", "language") for word in (f"--{role}", str(parts.folder / role))]
+    words += ["--family", "mapanything_llava3d", "--no-geometry", "--action-dim", "7", *CHUNK, "--quiet", "--output"]
+    for command in ("create", "assemble"):
+        assert main([command, *words, str(tmp_path / command)]) == 0
+    first, second = (list(snapshot(tmp_path / command).values()) for command in ("create", "assemble"))
+    assert first == second
+
+
 def test_another_seed_changes_what_is_drawn_and_nothing_else(parts, assembled, tmp_path, weights_of):
     options = ("--expert-hidden-size", "32", "--expert-num-layers", "2", "--action-horizon", "4", "--use-state")
     assert parts.assemble(tmp_path / "out", *options, "--seed", "1") == 0
@@ -292,7 +302,7 @@ def test_new_numbers_depend_on_neither_shards_nor_blocks(parts, assembled, tmp_p
 
 
 def test_rows_of_a_new_tensor_are_rows_of_the_whole_across_pieces(monkeypatch):
-    monkeypatch.setattr(initialised, "PIECE", 64)
+    monkeypatch.setattr(seeded_numbers, "PIECE", 64)
     tensor = initialised.InitialisedTensor("a.weight", (30, 7), seed=5, deviation=0.5)
     whole = tensor.load()
     assert torch.equal(torch.cat([tensor.load(slice(i, min(i + 4, 30))) for i in range(0, 30, 4)]), whole)
