@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
     from vlahub.training.training_stages import trainable_parameter_groups
-    from vlahub.training.unreached import freeze_unreached
+    from vlahub.training.unreached import freeze_unreached, set_stop_gradient
 
 __version__ = "0.1.0"
 __all__ = [
@@ -108,6 +108,7 @@ __all__ = [
     "minFDE",
     "quantization_config",
     "save_sharded",
+    "set_stop_gradient",
     "shard_model",
     "tokens_to_actions",
     "trainable_parameter_groups",
@@ -161,6 +162,7 @@ HOMES = {
     "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
+    "set_stop_gradient": "vlahub.training.unreached",
     "shard_model": "vlahub.training.sharding",
     "tokens_to_actions": "vlahub.modeling.action_tokens",
     "trainable_parameter_groups": "vlahub.training.training_stages",

@@ -264,6 +264,11 @@ class AlpamayoR1Config(VLAConfig):
                     f"expert_config.{field}={getattr(expert, field)} must be the VLM's, {getattr(text, field)}: the "
                     "expert reads its keys and values."
                 )
+        if expert.num_attention_heads % expert.num_key_value_heads:
+            raise ConfigError(
+                f"expert_config.num_attention_heads={expert.num_attention_heads} must be a multiple of the VLM's "
+                f"{text.num_key_value_heads} key and value heads."
+            )
 
 
 def arguments_of(field: str, published: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -317,6 +322,8 @@ def as_expert_text_config(
         return copy.deepcopy(value)
     fields = text_config.to_dict() if value is None else copy.deepcopy(dict(value))
     if value is None:
+        for name in ("hidden_size", "intermediate_size", "num_attention_heads"):
+            check_positive(f"expert_cfg.{name}", changes.get(name, 1))
         fields.update(
             copy.deepcopy(dict(changes)), vocab_size=1, pad_token_id=None, bos_token_id=None, eos_token_id=None
         )

@@ -21,7 +21,7 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..input_checks import execution_device
-from ..loss_items import Items, check_sample_weight, learnt_steps, text_items, text_loss
+from ..loss_items import Items, check_sample_weight, learnt_steps, text_items
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
@@ -33,9 +33,11 @@ from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
+from .trajectory_text import text_losses
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
+from .written_trajectories import writing, written_trajectories
 
 
 class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
@@ -246,6 +248,45 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
         return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])
 
+    @torch.no_grad()
+    def write_trajectories(
+        self,
+        input_ids: torch.LongTensor,
+        ego_history_xyz: torch.Tensor,
+        ego_history_rot: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        num_traj_samples: int = 1,
+        top_p: float = 0.98,
+        top_k: int | None = None,
+        temperature: float = 0.6,
+        max_new_tokens: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> AlpamayoR1TrajectoryOutput:
+        """`sample_trajectories` without the expert: the VLM writes trajectories as tokens, as it learns them at first.
+
+        The arguments are those of `sample_trajectories`; after `max_new_tokens` of reasoning a trajectory is opened in
+        any case, and `has_start_token` tells whether the text did so itself. Raises as it does, and ConfigError where
+        the config's tokens do not hold a trajectory.
+        """
+        numbers = {"pixel_values": pixel_values}
+        check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
+        history = self.history(input_ids, ego_history_xyz, ego_history_rot)
+        shape = checked_shape(len(input_ids), 1, num_traj_samples)
+        own, callers = warpers(temperature, top_k, top_p), (None, None, generator)
+        reasoning = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
+        sampling = writing(reasoning, self.config, input_ids.shape[1])
+        scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
+        scene["input_ids"] = self.with_history(input_ids, *history)
+        with without_checkpointing(decoder_modules(self.vlm)):
+            rollout = sample_text(self.vlm, prefill(self.vlm, **scene).repeated(num_traj_samples), sampling)
+        drawn = written_trajectories(rollout, history, self.config, input_ids.shape[1])
+        check_drawn(self, drawn, shape[0], numbers)
+        output = with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
+        output.has_start_token = (drawn.lengths < sampling.max_new_tokens).view(shape)  # later it was opened for it
+        return output
+
     @can_return_tuple
     def forward(
         self,
@@ -254,6 +295,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         image_grid_thw: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
+        trajectory_labels: torch.LongTensor | None = None,
         ego_history_xyz: torch.Tensor | None = None,
         ego_history_rot: torch.Tensor | None = None,
         ego_future_xyz: torch.Tensor | None = None,
@@ -272,6 +314,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             ego_future_xyz, ego_future_rot: (batch, waypoints, 3) and (batch, waypoints, 3, 3), or with a second
                 dimension of 1; in the frame of the last history pose.
             labels: (batch, length), -100 where there is nothing to learn.
+            trajectory_labels: the same for the tokens of a future as text, whose mean is taken by itself.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
             stop_grad_from_vlm: the expert's loss has no gradient in the VLM; the config's setting by default.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
@@ -289,9 +332,10 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         with_future = target is not None
         stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
         positions, real = places_of(self.vlm, input_ids, attention_mask, image_grid_thw)
-        images, learns = (pixel_values, image_grid_thw), labels is not None or not with_future or not stop
+        has_labels = labels is not None or trajectory_labels is not None
+        images, learns = (pixel_values, image_grid_thw), has_labels or not with_future or not stop
         states, cache = read_text(self.vlm, input_ids, positions, real, images, keep=with_future, learns=learns)
-        action_loss = lm_loss = logits = None
+        action_loss = logits = None
         if with_future:
             data = self.diffusion.construct_training_data(target, noise, time)
             total = None if num_items_in_batch is None else num_items_in_batch["action"]
@@ -301,22 +345,23 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             weights = total, sample_weight
             parts = self.expert_parts, self.diffusion
             action_loss = trajectory_loss(text, positions, start, known, data, *parts, *weights)
-        if labels is not None or not with_future:
+        if has_labels or not with_future:
             logits = self.vlm.lm_head(states)
-        if labels is not None:
-            lm_loss = text_loss(self.vlm.loss_function, logits, labels, num_items_in_batch, sample_weight)
-        losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
-        return AlpamayoR1Output(sum(losses) if losses else None, action_loss, lm_loss, logits)
+        written = text_losses(self.vlm, logits, labels, trajectory_labels, num_items_in_batch, sample_weight)
+        losses = [loss for loss in (action_loss, *written) if loss is not None]
+        return AlpamayoR1Output(sum(losses) if losses else None, action_loss, *written, logits)
 
     def loss_items(
         self,
         ego_future_xyz: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        trajectory_labels: torch.Tensor | None = None,
         sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        items = {} if labels is None else {"text": text_items(labels, sample_weight)}
+        learnt = {"text": labels, "trajectory": trajectory_labels}
+        items = {name: text_items(each, sample_weight) for name, each in learnt.items() if each is not None}
         if ego_future_xyz is not None:
             futures = ego_future_xyz.new_ones(len(ego_future_xyz), ego_future_xyz.shape[-2], 1)
             items["action"] = learnt_steps(futures, None, sample_weight).sum()

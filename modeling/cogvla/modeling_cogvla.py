@@ -56,6 +56,14 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
     pretrained_parts = ("vision_backbone", "language_model")
     added_parts = ("film", "aggregation", "router")
+    named_parts = {
+        "film": ("vision_backbone.*.film",),
+        "aggregation": ("vision_backbone.*.aggregation",),
+        "fusion": ("moe_aggregator",),
+        "lfp": ("language_model.*.router",),
+        "state": ("proprio_projector",),
+        "action_head": ("action_head", "noisy_action_projector"),
+    }
     watched_gradients = {"aggregation": "aggregation", "routers": "router"}
     _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 

@@ -67,9 +67,6 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()
-        if self.film is not None:  # starts as the identity; 5.x asks `_init_weights` for no module without own weights
-            nn.init.zeros_(self.film.scale.weight)
-            nn.init.zeros_(self.film.shift.weight)
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)
         self.freeze()
