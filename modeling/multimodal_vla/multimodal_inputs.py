@@ -9,6 +9,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_rows
 from ..masking import check_mask, without_answers
+from .gated_cross_attention import SeenByLayers
 
 
 class Prompt(NamedTuple):
@@ -52,6 +53,7 @@ class TokenSequence(NamedTuple):
         reads_images: whether the VLM puts the images of `prompt` in the places of its image tokens.
         written: (batch, tokens) bool, text that is being written and sees only what is before it; `None`: none.
         num_added: tokens at the end that the language model does not know.
+        seen: what layers of the language model see of images that are not in the sequence.
     """
 
     embeds: torch.Tensor
@@ -61,6 +63,7 @@ class TokenSequence(NamedTuple):
     reads_images: bool = False
     written: torch.Tensor | None = None
     num_added: int = 0
+    seen: SeenByLayers | None = None
 
 
 def checked_prompt(
@@ -83,6 +86,12 @@ def checked_prompt(
         check_rows(real)
     pixel_values = None if pixel_values is None else pixel_values.to(model.dtype)
     return Prompt(input_ids, real, model.backbone.is_image(input_ids), pixel_values, image_grid_thw)
+
+
+def check_samples(count: int, prompt: Prompt) -> None:
+    """Refuse images of more or fewer samples than the prompt has."""
+    if count != len(prompt.input_ids):
+        raise InputError(f"pixel_values holds {count} samples, input_ids {len(prompt.input_ids)}.")
 
 
 def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:

@@ -25,6 +25,8 @@ class VLMBackbone(nn.Module):
 
     has_image_tokens = True
     has_two_towers = False
+    weighs_towers = False
+    first_named_parts = ()
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -43,9 +45,9 @@ class VLMBackbone(nn.Module):
         return self.vlm.model.language_model
 
     @property
-    def frozen_part(self) -> nn.Module:
+    def vision_parts(self) -> list[nn.Module]:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
-        return next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))
+        return [next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))]
 
     @property
     def implementation(self) -> str | None:

@@ -99,8 +99,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
-            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
-                and the fields that have the name of an argument of this class.
+            config: of the model. Read are `vlm_config`, or `vision_config` and `second_vision_config`, `image_size`,
+                `state_size`, `action_head` and the fields that have the name of an argument of this class.
             tokenizer: the language model's.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
                 `num_images_in_input` or `max_pixels`, in place of the defaults. With `image_processor` that one is used
@@ -176,9 +176,10 @@ class MultimodalVLAProcessor(RobotProcessor):
             proprio: `state` under its published name.
 
         Returns:
-            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
-            model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3).
+            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width), 6 for two
+            vision towers, and, for a model that takes the state, `state` (batch, state_dim) float32, normalised. From
+            an image processor of patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw`
+            (images, 3).
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
