@@ -110,7 +110,7 @@ def test_a_head_that_was_not_trained_for_it_refuses_guidance(make, llava3d):
         head.predict_action(**inputs, noise=noise, guidance_scale=2.0)
     head, inputs, noise = make(condition_dropout=0.1)
     for scale in (-1.0, float("nan"), "3"):
-        with pytest.raises(InputError, match="guidance_scale=.*must be a number of 0 or more"):
+        with pytest.raises(InputError, match=r"guidance_scale=.*must be a number of 0 or more"):
             head.predict_action(**inputs, noise=noise, guidance_scale=scale)
     with pytest.raises(ConfigError, match="guidance_scale=3 needs condition_dropout above 0"):
         DiTActionHeadConfig(guidance_scale=3)
@@ -133,6 +133,21 @@ def test_a_model_is_guided_as_its_config_says_or_the_call(llava3d, tmp_path):
     assert torch.equal(model.predict_action(**inputs, guidance_scale=2.0), guided)
     model.save_pretrained(tmp_path)
     assert torch.equal(type(model).from_pretrained(tmp_path, dtype=torch.float32).predict_action(**inputs), guided)
+
+
+@pytest.mark.slow
+def test_a_guided_prediction_of_several_embodiments_is_one_graph(llava3d):
+    statistics = {"a": {"action": {"q01": [-1.0] * 7, "q99": [1.0] * 7}}}
+    dit = {"condition_dropout": 0.1, "guidance_scale": 2.0, "context": "self"}
+    fields = {"action_expert_type": "dit", "dit_config": dit, "num_embodiments": 2, "num_inference_steps": 2}
+    model, batch = llava3d(norm_stats=statistics, **fields)
+    inputs = {"input_ids": batch["input_ids"], "pixel_values": batch["pixel_values"], "noise": torch.randn(2, 4, 7)}
+    inputs["embodiment_id"] = torch.tensor([1, 0])
+    plain = model.predict_action(**inputs)
+    torch._dynamo.reset()
+    found = torch.compile(model.predict_action, backend="eager", fullgraph=True)(**inputs)
+    torch.testing.assert_close(found, plain, rtol=1e-4, atol=1e-4)
+    torch._dynamo.reset()
 
 
 # ---- own attention only
