@@ -12,7 +12,9 @@ from .collator_answers import IGNORED, with_answers
 from .collator_entries import (
     Augment,
     Example,
+    advantages,
     check_range,
+    embodiments,
     flags,
     given_numbers,
     numbers,
@@ -28,8 +30,9 @@ class RobotCollator:
     An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
     action_dim) in robot units and, for a model that takes it, `state`; `action_is_pad` (steps,) is true on steps behind
     the end of an episode, which are not learnt. A model without state does not read one that is there, for most data
-    sets have one. Examples of several datasets have an `unnorm_key` each;
-    `sample_weight` (a number of 0 or more) is what an example weighs in the losses, where all of a batch have it.
+    sets have one. Examples of several datasets have an `unnorm_key` each; `sample_weight` (a number of 0 or more) is
+    what an example weighs in the losses, where all of a batch have it; `advantage` is a word for its prompt;
+    `embodiment_id` says whose encoders and decoders it is for, where a model has several.
 
     Args:
         config, processor: of the model; the processor prepares prompts, images and state as it does for predictions.
@@ -73,6 +76,7 @@ class RobotCollator:
         """What the processor makes of a batch; options: further arguments of its call."""
         size = self.config.state_size
         state = None if size is None else numbers(examples, "state", (size,), torch.float64)
+        options |= advantages(examples) | embodiments(examples, self.config.num_embodiments)
         batch = views(examples, self.augment, self.processor.view_names), texts(examples, "text")
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
