@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen3VLForConditionalGeneration
 
-from vlahub import AlpamayoR1, AlpamayoR1Processor
+from vlahub import AlpamayoR1, AlpamayoR1Config, AlpamayoR1Processor
 from vlahub.conversion.cli import main
+from vlahub.modeling.alpamayo_r1.alpamayo_start import expert_sizes
 
 EMBEDDINGS, HEAD = "vlm.model.language_model.embed_tokens.weight", "vlm.lm_head.weight"
 PARTS = ("expert.", "action_in_proj.", "action_out_proj.")
@@ -175,11 +176,8 @@ def test_an_expert_has_the_releases_proportions_unless_it_is_said_otherwise(base
     assert AlpamayoR1Processor.from_pretrained(tmp_path / "out").num_history_tokens == 24
 
 
-def test_the_defaults_are_the_releases(tmp_path):
+def test_the_defaults_are_the_releases():
     """Of a base of the 8B's sizes, by its config alone."""
-    from vlahub import AlpamayoR1Config
-    from vlahub.conversion.alpamayo_r1.start_config import expert_sizes
-
     released = AlpamayoR1Config()
     assert expert_sizes(released, {}) == released.expert_cfg
 
