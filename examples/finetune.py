@@ -90,6 +90,7 @@ class Options:
     stop_grad_from_vlm: bool | None = field(default=None, metadata={"help": "the VLM learns from text alone"})
     answer: str = field(default="answer", metadata={"help": "column of the text to write, with --learn_text"})
     text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
+    weight_column: str | None = field(default=None, metadata={"help": "of what each row weighs in the loss"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -169,13 +170,14 @@ def load(source: str, options: Options):
 
 def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     """The family's examples."""
+    more = {"weight": options.weight_column}
     if config.predicts == DRIVING:
-        reasoning = "reasoning" if "reasoning" in frames.column_names else None
-        return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
+        more |= {"reasoning": "reasoning" if "reasoning" in frames.column_names else None}
+        return DrivingScenes(frames, options.state, options.images or None, **more)
     steps = config.num_action_chunks
     columns = options.images or None, state_columns(frames, options), options.action, options.text
-    answer = options.answer if options.learn_text else None
-    return ActionChunks(frames, steps, *columns, repeat_last=options.repeat_last, answer=answer)
+    more |= {"repeat_last": options.repeat_last, "answer": options.answer if options.learn_text else None}
+    return ActionChunks(frames, steps, *columns, **more)
 
 
 def state_columns(frames, options: Options) -> list[str] | None:

@@ -10,7 +10,7 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConfigError
-from ..loss_items import IGNORED, Items, items_of_text, text_items
+from ..loss_items import IGNORED, Items, divisor, items_of_text, text_items, text_loss
 from .trajectory_tokenizers import DiscreteTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 
@@ -54,26 +54,29 @@ def text_losses(
     labels: torch.LongTensor | None,
     trajectory_labels: torch.LongTensor | None,
     items: Items | None,
+    sample_weight: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
     """The means of the next token's cross entropy over `labels` and over `trajectory_labels`, for those that there are.
 
     They are two means and not one, as published: else the end of a text would be lost among 130 tokens of a future.
 
     logits: (batch, length, vocabulary); labels, trajectory_labels: (batch, length), -100 where there is nothing to
-    learn, and never both at one place; items: totals of `loss_items` over the batches that make one step.
+    learn, and never both at one place; items: totals of `loss_items` over the batches that make one step;
+    sample_weight: (batch,), what the tokens of each sample weigh.
     """
     if trajectory_labels is None:
         if labels is None:
             return None, None
-        count = items_of_text(labels, items)
-        return vlm.loss_function(logits, labels, vocab_size=logits.shape[-1], num_items_in_batch=count), None
+        return text_loss(vlm.loss_function, logits, labels, items, sample_weight), None
     merged = trajectory_labels if labels is None else torch.where(labels == IGNORED, trajectory_labels, labels)
     errors = next_token_errors(logits, merged)
-    total = text_items(trajectory_labels) if items is None else items["trajectory"].to(errors.device)
-    trajectory_loss = learnt_sum(errors, trajectory_labels) / total.clamp(min=1)
+    if sample_weight is not None:
+        errors = errors * sample_weight.to(errors)[:, None]
+    total = text_items(trajectory_labels, sample_weight) if items is None else items["trajectory"].to(errors.device)
+    trajectory_loss = learnt_sum(errors, trajectory_labels) / divisor(total)
     if labels is None:
         return None, trajectory_loss
-    return learnt_sum(errors, labels) / items_of_text(labels, items), trajectory_loss
+    return learnt_sum(errors, labels) / items_of_text(labels, items, sample_weight), trajectory_loss
 
 
 def next_token_errors(logits: torch.Tensor, labels: torch.LongTensor) -> torch.Tensor:

@@ -21,16 +21,20 @@ class ComposedBackbone(nn.Module):
     """A model of `AutoModel` and one of `AutoModelForCausalLM`.
 
     Attributes:
+        image_arguments: names of what `Prompt.images` may hold.
+        model_type: of the vision tower, for messages.
         input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
     """
 
     has_image_tokens = False
+    image_arguments = frozenset(["pixel_values"])
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.input_scale = scale_of_inputs(config.text_config)
+        self.model_type = config.vision_config.model_type
         self.image_size = config.image_size
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS

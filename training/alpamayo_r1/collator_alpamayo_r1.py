@@ -13,7 +13,7 @@ from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_traj
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
-from ..collator_entries import Augment, Example, entries, numbers, texts
+from ..collator_entries import Augment, Example, entries, numbers, sample_weights, texts
 from ..collator_robot import flow_draws
 
 # What the model writes before the expert takes over.
@@ -29,8 +29,8 @@ class AlpamayoR1Collator:
     An example holds `images`, `ego_history_xyz` (poses, 3), `ego_history_rot` (poses, 3, 3), `ego_future_xyz`
     (steps, 3) and `ego_future_rot` (steps, 3, 3), steps being `num_action_chunks`: metres and rotations in the frame of
     the last history pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default),
-    and `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching. The action space normalises the
-    actions: there are no statistics.
+    `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching, and `sample_weight`, what it weighs in the
+    losses. The action space normalises the actions: there are no statistics.
 
     Args:
         config, processor: of the model.
@@ -81,7 +81,7 @@ class AlpamayoR1Collator:
             and `image_grid_thw` of all images; `ego_history_xyz` (batch, 1, poses, 3) and `ego_history_rot` (batch, 1,
             poses, 3, 3) float32; with `learn_actions` `ego_future_xyz` (batch, steps, 3) and `ego_future_rot` (batch,
             steps, 3, 3), and `time`, `noise` as they came; with `learn_text` or `learn_trajectory_text` `labels`, and
-            with the latter `trajectory_labels`, (batch, length) each, see `labels_of`.
+            with the latter `trajectory_labels`, (batch, length) each, see `labels_of`. `sample_weight` as it came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -97,7 +97,7 @@ class AlpamayoR1Collator:
         text |= self.labels_of(
             text.pop("labels"), text["input_ids"], [example.get("reasoning") is not None for example in examples]
         )
-        return batch | text | (future | draws if self.learn_actions else {})
+        return batch | text | (future | draws if self.learn_actions else {}) | sample_weights(examples)
 
     def labels_of(
         self, labels: torch.LongTensor, input_ids: torch.LongTensor, reasons: Sequence[bool]
