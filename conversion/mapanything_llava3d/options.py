@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..shared_options import add_chunk_argument, add_normalization_argument, add_statistics_argument
+from ..shared_options import add_chunk_argument, add_normalization_argument, add_seed_argument, add_statistics_argument
 
 # Of the configs, which are slow to import.
 CHOICES = {
@@ -79,7 +79,7 @@ def add_assembly_arguments(parser: argparse.ArgumentParser, required: bool = Tru
     )
     parser.add_argument("--geometry", metavar="MAPANYTHING", help="of MapAnything")
     parser.add_argument("--no-geometry", action="store_true", help="build without the geometry branch")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is initialised (default 0)")
+    add_seed_argument(parser)
     expert = parser.add_argument_group("action expert")
     expert.add_argument("--action-expert-type", choices=EXPERTS, help="default deep_fusion")
     expert.add_argument("--expert-hidden-size", type=int, metavar="N", help="default: half of the language model's")
