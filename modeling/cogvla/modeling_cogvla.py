@@ -44,6 +44,7 @@ from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .film_vision_transformer import init_tower_weights
 from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs
+from .start_from_base import NAMED_PARTS, start_from_base
 
 
 class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
@@ -57,14 +58,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
     pretrained_parts = ("vision_backbone", "language_model")
     added_parts = ("film", "aggregation", "router")
-    named_parts = {
-        "film": ("vision_backbone.*.film",),
-        "aggregation": ("vision_backbone.*.aggregation",),
-        "fusion": ("moe_aggregator",),
-        "lfp": ("language_model.*.router",),
-        "state": ("proprio_projector",),
-        "action_head": ("action_head", "noisy_action_projector"),
-    }
+    named_parts = NAMED_PARTS
     watched_gradients = {"aggregation": "aggregation", "routers": "router"}
     _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
@@ -84,6 +78,25 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
         self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
+
+    @classmethod
+    def from_base(cls, base: str, *, seed: int = 0, dtype: torch.dtype | str = "auto", **switches):
+        """The start of a policy: a base model with parts that it has not yet, the same as `vlahub create` makes.
+
+        Args:
+            base: folder or Hub repository of a published OpenVLA, of an OpenVLA-OFT or CogVLA that is merged, or of a
+                checkpoint of this class, such as an earlier step.
+            seed: of what is new; its numbers depend on it and on their tensor's name alone, not on the order of steps.
+            dtype: of all weights; "auto": that of the base's embeddings.
+            switches: fields of the config that shall be otherwise (`use_film=True`, `action_head="l1"`, `state_dim=8`,
+                `norm_stats=...`), also in the words of the command (`film`, `lfp`, ...: `WORDS` of cogvla_start.py);
+                and `revision`, `token`, `device_map`, ... of `from_pretrained`.
+
+        Raises:
+            ConfigError: a part of the base would be lost or have another size, a setting is unknown or has no effect,
+                or no start can be made of the base. The message names it.
+        """
+        return start_from_base(cls, base, seed, dtype, switches)
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -81,6 +81,26 @@ class AlpamayoR1Processor(PortableProcessor):
         self.check_tokens(tokenizer)
         super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
 
+    @classmethod
+    def for_config(cls, config: AlpamayoR1Config, tokenizer: Any, **images: Any) -> "AlpamayoR1Processor":
+        """The processor of a model.
+
+        Args:
+            tokenizer: with the tokens of trajectories, `model.tokenizer`.
+            images: further arguments of the image processor, such as `image_mean`; Qwen3-VL's by default.
+
+        Raises:
+            ConfigError: the tokenizer does not have the tokens at the ids that the config says.
+        """
+        return cls(
+            AlpamayoR1ImageProcessor(**{"min_pixels": config.min_pixels, "max_pixels": config.max_pixels, **images}),
+            tokenizer,
+            num_history_tokens=config.tokens_per_history_traj,
+            history_token_config=config.hist_traj_tokenizer_cfg,
+            history_token_start_idx=config.hist_token_start_idx,
+            view_names=config.view_names,
+        )
+
     def check_tokens(self, tokenizer: Any) -> None:
         """Refuse a tokenizer without the trajectory tokens, or with the history's values at other ids."""
         vocabulary = tokenizer.get_vocab()

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
-from ...processing.alpamayo_r1.special_tokens import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
