@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .family_card import ANY_CARD, Card
+from .predictions.evaluation import ROBOT_EVALUATION
 from .predictions.prediction import ROBOT, PredictionKind
 from .tensors.rename import Row
 
@@ -57,6 +58,7 @@ class Family:
         assemble: plans a new checkpoint from published parts.
         card: what README.md of a checkpoint says.
         prediction: what a checkpoint takes from `vlahub predict`.
+        evaluation: what it takes from `vlahub evaluate`.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Family:
     assemble: "Callable[[Job], Prepared] | None" = None
     card: Card = ANY_CARD
     prediction: PredictionKind = ROBOT
+    evaluation: PredictionKind = ROBOT_EVALUATION
 
     @property
     def config(self) -> "type[PretrainedConfig]":

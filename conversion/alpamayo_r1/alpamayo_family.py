@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ..family import Family
 from .card import CARD
 from .names import EMBEDDINGS, TABLE
-from .options import DRIVING, VLM, AlpamayoOptions, add_alpamayo_arguments
+from .options import DRIVING, DRIVING_EVALUATION, VLM, AlpamayoOptions, add_alpamayo_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
@@ -44,4 +44,5 @@ ALPAMAYO_R1 = Family(
     prepare=prepare_alpamayo,
     card=CARD,
     prediction=DRIVING,
+    evaluation=DRIVING_EVALUATION,
 )

@@ -86,14 +86,25 @@ class AlpamayoR1Collator:
             del text["labels"]
         return batch | text | future | draws
 
-    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
-        """Mean distance of one trajectory of a model to each example's future, metres, (batch,)."""
+    def predicted(self, model: Any, examples: Sequence[Example], device: torch.device, **sampling: Any) -> Any:
+        """What `sample_trajectories` returns for the examples; sampling: further arguments of it."""
+        return model.sample_trajectories(**self.scenes(examples).to(device), **sampling)
+
+    def scenes(self, examples: Sequence[Example]) -> Any:
+        """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
         history = self.poses(examples, "ego_history", self.history_steps)
         requests = texts(examples, "text", default=self.processor.request)
-        batch = self.processor(self.frames(examples), *history.values(), text=requests)
-        found = model.sample_trajectories(**batch.to(device), num_traj_samples=1, top_k=1).pred_xyz[:, 0, 0].cpu()
-        future = numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
-        return (found - future)[..., :2].norm(dim=-1).mean(dim=-1)
+        return self.processor(self.frames(examples), *history.values(), text=requests)
+
+    def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
+        """The path ahead of each example, (batch, steps, 3) metres."""
+        return numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
+
+    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Mean distance of one trajectory of a model to each example's future, metres, (batch,)."""
+        output = self.predicted(model, examples, device, num_traj_samples=1, top_k=1)
+        found = output.pred_xyz[:, 0, 0].cpu() - self.recorded(examples)
+        return found[..., :2].norm(dim=-1).mean(dim=-1)
 
     @property
     def history_steps(self) -> int:
