@@ -14,6 +14,7 @@ from vlahub.auto_watcher import register_in_time
 if TYPE_CHECKING:
     from vlahub import data as data
     from vlahub import errors
+    from vlahub import evaluation as evaluation
     from vlahub.auto_classes import FAMILIES as FAMILIES
     from vlahub.auto_classes import AutoModelForVision2Seq
     from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
@@ -171,7 +172,17 @@ HOMES = {
     "trainable_parameter_groups": "vlahub.training.training_stages",
     "write_adapter_card": "vlahub.training.adapter_card",
 }
-SUBMODULES = ("configuration", "conversion", "data", "errors", "model_cards", "modeling", "processing", "training")
+SUBMODULES = (
+    "configuration",
+    "conversion",
+    "data",
+    "errors",
+    "evaluation",
+    "model_cards",
+    "modeling",
+    "processing",
+    "training",
+)
 
 # In a clone the sub-packages lie beside this folder, which hides an installed vlahub from what runs there.
 if not (Path(__file__).parent / "configuration").exists():

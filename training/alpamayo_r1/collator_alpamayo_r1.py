@@ -122,19 +122,29 @@ class AlpamayoR1Collator:
         others = others.masked_fill(is_reasoning & ~learnt, IGNORED)
         return {"labels": others, "trajectory_labels": labels.masked_fill(~is_future, IGNORED)}
 
-    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
-        """Mean distance of one trajectory of a model to each example's future, metres, (batch,).
+    def predicted(self, model: Any, examples: Sequence[Example], device: torch.device, **sampling: Any) -> Any:
+        """What `sample_trajectories` returns for the examples; sampling: further arguments of it.
 
-        The expert draws it, or where that does not learn, the language model writes it.
+        Where the expert does not learn, the language model writes the trajectories, as `write_trajectories` does.
         """
-        history = self.poses(examples, "ego_history", self.history_steps)
-        requests = texts(examples, "text", default=self.processor.request)
-        words = {"text": requests} | advantages(examples)
-        batch = self.processor(self.frames(examples), *history.values(), **words)
         predict = model.sample_trajectories if self.learn_actions else model.write_trajectories
-        found = predict(**batch.to(device), num_traj_samples=1, top_k=1).pred_xyz[:, 0, 0].cpu()
-        future = numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
-        return (found - future)[..., :2].norm(dim=-1).mean(dim=-1)
+        return predict(**self.scenes(examples).to(device), **sampling)
+
+    def scenes(self, examples: Sequence[Example]) -> Any:
+        """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
+        history = self.poses(examples, "ego_history", self.history_steps)
+        words = {"text": texts(examples, "text", default=self.processor.request)} | advantages(examples)
+        return self.processor(self.frames(examples), *history.values(), **words)
+
+    def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
+        """The path ahead of each example, (batch, steps, 3) metres."""
+        return numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
+
+    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Mean distance of one trajectory of a model to each example's future, metres, (batch,)."""
+        output = self.predicted(model, examples, device, num_traj_samples=1, top_k=1)
+        found = output.pred_xyz[:, 0, 0].cpu() - self.recorded(examples)
+        return found[..., :2].norm(dim=-1).mean(dim=-1)
 
     @property
     def history_steps(self) -> int:

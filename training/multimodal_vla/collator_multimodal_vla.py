@@ -16,6 +16,10 @@ class MultimodalVLACollator(RobotCollator):
     alone reads, and an `answer`, which the language model learns to write with `learn_text`.
     """
 
+    @property
+    def starts_from_noise(self) -> bool:
+        return HEAD_FACTS[self.config.action_head].has_draws
+
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
 
@@ -29,4 +33,4 @@ class MultimodalVLACollator(RobotCollator):
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
         """
-        return self.actions_behind_prompts(examples, reads_draws=HEAD_FACTS[self.config.action_head].has_draws)
+        return self.actions_behind_prompts(examples, reads_draws=self.starts_from_noise)
