@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from vlahub.processing.multimodal_vla.image_processing_vlm import VLMImageProcessor
     from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
     from vlahub.training.adapter_card import write_adapter_card
+    from vlahub.training.alpamayo_r1.physical_ai_av_clips import load_physical_aiavdataset
     from vlahub.training.health import HealthCallback
     from vlahub.training.lora_config import lora_config
     from vlahub.training.quantization import quantization_config
@@ -106,6 +107,7 @@ __all__ = [
     "errors",
     "freeze_unreached",
     "last_checkpoint",
+    "load_physical_aiavdataset",
     "lora_config",
     "minADE",
     "minFDE",
@@ -161,6 +163,7 @@ HOMES = {
     "clear_run_folder": "vlahub.training.run_folder",
     "freeze_unreached": "vlahub.training.unreached",
     "last_checkpoint": "vlahub.training.trainer",
+    "load_physical_aiavdataset": "vlahub.training.alpamayo_r1.physical_ai_av_clips",
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
