@@ -19,19 +19,24 @@ from ..language_model_config import (
     check_positive,
     with_token_ids,
 )
+from ..ode_choices import ODE_CHOICES
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
-from .backbone_facts import LAYERED_FEATURES
+from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
 from .proven_backbones import check_proven, check_tower
+from .tower_checks import check_towers
+from .vlm_facts import VLMS
 
 CHOICES = {
-    "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
-    "fusion": ("early", "cross_attention", "late", "film"),
+    "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
+    "fusion": ("early", "cross_attention", "late", "film", "gated_cross_attention"),
+    "vision_aggregate_type": ("concat", "moe"),
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
+    **ODE_CHOICES,
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -41,24 +46,42 @@ class MultimodalVLAConfig(VLAConfig):
 
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
-            `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
+            `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
         vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
             (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
+        second_vision_config: of a second vision tower beside `vision_config`, which reads the same pictures in its own
+            normalisation, as DINOv2 and SigLIP do for OpenVLA; both must make the same patches of them.
         text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
-        projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `perceiver` or `qformer`.
-            `None` is `mlp`, and with a VLM its own projector.
-        num_latents: tokens that `perceiver` and `qformer` make of all views together.
-        num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`.
+        vision_aggregate_type: of two towers: `concat` joins their channels, `moe` gives each a projector and weighs
+            them by the instruction (CogVLA).
+        use_film: the instruction scales and shifts every block of the towers (CogVLA); a tower then gives its patches
+            alone, as it does beside another one.
+        use_aggr, num_vision_aggr: only that many learned tokens of each view reach the language model (CogVLA).
+        vision_feature_layer: the block of the towers whose states are their features, from -2 (CogVLA, OpenVLA: after
+            the second to last block, without a norm) downwards; `None`: what a tower returns, its norm included.
+        projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `prismatic` (three
+            layers, OpenVLA's), `perceiver`, `qformer` or `token_learner`. `None` is `mlp`, of joined channels
+            `prismatic`, and with a VLM its own projector.
+        num_latents: tokens that `perceiver`, `qformer` and `token_learner` make of all views together.
+        num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`; the
+            heads also of `gated_cross_attention`.
         fusion: `early` (vision, text and state tokens in one sequence), `film` (the same, the text scaling and
             shifting the vision tokens first), `cross_attention` (action queries look at the language model's states),
-            `late` (vision and text are pooled apart and joined before the head).
+            `late` (vision and text are pooled apart and joined before the head), `gated_cross_attention` (layers of
+            the language model look at the vision tokens through gates that start closed; Flamingo).
+        cross_layer_interval: with `gated_cross_attention` every how many layers of the language model look, the first
+            one always.
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
         use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
             `proprio_dim`.
-        freeze_vision_tower: the vision tower does not train.
+        freeze_vision_tower: the vision towers do not train.
+        freeze_language_model: the language model does not train, nor get a LoRA; `None`: with `gated_cross_attention`
+            alone, as Flamingo does it.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
+        ode_solver, ode_spacing: how its steps are made: `euler` (one velocity a step), `midpoint` or `heun` (two);
+            `uniform`, or `cosine`, shorter near the noise.
         num_action_bins, action_vocab_size: of the discrete head; the bins are the last token ids below
             `action_vocab_size`, the language model's `vocab_size` by default.
         norm_stats, normalization_type: `{unnorm_key: {"action": {"q01": [...], ...}, "proprio": {...}}}`, see
@@ -81,17 +104,25 @@ class MultimodalVLAConfig(VLAConfig):
         vlm_config: PretrainedConfig | dict | None = None,
         vision_config: PretrainedConfig | dict | None = None,
         text_config: PretrainedConfig | dict | None = None,
+        second_vision_config: PretrainedConfig | dict | None = None,
+        vision_aggregate_type: str = "concat",
+        use_film: bool = False,
+        use_aggr: bool = False,
+        num_vision_aggr: int = 64,
+        vision_feature_layer: int | None = None,
         projector_type: str | None = None,
         num_latents: int = 64,
         num_resampler_layers: int = 2,
         num_resampler_heads: int | None = None,
         fusion: str = "early",
+        cross_layer_interval: int = 1,
         action_head: str = "mlp",
         action_dim: int = 7,
         num_action_chunks: int = 8,
         use_state: bool = False,
         state_dim: int | None = None,
         freeze_vision_tower: bool = True,
+        freeze_language_model: bool | None = None,
         expert_config: LlamaConfig | dict | None = None,
         num_inference_steps: int = 10,
         time_sampling: str = "beta",
@@ -101,15 +132,22 @@ class MultimodalVLAConfig(VLAConfig):
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
         view_names: list[str] | None = None,
+        ode_solver: str = "euler",
+        ode_spacing: str = "uniform",
         **kwargs,
     ):
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
         if all(value is None for value in given.values()):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
+        given["second_vision_config"] = second_vision_config
         for name, value in given.items():
             setattr(self, name, as_any_config(name, value))
         self.check_backbones()
-        self.projector_type = projector_type if projector_type or self.vlm_config is not None else "mlp"
+        joins = second_vision_config is not None and vision_aggregate_type == "concat"
+        default = None if self.vlm_config is not None else "prismatic" if joins else "mlp"
+        self.projector_type = projector_type or default
+        if freeze_language_model is None:
+            self.freeze_language_model = fusion == "gated_cross_attention"
         widths = self.hidden_size if self.projector_type != "qformer" else self.vision_hidden_size
         self.num_resampler_heads = (
             largest_divisor(self.hidden_size, widths) if num_resampler_heads is None else num_resampler_heads
@@ -126,7 +164,7 @@ class MultimodalVLAConfig(VLAConfig):
     def sub_configs(self) -> dict[str, type]:
         """The nested configs that there are; 4.57 cannot write a missing one under a name of this table."""
         classes = {
-            **dict.fromkeys(("vlm_config", "vision_config", "text_config"), AutoConfig),
+            **dict.fromkeys(("vlm_config", "vision_config", "second_vision_config", "text_config"), AutoConfig),
             "expert_config": LlamaConfig,
         }
         return {name: kind for name, kind in classes.items() if getattr(self, name, None) is not None}
@@ -144,9 +182,22 @@ class MultimodalVLAConfig(VLAConfig):
 
     @property
     def vision_part(self) -> PretrainedConfig:
-        """The config of the vision tower alone."""
+        """The config of the vision tower alone, the first where there are two."""
         config = self.vision_config if self.vlm_config is None else self.vlm_config
         return getattr(config, "vision_config", config)
+
+    @property
+    def towers(self) -> dict[str, PretrainedConfig]:
+        """The configs of the vision towers alone, one or two, by the names of their fields; none with a VLM."""
+        if self.vlm_config is not None:
+            return {}
+        found = {"vision_config": self.vision_part, "second_vision_config": self.second_vision_config}
+        return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def conditions_towers(self) -> bool:
+        """Whether something is done inside of the vision towers."""
+        return self.use_film or self.use_aggr
 
     @property
     def hidden_size(self) -> int:
@@ -155,13 +206,16 @@ class MultimodalVLAConfig(VLAConfig):
 
     @property
     def vision_hidden_size(self) -> int:
-        """Width of the vision features that a projector reads; those of a VLM went through its own projector."""
-        return self.vision_part.hidden_size if self.vlm_config is None else self.hidden_size
+        """Width of the vision features that a projector reads, those of two towers side by side; those of a VLM went
+        through its own projector."""
+        return sum(tower.hidden_size for tower in self.towers.values()) or self.hidden_size
 
     @property
     def image_size(self) -> int | None:
-        """Pixels along a side, where the vision tower has a fixed size."""
-        return getattr(self.vision_part, "image_size", None)
+        """Pixels along a side, where the vision tower has a fixed size; of two towers the smaller size."""
+        if self.second_vision_config is None:
+            return getattr(self.vision_part, "image_size", None)
+        return min(tower.image_size for tower in self.towers.values())
 
     @property
     def actions_read(self) -> str:
@@ -178,7 +232,8 @@ class MultimodalVLAConfig(VLAConfig):
         """The choices, for the model card."""
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
-            backbone = {"vision tower": self.vision_config.model_type, "language model": self.text_config.model_type}
+            towers = [tower.model_type for tower in self.towers.values()]
+            backbone = {"vision tower": " + ".join(towers), "language model": self.text_config.model_type}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -199,15 +254,19 @@ class MultimodalVLAConfig(VLAConfig):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
             if part is not None:
                 check_proven(field, kind_of(part))
-        check_tower(
-            "vision_config" if self.vlm_config is None else "vlm_config.vision_config", kind_of(self.vision_part)
-        )
-        if not hasattr(self.vision_part, "patch_size"):
+        if self.vlm_config is None:
+            check_tower("vision_config", kind_of(self.vision_part))
+        elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
+            check_tower("vlm_config.vision_config", kind_of(self.vision_part))
+        if self.vlm_config is None and not hasattr(self.vision_part, "patch_size"):
             raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
+        check_towers(self)
+        if self.fusion == "gated_cross_attention":
+            check_gated(self)
         check_counts(self, "num_latents", "num_resampler_layers", "num_resampler_heads")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
@@ -223,7 +282,7 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and kind_of(self.vlm_config) in LAYERED_FEATURES
+        layered = self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].layered_features
         if layered and (self.projector_type is not None or self.fusion == "film"):
             raise ConfigError(
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
@@ -235,7 +294,7 @@ class MultimodalVLAConfig(VLAConfig):
         """Whether attention of this model has the width of the language model, or of the vision features."""
         if field == "the vision":
             return self.projector_type == "qformer"
-        return self.projector_type == "perceiver" or self.fusion == "cross_attention"
+        return self.projector_type == "perceiver" or self.fusion in ("cross_attention", "gated_cross_attention")
 
 
 def whole(config: PretrainedConfig) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Where vision, text and robot state of a composed VLA meet: in one sequence (early, film), or behind it (late)."""
+"""Where vision, text and robot state of a composed VLA meet: in one sequence (early, film), in layers of the language
+model (gated_cross_attention), or behind it (late)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,9 +15,11 @@ from ..learned_tokens import LearnedTokens
 from ..loss_items import IGNORED
 from ..masking import masked_mean
 from ..modules import floating_dtype
+from .gated_cross_attention import GatedLayers
 from .language_model_rules import check_places
 from .multimodal_inputs import Prompt, TokenSequence
 from .perceiver_resampler import PerceiverResampler
+from .tower_conditioning import TowerConditioning
 from .vision_tokens import vision_tokens
 
 
@@ -31,6 +34,8 @@ class FusionParts(NamedTuple):
         action_queries: learned tokens whose states the head reads.
         query_attention: learned tokens that look at the states, instead.
         late_projector: joins what late fusion pooled.
+        tower_conditioning: what is done inside of the vision towers, one each.
+        gated_layers: before layers of the language model, to look at vision tokens.
     """
 
     backbone: nn.Module
@@ -40,6 +45,8 @@ class FusionParts(NamedTuple):
     action_queries: LearnedTokens | None
     query_attention: PerceiverResampler | None
     late_projector: nn.Module | None
+    tower_conditioning: Sequence[TowerConditioning] | None = None
+    gated_layers: GatedLayers | None = None
 
     def state_tokens(self, state: torch.Tensor | None) -> list[torch.Tensor]:
         """The state (batch, state_dim) as a token (batch, 1, hidden_size), or nothing where there is none."""
@@ -96,11 +103,12 @@ def fuse_early(
     labels: torch.LongTensor | None,
     answer_mask: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """Everything in one sequence (early, film, cross_attention); see `fuse`."""
+    """Everything in one sequence (early, film, cross_attention), or the pictures beside it (gated_cross_attention); see
+    `fuse`."""
     queries = [] if parts.action_queries is None else [parts.action_queries(len(prompt.input_ids))]
     written = torch.zeros_like(prompt.real) if labels is None else (labels != IGNORED).cumsum(dim=1) > 0
     behind = [*parts.state_tokens(state), *queries]
-    sequence = early_sequence(*parts[:3], prompt, behind, written, answer_mask)
+    sequence = sequence_with_images(parts, prompt, behind, written, answer_mask)
     check_places(sequence.embeds, config.text_part)
     states = parts.backbone.run(sequence)
     text_states = states[:, sequence.text]
@@ -117,7 +125,8 @@ def fuse_late(
     """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
     sequence = prompt_sequence(parts, config, prompt)
     text_states = parts.backbone.run(sequence)
-    tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt)
+    condition = text_embedding(parts.backbone, parts.backbone.embed(prompt.input_ids), prompt)
+    tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt, condition, parts.tower_conditioning)
     places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
     last = places.masked_fill(~sequence.real, -1).amax(dim=1)
     rows = torch.arange(len(last), device=last.device)
@@ -128,6 +137,19 @@ def fuse_late(
     return joined, None, text_states
 
 
+def sequence_with_images(
+    parts: FusionParts,
+    prompt: Prompt,
+    behind: Sequence[torch.Tensor] = (),
+    written: torch.Tensor | None = None,
+    answer_mask: torch.Tensor | None = None,
+) -> TokenSequence:
+    """What the language model reads, images in the sequence or beside it; arguments as of `early_sequence`."""
+    if parts.gated_layers is not None:
+        return gated_sequence(parts, prompt, behind, written, answer_mask)
+    return early_sequence(*parts[:3], prompt, behind, written, answer_mask, parts.tower_conditioning)
+
+
 def early_sequence(
     backbone: nn.Module,
     projector: nn.Module | None,
@@ -136,6 +158,7 @@ def early_sequence(
     behind: Sequence[torch.Tensor] = (),
     written: torch.Tensor | None = None,
     answer_mask: torch.Tensor | None = None,
+    tower_conditioning: Sequence[TowerConditioning] | None = None,
 ) -> TokenSequence:
     """Vision, text and further tokens in one sequence.
 
@@ -145,27 +168,61 @@ def early_sequence(
     Args:
         behind: further tokens, (batch, tokens, hidden_size) each: state, queries.
         written: (batch, length) bool, text that is being written.
-        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
+        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens and towers must not know.
+        tower_conditioning: what is done inside of the vision towers.
     """
     embeds, real, scale = backbone.embed(prompt.input_ids), prompt.real, backbone.input_scale
-    is_text = real & ~prompt.is_image if answer_mask is None else real & ~prompt.is_image & (answer_mask == 0)
     before, own_places = [], backbone.has_image_tokens and projector is None
     if own_places and film is not None:
-        placed = modulated(film, backbone.placed_features(prompt), embeds * scale, is_text)
+        condition = text_embedding(backbone, embeds, prompt, answer_mask)
+        placed = modulated(film, backbone.placed_features(prompt), condition)
         embeds = torch.where(prompt.is_image.unsqueeze(-1), (placed / scale).to(embeds.dtype), embeds)
     elif not own_places and prompt.pixel_values is not None:
-        tokens, seen = vision_tokens(backbone, projector, prompt)
-        tokens = tokens if film is None else modulated(film, tokens, embeds * scale, is_text)
-        before, real = [tokens], torch.cat([seen, real & ~prompt.is_image], dim=1)
-    start, length = (before[0].shape[1] if before else 0), embeds.shape[1]
+        condition = text_embedding(backbone, embeds, prompt, answer_mask)
+        tokens, seen = vision_tokens(backbone, projector, prompt, condition, tower_conditioning)
+        before = [tokens if film is None else modulated(film, tokens, condition)]
+        real = torch.cat([seen, real & ~prompt.is_image], dim=1)
+    return joined_sequence(backbone, before, embeds, behind, real, written)._replace(
+        prompt=prompt if own_places else None,
+        reads_images=own_places and film is None and prompt.pixel_values is not None,
+    )
+
+
+def gated_sequence(
+    parts: FusionParts,
+    prompt: Prompt,
+    behind: Sequence[torch.Tensor],
+    written: torch.Tensor | None,
+    answer_mask: torch.Tensor | None,
+) -> TokenSequence:
+    """Text and further tokens in one sequence, and beside it what layers see of the images; see `early_sequence`."""
+    backbone = parts.backbone
+    embeds = backbone.embed(prompt.input_ids)
+    sequence = joined_sequence(backbone, [], embeds, behind, prompt.real, written)
+    if prompt.pixel_values is None:
+        return sequence
+    condition = text_embedding(backbone, embeds, prompt, answer_mask)
+    tokens, _ = vision_tokens(backbone, parts.projector, prompt, condition, parts.tower_conditioning)
+    return sequence._replace(seen=parts.gated_layers(tokens))
+
+
+def joined_sequence(
+    backbone: nn.Module,
+    before: Sequence[torch.Tensor],
+    embeds: torch.Tensor,
+    behind: Sequence[torch.Tensor],
+    real: torch.Tensor,
+    written: torch.Tensor | None,
+) -> TokenSequence:
+    """Text (batch, length, hidden_size) with tokens of ours before and behind it; real: of all but those behind."""
+    scale, length = backbone.input_scale, embeds.shape[1]
+    start = real.shape[1] - length
     added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))
     before, behind = ([(one / scale).to(embeds.dtype) for one in tokens] for tokens in (before, behind))
     return TokenSequence(
         embeds=torch.cat([*before, embeds, *behind], dim=1),
         real=torch.cat([real, added], dim=1),
         text=slice(start, start + length),
-        prompt=prompt if own_places else None,
-        reads_images=own_places and film is None and prompt.pixel_values is not None,
         written=None if written is None else F.pad(written, (start, added.shape[1])),
         num_added=added.shape[1],
     )
@@ -174,7 +231,7 @@ def early_sequence(
 def prompt_sequence(parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt) -> TokenSequence:
     """What text is written behind; with late fusion the language model sees no image."""
     late = config.fusion == "late"
-    sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt)
+    sequence = text_sequence(parts.backbone, prompt) if late else sequence_with_images(parts, prompt)
     check_places(sequence.embeds, config.text_part)
     return sequence
 
@@ -184,7 +241,19 @@ def text_sequence(backbone: nn.Module, prompt: Prompt) -> TokenSequence:
     return TokenSequence(backbone.embed(prompt.input_ids), prompt.real & ~prompt.is_image)
 
 
-def modulated(film: FiLM, tokens: torch.Tensor, embeds: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
-    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by the mean of the text's embeddings."""
-    condition = masked_mean(embeds, is_text).squeeze(1)
+def text_embedding(
+    backbone: nn.Module, embeds: torch.Tensor, prompt: Prompt, answer_mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean of the text's embeddings (batch, length, hidden_size), (batch, hidden_size), as the language model
+    scales them.
+
+    answer_mask: (batch, length), 1 on tokens that do not count.
+    """
+    is_text = prompt.real & ~prompt.is_image
+    is_text = is_text if answer_mask is None else is_text & (answer_mask == 0)
+    return masked_mean(embeds * backbone.input_scale, is_text).squeeze(1)
+
+
+def modulated(film: FiLM, tokens: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by a condition (batch, hidden_size)."""
     return modulate(tokens, *film(condition.to(floating_dtype(film))))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature
+from transformers import BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -16,27 +16,30 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
-from ..prompts import check_image_tokens, padded, prompt_token_ids
+from ..advantage_prompt import ADVANTAGE_TEMPLATE
+from ..prompts import check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
+from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
-IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor")
+IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
 
 
 class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
-        image_processor: a `MultimodalVLAImageProcessor`, or for Qwen's towers an `AlpamayoR1ImageProcessor`.
+        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, or the
+            VLM's own processor in a `VLMImageProcessor`.
         tokenizer: the language model's tokenizer.
         prompt_template: what an instruction is put into, at "{instruction}"; a VLM's has "{images}", too.
         image_token: the VLM's token in whose places it puts image features. `None`: a composed model, which puts image
-            features before the text by itself.
-        image_seq_length: image tokens of one view of a VLM; not read where the image processor makes patches, for
-            their number then follows from the size of each view.
+            features before the text by itself. For a `VLMImageProcessor` it is what that replaces by image tokens.
+        image_seq_length: image tokens of one view of a VLM; not read where the image processor makes patches or
+            prompts, for their number then follows from the size of each view.
         image_format: text of one view, with its image tokens at "{image}".
         norm_stats, normalization_type: statistics of robot units, `{unnorm_key: {"action": ..., "proprio": ...}}`.
         state_dim: size of the robot's state; `None` for a model without state.
@@ -48,6 +51,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -74,6 +78,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: bool | None = None,
         view_names: list[str] | None = None,
         state_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs,
     ):
         self.image_token = image_token
@@ -89,9 +94,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         if found not in IMAGE_PROCESSORS:
             raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
         robot = norm_stats, normalization_type, action_dim, state_dim
-        super().__init__(
-            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
-        )
+        words = prompt_template, padding_side, view_names, proprio_dim, advantage_template
+        super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
         self.check_prompt()
 
     @classmethod
@@ -99,12 +103,13 @@ class MultimodalVLAProcessor(RobotProcessor):
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
-            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
-                and the fields that have the name of an argument of this class.
-            tokenizer: the language model's.
+            config: of the model. Read are `vlm_config`, or `vision_config` and `second_vision_config`, `image_size`,
+                `state_size`, `action_head` and the fields that have the name of an argument of this class.
+            tokenizer: the language model's, or the VLM's whole processor (`AutoProcessor`), which then prepares images
+                and prompts, the latter by its chat template.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
-                `num_images_in_input` or `max_pixels`, in place of the defaults. With `image_processor` that one is used
-                as it is.
+                `num_images_in_input`, `max_pixels` or `image_settings={"do_image_splitting": False}`, in place of the
+                defaults. With `image_processor` that one is used as it is.
 
         Raises:
             ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
@@ -114,11 +119,14 @@ class MultimodalVLAProcessor(RobotProcessor):
         if SIZES.isdisjoint(overrides):
             settings["state_dim"] = config.state_size
         settings["action_vocab_size"] = config.action_vocab_size if HEAD_FACTS[config.action_head].has_tokens else None
-        if "image_processor" not in overrides:
+        prepared = {} if "image_processor" in overrides else prepared_by_vlm(config, tokenizer, overrides)
+        tokenizer = tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
+        if "image_processor" not in overrides | prepared:
             settings["image_processor"] = image_processor_of(config, overrides)
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
         check_arguments(cls.__name__, overrides, known)
-        if config.vlm_config is not None:
+        settings |= prepared
+        if config.vlm_config is not None and not prepared:
             settings |= vlm_prompt(config, tokenizer, overrides)
         return cls(tokenizer=tokenizer, **{**settings, **overrides})
 
@@ -144,11 +152,11 @@ class MultimodalVLAProcessor(RobotProcessor):
             )
         if self.image_token is None:
             return
-        if self.image_token not in self.tokenizer.get_vocab():
+        if not self.image_processor.makes_prompts and self.image_token not in self.tokenizer.get_vocab():
             raise ConfigError(f"the tokenizer has no token image_token={self.image_token!r}.")
         if self.image_format.count("{image}") != 1:
             raise ConfigError(f"image_format={self.image_format!r} must hold '{{image}}' once.")
-        if not self.image_processor.makes_patches:
+        if not self.image_processor.makes_patches and not self.image_processor.makes_prompts:
             check_positive("image_seq_length", self.image_seq_length)
 
     def __call__(
@@ -160,6 +168,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        advantage: str | Sequence[str | None] | None = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -174,20 +183,35 @@ class MultimodalVLAProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under its published name.
+            advantage: a word beside the instruction, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
 
         Returns:
-            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
-            model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3).
+            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width), 6 for two
+            vision towers, and, for a model that takes the state, `state` (batch, state_dim) float32, normalised. From
+            an image processor of patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw`
+            (images, 3), and from a VLM's own processor all that this returns, in the VLM's own shapes.
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
                 holds image tokens.
         """
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
+        side = padding_side or self.padding_side
+        check_padding_side(side, InputError)
+        words = self.advantages(advantage, len(samples))
+        if self.image_processor.makes_prompts:
+            instructions = [
+                self.with_advantage(self.instruction_of(text), word)
+                for text, word in zip(instructions, words, strict=True)
+            ]
+            prompts = [self.prompt_pieces([1] * len(views)) for views in samples]
+            own = self.image_processor.own_processor(self.tokenizer)
+            data |= inputs_by_vlm(own, samples, prompts, instructions, side, self.add_special_tokens)
+            return BatchFeature(data, tensor_type=return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
-        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
-        data |= padded(rows, self.tokenizer, padding_side or self.padding_side) | pixels
+        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, words, strict=True)]
+        data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
     def pixels(self, samples: list[list[np.ndarray]]) -> tuple[dict[str, np.ndarray], list[list[int]]]:
@@ -225,13 +249,15 @@ class MultimodalVLAProcessor(RobotProcessor):
         before, after = map(re.escape, self.image_format.split("{image}"))
         return rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
 
-    def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
+    def prompt_ids(
+        self, instruction: str, tokens_per_view: Sequence[int] = (), advantage: str | None = None
+    ) -> list[int]:
         """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
         pieces = self.prompt_pieces(tokens_per_view)
-        instruction = self.instruction_of(instruction)
+        instruction = self.with_advantage(self.instruction_of(instruction), advantage)
         kept = [] if self.image_token is None else [self.image_token]
         ids = prompt_token_ids(self.tokenizer, pieces, instruction, kept, self.add_special_tokens)
         if not ids:
