@@ -16,8 +16,6 @@ from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
 from .flow_matching import (
     FlowMatchingLoss,
-    chosen_steps,
-    integrate,
     interpolate,
     sample_time,
     sinusoidal_time_embedding,
@@ -26,6 +24,8 @@ from .flow_matching import (
 from .input_checks import one_of
 from .loss_items import Items, learnt_steps
 from .modules import ModuleReference, floating_dtype
+from .ode_sampling import OdeSampling, chosen_sampling, integrate
+from .sampled_actions import repeated
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -144,6 +144,7 @@ class FlowMatchingActionExpert(nn.Module):
         stop_grad_from_vlm: bool = False,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """The flow-matching loss of a batch, a scalar in float32.
 
@@ -156,6 +157,7 @@ class FlowMatchingActionExpert(nn.Module):
             stop_grad_from_vlm: the loss has no gradient in the prefix's keys and values.
             action_is_pad: (batch, num_action_chunks), true on steps that are not learnt.
             num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+            sample_weight: (batch,), what each sample weighs in the mean, beside the weight of its time.
 
         Raises:
             InputError: an argument has the wrong shape, or the state is missing.
@@ -167,11 +169,18 @@ class FlowMatchingActionExpert(nn.Module):
             prefix_embs = None
         noisy = interpolate(actions, noise, time)
         velocity = self.forward(prefix_embs, noisy, time, state, attention_mask, position_ids, cache)
-        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch)
+        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch, sample_weight)
 
-    def loss_items(self, actions: torch.Tensor, time: torch.Tensor, action_is_pad: torch.Tensor | None) -> torch.Tensor:
+    def loss_items(
+        self,
+        actions: torch.Tensor,
+        time: torch.Tensor,
+        action_is_pad: torch.Tensor | None,
+        sample_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """What the steps of a batch weigh in its loss, a scalar; arguments as in `compute_loss`."""
-        return step_weights(actions[..., 0], self.time_weight(time), learnt_steps(actions, action_is_pad)).sum()
+        learnt = learnt_steps(actions, action_is_pad, sample_weight)
+        return step_weights(actions[..., 0], self.time_weight(time), learnt).sum()
 
     def time_weight(self, time: torch.Tensor) -> torch.Tensor | None:
         """(batch,), of the samples."""
@@ -191,17 +200,30 @@ class FlowMatchingActionExpert(nn.Module):
         position_ids: torch.LongTensor | None = None,
         noise: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
     ) -> torch.Tensor:
-        """Normalised actions (batch, num_action_chunks, action_dim), float32, by Euler steps from noise.
+        """Normalised actions (batch, num_action_chunks, action_dim), float32, in steps from noise.
 
-        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default. Other arguments as in
-        `compute_loss`; noise is drawn when left out.
+        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default, each of one evaluation
+        of the velocity; `ode_solver` and `ode_spacing` say how they are made, see `ode_sampling.py`. Other arguments as
+        in `compute_loss`; noise is drawn when left out.
+
+        num_samples: draw so many for each row of the prefix; actions and noise are (batch, num_samples,
+            num_action_chunks, action_dim) then.
         """
-        steps = chosen_steps(num_inference_steps, num_steps, 10)
-        noise = self.checked_or_drawn_noise(prefix_embs, noise)
+        ode = chosen_sampling(OdeSampling(10), num_inference_steps, num_steps, ode_solver, ode_spacing)
+        noise, count = self.checked_or_drawn_noise(prefix_embs, noise, num_samples), num_samples or 1
         cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
-        step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
-        return integrate(lambda actions, progress: step(actions, progress)[0], noise, steps)
+        start = noise if num_samples is None else noise.flatten(0, 1)
+        rows = (
+            each if each is None or len(each) == 1 else repeated(each, count) for each in (attention_mask, position_ids)
+        )
+        cache = cache if count == 1 else cache.repeated(count)
+        step = self.stepper(cache, repeated(state, count), len(start), *rows)
+        found = integrate(lambda actions, progress: step(actions, progress)[0], start, *ode)
+        return found.view(noise.shape)
 
     @torch.no_grad()
     def kept_prefix(
@@ -293,9 +315,11 @@ class FlowMatchingActionExpert(nn.Module):
         time: torch.Tensor,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Of a velocity at noisy actions, a scalar in float32; see `compute_loss` for the arguments."""
-        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        given = action_is_pad is not None or sample_weight is not None
+        learnt = learnt_steps(actions, action_is_pad, sample_weight) if given else None
         total = None if num_items_in_batch is None else num_items_in_batch["flow"]
         return self.flow_loss(velocity, noise - actions.float(), self.time_weight(time), learnt, total)
 
@@ -320,9 +344,13 @@ class FlowMatchingActionExpert(nn.Module):
         if actions.shape != wanted:
             raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
 
-    def checked_or_drawn_noise(self, like: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Noise (batch, num_action_chunks, action_dim) in float32 for as many samples as `like` has."""
-        wanted = like.shape[0], self.num_action_chunks, self.action_dim
+    def checked_or_drawn_noise(
+        self, like: torch.Tensor, noise: torch.Tensor | None, num_samples: int | None = None
+    ) -> torch.Tensor:
+        """Noise (batch, num_action_chunks, action_dim) in float32 for as many rows as `like` has, or (batch,
+        num_samples, num_action_chunks, action_dim)."""
+        samples = () if num_samples is None else (num_samples,)
+        wanted = like.shape[0], *samples, self.num_action_chunks, self.action_dim
         if noise is None:
             return torch.randn(wanted, device=like.device)
         if noise.shape != wanted:

@@ -89,6 +89,18 @@ def flags(examples: Sequence[Example], name: str, size: int) -> dict[str, torch.
     return {name: torch.stack(rows)} if any(example.get(name) is not None for example in examples) else {}
 
 
+def sample_weights(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """`{"sample_weight": (batch,) float32}`, what each example weighs in the losses; empty where none says it.
+
+    Raises:
+        InputError: some examples have the entry and others not, or one is no finite number of 0 or more.
+    """
+    found = given_numbers(examples, {"sample_weight": ()})
+    if found:
+        check_range("sample_weight", found["sample_weight"], 0, float("inf"))
+    return found
+
+
 def check_range(name: str, values: torch.Tensor, least: float, greatest: float) -> None:
     """Refuse values (batch,) of the entry `name` that lie outside of `least`..`greatest`."""
     outside = ((values < least) | (values > greatest)).nonzero().flatten().tolist()

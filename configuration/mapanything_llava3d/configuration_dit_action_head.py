@@ -2,10 +2,11 @@
 
 from ..known_fields import KnownFieldsConfig, keeps_arguments
 from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive
+from ..ode_choices import ODE_CHOICES
 from ..vla_config import words_on_disk
 from ..vla_errors import ConfigError
 
-CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none"), **ODE_CHOICES}
 POSITIVE = (
     "hidden_size",
     "vl_hidden_size",
@@ -45,7 +46,9 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         mlp_hidden_dim: inner width of state encoder and action decoder.
         num_timestep_buckets: the blocks see the time, from 0 (noise) to 1 (actions), as one of so many whole numbers.
         noise_beta_alpha, noise_beta_beta, noise_s: training draws the time as `1 - b / noise_s`, b from that Beta.
-        num_inference_steps: Euler steps of a prediction. Published name: `num_inference_timesteps`.
+        num_inference_steps: steps of a prediction. Published name: `num_inference_timesteps`.
+        ode_solver, ode_spacing: how they are made: `euler` (one velocity a step), `midpoint` or `heun` (two);
+            `uniform`, or `cosine`, shorter near the noise.
         dropout: after attention and in the feed-forward, while training.
 
     Raises:
@@ -80,6 +83,8 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         num_inference_steps: int = 4,
         dropout: float = 0.1,
         vl_hidden_size: int | None = None,
+        ode_solver: str = "euler",
+        ode_spacing: str = "uniform",
         **kwargs,
     ):
         self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size

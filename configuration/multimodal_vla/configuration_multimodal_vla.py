@@ -19,15 +19,16 @@ from ..language_model_config import (
     check_positive,
     with_token_ids,
 )
+from ..ode_choices import ODE_CHOICES
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
-from .backbone_facts import LAYERED_FEATURES
 from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
 from .proven_backbones import check_proven, check_tower
 from .tower_checks import check_towers
+from .vlm_facts import VLMS
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
@@ -35,6 +36,7 @@ CHOICES = {
     "vision_aggregate_type": ("concat", "moe"),
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
+    **ODE_CHOICES,
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -44,7 +46,7 @@ class MultimodalVLAConfig(VLAConfig):
 
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
-            `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
+            `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
         vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
             (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
         second_vision_config: of a second vision tower beside `vision_config`, which reads the same pictures in its own
@@ -78,6 +80,8 @@ class MultimodalVLAConfig(VLAConfig):
             alone, as Flamingo does it.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
+        ode_solver, ode_spacing: how its steps are made: `euler` (one velocity a step), `midpoint` or `heun` (two);
+            `uniform`, or `cosine`, shorter near the noise.
         num_action_bins, action_vocab_size: of the discrete head; the bins are the last token ids below
             `action_vocab_size`, the language model's `vocab_size` by default.
         norm_stats, normalization_type: `{unnorm_key: {"action": {"q01": [...], ...}, "proprio": {...}}}`, see
@@ -128,6 +132,8 @@ class MultimodalVLAConfig(VLAConfig):
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
         view_names: list[str] | None = None,
+        ode_solver: str = "euler",
+        ode_spacing: str = "uniform",
         **kwargs,
     ):
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
@@ -248,11 +254,12 @@ class MultimodalVLAConfig(VLAConfig):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
             if part is not None:
                 check_proven(field, kind_of(part))
-        check_tower(
-            "vision_config" if self.vlm_config is None else "vlm_config.vision_config", kind_of(self.vision_part)
-        )
-        if not hasattr(self.vision_part, "patch_size"):
-            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
+        if self.vlm_config is None:
+            check_tower("vision_config", kind_of(self.vision_config))
+        elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
+            check_tower("vlm_config.vision_config", kind_of(self.vision_part))
+        if self.vlm_config is None and not hasattr(self.vision_config, "patch_size"):
+            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_config)!r}, which is no vision tower.")
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
@@ -275,7 +282,7 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and kind_of(self.vlm_config) in LAYERED_FEATURES
+        layered = self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].layered_features
         if layered and (self.projector_type is not None or self.fusion == "film"):
             raise ConfigError(
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "

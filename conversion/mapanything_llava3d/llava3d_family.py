@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..family import Family
 from ..files.run_files import matches
 from .card import CARD
-from .names import FINAL_FILES, FRAMEWORK, NEW, RUN_TABLE, STEP_FILES, unused_reason
+from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES, unused_reason
 from .options import Llava3DOptions, add_assembly_arguments, add_run_arguments
 
 if TYPE_CHECKING:  # slow to import
@@ -28,7 +28,7 @@ def prepare_llava3d(job: "Job") -> "Prepared":
     return plan_conversion(MAPANYTHING_LLAVA3D, job)
 
 
-def assemble_llava3d(job: "Job") -> "Prepared":
+def create_llava3d(job: "Job") -> "Prepared":
     from .assembly import plan_assembly
 
     return plan_assembly(MAPANYTHING_LLAVA3D, job)
@@ -46,15 +46,18 @@ MAPANYTHING_LLAVA3D = Family(
     is_converted=is_converted_llava3d,
     is_run=is_framework_run,
     run_words="a training run of 3dvla-starvla_framework",
-    arguments={"convert": add_run_arguments, "assemble": add_assembly_arguments},
+    arguments={
+        "convert": add_run_arguments,
+        "create": add_assembly_arguments,
+        "assemble": add_assembly_arguments,
+    },
     options=Llava3DOptions,
     parts={"vision": True, "language": True, "geometry": True, "tokenizer": False},
     table=RUN_TABLE,
     embeddings="language_model.model.model.embed_tokens.weight",
     collect=collect_llava3d,
     unused_reason=unused_reason,
-    new=NEW,
     prepare=prepare_llava3d,
-    assemble=assemble_llava3d,
+    create=create_llava3d,
     card=CARD,
 )

@@ -84,13 +84,13 @@ RUN_TABLE = [
 ]
 # What an assembly makes anew where the model has it.
 NEW = (
-    "vision_projector.",
-    "geometric_projector.",
-    "fusion_projector.",
-    "language_model_with_expert.",
-    "action_expert.",
-    "dit_action_head.",
-    "dit_action_projector.",
+    "vision_projector",
+    "geometric_projector",
+    "fusion_projector",
+    "language_model_with_expert",
+    "action_expert",
+    "dit_action_head",
+    "dit_action_projector",
 )
 
 

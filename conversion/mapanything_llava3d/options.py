@@ -14,6 +14,7 @@ CHOICES = {
     "geometry_normalization": ("imagenet", "none"),
 }
 DIT_CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+EXPERT_INITS = ("random", "base")
 EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
 MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "expert_hidden_size",
@@ -37,6 +38,8 @@ class Llava3DOptions:
     expert_num_layers: int | None = None
     expert_mlp_ratio: float | None = None
     expert_layer_alignment: str | None = None
+    expert_init: str | None = None
+    expert_init_layers: list[int] | None = None
     dit_num_layers: int | None = None
     context: str | None = None
     output_projection: str | None = None
@@ -72,6 +75,16 @@ def add_assembly_arguments(parser: argparse.ArgumentParser) -> None:
     expert.add_argument("--expert-hidden-size", type=int, metavar="N", help="default: half of the language model's")
     expert.add_argument("--expert-num-layers", type=int, metavar="N", help="default: as many as the language model has")
     expert.add_argument("--expert-mlp-ratio", type=float, metavar="R", help="default: the language model's")
+    expert.add_argument(
+        "--expert-init", choices=EXPERT_INITS, help="base: layers of the language model, at its width (default random)"
+    )
+    expert.add_argument(
+        "--expert-init-layers",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of the language model, from 0, one for each of the expert; default: those it attends with",
+    )
     expert.add_argument("--dit-num-layers", type=int, metavar="N", help="blocks of the DiT head; default 16 at most")
     expert.add_argument("--action-dim", type=int, metavar="N", help="default: that of the statistics")
     add_chunk_argument(expert)

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..flow_matching import integrate, interpolate
+from ..flow_matching import interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
+from ..ode_sampling import OdeSampling, integrate
+from ..sampled_actions import repeated
 from .dit_action_head import DiTActionHead
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
@@ -88,17 +90,21 @@ def sample_actions(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    num_steps: int,
+    ode: OdeSampling | int,
     noise: torch.Tensor | None,
+    num_samples: int | None = None,
 ) -> torch.Tensor:
-    """Normalised actions (batch, num_action_chunks, action_dim), float32; the prefix runs once whatever the number of
-    steps. The other arguments are as in the model's `predict_action`."""
+    """Normalised actions (batch, num_action_chunks, action_dim), float32, or with `num_samples` (batch, num_samples,
+    num_action_chunks, action_dim); the prefix runs once whatever the number of steps and samples. ode: also a number of
+    Euler steps; the other arguments are as in the model's `predict_action`."""
+    ode = OdeSampling(ode) if isinstance(ode, int) else ode
+    options = {"noise": noise, "num_samples": num_samples, **ode._asdict()}
     if parts.projector is not None:
-        return sample_fused_dit(parts, prefix_embs, attention_mask, state, num_steps, noise)
+        return sample_fused_dit(parts, prefix_embs, attention_mask, state, ode, noise, num_samples)
     if parts.head is None:
-        return parts.expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
+        return parts.expert.sample_actions(prefix_embs, state, attention_mask=attention_mask, **options)
     states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
-    return parts.head.predict_action(states, state, attention_mask, num_steps, noise)
+    return parts.head.predict_action(states, state, attention_mask, **options)
 
 
 def sample_fused_dit(
@@ -106,18 +112,21 @@ def sample_fused_dit(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    num_steps: int,
+    ode: OdeSampling,
     noise: torch.Tensor | None,
+    num_samples: int | None,
 ) -> torch.Tensor:
     """As `sample_actions`, along the head's velocity over the features of the joined expert."""
-    head, noise = parts.head, parts.expert.checked_or_drawn_noise(prefix_embs, noise)
+    head, count = parts.head, num_samples or 1
+    noise = parts.expert.checked_or_drawn_noise(prefix_embs, noise, num_samples)
+    start = noise if num_samples is None else noise.flatten(0, 1)
     states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
-    step = parts.expert.stepper(cache, state, noise.shape[0])
-    context = head.prepare_context(states, state, attention_mask, project=True)
+    step = parts.expert.stepper(cache.repeated(count), repeated(state, count), len(start))
+    context = head.prepare_context(states, state, attention_mask, project=True).repeated(count)
 
     def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
         features = parts.projector(step(actions, progress)[1])
         buckets = torch.full(actions.shape[:1], head.bucket_at(progress), device=actions.device)
         return -head.velocity_in(context, actions, buckets, features)
 
-    return integrate(velocity, noise, num_steps)
+    return integrate(velocity, start, *ode).view(noise.shape)

@@ -16,9 +16,11 @@ from torch.distributions import Beta
 
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ...configuration.vla_errors import InputError
-from ..flow_matching import FlowMatchingLoss, chosen_steps, integrate, interpolate
+from ..flow_matching import FlowMatchingLoss, interpolate
 from ..loss_items import Items, learnt_steps
 from ..modules import floating_dtype
+from ..ode_sampling import chosen_sampling, integrate
+from ..sampled_actions import repeated
 from .dit_layers import MLP, ActionEncoder, DiT
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
@@ -35,6 +37,11 @@ class DiTContext:
 
     tokens: torch.Tensor
     layers: list[tuple[torch.Tensor | None, ...]]
+
+    def repeated(self, count: int) -> "DiTContext":
+        """That of each sample `count` times, one behind the other."""
+        layers = [tuple(repeated(each, count) for each in layer) for layer in self.layers]
+        return DiTContext(repeated(self.tokens, count), layers)
 
 
 class DiTActionHead(nn.Module):
@@ -76,12 +83,14 @@ class DiTActionHead(nn.Module):
         noise: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity, a float32 scalar.
 
         actions, noise: (batch, horizon, action_dim), normalised; time: (batch,), 0 is noise and 1 is actions. Noise
         and time are drawn when they are not given. action_is_pad: (batch, horizon), true on steps that are not learnt;
-        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step; sample_weight:
+        (batch,), what each sample weighs in the mean.
         """
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
         batch = context.tokens.shape[0]
@@ -92,7 +101,7 @@ class DiTActionHead(nn.Module):
         check_shape("time", time, (batch,))
         noisy_actions = interpolate(actions, noise, 1 - time.float())
         velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
-        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch)
+        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch, sample_weight)
 
     def loss(
         self,
@@ -101,9 +110,11 @@ class DiTActionHead(nn.Module):
         noise: torch.Tensor,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Of a velocity `noise - actions`; see `compute_loss`."""
-        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        given = action_is_pad is not None or sample_weight is not None
+        learnt = learnt_steps(actions, action_is_pad, sample_weight) if given else None
         total = None if num_items_in_batch is None else num_items_in_batch["dit"]
         return self.flow_loss(velocity, noise.float() - actions.float(), None, learnt, total)
 
@@ -116,25 +127,27 @@ class DiTActionHead(nn.Module):
         num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
     ) -> torch.Tensor:
         """Normalised actions (batch, horizon, action_dim), float32.
 
-        num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default. noise:
-        where they start; drawn if `None`.
+        num_inference_steps, num_steps: how many steps, under one of the two names; ode_solver, ode_spacing: how they
+        are made, see `ode_sampling.py`; each by default as the config says. noise: where they start; drawn if `None`.
+        num_samples: draw so many for each row; actions and noise are (batch, num_samples, horizon, action_dim) then.
         """
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
-        batch, device = context.tokens.shape[0], context.tokens.device
-        if noise is None:
-            shape = (batch, self.config.num_action_chunks, self.config.action_dim)
-            noise = torch.randn(shape, dtype=torch.float32, device=device)
-        self.check_chunk("noise", noise, batch)
+        noise = self.checked_or_drawn_noise(context.tokens, noise, num_samples)
+        start = noise if num_samples is None else noise.flatten(0, 1)
+        context = context.repeated(num_samples or 1)
 
         def velocity(noisy_actions: torch.Tensor, progress: float) -> torch.Tensor:
-            buckets = torch.full((batch,), self.bucket_at(progress), device=device)
+            buckets = torch.full((len(start),), self.bucket_at(progress), device=start.device)
             return -self.velocity_in(context, noisy_actions, buckets)
 
-        return integrate(velocity, noise, steps)
+        return integrate(velocity, start, *ode).view(noise.shape)
 
     def velocity(
         self,
@@ -245,8 +258,20 @@ class DiTActionHead(nn.Module):
         return (time.float() * self.config.num_timestep_buckets).long()
 
     def bucket_at(self, progress: float) -> int:
-        """As `bucket`, of the progress that a prediction has made."""
-        return int(progress * self.config.num_timestep_buckets)
+        """As `bucket`, of the progress that a prediction has made; at the end the last one that is learnt."""
+        return min(int(progress * self.config.num_timestep_buckets), self.config.num_timestep_buckets - 1)
+
+    def checked_or_drawn_noise(
+        self, like: torch.Tensor, noise: torch.Tensor | None, num_samples: int | None
+    ) -> torch.Tensor:
+        """(batch, num_action_chunks, action_dim), or (batch, num_samples, num_action_chunks, action_dim), for as many
+        rows as `like` has."""
+        samples = () if num_samples is None else (num_samples,)
+        shape = len(like), *samples, self.config.num_action_chunks, self.config.action_dim
+        if noise is None:
+            return torch.randn(shape, dtype=torch.float32, device=like.device)
+        check_shape("noise", noise, shape)
+        return noise
 
     def check_chunk(self, name: str, chunk: torch.Tensor, batch: int) -> None:
         check_shape(name, chunk, (batch, self.config.num_action_chunks, self.config.action_dim))

@@ -28,11 +28,14 @@ class ComposedBackbone(nn.Module):
     """One or two models of `AutoModel` and one of `AutoModelForCausalLM`.
 
     Attributes:
+        image_arguments: names of what `Prompt.images` may hold.
+        model_type: of the vision tower, the first of two, for messages.
         weighs_towers: the features of two towers are weighed by the instruction, and not read side by side.
         input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
     """
 
     has_image_tokens = False
+    image_arguments = frozenset(["pixel_values"])
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -41,6 +44,7 @@ class ComposedBackbone(nn.Module):
         self.second_vision_tower = None if second is None else AutoModel.from_config(second)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.input_scale = scale_of_inputs(config.text_config)
+        self.model_type = config.vision_config.model_type
         self.image_sizes = [getattr(tower, "image_size", None) for tower in config.towers.values()]
         self.feature_layer = config.vision_feature_layer
         self.weighs_towers = config.vision_aggregate_type == "moe"

@@ -23,7 +23,8 @@ class MultimodalVLACollator(RobotCollator):
             `input_ids` and `attention_mask` (batch, length), padded on the right; `pixel_values` (batch, views, 3,
             height, width), or patches and their `image_grid_thw`; `state` (batch, state_dim) for a model with
             state; `actions` (batch, num_action_chunks, action_dim), normalised; and `time`, `noise`,
-            `action_is_pad` as they came; with `learn_text` also `labels` and `answer_mask` (batch, length).
+            `action_is_pad`, `sample_weight` as they came; with `learn_text` also `labels` and `answer_mask` (batch,
+            length).
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
