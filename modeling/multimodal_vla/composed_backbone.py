@@ -29,7 +29,7 @@ class ComposedBackbone(nn.Module):
 
     Attributes:
         image_arguments: names of what `Prompt.images` may hold.
-        model_type: of the vision tower, for messages.
+        model_type: of the vision tower, the first of two, for messages.
         weighs_towers: the features of two towers are weighed by the instruction, and not read side by side.
         input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
     """
@@ -143,8 +143,8 @@ class ComposedBackbone(nn.Module):
         inputs = {"inputs_embeds": sequence.embeds, "attention_mask": sequence.real.long()}
         if sequence.seen is None:
             return self.language_model.generate(**inputs, **kwargs)
-        with without_checkpointing(self.stack.layers):
-            return self.language_model.generate(**inputs, **kwargs, **self.cache_for(sequence.seen, kwargs))
+        with without_checkpointing(self.stack.layers):  # it drops caches
+            return self.language_model.generate(**inputs, **kwargs | self.cache_for(sequence.seen, kwargs))
 
     def cache_for(self, seen: SeenByLayers, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of `generate` that take `seen` to the layers; given: those of the caller."""
@@ -156,7 +156,7 @@ class ComposedBackbone(nn.Module):
                 "by the cache that generate makes; leave it out."
             )
         cache = CacheWithImages(self.language_model.config, seen)
-        return {"use_cache": True, cache_argument(self.language_model.forward): cache}
+        return {"use_cache": True, "cache_implementation": None, cache_argument(self.language_model.forward): cache}
 
 
 def check_arguments_of_tower(field: str, tower: nn.Module, kind: str) -> None:
