@@ -23,15 +23,25 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
-from .backbone_facts import LAYERED_FEATURES
+from .backbone_facts import FULL_PREFIX, LAYERED_FEATURES
 from .head_facts import HEAD_FACTS
-from .proven_backbones import check_proven, check_tower
+from .proven_backbones import (
+    REASONS,
+    check_proven,
+    check_tower,
+    check_vision_tower,
+    is_headless,
+    is_text_encoder,
+    width_of_features,
+    width_of_tokens,
+)
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
     "fusion": ("early", "cross_attention", "late", "film"),
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
+    "text_pooling": ("last", "cls", "mean", None),
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -42,9 +52,11 @@ class MultimodalVLAConfig(VLAConfig):
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
             `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
-        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
-            (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
-        text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
+        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, Swin, ResNet, ...). All tokens of
+            its last hidden state are features, class and register tokens, too; a map of features is read row by row.
+            One with two towers (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
+        text_config: of a language model that `proven_backbones.py` lists, or of an encoder of `TEXT_ENCODERS` (BERT,
+            RoBERTa, DistilBERT, T5: its encoder), which writes no text.
         projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `perceiver` or `qformer`.
             `None` is `mlp`, and with a VLM its own projector.
         num_latents: tokens that `perceiver` and `qformer` make of all views together.
@@ -52,6 +64,9 @@ class MultimodalVLAConfig(VLAConfig):
         fusion: `early` (vision, text and state tokens in one sequence), `film` (the same, the text scaling and
             shifting the vision tokens first), `cross_attention` (action queries look at the language model's states),
             `late` (vision and text are pooled apart and joined before the head).
+        text_pooling: with `late` and `film`, which states of the text, read alone, stand for it: the `last`, that of
+            the first token (`cls`; where that sees the text, as in an encoder) or their `mean`. `None`: with `late` the
+            last, with `film` the mean of the embeddings, which costs no pass.
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
         use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
@@ -86,6 +101,7 @@ class MultimodalVLAConfig(VLAConfig):
         num_resampler_layers: int = 2,
         num_resampler_heads: int | None = None,
         fusion: str = "early",
+        text_pooling: str | None = None,
         action_head: str = "mlp",
         action_dim: int = 7,
         num_action_chunks: int = 8,
@@ -120,6 +136,8 @@ class MultimodalVLAConfig(VLAConfig):
         self.view_names = checked_view_names(view_names)
         tied = (self.vlm_config or self.text_part).tie_word_embeddings
         super().__init__(**with_token_ids(kwargs, self.text_part, tied))
+        if self.vlm_config is None and is_headless(self.text_config):
+            self.tie_word_embeddings = True  # what a T5 ties, it always ties; its config may say otherwise on 4.57
         self.check()
 
     @property
@@ -151,12 +169,12 @@ class MultimodalVLAConfig(VLAConfig):
     @property
     def hidden_size(self) -> int:
         """Width of the language model's tokens."""
-        return self.text_part.hidden_size
+        return width_of_tokens(self.text_part)
 
     @property
     def vision_hidden_size(self) -> int:
         """Width of the vision features that a projector reads; those of a VLM went through its own projector."""
-        return self.vision_part.hidden_size if self.vlm_config is None else self.hidden_size
+        return width_of_features(self.vision_part) if self.vlm_config is None else self.hidden_size
 
     @property
     def image_size(self) -> int | None:
@@ -169,6 +187,11 @@ class MultimodalVLAConfig(VLAConfig):
         return HEAD_FACTS[self.action_head].actions_read
 
     @property
+    def writes_text(self) -> bool:
+        """Whether there is a language model, and no encoder."""
+        return self.vlm_config is not None or not is_text_encoder(self.text_config)
+
+    @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
         return HEAD_FACTS[self.action_head].num_queries(self)
@@ -178,7 +201,8 @@ class MultimodalVLAConfig(VLAConfig):
         """The choices, for the model card."""
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
-            backbone = {"vision tower": self.vision_config.model_type, "language model": self.text_config.model_type}
+            text = "language model" if self.writes_text else "text encoder"
+            backbone = {"vision tower": self.vision_config.model_type, text: self.text_config.model_type}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -195,13 +219,15 @@ class MultimodalVLAConfig(VLAConfig):
         }
         for field, known in kinds.items():
             part = getattr(self, field)
-            if part is not None and kind_of(part) not in known:
+            if part is None or (field == "text_config" and is_text_encoder(part)):
+                continue
+            if kind_of(part) not in (*known, *REASONS):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
-            if part is not None:
-                check_proven(field, kind_of(part))
-        check_tower(
-            "vision_config" if self.vlm_config is None else "vlm_config.vision_config", kind_of(self.vision_part)
-        )
+            check_proven(field, kind_of(part))
+        if self.vlm_config is None:
+            check_vision_tower(self.vision_part)
+            return
+        check_tower("vlm_config.vision_config", kind_of(self.vision_part))
         if not hasattr(self.vision_part, "patch_size"):
             raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 
@@ -229,7 +255,22 @@ class MultimodalVLAConfig(VLAConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
+        self.check_text_model()
         self.check_robot()
+
+    def check_text_model(self) -> None:
+        """Refuse what an encoder cannot do, and what only models can whose first token sees the text."""
+        if not self.writes_text and HEAD_FACTS[self.action_head].has_tokens:
+            raise ConfigError(
+                f"action_head={self.action_head!r} scores tokens by the head of a language model, and "
+                f"text_config.model_type={kind_of(self.text_part)!r} is an encoder, which has none; choose mlp or flow."
+            )
+        sees_text = not self.writes_text or (self.vlm_config is not None and kind_of(self.vlm_config) in FULL_PREFIX)
+        if self.text_pooling == "cls" and self.fusion in ("late", "film") and not sees_text:
+            raise ConfigError(
+                f"text_pooling='cls' with fusion={self.fusion!r} reads the first token, which in a "
+                f"{kind_of(self.text_part)!r} sees nothing of the text behind it; choose last or mean, or an encoder."
+            )
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""

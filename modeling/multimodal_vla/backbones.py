@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
-from ...configuration.multimodal_vla.proven_backbones import check_proven
+from ...configuration.multimodal_vla.proven_backbones import check_proven, is_text_encoder
 from .composed_backbone import ComposedBackbone
+from .text_encoders import text_model_class
+from .tower_outputs import check_arguments_of_tower
 from .vlm_backbone import VLMBackbone
 
 
@@ -29,22 +31,35 @@ def nested_configs(config: Any) -> list[Any]:
     return found + [deeper for one in found if one is not None for deeper in nested_configs(one)]
 
 
-def load_tower_and_language_model(
-    vision: str,
-    text: str,
-    dtype: torch.dtype | str | None,
-    grounding: bool,
-    text_kwargs: Mapping[str, Any] | None,
-) -> dict[str, PreTrainedModel]:
-    """The parts of a `ComposedBackbone`, by its attributes; arguments as in `from_backbones`."""
-    check_proven("text_config", AutoConfig.from_pretrained(text).model_type)
+def configs_of_backbones(vision: str, text: str, grounding: bool) -> dict[str, PretrainedConfig]:
+    """`vision_config` and `text_config` of pretrained parts, before their weights are read; as in `from_backbones`.
+
+    Raises:
+        ConfigError: one of them cannot be a part of a composed VLA.
+    """
+    text_config = AutoConfig.from_pretrained(text)
+    if not is_text_encoder(text_config):
+        check_proven("text_config", kind_of(text_config))
     config = AutoConfig.from_pretrained(vision)
     if config.model_type in TWO_TOWERS and not grounding:
         config = config.vision_config
+    check_arguments_of_tower(config)
+    return {"vision_config": config, "text_config": text_config}
+
+
+def load_tower_and_language_model(
+    vision: str,
+    text: str,
+    configs: Mapping[str, PretrainedConfig],
+    dtype: torch.dtype | str | None,
+    text_kwargs: Mapping[str, Any] | None,
+) -> dict[str, PreTrainedModel]:
+    """The parts of a `ComposedBackbone`, by its attributes; configs: of `configs_of_backbones`."""
     dtype = torch.float32 if dtype is None else dtype
+    text_class = text_model_class(configs["text_config"])
     return {
-        "vision_tower": AutoModel.from_pretrained(vision, config=config, dtype=dtype),
-        "language_model": AutoModelForCausalLM.from_pretrained(text, dtype=dtype, **(text_kwargs or {})),
+        "vision_tower": AutoModel.from_pretrained(vision, config=configs["vision_config"], dtype=dtype),
+        "language_model": text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {})),
     }
 
 

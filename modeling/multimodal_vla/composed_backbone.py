@@ -1,4 +1,4 @@
-"""The pretrained part of a composed VLA: a vision tower and a language model that do not know each other.
+"""The pretrained part of a composed VLA: a vision tower and a text model that do not know each other.
 
 Both come from transformers' Auto classes, and only their documented outputs are read.
 """
@@ -7,18 +7,19 @@ import inspect
 
 import torch
 from torch import nn
-from transformers import AutoModel, AutoModelForCausalLM
+from transformers import AutoModel
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
-from ...configuration.vla_errors import ConfigError
 from ..input_checks import views_of
 from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions
 from .multimodal_inputs import Prompt, TokenSequence
+from .text_encoders import bidirectional_states, text_model_class
+from .tower_outputs import check_arguments_of_tower, tokens_of
 
 
 class ComposedBackbone(nn.Module):
-    """A model of `AutoModel` and one of `AutoModelForCausalLM`.
+    """A model of `AutoModel` and one of `AutoModelForCausalLM`, or an encoder in its place.
 
     Attributes:
         input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
@@ -28,13 +29,15 @@ class ComposedBackbone(nn.Module):
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
+        check_arguments_of_tower(config.vision_config)
         self.vision_tower = AutoModel.from_config(config.vision_config)
-        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.language_model = text_model_class(config.text_config).from_config(config.text_config)
+        self.writes_text = config.writes_text
+        self.vision_hidden_size = config.vision_hidden_size
         self.input_scale = scale_of_inputs(config.text_config)
         self.image_size = config.image_size
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
-        check_arguments_of_tower(self.tower, config.vision_config.model_type)
         self.interpolates = "interpolate_pos_encoding" in inspect.signature(self.tower.forward).parameters
         self.arguments_of_stack = frozenset(inspect.signature(self.stack.forward).parameters)
 
@@ -61,9 +64,10 @@ class ComposedBackbone(nn.Module):
         return self.language_model.get_input_embeddings()(input_ids)
 
     def image_features(self, prompt: Prompt) -> torch.Tensor:
-        """Features of each sample, (batch, views * patches, width of the vision tower)."""
+        """Features of each sample, (batch, views * tokens, width of the vision tower); see `tokens_of`."""
         views = views_of(prompt.pixel_values)
         features = self.tower(views.flatten(0, 1), **self.of_size(views)).last_hidden_state
+        features = tokens_of(features, self.vision_hidden_size, self.tower.config.model_type)
         return features.unflatten(0, views.shape[:2]).flatten(1, 2)
 
     def of_size(self, views: torch.Tensor) -> dict[str, bool]:
@@ -75,6 +79,8 @@ class ComposedBackbone(nn.Module):
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
+        if not self.writes_text:
+            return bidirectional_states(self.stack, sequence.embeds, sequence.real)
         arguments = {"use_cache": False, "position_ids": text_positions(sequence.real, self.first_position)}
         return self.stack(
             inputs_embeds=sequence.embeds,
@@ -86,7 +92,7 @@ class ComposedBackbone(nn.Module):
     def stack(self) -> nn.Module:
         """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
         stack = self.language_model.base_model
-        return self.language_model.model if stack is self.language_model else stack
+        return getattr(stack, "model", stack) if stack is self.language_model else stack
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(batch, length, vocabulary) of states as of `run`."""
@@ -96,19 +102,4 @@ class ComposedBackbone(nn.Module):
         """New tokens, by the language model's own `generate`."""
         return self.language_model.generate(
             inputs_embeds=sequence.embeds, attention_mask=sequence.real.long(), **kwargs
-        )
-
-
-def check_arguments_of_tower(tower: nn.Module, kind: str) -> None:
-    """Refuse a vision tower that does not read pixels alone; kind: its model type.
-
-    Raises:
-        ConfigError: its forward begins with another argument than `pixel_values`, or needs more than that.
-    """
-    first, *others = inspect.signature(tower.forward).parameters.values()
-    needed = [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
-    if first.name != "pixel_values" or needed:
-        raise ConfigError(
-            f"vision_config.model_type={kind!r} cannot be the vision tower of a composed VLA: it reads "
-            f"{', '.join([first.name, *needed])}, and a tower is given pixel_values alone."
         )

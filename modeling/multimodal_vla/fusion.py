@@ -17,6 +17,7 @@ from ..modules import floating_dtype
 from .language_model_rules import check_places
 from .multimodal_inputs import Prompt, TokenSequence
 from .perceiver_resampler import PerceiverResampler
+from .text_pooling import pooled_text
 from .vision_tokens import vision_tokens
 
 
@@ -100,7 +101,7 @@ def fuse_early(
     queries = [] if parts.action_queries is None else [parts.action_queries(len(prompt.input_ids))]
     written = torch.zeros_like(prompt.real) if labels is None else (labels != IGNORED).cumsum(dim=1) > 0
     behind = [*parts.state_tokens(state), *queries]
-    sequence = early_sequence(*parts[:3], prompt, behind, written, answer_mask)
+    sequence = early_sequence(*parts[:3], prompt, behind, written, answer_mask, config.text_pooling)
     check_places(sequence.embeds, config.text_part)
     states = parts.backbone.run(sequence)
     text_states = states[:, sequence.text]
@@ -114,15 +115,12 @@ def fuse_early(
 def fuse_late(
     parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt, state: torch.Tensor | None
 ) -> tuple[torch.Tensor, None, torch.Tensor]:
-    """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
+    """Vision and text meet in the head alone: the mean of the one, pooled states of the other."""
     sequence = prompt_sequence(parts, config, prompt)
     text_states = parts.backbone.run(sequence)
     tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt)
-    places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
-    last = places.masked_fill(~sequence.real, -1).amax(dim=1)
-    rows = torch.arange(len(last), device=last.device)
-    pooled = [masked_mean(tokens, seen), text_states[rows, last].unsqueeze(1), *parts.state_tokens(state)]
-    joined = torch.cat(pooled, dim=1)
+    text = pooled_text(text_states, sequence.real, config.text_pooling or "last")
+    joined = torch.cat([masked_mean(tokens, seen), text, *parts.state_tokens(state)], dim=1)
     if parts.late_projector is not None:
         joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(len(joined))
     return joined, None, text_states
@@ -136,6 +134,7 @@ def early_sequence(
     behind: Sequence[torch.Tensor] = (),
     written: torch.Tensor | None = None,
     answer_mask: torch.Tensor | None = None,
+    text_pooling: str | None = None,
 ) -> TokenSequence:
     """Vision, text and further tokens in one sequence.
 
@@ -146,16 +145,18 @@ def early_sequence(
         behind: further tokens, (batch, tokens, hidden_size) each: state, queries.
         written: (batch, length) bool, text that is being written.
         answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
+        text_pooling: of the config, for the modulation.
     """
     embeds, real, scale = backbone.embed(prompt.input_ids), prompt.real, backbone.input_scale
     is_text = real & ~prompt.is_image if answer_mask is None else real & ~prompt.is_image & (answer_mask == 0)
+    condition = None if film is None else text_condition(backbone, embeds, is_text, text_pooling)
     before, own_places = [], backbone.has_image_tokens and projector is None
     if own_places and film is not None:
-        placed = modulated(film, backbone.placed_features(prompt), embeds * scale, is_text)
+        placed = modulated(film, backbone.placed_features(prompt), condition)
         embeds = torch.where(prompt.is_image.unsqueeze(-1), (placed / scale).to(embeds.dtype), embeds)
     elif not own_places and prompt.pixel_values is not None:
         tokens, seen = vision_tokens(backbone, projector, prompt)
-        tokens = tokens if film is None else modulated(film, tokens, embeds * scale, is_text)
+        tokens = tokens if film is None else modulated(film, tokens, condition)
         before, real = [tokens], torch.cat([seen, real & ~prompt.is_image], dim=1)
     start, length = (before[0].shape[1] if before else 0), embeds.shape[1]
     added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))
@@ -174,7 +175,8 @@ def early_sequence(
 def prompt_sequence(parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt) -> TokenSequence:
     """What text is written behind; with late fusion the language model sees no image."""
     late = config.fusion == "late"
-    sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt)
+    options = {"text_pooling": config.text_pooling}
+    sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt, **options)
     check_places(sequence.embeds, config.text_part)
     return sequence
 
@@ -184,7 +186,18 @@ def text_sequence(backbone: nn.Module, prompt: Prompt) -> TokenSequence:
     return TokenSequence(backbone.embed(prompt.input_ids), prompt.real & ~prompt.is_image)
 
 
-def modulated(film: FiLM, tokens: torch.Tensor, embeds: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
-    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by the mean of the text's embeddings."""
-    condition = masked_mean(embeds, is_text).squeeze(1)
+def text_condition(
+    backbone: nn.Module, embeds: torch.Tensor, is_text: torch.Tensor, pooling: str | None
+) -> torch.Tensor:
+    """(batch, hidden_size), what stands for the text: pooled states of it read alone, or the mean of its embeddings.
+
+    embeds: (batch, length, hidden_size); is_text: (batch, length) bool.
+    """
+    if pooling is None:
+        return masked_mean(embeds * backbone.input_scale, is_text).squeeze(1)
+    return pooled_text(backbone.run(TokenSequence(embeds, is_text)), is_text, pooling).squeeze(1)
+
+
+def modulated(film: FiLM, tokens: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
+    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by what stands for the text."""
     return modulate(tokens, *film(condition.to(floating_dtype(film))))

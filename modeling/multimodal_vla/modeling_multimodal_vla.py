@@ -25,11 +25,11 @@ from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, items_of_text, text_items
 from ..mlp import MLP
 from ..strict_loading import StrictPreTrainedModel
-from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
+from .backbones import configs_of_backbones, load_tower_and_language_model, load_vlm, make_backbone, put_beside
 from .composed_heads import HEADS, Head, check_actions
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .grounding import similarity_of_views
-from .multimodal_inputs import check_state, checked_prompt
+from .multimodal_inputs import check_state, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .vision_tokens import make_projector
@@ -78,7 +78,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         super()._init_weights(module)
         if isinstance(module, LearnedTokens):
             text = self.config.text_part  # OPT and XGLM call it otherwise
-            nn.init.normal_(module.tokens, std=getattr(text, "initializer_range", None) or text.init_std)
+            std = getattr(text, "initializer_range", None) or getattr(text, "init_std", 0.02)  # a T5 has neither
+            nn.init.normal_(module.tokens, std=std)
 
     @property
     def frozen_parts(self) -> list[nn.Module]:
@@ -92,6 +93,14 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """Keep the vision tower out of training, where the config says so."""
         for part in self.frozen_parts:
             part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "MultimodalVLAForActionPrediction":
+        """As in torch; what is frozen whole stays as in evaluation: batch norms would learn, and layers drop out."""
+        super().train(mode)
+        for part in self.frozen_parts:
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
 
     # ---- made of pretrained parts
 
@@ -115,18 +124,21 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """A pretrained vision tower and language model, and new parts between and behind them.
 
         Args:
-            vision, text: Hub ids or folders, of models of `AutoModel` and `AutoModelForCausalLM`.
+            vision, text: Hub ids or folders, of a model of `AutoModel`, and of a language model or a text encoder (also
+                a whole T5, whose encoder is read).
             dtype: of all parts; float32 by default.
             grounding: keep the text tower of a SigLIP or CLIP, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
 
         Raises:
-            ConfigError: an option is unknown or does not fit, or `proven_backbones.py` does not list the language
-                model; before weights are read.
+            ConfigError: an option is unknown or does not fit, `proven_backbones.py` does not list the text model, or
+                the vision model has no features of pictures; before weights are read.
         """
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
-        parts = load_tower_and_language_model(vision, text, dtype, grounding, text_kwargs)
+        configs = configs_of_backbones(vision, text, grounding)
+        cls.config_class(**configs, **options)  # its checks come before weights are read
+        parts = load_tower_and_language_model(vision, text, configs, dtype, text_kwargs)
         configs = {"vision_config": parts["vision_tower"].config, "text_config": parts["language_model"].config}
         return cls.around(parts, **configs, **options)
 
@@ -235,7 +247,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         num_items_in_batch: Items | None = None,
         proprio: torch.Tensor | None = None,
     ) -> MultimodalVLAOutput:
-        """With `actions` the loss of the head; with labels, or without actions, the language model.
+        """With `actions` the loss of the head; with labels, or without actions, the language model (no encoder).
 
         Args:
             labels: (batch, length), -100 where there is nothing to learn.
@@ -248,8 +260,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             The others are as in `predict_action`.
 
         Raises:
-            InputError: an argument has the wrong form.
+            InputError: an argument has the wrong form, or an encoder is asked for text.
         """
+        if labels is not None or actions is None:
+            check_writes_text(self.config, "labels" if labels is not None else "a call without actions")
         state = one_of(state=state, proprio=proprio)
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
@@ -284,8 +298,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """Text, by the `generate` of the language model or the VLM; prompts are padded on the left.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
-        late fusion the language model sees no image.
+        late fusion the language model sees no image. Raises InputError for an encoder, which writes none.
         """
+        check_writes_text(self.config, "generate")
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
