@@ -23,7 +23,6 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
-from .backbone_facts import FULL_PREFIX, LAYERED_FEATURES
 from .head_facts import HEAD_FACTS
 from .proven_backbones import (
     REASONS,
@@ -35,6 +34,7 @@ from .proven_backbones import (
     width_of_features,
     width_of_tokens,
 )
+from .vlm_facts import VLMS
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
@@ -51,7 +51,7 @@ class MultimodalVLAConfig(VLAConfig):
 
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
-            `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
+            `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
         vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, Swin, ResNet, ...). All tokens of
             its last hidden state are features, class and register tokens, too; a map of features is read row by row.
             One with two towers (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
@@ -226,10 +226,8 @@ class MultimodalVLAConfig(VLAConfig):
             check_proven(field, kind_of(part))
         if self.vlm_config is None:
             check_vision_tower(self.vision_part)
-            return
-        check_tower("vlm_config.vision_config", kind_of(self.vision_part))
-        if not hasattr(self.vision_part, "patch_size"):
-            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
+        elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
+            check_tower("vlm_config.vision_config", kind_of(self.vision_part))
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
@@ -249,7 +247,7 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and kind_of(self.vlm_config) in LAYERED_FEATURES
+        layered = self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].layered_features
         if layered and (self.projector_type is not None or self.fusion == "film"):
             raise ConfigError(
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
@@ -265,7 +263,7 @@ class MultimodalVLAConfig(VLAConfig):
                 f"action_head={self.action_head!r} scores tokens by the head of a language model, and "
                 f"text_config.model_type={kind_of(self.text_part)!r} is an encoder, which has none; choose mlp or flow."
             )
-        sees_text = not self.writes_text or (self.vlm_config is not None and kind_of(self.vlm_config) in FULL_PREFIX)
+        sees_text = not self.writes_text or (self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].full_prefix)
         if self.text_pooling == "cls" and self.fusion in ("late", "film") and not sees_text:
             raise ConfigError(
                 f"text_pooling='cls' with fusion={self.fusion!r} reads the first token, which in a "

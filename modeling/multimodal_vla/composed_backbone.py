@@ -22,10 +22,13 @@ class ComposedBackbone(nn.Module):
     """A model of `AutoModel` and one of `AutoModelForCausalLM`, or an encoder in its place.
 
     Attributes:
+        image_arguments: names of what `Prompt.images` may hold.
+        model_type: of the vision tower, for messages.
         input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
     """
 
     has_image_tokens = False
+    image_arguments = frozenset(["pixel_values"])
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -35,6 +38,7 @@ class ComposedBackbone(nn.Module):
         self.writes_text = config.writes_text
         self.vision_hidden_size = config.vision_hidden_size
         self.input_scale = scale_of_inputs(config.text_config)
+        self.model_type = config.vision_config.model_type
         self.image_size = config.image_size
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS

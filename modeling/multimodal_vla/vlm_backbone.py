@@ -1,6 +1,7 @@
 """The pretrained part of a VLA that starts from a VLM of transformers; only its documented outputs are read."""
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,8 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
-from ...configuration.multimodal_vla.backbone_facts import FIRST_POSITION, FULL_PREFIX, OPEN_IMAGES
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
+from ...configuration.multimodal_vla.vlm_facts import VLMS
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
@@ -17,7 +18,14 @@ from ..mrope_positions import rope_positions
 from .language_model_rules import scale_of_inputs, text_positions
 from .multimodal_inputs import Prompt, TokenSequence
 
-VISION_NAMES = ("vision_tower", "visual", "vision_model")  # what VLMs of transformers call theirs
+# What VLMs of transformers call their parts, and their arguments that are not about images.
+VISION_NAMES = ("vision_tower", "visual", "vision_model")
+LANGUAGE_NAMES = ("language_model", "text_model")
+NOT_OF_IMAGES = (
+    *("self", "input_ids", "attention_mask", "position_ids", "past_key_values", "cache", "inputs_embeds", "use_cache"),
+    *("token_type_ids", "mm_token_type_ids", "labels", "output_attentions", "output_hidden_states", "return_dict"),
+    *("cache_position", "kwargs", "rope_deltas", "image_hidden_states", "mm_encoder_outputs", "logits_to_keep"),
+)
 
 
 class VLMBackbone(nn.Module):
@@ -31,6 +39,8 @@ class VLMBackbone(nn.Module):
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config)
         self.input_scale = scale_of_inputs(config.text_part)
         self.model_type = kind_of(config.vlm_config)
+        self.facts = VLMS[self.model_type]
+        self.image_arguments = frozenset(inspect.signature(self.vlm.model.forward).parameters).difference(NOT_OF_IMAGES)
         self.image_token_id = image_token_of(config.vlm_config)
 
     @property
@@ -40,17 +50,17 @@ class VLMBackbone(nn.Module):
     @property
     def language_part(self) -> nn.Module:
         """The part of the VLM that is a language model."""
-        return self.vlm.model.language_model
+        return part_of(self.vlm.model, LANGUAGE_NAMES)
 
     @property
     def frozen_part(self) -> nn.Module:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
-        return next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))
+        return part_of(self.vlm.model, VISION_NAMES)
 
     @property
     def implementation(self) -> str | None:
         """Of the attention of the language model."""
-        return self.vlm.model.language_model.config._attn_implementation
+        return self.language_part.config._attn_implementation
 
     @property
     def has_grid(self) -> bool:
@@ -71,10 +81,16 @@ class VLMBackbone(nn.Module):
         One tensor where all samples have as many; that they do is known beforehand where each has its row of views.
         """
         features, batch = self.joined_features(prompt), len(prompt.input_ids)
-        if self.has_grid or len(prompt.pixel_values) != batch:
+        if not self.has_rows(prompt):
             rows = features.split(prompt.is_image.sum(dim=1).tolist())
             return torch.stack(rows) if len({len(row) for row in rows}) == 1 else list(rows)
         return features.unflatten(0, (batch, -1))
+
+    def has_rows(self, prompt: Prompt) -> bool:
+        """Whether each sample has its row of views, as many as the others and of one size."""
+        if self.has_grid or self.facts.tiled or "image_sizes" in prompt.images:
+            return False
+        return prompt.pixel_values.dim() == 5 or (self.facts.one_size and len(prompt.pixel_values) == len(prompt.real))
 
     def placed_features(self, prompt: Prompt) -> torch.Tensor:
         """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""
@@ -88,7 +104,11 @@ class VLMBackbone(nn.Module):
         Raises:
             InputError: there are more or fewer.
         """
-        features = self.vlm.model.get_image_features(**self.images(prompt.pixel_values, prompt.image_grid_thw))
+        known = inspect.signature(self.vlm.model.get_image_features).parameters
+        images = self.images(prompt.images)
+        if "kwargs" not in known:  # through which 4.57 hands sizes of images to a tower
+            images = {name: value for name, value in images.items() if name in known}
+        features = self.vlm.model.get_image_features(**images)
         features = getattr(features, "pooler_output", features)  # 5.x wraps them
         if not isinstance(features[0], torch.Tensor):
             features = features[0]  # Qwen3-VL on 4.57: the others are for deeper layers
@@ -97,26 +117,28 @@ class VLMBackbone(nn.Module):
         check_count(prompt.is_image, len(features))
         return features * self.input_scale
 
-    def images(self, pixel_values: torch.Tensor, image_grid_thw: torch.LongTensor | None) -> dict[str, torch.Tensor]:
-        """The VLM's arguments."""
+    def images(self, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The VLM's arguments, of `Prompt.images`."""
         if self.has_grid:
-            if image_grid_thw is None:
+            if "image_grid_thw" not in given:
                 raise InputError(f"image_grid_thw is missing: a {self.model_type} reads images as patches.")
-            check_patches(pixel_values, image_grid_thw)
-            return {"pixel_values": pixel_values, "image_grid_thw": image_grid_thw}
-        return {"pixel_values": views_of(pixel_values).flatten(0, 1)}
+            check_patches(given["pixel_values"], given["image_grid_thw"])
+        images = {name: value for name, value in given.items() if name in self.image_arguments}
+        if self.has_grid or self.facts.tiled:
+            return images
+        return {**images, "pixel_values": views_of(given["pixel_values"]).flatten(0, 1)}
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         prompt, arguments = sequence.prompt, {}
         if sequence.reads_images:
-            arguments = self.images(prompt.pixel_values, prompt.image_grid_thw)
+            arguments = self.images(prompt.images)
         mask = sequence.real.long()
-        if self.model_type in FULL_PREFIX:
+        if self.facts.full_prefix:
             written = torch.zeros_like(sequence.real) if sequence.written is None else sequence.written
             allowed = full_prefix(sequence.real, written, sequence.num_added)
             mask = mask_for(self.implementation, allowed, sequence.embeds.dtype)
-        if self.model_type in OPEN_IMAGES:
+        if self.facts.open_images:
             arguments["token_type_ids"] = image_places(prompt, sequence.real)
         return self.vlm.model(
             inputs_embeds=sequence.embeds,
@@ -136,11 +158,11 @@ class VLMBackbone(nn.Module):
         real: (batch, length) bool; prompt: whose tokens the sequence starts with, see `TokenSequence`.
         """
         if not self.has_grid:
-            return text_positions(real, FIRST_POSITION.get(self.model_type, 0))
+            return text_positions(real, self.facts.first_position)
         if prompt is None:
             return text_positions(real)[None].expand(3, -1, -1)
         known = prompt.input_ids.shape[1]
-        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.image_grid_thw)
+        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.images.get("image_grid_thw"))
         last = places.amax(dim=0).masked_fill(~real[:, :known], 0).amax(dim=1, keepdim=True)
         more = last + real[:, known:].long().cumsum(dim=1)
         return torch.cat([places, more[None].expand(3, -1, -1)], dim=2)
@@ -148,13 +170,13 @@ class VLMBackbone(nn.Module):
     def generate_as_it_is(self, prompt: Prompt, **kwargs) -> torch.LongTensor:
         """Prompts and new tokens, by the VLM's own `generate`, with the images where it puts them."""
         if prompt.pixel_values is not None:
-            kwargs |= self.images(prompt.pixel_values, prompt.image_grid_thw) | self.token_types(prompt)
+            kwargs |= self.images(prompt.images) | self.token_types(prompt)
         return self.vlm.generate(input_ids=prompt.input_ids, attention_mask=prompt.real.long(), **kwargs)
 
     def token_types(self, prompt: Prompt) -> dict[str, torch.Tensor]:
         """What some VLMs want to be told about a prompt: that it is one, and where its images are."""
         is_image = prompt.is_image.int()
-        types = {"token_type_ids": is_image if self.model_type in OPEN_IMAGES else torch.zeros_like(prompt.input_ids)}
+        types = {"token_type_ids": is_image if self.facts.open_images else torch.zeros_like(prompt.input_ids)}
         types["mm_token_type_ids"] = is_image
         known = inspect.signature(self.vlm.model.forward).parameters
         return {name: value for name, value in types.items() if name in known}
@@ -171,6 +193,11 @@ class VLMBackbone(nn.Module):
                 f"a {self.model_type} generates text only with its own projector, and early or cross_attention fusion."
             )
         return self.vlm.generate(inputs_embeds=sequence.embeds, attention_mask=sequence.real.long(), **kwargs)
+
+
+def part_of(vlm: nn.Module, names: Sequence[str]) -> nn.Module:
+    """The part of a VLM that has one of these names."""
+    return next(getattr(vlm, name) for name in names if hasattr(vlm, name))
 
 
 def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature
+from transformers import BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -16,27 +16,29 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
-from ..prompts import check_image_tokens, padded, prompt_token_ids
+from ..prompts import check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
+from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
-IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor")
+IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
 
 
 class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
-        image_processor: a `MultimodalVLAImageProcessor`, or for Qwen's towers an `AlpamayoR1ImageProcessor`.
+        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, or the
+            VLM's own processor in a `VLMImageProcessor`.
         tokenizer: the language model's tokenizer.
         prompt_template: what an instruction is put into, at "{instruction}"; a VLM's has "{images}", too.
         image_token: the VLM's token in whose places it puts image features. `None`: a composed model, which puts image
-            features before the text by itself.
-        image_seq_length: image tokens of one view of a VLM; not read where the image processor makes patches, for
-            their number then follows from the size of each view.
+            features before the text by itself. For a `VLMImageProcessor` it is what that replaces by image tokens.
+        image_seq_length: image tokens of one view of a VLM; not read where the image processor makes patches or
+            prompts, for their number then follows from the size of each view.
         image_format: text of one view, with its image tokens at "{image}".
         norm_stats, normalization_type: statistics of robot units, `{unnorm_key: {"action": ..., "proprio": ...}}`.
         state_dim: size of the robot's state; `None` for a model without state.
@@ -101,10 +103,11 @@ class MultimodalVLAProcessor(RobotProcessor):
         Args:
             config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
                 and the fields that have the name of an argument of this class.
-            tokenizer: the language model's.
+            tokenizer: the language model's, or the VLM's whole processor (`AutoProcessor`), which then prepares images
+                and prompts, the latter by its chat template.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
-                `num_images_in_input` or `max_pixels`, in place of the defaults. With `image_processor` that one is used
-                as it is.
+                `num_images_in_input`, `max_pixels` or `image_settings={"do_image_splitting": False}`, in place of the
+                defaults. With `image_processor` that one is used as it is.
 
         Raises:
             ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
@@ -114,11 +117,14 @@ class MultimodalVLAProcessor(RobotProcessor):
         if SIZES.isdisjoint(overrides):
             settings["state_dim"] = config.state_size
         settings["action_vocab_size"] = config.action_vocab_size if HEAD_FACTS[config.action_head].has_tokens else None
-        if "image_processor" not in overrides:
+        prepared = {} if "image_processor" in overrides else prepared_by_vlm(config, tokenizer, overrides)
+        tokenizer = tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
+        if "image_processor" not in overrides | prepared:
             settings["image_processor"] = image_processor_of(config, overrides)
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
         check_arguments(cls.__name__, overrides, known)
-        if config.vlm_config is not None:
+        settings |= prepared
+        if config.vlm_config is not None and not prepared:
             settings |= vlm_prompt(config, tokenizer, overrides)
         return cls(tokenizer=tokenizer, **{**settings, **overrides})
 
@@ -144,11 +150,11 @@ class MultimodalVLAProcessor(RobotProcessor):
             )
         if self.image_token is None:
             return
-        if self.image_token not in self.tokenizer.get_vocab():
+        if not self.image_processor.makes_prompts and self.image_token not in self.tokenizer.get_vocab():
             raise ConfigError(f"the tokenizer has no token image_token={self.image_token!r}.")
         if self.image_format.count("{image}") != 1:
             raise ConfigError(f"image_format={self.image_format!r} must hold '{{image}}' once.")
-        if not self.image_processor.makes_patches:
+        if not self.image_processor.makes_patches and not self.image_processor.makes_prompts:
             check_positive("image_seq_length", self.image_seq_length)
 
     def __call__(
@@ -178,16 +184,25 @@ class MultimodalVLAProcessor(RobotProcessor):
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
             model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3).
+            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3), and from a
+            VLM's own processor all that this returns, in the VLM's own shapes.
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
                 holds image tokens.
         """
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
+        side = padding_side or self.padding_side
+        check_padding_side(side, InputError)
+        if self.image_processor.makes_prompts:
+            instructions = [self.instruction_of(text) for text in instructions]
+            prompts = [self.prompt_pieces([1] * len(views)) for views in samples]
+            own = self.image_processor.own_processor(self.tokenizer)
+            data |= inputs_by_vlm(own, samples, prompts, instructions, side, self.add_special_tokens)
+            return BatchFeature(data, tensor_type=return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
         rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
-        data |= padded(rows, self.tokenizer, padding_side or self.padding_side) | pixels
+        data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
     def pixels(self, samples: list[list[np.ndarray]]) -> tuple[dict[str, np.ndarray], list[list[int]]]:

@@ -17,6 +17,7 @@ from transformers.image_utils import (
 from ...configuration.vla_errors import ConfigError
 from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .image_processing_multimodal_vla import MultimodalVLAImageProcessor
+from .vlm_defaults import GIVE_PROMPT, OWN_PROCESSORS, image_token_id_of
 
 # By the model type of the VLM.
 QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
@@ -64,8 +65,8 @@ def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, 
     kind = type(config.vlm_config).model_type  # 4.57.1 gives a Qwen-VL's own attribute that of its language model
     if kind not in PROMPT_TEMPLATES and not {"prompt_template", "image_seq_length"} <= set(given):
         raise ConfigError(
-            f"vlm_config.model_type={kind!r} has no default prompt; give prompt_template, with '{{images}}' and "
-            f"'{{instruction}}' in it, and image_seq_length. Defaults are there for {', '.join(PROMPT_TEMPLATES)}."
+            f"vlm_config.model_type={kind!r} has no default prompt; {GIVE_PROMPT}, and image_seq_length. Defaults are "
+            f"there for {', '.join([*PROMPT_TEMPLATES, *OWN_PROCESSORS])}."
         )
     settings = {
         "prompt_template": PROMPT_TEMPLATES.get(kind),
@@ -81,8 +82,7 @@ def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, 
 
 def image_token_of(vlm_config: Any, tokenizer: Any) -> str:
     """The name that the tokenizer has for the VLM's image token. Raises ConfigError where it has none."""
-    index = getattr(vlm_config, "image_token_id", None)
-    index = getattr(vlm_config, "image_token_index", None) if index is None else index
+    index = image_token_id_of(vlm_config)
     token = None if index is None else tokenizer.convert_ids_to_tokens(index)
     if token is None:
         raise ConfigError(f"the tokenizer has no token with vlm_config.image_token_id={index}; is it the VLM's?")

@@ -1,0 +1,100 @@
+"""Prompts and images as a VLM's own processor of transformers prepares them."""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from transformers import ProcessorMixin
+
+from ...configuration.vla_errors import ConfigError
+from ..prompts import MARK
+from .chat_prompts import chat_prompt
+from .image_processing_vlm import VLMImageProcessor
+from .prompt_tokenizer import PromptTokenizer, place_of
+from .vlm_defaults import GIVE_PROMPT, OwnProcessor, image_token_id_of, own_processor_row
+
+
+def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> dict[str, Any]:
+    """`image_processor` and prompt of a VLM whose own processor prepares both; empty where this package does.
+
+    Args:
+        config: of the model.
+        tokenizer: the VLM's, or its whole processor, which is then used whatever the VLM.
+        overrides: of `MultimodalVLAProcessor.for_config`; arguments of the image processor are taken out.
+
+    Raises:
+        ConfigError: classes of transformers cannot be used here, the tokenizer is not the VLM's, or its chat template
+            gives no prompt.
+    """
+    row = None if config.vlm_config is None else own_processor_row(config.vlm_config)
+    is_whole = isinstance(tokenizer, ProcessorMixin)
+    if config.vlm_config is None or (not is_whole and (row is None or "image_seq_length" in overrides)):
+        return {}
+    given = {name: overrides.pop(name) for name in VLMImageProcessor.arguments if name in overrides}
+    if is_whole:
+        images, tokenizer, owner = VLMImageProcessor.around(tokenizer, **given), tokenizer.tokenizer, tokenizer
+    else:
+        settings = {"image_processor_type": row.image_processor} | row.image_settings(config.vlm_config)
+        settings |= given.pop("image_settings", {})
+        images = VLMImageProcessor(row.processor, row.settings(config.vlm_config), settings, **given)
+        owner = tokenizer
+    own = images.own_processor(tokenizer)
+    check_image_token_id(own, config.vlm_config, tokenizer)
+    token = getattr(own, "image_token" if row is None else row.placeholder)
+    if "prompt_template" in overrides:
+        prompt = {}
+    elif template := getattr(owner, "chat_template", None) or tokenizer.chat_template:
+        prompt = dict(zip(("prompt_template", "image_format"), chat_prompt(tokenizer, template, token), strict=True))
+    else:
+        prompt = default_prompt(config.vlm_config, row)
+    starts = prompt.get("prompt_template", "").startswith(tokenizer.bos_token or MARK)
+    return {"image_processor": images, "image_token": token, "add_special_tokens": not starts, **prompt}
+
+
+def default_prompt(vlm_config: Any, row: OwnProcessor | None) -> dict[str, str]:
+    """Prompt and format of an image of a VLM without a chat template. Raises ConfigError where none is documented."""
+    if row is not None:
+        return {"prompt_template": row.prompt_template, "image_format": row.image_format}
+    kind = type(vlm_config).model_type
+    raise ConfigError(f"vlm_config.model_type={kind!r} has no default prompt and no chat template; {GIVE_PROMPT}.")
+
+
+def check_image_token_id(own: ProcessorMixin, vlm_config: Any, tokenizer: Any) -> None:
+    """Refuse a tokenizer in which the image token of the VLM is another one."""
+    wanted = image_token_id_of(vlm_config)
+    token = getattr(own.tokenizer, "image_token", None) or own.image_token
+    found = {own.image_token_id, tokenizer.convert_tokens_to_ids(token)}
+    if wanted not in found:
+        raise ConfigError(
+            f"the tokenizer has the image token {token!r} at {min(found)}, vlm_config.image_token_id is {wanted}; is "
+            "it the VLM's?"
+        )
+
+
+def inputs_by_vlm(
+    own: ProcessorMixin,
+    samples: Sequence[Sequence[np.ndarray]],
+    prompts: Sequence[Sequence[str]],
+    instructions: Sequence[str],
+    padding_side: str,
+    add_special_tokens: bool,
+) -> dict[str, np.ndarray]:
+    """All that a VLM's own processor returns for a batch.
+
+    Special tokens that an instruction spells are text: it is put in when the image tokens are there already.
+
+    Args:
+        own: the VLM's processor around its tokenizer.
+        samples: views (height, width, 3) uint8.
+        prompts: of each sample what stands before, between and behind the places of its instruction.
+        instructions: of each sample.
+        padding_side, add_special_tokens: as in `MultimodalVLAProcessor`.
+    """
+    asked = copy.copy(own)
+    asked.tokenizer = PromptTokenizer(own.tokenizer, instructions, padding_side, add_special_tokens)
+    texts = [place_of(i).join(pieces) for i, pieces in enumerate(prompts)]
+    images = [[Image.fromarray(view) for view in views] for views in samples]
+    found = asked(images=images, text=texts, return_tensors="pt")
+    return {name: np.asarray(value) for name, value in found.items()}
