@@ -78,7 +78,7 @@ def is_adapted(module: nn.Module, parts: list[str]) -> bool:
     """Whether a module of a pretrained part gets a LoRA: any linear layer that runs, but for the output embeddings."""
     if not isinstance(module, nn.Linear) or type(module).__name__ == "NonDynamicallyQuantizableLinear":
         return False  # the latter: torch's MultiheadAttention reads its weight and not the module
-    in_vision = any(part.startswith("vision") or part == "visual" for part in parts)
+    in_vision = any("vision" in part or part == "visual" for part in parts)
     return parts[-1] != "lm_head" and not (in_vision and any(part in NOT_RUN for part in parts))
 
 

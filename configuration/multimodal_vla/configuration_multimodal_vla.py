@@ -23,6 +23,7 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
 from .proven_backbones import (
     REASONS,
@@ -34,11 +35,14 @@ from .proven_backbones import (
     width_of_features,
     width_of_tokens,
 )
+from .text_checks import check_text_model
+from .tower_checks import check_towers
 from .vlm_facts import VLMS
 
 CHOICES = {
-    "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
-    "fusion": ("early", "cross_attention", "late", "film"),
+    "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
+    "fusion": ("early", "cross_attention", "late", "film", "gated_cross_attention"),
+    "vision_aggregate_type": ("concat", "moe"),
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
     "text_pooling": ("last", "cls", "mean", None),
@@ -55,15 +59,29 @@ class MultimodalVLAConfig(VLAConfig):
         vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, Swin, ResNet, ...). All tokens of
             its last hidden state are features, class and register tokens, too; a map of features is read row by row.
             One with two towers (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
+        second_vision_config: of a second vision tower beside `vision_config`, which reads the same pictures in its own
+            normalisation, as DINOv2 and SigLIP do for OpenVLA; both must make the same patches of them.
         text_config: of a language model that `proven_backbones.py` lists, or of an encoder of `TEXT_ENCODERS` (BERT,
             RoBERTa, DistilBERT, T5: its encoder), which writes no text.
-        projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `perceiver` or `qformer`.
-            `None` is `mlp`, and with a VLM its own projector.
-        num_latents: tokens that `perceiver` and `qformer` make of all views together.
-        num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`.
+        vision_aggregate_type: of two towers: `concat` joins their channels, `moe` gives each a projector and weighs
+            them by the instruction (CogVLA).
+        use_film: the instruction scales and shifts every block of the towers (CogVLA); a tower then gives its patches
+            alone, as it does beside another one.
+        use_aggr, num_vision_aggr: only that many learned tokens of each view reach the language model (CogVLA).
+        vision_feature_layer: the block of the towers whose states are their features, from -2 (CogVLA, OpenVLA: after
+            the second to last block, without a norm) downwards; `None`: what a tower returns, its norm included.
+        projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `prismatic` (three
+            layers, OpenVLA's), `perceiver`, `qformer` or `token_learner`. `None` is `mlp`, of joined channels
+            `prismatic`, and with a VLM its own projector.
+        num_latents: tokens that `perceiver`, `qformer` and `token_learner` make of all views together.
+        num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`; the
+            heads also of `gated_cross_attention`.
         fusion: `early` (vision, text and state tokens in one sequence), `film` (the same, the text scaling and
             shifting the vision tokens first), `cross_attention` (action queries look at the language model's states),
-            `late` (vision and text are pooled apart and joined before the head).
+            `late` (vision and text are pooled apart and joined before the head), `gated_cross_attention` (layers of
+            the language model look at the vision tokens through gates that start closed; Flamingo).
+        cross_layer_interval: with `gated_cross_attention` every how many layers of the language model look, the first
+            one always.
         text_pooling: with `late` and `film`, which states of the text, read alone, stand for it: the `last`, that of
             the first token (`cls`; where that sees the text, as in an encoder) or their `mean`. `None`: with `late` the
             last, with `film` the mean of the embeddings, which costs no pass.
@@ -71,7 +89,9 @@ class MultimodalVLAConfig(VLAConfig):
         action_dim, num_action_chunks: dimensions and steps of a prediction.
         use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
             `proprio_dim`.
-        freeze_vision_tower: the vision tower does not train.
+        freeze_vision_tower: the vision towers do not train.
+        freeze_language_model: the language model does not train, nor get a LoRA; `None`: with `gated_cross_attention`
+            alone, as Flamingo does it.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
         num_action_bins, action_vocab_size: of the discrete head; the bins are the last token ids below
@@ -96,18 +116,26 @@ class MultimodalVLAConfig(VLAConfig):
         vlm_config: PretrainedConfig | dict | None = None,
         vision_config: PretrainedConfig | dict | None = None,
         text_config: PretrainedConfig | dict | None = None,
+        second_vision_config: PretrainedConfig | dict | None = None,
+        vision_aggregate_type: str = "concat",
+        use_film: bool = False,
+        use_aggr: bool = False,
+        num_vision_aggr: int = 64,
+        vision_feature_layer: int | None = None,
         projector_type: str | None = None,
         num_latents: int = 64,
         num_resampler_layers: int = 2,
         num_resampler_heads: int | None = None,
         fusion: str = "early",
         text_pooling: str | None = None,
+        cross_layer_interval: int = 1,
         action_head: str = "mlp",
         action_dim: int = 7,
         num_action_chunks: int = 8,
         use_state: bool = False,
         state_dim: int | None = None,
         freeze_vision_tower: bool = True,
+        freeze_language_model: bool | None = None,
         expert_config: LlamaConfig | dict | None = None,
         num_inference_steps: int = 10,
         time_sampling: str = "beta",
@@ -122,10 +150,15 @@ class MultimodalVLAConfig(VLAConfig):
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
         if all(value is None for value in given.values()):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
+        given["second_vision_config"] = second_vision_config
         for name, value in given.items():
             setattr(self, name, as_any_config(name, value))
         self.check_backbones()
-        self.projector_type = projector_type if projector_type or self.vlm_config is not None else "mlp"
+        joins = second_vision_config is not None and vision_aggregate_type == "concat"
+        default = None if self.vlm_config is not None else "prismatic" if joins else "mlp"
+        self.projector_type = projector_type or default
+        if freeze_language_model is None:
+            self.freeze_language_model = fusion == "gated_cross_attention"
         widths = self.hidden_size if self.projector_type != "qformer" else self.vision_hidden_size
         self.num_resampler_heads = (
             largest_divisor(self.hidden_size, widths) if num_resampler_heads is None else num_resampler_heads
@@ -144,7 +177,7 @@ class MultimodalVLAConfig(VLAConfig):
     def sub_configs(self) -> dict[str, type]:
         """The nested configs that there are; 4.57 cannot write a missing one under a name of this table."""
         classes = {
-            **dict.fromkeys(("vlm_config", "vision_config", "text_config"), AutoConfig),
+            **dict.fromkeys(("vlm_config", "vision_config", "second_vision_config", "text_config"), AutoConfig),
             "expert_config": LlamaConfig,
         }
         return {name: kind for name, kind in classes.items() if getattr(self, name, None) is not None}
@@ -162,9 +195,22 @@ class MultimodalVLAConfig(VLAConfig):
 
     @property
     def vision_part(self) -> PretrainedConfig:
-        """The config of the vision tower alone."""
+        """The config of the vision tower alone, the first where there are two."""
         config = self.vision_config if self.vlm_config is None else self.vlm_config
         return getattr(config, "vision_config", config)
+
+    @property
+    def towers(self) -> dict[str, PretrainedConfig]:
+        """The configs of the vision towers alone, one or two, by the names of their fields; none with a VLM."""
+        if self.vlm_config is not None:
+            return {}
+        found = {"vision_config": self.vision_part, "second_vision_config": self.second_vision_config}
+        return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def conditions_towers(self) -> bool:
+        """Whether something is done inside of the vision towers."""
+        return self.use_film or self.use_aggr
 
     @property
     def hidden_size(self) -> int:
@@ -173,13 +219,16 @@ class MultimodalVLAConfig(VLAConfig):
 
     @property
     def vision_hidden_size(self) -> int:
-        """Width of the vision features that a projector reads; those of a VLM went through its own projector."""
-        return width_of_features(self.vision_part) if self.vlm_config is None else self.hidden_size
+        """Width of the vision features that a projector reads, those of two towers side by side; those of a VLM went
+        through its own projector."""
+        return sum(width_of_features(tower) for tower in self.towers.values()) or self.hidden_size
 
     @property
     def image_size(self) -> int | None:
-        """Pixels along a side, where the vision tower has a fixed size."""
-        return getattr(self.vision_part, "image_size", None)
+        """Pixels along a side, where the vision tower has a fixed size; of two towers the smaller size."""
+        if self.second_vision_config is None:
+            return getattr(self.vision_part, "image_size", None)
+        return min(tower.image_size for tower in self.towers.values())
 
     @property
     def actions_read(self) -> str:
@@ -201,8 +250,9 @@ class MultimodalVLAConfig(VLAConfig):
         """The choices, for the model card."""
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
+            towers = [tower.model_type for tower in self.towers.values()]
             text = "language model" if self.writes_text else "text encoder"
-            backbone = {"vision tower": self.vision_config.model_type, text: self.text_config.model_type}
+            backbone = {"vision tower": " + ".join(towers), text: self.text_config.model_type}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -232,6 +282,9 @@ class MultimodalVLAConfig(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
+        check_towers(self)
+        if self.fusion == "gated_cross_attention":
+            check_gated(self)
         check_counts(self, "num_latents", "num_resampler_layers", "num_resampler_heads")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
@@ -253,28 +306,14 @@ class MultimodalVLAConfig(VLAConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
-        self.check_text_model()
+        check_text_model(self)
         self.check_robot()
-
-    def check_text_model(self) -> None:
-        """Refuse what an encoder cannot do, and what only models can whose first token sees the text."""
-        if not self.writes_text and HEAD_FACTS[self.action_head].has_tokens:
-            raise ConfigError(
-                f"action_head={self.action_head!r} scores tokens by the head of a language model, and "
-                f"text_config.model_type={kind_of(self.text_part)!r} is an encoder, which has none; choose mlp or flow."
-            )
-        sees_text = not self.writes_text or (self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].full_prefix)
-        if self.text_pooling == "cls" and self.fusion in ("late", "film") and not sees_text:
-            raise ConfigError(
-                f"text_pooling='cls' with fusion={self.fusion!r} reads the first token, which in a "
-                f"{kind_of(self.text_part)!r} sees nothing of the text behind it; choose last or mean, or an encoder."
-            )
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""
         if field == "the vision":
             return self.projector_type == "qformer"
-        return self.projector_type == "perceiver" or self.fusion == "cross_attention"
+        return self.projector_type == "perceiver" or self.fusion in ("cross_attention", "gated_cross_attention")
 
 
 def whole(config: PretrainedConfig) -> dict[str, Any]:

@@ -19,6 +19,8 @@ from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_s
 from ..loss_items import Items
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
+from ..moe_aggregator import MoEAggregator
+from ..prismatic_projector import PrismaticProjector
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .action_decoding import (
     ContinuousActionHead,
@@ -39,8 +41,7 @@ from .cogvla_inputs import Observation, check_actions, check_inference_steps, ch
 from .cogvla_losses import action_loss, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .film_vision_transformer import init_tower_weights
-from .moe_aggregator import MoEAggregator
-from .prismatic_vision_backbone import PrismaticProjector, PrismaticVisionBackbone
+from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs
 
 

@@ -20,7 +20,8 @@ def similarity_of_views(
 ) -> torch.Tensor:
     """Cosine of the angle between each view and the text, (batch, views) float32.
 
-    pixel_values: (batch, views, 3, height, width), or without views; input_ids, attention_mask: (batch, length).
+    pixel_values: (batch, views, 3 for each vision tower, height, width), or without views; input_ids, attention_mask:
+    (batch, length).
 
     Raises:
         InputError: the backbone has no text tower.
@@ -28,9 +29,10 @@ def similarity_of_views(
     if not backbone.has_two_towers:
         raise InputError(
             f"grounding_score needs a vision backbone with a text tower ({', '.join(TWO_TOWERS)}), built with "
-            f"grounding=True; this one is a {backbone.frozen_part.config.model_type}."
+            f"grounding=True; this one is a {backbone.vision_parts[0].config.model_type}."
         )
-    views, towers = views_of(pixel_values), backbone.vision_tower
+    views, towers = views_of(pixel_values, 3 * len(backbone.vision_parts)), backbone.vision_tower
+    views = views[:, :, :3]  # a second tower's normalisation comes behind
     mask = {} if attention_mask is None else {"attention_mask": attention_mask}
     image = unit_features(towers.get_image_features(views.flatten(0, 1)))
     text = unit_features(towers.get_text_features(input_ids, **mask))

@@ -5,7 +5,7 @@ says; the head reads the states of learned queries (mlp, discrete) or all of the
 RT-1 (arXiv 2212.06817), Octo (2405.12213), OpenVLA-OFT (2502.19645) and pi0 (2410.24164).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -25,13 +25,22 @@ from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, items_of_text, text_items
 from ..mlp import MLP
 from ..strict_loading import StrictPreTrainedModel
-from .backbones import configs_of_backbones, load_tower_and_language_model, load_vlm, make_backbone, put_beside
+from .backbones import (
+    configs_of_backbones,
+    load_towers_and_language_model,
+    load_vlm,
+    make_backbone,
+    put_beside,
+    whole_layers,
+)
 from .composed_heads import HEADS, Head, check_actions
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
+from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
 from .grounding import similarity_of_views
 from .multimodal_inputs import TOKEN_TYPES, check_state, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
+from .tower_conditioning import make_conditioning
 from .vision_tokens import make_projector
 
 
@@ -56,21 +65,25 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         self.backbone = make_backbone(config, pretrained)
         width = config.hidden_size
         self.projector = make_projector(config)
+        self.tower_conditioning = make_conditioning(config)
         self.film = FiLM(width, width) if config.fusion == "film" else None
+        self.gated_layers = make_gated_layers(config)
         self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
         self.action_queries, self.query_attention, self.late_projector = make_queries(config)
         self.action_network, self.action_head = HEADS[config.action_head].modules(config)
-        names = {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
-        self._no_split_modules = sorted(names)
-        self.parts_with_first_names = () if self.backbone.has_image_tokens else ("backbone.vision_tower",)
+        self._no_split_modules = whole_layers(self, config)
+        self.parts_with_first_names = self.backbone.first_named_parts
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()
-        if self.film is not None:  # starts as the identity; 5.x asks `_init_weights` for no module without own weights
-            nn.init.zeros_(self.film.scale.weight)
-            nn.init.zeros_(self.film.shift.weight)
+        for module in self.modules():  # 5.x asks `_init_weights` for no module without own weights
+            if isinstance(module, FiLM):  # starts as the identity
+                nn.init.zeros_(module.scale.weight)
+                nn.init.zeros_(module.shift.weight)
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)
+        if self.gated_layers is not None:
+            open_layers(self.backbone.stack.layers)
         self.freeze()
 
     @torch.no_grad()
@@ -80,17 +93,21 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             text = self.config.text_part  # OPT and XGLM call it otherwise
             std = getattr(text, "initializer_range", None) or getattr(text, "init_std", 0.02)  # a T5 has neither
             nn.init.normal_(module.tokens, std=std)
+        elif isinstance(module, GatedCrossAttention):  # closed: the language model writes what it wrote
+            nn.init.zeros_(module.attn_gate)
+            nn.init.zeros_(module.mlp_gate)
 
     @property
     def frozen_parts(self) -> list[nn.Module]:
-        return [self.backbone.frozen_part] if self.config.freeze_vision_tower else []
+        parts = self.backbone.vision_parts if self.config.freeze_vision_tower else []
+        return [*parts, self.language_part] if self.config.freeze_language_model else parts
 
     @property
     def language_part(self) -> nn.Module:
         return self.backbone.language_part
 
     def freeze(self) -> None:
-        """Keep the vision tower out of training, where the config says so."""
+        """Keep vision towers and language model out of training, where the config says so."""
         for part in self.frozen_parts:
             part.requires_grad_(False)
 
@@ -114,20 +131,20 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
     @classmethod
     def from_backbones(
         cls,
-        vision: str,
+        vision: str | Sequence[str],
         text: str,
         dtype: torch.dtype | str | None = None,
         grounding: bool = False,
         text_kwargs: Mapping[str, Any] | None = None,
         **options,
     ) -> "MultimodalVLAForActionPrediction":
-        """A pretrained vision tower and language model, and new parts between and behind them.
+        """A pretrained vision tower, or two, and a language model, and new parts between and behind them.
 
         Args:
-            vision, text: Hub ids or folders, of a model of `AutoModel`, and of a language model or a text encoder (also
-                a whole T5, whose encoder is read).
+            vision, text: Hub ids or folders, of a model of `AutoModel` (of two towers a list), and of a language model
+                or a text encoder (also a whole T5, whose encoder is read).
             dtype: of all parts; float32 by default.
-            grounding: keep the text tower of a SigLIP or CLIP, for `grounding_score`.
+            grounding: keep the text tower of a SigLIP or CLIP, the first of two, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
 
@@ -138,8 +155,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
         configs = configs_of_backbones(vision, text, grounding)
         cls.config_class(**configs, **options)  # its checks come before weights are read
-        parts = load_tower_and_language_model(vision, text, configs, dtype, text_kwargs)
-        configs = {"vision_config": parts["vision_tower"].config, "text_config": parts["language_model"].config}
+        parts = load_towers_and_language_model(vision, text, configs, dtype, text_kwargs)
+        configs["text_config"] = parts["language_model"].config  # it may be quantised
         return cls.around(parts, **configs, **options)
 
     @classmethod
@@ -345,7 +362,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
     def fusion_parts(self) -> FusionParts:
         """The modules before the head."""
         behind = self.proprio_projector, self.action_queries, self.query_attention, self.late_projector
-        return FusionParts(self.backbone, self.projector, self.film, *behind)
+        inside = self.tower_conditioning, self.gated_layers
+        return FusionParts(self.backbone, self.projector, self.film, *behind, *inside, self.config.text_pooling)
 
     @property
     def head(self) -> Head:

@@ -11,6 +11,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_rows, check_tensor, model_device
 from ..masking import check_mask, without_answers
+from .gated_cross_attention import SeenByLayers
 
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 
@@ -59,6 +60,7 @@ class TokenSequence(NamedTuple):
         reads_images: whether the VLM puts the images of `prompt` in the places of its image tokens.
         written: (batch, tokens) bool, text that is being written and sees only what is before it; `None`: none.
         num_added: tokens at the end that the language model does not know.
+        seen: what layers of the language model see of images that are not in the sequence.
     """
 
     embeds: torch.Tensor
@@ -68,6 +70,7 @@ class TokenSequence(NamedTuple):
     reads_images: bool = False
     written: torch.Tensor | None = None
     num_added: int = 0
+    seen: SeenByLayers | None = None
 
 
 def checked_prompt(
@@ -114,6 +117,12 @@ def check_vlm_inputs(model: PreTrainedModel, vlm_inputs: Mapping[str, torch.Tens
 def in_dtype(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Real numbers in the dtype of a model; sizes, masks and grids as they are."""
     return value.to(dtype) if value.is_floating_point() else value
+
+
+def check_samples(count: int, prompt: Prompt) -> None:
+    """Refuse images of more or fewer samples than the prompt has."""
+    if count != len(prompt.input_ids):
+        raise InputError(f"pixel_values holds {count} samples, input_ids {len(prompt.input_ids)}.")
 
 
 def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:

@@ -33,6 +33,8 @@ class VLMBackbone(nn.Module):
 
     has_image_tokens = True
     has_two_towers = False
+    weighs_towers = False
+    first_named_parts = ()
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -53,9 +55,9 @@ class VLMBackbone(nn.Module):
         return part_of(self.vlm.model, LANGUAGE_NAMES)
 
     @property
-    def frozen_part(self) -> nn.Module:
+    def vision_parts(self) -> list[nn.Module]:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
-        return part_of(self.vlm.model, VISION_NAMES)
+        return [part_of(self.vlm.model, VISION_NAMES)]
 
     @property
     def implementation(self) -> str | None:

@@ -101,8 +101,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
-            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
-                and the fields that have the name of an argument of this class.
+            config: of the model. Read are `vlm_config`, or `vision_config` and `second_vision_config`, `image_size`,
+                `state_size`, `action_head` and the fields that have the name of an argument of this class.
             tokenizer: the language model's, or the VLM's whole processor (`AutoProcessor`), which then prepares images
                 and prompts, the latter by its chat template.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
@@ -182,10 +182,10 @@ class MultimodalVLAProcessor(RobotProcessor):
             proprio: `state` under its published name.
 
         Returns:
-            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
-            model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3), and from a
-            VLM's own processor all that this returns, in the VLM's own shapes.
+            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width), 6 for two
+            vision towers, and, for a model that takes the state, `state` (batch, state_dim) float32, normalised. From
+            an image processor of patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw`
+            (images, 3), and from a VLM's own processor all that this returns, in the VLM's own shapes.
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction

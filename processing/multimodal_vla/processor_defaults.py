@@ -55,6 +55,9 @@ def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
     else:
         kind, tower = MultimodalVLAImageProcessor, tower_type(vision)
         settings = {"size": {"height": config.image_size, "width": config.image_size}}
+        if (second_tower := getattr(config, "second_vision_config", None)) is not None:
+            second = MEAN_AND_STD.get(tower_type(second_tower), IMAGENET)
+            settings["second_image_mean"], settings["second_image_std"] = second
     settings["image_mean"], settings["image_std"] = MEAN_AND_STD.get(tower, IMAGENET)
     given = {argument: overrides.pop(argument) for argument in kind.arguments if argument in overrides}
     return kind(**{**settings, **given})

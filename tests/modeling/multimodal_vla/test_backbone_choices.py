@@ -210,13 +210,13 @@ def test_a_frozen_tower_is_the_same_in_training(kind):
 
 
 @pytest.mark.parametrize(
-    ("kind", "shape"), [("resnet", (2, 4, 4, 24)), ("x", (2, 24, 4, 4)), ("x", (2, 9, 16)), ("x", (2, 24))]
+    ("kind", "shape"),
+    [("resnet", (2, 4, 4, 24)), ("vit", (2, 24, 4, 4)), ("vit", (2, 9, 16)), ("vit", (2, 24))],
 )
 def test_features_of_another_form_are_refused(kind, shape):
-    with pytest.raises(
-        ConfigError, match=rf"'{kind}' cannot be the vision tower .* shape {re.escape(str(shape))}, .* 24"
-    ):
-        tokens_of(torch.zeros(shape), 24, kind)
+    shown = re.escape(str(shape))
+    with pytest.raises(ConfigError, match=rf"'{kind}' cannot be the vision tower .* shape {shown}, .* width 24"):
+        tokens_of(torch.zeros(shape), tower_config(kind))
 
 
 @pytest.mark.parametrize(
