@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -21,19 +21,23 @@ from ..prompts import check_image_tokens, check_padding_side, padded, prompt_tok
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
+from .image_processing_tower import TowerImageProcessor, image_processor_of_folder, is_of_transformers
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
-IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
+IMAGE_PROCESSORS = (
+    *("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "TowerImageProcessor"),
+    "VLMImageProcessor",
+)
 
 
 class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
-        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, or the
-            VLM's own processor in a `VLMImageProcessor`.
+        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, a tower's own
+            in a `TowerImageProcessor`, or the VLM's own processor in a `VLMImageProcessor`.
         tokenizer: the language model's tokenizer.
         prompt_template: what an instruction is put into, at "{instruction}"; a VLM's has "{images}", too.
         image_token: the VLM's token in whose places it puts image features. `None`: a composed model, which puts image
@@ -109,7 +113,7 @@ class MultimodalVLAProcessor(RobotProcessor):
                 and prompts, the latter by its chat template.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
                 `num_images_in_input`, `max_pixels` or `image_settings={"do_image_splitting": False}`, in place of the
-                defaults. With `image_processor` that one is used as it is.
+                defaults. With `image_processor` that one is used as it is; it may be the tower's own, of transformers.
 
         Raises:
             ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
@@ -123,12 +127,30 @@ class MultimodalVLAProcessor(RobotProcessor):
         tokenizer = tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
         if "image_processor" not in overrides | prepared:
             settings["image_processor"] = image_processor_of(config, overrides)
+        if is_of_transformers(overrides.get("image_processor")):
+            overrides["image_processor"] = TowerImageProcessor.around(overrides["image_processor"])
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
         check_arguments(cls.__name__, overrides, known)
         settings |= prepared
         if config.vlm_config is not None and not prepared:
             settings |= vlm_prompt(config, tokenizer, overrides)
         return cls(tokenizer=tokenizer, **{**settings, **overrides})
+
+    @classmethod
+    def from_backbones(cls, vision: str, text: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model of the same two: the tower's own image processor, and the text model's tokenizer.
+
+        Args:
+            vision, text: Hub ids or folders, as of the model's `from_backbones`.
+            config: of the model.
+            overrides: as in `for_config`; of the image processor `image_settings`, changed one by one.
+
+        Raises:
+            ConfigError: there is no image processor of transformers beside the tower, or it cannot be used here; or as
+                in `for_config`.
+        """
+        overrides["image_processor"] = image_processor_of_folder(vision, overrides)
+        return cls.for_config(config, AutoTokenizer.from_pretrained(text), **overrides)
 
     def check_numbers(self) -> None:
         """Refuse sizes that cannot work, by the name of the argument."""
@@ -221,7 +243,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         if not self.image_processor.makes_patches:
             tokens = [[self.image_seq_length] * len(sample) for sample in samples]
-            return {"pixel_values": self.image_processor(samples)["pixel_values"]}, tokens
+            return dict(self.image_processor(samples, return_tensors="np")), tokens
         parts = [self.image_processor(sample, return_tensors="np") for sample in samples]
         tokens = [self.image_processor.tokens_per_image(part["image_grid_thw"]) for part in parts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, tokens
