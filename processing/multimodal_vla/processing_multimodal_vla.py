@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -20,8 +20,10 @@ from ..prompts import check_image_tokens, check_padding_side, padded, prompt_tok
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
+from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
+from .vlm_defaults import own_processor_row
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
 IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
@@ -127,6 +129,21 @@ class MultimodalVLAProcessor(RobotProcessor):
         if config.vlm_config is not None and not prepared:
             settings |= vlm_prompt(config, tokenizer, overrides)
         return cls(tokenizer=tokenizer, **{**settings, **overrides})
+
+    @classmethod
+    def from_vlm(cls, vlm: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model that `from_vlm` made, of the files of its VLM.
+
+        Args:
+            vlm: Hub id or folder.
+            config: of the model.
+            overrides: as in `for_config`.
+
+        Raises:
+            ConfigError: as in `for_config`.
+        """
+        own = own_processor_from(vlm) if own_processor_row(config.vlm_config) else AutoTokenizer.from_pretrained(vlm)
+        return cls.for_config(config, own, **overrides)
 
     def check_numbers(self) -> None:
         """Refuse sizes that cannot work, by the name of the argument."""
