@@ -22,8 +22,10 @@ from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
 from .image_processing_tower import TowerImageProcessor, image_processor_of_folder, is_of_transformers
+from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
+from .vlm_defaults import own_processor_row
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
 IMAGE_PROCESSORS = (
@@ -151,6 +153,21 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         overrides["image_processor"] = image_processor_of_folder(vision, overrides)
         return cls.for_config(config, AutoTokenizer.from_pretrained(text), **overrides)
+
+    @classmethod
+    def from_vlm(cls, vlm: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model that `from_vlm` made, of the files of its VLM.
+
+        Args:
+            vlm: Hub id or folder.
+            config: of the model.
+            overrides: as in `for_config`.
+
+        Raises:
+            ConfigError: as in `for_config`.
+        """
+        own = own_processor_from(vlm) if own_processor_row(config.vlm_config) else AutoTokenizer.from_pretrained(vlm)
+        return cls.for_config(config, own, **overrides)
 
     def check_numbers(self) -> None:
         """Refuse sizes that cannot work, by the name of the argument."""
