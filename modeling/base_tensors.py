@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import safe_open
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import HUB_ARGUMENTS
@@ -37,12 +37,8 @@ class BaseTensors:
                 if (name := rename(key)) is not None:
                     self.places[name] = file, key
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        file, key = self.places[name]
-        return tuple(file.get_slice(key).get_shape())
-
-    def __contains__(self, name: object) -> bool:
-        return name in self.places
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(file.get_slice(key).get_shape()) for name, (file, key) in self.places.items()}
 
     def __getitem__(self, name: str) -> torch.Tensor:
         """Raises ConfigError where there is no such tensor."""
@@ -87,3 +83,15 @@ def drawn(model: PreTrainedModel, initial: InitialValues, name: str, shape: tupl
         return torch.full(shape, start.value)
     size = torch.Size(shape).numel()
     return torch.from_numpy(normal_numbers(name, seed, start.deviation, 0, size)).view(shape)
+
+
+def loaded(
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    state: dict[str, torch.Tensor],
+    loading: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The model of these tensors, in the config's dtype; loading: further arguments of `from_pretrained`."""
+    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
+    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
+    return model
