@@ -26,7 +26,17 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
-from .proven_backbones import check_proven, check_tower
+from .proven_backbones import (
+    REASONS,
+    check_proven,
+    check_tower,
+    check_vision_tower,
+    is_headless,
+    is_text_encoder,
+    width_of_features,
+    width_of_tokens,
+)
+from .text_checks import check_text_model
 from .tower_checks import check_towers
 from .vlm_facts import VLMS
 
@@ -37,6 +47,7 @@ CHOICES = {
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
     **ODE_CHOICES,
+    "text_pooling": ("last", "cls", "mean", None),
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -47,11 +58,13 @@ class MultimodalVLAConfig(VLAConfig):
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
             `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
-        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
-            (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
+        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, Swin, ResNet, ...). All tokens of
+            its last hidden state are features, class and register tokens, too; a map of features is read row by row.
+            One with two towers (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
         second_vision_config: of a second vision tower beside `vision_config`, which reads the same pictures in its own
             normalisation, as DINOv2 and SigLIP do for OpenVLA; both must make the same patches of them.
-        text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
+        text_config: of a language model that `proven_backbones.py` lists, or of an encoder of `TEXT_ENCODERS` (BERT,
+            RoBERTa, DistilBERT, T5: its encoder), which writes no text.
         vision_aggregate_type: of two towers: `concat` joins their channels, `moe` gives each a projector and weighs
             them by the instruction (CogVLA).
         use_film: the instruction scales and shifts every block of the towers (CogVLA); a tower then gives its patches
@@ -71,6 +84,9 @@ class MultimodalVLAConfig(VLAConfig):
             the language model look at the vision tokens through gates that start closed; Flamingo).
         cross_layer_interval: with `gated_cross_attention` every how many layers of the language model look, the first
             one always.
+        text_pooling: with `late` and `film`, which states of the text, read alone, stand for it: the `last`, that of
+            the first token (`cls`; where that sees the text, as in an encoder) or their `mean`. `None`: with `late` the
+            last, with `film` the mean of the embeddings, which costs no pass.
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
         use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
@@ -115,6 +131,7 @@ class MultimodalVLAConfig(VLAConfig):
         num_resampler_layers: int = 2,
         num_resampler_heads: int | None = None,
         fusion: str = "early",
+        text_pooling: str | None = None,
         cross_layer_interval: int = 1,
         action_head: str = "mlp",
         action_dim: int = 7,
@@ -158,6 +175,8 @@ class MultimodalVLAConfig(VLAConfig):
         self.view_names = checked_view_names(view_names)
         tied = (self.vlm_config or self.text_part).tie_word_embeddings
         super().__init__(**with_token_ids(kwargs, self.text_part, tied))
+        if self.vlm_config is None and is_headless(self.text_config):
+            self.tie_word_embeddings = True  # what a T5 ties, it always ties; its config may say otherwise on 4.57
         self.check()
 
     @property
@@ -202,13 +221,13 @@ class MultimodalVLAConfig(VLAConfig):
     @property
     def hidden_size(self) -> int:
         """Width of the language model's tokens."""
-        return self.text_part.hidden_size
+        return width_of_tokens(self.text_part)
 
     @property
     def vision_hidden_size(self) -> int:
         """Width of the vision features that a projector reads, those of two towers side by side; those of a VLM went
         through its own projector."""
-        return sum(tower.hidden_size for tower in self.towers.values()) or self.hidden_size
+        return sum(width_of_features(tower) for tower in self.towers.values()) or self.hidden_size
 
     @property
     def image_size(self) -> int | None:
@@ -223,6 +242,11 @@ class MultimodalVLAConfig(VLAConfig):
         return HEAD_FACTS[self.action_head].actions_read
 
     @property
+    def writes_text(self) -> bool:
+        """Whether there is a language model, and no encoder."""
+        return self.vlm_config is not None or not is_text_encoder(self.text_config)
+
+    @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
         return HEAD_FACTS[self.action_head].num_queries(self)
@@ -233,7 +257,8 @@ class MultimodalVLAConfig(VLAConfig):
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
             towers = [tower.model_type for tower in self.towers.values()]
-            backbone = {"vision tower": " + ".join(towers), "language model": self.text_config.model_type}
+            text = "language model" if self.writes_text else "text encoder"
+            backbone = {"vision tower": " + ".join(towers), text: self.text_config.model_type}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -250,16 +275,15 @@ class MultimodalVLAConfig(VLAConfig):
         }
         for field, known in kinds.items():
             part = getattr(self, field)
-            if part is not None and kind_of(part) not in known:
+            if part is None or (field == "text_config" and is_text_encoder(part)):
+                continue
+            if kind_of(part) not in (*known, *REASONS):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
-            if part is not None:
-                check_proven(field, kind_of(part))
+            check_proven(field, kind_of(part))
         if self.vlm_config is None:
-            check_tower("vision_config", kind_of(self.vision_config))
+            check_vision_tower(self.vision_part)
         elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
             check_tower("vlm_config.vision_config", kind_of(self.vision_part))
-        if self.vlm_config is None and not hasattr(self.vision_config, "patch_size"):
-            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_config)!r}, which is no vision tower.")
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
@@ -288,6 +312,7 @@ class MultimodalVLAConfig(VLAConfig):
                 f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
                 f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
             )
+        check_text_model(self)
         self.check_robot()
 
     def uses_heads_of(self, field: str) -> bool:

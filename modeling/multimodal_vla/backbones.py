@@ -6,20 +6,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoModelForCausalLM,
-    AutoModelForImageTextToText,
-    PretrainedConfig,
-    PreTrainedModel,
-)
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
-from ...configuration.multimodal_vla.proven_backbones import check_proven
+from ...configuration.multimodal_vla.proven_backbones import check_proven, is_text_encoder
 from ...configuration.vla_errors import ConfigError
 from .composed_backbone import ComposedBackbone
+from .text_encoders import text_model_class
+from .tower_outputs import check_arguments_of_tower
 from .vlm_backbone import VLMBackbone
 
 
@@ -40,17 +35,20 @@ def nested_configs(config: Any) -> list[Any]:
 def configs_of_backbones(vision: str | Sequence[str], text: str, grounding: bool) -> dict[str, PretrainedConfig]:
     """By the fields of `MultimodalVLAConfig`; arguments as in `from_backbones`.
 
-    Raises ConfigError for a language model that is not proven, and for another number of towers than one or two.
+    Raises ConfigError for a text model that is not proven, a tower that does not read pixels, and for another number of
+    towers than one or two.
     """
     towers = [vision] if isinstance(vision, str) else list(vision)
     if len(towers) not in (1, 2):
         raise ConfigError(f"vision={vision!r} names {len(towers)} vision towers; a composed VLA has one or two.")
     found = {"text_config": AutoConfig.from_pretrained(text)}
-    check_proven("text_config", found["text_config"].model_type)
+    if not is_text_encoder(found["text_config"]):
+        check_proven("text_config", kind_of(found["text_config"]))
     for number, (field, tower) in enumerate(zip(("vision_config", "second_vision_config"), towers, strict=False)):
         config = AutoConfig.from_pretrained(tower)
         alone = config.model_type in TWO_TOWERS and not (grounding and number == 0)
         found[field] = config.vision_config if alone else config
+        check_arguments_of_tower(field, found[field])
     return found
 
 
@@ -72,7 +70,8 @@ def load_towers_and_language_model(
         name: AutoModel.from_pretrained(tower, config=configs[field], dtype=dtype)
         for tower, (name, field) in zip(towers, names, strict=False)
     }
-    return parts | {"language_model": AutoModelForCausalLM.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))}
+    text_class = text_model_class(configs["text_config"])
+    return parts | {"language_model": text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))}
 
 
 def whole_layers(model: nn.Module, config: MultimodalVLAConfig) -> list[str]:

@@ -19,6 +19,7 @@ from .gated_cross_attention import GatedLayers
 from .language_model_rules import check_places
 from .multimodal_inputs import Prompt, TokenSequence
 from .perceiver_resampler import PerceiverResampler
+from .text_pooling import pooled_text
 from .tower_conditioning import TowerConditioning
 from .vision_tokens import vision_tokens
 
@@ -36,6 +37,7 @@ class FusionParts(NamedTuple):
         late_projector: joins what late fusion pooled.
         tower_conditioning: what is done inside of the vision towers, one each.
         gated_layers: before layers of the language model, to look at vision tokens.
+        text_pooling: of the config, which states of the text stand for it.
     """
 
     backbone: nn.Module
@@ -47,6 +49,7 @@ class FusionParts(NamedTuple):
     late_projector: nn.Module | None
     tower_conditioning: Sequence[TowerConditioning] | None = None
     gated_layers: GatedLayers | None = None
+    text_pooling: str | None = None
 
     def state_tokens(self, state: torch.Tensor | None) -> list[torch.Tensor]:
         """The state (batch, state_dim) as a token (batch, 1, hidden_size), or nothing where there is none."""
@@ -122,16 +125,13 @@ def fuse_early(
 def fuse_late(
     parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt, state: torch.Tensor | None
 ) -> tuple[torch.Tensor, None, torch.Tensor]:
-    """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
+    """Vision and text meet in the head alone: the mean of the one, pooled states of the other."""
     sequence = prompt_sequence(parts, config, prompt)
     text_states = parts.backbone.run(sequence)
     condition = text_embedding(parts.backbone, parts.backbone.embed(prompt.input_ids), prompt)
     tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt, condition, parts.tower_conditioning)
-    places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
-    last = places.masked_fill(~sequence.real, -1).amax(dim=1)
-    rows = torch.arange(len(last), device=last.device)
-    pooled = [masked_mean(tokens, seen), text_states[rows, last].unsqueeze(1), *parts.state_tokens(state)]
-    joined = torch.cat(pooled, dim=1)
+    text = pooled_text(text_states, sequence.real, parts.text_pooling or "last")
+    joined = torch.cat([masked_mean(tokens, seen), text, *parts.state_tokens(state)], dim=1)
     if parts.late_projector is not None:
         joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(len(joined))
     return joined, None, text_states
@@ -147,7 +147,8 @@ def sequence_with_images(
     """What the language model reads, images in the sequence or beside it; arguments as of `early_sequence`."""
     if parts.gated_layers is not None:
         return gated_sequence(parts, prompt, behind, written, answer_mask)
-    return early_sequence(*parts[:3], prompt, behind, written, answer_mask, parts.tower_conditioning)
+    options = parts.tower_conditioning, parts.text_pooling
+    return early_sequence(*parts[:3], prompt, behind, written, answer_mask, *options)
 
 
 def early_sequence(
@@ -159,6 +160,7 @@ def early_sequence(
     written: torch.Tensor | None = None,
     answer_mask: torch.Tensor | None = None,
     tower_conditioning: Sequence[TowerConditioning] | None = None,
+    text_pooling: str | None = None,
 ) -> TokenSequence:
     """Vision, text and further tokens in one sequence.
 
@@ -170,17 +172,20 @@ def early_sequence(
         written: (batch, length) bool, text that is being written.
         answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens and towers must not know.
         tower_conditioning: what is done inside of the vision towers.
+        text_pooling: of the config, for the modulation of vision tokens.
     """
     embeds, real, scale = backbone.embed(prompt.input_ids), prompt.real, backbone.input_scale
     before, own_places = [], backbone.has_image_tokens and projector is None
     if own_places and film is not None:
-        condition = text_embedding(backbone, embeds, prompt, answer_mask)
+        condition = text_condition(backbone, embeds, prompt, answer_mask, text_pooling)
         placed = modulated(film, backbone.placed_features(prompt), condition)
         embeds = torch.where(prompt.is_image.unsqueeze(-1), (placed / scale).to(embeds.dtype), embeds)
     elif not own_places and prompt.pixel_values is not None:
         condition = text_embedding(backbone, embeds, prompt, answer_mask)
         tokens, seen = vision_tokens(backbone, projector, prompt, condition, tower_conditioning)
-        before = [tokens if film is None else modulated(film, tokens, condition)]
+        if film is not None:
+            tokens = modulated(film, tokens, text_condition(backbone, embeds, prompt, answer_mask, text_pooling))
+        before = [tokens]
         real = torch.cat([seen, real & ~prompt.is_image], dim=1)
     return joined_sequence(backbone, before, embeds, behind, real, written)._replace(
         prompt=prompt if own_places else None,
@@ -249,9 +254,27 @@ def text_embedding(
 
     answer_mask: (batch, length), 1 on tokens that do not count.
     """
+    return masked_mean(embeds * backbone.input_scale, text_places(prompt, answer_mask)).squeeze(1)
+
+
+def text_condition(
+    backbone: nn.Module,
+    embeds: torch.Tensor,
+    prompt: Prompt,
+    answer_mask: torch.Tensor | None,
+    text_pooling: str | None,
+) -> torch.Tensor:
+    """What modulates vision tokens, (batch, hidden_size): pooled states of the text read alone, or `text_embedding`."""
+    if text_pooling is None:
+        return text_embedding(backbone, embeds, prompt, answer_mask)
+    places = text_places(prompt, answer_mask)
+    return pooled_text(backbone.run(TokenSequence(embeds, places)), places, text_pooling).squeeze(1)
+
+
+def text_places(prompt: Prompt, answer_mask: torch.Tensor | None) -> torch.Tensor:
+    """(batch, length) bool, true on text; answer_mask: (batch, length), 1 on tokens that do not count."""
     is_text = prompt.real & ~prompt.is_image
-    is_text = is_text if answer_mask is None else is_text & (answer_mask == 0)
-    return masked_mean(embeds * backbone.input_scale, is_text).squeeze(1)
+    return is_text if answer_mask is None else is_text & (answer_mask == 0)
 
 
 def modulated(film: FiLM, tokens: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
