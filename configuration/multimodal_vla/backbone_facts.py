@@ -6,6 +6,8 @@ Which of them a composed VLA may be built around is said in `proven_backbones.py
 # Vision models.
 # Their last hidden state is a map of features, (n, channels, height, width), and no sequence of tokens.
 FEATURE_MAPS = (*("bit", "convnext", "convnextv2", "poolformer", "pvt_v2", "regnet", "resnet", "segformer", "vitdet"),)
+# They read patches of pictures of any shape, with a mask and the rows and columns of each picture.
+READS_PATCHES = ("siglip2_vision_model",)
 # Their config has a width for each stage, and the features are those of the last.
 WIDTHS_OF_STAGES = (
     *("bit", "convnext", "convnextv2", "poolformer", "pvt_v2", "regnet", "resnet", "segformer"),

@@ -49,7 +49,7 @@ UNFIT_TOWERS = {
     "mgp-str": "it gives characters, and no features",
     "swin2sr": "it gives another picture, and no features",
     **dict.fromkeys(("sam_hq_vision_model", "sam_vision_model"), "its features have another width than its layers"),
-    **dict.fromkeys(("pixtral", "siglip2_vision_model"), NEEDS_SIZES),
+    "pixtral": NEEDS_SIZES,
     **dict.fromkeys(("timesformer", "videomae", "vivit"), "it reads videos"),
 }
 UNPROVEN = "its states have not been shown to be those of its own call"

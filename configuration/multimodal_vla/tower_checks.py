@@ -4,9 +4,11 @@ from typing import Any
 
 from ..language_model_config import check_positive
 from ..vla_errors import ConfigError
-from .backbone_facts import TWO_TOWERS
+from .backbone_facts import READS_PATCHES, TWO_TOWERS
 from .proven_backbones import check_tower
 from .tower_facts import BLOCK_NAMES, PATCHES_LAST
+
+JOINING = ("perceiver", "qformer", "token_learner")  # projectors each of whose tokens is of all features
 
 
 def check_towers(config: Any) -> None:
@@ -19,6 +21,8 @@ def check_towers(config: Any) -> None:
         return
     if config.vision_aggregate_type == "moe":
         check_moe(config)
+    if config.fusion == "gated_cross_attention" and config.vision_part.model_type in READS_PATCHES:
+        check_gated_patches(config)
     if config.use_aggr:
         check_positive("num_vision_aggr", config.num_vision_aggr)
     for field, tower in config.towers.items():
@@ -42,6 +46,15 @@ def check_no_choices_of_towers(config: Any) -> None:
         raise ConfigError(
             f"{', '.join(given)} cannot be chosen with vlm_config: a VLM reads images with the tower that it was "
             "trained with; compose one of vision_config and text_config."
+        )
+
+
+def check_gated_patches(config: Any) -> None:
+    """Refuse layers of a language model that would look at the padding of pictures of other shapes."""
+    if config.projector_type not in JOINING:
+        raise ConfigError(
+            f"projector_type={config.projector_type!r} with fusion='gated_cross_attention' keeps the padding of the "
+            f"patches of a {config.vision_part.model_type}; choose {', '.join(JOINING)}."
         )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConversionError
+from ...modeling.alpamayo_r1.alpamayo_start import next_config, start_config
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
@@ -24,8 +25,7 @@ from ..tensors.resized_rows import ResizedRows
 from ..tensors.size_limits import check_layers
 from .checkpoint import BASE_TYPE, FILE_FIELDS, make_alpamayo_processor, tokenizer_of_base
 from .names import BASE_TABLE, EMBEDDINGS, EXPERT_PARTS, HEAD, TABLE
-from .start_config import next_config, start_config, switches_of
-from .start_options import AlpamayoStartOptions
+from .start_options import EXPERT_FIELDS, AlpamayoStartOptions
 
 
 def plan_start(family: Family, job: Job) -> Prepared:
@@ -70,6 +70,22 @@ def plan_next(family: Family, job: Job) -> Prepared:
     facts = parts_in_words(config, options)
     plan = plan_checkpoint(family, job, collected, config, facts, EXPERT_PARTS, options.seed)
     return prepared(family, job, plan, config, AlpamayoR1Processor.from_pretrained(job.base))
+
+
+def switches_of(options: AlpamayoStartOptions) -> dict[str, Any]:
+    """What was given on the command line, as fields of the config."""
+    expert = {field: getattr(options, name) for name, field in EXPERT_FIELDS.items()}
+    poses = options.num_history_poses
+    switches = {
+        "expert_cfg": {field: value for field, value in expert.items() if value is not None} or None,
+        "num_action_chunks": options.num_action_chunks,
+        "tokens_per_history_traj": None if poses is None else 3 * poses,
+        "traj_tokenizer_cfg": None if options.future_bins is None else {"num_bins": options.future_bins},
+        "hist_traj_tokenizer_cfg": None if options.history_bins is None else {"num_bins": options.history_bins},
+        "min_pixels": options.min_pixels,
+        "max_pixels": options.max_pixels,
+    }
+    return {name: value for name, value in switches.items() if value is not None}
 
 
 def prepared(family: Family, job: Job, plan: Any, config: AlpamayoR1Config, processor: AlpamayoR1Processor) -> Prepared:

@@ -56,8 +56,8 @@ CREATE = Command(
     "joined. What the sources have is carried over number by number; what is new is drawn from --seed, and plan, "
     "report and model card list it. Required are --family, --output, and what the family starts from; vlahub create "
     "--family NAME --help lists the options of a family.",
-    example="create --family mapanything_llava3d --vision google/siglip-so400m-patch14-384 --language "
-    "path/to/llava3d --no-geometry --statistics dataset_statistics.json --action-horizon 8 --output my-vla",
+    example="create --family cogvla --base openvla/openvla-7b --film --action-head l1 --num-images 2 --state-dim 8 "
+    "--statistics dataset_statistics.json --output my-start",
     add_arguments=add_create_arguments,
     add_further=add_options_of_family,
     run=run_creation,

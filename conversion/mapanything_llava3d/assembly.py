@@ -59,6 +59,8 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
 
 
 def part_roles(job: Job, options: Llava3DOptions) -> list[str]:
+    if missing := [role for role in ("vision", "language") if role not in job.parts]:
+        raise ConversionError(f"pass --{missing[0]} DIR, or --base for a checkpoint of ours that gets further parts.")
     if options.no_geometry == ("geometry" in job.parts):
         raise ConversionError("pass either --geometry MAPANYTHING or --no-geometry.")
     return [role for role in TABLES if role in job.parts]
@@ -108,9 +110,10 @@ def add_chunk(options: Llava3DOptions, statistics: dict, settings: Settings) -> 
     settings.require(CHUNK, "--action-horizon N, the actions of one prediction")
 
 
-def dit_options(options: Llava3DOptions, num_layers: int) -> dict[str, Any]:
+def dit_options(options: Llava3DOptions, num_layers: int, is_there: bool = False) -> dict[str, Any]:
+    """Fields of the DiT head's config; is_there: of one that is not new, which has no defaults."""
     fields = {
-        "num_hidden_layers": options.dit_num_layers or min(DIT_BLOCKS, num_layers),
+        "num_hidden_layers": options.dit_num_layers or (None if is_there else min(DIT_BLOCKS, num_layers)),
         "context": options.context,
         "output_projection": options.output_projection,
     }

@@ -7,7 +7,7 @@ from ..family import Family
 from ..files.run_files import matches
 from .card import CARD
 from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES, unused_reason
-from .options import Llava3DOptions, add_assembly_arguments, add_run_arguments
+from .options import Llava3DOptions, add_assembly_arguments, add_creation_arguments, add_run_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ..job import Job, Prepared
@@ -30,7 +30,10 @@ def prepare_llava3d(job: "Job") -> "Prepared":
 
 def create_llava3d(job: "Job") -> "Prepared":
     from .assembly import plan_assembly
+    from .next_step import plan_next_step
 
+    if job.base is not None:
+        return plan_next_step(MAPANYTHING_LLAVA3D, job)
     return plan_assembly(MAPANYTHING_LLAVA3D, job)
 
 
@@ -48,7 +51,7 @@ MAPANYTHING_LLAVA3D = Family(
     run_words="a training run of 3dvla-starvla_framework",
     arguments={
         "convert": add_run_arguments,
-        "create": add_assembly_arguments,
+        "create": add_creation_arguments,
         "assemble": add_assembly_arguments,
     },
     options=Llava3DOptions,

@@ -31,6 +31,7 @@ from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory,
 from .prompt_reading import Images, decoder_modules, fuse_history, places_of, read_scene, read_text
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
+from .start_in_memory import start_from_base
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
 from .trajectory_text import text_losses
@@ -90,6 +91,24 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         found = load_tokenizer(pretrained_model_name_or_path, kwargs)
         model.tokenizer = model.tokenizer if found is None else found  # an adapter has its base model's
         return loaded
+
+    @classmethod
+    def from_base(cls, base: str, *, seed: int = 0, dtype: torch.dtype | str = "auto", **switches) -> "AlpamayoR1":
+        """The start of a driver: a Qwen3-VL with the tokens of trajectories, and an expert that is not trained.
+
+        It is what `vlahub create` makes, and `model.tokenizer` has the tokens.
+
+        Args:
+            base: folder or Hub repository of a Qwen3-VL, or of a checkpoint of this class that gets another expert.
+            seed: of what is new; its numbers depend on it and on their tensor's name alone.
+            dtype: of all weights; "auto": that of the base's embeddings.
+            switches: fields of the config that are not the release's, of dicts what differs
+                (`expert_cfg={"hidden_size": 1536}`); and `revision`, `device_map`, ... of `from_pretrained`.
+
+        Raises:
+            ConfigError: the base is none of these, or a switch does not fit it; the message names it.
+        """
+        return start_from_base(cls, base, seed, dtype, switches)
 
     @property
     def language_part(self) -> nn.Module:
@@ -274,14 +293,10 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
         history = self.history(input_ids, ego_history_xyz, ego_history_rot)
         shape = checked_shape(len(input_ids), 1, num_traj_samples)
-        own, callers = warpers(temperature, top_k, top_p), (None, None, generator)
-        reasoning = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
-        sampling = writing(reasoning, self.config, input_ids.shape[1])
+        drawing = warpers(temperature, top_k, top_p), None, None, generator
+        sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
         scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
-        scene["input_ids"] = self.with_history(input_ids, *history)
-        with without_checkpointing(decoder_modules(self.vlm)):
-            rollout = sample_text(self.vlm, prefill(self.vlm, **scene).repeated(num_traj_samples), sampling)
-        drawn = written_trajectories(rollout, history, self.config, input_ids.shape[1])
+        drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers)
         output = with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
         output.has_start_token = (drawn.lengths < sampling.max_new_tokens).view(shape)  # later it was opened for it

@@ -4,13 +4,18 @@ Published form: NVlabs/alpamayo-recipes, alpamayo1_5_sft, `TrainableReasoningVLA
 """
 
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import nn
+from transformers import PreTrainedTokenizerBase
 from transformers.generation import LogitsProcessor
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..input_checks import check_length
-from .rollout import Rollout, TextSampling, TrajectoryTokenMask
+from ..stack_passes import without_checkpointing
+from .prompt_reading import decoder_modules
+from .rollout import TextSampling, TrajectoryTokenMask, prefill, sample_text, text_sampling
 from .trajectory_outputs import Trajectories
 from .trajectory_text import future_tokenizer
 
@@ -60,13 +65,22 @@ class TrajectoryWriter(LogitsProcessor):
         return scores
 
 
-def writing(sampling: TextSampling, config: AlpamayoR1Config, prompt_length: int) -> TextSampling:
-    """The sampling of a reasoning as one of a reasoning and a future, which takes as many tokens more.
+def writing(
+    config: AlpamayoR1Config,
+    tokenizer: PreTrainedTokenizerBase | None,
+    prompt_length: int,
+    max_new_tokens: int | None,
+    drawing: tuple,
+) -> TextSampling:
+    """The sampling of a reasoning of so many tokens, and of a future behind it.
+
+    drawing: how tokens are drawn, the further arguments of `text_sampling`.
 
     Raises:
         ConfigError: see `future_tokenizer`.
-        InputError: there is no room for all of it behind a prompt of this length.
+        InputError: there is no room for all of it behind a prompt of this length; or see `text_sampling`.
     """
+    sampling = text_sampling(config, tokenizer, max_new_tokens, *drawing)
     count, ends = config.tokens_per_future_traj, tuple(sampling.end_ids)
     num_values = future_tokenizer(config).vocab_size
     parts = {"prompt": prompt_length, "text to be written": sampling.max_new_tokens, "trajectory": count + 2}
@@ -81,17 +95,26 @@ def writing(sampling: TextSampling, config: AlpamayoR1Config, prompt_length: int
 
 
 def written_trajectories(
-    rollout: Rollout, history: tuple[torch.Tensor, torch.Tensor], config: AlpamayoR1Config, prompt_length: int
+    model: nn.Module,
+    scene: dict[str, Any],
+    history: tuple[torch.Tensor, torch.Tensor],
+    samples: int,
+    sampling: TextSampling,
 ) -> Trajectories:
-    """The futures in texts of `writing`; their actions are normalised as those of the tokenizer.
+    """The futures that an `AlpamayoR1` writes, samples of each prompt together; their actions are normalised as those
+    of the tokenizer.
 
-    history: (batch, steps, 3) and (batch, steps, 3, 3), each of as many rows in turn as there are samples.
+    scene: of `read_scene`; history: (batch, steps, 3) and (batch, steps, 3, 3); sampling: of `writing`.
     """
-    tokenizer, written = future_tokenizer(config), rollout.sequences[:, prompt_length:]
+    config, tokenizer, length = model.config, future_tokenizer(model.config), scene["input_ids"].shape[1]
+    fused = model.with_history(scene["input_ids"], *history)
+    with without_checkpointing(decoder_modules(model.vlm)):
+        prompt = prefill(model.vlm, **{**scene, "input_ids": fused}).repeated(samples)
+        rollout = sample_text(model.vlm, prompt, sampling)
+    written = rollout.sequences[:, length:]
     first = (written == config.traj_token_ids["future_start"]).int().argmax(dim=1, keepdim=True) + 1
     places = first + torch.arange(config.tokens_per_future_traj, device=written.device)
     values = written.gather(1, places) - config.traj_token_start_idx
-    samples = len(values) // len(history[0])
     poses = tokenizer.decode(*(each.repeat_interleave(samples, dim=0) for each in history), values)[:2]
     actions = tokenizer.bins.decode(values.unflatten(-1, tokenizer.action_space.get_action_space_dims()))
     return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)

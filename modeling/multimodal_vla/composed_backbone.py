@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
+from ...configuration.multimodal_vla.backbone_facts import READS_PATCHES, TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES, cache_argument
@@ -20,6 +20,7 @@ from ..stack_passes import without_checkpointing
 from .gated_cross_attention import SEEN, CacheWithImages, SeenByLayers
 from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions
 from .multimodal_inputs import Prompt, TokenSequence, check_samples
+from .naflex_images import SHAPES, NaflexImages, naflex_images
 from .text_encoders import bidirectional_states, text_model_class
 from .tower_conditioning import Conditions
 from .tower_features import features_of_tower
@@ -37,7 +38,6 @@ class ComposedBackbone(nn.Module):
     """
 
     has_image_tokens = False
-    image_arguments = frozenset(["pixel_values"])
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -55,8 +55,9 @@ class ComposedBackbone(nn.Module):
         self.weighs_towers = config.vision_aggregate_type == "moe"
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
-        arguments = [inspect.signature(tower.forward).parameters for tower in self.towers]
-        self.interpolates = ["interpolate_pos_encoding" in names for names in arguments]
+        self.arguments = [inspect.signature(tower.forward).parameters for tower in self.towers]
+        self.reads_patches = self.tower.config.model_type in READS_PATCHES
+        self.image_arguments = frozenset(SHAPES if self.reads_patches else ["pixel_values"])
         self.arguments_of_stack = frozenset(inspect.signature(self.stack.forward).parameters)
 
     @property
@@ -97,6 +98,8 @@ class ComposedBackbone(nn.Module):
 
         conditions: what is done inside of the towers, where that is something.
         """
+        if self.reads_patches:
+            return self.patch_features(naflex_images(prompt.images), prompt)
         towers, inside, embedding = self.towers, [None] * 2, None
         if conditions is not None:
             inside, embedding = conditions
@@ -110,12 +113,29 @@ class ComposedBackbone(nn.Module):
         ]
         return torch.cat(features, dim=-1).unflatten(0, views.shape[:2]).flatten(1, 2)
 
+    def patch_features(self, images: NaflexImages, prompt: Prompt) -> torch.Tensor:
+        """As `image_features`, of pictures that come as patches."""
+        check_samples(len(images.pixel_values), prompt)
+        pixels, further = images.pixel_values, images.further(self.arguments[0])
+        features = features_of_tower(
+            self.tower, pixels.flatten(0, 1), further, None, None, self.feature_layer, patches_alone=False
+        )
+        return features.unflatten(0, pixels.shape[:2]).flatten(1, 2)
+
+    def real_features(self, prompt: Prompt) -> torch.Tensor | None:
+        """Which of `image_features` are no padding, (batch, views * tokens) bool; `None`: all."""
+        return naflex_images(prompt.images).real if self.reads_patches else None
+
     def of_size(self, number: int, views: torch.Tensor) -> dict[str, bool]:
         """The argument that a tower with a fixed size needs for pixels of another one."""
         size = self.image_sizes[number]
         wanted = (size, size) if isinstance(size, int) else size
         fits = wanted is None or tuple(views.shape[-2:]) == tuple(wanted)
-        return {} if fits or not self.interpolates[number] else {"interpolate_pos_encoding": True}
+        return (
+            {}
+            if fits or "interpolate_pos_encoding" not in self.arguments[number]
+            else {"interpolate_pos_encoding": True}
+        )
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""

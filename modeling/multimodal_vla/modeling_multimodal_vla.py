@@ -31,7 +31,7 @@ from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
 from .grounding import similarity_of_views
-from .multimodal_inputs import TOKEN_TYPES, check_state, check_writes_text, checked_prompt
+from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .tower_conditioning import make_conditioning
@@ -221,8 +221,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             num_samples: draw so many chunks for each sample, over one pass of images and text, and return them, their
                 spread and, of the discrete head, the entropy of its tokens as `SampledActions`; `noise` is (batch,
                 num_samples, chunks, action_dim) then. The mlp head has nothing to draw, and refuses it.
-            vlm_inputs: what the VLM's own processor returned beside these, such as `image_sizes` or
-                `pixel_attention_mask`; the VLM's own forward reads them.
+            vlm_inputs: what the own processor of the VLM or the vision tower returned beside these, such as
+                `image_sizes`, or `pixel_attention_mask` and `spatial_shapes`; its own forward reads them.
 
         Raises:
             InputError: an argument is unknown or has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -340,6 +340,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         input_ids: torch.LongTensor,
         attention_mask: torch.Tensor | None = None,
         check_finite: bool = True,
+        **vision_inputs: torch.Tensor,
     ) -> torch.Tensor:
         """Cosine similarity of each view and the text, (batch, views) in -1..1: is the scene what the text says?
 
@@ -348,13 +349,16 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             input_ids, attention_mask: (batch, length), by the tokenizer of the text tower, as that tower was trained
                 (SigLIP: padded to its maximum length, without a mask).
             check_finite: end with an error where the scores, or the pixels, are not finite.
+            vision_inputs: what the image processor returned beside the pixels (SigLIP 2 NaFlex).
 
         Raises:
             InputError: the vision backbone has no text tower (SigLIP and CLIP have, with `grounding=True`).
             NonFiniteError: see `check_finite`.
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        scores = similarity_of_views(self.backbone, pixel_values.to(self.dtype), input_ids, attention_mask)
+        check_vlm_inputs(self, vision_inputs)
+        inputs = pixel_values.to(self.dtype), input_ids, attention_mask, vision_inputs
+        scores = similarity_of_views(self.backbone, *inputs)
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores

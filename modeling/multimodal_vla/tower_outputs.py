@@ -9,9 +9,10 @@ import inspect
 import torch
 from transformers import MODEL_MAPPING, PretrainedConfig
 
-from ...configuration.multimodal_vla.backbone_facts import FEATURE_MAPS, TWO_TOWERS
+from ...configuration.multimodal_vla.backbone_facts import FEATURE_MAPS, READS_PATCHES, TWO_TOWERS
 from ...configuration.multimodal_vla.proven_backbones import width_of_features
 from ...configuration.vla_errors import ConfigError
+from .naflex_images import SHAPES
 
 
 def tokens_of(features: torch.Tensor, config: PretrainedConfig) -> torch.Tensor:
@@ -44,6 +45,7 @@ def check_arguments_of_tower(field: str, vision_config: PretrainedConfig) -> Non
         raise ConfigError(f"{field}.model_type={kind!r} is no model of AutoModel.")
     _, first, *others = inspect.signature(tower.forward).parameters.values()
     needed = [one.name for one in others if one.default is one.empty and one.kind is one.POSITIONAL_OR_KEYWORD]
+    needed = [name for name in needed if kind not in READS_PATCHES or name not in SHAPES]
     if first.name != "pixel_values" or needed:
         raise ConfigError(
             f"{field}.model_type={kind!r} cannot be the vision tower of a composed VLA: it reads "

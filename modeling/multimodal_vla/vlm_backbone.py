@@ -94,6 +94,9 @@ class VLMBackbone(nn.Module):
             return False
         return prompt.pixel_values.dim() == 5 or (self.facts.one_size and len(prompt.pixel_values) == len(prompt.real))
 
+    def real_features(self, prompt: Prompt) -> None:
+        """Which of `image_features` are no padding: all."""
+
     def placed_features(self, prompt: Prompt) -> torch.Tensor:
         """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""
         features = self.joined_features(prompt)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -16,23 +16,30 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
+from ..advantage_prompt import ADVANTAGE_TEMPLATE
 from ..prompts import check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
 from .bin_ids import checked_bin_ids
+from .image_processing_tower import TowerImageProcessor, image_processor_of_folder, is_of_transformers
+from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
+from .vlm_defaults import own_processor_row
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
-IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
+IMAGE_PROCESSORS = (
+    *("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "TowerImageProcessor"),
+    "VLMImageProcessor",
+)
 
 
 class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
-        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, or the
-            VLM's own processor in a `VLMImageProcessor`.
+        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, a tower's own
+            in a `TowerImageProcessor`, or the VLM's own processor in a `VLMImageProcessor`.
         tokenizer: the language model's tokenizer.
         prompt_template: what an instruction is put into, at "{instruction}"; a VLM's has "{images}", too.
         image_token: the VLM's token in whose places it puts image features. `None`: a composed model, which puts image
@@ -50,6 +57,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -76,6 +84,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: bool | None = None,
         view_names: list[str] | None = None,
         state_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs,
     ):
         self.image_token = image_token
@@ -91,9 +100,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         if found not in IMAGE_PROCESSORS:
             raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
         robot = norm_stats, normalization_type, action_dim, state_dim
-        super().__init__(
-            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
-        )
+        words = prompt_template, padding_side, view_names, proprio_dim, advantage_template
+        super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
         self.check_prompt()
 
     @classmethod
@@ -107,7 +115,7 @@ class MultimodalVLAProcessor(RobotProcessor):
                 and prompts, the latter by its chat template.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
                 `num_images_in_input`, `max_pixels` or `image_settings={"do_image_splitting": False}`, in place of the
-                defaults. With `image_processor` that one is used as it is.
+                defaults. With `image_processor` that one is used as it is; it may be the tower's own, of transformers.
 
         Raises:
             ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
@@ -121,12 +129,45 @@ class MultimodalVLAProcessor(RobotProcessor):
         tokenizer = tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
         if "image_processor" not in overrides | prepared:
             settings["image_processor"] = image_processor_of(config, overrides)
+        if is_of_transformers(overrides.get("image_processor")):
+            overrides["image_processor"] = TowerImageProcessor.around(overrides["image_processor"])
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
         check_arguments(cls.__name__, overrides, known)
         settings |= prepared
         if config.vlm_config is not None and not prepared:
             settings |= vlm_prompt(config, tokenizer, overrides)
         return cls(tokenizer=tokenizer, **{**settings, **overrides})
+
+    @classmethod
+    def from_backbones(cls, vision: str, text: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model of the same two: the tower's own image processor, and the text model's tokenizer.
+
+        Args:
+            vision, text: Hub ids or folders, as of the model's `from_backbones`.
+            config: of the model.
+            overrides: as in `for_config`; of the image processor `image_settings`, changed one by one.
+
+        Raises:
+            ConfigError: there is no image processor of transformers beside the tower, or it cannot be used here; or as
+                in `for_config`.
+        """
+        overrides["image_processor"] = image_processor_of_folder(vision, overrides)
+        return cls.for_config(config, AutoTokenizer.from_pretrained(text), **overrides)
+
+    @classmethod
+    def from_vlm(cls, vlm: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model that `from_vlm` made, of the files of its VLM.
+
+        Args:
+            vlm: Hub id or folder.
+            config: of the model.
+            overrides: as in `for_config`.
+
+        Raises:
+            ConfigError: as in `for_config`.
+        """
+        own = own_processor_from(vlm) if own_processor_row(config.vlm_config) else AutoTokenizer.from_pretrained(vlm)
+        return cls.for_config(config, own, **overrides)
 
     def check_numbers(self) -> None:
         """Refuse sizes that cannot work, by the name of the argument."""
@@ -166,6 +207,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        advantage: str | Sequence[str | None] | None = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -180,6 +222,8 @@ class MultimodalVLAProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under its published name.
+            advantage: a word beside the instruction, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width), 6 for two
@@ -194,14 +238,18 @@ class MultimodalVLAProcessor(RobotProcessor):
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         side = padding_side or self.padding_side
         check_padding_side(side, InputError)
+        words = self.advantages(advantage, len(samples))
         if self.image_processor.makes_prompts:
-            instructions = [self.instruction_of(text) for text in instructions]
+            instructions = [
+                self.with_advantage(self.instruction_of(text), word)
+                for text, word in zip(instructions, words, strict=True)
+            ]
             prompts = [self.prompt_pieces([1] * len(views)) for views in samples]
             own = self.image_processor.own_processor(self.tokenizer)
             data |= inputs_by_vlm(own, samples, prompts, instructions, side, self.add_special_tokens)
             return BatchFeature(data, tensor_type=return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
-        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
+        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, words, strict=True)]
         data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
@@ -212,7 +260,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         if not self.image_processor.makes_patches:
             tokens = [[self.image_seq_length] * len(sample) for sample in samples]
-            return {"pixel_values": self.image_processor(samples)["pixel_values"]}, tokens
+            return dict(self.image_processor(samples, return_tensors="np")), tokens
         parts = [self.image_processor(sample, return_tensors="np") for sample in samples]
         tokens = [self.image_processor.tokens_per_image(part["image_grid_thw"]) for part in parts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, tokens
@@ -240,13 +288,15 @@ class MultimodalVLAProcessor(RobotProcessor):
         before, after = map(re.escape, self.image_format.split("{image}"))
         return rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
 
-    def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
+    def prompt_ids(
+        self, instruction: str, tokens_per_view: Sequence[int] = (), advantage: str | None = None
+    ) -> list[int]:
         """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
         pieces = self.prompt_pieces(tokens_per_view)
-        instruction = self.instruction_of(instruction)
+        instruction = self.with_advantage(self.instruction_of(instruction), advantage)
         kept = [] if self.image_token is None else [self.image_token]
         ids = prompt_token_ids(self.tokenizer, pieces, instruction, kept, self.add_special_tokens)
         if not ids:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
@@ -110,7 +111,14 @@ def moved(folder, before):
 
 
 def test_alpamayos_published_stages_follow_each_other(finetune, road, tmp_path):
-    """The VLM by text, then the expert over it; each leaves a checkpoint, and learns what it is there for."""
+    """From a Qwen3-VL to its start, then the VLM by text, then the expert; each leaves a checkpoint to go on from."""
+    from tiny_alpamayo import TinyAlpamayo
+
+    TinyAlpamayo(dtype=torch.float32).write_whole_base(tmp_path / "base")
+    start = tmp_path / "start"
+    options = ["--base", str(tmp_path / "base"), "--min-pixels", "1024", "--max-pixels", "8192", "--quiet"]
+    options += ["--future-bins", "100", "--history-bins", "60"]
+    assert vlahub_command(["create", "--family", "alpamayo_r1", *options, "--output", str(start)]) == 0
     steps = [
         *QUICK,
         "--dataset",
@@ -122,13 +130,13 @@ def test_alpamayos_published_stages_follow_each_other(finetune, road, tmp_path):
         "--lr_scheduler_type=constant",
     ]
     first, second, third = (tmp_path / name for name in ("first", "second", "third"))
-    options = ["--model", "alpamayo_r1", "--train", "vlm", "--learning_rate", "1e-3", "--eval_episodes", "0.5"]
+    options = ["--model", str(start), "--train", "vlm", "--learning_rate", "1e-3", "--eval_episodes", "0.5"]
     trainer = finetune([*steps, *options, "--output_dir", str(first)])
     assert losses(trainer)[-1] < losses(trainer)[0]
     logged = trainer.state.log_history[0]
     assert logged["loss"] == pytest.approx(logged["lm_loss"] + logged["trajectory_lm_loss"], rel=1e-3)
     assert "eval_action_error" in trainer.state.log_history[-1] and "action_loss" not in logged
-    changed = moved(first, first / "tiny_model")
+    changed = moved(first, start)
     assert changed and all(name.startswith("vlm.") for name in changed)
     assert {"vlm.lm_head.weight", "vlm.model.visual.patch_embed.proj.weight"} <= changed
     finetune([*steps, "--model", str(first), "--train", "A", "--output_dir", str(second)])

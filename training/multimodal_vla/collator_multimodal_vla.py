@@ -17,6 +17,10 @@ class MultimodalVLACollator(RobotCollator):
     alone reads, and an `answer`, which the language model learns to write with `learn_text`.
     """
 
+    @property
+    def starts_from_noise(self) -> bool:
+        return HEAD_FACTS[self.config.action_head].has_draws
+
     def check(self) -> None:
         """Refuse to learn text with an encoder."""
         if self.learn_text and not self.config.writes_text:
@@ -35,4 +39,4 @@ class MultimodalVLACollator(RobotCollator):
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
         """
-        return self.actions_behind_prompts(examples, reads_draws=HEAD_FACTS[self.config.action_head].has_draws)
+        return self.actions_behind_prompts(examples, reads_draws=self.starts_from_noise)

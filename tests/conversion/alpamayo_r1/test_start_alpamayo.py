@@ -9,8 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import Qwen3VLForConditionalGeneration
 
-from vlahub import AlpamayoR1, AlpamayoR1Processor
+from vlahub import AlpamayoR1, AlpamayoR1Config, AlpamayoR1Processor
 from vlahub.conversion.cli import main
+from vlahub.errors import ConfigError
+from vlahub.modeling.alpamayo_r1.alpamayo_start import expert_sizes
 
 EMBEDDINGS, HEAD = "vlm.model.language_model.embed_tokens.weight", "vlm.lm_head.weight"
 PARTS = ("expert.", "action_in_proj.", "action_out_proj.")
@@ -175,11 +177,8 @@ def test_an_expert_has_the_releases_proportions_unless_it_is_said_otherwise(base
     assert AlpamayoR1Processor.from_pretrained(tmp_path / "out").num_history_tokens == 24
 
 
-def test_the_defaults_are_the_releases(tmp_path):
+def test_the_defaults_are_the_releases():
     """Of a base of the 8B's sizes, by its config alone."""
-    from vlahub import AlpamayoR1Config
-    from vlahub.conversion.alpamayo_r1.start_config import expert_sizes
-
     released = AlpamayoR1Config()
     assert expert_sizes(released, {}) == released.expert_cfg
 
@@ -290,3 +289,77 @@ def test_a_tokenizer_with_more_tokens_than_the_base_has_rows_is_refused(tiny_alp
     tiny_alpamayo.TinyAlpamayo().write_whole_base(tmp_path / "base", rows=KNOWN - 1)
     error = refused(create(tmp_path / "base", tmp_path / "out", *TOKENS), capsys)
     assert f"{KNOWN} tokens, its embeddings {KNOWN - 1} rows" in error
+
+
+# ---- in Python
+
+
+SWITCHES = {
+    "traj_tokenizer_cfg": {"num_bins": 100},
+    "hist_traj_tokenizer_cfg": {"num_bins": 60},
+    "min_pixels": 1024,
+    "max_pixels": 8192,
+}
+
+
+def test_the_start_in_python_is_that_of_the_command(base, start, tmp_path):
+    model = AlpamayoR1.from_base(str(base), **SWITCHES)
+    written, there = weights(start), model.state_dict()
+    assert there.keys() == written.keys() and all(torch.equal(there[name], value) for name, value in written.items())
+    processor = AlpamayoR1Processor.for_config(model.config, model.tokenizer)
+    assert processor.to_dict() == AlpamayoR1Processor.from_pretrained(start).to_dict()
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    fields = [json.loads((folder / "config.json").read_text()) for folder in (start, tmp_path)]
+    assert fields[0] | {"vlm_name_or_path": str(base)} == fields[1]
+    again = AlpamayoR1.from_pretrained(tmp_path)
+    assert again.tokenizer.get_vocab() == model.tokenizer.get_vocab()
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in there.items())
+
+
+def test_another_expert_in_python_is_that_of_the_command(start, tmp_path):
+    assert create(start, tmp_path / "out", "--expert-hidden-size", "32", "--seed", "3", "--dtype", "bfloat16") == 0
+    model = AlpamayoR1.from_base(str(start), seed=3, dtype=torch.bfloat16, expert_cfg={"hidden_size": 32})
+    written = weights(tmp_path / "out")
+    assert all(torch.equal(value, written[name]) for name, value in model.state_dict().items())
+    assert model.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("switches", "words"),
+    [
+        ({"vocab_size": 500}, "vocab_size follows from the base"),
+        ({"traj_vocab_size": 120}, "traj_vocab_size=120 does not hold the 160 values"),
+        ({"tokens_per_history_traj": 47}, "tokens_per_history_traj=47 is no multiple of the 3"),
+        ({"tokens_per_future_traj": 100}, "a future of 64 waypoints has 128 tokens"),
+        ({"expert_cfg": {"num_hidden_layers": 3}}, "expert_config.num_hidden_layers=3 must be the VLM's, 2"),
+        ({"expert_cfg": {"num_key_value_heads": 2}}, "expert_config.num_key_value_heads=2 must be the VLM's, 1"),
+        ({"expert_with": 16}, "expert_with"),
+    ],
+)
+def test_switches_that_do_not_fit_are_refused(base, switches, words):
+    with pytest.raises(ConfigError, match=words):
+        AlpamayoR1.from_base(str(base), **{**SWITCHES, **switches})
+
+
+def test_a_base_without_its_files_is_refused(changed, start):
+    folder = changed(model_type="qwen3_vl_moe")
+    with pytest.raises(ConfigError, match="model_type 'qwen3_vl_moe'"):
+        AlpamayoR1.from_base(str(folder))
+    tensors = weights(folder)
+    changed(model_type="qwen3_vl")
+    save_file({**tensors, "model.extra": torch.ones(1)}, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"holds vlm\.model\.extra, for which the start has no place"):
+        AlpamayoR1.from_base(str(folder))
+    del tensors["model.visual.pos_embed.weight"]
+    save_file(tensors, folder / "model.safetensors")
+    with pytest.raises(ConfigError, match=r"lack vlm\.model\.visual\.pos_embed\.weight"):
+        AlpamayoR1.from_base(str(folder))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ConfigError, match=r"holds no model\.safetensors"):
+        AlpamayoR1.from_base(str(folder))
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(ConfigError, match="no tokenizer"):
+        AlpamayoR1.from_base(str(folder))
+    with pytest.raises(ConfigError, match="nothing would be new"):
+        AlpamayoR1.from_base(str(start))

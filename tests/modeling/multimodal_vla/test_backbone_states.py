@@ -221,7 +221,6 @@ def test_a_vlm_with_a_tower_whose_features_are_not_those_of_a_picture_is_refused
     [
         ("sam_vision_model", "another width"),
         ("vit_mae", "at random"),
-        ("siglip2_vision_model", "sizes"),
         ("videomae", "videos"),
         ("pixtral", "sizes"),
     ],

@@ -6,34 +6,16 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import EXPERT, AlpamayoR1Config
-from ...configuration.vla_errors import ConversionError
-from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer
-from ...modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer
-from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
-from .start_options import EXPERT_FIELDS, AlpamayoStartOptions
+from ...configuration.alpamayo_r1.trajectory_vocabulary import add_trajectory_tokens
+from ...configuration.vla_errors import ConfigError
+from .trajectory_text import future_tokenizer
+from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 
 MLP_RATIO = EXPERT["intermediate_size"] / EXPERT["hidden_size"]  # of the release
 BINS = 1000  # of a history, in the release
 FUTURE_BINS = 3000
 POSES = 16
 FROM_BASE = ("vlm_config", "expert_config", "vocab_size", "traj_token_start_idx", "traj_token_ids")
-TEXT_FIELDS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim")
-
-
-def switches_of(options: AlpamayoStartOptions) -> dict[str, Any]:
-    """What was given on the command line, as fields of the config."""
-    expert = {field: getattr(options, name) for name, field in EXPERT_FIELDS.items()}
-    poses = options.num_history_poses
-    switches = {
-        "expert_cfg": {field: value for field, value in expert.items() if value is not None} or None,
-        "num_action_chunks": options.num_action_chunks,
-        "tokens_per_history_traj": None if poses is None else 3 * poses,
-        "traj_tokenizer_cfg": None if options.future_bins is None else {"num_bins": options.future_bins},
-        "hist_traj_tokenizer_cfg": None if options.history_bins is None else {"num_bins": options.history_bins},
-        "min_pixels": options.min_pixels,
-        "max_pixels": options.max_pixels,
-    }
-    return {name: value for name, value in switches.items() if value is not None}
 
 
 def start_config(
@@ -47,11 +29,10 @@ def start_config(
             from the release.
 
     Raises:
-        ConversionError: a switch follows from the base.
-        ConfigError: fields do not fit together, or a token is there already.
+        ConfigError: a switch follows from the base, fields do not fit together, or a token is there already.
     """
     if fixed := [name for name in FROM_BASE if name in switches]:
-        raise ConversionError(f"{fixed[0]} follows from the base and what is switched on; leave it out.")
+        raise ConfigError(f"{fixed[0]} follows from the base and what is switched on; leave it out.")
     fields = dict(switches)
     fields["traj_tokenizer_cfg"] = {"num_bins": FUTURE_BINS, **fields.get("traj_tokenizer_cfg", {})}
     fields["hist_traj_tokenizer_cfg"] = {"num_bins": BINS, **fields.get("hist_traj_tokenizer_cfg", {})}
@@ -81,15 +62,15 @@ def expert_sizes(config: AlpamayoR1Config, given: Mapping[str, Any]) -> dict[str
 
 
 def check_history(config: AlpamayoR1Config, history: DeltaTrajectoryTokenizer) -> None:
-    """Raises ConversionError where tokens of a history are no whole poses, or have not enough values."""
+    """Raises ConfigError where tokens of a history are no whole poses, or have not enough values."""
     if config.tokens_per_history_traj % history.tokens_per_pose:
-        raise ConversionError(
+        raise ConfigError(
             f"tokens_per_history_traj={config.tokens_per_history_traj} is no multiple of the {history.tokens_per_pose} "
             "tokens of a pose."
         )
     needed = config.traj_tokenizer_cfg["num_bins"] + history.vocab_size
     if needed > config.traj_vocab_size:
-        raise ConversionError(
+        raise ConfigError(
             f"traj_vocab_size={config.traj_vocab_size} does not hold the {needed} values of futures and histories."
         )
 
@@ -100,13 +81,13 @@ def next_config(base: AlpamayoR1Config, switches: Mapping[str, Any]) -> Alpamayo
     switches: as in `start_config`; what the base has already may be said again.
 
     Raises:
-        ConversionError: something else than the expert would be another one, or nothing would.
+        ConfigError: something else than the expert would be another one, or nothing would.
     """
     for name, value in switches.items():
         there = getattr(base, name, None)
         same = dict(there or {}) | dict(value) == dict(there or {}) if isinstance(value, Mapping) else there == value
         if name != "expert_cfg" and not same:
-            raise ConversionError(
+            raise ConfigError(
                 f"{name} is {there!r} in the base, which was trained with it, and not {value!r}: of an Alpamayo-R1 "
                 "only the expert can be made anew; begin with its Qwen3-VL for another."
             )
@@ -115,15 +96,15 @@ def next_config(base: AlpamayoR1Config, switches: Mapping[str, Any]) -> Alpamayo
         text = base.vlm_config.text_config
         for field in follows:
             if wanted[field] != getattr(text, field):
-                raise ConversionError(
+                raise ConfigError(
                     f"expert_cfg.{field}={wanted[field]!r} must be the VLM's, {getattr(text, field)}: the expert reads "
                     "its keys and values."
                 )
     changed = {field: value for field, value in wanted.items() if getattr(base.expert_config, field, None) != value}
     if not changed:
-        raise ConversionError(
+        raise ConfigError(
             "nothing would be new: the base is an Alpamayo-R1 with such an expert, which can be trained as it is. "
-            "Another one is made with --expert-hidden-size, --expert-intermediate-size or --expert-num-attention-heads."
+            "Another one has another hidden_size, intermediate_size or num_attention_heads."
         )
     fields = {name: value for name, value in base.to_dict().items() if name not in ("expert_config", "model_type")}
     sizes = {field: getattr(base.expert_config, field) for field in EXPERT}
