@@ -71,8 +71,15 @@ def check_moe(config: Any) -> None:
 
 def check_layer(field: str, tower: Any, layer: int | None) -> None:
     """Refuse a layer that the tower has not; the last one is what a tower returns, with its norm (`None`)."""
-    depth = getattr(tower, "num_hidden_layers", 0)
-    if layer is not None and (type(layer) is not int or not -depth <= layer <= -2):
+    if layer is None:
+        return
+    if tower.model_type not in PATCHES_LAST:
+        raise ConfigError(
+            f"vision_feature_layer={layer!r} counts blocks of one width, as in {', '.join(PATCHES_LAST)}; "
+            f"{field}.model_type is {tower.model_type!r}."
+        )
+    depth = tower.num_hidden_layers
+    if type(layer) is not int or not -depth <= layer <= -2:
         raise ConfigError(
             f"vision_feature_layer={layer!r} must be between {-depth} and -2 for {field}, counted from the end of its "
             f"{depth} blocks; None is what the tower returns."

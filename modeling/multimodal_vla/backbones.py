@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
@@ -52,17 +53,19 @@ def configs_of_backbones(vision: str | Sequence[str], text: str, grounding: bool
     return found
 
 
-def load_towers_and_language_model(
+def load_backbones(
     vision: str | Sequence[str],
     text: str,
-    configs: Mapping[str, PretrainedConfig],
     dtype: torch.dtype | str | None,
+    grounding: bool,
     text_kwargs: Mapping[str, Any] | None,
-) -> dict[str, PreTrainedModel]:
-    """The parts of a `ComposedBackbone`, by its attributes; arguments as in `from_backbones`.
-
-    configs: as of `configs_of_backbones`.
+    options: Mapping[str, Any],
+) -> tuple[dict[str, PreTrainedModel], dict[str, PretrainedConfig]]:
+    """The parts of a `ComposedBackbone`, by its attributes, and their configs, by the fields of `MultimodalVLAConfig`;
+    arguments as in `from_backbones`, whose errors come before weights are read.
     """
+    configs = configs_of_backbones(vision, text, grounding)
+    MultimodalVLAConfig(**configs, **options)  # checks
     dtype = torch.float32 if dtype is None else dtype
     towers = [vision] if isinstance(vision, str) else vision
     names = (("vision_tower", "vision_config"), ("second_vision_tower", "second_vision_config"))
@@ -71,7 +74,8 @@ def load_towers_and_language_model(
         for tower, (name, field) in zip(towers, names, strict=False)
     }
     text_class = text_model_class(configs["text_config"])
-    return parts | {"language_model": text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))}
+    parts["language_model"] = text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))
+    return parts, configs | {"text_config": parts["language_model"].config}  # it may be quantised
 
 
 def whole_layers(model: nn.Module, config: MultimodalVLAConfig) -> list[str]:
@@ -101,3 +105,17 @@ def put_beside(model: nn.Module, owner: PreTrainedModel) -> None:
             child.to(owner.device)
             for parameter in child.parameters():  # buffers, such as rotary frequencies, stay float32
                 parameter.data = parameter.data.to(owner.dtype)
+
+
+def keep_in_evaluation(parts: Sequence[nn.Module]) -> None:
+    """Whole frozen parts stay as in evaluation while the rest trains: batch norms would learn, and layers drop out.
+
+    Layers that are checkpointed go on to be, for gradients pass through a frozen part: they ask whether they train.
+    """
+    for part in parts:
+        if any(parameter.requires_grad for parameter in part.parameters()):
+            continue
+        part.eval()
+        for module in part.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = module.gradient_checkpointing

@@ -26,14 +26,7 @@ from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from ..strict_loading import StrictPreTrainedModel
-from .backbones import (
-    configs_of_backbones,
-    load_towers_and_language_model,
-    load_vlm,
-    make_backbone,
-    put_beside,
-    whole_layers,
-)
+from .backbones import keep_in_evaluation, load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
@@ -109,11 +102,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "MultimodalVLAForActionPrediction":
-        """As in torch; what is frozen whole stays as in evaluation: batch norms would learn, and layers drop out."""
+        """As in torch; what is frozen whole stays as in evaluation."""
         super().train(mode)
-        for part in self.frozen_parts:
-            if not any(parameter.requires_grad for parameter in part.parameters()):
-                part.eval()
+        if mode:
+            keep_in_evaluation(self.frozen_parts)
         return self
 
     # ---- made of pretrained parts
@@ -150,10 +142,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
                 the vision model has no features of pictures; before weights are read.
         """
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
-        configs = configs_of_backbones(vision, text, grounding)
-        cls.config_class(**configs, **options)  # its checks come before weights are read
-        parts = load_towers_and_language_model(vision, text, configs, dtype, text_kwargs)
-        configs["text_config"] = parts["language_model"].config  # it may be quantised
+        parts, configs = load_backbones(vision, text, dtype, grounding, text_kwargs, options)
         return cls.around(parts, **configs, **options)
 
     @classmethod

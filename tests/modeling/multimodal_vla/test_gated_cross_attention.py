@@ -187,8 +187,9 @@ def test_text_without_pictures_is_that_of_the_language_model(gated):
 # ---- training
 
 
-def test_gradient_checkpointing_changes_neither_loss_nor_gradients_nor_text(gated):
-    model, inputs = gated(freeze_language_model=False), with_state(batch())
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradient_checkpointing_changes_neither_loss_nor_gradients_nor_text(gated, frozen):
+    model, inputs = gated(freeze_language_model=frozen), with_state(batch())
     results = []
     for on in (False, True):
         if on:
@@ -199,6 +200,8 @@ def test_gradient_checkpointing_changes_neither_loss_nor_gradients_nor_text(gate
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         results.append((loss, gradients, model.generate(**batch("left"), **WRITE)))
     assert any(name.startswith("projector") for name in results[0][1])
+    layer = model.train().backbone.stack.layers[0]  # it is checkpointed though what is inside does not train
+    assert layer.training and layer.gradient_checkpointing and layer.mlp.training != frozen
     torch.testing.assert_close(results[0], results[1], **CLOSE)
 
 
