@@ -5,6 +5,9 @@ Which of them a composed VLA may be built around is said in `proven_backbones.py
 
 # Vision models.
 TWO_TOWERS = ("siglip", "siglip2", "clip")  # that come with a text tower of the same space
+READS_ALL_POSITIONS = ("siglip", "siglip2")  # of these, whose text tower was trained on texts padded to its full length
+FIRST_END_TOKEN = ("clip",)  # whose text tower reads the state of the end token
+LOWER_CASE_TOKENIZERS = ("GemmaTokenizer", "GemmaTokenizerFast")  # SigLIP 2 has them, and was trained on lower case
 
 # Language models.
 # Encoders that are also language models: their position 0 is the one behind that of padding.

@@ -28,7 +28,7 @@ from ..strict_loading import StrictPreTrainedModel
 from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
 from .composed_heads import HEADS, Head, check_actions
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
-from .grounding import similarity_of_views
+from .grounding import scaled, similarity_of_views
 from .multimodal_inputs import check_state, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
@@ -299,13 +299,18 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         input_ids: torch.LongTensor,
         attention_mask: torch.Tensor | None = None,
         check_finite: bool = True,
+        as_logits: bool = False,
     ) -> torch.Tensor:
         """Cosine similarity of each view and the text, (batch, views) in -1..1: is the scene what the text says?
+
+        `docs/talking-to-a-policy.md` has an example with a threshold.
 
         Args:
             pixel_values: (batch, views, 3, height, width), or without views.
             input_ids, attention_mask: (batch, length), by the tokenizer of the text tower, as that tower was trained
-                (SigLIP: padded to its maximum length, without a mask).
+                (SigLIP: padded to its maximum length, without a mask): `processor(images, text, grounding=True)`.
+            as_logits: instead, the `logits_per_image` of the two towers: the cosine, scaled (and of a SigLIP shifted)
+                as they learned to. The sigmoid of a SigLIP's is a probability; those of a CLIP compare texts.
             check_finite: end with an error where the scores, or the pixels, are not finite.
 
         Raises:
@@ -314,6 +319,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
         scores = similarity_of_views(self.backbone, pixel_values.to(self.dtype), input_ids, attention_mask)
+        scores = scaled(self.backbone.vision_tower, scores) if as_logits else scores
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores

@@ -15,6 +15,7 @@ from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d impo
 from ...configuration.vla_config import alias
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import unnormalize
+from ..chat_turns import Turn, chat_pieces, read_turns, without_frame
 from ..prompts import instruction_of, padded
 from ..robot_processor import RobotProcessor
 from ..sample_inputs import finite_numbers
@@ -104,6 +105,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        history: Any = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -123,6 +125,9 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under the word of other checkpoints.
+            history: earlier turns, the oldest first, see `read_turns`; they and the text go through the tokenizer's
+                chat template, and the images stand before the text where none of these texts has an image token. For a
+                batch a list of turns for each sample.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, where
@@ -130,13 +135,15 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
             resized images: the arguments of `predict_action`.
 
         Raises:
-            InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong.
+            InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong, or
+                there are earlier turns and no chat template.
         """
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         matrices = resized_intrinsics(intrinsic, self.intrinsic_config, unnorm_key, samples, self.image_processor.size)
         if matrices is not None:
             data["intrinsic"] = matrices.numpy()
-        ids = [self.prompt_ids(instruction, len(samples[0])) for instruction in instructions]
+        turns = read_turns(history, len(samples))
+        ids = [self.prompt_ids(text, len(samples[0]), said) for text, said in zip(instructions, turns, strict=True)]
         if actions is not None:
             suffixes = self.action_ids(actions, len(samples))
             ids = [prompt + suffix for prompt, suffix in zip(ids, suffixes, strict=True)]
@@ -144,11 +151,23 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         data["pixel_values"] = self.image_processor(samples)["pixel_values"]
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def prompt_ids(self, instruction: str, views: int) -> list[int]:
-        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+    def prompt_ids(self, instruction: str, views: int, turns: Sequence[Turn] = ()) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it.
+
+        turns: earlier ones, written by the chat template, as the instruction then is.
+        """
         pieces = self.prompt_template.split("{instruction}")
         instruction = self.instruction_of(instruction)
-        return image_prompt_ids(self.tokenizer, pieces, instruction, self.image_token, self.image_seq_length, views)
+        image = self.image_token, self.image_seq_length, views
+        if not turns:
+            return image_prompt_ids(self.tokenizer, pieces, instruction, *image)
+        texts = [*(turn.text for turn in turns), instruction]
+        before, behind = without_frame(self.tokenizer, self.chat_template, pieces)
+        if not any(self.image_token in text for text in (*texts, before, behind)):
+            before = f"{self.image_token} {before}"
+        said = [*((turn.role, "", "") for turn in turns), ("user", before, behind)]
+        chat = chat_pieces(self.tokenizer, self.chat_template, said)
+        return image_prompt_ids(self.tokenizer, chat, texts, *image, add_special_tokens=False)
 
     def instruction_of(self, text: str) -> str:
         """As in `RobotProcessor`, the images of the prompt being where its template has them, or in front of it."""

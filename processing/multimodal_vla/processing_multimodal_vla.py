@@ -1,6 +1,7 @@
 """From what a robot has (images, an instruction, its state) to what a composed VLA reads, and tokens to actions."""
 
 import inspect
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -16,10 +17,12 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
-from ..prompts import check_image_tokens, padded, prompt_token_ids
+from ..chat_turns import Turn, around_instruction, chat_pieces, read_turns, without_frame
+from ..prompts import MARK, check_image_tokens, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
-from ..sample_inputs import finite_numbers
+from ..sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 from .bin_ids import checked_bin_ids
+from .grounding_text import GroundingText, tokenizer_of_towers
 from .processor_defaults import image_processor_of, vlm_prompt
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
@@ -48,6 +51,11 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        grounding_config: settings of a `GroundingText`, whose tokenizer `from_pretrained` finds beside the processor's
+            files; `None`: no text tower. `for_config` makes both.
+
+    Attributes:
+        grounding_text: what `grounding=True` reads texts with, a `GroundingText` or `None`.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -74,8 +82,11 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: bool | None = None,
         view_names: list[str] | None = None,
         state_dim: int | None = None,
+        grounding_config: dict | None = None,
         **kwargs,
     ):
+        self.grounding_config = grounding_config
+        self.grounding_text = None
         self.image_token = image_token
         self.image_seq_length = image_seq_length
         self.image_format = image_format
@@ -95,19 +106,40 @@ class MultimodalVLAProcessor(RobotProcessor):
         self.check_prompt()
 
     @classmethod
-    def for_config(cls, config: Any, tokenizer: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
+        """As in transformers, with the text tower's tokenizer, where the checkpoint has one."""
+        loaded = super().from_pretrained(pretrained_model_name_or_path, **kwargs)
+        processor = loaded[0] if isinstance(loaded, tuple) else loaded
+        if processor.grounding_config is not None:
+            settings = processor.grounding_config
+            processor.grounding_text = GroundingText.load(pretrained_model_name_or_path, settings, **kwargs)
+        return loaded
+
+    def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """As in `RobotProcessor`, with the text tower's tokenizer."""
+        if self.grounding_text is not None:
+            self.grounding_text.save(save_directory)
+        super().save_pretrained(save_directory, push_to_hub, **kwargs)
+
+    @classmethod
+    def for_config(
+        cls, config: Any, tokenizer: Any, grounding_tokenizer: Any = None, **overrides: Any
+    ) -> "MultimodalVLAProcessor":
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
             config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
                 and the fields that have the name of an argument of this class.
             tokenizer: the language model's.
+            grounding_tokenizer: the text tower's, for `grounding=True`: itself, its folder or its Hub id. By default
+                that of the place where `from_backbones(..., grounding=True)` found the tower, if there is one.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
                 `num_images_in_input` or `max_pixels`, in place of the defaults. With `image_processor` that one is used
                 as it is.
 
         Raises:
-            ConfigError: there is no default for this VLM, the tokenizer is not the VLM's, or an override is unknown.
+            ConfigError: there is no default for this VLM, a tokenizer is not the VLM's or the text tower's, or an
+                override is unknown.
         """
         names = ("norm_stats", "normalization_type", "num_action_chunks", "action_dim", "num_action_bins", "view_names")
         settings = {name: getattr(config, name) for name in names}
@@ -120,7 +152,13 @@ class MultimodalVLAProcessor(RobotProcessor):
         check_arguments(cls.__name__, overrides, known)
         if config.vlm_config is not None:
             settings |= vlm_prompt(config, tokenizer, overrides)
-        return cls(tokenizer=tokenizer, **{**settings, **overrides})
+        processor = cls(tokenizer=tokenizer, **{**settings, **overrides})
+        if grounding_tokenizer is None:
+            grounding_tokenizer = tokenizer_of_towers(config.vision_config)
+        if grounding_tokenizer is not None:
+            processor.grounding_text = GroundingText.for_towers(config.vision_config, grounding_tokenizer)
+            processor.grounding_config = processor.grounding_text.settings
+        return processor
 
     def check_numbers(self) -> None:
         """Refuse sizes that cannot work, by the name of the argument."""
@@ -160,6 +198,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        history: Any = None,
+        grounding: bool = False,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -174,21 +214,46 @@ class MultimodalVLAProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under its published name.
+            history: earlier turns, the oldest first, see `read_turns`; they and the text go through the chat template
+                of processor or tokenizer, and the images stand in the last turn. For a batch a list of turns for each
+                sample.
+            grounding: prepare the text for the vision backbone's text tower: the arguments of `grounding_score`. A
+                state is not read.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
             model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3).
+            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3). With
+            `grounding` `input_ids` and `pixel_values`, and for a CLIP `attention_mask`.
 
         Raises:
-            InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, or an instruction
-                holds image tokens.
+            InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, an instruction holds
+                image tokens, there are earlier turns and no chat template that takes them, or there is no text tower.
         """
+        if grounding:
+            return self.grounding_inputs(images, text, history, return_tensors)
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
-        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
+        turns = read_turns(history, len(samples))
+        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, turns, strict=True)]
         data |= padded(rows, self.tokenizer, padding_side or self.padding_side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
+
+    def grounding_inputs(self, images: Any, text: Any, history: Any, return_tensors: str | None) -> BatchFeature:
+        """What `grounding_score` reads: the views as a prediction sees them, and the text for the text tower."""
+        if self.grounding_text is None:
+            raise InputError(
+                "grounding=True needs the tokenizer of a text tower, and this processor has none: build the model with "
+                "from_backbones(..., grounding=True), and the processor with for_config(config, tokenizer, "
+                "grounding_tokenizer=...)."
+            )
+        if history:
+            raise InputError("history was given with grounding=True; a text tower reads one text: say all of it there.")
+        check_return_tensors(return_tensors)
+        samples, texts = pair_samples(images, text)
+        samples = read_samples(samples, self.image_processor.num_images_in_input, self.view_names)
+        data = self.grounding_text([self.instruction_of(text) for text in texts])
+        return BatchFeature(data | self.pixels(samples)[0], tensor_type=return_tensors)
 
     def pixels(self, samples: list[list[np.ndarray]]) -> tuple[dict[str, np.ndarray], list[list[int]]]:
         """What the vision tower reads, and for each sample the image tokens of each of its views.
@@ -209,9 +274,9 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         return instruction.join(self.prompt_pieces(tokens_per_view))
 
-    def prompt_pieces(self, tokens_per_view: Sequence[int]) -> list[str]:
-        """What stands before, between and behind the places of the instruction."""
-        prompt = self.prompt_template
+    def prompt_pieces(self, tokens_per_view: Sequence[int], template: str | None = None) -> list[str]:
+        """What stands before, between and behind the places of the instruction; template: `prompt_template`."""
+        prompt = self.prompt_template if template is None else template
         if self.image_token is not None:
             views = [self.image_format.replace("{image}", self.image_token * count) for count in tokens_per_view]
             prompt = prompt.replace("{images}", "".join(views))
@@ -225,15 +290,35 @@ class MultimodalVLAProcessor(RobotProcessor):
         before, after = map(re.escape, self.image_format.split("{image}"))
         return rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
 
-    def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
-        """The prompt of one sample as ids.
+    def chat_pieces(self, tokens_per_view: Sequence[int], turns: Sequence[Turn]) -> list[str]:
+        """What the chat template writes around the texts of earlier turns and the instruction.
+
+        A VLM's images stand in the last turn, before or behind the instruction as in `prompt_template`; another prompt
+        than the template's own is what the last turn says.
+        """
+        if self.image_token is None:
+            before, behind = without_frame(self.tokenizer, self.chat_template, self.prompt_pieces(tokens_per_view))
+        else:
+            places = re.search(r"\{(images|instruction)\}.*\{(images|instruction)\}", self.prompt_template, re.DOTALL)
+            before, behind = around_instruction(self.prompt_pieces(tokens_per_view, places[0]))
+        said = [*((turn.role, "", "") for turn in turns), ("user", before, behind)]
+        return chat_pieces(self.tokenizer, self.chat_template, said)
+
+    def prompt_ids(
+        self, instruction: str, tokens_per_view: Sequence[int] = (), turns: Sequence[Turn] = ()
+    ) -> list[int]:
+        """The prompt of one sample as ids; earlier turns are written by the chat template, as the instruction then is.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
-        pieces = self.prompt_pieces(tokens_per_view)
         instruction = self.instruction_of(instruction)
+        pieces, texts, special = self.prompt_pieces(tokens_per_view), instruction, self.add_special_tokens
+        if turns:
+            pieces, texts = self.chat_pieces(tokens_per_view, turns), [*(turn.text for turn in turns), instruction]
+            writes_begin = pieces[0].startswith(self.tokenizer.bos_token or MARK)
+            special = special and self.image_token is not None and not writes_begin  # as transformers' processors do
         kept = [] if self.image_token is None else [self.image_token]
-        ids = prompt_token_ids(self.tokenizer, pieces, instruction, kept, self.add_special_tokens)
+        ids = prompt_token_ids(self.tokenizer, pieces, texts, kept, special)
         if not ids:
             raise InputError(f"the text {instruction!r} has no tokens.")
         if self.image_token is not None:
