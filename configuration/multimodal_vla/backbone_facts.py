@@ -1,6 +1,6 @@
-"""What some models of transformers do in another way than the rest, by model type: facts about backbones, in one place.
+"""What some vision and language models of transformers do in another way than the rest, by model type, in one place.
 
-Which of them a composed VLA may be built around is said in `proven_backbones.py`.
+Which of them a composed VLA may be built around is said in `proven_backbones.py`; VLMs are in `vlm_facts.py`.
 """
 
 # Vision models.
@@ -17,9 +17,3 @@ SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
 # The field of their config by which scores are multiplied, or divided.
 LOGIT_FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}
 LOGIT_DIVISORS = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")
-
-# VLMs.
-FIRST_POSITION = {"paligemma": 1}  # 0 for the others
-FULL_PREFIX = ("paligemma",)  # their prompts see each other in both directions
-OPEN_IMAGES = ("gemma3",)  # the tokens of an image do, and token types say where they are
-LAYERED_FEATURES = ("qwen3_vl", "qwen3_vl_moe")  # image features enter several layers: they cannot be replaced

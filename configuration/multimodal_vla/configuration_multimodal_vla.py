@@ -23,9 +23,9 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
-from .backbone_facts import LAYERED_FEATURES
 from .head_facts import HEAD_FACTS
 from .proven_backbones import check_proven, check_tower
+from .vlm_facts import VLMS, VLMFacts
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
@@ -41,7 +41,7 @@ class MultimodalVLAConfig(VLAConfig):
 
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
-            `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
+            `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
         vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
             (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
         text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
@@ -118,8 +118,8 @@ class MultimodalVLAConfig(VLAConfig):
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        tied = (self.vlm_config or self.text_part).tie_word_embeddings
-        super().__init__(**with_token_ids(kwargs, self.text_part, tied))
+        owner = self.vlm_config if hasattr(self.vlm_config, "tie_word_embeddings") else self.text_part
+        super().__init__(**with_token_ids(kwargs, self.text_part, owner.tie_word_embeddings))
         self.check()
 
     @property
@@ -199,10 +199,16 @@ class MultimodalVLAConfig(VLAConfig):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
             if part is not None:
                 check_proven(field, kind_of(part))
-        check_tower(
-            "vision_config" if self.vlm_config is None else "vlm_config.vision_config", kind_of(self.vision_part)
-        )
-        if not hasattr(self.vision_part, "patch_size"):
+        if self.text_part.is_encoder_decoder:
+            raise ConfigError(
+                f"the language model is a {kind_of(self.text_part)}, an encoder with a decoder behind it; a head reads "
+                "the states of one stack."
+            )
+        if self.vlm_config is None:
+            check_tower("vision_config", kind_of(self.vision_part))
+        elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
+            check_tower("vlm_config.vision_config", kind_of(self.vision_part))
+        if self.vlm_config is None and not hasattr(self.vision_part, "patch_size"):
             raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 
     def check(self) -> None:
@@ -223,13 +229,23 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and kind_of(self.vlm_config) in LAYERED_FEATURES
-        if layered and (self.projector_type is not None or self.fusion == "film"):
-            raise ConfigError(
-                f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
-                f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
-            )
+        self.check_features()
         self.check_robot()
+
+    def check_features(self) -> None:
+        """Refuse parts that need image features of a VLM that has none to give, or puts them elsewhere, too."""
+        facts = VLMFacts() if self.vlm_config is None else VLMS[kind_of(self.vlm_config)]
+        chosen = f"projector_type={self.projector_type!r} with fusion={self.fusion!r}"
+        if facts.layered_features and (self.projector_type is not None or self.fusion == "film"):
+            raise ConfigError(
+                f"{chosen} replaces image features, which a {kind_of(self.vlm_config)} also reads in deeper layers; "
+                "use its own projector without film."
+            )
+        if facts.crosses and (self.projector_type is not None or self.fusion in ("film", "late")):
+            raise ConfigError(
+                f"{chosen} reads image features, and a {kind_of(self.vlm_config)} has none among its tokens, but looks "
+                "at images by cross-attention; use early or cross_attention fusion without a projector."
+            )
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""

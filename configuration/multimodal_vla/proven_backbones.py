@@ -7,19 +7,8 @@ with padding on either side. What is not listed may count positions or build mas
 
 from ..vla_errors import ConfigError
 from .backbone_facts import POSITIONS_BEHIND_PADDING
+from .vlm_facts import UNFIT_VLMS, VLMS
 
-VLMS = (
-    "aya_vision",
-    "cohere2_vision",
-    "gemma3",
-    "internvl",
-    "llava",
-    "paligemma",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-    "vipllava",
-)
 LANGUAGE_MODELS = (
     *("apertus", "arcee", "biogpt", "bitnet", "bloom", "cohere", "cohere2", "ctrl", "cwm", "doge", "ernie4_5"),
     *("ernie4_5_moe", "exaone4", "falcon", "falcon_h1", "falcon_mamba", "flex_olmo", "gemma", "gemma2", "gemma3_text"),
@@ -38,9 +27,8 @@ REASONS = {
     **dict.fromkeys(("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart"), COUNTS_PADDING),
     **dict.fromkeys(("mvp", "pegasus", "plbart", "prophetnet", "roformer", "trocr"), COUNTS_PADDING),
     **dict.fromkeys(("rwkv", "xlstm"), READS_PADDING),
-    **dict.fromkeys(("cpmant", "deepseek_v4", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text"), READS_IDS),
-    **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision", "mistral3"), NEEDS_SIZES),
-    **dict.fromkeys(("idefics2", "idefics3", "smolvlm", "lfm2_vl"), "it wants masks of pixels beside its images"),
+    **dict.fromkeys(("cpmant", "deepseek_v4", "gemma3n_text", "gemma4_text"), READS_IDS),
+    **UNFIT_VLMS,
 }
 # Vision models whose features are not those of a picture.
 UNFIT_TOWERS = {
@@ -68,7 +56,7 @@ def check_proven(field: str, kind: str) -> None:
     field: `vlm_config` or `text_config`; kind: the model type.
     Raises ConfigError with the reason and the model types that are proven.
     """
-    proven = VLMS if field == "vlm_config" else (*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING)
+    proven = tuple(VLMS) if field == "vlm_config" else (*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING)
     if kind not in proven:
         raise ConfigError(
             f"{field}.model_type={kind!r} cannot be the backbone of a composed VLA: {REASONS.get(kind, UNPROVEN)}; "

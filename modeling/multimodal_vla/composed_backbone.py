@@ -13,7 +13,7 @@ from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import ConfigError
 from ..input_checks import views_of
-from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions
+from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence
 
 
@@ -21,16 +21,20 @@ class ComposedBackbone(nn.Module):
     """A model of `AutoModel` and one of `AutoModelForCausalLM`.
 
     Attributes:
+        image_arguments: names of what `Prompt.images` may hold.
+        model_type: of the vision tower, for messages.
         input_scale: the language model multiplies embeddings by it; what is not its own is divided first.
     """
 
     has_image_tokens = False
+    image_arguments = frozenset(["pixel_values"])
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
         self.vision_tower = AutoModel.from_config(config.vision_config)
         self.language_model = AutoModelForCausalLM.from_config(config.text_config)
         self.input_scale = scale_of_inputs(config.text_config)
+        self.model_type = config.vision_config.model_type
         self.image_size = config.image_size
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
@@ -84,9 +88,8 @@ class ComposedBackbone(nn.Module):
 
     @property
     def stack(self) -> nn.Module:
-        """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
-        stack = self.language_model.base_model
-        return self.language_model.model if stack is self.language_model else stack
+        """The language model without its head."""
+        return without_head(self.language_model)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(batch, length, vocabulary) of states as of `run`."""

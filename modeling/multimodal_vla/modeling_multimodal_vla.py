@@ -29,7 +29,7 @@ from .backbones import load_tower_and_language_model, load_vlm, make_backbone, p
 from .composed_heads import HEADS, Head, check_actions
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .grounding import scaled, similarity_of_views
-from .multimodal_inputs import check_state, checked_prompt
+from .multimodal_inputs import TOKEN_TYPES, check_state, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .vision_tokens import make_projector
@@ -183,6 +183,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         do_sample: bool = False,
         proprio: torch.Tensor | None = None,
         num_steps: int | None = None,
+        **vlm_inputs: torch.Tensor,
     ) -> torch.Tensor | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
@@ -198,9 +199,11 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            vlm_inputs: what the VLM's own processor returned beside these, such as `image_sizes` or
+                `pixel_attention_mask`; the VLM's own forward reads them.
 
         Raises:
-            InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
+            InputError: an argument is unknown or has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
@@ -210,7 +213,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
         normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
@@ -234,6 +237,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
         proprio: torch.Tensor | None = None,
+        **vlm_inputs: torch.Tensor,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model.
 
@@ -254,7 +258,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
         check_inputs(self, input_ids, attention_mask, numbers)
         check_state(state, len(input_ids), self.config)
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
         states, real, text_states = fuse(self.fusion_parts, self.config, prompt, state, labels, answer_mask)
         if asked is not prompt and actions is not None:
@@ -287,7 +291,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         late fusion the language model sees no image.
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        names = self.backbone.image_arguments.union(TOKEN_TYPES).intersection(kwargs)
+        vlm_inputs = {name: kwargs.pop(name) for name in names}
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
             return self.backbone.generate_as_it_is(prompt, **kwargs)
         return self.backbone.generate(prompt_sequence(self.fusion_parts, self.config, prompt), **kwargs)

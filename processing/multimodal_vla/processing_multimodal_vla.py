@@ -2,13 +2,12 @@
 
 import inspect
 import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature
+from transformers import BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -17,29 +16,33 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
-from ..chat_turns import Turn, around_instruction, chat_pieces, read_turns, without_frame
-from ..prompts import MARK, check_image_tokens, padded, prompt_token_ids
+from ..chat_turns import Turn, read_turns
+from ..prompts import MARK, check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 from .bin_ids import checked_bin_ids
 from .grounding_text import GroundingText, tokenizer_of_towers
+from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
+from .prompt_form import PromptForm
+from .prompt_tokenizer import PromptParts
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
-IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor")
+IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
 
 
 class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
-        image_processor: a `MultimodalVLAImageProcessor`, or for Qwen's towers an `AlpamayoR1ImageProcessor`.
+        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, or the
+            VLM's own processor in a `VLMImageProcessor`.
         tokenizer: the language model's tokenizer.
         prompt_template: what an instruction is put into, at "{instruction}"; a VLM's has "{images}", too.
         image_token: the VLM's token in whose places it puts image features. `None`: a composed model, which puts image
-            features before the text by itself.
-        image_seq_length: image tokens of one view of a VLM; not read where the image processor makes patches, for
-            their number then follows from the size of each view.
+            features before the text by itself. For a `VLMImageProcessor` it is what that replaces by image tokens.
+        image_seq_length: image tokens of one view of a VLM; not read where the image processor makes patches or
+            prompts, for their number then follows from the size of each view.
         image_format: text of one view, with its image tokens at "{image}".
         norm_stats, normalization_type: statistics of robot units, `{unnorm_key: {"action": ..., "proprio": ...}}`.
         state_dim: size of the robot's state; `None` for a model without state.
@@ -130,12 +133,13 @@ class MultimodalVLAProcessor(RobotProcessor):
         Args:
             config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
                 and the fields that have the name of an argument of this class.
-            tokenizer: the language model's.
+            tokenizer: the language model's, or the VLM's whole processor (`AutoProcessor`), which then prepares images
+                and prompts, the latter by its chat template.
             grounding_tokenizer: the text tower's, for `grounding=True`: itself, its folder or its Hub id. By default
                 that of the place where `from_backbones(..., grounding=True)` found the tower, if there is one.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
-                `num_images_in_input` or `max_pixels`, in place of the defaults. With `image_processor` that one is used
-                as it is.
+                `num_images_in_input`, `max_pixels` or `image_settings={"do_image_splitting": False}`, in place of the
+                defaults. With `image_processor` that one is used as it is.
 
         Raises:
             ConfigError: there is no default for this VLM, a tokenizer is not the VLM's or the text tower's, or an
@@ -146,11 +150,14 @@ class MultimodalVLAProcessor(RobotProcessor):
         if SIZES.isdisjoint(overrides):
             settings["state_dim"] = config.state_size
         settings["action_vocab_size"] = config.action_vocab_size if HEAD_FACTS[config.action_head].has_tokens else None
-        if "image_processor" not in overrides:
+        prepared = {} if "image_processor" in overrides else prepared_by_vlm(config, tokenizer, overrides)
+        tokenizer = tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
+        if "image_processor" not in overrides | prepared:
             settings["image_processor"] = image_processor_of(config, overrides)
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
         check_arguments(cls.__name__, overrides, known)
-        if config.vlm_config is not None:
+        settings |= prepared
+        if config.vlm_config is not None and not prepared:
             settings |= vlm_prompt(config, tokenizer, overrides)
         processor = cls(tokenizer=tokenizer, **{**settings, **overrides})
         if grounding_tokenizer is None:
@@ -182,11 +189,11 @@ class MultimodalVLAProcessor(RobotProcessor):
             )
         if self.image_token is None:
             return
-        if self.image_token not in self.tokenizer.get_vocab():
+        if not self.image_processor.makes_prompts and self.image_token not in self.tokenizer.get_vocab():
             raise ConfigError(f"the tokenizer has no token image_token={self.image_token!r}.")
         if self.image_format.count("{image}") != 1:
             raise ConfigError(f"image_format={self.image_format!r} must hold '{{image}}' once.")
-        if not self.image_processor.makes_patches:
+        if not self.image_processor.makes_patches and not self.image_processor.makes_prompts:
             check_positive("image_seq_length", self.image_seq_length)
 
     def __call__(
@@ -223,8 +230,9 @@ class MultimodalVLAProcessor(RobotProcessor):
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
             model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3). With
-            `grounding` `input_ids` and `pixel_values`, and for a CLIP `attention_mask`.
+            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3), and from a
+            VLM's own processor all that this returns, in the VLM's own shapes. With `grounding` `input_ids` and
+            `pixel_values`, and for a CLIP `attention_mask`.
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, an instruction holds
@@ -233,10 +241,17 @@ class MultimodalVLAProcessor(RobotProcessor):
         if grounding:
             return self.grounding_inputs(images, text, history, return_tensors)
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
-        pixels, tokens_per_view = self.pixels(samples)
+        side = padding_side or self.padding_side
+        check_padding_side(side, InputError)
         turns = read_turns(history, len(samples))
+        if self.image_processor.makes_prompts:
+            places = [[1] * len(views) for views in samples]
+            prompts = [self.prompt_parts(*sample) for sample in zip(instructions, places, turns, strict=True)]
+            data |= inputs_by_vlm(self.image_processor.own_processor(self.tokenizer), samples, prompts, side)
+            return BatchFeature(data, tensor_type=return_tensors)
+        pixels, tokens_per_view = self.pixels(samples)
         rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, turns, strict=True)]
-        data |= padded(rows, self.tokenizer, padding_side or self.padding_side) | pixels
+        data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
     def grounding_inputs(self, images: Any, text: Any, history: Any, return_tensors: str | None) -> BatchFeature:
@@ -272,53 +287,39 @@ class MultimodalVLAProcessor(RobotProcessor):
 
         tokens_per_view: image tokens of each view, not read for a composed model.
         """
-        return instruction.join(self.prompt_pieces(tokens_per_view))
+        return instruction.join(self.prompt_form.pieces(tokens_per_view))
 
-    def prompt_pieces(self, tokens_per_view: Sequence[int], template: str | None = None) -> list[str]:
-        """What stands before, between and behind the places of the instruction; template: `prompt_template`."""
-        prompt = self.prompt_template if template is None else template
-        if self.image_token is not None:
-            views = [self.image_format.replace("{image}", self.image_token * count) for count in tokens_per_view]
-            prompt = prompt.replace("{images}", "".join(views))
-        return prompt.split("{instruction}")
+    @property
+    def prompt_form(self) -> PromptForm:
+        """How a prompt is written."""
+        return PromptForm(self.prompt_template, self.image_token, self.image_format)
 
     @property
     def image_pattern(self) -> str:
-        """Any number of image tokens in any number of views."""
-        if self.image_token is None:
-            return ""
-        before, after = map(re.escape, self.image_format.split("{image}"))
-        return rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
+        """See `RobotProcessor`."""
+        return self.prompt_form.image_pattern()
 
-    def chat_pieces(self, tokens_per_view: Sequence[int], turns: Sequence[Turn]) -> list[str]:
-        """What the chat template writes around the texts of earlier turns and the instruction.
-
-        A VLM's images stand in the last turn, before or behind the instruction as in `prompt_template`; another prompt
-        than the template's own is what the last turn says.
-        """
-        if self.image_token is None:
-            before, behind = without_frame(self.tokenizer, self.chat_template, self.prompt_pieces(tokens_per_view))
-        else:
-            places = re.search(r"\{(images|instruction)\}.*\{(images|instruction)\}", self.prompt_template, re.DOTALL)
-            before, behind = around_instruction(self.prompt_pieces(tokens_per_view, places[0]))
-        said = [*((turn.role, "", "") for turn in turns), ("user", before, behind)]
-        return chat_pieces(self.tokenizer, self.chat_template, said)
+    def prompt_parts(self, instruction: str, tokens_per_view: Sequence[int], turns: Sequence[Turn]) -> PromptParts:
+        """The prompt of one sample; earlier turns are written by the chat template, as the instruction then is."""
+        instruction = self.instruction_of(instruction)
+        if not turns:
+            pieces = self.prompt_form.pieces(tokens_per_view)
+            return PromptParts(pieces, [instruction] * (len(pieces) - 1), self.add_special_tokens)
+        pieces = self.prompt_form.conversation_pieces(self.tokenizer, self.chat_template, tokens_per_view, turns)
+        writes_begin = pieces[0].startswith(self.tokenizer.bos_token or MARK)
+        adds_begin = self.add_special_tokens and self.image_token is not None  # as transformers' processors do
+        return PromptParts(pieces, [*(turn.text for turn in turns), instruction], adds_begin and not writes_begin)
 
     def prompt_ids(
         self, instruction: str, tokens_per_view: Sequence[int] = (), turns: Sequence[Turn] = ()
     ) -> list[int]:
-        """The prompt of one sample as ids; earlier turns are written by the chat template, as the instruction then is.
+        """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
-        instruction = self.instruction_of(instruction)
-        pieces, texts, special = self.prompt_pieces(tokens_per_view), instruction, self.add_special_tokens
-        if turns:
-            pieces, texts = self.chat_pieces(tokens_per_view, turns), [*(turn.text for turn in turns), instruction]
-            writes_begin = pieces[0].startswith(self.tokenizer.bos_token or MARK)
-            special = special and self.image_token is not None and not writes_begin  # as transformers' processors do
+        parts = self.prompt_parts(instruction, tokens_per_view, turns)
         kept = [] if self.image_token is None else [self.image_token]
-        ids = prompt_token_ids(self.tokenizer, pieces, texts, kept, special)
+        ids = prompt_token_ids(self.tokenizer, parts.pieces, parts.texts, kept, parts.add_special_tokens)
         if not ids:
             raise InputError(f"the text {instruction!r} has no tokens.")
         if self.image_token is not None:
