@@ -184,8 +184,12 @@ class VLMBackbone(nn.Module):
             placed = self.placed_features(sequence.prompt).to(embeds.dtype)
             placed = torch.where(sequence.prompt.is_image.unsqueeze(-1), placed, embeds[:, :known])
             embeds = torch.cat([placed, embeds[:, known:]], dim=1)
-        stack = without_head(self.language_part)
-        return stack(inputs_embeds=embeds, attention_mask=sequence.real.long(), use_cache=False).last_hidden_state
+        return without_head(self.language_part)(
+            inputs_embeds=embeds,
+            attention_mask=sequence.real.long(),
+            position_ids=text_positions(sequence.real),
+            use_cache=False,
+        ).last_hidden_state
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(batch, length, vocabulary) of states as of `run`."""
