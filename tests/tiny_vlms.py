@@ -4,7 +4,6 @@
 be given; those that a VLM cuts into tiles are cut at 28 pixels.
 """
 
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +16,7 @@ from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
 from vlahub.errors import ConfigError
-from vlahub.processing.multimodal_vla.image_processing_vlm import made, without_videos
+from vlahub.processing.multimodal_vla.image_processing_vlm import made, without_parts, without_videos
 from vlahub.processing.multimodal_vla.own_classes_of_vlms import image_processor_class, processor_class
 
 SENTENCES = "pick up put the red green bowl cube on in to left right : here is an image"
@@ -56,10 +55,7 @@ def processor_of(kind: str, image_kind: str, tokenizer: Any, image_settings: dic
     """The processor `kind` of transformers without its videos, around an image processor of PIL."""
     images = made(image_processor_class(image_kind, use_torchvision=False), image_settings)
     own = without_videos(processor_class(kind))
-    known = inspect.signature(own.__init__).parameters
-    videos = {"video_processor": images if "video_processor" in own.attributes else None}
-    videos = videos if "video_processor" in known else {}
-    return own(image_processor=images, tokenizer=tokenizer, **videos, **settings)
+    return own(image_processor=images, tokenizer=tokenizer, **without_parts(own, images), **settings)
 
 
 def if_possible(*arguments: Any, **settings: Any) -> Any:
@@ -110,11 +106,10 @@ def idefics3(kind="idefics3"):
 
 
 def smolvlm():
-    """With the processor of Idefics 3, which writes the same, where that of SmolVLM cannot be had (num2words)."""
+    """With the processor of Idefics 3, which writes the same, and without its packages (num2words, torchvision)."""
     config, processor = idefics3("smolvlm")
     images, settings = processor.image_processor.to_dict(), {"image_seq_len": 1}
-    own = if_possible("SmolVLMProcessor", "SmolVLMImageProcessor", processor.tokenizer, images, **settings)
-    return config, own or processor
+    return config, processor_of("SmolVLMProcessor", "SmolVLMImageProcessor", processor.tokenizer, images, **settings)
 
 
 def internvl():

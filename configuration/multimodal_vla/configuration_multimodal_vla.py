@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import transformers
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -25,7 +26,7 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .head_facts import HEAD_FACTS
 from .proven_backbones import check_proven, check_tower
-from .vlm_facts import VLMS, VLMFacts
+from .vlm_facts import OLDER_NAMES, VLMS, VLMFacts
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
@@ -118,8 +119,8 @@ class MultimodalVLAConfig(VLAConfig):
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        owner = self.vlm_config if hasattr(self.vlm_config, "tie_word_embeddings") else self.text_part
-        super().__init__(**with_token_ids(kwargs, self.text_part, owner.tie_word_embeddings))
+        tied = self.text_part.tie_word_embeddings if self.vlm_config is None else ties_words(self.vlm_config)
+        super().__init__(**with_token_ids(kwargs, self.text_part, tied))
         self.check()
 
     @property
@@ -135,7 +136,13 @@ class MultimodalVLAConfig(VLAConfig):
         """As in transformers, with whole nested configs: what is default on one line may not be on the other."""
         found = super().to_diff_dict()
         found["tie_word_embeddings"] = self.tie_word_embeddings
-        return found | {name: whole(getattr(self, name)) for name in self.sub_configs}
+        found |= {name: whole(getattr(self, name)) for name in self.sub_configs}
+        if self.vlm_config is not None:  # each line reads another of these
+            tied = {"tie_word_embeddings": ties_words(self.vlm_config)}
+            found["vlm_config"] |= tied
+            if isinstance(found["vlm_config"].get("text_config"), dict):
+                found["vlm_config"]["text_config"] |= tied
+        return found
 
     @property
     def text_part(self) -> PretrainedConfig:
@@ -259,7 +266,15 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
     fields = config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
         fields.pop(name, None)
+    for older, newer in OLDER_NAMES.get(kind_of(config), {}).items():
+        fields[older] = getattr(config, older, getattr(config, newer, None))
     return fields
+
+
+def ties_words(vlm_config: PretrainedConfig) -> bool:
+    """Whether a VLM's head is its embeddings, as the running line of transformers decides it."""
+    asks_text = transformers.__version__.startswith("4.") or not hasattr(vlm_config, "tie_word_embeddings")
+    return (vlm_config.get_text_config(decoder=True) if asks_text else vlm_config).tie_word_embeddings
 
 
 def kind_of(config: PretrainedConfig) -> str:

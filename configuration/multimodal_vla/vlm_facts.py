@@ -67,6 +67,8 @@ VLMS = {
     "smolvlm": VLMFacts(tiled=True),
     "vipllava": VLMFacts(one_size=True),
 }
+# Fields that 5.x reads under two names and 4.57 under the older one alone; both are written.
+OLDER_NAMES = {"vipllava": {"vision_feature_layers": "vision_feature_layer"}}
 UNFIT_VLMS = {
     "florence2": "it is an encoder with a decoder behind it, and the positions of its encoder count padding",
     **dict.fromkeys(("gemma3n", "gemma4"), "its layers read the token ids, too, and not their embeddings alone"),

@@ -5,6 +5,7 @@ from typing import Any
 from ...configuration.vla_errors import ConfigError
 
 INSTRUCTION = "{instruction}"
+GIVE_BOTH = "give prompt_template and image_format"
 
 
 def chat_prompt(tokenizer: Any, chat_template: str, image_token: str) -> tuple[str, str]:
@@ -26,8 +27,7 @@ def chat_prompt(tokenizer: Any, chat_template: str, image_token: str) -> tuple[s
             template = one[:start] + "{images}" + one[start + size :]
             return template, view.replace(image_token, "{image}")
     raise ConfigError(
-        f"the chat template does not write {image_token!r} for each image in one way ({one!r}); give prompt_template "
-        "and image_format."
+        f"the chat template does not write {image_token!r} for each image in one way ({one!r}); {GIVE_BOTH}."
     )
 
 
@@ -35,4 +35,9 @@ def rendered(tokenizer: Any, chat_template: str, num_images: int) -> str:
     """The text of one turn, up to where the model answers."""
     content = [{"type": "image"}] * num_images + [{"type": "text", "text": INSTRUCTION}]
     turn = [{"role": "user", "content": content}]
-    return tokenizer.apply_chat_template(turn, chat_template=chat_template, tokenize=False, add_generation_prompt=True)
+    try:
+        return tokenizer.apply_chat_template(
+            turn, chat_template=chat_template, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # whatever a template raises
+        raise ConfigError(f"the chat template cannot write a turn with images ({error}); {GIVE_BOTH}.") from error

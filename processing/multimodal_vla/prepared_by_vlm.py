@@ -17,6 +17,8 @@ from .prompt_tokenizer import PromptParts, PromptTokenizer, place_of
 from .vlm_defaults import GIVE_PROMPT, OwnProcessor, image_token_id_of, own_processor_row
 
 KNOW_ONE_PICTURE = ("blip-2",)  # VLMs whose own processors put one picture's tokens before each prompt, or fewer
+# Prompts of which the VLM's own processor writes a part: PaliGemma's begin token and line break.
+WRITTEN_BY_PROCESSOR = {"paligemma": "{images}{instruction}"}
 
 
 def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -37,24 +39,24 @@ def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> d
     if not is_whole and (row is None or "image_seq_length" in overrides):
         return {}
     given = {name: overrides.pop(name) for name in VLMImageProcessor.arguments if name in overrides}
+    owner, tokenizer = tokenizer, tokenizer.tokenizer if is_whole else tokenizer
     if is_whole:
-        images, tokenizer, owner = VLMImageProcessor.around(tokenizer, **given), tokenizer.tokenizer, tokenizer
+        images = VLMImageProcessor.around(owner, **given)
     else:
         settings = {"image_processor_type": row.image_processor} | row.image_settings(config.vlm_config)
         settings |= given.pop("image_settings", {})
         images = VLMImageProcessor(row.processor, row.settings(config.vlm_config), settings, **given)
-        owner = tokenizer
     own = images.own_processor(tokenizer)
     check_image_token_id(own, config.vlm_config, tokenizer)
     token = getattr(own, "image_token" if row is None else row.placeholder)
-    if "prompt_template" in overrides:
+    if {"prompt_template", "image_format"} <= set(overrides):
         prompt = {}
     elif template := getattr(owner, "chat_template", None) or tokenizer.chat_template:
         prompt = dict(zip(("prompt_template", "image_format"), chat_prompt(tokenizer, template, token), strict=True))
         prompt["chat_template"] = template  # for earlier turns
     else:
         prompt = default_prompt(config.vlm_config, row)
-    starts = prompt.get("prompt_template", "").startswith(tokenizer.bos_token or MARK)
+    starts = (prompt | overrides)["prompt_template"].startswith(tokenizer.bos_token or MARK)
     return {"image_processor": images, "image_token": token, "add_special_tokens": not starts, **prompt}
 
 
@@ -63,9 +65,10 @@ def default_prompt(vlm_config: Any, row: OwnProcessor | None) -> dict[str, str]:
     if row is not None:
         return {"prompt_template": row.prompt_template, "image_format": row.image_format}
     kind = type(vlm_config).model_type
-    if kind in PROMPT_TEMPLATES:
-        return {"prompt_template": PROMPT_TEMPLATES[kind], "image_format": IMAGE_FORMATS.get(kind, "{image}")}
-    raise ConfigError(f"vlm_config.model_type={kind!r} has no default prompt and no chat template; {GIVE_PROMPT}.")
+    template = WRITTEN_BY_PROCESSOR.get(kind, PROMPT_TEMPLATES.get(kind))
+    if template is None:
+        raise ConfigError(f"vlm_config.model_type={kind!r} has no default prompt and no chat template; {GIVE_PROMPT}.")
+    return {"prompt_template": template, "image_format": IMAGE_FORMATS.get(kind, "{image}")}
 
 
 def check_image_token_id(own: ProcessorMixin, vlm_config: Any, tokenizer: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BatchFeature, ProcessorMixin
+from transformers import AutoTokenizer, BatchFeature, ProcessorMixin
 
 from ...configuration.known_fields import check_arguments
 from ...configuration.language_model_config import check_positive
@@ -22,10 +22,12 @@ from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 from .bin_ids import checked_bin_ids
 from .grounding_text import GroundingText, tokenizer_of_towers
+from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
 from .prompt_form import PromptForm
 from .prompt_tokenizer import PromptParts
+from .vlm_defaults import own_processor_row
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
 IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
@@ -166,6 +168,21 @@ class MultimodalVLAProcessor(RobotProcessor):
             processor.grounding_text = GroundingText.for_towers(config.vision_config, grounding_tokenizer)
             processor.grounding_config = processor.grounding_text.settings
         return processor
+
+    @classmethod
+    def from_vlm(cls, vlm: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model that `from_vlm` made, of the files of its VLM.
+
+        Args:
+            vlm: Hub id or folder.
+            config: of the model.
+            overrides: as in `for_config`.
+
+        Raises:
+            ConfigError: as in `for_config`.
+        """
+        own = own_processor_from(vlm) if own_processor_row(config.vlm_config) else AutoTokenizer.from_pretrained(vlm)
+        return cls.for_config(config, own, **overrides)
 
     def check_numbers(self) -> None:
         """Refuse sizes that cannot work, by the name of the argument."""

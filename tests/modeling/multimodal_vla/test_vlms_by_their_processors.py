@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_vlms import TINY_VLMS, layout_of, tiny_vlm
+from tiny_vlms import TINY_VLMS, layout_of, mistral_tokenizer, tiny_vlm
 from transformers import ProcessorMixin
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor
 from vlahub.configuration.multimodal_vla.vlm_facts import VLMS
-from vlahub.errors import InputError
+from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.fusion import fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import TOKEN_TYPES, checked_prompt
 
@@ -38,14 +38,16 @@ def picture(height, width, seed):
     return np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-# Two views each, of other sizes in each sample: the numbers of their tiles and tokens differ.
-SAMPLES = [[picture(28, 28, 0), picture(30, 60, 1)], [picture(64, 30, 2), picture(56, 56, 3)]]
+# Views of other sizes in each sample: the numbers of their tiles and tokens differ.
+TWO_VIEWS = [[picture(28, 28, 0), picture(30, 60, 1)], [picture(64, 30, 2), picture(56, 56, 3)]]
+ONE_VIEW = [[picture(28, 60, 0)], [picture(64, 30, 2)]]
 
 
 class Case:
     """A VLM with weights that matter, its processor and ours around it."""
 
-    def __init__(self, kind, randomized, **fields):
+    def __init__(self, kind, randomized, samples=TWO_VIEWS, **fields):
+        self.samples = samples
         config, self.own = tiny_vlm(kind)
         self.config = MultimodalVLAConfig(vlm_config=config, **{**HEAD, **fields})
         self.model = randomized(MultimodalVLAForActionPrediction(self.config)).eval()
@@ -53,7 +55,7 @@ class Case:
         self.processor = None if self.own is None else MultimodalVLAProcessor.for_config(self.config, self.own)
 
     def inputs(self, rows=(0, 1), side="right", texts=TEXTS):
-        samples, texts = [SAMPLES[i] for i in rows], [texts[i] for i in rows]
+        samples, texts = [self.samples[i] for i in rows], [texts[i] for i in rows]
         if self.processor is None:
             return layout_of(self.config.vlm_config, samples, texts, side)
         return dict(self.processor(images=samples, text=texts, padding_side=side))
@@ -62,8 +64,8 @@ class Case:
         """What the VLM's own processor returns for the prompt of one sample."""
         if not isinstance(self.own, ProcessorMixin):
             return self.inputs([row])
-        prompt = self.processor.prompt_text(TEXTS[row], [1] * len(SAMPLES[row]))
-        images = [[Image.fromarray(view) for view in SAMPLES[row]]]
+        prompt = self.processor.prompt_text(TEXTS[row], [1] * len(self.samples[row]))
+        images = [[Image.fromarray(view) for view in self.samples[row]]]
         return dict(self.own(text=[prompt], images=images, return_tensors="pt"))
 
     def states(self, inputs):
@@ -95,9 +97,13 @@ def case(randomized):
     return lambda kind, **fields: Case(kind, randomized, **fields)
 
 
+views = pytest.mark.parametrize("samples", [ONE_VIEW, TWO_VIEWS], ids=["one view", "two views"])
+
+
 @every_vlm
-def test_inputs_are_those_of_the_vlms_own_processor(case, kind):
-    each = case(kind)
+@views
+def test_inputs_are_those_of_the_vlms_own_processor(case, kind, samples):
+    each = case(kind, samples=samples)
     if not isinstance(each.own, ProcessorMixin):
         pytest.skip("its processor needs torchvision here, or knows one picture alone")
     for row in range(2):
@@ -108,11 +114,12 @@ def test_inputs_are_those_of_the_vlms_own_processor(case, kind):
 
 
 @every_vlm
+@views
 @torch.no_grad()
-def test_states_are_those_of_the_vlms_own_call_on_either_side_of_padding(case, kind):
-    each = case(kind)
+def test_states_are_those_of_the_vlms_own_call_on_either_side_of_padding(case, kind, samples):
+    each = case(kind, samples=samples)
     wanted = [each.own_states(each.documented(row))[0] for row in range(2)]
-    assert len(wanted[0]) != len(wanted[1]) and (wanted[0][-2:] - wanted[1][-2:]).abs().max() > 1e-2
+    assert (wanted[0][-2:] - wanted[1][-2:]).abs().max() > 1e-2
     for side in ("right", "left"):
         inputs = each.inputs(side=side)
         for states, real, own in zip(each.states(inputs), inputs["attention_mask"].bool(), wanted, strict=True):
@@ -155,7 +162,7 @@ def test_what_is_written_is_read_again(case, kind, tmp_path):
     if each.processor is not None:
         each.processor.save_pretrained(tmp_path)
         loaded = MultimodalVLAProcessor.from_pretrained(tmp_path)
-        found = loaded(images=SAMPLES, text=TEXTS, padding_side="left")
+        found = loaded(images=each.samples, text=TEXTS, padding_side="left")
         wanted = each.inputs(side="left")
         assert wanted.keys() == found.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
     model = MultimodalVLAForActionPrediction.from_pretrained(tmp_path).eval()
@@ -177,6 +184,27 @@ def test_the_vlm_writes_what_it_writes_without_us(case, kind):
     options = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None}
     own = each.vlm.generate(**each.of_vlm(inputs, known), **options)
     assert torch.equal(each.model.generate(**inputs, **options), own)
+
+
+@every_vlm
+def test_a_published_vlm_becomes_a_policy_with_its_own_processor(case, kind, tmp_path):
+    """Of its folder alone; the tokenizer alone is enough for a processor, too."""
+    each = case(kind)
+    each.vlm.save_pretrained(tmp_path)
+    model = MultimodalVLAForActionPrediction.from_vlm(tmp_path, **HEAD).eval()
+    wanted, found = each.model.backbone.vlm.state_dict(), model.backbone.vlm.state_dict()
+    assert wanted.keys() == found.keys() and all(torch.equal(wanted[name], found[name]) for name in wanted)
+    if each.own is None:
+        with pytest.raises(ConfigError, match=r"PixtralProcessor.*torchvision"):
+            MultimodalVLAProcessor.for_config(model.config, mistral_tokenizer())
+        return
+    each.own.save_pretrained(tmp_path)
+    processor = MultimodalVLAProcessor.from_vlm(tmp_path, model.config)
+    found, wanted = processor(images=each.samples, text=TEXTS), each.inputs()
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+    plain = MultimodalVLAProcessor.for_config(model.config, each.own.tokenizer)
+    assert plain.prompt_template == processor.prompt_template
+    assert model.predict_action(**plain(images=each.samples, text=TEXTS)).shape == (2, 2, 3)
 
 
 @pytest.mark.parametrize("kind", QUICK)
