@@ -11,6 +11,7 @@ from importlib.metadata import version
 from .commands.convert import CONVERT
 from .commands.create import ASSEMBLE, CREATE
 from .commands.error_boundary import ending_at_interrupt, run
+from .commands.evaluate import EVALUATE
 from .commands.merge_lora import MERGE_LORA
 from .commands.predict import PREDICT
 from .commands.push import PUSH
@@ -25,6 +26,7 @@ COMMANDS = {
     "assemble": ASSEMBLE,
     "verify": VERIFY,
     "predict": PREDICT,
+    "evaluate": EVALUATE,
     "stats": STATS,
     "push": PUSH,
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .family_card import ANY_CARD, Card
+from .predictions.evaluation import ROBOT_EVALUATION
 from .predictions.prediction import ROBOT, PredictionKind
 from .tensors.rename import Row
 
@@ -58,6 +59,7 @@ class Family:
         create: plans the start of a new model, from a base model (`Job.base`) or from several parts (`Job.parts`).
         card: what README.md of a checkpoint says.
         prediction: what a checkpoint takes from `vlahub predict`.
+        evaluation: what it takes from `vlahub evaluate`.
     """
 
     name: str
@@ -86,6 +88,7 @@ class Family:
     create: "Callable[[Job], Prepared] | None" = None
     card: Card = ANY_CARD
     prediction: PredictionKind = ROBOT
+    evaluation: PredictionKind = ROBOT_EVALUATION
 
     @property
     def config(self) -> "type[PretrainedConfig]":

@@ -74,11 +74,9 @@ class Options:
     dtype: str = field(default="float32", metadata={"help": "of the weights"})
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
     action: list[str] = field(
-        default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several to be joined"}
+        default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several"}
     )
-    state: list[str] = field(
-        default_factory=lambda: [STATE], metadata={"help": "of the state, or of the pose, in the same way"}
-    )
+    state: list[str] = field(default_factory=lambda: [STATE], metadata={"help": "of the state or the pose, or several"})
     text: str = field(default="task", metadata={"help": "column of the instruction"})
     statistics: str | None = field(default=None, metadata={"help": "file; default: the dataset folder's, or computed"})
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
@@ -91,6 +89,8 @@ class Options:
     answer: str = field(default="answer", metadata={"help": "column of the text to write, with --learn_text"})
     text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
     weight_column: str | None = field(default=None, metadata={"help": "of what each row weighs in the loss"})
+    advantage_column: str | None = field(default=None, metadata={"help": "of a word for the prompt"})
+    embodiment_column: str | None = field(default=None, metadata={"help": "of the robot's number, of several"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -170,14 +170,13 @@ def load(source: str, options: Options):
 
 def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     """The family's examples."""
-    more = {"weight": options.weight_column}
+    more = {"weight": options.weight_column, "advantage": options.advantage_column}
     if config.predicts == DRIVING:
         more |= {"reasoning": "reasoning" if "reasoning" in frames.column_names else None}
         return DrivingScenes(frames, options.state, options.images or None, **more)
-    steps = config.num_action_chunks
     columns = options.images or None, state_columns(frames, options), options.action, options.text
-    more |= {"repeat_last": options.repeat_last, "answer": options.answer if options.learn_text else None}
-    return ActionChunks(frames, steps, *columns, **more)
+    more |= {"embodiment": options.embodiment_column, "answer": options.answer if options.learn_text else None}
+    return ActionChunks(frames, config.num_action_chunks, *columns, repeat_last=options.repeat_last, **more)
 
 
 def state_columns(frames, options: Options) -> list[str] | None:

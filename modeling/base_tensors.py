@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError
-from .adapter_loading import HUB_ARGUMENTS
 from .initial_values import InitialValues
 from .seeded_numbers import normal_numbers
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder", "attn_implementation")
 
 
@@ -38,7 +39,14 @@ class BaseTensors:
                     self.places[name] = file, key
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        return {name: tuple(file.get_slice(key).get_shape()) for name, (file, key) in self.places.items()}
+        return {name: self.shape(name) for name in self.places}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        file, key = self.places[name]
+        return tuple(file.get_slice(key).get_shape())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
 
     def __getitem__(self, name: str) -> torch.Tensor:
         """Raises ConfigError where there is no such tensor."""
@@ -62,13 +70,25 @@ def base_folder(base: str | Path, hub: Mapping[str, Any], files: Sequence[str]) 
     """A folder as it is; of a repository these files (patterns) are downloaded into the Hub's cache.
 
     hub: arguments of that.
+
+    Raises:
+        ConfigError: there is neither, or it holds no config.json.
     """
-    return Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=list(files), **hub))
+    folder = Path(base)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(str(base), allow_patterns=list(files), **hub))
+        except (HFValidationError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{base} is neither a folder nor a repository that can be reached: {reason}") from error
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{base} holds no config.json: is it a model?")
+    return folder
 
 
 def split_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Arguments of `from_base`: which files are meant, how weights are loaded, and what is switched on."""
-    hub = {name: value for name, value in given.items() if name in HUB_ARGUMENTS}
+    hub = {name: value for name, value in given.items() if name in DOWNLOAD_ARGUMENTS}
     loading = {name: value for name, value in given.items() if name in LOADING_ARGUMENTS}
     return hub, loading, {name: value for name, value in given.items() if name not in hub | loading}
 

@@ -28,5 +28,5 @@ def modulate(hidden_states: torch.Tensor, factor: torch.Tensor, shift: torch.Ten
     hidden_states: (batch * views, tokens, hidden_size), the views of a sample side by side;
     factor, shift: (batch, 1, hidden_size), the same for all views.
     """
-    per_sample = hidden_states.view(factor.shape[0], -1, hidden_states.shape[-1])
+    per_sample = hidden_states.reshape(factor.shape[0], -1, hidden_states.shape[-1])
     return torch.addcmul(shift, per_sample, factor).view_as(hidden_states)

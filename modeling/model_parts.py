@@ -14,7 +14,7 @@ def is_pretrained(model: PreTrainedModel, name: str) -> bool:
 
 def is_in_vision(name: str) -> bool:
     """Whether a module or parameter of this name lies in a vision tower."""
-    return any(part.startswith("vision") or part == "visual" for part in name.split("."))
+    return any("vision" in part or part == "visual" for part in name.split("."))
 
 
 def stack_of(language_model: nn.Module) -> nn.Module:

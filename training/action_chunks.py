@@ -46,6 +46,8 @@ class ActionChunks(torch.utils.data.Dataset):
         repeat_last: bool = False,
         answer: str | None = None,
         weight: str | None = None,
+        advantage: str | None = None,
+        embodiment: str | int | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +67,8 @@ class ActionChunks(torch.utils.data.Dataset):
                 learn_text=True)`); a row without one has none.
             weight: column of what each row weighs in the losses, a number of 0 or more, such as an exponential of its
                 advantage; `None`: all alike.
+            advantage: column of a word for the prompt, such as "positive"; a row without one has none.
+            embodiment: column of the `embodiment_id` of each row, or that of all rows, for models of several.
             repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
@@ -74,13 +78,14 @@ class ActionChunks(torch.utils.data.Dataset):
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
         check_readable(frames)
-        self.repeat_last, self.answer, self.weight = repeat_last, answer, weight
+        self.repeat_last, self.weight, self.embodiment = repeat_last, weight, embodiment
+        self.texts = {name: column for name, column in (("answer", answer), ("advantage", advantage)) if column}
         self.images = image_columns(frames) if images is None else list(images)
         self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
         self.state = column_names(state) if state else []
         self.action = column_names(action)
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
-        named = [column for column in (answer, weight) if column]
+        named = [*self.texts.values(), *(column for column in (weight, embodiment) if isinstance(column, str))]
         once = [*self.images, text, *self.state, *self.passed_on, *named]
         require_columns(frames, [*once, *self.action, episode])
         if not self.images:
@@ -120,12 +125,13 @@ class ActionChunks(torch.utils.data.Dataset):
             example["action_is_pad"] = np.arange(self.num_action_chunks) >= self.stop(index) - index
         if self.state:
             example["state"] = np.concatenate([np.array(row[name], np.float32, ndmin=1) for name in self.state])
-        if self.answer and row[self.answer] is not None:
-            example["answer"] = row[self.answer]
+        example |= {name: row[column] for name, column in self.texts.items() if row[column] is not None}
         if self.unnorm_key is not None:
             example["unnorm_key"] = self.unnorm_key
         if self.weight:
             example["sample_weight"] = np.float32(np.squeeze(row[self.weight]))
+        if self.embodiment is not None:
+            example["embodiment_id"] = row[self.embodiment] if isinstance(self.embodiment, str) else self.embodiment
         for name in self.passed_on:
             example[name] = as_numbers(row[name], name, index)
         return example

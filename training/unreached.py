@@ -78,6 +78,7 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
     """
     device = next(model.parameters()).device
     inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+    inputs.pop("sample_weight", None)  # of one sample, it may be 0
     drawing = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
         loss = model(**inputs).loss

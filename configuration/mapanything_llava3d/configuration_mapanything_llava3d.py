@@ -62,6 +62,8 @@ class MapAnythingLlava3DConfig(VLAConfig):
         action_dim, num_action_chunks: the shape of one prediction (dimensions, steps). Published name of the latter:
             `action_horizon`.
         use_state, state_dim: whether the robot's state is an input, and its size.
+        num_embodiments: robots that have each their own encoders of state and actions and their own decoder of actions,
+            in every action expert; a call says by `embodiment_id` whose they are.
         stop_grad_from_vlm: the action experts' loss has no gradient in the language model and what comes before it.
         use_time_weight: the flow-matching loss weighs a sample by 1 - time.
         time_sampling: `beta` draws training times from Beta(1.5, 1), `uniform` evenly.
@@ -144,6 +146,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         view_names: list[str] | None = None,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
+        num_embodiments: int = 1,
         **kwargs,
     ):
         self.vision_config = as_vision_config(vision_config)
@@ -192,6 +195,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
             "action_dim": self.action_dim,
             "num_action_chunks": self.num_action_chunks,
             "state_dim": self.state_size,
+            "num_embodiments": self.num_embodiments,
         }
 
     @property
@@ -204,7 +208,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         """See `VLAConfig`; a DiT head reads states, but where its last block looks at its own tokens alone."""
         if self.action_expert_type is None:
             return "logits"
-        if self.has_dit and self.dit_config.context_of_block(self.dit_config.num_hidden_layers - 1) != "own":
+        if self.has_dit and self.dit_config.reads_last_layer:
             return "states"
         return "keys" if self.has_deep_fusion else "earlier layers"
 
@@ -248,7 +252,11 @@ class MapAnythingLlava3DConfig(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        check_counts(self, "spatial_token_num")
+        check_counts(self, "spatial_token_num", "num_embodiments")
+        if self.num_embodiments > 1 and self.action_expert_type is None:
+            raise ConfigError(
+                f"num_embodiments={self.num_embodiments} is of action experts; action_expert_type is None."
+            )
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.image_seq_length is not None:
             check_counts(self, "image_seq_length")
@@ -289,6 +297,13 @@ class MapAnythingLlava3DConfig(VLAConfig):
         for field, value in self.shared_with_dit.items():
             if getattr(self.dit_config, field) != value:
                 raise ConfigError(f"dit_config.{field}={getattr(self.dit_config, field)} must be {value}.")
+        if self.has_deep_fusion and self.dit_config.condition_dropout:
+            raise ConfigError(
+                f"dit_config.condition_dropout={self.dit_config.condition_dropout} is for a DiT head alone: with "
+                "action_expert_type='deep_fusion+dit' it reads features of an expert that has seen the condition."
+            )
+        if self.dit_config.context == "self":
+            return
         if self.dit_config.num_hidden_layers > self.text_config.num_hidden_layers:
             raise ConfigError(
                 f"dit_config.num_hidden_layers={self.dit_config.num_hidden_layers} must not exceed the base's "

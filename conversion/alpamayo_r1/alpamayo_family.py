@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ..family import Family
 from .card import CARD
 from .names import EMBEDDINGS, TABLE
-from .options import DRIVING, VLM, AlpamayoOptions, add_alpamayo_arguments
+from .options import DRIVING, DRIVING_EVALUATION, VLM, AlpamayoOptions, add_alpamayo_arguments
 from .start_options import AlpamayoStartOptions, add_start_arguments
 
 if TYPE_CHECKING:  # slow to import
@@ -53,4 +53,5 @@ ALPAMAYO_R1 = Family(
     create=create_alpamayo,
     card=CARD,
     prediction=DRIVING,
+    evaluation=DRIVING_EVALUATION,
 )

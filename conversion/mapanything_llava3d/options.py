@@ -13,7 +13,7 @@ CHOICES = {
     "pixel_range": ("siglip", "unit"),
     "geometry_normalization": ("imagenet", "none"),
 }
-DIT_CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+DIT_CHOICES = {"context": ("interleave", "cross", "concat", "self"), "output_projection": ("adaln", "none")}
 EXPERT_INITS = ("random", "base")
 EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
 MODEL_FIELDS = (  # options that are fields of the model's config as they are

@@ -22,24 +22,15 @@ from ..initial_values import described
 
 FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHTS[1]]
 SIDE_FILES = "*--*_checkpoint.pt"
-NAMED_PARTS = {  # see `StrictPreTrainedModel.named_parts`
-    "film": ("vision_backbone.*.film",),
-    "aggregation": ("vision_backbone.*.aggregation",),
-    "fusion": ("moe_aggregator",),
-    "lfp": ("language_model.*.router",),
-    "state": ("proprio_projector",),
-    "action_head": ("action_head", "noisy_action_projector"),
-}
 
 
-def check_whole(folder: Path) -> Path:
-    """Raises ConfigError where a training run's side files lie beside the weights."""
+def check_no_side_files(folder: Path) -> None:
+    """Raises ConfigError where parts of the model lie beside its weights."""
     if found := sorted(path.name for path in folder.glob(SIDE_FILES)):
         raise ConfigError(
             f"{folder} holds files of a training run beside its weights ({', '.join(found)}): run vlahub create with "
             "it, or vlahub convert first."
         )
-    return folder
 
 
 def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, BaseTensors]:
@@ -51,9 +42,12 @@ def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, Bas
         ConfigError, ConversionError: it is none that a start can be made of.
     """
     published = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if published.get("quantization_config"):
+        raise ConfigError(f"{folder} is quantised: use the full-precision model that it was made from.")
     if is_own(published):
         return CogVLAConfig.from_pretrained(folder), BaseTensors(folder, lambda key: key)
     check_published(published)
+    check_no_side_files(folder)
     tensors = BaseTensors(folder, name_in_model)
     statistics = folder / "dataset_statistics.json"
     if statistics.exists():
@@ -67,12 +61,15 @@ def state_of_start(
     """All tensors of the start: those of the base, and what is new, in float32.
 
     Raises:
-        ConfigError: the base lacks a tensor or has one that the start has no place for, or of another shape.
+        ConfigError: the base has a tensor that the start has no place for, or that its config does not tell, or in
+            another shape.
     """
     model, initial = described(kind, config)
     new = new_names(kind, base, model)
     state, shapes = {}, {name: tuple(value.shape) for name, value in model.state_dict().items()}
     for name in tensors.places:
+        if name in new:
+            raise ConfigError(f"the base holds {name}, which its config.json does not tell.")
         if name in shapes:
             state[name] = tensors[name]
         elif unused_reason(name, config) is None:
@@ -106,8 +103,10 @@ def start_from_base(
 ) -> PreTrainedModel:
     """See `CogVLAForActionPrediction.from_base`."""
     hub, loading, given = split_arguments(switches)
-    known, tensors = read_base(check_whole(base_folder(base, hub, FILES)), given)
+    known, tensors = read_base(base_folder(base, hub, FILES), given)
     config = start_config(known, given).config
-    config.dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else dtype
+    if isinstance(dtype, str):
+        dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else getattr(torch, dtype)
+    config.dtype = dtype
     state = state_of_start(kind, known, config, tensors, seed)
     return loaded(kind, config, state, loading)

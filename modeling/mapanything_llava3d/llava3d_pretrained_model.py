@@ -5,6 +5,7 @@ from torch import nn
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ..cache_names import CACHE_NAMES
+from ..embodiments import init_embodiment_weights
 from ..strict_loading import StrictPreTrainedModel
 from .llava3d_start_in_memory import start_from_base
 from .mapanything_geometry import init_geometry_weights
@@ -29,6 +30,7 @@ class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_geometry_weights(module, self.config.text_config.initializer_range)
+        init_embodiment_weights(module, self.config.text_config.initializer_range)
 
     @classmethod
     def from_base(cls, base: str, *, seed: int = 0, dtype: torch.dtype | str = "auto", **switches):

@@ -20,11 +20,11 @@ from ..input_checks import one_of, refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
-from ..sampled_actions import SampledActions, check_num_samples, with_spread
+from ..sampled_actions import SampledActions, with_spread
 from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
-from .llava3d_inputs import check_arguments, check_has_expert, check_tokens
+from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
 from .llava3d_pretrained_model import MapAnythingLlava3DPreTrainedModel
@@ -71,6 +71,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
                 use_state=config.use_state,
                 use_time_weight=config.use_time_weight,
                 time_sampling=config.time_sampling,
+                num_embodiments=config.num_embodiments,
             )
         if config.has_dit:
             self.dit_action_head = DiTActionHead(config.dit_config)
@@ -111,6 +112,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
         num_samples: int | None = None,
+        guidance_scale: float | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> torch.Tensor | SampledActions | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
@@ -131,6 +134,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
             num_samples: draw so many chunks for each sample, over one pass of images and text, and return them and
                 their spread as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks, action_dim) then.
+            guidance_scale: of a DiT head that was trained with `condition_dropout`, see its config; 1 is none.
+            embodiment_id: (batch,), whose encoders and decoders are used, where `config.num_embodiments` is above 1.
 
         Returns:
             (batch, num_action_chunks, action_dim) in robot units, float32, unless `return_dict` or `num_samples` ask
@@ -146,14 +151,15 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
         check_arguments(self, input_ids, attention_mask, inputs)
-        if num_samples is not None:
-            check_num_samples(num_samples, True, "an expert")
+        check_sampling(self.config, len(input_ids), num_samples, guidance_scale, embodiment_id)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         at_hand = input_ids.device.type == "cpu"
         if at_hand:
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, ode, noise, num_samples)
+        options = {"num_samples": num_samples, "guidance_scale": guidance_scale, "embodiment_id": embodiment_id}
+        seen = prefix_embs, attention_mask, state
+        normalized = sample_actions(self.expert_parts(), *seen, ode, noise, **options)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if not at_hand:  # looking at them before would have waited for the device
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
@@ -186,12 +192,13 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         cache: Cache | None = None,
         proprio: torch.Tensor | None = None,
         sample_weight: torch.Tensor | None = None,
+        embodiment_id: torch.LongTensor | None = None,
         **kwargs,
     ) -> MapAnythingLlava3DOutput:
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
 
         Args:
-            input_ids, pixel_values, attention_mask, intrinsic, state or proprio: as in `predict_action`.
+            input_ids, pixel_values, attention_mask, intrinsic, state or proprio, embodiment_id: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn.
             actions, time, noise, action_is_pad, num_items_in_batch (items), sample_weight: see `ActionTargets`; the
                 text of a sample weighs as much as its actions.
@@ -217,7 +224,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             check_has_expert(self.config)
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
             mask = without_answers(inputs_embeds, attention_mask, answer_mask)
-            loss = action_loss(self.expert_parts(), inputs_embeds, mask, state, targets, stop)
+            loss = action_loss(self.expert_parts(), inputs_embeds, mask, state, targets, stop, embodiment_id)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(loss=loss, action_loss=loss, image_hidden_states=features)
         if labels is not None:

@@ -13,7 +13,7 @@ from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_traj
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
-from ..collator_entries import Augment, Example, entries, numbers, sample_weights, texts
+from ..collator_entries import Augment, Example, advantages, entries, numbers, sample_weights, texts
 from ..collator_robot import flow_draws
 
 # What the model writes before the expert takes over.
@@ -29,8 +29,8 @@ class AlpamayoR1Collator:
     An example holds `images`, `ego_history_xyz` (poses, 3), `ego_history_rot` (poses, 3, 3), `ego_future_xyz`
     (steps, 3) and `ego_future_rot` (steps, 3, 3), steps being `num_action_chunks`: metres and rotations in the frame of
     the last history pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default),
-    `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching, and `sample_weight`, what it weighs in the
-    losses. The action space normalises the actions: there are no statistics.
+    `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching, `sample_weight`, what it weighs in the
+    losses, and `advantage`, a word for its prompt. The action space normalises the actions: there are no statistics.
 
     Args:
         config, processor: of the model.
@@ -92,7 +92,8 @@ class AlpamayoR1Collator:
         draws = flow_draws(examples, (self.config.num_action_chunks, 2))
         answers = self.answers(examples, history, future)
         requests = texts(examples, "text", default=self.processor.request)
-        batch = dict(self.processor(self.frames(examples), *history.values(), text=requests, padding_side="right"))
+        words = {"text": requests} | advantages(examples)
+        batch = dict(self.processor(self.frames(examples), *history.values(), **words, padding_side="right"))
         text = with_answers(batch["input_ids"], batch["attention_mask"], answers, self.processor.tokenizer)
         text |= self.labels_of(
             text.pop("labels"), text["input_ids"], [example.get("reasoning") is not None for example in examples]
@@ -121,18 +122,29 @@ class AlpamayoR1Collator:
         others = others.masked_fill(is_reasoning & ~learnt, IGNORED)
         return {"labels": others, "trajectory_labels": labels.masked_fill(~is_future, IGNORED)}
 
-    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
-        """Mean distance of one trajectory of a model to each example's future, metres, (batch,).
+    def predicted(self, model: Any, examples: Sequence[Example], device: torch.device, **sampling: Any) -> Any:
+        """What `sample_trajectories` returns for the examples; sampling: further arguments of it.
 
-        The expert draws it, or where that does not learn, the language model writes it.
+        Where the expert does not learn, the language model writes the trajectories, as `write_trajectories` does.
         """
-        history = self.poses(examples, "ego_history", self.history_steps)
-        requests = texts(examples, "text", default=self.processor.request)
-        batch = self.processor(self.frames(examples), *history.values(), text=requests)
         predict = model.sample_trajectories if self.learn_actions else model.write_trajectories
-        found = predict(**batch.to(device), num_traj_samples=1, top_k=1).pred_xyz[:, 0, 0].cpu()
-        future = numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
-        return (found - future)[..., :2].norm(dim=-1).mean(dim=-1)
+        return predict(**self.scenes(examples).to(device), **sampling)
+
+    def scenes(self, examples: Sequence[Example]) -> Any:
+        """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
+        history = self.poses(examples, "ego_history", self.history_steps)
+        words = {"text": texts(examples, "text", default=self.processor.request)} | advantages(examples)
+        return self.processor(self.frames(examples), *history.values(), **words)
+
+    def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
+        """The path ahead of each example, (batch, steps, 3) metres."""
+        return numbers(examples, "ego_future_xyz", (self.config.num_action_chunks, 3))
+
+    def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
+        """Mean distance of one trajectory of a model to each example's future, metres, (batch,)."""
+        output = self.predicted(model, examples, device, num_traj_samples=1, top_k=1)
+        found = output.pred_xyz[:, 0, 0].cpu() - self.recorded(examples)
+        return found[..., :2].norm(dim=-1).mean(dim=-1)
 
     @property
     def history_steps(self) -> int:

@@ -55,6 +55,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         frame: str | None = FRAME,
         timestamp: str | None = TIMESTAMP,
         weight: str | None = None,
+        advantage: str | None = None,
     ) -> None:
         """
         Args:
@@ -67,6 +68,7 @@ class DrivingScenes(torch.utils.data.Dataset):
             text, reasoning: columns of the request and of the reasoning, if any.
             episode: column with the number of the episode.
             weight: column of what each row weighs in the losses, a number of 0 or more; `None`: all alike.
+            advantage: column of a word for the prompt, such as "positive"; a row without one has none.
             frame, timestamp: columns of the number and of the time (seconds) of each row in its episode. By default
                 they are looked at where the frames have them; `None`: not.
 
@@ -80,7 +82,8 @@ class DrivingScenes(torch.utils.data.Dataset):
         check_readable(frames)
         self.num_frames, self.num_history, self.num_future = num_frames, num_history, num_future
         self.images = image_columns(frames) if images is None else list(images)
-        self.texts = {name: column for name, column in (("text", text), ("reasoning", reasoning)) if column}
+        given = ("text", text), ("reasoning", reasoning), ("advantage", advantage)
+        self.texts = {name: column for name, column in given if column}
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
         self.weight = weight
         entries = [*self.texts.values(), *self.passed_on, *([weight] if weight else [])]

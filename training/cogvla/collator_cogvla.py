@@ -25,6 +25,10 @@ class CogVLACollator(RobotCollator):
         if self.learn_text:
             raise InputError("learn_text=True: a cogvla writes no text beside its actions; leave it out.")
 
+    @property
+    def starts_from_noise(self) -> bool:
+        return self.config.action_head == "diffusion"
+
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
 
@@ -61,7 +65,7 @@ class CogVLACollator(RobotCollator):
 
     def diffusion_draws(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """`noise` (batch, num_action_chunks, action_dim) and `timesteps` (batch,) int64, where examples have them."""
-        if self.config.action_head != "diffusion":
+        if not self.starts_from_noise:
             return {}
         found = given_numbers(examples, {"noise": self.chunk_shape, "timesteps": ()})
         if "timesteps" in found:

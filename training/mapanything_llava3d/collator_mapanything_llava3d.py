@@ -28,6 +28,10 @@ class MapAnythingLlava3DCollator(RobotCollator):
         """Whether actions are learnt by an expert; else they are text."""
         return self.config.action_expert_type is not None
 
+    @property
+    def starts_from_noise(self) -> bool:
+        return self.has_expert
+
     def check(self) -> None:
         """Refuse a model that has nothing to learn the actions with, or no text beside them."""
         if self.has_expert:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
+from ...configuration.vla_errors import InputError
 from ..collator_entries import Example
 from ..collator_robot import RobotCollator
 
@@ -15,6 +16,15 @@ class MultimodalVLACollator(RobotCollator):
     An example may hold `time` (0..1, 1 being noise) and `noise` (num_action_chunks, action_dim), which the flow head
     alone reads, and an `answer`, which the language model learns to write with `learn_text`.
     """
+
+    @property
+    def starts_from_noise(self) -> bool:
+        return HEAD_FACTS[self.config.action_head].has_draws
+
+    def check(self) -> None:
+        """Refuse to learn text with an encoder."""
+        if self.learn_text and not self.config.writes_text:
+            raise InputError("learn_text=True: the text model is an encoder, which writes no text; leave it out.")
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
@@ -29,4 +39,4 @@ class MultimodalVLACollator(RobotCollator):
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
         """
-        return self.actions_behind_prompts(examples, reads_draws=HEAD_FACTS[self.config.action_head].has_draws)
+        return self.actions_behind_prompts(examples, reads_draws=self.starts_from_noise)

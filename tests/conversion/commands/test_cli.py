@@ -30,6 +30,7 @@ REQUIRED = {
     "assemble": ("--family", "--vision", "--language", "--output"),
     "verify": ("CKPT",),
     "predict": ("CKPT", "--images", "--instruction", "--history"),
+    "evaluate": ("CKPT", "--dataset"),
     "stats": ("DATASET", "--output"),
     "push": ("CKPT", "user/name"),
 }
