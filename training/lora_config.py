@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from ..modeling.model_parts import is_pretrained
+from ..modeling.model_parts import is_in_vision, is_pretrained
 from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 
@@ -78,8 +78,7 @@ def is_adapted(module: nn.Module, parts: list[str]) -> bool:
     """Whether a module of a pretrained part gets a LoRA: any linear layer that runs, but for the output embeddings."""
     if not isinstance(module, nn.Linear) or type(module).__name__ == "NonDynamicallyQuantizableLinear":
         return False  # the latter: torch's MultiheadAttention reads its weight and not the module
-    in_vision = any("vision" in part or part == "visual" for part in parts)
-    return parts[-1] != "lm_head" and not (in_vision and any(part in NOT_RUN for part in parts))
+    return parts[-1] != "lm_head" and not (is_in_vision(".".join(parts)) and any(part in NOT_RUN for part in parts))
 
 
 def check_trains_whole(name: str, parameter: nn.Parameter) -> None:

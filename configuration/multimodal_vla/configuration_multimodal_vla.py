@@ -19,6 +19,7 @@ from ..language_model_config import (
     check_positive,
     with_token_ids,
 )
+from ..ode_choices import ODE_CHOICES
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
@@ -46,6 +47,7 @@ CHOICES = {
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
     "text_pooling": ("last", "cls", "mean", None),
+    **ODE_CHOICES,
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -94,6 +96,8 @@ class MultimodalVLAConfig(VLAConfig):
             alone, as Flamingo does it.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
+        ode_solver, ode_spacing: how its steps are made: `euler` (one velocity a step), `midpoint` or `heun` (two);
+            `uniform`, or `cosine`, shorter near the noise.
         num_action_bins, action_vocab_size: of the discrete head; the bins are the last token ids below
             `action_vocab_size`, the language model's `vocab_size` by default.
         norm_stats, normalization_type: `{unnorm_key: {"action": {"q01": [...], ...}, "proprio": {...}}}`, see
@@ -145,6 +149,8 @@ class MultimodalVLAConfig(VLAConfig):
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
         view_names: list[str] | None = None,
+        ode_solver: str = "euler",
+        ode_spacing: str = "uniform",
         **kwargs,
     ):
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}

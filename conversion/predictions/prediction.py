@@ -9,16 +9,17 @@ from typing import Any
 
 @dataclass(frozen=True)
 class PredictionKind:
-    """What one kind of model takes from `vlahub predict`.
+    """What one kind of model takes from `vlahub predict`, or from `vlahub evaluate`.
 
     Attributes:
         does: what such a model does, for error messages.
         options: names of the options that only this kind has a use for.
         add_arguments: declares them.
-        predict: predicts and prints, given the folder of a checkpoint, all arguments, and the files to write by their
-            option; returns what is written as JSON.
-        result: the names in that, by which an earlier prediction is known.
+        predict: predicts (or evaluates) and prints, given the folder of a checkpoint, all arguments, and the files to
+            write by their option; returns what is written as JSON.
+        result: the names in that, by which an earlier result is known.
         files: further files that are written, by their option: whether an existing one is an earlier result.
+        sometimes: names that a result may have beside them.
     """
 
     does: str
@@ -27,6 +28,11 @@ class PredictionKind:
     predict: Callable[[Path, argparse.Namespace, dict[str, Path]], dict[str, Any]]
     result: frozenset[str]
     files: Mapping[str, Callable[[Path], bool]] = field(default_factory=dict)
+    sometimes: frozenset[str] = frozenset()
+
+    def wrote(self, content: Mapping[str, Any]) -> bool:
+        """Whether this is what an earlier run wrote."""
+        return self.result <= set(content) <= self.result | self.sometimes
 
 
 def add_robot_arguments(parser: argparse.ArgumentParser) -> None:

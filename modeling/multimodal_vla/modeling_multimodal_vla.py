@@ -19,11 +19,12 @@ from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
-from ..flow_matching import chosen_steps
 from ..input_checks import check_inputs, one_of, refuse_sampling
 from ..learned_tokens import LearnedTokens
-from ..loss_items import ActionTargets, Items, items_of_text, text_items
+from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
+from ..ode_sampling import chosen_sampling
+from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import (
     configs_of_backbones,
@@ -33,7 +34,7 @@ from .backbones import (
     put_beside,
     whole_layers,
 )
-from .composed_heads import HEADS, Head, check_actions
+from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
 from .grounding import similarity_of_views
@@ -76,10 +77,6 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()
-        for module in self.modules():  # 5.x asks `_init_weights` for no module without own weights
-            if isinstance(module, FiLM):  # starts as the identity
-                nn.init.zeros_(module.scale.weight)
-                nn.init.zeros_(module.shift.weight)
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)
         if self.gated_layers is not None:
@@ -212,8 +209,11 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         do_sample: bool = False,
         proprio: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
         **vlm_inputs: torch.Tensor,
-    ) -> torch.Tensor | MultimodalVLAActionOutput:
+    ) -> torch.Tensor | SampledActions | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
@@ -223,11 +223,15 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             state: (batch, state_dim), normalised as the processor returns it; also called `proprio`.
             image_grid_thw: (images, 3), for VLMs that read patches.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_inference_steps, noise: of the flow head: Euler steps, also called `num_steps`, and where they start,
-                (batch, chunks, action_dim).
+            num_inference_steps, ode_solver, ode_spacing, noise: of the flow head: how many steps, also called
+                `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,
+                action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, over one pass of images and text, and return them, their
+                spread and, of the discrete head, the entropy of its tokens as `SampledActions`; `noise` is (batch,
+                num_samples, chunks, action_dim) then. The mlp head has nothing to draw, and refuses it.
             vlm_inputs: what the own processor of the VLM or the vision tower returned beside these, such as
                 `image_sizes`, or `pixel_attention_mask` and `spatial_shapes`; its own forward reads them.
 
@@ -237,18 +241,24 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """
         refuse_sampling(do_sample)
         state = one_of(state=state, proprio=proprio)
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        if num_samples is not None:
+            head = self.config.action_head
+            check_num_samples(num_samples, HEAD_FACTS[head].draws_samples, f"action_head={head!r}")
+        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
-        normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
-        actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        found = self.head.predict(states, real, ode, noise, num_samples)
+        actions = unnormalize(found.normalized, statistics, self.config.normalization_type)
         if check_finite:
-            require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
-        return MultimodalVLAActionOutput(actions, normalized, token_ids) if return_dict else actions
+            require_finite(self, {"actions": actions, "logits": found.finite_logits}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, found.normalized, found.entropy)
+        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids) if return_dict else actions
 
     @can_return_tuple
     def forward(
@@ -266,6 +276,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
         proprio: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **vlm_inputs: torch.Tensor,
     ) -> MultimodalVLAOutput:
         """With `actions` the loss of the head; with labels, or without actions, the language model (no encoder).
@@ -278,6 +289,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
                 head does not see, as in a prediction; it costs a second pass.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of actions and of text.
             The others are as in `predict_action`.
 
         Raises:
@@ -287,7 +299,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             check_writes_text(self.config, "labels" if labels is not None else "a call without actions")
         state = one_of(state=state, proprio=proprio)
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
+        numbers["sample_weight"] = sample_weight
         check_inputs(self, input_ids, attention_mask, numbers)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
@@ -297,13 +311,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         action_loss = lm_loss = logits = None
         if actions is not None:
             check_actions(actions, len(states), self.config)
-            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
+            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch, sample_weight)
             action_loss = self.head.loss(states, real, targets)
         if labels is not None or actions is None:
             logits = self.backbone.logits(text_states)
         if labels is not None:
-            divisor = {"vocab_size": logits.shape[-1], "num_items_in_batch": items_of_text(labels, num_items_in_batch)}
-            lm_loss = self.backbone.language_model.loss_function(logits=logits, labels=labels, **divisor)
+            plain = self.backbone.language_model.loss_function
+            lm_loss = text_loss(plain, logits, labels, num_items_in_batch, sample_weight)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
@@ -386,10 +400,12 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         time: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
-        items = {} if labels is None else {"text": text_items(labels)}
+        items = {} if labels is None else {"text": text_items(labels, sample_weight)}
         if actions is not None:
-            items |= self.head.loss_items(ActionTargets(actions, time, action_is_pad=action_is_pad))
+            targets = ActionTargets(actions, time, action_is_pad=action_is_pad, sample_weight=sample_weight)
+            items |= self.head.loss_items(targets)
         return items

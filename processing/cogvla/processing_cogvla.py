@@ -7,6 +7,7 @@ from transformers import BatchFeature
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_config import alias
+from ..advantage_prompt import ADVANTAGE_TEMPLATE
 from ..prompts import padded, prompt_token_ids
 from ..robot_processor import RobotProcessor
 from .image_processing_cogvla import CogVLAImageProcessor
@@ -23,6 +24,7 @@ class CogVLAProcessor(RobotProcessor):
         norm_stats, normalization_type, state_dim: as in `CogVLAConfig`; they normalise the robot state.
         proprio_dim: `state_dim` under its published name.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
     """
 
     auto_classes = CogVLAConfig.auto_classes
@@ -37,10 +39,12 @@ class CogVLAProcessor(RobotProcessor):
         proprio_dim: int | None = None,
         view_names: list[str] | None = None,
         state_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs,
     ):
         robot = norm_stats, normalization_type, None, state_dim
-        super().__init__(image_processor, tokenizer, *robot, PROMPT, "right", view_names, proprio_dim, **kwargs)
+        words = PROMPT, "right", view_names, proprio_dim, advantage_template
+        super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
 
     def __call__(
         self,
@@ -52,6 +56,7 @@ class CogVLAProcessor(RobotProcessor):
         return_tensors: str = "pt",
         image_resize: str | None = None,
         proprio: Any = None,
+        advantage: str | Sequence[str | None] | None = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -69,6 +74,8 @@ class CogVLAProcessor(RobotProcessor):
             image_resize: `jpeg_lanczos3`, as in evaluations of OpenVLA, OpenVLA-OFT and CogVLA on benchmarks, or
                 `bicubic`, as OpenVLA's deploy script; the image processor's setting by default.
             proprio: `state` under its published name.
+            advantage: a word beside the instruction, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, 6 * views, height, width) and, for
@@ -78,12 +85,14 @@ class CogVLAProcessor(RobotProcessor):
             InputError: the number of views, the form of the state or the `unnorm_key` is wrong.
         """
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
-        data |= padded([self.prompt_ids(instruction) for instruction in instructions], self.tokenizer, "right")
+        words = zip(instructions, self.advantages(advantage, len(samples)), strict=True)
+        data |= padded([self.prompt_ids(*each) for each in words], self.tokenizer, "right")
         options = {"center_crop": center_crop, "image_resize": image_resize}
         data["pixel_values"] = self.image_processor(samples, **options)["pixel_values"]
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def prompt_ids(self, instruction: str) -> list[int]:
+    def prompt_ids(self, instruction: str, advantage: str | None = None) -> list[int]:
         """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
         pieces = self.prompt_template.split("{instruction}")
-        return prompt_token_ids(self.tokenizer, pieces, self.instruction_of(instruction).lower())
+        instruction = self.with_advantage(self.instruction_of(instruction).lower(), advantage)
+        return prompt_token_ids(self.tokenizer, pieces, instruction)

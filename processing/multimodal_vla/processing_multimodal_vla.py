@@ -16,6 +16,7 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
+from ..advantage_prompt import ADVANTAGE_TEMPLATE
 from ..prompts import check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import finite_numbers
@@ -54,6 +55,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -80,6 +82,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: bool | None = None,
         view_names: list[str] | None = None,
         state_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs,
     ):
         self.image_token = image_token
@@ -95,9 +98,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         if found not in IMAGE_PROCESSORS:
             raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
         robot = norm_stats, normalization_type, action_dim, state_dim
-        super().__init__(
-            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
-        )
+        words = prompt_template, padding_side, view_names, proprio_dim, advantage_template
+        super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
         self.check_prompt()
 
     @classmethod
@@ -188,6 +190,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        advantage: str | Sequence[str | None] | None = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -202,6 +205,8 @@ class MultimodalVLAProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under its published name.
+            advantage: a word beside the instruction, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width), 6 for two
@@ -216,14 +221,18 @@ class MultimodalVLAProcessor(RobotProcessor):
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         side = padding_side or self.padding_side
         check_padding_side(side, InputError)
+        words = self.advantages(advantage, len(samples))
         if self.image_processor.makes_prompts:
-            instructions = [self.instruction_of(text) for text in instructions]
+            instructions = [
+                self.with_advantage(self.instruction_of(text), word)
+                for text, word in zip(instructions, words, strict=True)
+            ]
             prompts = [self.prompt_pieces([1] * len(views)) for views in samples]
             own = self.image_processor.own_processor(self.tokenizer)
             data |= inputs_by_vlm(own, samples, prompts, instructions, side, self.add_special_tokens)
             return BatchFeature(data, tensor_type=return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
-        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, strict=True)]
+        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, words, strict=True)]
         data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
@@ -262,13 +271,15 @@ class MultimodalVLAProcessor(RobotProcessor):
         before, after = map(re.escape, self.image_format.split("{image}"))
         return rf"(?:{before}(?:{re.escape(self.image_token)})+{after}\s*)*"
 
-    def prompt_ids(self, instruction: str, tokens_per_view: Sequence[int] = ()) -> list[int]:
+    def prompt_ids(
+        self, instruction: str, tokens_per_view: Sequence[int] = (), advantage: str | None = None
+    ) -> list[int]:
         """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
         pieces = self.prompt_pieces(tokens_per_view)
-        instruction = self.instruction_of(instruction)
+        instruction = self.with_advantage(self.instruction_of(instruction), advantage)
         kept = [] if self.image_token is None else [self.image_token]
         ids = prompt_token_ids(self.tokenizer, pieces, instruction, kept, self.add_special_tokens)
         if not ids:
