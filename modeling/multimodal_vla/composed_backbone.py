@@ -55,7 +55,7 @@ class ComposedBackbone(nn.Module):
         self.weighs_towers = config.vision_aggregate_type == "moe"
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
-        self.arguments = [inspect.signature(tower.forward).parameters for tower in self.towers]
+        self.arguments = [frozenset(inspect.signature(tower.forward).parameters) for tower in self.towers]
         self.reads_patches = self.tower.config.model_type in READS_PATCHES
         self.image_arguments = frozenset(SHAPES if self.reads_patches else ["pixel_values"])
         self.arguments_of_stack = frozenset(inspect.signature(self.stack.forward).parameters)
