@@ -12,7 +12,7 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError
 from .initial_values import InitialValues
@@ -103,3 +103,15 @@ def drawn(model: PreTrainedModel, initial: InitialValues, name: str, shape: tupl
         return torch.full(shape, start.value)
     size = torch.Size(shape).numel()
     return torch.from_numpy(normal_numbers(name, seed, start.deviation, 0, size)).view(shape)
+
+
+def loaded(
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    state: dict[str, torch.Tensor],
+    loading: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The model of these tensors, in the config's dtype; loading: further arguments of `from_pretrained`."""
+    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
+    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
+    return model

@@ -14,6 +14,9 @@ WIDTHS_OF_STAGES = (
     *("dinov3_convnext", "focalnet"),
 )
 TWO_TOWERS = ("siglip", "siglip2", "clip")  # that come with a text tower of the same space
+READS_ALL_POSITIONS = ("siglip", "siglip2")  # of these, whose text tower was trained on texts padded to its full length
+FIRST_END_TOKEN = ("clip",)  # whose text tower reads the state of the end token
+LOWER_CASE_TOKENIZERS = ("GemmaTokenizer", "GemmaTokenizerFast")  # SigLIP 2 has them, and was trained on lower case
 
 # Text models.
 # Encoders: every token sees all the others, and none has scores of a next token. Those below that are also language

@@ -39,7 +39,7 @@ from .proven_backbones import (
 )
 from .text_checks import check_text_model
 from .tower_checks import check_towers
-from .vlm_facts import OLDER_NAMES, VLMS
+from .vlm_facts import OLDER_NAMES, VLMS, VLMFacts
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
@@ -287,6 +287,11 @@ class MultimodalVLAConfig(VLAConfig):
             if kind_of(part) not in (*known, *REASONS):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
             check_proven(field, kind_of(part))
+        if self.vlm_config is not None and self.text_part.is_encoder_decoder:
+            raise ConfigError(
+                f"the language model is a {kind_of(self.text_part)}, an encoder with a decoder behind it; a head reads "
+                "the states of one stack."
+            )
         if self.vlm_config is None:
             check_vision_tower(self.vision_part)
         elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
@@ -313,14 +318,24 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].layered_features
-        if layered and (self.projector_type is not None or self.fusion == "film"):
-            raise ConfigError(
-                f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
-                f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
-            )
+        self.check_features()
         check_text_model(self)
         self.check_robot()
+
+    def check_features(self) -> None:
+        """Refuse parts that need image features of a VLM that has none to give, or puts them elsewhere, too."""
+        facts = VLMFacts() if self.vlm_config is None else VLMS[kind_of(self.vlm_config)]
+        chosen = f"projector_type={self.projector_type!r} with fusion={self.fusion!r}"
+        if facts.layered_features and (self.projector_type is not None or self.fusion == "film"):
+            raise ConfigError(
+                f"{chosen} replaces image features, which a {kind_of(self.vlm_config)} also reads in deeper layers; "
+                "use its own projector without film."
+            )
+        if facts.crosses and (self.projector_type is not None or self.fusion in ("film", "late")):
+            raise ConfigError(
+                f"{chosen} reads image features, and a {kind_of(self.vlm_config)} has none among its tokens, but looks "
+                "at images by cross-attention; use early or cross_attention fusion without a projector."
+            )
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""
@@ -341,8 +356,8 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
 
 def ties_words(vlm_config: PretrainedConfig) -> bool:
     """Whether a VLM's head is its embeddings, as the running line of transformers decides it."""
-    older = transformers.__version__.startswith("4.")
-    return (vlm_config.get_text_config(decoder=True) if older else vlm_config).tie_word_embeddings
+    asks_text = transformers.__version__.startswith("4.") or not hasattr(vlm_config, "tie_word_embeddings")
+    return (vlm_config.get_text_config(decoder=True) if asks_text else vlm_config).tie_word_embeddings
 
 
 def kind_of(config: PretrainedConfig) -> str:

@@ -17,7 +17,7 @@ from ...configuration.cogvla.openvla_base import base_config, is_own
 from ...configuration.cogvla.openvla_names import name_in_model, unused_reason
 from ...configuration.cogvla.openvla_sizes import EMBEDDINGS, TensorShapes
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, split_arguments
+from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, split_arguments
 from ..initial_values import described
 
 FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHTS[1]]
@@ -109,6 +109,4 @@ def start_from_base(
         dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else getattr(torch, dtype)
     config.dtype = dtype
     state = state_of_start(kind, known, config, tensors, seed)
-    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=dtype, **loading)
-    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
-    return model
+    return loaded(kind, config, state, loading)

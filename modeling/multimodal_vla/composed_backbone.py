@@ -18,7 +18,7 @@ from ..cache_names import CACHE_NAMES, cache_argument
 from ..input_checks import views_of
 from ..stack_passes import without_checkpointing
 from .gated_cross_attention import SEEN, CacheWithImages, SeenByLayers
-from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions
+from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, check_samples
 from .naflex_images import SHAPES, NaflexImages, naflex_images
 from .text_encoders import bidirectional_states, text_model_class
@@ -148,9 +148,8 @@ class ComposedBackbone(nn.Module):
 
     @property
     def stack(self) -> nn.Module:
-        """The language model without its head; 4.57 does not know that of some, such as Gemma 3, by its name."""
-        stack = self.language_model.base_model
-        return getattr(stack, "model", stack) if stack is self.language_model else stack
+        """The language model without its head."""
+        return without_head(self.language_model)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(batch, length, vocabulary) of states as of `run`."""

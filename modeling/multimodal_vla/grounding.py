@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.vla_errors import InputError
@@ -50,3 +51,10 @@ def similarity_of_views(
 def unit_features(features: Any) -> torch.Tensor:
     """(n, size) of length 1; 5.x wraps them."""
     return F.normalize(getattr(features, "pooler_output", features).float(), dim=-1)
+
+
+def scaled(towers: nn.Module, cosines: torch.Tensor) -> torch.Tensor:
+    """Cosines as the scores of the towers' contrastive loss, their `logits_per_image`; only a SigLIP shifts them."""
+    shift = getattr(towers, "logit_bias", None)
+    scores = cosines * towers.logit_scale.float().exp()
+    return scores if shift is None else scores + shift.float()

@@ -30,7 +30,7 @@ from .backbones import keep_in_evaluation, load_backbones, load_vlm, make_backbo
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
-from .grounding import similarity_of_views
+from .grounding import scaled, similarity_of_views
 from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
@@ -340,14 +340,19 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         input_ids: torch.LongTensor,
         attention_mask: torch.Tensor | None = None,
         check_finite: bool = True,
+        as_logits: bool = False,
         **vision_inputs: torch.Tensor,
     ) -> torch.Tensor:
         """Cosine similarity of each view and the text, (batch, views) in -1..1: is the scene what the text says?
 
+        `docs/talking-to-a-policy.md` has an example with a threshold.
+
         Args:
             pixel_values: (batch, views, 3, height, width), or without views.
             input_ids, attention_mask: (batch, length), by the tokenizer of the text tower, as that tower was trained
-                (SigLIP: padded to its maximum length, without a mask).
+                (SigLIP: padded to its maximum length, without a mask): `processor(images, text, grounding=True)`.
+            as_logits: instead, the `logits_per_image` of the two towers: the cosine, scaled (and of a SigLIP shifted)
+                as they learned to. The sigmoid of a SigLIP's is a probability; those of a CLIP compare texts.
             check_finite: end with an error where the scores, or the pixels, are not finite.
             vision_inputs: what the image processor returned beside the pixels (SigLIP 2 NaFlex).
 
@@ -359,6 +364,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_vlm_inputs(self, vision_inputs)
         inputs = pixel_values.to(self.dtype), input_ids, attention_mask, vision_inputs
         scores = similarity_of_views(self.backbone, *inputs)
+        scores = scaled(self.backbone.vision_tower, scores) if as_logits else scores
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores

@@ -13,9 +13,10 @@ from ..prompts import MARK
 from .chat_prompts import chat_prompt
 from .image_processing_vlm import VLMImageProcessor
 from .processor_defaults import IMAGE_FORMATS, PROMPT_TEMPLATES
-from .prompt_tokenizer import PromptTokenizer, place_of
+from .prompt_tokenizer import PromptParts, PromptTokenizer, place_of
 from .vlm_defaults import GIVE_PROMPT, OwnProcessor, image_token_id_of, own_processor_row
 
+KNOW_ONE_PICTURE = ("blip-2",)  # VLMs whose own processors put one picture's tokens before each prompt, or fewer
 # Prompts of which the VLM's own processor writes a part: PaliGemma's begin token and line break.
 WRITTEN_BY_PROCESSOR = {"paligemma": "{images}{instruction}"}
 
@@ -32,9 +33,10 @@ def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> d
         ConfigError: classes of transformers cannot be used here, the tokenizer is not the VLM's, or its chat template
             gives no prompt.
     """
-    row = None if config.vlm_config is None else own_processor_row(config.vlm_config)
-    is_whole = isinstance(tokenizer, ProcessorMixin)
-    if config.vlm_config is None or (not is_whole and (row is None or "image_seq_length" in overrides)):
+    if config.vlm_config is None or type(config.vlm_config).model_type in KNOW_ONE_PICTURE:
+        return {}
+    row, is_whole = own_processor_row(config.vlm_config), isinstance(tokenizer, ProcessorMixin)
+    if not is_whole and (row is None or "image_seq_length" in overrides):
         return {}
     given = {name: overrides.pop(name) for name in VLMImageProcessor.arguments if name in overrides}
     owner, tokenizer = tokenizer, tokenizer.tokenizer if is_whole else tokenizer
@@ -51,6 +53,7 @@ def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> d
         prompt = {}
     elif template := getattr(owner, "chat_template", None) or tokenizer.chat_template:
         prompt = dict(zip(("prompt_template", "image_format"), chat_prompt(tokenizer, template, token), strict=True))
+        prompt["chat_template"] = template  # for earlier turns
     else:
         prompt = default_prompt(config.vlm_config, row)
     starts = (prompt | overrides)["prompt_template"].startswith(tokenizer.bos_token or MARK)
@@ -72,7 +75,7 @@ def check_image_token_id(own: ProcessorMixin, vlm_config: Any, tokenizer: Any) -
     """Refuse a tokenizer in which the image token of the VLM is another one."""
     wanted = image_token_id_of(vlm_config)
     token = getattr(own.tokenizer, "image_token", None) or own.image_token
-    found = {own.image_token_id, tokenizer.convert_tokens_to_ids(token)}
+    found = {tokenizer.convert_tokens_to_ids(token)} | {getattr(own, "image_token_id", None)} - {None}
     if wanted not in found:
         raise ConfigError(
             f"the tokenizer has the image token {token!r} at {min(found)}, vlm_config.image_token_id is {wanted}; is "
@@ -83,10 +86,8 @@ def check_image_token_id(own: ProcessorMixin, vlm_config: Any, tokenizer: Any) -
 def inputs_by_vlm(
     own: ProcessorMixin,
     samples: Sequence[Sequence[np.ndarray]],
-    prompts: Sequence[Sequence[str]],
-    instructions: Sequence[str],
+    prompts: Sequence[PromptParts],
     padding_side: str,
-    add_special_tokens: bool,
 ) -> dict[str, np.ndarray]:
     """All that a VLM's own processor returns for a batch.
 
@@ -95,13 +96,12 @@ def inputs_by_vlm(
     Args:
         own: the VLM's processor around its tokenizer.
         samples: views (height, width, 3) uint8.
-        prompts: of each sample what stands before, between and behind the places of its instruction.
-        instructions: of each sample.
-        padding_side, add_special_tokens: as in `MultimodalVLAProcessor`.
+        prompts: of each sample.
+        padding_side: as in `MultimodalVLAProcessor`.
     """
     asked = copy.copy(own)
-    asked.tokenizer = PromptTokenizer(own.tokenizer, instructions, padding_side, add_special_tokens)
-    texts = [place_of(i).join(pieces) for i, pieces in enumerate(prompts)]
+    asked.tokenizer = PromptTokenizer(own.tokenizer, prompts, padding_side)
+    texts = [place_of(i).join(prompt.pieces) for i, prompt in enumerate(prompts)]
     images = [[Image.fromarray(view) for view in views] for views in samples]
     found = asked(images=images, text=texts, return_tensors="pt")
     return {name: np.asarray(value) for name, value in found.items()}

@@ -1,6 +1,7 @@
 """Defaults of the processor of composed VLAs by model type: prompts, image tokens, pixel statistics.
 
-Published prompts: google/paligemma-3b-pt-224 (transformers, models/paligemma/processing_paligemma.py),
+Published prompts: Salesforce/blip2-opt-2.7b (its model card; transformers' processor puts image tokens before the begin
+token), google/paligemma-3b-pt-224 (transformers, models/paligemma/processing_paligemma.py),
 llava-hf/llava-1.5-7b-hf (its model card), Qwen/Qwen2.5-VL-7B-Instruct and Qwen/Qwen3-VL-8B-Instruct (their chat
 templates, a single turn without a system text).
 """
@@ -22,8 +23,9 @@ from .image_processing_tower import TowerImageProcessor
 from .vlm_defaults import GIVE_PROMPT, OWN_PROCESSORS, image_token_id_of
 
 # By the model type of the VLM.
-QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 PROMPT_TEMPLATES = {
+    "blip-2": "{images}{begin}Question: {instruction} Answer:",
     "paligemma": "{images}<bos>{instruction}\n",
     "llava": "USER: {images}\n{instruction} ASSISTANT:",
     **dict.fromkeys(QWEN, "<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"),
@@ -37,8 +39,8 @@ HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 CLIP = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 IMAGENET = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 MEAN_AND_STD = {
-    **dict.fromkeys(("beit", "data2vec-vision", "siglip", "siglip2", "vit", "qwen3_vl"), HALF),
-    **dict.fromkeys(("clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
+    **dict.fromkeys(("beit", "data2vec-vision", "siglip", "siglip2", "vit", "qwen3_vl", "qwen3_vl_moe"), HALF),
+    **dict.fromkeys(("blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
 }
 WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")
 
@@ -83,8 +85,9 @@ def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, 
             f"vlm_config.model_type={kind!r} has no default prompt; {GIVE_PROMPT}, and image_seq_length. Defaults are "
             f"there for {', '.join([*PROMPT_TEMPLATES, *OWN_PROCESSORS])}."
         )
+    template = PROMPT_TEMPLATES.get(kind)
     settings = {
-        "prompt_template": PROMPT_TEMPLATES.get(kind),
+        "prompt_template": template and template.replace("{begin}", tokenizer.bos_token or ""),
         "image_format": IMAGE_FORMATS.get(kind, "{image}"),
         "add_special_tokens": ADD_SPECIAL_TOKENS.get(kind, False),
     }
@@ -105,9 +108,11 @@ def image_token_of(vlm_config: Any, tokenizer: Any) -> str:
 
 
 def image_seq_length_of(config: Any) -> int:
-    """Image tokens of one view: the patches, and in LLaVA the tower's class token unless the VLM drops it."""
+    """Image tokens of one view: the patches, in LLaVA the class token unless it is dropped; in BLIP-2 the queries."""
     vlm = config.vlm_config
     patches = (config.image_size // vlm.vision_config.patch_size) ** 2
+    if type(vlm).model_type == "blip-2":
+        return vlm.num_query_tokens
     if type(vlm).model_type != "llava":
         return patches
     dropped = vlm.vision_feature_select_strategy == "default"
