@@ -131,11 +131,8 @@ class ComposedBackbone(nn.Module):
         size = self.image_sizes[number]
         wanted = (size, size) if isinstance(size, int) else size
         fits = wanted is None or tuple(views.shape[-2:]) == tuple(wanted)
-        return (
-            {}
-            if fits or "interpolate_pos_encoding" not in self.arguments[number]
-            else {"interpolate_pos_encoding": True}
-        )
+        can_fit = "interpolate_pos_encoding" in self.arguments[number]
+        return {"interpolate_pos_encoding": True} if can_fit and not fits else {}
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
