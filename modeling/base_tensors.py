@@ -10,15 +10,16 @@ from typing import Any
 
 import torch
 from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
 from safetensors import safe_open
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError
-from .adapter_loading import HUB_ARGUMENTS
 from .initial_values import InitialValues
 from .seeded_numbers import normal_numbers
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder", "attn_implementation")
 
 
@@ -36,6 +37,9 @@ class BaseTensors:
             for key in file.keys():  # noqa: SIM118
                 if (name := rename(key)) is not None:
                     self.places[name] = file, key
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.shape(name) for name in self.places}
 
     def shape(self, name: str) -> tuple[int, ...]:
         file, key = self.places[name]
@@ -66,13 +70,25 @@ def base_folder(base: str | Path, hub: Mapping[str, Any], files: Sequence[str]) 
     """A folder as it is; of a repository these files (patterns) are downloaded into the Hub's cache.
 
     hub: arguments of that.
+
+    Raises:
+        ConfigError: there is neither, or it holds no config.json.
     """
-    return Path(base) if Path(base).is_dir() else Path(snapshot_download(base, allow_patterns=list(files), **hub))
+    folder = Path(base)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(str(base), allow_patterns=list(files), **hub))
+        except (HFValidationError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{base} is neither a folder nor a repository that can be reached: {reason}") from error
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{base} holds no config.json: is it a model?")
+    return folder
 
 
 def split_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     """Arguments of `from_base`: which files are meant, how weights are loaded, and what is switched on."""
-    hub = {name: value for name, value in given.items() if name in HUB_ARGUMENTS}
+    hub = {name: value for name, value in given.items() if name in DOWNLOAD_ARGUMENTS}
     loading = {name: value for name, value in given.items() if name in LOADING_ARGUMENTS}
     return hub, loading, {name: value for name, value in given.items() if name not in hub | loading}
 
@@ -87,3 +103,15 @@ def drawn(model: PreTrainedModel, initial: InitialValues, name: str, shape: tupl
         return torch.full(shape, start.value)
     size = torch.Size(shape).numel()
     return torch.from_numpy(normal_numbers(name, seed, start.deviation, 0, size)).view(shape)
+
+
+def loaded(
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    state: dict[str, torch.Tensor],
+    loading: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The model of these tensors, in the config's dtype; loading: further arguments of `from_pretrained`."""
+    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
+    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
+    return model

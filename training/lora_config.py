@@ -33,7 +33,8 @@ def lora_config(
         options: further arguments of PEFT's `LoraConfig`; `target_modules` and `modules_to_save` replace ours.
 
     Raises:
-        InputError: the model has no part that was trained before, or new parts of it are quantised.
+        InputError: the model has no part that was trained before, or none that may train, or new parts of it are
+            quantised.
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
@@ -50,6 +51,11 @@ def lora_config(
             check_trains_whole(name, next(module.parameters(recurse=False)))
         elif is_adapted(module, name.split(".")) and name not in unreached:
             targets.append(name)
+    if not targets and "target_modules" not in options:
+        raise InputError(
+            "nothing gets a LoRA: the config keeps all that was trained before out of training; train what is new "
+            "(stage A), or free a part of it, as freeze_language_model=False in the config does."
+        )
     return LoraConfig(
         r=r, lora_alpha=lora_alpha, **{"target_modules": targets, "modules_to_save": whole or None, **options}
     )

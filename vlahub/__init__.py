@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
     from vlahub.processing.mapanything_llava3d.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
     from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+    from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
     from vlahub.processing.multimodal_vla.image_processing_vlm import VLMImageProcessor
     from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
     from vlahub.training.adapter_card import write_adapter_card
@@ -98,6 +99,7 @@ __all__ = [
     "MultimodalVLAProcessor",
     "PerWaypointActionInProjV2",
     "SpatialActionTokenizer",
+    "TowerImageProcessor",
     "UnicycleAccelCurvatureActionSpace",
     "VLATrainer",
     "VLMImageProcessor",
@@ -157,6 +159,7 @@ HOMES = {
     "SpatialActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
     "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.alpamayo_r1.unicycle_action_space",
     "VLATrainer": "vlahub.training.trainer",
+    "TowerImageProcessor": "vlahub.processing.multimodal_vla.image_processing_tower",
     "VLMImageProcessor": "vlahub.processing.multimodal_vla.image_processing_vlm",
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+import transformers
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -26,9 +27,19 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
-from .proven_backbones import check_proven, check_tower
+from .proven_backbones import (
+    REASONS,
+    check_proven,
+    check_tower,
+    check_vision_tower,
+    is_headless,
+    is_text_encoder,
+    width_of_features,
+    width_of_tokens,
+)
+from .text_checks import check_text_model
 from .tower_checks import check_towers
-from .vlm_facts import VLMS
+from .vlm_facts import OLDER_NAMES, VLMS, VLMFacts
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
@@ -37,6 +48,7 @@ CHOICES = {
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
     **ODE_CHOICES,
+    "text_pooling": ("last", "cls", "mean", None),
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -47,11 +59,13 @@ class MultimodalVLAConfig(VLAConfig):
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
             `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
-        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
-            (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
+        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, Swin, ResNet, ...). All tokens of
+            its last hidden state are features, class and register tokens, too; a map of features is read row by row.
+            One with two towers (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
         second_vision_config: of a second vision tower beside `vision_config`, which reads the same pictures in its own
             normalisation, as DINOv2 and SigLIP do for OpenVLA; both must make the same patches of them.
-        text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
+        text_config: of a language model that `proven_backbones.py` lists, or of an encoder of `TEXT_ENCODERS` (BERT,
+            RoBERTa, DistilBERT, T5: its encoder), which writes no text.
         vision_aggregate_type: of two towers: `concat` joins their channels, `moe` gives each a projector and weighs
             them by the instruction (CogVLA).
         use_film: the instruction scales and shifts every block of the towers (CogVLA); a tower then gives its patches
@@ -71,6 +85,9 @@ class MultimodalVLAConfig(VLAConfig):
             the language model look at the vision tokens through gates that start closed; Flamingo).
         cross_layer_interval: with `gated_cross_attention` every how many layers of the language model look, the first
             one always.
+        text_pooling: with `late` and `film`, which states of the text, read alone, stand for it: the `last`, that of
+            the first token (`cls`; where that sees the text, as in an encoder) or their `mean`. `None`: with `late` the
+            last, with `film` the mean of the embeddings, which costs no pass.
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
         use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
@@ -115,6 +132,7 @@ class MultimodalVLAConfig(VLAConfig):
         num_resampler_layers: int = 2,
         num_resampler_heads: int | None = None,
         fusion: str = "early",
+        text_pooling: str | None = None,
         cross_layer_interval: int = 1,
         action_head: str = "mlp",
         action_dim: int = 7,
@@ -156,8 +174,10 @@ class MultimodalVLAConfig(VLAConfig):
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        tied = (self.vlm_config or self.text_part).tie_word_embeddings
+        tied = self.text_part.tie_word_embeddings if self.vlm_config is None else ties_words(self.vlm_config)
         super().__init__(**with_token_ids(kwargs, self.text_part, tied))
+        if self.vlm_config is None and is_headless(self.text_config):
+            self.tie_word_embeddings = True  # what a T5 ties, it always ties; its config may say otherwise on 4.57
         self.check()
 
     @property
@@ -173,7 +193,13 @@ class MultimodalVLAConfig(VLAConfig):
         """As in transformers, with whole nested configs: what is default on one line may not be on the other."""
         found = super().to_diff_dict()
         found["tie_word_embeddings"] = self.tie_word_embeddings
-        return found | {name: whole(getattr(self, name)) for name in self.sub_configs}
+        found |= {name: whole(getattr(self, name)) for name in self.sub_configs}
+        if self.vlm_config is not None:  # each line reads another of these
+            tied = {"tie_word_embeddings": ties_words(self.vlm_config)}
+            found["vlm_config"] |= tied
+            if isinstance(found["vlm_config"].get("text_config"), dict):
+                found["vlm_config"]["text_config"] |= tied
+        return found
 
     @property
     def text_part(self) -> PretrainedConfig:
@@ -202,13 +228,13 @@ class MultimodalVLAConfig(VLAConfig):
     @property
     def hidden_size(self) -> int:
         """Width of the language model's tokens."""
-        return self.text_part.hidden_size
+        return width_of_tokens(self.text_part)
 
     @property
     def vision_hidden_size(self) -> int:
         """Width of the vision features that a projector reads, those of two towers side by side; those of a VLM went
         through its own projector."""
-        return sum(tower.hidden_size for tower in self.towers.values()) or self.hidden_size
+        return sum(width_of_features(tower) for tower in self.towers.values()) or self.hidden_size
 
     @property
     def image_size(self) -> int | None:
@@ -223,6 +249,11 @@ class MultimodalVLAConfig(VLAConfig):
         return HEAD_FACTS[self.action_head].actions_read
 
     @property
+    def writes_text(self) -> bool:
+        """Whether there is a language model, and no encoder."""
+        return self.vlm_config is not None or not is_text_encoder(self.text_config)
+
+    @property
     def num_queries(self) -> int:
         """Learned tokens whose states the head reads; a flow head reads all states instead, or one query a step."""
         return HEAD_FACTS[self.action_head].num_queries(self)
@@ -233,7 +264,8 @@ class MultimodalVLAConfig(VLAConfig):
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
             towers = [tower.model_type for tower in self.towers.values()]
-            backbone = {"vision tower": " + ".join(towers), "language model": self.text_config.model_type}
+            text = "language model" if self.writes_text else "text encoder"
+            backbone = {"vision tower": " + ".join(towers), text: self.text_config.model_type}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -250,16 +282,20 @@ class MultimodalVLAConfig(VLAConfig):
         }
         for field, known in kinds.items():
             part = getattr(self, field)
-            if part is not None and kind_of(part) not in known:
+            if part is None or (field == "text_config" and is_text_encoder(part)):
+                continue
+            if kind_of(part) not in (*known, *REASONS):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
-            if part is not None:
-                check_proven(field, kind_of(part))
+            check_proven(field, kind_of(part))
+        if self.vlm_config is not None and self.text_part.is_encoder_decoder:
+            raise ConfigError(
+                f"the language model is a {kind_of(self.text_part)}, an encoder with a decoder behind it; a head reads "
+                "the states of one stack."
+            )
         if self.vlm_config is None:
-            check_tower("vision_config", kind_of(self.vision_part))
+            check_vision_tower(self.vision_part)
         elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
             check_tower("vlm_config.vision_config", kind_of(self.vision_part))
-        if self.vlm_config is None and not hasattr(self.vision_part, "patch_size"):
-            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
@@ -282,13 +318,24 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and VLMS[kind_of(self.vlm_config)].layered_features
-        if layered and (self.projector_type is not None or self.fusion == "film"):
-            raise ConfigError(
-                f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
-                f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
-            )
+        self.check_features()
+        check_text_model(self)
         self.check_robot()
+
+    def check_features(self) -> None:
+        """Refuse parts that need image features of a VLM that has none to give, or puts them elsewhere, too."""
+        facts = VLMFacts() if self.vlm_config is None else VLMS[kind_of(self.vlm_config)]
+        chosen = f"projector_type={self.projector_type!r} with fusion={self.fusion!r}"
+        if facts.layered_features and (self.projector_type is not None or self.fusion == "film"):
+            raise ConfigError(
+                f"{chosen} replaces image features, which a {kind_of(self.vlm_config)} also reads in deeper layers; "
+                "use its own projector without film."
+            )
+        if facts.crosses and (self.projector_type is not None or self.fusion in ("film", "late")):
+            raise ConfigError(
+                f"{chosen} reads image features, and a {kind_of(self.vlm_config)} has none among its tokens, but looks "
+                "at images by cross-attention; use early or cross_attention fusion without a projector."
+            )
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""
@@ -302,7 +349,15 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
     fields = config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
         fields.pop(name, None)
+    for older, newer in OLDER_NAMES.get(kind_of(config), {}).items():
+        fields[older] = getattr(config, older, getattr(config, newer, None))
     return fields
+
+
+def ties_words(vlm_config: PretrainedConfig) -> bool:
+    """Whether a VLM's head is its embeddings, as the running line of transformers decides it."""
+    asks_text = transformers.__version__.startswith("4.") or not hasattr(vlm_config, "tie_word_embeddings")
+    return (vlm_config.get_text_config(decoder=True) if asks_text else vlm_config).tie_word_embeddings
 
 
 def kind_of(config: PretrainedConfig) -> str:

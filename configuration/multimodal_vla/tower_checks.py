@@ -4,9 +4,11 @@ from typing import Any
 
 from ..language_model_config import check_positive
 from ..vla_errors import ConfigError
-from .backbone_facts import TWO_TOWERS
+from .backbone_facts import READS_PATCHES, TWO_TOWERS
 from .proven_backbones import check_tower
 from .tower_facts import BLOCK_NAMES, PATCHES_LAST
+
+JOINING = ("perceiver", "qformer", "token_learner")  # projectors each of whose tokens is of all features
 
 
 def check_towers(config: Any) -> None:
@@ -19,6 +21,8 @@ def check_towers(config: Any) -> None:
         return
     if config.vision_aggregate_type == "moe":
         check_moe(config)
+    if config.fusion == "gated_cross_attention" and config.vision_part.model_type in READS_PATCHES:
+        check_gated_patches(config)
     if config.use_aggr:
         check_positive("num_vision_aggr", config.num_vision_aggr)
     for field, tower in config.towers.items():
@@ -45,6 +49,15 @@ def check_no_choices_of_towers(config: Any) -> None:
         )
 
 
+def check_gated_patches(config: Any) -> None:
+    """Refuse layers of a language model that would look at the padding of pictures of other shapes."""
+    if config.projector_type not in JOINING:
+        raise ConfigError(
+            f"projector_type={config.projector_type!r} with fusion='gated_cross_attention' keeps the padding of the "
+            f"patches of a {config.vision_part.model_type}; choose {', '.join(JOINING)}."
+        )
+
+
 def check_moe(config: Any) -> None:
     """Refuse a mixture of one tower, and another projector than its own two."""
     if config.second_vision_config is None:
@@ -58,8 +71,15 @@ def check_moe(config: Any) -> None:
 
 def check_layer(field: str, tower: Any, layer: int | None) -> None:
     """Refuse a layer that the tower has not; the last one is what a tower returns, with its norm (`None`)."""
-    depth = getattr(tower, "num_hidden_layers", 0)
-    if layer is not None and (type(layer) is not int or not -depth <= layer <= -2):
+    if layer is None:
+        return
+    if tower.model_type not in PATCHES_LAST:
+        raise ConfigError(
+            f"vision_feature_layer={layer!r} counts blocks of one width, as in {', '.join(PATCHES_LAST)}; "
+            f"{field}.model_type is {tower.model_type!r}."
+        )
+    depth = tower.num_hidden_layers
+    if type(layer) is not int or not -depth <= layer <= -2:
         raise ConfigError(
             f"vision_feature_layer={layer!r} must be between {-depth} and -2 for {field}, counted from the end of its "
             f"{depth} blocks; None is what the tower returns."

@@ -50,7 +50,7 @@ def predict_trajectories(
     if history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
     scene = read_scene(history)
-    images = read_cameras(paths) if paths else scene.get("images")
+    images = read_cameras(paths) if paths else scene.get("images", scene.get("image_frames"))
     if images is None:
         raise InputError(f"{history} holds no images: pass --images.")
     driven = future_of(scene, frame)

@@ -6,8 +6,10 @@ What no part has (projectors, expert, action head) is initialised; the result is
 from functools import partial
 from typing import Any
 
+from ...configuration.language_model_config import as_language_model_config
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
+from ...modeling.mapanything_llava3d.expert_of_base_layers import copied_sizes, starts_from_base
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..dataset_statistics import statistics_size
@@ -18,7 +20,7 @@ from ..settings import Settings
 from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .expert_from_base import copied_sizes, copy_layers, starts_from_base
+from .expert_from_base import copy_layers
 from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, NEW, VISION_TABLE
 from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
 from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
@@ -47,7 +49,7 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
         settings.fields[f"{'mapanything' if role == 'geometry' else role}_model_name_or_path"] = job.inputs[role]
     config = MapAnythingLlava3DConfig(**settings.fields)
     settings.facts += [*described_parts(config), Fact("seed", options.seed, "given or default (--seed)")]
-    if starts_from_base(options, config.action_expert_type):
+    if starts_from_base(options.expert_init, options.expert_init_layers, config.action_expert_type):
         settings.facts.append(copy_layers(options, config, collected))
     plan = plan_checkpoint(family, job, collected, config, settings.facts, NEW, options.seed)
     if not config.norm_stats:
@@ -85,8 +87,10 @@ def add_actions(options: Llava3DOptions, settings: Settings) -> None:
     settings.settle("normalization_type", options.normalization, "--normalization", "bounds_q99")
     settings.settle("action_expert_type", options.action_expert_type, "--action-expert-type", "deep_fusion")
     expert = settings.fields["action_expert_type"]
-    if starts_from_base(options, expert):
-        settings.fields["expert_config"] = copied_sizes(options, settings.fields["text_config"])
+    if starts_from_base(options.expert_init, options.expert_init_layers, expert):
+        text = as_language_model_config(settings.fields["text_config"])
+        sizes = options.expert_hidden_size, options.expert_mlp_ratio
+        settings.fields["expert_config"] = copied_sizes(text, *sizes)
     for name in MODEL_FIELDS:
         settings.settle(name, getattr(options, name), option_of(name))
     if "dit" in expert:

@@ -6,6 +6,7 @@ from typing import Any
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.mapanything_llava3d.llava3d_start import next_llava3d
 from ...configuration.vla_errors import ConversionError
+from ...modeling.mapanything_llava3d.expert_of_base_layers import copied_sizes, starts_from_base
 from ...processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
@@ -18,7 +19,7 @@ from ..tensors.collected import SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.rename import Row
 from .assembly import add_chunk, dit_options
-from .expert_from_base import copied_sizes, copy_layers, starts_from_base
+from .expert_from_base import copy_layers
 from .names import GEOMETRY_TABLE
 from .options import MODEL_FIELDS, Llava3DOptions
 from .processor import make_llava3d_processor
@@ -49,7 +50,7 @@ def plan_next_step(family: Family, job: Job) -> Prepared:
     facts = [*described_parts(start.config), Fact("new", sorted(start.parts), "given")]
     facts.append(Fact("seed", options.seed, "given or default (--seed)"))
     new = start.modules
-    if starts_from_base(options, start.config.action_expert_type):
+    if starts_from_base(options.expert_init, options.expert_init_layers, start.config.action_expert_type):
         facts.append(copy_layers(options, start.config, collected))
     plan = plan_checkpoint(family, job, collected, start.config, facts, new, options.seed)
     processor = make_llava3d_processor(start.config, MapAnythingLlava3DProcessor.from_pretrained(job.base).tokenizer)
@@ -92,8 +93,9 @@ def switches_of(options: Llava3DOptions, base: MapAnythingLlava3DConfig) -> dict
         given["action_expert_type"] = None
     if "dit" in (experts or ""):
         given["dit_config"] = dit_options(options, base.text_config.num_hidden_layers, base.has_dit)
-    if starts_from_base(options, experts):
+    if starts_from_base(options.expert_init, options.expert_init_layers, experts):
         if base.has_deep_fusion:
             raise ConversionError("--expert-init base would replace the expert that the base has; leave it out.")
-        given["expert_config"] = copied_sizes(options, base.text_config.to_dict())
+        sizes = options.expert_hidden_size, options.expert_mlp_ratio
+        given["expert_config"] = copied_sizes(base.text_config, *sizes)
     return {**settings.fields, **{name: value for name, value in given.items() if value not in (None, {})}}

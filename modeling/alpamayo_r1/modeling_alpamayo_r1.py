@@ -21,24 +21,33 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..input_checks import execution_device
-from ..loss_items import Items, check_sample_weight, learnt_steps, text_items
+from ..loss_items import Items, check_sample_weight
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .driving_inputs import Poses, check_arguments, check_room, checked_future, checked_history, checked_shape
+from .driving_inputs import (
+    Poses,
+    check_arguments,
+    check_room,
+    checked_future,
+    checked_history,
+    checked_shape,
+    published_inputs,
+)
 from .ego_frame import at_hand, check_poses
-from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss, without_gradient
-from .prompt_reading import Images, decoder_modules, fuse_history, places_of, read_scene, read_text
+from .expert_velocity import ExpertParts, denoised_actions
+from .prompt_reading import Images, decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .start_in_memory import start_from_base
+from .training_pass import Learnt, training_pass
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
-from .trajectory_text import text_losses
+from .trajectory_text import counted_items
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
-from .written_trajectories import writing, written_trajectories
+from .written_trajectories import with_written_texts, writing, written_trajectories
 
 
 class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
@@ -251,19 +260,12 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         Returns:
             `pred_xyz, pred_rot`, and the texts on request.
         """
-        options = dict(diffusion_kwargs or {})
-        steps, solver = options.pop("inference_step", None), options.pop("int_method", None)
-        if options:
-            raise InputError(f"diffusion_kwargs holds {sorted(options)}; known are inference_step and int_method.")
+        inputs = published_inputs(data, diffusion_kwargs)
         if return_extra and self.tokenizer is None:
             raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
-        known = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
-        tokenized = {name: data["tokenized_data"][name] for name in known if name in data["tokenized_data"]}
-        poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
         text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
         count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets}
-        count |= {"num_inference_steps": steps, "ode_solver": solver}
-        output = self.sample_trajectories(**tokenized, **poses, **text, **count, check_finite=check_finite)
+        output = self.sample_trajectories(**inputs, **text, **count, check_finite=check_finite)
         texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
         return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])
 
@@ -298,9 +300,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers)
-        output = with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
-        output.has_start_token = (drawn.lengths < sampling.max_new_tokens).view(shape)  # later it was opened for it
-        return output
+        return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @can_return_tuple
     def forward(
@@ -344,27 +344,9 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         poses = (ego_history_xyz, ego_history_rot), (ego_future_xyz, ego_future_rot)
         input_ids, target = self.read_poses(input_ids, *poses)
-        with_future = target is not None
+        learnt = Learnt(target, labels, trajectory_labels, time, noise, num_items_in_batch, sample_weight)
         stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
-        positions, real = places_of(self.vlm, input_ids, attention_mask, image_grid_thw)
-        has_labels = labels is not None or trajectory_labels is not None
-        images, learns = (pixel_values, image_grid_thw), has_labels or not with_future or not stop
-        states, cache = read_text(self.vlm, input_ids, positions, real, images, keep=with_future, learns=learns)
-        action_loss = logits = None
-        if with_future:
-            data = self.diffusion.construct_training_data(target, noise, time)
-            total = None if num_items_in_batch is None else num_items_in_batch["action"]
-            start = start_of_trajectory(input_ids, self.config.traj_token_ids["future_start"])
-            text = without_gradient(cache) if stop else cache
-            known = real if self.config.mask_prompt_padding else None
-            weights = total, sample_weight
-            parts = self.expert_parts, self.diffusion
-            action_loss = trajectory_loss(text, positions, start, known, data, *parts, *weights)
-        if has_labels or not with_future:
-            logits = self.vlm.lm_head(states)
-        written = text_losses(self.vlm, logits, labels, trajectory_labels, num_items_in_batch, sample_weight)
-        losses = [loss for loss in (action_loss, *written) if loss is not None]
-        return AlpamayoR1Output(sum(losses) if losses else None, action_loss, *written, logits)
+        return training_pass(self, input_ids, attention_mask, (pixel_values, image_grid_thw), learnt, stop)
 
     def loss_items(
         self,
@@ -375,12 +357,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        learnt = {"text": labels, "trajectory": trajectory_labels}
-        items = {name: text_items(each, sample_weight) for name, each in learnt.items() if each is not None}
-        if ego_future_xyz is not None:
-            futures = ego_future_xyz.new_ones(len(ego_future_xyz), ego_future_xyz.shape[-2], 1)
-            items["action"] = learnt_steps(futures, None, sample_weight).sum()
-        return items
+        return counted_items(labels, trajectory_labels, ego_future_xyz, sample_weight)
 
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:

@@ -10,7 +10,7 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConfigError
-from ..loss_items import IGNORED, Items, divisor, items_of_text, text_items, text_loss
+from ..loss_items import IGNORED, Items, divisor, items_of_text, learnt_steps, text_items, text_loss
 from .trajectory_tokenizers import DiscreteTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 
@@ -89,3 +89,18 @@ def next_token_errors(logits: torch.Tensor, labels: torch.LongTensor) -> torch.T
 def learnt_sum(errors: torch.Tensor, labels: torch.LongTensor) -> torch.Tensor:
     """The sum of `next_token_errors` over the places whose next one these labels teach."""
     return torch.where(labels[:, 1:].to(errors.device) != IGNORED, errors[:, :-1], 0.0).sum()
+
+
+def counted_items(
+    labels: torch.LongTensor | None,
+    trajectory_labels: torch.LongTensor | None,
+    ego_future_xyz: torch.Tensor | None,
+    sample_weight: torch.Tensor | None,
+) -> dict[str, torch.Tensor]:
+    """What the losses of a batch are divided by, see `loss_items.py`; ego_future_xyz: (batch, ..., waypoints, 3)."""
+    learnt = {"text": labels, "trajectory": trajectory_labels}
+    items = {name: text_items(each, sample_weight) for name, each in learnt.items() if each is not None}
+    if ego_future_xyz is not None:
+        futures = ego_future_xyz.new_ones(len(ego_future_xyz), ego_future_xyz.shape[-2], 1)
+        items["action"] = learnt_steps(futures, None, sample_weight).sum()
+    return items

@@ -16,7 +16,7 @@ from ..input_checks import check_length
 from ..stack_passes import without_checkpointing
 from .prompt_reading import decoder_modules
 from .rollout import TextSampling, TrajectoryTokenMask, prefill, sample_text, text_sampling
-from .trajectory_outputs import Trajectories
+from .trajectory_outputs import AlpamayoR1TrajectoryOutput, Trajectories, with_texts
 from .trajectory_text import future_tokenizer
 
 
@@ -118,3 +118,16 @@ def written_trajectories(
     poses = tokenizer.decode(*(each.repeat_interleave(samples, dim=0) for each in history), values)[:2]
     actions = tokenizer.bins.decode(values.unflatten(-1, tokenizer.action_space.get_action_space_dims()))
     return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
+
+
+def with_written_texts(
+    drawn: Trajectories,
+    shape: tuple[int, int, int],
+    prompt_length: int,
+    sampling: TextSampling,
+    tokenizer: PreTrainedTokenizerBase | None,
+) -> AlpamayoR1TrajectoryOutput:
+    """See `with_texts`; a text that was opened for the model is as long as it may be."""
+    output = with_texts(drawn, shape, prompt_length, sampling, tokenizer)
+    output.has_start_token = (drawn.lengths < sampling.max_new_tokens).view(shape)
+    return output

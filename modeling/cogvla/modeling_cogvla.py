@@ -13,7 +13,7 @@ from transformers.utils import can_return_tuple
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_normalization import find_statistics, unnormalize
-from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
+from ..cache_names import OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
 from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
 from ..loss_items import Items, check_sample_weight
@@ -22,7 +22,6 @@ from ..mlp import MLP
 from ..moe_aggregator import MoEAggregator
 from ..prismatic_projector import PrismaticProjector
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
-from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .action_decoding import (
     ContinuousActionHead,
     DecodedActions,
@@ -41,26 +40,15 @@ from .action_sequence import (
 from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
 from .cogvla_losses import action_loss, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
-from .film_vision_transformer import init_tower_weights
+from .cogvla_pretrained_model import CogVLAPreTrainedModel
 from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs
-from .start_from_base import NAMED_PARTS, start_from_base
 
 
-class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
+class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
-    config_class = CogVLAConfig
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["LlamaDecoderLayer", "LFPDecoderLayer", "VisionBlock"]
-    _skip_keys_device_placement = list(CACHE_NAMES)
-    _supports_sdpa = True
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
-    pretrained_parts = ("vision_backbone", "language_model")
-    added_parts = ("film", "aggregation", "router")
-    named_parts = NAMED_PARTS
-    watched_gradients = {"aggregation": "aggregation", "routers": "router"}
-    _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
     def __init__(self, config: CogVLAConfig):
         super().__init__(config)
@@ -78,29 +66,6 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
         self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
-
-    @classmethod
-    def from_base(cls, base: str, *, seed: int = 0, dtype: torch.dtype | str = "auto", **switches):
-        """The start of a policy: a base model with parts that it has not yet, the same as `vlahub create` makes.
-
-        Args:
-            base: folder or Hub repository of a published OpenVLA, of an OpenVLA-OFT or CogVLA that is merged, or of a
-                checkpoint of this class, such as an earlier step.
-            seed: of what is new; its numbers depend on it and on their tensor's name alone, not on the order of steps.
-            dtype: of all weights; "auto": that of the base's embeddings.
-            switches: fields of the config that shall be otherwise (`use_film=True`, `action_head="l1"`, `state_dim=8`,
-                `norm_stats=...`), also in the words of the command (`film`, `lfp`, ...: `WORDS` of cogvla_start.py);
-                and `revision`, `token`, `device_map`, ... of `from_pretrained`.
-
-        Raises:
-            ConfigError: a part of the base would be lost or have another size, a setting is unknown or has no effect,
-                or no start can be made of the base. The message names it.
-        """
-        return start_from_base(cls, base, seed, dtype, switches)
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        init_tower_weights(module, self.config.text_config.initializer_range)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.model.embed_tokens

@@ -13,8 +13,7 @@ from transformers.utils import can_return_tuple
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
-from ..cache_names import CACHE_NAMES, cache_argument, one_cache
-from ..embodiments import init_embodiment_weights
+from ..cache_names import cache_argument, one_cache
 from ..finite_predictions import require_finite
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..input_checks import one_of, refuse_sampling, views_of
@@ -22,40 +21,19 @@ from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_tex
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, with_spread
-from ..strict_loading import StrictPreTrainedModel, tied_weights
+from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
 from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
+from .llava3d_pretrained_model import MapAnythingLlava3DPreTrainedModel
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
-from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
+from .mapanything_geometry import MapAnythingGeometry
 from .prefix_tokens import drop_tokens, put_features
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
 
 GENERATES_CACHE = cache_argument(GenerationMixin.prepare_inputs_for_generation)
-
-
-class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
-    """Initialisation, and what transformers needs to know of this family."""
-
-    config_class = MapAnythingLlava3DConfig
-    supports_gradient_checkpointing = True
-    _no_split_modules = [
-        "LlamaDecoderLayer",
-        "MistralDecoderLayer",
-        "SiglipEncoderLayer",
-        "VisionBlock",
-        "DiTBlock",
-    ]
-    _skip_keys_device_placement = list(CACHE_NAMES)
-    _supports_sdpa = True
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        init_geometry_weights(module, self.config.text_config.initializer_range)
-        init_embodiment_weights(module, self.config.text_config.initializer_range)
 
 
 class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedModel, GenerationMixin):

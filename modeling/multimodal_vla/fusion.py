@@ -10,7 +10,7 @@ from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..film import FiLM, modulate
+from ..film import FiLM
 from ..learned_tokens import LearnedTokens
 from ..loss_items import IGNORED
 from ..masking import masked_mean
@@ -19,6 +19,8 @@ from .gated_cross_attention import GatedLayers
 from .language_model_rules import check_places
 from .multimodal_inputs import Prompt, TokenSequence
 from .perceiver_resampler import PerceiverResampler
+from .text_pooling import pooled_text
+from .token_sequences import early_sequence, joined_sequence, text_embedding, text_sequence
 from .tower_conditioning import TowerConditioning
 from .vision_tokens import vision_tokens
 
@@ -36,6 +38,7 @@ class FusionParts(NamedTuple):
         late_projector: joins what late fusion pooled.
         tower_conditioning: what is done inside of the vision towers, one each.
         gated_layers: before layers of the language model, to look at vision tokens.
+        text_pooling: of the config, which states of the text stand for it.
     """
 
     backbone: nn.Module
@@ -47,6 +50,7 @@ class FusionParts(NamedTuple):
     late_projector: nn.Module | None
     tower_conditioning: Sequence[TowerConditioning] | None = None
     gated_layers: GatedLayers | None = None
+    text_pooling: str | None = None
 
     def state_tokens(self, state: torch.Tensor | None) -> list[torch.Tensor]:
         """The state (batch, state_dim) as a token (batch, 1, hidden_size), or nothing where there is none."""
@@ -122,16 +126,13 @@ def fuse_early(
 def fuse_late(
     parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt, state: torch.Tensor | None
 ) -> tuple[torch.Tensor, None, torch.Tensor]:
-    """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
+    """Vision and text meet in the head alone: the mean of the one, pooled states of the other."""
     sequence = prompt_sequence(parts, config, prompt)
     text_states = parts.backbone.run(sequence)
     condition = text_embedding(parts.backbone, parts.backbone.embed(prompt.input_ids), prompt)
     tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt, condition, parts.tower_conditioning)
-    places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
-    last = places.masked_fill(~sequence.real, -1).amax(dim=1)
-    rows = torch.arange(len(last), device=last.device)
-    pooled = [masked_mean(tokens, seen), text_states[rows, last].unsqueeze(1), *parts.state_tokens(state)]
-    joined = torch.cat(pooled, dim=1)
+    text = pooled_text(text_states, sequence.real, parts.text_pooling or "last")
+    joined = torch.cat([masked_mean(tokens, seen), text, *parts.state_tokens(state)], dim=1)
     if parts.late_projector is not None:
         joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(len(joined))
     return joined, None, text_states
@@ -147,45 +148,8 @@ def sequence_with_images(
     """What the language model reads, images in the sequence or beside it; arguments as of `early_sequence`."""
     if parts.gated_layers is not None:
         return gated_sequence(parts, prompt, behind, written, answer_mask)
-    return early_sequence(*parts[:3], prompt, behind, written, answer_mask, parts.tower_conditioning)
-
-
-def early_sequence(
-    backbone: nn.Module,
-    projector: nn.Module | None,
-    film: FiLM | None,
-    prompt: Prompt,
-    behind: Sequence[torch.Tensor] = (),
-    written: torch.Tensor | None = None,
-    answer_mask: torch.Tensor | None = None,
-    tower_conditioning: Sequence[TowerConditioning] | None = None,
-) -> TokenSequence:
-    """Vision, text and further tokens in one sequence.
-
-    A VLM with its own projector puts images in the place of their tokens; otherwise vision tokens come first, and
-    image tokens are hidden.
-
-    Args:
-        behind: further tokens, (batch, tokens, hidden_size) each: state, queries.
-        written: (batch, length) bool, text that is being written.
-        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens and towers must not know.
-        tower_conditioning: what is done inside of the vision towers.
-    """
-    embeds, real, scale = backbone.embed(prompt.input_ids), prompt.real, backbone.input_scale
-    before, own_places = [], backbone.has_image_tokens and projector is None
-    if own_places and film is not None:
-        condition = text_embedding(backbone, embeds, prompt, answer_mask)
-        placed = modulated(film, backbone.placed_features(prompt), condition)
-        embeds = torch.where(prompt.is_image.unsqueeze(-1), (placed / scale).to(embeds.dtype), embeds)
-    elif not own_places and prompt.pixel_values is not None:
-        condition = text_embedding(backbone, embeds, prompt, answer_mask)
-        tokens, seen = vision_tokens(backbone, projector, prompt, condition, tower_conditioning)
-        before = [tokens if film is None else modulated(film, tokens, condition)]
-        real = torch.cat([seen, real & ~prompt.is_image], dim=1)
-    return joined_sequence(backbone, before, embeds, behind, real, written)._replace(
-        prompt=prompt if own_places else None,
-        reads_images=own_places and film is None and prompt.pixel_values is not None,
-    )
+    options = parts.tower_conditioning, parts.text_pooling
+    return early_sequence(*parts[:3], prompt, behind, written, answer_mask, *options)
 
 
 def gated_sequence(
@@ -206,54 +170,9 @@ def gated_sequence(
     return sequence._replace(seen=parts.gated_layers(tokens))
 
 
-def joined_sequence(
-    backbone: nn.Module,
-    before: Sequence[torch.Tensor],
-    embeds: torch.Tensor,
-    behind: Sequence[torch.Tensor],
-    real: torch.Tensor,
-    written: torch.Tensor | None,
-) -> TokenSequence:
-    """Text (batch, length, hidden_size) with tokens of ours before and behind it; real: of all but those behind."""
-    scale, length = backbone.input_scale, embeds.shape[1]
-    start = real.shape[1] - length
-    added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))
-    before, behind = ([(one / scale).to(embeds.dtype) for one in tokens] for tokens in (before, behind))
-    return TokenSequence(
-        embeds=torch.cat([*before, embeds, *behind], dim=1),
-        real=torch.cat([real, added], dim=1),
-        text=slice(start, start + length),
-        written=None if written is None else F.pad(written, (start, added.shape[1])),
-        num_added=added.shape[1],
-    )
-
-
 def prompt_sequence(parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt) -> TokenSequence:
     """What text is written behind; with late fusion the language model sees no image."""
     late = config.fusion == "late"
     sequence = text_sequence(parts.backbone, prompt) if late else sequence_with_images(parts, prompt)
     check_places(sequence.embeds, config.text_part)
     return sequence
-
-
-def text_sequence(backbone: nn.Module, prompt: Prompt) -> TokenSequence:
-    """The text alone, as late fusion reads it."""
-    return TokenSequence(backbone.embed(prompt.input_ids), prompt.real & ~prompt.is_image)
-
-
-def text_embedding(
-    backbone: nn.Module, embeds: torch.Tensor, prompt: Prompt, answer_mask: torch.Tensor | None = None
-) -> torch.Tensor:
-    """The mean of the text's embeddings (batch, length, hidden_size), (batch, hidden_size), as the language model
-    scales them.
-
-    answer_mask: (batch, length), 1 on tokens that do not count.
-    """
-    is_text = prompt.real & ~prompt.is_image
-    is_text = is_text if answer_mask is None else is_text & (answer_mask == 0)
-    return masked_mean(embeds * backbone.input_scale, is_text).squeeze(1)
-
-
-def modulated(film: FiLM, tokens: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by a condition (batch, hidden_size)."""
-    return modulate(tokens, *film(condition.to(floating_dtype(film))))

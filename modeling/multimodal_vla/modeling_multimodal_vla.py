@@ -26,19 +26,12 @@ from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from ..strict_loading import StrictPreTrainedModel
-from .backbones import (
-    configs_of_backbones,
-    load_towers_and_language_model,
-    load_vlm,
-    make_backbone,
-    put_beside,
-    whole_layers,
-)
+from .backbones import keep_in_evaluation, load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
-from .grounding import similarity_of_views
-from .multimodal_inputs import TOKEN_TYPES, check_state, checked_prompt
+from .grounding import scaled, similarity_of_views
+from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
 from .tower_conditioning import make_conditioning
@@ -88,7 +81,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         super()._init_weights(module)
         if isinstance(module, LearnedTokens):
             text = self.config.text_part  # OPT and XGLM call it otherwise
-            nn.init.normal_(module.tokens, std=getattr(text, "initializer_range", None) or text.init_std)
+            std = getattr(text, "initializer_range", None) or getattr(text, "init_std", 0.02)  # a T5 has neither
+            nn.init.normal_(module.tokens, std=std)
         elif isinstance(module, GatedCrossAttention):  # closed: the language model writes what it wrote
             nn.init.zeros_(module.attn_gate)
             nn.init.zeros_(module.mlp_gate)
@@ -106,6 +100,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """Keep vision towers and language model out of training, where the config says so."""
         for part in self.frozen_parts:
             part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "MultimodalVLAForActionPrediction":
+        """As in torch; what is frozen whole stays as in evaluation."""
+        super().train(mode)
+        if mode:
+            keep_in_evaluation(self.frozen_parts)
+        return self
 
     # ---- made of pretrained parts
 
@@ -129,21 +130,19 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """A pretrained vision tower, or two, and a language model, and new parts between and behind them.
 
         Args:
-            vision, text: Hub ids or folders, of models of `AutoModel` and `AutoModelForCausalLM`; of two towers a list.
+            vision, text: Hub ids or folders, of a model of `AutoModel` (of two towers a list), and of a language model
+                or a text encoder (also a whole T5, whose encoder is read).
             dtype: of all parts; float32 by default.
             grounding: keep the text tower of a SigLIP or CLIP, the first of two, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
 
         Raises:
-            ConfigError: an option is unknown or does not fit, or `proven_backbones.py` does not list the language
-                model; before weights are read.
+            ConfigError: an option is unknown or does not fit, `proven_backbones.py` does not list the text model, or
+                the vision model has no features of pictures; before weights are read.
         """
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
-        configs = configs_of_backbones(vision, text, grounding)
-        cls.config_class(**configs, **options)  # what does not fit ends here
-        parts = load_towers_and_language_model(vision, text, configs, dtype, text_kwargs)
-        configs["text_config"] = parts["language_model"].config  # it may be quantised
+        parts, configs = load_backbones(vision, text, dtype, grounding, text_kwargs, options)
         return cls.around(parts, **configs, **options)
 
     @classmethod
@@ -222,8 +221,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             num_samples: draw so many chunks for each sample, over one pass of images and text, and return them, their
                 spread and, of the discrete head, the entropy of its tokens as `SampledActions`; `noise` is (batch,
                 num_samples, chunks, action_dim) then. The mlp head has nothing to draw, and refuses it.
-            vlm_inputs: what the VLM's own processor returned beside these, such as `image_sizes` or
-                `pixel_attention_mask`; the VLM's own forward reads them.
+            vlm_inputs: what the own processor of the VLM or the vision tower returned beside these, such as
+                `image_sizes`, or `pixel_attention_mask` and `spatial_shapes`; its own forward reads them.
 
         Raises:
             InputError: an argument is unknown or has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -269,7 +268,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         sample_weight: torch.Tensor | None = None,
         **vlm_inputs: torch.Tensor,
     ) -> MultimodalVLAOutput:
-        """With `actions` the loss of the head; with labels, or without actions, the language model.
+        """With `actions` the loss of the head; with labels, or without actions, the language model (no encoder).
 
         Args:
             labels: (batch, length), -100 where there is nothing to learn.
@@ -283,8 +282,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             The others are as in `predict_action`.
 
         Raises:
-            InputError: an argument has the wrong form.
+            InputError: an argument has the wrong form, or an encoder is asked for text.
         """
+        if labels is not None or actions is None:
+            check_writes_text(self.config, "labels" if labels is not None else "a call without actions")
         state = one_of(state=state, proprio=proprio)
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
         numbers["sample_weight"] = sample_weight
@@ -321,8 +322,9 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """Text, by the `generate` of the language model or the VLM; prompts are padded on the left.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
-        late fusion the language model sees no image.
+        late fusion the language model sees no image. Raises InputError for an encoder, which writes none.
         """
+        check_writes_text(self.config, "generate")
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
         names = self.backbone.image_arguments.union(TOKEN_TYPES).intersection(kwargs)
         vlm_inputs = {name: kwargs.pop(name) for name in names}
@@ -338,21 +340,31 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         input_ids: torch.LongTensor,
         attention_mask: torch.Tensor | None = None,
         check_finite: bool = True,
+        as_logits: bool = False,
+        **vision_inputs: torch.Tensor,
     ) -> torch.Tensor:
         """Cosine similarity of each view and the text, (batch, views) in -1..1: is the scene what the text says?
+
+        `docs/talking-to-a-policy.md` has an example with a threshold.
 
         Args:
             pixel_values: (batch, views, 3, height, width), or without views.
             input_ids, attention_mask: (batch, length), by the tokenizer of the text tower, as that tower was trained
-                (SigLIP: padded to its maximum length, without a mask).
+                (SigLIP: padded to its maximum length, without a mask): `processor(images, text, grounding=True)`.
+            as_logits: instead, the `logits_per_image` of the two towers: the cosine, scaled (and of a SigLIP shifted)
+                as they learned to. The sigmoid of a SigLIP's is a probability; those of a CLIP compare texts.
             check_finite: end with an error where the scores, or the pixels, are not finite.
+            vision_inputs: what the image processor returned beside the pixels (SigLIP 2 NaFlex).
 
         Raises:
             InputError: the vision backbone has no text tower (SigLIP and CLIP have, with `grounding=True`).
             NonFiniteError: see `check_finite`.
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        scores = similarity_of_views(self.backbone, pixel_values.to(self.dtype), input_ids, attention_mask)
+        check_vlm_inputs(self, vision_inputs)
+        inputs = pixel_values.to(self.dtype), input_ids, attention_mask, vision_inputs
+        scores = similarity_of_views(self.backbone, *inputs)
+        scores = scaled(self.backbone.vision_tower, scores) if as_logits else scores
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores
@@ -364,7 +376,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """The modules before the head."""
         behind = self.proprio_projector, self.action_queries, self.query_attention, self.late_projector
         inside = self.tower_conditioning, self.gated_layers
-        return FusionParts(self.backbone, self.projector, self.film, *behind, *inside)
+        return FusionParts(self.backbone, self.projector, self.film, *behind, *inside, self.config.text_pooling)
 
     @property
     def head(self) -> Head:

@@ -135,3 +135,12 @@ def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalV
     if state is None or tuple(state.shape) != wanted:
         found = None if state is None else tuple(state.shape)
         raise InputError(f"state has shape {found}; (batch, state_dim) is {wanted}.")
+
+
+def check_writes_text(config: MultimodalVLAConfig, asked: str) -> None:
+    """Refuse what needs a language model of an encoder; asked: what that is."""
+    if not config.writes_text:
+        raise InputError(
+            f"{asked} needs a language model, and text_config.model_type={config.text_config.model_type!r} is an "
+            "encoder: it scores no next token. Ask for actions, or compose with a decoder-only model."
+        )

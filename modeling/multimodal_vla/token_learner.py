@@ -23,8 +23,12 @@ class TokenLearner(nn.Module):
         self.fc2 = nn.Linear(bottleneck_size, num_latents)
         self.proj = nn.Linear(input_size, hidden_size)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(batch, features, input_size) -> (batch, num_latents, hidden_size)."""
+    def forward(self, features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """(batch, features, input_size) -> (batch, num_latents, hidden_size).
+
+        mask: (batch, features) bool, true on features that count; `None`: all.
+        """
         hidden = F.gelu(self.fc1(self.norm(features)), approximate="tanh")
-        weights = self.fc2(hidden).softmax(dim=1, dtype=torch.float32).to(features.dtype)
+        scores = self.fc2(hidden) if mask is None else self.fc2(hidden).masked_fill(~mask.unsqueeze(-1), -torch.inf)
+        weights = scores.softmax(dim=1, dtype=torch.float32).to(features.dtype)
         return self.proj(weights.mT @ features)

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from .tower_conditioning import TowerConditioning, conditioned_features, num_patches
+from .tower_outputs import tokens_of
 
 
 def features_of_tower(
@@ -28,7 +29,8 @@ def features_of_tower(
     if conditioning is not None:
         return conditioned_features(tower, pixel_values, conditioning, embedding, feature_layer, **of_size)
     if feature_layer is None:
-        features = tower(pixel_values, **of_size).last_hidden_state
+        features = tokens_of(tower(pixel_values, **of_size).last_hidden_state, tower.config)
     else:
-        features = tower(pixel_values, output_hidden_states=True, **of_size).hidden_states[feature_layer]
+        states = tower(pixel_values, output_hidden_states=True, **of_size).hidden_states
+        features = tokens_of(states[feature_layer], tower.config)
     return features[:, -num_patches(tower.config, pixel_values) :] if patches_alone else features

@@ -16,6 +16,8 @@ from .qformer_projector import QFormerProjector
 from .token_learner import TokenLearner
 from .tower_conditioning import Conditions, TowerConditioning
 
+JOINING = (PerceiverResampler, QFormerProjector, TokenLearner)  # each of their tokens is of all features
+
 
 def make_projector(config: MultimodalVLAConfig) -> nn.Module | None:
     """From vision features to tokens of the language model; `None` where the VLM's own is used."""
@@ -59,8 +61,11 @@ def vision_tokens(
     features = backbone.image_features(prompt, **inside)
     check_samples(len(features), prompt)
     if isinstance(features, torch.Tensor):
-        tokens = features if projector is None else projected(backbone, projector, features, embedding)
-        return tokens, torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        real = backbone.real_features(prompt)
+        tokens = features if projector is None else projected(backbone, projector, features, embedding, real)
+        if real is None or isinstance(projector, JOINING):
+            real = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+        return tokens, real
     rows = features if projector is None else [projector(one[None])[0] for one in features]
     lengths = torch.tensor([len(one) for one in rows], device=rows[0].device)
     tokens = pad_sequence(rows, batch_first=True)
@@ -68,9 +73,18 @@ def vision_tokens(
 
 
 def projected(
-    backbone: nn.Module, projector: nn.Module, features: torch.Tensor, embedding: torch.Tensor | None
+    backbone: nn.Module,
+    projector: nn.Module,
+    features: torch.Tensor,
+    embedding: torch.Tensor | None,
+    real: torch.Tensor | None,
 ) -> torch.Tensor:
-    """(batch, tokens, hidden_size), of features (batch, tokens, width); arguments as in `vision_tokens`."""
+    """(batch, tokens, hidden_size), of features (batch, tokens, width); arguments as in `vision_tokens`.
+
+    real: (batch, tokens) bool, false on padding; `None`: all are features.
+    """
+    if isinstance(projector, JOINING):
+        return projector(features, real)
     if not backbone.weighs_towers:
         return projector(features)
     widths = [tower.config.hidden_size for tower in backbone.towers]

@@ -11,11 +11,11 @@ from transformers import AutoModelForImageTextToText
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
 from ...configuration.multimodal_vla.vlm_facts import VLMS
-from ...configuration.vla_errors import InputError
+from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
-from .language_model_rules import scale_of_inputs, text_positions
+from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence
 
 # What VLMs of transformers call their parts, and their arguments that are not about images.
@@ -42,7 +42,7 @@ class VLMBackbone(nn.Module):
         self.input_scale = scale_of_inputs(config.text_part)
         self.model_type = kind_of(config.vlm_config)
         self.facts = VLMS[self.model_type]
-        self.image_arguments = frozenset(inspect.signature(self.vlm.model.forward).parameters).difference(NOT_OF_IMAGES)
+        self.image_arguments = frozenset(inspect.signature(self.core.forward).parameters).difference(NOT_OF_IMAGES)
         self.image_token_id = image_token_of(config.vlm_config)
 
     @property
@@ -50,14 +50,19 @@ class VLMBackbone(nn.Module):
         return self.vlm
 
     @property
+    def core(self) -> nn.Module:
+        """The VLM without its language model's head, where that stands apart."""
+        return getattr(self.vlm, "model", self.vlm)
+
+    @property
     def language_part(self) -> nn.Module:
         """The part of the VLM that is a language model."""
-        return part_of(self.vlm.model, LANGUAGE_NAMES)
+        return part_of(self.core, LANGUAGE_NAMES)
 
     @property
     def vision_parts(self) -> list[nn.Module]:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
-        return [part_of(self.vlm.model, VISION_NAMES)]
+        return [part_of(self.core, VISION_NAMES)]
 
     @property
     def implementation(self) -> str | None:
@@ -67,7 +72,7 @@ class VLMBackbone(nn.Module):
     @property
     def has_grid(self) -> bool:
         """Whether images come as patches with a grid of their sizes, and positions in three dimensions."""
-        return hasattr(self.vlm.model, "get_rope_index")
+        return hasattr(self.core, "get_rope_index")
 
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """(batch, length) bool, true on image tokens."""
@@ -94,6 +99,9 @@ class VLMBackbone(nn.Module):
             return False
         return prompt.pixel_values.dim() == 5 or (self.facts.one_size and len(prompt.pixel_values) == len(prompt.real))
 
+    def real_features(self, prompt: Prompt) -> None:
+        """Which of `image_features` are no padding: all."""
+
     def placed_features(self, prompt: Prompt) -> torch.Tensor:
         """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""
         features = self.joined_features(prompt)
@@ -106,18 +114,28 @@ class VLMBackbone(nn.Module):
         Raises:
             InputError: there are more or fewer.
         """
-        known = inspect.signature(self.vlm.model.get_image_features).parameters
+        known = inspect.signature(self.core.get_image_features).parameters
         images = self.images(prompt.images)
         if "kwargs" not in known:  # through which 4.57 hands sizes of images to a tower
             images = {name: value for name, value in images.items() if name in known}
-        features = self.vlm.model.get_image_features(**images)
-        features = getattr(features, "pooler_output", features)  # 5.x wraps them
+        if self.facts.projects_apart:
+            features = self.core.multi_modal_projector(self.own_features(images, known))
+        else:
+            features = self.core.get_image_features(**images)
+            features = getattr(features, "pooler_output", features)  # 5.x wraps them
         if not isinstance(features[0], torch.Tensor):
             features = features[0]  # Qwen3-VL on 4.57: the others are for deeper layers
         features = features if isinstance(features, torch.Tensor) else torch.cat([f.flatten(0, -2) for f in features])
         features = features.flatten(0, -2)
         check_count(prompt.is_image, len(features))
         return features * self.input_scale
+
+    def own_features(self, images: Mapping[str, torch.Tensor], known: Mapping[str, Any]) -> torch.Tensor:
+        """(images, tokens, size of the tower): what `get_image_features` returns of a VLM that projects behind it."""
+        strategy = "vision_feature_select_strategy"  # which 4.57 wants to be told
+        options = {strategy: getattr(self.vlm.config.vision_config, strategy)} if strategy in known else {}
+        features = self.core.get_image_features(**images, **options)
+        return getattr(features, "last_hidden_state", features)
 
     def images(self, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The VLM's arguments, of `Prompt.images`."""
@@ -132,9 +150,22 @@ class VLMBackbone(nn.Module):
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
+        if not self.facts.carries_state:
+            return self.run_as_it_stands(sequence)
+        order = sequence.real.long().argsort(dim=1, stable=True)  # padding first
+        embeds, real = in_order(sequence.embeds, order), sequence.real.gather(1, order)
+        states = self.run_as_it_stands(sequence._replace(embeds=embeds, real=real))
+        return in_order(states, order.argsort(dim=1))
+
+    def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
+        """As `run`, with padding where it is."""
         prompt, arguments = sequence.prompt, {}
+        if self.facts.stack_alone:
+            return self.run_stack(sequence)
         if sequence.reads_images:
             arguments = self.images(prompt.images)
+        if "cross_attention_mask" in arguments:
+            arguments["cross_attention_mask"] = of_length(arguments["cross_attention_mask"], sequence.real.shape[1])
         mask = sequence.real.long()
         if self.facts.full_prefix:
             written = torch.zeros_like(sequence.real) if sequence.written is None else sequence.written
@@ -142,12 +173,27 @@ class VLMBackbone(nn.Module):
             mask = mask_for(self.implementation, allowed, sequence.embeds.dtype)
         if self.facts.open_images:
             arguments["token_type_ids"] = image_places(prompt, sequence.real)
-        return self.vlm.model(
+        return self.core(
             inputs_embeds=sequence.embeds,
             attention_mask=mask,
             position_ids=self.positions(sequence.real, prompt),
             use_cache=False,
             **arguments,
+        ).last_hidden_state
+
+    def run_stack(self, sequence: TokenSequence) -> torch.Tensor:
+        """As `run`, by the language model alone, with the images among the embeddings."""
+        embeds = sequence.embeds
+        if sequence.reads_images:
+            known = sequence.prompt.input_ids.shape[1]
+            placed = self.placed_features(sequence.prompt).to(embeds.dtype)
+            placed = torch.where(sequence.prompt.is_image.unsqueeze(-1), placed, embeds[:, :known])
+            embeds = torch.cat([placed, embeds[:, known:]], dim=1)
+        return without_head(self.language_part)(
+            inputs_embeds=embeds,
+            attention_mask=sequence.real.long(),
+            position_ids=text_positions(sequence.real),
+            use_cache=False,
         ).last_hidden_state
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -180,7 +226,7 @@ class VLMBackbone(nn.Module):
         is_image = prompt.is_image.int()
         types = {"token_type_ids": is_image if self.facts.open_images else torch.zeros_like(prompt.input_ids)}
         types["mm_token_type_ids"] = is_image
-        known = inspect.signature(self.vlm.model.forward).parameters
+        known = inspect.signature(self.core.forward).parameters
         return {name: value for name, value in types.items() if name in known}
 
     def generate(self, sequence: TokenSequence, **kwargs) -> torch.LongTensor:
@@ -200,6 +246,21 @@ class VLMBackbone(nn.Module):
 def part_of(vlm: nn.Module, names: Sequence[str]) -> nn.Module:
     """The part of a VLM that has one of these names."""
     return next(getattr(vlm, name) for name in names if hasattr(vlm, name))
+
+
+def in_order(tokens: torch.Tensor, order: torch.LongTensor) -> torch.Tensor:
+    """Tokens (batch, length, size) in another order, (batch, length)."""
+    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
+
+
+def of_length(cross_attention_mask: torch.Tensor, length: int) -> torch.Tensor:
+    """(batch, length, images, tiles): tokens behind a prompt look at the images that its last token looks at.
+
+    cross_attention_mask: (batch, prompt length, images, tiles), as the VLM's processor makes it.
+    """
+    known = cross_attention_mask.shape[1]
+    last = cross_attention_mask[:, -1:].expand(-1, length - known, -1, -1)
+    return torch.cat([cross_attention_mask, last], dim=1)
 
 
 def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
@@ -230,7 +291,15 @@ def full_prefix(real: torch.Tensor, written: torch.Tensor, num_added: int) -> to
 
 
 def image_token_of(config: Any) -> int:
-    """Id of the token in whose place image features go; its name differs between models and lines."""
-    return next(
-        value for n in ("image_token_id", "image_token_index") if (value := getattr(config, n, None)) is not None
-    )
+    """Id of the token in whose place image features go; its name differs between models and lines.
+
+    Raises:
+        ConfigError: the config has none, as those of the first BLIP-2 checkpoints.
+    """
+    found = (getattr(config, name, None) for name in ("image_token_id", "image_token_index"))
+    index = next((value for value in found if value is not None), None)
+    if index is None:
+        raise ConfigError(
+            f"vlm_config.image_token_index is missing: a {kind_of(config)} puts image features in that token's place."
+        )
+    return index

@@ -16,6 +16,7 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import unnormalize
 from ..advantage_prompt import ADVANTAGE_TEMPLATE
+from ..chat_turns import Turn, chat_pieces, read_turns, without_frame
 from ..prompts import instruction_of, padded
 from ..robot_processor import RobotProcessor
 from ..sample_inputs import finite_numbers, whole_numbers
@@ -108,6 +109,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         proprio: Any = None,
         advantage: str | Sequence[str | None] | None = None,
         embodiment_id: int | Sequence[int] | None = None,
+        history: Any = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -131,6 +133,9 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
                 all samples or one for each, `None` for none.
             embodiment_id: whose encoders and decoders the model uses, where it has several (`num_embodiments`); one for
                 all samples or one for each.
+            history: earlier turns, the oldest first, see `read_turns`; they and the text go through the tokenizer's
+                chat template, and the images stand before the text where none of these texts has an image token. For a
+                batch a list of turns for each sample.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, where
@@ -138,14 +143,17 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
             resized images, and `embodiment_id` (batch,) as it was given: the arguments of `predict_action`.
 
         Raises:
-            InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong.
+            InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong, or
+                there are earlier turns and no chat template.
         """
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         matrices = resized_intrinsics(intrinsic, self.intrinsic_config, unnorm_key, samples, self.image_processor.size)
         if matrices is not None:
             data["intrinsic"] = matrices.numpy()
-        words = zip(instructions, self.advantages(advantage, len(samples)), strict=True)
-        ids = [self.prompt_ids(instruction, len(samples[0]), word) for instruction, word in words]
+        said = zip(
+            instructions, read_turns(history, len(samples)), self.advantages(advantage, len(samples)), strict=True
+        )
+        ids = [self.prompt_ids(text, len(samples[0]), turns, word) for text, turns, word in said]
         if actions is not None:
             suffixes = self.action_ids(actions, len(samples))
             ids = [prompt + suffix for prompt, suffix in zip(ids, suffixes, strict=True)]
@@ -155,11 +163,25 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
             data["embodiment_id"] = whole_numbers("embodiment_id", embodiment_id, len(samples))
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def prompt_ids(self, instruction: str, views: int, advantage: str | None = None) -> list[int]:
-        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+    def prompt_ids(
+        self, instruction: str, views: int, turns: Sequence[Turn] = (), advantage: str | None = None
+    ) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it.
+
+        turns: earlier ones, written by the chat template, as the instruction then is.
+        """
         pieces = self.prompt_template.split("{instruction}")
         instruction = self.with_advantage(self.instruction_of(instruction), advantage)
-        return image_prompt_ids(self.tokenizer, pieces, instruction, self.image_token, self.image_seq_length, views)
+        image = self.image_token, self.image_seq_length, views
+        if not turns:
+            return image_prompt_ids(self.tokenizer, pieces, instruction, *image)
+        texts = [*(turn.text for turn in turns), instruction]
+        before, behind = without_frame(self.tokenizer, self.chat_template, pieces)
+        if not any(self.image_token in text for text in (*texts, before, behind)):
+            before = f"{self.image_token} {before}"
+        said = [*((turn.role, "", "") for turn in turns), ("user", before, behind)]
+        chat = chat_pieces(self.tokenizer, self.chat_template, said)
+        return image_prompt_ids(self.tokenizer, chat, texts, *image, add_special_tokens=False)
 
     def instruction_of(self, text: str) -> str:
         """As in `RobotProcessor`, the images of the prompt being where its template has them, or in front of it."""

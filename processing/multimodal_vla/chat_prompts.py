@@ -5,6 +5,7 @@ from typing import Any
 from ...configuration.vla_errors import ConfigError
 
 INSTRUCTION = "{instruction}"
+GIVE_BOTH = "give prompt_template and image_format"
 
 
 def chat_prompt(tokenizer: Any, chat_template: str, image_token: str) -> tuple[str, str]:
@@ -20,14 +21,14 @@ def chat_prompt(tokenizer: Any, chat_template: str, image_token: str) -> tuple[s
     """
     one, two = (rendered(tokenizer, chat_template, count) for count in (1, 2))
     size, place = len(two) - len(one), one.find(image_token)
-    for start in range(max(place + len(image_token) - size, 0), place + 1) if place >= 0 else ():
+    least = max(place + len(image_token) - size, 0)
+    for start in range(place, least - 1, -1) if place >= 0 else ():
         view = one[start : start + size]
         if image_token in view and one[:start] + view + one[start:] == two and INSTRUCTION in one:
             template = one[:start] + "{images}" + one[start + size :]
             return template, view.replace(image_token, "{image}")
     raise ConfigError(
-        f"the chat template does not write {image_token!r} for each image in one way ({one!r}); give prompt_template "
-        "and image_format."
+        f"the chat template does not write {image_token!r} for each image in one way ({one!r}); {GIVE_BOTH}."
     )
 
 
@@ -35,4 +36,9 @@ def rendered(tokenizer: Any, chat_template: str, num_images: int) -> str:
     """The text of one turn, up to where the model answers."""
     content = [{"type": "image"}] * num_images + [{"type": "text", "text": INSTRUCTION}]
     turn = [{"role": "user", "content": content}]
-    return tokenizer.apply_chat_template(turn, chat_template=chat_template, tokenize=False, add_generation_prompt=True)
+    try:
+        return tokenizer.apply_chat_template(
+            turn, chat_template=chat_template, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # whatever a template raises
+        raise ConfigError(f"the chat template cannot write a turn with images ({error}); {GIVE_BOTH}.") from error

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import transformers
-from transformers import ProcessorMixin
+from transformers import AutoImageProcessor, AutoTokenizer, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from ...configuration.language_model_config import check_positive
@@ -19,6 +19,7 @@ from ...configuration.vla_errors import ConfigError
 from ..image_processors import CheckedImageProcessor
 from .own_classes_of_vlms import image_processor_class, processor_class, root_of, without_backend
 
+PARTS = ("image_processor", "video_processor", "tokenizer")
 NOT_SETTINGS = ("processor_class", "image_processor", "tokenizer", "video_processor", "auto_map", "chat_template")
 
 
@@ -90,13 +91,37 @@ class VLMImageProcessor(CheckedImageProcessor):
     def own_processor(self, tokenizer: Any) -> ProcessorMixin:
         """The VLM's processor of transformers around a tokenizer, for images and text alone."""
         kind = without_videos(processor_class(self.vlm_processor_class))
-        videos = {"video_processor": None} if "video_processor" in inspect.signature(kind.__init__).parameters else {}
-        parts = {"image_processor": self.own_image_processor(), "tokenizer": tokenizer, **videos}
-        return made(kind, {**parts, **self.vlm_processor_settings})
+        images = self.own_image_processor()
+        parts = {"image_processor": images, "tokenizer": tokenizer}
+        return made(kind, parts | without_parts(kind, images) | self.vlm_processor_settings)
 
     def preprocess(self, images: Any, return_tensors: str | None = None, **kwargs: Any) -> BatchFeature:
         """As in the VLM's image processor."""
         return self.own_image_processor()(images, return_tensors=return_tensors, **kwargs)
+
+
+def own_processor_from(vlm: str) -> ProcessorMixin:
+    """A VLM's processor of transformers as its files have it, for images and text alone; vlm: Hub id or folder.
+
+    Raises:
+        ConfigError: transformers has no such classes, or what they need is not installed.
+    """
+    settings, _ = ProcessorMixin.get_processor_dict(vlm)
+    kind = without_videos(processor_class(settings.get("processor_class", "")))
+    parts = {
+        "image_processor": AutoImageProcessor.from_pretrained(vlm),
+        "tokenizer": AutoTokenizer.from_pretrained(vlm),
+    }
+    own = made(kind, parts | without_parts(kind, parts["image_processor"]) | portable_settings(settings, kind))
+    own.chat_template = settings.get("chat_template")
+    return own
+
+
+def without_parts(kind: type, image_processor: BaseImageProcessor) -> dict[str, Any]:
+    """Arguments for the parts that a processor of this class, made by `without_videos`, does without here."""
+    if "video_processor" not in inspect.signature(kind.__init__).parameters:
+        return {}
+    return {"video_processor": image_processor if "video_processor" in kind.attributes else None}
 
 
 def portable_settings(settings: Mapping[str, Any], kind: type) -> dict[str, Any]:
@@ -124,7 +149,15 @@ def made(kind: type, arguments: Mapping[str, Any]) -> Any:
 
 
 def without_videos(kind: type) -> type:
-    """The same processor without its video processor, which needs torchvision and is not asked here."""
-    parts = ["image_processor", "tokenizer"]
+    """The same processor without its video processor, which needs torchvision and is not asked here.
+
+    MiniCPM-V asks it for settings when it is made: there the image processor, which has the same, stands in its place.
+    """
+    order = [name for name in inspect.signature(kind.__init__).parameters if name in PARTS]
+    parts = order[:-1] if order[-1] == "video_processor" else order
     fields = {"attributes": parts, "get_attributes": classmethod(lambda cls: list(parts)), "__module__": __name__}
+    # 4.57 refuses some image processors of torchvision, and tokenizers as this package saves them, by their classes.
+    fields |= {"image_processor_class": "AutoImageProcessor", "tokenizer_class": "AutoTokenizer"}
+    if "video_processor" in parts:
+        fields["check_argument_for_proper_class"] = lambda self, name, part: type(part)
     return type(kind.__name__, (kind,), fields)

@@ -11,6 +11,8 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 from ...configuration.vla_errors import ConfigError
 
 BACKENDS = ("Fast", "Pil")  # of 4.57 and 5.x
+# Processors that write images as another does, which needs fewer packages (num2words, torchvision).
+SAME_FOR_IMAGES = {"SmolVLMProcessor": "Idefics3Processor"}
 
 
 def processor_class(name: str) -> type:
@@ -21,7 +23,7 @@ def processor_class(name: str) -> type:
     Raises:
         ConfigError: there is none of this name, or its file needs what is not installed.
     """
-    reason = f"transformers {transformers.__version__} has none of this name"
+    reason, name = f"transformers {transformers.__version__} has none of this name", SAME_FOR_IMAGES.get(name, name)
     for kind, known in PROCESSOR_MAPPING_NAMES.items():
         if known != name:
             continue

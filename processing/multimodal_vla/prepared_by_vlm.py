@@ -12,8 +12,13 @@ from ...configuration.vla_errors import ConfigError
 from ..prompts import MARK
 from .chat_prompts import chat_prompt
 from .image_processing_vlm import VLMImageProcessor
-from .prompt_tokenizer import PromptTokenizer, place_of
+from .processor_defaults import IMAGE_FORMATS, PROMPT_TEMPLATES
+from .prompt_tokenizer import PromptParts, PromptTokenizer, place_of
 from .vlm_defaults import GIVE_PROMPT, OwnProcessor, image_token_id_of, own_processor_row
+
+KNOW_ONE_PICTURE = ("blip-2",)  # VLMs whose own processors put one picture's tokens before each prompt, or fewer
+# Prompts of which the VLM's own processor writes a part: PaliGemma's begin token and line break.
+WRITTEN_BY_PROCESSOR = {"paligemma": "{images}{instruction}"}
 
 
 def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> dict[str, Any]:
@@ -28,28 +33,30 @@ def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> d
         ConfigError: classes of transformers cannot be used here, the tokenizer is not the VLM's, or its chat template
             gives no prompt.
     """
-    row = None if config.vlm_config is None else own_processor_row(config.vlm_config)
-    is_whole = isinstance(tokenizer, ProcessorMixin)
-    if config.vlm_config is None or (not is_whole and (row is None or "image_seq_length" in overrides)):
+    if config.vlm_config is None or type(config.vlm_config).model_type in KNOW_ONE_PICTURE:
+        return {}
+    row, is_whole = own_processor_row(config.vlm_config), isinstance(tokenizer, ProcessorMixin)
+    if not is_whole and (row is None or "image_seq_length" in overrides):
         return {}
     given = {name: overrides.pop(name) for name in VLMImageProcessor.arguments if name in overrides}
+    owner, tokenizer = tokenizer, tokenizer.tokenizer if is_whole else tokenizer
     if is_whole:
-        images, tokenizer, owner = VLMImageProcessor.around(tokenizer, **given), tokenizer.tokenizer, tokenizer
+        images = VLMImageProcessor.around(owner, **given)
     else:
         settings = {"image_processor_type": row.image_processor} | row.image_settings(config.vlm_config)
         settings |= given.pop("image_settings", {})
         images = VLMImageProcessor(row.processor, row.settings(config.vlm_config), settings, **given)
-        owner = tokenizer
     own = images.own_processor(tokenizer)
     check_image_token_id(own, config.vlm_config, tokenizer)
     token = getattr(own, "image_token" if row is None else row.placeholder)
-    if "prompt_template" in overrides:
+    if {"prompt_template", "image_format"} <= set(overrides):
         prompt = {}
     elif template := getattr(owner, "chat_template", None) or tokenizer.chat_template:
         prompt = dict(zip(("prompt_template", "image_format"), chat_prompt(tokenizer, template, token), strict=True))
+        prompt["chat_template"] = template  # for earlier turns
     else:
         prompt = default_prompt(config.vlm_config, row)
-    starts = prompt.get("prompt_template", "").startswith(tokenizer.bos_token or MARK)
+    starts = (prompt | overrides)["prompt_template"].startswith(tokenizer.bos_token or MARK)
     return {"image_processor": images, "image_token": token, "add_special_tokens": not starts, **prompt}
 
 
@@ -58,14 +65,17 @@ def default_prompt(vlm_config: Any, row: OwnProcessor | None) -> dict[str, str]:
     if row is not None:
         return {"prompt_template": row.prompt_template, "image_format": row.image_format}
     kind = type(vlm_config).model_type
-    raise ConfigError(f"vlm_config.model_type={kind!r} has no default prompt and no chat template; {GIVE_PROMPT}.")
+    template = WRITTEN_BY_PROCESSOR.get(kind, PROMPT_TEMPLATES.get(kind))
+    if template is None:
+        raise ConfigError(f"vlm_config.model_type={kind!r} has no default prompt and no chat template; {GIVE_PROMPT}.")
+    return {"prompt_template": template, "image_format": IMAGE_FORMATS.get(kind, "{image}")}
 
 
 def check_image_token_id(own: ProcessorMixin, vlm_config: Any, tokenizer: Any) -> None:
     """Refuse a tokenizer in which the image token of the VLM is another one."""
     wanted = image_token_id_of(vlm_config)
     token = getattr(own.tokenizer, "image_token", None) or own.image_token
-    found = {own.image_token_id, tokenizer.convert_tokens_to_ids(token)}
+    found = {tokenizer.convert_tokens_to_ids(token)} | {getattr(own, "image_token_id", None)} - {None}
     if wanted not in found:
         raise ConfigError(
             f"the tokenizer has the image token {token!r} at {min(found)}, vlm_config.image_token_id is {wanted}; is "
@@ -76,10 +86,8 @@ def check_image_token_id(own: ProcessorMixin, vlm_config: Any, tokenizer: Any) -
 def inputs_by_vlm(
     own: ProcessorMixin,
     samples: Sequence[Sequence[np.ndarray]],
-    prompts: Sequence[Sequence[str]],
-    instructions: Sequence[str],
+    prompts: Sequence[PromptParts],
     padding_side: str,
-    add_special_tokens: bool,
 ) -> dict[str, np.ndarray]:
     """All that a VLM's own processor returns for a batch.
 
@@ -88,13 +96,12 @@ def inputs_by_vlm(
     Args:
         own: the VLM's processor around its tokenizer.
         samples: views (height, width, 3) uint8.
-        prompts: of each sample what stands before, between and behind the places of its instruction.
-        instructions: of each sample.
-        padding_side, add_special_tokens: as in `MultimodalVLAProcessor`.
+        prompts: of each sample.
+        padding_side: as in `MultimodalVLAProcessor`.
     """
     asked = copy.copy(own)
-    asked.tokenizer = PromptTokenizer(own.tokenizer, instructions, padding_side, add_special_tokens)
-    texts = [place_of(i).join(pieces) for i, pieces in enumerate(prompts)]
+    asked.tokenizer = PromptTokenizer(own.tokenizer, prompts, padding_side)
+    texts = [place_of(i).join(prompt.pieces) for i, prompt in enumerate(prompts)]
     images = [[Image.fromarray(view) for view in views] for views in samples]
     found = asked(images=images, text=texts, return_tensors="pt")
     return {name: np.asarray(value) for name, value in found.items()}

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import BatchEncoding
 
@@ -14,6 +14,20 @@ PLACE = re.compile(f"{MARK}(\\d+){END}")
 def place_of(index: int) -> str:
     """What stands in a prompt for the instruction of a sample while the VLM's processor puts its image tokens in."""
     return f"{MARK}{index}{END}"
+
+
+class PromptParts(NamedTuple):
+    """The prompt of one sample.
+
+    Attributes:
+        pieces: what stands before, between and behind its texts.
+        texts: what a caller wrote: the instruction, and before it earlier turns.
+        add_special_tokens: whether the tokenizer adds its begin and end tokens.
+    """
+
+    pieces: list[str]
+    texts: list[str]
+    add_special_tokens: bool
 
 
 class PromptEncoding(BatchEncoding):
@@ -29,16 +43,14 @@ class PromptTokenizer:
 
     Args:
         tokenizer: the VLM's.
-        instructions: of each sample; they take the places of `place_of`.
+        prompts: of each sample; their texts take the places of `place_of`.
         padding_side: of shorter prompts, "right" or "left".
-        add_special_tokens: whether the tokenizer adds its begin and end tokens.
     """
 
-    def __init__(self, tokenizer: Any, instructions: Sequence[str], padding_side: str, add_special_tokens: bool):
+    def __init__(self, tokenizer: Any, prompts: Sequence[PromptParts], padding_side: str):
         self.tokenizer = tokenizer
-        self.instructions = instructions
+        self.prompts = prompts
         self.side = padding_side
-        self.adds_special_tokens = add_special_tokens
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.tokenizer, name)
@@ -48,12 +60,14 @@ class PromptTokenizer:
     ) -> "PromptEncoding":
         """`input_ids` and `attention_mask` of whole prompts, padded; further options of a processor are not read."""
         prompts = [text] if isinstance(text, str) else text
-        add = self.adds_special_tokens and add_special_tokens
-        rows = padded([self.ids(prompt, add) for prompt in prompts], self.tokenizer, self.side)
+        rows = padded([self.ids(prompt, add_special_tokens) for prompt in prompts], self.tokenizer, self.side)
         return PromptEncoding({name: value.tolist() for name, value in rows.items()}, tensor_type=return_tensors)
 
     def ids(self, prompt: str, add_special_tokens: bool) -> list[int]:
-        """Of one prompt, with the instruction whose places it has."""
+        """Of one prompt, with the texts whose places it has; of what else a processor asks for, as it stands."""
         first, *others = PLACE.split(prompt)  # text, index, text, index, ...
-        instruction = self.instructions[int(others[0])] if others else ""
-        return prompt_token_ids(self.tokenizer, [first, *others[1::2]], instruction, (), add_special_tokens)
+        if not others:
+            return prompt_token_ids(self.tokenizer, [first], "", (), add_special_tokens)
+        parts = self.prompts[int(others[0])]
+        add = parts.add_special_tokens and add_special_tokens
+        return prompt_token_ids(self.tokenizer, [first, *others[1::2]], parts.texts, (), add)

@@ -9,11 +9,18 @@ tokens are the tokenizer's.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
 
 GIVE_PROMPT = "give prompt_template, with '{images}' and '{instruction}' in it"
 # Pixels in 0..1, where a VLM was trained with others than its image processor's defaults.
 HALF = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+CLIP = {"image_mean": list(OPENAI_CLIP_MEAN), "image_std": list(OPENAI_CLIP_STD)}
+JANUS_TOKENS = 576
 IMAGENET = {"image_mean": list(IMAGENET_DEFAULT_MEAN), "image_std": list(IMAGENET_DEFAULT_STD)}
 
 
@@ -81,6 +88,19 @@ COHERE = (
     "<|START_OF_TURN_TOKEN|><|USER_TOKEN|>{images}{instruction}<|END_OF_TURN_TOKEN|>"
     "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>"
 )
+
+
+def tokens_of_square(vlm: Any) -> dict[str, Any]:
+    """Image tokens of a view, one for each patch."""
+    return {"num_image_tokens": (vlm.vision_config.image_size // vlm.vision_config.patch_size) ** 2}
+
+
+def janus_tokens(vlm: Any) -> dict[str, Any]:
+    """The same of Janus, whose processor on 4.57 knows no other number than that of the published models."""
+    found = tokens_of_square(vlm)
+    return {} if found["num_image_tokens"] == JANUS_TOKENS else found
+
+
 OWN_PROCESSORS = {
     "aya_vision": OwnProcessor(
         "AyaVisionProcessor",
@@ -100,6 +120,13 @@ OWN_PROCESSORS = {
         lambda vlm: {"size": square(vlm.vision_config.image_size), "patch_size": vlm.vision_config.patch_size},
         COHERE,
     ),
+    "deepseek_vl": OwnProcessor(
+        "DeepseekVLProcessor",
+        "DeepseekVLImageProcessor",
+        tokens_of_square,
+        lambda vlm: {"size": square(vlm.vision_config.image_size), **CLIP},
+        "User: {images}{instruction}\n\nAssistant:",
+    ),
     "gemma3": OwnProcessor(
         "Gemma3Processor",
         "Gemma3ImageProcessor",
@@ -108,6 +135,18 @@ OWN_PROCESSORS = {
         "<start_of_turn>user\n{images}{instruction}<end_of_turn>\n<start_of_turn>model\n",
         placeholder="boi_token",
     ),
+    "glm4v": OwnProcessor(
+        "Glm4vProcessor",
+        "Glm4vImageProcessor",
+        lambda vlm: {},
+        lambda vlm: {
+            "patch_size": vlm.vision_config.patch_size,
+            "temporal_patch_size": vlm.vision_config.temporal_patch_size,
+            "merge_size": vlm.vision_config.spatial_merge_size,
+        },
+        "[gMASK]<sop><|user|>\n{images}{instruction}<|assistant|>\n",
+        image_format="<|begin_of_image|>{image}<|end_of_image|>",
+    ),
     "idefics3": IDEFICS3,
     "internvl": OwnProcessor(
         "InternVLProcessor",
@@ -115,6 +154,14 @@ OWN_PROCESSORS = {
         lambda vlm: {"image_seq_length": vlm.image_seq_length},
         lambda vlm: {"size": square(vlm.vision_config.image_size), **IMAGENET},
         CHATML,
+        image_format="{image}\n",
+    ),
+    "janus": OwnProcessor(
+        "JanusProcessor",
+        "JanusImageProcessor",
+        janus_tokens,
+        lambda vlm: {"size": square(vlm.vision_config.image_size), **HALF},
+        "<|User|>: {images}{instruction}\n\n<|Assistant|>:",
         image_format="{image}\n",
     ),
     "llava_next": OwnProcessor(
@@ -148,7 +195,39 @@ OWN_PROCESSORS = {
         },
         "<|im_start|>user {images}\n{instruction}<|im_end|><|im_start|>assistant\n",
     ),
+    "llama4": OwnProcessor(
+        "Llama4Processor",
+        "Llama4ImageProcessor",
+        lambda vlm: {
+            "patch_size": vlm.vision_config.patch_size,
+            "pixel_shuffle_ratio": vlm.vision_config.pixel_shuffle_ratio,
+        },
+        lambda vlm: {"size": square(vlm.vision_config.image_size), **HALF},
+        "<|begin_of_text|><|header_start|>user<|header_end|>\n\n{images}{instruction}<|eot|>"
+        "<|header_start|>assistant<|header_end|>\n\n",
+        placeholder="fake_image_token",
+    ),
+    "minicpmv4_6": OwnProcessor(
+        "MiniCPMV4_6Processor",
+        "MiniCPMV4_6ImageProcessor",
+        lambda vlm: {},
+        lambda vlm: {"patch_size": vlm.vision_config.patch_size, "downsample_mode": vlm.downsample_mode},
+        CHATML,
+        image_format="{image}\n",
+    ),
     "mistral3": PIXTRAL,
+    "mllama": OwnProcessor(
+        "MllamaProcessor",
+        "MllamaImageProcessor",
+        lambda vlm: {},
+        lambda vlm: {
+            "size": square(vlm.vision_config.image_size),
+            "max_image_tiles": vlm.vision_config.max_num_tiles,
+            **CLIP,
+        },
+        "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{images}{instruction}<|eot_id|>"
+        "<|start_header_id|>assistant<|end_header_id|>\n\n",
+    ),
     "smolvlm": IDEFICS3._replace(
         processor="SmolVLMProcessor",
         image_processor="SmolVLMImageProcessor",

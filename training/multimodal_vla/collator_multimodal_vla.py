@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
+from ...configuration.vla_errors import InputError
 from ..collator_entries import Example
 from ..collator_robot import RobotCollator
 
@@ -19,6 +20,11 @@ class MultimodalVLACollator(RobotCollator):
     @property
     def starts_from_noise(self) -> bool:
         return HEAD_FACTS[self.config.action_head].has_draws
+
+    def check(self) -> None:
+        """Refuse to learn text with an encoder."""
+        if self.learn_text and not self.config.writes_text:
+            raise InputError("learn_text=True: the text model is an encoder, which writes no text; leave it out.")
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.

@@ -307,14 +307,22 @@ def test_the_start_in_python_is_that_of_the_command(base, start, tmp_path):
     written, there = weights(start), model.state_dict()
     assert there.keys() == written.keys() and all(torch.equal(there[name], value) for name, value in written.items())
     processor = AlpamayoR1Processor.for_config(model.config, model.tokenizer)
-    assert processor.to_dict() == AlpamayoR1Processor.from_pretrained(start).to_dict()
     model.save_pretrained(tmp_path)
     processor.save_pretrained(tmp_path)
-    fields = [json.loads((folder / "config.json").read_text()) for folder in (start, tmp_path)]
+    fields = [without_dtypes(json.loads((folder / "config.json").read_text())) for folder in (start, tmp_path)]
     assert fields[0] | {"vlm_name_or_path": str(base)} == fields[1]
+    names = "preprocessor_config.json", "processor_config.json"
+    files = [[json.loads((folder / name).read_text()) for name in names] for folder in (start, tmp_path)]
+    assert files[0] == files[1]
     again = AlpamayoR1.from_pretrained(tmp_path)
     assert again.tokenizer.get_vocab() == model.tokenizer.get_vocab()
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in there.items())
+
+
+def without_dtypes(config):
+    """Of the parts, which loading writes into them."""
+    inner = {name: without_dtypes(value) for name, value in config.items() if isinstance(value, dict)}
+    return {name: value for name, value in (config | inner).items() if "dtype" not in name}
 
 
 def test_another_expert_in_python_is_that_of_the_command(start, tmp_path):

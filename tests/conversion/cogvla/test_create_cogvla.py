@@ -155,6 +155,25 @@ def test_another_seed_changes_what_is_drawn_and_nothing_else(openvla, started, t
     assert {name for name in first if not torch.equal(first[name], second[name])} == drawn
 
 
+def test_with_nothing_switched_on_it_is_what_convert_makes(openvla, tmp_path):
+    assert create(openvla, tmp_path / "start", "--no-verify") == 0
+    options = ("--decoding", "autoregressive", "--quiet", "--no-verify")
+    assert main(["convert", str(openvla), str(tmp_path / "base"), *options]) == 0
+    assert_same(tensors_of(tmp_path / "start"), tensors_of(tmp_path / "base"))
+    assert config_of(tmp_path / "start") == config_of(tmp_path / "base")
+    assert "not trained" not in (tmp_path / "start" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("/nowhere/at/all", "neither a folder nor a repository"), (".", "holds no config.json: is it a model?")],
+)
+def test_what_is_no_model_is_no_base(tmp_path, monkeypatch, base, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        CogVLAForActionPrediction.from_base(base, film=True)
+
+
 @pytest.mark.parametrize("dtype", ["auto", "float32"])
 def test_from_base_is_what_the_command_writes(openvla, started, tmp_path, dtype):
     folder = started
@@ -245,7 +264,7 @@ def test_what_is_created_verifies_and_is_not_recomputed_from_a_run(openvla, star
     assert main(["verify", str(started), "--quiet"]) == 0
     assert main(["verify", str(started), "--against", str(openvla), "--quiet"]) == 1
     assert "the same sources and seed give the same bytes" in capsys.readouterr().err
-    assert create(openvla, tmp_path / "again", *ALL) == 0
+    assert create(openvla, tmp_path / "again", *ALL, "--no-verify") == 0
     assert (tmp_path / "again" / "conversion_report.json").read_bytes() == (
         started / "conversion_report.json"
     ).read_bytes()

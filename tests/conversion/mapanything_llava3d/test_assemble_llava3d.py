@@ -532,10 +532,10 @@ def test_an_expert_of_all_layers_computes_what_the_base_does(parts, tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--expert-hidden-size", "32"), ["--expert-hidden-size 32 is not the base's 64", "--expert-init base"]),
-        (("--expert-mlp-ratio", "2"), ["--expert-mlp-ratio 2 is not the base's"]),
+        (("--expert-hidden-size", "32"), ["expert_hidden_size=32 is not the base's 64"]),
+        (("--expert-mlp-ratio", "2"), ["expert_mlp_ratio=2 is not the base's"]),
         (("--expert-init-layers", "0", "1"), ["names 2 layers and the expert has 3"]),
-        (("--expert-num-layers", "1", "--expert-init-layers", "3"), ["--expert-init-layers 3", "layers 0 to 2"]),
+        (("--expert-num-layers", "1", "--expert-init-layers", "3"), ["expert_init_layers has 3", "layers 0 to 2"]),
         (("--action-expert-type", "dit"), ["--expert-init base", "action_expert_type is 'dit'"]),
     ],
 )
@@ -546,4 +546,4 @@ def test_an_expert_that_cannot_be_a_copy_is_refused(parts, tmp_path, capsys, opt
 
 def test_layers_to_copy_without_a_copy_are_refused(parts, tmp_path, capsys):
     code = parts.assemble(tmp_path / "out", *CHUNK, "--expert-init-layers", "0", "1", "2")
-    assert_refused(code, capsys, "pass --expert-init base, too")
+    assert_refused(code, capsys, "copied with expert_init='base' alone")

@@ -1,6 +1,7 @@
 """A LLaVA-3D checkpoint of ours gets parts that it has not: in any order, and without losing what it has."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ from safetensors.torch import load_file
 from vlahub import MapAnythingLlava3DForConditionalGeneration as Model
 from vlahub import MapAnythingLlava3DProcessor
 from vlahub.conversion.cli import main
+from vlahub.errors import ConfigError
 
+EXPERT = {"action_expert_type": "deep_fusion"}
 SIZES = ("--expert-hidden-size", "32", "--expert-num-layers", "2", "--num-action-chunks", "4")
 DEEP, BOTH = ("--action-expert-type", "deep_fusion"), ("--action-expert-type", "deep_fusion+dit")
 DIT = ("--dit-num-layers", "2", "--context", "concat")
@@ -146,3 +149,50 @@ def test_a_part_is_no_base_and_a_start_needs_one_or_parts(parts, tmp_path, capsy
     assert "--base is a LLaVA-3D checkpoint of ours" in error
     words = ["create", "--family", "mapanything_llava3d", "--output", str(tmp_path / "out"), "--no-geometry"]
     assert "pass --vision DIR, or --base" in refused(main(words), capsys)
+
+
+# ---- in Python
+
+
+def test_a_start_in_python_is_that_of_the_command(plain, with_expert, statistics, tmp_path):
+    content = json.loads(Path(statistics[1]).read_text())
+    sizes = {"expert_hidden_size": 32, "expert_num_layers": 2, "num_action_chunks": 4, "action_dim": 7}
+    model = Model.from_base(str(plain), action_expert_type="deep_fusion", norm_stats=content, **sizes)
+    written = weights(with_expert)
+    assert all(torch.equal(value, written[name]) for name, value in model.state_dict().items())
+    model.save_pretrained(tmp_path)
+    found, saved = Model.from_pretrained(tmp_path).config, Model.from_pretrained(with_expert).config
+    assert found.to_dict() | {"_name_or_path": ""} == saved.to_dict() | {"_name_or_path": ""}
+    seeds = [Model.from_base(str(with_expert), seed=seed, dtype=torch.bfloat16, state_dim=8) for seed in (0, 4)]
+    assert all(more.dtype == torch.bfloat16 and more.config.use_state for more in seeds)
+    assert not torch.equal(*(more.action_expert.state_proj.weight for more in seeds))
+
+
+def test_a_copied_expert_in_python(plain):
+    switches = {"action_expert_type": "deep_fusion", "expert_num_layers": 2, "expert_init": "base"}
+    model = Model.from_base(str(plain), **switches, expert_init_layers=[2, 0])
+    layers = model.language_model.model.model.layers
+    for own, base in zip(model.language_model_with_expert.expert.layers, (layers[2], layers[0]), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(own.parameters(), base.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("switches", "words"),
+    [
+        ({"use_geometric_branch": True}, "needs MapAnything's weights"),
+        ({"action_expert_type": "dit", "expert_init": "base"}, "action_expert_type is 'dit'"),
+        ({"action_expert_type": "dit", "expert_init": "best"}, "expert_init='best' is unknown"),
+        (
+            {"action_expert_type": "deep_fusion", "expert_init": "base", "expert_hidden_size": 32},
+            "expert_hidden_size=32",
+        ),
+        ({"action_expert": "deep_fusion"}, "action_expert"),
+        ({"use_state": True, "state_dim": 0}, "state_dim"),
+        ({"vision_config": {"hidden_size": 64}}, "vision_config"),
+    ],
+)
+def test_switches_that_do_not_fit_are_refused(plain, parts, switches, words):
+    with pytest.raises(ConfigError, match=words):
+        Model.from_base(str(plain), **switches)
+    with pytest.raises(ConfigError, match="no LLaVA-3D checkpoint of ours"):
+        Model.from_base(str(parts.folder / "language"), **switches)

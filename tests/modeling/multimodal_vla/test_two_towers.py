@@ -14,6 +14,7 @@ from transformers import (
     LlamaConfig,
     SiglipConfig,
     SiglipVisionConfig,
+    SwinConfig,
 )
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -365,6 +366,7 @@ def test_blocks_that_film_acts_in_are_not_sharded_by_themselves(composed):
         ({"vision_feature_layer": -1}, "^vision_feature_layer=-1 must be between -3 and -2"),
         ({"vision_feature_layer": -4}, "^vision_feature_layer=-4 must be between -3 and -2"),
         ({"vision_feature_layer": 2}, "^vision_feature_layer=2 must be between"),
+        ({"vision_config": SwinConfig(), "vision_feature_layer": -2, "second_vision_config": None}, "is 'swin'"),
     ],
 )
 def test_choices_of_towers_that_cannot_work_are_refused_by_name(fields, message):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_vlms import TINY_VLMS, layout_of, tiny_vlm
+from tiny_vlms import TINY_VLMS, layout_of, mistral_tokenizer, tiny_vlm
+from transformers import ProcessorMixin
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor
-from vlahub.errors import InputError
+from vlahub.configuration.multimodal_vla.vlm_facts import VLMS
+from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.fusion import fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import TOKEN_TYPES, checked_prompt
 
@@ -18,6 +20,8 @@ QUICK = ("idefics3", "llava_next")
 every_vlm = pytest.mark.parametrize(
     "kind", [kind if kind in QUICK else pytest.param(kind, marks=pytest.mark.slow) for kind in TINY_VLMS]
 )
+NOT_READ = {"vqmodel", "generation_embeddings", "generation_aligner", "generation_head"}  # Janus draws with them
+OWN_FEATURES = {kind for kind in TINY_VLMS if kind in VLMS and not VLMS[kind].replaceable_features}
 HEAD = {
     "action_head": "flow",
     "action_dim": 3,
@@ -34,14 +38,16 @@ def picture(height, width, seed):
     return np.random.RandomState(seed).randint(0, 256, (height, width, 3)).astype(np.uint8)
 
 
-# Two views each, of other sizes in each sample: the numbers of their tiles and tokens differ.
-SAMPLES = [[picture(28, 28, 0), picture(30, 60, 1)], [picture(64, 30, 2), picture(56, 56, 3)]]
+# Views of other sizes in each sample: the numbers of their tiles and tokens differ.
+TWO_VIEWS = [[picture(28, 28, 0), picture(30, 60, 1)], [picture(64, 30, 2), picture(56, 56, 3)]]
+ONE_VIEW = [[picture(28, 60, 0)], [picture(64, 30, 2)]]
 
 
 class Case:
     """A VLM with weights that matter, its processor and ours around it."""
 
-    def __init__(self, kind, randomized, **fields):
+    def __init__(self, kind, randomized, samples=TWO_VIEWS, **fields):
+        self.samples = samples
         config, self.own = tiny_vlm(kind)
         self.config = MultimodalVLAConfig(vlm_config=config, **{**HEAD, **fields})
         self.model = randomized(MultimodalVLAForActionPrediction(self.config)).eval()
@@ -49,17 +55,17 @@ class Case:
         self.processor = None if self.own is None else MultimodalVLAProcessor.for_config(self.config, self.own)
 
     def inputs(self, rows=(0, 1), side="right", texts=TEXTS):
-        samples, texts = [SAMPLES[i] for i in rows], [texts[i] for i in rows]
+        samples, texts = [self.samples[i] for i in rows], [texts[i] for i in rows]
         if self.processor is None:
             return layout_of(self.config.vlm_config, samples, texts, side)
         return dict(self.processor(images=samples, text=texts, padding_side=side))
 
     def documented(self, row):
         """What the VLM's own processor returns for the prompt of one sample."""
-        if self.own is None:
+        if not isinstance(self.own, ProcessorMixin):
             return self.inputs([row])
-        prompt = self.processor.prompt_text(TEXTS[row], [1] * len(SAMPLES[row]))
-        images = [[Image.fromarray(view) for view in SAMPLES[row]]]
+        prompt = self.processor.prompt_text(TEXTS[row], [1] * len(self.samples[row]))
+        images = [[Image.fromarray(view) for view in self.samples[row]]]
         return dict(self.own(text=[prompt], images=images, return_tensors="pt"))
 
     def states(self, inputs):
@@ -69,10 +75,21 @@ class Case:
         prompt = checked_prompt(self.model, *given.values(), further)
         return fuse(self.model.fusion_parts, self.config, prompt, None)[0]
 
-    def own_states(self, inputs):
-        known = inspect.signature(self.vlm.model.forward).parameters
+    def of_vlm(self, inputs, known):
+        """Arguments of the VLM itself, which knows views of our own processor as pictures."""
         arguments = {name: value for name, value in inputs.items() if name in known or name in TOKEN_TYPES}
-        return self.vlm.model(**arguments).last_hidden_state
+        if not isinstance(self.own, ProcessorMixin) and arguments["pixel_values"].dim() == 5:
+            arguments["pixel_values"] = arguments["pixel_values"].flatten(0, 1)
+        return arguments
+
+    def own_states(self, inputs):
+        core = getattr(self.vlm, "model", self.vlm)
+        known = inspect.signature(core.forward).parameters
+        arguments = self.of_vlm(inputs, known)
+        if core is not self.vlm:
+            return core(**arguments).last_hidden_state
+        output = core(**arguments, output_hidden_states=True)
+        return getattr(output, "language_model_outputs", output).hidden_states[-1]
 
 
 @pytest.fixture
@@ -80,11 +97,15 @@ def case(randomized):
     return lambda kind, **fields: Case(kind, randomized, **fields)
 
 
+views = pytest.mark.parametrize("samples", [ONE_VIEW, TWO_VIEWS], ids=["one view", "two views"])
+
+
 @every_vlm
-def test_inputs_are_those_of_the_vlms_own_processor(case, kind):
-    each = case(kind)
-    if each.own is None:
-        pytest.skip("its processor needs torchvision on this line of transformers")
+@views
+def test_inputs_are_those_of_the_vlms_own_processor(case, kind, samples):
+    each = case(kind, samples=samples)
+    if not isinstance(each.own, ProcessorMixin):
+        pytest.skip("its processor needs torchvision here, or knows one picture alone")
     for row in range(2):
         wanted, found = each.documented(row), each.inputs([row])
         assert wanted.keys() == found.keys()
@@ -93,11 +114,12 @@ def test_inputs_are_those_of_the_vlms_own_processor(case, kind):
 
 
 @every_vlm
+@views
 @torch.no_grad()
-def test_states_are_those_of_the_vlms_own_call_on_either_side_of_padding(case, kind):
-    each = case(kind)
+def test_states_are_those_of_the_vlms_own_call_on_either_side_of_padding(case, kind, samples):
+    each = case(kind, samples=samples)
     wanted = [each.own_states(each.documented(row))[0] for row in range(2)]
-    assert len(wanted[0]) != len(wanted[1]) and (wanted[0][-2:] - wanted[1][-2:]).abs().max() > 1e-2
+    assert (wanted[0][-2:] - wanted[1][-2:]).abs().max() > 1e-2
     for side in ("right", "left"):
         inputs = each.inputs(side=side)
         for states, real, own in zip(each.states(inputs), inputs["attention_mask"].bool(), wanted, strict=True):
@@ -105,8 +127,12 @@ def test_states_are_those_of_the_vlms_own_call_on_either_side_of_padding(case, k
 
 
 @every_vlm
-@pytest.mark.parametrize("fields", [{}, {"fusion": "late", "projector_type": "perceiver", "action_head": "mlp"}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"action_head": "mlp"}, {"fusion": "late", "projector_type": "perceiver", "action_head": "mlp"}]
+)
 def test_samples_of_a_batch_predict_what_they_predict_alone(case, kind, fields):
+    if "projector_type" in fields and kind in OWN_FEATURES:
+        pytest.skip("its image features cannot be replaced")
     each = case(kind, **fields)
     noise = torch.randn(2, 2, 3, generator=torch.Generator().manual_seed(0))
     drawn = (lambda rows: {}) if fields else (lambda rows: {"noise": noise[list(rows)]})
@@ -124,8 +150,9 @@ def test_a_step_of_training_reaches_every_part_that_trains(case, kind):
     loss.backward()
     assert torch.isfinite(loss)
     reached = {name for name, parameter in each.model.named_parameters() if parameter.grad is not None}
-    parts = {name.split(".")[3] for name, _ in each.model.named_parameters() if name.startswith("backbone.vlm.model.")}
-    assert all(any(f"backbone.vlm.model.{part}." in f"{name}." for name in reached) for part in parts)
+    core = "backbone.vlm.model." if hasattr(each.vlm, "model") else "backbone.vlm."
+    parts = {n.removeprefix(core).split(".")[0] for n, _ in each.model.named_parameters() if n.startswith(core)}
+    assert all(any(f"{core}{part}." in f"{name}." for name in reached) for part in parts - NOT_READ)
 
 
 @every_vlm
@@ -135,11 +162,13 @@ def test_what_is_written_is_read_again(case, kind, tmp_path):
     if each.processor is not None:
         each.processor.save_pretrained(tmp_path)
         loaded = MultimodalVLAProcessor.from_pretrained(tmp_path)
-        found = loaded(images=SAMPLES, text=TEXTS, padding_side="left")
+        found = loaded(images=each.samples, text=TEXTS, padding_side="left")
         wanted = each.inputs(side="left")
         assert wanted.keys() == found.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
     model = MultimodalVLAForActionPrediction.from_pretrained(tmp_path).eval()
-    assert torch.equal(*(fuse_of(one, each) for one in (model, each.model)))
+    weights, wanted = model.state_dict(), each.model.state_dict()
+    assert weights.keys() == wanted.keys() and all(torch.equal(weights[name], wanted[name]) for name in wanted)
+    torch.testing.assert_close(*(fuse_of(one, each) for one in (model, each.model)), **CLOSE)
 
 
 def fuse_of(model, each):
@@ -151,10 +180,31 @@ def fuse_of(model, each):
 def test_the_vlm_writes_what_it_writes_without_us(case, kind):
     each = case(kind)
     inputs = each.inputs(side="left")
-    known = {*inspect.signature(each.vlm.forward).parameters, *TOKEN_TYPES}
+    known = inspect.signature(each.vlm.forward).parameters
     options = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None}
-    own = each.vlm.generate(**{name: value for name, value in inputs.items() if name in known}, **options)
+    own = each.vlm.generate(**each.of_vlm(inputs, known), **options)
     assert torch.equal(each.model.generate(**inputs, **options), own)
+
+
+@every_vlm
+def test_a_published_vlm_becomes_a_policy_with_its_own_processor(case, kind, tmp_path):
+    """Of its folder alone; the tokenizer alone is enough for a processor, too."""
+    each = case(kind)
+    each.vlm.save_pretrained(tmp_path)
+    model = MultimodalVLAForActionPrediction.from_vlm(tmp_path, **HEAD).eval()
+    wanted, found = each.model.backbone.vlm.state_dict(), model.backbone.vlm.state_dict()
+    assert wanted.keys() == found.keys() and all(torch.equal(wanted[name], found[name]) for name in wanted)
+    if each.own is None:
+        with pytest.raises(ConfigError, match=r"PixtralProcessor.*torchvision"):
+            MultimodalVLAProcessor.for_config(model.config, mistral_tokenizer())
+        return
+    each.own.save_pretrained(tmp_path)
+    processor = MultimodalVLAProcessor.from_vlm(tmp_path, model.config)
+    found, wanted = processor(images=each.samples, text=TEXTS), each.inputs()
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+    plain = MultimodalVLAProcessor.for_config(model.config, each.own.tokenizer)
+    assert plain.prompt_template == processor.prompt_template
+    assert model.predict_action(**plain(images=each.samples, text=TEXTS)).shape == (2, 2, 3)
 
 
 @pytest.mark.parametrize("kind", QUICK)
