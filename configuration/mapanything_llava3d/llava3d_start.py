@@ -14,14 +14,15 @@ from .configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 
 # Fields that no tensor and nothing that was learnt depends on.
 FREE = {"stop_grad_from_vlm", "prefix_lang_dropout_prob", "prefix_image_dropout_prob", "num_inference_steps"}
-FREE |= {"norm_stats", "view_names", "use_time_weight", "time_sampling"}
+FREE |= {"norm_stats", "view_names", "use_time_weight", "time_sampling", "ode_solver", "ode_spacing"}
 FREE |= {f"{part}_model_name_or_path" for part in ("vision", "language", "mapanything")}
 # Fields of a part, which are open until there is one.
 OF_PART = {
     "deep_fusion": {"expert_config", "expert_hidden_size", "expert_num_layers", "expert_mlp_ratio"}
     | {"expert_layer_alignment"},
     "dit": {"dit_config", "dit_hidden_size"},
-    "actions": {"action_expert_type", "action_dim", "num_action_chunks", "normalization_type", "prefix_attention"},
+    "actions": {"action_expert_type", "action_dim", "num_action_chunks", "normalization_type", "prefix_attention"}
+    | {"num_embodiments"},
     "state": {"use_state", "state_dim"},
     "geometry": {"use_geometric_branch", "geometry_config", "geometry_normalization"},
 }
