@@ -136,7 +136,11 @@ def test_a_processor_that_needs_torchvision_says_so():
 
 
 @pytest.mark.parametrize(
-    "kind", ["idefics3", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("gemma3", "llava_onevision"))]
+    "kind",
+    [
+        "idefics3",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("gemma3", "glm4v", "llava_onevision", "mllama")),
+    ],
 )
 def test_a_batch_of_training_reaches_the_model_with_answers_or_without(kind):
     vlm, own = tiny_vlm(kind)
