@@ -20,37 +20,31 @@ from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
-from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
-from ..strict_loading import StrictPreTrainedModel
-from .backbones import keep_in_evaluation, load_backbones, load_vlm, make_backbone, put_beside, whole_layers
+from .backbones import load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
+from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
-from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
+from .gated_cross_attention import make_gated_layers, open_layers
 from .grounding import scaled, similarity_of_views
 from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
-from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
+from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
 from .tower_conditioning import make_conditioning
 from .vision_tokens import make_projector
 
 
-class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, GenerationMixin):
+class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`.
 
     Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
     a nameless one, of which no object can be pickled.
     """
 
-    config_class = MultimodalVLAConfig
-    base_model_prefix = "backbone"
-    supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # the losses are means
-    pretrained_parts = ("backbone",)
-    _supports_sdpa = True
 
     def __init__(self, config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module] | None = None):
         """pretrained: parts of the backbone that exist already, by the names of its attributes."""
@@ -76,46 +70,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             open_layers(self.backbone.stack.layers)
         self.freeze()
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, LearnedTokens):
-            text = self.config.text_part  # OPT and XGLM call it otherwise
-            std = getattr(text, "initializer_range", None) or getattr(text, "init_std", 0.02)  # a T5 has neither
-            nn.init.normal_(module.tokens, std=std)
-        elif isinstance(module, GatedCrossAttention):  # closed: the language model writes what it wrote
-            nn.init.zeros_(module.attn_gate)
-            nn.init.zeros_(module.mlp_gate)
-
-    @property
-    def frozen_parts(self) -> list[nn.Module]:
-        parts = self.backbone.vision_parts if self.config.freeze_vision_tower else []
-        return [*parts, self.language_part] if self.config.freeze_language_model else parts
-
-    @property
-    def language_part(self) -> nn.Module:
-        return self.backbone.language_part
-
-    def freeze(self) -> None:
-        """Keep vision towers and language model out of training, where the config says so."""
-        for part in self.frozen_parts:
-            part.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "MultimodalVLAForActionPrediction":
-        """As in torch; what is frozen whole stays as in evaluation."""
-        super().train(mode)
-        if mode:
-            keep_in_evaluation(self.frozen_parts)
-        return self
-
     # ---- made of pretrained parts
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As in transformers; what the config freezes is frozen."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
 
     @classmethod
     def from_backbones(
@@ -167,18 +122,6 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         model = cls(cls.config_class(**fields), parts)
         put_beside(model, parts.get("vlm", parts.get("language_model")))
         return model
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.backbone.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.backbone.language_model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.backbone.language_model.get_output_embeddings()
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.backbone.language_model.set_output_embeddings(value)
 
     # ---- what users call
 

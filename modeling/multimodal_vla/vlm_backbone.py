@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
-from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.multimodal_vla.nested_configs import kind_of
 from ...configuration.multimodal_vla.vlm_facts import VLMS
 from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
