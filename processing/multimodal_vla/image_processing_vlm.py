@@ -5,6 +5,7 @@ whatever its model reads beside the pixels.
 """
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -148,6 +149,7 @@ def made(kind: type, arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{kind.__name__} of transformers cannot be used here: {root_of(error)}.") from error
 
 
+@functools.cache
 def without_videos(kind: type) -> type:
     """The same processor without its video processor, which needs torchvision and is not asked here.
 
