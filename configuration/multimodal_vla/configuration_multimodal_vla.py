@@ -266,8 +266,12 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
     fields = config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
         fields.pop(name, None)
-    for older, newer in OLDER_NAMES.get(kind_of(config), {}).items():
-        fields[older] = getattr(config, older, getattr(config, newer, None))
+    text = getattr(config, "text_config", None)
+    for part, found in (
+        ((config, fields), (text, fields.get("text_config"))) if text is not None else ((config, fields),)
+    ):
+        for older, newer in OLDER_NAMES.get(kind_of(part), {}).items():
+            found[older] = getattr(part, older, getattr(part, newer, None))
     return fields
 
 

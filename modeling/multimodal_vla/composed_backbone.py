@@ -27,6 +27,7 @@ class ComposedBackbone(nn.Module):
     """
 
     has_image_tokens = False
+    turned_weights = ()  # see `PortableWeights`
     image_arguments = frozenset(["pixel_values"])
 
     def __init__(self, config: MultimodalVLAConfig):

@@ -63,6 +63,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         names = {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
         self._no_split_modules = sorted(names)
         self.parts_with_first_names = () if self.backbone.has_image_tokens else ("backbone.vision_tower",)
+        self.turned_weights = self.backbone.turned_weights
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()

@@ -23,9 +23,11 @@ class PortableWeights:
     Attributes:
         parts_with_first_names: parts whose first release had the names that they have in 4.57, as it is with models
             of one modality.
+        turned_weights: how the names of weights end that 4.57 holds with their last two dimensions exchanged.
     """
 
     parts_with_first_names: tuple[str, ...] = ()
+    turned_weights: tuple[str, ...] = ()
 
     def save_pretrained(
         self, save_directory: str | os.PathLike, state_dict: dict[str, torch.Tensor] | None = None, **kwargs
@@ -44,13 +46,17 @@ class PortableWeights:
         names = {id(value): name for name, value in own.items()}
         names = {new: names.get(id(value), new) for new, value in self.with_written_names(own).items()}
         renamed = {names.get(name, name) if name not in own else name: value for name, value in state_dict.items()}
-        return super().load_state_dict(renamed, *args, **kwargs)
+        written = [name for name in own if name.endswith(self.turned_weights) and name in renamed]
+        turned = {name: renamed[name].mT for name in written if renamed[name].shape != own[name].shape}
+        return super().load_state_dict(renamed | turned, *args, **kwargs)
 
     def with_written_names(self, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The same weights under 4.57's names; for 5.x."""
         for name in self.parts_with_first_names if state_dict else ():
             state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))
-        return with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
+        found = with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
+        turned = {name: found[name].mT.contiguous() for name in found if name.endswith(self.turned_weights)}
+        return found | turned
 
 
 def with_first_names(state_dict: dict[str, torch.Tensor], prefix: str, part: nn.Module) -> dict[str, torch.Tensor]:
