@@ -9,7 +9,19 @@ from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
 from ..processing.prompts import prompt_token_ids
 from .collator_answers import IGNORED, with_answers
-from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
+from .collator_entries import (
+    Augment,
+    Example,
+    advantages,
+    check_range,
+    embodiments,
+    flags,
+    given_numbers,
+    numbers,
+    sample_weights,
+    texts,
+    views,
+)
 
 
 class RobotCollator:
@@ -18,7 +30,9 @@ class RobotCollator:
     An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
     action_dim) in robot units and, for a model that takes it, `state`; `action_is_pad` (steps,) is true on steps behind
     the end of an episode, which are not learnt. A model without state does not read one that is there, for most data
-    sets have one. Examples of several datasets have an `unnorm_key` each.
+    sets have one. Examples of several datasets have an `unnorm_key` each; `sample_weight` (a number of 0 or more) is
+    what an example weighs in the losses, where all of a batch have it; `advantage` is a word for its prompt;
+    `embodiment_id` says whose encoders and decoders it is for, where a model has several.
 
     Args:
         config, processor: of the model; the processor prepares prompts, images and state as it does for predictions.
@@ -62,6 +76,7 @@ class RobotCollator:
         """What the processor makes of a batch; options: further arguments of its call."""
         size = self.config.state_size
         state = None if size is None else numbers(examples, "state", (size,), torch.float64)
+        options |= advantages(examples) | embodiments(examples, self.config.num_embodiments)
         batch = views(examples, self.augment, self.processor.view_names), texts(examples, "text")
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
@@ -104,17 +119,46 @@ class RobotCollator:
         """`action_is_pad` (batch, steps) bool, if any example has it; those without have no padding."""
         return flags(examples, "action_is_pad", self.chunk_shape[0])
 
+    @property
+    def starts_from_noise(self) -> bool:
+        """Whether a prediction begins with noise of the shape of a chunk, which it takes as `noise`."""
+        return False
+
+    def predicted(
+        self,
+        model: Any,
+        examples: Sequence[Example],
+        device: torch.device,
+        noise: torch.Tensor | None = None,
+        **options: Any,
+    ) -> torch.Tensor:
+        """A model's predictions in robot units, (batch, steps, action_dim) float32 on the CPU.
+
+        Args:
+            noise: (batch, steps, action_dim) where they begin; not read by a model that begins with none.
+            options: further arguments of `predict_action`.
+        """
+        keys, found = self.unnorm_keys(examples), torch.empty(len(examples), *self.chunk_shape)
+        for key in dict.fromkeys(keys):
+            rows = [i for i, own in enumerate(keys) if own == key]
+            batch = self.inputs([examples[i] for i in rows])
+            if noise is not None and self.starts_from_noise:
+                batch["noise"] = noise[rows]
+            batch = {name: value.to(device) for name, value in batch.items()}
+            found[rows] = model.predict_action(**batch, unnorm_key=key, **options).cpu()
+        return found
+
+    def recorded(self, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The examples' actions in robot units, (batch, steps, action_dim), and which steps are padding, (batch, steps)
+        bool."""
+        padding = self.padding(examples).get("action_is_pad")
+        none = torch.zeros(len(examples), self.chunk_shape[0], dtype=torch.bool)
+        return numbers(examples, "actions", self.chunk_shape), none if padding is None else padding
+
     def prediction_errors(self, model: Any, examples: Sequence[Example], device: torch.device) -> torch.Tensor:
         """Absolute errors of a model's predictions in robot units, of all actions that are no padding, (n,)."""
-        keys, found = self.unnorm_keys(examples), []
-        for key in dict.fromkeys(keys):
-            chosen = [example for example, own in zip(examples, keys, strict=True) if own == key]
-            batch = {name: value.to(device) for name, value in self.inputs(chosen).items()}
-            actions = model.predict_action(**batch, unnorm_key=key).cpu()
-            errors = (actions - numbers(chosen, "actions", self.chunk_shape)).abs()
-            padding = self.padding(chosen).get("action_is_pad")
-            found.append(errors.flatten() if padding is None else errors[~padding].flatten())
-        return torch.cat(found)
+        actions, is_pad = self.recorded(examples)
+        return (self.predicted(model, examples, device) - actions).abs()[~is_pad].flatten()
 
     def actions_behind_prompts(self, examples: Sequence[Example], reads_draws: bool) -> dict[str, torch.Tensor]:
         """A batch for a head that learns `actions`, with the prompts' answers where text is learnt.
@@ -125,7 +169,8 @@ class RobotCollator:
         actions = self.actions(examples)
         draws = flow_draws(examples, self.chunk_shape) if reads_draws else {}
         batch = self.inputs(examples, padding_side="right")
-        return batch | self.answers(examples, batch) | {"actions": actions} | draws | self.padding(examples)
+        learned = {"actions": actions} | draws | self.padding(examples) | sample_weights(examples)
+        return batch | self.answers(examples, batch) | learned
 
 
 def flow_draws(examples: Sequence[Example], noise_shape: Sequence[int]) -> dict[str, torch.Tensor]:

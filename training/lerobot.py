@@ -15,6 +15,7 @@ from datasets.exceptions import DatasetsError
 from datasets.table import InMemoryTable
 
 from ..configuration.vla_errors import InputError
+from .hub_dataset import dataset_folder
 from .lerobot_layout import INFO, Episode, Layout, read_layout
 from .video_checks import TOLERANCE, check_videos, rounding
 from .video_frames import DepthImage, video_columns
@@ -22,14 +23,15 @@ from .video_frames import DepthImage, video_columns
 STORED = {"bytes", "path"}  # of `datasets.Image`
 
 
-def load_frames(source: str | Path, tolerance: float = TOLERANCE) -> Dataset:
+def load_frames(source: str | Path, tolerance: float = TOLERANCE, revision: str | None = None) -> Dataset:
     """One row a frame; images and video frames are decoded only where they are read.
 
     Args:
         source: a folder of a LeRobot dataset (v2.0, v2.1, v3.0), of `Dataset.save_to_disk` or of parquet files, one
-            parquet file, or a name that `datasets.load_dataset` knows, of which the split "train" is taken. A LeRobot
-            dataset on the Hub has to be downloaded first: only its folder has instructions and videos.
+            parquet file; the id of a LeRobot dataset on the Hub, which is downloaded into the Hub's cache; or a name
+            that `datasets.load_dataset` knows, of which the split "train" is taken.
         tolerance: seconds by which a row's time may miss its video frame, LeRobot's own by default.
+        revision: branch, tag or commit of a dataset on the Hub.
 
     Returns:
         the columns as they are stored. Of a LeRobot dataset rows are in the order of episode and frame, "task" holds
@@ -37,9 +39,10 @@ def load_frames(source: str | Path, tolerance: float = TOLERANCE) -> Dataset:
 
     Raises:
         InputError: the source is none of these, has an unknown version, lacks files or rows, or has videos of another
-            rate than its rows.
+            rate than its rows; or it is a folder and has no revisions.
     """
-    path = Path(source)
+    folder = dataset_folder(source, revision)
+    path = Path(source) if folder is None else folder
     try:
         if (path / INFO).is_file():
             return load_lerobot(path.absolute(), tolerance)
@@ -47,7 +50,7 @@ def load_frames(source: str | Path, tolerance: float = TOLERANCE) -> Dataset:
             return with_images(load_from_disk(str(path)), path)
         if path.exists():
             return with_images(load_parquet(path), path if path.is_dir() else path.parent)
-        return load_dataset(str(source), split="train")
+        return load_dataset(str(source), split="train", revision=revision)
     except InputError:
         raise
     except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:

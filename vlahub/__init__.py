@@ -14,6 +14,7 @@ from vlahub.auto_watcher import register_in_time
 if TYPE_CHECKING:
     from vlahub import data as data
     from vlahub import errors
+    from vlahub import evaluation as evaluation
     from vlahub.auto_classes import FAMILIES as FAMILIES
     from vlahub.auto_classes import AutoModelForVision2Seq
     from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
@@ -50,9 +51,11 @@ if TYPE_CHECKING:
     from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
     from vlahub.processing.mapanything_llava3d.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
     from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+    from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
     from vlahub.processing.multimodal_vla.image_processing_vlm import VLMImageProcessor
     from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
     from vlahub.training.adapter_card import write_adapter_card
+    from vlahub.training.alpamayo_r1.physical_ai_av_clips import load_physical_aiavdataset
     from vlahub.training.health import HealthCallback
     from vlahub.training.lora_config import lora_config
     from vlahub.training.quantization import quantization_config
@@ -60,7 +63,7 @@ if TYPE_CHECKING:
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
     from vlahub.training.training_stages import trainable_parameter_groups
-    from vlahub.training.unreached import freeze_unreached
+    from vlahub.training.unreached import freeze_unreached, set_stop_gradient
 
 __version__ = "0.1.0"
 __all__ = [
@@ -96,6 +99,7 @@ __all__ = [
     "MultimodalVLAProcessor",
     "PerWaypointActionInProjV2",
     "SpatialActionTokenizer",
+    "TowerImageProcessor",
     "UnicycleAccelCurvatureActionSpace",
     "VLATrainer",
     "VLMImageProcessor",
@@ -105,11 +109,13 @@ __all__ = [
     "errors",
     "freeze_unreached",
     "last_checkpoint",
+    "load_physical_aiavdataset",
     "lora_config",
     "minADE",
     "minFDE",
     "quantization_config",
     "save_sharded",
+    "set_stop_gradient",
     "shard_model",
     "tokens_to_actions",
     "trainable_parameter_groups",
@@ -153,23 +159,36 @@ HOMES = {
     "SpatialActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
     "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.alpamayo_r1.unicycle_action_space",
     "VLATrainer": "vlahub.training.trainer",
+    "TowerImageProcessor": "vlahub.processing.multimodal_vla.image_processing_tower",
     "VLMImageProcessor": "vlahub.processing.multimodal_vla.image_processing_vlm",
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",
     "clear_run_folder": "vlahub.training.run_folder",
     "freeze_unreached": "vlahub.training.unreached",
     "last_checkpoint": "vlahub.training.trainer",
+    "load_physical_aiavdataset": "vlahub.training.alpamayo_r1.physical_ai_av_clips",
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
+    "set_stop_gradient": "vlahub.training.unreached",
     "shard_model": "vlahub.training.sharding",
     "tokens_to_actions": "vlahub.modeling.action_tokens",
     "trainable_parameter_groups": "vlahub.training.training_stages",
     "write_adapter_card": "vlahub.training.adapter_card",
 }
-SUBMODULES = ("configuration", "conversion", "data", "errors", "model_cards", "modeling", "processing", "training")
+SUBMODULES = (
+    "configuration",
+    "conversion",
+    "data",
+    "errors",
+    "evaluation",
+    "model_cards",
+    "modeling",
+    "processing",
+    "training",
+)
 
 # In a clone the sub-packages lie beside this folder, which hides an installed vlahub from what runs there.
 if not (Path(__file__).parent / "configuration").exists():

@@ -25,6 +25,7 @@ from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProces
 from vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
 from vlahub.processing.multimodal_vla.image_processing_vlm import VLMImageProcessor
 from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
 
@@ -54,4 +55,9 @@ class VLMImageProcessorConfig(PretrainedConfig):
     """Stands for a model: the tables know an image processor by one, and `MultimodalVLAConfig` has its own."""
 
 
+class TowerImageProcessorConfig(PretrainedConfig):
+    """The same, for the image processors of vision towers."""
+
+
 AutoImageProcessor.register(VLMImageProcessorConfig, slow_image_processor_class=VLMImageProcessor)
+AutoImageProcessor.register(TowerImageProcessorConfig, slow_image_processor_class=TowerImageProcessor)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
+from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ...processing.image_reader import open_image
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
@@ -33,6 +34,8 @@ def predict_trajectories(
 ) -> dict[str, Any]:
     """Trajectories and reasoning of one scene, the first sample printed; returns what is written.
 
+    Where the scene holds `ego_future_xyz`, minADE and minFDE are printed and written, too.
+
     Args:
         paths: of the views; `None`: the scene holds them.
         history: .json or .npz with the path just driven, see `read_scene`.
@@ -41,15 +44,16 @@ def predict_trajectories(
         plot: where to draw the picture.
 
     Raises:
-        InputError: history or images are missing.
+        InputError: history or images are missing, or the future is no path.
         ConversionError: the history cannot be read.
     """
     if history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
     scene = read_scene(history)
-    images = read_cameras(paths) if paths else scene.get("images")
+    images = read_cameras(paths) if paths else scene.get("images", scene.get("image_frames"))
     if images is None:
         raise InputError(f"{history} holds no images: pass --images.")
+    driven = future_of(scene, frame)
     processor, model = load_checkpoint(folder, device)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
@@ -63,19 +67,45 @@ def predict_trajectories(
     for text, started in zip(result["reasoning"], result["has_start_token"], strict=True):
         print(f"reasoning: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
     print_table("xyz", result["pred_xyz"][0][:WAYPOINTS_SHOWN])
+    if driven is not None:
+        result |= compared(output.pred_xyz[:1].cpu(), driven)
     if plot:
-        driven = future_of(scene, frame)
         plot_trajectories(plot, images, output.pred_xyz[0], result["reasoning"], inputs["ego_history_xyz"], driven)
     return result
 
 
-def future_of(scene: dict[str, np.ndarray], frame: str) -> Any:
-    """The path that was driven, where the scene has it, as the trajectories are: seen from the last pose."""
-    xyz = scene.get("ego_future_xyz")
-    if xyz is None or frame == "ego":
-        return xyz
-    history_xyz, history_rot = (torch.as_tensor(scene[f"ego_history_{part}"]) for part in ("xyz", "rot"))
-    return seen_from(torch.as_tensor(xyz), history_xyz[..., -1, :], history_rot[..., -1, :, :])
+def future_of(scene: dict[str, np.ndarray], frame: str) -> torch.Tensor | None:
+    """The path that was driven, (steps, 3) metres, where the scene has it, seen from the last pose as trajectories are.
+
+    Raises:
+        InputError: it is no path of finite numbers.
+    """
+    found = scene.get("ego_future_xyz")
+    if found is None:
+        return None
+    xyz = torch.as_tensor(found).double()
+    if xyz.dim() < 2 or xyz.shape[-2:].numel() != xyz.numel() or xyz.shape[-1] != 3 or not xyz.isfinite().all():
+        raise InputError(
+            f"ego_future_xyz has shape {tuple(xyz.shape)} or numbers that are not finite; (steps, 3) metres are needed."
+        )
+    if frame != "ego":
+        history = (torch.as_tensor(scene[f"ego_history_{part}"]).double() for part in ("xyz", "rot"))
+        places, axes = (poses.reshape(-1, *shape) for poses, shape in zip(history, ((3,), (3, 3)), strict=True))
+        xyz = seen_from(xyz, places[-1], axes[-1])
+    return xyz.reshape(-1, 3).float()
+
+
+def compared(pred_xyz: torch.Tensor, driven: torch.Tensor) -> dict[str, float]:
+    """Print minADE and minFDE, as far as both paths go.
+
+    pred_xyz: (1, sets, samples, waypoints, 3); driven: (steps, 3); metres.
+    """
+    steps = min(pred_xyz.shape[3], len(driven))
+    paths = pred_xyz[..., :steps, :], driven[None, :steps]
+    figures = {"minADE": minADE(*paths).item(), "minFDE": minFDE(*paths).item()}
+    best = f"best of {pred_xyz.shape[2]} samples over {steps / 10:.1f} s"
+    print(f"minADE: {figures['minADE']:.3f} m, minFDE: {figures['minFDE']:.3f} m ({best})")
+    return figures
 
 
 def read_scene(path: Path) -> dict[str, np.ndarray]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..predictions.evaluation import SHARED
 from ..predictions.prediction import PredictionKind
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
@@ -41,22 +42,40 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FRAMES,
         help="frame of the history: of its last pose, or any other, which is converted (default ego)",
     )
+    add_sampling_arguments(group)
+    group.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of images, trajectories and reasoning")
+
+
+def add_sampling_arguments(group: Any) -> None:
     group.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
     group.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")
     group.add_argument("--top-k", type=int, metavar="K", help="of the reasoning; 1 is greedy")
     group.add_argument("--temperature", type=float, metavar="T", help="of the reasoning (default 0.6)")
     group.add_argument("--max-new-tokens", type=int, metavar="N", help="of the reasoning")
-    group.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of images, trajectories and reasoning")
+
+
+def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `sample_trajectories` that were given."""
+    return {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
+
+
+def add_driving_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
+    add_sampling_arguments(parser.add_argument_group("driving, Alpamayo-R1 (refused for robots)"))
+
+
+def evaluate_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    from .driving_evaluation import evaluate_trajectories
+
+    return evaluate_trajectories(folder, arguments, sampling_of(arguments), files.get("plot"))
 
 
 def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+    from ..predictions.pictures import check_picture_format
     from .driving_prediction import predict_trajectories
-    from .trajectory_plot import check_picture_format
 
     if arguments.plot:
         check_picture_format(arguments.plot)  # before anything is computed
-    sampling = {name: value for name in SAMPLING if (value := getattr(arguments, name)) is not None}
-    frame, plot = arguments.history_frame or FRAMES[0], files.get("plot")
+    frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
     return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, arguments.device)
 
 
@@ -73,4 +92,12 @@ DRIVING = PredictionKind(
     predict=predict_driving,
     result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
     files={"plot": is_picture},
+    sometimes=frozenset({"minADE", "minFDE"}),
+)
+DRIVING_EVALUATION = PredictionKind(
+    does="drives and reasons",
+    options=SAMPLING,
+    add_arguments=add_driving_evaluation_arguments,
+    predict=evaluate_driving,
+    result=SHARED | {"num_traj_samples", "started", "minADE", "minFDE", "ADE", "FDE", "horizons"},
 )

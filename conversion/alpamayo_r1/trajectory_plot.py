@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from ...configuration.vla_errors import ConversionError, InputError
+from ...configuration.vla_errors import InputError
 from ...processing.image_processing_alpamayo_r1 import read_frames
+from ..predictions.pictures import figure_class_of_matplotlib, is_marked, metadata_for
 
 MARK = "vlahub predict"
 MAX_TEXTS = 6
@@ -60,40 +61,12 @@ def plot_trajectories(
     bottom.text(0.02, 0.95, "\n".join(texts), va="top", family="monospace", fontsize=9, parse_math=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a font has not every character that a model writes
-        figure.savefig(path, metadata=metadata_for(Path(path)))
-
-
-def metadata_for(path: Path) -> dict[str, str] | None:
-    """Text inside the picture by which `is_plot` knows it again, where the format has a place for it."""
-    fields = {".png": "Software", ".svg": "Creator", ".pdf": "Creator", ".ps": "Creator", ".eps": "Creator"}
-    field = fields.get(path.suffix.lower())
-    return {field: MARK} if field else None
+        figure.savefig(path, metadata=metadata_for(Path(path), MARK))
 
 
 def is_plot(path: Path) -> bool:
     """Whether a file is a picture of ours."""
-    return metadata_for(path) is not None and MARK.encode() in path.read_bytes()
-
-
-def check_picture_format(path: Path) -> None:
-    """Refuse a suffix that matplotlib cannot write.
-
-    Raises:
-        InputError: the message names what it can.
-        ConversionError: matplotlib is not installed.
-    """
-    known = figure_class_of_matplotlib()().canvas.get_supported_filetypes()
-    if path.suffix.lower().removeprefix(".") not in known:
-        raise InputError(f"{path} has no suffix that pictures are written in; known are {', '.join(sorted(known))}.")
-
-
-def figure_class_of_matplotlib() -> type:
-    """matplotlib's `Figure`. Raises ConversionError where it is not installed."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ConversionError("plotting needs matplotlib: pip install 'vlahub[plot]'.") from error
-    return Figure
+    return is_marked(path, MARK)
 
 
 def _paths(name: str, xyz: Any) -> np.ndarray:

@@ -4,16 +4,16 @@ import argparse
 from contextlib import ExitStack
 from pathlib import Path
 
-from ...configuration.vla_errors import ConversionError, InputError
 from ..families import OURS
-from ..family import Family
 from ..files.given_paths import input_paths
-from ..files.json_file import json_text, read_json
+from ..files.json_file import json_text
 from ..files.output_file import check_output_file, files_of, result_file
 from ..files.output_guard import json_of
-from ..predictions.prediction import PredictionKind
 from .command import Command
 from .error_boundary import ending_at_interrupt
+from .model_kinds import different, family_of, refuse_same, refuse_unused
+
+KINDS = different(family.prediction for family in OURS.values())
 
 
 def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,17 +34,8 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of text and noise (default 0)")
-    for kind in kinds():
+    for kind in KINDS:
         kind.add_arguments(parser)
-
-
-def kinds() -> list[PredictionKind]:
-    """Of all families, each once."""
-    found: list[PredictionKind] = []
-    for family in OURS.values():
-        if family.prediction not in found:
-            found.append(family.prediction)
-    return found
 
 
 def run_predict(arguments: argparse.Namespace) -> None:
@@ -63,14 +54,14 @@ def run_predict(arguments: argparse.Namespace) -> None:
 
     check_device(arguments.device)
     given = input_paths(arguments)
-    is_ours = {"output": is_prediction} | {name: check for kind in kinds() for name, check in kind.files.items()}
+    is_ours = {"output": is_prediction} | {name: check for kind in KINDS for name, check in kind.files.items()}
     outputs = {name: path for name in is_ours if (path := getattr(arguments, name))}
     for name, path in outputs.items():  # before a download
         check_output_file(path, is_ours[name], files_of(given))
     folder = source_folder(arguments.checkpoint)
     check_ready(folder)
     family = family_of(folder)
-    refuse_unused(arguments, family.name, family.prediction)
+    refuse_unused(arguments, family.name, family.prediction, KINDS)
     refuse_same(outputs)
     inputs = files_of([folder, *given])
     with ExitStack() as stack:
@@ -81,51 +72,10 @@ def run_predict(arguments: argparse.Namespace) -> None:
             output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
 
 
-def family_of(folder: Path) -> Family:
-    """What family a checkpoint is of.
-
-    Raises:
-        ConversionError: of none of ours, or it is not one that this package wrote.
-    """
-    config = read_json([folder], "config.json", required=True)
-    name = config.get("model_type")
-    if name not in list(OURS) or "auto_map" not in config:
-        raise ConversionError(
-            f"{folder} is no checkpoint that vlahub wrote (model_type {name!r}; known are {', '.join(OURS)}): convert "
-            "it first, with `vlahub convert` or `vlahub merge-lora`."
-        )
-    return OURS[name]
-
-
-def refuse_unused(arguments: argparse.Namespace, name: str, own: PredictionKind) -> None:
-    """Refuse options that were given and that a model of the family `name` has no use for.
-
-    Raises:
-        InputError: the message names them.
-    """
-    others = [option for kind in kinds() if kind != own for option in kind.options]
-    if unused := [option for option in others if getattr(arguments, option) is not None]:
-        options = ", ".join(f"--{option.replace('_', '-')}" for option in unused)
-        raise InputError(f"{options}: a model of the kind {name!r} {own.does}, and has no use for it.")
-
-
-def refuse_same(outputs: dict[str, Path]) -> None:
-    """Refuse one file for two outputs.
-
-    Raises:
-        InputError: the message names the options.
-    """
-    first: dict[Path, str] = {}
-    for name, path in outputs.items():
-        other = first.setdefault(path.resolve(), name)
-        if other != name:
-            raise InputError(f"--{other} and --{name} both name {outputs[other]}; they are two files.")
-
-
 def is_prediction(path: Path) -> bool:
     """Whether a file holds what this command writes."""
     content = json_of(path)
-    return content is not None and any(set(content) == kind.result for kind in kinds())
+    return content is not None and any(kind.wrote(content) for kind in KINDS)
 
 
 PREDICT = Command(

@@ -3,11 +3,13 @@
 The model's code is that of this package; code that lies in the checkpoint is not run.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from ...configuration.vla_errors import ConfigError, ConversionError
 from ..files.json_file import check_regular, load_json, read_json
@@ -21,15 +23,46 @@ SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_con
 
 def load_checkpoint(folder: Path, device: str) -> tuple[Any, Any]:
     """Processor and model, in the dtype of the weights on an accelerator and in float32 on a CPU."""
+    return load_processor(folder), load_model(folder, device)
+
+
+def load_processor(folder: Path) -> Any:
+    """The processor alone, after a look at the whole folder; `load_model` may follow.
+
+    Raises:
+        ConversionError: see `check_folder`.
+    """
     check_folder(folder)
+    with naming(folder):
+        return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
+
+
+def load_config(folder: Path) -> Any:
+    """The config alone."""
+    with naming(folder):
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+
+
+def load_model(folder: Path, device: str, dtype: str | None = None) -> Any:
+    """The model of a folder that was looked at.
+
+    dtype: such as "bfloat16", or "auto" for that of the weights; `None`: float32 on a CPU, else that of the weights.
+    """
+    dtype = dtype or ("float32" if torch.device(device).type == "cpu" else "auto")
+    chosen = dtype if dtype == "auto" else getattr(torch, dtype)
+    with naming(folder):
+        model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=chosen)
+    return model.to(device).eval()
+
+
+@contextmanager
+def naming(folder: Path) -> Iterator[None]:
+    """Errors of settings say where these were read."""
     try:
         with reading_settings(folder):
-            processor = AutoProcessor.from_pretrained(folder, trust_remote_code=False)
-            dtype = torch.float32 if device == "cpu" else "auto"
-            model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=dtype)
-    except ConfigError as error:  # which does not know where the setting was read
+            yield
+    except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from error
-    return processor, model.to(device).eval()
 
 
 def check_folder(folder: Path) -> None:

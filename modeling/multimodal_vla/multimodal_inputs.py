@@ -11,6 +11,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_rows, check_tensor, model_device
 from ..masking import check_mask, without_answers
+from .gated_cross_attention import SeenByLayers
 
 TOKEN_TYPES = ("token_type_ids", "mm_token_type_ids")
 
@@ -59,6 +60,7 @@ class TokenSequence(NamedTuple):
         reads_images: whether the VLM puts the images of `prompt` in the places of its image tokens.
         written: (batch, tokens) bool, text that is being written and sees only what is before it; `None`: none.
         num_added: tokens at the end that the language model does not know.
+        seen: what layers of the language model see of images that are not in the sequence.
     """
 
     embeds: torch.Tensor
@@ -68,6 +70,7 @@ class TokenSequence(NamedTuple):
     reads_images: bool = False
     written: torch.Tensor | None = None
     num_added: int = 0
+    seen: SeenByLayers | None = None
 
 
 def checked_prompt(
@@ -116,6 +119,12 @@ def in_dtype(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return value.to(dtype) if value.is_floating_point() else value
 
 
+def check_samples(count: int, prompt: Prompt) -> None:
+    """Refuse images of more or fewer samples than the prompt has."""
+    if count != len(prompt.input_ids):
+        raise InputError(f"pixel_values holds {count} samples, input_ids {len(prompt.input_ids)}.")
+
+
 def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalVLAConfig) -> None:
     """Refuse a robot's state that is missing, not wanted, or not of shape (batch, state_dim)."""
     if not config.use_state:
@@ -126,3 +135,12 @@ def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalV
     if state is None or tuple(state.shape) != wanted:
         found = None if state is None else tuple(state.shape)
         raise InputError(f"state has shape {found}; (batch, state_dim) is {wanted}.")
+
+
+def check_writes_text(config: MultimodalVLAConfig, asked: str) -> None:
+    """Refuse what needs a language model of an encoder; asked: what that is."""
+    if not config.writes_text:
+        raise InputError(
+            f"{asked} needs a language model, and text_config.model_type={config.text_config.model_type!r} is an "
+            "encoder: it scores no next token. Ask for actions, or compose with a decoder-only model."
+        )

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
-from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.multimodal_vla.nested_configs import kind_of
 from ...configuration.multimodal_vla.vlm_facts import VLMS
 from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
@@ -34,6 +35,8 @@ class VLMBackbone(nn.Module):
 
     has_image_tokens = True
     has_two_towers = False
+    weighs_towers = False
+    first_named_parts = ()
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -64,9 +67,9 @@ class VLMBackbone(nn.Module):
         return part_of(self.core, LANGUAGE_NAMES)
 
     @property
-    def frozen_part(self) -> nn.Module:
+    def vision_parts(self) -> list[nn.Module]:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
-        return part_of(self.core, VISION_NAMES)
+        return [part_of(self.core, VISION_NAMES)]
 
     @property
     def implementation(self) -> str | None:
@@ -102,6 +105,9 @@ class VLMBackbone(nn.Module):
         if self.has_grid or self.facts.tiled or "image_sizes" in prompt.images:
             return False
         return prompt.pixel_values.dim() == 5 or (self.facts.one_size and len(prompt.pixel_values) == len(prompt.real))
+
+    def real_features(self, prompt: Prompt) -> None:
+        """Which of `image_features` are no padding: all."""
 
     def placed_features(self, prompt: Prompt) -> torch.Tensor:
         """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""

@@ -21,7 +21,8 @@ def chat_prompt(tokenizer: Any, chat_template: str, image_token: str) -> tuple[s
     """
     one, two = (rendered(tokenizer, chat_template, count) for count in (1, 2))
     size, place = len(two) - len(one), one.find(image_token)
-    for start in range(max(place + len(image_token) - size, 0), place + 1) if place >= 0 else ():
+    least = max(place + len(image_token) - size, 0)
+    for start in range(place, least - 1, -1) if place >= 0 else ():
         view = one[start : start + size]
         if image_token in view and one[:start] + view + one[start:] == two and INSTRUCTION in one:
             template = one[:start] + "{images}" + one[start + size :]

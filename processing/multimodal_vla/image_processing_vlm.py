@@ -5,6 +5,7 @@ whatever its model reads beside the pixels.
 """
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -71,15 +72,15 @@ class VLMImageProcessor(CheckedImageProcessor):
     @classmethod
     def around(cls, processor: ProcessorMixin, **overrides: Any) -> "VLMImageProcessor":
         """Of a VLM's own processor; overrides: arguments of this class, `image_settings` one by one."""
-        found = processor.image_processor.to_dict()
+        found, kind = processor.image_processor.to_dict(), type(processor.image_processor).__name__
         changed = dict(overrides.pop("image_settings", {}))
         settings = {
             "vlm_processor_class": type(processor).__name__,
             "vlm_processor_settings": portable_settings(processor.to_dict(), type(processor)),
             "image_settings": {name: value for name, value in found.items() if name not in NOT_SETTINGS} | changed,
-            "use_torchvision": uses_torchvision(found["image_processor_type"]),
+            "use_torchvision": uses_torchvision(kind),
         }
-        settings["image_settings"]["image_processor_type"] = without_backend(found["image_processor_type"])
+        settings["image_settings"]["image_processor_type"] = without_backend(kind)
         return cls(**{**settings, **overrides})
 
     def own_image_processor(self) -> BaseImageProcessor:
@@ -153,6 +154,7 @@ def made(kind: type, arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{kind.__name__} of transformers cannot be used here: {root_of(error)}.") from error
 
 
+@functools.cache
 def without_videos(kind: type) -> type:
     """The same processor without its video processor, which needs torchvision and is not asked here.
 

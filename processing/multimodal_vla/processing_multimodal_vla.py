@@ -16,12 +16,14 @@ from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.action_normalization import normalize, unnormalize
 from ...modeling.action_tokens import actions_to_tokens, tokens_to_actions
+from ..advantage_prompt import ADVANTAGE_TEMPLATE
 from ..chat_turns import Turn, read_turns
 from ..prompts import MARK, check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 from .bin_ids import checked_bin_ids
 from .grounding_text import GroundingText, tokenizer_of_towers
+from .image_processing_tower import TowerImageProcessor, image_processor_of_folder, is_of_transformers
 from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
@@ -30,15 +32,18 @@ from .prompt_tokenizer import PromptParts
 from .vlm_defaults import own_processor_row
 
 # Names, for a checkpoint's own code may come as a class of each file that imports it.
-IMAGE_PROCESSORS = ("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "VLMImageProcessor")
+IMAGE_PROCESSORS = (
+    *("MultimodalVLAImageProcessor", "AlpamayoR1ImageProcessor", "TowerImageProcessor"),
+    "VLMImageProcessor",
+)
 
 
 class MultimodalVLAProcessor(RobotProcessor):
     """Images, instruction and state of one sample or a batch become the arguments of a composed VLA or a VLM.
 
     Args:
-        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, or the
-            VLM's own processor in a `VLMImageProcessor`.
+        image_processor: a `MultimodalVLAImageProcessor`, for Qwen's towers an `AlpamayoR1ImageProcessor`, a tower's own
+            in a `TowerImageProcessor`, or the VLM's own processor in a `VLMImageProcessor`.
         tokenizer: the language model's tokenizer.
         prompt_template: what an instruction is put into, at "{instruction}"; a VLM's has "{images}", too.
         image_token: the VLM's token in whose places it puts image features. `None`: a composed model, which puts image
@@ -56,6 +61,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: whether the tokenizer adds its begin and end tokens. By default it does so for composed
             models only: the template of a VLM writes them itself.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
         grounding_config: settings of a `GroundingText`, whose tokenizer `from_pretrained` finds beside the processor's
             files; `None`: no text tower. `for_config` makes both.
 
@@ -87,6 +93,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         add_special_tokens: bool | None = None,
         view_names: list[str] | None = None,
         state_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         grounding_config: dict | None = None,
         **kwargs,
     ):
@@ -105,9 +112,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         if found not in IMAGE_PROCESSORS:
             raise ConfigError(f"image_processor is a {found}; it must be a {' or a '.join(IMAGE_PROCESSORS)}.")
         robot = norm_stats, normalization_type, action_dim, state_dim
-        super().__init__(
-            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
-        )
+        words = prompt_template, padding_side, view_names, proprio_dim, advantage_template
+        super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
         self.check_prompt()
 
     @classmethod
@@ -133,15 +139,15 @@ class MultimodalVLAProcessor(RobotProcessor):
         """The processor of a model: prompt, image tokens and pixel statistics of its vision tower or VLM.
 
         Args:
-            config: of the model. Read are `vlm_config` or `vision_config`, `image_size`, `state_size`, `action_head`
-                and the fields that have the name of an argument of this class.
+            config: of the model. Read are `vlm_config`, or `vision_config` and `second_vision_config`, `image_size`,
+                `state_size`, `action_head` and the fields that have the name of an argument of this class.
             tokenizer: the language model's, or the VLM's whole processor (`AutoProcessor`), which then prepares images
                 and prompts, the latter by its chat template.
             grounding_tokenizer: the text tower's, for `grounding=True`: itself, its folder or its Hub id. By default
                 that of the place where `from_backbones(..., grounding=True)` found the tower, if there is one.
             overrides: arguments of this class or of its image processor, such as `prompt_template`,
                 `num_images_in_input`, `max_pixels` or `image_settings={"do_image_splitting": False}`, in place of the
-                defaults. With `image_processor` that one is used as it is.
+                defaults. With `image_processor` that one is used as it is; it may be the tower's own, of transformers.
 
         Raises:
             ConfigError: there is no default for this VLM, a tokenizer is not the VLM's or the text tower's, or an
@@ -156,6 +162,8 @@ class MultimodalVLAProcessor(RobotProcessor):
         tokenizer = tokenizer.tokenizer if isinstance(tokenizer, ProcessorMixin) else tokenizer
         if "image_processor" not in overrides | prepared:
             settings["image_processor"] = image_processor_of(config, overrides)
+        if is_of_transformers(overrides.get("image_processor")):
+            overrides["image_processor"] = TowerImageProcessor.around(overrides["image_processor"])
         known = {*inspect.signature(cls.__init__).parameters, "chat_template"}
         check_arguments(cls.__name__, overrides, known)
         settings |= prepared
@@ -168,6 +176,22 @@ class MultimodalVLAProcessor(RobotProcessor):
             processor.grounding_text = GroundingText.for_towers(config.vision_config, grounding_tokenizer)
             processor.grounding_config = processor.grounding_text.settings
         return processor
+
+    @classmethod
+    def from_backbones(cls, vision: str, text: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
+        """The processor of a model of the same two: the tower's own image processor, and the text model's tokenizer.
+
+        Args:
+            vision, text: Hub ids or folders, as of the model's `from_backbones`.
+            config: of the model.
+            overrides: as in `for_config`; of the image processor `image_settings`, changed one by one.
+
+        Raises:
+            ConfigError: there is no image processor of transformers beside the tower, or it cannot be used here; or as
+                in `for_config`.
+        """
+        overrides["image_processor"] = image_processor_of_folder(vision, overrides)
+        return cls.for_config(config, AutoTokenizer.from_pretrained(text), **overrides)
 
     @classmethod
     def from_vlm(cls, vlm: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
@@ -222,6 +246,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        advantage: str | Sequence[str | None] | None = None,
         history: Any = None,
         grounding: bool = False,
     ) -> BatchFeature:
@@ -238,6 +263,8 @@ class MultimodalVLAProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under its published name.
+            advantage: a word beside the instruction, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
             history: earlier turns, the oldest first, see `read_turns`; they and the text go through the chat template
                 of processor or tokenizer, and the images stand in the last turn. For a batch a list of turns for each
                 sample.
@@ -245,11 +272,11 @@ class MultimodalVLAProcessor(RobotProcessor):
                 state is not read.
 
         Returns:
-            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, for a
-            model that takes the state, `state` (batch, state_dim) float32, normalised. From an image processor of
-            patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw` (images, 3), and from a
-            VLM's own processor all that this returns, in the VLM's own shapes. With `grounding` `input_ids` and
-            `pixel_values`, and for a CLIP `attention_mask`.
+            `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width), 6 for two
+            vision towers, and, for a model that takes the state, `state` (batch, state_dim) float32, normalised. From
+            an image processor of patches `pixel_values` is (patches of all images, dim) beside `image_grid_thw`
+            (images, 3), and from a VLM's own processor all that this returns, in the VLM's own shapes. With `grounding`
+            `input_ids` and `pixel_values`, and for a CLIP `attention_mask`.
 
         Raises:
             InputError: the number of views, the form of an argument or the `unnorm_key` is wrong, an instruction holds
@@ -260,14 +287,15 @@ class MultimodalVLAProcessor(RobotProcessor):
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         side = padding_side or self.padding_side
         check_padding_side(side, InputError)
-        turns = read_turns(history, len(samples))
+        turns, words = read_turns(history, len(samples)), self.advantages(advantage, len(samples))
         if self.image_processor.makes_prompts:
             places = [[1] * len(views) for views in samples]
-            prompts = [self.prompt_parts(*sample) for sample in zip(instructions, places, turns, strict=True)]
+            said = zip(instructions, places, turns, words, strict=True)
+            prompts = [self.prompt_parts(*sample) for sample in said]
             data |= inputs_by_vlm(self.image_processor.own_processor(self.tokenizer), samples, prompts, side)
             return BatchFeature(data, tensor_type=return_tensors)
         pixels, tokens_per_view = self.pixels(samples)
-        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, turns, strict=True)]
+        rows = [self.prompt_ids(*sample) for sample in zip(instructions, tokens_per_view, turns, words, strict=True)]
         data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
@@ -294,7 +322,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         """
         if not self.image_processor.makes_patches:
             tokens = [[self.image_seq_length] * len(sample) for sample in samples]
-            return {"pixel_values": self.image_processor(samples)["pixel_values"]}, tokens
+            return dict(self.image_processor(samples, return_tensors="np")), tokens
         parts = [self.image_processor(sample, return_tensors="np") for sample in samples]
         tokens = [self.image_processor.tokens_per_image(part["image_grid_thw"]) for part in parts]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, tokens
@@ -316,9 +344,11 @@ class MultimodalVLAProcessor(RobotProcessor):
         """See `RobotProcessor`."""
         return self.prompt_form.image_pattern()
 
-    def prompt_parts(self, instruction: str, tokens_per_view: Sequence[int], turns: Sequence[Turn]) -> PromptParts:
+    def prompt_parts(
+        self, instruction: str, tokens_per_view: Sequence[int], turns: Sequence[Turn], advantage: str | None
+    ) -> PromptParts:
         """The prompt of one sample; earlier turns are written by the chat template, as the instruction then is."""
-        instruction = self.instruction_of(instruction)
+        instruction = self.with_advantage(self.instruction_of(instruction), advantage)
         if not turns:
             pieces = self.prompt_form.pieces(tokens_per_view)
             return PromptParts(pieces, [instruction] * (len(pieces) - 1), self.add_special_tokens)
@@ -328,13 +358,17 @@ class MultimodalVLAProcessor(RobotProcessor):
         return PromptParts(pieces, [*(turn.text for turn in turns), instruction], adds_begin and not writes_begin)
 
     def prompt_ids(
-        self, instruction: str, tokens_per_view: Sequence[int] = (), turns: Sequence[Turn] = ()
+        self,
+        instruction: str,
+        tokens_per_view: Sequence[int] = (),
+        turns: Sequence[Turn] = (),
+        advantage: str | None = None,
     ) -> list[int]:
         """The prompt of one sample as ids.
 
         Raises InputError for an instruction that brings image tokens of its own, and for a prompt without any token.
         """
-        parts = self.prompt_parts(instruction, tokens_per_view, turns)
+        parts = self.prompt_parts(instruction, tokens_per_view, turns, advantage)
         kept = [] if self.image_token is None else [self.image_token]
         ids = prompt_token_ids(self.tokenizer, parts.pieces, parts.texts, kept, parts.add_special_tokens)
         if not ids:

@@ -15,9 +15,11 @@ from transformers.image_utils import (
     OPENAI_CLIP_STD,
 )
 
+from ...configuration.multimodal_vla.backbone_facts import READS_PATCHES
 from ...configuration.vla_errors import ConfigError
 from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .image_processing_multimodal_vla import MultimodalVLAImageProcessor
+from .image_processing_tower import TowerImageProcessor
 from .vlm_defaults import GIVE_PROMPT, OWN_PROCESSORS, image_token_id_of
 
 # By the model type of the VLM.
@@ -37,7 +39,7 @@ HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 CLIP = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 IMAGENET = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 MEAN_AND_STD = {
-    **dict.fromkeys(("siglip", "siglip2", "vit", "qwen3_vl", "qwen3_vl_moe"), HALF),
+    **dict.fromkeys(("beit", "data2vec-vision", "siglip", "siglip2", "vit", "qwen3_vl", "qwen3_vl_moe"), HALF),
     **dict.fromkeys(("blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
 }
 WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")
@@ -54,12 +56,25 @@ def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
             "temporal_patch_size": vision.temporal_patch_size,
             "merge_size": vision.spatial_merge_size,
         }
+    elif (patched := getattr(vision, "vision_config", vision)).model_type in READS_PATCHES:
+        given = {name: overrides.pop(name) for name in TowerImageProcessor.arguments if name in overrides}
+        sizes = {"patch_size": patched.patch_size, "max_num_patches": patched.num_patches}
+        return TowerImageProcessor.of_settings({"image_processor_type": "Siglip2ImageProcessor", **sizes}, **given)
     else:
         kind, tower = MultimodalVLAImageProcessor, tower_type(vision)
-        settings = {"size": {"height": config.image_size, "width": config.image_size}}
+        settings = {"size": size_of_pictures(config.image_size)}
+        if (second_tower := getattr(config, "second_vision_config", None)) is not None:
+            second = MEAN_AND_STD.get(tower_type(second_tower), IMAGENET)
+            settings["second_image_mean"], settings["second_image_std"] = second
     settings["image_mean"], settings["image_std"] = MEAN_AND_STD.get(tower, IMAGENET)
     given = {argument: overrides.pop(argument) for argument in kind.arguments if argument in overrides}
     return kind(**{**settings, **given})
+
+
+def size_of_pictures(image_size: Any) -> dict[str, int]:
+    """height and width; 224 pixels where the vision tower has no size of its own, as convolutions have none."""
+    height, width = image_size if isinstance(image_size, (list, tuple)) else (image_size or 224,) * 2
+    return {"height": height, "width": width}
 
 
 def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, Any]:

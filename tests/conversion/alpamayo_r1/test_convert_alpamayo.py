@@ -373,7 +373,7 @@ def test_predict_converts_a_history_of_another_frame_and_refuses_it_otherwise(co
 
     arrays = dict(np.load(scene))
     turn = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    arrays["ego_future_xyz"] = np.linspace(0, 40, 64)[:, None] * np.array([1.0, 0.0, 0.0])
+    driven = arrays["ego_future_xyz"] = np.linspace(0, 40, 64)[:, None] * np.array([1.0, 0.0, 0.0])
     for name in ("ego_history_xyz", "ego_future_xyz"):
         arrays[name] = arrays[name].astype(np.float64) @ turn.T + [4.5e6, 100.0, 7.0]
     arrays["ego_history_rot"] = turn @ arrays["ego_history_rot"]
@@ -385,6 +385,14 @@ def test_predict_converts_a_history_of_another_frame_and_refuses_it_otherwise(co
     plot = ["--plot", str(tmp_path / "world.png")]
     found = predict(converted, tmp_path / "c.json", *options, "--history-frame", "world", *plot)
     assert found["reasoning"] == wanted["reasoning"] and (tmp_path / "world.png").stat().st_size
+    distance = np.linalg.norm((np.array(found["pred_xyz"]) - driven)[..., :2], axis=-1)  # (samples, steps)
+    assert found["minADE"] == pytest.approx(distance.mean(axis=1).min(), rel=1e-4)
+    assert found["minFDE"] == pytest.approx(distance[:, -1].min(), rel=1e-4)
+    assert f"minADE: {found['minADE']:.3f} m" in capsys.readouterr().out
+    arrays["ego_future_xyz"][3] = np.nan
+    np.savez(tmp_path / "broken.npz", **arrays)
+    assert predict(converted, tmp_path / "d.json", "--history", str(tmp_path / "broken.npz")) == 1
+    assert "ego_future_xyz" in capsys.readouterr().err
     torch.testing.assert_close(torch.tensor(found["pred_xyz"]), torch.tensor(wanted["pred_xyz"]), atol=1e-4, rtol=0)
 
 

@@ -1,0 +1,164 @@
+"""Errors of a driving model's trajectories on recorded drives: predicted, counted, printed and drawn."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...configuration.vla_errors import InputError
+from ...modeling.alpamayo_r1.trajectory_metrics import minADE
+from ...training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
+from ...training.alpamayo_r1.driving_scenes import DrivingScenes
+from ...training.alpamayo_r1.trajectory_errors import best_samples, trajectory_errors
+from ...training.open_loop import Samples, batch_seed, noise_for, predicted_in_batches, samples_of
+from ..predictions.checkpoint_loading import load_config, load_model, load_processor
+from ..predictions.evaluated_data import (
+    EvaluatedData,
+    check_texts,
+    described,
+    evaluated_data,
+    json_ready,
+    settings_of,
+)
+from ..predictions.processes import Processes, joined_processes
+from .evaluation_plot import plot_scenes
+
+POSE = "observation.state"
+SAMPLES = 6  # trajectories of a scene
+NAMES = ["x", "y", "z"]
+
+
+@dataclass(frozen=True)
+class Drives:
+    """A checkpoint, without its weights, and the recorded scenes that it is asked about."""
+
+    collator: AlpamayoR1Collator
+    data: EvaluatedData
+    examples: DrivingScenes
+    samples: Samples
+
+
+@dataclass(frozen=True)
+class Paths:
+    """What was predicted and driven in all scenes, metres in the frame of each scene's last pose.
+
+    Attributes:
+        predicted: (scenes, samples, waypoints, 3).
+        driven: (scenes, waypoints, 3).
+        started: (scenes, samples) bool, whether a sample announced its trajectory.
+    """
+
+    predicted: torch.Tensor
+    driven: torch.Tensor
+    started: torch.Tensor
+
+
+def evaluate_trajectories(
+    folder: Path, arguments: argparse.Namespace, sampling: dict[str, Any], plot: Path | None = None
+) -> dict[str, Any]:
+    """Draw trajectories for recorded scenes, and print how far they are from the driven paths.
+
+    Args:
+        folder: of a checkpoint.
+        arguments: of `vlahub evaluate`.
+        sampling: arguments of `sample_trajectories`.
+        plot: where to draw the picture.
+
+    Returns:
+        what is written, see docs/evaluation.md; empty in all processes but the first.
+
+    Raises:
+        InputError: the dataset does not fit the model; nothing was predicted.
+        NonFiniteError: a prediction is not finite.
+    """
+    with joined_processes(arguments.device) as processes:
+        drives = prepared(folder, arguments, processes)
+        paths = predicted_paths(folder, drives, arguments, sampling, processes)
+        if not processes.is_main:
+            return {}
+    samples = drives.samples
+    settings = settings_of(arguments, drives.data, ("top_p", "top_k", "temperature", "max_new_tokens"))
+    result = described(arguments, drives.data, samples) | {"settings": settings, "dimensions": NAMES}
+    result |= {"num_traj_samples": paths.predicted.shape[1], "started": paths.started.float().mean().item()}
+    result |= trajectory_errors(paths.predicted, paths.driven) | {"per_episode": per_episode(samples, paths)}
+    result = json_ready(result)
+    if not arguments.quiet:
+        print_result(result)
+    if plot:
+        best = best_samples(paths.predicted, paths.driven)
+        plot_scenes(plot, paths.predicted.numpy(), best.numpy(), paths.driven.numpy(), titles(samples))
+    return result
+
+
+def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) -> Drives:
+    """All that can be looked at before the weights are read, with the first scene brought to the model's form.
+
+    Raises:
+        InputError: what is asked for does not fit; the message says what.
+    """
+    processor, config = load_processor(folder), load_config(folder)
+    if arguments.num_traj_samples is not None and arguments.num_traj_samples < 1:
+        raise InputError(f"--num-traj-samples {arguments.num_traj_samples} must be at least 1.")
+    data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
+    if arguments.text:
+        check_texts(data.frames, [arguments.text])
+    collator = AlpamayoR1Collator(config, processor)
+    steps = {"num_history": collator.history_steps, "num_future": config.num_action_chunks}
+    examples = DrivingScenes(data.frames, arguments.state or POSE, data.views, text=arguments.text, **steps)
+    samples = samples_of(data.frames, examples.rows, arguments.stride, arguments.max_samples)
+    first = [examples[int(samples.index[0])]]
+    collator.recorded(first)
+    collator.scenes(first)
+    return Drives(collator, data, examples, samples)
+
+
+def predicted_paths(
+    folder: Path, drives: Drives, arguments: argparse.Namespace, sampling: dict[str, Any], processes: Processes
+) -> Paths:
+    """Trajectories of all scenes, in every process."""
+    collator, device = drives.collator, torch.device(processes.device)
+    model = load_model(folder, processes.device, arguments.dtype)
+    sampling = {"num_traj_samples": SAMPLES, "num_inference_steps": arguments.num_inference_steps, **sampling}
+    shape = sampling["num_traj_samples"], collator.config.num_action_chunks, 2
+
+    def predict(batch: list[dict], samples: Samples) -> list[tuple]:
+        noise = noise_for(samples, arguments.seed, shape).flatten(0, 1)
+        generator = torch.Generator(device).manual_seed(batch_seed(arguments.seed, samples))
+        output = collator.predicted(model, batch, device, noise=noise, generator=generator, **sampling)
+        found = output.pred_xyz[:, 0].float().cpu(), collator.recorded(batch), output.has_start_token[:, 0].cpu()
+        return [tuple(part.numpy() for part in row) for row in zip(*found, strict=True)]
+
+    part, progress = (processes.rank, processes.count), processes.is_main and not arguments.quiet
+    asked = drives.examples, drives.samples, arguments.batch_size, arguments.seed
+    found = predicted_in_batches(predict, *asked, device, part, arguments.num_workers, progress)
+    return Paths(*(torch.stack([torch.as_tensor(value) for value in part]) for part in zip(*found, strict=True)))
+
+
+def per_episode(samples: Samples, paths: Paths) -> list[dict[str, Any]]:
+    """The mean minADE of each drive."""
+    errors = minADE(paths.predicted.unsqueeze(1), paths.driven).numpy()
+    episodes = dict.fromkeys(samples.episode.tolist())
+    means = {episode: errors[samples.episode == episode] for episode in episodes}
+    return [{"episode": e, "samples": len(found), "minADE": float(found.mean())} for e, found in means.items()]
+
+
+def titles(samples: Samples) -> list[str]:
+    """What each scene is called in the picture."""
+    pairs = zip(samples.episode.tolist(), samples.frame.tolist(), strict=True)
+    return [f"episode {episode}, frame {frame}" for episode, frame in pairs]
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The figures as a table."""
+    print(f"{'seconds':<10}{'minADE':>9} {'minFDE':>9}")
+    for row in result["horizons"]:
+        print(f"{row['seconds']:<10}{row['minADE']:9.3f} {row['minFDE']:9.3f}")
+    for name, mae, rmse in zip(result["dimensions"], result["mae"], result["rmse"], strict=True):
+        print(f"{name} of the best sample: MAE {mae:.3f} m, RMSE {rmse:.3f} m")
+    print(f"started a trajectory: {result['started']:.1%} of the samples")
+    where = (
+        f"{result['samples']} scenes of {len(result['episodes'])} episodes, {result['num_traj_samples']} samples each"
+    )
+    print(f"minADE {result['minADE']:.3f} m, minFDE {result['minFDE']:.3f} m ({where})")

@@ -1,0 +1,172 @@
+"""`vlahub evaluate`: how far predictions are from what was recorded, as a table, as JSON and as a picture."""
+
+import argparse
+import os
+import re
+from contextlib import ExitStack
+from pathlib import Path
+
+from ...configuration.vla_errors import InputError
+from ..families import OURS
+from ..files.given_paths import input_paths, why_not_local
+from ..files.json_file import json_text
+from ..files.output_file import check_output_file, files_of, result_file
+from ..files.output_guard import json_of
+from .command import Command
+from .error_boundary import ending_at_interrupt
+from .model_kinds import different, family_of, refuse_same, refuse_unused
+from .shared_arguments import DTYPES
+from .stats import loading_bars
+
+KINDS = different(family.evaluation for family in OURS.values())
+TRAINING_SEED = 42  # that of transformers' TrainingArguments, by which episodes are held out
+
+
+def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", metavar="CKPT", help="folder or Hub repository of a checkpoint")
+    parser.add_argument(
+        "--dataset", required=True, metavar="D", help="folder (LeRobot, save_to_disk, parquet) or Hub dataset"
+    )
+    parser.add_argument("--revision", metavar="R", help="branch, tag or commit of a dataset on the Hub")
+    add_choice_of_samples(parser)
+    parser.add_argument(
+        "--images", nargs="+", metavar="COLUMN", help="of the cameras, main camera first (default: all)"
+    )
+    parser.add_argument(
+        "--state-column",
+        "--state",
+        dest="state",
+        nargs="+",
+        metavar="COLUMN",
+        help="of the state, or of a car's pose, joined where there are several (default: observation.state)",
+    )
+    parser.add_argument("--text", metavar="COLUMN", help="of the instruction (default: task; a car needs none)")
+    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples at once (default 8)")
+    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that read images")
+    parser.add_argument("--num-inference-steps", type=int, metavar="N", help="of flow matching or diffusion")
+    parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of noise and text (default 0)")
+    parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: float32 on a CPU, else as stored)")
+    parser.add_argument(
+        "--device", help="such as cuda (default: cpu; under `accelerate launch` of several processes, each one's own)"
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="OUT.json",
+        help="where to write the figures; of files that exist only an earlier evaluation is replaced",
+    )
+    parser.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of predicted against recorded actions")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    for kind in KINDS:
+        kind.add_arguments(parser)
+
+
+def add_choice_of_samples(parser: argparse.ArgumentParser) -> None:
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--episodes",
+        nargs="+",
+        type=numbers,
+        action="extend",
+        metavar="I",
+        help="numbers, such as 0 3 7-9 (default: all)",
+    )
+    which.add_argument(
+        "--eval-episodes", type=float, metavar="SHARE", help="those that examples/finetune.py holds out for this share"
+    )
+    parser.add_argument(
+        "--eval-seed",
+        type=int,
+        default=TRAINING_SEED,
+        metavar="N",
+        help=f"of --eval-episodes: the training's --seed (default {TRAINING_SEED})",
+    )
+    parser.add_argument(
+        "--stride", type=int, default=1, metavar="N", help="predict at every so many frames of an episode (default 1)"
+    )
+    parser.add_argument("--max-samples", type=int, metavar="N", help="at most, spread evenly over the frames")
+
+
+def numbers(text: str) -> range:
+    """`7` or `7-9`."""
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
+    last = int(match[2] or match[1]) if match else 0
+    if not match or last < int(match[1]):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a range such as 7-9")
+    return range(int(match[1]), last + 1)
+
+
+def whole_number(text: str) -> int:
+    """A number from 0 on."""
+    if not re.fullmatch(r"\d+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
+    return int(text)
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Print the figures, and write what is asked for.
+
+    Raises:
+        ConversionError: the checkpoint is of no family known here.
+        InputError: dataset or options do not fit the model, or an output may not be written. Nothing was predicted.
+        NonFiniteError: a prediction is not finite; nothing was written.
+    """
+    with ending_at_interrupt():
+        from ..folders.folder_roles import check_ready
+        from ..job import check_device
+        from ..predictions.pictures import check_picture_format
+        from ..source_folder import source_folder
+
+    if arguments.episodes is not None:
+        arguments.episodes = sorted({number for part in arguments.episodes for number in part})
+    if arguments.device:
+        check_device(arguments.device)
+    if arguments.plot:
+        check_picture_format(arguments.plot)
+    is_ours = {"output": is_evaluation, "plot": is_picture}
+    outputs = {name: path for name in is_ours if (path := getattr(arguments, name))}
+    given = input_paths(arguments)
+    for name, path in outputs.items():  # before a download
+        check_output_file(path, is_ours[name], files_of(given))
+    refuse_same(outputs)
+    if not Path(arguments.dataset).exists() and (reason := why_not_local(arguments.dataset)):
+        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    folder = source_folder(arguments.checkpoint)
+    check_ready(folder)
+    family = family_of(folder)
+    refuse_unused(arguments, family.name, family.evaluation, KINDS)
+    inputs = files_of([folder, *given])
+    with ExitStack() as stack:
+        first = int(os.environ.get("RANK", 0)) == 0  # of the processes that `accelerate launch` started
+        stack.enter_context(loading_bars(first and not arguments.quiet))
+        files = {}
+        for name, path in outputs.items() if first else ():
+            files[name] = stack.enter_context(result_file(path, is_ours[name], inputs))
+        result = family.evaluation.predict(folder, arguments, files)
+        if output := files.get("output"):
+            output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
+
+
+def is_evaluation(path: Path) -> bool:
+    """Whether a file holds what this command writes."""
+    content = json_of(path)
+    return content is not None and any(kind.wrote(content) for kind in KINDS)
+
+
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that this command drew."""
+    from ..predictions.action_plot import MARK
+    from ..predictions.pictures import is_marked
+
+    return is_marked(path, MARK)
+
+
+EVALUATE = Command(
+    summary="measure predictions against recorded episodes (open loop)",
+    text="Predict what was recorded, and print errors: of a robot's actions by dimension and step, with the switches "
+    "of its gripper; of a car's trajectories minADE and minFDE. Required are CKPT and --dataset. Several devices: "
+    "`accelerate launch -m vlahub evaluate ...`.",
+    example="evaluate my-vla --dataset path/to/lerobot --episodes 0-9 --output figures.json --plot actions.png",
+    add_arguments=add_evaluate_arguments,
+    run=run_evaluate,
+)

@@ -1,0 +1,98 @@
+"""The recorded frames that a checkpoint is evaluated on, chosen and looked at before any weights are read."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+
+from ...configuration.vla_errors import InputError
+from ...training.dataset_columns import camera_columns, require_columns
+from ...training.episodes import hold_out_episodes
+from ...training.hub_dataset import dataset_folder
+from ...training.lerobot import load_frames
+from ...training.open_loop import Samples, episodes_of
+from ...training.video_frames import image_columns
+from .processes import Processes
+
+EPISODE = "episode_index"
+SETTINGS = ("eval_episodes", "stride", "max_samples", "batch_size", "seed", "num_inference_steps", "dtype", "revision")
+
+
+@dataclass(frozen=True)
+class EvaluatedData:
+    """What is asked, and of which examples.
+
+    Attributes:
+        source: the dataset's folder, or its name where it has none.
+        frames: the rows of the chosen episodes.
+        views: the columns of the cameras, main camera first.
+    """
+
+    source: str
+    frames: Dataset
+    views: list[str]
+
+
+def evaluated_data(arguments: argparse.Namespace, view_names: Sequence[str] | None, all_: Processes) -> EvaluatedData:
+    """Load the frames that were asked for.
+
+    view_names: of the checkpoint, where it records any.
+
+    Raises:
+        InputError: the dataset cannot be read, or has not the episodes or cameras that are asked for.
+    """
+    with all_.main_first():
+        folder = dataset_folder(arguments.dataset, arguments.revision)
+        frames = load_frames(folder or arguments.dataset, revision=None if folder else arguments.revision)
+    require_columns(frames, [EPISODE])
+    if arguments.episodes:
+        frames = episodes_of(frames, arguments.episodes)
+    elif arguments.eval_episodes is not None:
+        _, frames = hold_out_episodes(frames, arguments.eval_episodes, arguments.eval_seed)
+    views = camera_columns(frames, view_names, arguments.images)
+    require_columns(frames, views)
+    if missing := [name for name in views if name not in image_columns(frames)]:
+        raise InputError(f"--images: the columns {missing} hold no images; those that do are {image_columns(frames)}.")
+    return EvaluatedData(str(folder or arguments.dataset), frames, views)
+
+
+def check_texts(frames: Dataset, columns: Sequence[str]) -> None:
+    """Raises InputError unless each column has a text in every row."""
+    require_columns(frames, columns)
+    for name in columns:
+        stored = frames.select_columns([name]).with_format("arrow")[:].column(0)
+        if stored.null_count:
+            row = stored.is_null().index(True).as_py()
+            raise InputError(f"column {name!r} has no text in row {row}; the model needs one in every row.")
+
+
+def settings_of(arguments: argparse.Namespace, data: EvaluatedData, options: Sequence[str]) -> dict[str, Any]:
+    """How the figures came about, for the file."""
+    given = {name: getattr(arguments, name) for name in (*SETTINGS, *options)}
+    return {name: value for name, value in given.items() if value is not None} | {"images": data.views}
+
+
+def described(arguments: argparse.Namespace, data: EvaluatedData, samples: Samples) -> dict[str, Any]:
+    """What was evaluated on what."""
+    checkpoint = arguments.checkpoint
+    return {
+        "checkpoint": Path(checkpoint).resolve().name if Path(checkpoint).exists() else checkpoint,
+        "dataset": Path(data.source).name if Path(arguments.dataset).exists() else arguments.dataset,
+        "samples": len(samples),
+        "episodes": np.unique(samples.episode).tolist(),
+    }
+
+
+def json_ready(value: Any) -> Any:
+    """Arrays as lists, numpy's numbers as Python's, and `None` in the place of NaN."""
+    if isinstance(value, dict):
+        return {name: json_ready(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_ready(inner) for inner in value]
+    if isinstance(value, (np.ndarray, np.generic)):
+        return json_ready(value.tolist())
+    return None if isinstance(value, float) and np.isnan(value) else value

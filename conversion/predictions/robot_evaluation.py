@@ -1,0 +1,182 @@
+"""Errors of a robot's policy on recorded episodes, in open loop: predicted, counted, printed and drawn."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ...configuration.vla_errors import InputError
+from ...modeling.action_normalization import find_statistics
+from ...training.action_chunks import ActionChunks
+from ...training.action_errors import action_errors, executed_actions
+from ...training.collators import RobotCollator, collator_for
+from ...training.dimension_names import dimension_names
+from ...training.gripper_events import gripper_events
+from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
+from .action_plot import plot_actions
+from .checkpoint_loading import load_config, load_model, load_processor
+from .evaluated_data import EvaluatedData, check_texts, described, evaluated_data, json_ready, settings_of
+from .processes import Processes, joined_processes
+
+STATE, TEXT = "observation.state", "task"
+DRAWN_EPISODES = 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """A checkpoint, without its weights, and the recorded chunks that it is asked for."""
+
+    collator: RobotCollator
+    data: EvaluatedData
+    examples: ActionChunks
+    samples: Samples
+    names: list[str]
+    grippers: list[int]
+
+
+def evaluate_actions(folder: Path, arguments: argparse.Namespace, plot: Path | None = None) -> dict[str, Any]:
+    """Predict the chunks of recorded frames, and print how far they are from the recorded ones.
+
+    Args:
+        folder: of a checkpoint.
+        arguments: of `vlahub evaluate`.
+        plot: where to draw the picture.
+
+    Returns:
+        what is written, see docs/evaluation.md; empty in all processes but the first.
+
+    Raises:
+        InputError: the dataset does not fit the model; nothing was predicted.
+        NonFiniteError: a prediction is not finite.
+    """
+    with joined_processes(arguments.device) as processes:
+        task = prepared(folder, arguments, processes)
+        chunks = predicted_chunks(folder, task, arguments, processes)
+        if not processes.is_main:
+            return {}
+    result, actions = figures(task, chunks, arguments)
+    settings = settings_of(arguments, task.data, ("unnorm_key",))
+    result = json_ready(described(arguments, task.data, task.samples) | {"settings": settings} | result)
+    if not arguments.quiet:
+        print_result(result)
+    if plot:
+        thresholds = dict(zip(task.grippers, (found["threshold"] for found in result["gripper"]), strict=True))
+        plot_actions(plot, actions, task.names, thresholds, DRAWN_EPISODES)
+    return result
+
+
+def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) -> Task:
+    """All that can be looked at before the weights are read, with the first example brought to the model's form.
+
+    Raises:
+        InputError: what is asked for does not fit; the message says what.
+    """
+    processor, config = load_processor(folder), load_config(folder)
+    if config.predicts != "actions":
+        raise InputError(f"{arguments.checkpoint} has no action expert: it predicts {config.predicts}, and no actions.")
+    statistics = find_statistics(config.norm_stats, arguments.unnorm_key)["action"]
+    collator = collator_for(config, processor, unnorm_key=arguments.unnorm_key)
+    if arguments.num_inference_steps is not None and not collator.starts_from_noise:
+        raise InputError("--num-inference-steps: the action head of this model takes a single one; leave it out.")
+    if arguments.gripper_tolerance < 0:
+        raise InputError(f"--gripper-tolerance {arguments.gripper_tolerance} must be 0 or more frames.")
+    data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
+    action = arguments.action or ["action"]
+    state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
+    text = arguments.text or TEXT
+    check_texts(data.frames, [text])
+    embodiment = "embodiment_id" if config.num_embodiments > 1 else None
+    columns = data.views, state, action, text
+    examples = ActionChunks(data.frames, config.num_action_chunks, *columns, embodiment=embodiment)
+    samples = samples_of(data.frames, np.arange(len(examples)), arguments.stride, arguments.max_samples)
+    first = [examples[int(samples.index[0])]]
+    collator.recorded(first)
+    collator.inputs(first)
+    names = dimension_names(data.source, action, config.action_dim)
+    return Task(collator, data, examples, samples, names, gripper_dimensions(arguments.gripper, names, statistics))
+
+
+def gripper_dimensions(given: Sequence[int] | None, names: Sequence[str], statistics: dict[str, Any]) -> list[int]:
+    """Which dimensions of the actions are grippers: those given, those named so, those that pass unchanged, the last.
+
+    Raises:
+        InputError: a dimension is given that there is not.
+    """
+    size = len(names)
+    if wrong := [number for number in given or () if not -size <= number < size]:
+        raise InputError(f"--gripper {wrong[0]}: the actions have {size} dimensions, 0 to {size - 1}.")
+    named = [i for i, name in enumerate(names) if "gripper" in name.lower()]
+    unchanged = [i for i, is_normalised in enumerate(statistics.get("mask") or ()) if not is_normalised]
+    return sorted({number % size for number in given or named or unchanged or [-1]})
+
+
+def predicted_chunks(
+    folder: Path, task: Task, arguments: argparse.Namespace, processes: Processes
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted and recorded actions (samples, steps, dimensions) and padding (samples, steps), in every process."""
+    collator, device = task.collator, torch.device(processes.device)
+    model = load_model(folder, processes.device, arguments.dtype)
+    steps = arguments.num_inference_steps
+    options = {} if steps is None else {"num_inference_steps": steps}
+
+    def predict(batch: list[dict], samples: Samples) -> list[tuple[np.ndarray, ...]]:
+        noise = noise_for(samples, arguments.seed, collator.chunk_shape)
+        predicted = collator.predicted(model, batch, device, noise, **options)
+        return [tuple(part.numpy() for part in row) for row in zip(predicted, *collator.recorded(batch), strict=True)]
+
+    part, progress = (processes.rank, processes.count), processes.is_main and not arguments.quiet
+    asked = task.examples, task.samples, arguments.batch_size, arguments.seed
+    found = predicted_in_batches(predict, *asked, device, part, arguments.num_workers, progress)
+    predicted, recorded, is_pad = (np.stack(part) for part in zip(*found, strict=True))
+    return predicted, recorded, is_pad
+
+
+def figures(task: Task, chunks: tuple[np.ndarray, ...], arguments: argparse.Namespace) -> tuple[dict[str, Any], Any]:
+    """The errors, and the actions that would have been executed."""
+    episodes = task.samples.episode
+    actions = executed_actions(episodes, task.samples.frame, *chunks)
+    grippers = []
+    for i in task.grippers:
+        found = gripper_events(actions, i, arguments.gripper_tolerance, arguments.gripper_threshold)
+        grippers.append({"dimension": i, "name": task.names[i], **found})
+    per_episode = []
+    for episode in np.unique(episodes):
+        rows = episodes == episode
+        errors = action_errors(*(part[rows] for part in chunks))
+        per_episode.append({"episode": episode, "samples": rows.sum(), "action_error": errors["action_error"]})
+        per_episode[-1]["mae"] = errors["mae"]
+    more = {"dimensions": task.names, "per_episode": per_episode, "gripper": grippers}
+    return action_errors(*chunks) | more, actions
+
+
+def print_result(result: dict[str, Any]) -> None:
+    """The figures as a table."""
+    print(f"{'dimension':<16}{'MAE':>11} {'RMSE':>11} {'std':>11}")
+    for name, *values in zip(result["dimensions"], result["mae"], result["rmse"], result["recorded_std"], strict=True):
+        print(f"{name:<16}" + " ".join(f"{value:11.5g}" for value in values))
+    for step, mae in enumerate(result["per_step"]["mae"]):
+        if mae[0] is not None:
+            print(f"{f'step {step}':<16}{np.mean(mae):11.5g}")
+    for found in result["gripper"]:
+        print(gripper_line(found))
+    count = sum(result["per_step"]["count"])
+    where = f"{result['samples']} chunks, {count} actions of {len(result['episodes'])} episodes"
+    print(f"action error {result['action_error']:.5g} ({where})")
+
+
+def gripper_line(found: dict[str, Any]) -> str:
+    """One gripper in words."""
+    if found["threshold"] is None:
+        return f"gripper {found['name']}: the recording never moves it"
+    scores = " ".join(
+        f"{name} {'-' if found[name] is None else format(found[name], '.3f')}"
+        for name in ("precision", "recall", "f1", "accuracy")
+    )
+    events = f"{found['matched']} of {found['recorded']} switches met, {found['predicted']} predicted"
+    return (
+        f"gripper {found['name']}: {events}; {scores} (threshold {found['threshold']:.4g}, {found['tolerance']} frames)"
+    )

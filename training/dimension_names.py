@@ -1,0 +1,37 @@
+"""What a LeRobot dataset calls the dimensions of a vector."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .lerobot_layout import INFO, read_json
+
+
+def dimension_names(dataset: str | Path, columns: Sequence[str], size: int) -> list[str]:
+    """A name for each dimension of the vector that is joined of the columns.
+
+    Args:
+        dataset: a folder; one that is no LeRobot dataset has no names.
+        size: of the vector.
+
+    Returns:
+        the names in meta/info.json, where there are as many as dimensions; else "0", "1", ...
+    """
+    info = Path(dataset) / INFO
+    content = read_json(info) if info.is_file() else None
+    features = content.get("features") if isinstance(content, Mapping) else None
+    found: list[str] = []
+    for column in columns:
+        feature = features.get(column) if isinstance(features, Mapping) else None
+        found += flat_names(feature.get("names") if isinstance(feature, Mapping) else None)
+    return found if len(found) == size else [str(number) for number in range(size)]
+
+
+def flat_names(names: Any) -> list[str]:
+    """`["x", ...]`, `{"motors": ["x", ...]}` and `{"x": 0, ...}`, as LeRobot writes them; nothing for anything else."""
+    if isinstance(names, Mapping) and all(isinstance(place, int) for place in names.values()):
+        return sorted(names, key=names.__getitem__)
+    if isinstance(names, Mapping):
+        return [name for part in names.values() for name in flat_names(part)]
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return names if is_list else []

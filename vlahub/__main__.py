@@ -1,0 +1,7 @@
+"""`python -m vlahub`, the same as `vlahub`: what `accelerate launch -m vlahub` starts."""
+
+import sys
+
+from vlahub.conversion.cli import main
+
+sys.exit(main())
