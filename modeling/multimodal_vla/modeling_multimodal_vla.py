@@ -241,7 +241,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
-        states, real, text_states = fuse(self.fusion_parts, self.config, prompt, state, labels, answer_mask)
+        read = (self.fusion_parts, state) if actions is not None else (self.fusion_parts.for_text(), None)
+        states, real, text_states = fuse(read[0], self.config, prompt, read[1], labels, answer_mask)
         if asked is not prompt and actions is not None:
             states, real, _ = fuse(self.fusion_parts, self.config, asked, state)
         action_loss = lm_loss = logits = None
