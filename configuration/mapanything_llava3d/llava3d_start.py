@@ -14,21 +14,22 @@ from .configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 
 # Fields that no tensor and nothing that was learnt depends on.
 FREE = {"stop_grad_from_vlm", "prefix_lang_dropout_prob", "prefix_image_dropout_prob", "num_inference_steps"}
-FREE |= {"norm_stats", "view_names", "use_time_weight", "time_sampling"}
+FREE |= {"norm_stats", "view_names", "use_time_weight", "time_sampling", "ode_solver", "ode_spacing"}
 FREE |= {f"{part}_model_name_or_path" for part in ("vision", "language", "mapanything")}
 # Fields of a part, which are open until there is one.
 OF_PART = {
     "deep_fusion": {"expert_config", "expert_hidden_size", "expert_num_layers", "expert_mlp_ratio"}
     | {"expert_layer_alignment"},
     "dit": {"dit_config", "dit_hidden_size"},
-    "actions": {"action_expert_type", "action_dim", "num_action_chunks", "normalization_type", "prefix_attention"},
+    "actions": {"action_expert_type", "action_dim", "num_action_chunks", "normalization_type", "prefix_attention"}
+    | {"num_embodiments"},
     "state": {"use_state", "state_dim"},
     "geometry": {"use_geometric_branch", "geometry_config", "geometry_normalization"},
 }
-# What of the model is a part's, in paths as `new_parts` has them.
+# What of the model is a part's, in paths as `new_parts` of `from_pretrained` has them; a model may lack some of it.
 MODULES = {
-    "deep_fusion": ("language_model_with_expert", "action_expert"),
-    "dit": ("dit_action_head",),
+    "deep_fusion": ("language_model_with_expert", "action_expert", "dit_action_projector"),
+    "dit": ("dit_action_head", "dit_action_projector"),
     "state": ("action_expert.state_proj", "dit_action_head.state_encoder"),
     "geometry": ("geometric_projector", "fusion_projector"),  # the branch itself is MapAnything's
 }
@@ -46,10 +47,8 @@ class Llava3DStart:
 
     @property
     def modules(self) -> list[str]:
-        """What of the model is new, as `new_parts` of `from_pretrained` has it; any of it may be none of this model."""
-        found = [module for part in sorted(self.parts) for module in MODULES[part]]
-        both = self.config.has_deep_fusion and self.config.has_dit and self.parts & {"deep_fusion", "dit"}
-        return found + (["dit_action_projector"] if both else [])
+        """What of the model is new, see `MODULES`."""
+        return [module for part in sorted(self.parts) for module in MODULES[part]]
 
 
 def parts_of(config: MapAnythingLlava3DConfig) -> set[str]:

@@ -39,7 +39,7 @@ from .expert_velocity import ExpertParts, denoised_actions
 from .prompt_reading import Images, decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
-from .start_in_memory import start_from_base
+from .start_in_memory import EXPERT_PARTS, start_from_base
 from .training_pass import Learnt, training_pass
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
@@ -65,7 +65,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
     pretrained_parts = ("vlm",)
-    action_parts = ("expert.", "action_in_proj.", "action_out_proj.")
+    action_parts = EXPERT_PARTS
+    named_parts = {"expert": tuple(part.rstrip(".") for part in EXPERT_PARTS)}
     _no_split_modules = ["Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"]
     _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True

@@ -11,6 +11,7 @@ from transformers import Cache, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ...configuration.mapanything_llava3d.llava3d_start import MODULES
 from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
 from ..cache_names import cache_argument, one_cache
@@ -41,6 +42,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
     pretrained_parts = ("vision_tower", "geometric_model", "language_model")
+    named_parts = MODULES
     action_parts = ("action_expert.", "language_model_with_expert.", "dit_action_")
     _tied_weights_keys = tied_weights(
         {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}

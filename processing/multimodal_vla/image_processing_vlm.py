@@ -71,15 +71,15 @@ class VLMImageProcessor(CheckedImageProcessor):
     @classmethod
     def around(cls, processor: ProcessorMixin, **overrides: Any) -> "VLMImageProcessor":
         """Of a VLM's own processor; overrides: arguments of this class, `image_settings` one by one."""
-        found = processor.image_processor.to_dict()
+        found, kind = processor.image_processor.to_dict(), type(processor.image_processor).__name__
         changed = dict(overrides.pop("image_settings", {}))
         settings = {
             "vlm_processor_class": type(processor).__name__,
             "vlm_processor_settings": portable_settings(processor.to_dict(), type(processor)),
             "image_settings": {name: value for name, value in found.items() if name not in NOT_SETTINGS} | changed,
-            "use_torchvision": uses_torchvision(found["image_processor_type"]),
+            "use_torchvision": uses_torchvision(kind),
         }
-        settings["image_settings"]["image_processor_type"] = without_backend(found["image_processor_type"])
+        settings["image_settings"]["image_processor_type"] = without_backend(kind)
         return cls(**{**settings, **overrides})
 
     def own_image_processor(self) -> BaseImageProcessor:

@@ -38,6 +38,13 @@ CASES = {
         {"action_expert_type": "deep_fusion+dit"},
         ["language_model_with_expert", "action_expert", "dit_action_head", "dit_action_projector"],
     ),
+    "llava3d in a word": (
+        vlahub.MapAnythingLlava3DForConditionalGeneration,
+        llava3d_config,
+        {"action_expert_type": None},
+        {"action_expert_type": "deep_fusion"},
+        ["deep_fusion"],
+    ),
 }
 
 

@@ -294,6 +294,16 @@ def test_a_tokenizer_with_more_tokens_than_the_base_has_rows_is_refused(tiny_alp
 # ---- in Python
 
 
+def test_a_model_without_its_expert_loads_where_that_is_named_as_new(start, tmp_path):
+    shutil.copytree(start, tmp_path / "vlm")
+    kept = {name: value for name, value in weights(start).items() if name.startswith("vlm.")}
+    save_file(kept, tmp_path / "vlm" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match="missing keys: action_in_proj"):
+        AlpamayoR1.from_pretrained(tmp_path / "vlm")
+    model = AlpamayoR1.from_pretrained(tmp_path / "vlm", new_parts=["expert"])
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in kept.items())
+
+
 SWITCHES = {
     "traj_tokenizer_cfg": {"num_bins": 100},
     "hist_traj_tokenizer_cfg": {"num_bins": 60},

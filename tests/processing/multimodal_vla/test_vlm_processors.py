@@ -1,5 +1,6 @@
 """Processors of VLMs of transformers inside ours: chat templates, overrides, batches of training, loading alone."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -124,6 +125,14 @@ def test_classes_that_transformers_does_not_have_are_refused_by_name(names):
     images = {"image_processor_type": names[1]}
     with pytest.raises(ConfigError, match=r"'NoSuch.*cannot be used here"):
         VLMImageProcessor(names[0], {}, images).own_processor(tokenizer_with("<image>"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_a_processor_that_needs_torchvision_says_so():
+    tokenizer = tokenizer_with(image_token="<|IMG_PATCH|>", boi_token="<|START_OF_IMG|>", eoi_token="<|END_OF_IMG|>")
+    vlm = AutoConfig.for_model("cohere2_vision", image_token_id=tokenizer.convert_tokens_to_ids("<|IMG_PATCH|>"))
+    with pytest.raises(ConfigError, match=r"'Cohere2VisionImageProcessor' cannot be used here.*torchvision"):
+        MultimodalVLAProcessor.for_config(config_of(vlm), tokenizer)
 
 
 @pytest.mark.parametrize(
