@@ -30,6 +30,7 @@ KINDS = {
     "composed": ("multimodal_vla", {}),
     "composed, flow": ("multimodal_vla", {"action_head": "flow"}),
 }
+QUICK = ("cogvla", "llava3d", "composed, flow")
 LAUNCHERS = {
     "accelerate": "accelerate.commands.launch --main_process_port 0 --multi_gpu --num_processes 2 --num_machines 1 "
     "--mixed_precision no --dynamo_backend no",
@@ -135,7 +136,8 @@ def predicted_one_by_one(folder, frames, seed, **options):
     return rows
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.newest
+@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_figures_are_those_of_predictions_frame_by_frame(kind, robot, table, tmp_path, capsys):
     folder, frames = robot(kind), load_frames(table)
     steps = {"num_inference_steps": 3} if kind == "cogvla, diffusion" else {}  # of many, rounding grows
