@@ -82,6 +82,8 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     collator = collator_for(config, processor, unnorm_key=arguments.unnorm_key)
     if arguments.num_inference_steps is not None and not collator.starts_from_noise:
         raise InputError("--num-inference-steps: the action head of this model takes a single one; leave it out.")
+    if arguments.state and not config.state_size:
+        raise InputError("--state: this model was trained without a state; leave it out.")
     if arguments.gripper_tolerance < 0:
         raise InputError(f"--gripper-tolerance {arguments.gripper_tolerance} must be 0 or more frames.")
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
