@@ -4,14 +4,15 @@
 #   make demo-alpamayo   a published Alpamayo-R1 becomes a checkpoint that drives
 #   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
 #   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
+#   make demo-stages     a tiny OpenVLA becomes OpenVLA-OFT and then CogVLA, stage by stage
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune test test-slow test-transformers4 test-newest lint benchmark \
-	clean
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
+	test-newest lint benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -27,6 +28,10 @@ demo-composed: .venv/installed
 
 demo-finetune: .venv/installed
 	.venv/bin/python examples/demo_finetune.py --output demo_finetune_output
+
+demo-stages: .venv/installed
+	rm -rf demo_stages_output
+	.venv/bin/python examples/stages.py --output demo_stages_output
 
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
@@ -67,4 +72,4 @@ benchmark: .venv/installed
 
 clean:
 	rm -rf .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
-		demo_finetune_output build *.egg-info
+		demo_finetune_output demo_stages_output build *.egg-info

@@ -80,6 +80,7 @@ class VLAConfig(KnownFieldsConfig):
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
+    num_embodiments = 1  # robots with encoders and decoders of their own
     normalization_type = None  # which of the statistics normalise; `None` where a family normalises by its own numbers
     norm_stats = MappingProxyType({})  # `{unnorm_key: statistics}` of the training data
     stop_grad_from_vlm = False  # whether the loss of actions stops at the expert

@@ -1,11 +1,14 @@
 """From the tensors of a run to the plan of a checkpoint of ours, for every family."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.vla_errors import ConversionError
+from ..modeling.initial_values import described
+from ..modeling.new_parts import is_in_part
 from .family import Family
 from .job import Job
 from .tensors.choice import checked_copy, choose
@@ -18,17 +21,25 @@ from .tensors.verify_tensors import some
 
 
 def plan_checkpoint(
-    family: Family, job: Job, collected: Collected, config: PretrainedConfig, facts: list[Fact], seed: int | None = None
+    family: Family,
+    job: Job,
+    collected: Collected,
+    config: PretrainedConfig,
+    facts: list[Fact],
+    new: Sequence[str] = (),
+    seed: int = 0,
 ) -> Plan:
     """The plan with the settings that led to `config`, which gets its dtype.
 
-    seed: of what no source has; `None` where every tensor must have a source.
+    Args:
+        new: parts that no source needs to have, as `from_pretrained` has them.
+        seed: of what is initialised.
 
     Raises:
-        ConversionError: see `make_plan`.
+        ConversionError, ConfigError: see `make_plan`.
     """
     config.dtype = choose_dtype(job.dtype, collected, family.embeddings, facts)
-    plan = make_plan(family, collected, config, config.dtype, seed)
+    plan = make_plan(family, collected, config, config.dtype, new, seed)
     plan.facts = facts
     return plan
 
@@ -81,32 +92,37 @@ def choose_dtype(name: str, collected: Collected, embeddings: str, facts: list[F
 
 
 def make_plan(
-    family: Family, collected: Collected, config: PretrainedConfig, dtype: torch.dtype, seed: int | None = None
+    family: Family,
+    collected: Collected,
+    config: PretrainedConfig,
+    dtype: torch.dtype,
+    new: Sequence[str] = (),
+    seed: int = 0,
 ) -> Plan:
     """Decide about every tensor.
 
     Args:
-        seed: of what is initialised; `None` where every tensor must have a source.
+        new, seed: see `plan_checkpoint`.
 
     Raises:
         ConversionError: the model needs a tensor that no source has, a source has one that no model needs, shapes do
             not fit, or copies of one tensor differ; the message names tensor and file.
+        ConfigError: how a new tensor starts is unknown.
     """
     if family.check:
         family.check(collected, config)
-    with torch.device("meta"):
-        model = family.model(config)
+    model, initial = described(family.model, config)
     shared = shared_names(model)
     shapes = model_shapes(model, shared)
     found = {name for name, candidates in collected.candidates.items() if candidates.versions}
-    check_complete([name for name in shapes if name not in found], family.new if seed is not None else (), family)
+    check_complete([name for name in shapes if name not in found], new, family)
     leftovers = list(collected.leftovers)
     for target in sorted(set(collected.candidates) - set(shapes)):
         leftovers += unused(target, collected, config, family, shared)
     tensors = []
     for target, shape in shapes.items():
         if target not in found:
-            tensors.append(PlannedTensor(target, TensorInfo(shape, dtype), initialised(model, target, seed)))
+            tensors.append(PlannedTensor(target, TensorInfo(shape, dtype), initialised(model, initial, target, seed)))
             continue
         planned, superseded = choose(target, shape, collected, dtype, family.misfit)
         tensors.append(planned)
@@ -126,9 +142,9 @@ def model_shapes(model: PreTrainedModel, shared: dict[str, str]) -> dict[str, tu
     return {name: tuple(value.shape) for name, value in model.state_dict().items() if name not in shared}
 
 
-def check_complete(missing: list[str], new: tuple[str, ...], family: Family) -> None:
-    """new: starts of the names of what may be missing."""
-    missing = [name for name in missing if not name.startswith(new)]
+def check_complete(missing: list[str], new: Sequence[str], family: Family) -> None:
+    """new: parts that may be missing."""
+    missing = [name for name in missing if not any(is_in_part(name, part) for part in new)]
     if missing:
         files = ", ".join(sorted({family.expected_in(name) for name in missing})) if family.expected_in else ""
         raise ConversionError(

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from .commands.assemble import ASSEMBLE
 from .commands.convert import CONVERT
+from .commands.create import ASSEMBLE, CREATE
 from .commands.data import DATA
 from .commands.error_boundary import ending_at_interrupt, run
 from .commands.evaluate import EVALUATE
@@ -23,6 +23,7 @@ from .files.given_paths import check_not_empty
 COMMANDS = {
     "merge-lora": MERGE_LORA,
     "convert": CONVERT,
+    "create": CREATE,
     "assemble": ASSEMBLE,
     "verify": VERIFY,
     "predict": PREDICT,
@@ -35,7 +36,8 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     """`vlahub`."""
-    return dispatched(make_parser(), argv)
+    argv = sys.argv[1:] if argv is None else list(argv)
+    return dispatched(make_parser(argv), argv)
 
 
 def merge_lora_main(argv: Sequence[str] | None = None) -> int:
@@ -43,11 +45,11 @@ def merge_lora_main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="merge-lora", **MERGE_LORA.settings(program=""))
     add_version(parser)
     MERGE_LORA.complete(parser)
-    return dispatched(parser, argv)
+    return dispatched(parser, sys.argv[1:] if argv is None else list(argv))
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of `vlahub`."""
+def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The parser of `vlahub`; argv: what it will parse, see `Command.complete`."""
     parser = argparse.ArgumentParser(
         prog="vlahub",
         description="Turn trained vision-language-action models into Hugging Face Hub checkpoints.",
@@ -57,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
-        command.complete(commands.add_parser(name, help=command.summary, **command.settings()))
+        command.complete(commands.add_parser(name, help=command.summary, **command.settings()), argv)
     return parser
 
 
@@ -65,9 +67,8 @@ def add_version(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"vlahub {version('vlahub')}")
 
 
-def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> int:
+def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
     """Parse, and carry out the command; returns its exit code."""
-    argv = sys.argv[1:] if argv is None else list(argv)
 
     def command(arguments: argparse.Namespace) -> None:
         check_not_empty(argv)

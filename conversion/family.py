@@ -40,8 +40,10 @@ class Family:
             action_head--10_checkpoint.pt, and what the keys in them lack in front.
         needed: the options that `convert` cannot do without, for hints, such as " --vlm BASE".
 
-        arguments: what the family declares on the command line, by command ("merge-lora", "convert", "assemble").
+        arguments: what the family declares on the command line, by command ("merge-lora", "convert", "create",
+            "assemble"); a family that has a start to create declares --base, where it has one, and --seed itself.
         options: a dataclass of those options; its fields name what is put into `Job.given`.
+        create_options: the same of `create`, where it has others.
         parts: roles of further folders (an option each, `--vision`), and whether their weights are read.
 
         table: from the names of published tensors to those of the model; empty where all is done key by key.
@@ -50,12 +52,11 @@ class Family:
         check: refuses tensors that contradict a config, beyond names and shapes.
         unused_reason: why a model of this config has no use for a tensor of a known name; `None` when it should have.
         expected_in: the file of a run in which a tensor is usually found, for error messages.
-        new: starts of the names of tensors that an assembly makes anew.
         misfit: what to ask where a tensor has another shape than the model, for error messages.
 
         prepare: plans a merge or a conversion; `None` where checkpoints are born here and adapters are merged into
             them key by key.
-        assemble: plans a new checkpoint from published parts.
+        create: plans the start of a new model, from a base model (`Job.base`) or from several parts (`Job.parts`).
         card: what README.md of a checkpoint says.
         prediction: what a checkpoint takes from `vlahub predict`.
         evaluation: what it takes from `vlahub evaluate`.
@@ -72,6 +73,7 @@ class Family:
 
     arguments: Mapping[str, AddArguments] = field(default_factory=dict)
     options: type | None = None
+    create_options: type | None = None
     parts: Mapping[str, bool] = field(default_factory=dict)
 
     table: Sequence[Row] = ()
@@ -80,11 +82,10 @@ class Family:
     check: "Callable[[Collected, Any], None] | None" = None
     unused_reason: Callable[[str, Any], str | None] = lambda target, config: None
     expected_in: Callable[[str], str] | None = None
-    new: tuple[str, ...] = ()
     misfit: str = ""
 
     prepare: "Callable[[Job], Prepared] | None" = None
-    assemble: "Callable[[Job], Prepared] | None" = None
+    create: "Callable[[Job], Prepared] | None" = None
     card: Card = ANY_CARD
     prediction: PredictionKind = ROBOT
     evaluation: PredictionKind = ROBOT_EVALUATION

@@ -2,9 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
+UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
+> numbers, and so the actions that it predicts mean nothing.
+
+"""
+NEW = """
+
+{count:,} of the tensors, {parameters:,} parameters, were initialised at random with seed {seed} and **never trained**:
+{parts}. The rest is {rest}, number by number."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,25 @@ def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) ->
 def new_tensors(report: dict) -> dict[str, dict]:
     """Those that hold random numbers."""
     return {name: tensor for name, tensor in report["tensors"].items() if tensor["operation"] == "initialised"}
+
+
+def untrained_text(report: dict) -> str:
+    """A warning at the top of the card of a start; empty where everything was trained."""
+    return UNTRAINED if new_tensors(report) else ""
+
+
+def new_text(report: dict) -> str:
+    """What a start has that no source had; empty for any other checkpoint."""
+    new = new_tensors(report)
+    if not new:
+        return ""
+    parts = listed([code(part) for part in sorted({name.split(".")[0] for name in new})])
+    size = sum(prod(tensor["shape"]) for tensor in new.values())
+    seed, rest = (
+        report["settings"]["seed"]["value"],
+        "the base" if "base" in report["inputs"] else "the published parts",
+    )
+    return NEW.format(count=len(new), parameters=size, seed=seed, parts=parts, rest=rest)
 
 
 def stack_text(config: Any) -> str:

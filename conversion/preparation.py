@@ -10,7 +10,7 @@ from .files.json_file import read_json
 from .files.run_files import read_run_config
 from .files.settings_errors import reading_settings
 from .folders.folder_roles import check_part, check_roles
-from .job import Job, Prepared
+from .job import Job, Prepared, source_folders
 from .tensors.plan import Plan
 from .tensors.size_limits import check_layers_of
 from .tensors.verify_tensors import verify_against
@@ -52,27 +52,29 @@ def published_type(folders: list[Path]) -> str | None:
     return config.get("model_type") or (config.get("framework") or {}).get("name")
 
 
-def assemble(job: Job, family: str) -> Prepared:
-    """Plan a checkpoint from published parts.
+def create(job: Job, family: str) -> Prepared:
+    """Plan the start of a new model, from a base model or from published parts.
 
     Raises:
         ConversionError, ConfigError: see the family.
     """
-    with reading_settings(*job.parts.values()):
-        for role, folder in job.parts.items():
+    with_weights = {role for role, weights in FAMILIES[family].parts.items() if weights} | {"base"}
+    sources = source_folders(job)
+    with reading_settings(*sources.values()):
+        for role, folder in sources.items():
             check_full_precision(read_json([folder], "config.json", required=False) or {})
-            if FAMILIES[family].parts[role]:
+            if role in with_weights:
                 check_part(role, folder)
-        return FAMILIES[family].assemble(job)
+        return FAMILIES[family].create(job)
 
 
 def check_full_precision(config: dict) -> None:
-    """Refuse a quantised base: a LoRA cannot be added to its numbers."""
+    """Refuse a quantised base: nothing can be added to its numbers."""
     quantization = config.get("quantization_config")
     if quantization:
         method = quantization.get("quant_method", "an unknown method")
         raise ConversionError(
-            f"the base is quantised ({method}): merge into the full-precision base model that it was made from; "
+            f"the base is quantised ({method}): use the full-precision base model that it was made from; "
             "--dtype converts the result."
         )
 
@@ -93,8 +95,8 @@ def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
 def plan_of(report: dict, folder: Path, job: Job) -> Plan:
     """The plan that led to a checkpoint, from its sources in `job`."""
     family = FAMILIES[report["family"]]
-    if family.assemble and "run" not in report["inputs"]:
+    if family.create and "run" not in report["inputs"]:
         raise ConversionError(
-            f"{folder} was assembled; assemble it once more: the same parts and seed give the same bytes."
+            f"{folder} was created or assembled; do it once more: the same sources and seed give the same bytes."
         )
     return plan_again(family, job, folder)

@@ -24,3 +24,7 @@ def add_chunk_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser)
 
 def add_normalization_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
     group.add_argument("--normalization", choices=NORMALIZATIONS, help="of actions and state")
+
+
+def add_seed_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
+    group.add_argument("--seed", type=int, default=0, metavar="N", help="of what is initialised (default 0)")

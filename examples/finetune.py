@@ -43,7 +43,7 @@ from vlahub.data import (
 from vlahub.errors import InputError
 
 STATE = "observation.state"
-STRATEGIES = ["lora", "A", "B", "full"]
+STRATEGIES = ["lora", "A", "B", "full", "vlm"]
 DEFAULTS = {
     "remove_unused_columns": False,  # the collators read all of an example
     "ddp_find_unused_parameters": False,  # there are none left, see `freeze_unreached`
@@ -63,7 +63,8 @@ class Options:
     dataset: str = field(default="demo", metadata={"help": "LeRobot folder, saved or Hub dataset, or demo"})
     train: str = field(
         default="lora",
-        metadata={"help": "lora; A: what is new; B: also the language model's top layers; full", "choices": STRATEGIES},
+        metadata={"help": "lora; A: what is new; B: also the language model's top layers; full; vlm: its text alone"}
+        | {"choices": STRATEGIES},
     )
     rank: int = field(default=32, metadata={"help": "of LoRA"})
     alpha: int = field(default=16, metadata={"help": "of LoRA"})
@@ -73,11 +74,9 @@ class Options:
     dtype: str = field(default="float32", metadata={"help": "of the weights"})
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
     action: list[str] = field(
-        default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several to be joined"}
+        default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several"}
     )
-    state: list[str] = field(
-        default_factory=lambda: [STATE], metadata={"help": "of the state, or of the pose, in the same way"}
-    )
+    state: list[str] = field(default_factory=lambda: [STATE], metadata={"help": "of the state or the pose, or several"})
     text: str = field(default="task", metadata={"help": "column of the instruction"})
     statistics: str | None = field(default=None, metadata={"help": "file; default: the dataset folder's, or computed"})
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
@@ -85,8 +84,13 @@ class Options:
     repeat_last: bool = field(default=False, metadata={"help": "also learn to repeat an episode's last action"})
     augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})
     learn_text: bool = field(default=False, metadata={"help": "also to write `reasoning` (Alpamayo-R1) or `--answer`"})
+    trajectory_text: bool = field(default=False, metadata={"help": "also to write trajectories (Alpamayo-R1)"})
+    stop_grad_from_vlm: bool | None = field(default=None, metadata={"help": "the VLM learns from text alone"})
     answer: str = field(default="answer", metadata={"help": "column of the text to write, with --learn_text"})
     text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
+    weight_column: str | None = field(default=None, metadata={"help": "of what each row weighs in the loss"})
+    advantage_column: str | None = field(default=None, metadata={"help": "of a word for the prompt"})
+    embodiment_column: str | None = field(default=None, metadata={"help": "of the robot's number, of several"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -127,13 +131,13 @@ def main(argv: Sequence[str] | None = None) -> vlahub.VLATrainer:
     examples = examples_of(seen, model.config, options)
     measured = held_out and examples_of(held_out, model.config, options)
     augment = RandomAugmentation() if options.augment else None
-    collator = collator_for(model.config, processor, augment, learn_text=options.learn_text)
+    collator = collator_for(model.config, processor, augment, **what_is_learnt(options))
     model, groups = prepared(model, options, arguments)
     vlahub.freeze_unreached(model, collator([examples[0]]))
     if arguments.deepspeed:  # splits it here
         set_hf_deepspeed_config(arguments.hf_deepspeed_config)
     own = {"groups": groups, "predict_in_evaluation": True}
-    own |= {"loss_weights": {"text": options.text_weight}} if options.learn_text else {}
+    own |= {"loss_weights": {"text": options.text_weight}} if learns_text(options) else {}
     trainer = vlahub.VLATrainer(model, arguments, collator, examples, measured, processor, **own)
     if arguments.overwrite_output_dir:
         vlahub.clear_run_folder(arguments.output_dir)
@@ -166,13 +170,13 @@ def load(source: str, options: Options):
 
 def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
     """The family's examples."""
+    more = {"weight": options.weight_column, "advantage": options.advantage_column}
     if config.predicts == DRIVING:
-        reasoning = "reasoning" if "reasoning" in frames.column_names else None
-        return DrivingScenes(frames, options.state, options.images or None, reasoning=reasoning)
-    steps = config.num_action_chunks
+        more |= {"reasoning": "reasoning" if "reasoning" in frames.column_names else None}
+        return DrivingScenes(frames, options.state, options.images or None, **more)
     columns = options.images or None, state_columns(frames, options), options.action, options.text
-    answer = options.answer if options.learn_text else None
-    return ActionChunks(frames, steps, *columns, repeat_last=options.repeat_last, answer=answer)
+    more |= {"embodiment": options.embodiment_column, "answer": options.answer if options.learn_text else None}
+    return ActionChunks(frames, config.num_action_chunks, *columns, repeat_last=options.repeat_last, **more)
 
 
 def state_columns(frames, options: Options) -> list[str] | None:
@@ -180,9 +184,22 @@ def state_columns(frames, options: Options) -> list[str] | None:
     return None if options.state == [STATE] and STATE not in frames.column_names else options.state
 
 
+def what_is_learnt(options: Options) -> dict[str, bool]:
+    """Options of the collator; those that only Alpamayo-R1 has, where they are asked for."""
+    if options.train == "vlm":
+        return {"learn_text": True, "learn_trajectory_text": True, "learn_actions": False}
+    return {"learn_text": options.learn_text, **({"learn_trajectory_text": True} if options.trajectory_text else {})}
+
+
+def learns_text(options: Options) -> bool:
+    return options.train == "vlm" or options.learn_text or options.trajectory_text
+
+
 def prepared(model, options: Options, arguments: Arguments):
     """The model with what shall train, and the optimiser's groups."""
-    only = {"action_loss_only": not options.learn_text}
+    only = {"action_loss_only": not learns_text(options)}
+    if options.stop_grad_from_vlm is not None:
+        vlahub.set_stop_gradient(model, options.stop_grad_from_vlm, options.train != "A", learns_text(options))
     if options.train == "lora":
         if options.quantize:
             model = prepare_model_for_kbit_training(model, arguments.gradient_checkpointing)

@@ -3,7 +3,8 @@
     python examples/tiny_alpamayo.py FOLDER
 
 FOLDER/published holds config.json with the names of classes, and weights in shards; FOLDER/vlm the files of the base
-model, a Qwen3-VL. Every number follows from the seed and its tensor's name, and nothing is trained.
+model, a Qwen3-VL, without its weights; FOLDER/base such a Qwen3-VL with weights, for trying `vlahub create`. Every
+number follows from the seed and its tensor's name, and nothing is trained.
 """
 
 import json
@@ -60,7 +61,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass
 class TinyAlpamayo:
-    """What to write. `write` makes published/ and vlm/ in a folder.
+    """What to write. `write` makes published/, vlm/ and base/ in a folder.
 
     Attributes:
         package: in front of the names of classes, `alpamayo_r1` or, of the later release, `alpamayo1_5`.
@@ -75,15 +76,23 @@ class TinyAlpamayo:
     def write(self, folder: Path) -> None:
         self.write_base(folder / "vlm")
         self.write_published(folder / "published")
+        self.write_whole_base(folder / "base")
 
-    def write_base(self, folder: Path) -> None:
-        """All of a Qwen3-VL but its weights, which the release holds."""
+    def write_whole_base(self, folder: Path, rows: int = BASE + 6) -> None:
+        """A Qwen3-VL with its weights; rows: of its embeddings, more than it has tokens, as usual."""
+        self.write_base(folder, rows)
+        weights = {n.removeprefix("vlm."): w for n, w in self.weights(rows).items() if n.startswith("vlm.")}
+        weights = {name: value.to(self.dtype) for name, value in weights.items()}
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})
+
+    def write_base(self, folder: Path, rows: int = BASE) -> None:
+        """All of a Qwen3-VL but its weights, which the release holds; rows: of its embeddings."""
         special = {name: 256 + ADDED.index(f"<|{name}|>") for name in ("image_pad", "video_pad")}
         config: dict[str, Any] = {"model_type": "qwen3_vl", "architectures": ["Qwen3VLForConditionalGeneration"]}
         config |= {"image_token_id": special["image_pad"], "video_token_id": special["video_pad"]}
         config |= {"vision_start_token_id": 256 + 9, "vision_end_token_id": 256 + 10}
         ends = {"bos_token_id": 256, "eos_token_id": 258}
-        config |= {"text_config": {**TEXT, **ends, "vocab_size": BASE}, "vision_config": VISION}
+        config |= {"text_config": {**TEXT, **ends, "vocab_size": rows}, "vision_config": VISION}
         config |= {"tie_word_embeddings": self.tied}
         grey = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
         images = {"patch_size": 16, "temporal_patch_size": 2, "merge_size": 2, **grey}
@@ -129,9 +138,9 @@ class TinyAlpamayo:
         config |= {"min_pixels": 1024, "max_pixels": 8192, "padding_side": "left", "dtype": "bfloat16"}
         return config | {"attn_implementation": "sdpa", "keep_same_dtype": True, "expert_non_causal_attention": True}
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """Weights of a usual size: norms about one, matrices so that variance is kept."""
-        shapes = vision_shapes() | language_shapes() | expert_shapes()
+    def weights(self, rows: int = BASE + TRAJ_TOKENS + NEW) -> dict[str, torch.Tensor]:
+        """Weights of a usual size: norms about one, matrices so that variance is kept; rows: of the embeddings."""
+        shapes = vision_shapes() | language_shapes(rows) | expert_shapes()
         if self.tied:
             del shapes["vlm.lm_head.weight"]
         tensors = {}
@@ -173,9 +182,9 @@ def vision_shapes() -> Shapes:
     return shapes
 
 
-def language_shapes() -> Shapes:
-    at, size, width = "vlm.model.language_model.", BASE + TRAJ_TOKENS + NEW, TEXT["hidden_size"]
-    shapes = {f"{at}embed_tokens.weight": (size, width), "vlm.lm_head.weight": (size, width)}
+def language_shapes(rows: int) -> Shapes:
+    at, width = "vlm.model.language_model.", TEXT["hidden_size"]
+    shapes = {f"{at}embed_tokens.weight": (rows, width), "vlm.lm_head.weight": (rows, width)}
     return shapes | stack_shapes(at, {**TEXT})
 
 

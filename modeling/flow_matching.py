@@ -1,19 +1,18 @@
 """Flow matching along straight lines between noise and actions (arXiv 2210.02747, and pi0, arXiv 2410.24164).
 
 One convention for every expert of the project: `time` runs from 1 (noise) to 0 (actions), `x_t = time * noise +
-(1 - time) * actions`, and the velocity is `noise - actions`. All of it is computed in float32.
+(1 - time) * actions`, and the velocity is `noise - actions`. All of it is computed in float32. How a velocity is
+followed to actions: `ode_sampling.py`.
 """
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.distributed as dist
 from torch import nn
 
-from ..configuration.vla_errors import InputError
-from .input_checks import one_of
 from .loss_items import weighted_mean
+from .ode_sampling import integrate as integrate  # the way from noise to actions, here for whoever looks for it
 
 TIME_MARGIN = 1e-3
 
@@ -73,38 +72,6 @@ def step_weights(like: torch.Tensor, weight: torch.Tensor | None, learnt: torch.
     weights = torch.ones_like(like, dtype=torch.float32)
     weights = weights if weight is None else weights * weight.to(like.device, torch.float32)[:, None]
     return weights if learnt is None else weights * learnt.to(like.device, torch.float32)
-
-
-def check_steps(num_steps: int, name: str = "num_steps") -> None:
-    """Raises InputError unless `num_steps`, an argument of this name, is a whole number above 0."""
-    if not isinstance(num_steps, int) or num_steps < 1:
-        raise InputError(f"{name}={num_steps!r} must be a whole number above 0.")
-
-
-def chosen_steps(num_inference_steps: int | None, num_steps: int | None, default: int) -> int:
-    """How many Euler steps a call asks for, under one of its two names; without any the default.
-
-    Raises:
-        InputError: both are given, or it is no whole number above 0.
-    """
-    steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
-    if steps is None:
-        return default
-    check_steps(steps, "num_inference_steps" if num_steps is None else "num_steps")
-    return steps
-
-
-def integrate(
-    velocity: Callable[[torch.Tensor, float], torch.Tensor], noise: torch.Tensor, num_steps: int
-) -> torch.Tensor:
-    """Follow a velocity from noise (batch, horizon, action_dim) to actions in `num_steps` Euler steps, in float32.
-
-    velocity: called with the state and the progress made, `step / num_steps`, from 0 towards 1 (time is 1 minus it).
-    """
-    state = noise.float()
-    for step in range(num_steps):
-        state = state - velocity(state, step / num_steps).float() / num_steps
-    return state
 
 
 def sinusoidal_time_embedding(time: torch.Tensor, size: int, min_period: float, max_period: float) -> torch.Tensor:

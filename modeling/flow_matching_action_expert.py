@@ -14,10 +14,9 @@ from torch import nn
 
 from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
+from .embodiments import check_embodiments, ids_given, linear_for
 from .flow_matching import (
     FlowMatchingLoss,
-    chosen_steps,
-    integrate,
     interpolate,
     sample_time,
     sinusoidal_time_embedding,
@@ -26,6 +25,8 @@ from .flow_matching import (
 from .input_checks import one_of
 from .loss_items import Items, learnt_steps
 from .modules import ModuleReference, floating_dtype
+from .ode_sampling import OdeSampling, chosen_sampling, integrate
+from .sampled_actions import repeated
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -43,6 +44,8 @@ class FlowMatchingActionExpert(nn.Module):
         use_time_weight: the loss weighs a sample by 1 - time.
         time_sampling: how `compute_loss` draws times, `beta` or `uniform`.
         action_horizon: `num_action_chunks` under its published name.
+        num_embodiments: robots with their own projections of state and actions; with several every method takes their
+            ids, `embodiment_id` (batch,).
 
     Raises:
         ConfigError: `hidden_size` is not the expert's, a state is used whose size is not given, or `time_sampling` is
@@ -63,6 +66,7 @@ class FlowMatchingActionExpert(nn.Module):
         use_time_weight: bool = True,
         time_sampling: str = "beta",
         action_horizon: int | None = None,
+        num_embodiments: int = 1,
     ):
         super().__init__()
         self._network = ModuleReference(llava_with_expert_model)
@@ -77,11 +81,12 @@ class FlowMatchingActionExpert(nn.Module):
             raise ConfigError(f"time_sampling={time_sampling!r} is unknown; choose from beta, uniform.")
         if use_state and not state_dim:
             raise ConfigError(f"use_state=True needs state_dim, the size of the robot's state; it is {state_dim!r}.")
-        self.state_proj = nn.Linear(state_dim, self.hidden_size) if use_state else None
-        self.action_in_proj = nn.Linear(action_dim, self.hidden_size)
+        self.state_dim, self.num_embodiments = state_dim, num_embodiments
+        self.state_proj = linear_for(num_embodiments, state_dim, self.hidden_size) if use_state else None
+        self.action_in_proj = linear_for(num_embodiments, action_dim, self.hidden_size)
         self.time_mlp_in = nn.Linear(self.hidden_size, self.hidden_size)
         self.time_mlp_out = nn.Linear(self.hidden_size, self.hidden_size)
-        self.action_out_proj = nn.Linear(self.hidden_size, action_dim)
+        self.action_out_proj = linear_for(num_embodiments, self.hidden_size, action_dim)
         self.flow_loss = FlowMatchingLoss()
 
     def checked_width(self, hidden_size: int | None) -> int:
@@ -110,6 +115,7 @@ class FlowMatchingActionExpert(nn.Module):
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
         past_key_values: PrefixCache | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> torch.Tensor:
         """The velocity `noise - actions` at noisy actions: (batch, num_action_chunks, action_dim), float32.
 
@@ -128,9 +134,9 @@ class FlowMatchingActionExpert(nn.Module):
             attention_mask=attention_mask,
             position_ids=position_ids,
             past_key_values=past_key_values,
-            inputs_embeds=[prefix_embs, self.embed_suffix(actions, checked_time(time, actions), state)],
+            inputs_embeds=[prefix_embs, self.embed_suffix(actions, checked_time(time, actions), state, embodiment_id)],
         )
-        return self.read(suffix_out)[0]
+        return self.read(suffix_out, embodiment_id)[0]
 
     def compute_loss(
         self,
@@ -144,6 +150,8 @@ class FlowMatchingActionExpert(nn.Module):
         stop_grad_from_vlm: bool = False,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> torch.Tensor:
         """The flow-matching loss of a batch, a scalar in float32.
 
@@ -156,6 +164,8 @@ class FlowMatchingActionExpert(nn.Module):
             stop_grad_from_vlm: the loss has no gradient in the prefix's keys and values.
             action_is_pad: (batch, num_action_chunks), true on steps that are not learnt.
             num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+            sample_weight: (batch,), what each sample weighs in the mean, beside the weight of its time.
+            embodiment_id: (batch,), exactly where there are several embodiments.
 
         Raises:
             InputError: an argument has the wrong shape, or the state is missing.
@@ -166,12 +176,20 @@ class FlowMatchingActionExpert(nn.Module):
             cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
             prefix_embs = None
         noisy = interpolate(actions, noise, time)
-        velocity = self.forward(prefix_embs, noisy, time, state, attention_mask, position_ids, cache)
-        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch)
+        given = state, attention_mask, position_ids, cache, embodiment_id
+        velocity = self.forward(prefix_embs, noisy, time, *given)
+        return self.loss(velocity, actions, noise, time, action_is_pad, num_items_in_batch, sample_weight)
 
-    def loss_items(self, actions: torch.Tensor, time: torch.Tensor, action_is_pad: torch.Tensor | None) -> torch.Tensor:
+    def loss_items(
+        self,
+        actions: torch.Tensor,
+        time: torch.Tensor,
+        action_is_pad: torch.Tensor | None,
+        sample_weight: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """What the steps of a batch weigh in its loss, a scalar; arguments as in `compute_loss`."""
-        return step_weights(actions[..., 0], self.time_weight(time), learnt_steps(actions, action_is_pad)).sum()
+        learnt = learnt_steps(actions, action_is_pad, sample_weight)
+        return step_weights(actions[..., 0], self.time_weight(time), learnt).sum()
 
     def time_weight(self, time: torch.Tensor) -> torch.Tensor | None:
         """(batch,), of the samples."""
@@ -191,17 +209,31 @@ class FlowMatchingActionExpert(nn.Module):
         position_ids: torch.LongTensor | None = None,
         noise: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> torch.Tensor:
-        """Normalised actions (batch, num_action_chunks, action_dim), float32, by Euler steps from noise.
+        """Normalised actions (batch, num_action_chunks, action_dim), float32, in steps from noise.
 
-        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default. Other arguments as in
-        `compute_loss`; noise is drawn when left out.
+        The prefix runs once. `num_inference_steps`, also called `num_steps`, are 10 by default, each of one evaluation
+        of the velocity; `ode_solver` and `ode_spacing` say how they are made, see `ode_sampling.py`. Other arguments as
+        in `compute_loss`; noise is drawn when left out.
+
+        num_samples: draw so many for each row of the prefix; actions and noise are (batch, num_samples,
+            num_action_chunks, action_dim) then.
         """
-        steps = chosen_steps(num_inference_steps, num_steps, 10)
-        noise = self.checked_or_drawn_noise(prefix_embs, noise)
+        ode = chosen_sampling(OdeSampling(10), num_inference_steps, num_steps, ode_solver, ode_spacing)
+        noise, count = self.checked_or_drawn_noise(prefix_embs, noise, num_samples), num_samples or 1
         cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
-        step = self.stepper(cache, state, noise.shape[0], attention_mask, position_ids)
-        return integrate(lambda actions, progress: step(actions, progress)[0], noise, steps)
+        start = noise if num_samples is None else noise.flatten(0, 1)
+        rows = (
+            each if each is None or len(each) == 1 else repeated(each, count) for each in (attention_mask, position_ids)
+        )
+        cache = cache if count == 1 else cache.repeated(count)
+        step = self.stepper(cache, repeated(state, count), len(start), *rows, repeated(embodiment_id, count))
+        found = integrate(lambda actions, progress: step(actions, progress)[0], start, *ode)
+        return found.view(noise.shape)
 
     @torch.no_grad()
     def kept_prefix(
@@ -228,12 +260,13 @@ class FlowMatchingActionExpert(nn.Module):
         batch_size: int,
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]:
         """A function of noisy actions and progress that runs the suffix over a kept prefix; see `read` for its result.
 
         What does not change from step to step is computed here.
         """
-        state_tokens = self.embed_state(state, batch_size)
+        state_tokens, ids = self.embed_state(state, batch_size, embodiment_id), ids_given(embodiment_id)
 
         def step(actions: torch.Tensor, progress: float) -> tuple[torch.Tensor, torch.Tensor]:
             time = torch.full((actions.shape[0],), 1 - progress, device=actions.device)
@@ -241,49 +274,63 @@ class FlowMatchingActionExpert(nn.Module):
                 attention_mask=attention_mask,
                 position_ids=position_ids,
                 past_key_values=cache,
-                inputs_embeds=[None, torch.cat([*state_tokens, *self.embed_actions(actions, time)], dim=1)],
+                inputs_embeds=[None, torch.cat([*state_tokens, *self.embed_actions(actions, time, *ids)], dim=1)],
             )
-            return self.read(suffix_out)
+            return self.read(suffix_out, *ids)
 
         return step
 
     # ---- suffix in, velocity out
 
-    def embed_suffix(self, actions: torch.Tensor, time: torch.Tensor, state: torch.Tensor | None) -> torch.Tensor:
+    def embed_suffix(
+        self,
+        actions: torch.Tensor,
+        time: torch.Tensor,
+        state: torch.Tensor | None,
+        embodiment_id: torch.LongTensor | None = None,
+    ) -> torch.Tensor:
         """(batch, suffix length, hidden_size) from noisy actions, time (batch,) and state."""
-        return torch.cat([*self.embed_state(state, actions.shape[0]), *self.embed_actions(actions, time)], dim=1)
+        states = self.embed_state(state, actions.shape[0], embodiment_id)
+        return torch.cat([*states, *self.embed_actions(actions, time, *ids_given(embodiment_id))], dim=1)
 
-    def embed_state(self, state: torch.Tensor | None, batch_size: int) -> list[torch.Tensor]:
+    def embed_state(
+        self, state: torch.Tensor | None, batch_size: int, embodiment_id: torch.LongTensor | None = None
+    ) -> list[torch.Tensor]:
         """The state token (batch, 1, hidden_size), or nothing where no state is used.
 
         Raises:
-            InputError: the state is missing, not wanted, or of another size.
+            InputError: the state is missing, not wanted, or of another size, or so are the embodiments.
         """
+        check_embodiments(self.num_embodiments, embodiment_id, batch_size)
         if not self.use_state:
             if state is not None:
                 raise InputError("state was given, but this model takes no robot state (use_state is False).")
             return []
         if state is None:
-            raise InputError(f"state is missing: this model needs the robot's {self.state_proj.in_features} values.")
+            raise InputError(f"state is missing: this model needs the robot's {self.state_dim} values.")
         flat = state.squeeze(1) if state.dim() == 3 else state
-        if flat.shape != (batch_size, self.state_proj.in_features):
+        if flat.shape != (batch_size, self.state_dim):
             raise InputError(
                 f"state has shape {tuple(state.shape)}; (batch, state_dim) or (batch, 1, state_dim) with batch="
-                f"{batch_size} and state_dim={self.state_proj.in_features} is needed."
+                f"{batch_size} and state_dim={self.state_dim} is needed."
             )
-        return [self.state_proj(flat.to(self.dtype)).unsqueeze(1)]
+        return [self.state_proj(flat.to(self.dtype).unsqueeze(1), *ids_given(embodiment_id))]
 
-    def embed_actions(self, actions: torch.Tensor, time: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def embed_actions(
+        self, actions: torch.Tensor, time: torch.Tensor, *embodiment_id: torch.LongTensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Action tokens (batch, num_action_chunks, hidden_size) and the time token (batch, 1, hidden_size)."""
         embedded = sinusoidal_time_embedding(time, self.hidden_size, MIN_PERIOD, MAX_PERIOD).to(self.dtype)
         time_token = self.time_mlp_out(F.silu(self.time_mlp_in(embedded))).unsqueeze(1)
-        return self.action_in_proj(actions.to(self.dtype)), time_token
+        return self.action_in_proj(actions.to(self.dtype), *embodiment_id), time_token
 
-    def read(self, suffix_out: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def read(
+        self, suffix_out: torch.Tensor, embodiment_id: torch.LongTensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Velocity (batch, num_action_chunks, action_dim) in float32, and the states it is read from."""
         first = 1 if self.use_state else 0
         states = suffix_out[:, first : first + self.num_action_chunks]
-        return self.action_out_proj(states).float(), states
+        return self.action_out_proj(states, *ids_given(embodiment_id)).float(), states
 
     def loss(
         self,
@@ -293,9 +340,11 @@ class FlowMatchingActionExpert(nn.Module):
         time: torch.Tensor,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Of a velocity at noisy actions, a scalar in float32; see `compute_loss` for the arguments."""
-        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        given = action_is_pad is not None or sample_weight is not None
+        learnt = learnt_steps(actions, action_is_pad, sample_weight) if given else None
         total = None if num_items_in_batch is None else num_items_in_batch["flow"]
         return self.flow_loss(velocity, noise - actions.float(), self.time_weight(time), learnt, total)
 
@@ -320,9 +369,13 @@ class FlowMatchingActionExpert(nn.Module):
         if actions.shape != wanted:
             raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, horizon, action_dim) is {wanted}.")
 
-    def checked_or_drawn_noise(self, like: torch.Tensor, noise: torch.Tensor | None) -> torch.Tensor:
-        """Noise (batch, num_action_chunks, action_dim) in float32 for as many samples as `like` has."""
-        wanted = like.shape[0], self.num_action_chunks, self.action_dim
+    def checked_or_drawn_noise(
+        self, like: torch.Tensor, noise: torch.Tensor | None, num_samples: int | None = None
+    ) -> torch.Tensor:
+        """Noise (batch, num_action_chunks, action_dim) in float32 for as many rows as `like` has, or (batch,
+        num_samples, num_action_chunks, action_dim)."""
+        samples = () if num_samples is None else (num_samples,)
+        wanted = like.shape[0], *samples, self.num_action_chunks, self.action_dim
         if noise is None:
             return torch.randn(wanted, device=like.device)
         if noise.shape != wanted:

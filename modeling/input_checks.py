@@ -75,16 +75,18 @@ def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any) -> Non
         )
 
 
-def views_of(pixel_values: torch.Tensor) -> torch.Tensor:
-    """(batch, views, 3, height, width); one view may come without its dimension.
+def views_of(pixel_values: torch.Tensor, channels: int = 3) -> torch.Tensor:
+    """(batch, views, channels, height, width); one view may come without its dimension.
+
+    channels: three for each tower that reads the pixels in a normalisation of its own.
 
     Raises:
         InputError: another shape.
     """
-    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != 3:
+    if pixel_values.dim() not in (4, 5) or pixel_values.shape[-3] != channels:
         raise InputError(
-            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, 3, height, width), or without views, "
-            "is needed."
+            f"pixel_values has shape {tuple(pixel_values.shape)}; (batch, views, {channels}, height, width), or "
+            "without views, is needed."
         )
     return pixel_values if pixel_values.dim() == 5 else pixel_values.unsqueeze(1)
 

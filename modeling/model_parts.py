@@ -12,6 +12,11 @@ def is_pretrained(model: PreTrainedModel, name: str) -> bool:
     return first in model.pretrained_parts and not any(part in model.added_parts for part in inner)
 
 
+def is_in_vision(name: str) -> bool:
+    """Whether a module or parameter of this name lies in a vision tower."""
+    return any("vision" in part or part == "visual" for part in name.split("."))
+
+
 def stack_of(language_model: nn.Module) -> nn.Module:
     """The decoder layers' owner inside a causal language model, however often it is wrapped.
 

@@ -50,6 +50,15 @@ class PrefixCache:
         """Keep those of the next layer."""
         self.layers.append((keys, values))
 
+    def repeated(self, count: int) -> "PrefixCache":
+        """One with each sample `count` times, one behind the other."""
+        if count == 1:
+            return self
+        wider = PrefixCache(self.length, None if self.real is None else self.real.repeat_interleave(count, dim=0))
+        for layer in self.layers:
+            wider.append(*(tensor[:, :, : self.length].repeat_interleave(count, dim=0) for tensor in layer))
+        return wider
+
     def once(self, suffix: torch.Tensor, make: Callable[[], SuffixInputs]) -> SuffixInputs:
         """Mask and rotary embedding by `make`, which the suffixes of one shape and dtype have in common."""
         kind = *suffix.shape, suffix.dtype

@@ -2,6 +2,7 @@
 
 import copy
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,7 +20,9 @@ from .adapter_loading import (
     hub_arguments,
     own_weight_mapping,
 )
+from .film import ZeroLinear
 from .model_parts import kept_in_floating_point
+from .new_parts import check_new, parameters_of
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -50,6 +53,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     action_parts = ()  # beginnings of names: what a loss of actions trains under the config's `stop_grad_from_vlm`
     frozen_parts = ()  # modules that the config keeps out of training
     watched_gradients = {}  # {figure: name of parts}, whose gradient norms `HealthCallback` logs
+    named_parts = {}  # {word: paths of modules}, what `new_parts` of `from_pretrained` may call by a word
 
     @property
     def language_part(self) -> nn.Module:
@@ -80,6 +84,11 @@ class StrictPreTrainedModel(PreTrainedModel):
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
 
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, ZeroLinear):
+            nn.init.zeros_(module.weight)
+
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         """As in transformers; the folder also gets a README.md, unless it has one that was edited."""
         super().save_pretrained(save_directory, *args, **kwargs)
@@ -93,21 +102,42 @@ class StrictPreTrainedModel(PreTrainedModel):
         return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, output_loading_info: bool = False, **kwargs):
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path,
+        *args,
+        output_loading_info: bool = False,
+        new_parts: Sequence[str] = (),
+        **kwargs,
+    ):
         """As in transformers. A `BitsAndBytesConfig` that does not say what it leaves alone (`llm_int8_skip_modules`)
         quantises the language model; new parts, vision towers and output embeddings stay in floating point.
 
+        Args:
+            new_parts: what the checkpoint lacks and the `config` that goes with this argument has: it starts as in a
+                new model, by torch's generator. A part is a word of `named_parts`, or the path of a module, whole
+                (`action_head`) or a stretch of it (`film`, `layers.*.router`). Nothing else may be missing, and of a
+                part everything has to be.
+
         Raises:
-            ConfigError: the weights lack parameters of the model or hold others; the message names them.
+            ConfigError: the weights lack parameters of the model, hold others or have other shapes; or one of
+                `new_parts` is no part of the model, or the weights hold some of it. The message names them.
         """
         if (base := base_of_adapter(pretrained_model_name_or_path, kwargs)) is not None:
+            kwargs |= {"new_parts": new_parts} if new_parts else {}
             return cls.from_adapter(base, pretrained_model_name_or_path, args, output_loading_info, kwargs)
+        parts = {}
+        if new_parts:
+            names = cls.without_memory(pretrained_model_name_or_path, kwargs).state_dict()
+            parts = parameters_of(new_parts, cls.named_parts, names)
         if is_plain(kwargs.get("quantization_config")):
             kwargs["quantization_config"] = cls.with_new_parts_kept(pretrained_model_name_or_path, kwargs)
         kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
-        kinds = ("missing_keys", "unexpected_keys", "mismatched_keys")
-        check_names(pretrained_model_name_or_path, {kind: info[kind] for kind in kinds})
+        problems = {kind: info[kind] for kind in ("unexpected_keys", "mismatched_keys")}
+        missing = set(info["missing_keys"])
+        check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})
+        check_new(pretrained_model_name_or_path, parts, missing)
         return (model, info) if output_loading_info else model
 
     @classmethod
@@ -123,14 +153,19 @@ class StrictPreTrainedModel(PreTrainedModel):
     @classmethod
     def with_new_parts_kept(cls, name_or_path: Any, kwargs: dict[str, Any]) -> Any:
         """The plain quantisation config of `from_pretrained`'s arguments, with the names of what it leaves alone."""
+        quantisation = copy.deepcopy(kwargs["quantization_config"])
+        model = cls.without_memory(name_or_path, kwargs)
+        quantisation.llm_int8_skip_modules = kept_in_floating_point(model)  # so named for 4 bits, too
+        return quantisation
+
+    @classmethod
+    def without_memory(cls, name_or_path: Any, kwargs: dict[str, Any]) -> PreTrainedModel:
+        """The model that the arguments of `from_pretrained` describe, on the meta device."""
         config = kwargs.get("config")
         if not isinstance(config, PretrainedConfig):
             config = cls.config_class.from_pretrained(name_or_path, **hub_arguments(kwargs))
         with torch.device("meta"):
-            model = cls(copy.deepcopy(config))  # a model writes into its own
-        quantisation = copy.deepcopy(kwargs["quantization_config"])
-        quantisation.llm_int8_skip_modules = kept_in_floating_point(model)  # so named for 4 bits, too
-        return quantisation
+            return cls(copy.deepcopy(config))  # a model writes into its own
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
         """As in transformers.

@@ -18,6 +18,7 @@ class CheckedImageProcessor(BaseImageProcessor):
 
     model_input_names = ["pixel_values"]
     arguments = ()
+    makes_prompts = False  # whether it puts image tokens into prompts, too
 
     @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):

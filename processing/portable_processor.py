@@ -17,6 +17,7 @@ from .prompts import check_padding_side
 # 5.x writes classes that 4.57 does not know, and rebuilds its Llama tokenizer from vocabulary and merges; this one
 # reads tokenizer.json as it stands, on both lines.
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
+COMMON_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
 class PortableProcessor(ProcessorMixin):
@@ -68,6 +69,10 @@ def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
         config.pop(name, None)
     if isinstance(config.get("extra_special_tokens"), list):  # 4.57 wants a mapping there; both read the older name
         config["additional_special_tokens"] = config.pop("extra_special_tokens")
+    names = {name for name in config if name.endswith("_token")}.difference(COMMON_TOKENS)
+    named = {name: config[name] for name in names if isinstance(config[name], (str, dict))}
+    if named and "extra_special_tokens" not in config:  # 4.57 makes attributes of these alone
+        config["extra_special_tokens"] = named
     config.update(tokenizer_class=TOKENIZER_CLASS, processor_class=processor_class)
     path.write_text(
         json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"

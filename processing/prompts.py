@@ -50,7 +50,7 @@ def instruction_of(text: str, head: str, tail: str, images: str = "") -> str:
 def prompt_token_ids(
     tokenizer: Any,
     pieces: Sequence[str],
-    instruction: str,
+    instruction: str | Sequence[str],
     kept: Sequence[str] = (),
     add_special_tokens: bool = True,
 ) -> list[int]:
@@ -60,12 +60,13 @@ def prompt_token_ids(
     without them; whitespace that a tokenizer adds as a token is text anyway. Ordinary text is not touched.
 
     Args:
+        instruction: the same between all pieces, or of a chat one text for each place, one fewer than pieces.
         kept: added tokens that an instruction may hold.
 
     Raises:
         InputError: the instruction spells such a token, and the tokenizer is a slow one, which cannot do without.
     """
-    prompt = instruction.join(pieces)
+    prompt = joined(pieces, instruction)
     ids = tokenizer(prompt, add_special_tokens=add_special_tokens)["input_ids"]
     added = {token: index for token, index in tokenizer.get_added_vocab().items() if token.strip()}
     hidden = set(added.values()) - {added.get(token) for token in kept} - {tokenizer.unk_token_id}
@@ -79,6 +80,13 @@ def prompt_token_ids(
     return ids_without(tokenizer, list(added), pieces, instruction, kept, add_special_tokens)
 
 
+def joined(pieces: Sequence[str], instruction: str | Sequence[str]) -> str:
+    """The pieces with the instruction, or of several texts with one after the other, between them."""
+    if isinstance(instruction, str):
+        return instruction.join(pieces)
+    return pieces[0] + "".join(text + piece for text, piece in zip(instruction, pieces[1:], strict=True))
+
+
 def counted(ids: Sequence[int], wanted: set[int]) -> Counter:
     return Counter(i for i in ids if i in wanted)
 
@@ -87,7 +95,7 @@ def ids_without(
     tokenizer: Any,
     added: list[str],
     pieces: Sequence[str],
-    instruction: str,
+    instruction: str | Sequence[str],
     kept: Sequence[str],
     add_special_tokens: bool,
 ) -> list[int]:
@@ -95,16 +103,16 @@ def ids_without(
 
     The template's tokens get these names, too, and so do the instruction's that are `kept`. Ids stay.
     """
-    mark = MARK
-    while mark in instruction:
+    mark, texts = MARK, [instruction] * (len(pieces) - 1) if isinstance(instruction, str) else instruction
+    while any(mark in text for text in texts):
         mark += MARK
     names = {token: f"{mark}{token}{END}" for token in added}
     by_length = sorted(added, key=len, reverse=True)
     pieces = [renamed(piece, by_length, names) for piece in pieces]
-    instruction = renamed(instruction, kept, names)
+    texts = [renamed(text, kept, names) for text in texts]
     backend = tokenizer.backend_tokenizer
     twin = type(backend).from_str(json.dumps(with_other_names(json.loads(backend.to_str()), names), allow_nan=False))
-    return twin.encode(instruction.join(pieces), add_special_tokens=add_special_tokens).ids
+    return twin.encode(joined(pieces, texts), add_special_tokens=add_special_tokens).ids
 
 
 def renamed(text: str, tokens: Sequence[str], names: dict[str, str]) -> str:
@@ -148,17 +156,18 @@ def check_padding_side(side: str, error: type[VLAError]) -> None:
         raise error(f"padding_side={side!r} is unknown; choose from {', '.join(PADDING_SIDES)}.")
 
 
-def padded(rows: list[list[int]], tokenizer: Any, side: str) -> dict[str, np.ndarray]:
+def padded(rows: list[list[int]], tokenizer: Any, side: str, length: int | None = None) -> dict[str, np.ndarray]:
     """`input_ids` and `attention_mask` of prompts of different lengths, (batch, longest) int64 each.
 
-    side: "right" or "left". A language model without a padding token gets its end token there: it is masked.
+    side: "right" or "left"; length: in place of that of the longest. A language model without a padding token gets its
+    end token there: it is masked.
     Raises InputError for another side and ConfigError where the tokenizer has neither token.
     """
     check_padding_side(side, InputError)
     fillers = [i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None]
     if not fillers:
         raise ConfigError("the tokenizer has neither a pad_token nor an eos_token; set one of them.")
-    shape = (len(rows), max(map(len, rows)))
+    shape = (len(rows), max(map(len, rows)) if length is None else length)
     ids, mask = np.full(shape, fillers[0]), np.zeros(shape, dtype=np.int64)
     for i, row in enumerate(rows):
         place = slice(0, len(row)) if side == "right" else slice(shape[1] - len(row), shape[1])

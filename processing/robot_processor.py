@@ -13,6 +13,7 @@ from ..configuration.normalization_statistics import STATE_PARTS, check_finite, 
 from ..configuration.vla_errors import ConfigError, InputError
 from ..modeling.action_normalization import find_statistics, normalize
 from ..modeling.input_checks import one_of
+from .advantage_prompt import ADVANTAGE_TEMPLATE, advantages_of, checked_template, with_advantage
 from .portable_processor import PortableProcessor
 from .prompts import instruction_of
 from .sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
@@ -31,6 +32,7 @@ class RobotProcessor(PortableProcessor):
         state_dim, proprio_dim: size of the robot's state, under one of its words; `None` for a model without state.
             A subclass has the other word than that on disk as an `alias`.
         prompt_template: what an instruction is put into, at "{instruction}".
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
         padding_side, view_names: as in `PortableProcessor`.
 
     Raises:
@@ -52,6 +54,7 @@ class RobotProcessor(PortableProcessor):
         padding_side: str,
         view_names: Sequence[str] | None,
         proprio_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs: Any,
     ):
         if "{instruction}" not in prompt_template:
@@ -68,6 +71,7 @@ class RobotProcessor(PortableProcessor):
         self.normalization_type = normalization_type
         self.state_dim = state_dim
         self.prompt_template = prompt_template
+        self.advantage_template = checked_template(advantage_template)
         check_statistics(self.norm_stats, normalization_type, action_dim, state_dim)
         super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
 
@@ -102,6 +106,14 @@ class RobotProcessor(PortableProcessor):
         """The instruction in the whole prompt of the template, with image tokens or not; other texts as they are."""
         head, *_, tail = self.prompt_template.split("{instruction}")
         return instruction_of(text, head, tail, self.image_pattern)
+
+    def advantages(self, advantage: str | Sequence[str | None] | None, batch_size: int) -> list[str | None]:
+        """The word of each sample, see `advantages_of`."""
+        return advantages_of(advantage, batch_size)
+
+    def with_advantage(self, instruction: str, advantage: str | None) -> str:
+        """The instruction with the word, as `advantage_template` says; without a word itself."""
+        return with_advantage(self.advantage_template, instruction, advantage)
 
     def normalize_state(
         self, state: Any, batch_size: int, unnorm_key: str | Sequence[str] | None

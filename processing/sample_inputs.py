@@ -162,6 +162,14 @@ def shown(value: Any) -> str:
     return "None" if value is None else f"a {kind} ({text})" if 0 < len(text) <= 80 else f"a {kind}"
 
 
+def whole_numbers(name: str, value: Any, batch_size: int) -> np.ndarray:
+    """(batch,) int64 from one whole number for all samples, or one for each. Raises InputError for anything else."""
+    array = np.asarray(value.cpu() if isinstance(value, torch.Tensor) else value)
+    if array.dtype.kind not in "iu" or array.shape not in ((), (batch_size,)):
+        raise InputError(f"{name} is {value!r}; a whole number, or {batch_size} of them for the batch, is needed.")
+    return np.broadcast_to(array, (batch_size,)).astype(np.int64)
+
+
 def finite_numbers(name: str, value: Any, form: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """The value as a tensor of `dtype` and any shape, on the CPU and without a gradient.
 

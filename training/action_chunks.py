@@ -11,7 +11,7 @@ from PIL import Image
 
 from ..configuration.vla_errors import ImageFileError, InputError
 from ..processing.image_reader import BROKEN_FILE
-from .dataset_columns import check_vectors, column_names, joined, require_columns
+from .dataset_columns import check_vectors, check_weights_of, column_names, joined, require_columns
 from .episodes import check_frame_numbers, check_times, run_ends
 from .video_frames import image_columns
 
@@ -45,6 +45,9 @@ class ActionChunks(torch.utils.data.Dataset):
         unnorm_key: str | None = None,
         repeat_last: bool = False,
         answer: str | None = None,
+        weight: str | None = None,
+        advantage: str | None = None,
+        embodiment: str | int | None = None,
     ) -> None:
         """
         Args:
@@ -62,6 +65,10 @@ class ActionChunks(torch.utils.data.Dataset):
             unnorm_key: of the dataset's statistics; every example says it, so that a batch may be of several datasets.
             answer: column of a text that the language model learns to write beside the actions (`collator_for(...,
                 learn_text=True)`); a row without one has none.
+            weight: column of what each row weighs in the losses, a number of 0 or more, such as an exponential of its
+                advantage; `None`: all alike.
+            advantage: column of a word for the prompt, such as "positive"; a row without one has none.
+            embodiment: column of the `embodiment_id` of each row, or that of all rows, for models of several.
             repeat_last: let models learn to repeat the last action of an episode.
 
         Raises:
@@ -71,19 +78,23 @@ class ActionChunks(torch.utils.data.Dataset):
         if num_action_chunks < 1:
             raise InputError(f"num_action_chunks={num_action_chunks} must be at least 1.")
         check_readable(frames)
-        self.repeat_last, self.answer = repeat_last, answer
+        self.repeat_last, self.weight, self.embodiment = repeat_last, weight, embodiment
+        self.texts = {name: column for name, column in (("answer", answer), ("advantage", advantage)) if column}
         self.images = image_columns(frames) if images is None else list(images)
         self.num_action_chunks, self.text, self.unnorm_key = num_action_chunks, text, unnorm_key
         self.state = column_names(state) if state else []
         self.action = column_names(action)
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
-        once = [*self.images, text, *self.state, *self.passed_on, *([answer] if answer else [])]
+        named = [*self.texts.values(), *(column for column in (weight, embodiment) if isinstance(column, str))]
+        once = [*self.images, text, *self.state, *self.passed_on, *named]
         require_columns(frames, [*once, *self.action, episode])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
         if len(frames) == 0:
             raise InputError("the frames have no rows.")
         check_vectors(frames, [*self.action, *self.state])
+        if weight:
+            check_weights_of(frames, weight)
         self.rows = with_decoding(frames.with_format(None), self.images).select_columns(list(dict.fromkeys(once)))
         self.actions = frames.select_columns(self.action).with_format("arrow")
         self.ends = run_ends(frames, episode)
@@ -114,10 +125,13 @@ class ActionChunks(torch.utils.data.Dataset):
             example["action_is_pad"] = np.arange(self.num_action_chunks) >= self.stop(index) - index
         if self.state:
             example["state"] = np.concatenate([np.array(row[name], np.float32, ndmin=1) for name in self.state])
-        if self.answer and row[self.answer] is not None:
-            example["answer"] = row[self.answer]
+        example |= {name: row[column] for name, column in self.texts.items() if row[column] is not None}
         if self.unnorm_key is not None:
             example["unnorm_key"] = self.unnorm_key
+        if self.weight:
+            example["sample_weight"] = np.float32(np.squeeze(row[self.weight]))
+        if self.embodiment is not None:
+            example["embodiment_id"] = row[self.embodiment] if isinstance(self.embodiment, str) else self.embodiment
         for name in self.passed_on:
             example[name] = as_numbers(row[name], name, index)
         return example

@@ -89,6 +89,39 @@ def flags(examples: Sequence[Example], name: str, size: int) -> dict[str, torch.
     return {name: torch.stack(rows)} if any(example.get(name) is not None for example in examples) else {}
 
 
+def sample_weights(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """`{"sample_weight": (batch,) float32}`, what each example weighs in the losses; empty where none says it.
+
+    Raises:
+        InputError: some examples have the entry and others not, or one is no finite number of 0 or more.
+    """
+    found = given_numbers(examples, {"sample_weight": ()})
+    if found:
+        check_range("sample_weight", found["sample_weight"], 0, float("inf"))
+    return found
+
+
+def advantages(examples: Sequence[Example]) -> dict[str, list[str | None]]:
+    """`{"advantage": the word of each example}` for a processor's call; empty where none has one."""
+    words = [example.get("advantage") for example in examples]
+    return {"advantage": words} if any(word is not None for word in words) else {}
+
+
+def embodiments(examples: Sequence[Example], count: int) -> dict[str, list[int]]:
+    """`{"embodiment_id": that of each example}` for a processor's call; empty where there is one embodiment.
+
+    Raises:
+        InputError: an entry is missing, or no whole number below `count`.
+    """
+    if count == 1:
+        return {}
+    ids = numbers(examples, "embodiment_id", ())
+    check_range("embodiment_id", ids, 0, count - 1)
+    if (ids != ids.floor()).any():
+        raise InputError(f"the examples' 'embodiment_id' must be whole numbers, got {ids.tolist()}.")
+    return {"embodiment_id": ids.long().tolist()}
+
+
 def check_range(name: str, values: torch.Tensor, least: float, greatest: float) -> None:
     """Refuse values (batch,) of the entry `name` that lie outside of `least`..`greatest`."""
     outside = ((values < least) | (values > greatest)).nonzero().flatten().tolist()

@@ -9,7 +9,19 @@ from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
 from ..processing.prompts import prompt_token_ids
 from .collator_answers import IGNORED, with_answers
-from .collator_entries import Augment, Example, check_range, flags, given_numbers, numbers, texts, views
+from .collator_entries import (
+    Augment,
+    Example,
+    advantages,
+    check_range,
+    embodiments,
+    flags,
+    given_numbers,
+    numbers,
+    sample_weights,
+    texts,
+    views,
+)
 
 
 class RobotCollator:
@@ -18,7 +30,9 @@ class RobotCollator:
     An example holds `images` (a list, or a dict with the main view named `primary`), `text`, `actions` (steps,
     action_dim) in robot units and, for a model that takes it, `state`; `action_is_pad` (steps,) is true on steps behind
     the end of an episode, which are not learnt. A model without state does not read one that is there, for most data
-    sets have one. Examples of several datasets have an `unnorm_key` each.
+    sets have one. Examples of several datasets have an `unnorm_key` each; `sample_weight` (a number of 0 or more) is
+    what an example weighs in the losses, where all of a batch have it; `advantage` is a word for its prompt;
+    `embodiment_id` says whose encoders and decoders it is for, where a model has several.
 
     Args:
         config, processor: of the model; the processor prepares prompts, images and state as it does for predictions.
@@ -62,6 +76,7 @@ class RobotCollator:
         """What the processor makes of a batch; options: further arguments of its call."""
         size = self.config.state_size
         state = None if size is None else numbers(examples, "state", (size,), torch.float64)
+        options |= advantages(examples) | embodiments(examples, self.config.num_embodiments)
         batch = views(examples, self.augment, self.processor.view_names), texts(examples, "text")
         keys = self.unnorm_keys(examples)
         key = keys if len(set(keys)) > 1 else keys[0]
@@ -154,7 +169,8 @@ class RobotCollator:
         actions = self.actions(examples)
         draws = flow_draws(examples, self.chunk_shape) if reads_draws else {}
         batch = self.inputs(examples, padding_side="right")
-        return batch | self.answers(examples, batch) | {"actions": actions} | draws | self.padding(examples)
+        learned = {"actions": actions} | draws | self.padding(examples) | sample_weights(examples)
+        return batch | self.answers(examples, batch) | learned
 
 
 def flow_draws(examples: Sequence[Example], noise_shape: Sequence[int]) -> dict[str, torch.Tensor]:

@@ -75,6 +75,24 @@ def check_vectors(frames: Dataset, columns: Sequence[str]) -> None:
             first += len(lengths)
 
 
+def check_weights_of(frames: Dataset, column: str) -> None:
+    """Raises InputError unless a column holds what rows weigh: a number of 0 or more in each, and not 0 in all."""
+    check_vectors(frames, [column])
+    first, total = 0, 0.0
+    for values in batches(frames, column):
+        weights = numbers_of(values, np.float64)
+        if weights.shape[1] != 1:
+            raise InputError(f"column {column!r} has {weights.shape[1]} numbers a row; a weight is one number.")
+        wrong = np.flatnonzero(weights < 0)
+        if wrong.size:
+            raise InputError(
+                f"column {column!r} is {weights[wrong[0], 0]} in row {first + wrong[0]}; weights are not negative."
+            )
+        first, total = first + len(weights), total + weights.sum()
+    if not total:
+        raise InputError(f"column {column!r} is 0 in every row: nothing would be learnt.")
+
+
 def batches(frames: Dataset, column: str) -> Iterator[pa.ChunkedArray]:
     """The column's rows, some at a time and in order."""
     for table in frames.select_columns([column]).with_format("arrow").iter(BATCH):

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-TARGETS = ("labels", "actions", "ego_future_xyz")  # what a batch with a loss has of
+TARGETS = ("labels", "trajectory_labels", "actions", "ego_future_xyz")  # what a batch with a loss has of
 
 
 @contextmanager

@@ -16,14 +16,14 @@ from transformers import TrainerCallback
 from ..modeling.flow_matching import FlowMatchingLoss
 from .loss_totals import base_of
 
-LOSSES = ("action_loss", "lm_loss")
+LOSSES = ("action_loss", "lm_loss", "trajectory_lm_loss")
 GIB = 2**30
 
 
 class HealthCallback(TrainerCallback):
     """Adds figures to what a `Trainer` logs, over the steps and processes since it logged last.
 
-    - `action_loss`, `lm_loss`: the parts of the loss.
+    - `action_loss`, `lm_loss`, `trajectory_lm_loss`: the parts of the loss.
     - `velocity_cosine`: cosine of predicted and wanted velocity (flow matching).
     - What the model's class has of its own in `training_figures`: for CogVLA `moe_ratio/featurizer` and
       `moe_ratio/fused_featurizer`, the mean weight of each vision tower, and `lfp_kept/layer_N`, the share of the

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from ..configuration.vla_errors import InputError
-from ..modeling.model_parts import is_pretrained
+from ..modeling.model_parts import is_in_vision, is_pretrained
 from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 
@@ -33,7 +33,8 @@ def lora_config(
         options: further arguments of PEFT's `LoraConfig`; `target_modules` and `modules_to_save` replace ours.
 
     Raises:
-        InputError: the model has no part that was trained before, or new parts of it are quantised.
+        InputError: the model has no part that was trained before, or none that may train, or new parts of it are
+            quantised.
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
@@ -50,6 +51,11 @@ def lora_config(
             check_trains_whole(name, next(module.parameters(recurse=False)))
         elif is_adapted(module, name.split(".")) and name not in unreached:
             targets.append(name)
+    if not targets and "target_modules" not in options:
+        raise InputError(
+            "nothing gets a LoRA: the config keeps all that was trained before out of training; train what is new "
+            "(stage A), or free a part of it, as freeze_language_model=False in the config does."
+        )
     return LoraConfig(
         r=r, lora_alpha=lora_alpha, **{"target_modules": targets, "modules_to_save": whole or None, **options}
     )
@@ -78,8 +84,7 @@ def is_adapted(module: nn.Module, parts: list[str]) -> bool:
     """Whether a module of a pretrained part gets a LoRA: any linear layer that runs, but for the output embeddings."""
     if not isinstance(module, nn.Linear) or type(module).__name__ == "NonDynamicallyQuantizableLinear":
         return False  # the latter: torch's MultiheadAttention reads its weight and not the module
-    in_vision = any(part.startswith("vision") or part == "visual" for part in parts)
-    return parts[-1] != "lm_head" and not (in_vision and any(part in NOT_RUN for part in parts))
+    return parts[-1] != "lm_head" and not (is_in_vision(".".join(parts)) and any(part in NOT_RUN for part in parts))
 
 
 def check_trains_whole(name: str, parameter: nn.Parameter) -> None:

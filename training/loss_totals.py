@@ -9,7 +9,7 @@ from torch import nn
 
 from ..configuration.vla_errors import InputError
 
-PARTS = {"action": "action_loss", "text": "lm_loss"}
+PARTS = {"action": "action_loss", "text": "lm_loss", "trajectory": "trajectory_lm_loss"}
 
 
 def base_of(model: nn.Module) -> nn.Module:
@@ -18,7 +18,7 @@ def base_of(model: nn.Module) -> nn.Module:
 
 
 def weighted_loss(output: Mapping[str, torch.Tensor], weights: Mapping[str, float]) -> torch.Tensor:
-    """The sum of a model's losses of actions and of text, each times its weight, 1 where there is none."""
+    """The sum of a model's losses of actions, text and trajectories as text, each times its weight, 1 by default."""
     parts = [weights.get(part, 1.0) * output[name] for part, name in PARTS.items() if output.get(name) is not None]
     return torch.stack(parts).sum()
 

@@ -28,6 +28,7 @@ class VLATrainer(Trainer):
     - The loss of a step does not depend on how its examples are split into batches and processes (`loss_items.py`).
     - Gradients and weights that are not finite end it with an error, and are never saved (`FiniteGuard`).
     - Flow times, noise and actions stay float32, whatever the weights are computed in.
+    - Examples weigh what their `sample_weight` says, in a mean over the whole step; in evaluation all weigh alike.
     - Every process draws times, noise and augmentation of its own; evaluation draws the same ones each time, changes
       no image, and leaves training as it would be without it.
     - The checkpoint of a sharded model ties what the model ties.
@@ -137,6 +138,7 @@ class VLATrainer(Trainer):
         return output
 
     def prediction_step(self, model, inputs, *args, **kwargs):
+        inputs = {name: value for name, value in inputs.items() if name != "sample_weight"}
         if self.args.label_names is None:
             self.label_names = targets_of(inputs)
         return super().prediction_step(model, inputs, *args, **kwargs)

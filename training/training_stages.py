@@ -1,7 +1,9 @@
 """Which parameters of a model train, and how fast (3dvla-starvla_framework's two stages, and all of it).
 
 Stage A trains what is new: heads, experts, projectors, FiLM and routers; what was trained before stays as it is. Of
-Alpamayo-R1 that is the expert. Stage B also trains the top layers of the language model, more slowly.
+Alpamayo-R1 that is the expert. Stage B also trains the top layers of the language model, more slowly. Stage "vlm"
+trains what was trained before and nothing that is new, by a loss of text: the first of Alpamayo-R1's two published
+stages, of which A is the second.
 """
 
 import math
@@ -12,11 +14,11 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.model_parts import is_pretrained, stack_of
+from ..modeling.model_parts import is_in_vision, is_pretrained, stack_of
 from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 
-STAGES = ("A", "B", "full")
+STAGES = ("A", "B", "full", "vlm")
 
 
 def trainable_parameter_groups(
@@ -27,22 +29,27 @@ def trainable_parameter_groups(
     expert_lr_scale: float = 1.0,
     lr: float | None = None,
     action_loss_only: bool = True,
+    vision_lr_scale: float = 0.1,
 ) -> list[dict[str, Any]]:
     """Freeze what the stage leaves alone, and return the rest as parameter groups of an optimiser.
 
     Args:
         model: of one of our families; `requires_grad` of its parameters is set.
-        stage: `A`, `B` or `full`, which trains everything but what the model's own config freezes.
+        stage: `A`, `B`, `full`, which trains everything but what the model's own config freezes, or `vlm`, of this only
+            what is not new.
         backbone_unfreeze_layers: how many of the language model's top layers train in stage B.
-        backbone_lr_scale, expert_lr_scale: factors on the learning rate.
+        backbone_lr_scale, expert_lr_scale: factors on the learning rate; of stage `vlm` there is none on that of the
+            language model.
         lr: the learning rate; with it each group has an `lr`, without it only its `lr_scale`.
         action_loss_only: also freeze what a loss of actions cannot reach, as distributed training needs it: output
             embeddings, and where an expert reads keys and values alone, the rest of the last layer. After stage A it
             sets the config's `stop_grad_from_vlm` to False: the VLM could not learn otherwise. False for training with
-            text, too.
+            text, too. Of no effect in stage `vlm`.
+        vision_lr_scale: factor on the learning rate of vision towers in stage `vlm`, as published 0.1.
 
     Returns:
-        `[{"name": "expert", "params": [...], "lr_scale": ...}, ...]`, with a second group `backbone` after stage A.
+        `[{"name": "expert", "params": [...], "lr_scale": ...}, ...]`, with a second group `backbone` after stage A; in
+        stage `vlm` the groups `backbone` and, unless it is frozen, `vision`.
 
     Raises:
         InputError: the stage is unknown, or the number of layers does not fit it or the model.
@@ -50,7 +57,10 @@ def trainable_parameter_groups(
     """
     check_trainable(model)
     layers = stack_of(model.language_part).layers
-    check_arguments(stage, backbone_unfreeze_layers, len(layers), backbone_lr_scale, expert_lr_scale)
+    scales = backbone_lr_scale, expert_lr_scale, vision_lr_scale
+    check_arguments(stage, backbone_unfreeze_layers, len(layers), *scales)
+    if stage == "vlm":
+        return trainable(model, groups_of_vlm(model, vision_lr_scale), lr)
     if action_loss_only and stage != "A":
         let_actions_through(model)
     unreached = unreached_by_actions(model) if action_loss_only else set()
@@ -66,6 +76,24 @@ def trainable_parameter_groups(
                 "layers; choose more."
             )
         groups.append({"name": "backbone", "params": backbone, "lr_scale": backbone_lr_scale})
+    return trainable(model, groups, lr)
+
+
+def groups_of_vlm(model: PreTrainedModel, vision_lr_scale: float) -> list[dict[str, Any]]:
+    """All that was trained before and that the model's config does not freeze, vision towers by themselves."""
+    kept = {id(p) for p in trained_before(model, None)}
+    named = {n: p for n, p in model.named_parameters() if id(p) in kept and is_pretrained(model, n)}
+    vision = {name for name in named if is_in_vision(name)}
+    parts = {"backbone": (named.keys() - vision, 1.0), "vision": (vision, vision_lr_scale)}
+    groups = [
+        {"name": part, "params": [p for n, p in named.items() if n in names], "lr_scale": scale}
+        for part, (names, scale) in parts.items()
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def trainable(model: PreTrainedModel, groups: list[dict[str, Any]], lr: float | None) -> list[dict[str, Any]]:
+    """The groups, whose parameters alone train now."""
     model.requires_grad_(False)
     for group in groups:
         for parameter in group["params"]:

@@ -20,6 +20,26 @@ def let_actions_through(model: PreTrainedModel) -> None:
         model.config.stop_grad_from_vlm = False
 
 
+def set_stop_gradient(model: PreTrainedModel, stop: bool, vlm_trains: bool, learns_text: bool) -> None:
+    """Set the config's `stop_grad_from_vlm`: whether the VLM learns from text alone, or from actions, too.
+
+    Args:
+        vlm_trains: parameters of the VLM shall train, or adapters of it.
+        learns_text: there is a loss of text.
+
+    Raises:
+        InputError: the family has no such setting, or the VLM would learn from nothing.
+    """
+    config = model.config
+    if "stop_grad_from_vlm" not in vars(config):
+        raise InputError(f"stop_grad_from_vlm={stop}: a {config.model_type} has no such setting; leave it out.")
+    if stop and vlm_trains and not learns_text:
+        raise InputError(
+            "stop_grad_from_vlm=True leaves nothing that the VLM could learn from: also learn text, or train stage A."
+        )
+    config.stop_grad_from_vlm = stop
+
+
 def unreached_by_actions(model: PreTrainedModel) -> set[str]:
     """Names of the language model's parameters that a loss of actions alone does not depend on.
 
@@ -58,6 +78,7 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
     """
     device = next(model.parameters()).device
     inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
+    inputs.pop("sample_weight", None)  # of one sample, it may be 0
     drawing = [] if device.type == "cpu" else [device]
     with torch.random.fork_rng(drawing, device_type=device.type), torch.enable_grad():
         loss = model(**inputs).loss

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
     from vlahub.processing.mapanything_llava3d.spatial_action_tokenizer import ActionTokenizer, SpatialActionTokenizer
     from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+    from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
+    from vlahub.processing.multimodal_vla.image_processing_vlm import VLMImageProcessor
     from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
     from vlahub.training.adapter_card import write_adapter_card
     from vlahub.training.alpamayo_r1.physical_ai_av_clips import load_physical_aiavdataset
@@ -61,7 +63,7 @@ if TYPE_CHECKING:
     from vlahub.training.sharding import save_sharded, shard_model
     from vlahub.training.trainer import VLATrainer, last_checkpoint
     from vlahub.training.training_stages import trainable_parameter_groups
-    from vlahub.training.unreached import freeze_unreached
+    from vlahub.training.unreached import freeze_unreached, set_stop_gradient
 
 __version__ = "0.1.0"
 __all__ = [
@@ -97,8 +99,10 @@ __all__ = [
     "MultimodalVLAProcessor",
     "PerWaypointActionInProjV2",
     "SpatialActionTokenizer",
+    "TowerImageProcessor",
     "UnicycleAccelCurvatureActionSpace",
     "VLATrainer",
+    "VLMImageProcessor",
     "actions_to_tokens",
     "check_run_folder",
     "clear_run_folder",
@@ -111,6 +115,7 @@ __all__ = [
     "minFDE",
     "quantization_config",
     "save_sharded",
+    "set_stop_gradient",
     "shard_model",
     "tokens_to_actions",
     "trainable_parameter_groups",
@@ -154,6 +159,8 @@ HOMES = {
     "SpatialActionTokenizer": "vlahub.processing.mapanything_llava3d.spatial_action_tokenizer",
     "UnicycleAccelCurvatureActionSpace": "vlahub.modeling.alpamayo_r1.unicycle_action_space",
     "VLATrainer": "vlahub.training.trainer",
+    "TowerImageProcessor": "vlahub.processing.multimodal_vla.image_processing_tower",
+    "VLMImageProcessor": "vlahub.processing.multimodal_vla.image_processing_vlm",
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",
     "clear_run_folder": "vlahub.training.run_folder",
@@ -165,6 +172,7 @@ HOMES = {
     "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
+    "set_stop_gradient": "vlahub.training.unreached",
     "shard_model": "vlahub.training.sharding",
     "tokens_to_actions": "vlahub.modeling.action_tokens",
     "trainable_parameter_groups": "vlahub.training.training_stages",

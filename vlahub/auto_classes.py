@@ -1,7 +1,14 @@
 """Our classes in the tables of transformers' Auto classes; importing this file puts them there."""
 
 import transformers
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelForImageTextToText, AutoProcessor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    PretrainedConfig,
+)
 
 from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from vlahub.configuration.cogvla.configuration_cogvla import CogVLAConfig
@@ -18,6 +25,8 @@ from vlahub.processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProces
 from vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
+from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
+from vlahub.processing.multimodal_vla.image_processing_vlm import VLMImageProcessor
 from vlahub.processing.multimodal_vla.processing_multimodal_vla import MultimodalVLAProcessor
 
 # transformers 5 dropped the name; checkpoints of both lines answer to it here.
@@ -40,3 +49,15 @@ for config, model, processor, image_processor in FAMILIES:
         auto_class.register(config, model)
     AutoImageProcessor.register(config, slow_image_processor_class=image_processor)
     AutoProcessor.register(config, processor)
+
+
+class VLMImageProcessorConfig(PretrainedConfig):
+    """Stands for a model: the tables know an image processor by one, and `MultimodalVLAConfig` has its own."""
+
+
+class TowerImageProcessorConfig(PretrainedConfig):
+    """The same, for the image processors of vision towers."""
+
+
+AutoImageProcessor.register(VLMImageProcessorConfig, slow_image_processor_class=VLMImageProcessor)
+AutoImageProcessor.register(TowerImageProcessorConfig, slow_image_processor_class=TowerImageProcessor)

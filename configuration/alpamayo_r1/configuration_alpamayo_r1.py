@@ -12,7 +12,8 @@ from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
 from ..known_fields import keeps_arguments
-from ..language_model_config import MAX_STEPS, check_counts, check_positive, with_token_ids
+from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive, with_token_ids
+from ..ode_choices import ODE_CHOICES
 from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
@@ -103,7 +104,9 @@ class AlpamayoR1Config(VLAConfig):
         action_space_cfg: arguments of `UnicycleAccelCurvatureActionSpace`.
         num_action_chunks: its `n_waypoints`, action tokens of one trajectory, as a short form.
         diffusion_cfg: arguments of `FlowMatching`.
-        num_inference_steps: that one of it as a short form, Euler steps of one prediction.
+        num_inference_steps, ode_solver, ode_spacing: those of it as short forms, steps of one prediction and how they
+            are made: `euler` (one velocity a step), `midpoint` or `heun` (two); `uniform`, or `cosine`, shorter near
+            the noise. The published `int_method` is `euler`.
         action_in_proj_cfg: arguments of `PerWaypointActionInProjV2`.
         traj_tokenizer_cfg, hist_traj_tokenizer_cfg: arguments of `DiscreteTrajectoryTokenizer` (future) and
             `DeltaTrajectoryTokenizer` (history).
@@ -166,6 +169,8 @@ class AlpamayoR1Config(VLAConfig):
         view_names: list[str] | None = None,
         num_action_chunks: int | None = None,
         num_inference_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
         **kwargs,
     ):
         for name in PUBLISHED_RUN:
@@ -176,7 +181,8 @@ class AlpamayoR1Config(VLAConfig):
         space = with_short_form(arguments_of("action_space_cfg", action_space_cfg), n_waypoints=num_action_chunks)
         self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **space}
         diffusion = arguments_of("diffusion_cfg", diffusion_cfg)
-        self.diffusion_cfg = with_short_form(diffusion, num_inference_steps=num_inference_steps)
+        short = {"num_inference_steps": num_inference_steps, "ode_solver": ode_solver, "ode_spacing": ode_spacing}
+        self.diffusion_cfg = with_short_form(diffusion, **short)
         self.action_in_proj_cfg = {**ACTION_IN_PROJ, **arguments_of("action_in_proj_cfg", action_in_proj_cfg)}
         self.action_out_proj_cfg = arguments_of("action_out_proj_cfg", action_out_proj_cfg)
         tokenizer = arguments_of("traj_tokenizer_cfg", traj_tokenizer_cfg)
@@ -201,12 +207,30 @@ class AlpamayoR1Config(VLAConfig):
 
     @property
     def num_inference_steps(self) -> int:
-        """Euler steps of one prediction."""
+        """Steps of one prediction."""
         return self.diffusion_cfg.get("num_inference_steps", DEFAULT_STEPS)
 
     @num_inference_steps.setter
     def num_inference_steps(self, value: int) -> None:
         self.diffusion_cfg = self.diffusion_cfg | {"num_inference_steps": value}
+
+    @property
+    def ode_solver(self) -> str:
+        """Of the steps, under its own name or the published one."""
+        return self.diffusion_cfg.get("ode_solver") or self.diffusion_cfg.get("int_method", "euler")
+
+    @ode_solver.setter
+    def ode_solver(self, value: str) -> None:
+        self.diffusion_cfg = self.diffusion_cfg | {"ode_solver": value}
+
+    @property
+    def ode_spacing(self) -> str:
+        """Of the steps."""
+        return self.diffusion_cfg.get("ode_spacing", "uniform")
+
+    @ode_spacing.setter
+    def ode_spacing(self, value: str) -> None:
+        self.diffusion_cfg = self.diffusion_cfg | {"ode_spacing": value}
 
     @property
     def hist_token_start_idx(self) -> int:
@@ -217,6 +241,12 @@ class AlpamayoR1Config(VLAConfig):
         """Refuse values that cannot work, by the name of the field."""
         check_counts(self, "traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels")
         check_positive("diffusion_cfg.num_inference_steps", self.num_inference_steps, MAX_STEPS)
+        if self.diffusion_cfg.get("int_method", "euler") != "euler":
+            raise ConfigError(
+                f"diffusion_cfg.int_method={self.diffusion_cfg['int_method']!r} is unknown; it is euler, and other "
+                "solvers are an ode_solver."
+            )
+        check_choices(self, ODE_CHOICES)
         if self.max_pixels < self.min_pixels:
             raise ConfigError(f"max_pixels={self.max_pixels} is below min_pixels={self.min_pixels}.")
         if self.traj_token_start_idx + self.traj_vocab_size > self.vocab_size:
@@ -234,6 +264,11 @@ class AlpamayoR1Config(VLAConfig):
                     f"expert_config.{field}={getattr(expert, field)} must be the VLM's, {getattr(text, field)}: the "
                     "expert reads its keys and values."
                 )
+        if expert.num_attention_heads % expert.num_key_value_heads:
+            raise ConfigError(
+                f"expert_config.num_attention_heads={expert.num_attention_heads} must be a multiple of the VLM's "
+                f"{text.num_key_value_heads} key and value heads."
+            )
 
 
 def arguments_of(field: str, published: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -251,7 +286,7 @@ def arguments_of(field: str, published: Mapping[str, Any] | None) -> dict[str, A
     return {name: value for name, value in given.items() if name not in NOT_ARGUMENTS}
 
 
-def with_short_form(arguments: dict[str, Any], **short: int | None) -> dict[str, Any]:
+def with_short_form(arguments: dict[str, Any], **short: int | str | None) -> dict[str, Any]:
     """Arguments of a part with those that were also given by themselves.
 
     Raises:
@@ -287,6 +322,8 @@ def as_expert_text_config(
         return copy.deepcopy(value)
     fields = text_config.to_dict() if value is None else copy.deepcopy(dict(value))
     if value is None:
+        for name in ("hidden_size", "intermediate_size", "num_attention_heads"):
+            check_positive(f"expert_cfg.{name}", changes.get(name, 1))
         fields.update(
             copy.deepcopy(dict(changes)), vocab_size=1, pad_token_id=None, bos_token_id=None, eos_token_id=None
         )

@@ -2,10 +2,11 @@
 
 from ..known_fields import KnownFieldsConfig, keeps_arguments
 from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive
+from ..ode_choices import ODE_CHOICES
 from ..vla_config import words_on_disk
 from ..vla_errors import ConfigError
 
-CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+CHOICES = {"context": ("interleave", "cross", "concat", "self"), "output_projection": ("adaln", "none"), **ODE_CHOICES}
 POSITIVE = (
     "hidden_size",
     "vl_hidden_size",
@@ -19,6 +20,7 @@ POSITIVE = (
     "output_dim",
     "mlp_hidden_dim",
     "num_timestep_buckets",
+    "num_embodiments",
 )
 
 
@@ -38,15 +40,24 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         max_seq_len, add_pos_embed: learned positions of the action tokens, and how many there are.
         context: what a block attends to. `interleave`: the VLM in even blocks, the head's own tokens in odd ones
             (starVLA today); `cross`: the VLM only, so that tokens do not see each other and neither state nor future
-            tokens have any influence (the 3D fork's default); `concat`: both in every block.
+            tokens have any influence (the 3D fork's default); `concat`: both in every block; `self`: the head's own
+            tokens only, the first of which are the states of the VLM's last layer.
         output_projection: `adaln` maps the last block's output through a norm modulated by the time; `none` hands it
             to the action decoder as it is (starVLA today).
         output_dim: width of what the `adaln` projection hands to the action decoder; `None` is `hidden_size`.
         mlp_hidden_dim: inner width of state encoder and action decoder.
         num_timestep_buckets: the blocks see the time, from 0 (noise) to 1 (actions), as one of so many whole numbers.
         noise_beta_alpha, noise_beta_beta, noise_s: training draws the time as `1 - b / noise_s`, b from that Beta.
-        num_inference_steps: Euler steps of a prediction. Published name: `num_inference_timesteps`.
+        num_inference_steps: steps of a prediction. Published name: `num_inference_timesteps`.
+        ode_solver, ode_spacing: how they are made: `euler` (one velocity a step), `midpoint` or `heun` (two);
+            `uniform`, or `cosine`, shorter near the noise.
         dropout: after attention and in the feed-forward, while training.
+        condition_dropout: share of the samples of a training batch that see, instead of the VLM, the null condition:
+            one token of zeros, which needs no weights of its own. The robot's state stays.
+        guidance_scale: of a prediction: the velocity is `null + guidance_scale * (conditional - null)`
+            (classifier-free guidance, arXiv 2207.12598). 1 is the conditional one alone, in one pass; another value is
+            for models that were trained with `condition_dropout`.
+        num_embodiments: robots that have each their own state encoder, action encoder and action decoder.
 
     Raises:
         ConfigError: a field is unknown or does not fit the others; the message names it.
@@ -80,6 +91,11 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         num_inference_steps: int = 4,
         dropout: float = 0.1,
         vl_hidden_size: int | None = None,
+        ode_solver: str = "euler",
+        ode_spacing: str = "uniform",
+        condition_dropout: float = 0.0,
+        guidance_scale: float = 1.0,
+        num_embodiments: int = 1,
         **kwargs,
     ):
         self.vl_hidden_size = hidden_size if vl_hidden_size is None else vl_hidden_size
@@ -91,7 +107,12 @@ class DiTActionHeadConfig(KnownFieldsConfig):
         """What a block attends to: `vlm`, `own` or `both`."""
         if self.context == "interleave":
             return ("vlm", "own")[index % 2]
-        return {"cross": "vlm", "concat": "both"}[self.context]
+        return {"cross": "vlm", "concat": "both", "self": "own"}[self.context]
+
+    @property
+    def reads_last_layer(self) -> bool:
+        """Whether the states of the VLM's last layer have an influence."""
+        return self.context == "self" or self.context_of_block(self.num_hidden_layers - 1) != "own"
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field; fills in `num_attention_heads`."""
@@ -133,5 +154,13 @@ class DiTActionHeadConfig(KnownFieldsConfig):
                 raise ConfigError(f"{field}={getattr(self, field)!r} must be above 0.")
         if self.noise_s > 1:
             raise ConfigError(f"noise_s={self.noise_s} must be at most 1.")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout={self.dropout!r} must lie in [0, 1).")
+        for field in ("dropout", "condition_dropout"):
+            if not 0 <= getattr(self, field) < 1:
+                raise ConfigError(f"{field}={getattr(self, field)!r} must lie in [0, 1).")
+        if not 0 <= self.guidance_scale < float("inf"):
+            raise ConfigError(f"guidance_scale={self.guidance_scale!r} must be a number of 0 or more.")
+        if self.guidance_scale != 1 and not self.condition_dropout:
+            raise ConfigError(
+                f"guidance_scale={self.guidance_scale} needs condition_dropout above 0: without it the head does not "
+                "learn the null condition."
+            )

@@ -19,6 +19,7 @@ from ..language_model_config import (
     check_positive,
     with_token_ids,
 )
+from ..ode_choices import ODE_CHOICES
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
@@ -32,7 +33,9 @@ CHOICES = {
     "pixel_range": ("siglip", "unit"),
     "geometry_normalization": ("imagenet", "none"),
     "time_sampling": ("beta", "uniform"),
+    **ODE_CHOICES,
 }
+DEFAULT_SAMPLING = {"num_inference_steps": 10, "ode_solver": "euler", "ode_spacing": "uniform"}
 SHARED_BY_STREAMS = ("num_attention_heads", "num_key_value_heads", "head_dim")
 
 
@@ -59,11 +62,15 @@ class MapAnythingLlava3DConfig(VLAConfig):
         action_dim, num_action_chunks: the shape of one prediction (dimensions, steps). Published name of the latter:
             `action_horizon`.
         use_state, state_dim: whether the robot's state is an input, and its size.
+        num_embodiments: robots that have each their own encoders of state and actions and their own decoder of actions,
+            in every action expert; a call says by `embodiment_id` whose they are.
         stop_grad_from_vlm: the action experts' loss has no gradient in the language model and what comes before it.
         use_time_weight: the flow-matching loss weighs a sample by 1 - time.
         time_sampling: `beta` draws training times from Beta(1.5, 1), `uniform` evenly.
-        num_inference_steps: Euler steps of one prediction, unless the call says otherwise; `None` is 10, or what
-            `dit_config` says where there is only the DiT head.
+        num_inference_steps, ode_solver, ode_spacing: steps of one prediction, unless the call says otherwise, and how
+            they are made: `euler` (one velocity a step), `midpoint` or `heun` (two); `uniform`, or `cosine`, shorter
+            near the noise. `None` is 10, `euler` and `uniform`, or what `dit_config` says where there is only the DiT
+            head.
         pixel_range: `siglip`: the processor normalises pixels to [-1, 1]; `unit`: pixels come in [0, 1] and the model
             normalises them.
         geometry_normalization: `imagenet` normalises what the geometry branch sees as MapAnything was trained; `none`
@@ -137,6 +144,9 @@ class MapAnythingLlava3DConfig(VLAConfig):
         dit_hidden_size: int | None = None,
         stop_grad_from_vlm: bool = False,
         view_names: list[str] | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_embodiments: int = 1,
         **kwargs,
     ):
         self.vision_config = as_vision_config(vision_config)
@@ -147,8 +157,10 @@ class MapAnythingLlava3DConfig(VLAConfig):
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
         self.dit_config = self.as_dit_config(dit_config, dit_hidden_size)
-        default_steps = 10 if self.has_deep_fusion else self.dit_config.num_inference_steps
-        self.num_inference_steps = default_steps if num_inference_steps is None else num_inference_steps
+        given = num_inference_steps, ode_solver, ode_spacing
+        for (name, default), value in zip(DEFAULT_SAMPLING.items(), given, strict=True):
+            default = default if self.has_deep_fusion else getattr(self.dit_config, name)
+            setattr(self, name, default if value is None else value)
         super().__init__(**with_token_ids(kwargs, self.text_config, self.text_config.tie_word_embeddings))
         self.check()
         if expert_config is not None:
@@ -183,6 +195,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
             "action_dim": self.action_dim,
             "num_action_chunks": self.num_action_chunks,
             "state_dim": self.state_size,
+            "num_embodiments": self.num_embodiments,
         }
 
     @property
@@ -195,7 +208,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         """See `VLAConfig`; a DiT head reads states, but where its last block looks at its own tokens alone."""
         if self.action_expert_type is None:
             return "logits"
-        if self.has_dit and self.dit_config.context_of_block(self.dit_config.num_hidden_layers - 1) != "own":
+        if self.has_dit and self.dit_config.reads_last_layer:
             return "states"
         return "keys" if self.has_deep_fusion else "earlier layers"
 
@@ -239,7 +252,11 @@ class MapAnythingLlava3DConfig(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
-        check_counts(self, "spatial_token_num")
+        check_counts(self, "spatial_token_num", "num_embodiments")
+        if self.num_embodiments > 1 and self.action_expert_type is None:
+            raise ConfigError(
+                f"num_embodiments={self.num_embodiments} is of action experts; action_expert_type is None."
+            )
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.image_seq_length is not None:
             check_counts(self, "image_seq_length")
@@ -280,6 +297,13 @@ class MapAnythingLlava3DConfig(VLAConfig):
         for field, value in self.shared_with_dit.items():
             if getattr(self.dit_config, field) != value:
                 raise ConfigError(f"dit_config.{field}={getattr(self.dit_config, field)} must be {value}.")
+        if self.has_deep_fusion and self.dit_config.condition_dropout:
+            raise ConfigError(
+                f"dit_config.condition_dropout={self.dit_config.condition_dropout} is for a DiT head alone: with "
+                "action_expert_type='deep_fusion+dit' it reads features of an expert that has seen the condition."
+            )
+        if self.dit_config.context == "self":
+            return
         if self.dit_config.num_hidden_layers > self.text_config.num_hidden_layers:
             raise ConfigError(
                 f"dit_config.num_hidden_layers={self.dit_config.num_hidden_layers} must not exceed the base's "

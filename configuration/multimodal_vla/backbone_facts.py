@@ -1,22 +1,36 @@
-"""What some models of transformers do in another way than the rest, by model type: facts about backbones, in one place.
+"""What some vision and language models of transformers do in another way than the rest, by model type, in one place.
 
-Which of them a composed VLA may be built around is said in `proven_backbones.py`.
+Which of them a composed VLA may be built around is said in `proven_backbones.py`; VLMs are in `vlm_facts.py`.
 """
 
 # Vision models.
+# Their last hidden state is a map of features, (n, channels, height, width), and no sequence of tokens.
+FEATURE_MAPS = (*("bit", "convnext", "convnextv2", "poolformer", "pvt_v2", "regnet", "resnet", "segformer", "vitdet"),)
+# They read patches of pictures of any shape, with a mask and the rows and columns of each picture.
+READS_PATCHES = ("siglip2_vision_model",)
+# Their config has a width for each stage, and the features are those of the last.
+WIDTHS_OF_STAGES = (
+    *("bit", "convnext", "convnextv2", "poolformer", "pvt_v2", "regnet", "resnet", "segformer"),
+    *("dinov3_convnext", "focalnet"),
+)
 TWO_TOWERS = ("siglip", "siglip2", "clip")  # that come with a text tower of the same space
+READS_ALL_POSITIONS = ("siglip", "siglip2")  # of these, whose text tower was trained on texts padded to its full length
+FIRST_END_TOKEN = ("clip",)  # whose text tower reads the state of the end token
+LOWER_CASE_TOKENIZERS = ("GemmaTokenizer", "GemmaTokenizerFast")  # SigLIP 2 has them, and was trained on lower case
 
-# Language models.
+# Text models.
+# Encoders: every token sees all the others, and none has scores of a next token. Those below that are also language
+# models are encoders unless their config says `is_decoder`.
+TEXT_ENCODERS = (
+    *("bert", "camembert", "data2vec-text", "distilbert", "mt5", "roberta", "roberta-prelayernorm", "t5", "umt5"),
+    "xlm-roberta",
+)
 # Encoders that are also language models: their position 0 is the one behind that of padding.
 POSITIONS_BEHIND_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-prelayernorm", "xlm-roberta")
+# The field of their config for the width of what they read and of their states, where that is not `hidden_size`.
+WIDTHS_OF_TOKENS = {"opt": "word_embed_proj_dim"}
 # On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
 SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
 # The field of their config by which scores are multiplied, or divided.
 LOGIT_FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}
 LOGIT_DIVISORS = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")
-
-# VLMs.
-FIRST_POSITION = {"paligemma": 1}  # 0 for the others
-FULL_PREFIX = ("paligemma",)  # their prompts see each other in both directions
-OPEN_IMAGES = ("gemma3",)  # the tokens of an image do, and token types say where they are
-LAYERED_FEATURES = ("qwen3_vl", "qwen3_vl_moe")  # image features enter several layers: they cannot be replaced

@@ -1,7 +1,6 @@
 """Configuration of a composed VLA: any vision tower and language model of transformers, or a VLM, and a head."""
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig
@@ -13,25 +12,40 @@ from transformers.models.auto.modeling_auto import (
 from ..known_fields import keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
-    as_language_model_config,
     check_choices,
     check_counts,
     check_positive,
     with_token_ids,
 )
-from ..rope_settings import readable_rope
+from ..ode_choices import ODE_CHOICES
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
-from .backbone_facts import LAYERED_FEATURES
+from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
-from .proven_backbones import check_proven, check_tower
+from .nested_configs import as_any_config, as_flow_config, kind_of, ties_words, whole
+from .proven_backbones import (
+    REASONS,
+    check_proven,
+    check_tower,
+    check_vision_tower,
+    is_headless,
+    is_text_encoder,
+    width_of_features,
+    width_of_tokens,
+)
+from .text_checks import check_text_model
+from .tower_checks import check_towers
+from .vlm_facts import VLMS, VLMFacts
 
 CHOICES = {
-    "projector_type": ("linear", "mlp", "perceiver", "qformer", None),
-    "fusion": ("early", "cross_attention", "late", "film"),
+    "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
+    "fusion": ("early", "cross_attention", "late", "film", "gated_cross_attention"),
+    "vision_aggregate_type": ("concat", "moe"),
     "action_head": tuple(HEAD_FACTS),
     "time_sampling": ("beta", "uniform"),
+    **ODE_CHOICES,
+    "text_pooling": ("last", "cls", "mean", None),
 }
 HEAD_COUNTS = (8, 4, 2, 1)
 
@@ -41,24 +55,47 @@ class MultimodalVLAConfig(VLAConfig):
 
     Args:
         vlm_config: of a model of `AutoModelForImageTextToText` (config or dict with `model_type`) that
-            `proven_backbones.py` lists; it takes the place of `vision_config` and `text_config`.
-        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, ...). One with two towers
-            (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
-        text_config: of a model of `AutoModelForCausalLM` that `proven_backbones.py` lists.
-        projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `perceiver` or `qformer`.
-            `None` is `mlp`, and with a VLM its own projector.
-        num_latents: tokens that `perceiver` and `qformer` make of all views together.
-        num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`.
+            `vlm_facts.py` lists; it takes the place of `vision_config` and `text_config`.
+        vision_config: of any vision model of `AutoModel` (SigLIP, DINOv2, CLIP, ViT, Swin, ResNet, ...). All tokens of
+            its last hidden state are features, class and register tokens, too; a map of features is read row by row.
+            One with two towers (`siglip`, `siglip2`, `clip`) also gives `grounding_score`.
+        second_vision_config: of a second vision tower beside `vision_config`, which reads the same pictures in its own
+            normalisation, as DINOv2 and SigLIP do for OpenVLA; both must make the same patches of them.
+        text_config: of a language model that `proven_backbones.py` lists, or of an encoder of `TEXT_ENCODERS` (BERT,
+            RoBERTa, DistilBERT, T5: its encoder), which writes no text.
+        vision_aggregate_type: of two towers: `concat` joins their channels, `moe` gives each a projector and weighs
+            them by the instruction (CogVLA).
+        use_film: the instruction scales and shifts every block of the towers (CogVLA); a tower then gives its patches
+            alone, as it does beside another one.
+        use_aggr, num_vision_aggr: only that many learned tokens of each view reach the language model (CogVLA).
+        vision_feature_layer: the block of the towers whose states are their features, from -2 (CogVLA, OpenVLA: after
+            the second to last block, without a norm) downwards; `None`: what a tower returns, its norm included.
+        projector_type: from vision features to tokens of the language model: `linear`, `mlp`, `prismatic` (three
+            layers, OpenVLA's), `perceiver`, `qformer` or `token_learner`. `None` is `mlp`, of joined channels
+            `prismatic`, and with a VLM its own projector.
+        num_latents: tokens that `perceiver`, `qformer` and `token_learner` make of all views together.
+        num_resampler_layers, num_resampler_heads: of `perceiver`, `qformer` and the queries of `cross_attention`; the
+            heads also of `gated_cross_attention`.
         fusion: `early` (vision, text and state tokens in one sequence), `film` (the same, the text scaling and
             shifting the vision tokens first), `cross_attention` (action queries look at the language model's states),
-            `late` (vision and text are pooled apart and joined before the head).
+            `late` (vision and text are pooled apart and joined before the head), `gated_cross_attention` (layers of
+            the language model look at the vision tokens through gates that start closed; Flamingo).
+        cross_layer_interval: with `gated_cross_attention` every how many layers of the language model look, the first
+            one always.
+        text_pooling: with `late` and `film`, which states of the text, read alone, stand for it: the `last`, that of
+            the first token (`cls`; where that sees the text, as in an encoder) or their `mean`. `None`: with `late` the
+            last, with `film` the mean of the embeddings, which costs no pass.
         action_head: `mlp` (regression), `flow` (flow matching) or `discrete` (bins at the end of the vocabulary).
         action_dim, num_action_chunks: dimensions and steps of a prediction.
         use_state, state_dim: whether the robot's state is an input, and its size. Published names: `use_proprio`,
             `proprio_dim`.
-        freeze_vision_tower: the vision tower does not train.
+        freeze_vision_tower: the vision towers do not train.
+        freeze_language_model: the language model does not train, nor get a LoRA; `None`: with `gated_cross_attention`
+            alone, as Flamingo does it.
         expert_config: a `LlamaConfig` or dict, the stack of the flow head; sizes follow from the language model's.
         num_inference_steps, time_sampling, use_time_weight: of the flow head, as in `FlowMatchingActionExpert`.
+        ode_solver, ode_spacing: how its steps are made: `euler` (one velocity a step), `midpoint` or `heun` (two);
+            `uniform`, or `cosine`, shorter near the noise.
         num_action_bins, action_vocab_size: of the discrete head; the bins are the last token ids below
             `action_vocab_size`, the language model's `vocab_size` by default.
         norm_stats, normalization_type: `{unnorm_key: {"action": {"q01": [...], ...}, "proprio": {...}}}`, see
@@ -81,17 +118,26 @@ class MultimodalVLAConfig(VLAConfig):
         vlm_config: PretrainedConfig | dict | None = None,
         vision_config: PretrainedConfig | dict | None = None,
         text_config: PretrainedConfig | dict | None = None,
+        second_vision_config: PretrainedConfig | dict | None = None,
+        vision_aggregate_type: str = "concat",
+        use_film: bool = False,
+        use_aggr: bool = False,
+        num_vision_aggr: int = 64,
+        vision_feature_layer: int | None = None,
         projector_type: str | None = None,
         num_latents: int = 64,
         num_resampler_layers: int = 2,
         num_resampler_heads: int | None = None,
         fusion: str = "early",
+        text_pooling: str | None = None,
+        cross_layer_interval: int = 1,
         action_head: str = "mlp",
         action_dim: int = 7,
         num_action_chunks: int = 8,
         use_state: bool = False,
         state_dim: int | None = None,
         freeze_vision_tower: bool = True,
+        freeze_language_model: bool | None = None,
         expert_config: LlamaConfig | dict | None = None,
         num_inference_steps: int = 10,
         time_sampling: str = "beta",
@@ -101,15 +147,22 @@ class MultimodalVLAConfig(VLAConfig):
         norm_stats: dict | None = None,
         normalization_type: str = "bounds_q99",
         view_names: list[str] | None = None,
+        ode_solver: str = "euler",
+        ode_spacing: str = "uniform",
         **kwargs,
     ):
         given = {"vlm_config": vlm_config, "vision_config": vision_config, "text_config": text_config}
         if all(value is None for value in given.values()):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
+        given["second_vision_config"] = second_vision_config
         for name, value in given.items():
             setattr(self, name, as_any_config(name, value))
         self.check_backbones()
-        self.projector_type = projector_type if projector_type or self.vlm_config is not None else "mlp"
+        joins = second_vision_config is not None and vision_aggregate_type == "concat"
+        default = None if self.vlm_config is not None else "prismatic" if joins else "mlp"
+        self.projector_type = projector_type or default
+        if freeze_language_model is None:
+            self.freeze_language_model = fusion == "gated_cross_attention"
         widths = self.hidden_size if self.projector_type != "qformer" else self.vision_hidden_size
         self.num_resampler_heads = (
             largest_divisor(self.hidden_size, widths) if num_resampler_heads is None else num_resampler_heads
@@ -118,15 +171,17 @@ class MultimodalVLAConfig(VLAConfig):
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
-        tied = (self.vlm_config or self.text_part).tie_word_embeddings
+        tied = self.text_part.tie_word_embeddings if self.vlm_config is None else ties_words(self.vlm_config)
         super().__init__(**with_token_ids(kwargs, self.text_part, tied))
+        if self.vlm_config is None and is_headless(self.text_config):
+            self.tie_word_embeddings = True  # what a T5 ties, it always ties; its config may say otherwise on 4.57
         self.check()
 
     @property
     def sub_configs(self) -> dict[str, type]:
         """The nested configs that there are; 4.57 cannot write a missing one under a name of this table."""
         classes = {
-            **dict.fromkeys(("vlm_config", "vision_config", "text_config"), AutoConfig),
+            **dict.fromkeys(("vlm_config", "vision_config", "second_vision_config", "text_config"), AutoConfig),
             "expert_config": LlamaConfig,
         }
         return {name: kind for name, kind in classes.items() if getattr(self, name, None) is not None}
@@ -135,7 +190,13 @@ class MultimodalVLAConfig(VLAConfig):
         """As in transformers, with whole nested configs: what is default on one line may not be on the other."""
         found = super().to_diff_dict()
         found["tie_word_embeddings"] = self.tie_word_embeddings
-        return found | {name: whole(getattr(self, name)) for name in self.sub_configs}
+        found |= {name: whole(getattr(self, name)) for name in self.sub_configs}
+        if self.vlm_config is not None:  # each line reads another of these
+            tied = {"tie_word_embeddings": ties_words(self.vlm_config)}
+            found["vlm_config"] |= tied
+            if isinstance(found["vlm_config"].get("text_config"), dict):
+                found["vlm_config"]["text_config"] |= tied
+        return found
 
     @property
     def text_part(self) -> PretrainedConfig:
@@ -144,29 +205,50 @@ class MultimodalVLAConfig(VLAConfig):
 
     @property
     def vision_part(self) -> PretrainedConfig:
-        """The config of the vision tower alone."""
+        """The config of the vision tower alone, the first where there are two."""
         config = self.vision_config if self.vlm_config is None else self.vlm_config
         return getattr(config, "vision_config", config)
 
     @property
+    def towers(self) -> dict[str, PretrainedConfig]:
+        """The configs of the vision towers alone, one or two, by the names of their fields; none with a VLM."""
+        if self.vlm_config is not None:
+            return {}
+        found = {"vision_config": self.vision_part, "second_vision_config": self.second_vision_config}
+        return {name: part for name, part in found.items() if part is not None}
+
+    @property
+    def conditions_towers(self) -> bool:
+        """Whether something is done inside of the vision towers."""
+        return self.use_film or self.use_aggr
+
+    @property
     def hidden_size(self) -> int:
         """Width of the language model's tokens."""
-        return self.text_part.hidden_size
+        return width_of_tokens(self.text_part)
 
     @property
     def vision_hidden_size(self) -> int:
-        """Width of the vision features that a projector reads; those of a VLM went through its own projector."""
-        return self.vision_part.hidden_size if self.vlm_config is None else self.hidden_size
+        """Width of the vision features that a projector reads, those of two towers side by side; those of a VLM went
+        through its own projector."""
+        return sum(width_of_features(tower) for tower in self.towers.values()) or self.hidden_size
 
     @property
     def image_size(self) -> int | None:
-        """Pixels along a side, where the vision tower has a fixed size."""
-        return getattr(self.vision_part, "image_size", None)
+        """Pixels along a side, where the vision tower has a fixed size; of two towers the smaller size."""
+        if self.second_vision_config is None:
+            return getattr(self.vision_part, "image_size", None)
+        return min(tower.image_size for tower in self.towers.values())
 
     @property
     def actions_read(self) -> str:
         """See `VLAConfig`."""
         return HEAD_FACTS[self.action_head].actions_read
+
+    @property
+    def writes_text(self) -> bool:
+        """Whether there is a language model, and no encoder."""
+        return self.vlm_config is not None or not is_text_encoder(self.text_config)
 
     @property
     def num_queries(self) -> int:
@@ -178,7 +260,9 @@ class MultimodalVLAConfig(VLAConfig):
         """The choices, for the model card."""
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
-            backbone = {"vision tower": self.vision_config.model_type, "language model": self.text_config.model_type}
+            towers = [tower.model_type for tower in self.towers.values()]
+            text = "language model" if self.writes_text else "text encoder"
+            backbone = {"vision tower": " + ".join(towers), text: self.text_config.model_type}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -195,19 +279,27 @@ class MultimodalVLAConfig(VLAConfig):
         }
         for field, known in kinds.items():
             part = getattr(self, field)
-            if part is not None and kind_of(part) not in known:
+            if part is None or (field == "text_config" and is_text_encoder(part)):
+                continue
+            if kind_of(part) not in (*known, *REASONS):
                 raise ConfigError(f"{field}.model_type is {kind_of(part)!r}, which is no model of that kind.")
-            if part is not None:
-                check_proven(field, kind_of(part))
-        check_tower(
-            "vision_config" if self.vlm_config is None else "vlm_config.vision_config", kind_of(self.vision_part)
-        )
-        if not hasattr(self.vision_part, "patch_size"):
-            raise ConfigError(f"vision_config.model_type is {kind_of(self.vision_part)!r}, which is no vision tower.")
+            check_proven(field, kind_of(part))
+        if self.vlm_config is not None and self.text_part.is_encoder_decoder:
+            raise ConfigError(
+                f"the language model is a {kind_of(self.text_part)}, an encoder with a decoder behind it; a head reads "
+                "the states of one stack."
+            )
+        if self.vlm_config is None:
+            check_vision_tower(self.vision_part)
+        elif kind_of(self.vision_part) != "pixtral":  # VLMs hand the sizes of images to it
+            check_tower("vlm_config.vision_config", kind_of(self.vision_part))
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         check_choices(self, CHOICES)
+        check_towers(self)
+        if self.fusion == "gated_cross_attention":
+            check_gated(self)
         check_counts(self, "num_latents", "num_resampler_layers", "num_resampler_heads")
         check_positive("num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if not isinstance(self.num_action_bins, int) or not 2 <= self.num_action_bins <= self.action_vocab_size:
@@ -223,80 +315,30 @@ class MultimodalVLAConfig(VLAConfig):
         for field, width in (("the language model's", self.hidden_size), ("the vision", self.vision_hidden_size)):
             if self.uses_heads_of(field) and width % self.num_resampler_heads:
                 raise ConfigError(f"num_resampler_heads={self.num_resampler_heads} must divide {field} width, {width}.")
-        layered = self.vlm_config is not None and kind_of(self.vlm_config) in LAYERED_FEATURES
-        if layered and (self.projector_type is not None or self.fusion == "film"):
-            raise ConfigError(
-                f"projector_type={self.projector_type!r} with fusion={self.fusion!r} replaces image features, which a "
-                f"{kind_of(self.vlm_config)} also reads in deeper layers; use its own projector without film."
-            )
+        self.check_features()
+        check_text_model(self)
         self.check_robot()
+
+    def check_features(self) -> None:
+        """Refuse parts that need image features of a VLM that has none to give, or puts them elsewhere, too."""
+        facts = VLMFacts() if self.vlm_config is None else VLMS[kind_of(self.vlm_config)]
+        chosen = f"projector_type={self.projector_type!r} with fusion={self.fusion!r}"
+        if facts.layered_features and (self.projector_type is not None or self.fusion == "film"):
+            raise ConfigError(
+                f"{chosen} replaces image features, which a {kind_of(self.vlm_config)} also reads in deeper layers; "
+                "use its own projector without film."
+            )
+        if facts.crosses and (self.projector_type is not None or self.fusion in ("film", "late")):
+            raise ConfigError(
+                f"{chosen} reads image features, and a {kind_of(self.vlm_config)} has none among its tokens, but looks "
+                "at images by cross-attention; use early or cross_attention fusion without a projector."
+            )
 
     def uses_heads_of(self, field: str) -> bool:
         """Whether attention of this model has the width of the language model, or of the vision features."""
         if field == "the vision":
             return self.projector_type == "qformer"
-        return self.projector_type == "perceiver" or self.fusion == "cross_attention"
-
-
-def whole(config: PretrainedConfig) -> dict[str, Any]:
-    """All fields, without what differs between lines or says how the weights were once loaded."""
-    fields = config.to_dict()
-    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
-        fields.pop(name, None)
-    return fields
-
-
-def kind_of(config: PretrainedConfig) -> str:
-    """The model type of a config's class; 4.57.1 answers for a Qwen-VL's with that of its language model."""
-    return type(config).model_type
-
-
-def as_any_config(field: str, value: PretrainedConfig | dict | None) -> PretrainedConfig | None:
-    """A config of whatever class its `model_type` names, as the running line of transformers reads it.
-
-    Raises:
-        ConfigError: the model type is missing or not one of transformers'.
-    """
-    if value is None:
-        return None
-    if isinstance(value, PretrainedConfig):
-        return copy.deepcopy(value)
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{field} must be a config or a dict of its fields, not {value!r}.")
-    fields: dict[str, Any] = copy.deepcopy(dict(value))
-    model_type = fields.pop("model_type", None)
-    try:
-        return AutoConfig.for_model(model_type, **readable_rope(fields))
-    except ValueError as error:
-        raise ConfigError(f"{field}.model_type is {model_type!r}, which transformers does not know.") from error
-
-
-def as_flow_config(value: LlamaConfig | dict | None, hidden_size: int) -> LlamaConfig:
-    """The stack of the flow head: eight heads and six layers at about half the language model's width."""
-    if isinstance(value, LlamaConfig):
-        return copy.deepcopy(value)
-    kind = value.model_type if isinstance(value, PretrainedConfig) else (value or {}).get("model_type", "llama")
-    if kind != "llama":
-        raise ConfigError(f"expert_config.model_type is {kind!r}; the stack of the flow head is a 'llama'.")
-    heads = 8
-    width = max(8, hidden_size // (2 * heads) // 8 * 8) * heads
-    fields = {
-        "hidden_size": width,
-        "num_attention_heads": heads,
-        "num_hidden_layers": 6,
-        "vocab_size": 1,
-        **dict.fromkeys(("bos_token_id", "eos_token_id")),
-        **(value or {}),
-    }
-    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
-    if fields["hidden_size"] % (2 * fields["num_attention_heads"]):
-        raise ConfigError(
-            f"expert_config.hidden_size={fields['hidden_size']} must be a multiple of twice num_attention_heads="
-            f"{fields['num_attention_heads']}."
-        )
-    fields.setdefault("intermediate_size", 4 * fields["hidden_size"])
-    fields.setdefault("head_dim", fields["hidden_size"] // fields["num_attention_heads"])
-    return as_language_model_config({**fields, "model_type": "llama"})
+        return self.projector_type == "perceiver" or self.fusion in ("cross_attention", "gated_cross_attention")
 
 
 def largest_divisor(*widths: int) -> int:

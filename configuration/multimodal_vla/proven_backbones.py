@@ -1,25 +1,24 @@
-"""Language models and VLMs of transformers that a composed VLA may be built around.
+"""Text models, VLMs and vision towers of transformers that a composed VLA may be built around.
 
 A composed VLA hands embeddings, a padding mask and positions to its backbone. For the model types listed here it was
 shown, on the lines of transformers that have them, that the states are then those of the model's own documented call,
 with padding on either side. What is not listed may count positions or build masks in another way.
+
+Vision towers are not listed: all features of a picture will do, and what has none is refused.
 """
 
-from ..vla_errors import ConfigError
-from .backbone_facts import POSITIONS_BEHIND_PADDING
+from transformers import PretrainedConfig
 
-VLMS = (
-    "aya_vision",
-    "cohere2_vision",
-    "gemma3",
-    "internvl",
-    "llava",
-    "paligemma",
-    "qwen2_vl",
-    "qwen2_5_vl",
-    "qwen3_vl",
-    "vipllava",
+from ..vla_errors import ConfigError
+from .backbone_facts import (
+    FEATURE_MAPS,
+    POSITIONS_BEHIND_PADDING,
+    TEXT_ENCODERS,
+    WIDTHS_OF_STAGES,
+    WIDTHS_OF_TOKENS,
 )
+from .vlm_facts import UNFIT_VLMS, VLMS
+
 LANGUAGE_MODELS = (
     *("apertus", "arcee", "biogpt", "bitnet", "bloom", "cohere", "cohere2", "ctrl", "cwm", "doge", "ernie4_5"),
     *("ernie4_5_moe", "exaone4", "falcon", "falcon_h1", "falcon_mamba", "flex_olmo", "gemma", "gemma2", "gemma3_text"),
@@ -34,21 +33,58 @@ COUNTS_PADDING = "its positions count padding, so that a row that is padded on t
 NEEDS_SIZES = "it wants the sizes of its images beside them"
 READS_IDS = "its layers read the token ids, too, and not their embeddings alone"
 READS_PADDING = "its state runs on through padding"
+NARROW_EMBEDDINGS = "its embeddings are narrower than its states"
 REASONS = {
     **dict.fromkeys(("bart", "bigbird_pegasus", "blenderbot", "blenderbot-small", "marian", "mbart"), COUNTS_PADDING),
     **dict.fromkeys(("mvp", "pegasus", "plbart", "prophetnet", "roformer", "trocr"), COUNTS_PADDING),
     **dict.fromkeys(("rwkv", "xlstm"), READS_PADDING),
-    **dict.fromkeys(("cpmant", "deepseek_v4", "gemma3n", "gemma3n_text", "gemma4", "gemma4_text"), READS_IDS),
-    **dict.fromkeys(("llava_next", "llava_next_video", "llava_onevision", "mistral3"), NEEDS_SIZES),
-    **dict.fromkeys(("idefics2", "idefics3", "smolvlm", "lfm2_vl"), "it wants masks of pixels beside its images"),
+    **dict.fromkeys(("albert", "electra"), NARROW_EMBEDDINGS),
+    **dict.fromkeys(("cpmant", "deepseek_v4", "gemma3n_text", "gemma4_text"), READS_IDS),
+    **UNFIT_VLMS,
 }
 # Vision models whose features are not those of a picture.
 UNFIT_TOWERS = {
     "vit_mae": "it leaves out patches at random",
-    **dict.fromkeys(("pixtral", "siglip2_vision_model"), NEEDS_SIZES),
+    "dinat": "its features are laid out as (height, width, channels)",
+    "mgp-str": "it gives characters, and no features",
+    "swin2sr": "it gives another picture, and no features",
+    **dict.fromkeys(("sam_hq_vision_model", "sam_vision_model"), "its features have another width than its layers"),
+    "pixtral": NEEDS_SIZES,
     **dict.fromkeys(("timesformer", "videomae", "vivit"), "it reads videos"),
 }
 UNPROVEN = "its states have not been shown to be those of its own call"
+
+
+def is_text_encoder(text_config: PretrainedConfig) -> bool:
+    """Whether a text model is read as an encoder, all of whose tokens see each other, and that has no next token."""
+    is_decoder = getattr(text_config, "is_decoder", False)
+    return type(text_config).model_type in TEXT_ENCODERS and not is_decoder
+
+
+def is_headless(text_config: PretrainedConfig) -> bool:
+    """Whether a text model has embeddings alone and no scores, which RoBERTa and its kind have also as encoders."""
+    return is_text_encoder(text_config) and type(text_config).model_type not in POSITIONS_BEHIND_PADDING
+
+
+def width_of_tokens(text_config: PretrainedConfig) -> int:
+    """Of what a text model reads, and of its states."""
+    return getattr(text_config, WIDTHS_OF_TOKENS.get(type(text_config).model_type, "hidden_size"))
+
+
+def width_of_features(vision_config: PretrainedConfig) -> int | None:
+    """Of the features of a vision tower; `None`: its config names none, or more than one."""
+    if type(vision_config).model_type in WIDTHS_OF_STAGES:
+        return vision_config.hidden_sizes[-1]
+    return getattr(vision_config, "hidden_size", None)
+
+
+def check_vision_tower(vision_config: PretrainedConfig) -> None:
+    """Refuse what is no vision model, or none with features of a picture. Raises ConfigError with the reason."""
+    kind = type(vision_config).model_type
+    check_tower("vision_config", kind)
+    is_known = hasattr(vision_config, "patch_size") or kind in (*FEATURE_MAPS, *WIDTHS_OF_STAGES)
+    if not is_known or width_of_features(vision_config) is None:
+        raise ConfigError(f"vision_config.model_type is {kind!r}, which is no vision tower with features of one width.")
 
 
 def check_tower(field: str, kind: str) -> None:
@@ -68,9 +104,10 @@ def check_proven(field: str, kind: str) -> None:
     field: `vlm_config` or `text_config`; kind: the model type.
     Raises ConfigError with the reason and the model types that are proven.
     """
-    proven = VLMS if field == "vlm_config" else (*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING)
+    proven = tuple(VLMS) if field == "vlm_config" else (*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING)
+    encoders = "" if field == "vlm_config" else f", and as encoders {', '.join(TEXT_ENCODERS)}"
     if kind not in proven:
         raise ConfigError(
             f"{field}.model_type={kind!r} cannot be the backbone of a composed VLA: {REASONS.get(kind, UNPROVEN)}; "
-            f"proven are {', '.join(proven)}."
+            f"proven are {', '.join(proven)}{encoders}."
         )

@@ -6,6 +6,7 @@ from ..family import Family
 from .card import CARD
 from .names import EMBEDDINGS, TABLE
 from .options import DRIVING, DRIVING_EVALUATION, VLM, AlpamayoOptions, add_alpamayo_arguments
+from .start_options import AlpamayoStartOptions, add_start_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
@@ -23,6 +24,12 @@ def prepare_alpamayo(job: "Job") -> "Prepared":
     return plan_alpamayo(ALPAMAYO_R1, job)
 
 
+def create_alpamayo(job: "Job") -> "Prepared":
+    from .creation import plan_start
+
+    return plan_start(ALPAMAYO_R1, job)
+
+
 def check_alpamayo(collected: "Collected", config: "AlpamayoR1Config") -> None:
     from .constants import check_constants
 
@@ -34,14 +41,16 @@ ALPAMAYO_R1 = Family(
     published=("alpamayo_r1", "alpamayo1_5"),
     is_converted=is_converted_alpamayo,
     needed=f" --{VLM} BASE",
-    arguments={"convert": add_alpamayo_arguments},
+    arguments={"convert": add_alpamayo_arguments, "create": add_start_arguments},
     options=AlpamayoOptions,
+    create_options=AlpamayoStartOptions,
     parts={VLM: False},
     table=TABLE,
     embeddings=EMBEDDINGS,
     check=check_alpamayo,
     misfit=f"does --{VLM} name the base model that this one was trained from?",
     prepare=prepare_alpamayo,
+    create=create_alpamayo,
     card=CARD,
     prediction=DRIVING,
     evaluation=DRIVING_EVALUATION,

@@ -2,15 +2,22 @@
 
 from typing import Any
 
-from ..family_card import Card, Origin, licence_list, stack_text
+from ..family_card import Card, Origin, licence_list, new_text, stack_text, untrained_text
 
 NUMBERS_OF_A_POSE = 3  # tokens that the history's tokenizer makes of one pose
+CONSTANTS = """ What the published files hold as buffers (statistics of the actions, frequencies) was compared
+with the config, from which the model computes it."""
+ROWS = """ Embeddings and output embeddings have {count} new rows, around the mean of the base's, for the tokens of
+trajectories."""
 
 
 def alpamayo_values(config: Any, report: dict) -> dict[str, str]:
     """config: an `AlpamayoR1Config`."""
     vision, space = config.vlm_config.vision_config, config.action_space_cfg
     return {
+        "warning": untrained_text(report),
+        "constants": CONSTANTS if "vlm" in report["inputs"] else "",
+        "new": new_text(report) + new_rows_text(report),
         "seconds": f"{space['n_waypoints'] * space['dt']:g}",
         "waypoints": str(space["n_waypoints"]),
         "dt": f"{space['dt']:g}",
@@ -22,6 +29,12 @@ def alpamayo_values(config: Any, report: dict) -> dict[str, str]:
         "min_pixels": f"{config.min_pixels:,}",
         "max_pixels": f"{config.max_pixels:,}",
     }
+
+
+def new_rows_text(report: dict) -> str:
+    """Of embeddings that grew."""
+    count = report["settings"].get("new_embedding_rows", {}).get("value", 0)
+    return ROWS.format(count=count) if count else ""
 
 
 def origin(inputs: dict[str, str], licences: dict[str, dict[str, str]]) -> Origin:

@@ -7,10 +7,9 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ...configuration.alpamayo_r1.trajectory_vocabulary import add_trajectory_tokens
 from ...configuration.vla_errors import ConversionError
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
-from ...processing.alpamayo_r1.special_tokens import add_trajectory_tokens
-from ...processing.image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..assumptions import assumed
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, tensors_of_run
@@ -171,11 +170,4 @@ def make_alpamayo_processor(
     if lacking := [name for name in IMAGE_FIELDS if name not in published]:
         why = "those of Qwen3-VL, for the base's preprocessor_config.json does not have them"
         facts.append(assumed("image_processor", ", ".join(lacking), why))
-    pixels = {"min_pixels": config.min_pixels, "max_pixels": config.max_pixels}
-    return AlpamayoR1Processor(
-        AlpamayoR1ImageProcessor(**pixels, **images),
-        tokenizer,
-        num_history_tokens=config.tokens_per_history_traj,
-        history_token_config=config.hist_traj_tokenizer_cfg,
-        history_token_start_idx=config.hist_token_start_idx,
-    )
+    return AlpamayoR1Processor.for_config(config, tokenizer, **images)

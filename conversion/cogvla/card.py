@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..family_card import Card, code, count, listed
+from ..family_card import Card, code, count, listed, new_tensors, new_text, untrained_text
 
 
 def cogvla_values(config: Any, report: dict) -> dict[str, str]:
@@ -10,6 +10,9 @@ def cogvla_values(config: Any, report: dict) -> dict[str, str]:
     views, inputs, layers = config.num_images_in_input, report["inputs"], sorted(config.lfp_keep_ratios)
     state = ["the robot's state"] if config.proprio_dim else []
     return {
+        "warning": untrained_text(report),
+        "made": "Created" if new_tensors(report) else "Converted",
+        "new": new_text(report),
         "reads": listed([count(views, "camera image"), "an instruction", *state]),
         "chunk": "one action" if config.num_action_chunks == 1 else f"a chunk of {config.num_action_chunks} actions",
         "images": "[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",

@@ -54,11 +54,7 @@ def plan_cogvla(family: Family, job: Job) -> Prepared:
     settings["center_crop"] = settle_crop(options.center_crop, run_name, facts)
     settings["image_resize"] = settle_resize(options.image_resize, config, facts)
     image_processor = read_image_processor(layout, config, settings, facts)
-    tokenizer = tokenizer_folder(layout)
-    if tokenizer is not None:
-        load_fast_tokenizer(tokenizer, links_out(tokenizer))  # it travels as it is, and a damaged one is noticed now
-    else:
-        say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
+    check_tokenizer_of(job, layout)
     sources = {"base": job.base} if job.base else {"run": job.adapters[0]}
     processor = partial(write_processor, layout, config, image_processor)
     write = partial(write_files, family, config, config.text_config, processor, sources)
@@ -135,6 +131,15 @@ def read_image_processor(
 def tokenizer_folder(layout: RunLayout) -> Path | None:
     found = (folder for folder in layout.folders if (folder / "tokenizer.json").exists())
     return next((folder for folder in found if not leads_out(folder / "tokenizer.json")), None)
+
+
+def check_tokenizer_of(job: Job, layout: RunLayout) -> None:
+    """It travels as it is: notice a damaged one before anything is written, and say it where there is none."""
+    tokenizer = tokenizer_folder(layout)
+    if tokenizer is not None:
+        load_fast_tokenizer(tokenizer, links_out(tokenizer))
+    else:
+        say(job, "warning: the source has no tokenizer.json; the checkpoint has no processor until one is added.")
 
 
 def write_processor(

@@ -2,10 +2,11 @@
 
 from typing import TYPE_CHECKING
 
+from ...configuration.cogvla.openvla_names import unused_reason
 from ..family import Family
 from .card import CARD
-from .names import SIDE_FILES, TABLE, expected_in, unused_reason
-from .options import CogVLAOptions, add_unrecorded_arguments
+from .names import SIDE_FILES, TABLE, expected_in
+from .options import CogVLAOptions, CogVLAStartOptions, add_start_arguments, add_unrecorded_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ..job import Job, Prepared
@@ -16,6 +17,12 @@ def prepare_cogvla(job: "Job") -> "Prepared":
     from .checkpoint import plan_cogvla
 
     return plan_cogvla(COGVLA, job)
+
+
+def create_cogvla(job: "Job") -> "Prepared":
+    from .creation import plan_start
+
+    return plan_start(COGVLA, job)
 
 
 def collect_cogvla(job: "Job") -> "Collected":
@@ -29,13 +36,20 @@ COGVLA = Family(
     published=("openvla",),
     bases=("openvla",),
     side_files=SIDE_FILES,
-    arguments={"merge-lora": add_unrecorded_arguments, "convert": add_unrecorded_arguments},
+    arguments={
+        "merge-lora": add_unrecorded_arguments,
+        "convert": add_unrecorded_arguments,
+        "create": add_start_arguments,
+    },
     options=CogVLAOptions,
+    create_options=CogVLAStartOptions,
+    parts={"tokenizer": False},
     table=TABLE,
     embeddings="language_model.model.embed_tokens.weight",
     collect=collect_cogvla,
     unused_reason=unused_reason,
     expected_in=expected_in,
     prepare=prepare_cogvla,
+    create=create_cogvla,
     card=CARD,
 )

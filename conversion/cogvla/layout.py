@@ -36,12 +36,13 @@ class RunLayout:
     side_files: dict[str, TensorFile] = field(default_factory=dict)
 
 
-def find_layout(base: Path | None, run: Path) -> RunLayout:
+def find_layout(base: Path | None, run: Path, label: str = "run") -> RunLayout:
     """Look at what is there.
 
     Args:
         base: folder of the base model; not needed where the run is merged already.
         run: folder of the training run, or of a merged checkpoint.
+        label: how reports call it.
 
     Raises:
         ConversionError: a file that is needed is missing, there are several of a kind, or one cannot be read.
@@ -49,8 +50,8 @@ def find_layout(base: Path | None, run: Path) -> RunLayout:
     for folder in filter(None, (base, run)):
         if not folder.is_dir():
             raise ConversionError(f"{folder} is not a folder.")
-    side_files = find_side_files(run, SIDE_FILES)
-    merged_weights = open_checkpoint(run, "run")
+    side_files = find_side_files(run, SIDE_FILES, label)
+    merged_weights = open_checkpoint(run, label)
     adapter, lora_config = find_adapter(run)
     weights = merged_weights or (open_checkpoint(base, "base") if base else None)
     if weights is None:

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..shared_options import add_chunk_argument, add_normalization_argument
+from ..shared_options import add_chunk_argument, add_normalization_argument, add_seed_argument, add_statistics_argument
 
 IMAGE_RESIZES = ("jpeg_lanczos3", "bicubic")  # of the image processor, which is slow to import
 # Upstream finds these constants by looking for the platform's name on the command line.
@@ -36,7 +36,11 @@ class CogVLAOptions:
 
 def add_unrecorded_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `merge-lora` and `convert`."""
-    group = parser.add_argument_group("what no published file records")
+    add_prediction_arguments(parser.add_argument_group("what no published file records"))
+
+
+def add_prediction_arguments(group: argparse._ArgumentGroup) -> None:
+    """Of all commands: what a model of this family reads and predicts."""
     group.add_argument("--num-images", type=int, metavar="N", help="camera views of one sample")
     group.add_argument("--platform", choices=PLATFORMS, help="sets the next three")
     add_chunk_argument(group)
@@ -72,3 +76,72 @@ def add_unrecorded_arguments(parser: argparse.ArgumentParser) -> None:
         choices=["parallel", "autoregressive"],
         help="of discrete action tokens: OpenVLA-OFT (parallel) and OpenVLA (autoregressive) leave the same files",
     )
+
+
+@dataclass
+class CogVLAStartOptions:
+    """Of `create`: what shall be otherwise than in the base; `None` where it was not given."""
+
+    film: bool | None = None
+    aggregation_tokens: int | None = None
+    fusion: str | None = None
+    lfp: str | None = None
+    lfp_average_factor: float | None = None
+    lfp_film: bool | None = None
+    lfp_schedule_layers: int | None = None
+    use_lfp: bool | None = None
+    action_head: str | None = None
+    action_attention: str | None = None
+    decoding: str | None = None
+    num_images: int | None = None
+    state_dim: int | None = None
+    platform: str | None = None
+    num_action_chunks: int | None = None
+    action_dim: int | None = None
+    normalization: str | None = None
+    num_diffusion_steps: int | None = None
+    num_inference_steps: int | None = None
+    statistics: Path | None = None
+    center_crop: bool | None = None
+    image_resize: str | None = None
+    seed: int = 0
+
+
+def add_start_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `create`."""
+    parser.add_argument(
+        "--base",
+        required=True,
+        help="folder or Hub repository: a published OpenVLA, a merged OpenVLA-OFT or CogVLA, or an earlier step",
+    )
+    add_seed_argument(parser)
+    parser.add_argument("--tokenizer", metavar="DIR", help="with a tokenizer.json, where the base has none")
+    add_statistics_argument(parser)
+    group = parser.add_argument_group("parts to switch on; what the base has stays")
+    group.add_argument(
+        "--film",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the instruction modulates the vision towers",
+    )
+    group.add_argument("--aggregation-tokens", type=int, metavar="N", help="a view, in place of its patches")
+    group.add_argument("--fusion", choices=["moe", "concat"], help="of the two vision towers")
+    group.add_argument("--lfp", metavar="SCHEDULE", help="token pruning, such as shiftedcos_decay_0.85_0.15")
+    group.add_argument("--no-lfp", dest="use_lfp", action="store_const", const=False, help="no token pruning")
+    group.add_argument("--lfp-average-factor", type=float, metavar="R", help="of the schedule (default 0.5)")
+    group.add_argument("--lfp-schedule-layers", type=int, metavar="N", help="of the schedule (default: the model's)")
+    group.add_argument(
+        "--lfp-film",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="whether the instruction modulates what the pruning scores (default yes)",
+    )
+    group.add_argument("--action-head", choices=["l1", "diffusion", "discrete"])
+    group.add_argument("--state-dim", type=int, metavar="N", help="size of the robot's state, which becomes an input")
+    group = parser.add_argument_group("what the model reads and predicts; by default as in the base")
+    group.add_argument(
+        "--action-attention",
+        choices=["block", "bidirectional", "causal"],
+        help="among action tokens: CogVLA, OpenVLA-OFT, OpenVLA (default: by the parts)",
+    )
+    add_prediction_arguments(group)

@@ -1,11 +1,17 @@
 """What the output's config says, and how each setting is known: read from files, given as an option, or inferred."""
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published, has_cogvla_fields
-from ...configuration.cogvla.configuration_cogvla_vision import TIMM_MODELS
+from ...configuration.cogvla.openvla_sizes import (
+    PROMISED,
+    TOWERS,
+    TensorShapes,
+    check_promised,
+    parts_found,
+    with_sizes,
+)
 from ...configuration.vla_errors import ConversionError
 from ..assumptions import assumed
 from ..dataset_statistics import read_statistics, statistics_size
@@ -16,8 +22,6 @@ from ..tensors.size_limits import check_layers
 from .layout import RunLayout
 from .options import PLATFORMS, CogVLAOptions
 
-HIDDEN_SIZE_7B = 4096
-TOWERS = ("featurizer", "fused_featurizer")
 STEPS = {  # of a diffusion head, with the names that published configs would have for them
     "num_diffusion_steps": ("num_diffusion_steps", "num_diffusion_steps_train"),
     "num_inference_steps": ("num_inference_steps", "num_diffusion_steps_inference"),
@@ -35,8 +39,9 @@ def make_config(layout: RunLayout, collected: Collected, options: CogVLAOptions)
     check_layers(published, len(collected.candidates), "config.json")
     check_published(published)
     settings = Settings()
-    add_sizes(published, collected, settings)
-    add_model_parts(published, collected, settings)
+    shapes = shapes_of(collected)
+    add_sizes(published, shapes, settings)
+    add_model_parts(published, collected, shapes, settings)
     add_run_statistics(published, layout, options, settings)
     add_given(options, settings)
     add_decoding(published, layout, options, settings)
@@ -48,114 +53,54 @@ def make_config(layout: RunLayout, collected: Collected, options: CogVLAOptions)
     return CogVLAConfig.from_openvla(published, **settings.fields), settings.facts
 
 
-def add_sizes(published: dict, collected: Collected, settings: Settings) -> None:
+def shapes_of(collected: Collected) -> TensorShapes:
+    """Of what will be read of each tensor."""
+    return TensorShapes({name: found.best.shape for name, found in collected.candidates.items() if found.versions})
+
+
+def add_sizes(published: dict, shapes: TensorShapes, settings: Settings) -> None:
     """Sizes of towers and language model from their tensors, into the published config where it is silent."""
-    kwargs = published.get("timm_kwargs") or [{}, {}]
-    described = zip(TOWERS, published["timm_model_ids"], kwargs, strict=True)
-    towers = [{**tower_sizes(collected, name, model_id, given), **given} for name, model_id, given in described]
-    for name, sizes in zip(TOWERS, towers, strict=True):
+    published.update(with_sizes(published, shapes))
+    for name, sizes in zip(TOWERS, published["timm_kwargs"], strict=True):
         shown = f"{sizes['embed_dim']} wide, {sizes['depth'] - 1} of {sizes['depth']} blocks"
         settings.facts.append(Fact(name, shown, "read (tensors)"))
-    published["timm_kwargs"] = towers
-    said = published.get("image_sizes") or [None, None]
-    published["image_sizes"] = [image_size(collected, name, size) for name, size in zip(TOWERS, said, strict=True)]
-    text = dict(published.get("text_config") or {})
-    vocab_size, hidden_size = collected.shape("language_model.model.embed_tokens.weight")
-    if "num_attention_heads" not in text and hidden_size != HIDDEN_SIZE_7B:
-        raise ConversionError(
-            f"the language model is {hidden_size} wide and text_config of config.json has no num_attention_heads."
-        )
-    text.setdefault("vocab_size", vocab_size)
-    text.setdefault("hidden_size", hidden_size)
-    text.setdefault("intermediate_size", collected.shape("language_model.model.layers.0.mlp.up_proj.weight")[0])
-    text.setdefault("num_hidden_layers", collected.num_layers("language_model.model.layers."))
-    published["text_config"] = text
+    text = published["text_config"]
     shown = f"{text['hidden_size']} wide, {text['num_hidden_layers']} layers, {text['vocab_size']} tokens"
     settings.facts.append(Fact("language_model", shown, "read (tensors, config.json)"))
 
 
-def tower_sizes(collected: Collected, name: str, model_id: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Sizes of the vision tower `name`, from its tensors.
-
-    given: its entry in timm_kwargs of config.json. Raises ConversionError where the number of heads is unknown.
-    """
-    prefix = f"vision_backbone.{name}."
-    width, _, patch_size, _ = collected.shape(prefix + "patch_embed.proj.weight")
-    published = TIMM_MODELS.get(model_id, {})
-    if "num_heads" not in given and published.get("embed_dim", width) != width:
-        raise ConversionError(
-            f"{name} is {width} wide, {model_id} is {published['embed_dim']}: its number of attention heads is unknown "
-            "(timm_kwargs of config.json may say it)."
-        )
-    registers = prefix + "reg_token"
-    return {
-        "embed_dim": width,
-        "depth": collected.num_layers(prefix + "blocks."),
-        "intermediate_size": collected.shape(prefix + "blocks.0.mlp.fc1.weight")[0],
-        "patch_size": patch_size,
-        "num_registers": collected.shape(registers)[1] if registers in collected.candidates else 0,
-        "has_class_token": prefix + "cls_token" in collected.candidates,
-        "has_layer_scale": prefix + "blocks.0.ls1.scale_factor" in collected.candidates,
-    }
-
-
-def image_size(collected: Collected, name: str, said: int | None) -> int:
-    """From the number of position embeddings; what config.json says decides how much is left at the edges."""
-    prefix = f"vision_backbone.{name}."
-    patch_size = collected.shape(prefix + "patch_embed.proj.weight")[2]
-    side = math.isqrt(collected.shape(prefix + "pos_embed")[1])
-    return said if said and said // patch_size == side else side * patch_size
-
-
-def add_model_parts(published: dict, collected: Collected, settings: Settings) -> None:
+def add_model_parts(published: dict, collected: Collected, shapes: TensorShapes, settings: Settings) -> None:
     """Which parts the model has, from the tensors; what config.json promises must be there."""
-    names = collected.candidates
-    aggregation = "vision_backbone.featurizer.aggregation.tokens"
-    text = published["text_config"]
-    found = {
-        "use_film": any(".film." in name for name in names),
-        "use_aggr": aggregation in names,
-        "vision_aggregate_type": "moe" if "moe_aggregator.router.0.weight" in names else "concat",
-        "use_lfp": any(".router.router." in name for name in names),
-    }
-    promised = {**{name: published.get(name) for name in found}, "use_lfp": text.get("use_lfp")}
-    files = dict.fromkeys(found, "vision_backbone--*_checkpoint.pt")
-    files |= dict.fromkeys(("vision_aggregate_type", "use_lfp"), "non_lora_trainables--*_checkpoint.pt")
-    for name, value in found.items():
-        if promised[name] is not None and promised[name] != value:
-            raise ConversionError(
-                f"config.json says {name}={promised[name]!r}, but the tensors say {value!r}. Is {files[name]} missing?"
-            )
-        settings.know(name, value, "read", "tensors")
-    if found["use_aggr"]:
-        settings.know("num_vision_aggr", collected.shape(aggregation)[1], "read", "tensors")
-    if found["use_lfp"]:
-        settings.know("lfp_enable_film", any(".router.scale." in name for name in names), "read", "tensors")
-        for name in ("lfp_type", "lfp_average_factor"):
-            if text.get(name) is None:
-                raise ConversionError(f"text_config of config.json has no {name}, which the pruning layers need.")
-            settings.know(name, text[name], "read", "config.json")
-    add_head(collected, settings)
+    found, text = parts_found(shapes), published["text_config"]
+    check_promised(published, found)
+    for name in PROMISED:
+        settings.know(name, found[name], "read", "tensors")
+    for name in ("num_vision_aggr", "lfp_enable_film"):
+        if name in found:
+            settings.know(name, found[name], "read", "tensors")
+    for name in ("lfp_type", "lfp_average_factor") if found["use_lfp"] else ():
+        if text.get(name) is None:
+            raise ConversionError(f"text_config of config.json has no {name}, which the pruning layers need.")
+        settings.know(name, text[name], "read", "config.json")
+    add_head(found, collected, settings)
 
 
-def add_head(collected: Collected, settings: Settings) -> None:
-    """Kind and sizes of the action head and of the state projector."""
-    names = collected.candidates
-    if "action_head.model.fc2.weight" not in names:
+def add_head(found: Mapping[str, Any], collected: Collected, settings: Settings) -> None:
+    """Kind and sizes of the action head and of the state projector; found: see `parts_found`."""
+    if found["action_head"] == "discrete":
         settings.know("action_head", "discrete", "inferred", "no action head in the files")
     else:
-        diffusion = is_diffusion(collected)
-        settings.know("action_head", "diffusion" if diffusion else "l1", "read", "tensors")
-        settings.know("action_dim", collected.shape("action_head.model.fc2.weight")[0], "read", "action head")
-    proprio = "proprio_projector.fc1.weight"
-    if proprio in names:
-        settings.know("proprio_dim", collected.shape(proprio)[1], "read", "proprio projector")
+        check_diffusion(collected)
+        settings.know("action_head", found["action_head"], "read", "tensors")
+        settings.know("action_dim", found["action_dim"], "read", "action head")
+    if found["state_dim"] is not None:
+        settings.know("proprio_dim", found["state_dim"], "read", "proprio projector")
     else:
         settings.facts.append(Fact("proprio_dim", None, "inferred (no proprio projector in the files)"))
 
 
-def is_diffusion(collected: Collected) -> bool:
-    """Whether the head predicts noise, by its published names; then there is a projector of noisy actions, too."""
+def check_diffusion(collected: Collected) -> None:
+    """See that a head that predicts noise, by its published names, has its projector of noisy actions, and no other."""
     fc2 = collected.best("action_head.model.fc2.weight")
     predicts_noise = "noise_predictor" in fc2.key
     if predicts_noise != ("noisy_action_projector.fc1.weight" in collected.candidates):
@@ -164,7 +109,6 @@ def is_diffusion(collected: Collected) -> bool:
             f"{fc2.file.path} holds {found}, but there is {lacking} noisy_action_projector--*_checkpoint.pt: is a file "
             "missing, or from another run?"
         )
-    return predicts_noise
 
 
 def add_run_statistics(published: dict, layout: RunLayout, options: CogVLAOptions, settings: Settings) -> None:

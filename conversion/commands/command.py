@@ -1,7 +1,7 @@
 """One command of the command line as a value, and what its `--help` looks like."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
@@ -14,6 +14,7 @@ class Command:
         text: sentences: what it does and what it needs.
         example: a command line that works, without the name of the program.
         add_arguments: declares its options; imports nothing slow, as `--help` is quick.
+        add_further: declares those that depend on others that are given, from the words of the command line.
         run: carries it out; it imports what is slow, under `ending_at_interrupt`.
     """
 
@@ -22,6 +23,7 @@ class Command:
     example: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
+    add_further: Callable[[argparse.ArgumentParser, Sequence[str]], None] = lambda parser, argv: None
 
     def settings(self, program: str = "vlahub ") -> dict:
         """Keyword arguments of its parser; options are never abbreviated."""
@@ -33,9 +35,13 @@ class Command:
             "allow_abbrev": False,
         }
 
-    def complete(self, parser: argparse.ArgumentParser) -> None:
-        """Declare all options, and what carries the command out."""
+    def complete(self, parser: argparse.ArgumentParser, argv: Sequence[str] = ()) -> None:
+        """Declare all options, and what carries the command out.
+
+        argv: the words of the command line that will be parsed.
+        """
         self.add_arguments(parser)
+        self.add_further(parser, argv)
         parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
         parser.set_defaults(run=self.run)
 

@@ -64,7 +64,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
 
 def given_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options of all families that the caller gave."""
-    kinds = [family.options for family in FAMILIES.values() if family.options]
+    kinds = [kind for f in FAMILIES.values() for kind in (f.options, f.create_options) if kind]
     names = {option.name for kind in kinds for option in fields(kind)}
     return {name: value for name in sorted(names) if (value := getattr(arguments, name, None)) is not None}
 

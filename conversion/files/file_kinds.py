@@ -17,6 +17,7 @@ KINDS = {
     CONFIG: r"(generation_)?config\.json",
     PROCESSOR: r"(processor|(video_|image_|audio_)?preprocessor|audio_tokenizer)_config\.json",
     TOKENIZER: r"tokenizer(_config)?\.json|special_tokens_map\.json|added_tokens\.json|chat_template\.(jinja|json)"
+    r"|grounding_tokenizer\.json"  # of a text tower beside the language model
     r"|(vocab|merges|dict|normalizer|entity_vocab|target_vocab|emoji|byte_maps|word_shape|word_pronunciation)"
     r"([-_.]\w+)?\.(json|txt)|[\w.-]+\.(model|spm|tiktoken|codes)|tekken\.json|prophetnet\.tokenizer",
     CARD: r"README\.md|(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)([-.]\w+)*",

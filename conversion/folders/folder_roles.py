@@ -121,9 +121,10 @@ def check_trainable(name: str) -> None:
 
 
 def check_part(role: str, folder: Path) -> None:
-    """Refuse, as a part of an assembly, what holds an adapter, which would be left out, or no weights."""
+    """Refuse, as a source of a new model, what holds an adapter, which would be left out, or no weights."""
     contents = look_at(folder)
-    if contents.kind in (*ADAPTED, Kind.SIDE_FILES, Kind.LEROBOT):
+    merged = role == "base" and contents.kind is Kind.MERGED_RUN  # whose adapter is in its weights
+    if contents.kind in (*ADAPTED, Kind.SIDE_FILES, Kind.LEROBOT) and not merged:
         raise ConversionError(f"--{role} must name a whole model: {contents}. {hint(contents)}")
 
 

@@ -6,8 +6,10 @@ What no part has (projectors, expert, action head) is initialised; the result is
 from functools import partial
 from typing import Any
 
+from ...configuration.language_model_config import as_language_model_config
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
+from ...modeling.mapanything_llava3d.expert_of_base_layers import copied_sizes, starts_from_base
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..dataset_statistics import statistics_size
@@ -18,7 +20,8 @@ from ..settings import Settings
 from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
-from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, VISION_TABLE
+from .expert_from_base import copy_layers
+from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, NEW, VISION_TABLE
 from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
 from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .sizes import described_parts, geometry_config, language_fields, vision_fields
@@ -46,7 +49,9 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
         settings.fields[f"{'mapanything' if role == 'geometry' else role}_model_name_or_path"] = job.inputs[role]
     config = MapAnythingLlava3DConfig(**settings.fields)
     settings.facts += [*described_parts(config), Fact("seed", options.seed, "given or default (--seed)")]
-    plan = plan_checkpoint(family, job, collected, config, settings.facts, options.seed)
+    if starts_from_base(options.expert_init, options.expert_init_layers, config.action_expert_type):
+        settings.facts.append(copy_layers(options, config, collected))
+    plan = plan_checkpoint(family, job, collected, config, settings.facts, NEW, options.seed)
     if not config.norm_stats:
         say(job, "warning: without --statistics the checkpoint can be trained, but predict_action has no units yet.")
     sources = {role: job.parts[role] for role in roles}
@@ -56,6 +61,8 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
 
 
 def part_roles(job: Job, options: Llava3DOptions) -> list[str]:
+    if missing := [role for role in ("vision", "language") if role not in job.parts]:
+        raise ConversionError(f"pass --{missing[0]} DIR, or --base for a checkpoint of ours that gets further parts.")
     if options.no_geometry == ("geometry" in job.parts):
         raise ConversionError("pass either --geometry MAPANYTHING or --no-geometry.")
     return [role for role in TABLES if role in job.parts]
@@ -80,6 +87,10 @@ def add_actions(options: Llava3DOptions, settings: Settings) -> None:
     settings.settle("normalization_type", options.normalization, "--normalization", "bounds_q99")
     settings.settle("action_expert_type", options.action_expert_type, "--action-expert-type", "deep_fusion")
     expert = settings.fields["action_expert_type"]
+    if starts_from_base(options.expert_init, options.expert_init_layers, expert):
+        text = as_language_model_config(settings.fields["text_config"])
+        sizes = options.expert_hidden_size, options.expert_mlp_ratio
+        settings.fields["expert_config"] = copied_sizes(text, *sizes)
     for name in MODEL_FIELDS:
         settings.settle(name, getattr(options, name), option_of(name))
     if "dit" in expert:
@@ -103,10 +114,12 @@ def add_chunk(options: Llava3DOptions, statistics: dict, settings: Settings) -> 
     settings.require(CHUNK, "--action-horizon N, the actions of one prediction")
 
 
-def dit_options(options: Llava3DOptions, num_layers: int) -> dict[str, Any]:
+def dit_options(options: Llava3DOptions, num_layers: int, is_there: bool = False) -> dict[str, Any]:
+    """Fields of the DiT head's config; is_there: of one that is not new, which has no defaults."""
     fields = {
-        "num_hidden_layers": options.dit_num_layers or min(DIT_BLOCKS, num_layers),
+        "num_hidden_layers": options.dit_num_layers or (None if is_there else min(DIT_BLOCKS, num_layers)),
         "context": options.context,
         "output_projection": options.output_projection,
+        "condition_dropout": options.condition_dropout,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,33 +1,22 @@
 """What README.md of a LLaVA-3D checkpoint says."""
 
-from math import prod
 from typing import Any
 
-from ..family_card import Card, Origin, code, licence_list, listed, new_tensors, stack_text
-
-UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
-> numbers, and so the actions that it predicts mean nothing.
-
-"""
-NEW = """
-
-{count:,} of the tensors, {parameters:,} parameters, were initialised at random with seed {seed} and **never trained**:
-{parts}. The rest is the published parts, number by number."""
+from ..family_card import Card, Origin, licence_list, listed, new_text, stack_text, untrained_text
 
 
 def llava3d_values(config: Any, report: dict) -> dict[str, str]:
     """config: a `MapAnythingLlava3DConfig`."""
-    new = new_tensors(report)
     state = ["the robot's state"] if config.use_state else []
     return {
-        "warning": UNTRAINED if new else "",
+        "warning": untrained_text(report),
         "reads": listed(["camera images", "an instruction", *state]),
         "vision": stack_text(config.vision_config) + f", {config.vision_config.image_size} pixels",
         "language": f"{config.text_config.model_type}, {stack_text(config.text_config)}",
         "geometry": geometry_text(config),
         "expert": expert_text(config),
         "prefix": config.prefix_attention,
-        "new": new_text(new, report),
+        "new": new_text(report),
     }
 
 
@@ -47,15 +36,6 @@ def expert_text(config: Any) -> str:
     if config.has_dit:
         parts.append(f"DiT head, {config.dit_config.num_hidden_layers} blocks, context `{config.dit_config.context}`")
     return "; ".join(parts) or "none: this model writes text"
-
-
-def new_text(new: dict[str, dict], report: dict) -> str:
-    if not new:
-        return ""
-    parts = listed([code(part) for part in sorted({name.split(".")[0] for name in new})])
-    size = sum(prod(tensor["shape"]) for tensor in new.values())
-    seed = report["settings"]["seed"]["value"]
-    return NEW.format(count=len(new), parameters=size, seed=seed, parts=parts)
 
 
 def of_parts(inputs: dict[str, str], licences: dict[str, dict[str, str]]) -> Origin:

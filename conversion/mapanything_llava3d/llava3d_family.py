@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 from ..family import Family
 from ..files.run_files import matches
 from .card import CARD
-from .names import FINAL_FILES, FRAMEWORK, NEW, RUN_TABLE, STEP_FILES, unused_reason
-from .options import Llava3DOptions, add_assembly_arguments, add_run_arguments
+from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES, unused_reason
+from .options import Llava3DOptions, add_assembly_arguments, add_creation_arguments, add_run_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ..job import Job, Prepared
@@ -28,9 +28,12 @@ def prepare_llava3d(job: "Job") -> "Prepared":
     return plan_conversion(MAPANYTHING_LLAVA3D, job)
 
 
-def assemble_llava3d(job: "Job") -> "Prepared":
+def create_llava3d(job: "Job") -> "Prepared":
     from .assembly import plan_assembly
+    from .next_step import plan_next_step
 
+    if job.base is not None:
+        return plan_next_step(MAPANYTHING_LLAVA3D, job)
     return plan_assembly(MAPANYTHING_LLAVA3D, job)
 
 
@@ -46,15 +49,18 @@ MAPANYTHING_LLAVA3D = Family(
     is_converted=is_converted_llava3d,
     is_run=is_framework_run,
     run_words="a training run of 3dvla-starvla_framework",
-    arguments={"convert": add_run_arguments, "assemble": add_assembly_arguments},
+    arguments={
+        "convert": add_run_arguments,
+        "create": add_creation_arguments,
+        "assemble": add_assembly_arguments,
+    },
     options=Llava3DOptions,
     parts={"vision": True, "language": True, "geometry": True, "tokenizer": False},
     table=RUN_TABLE,
     embeddings="language_model.model.model.embed_tokens.weight",
     collect=collect_llava3d,
     unused_reason=unused_reason,
-    new=NEW,
     prepare=prepare_llava3d,
-    assemble=assemble_llava3d,
+    create=create_llava3d,
     card=CARD,
 )

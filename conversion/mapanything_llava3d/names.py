@@ -84,13 +84,13 @@ RUN_TABLE = [
 ]
 # What an assembly makes anew where the model has it.
 NEW = (
-    "vision_projector.",
-    "geometric_projector.",
-    "fusion_projector.",
-    "language_model_with_expert.",
-    "action_expert.",
-    "dit_action_head.",
-    "dit_action_projector.",
+    "vision_projector",
+    "geometric_projector",
+    "fusion_projector",
+    "language_model_with_expert",
+    "action_expert",
+    "dit_action_head",
+    "dit_action_projector",
 )
 
 
@@ -108,6 +108,8 @@ def unused_reason(target: str, config: "MapAnythingLlava3DConfig") -> str | None
         return "with output_projection none the action decoder reads the last block"
     if target.startswith(("dit_action_head.state_encoder.", "action_expert.state_proj.")) and not config.use_state:
         return "trained without state (--no-state)"
+    if target.startswith("dit_action_head.action_encoder.") and config.has_deep_fusion and config.has_dit:
+        return "the expert's states take its place"
     if target == "language_model.model.lm_head.weight" and config.tie_word_embeddings:
         return "tied to the embeddings"
     return None

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..shared_options import add_chunk_argument, add_normalization_argument, add_statistics_argument
+from ..shared_options import add_chunk_argument, add_normalization_argument, add_seed_argument, add_statistics_argument
 
 # Of the configs, which are slow to import.
 CHOICES = {
@@ -13,7 +13,8 @@ CHOICES = {
     "pixel_range": ("siglip", "unit"),
     "geometry_normalization": ("imagenet", "none"),
 }
-DIT_CHOICES = {"context": ("interleave", "cross", "concat"), "output_projection": ("adaln", "none")}
+DIT_CHOICES = {"context": ("interleave", "cross", "concat", "self"), "output_projection": ("adaln", "none")}
+EXPERT_INITS = ("random", "base")
 EXPERTS = ("deep_fusion", "dit", "deep_fusion+dit", "none")
 MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "expert_hidden_size",
@@ -23,6 +24,7 @@ MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "prefix_attention",
     "pixel_range",
     "geometry_normalization",
+    "num_embodiments",
 )
 
 CHUNK = "action_horizon"  # what config.json and the report call num_action_chunks
@@ -37,9 +39,13 @@ class Llava3DOptions:
     expert_num_layers: int | None = None
     expert_mlp_ratio: float | None = None
     expert_layer_alignment: str | None = None
+    expert_init: str | None = None
+    expert_init_layers: list[int] | None = None
     dit_num_layers: int | None = None
     context: str | None = None
     output_projection: str | None = None
+    condition_dropout: float | None = None
+    num_embodiments: int | None = None
     action_dim: int | None = None
     num_action_chunks: int | None = None
     use_state: bool | None = None
@@ -60,19 +66,45 @@ def option_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def add_assembly_arguments(parser: argparse.ArgumentParser) -> None:
-    """Everything but what all commands share."""
-    parser.add_argument("--vision", required=True, metavar="SIGLIP", help="folder or Hub repository of a SigLIP")
-    parser.add_argument("--language", required=True, metavar="LLAVA3D", help="of LLaVA-3D, or a plain Llama or Mistral")
+def add_creation_arguments(parser: argparse.ArgumentParser) -> None:
+    """Of `create`: of an assembly, or of a checkpoint that gets further parts."""
+    parser.add_argument(
+        "--base", metavar="DIR", help="a LLaVA-3D checkpoint of ours, instead of --vision and --language"
+    )
+    add_assembly_arguments(parser, required=False)
+
+
+def add_assembly_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Everything but what all commands share; required: whether the parts must be given."""
+    parser.add_argument("--vision", required=required, metavar="SIGLIP", help="folder or Hub repository of a SigLIP")
+    parser.add_argument(
+        "--language", required=required, metavar="LLAVA3D", help="of LLaVA-3D, or a plain Llama or Mistral"
+    )
     parser.add_argument("--geometry", metavar="MAPANYTHING", help="of MapAnything")
     parser.add_argument("--no-geometry", action="store_true", help="build without the geometry branch")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what is initialised (default 0)")
+    add_seed_argument(parser)
     expert = parser.add_argument_group("action expert")
     expert.add_argument("--action-expert-type", choices=EXPERTS, help="default deep_fusion")
     expert.add_argument("--expert-hidden-size", type=int, metavar="N", help="default: half of the language model's")
     expert.add_argument("--expert-num-layers", type=int, metavar="N", help="default: as many as the language model has")
     expert.add_argument("--expert-mlp-ratio", type=float, metavar="R", help="default: the language model's")
+    expert.add_argument(
+        "--expert-init", choices=EXPERT_INITS, help="base: layers of the language model, at its width (default random)"
+    )
+    expert.add_argument(
+        "--expert-init-layers",
+        type=int,
+        nargs="+",
+        metavar="N",
+        help="of the language model, from 0, one for each of the expert; default: those it attends with",
+    )
     expert.add_argument("--dit-num-layers", type=int, metavar="N", help="blocks of the DiT head; default 16 at most")
+    expert.add_argument(
+        "--condition-dropout", type=float, metavar="P", help="of the DiT head, to be guided later; default 0"
+    )
+    expert.add_argument(
+        "--num-embodiments", type=int, metavar="N", help="robots with encoders and decoders of their own; default 1"
+    )
     expert.add_argument("--action-dim", type=int, metavar="N", help="default: that of the statistics")
     add_chunk_argument(expert)
     expert.add_argument("--use-state", action="store_const", const=True, help="the robot's state is an input")

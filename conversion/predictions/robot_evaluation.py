@@ -91,7 +91,9 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
     text = arguments.text or TEXT
     check_texts(data.frames, [text])
-    examples = ActionChunks(data.frames, config.num_action_chunks, data.views, state, action, text)
+    embodiment = "embodiment_id" if config.num_embodiments > 1 else None
+    columns = data.views, state, action, text
+    examples = ActionChunks(data.frames, config.num_action_chunks, *columns, embodiment=embodiment)
     samples = samples_of(data.frames, np.arange(len(examples)), arguments.stride, arguments.max_samples)
     first = [examples[int(samples.index[0])]]
     collator.recorded(first)

@@ -7,8 +7,10 @@ from ...configuration.vla_errors import ConversionError
 from .tensor_source import TensorFile
 
 
-def find_side_files(run: Path, kinds: Iterable[str]) -> dict[str, TensorFile]:
+def find_side_files(run: Path, kinds: Iterable[str], label: str = "run") -> dict[str, TensorFile]:
     """The files that a run has beside its adapter, by their kind: the start of the name, before `--`.
+
+    label: how reports call the run.
 
     Raises:
         ConversionError: there are several of a kind, or of different steps.
@@ -20,7 +22,7 @@ def find_side_files(run: Path, kinds: Iterable[str]) -> dict[str, TensorFile]:
             names = ", ".join(path.name for path in paths)
             raise ConversionError(f"{run} holds several {kind} files ({names}); keep the one to convert.")
         if paths:
-            found[kind] = TensorFile(paths[0], f"run/{paths[0].name}")
+            found[kind] = TensorFile(paths[0], f"{label}/{paths[0].name}")
     steps = {file.path.name.split("--", 1)[1] for file in found.values()}
     if len(steps) > 1:
         names = ", ".join(file.path.name for file in found.values())

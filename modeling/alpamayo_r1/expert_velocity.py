@@ -15,6 +15,7 @@ from transformers import DynamicCache
 from ...configuration.vla_errors import InputError
 from ..masking import mask_for
 from ..modules import floating_dtype
+from ..ode_sampling import OdeSampling
 from ..stack_passes import PrefixCache, run_suffix
 from .rollout import Rollout
 from .trajectory_flow_matching import FlowMatching
@@ -64,7 +65,7 @@ def action_mask(
 def denoised_actions(
     rollout: Rollout,
     noise: torch.Tensor,
-    num_steps: int,
+    ode: OdeSampling,
     parts: ExpertParts,
     diffusion: FlowMatching,
     mask_prompt_padding: bool,
@@ -80,7 +81,9 @@ def denoised_actions(
         seen = seen & prompt.real_before(length)
     text = kept_text(rollout.cache)
     velocity = velocity_over(text, seen, prompt.last_position + 1 + rollout.lengths, tokens, parts)
-    return diffusion.sample(len(noise), velocity, noise.device, inference_step=num_steps, noise=noise)
+    steps, solver, spacing = ode
+    options = {"inference_step": steps, "ode_solver": solver, "ode_spacing": spacing, "noise": noise}
+    return diffusion.sample(len(noise), velocity, noise.device, **options)
 
 
 def trajectory_loss(
@@ -92,6 +95,7 @@ def trajectory_loss(
     parts: ExpertParts,
     diffusion: FlowMatching,
     total: torch.Tensor | None = None,
+    sample_weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Mean squared error of the velocity `actions - noise`, a scalar.
 
@@ -99,7 +103,7 @@ def trajectory_loss(
         cache: keys and values of the VLM over texts, used up; positions: theirs, (3, batch, length).
         start: (batch,), see `start_of_trajectory`; the expert sees no later tokens.
         real: (batch, length) bool, false on padding that it does not see, `None` where it sees all.
-        training_data: of `construct_training_data`; total: see `FlowMatchingLoss`.
+        training_data: of `construct_training_data`; total, sample_weight: see `FlowMatchingLoss`.
     """
     length = positions.shape[2]
     seen = torch.arange(length, device=start.device) <= start[:, None]
@@ -107,7 +111,7 @@ def trajectory_loss(
     seen = seen if real is None else seen & real
     velocity = velocity_over(kept_text(cache), seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
-    return diffusion.compute_loss_from_pred(training_data, pred, total)
+    return diffusion.compute_loss_from_pred(training_data, pred, total, sample_weight)
 
 
 def kept_text(cache: DynamicCache) -> PrefixCache:

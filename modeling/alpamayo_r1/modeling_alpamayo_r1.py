@@ -21,21 +21,33 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..input_checks import execution_device
-from ..loss_items import Items, items_of_text, text_items
+from ..loss_items import Items, check_sample_weight
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .driving_inputs import Poses, check_arguments, check_room, checked_future, checked_history, checked_shape
+from .driving_inputs import (
+    Poses,
+    check_arguments,
+    check_room,
+    checked_future,
+    checked_history,
+    checked_shape,
+    published_inputs,
+)
 from .ego_frame import at_hand, check_poses
-from .expert_velocity import ExpertParts, denoised_actions, start_of_trajectory, trajectory_loss, without_gradient
-from .prompt_reading import Images, decoder_modules, fuse_history, places_of, read_scene, read_text
+from .expert_velocity import ExpertParts, denoised_actions
+from .prompt_reading import Images, decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
+from .start_in_memory import EXPERT_PARTS, start_from_base
+from .training_pass import Learnt, training_pass
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
+from .trajectory_text import counted_items
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
 from .waypoint_projection import PerWaypointActionInProjV2
+from .written_trajectories import with_written_texts, writing, written_trajectories
 
 
 class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
@@ -53,7 +65,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     supports_gradient_checkpointing = True
     accepts_loss_kwargs = False
     pretrained_parts = ("vlm",)
-    action_parts = ("expert.", "action_in_proj.", "action_out_proj.")
+    action_parts = EXPERT_PARTS
+    named_parts = {"expert": tuple(part.rstrip(".") for part in EXPERT_PARTS)}
     _no_split_modules = ["Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"]
     _skip_keys_device_placement = list(CACHE_NAMES)
     _supports_sdpa = True
@@ -88,6 +101,24 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         found = load_tokenizer(pretrained_model_name_or_path, kwargs)
         model.tokenizer = model.tokenizer if found is None else found  # an adapter has its base model's
         return loaded
+
+    @classmethod
+    def from_base(cls, base: str, *, seed: int = 0, dtype: torch.dtype | str = "auto", **switches) -> "AlpamayoR1":
+        """The start of a driver: a Qwen3-VL with the tokens of trajectories, and an expert that is not trained.
+
+        It is what `vlahub create` makes, and `model.tokenizer` has the tokens.
+
+        Args:
+            base: folder or Hub repository of a Qwen3-VL, or of a checkpoint of this class that gets another expert.
+            seed: of what is new; its numbers depend on it and on their tensor's name alone.
+            dtype: of all weights; "auto": that of the base's embeddings.
+            switches: fields of the config that are not the release's, of dicts what differs
+                (`expert_cfg={"hidden_size": 1536}`); and `revision`, `device_map`, ... of `from_pretrained`.
+
+        Raises:
+            ConfigError: the base is none of these, or a switch does not fit it; the message names it.
+        """
+        return start_from_base(cls, base, seed, dtype, switches)
 
     @property
     def language_part(self) -> nn.Module:
@@ -126,6 +157,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         logits_processor: Sequence[LogitsProcessor] | None = None,
         stopping_criteria: Sequence[StoppingCriteria] | None = None,
         check_finite: bool = True,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> AlpamayoR1TrajectoryOutput:
         """Reason about a scene and draw trajectories, `num_traj_sets` times `num_traj_samples` for each prompt.
 
@@ -138,7 +171,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             attention_mask: (batch, length), 0 on padding.
             top_p, top_k, temperature: of the reasoning; `top_k=1` is greedy.
             max_new_tokens: limit of the reasoning; `tokens_per_future_traj` of the config by default.
-            num_inference_steps: Euler steps of the trajectory.
+            num_inference_steps, ode_solver, ode_spacing: steps of the trajectory, and how they are made, see
+                `ode_sampling.py`; by default as the config says.
             noise: (batch * sets * samples, waypoints, 2), where trajectories start, in this order; drawn when left out.
             generator: for text and noise.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
@@ -154,12 +188,13 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         history = self.history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
         start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, execution_device(self))
-        steps = self.diffusion.checked_steps(num_inference_steps)
+        ode = self.diffusion.sampling(num_inference_steps, ode_solver, ode_spacing)
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
         scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
-        drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, num_steps=steps)
+        steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
+        drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
@@ -177,6 +212,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: torch.Tensor,
         sampling: TextSampling,
         num_steps: int,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> Trajectories:
         """The tensors of `sample_trajectories`, of a scene that was checked and whose images were read.
 
@@ -184,16 +221,17 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         their limit; `model.predict_trajectories` may be replaced by that.
 
         input_ids, positions, real, images: see `read_scene`; history: (batch, steps, 3) and (batch, steps, 3, 3);
-        noise: (rows, waypoints, 2), as many for each prompt; num_steps: of Euler.
+        noise: (rows, waypoints, 2), as many for each prompt; num_steps, ode_solver, ode_spacing:
+        as in `sample_trajectories`.
         """
         xyz, rot = history
-        samples = len(noise) // len(input_ids)
+        samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
         fused = self.with_history(input_ids, xyz, rot)
         with without_checkpointing(decoder_modules(self.vlm)):
             prompt = prefill(self.vlm, fused, positions, real, images).repeated(samples)
             rollout = sample_text(self.vlm, prompt, sampling)
         hidden = self.config.mask_prompt_padding
-        actions = denoised_actions(rollout, noise, num_steps, self.expert_parts, self.diffusion, hidden)
+        actions = denoised_actions(rollout, noise, ode, self.expert_parts, self.diffusion, hidden)
         start = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
         poses = self.action_space.drive(actions, *(each.repeat_interleave(samples, dim=0) for each in start))
         return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
@@ -216,27 +254,54 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         Args:
             data: `{"tokenized_data": {"input_ids": ..., "pixel_values": ..., ...}, "ego_history_xyz": ...,
                 "ego_history_rot": ...}`; it is left as it is.
-            diffusion_kwargs: `{"inference_step": Euler steps}`.
+            diffusion_kwargs: `{"inference_step": steps, "int_method": solver}`.
             return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, (batch, sets, samples) each.
             check_finite: as in `sample_trajectories`.
 
         Returns:
             `pred_xyz, pred_rot`, and the texts on request.
         """
-        options = dict(diffusion_kwargs or {})
-        steps = options.pop("inference_step", None)
-        if options:
-            raise InputError(f"diffusion_kwargs holds {sorted(options)}; known is inference_step.")
+        inputs = published_inputs(data, diffusion_kwargs)
         if return_extra and self.tokenizer is None:
             raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
-        known = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
-        tokenized = {name: data["tokenized_data"][name] for name in known if name in data["tokenized_data"]}
-        poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
         text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
-        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "num_inference_steps": steps}
-        output = self.sample_trajectories(**tokenized, **poses, **text, **count, check_finite=check_finite)
+        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets}
+        output = self.sample_trajectories(**inputs, **text, **count, check_finite=check_finite)
         texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
         return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])
+
+    @torch.no_grad()
+    def write_trajectories(
+        self,
+        input_ids: torch.LongTensor,
+        ego_history_xyz: torch.Tensor,
+        ego_history_rot: torch.Tensor,
+        pixel_values: torch.Tensor | None = None,
+        image_grid_thw: torch.LongTensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        num_traj_samples: int = 1,
+        top_p: float = 0.98,
+        top_k: int | None = None,
+        temperature: float = 0.6,
+        max_new_tokens: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> AlpamayoR1TrajectoryOutput:
+        """`sample_trajectories` without the expert: the VLM writes trajectories as tokens, as it learns them at first.
+
+        The arguments are those of `sample_trajectories`; after `max_new_tokens` of reasoning a trajectory is opened in
+        any case, and `has_start_token` tells whether the text did so itself. Raises as it does, and ConfigError where
+        the config's tokens do not hold a trajectory.
+        """
+        numbers = {"pixel_values": pixel_values}
+        check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
+        history = self.history(input_ids, ego_history_xyz, ego_history_rot)
+        shape = checked_shape(len(input_ids), 1, num_traj_samples)
+        drawing = warpers(temperature, top_k, top_p), None, None, generator
+        sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
+        scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
+        drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
+        check_drawn(self, drawn, shape[0], numbers)
+        return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @can_return_tuple
     def forward(
@@ -246,6 +311,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         image_grid_thw: torch.LongTensor | None = None,
         attention_mask: torch.Tensor | None = None,
         labels: torch.LongTensor | None = None,
+        trajectory_labels: torch.LongTensor | None = None,
         ego_history_xyz: torch.Tensor | None = None,
         ego_history_rot: torch.Tensor | None = None,
         ego_future_xyz: torch.Tensor | None = None,
@@ -254,6 +320,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: torch.Tensor | None = None,
         stop_grad_from_vlm: bool | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> AlpamayoR1Output:
         """With a future the flow-matching loss of the expert; with labels, or without a future, the language model.
 
@@ -263,48 +330,35 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             ego_future_xyz, ego_future_rot: (batch, waypoints, 3) and (batch, waypoints, 3, 3), or with a second
                 dimension of 1; in the frame of the last history pose.
             labels: (batch, length), -100 where there is nothing to learn.
+            trajectory_labels: the same for the tokens of a future as text, whose mean is taken by itself.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.
             stop_grad_from_vlm: the expert's loss has no gradient in the VLM; the config's setting by default.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of its trajectory and of its text.
             The others are as in `sample_trajectories`.
 
         Raises:
             InputError: an argument has the wrong form, or a row has no `<|traj_future_start|>`.
         """
-        numbers = {"pixel_values": pixel_values, "time": time, "noise": noise}
+        numbers = {"pixel_values": pixel_values, "time": time, "noise": noise, "sample_weight": sample_weight}
         check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         poses = (ego_history_xyz, ego_history_rot), (ego_future_xyz, ego_future_rot)
         input_ids, target = self.read_poses(input_ids, *poses)
-        with_future = target is not None
+        learnt = Learnt(target, labels, trajectory_labels, time, noise, num_items_in_batch, sample_weight)
         stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
-        positions, real = places_of(self.vlm, input_ids, attention_mask, image_grid_thw)
-        images, learns = (pixel_values, image_grid_thw), labels is not None or not with_future or not stop
-        states, cache = read_text(self.vlm, input_ids, positions, real, images, keep=with_future, learns=learns)
-        action_loss = lm_loss = logits = None
-        if with_future:
-            data = self.diffusion.construct_training_data(target, noise, time)
-            total = None if num_items_in_batch is None else num_items_in_batch["action"]
-            start = start_of_trajectory(input_ids, self.config.traj_token_ids["future_start"])
-            text = without_gradient(cache) if stop else cache
-            known = real if self.config.mask_prompt_padding else None
-            action_loss = trajectory_loss(text, positions, start, known, data, self.expert_parts, self.diffusion, total)
-        if labels is not None or not with_future:
-            logits = self.vlm.lm_head(states)
-        if labels is not None:
-            count = items_of_text(labels, num_items_in_batch)
-            lm_loss = self.vlm.loss_function(logits, labels, vocab_size=logits.shape[-1], num_items_in_batch=count)
-        losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
-        return AlpamayoR1Output(sum(losses) if losses else None, action_loss, lm_loss, logits)
+        return training_pass(self, input_ids, attention_mask, (pixel_values, image_grid_thw), learnt, stop)
 
     def loss_items(
-        self, ego_future_xyz: torch.Tensor | None = None, labels: torch.Tensor | None = None, **kwargs
+        self,
+        ego_future_xyz: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        trajectory_labels: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
+        **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        items = {} if labels is None else {"text": text_items(labels)}
-        if ego_future_xyz is not None:
-            waypoints = len(ego_future_xyz) * ego_future_xyz.shape[-2]
-            items["action"] = torch.tensor(float(waypoints), device=ego_future_xyz.device)
-        return items
+        return counted_items(labels, trajectory_labels, ego_future_xyz, sample_weight)
 
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:

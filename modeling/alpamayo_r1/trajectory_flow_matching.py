@@ -4,13 +4,16 @@ The rest of the project runs time the other way (flow_matching.py), and the step
 float32. Upstream: NVlabs/alpamayo, diffusion/flow_matching.py.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
 
+from ...configuration.ode_choices import ODE_CHOICES
 from ...configuration.vla_errors import ConfigError, InputError
-from ..flow_matching import FlowMatchingLoss, check_steps, integrate
+from ..flow_matching import FlowMatchingLoss
+from ..ode_sampling import OdeSampling, chosen_sampling, integrate
 
 LATEST = 0.999  # time that training with `beta` draws stays below
 SAMPLERS = ("beta", "uniform")
@@ -26,8 +29,9 @@ class FlowMatching(nn.Module):
 
     Args:
         x_dims: shape of one sample, (n_waypoints, 2).
-        int_method: `euler`, the only one that is published.
-        num_inference_steps: of `sample`, where it is not told otherwise.
+        int_method: `euler`, the only one that is published; it is where `ode_solver` is not given.
+        num_inference_steps, ode_solver, ode_spacing: of `sample`, where it is not told otherwise; see
+            `ode_sampling.py`.
         train_timestep_sampler: `beta` or `uniform`.
 
     Raises:
@@ -40,10 +44,16 @@ class FlowMatching(nn.Module):
         int_method: str = "euler",
         num_inference_steps: int = 10,
         train_timestep_sampler: str = "beta",
+        ode_solver: str | None = None,
+        ode_spacing: str = "uniform",
     ):
         super().__init__()
         if int_method != "euler":
-            raise ConfigError(f"int_method={int_method!r} is unknown; only euler is there.")
+            raise ConfigError(f"int_method={int_method!r} is unknown; only euler is there, others are an ode_solver.")
+        self.ode_solver, self.ode_spacing = ode_solver or int_method, ode_spacing
+        for name, known in ODE_CHOICES.items():
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r} is unknown; choose from {', '.join(known)}.")
         if train_timestep_sampler not in SAMPLERS:
             raise ConfigError(
                 f"train_timestep_sampler={train_timestep_sampler!r} is unknown; choose from {', '.join(SAMPLERS)}."
@@ -63,37 +73,41 @@ class FlowMatching(nn.Module):
         inference_step: int | None = None,
         noise: torch.Tensor | None = None,
         generator: torch.Generator | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-        """Samples (batch_size, *x_dims) by Euler steps from noise.
+        """Samples (batch_size, *x_dims) in steps from noise.
 
         Args:
             step_fn: called as `step_fn(x=..., t=...)` with the state (batch_size, *x_dims) and the time
                 (batch_size, 1, 1), one 1 for each of x_dims; returns the velocity, like x.
             return_all_steps: return (batch_size, steps + 1, *x_dims), from noise to sample, and the times (steps + 1,).
-            inference_step: number of steps.
+            inference_step, ode_solver, ode_spacing: number of steps, and how they are made.
             noise: (batch_size, *x_dims); drawn from `generator` or torch's own when left out.
 
         Raises:
-            InputError: `inference_step` is no whole number above 0, or the noise has another shape.
+            InputError: `inference_step` is no whole number above 0, a choice is unknown, or the noise has another
+                shape.
         """
-        steps = self.checked_steps(inference_step)
+        ode = self.sampling(inference_step, ode_solver, ode_spacing)
         states, noise = [], self.checked_or_drawn(batch_size, noise, generator, device)
 
         def backwards(x: torch.Tensor, progress: float) -> torch.Tensor:
-            states.append(x)
             t = torch.full((batch_size, *[1] * len(self.x_dims)), progress, dtype=torch.float32, device=x.device)
             return -step_fn(x=x, t=t)
 
-        sample = integrate(backwards, noise, steps)
+        sample = integrate(backwards, noise, *ode, states if return_all_steps else None)
         if not return_all_steps:
             return sample
-        return torch.stack([*states, sample], dim=1), torch.linspace(0, 1, steps + 1, device=sample.device)
+        times = torch.linspace(0, 1, ode.num_inference_steps + 1, device=sample.device)
+        times = times if ode.ode_spacing == "uniform" else 1 - torch.cos(times * math.pi / 2)
+        return torch.stack([*states, sample], dim=1), times
 
-    def checked_steps(self, given: int | None) -> int:
-        """The given number of steps or the default. Raises InputError for none and for part of one."""
-        steps = self.num_inference_steps if given is None else given
-        check_steps(steps)
-        return steps
+    def sampling(
+        self, num_steps: int | None = None, ode_solver: str | None = None, ode_spacing: str | None = None
+    ) -> OdeSampling:
+        """What is given, else the default. Raises InputError for no step, for part of one, and for unknown choices."""
+        return chosen_sampling(self, None, num_steps, ode_solver, ode_spacing)
 
     def checked_or_drawn(
         self,
@@ -136,10 +150,14 @@ class FlowMatching(nn.Module):
         return {"x": x, "noise": noise, "noisy_x": timesteps * x + (1 - timesteps) * noise, "timesteps": timesteps}
 
     def compute_loss_from_pred(
-        self, training_data: dict[str, torch.Tensor], pred: torch.Tensor, total: torch.Tensor | None = None
+        self,
+        training_data: dict[str, torch.Tensor],
+        pred: torch.Tensor,
+        total: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean squared error of a velocity like `x`, a scalar in float32.
 
-        training_data: as constructed here; total: see `FlowMatchingLoss`.
+        training_data: as constructed here; total, sample_weight (its `weight`): see `FlowMatchingLoss`.
         """
-        return self.flow_loss(pred, training_data["x"] - training_data["noise"], total=total)
+        return self.flow_loss(pred, training_data["x"] - training_data["noise"], weight=sample_weight, total=total)

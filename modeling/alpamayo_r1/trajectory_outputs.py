@@ -19,15 +19,17 @@ class AlpamayoR1Output(ModelOutput):
     """What `forward` returns.
 
     Attributes:
-        loss: the sum of `action_loss` and `lm_loss`, of those that there are.
+        loss: the sum of the losses below, of those that there are.
         action_loss: flow-matching loss of the expert, where a future was given.
         lm_loss: cross entropy of the next token, where labels were given.
+        trajectory_lm_loss: that of futures as text, where labels of theirs were given.
         logits: (batch, length, vocabulary), where labels were given or there is no future.
     """
 
     loss: torch.Tensor | None = None
     action_loss: torch.Tensor | None = None
     lm_loss: torch.Tensor | None = None
+    trajectory_lm_loss: torch.Tensor | None = None
     logits: torch.Tensor | None = None
 
 

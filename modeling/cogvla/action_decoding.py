@@ -1,6 +1,6 @@
 """From what the language model reads to a chunk of normalised actions: at once, by denoising, or token by token."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +11,7 @@ from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_tokens import tokens_to_actions
 from ..finite_predictions import finite_rows
 from ..mlp_resnet import MLPResNet
+from ..sampled_actions import drawn_bins, repeated, token_entropy
 from .action_sequence import ActionSequence
 from .ddim import ddim_step, sampling_steps, signal_levels, sinusoidal_embedding
 from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
@@ -38,10 +39,12 @@ class DecodedActions:
     """A chunk of actions, and what it was read from.
 
     Attributes:
-        normalized: (batch, num_action_chunks, action_dim), float32.
+        normalized: (batch, num_action_chunks, action_dim), float32; of samples (batch, num_samples, num_action_chunks,
+            action_dim).
         hidden_states: (batch, action tokens, hidden_size), each the state that predicts an action token.
         kept_vision_tokens: see `Pruning`; those of the last denoising step, or of the prompt.
         token_ids: (batch, action tokens), of a discrete head.
+        entropy: (batch, num_action_chunks, action_dim), of a discrete head that draws samples.
         finite: what is finite of that which the actions do not show, (batch,) bool by name.
     """
 
@@ -50,18 +53,35 @@ class DecodedActions:
     kept_vision_tokens: dict[int, torch.Tensor]
     token_ids: torch.Tensor | None = None
     finite: dict[str, torch.Tensor] = field(default_factory=dict)
+    entropy: torch.Tensor | None = None
+
+    def of_samples(self, config: CogVLAConfig, batch: int, entropy: torch.Tensor | None = None) -> "DecodedActions":
+        """Of rows in the order batch, sample; entropy: (batch, samples, action tokens), of whose mean it is."""
+        finite = {name: flags.view(batch, -1).all(dim=1) for name, flags in self.finite.items()}
+        normalized, chunk = self.normalized.unflatten(0, (batch, -1)), (config.num_action_chunks, config.action_dim)
+        entropy = None if entropy is None else entropy.mean(dim=1).unflatten(1, chunk)
+        return replace(self, normalized=normalized, finite=finite, entropy=entropy)
 
 
 def decode_at_once(
-    config: CogVLAConfig, language_model: LanguageModel, action_head: nn.Module | None, inputs: LanguageModelInputs
+    config: CogVLAConfig,
+    language_model: LanguageModel,
+    action_head: nn.Module | None,
+    inputs: LanguageModelInputs,
+    num_samples: int | None = None,
 ) -> DecodedActions:
-    """All actions from one pass over the sequence; action_head: of L1 regression, `None` for discrete tokens."""
+    """All actions from one pass over the sequence; action_head: of L1 regression, `None` for discrete tokens.
+
+    num_samples: draw so many chunks of discrete tokens.
+    """
     states, kept = language_model.read(inputs)
     if action_head is not None:
         return DecodedActions(action_head(states).float(), states, kept)
     logits = language_model.lm_head(states)
-    token_ids = logits.argmax(dim=-1)
-    return DecodedActions(actions_of(config, token_ids), states, kept, token_ids, {"logits": finite_rows(logits)})
+    token_ids, entropy = chosen_tokens(config, logits, num_samples)
+    actions, finite = actions_of(config, token_ids), {"logits": finite_rows(logits)}
+    decoded = DecodedActions(actions, states, kept, token_ids, finite)
+    return decoded if num_samples is None else decoded.of_samples(config, len(logits), entropy)
 
 
 def denoise(
@@ -73,13 +93,20 @@ def denoise(
     sequence: ActionSequence,
     noise: torch.Tensor | None,
     num_inference_steps: int,
+    num_samples: int | None = None,
 ) -> DecodedActions:
     """DDIM from `noise` (batch, num_action_chunks, action_dim), drawn where it is `None`: a pass over the sequence a
-    step. The steps clip what is infinite, so whether all predicted noise was finite is told apart."""
+    step. The steps clip what is infinite, so whether all predicted noise was finite is told apart.
+
+    num_samples: draw so many chunks, from noise (batch, num_samples, num_action_chunks, action_dim). What is made of
+    images is made once; the language model, which reads the noisy actions, runs for each sample.
+    """
+    observed, count = len(inputs.prefix), num_samples or 1
+    inputs, sequence = inputs.repeated(count), sequence.repeated(count)
     num_steps, device = config.num_diffusion_steps, inputs.prefix.device
     batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
     shape = (batch, config.num_action_chunks, config.action_dim)
-    actions = torch.randn(shape, device=device) if noise is None else noise.to(device)
+    actions = torch.randn(shape, device=device) if noise is None else noise.to(device).reshape(shape)
     levels, times = signal_levels(num_steps), sinusoidal_embedding(torch.arange(num_steps, device=device), width)
     finite = torch.ones(batch, dtype=torch.bool, device=device)
     steps = sampling_steps(num_steps, num_inference_steps)
@@ -90,29 +117,72 @@ def denoise(
         predicted = action_head(states)
         finite = finite & finite_rows(predicted)
         actions = ddim_step(actions, predicted, levels, step, -steps.step)
-    return DecodedActions(actions, states, kept, finite={"predicted noise": finite})
+    decoded = DecodedActions(actions, states, kept, finite={"predicted noise": finite})
+    return decoded if num_samples is None else decoded.of_samples(config, observed)
 
 
 def decode_one_by_one(
-    config: CogVLAConfig, language_model: LanguageModel, prompt: LanguageModelInputs, real: torch.Tensor
+    config: CogVLAConfig,
+    language_model: LanguageModel,
+    prompt: LanguageModelInputs,
+    real: torch.Tensor,
+    num_samples: int | None = None,
 ) -> DecodedActions:
     """Action tokens one after another, each from all before it (OpenVLA).
 
-    prompt: with the last token's state wanted; real: (batch, length) bool, its padding.
+    prompt: with the last token's state wanted; real: (batch, length) bool, its padding. num_samples: draw so many
+    chunks over one pass of the prompt.
     """
     cache = DynamicCache(config=config.text_config)
     states, kept = language_model.read(prompt, cache)
+    batch, states, real = len(states), repeated(states, num_samples or 1), repeated(real, num_samples or 1)
+    if num_samples is not None:
+        cache.batch_repeat_interleave(num_samples)
     logits = language_model.lm_head(states)
-    all_states, all_ids, finite = [states], [logits.argmax(dim=-1)], finite_rows(logits)
+    ids, entropy = next_token(config, logits, num_samples)
+    all_states, all_ids, finite, entropies = [states], [ids], finite_rows(logits), [entropy]
     for _ in range(config.num_action_tokens - 1):
         real = F.pad(real, (0, 1), value=True)
         all_states.append(language_model.read_on(all_ids[-1], real, prompt.prefix.shape[1], cache))
         logits = language_model.lm_head(all_states[-1])
-        all_ids.append(logits.argmax(dim=-1))
+        ids, entropy = next_token(config, logits, num_samples)
+        all_ids.append(ids)
+        entropies.append(entropy)
         finite = finite & finite_rows(logits)
     token_ids = torch.cat(all_ids, dim=1)
-    actions = actions_of(config, token_ids)
-    return DecodedActions(actions, torch.cat(all_states, dim=1), kept, token_ids, {"logits": finite})
+    decoded = DecodedActions(
+        actions_of(config, token_ids), torch.cat(all_states, dim=1), kept, token_ids, {"logits": finite}
+    )
+    if num_samples is None:
+        return decoded
+    return decoded.of_samples(config, batch, torch.cat(entropies, dim=1).unflatten(0, (batch, -1)))
+
+
+def next_token(
+    config: CogVLAConfig, logits: torch.Tensor, num_samples: int | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The likeliest token of logits (rows, 1, vocabulary), or one drawn among the bins and their entropy; (rows, 1)."""
+    if num_samples is None:
+        return logits.argmax(dim=-1), None
+    first, scores = scores_of_bins(config, logits)
+    return first + drawn_bins(scores), token_entropy(scores)
+
+
+def chosen_tokens(
+    config: CogVLAConfig, logits: torch.Tensor, num_samples: int | None
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The likeliest tokens of logits (batch, tokens, vocabulary), (batch, tokens); or drawn ones among the bins, (batch
+    * num_samples, tokens), and their entropy (batch, 1, tokens)."""
+    if num_samples is None:
+        return logits.argmax(dim=-1), None
+    first, scores = scores_of_bins(config, logits)
+    return first + drawn_bins(repeated(scores, num_samples)), token_entropy(scores)[:, None]
+
+
+def scores_of_bins(config: CogVLAConfig, logits: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """The id of the first bin, and of logits (..., vocabulary) those of the bins: other tokens stand for no action."""
+    end = config.text_config.vocab_size - config.pad_to_multiple_of
+    return end - config.n_action_bins, logits[..., end - config.n_action_bins : end]
 
 
 def one_token_a_number(actions: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..input_checks import check_rows
+from ..sampled_actions import repeated
 
 
 @dataclass
@@ -43,6 +44,11 @@ class ActionSequence:
         """(batch, length) bool: what stands between BOS and the action block."""
         after_bos = torch.arange(self.real.shape[1], device=self.real.device) > 0
         return (self.offset <= 0) & self.real & after_bos
+
+    def repeated(self, count: int) -> "ActionSequence":
+        """Each text `count` times, one behind the other."""
+        rows = (repeated(each, count) for each in (self.input_ids, self.real, self.last_prompt))
+        return ActionSequence(*rows, self.num_action_tokens)
 
     def predicting(self, count: int) -> torch.Tensor:
         """(batch, count): the last prompt token and those after it, each of which predicts its successor."""

@@ -107,14 +107,17 @@ def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:
 
 
 def check_actions(
-    config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor | None
+    config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor | None, num_samples: int | None = None
 ) -> torch.Tensor | None:
-    """(batch, num_action_chunks, action_dim) in float32, or nothing as it came; `name` is the argument's."""
+    """(batch, num_action_chunks, action_dim) in float32, or (batch, num_samples, num_action_chunks, action_dim), or
+    nothing as it came; `name` is the argument's."""
     if value is None:
         return None
     if config.action_head == "discrete":
         raise InputError(f"{name} was given, but action_head='discrete' has no continuous actions.")
-    wanted = (input_ids.shape[0], config.num_action_chunks, config.action_dim)
+    samples = () if num_samples is None else (num_samples,)
+    wanted = (input_ids.shape[0], *samples, config.num_action_chunks, config.action_dim)
     if tuple(value.shape) != wanted:
-        raise InputError(f"{name} has shape {tuple(value.shape)}; (batch, num_action_chunks, action_dim) is {wanted}.")
+        form = f"(batch, {'num_samples, ' if samples else ''}num_action_chunks, action_dim)"
+        raise InputError(f"{name} has shape {tuple(value.shape)}; {form} is {wanted}.")
     return value.float()

@@ -13,9 +13,12 @@ from .ddim import add_noise, signal_levels, sinusoidal_embedding
 from .pruned_language_model import LanguageModelInputs, with_noise
 
 
-def token_loss(logits: torch.Tensor, labels: torch.Tensor, items: Items | None) -> torch.Tensor:
-    """Cross entropy; logits: (batch, action tokens + 1, vocabulary); labels: (batch, action tokens + 1)."""
-    return cross_entropy(logits.flatten(0, 1), labels.flatten(), None if items is None else items["text"])
+def token_loss(
+    logits: torch.Tensor, labels: torch.Tensor, items: Items | None, sample_weight: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Cross entropy; logits: (batch, action tokens + 1, vocabulary); labels: (batch, action tokens + 1); sample_weight:
+    (batch,)."""
+    return cross_entropy(logits, labels, None if items is None else items["text"], sample_weight)
 
 
 def action_loss(
@@ -24,12 +27,16 @@ def action_loss(
     action_is_pad: torch.Tensor | None,
     squared: bool,
     items: Items | None,
+    sample_weight: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """Mean distance of predictions from target, both (batch, num_action_chunks, action_dim), over the learnt steps."""
+    """Mean distance of predictions from target, both (batch, num_action_chunks, action_dim), over the learnt steps.
+
+    sample_weight: (batch,), what the steps of each sample weigh in the mean.
+    """
     errors = predictions.float() - target
     errors = errors.square() if squared else errors.abs()
     total = None if items is None else items["action"]
-    return weighted_mean(errors.mean(dim=2), learnt_steps(target, action_is_pad), total)
+    return weighted_mean(errors.mean(dim=2), learnt_steps(target, action_is_pad, sample_weight), total)
 
 
 def counted_items(
@@ -38,16 +45,19 @@ def counted_items(
     actions: torch.Tensor | None,
     action_is_pad: torch.Tensor | None,
     attention_mask: torch.Tensor | None,
+    sample_weight: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
-    """What a batch counts in each of its losses; attention_mask: (batch, length), `None` where all is real."""
+    """What a batch counts in each of its losses; attention_mask: (batch, length), `None` where all is real;
+    sample_weight: (batch,), `None` where all weigh alike."""
     items = {}
     if actions is not None:
-        items["action"] = learnt_steps(actions, action_is_pad).sum()
+        items["action"] = learnt_steps(actions, action_is_pad, sample_weight).sum()
     if labels is not None:
         block = config.num_action_tokens + 1  # labels before it are not learnt
         real = torch.ones_like(labels) if attention_mask is None else attention_mask
         place = real.ne(0).flip(1).cumsum(dim=1).flip(1)
-        items["text"] = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum().float()
+        learnt = ((place >= 1) & (place <= block) & (labels != IGNORED)).sum(dim=1).float()
+        items["text"] = (learnt if sample_weight is None else learnt * sample_weight.to(learnt)).sum()
     return items
 
 

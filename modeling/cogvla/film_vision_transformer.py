@@ -72,11 +72,7 @@ def init_tower_weights(module: nn.Module, std: float) -> None:
         for token in (module.pos_embed, module.cls_token, module.reg_token):
             if token is not None:
                 nn.init.normal_(token, std=std)
-        for block in module.blocks:
-            if block.film is not None:  # starts as the identity
-                nn.init.zeros_(block.film.scale.weight)
-                nn.init.zeros_(block.film.shift.weight)
     elif isinstance(module, LearnedTokens):
-        nn.init.normal_(module.tokens, std=std)
+        nn.init.normal_(module.tokens)  # as published
     elif isinstance(module, LayerScale):
         nn.init.ones_(module.factor)

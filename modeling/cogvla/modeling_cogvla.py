@@ -13,13 +13,15 @@ from transformers.utils import can_return_tuple
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_normalization import find_statistics, unnormalize
-from ..cache_names import CACHE_NAMES, OUTPUT_NAME, one_cache
+from ..cache_names import OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
 from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
-from ..loss_items import Items
+from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
-from ..strict_loading import StrictPreTrainedModel, tied_weights
+from ..moe_aggregator import MoEAggregator
+from ..prismatic_projector import PrismaticProjector
+from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from .action_decoding import (
     ContinuousActionHead,
     DecodedActions,
@@ -38,25 +40,15 @@ from .action_sequence import (
 from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
 from .cogvla_losses import action_loss, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
-from .film_vision_transformer import init_tower_weights
-from .moe_aggregator import MoEAggregator
-from .prismatic_vision_backbone import PrismaticProjector, PrismaticVisionBackbone
+from .cogvla_pretrained_model import CogVLAPreTrainedModel
+from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs
 
 
-class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
+class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action` for actions, `forward` for training, `generate` for text."""
 
-    config_class = CogVLAConfig
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["LlamaDecoderLayer", "LFPDecoderLayer", "VisionBlock"]
-    _skip_keys_device_placement = list(CACHE_NAMES)
-    _supports_sdpa = True
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the losses are means
-    pretrained_parts = ("vision_backbone", "language_model")
-    added_parts = ("film", "aggregation", "router")
-    watched_gradients = {"aggregation": "aggregation", "routers": "router"}
-    _tied_weights_keys = tied_weights({"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"})
 
     def __init__(self, config: CogVLAConfig):
         super().__init__(config)
@@ -74,10 +66,6 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             self.action_head = ContinuousActionHead(width, config.num_action_chunks, config.action_dim)
         self.noisy_action_projector = MLP(1, width) if config.action_head == "diffusion" else None
         self.post_init()
-
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        init_tower_weights(module, self.config.text_config.initializer_range)
 
     def get_input_embeddings(self) -> nn.Module:
         return self.language_model.model.embed_tokens
@@ -108,7 +96,8 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         check_finite: bool = True,
         do_sample: bool = False,
         proprio: torch.Tensor | None = None,
-    ) -> torch.Tensor | CogVLAActionOutput:
+        num_samples: int | None = None,
+    ) -> torch.Tensor | CogVLAActionOutput | SampledActions:
         """Predict a chunk of actions for each sample, (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
@@ -122,6 +111,9 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             num_inference_steps: of the diffusion head, 1 to `config.num_diffusion_steps`; the config's by default.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, and return them, their spread and, of the discrete head,
+                the entropy of its tokens as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks,
+                action_dim) then. The L1 head has nothing to draw, and refuses it.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -132,16 +124,20 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         seen = observation(
             self, input_ids, attention_mask, pixel_values, one_of(state=state, proprio=proprio), noise=noise
         )
+        if num_samples is not None:
+            check_num_samples(num_samples, config.action_head != "l1", f"action_head={config.action_head!r}")
         statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
-        noise = check_actions(config, input_ids, "noise", noise)
+        noise = check_actions(config, input_ids, "noise", noise, num_samples)
         steps = check_inference_steps(config, num_inference_steps)
         check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
-        decoded, moe_ratios = self.decode(seen, noise, steps)
+        decoded, moe_ratios = self.decode(seen, noise, steps, num_samples)
         check_rows(seen.real)  # reading it before would wait for the device
         actions = unnormalize(decoded.normalized, statistics, config.normalization_type)
         if check_finite:
             inputs = {"pixel_values": seen.pixel_values, "state": seen.state, "noise": noise}
             require_finite(self, {"actions": actions, **decoded.finite}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, decoded.normalized, decoded.entropy)
         if not return_dict:
             return actions
         return CogVLAActionOutput(
@@ -170,6 +166,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         text_generation: bool = False,
         cache: Cache | None = None,
         proprio: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> CogVLAOutput:
         """Training forward over text that ends with its action and stop tokens.
 
@@ -184,6 +181,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
             action_is_pad: (batch, num_action_chunks), true on steps behind the end of an episode, which a continuous
                 head does not learn; what a discrete one learns is said by the labels.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of its actions and of its tokens.
             past_key_values, cache, text_generation: set by `generate`, where `input_ids` is plain text.
 
         Raises:
@@ -192,12 +190,15 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         state = one_of(state=state, proprio=proprio)
         if text_generation:
             return self.next_token(input_ids, attention_mask, pixel_values, state, one_cache(cache, past_key_values))
-        seen = observation(self, input_ids, attention_mask, pixel_values, state, actions=actions, noise=noise)
+        numbers = {"actions": actions, "noise": noise, "sample_weight": sample_weight}
+        seen = observation(self, input_ids, attention_mask, pixel_values, state, **numbers)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_places(self.config, input_ids.shape[1])
         actions = check_actions(self.config, input_ids, "actions", actions)
         if labels is not None:
             labels = right_padded(check_mask(input_ids, attention_mask), labels)[1]
-        return self.learn(seen, labels, actions, noise, timesteps, action_is_pad, num_items_in_batch)
+        counted = action_is_pad, num_items_in_batch, sample_weight
+        return self.learn(seen, labels, actions, noise, timesteps, *counted)
 
     def loss_items(
         self,
@@ -205,10 +206,11 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         actions: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         attention_mask: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
-        return counted_items(self.config, labels, actions, action_is_pad, attention_mask)
+        return counted_items(self.config, labels, actions, action_is_pad, attention_mask, sample_weight)
 
     # ---- text
 
@@ -282,21 +284,21 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
     # ---- the steps of a forward pass
 
     def decode(
-        self, seen: Observation, noise: torch.Tensor | None, num_inference_steps: int
+        self, seen: Observation, noise: torch.Tensor | None, num_inference_steps: int, num_samples: int | None
     ) -> tuple[DecodedActions, torch.Tensor | None]:
         """What the head makes of an observation, and the weights of the towers."""
         config = self.config
         ids, real = with_prompt_end(seen.input_ids, seen.real, config.prompt_end_token_id)
         if config.action_attention == "causal":
             inputs, moe_ratios = self.prompt_inputs(Observation(ids, real, seen.pixel_values, seen.state))
-            return decode_one_by_one(config, self.language_model, inputs, real), moe_ratios
+            return decode_one_by_one(config, self.language_model, inputs, real, num_samples), moe_ratios
         sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
         averaged = sequence.real & ~sequence.is_action
         inputs, moe_ratios = self.action_inputs(seen, sequence, averaged, config.num_action_tokens)
         if config.action_head != "diffusion":
-            return decode_at_once(config, self.language_model, self.action_head, inputs), moe_ratios
+            return decode_at_once(config, self.language_model, self.action_head, inputs, num_samples), moe_ratios
         parts = self.language_model, self.action_head, self.noisy_action_projector
-        return denoise(config, *parts, inputs, sequence, noise, num_inference_steps), moe_ratios
+        return denoise(config, *parts, inputs, sequence, noise, num_inference_steps, num_samples), moe_ratios
 
     def learn(
         self,
@@ -307,6 +309,7 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         timesteps: torch.Tensor | None,
         action_is_pad: torch.Tensor | None,
         items: Items | None,
+        sample_weight: torch.Tensor | None,
     ) -> CogVLAOutput:
         """One pass over text with its action block, and the losses; labels: (batch, length), padded as the text is."""
         config, count, target = self.config, self.config.num_action_tokens + 1, actions
@@ -322,9 +325,10 @@ class CogVLAForActionPrediction(StrictPreTrainedModel, GenerationMixin):
         predictions = None if self.action_head is None else self.action_head(states[:, :-1])
         losses = {"lm_loss": None, "action_loss": None}
         if labels is not None:
-            losses["lm_loss"] = token_loss(logits, labels.gather(1, sequence.predicting(count) + 1), items)
+            wanted = labels.gather(1, sequence.predicting(count) + 1)
+            losses["lm_loss"] = token_loss(logits, wanted, items, sample_weight)
         if actions is not None:
-            losses["action_loss"] = action_loss(predictions, target, action_is_pad, is_diffusion, items)
+            losses["action_loss"] = action_loss(predictions, target, action_is_pad, is_diffusion, items, sample_weight)
         return CogVLAOutput(
             loss=losses["lm_loss"] if actions is None else losses["action_loss"],
             **losses,

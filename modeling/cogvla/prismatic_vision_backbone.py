@@ -1,7 +1,6 @@
-"""The pair of vision towers, all views of a batch in one pass each, and the projector of their joined channels."""
+"""The pair of vision towers, all views of a batch in one pass each."""
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
@@ -29,16 +28,3 @@ class PrismaticVisionBackbone(nn.Module):
         features = self.featurizer(views[:, :3], condition)
         fused_features = self.fused_featurizer(views[:, 3:], condition)
         return tuple(f.reshape(batch, -1, f.shape[-1]) for f in (features, fused_features))
-
-
-class PrismaticProjector(nn.Module):
-    """Three linear layers with GELU between, the first four times as wide as its input; for joined channels."""
-
-    def __init__(self, input_size: int, output_size: int):
-        super().__init__()
-        self.fc1 = nn.Linear(input_size, 4 * input_size)
-        self.fc2 = nn.Linear(4 * input_size, output_size)
-        self.fc3 = nn.Linear(output_size, output_size)
-
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(features)))))

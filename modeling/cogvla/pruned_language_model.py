@@ -5,7 +5,7 @@ pruning happens where it is read, and only there: tokens that follow one by one 
 full-sequence positions, as published, over a cache whose layers differ in length.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import nn
@@ -13,6 +13,7 @@ from transformers import Cache
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..masking import mask_for
+from ..sampled_actions import repeated
 from .action_sequence import ActionSequence
 from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
 
@@ -34,6 +35,10 @@ class LanguageModelInputs:
     attention_mask: torch.Tensor
     prompt: torch.Tensor
     positions: torch.Tensor
+
+    def repeated(self, count: int) -> "LanguageModelInputs":
+        """Each sequence `count` times, one behind the other."""
+        return LanguageModelInputs(*(repeated(getattr(self, each.name), count) for each in fields(self)))
 
 
 class LanguageModel(nn.Module):

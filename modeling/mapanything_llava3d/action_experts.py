@@ -10,9 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..flow_matching import integrate, interpolate
+from ..flow_matching import interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
+from ..ode_sampling import OdeSampling, integrate
+from ..sampled_actions import repeated
 from .dit_action_head import DiTActionHead
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
@@ -43,22 +45,24 @@ def action_loss(
     state: torch.Tensor | None,
     targets: ActionTargets,
     stop_grad: bool,
+    embodiment_id: torch.LongTensor | None = None,
 ) -> torch.Tensor:
     """The flow-matching loss, a scalar in float32.
 
     prefix_embs: (batch, length, hidden_size); attention_mask: (batch, length), 0 on padding; state: (batch, state_dim)
-    or (batch, 1, state_dim), where the model takes one; stop_grad: the loss has no gradient in the prefix.
+    or (batch, 1, state_dim), where the model takes one; stop_grad: the loss has no gradient in the prefix;
+    embodiment_id: (batch,), where there are several embodiments.
     """
     if parts.projector is not None:
-        return fused_dit_loss(parts, prefix_embs, attention_mask, state, targets, stop_grad)
+        return fused_dit_loss(parts, prefix_embs, attention_mask, state, targets, stop_grad, embodiment_id)
     actions, time, noise, *counted = targets
     if parts.head is None:
-        drawn = None, time, noise
-        return parts.expert.compute_loss(prefix_embs, actions, state, attention_mask, *drawn, stop_grad, *counted)
+        given = actions, state, attention_mask, None, time, noise, stop_grad, *counted, embodiment_id
+        return parts.expert.compute_loss(prefix_embs, *given)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
         states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
     time = None if time is None else 1 - time
-    return parts.head.compute_loss(states, actions, state, attention_mask, time, noise, *counted)
+    return parts.head.compute_loss(states, actions, state, attention_mask, time, noise, *counted, embodiment_id)
 
 
 def fused_dit_loss(
@@ -68,17 +72,19 @@ def fused_dit_loss(
     state: torch.Tensor | None,
     targets: ActionTargets,
     stop_grad: bool,
+    embodiment_id: torch.LongTensor | None,
 ) -> torch.Tensor:
     """As `action_loss`: the mean of the two experts', over one pass of the prefix and the same noisy actions."""
     expert, head, actions, counted = parts.expert, parts.head, targets.actions, targets[3:]
     noise, time = expert.checked_or_drawn(prefix_embs, actions, targets.noise, targets.time)
     noisy = interpolate(actions, noise, time)
-    suffix = expert.embed_suffix(noisy, time, state)
+    suffix = expert.embed_suffix(noisy, time, state, embodiment_id)
     with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
         states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
-    velocity, action_states = expert.read(parts.network.run_suffix(suffix, cache))
+    velocity, action_states = expert.read(parts.network.run_suffix(suffix, cache), embodiment_id)
     features = parts.projector(action_states)
-    dit_velocity = -head.velocity(states, noisy, head.bucket(1 - time), state, attention_mask, features)
+    given = state, attention_mask, features, embodiment_id
+    dit_velocity = -head.velocity(states, noisy, head.bucket(1 - time), *given)
     losses = expert.loss(velocity, actions, noise, time, *counted), head.loss(dit_velocity, actions, noise, *counted)
     return sum(losses) / 2
 
@@ -88,17 +94,23 @@ def sample_actions(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    num_steps: int,
+    ode: OdeSampling | int,
     noise: torch.Tensor | None,
+    num_samples: int | None = None,
+    guidance_scale: float | None = None,
+    embodiment_id: torch.LongTensor | None = None,
 ) -> torch.Tensor:
-    """Normalised actions (batch, num_action_chunks, action_dim), float32; the prefix runs once whatever the number of
-    steps. The other arguments are as in the model's `predict_action`."""
+    """Normalised actions (batch, num_action_chunks, action_dim), float32, or with `num_samples` (batch, num_samples,
+    num_action_chunks, action_dim); the prefix runs once whatever the number of steps and samples. ode: also a number of
+    Euler steps; the other arguments are as in the model's `predict_action`."""
+    ode = OdeSampling(ode) if isinstance(ode, int) else ode
+    options = {"noise": noise, "num_samples": num_samples, "embodiment_id": embodiment_id, **ode._asdict()}
     if parts.projector is not None:
-        return sample_fused_dit(parts, prefix_embs, attention_mask, state, num_steps, noise)
+        return sample_fused_dit(parts, prefix_embs, attention_mask, state, ode, noise, num_samples, embodiment_id)
     if parts.head is None:
-        return parts.expert.sample_actions(prefix_embs, state, num_steps, attention_mask, noise=noise)
+        return parts.expert.sample_actions(prefix_embs, state, attention_mask=attention_mask, **options)
     states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
-    return parts.head.predict_action(states, state, attention_mask, num_steps, noise)
+    return parts.head.predict_action(states, state, attention_mask, guidance_scale=guidance_scale, **options)
 
 
 def sample_fused_dit(
@@ -106,18 +118,23 @@ def sample_fused_dit(
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
-    num_steps: int,
+    ode: OdeSampling,
     noise: torch.Tensor | None,
+    num_samples: int | None,
+    embodiment_id: torch.LongTensor | None,
 ) -> torch.Tensor:
     """As `sample_actions`, along the head's velocity over the features of the joined expert."""
-    head, noise = parts.head, parts.expert.checked_or_drawn_noise(prefix_embs, noise)
+    head, count = parts.head, num_samples or 1
+    noise = parts.expert.checked_or_drawn_noise(prefix_embs, noise, num_samples)
+    start = noise if num_samples is None else noise.flatten(0, 1)
     states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
-    step = parts.expert.stepper(cache, state, noise.shape[0])
-    context = head.prepare_context(states, state, attention_mask, project=True)
+    ids = repeated(embodiment_id, count)
+    step = parts.expert.stepper(cache.repeated(count), repeated(state, count), len(start), embodiment_id=ids)
+    context = head.prepare_context(states, state, attention_mask, True, embodiment_id).repeated(count)
 
     def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
         features = parts.projector(step(actions, progress)[1])
         buckets = torch.full(actions.shape[:1], head.bucket_at(progress), device=actions.device)
         return -head.velocity_in(context, actions, buckets, features)
 
-    return integrate(velocity, noise, num_steps)
+    return integrate(velocity, start, *ode).view(noise.shape)

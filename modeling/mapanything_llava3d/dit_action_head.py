@@ -16,10 +16,14 @@ from torch.distributions import Beta
 
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ...configuration.vla_errors import InputError
-from ..flow_matching import FlowMatchingLoss, chosen_steps, integrate, interpolate
+from ..embodiments import check_embodiments, ids_given
+from ..flow_matching import FlowMatchingLoss, interpolate
 from ..loss_items import Items, learnt_steps
 from ..modules import floating_dtype
+from ..ode_sampling import chosen_sampling, integrate
+from ..sampled_actions import repeated
 from .dit_layers import MLP, ActionEncoder, DiT
+from .null_condition import chosen_guidance, drawn_drops, guided, twice, with_null_condition
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
 
@@ -30,11 +34,18 @@ class DiTContext:
 
     tokens: (batch, tokens, hidden_size), the embedded state, where there is one, and the future tokens.
     layers: for each block, what it gets of the VLM: mask and states, or mask, `None`, keys and values; for a block
-        that does not look at the VLM, nothing.
+        that does not look at the VLM, nothing, or a mask.
+    embodiment_id: (batch,), where there are several embodiments.
     """
 
     tokens: torch.Tensor
     layers: list[tuple[torch.Tensor | None, ...]]
+    embodiment_id: torch.LongTensor | None = None
+
+    def repeated(self, count: int) -> "DiTContext":
+        """That of each sample `count` times, one behind the other."""
+        layers = [tuple(repeated(each, count) for each in layer) for layer in self.layers]
+        return DiTContext(repeated(self.tokens, count), layers, repeated(self.embodiment_id, count))
 
 
 class DiTActionHead(nn.Module):
@@ -45,6 +56,7 @@ class DiTActionHead(nn.Module):
             the head has blocks, the top-most are used.
         state: (batch, state_dim) or (batch, 1, state_dim), exactly where `config.state_dim` is set.
         encoder_attention_mask: (batch, vl_tokens), zero or false on padding; `None` without padding.
+        embodiment_id: (batch,) whole numbers, exactly where `config.num_embodiments` is above 1.
 
     Raises:
         InputError: one of them, or of the other arguments, is missing or has another shape.
@@ -56,9 +68,10 @@ class DiTActionHead(nn.Module):
         width = config.hidden_size
         self.model = DiT(config)
         self.vl_projector = nn.Linear(config.vl_hidden_size, width) if config.vl_hidden_size != width else None
-        self.state_encoder = MLP(config.state_dim, config.mlp_hidden_dim, width) if config.state_dim else None
-        self.action_encoder = ActionEncoder(config.action_dim, width)
-        self.action_decoder = MLP(config.output_dim, config.mlp_hidden_dim, config.action_dim)
+        inner, robots = config.mlp_hidden_dim, config.num_embodiments
+        self.state_encoder = MLP(config.state_dim, inner, width, robots) if config.state_dim else None
+        self.action_encoder = ActionEncoder(config.action_dim, width, robots)
+        self.action_decoder = MLP(config.output_dim, inner, config.action_dim, robots)
         self.flow_loss = FlowMatchingLoss()
         self.future_tokens = nn.Embedding(config.num_future_tokens, width)
         nn.init.normal_(self.future_tokens.weight, std=0.02)
@@ -76,14 +89,21 @@ class DiTActionHead(nn.Module):
         noise: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
+        embodiment_id: torch.LongTensor | None = None,
+        dropped: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Mean squared error of the velocity, a float32 scalar.
 
         actions, noise: (batch, horizon, action_dim), normalised; time: (batch,), 0 is noise and 1 is actions. Noise
         and time are drawn when they are not given. action_is_pad: (batch, horizon), true on steps that are not learnt;
-        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step.
+        num_items_in_batch: totals of `loss_items`, where this batch is a part of what makes a step; sample_weight:
+        (batch,), what each sample weighs in the mean. dropped: (batch,) bool, which samples see the null condition;
+        drawn in training, by `config.condition_dropout`.
         """
-        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
+        dropped = drawn_drops(self.config, self.training, actions) if dropped is None else dropped
+        mask = encoder_attention_mask
+        context = self.prepare_context(vl_embs_list, state, mask, embodiment_id=embodiment_id, dropped=dropped)
         batch = context.tokens.shape[0]
         noise = torch.randn_like(actions, dtype=torch.float32) if noise is None else noise
         time = self.sample_time(batch, actions.device) if time is None else time
@@ -92,7 +112,7 @@ class DiTActionHead(nn.Module):
         check_shape("time", time, (batch,))
         noisy_actions = interpolate(actions, noise, 1 - time.float())
         velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
-        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch)
+        return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch, sample_weight)
 
     def loss(
         self,
@@ -101,9 +121,11 @@ class DiTActionHead(nn.Module):
         noise: torch.Tensor,
         action_is_pad: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
+        sample_weight: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Of a velocity `noise - actions`; see `compute_loss`."""
-        learnt = None if action_is_pad is None else learnt_steps(actions, action_is_pad)
+        given = action_is_pad is not None or sample_weight is not None
+        learnt = learnt_steps(actions, action_is_pad, sample_weight) if given else None
         total = None if num_items_in_batch is None else num_items_in_batch["dit"]
         return self.flow_loss(velocity, noise.float() - actions.float(), None, learnt, total)
 
@@ -116,25 +138,50 @@ class DiTActionHead(nn.Module):
         num_inference_steps: int | None = None,
         noise: torch.Tensor | None = None,
         num_steps: int | None = None,
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
+        guidance_scale: float | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> torch.Tensor:
         """Normalised actions (batch, horizon, action_dim), float32.
 
-        num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default. noise:
-        where they start; drawn if `None`.
+        num_inference_steps, num_steps: how many steps, under one of the two names; ode_solver, ode_spacing: how they
+        are made, see `ode_sampling.py`; each by default as the config says. noise: where they start; drawn if `None`.
+        num_samples: draw so many for each row; actions and noise are (batch, num_samples, horizon, action_dim) then.
+        guidance_scale: see the config; other than 1 it costs a second pass of the blocks, in one batch with the first.
         """
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
-        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, project=True)
-        batch, device = context.tokens.shape[0], context.tokens.device
-        if noise is None:
-            shape = (batch, self.config.num_action_chunks, self.config.action_dim)
-            noise = torch.randn(shape, dtype=torch.float32, device=device)
-        self.check_chunk("noise", noise, batch)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
+        scale = chosen_guidance(self.config, guidance_scale)
+        given = state, encoder_attention_mask, embodiment_id
+        context = self.sampling_context(vl_embs_list, *given, num_samples or 1, scale != 1)
+        noise = self.checked_or_drawn_noise(vl_embs_list[0], noise, num_samples)
+        start = noise if num_samples is None else noise.flatten(0, 1)
 
         def velocity(noisy_actions: torch.Tensor, progress: float) -> torch.Tensor:
-            buckets = torch.full((batch,), self.bucket_at(progress), device=device)
-            return -self.velocity_in(context, noisy_actions, buckets)
+            rows = noisy_actions if scale == 1 else twice(noisy_actions)
+            buckets = torch.full((len(rows),), self.bucket_at(progress), device=rows.device)
+            found = self.velocity_in(context, rows, buckets)
+            return -(found if scale == 1 else guided(found, scale))
 
-        return integrate(velocity, noise, steps)
+        return integrate(velocity, start, *ode).view(noise.shape)
+
+    def sampling_context(
+        self,
+        vl_embs_list: Sequence[torch.Tensor],
+        state: torch.Tensor | None,
+        mask: torch.Tensor | None,
+        embodiment_id: torch.LongTensor | None,
+        count: int,
+        is_guided: bool,
+    ) -> DiTContext:
+        """Of each sample `count` times; where it is guided, all once more behind them, under the null condition."""
+        if not is_guided:
+            return self.prepare_context(vl_embs_list, state, mask, True, embodiment_id).repeated(count)
+        both = [twice(repeated(vl_embs, count)) for vl_embs in vl_embs_list]
+        state, mask, embodiment_id = (twice(repeated(each, count)) for each in (state, mask, embodiment_id))
+        dropped = torch.arange(len(both[0]), device=both[0].device) >= len(both[0]) // 2
+        return self.prepare_context(both, state, mask, True, embodiment_id, dropped)
 
     def velocity(
         self,
@@ -144,6 +191,7 @@ class DiTActionHead(nn.Module):
         state: torch.Tensor | None = None,
         encoder_attention_mask: torch.Tensor | None = None,
         action_features: torch.Tensor | None = None,
+        embodiment_id: torch.LongTensor | None = None,
     ) -> torch.Tensor:
         """Velocity `actions - noise` (batch, horizon, action_dim) in the weights' dtype.
 
@@ -153,7 +201,7 @@ class DiTActionHead(nn.Module):
             action_features: (batch, horizon, hidden_size), which take the place of what the action encoder makes of
                 `noisy_actions`; these are not read then.
         """
-        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask)
+        context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, embodiment_id=embodiment_id)
         return self.velocity_in(context, noisy_actions, buckets, action_features)
 
     def velocity_in(
@@ -168,14 +216,15 @@ class DiTActionHead(nn.Module):
         check_shape("buckets", buckets, (batch,))
         if action_features is None:
             self.check_chunk("noisy_actions", noisy_actions, batch)
-            action_features = self.action_encoder(noisy_actions.to(self.dtype), buckets)
+            ids = ids_given(context.embodiment_id)
+            action_features = self.action_encoder(noisy_actions.to(self.dtype), buckets, *ids)
         else:
             check_shape("action_features", action_features, (batch, horizon, self.config.hidden_size))
         if self.config.add_pos_embed:
             action_features = action_features + self.position_embedding(torch.arange(horizon, device=buckets.device))
         hidden_states = torch.cat([context.tokens, action_features.to(self.dtype)], dim=1)
         hidden_states = self.model(hidden_states, buckets, context.layers)
-        return self.action_decoder(hidden_states[:, -horizon:])
+        return self.action_decoder(hidden_states[:, -horizon:], *ids_given(context.embodiment_id))
 
     def prepare_context(
         self,
@@ -183,28 +232,40 @@ class DiTActionHead(nn.Module):
         state: torch.Tensor | None = None,
         encoder_attention_mask: torch.Tensor | None = None,
         project: bool = False,
+        embodiment_id: torch.LongTensor | None = None,
+        dropped: torch.Tensor | None = None,
     ) -> DiTContext:
         """What does not depend on noisy actions and time.
 
+        dropped: (batch,) bool, which samples see the null condition; `None`: none.
         project: also make the keys and values of the VLM's layers, which pays when more than one velocity is asked
             for; in training they are better made inside the blocks, where gradient checkpointing can drop them.
         """
         vl_embs_list = self.top_layers(vl_embs_list)
         batch, vl_tokens, _ = vl_embs_list[0].shape
+        check_embodiments(self.config.num_embodiments, embodiment_id, batch)
         indices = torch.arange(self.config.num_future_tokens, device=vl_embs_list[0].device)
-        tokens = [*self.encode_state(state, batch), self.future_tokens(indices).expand(batch, -1, -1)]
-        tokens = torch.cat(tokens, dim=1)
+        states = self.encode_state(state, batch, embodiment_id)
+        tokens = torch.cat([*states, self.future_tokens(indices).expand(batch, -1, -1)], dim=1)
         mask = encoder_attention_mask
         if mask is not None:
             check_shape("encoder_attention_mask", mask, (batch, vl_tokens))
-            own = tokens.shape[1] + self.config.num_action_chunks if self.config.context == "concat" else 0
+        if dropped is not None:
+            check_shape("dropped", dropped, (batch,))
+            vl_embs_list, mask = with_null_condition(vl_embs_list, mask, dropped)
+        if mask is not None:
+            own = tokens.shape[1] + self.config.num_action_chunks if self.config.context in ("concat", "self") else 0
             mask = F.pad(mask.bool(), (0, own), value=True)[:, None, None]
+        if self.config.context == "self":
+            tokens = torch.cat([vl_embs_list[-1].to(self.dtype), tokens], dim=1)
+            return DiTContext(tokens, [(mask,)] * len(self.model.transformer_blocks), embodiment_id)
         blocks = zip(self.model.transformer_blocks, vl_embs_list, strict=True)
-        return DiTContext(tokens, [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks])
+        layers = [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks]
+        return DiTContext(tokens, layers, embodiment_id)
 
     def top_layers(self, vl_embs_list: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        """As many layers as there are blocks, the last ones, in the width of the blocks."""
-        blocks = self.config.num_hidden_layers
+        """As many layers as there are blocks, the last ones, in the width of the blocks; for `self` the last one."""
+        blocks = 1 if self.config.context == "self" else self.config.num_hidden_layers
         if len(vl_embs_list) < blocks:
             raise InputError(
                 f"vl_embs_list has {len(vl_embs_list)} layers, the head has {blocks} blocks: each reads a layer."
@@ -217,7 +278,9 @@ class DiTActionHead(nn.Module):
             return vl_embs_list
         return [self.vl_projector(vl_embs.to(self.dtype)) for vl_embs in vl_embs_list]
 
-    def encode_state(self, state: torch.Tensor | None, batch: int) -> list[torch.Tensor]:
+    def encode_state(
+        self, state: torch.Tensor | None, batch: int, embodiment_id: torch.LongTensor | None = None
+    ) -> list[torch.Tensor]:
         """[(batch, 1, hidden_size)], or [] for a head without state."""
         size = self.config.state_dim
         if (state is None) != (size is None):
@@ -229,7 +292,7 @@ class DiTActionHead(nn.Module):
             return []
         state = state.unsqueeze(1) if state.dim() == 2 else state
         check_shape("state", state, (batch, 1, size))
-        return [self.state_encoder(state.to(self.dtype))]
+        return [self.state_encoder(state.to(self.dtype), *ids_given(embodiment_id))]
 
     def sample_time(self, batch_size: int, device: torch.device | str | None = None) -> torch.Tensor:
         """(batch,) float32 in [0, 1), denser towards noise."""
@@ -245,8 +308,20 @@ class DiTActionHead(nn.Module):
         return (time.float() * self.config.num_timestep_buckets).long()
 
     def bucket_at(self, progress: float) -> int:
-        """As `bucket`, of the progress that a prediction has made."""
-        return int(progress * self.config.num_timestep_buckets)
+        """As `bucket`, of the progress that a prediction has made; at the end the last one that is learnt."""
+        return min(int(progress * self.config.num_timestep_buckets), self.config.num_timestep_buckets - 1)
+
+    def checked_or_drawn_noise(
+        self, like: torch.Tensor, noise: torch.Tensor | None, num_samples: int | None
+    ) -> torch.Tensor:
+        """(batch, num_action_chunks, action_dim), or (batch, num_samples, num_action_chunks, action_dim), for as many
+        rows as `like` has."""
+        samples = () if num_samples is None else (num_samples,)
+        shape = len(like), *samples, self.config.num_action_chunks, self.config.action_dim
+        if noise is None:
+            return torch.randn(shape, dtype=torch.float32, device=like.device)
+        check_shape("noise", noise, shape)
+        return noise
 
     def check_chunk(self, name: str, chunk: torch.Tensor, batch: int) -> None:
         check_shape(name, chunk, (batch, self.config.num_action_chunks, self.config.action_dim))

@@ -13,6 +13,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ..attention import attend
+from ..embodiments import linear_for
 
 TIMESTEP_CHANNELS = 256
 EXPANSION = 4  # of the feed-forward
@@ -25,33 +26,37 @@ def timestep_angles(buckets: torch.Tensor, size: int, steps: int) -> torch.Tenso
 
 
 class MLP(nn.Module):
-    """Linear, ReLU, linear."""
+    """Linear, ReLU, linear; with several embodiments each has its own, and their ids (batch,) are an argument, too."""
 
-    def __init__(self, input_size: int, hidden_size: int, output_size: int):
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, num_embodiments: int = 1):
         super().__init__()
-        self.layer1 = nn.Linear(input_size, hidden_size)
-        self.layer2 = nn.Linear(hidden_size, output_size)
+        self.layer1 = linear_for(num_embodiments, input_size, hidden_size)
+        self.layer2 = linear_for(num_embodiments, hidden_size, output_size)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.layer2(F.relu(self.layer1(features)))
+    def forward(self, features: torch.Tensor, *embodiment_id: torch.LongTensor) -> torch.Tensor:
+        return self.layer2(F.relu(self.layer1(features, *embodiment_id)), *embodiment_id)
 
 
 class ActionEncoder(nn.Module):
-    """Noisy actions and their time: (batch, horizon, action_dim), (batch,) -> (batch, horizon, hidden_size)."""
+    """Noisy actions and their time: (batch, horizon, action_dim), (batch,) -> (batch, horizon, hidden_size).
 
-    def __init__(self, action_dim: int, hidden_size: int):
+    With several embodiments as in `MLP`.
+    """
+
+    def __init__(self, action_dim: int, hidden_size: int, num_embodiments: int = 1):
         super().__init__()
-        self.layer1 = nn.Linear(action_dim, hidden_size)
-        self.layer2 = nn.Linear(2 * hidden_size, hidden_size)
-        self.layer3 = nn.Linear(hidden_size, hidden_size)
+        self.layer1 = linear_for(num_embodiments, action_dim, hidden_size)
+        self.layer2 = linear_for(num_embodiments, 2 * hidden_size, hidden_size)
+        self.layer3 = linear_for(num_embodiments, hidden_size, hidden_size)
 
-    def forward(self, actions: torch.Tensor, buckets: torch.Tensor) -> torch.Tensor:
-        features = self.layer1(actions)
+    def forward(self, actions: torch.Tensor, buckets: torch.Tensor, *embodiment_id: torch.LongTensor) -> torch.Tensor:
+        features = self.layer1(actions, *embodiment_id)
         half = features.shape[-1] // 2
         angles = timestep_angles(buckets, half, half)
         waves = torch.cat([angles.sin(), angles.cos()], dim=-1).to(features.dtype)
         waves = waves[:, None].expand_as(features)
-        return self.layer3(F.silu(self.layer2(torch.cat([features, waves], dim=-1))))
+        features = F.silu(self.layer2(torch.cat([features, waves], dim=-1), *embodiment_id))
+        return self.layer3(features, *embodiment_id)
 
 
 class TimestepEmbedder(nn.Module):
@@ -149,8 +154,8 @@ class DiTBlock(GradientCheckpointingLayer):
     """Attention, then feed-forward.
 
     Args:
-        context: `vlm`: the queries see one layer of the VLM; `own`: the block's tokens, normed; `both`: the VLM's
-            layer and the block's tokens as they come in, not normed (as published).
+        context: `vlm`: the queries see one layer of the VLM; `own`: the block's tokens, normed, as far as a mask lets
+            them; `both`: the VLM's layer and the block's tokens as they come in, not normed (as published).
     """
 
     methods_with_weights = ("vl_inputs",)  # predictions call it before the first step; see `shard_model`
@@ -184,7 +189,7 @@ class DiTBlock(GradientCheckpointingLayer):
         """
         hidden_states: (batch, tokens, hidden_size); temb: (batch, hidden_size); mask: as `attend` takes it.
         The VLM comes as vl_embs (batch, vl_tokens, hidden_size), or as what `keys_values` made of it; an `own` block
-        takes none of these.
+        takes neither.
         """
         normed = self.norm1(hidden_states, temb)
         if vl_embs is not None:

@@ -7,7 +7,10 @@ from torch import nn
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import InputError
+from ..embodiments import check_embodiments
 from ..input_checks import check_ids, check_inputs, check_length, check_rows, views_of
+from ..sampled_actions import check_num_samples
+from .null_condition import chosen_guidance
 
 
 def check_has_expert(config: MapAnythingLlava3DConfig) -> None:
@@ -15,6 +18,26 @@ def check_has_expert(config: MapAnythingLlava3DConfig) -> None:
         raise InputError(
             "action_expert_type is None: this model has no action expert; generate() writes action tokens, which "
             "the processor's decode_actions() reads."
+        )
+
+
+def check_sampling(
+    config: MapAnythingLlava3DConfig,
+    batch_size: int,
+    num_samples: int | None,
+    guidance_scale: float | None,
+    embodiment_id: torch.LongTensor | None,
+) -> None:
+    """Refuse samples, guidance or embodiments that this model's experts have not, before anything is computed."""
+    check_embodiments(config.num_embodiments, embodiment_id, batch_size)
+    if num_samples is not None:
+        check_num_samples(num_samples, True, "an expert")
+    if config.has_dit and not config.has_deep_fusion:
+        chosen_guidance(config.dit_config, guidance_scale)
+    elif guidance_scale not in (None, 1):
+        raise InputError(
+            f"guidance_scale={guidance_scale!r} was given, but only a DiT head alone can be guided, and "
+            f"action_expert_type is {config.action_expert_type!r}."
         )
 
 

@@ -13,6 +13,7 @@ from transformers import (
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ..cache_names import CACHE_NAMES, cache_argument, one_cache
+from ..loss_items import cross_entropy
 
 LANGUAGE_MODELS = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM}
 MODELS_CACHE = cache_argument(LlamaForCausalLM.forward)  # and so it is in Mistral's
@@ -62,16 +63,26 @@ class LLaVA3DForCausalLMV2(PreTrainedModel, GenerationMixin):
         labels: torch.LongTensor | None = None,
         use_cache: bool | None = None,
         cache: Cache | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> CausalLMOutputWithPast:
-        """As in `LlamaForCausalLM`; the cache goes by both of its names."""
+        """As in `LlamaForCausalLM`; the cache goes by both of its names.
+
+        sample_weight: (batch,), what the labels of each row weigh in the mean; `num_items_in_batch` is of weights then.
+        """
+        weighted = labels is not None and sample_weight is not None
+        total = kwargs.pop("num_items_in_batch", None) if weighted else None
         kwargs[MODELS_CACHE] = one_cache(cache, past_key_values)
-        return self.model(
+        output = self.model(
             input_ids=input_ids,
             attention_mask=attention_mask,
             position_ids=position_ids,
             inputs_embeds=inputs_embeds,
-            labels=labels,
+            labels=None if weighted else labels,
             use_cache=use_cache,
             **kwargs,
         )
+        if weighted:
+            places = labels[:, 1:].to(output.logits.device)
+            output.loss = cross_entropy(output.logits[:, :-1], places, total, sample_weight)
+        return output

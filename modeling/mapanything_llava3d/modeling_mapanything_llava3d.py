@@ -6,53 +6,35 @@ that look at it. (LLaVA-3D: arXiv 2409.18125; MapAnything: arXiv 2509.13414; dee
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 from transformers import Cache, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
+from ...configuration.mapanything_llava3d.llava3d_start import MODULES
 from ...configuration.vla_errors import InputError
 from ..action_normalization import find_statistics, unnormalize
-from ..cache_names import CACHE_NAMES, cache_argument, one_cache
+from ..cache_names import cache_argument, one_cache
 from ..finite_predictions import require_finite
-from ..flow_matching import chosen_steps
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..input_checks import one_of, refuse_sampling, views_of
-from ..loss_items import ActionTargets, Items, items_of_text, learnt_steps, text_items
+from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
-from ..strict_loading import StrictPreTrainedModel, tied_weights
+from ..ode_sampling import chosen_sampling
+from ..sampled_actions import SampledActions, with_spread
+from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, sample_actions
 from .dit_action_head import DiTActionHead
-from .llava3d_inputs import check_arguments, check_has_expert, check_tokens
+from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
+from .llava3d_pretrained_model import MapAnythingLlava3DPreTrainedModel
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
-from .mapanything_geometry import MapAnythingGeometry, init_geometry_weights
+from .mapanything_geometry import MapAnythingGeometry
+from .prefix_tokens import drop_tokens, put_features
 from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
 
 GENERATES_CACHE = cache_argument(GenerationMixin.prepare_inputs_for_generation)
-
-
-class MapAnythingLlava3DPreTrainedModel(StrictPreTrainedModel):
-    """Initialisation, and what transformers needs to know of this family."""
-
-    config_class = MapAnythingLlava3DConfig
-    supports_gradient_checkpointing = True
-    _no_split_modules = [
-        "LlamaDecoderLayer",
-        "MistralDecoderLayer",
-        "SiglipEncoderLayer",
-        "VisionBlock",
-        "DiTBlock",
-    ]
-    _skip_keys_device_placement = list(CACHE_NAMES)
-    _supports_sdpa = True
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        init_geometry_weights(module, self.config.text_config.initializer_range)
 
 
 class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedModel, GenerationMixin):
@@ -60,6 +42,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
 
     accepts_loss_kwargs = False  # a Trainer must weigh accumulated batches itself: the loss is a mean
     pretrained_parts = ("vision_tower", "geometric_model", "language_model")
+    named_parts = MODULES
     action_parts = ("action_expert.", "language_model_with_expert.", "dit_action_")
     _tied_weights_keys = tied_weights(
         {"language_model.model.lm_head.weight": "language_model.model.model.embed_tokens.weight"}
@@ -90,6 +73,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
                 use_state=config.use_state,
                 use_time_weight=config.use_time_weight,
                 time_sampling=config.time_sampling,
+                num_embodiments=config.num_embodiments,
             )
         if config.has_dit:
             self.dit_action_head = DiTActionHead(config.dit_config)
@@ -127,7 +111,12 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         do_sample: bool = False,
         num_steps: int | None = None,
         proprio: torch.Tensor | None = None,
-    ) -> torch.Tensor | MapAnythingLlava3DActionOutput:
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
+        guidance_scale: float | None = None,
+        embodiment_id: torch.LongTensor | None = None,
+    ) -> torch.Tensor | SampledActions | MapAnythingLlava3DActionOutput:
         """Predict a chunk of actions for each sample.
 
         Args:
@@ -139,14 +128,20 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             intrinsic: camera matrices (batch, views, 3, 3) in pixels, for a geometry model that can use them;
                 MapAnything's features do not depend on them.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_inference_steps, num_steps: Euler steps, under one of the two names; the config's number by default.
+            num_inference_steps, num_steps: how many steps, under one of the two names; ode_solver, ode_spacing: how
+                they are made, see `ode_sampling.py`. By default all as the config says.
             noise: (batch, num_action_chunks, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, over one pass of images and text, and return them and
+                their spread as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks, action_dim) then.
+            guidance_scale: of a DiT head that was trained with `condition_dropout`, see its config; 1 is none.
+            embodiment_id: (batch,), whose encoders and decoders are used, where `config.num_embodiments` is above 1.
 
         Returns:
-            (batch, num_action_chunks, action_dim) in robot units, float32.
+            (batch, num_action_chunks, action_dim) in robot units, float32, unless `return_dict` or `num_samples` ask
+            for more.
 
         Raises:
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
@@ -155,20 +150,25 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         refuse_sampling(do_sample)
         check_has_expert(self.config)
         state = one_of(state=state, proprio=proprio)
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
         check_arguments(self, input_ids, attention_mask, inputs)
+        check_sampling(self.config, len(input_ids), num_samples, guidance_scale, embodiment_id)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         at_hand = input_ids.device.type == "cpu"
         if at_hand:
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        normalized = sample_actions(self.expert_parts(), prefix_embs, attention_mask, state, steps, noise)
+        options = {"num_samples": num_samples, "guidance_scale": guidance_scale, "embodiment_id": embodiment_id}
+        seen = prefix_embs, attention_mask, state
+        normalized = sample_actions(self.expert_parts(), *seen, ode, noise, **options)
         actions = unnormalize(normalized, statistics, self.config.normalization_type)
         if not at_hand:  # looking at them before would have waited for the device
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
         if check_finite:
             require_finite(self, {"actions": actions}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, normalized)
         return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
 
     @can_return_tuple
@@ -193,14 +193,17 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         stop_grad_from_vlm: bool | None = None,
         cache: Cache | None = None,
         proprio: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
+        embodiment_id: torch.LongTensor | None = None,
         **kwargs,
     ) -> MapAnythingLlava3DOutput:
         """With `actions` the loss of the action experts; without them, or with labels, the language model.
 
         Args:
-            input_ids, pixel_values, attention_mask, intrinsic, state or proprio: as in `predict_action`.
+            input_ids, pixel_values, attention_mask, intrinsic, state or proprio, embodiment_id: as in `predict_action`.
             labels: (batch, length), -100 where there is nothing to learn.
-            actions, time, noise, action_is_pad, num_items_in_batch (items): see `ActionTargets`.
+            actions, time, noise, action_is_pad, num_items_in_batch (items), sample_weight: see `ActionTargets`; the
+                text of a sample weighs as much as its actions.
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
                 action experts do not see, as in a prediction.
             inputs_embeds: (batch, length, hidden_size), in the place of `input_ids` and `pixel_values`.
@@ -211,20 +214,24 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
             InputError: an argument has the wrong form.
         """
         cache, state = one_cache(cache, past_key_values), one_of(state=state, proprio=proprio)
-        targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
-        numbers = {"pixel_values": pixel_values, "intrinsic": intrinsic, "state": state}
+        targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch, sample_weight)
+        numbers = {"sample_weight": sample_weight, "pixel_values": pixel_values, "intrinsic": intrinsic, "state": state}
         numbers |= {"actions": actions, "time": time, "noise": noise}
+        check_sample_weight(
+            sample_weight, len(input_ids if inputs_embeds is None else inputs_embeds), num_items_in_batch
+        )
         inputs_embeds, features = self.embed_inputs(input_ids, inputs_embeds, attention_mask, numbers, cache)
         loss = None
         if actions is not None:
             check_has_expert(self.config)
             stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
             mask = without_answers(inputs_embeds, attention_mask, answer_mask)
-            loss = action_loss(self.expert_parts(), inputs_embeds, mask, state, targets, stop)
+            loss = action_loss(self.expert_parts(), inputs_embeds, mask, state, targets, stop, embodiment_id)
         if actions is not None and labels is None:
             return MapAnythingLlava3DOutput(loss=loss, action_loss=loss, image_hidden_states=features)
         if labels is not None:
-            kwargs["num_items_in_batch"] = items_of_text(labels, num_items_in_batch)
+            kwargs["num_items_in_batch"] = items_of_text(labels, num_items_in_batch, sample_weight)
+            kwargs["sample_weight"] = sample_weight
         kwargs |= {"position_ids": position_ids, "cache": cache, "labels": labels, "use_cache": use_cache}
         text = self.language_model(inputs_embeds=inputs_embeds, attention_mask=attention_mask, **kwargs)
         return joined_output(text, loss, features)
@@ -282,14 +289,15 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         time: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
-        items = {} if labels is None else {"text": text_items(labels)}
+        items = {} if labels is None else {"text": text_items(labels, sample_weight)}
         if actions is not None and self.config.has_deep_fusion:
-            items["flow"] = self.action_expert.loss_items(actions, time, action_is_pad)
+            items["flow"] = self.action_expert.loss_items(actions, time, action_is_pad, sample_weight)
         if actions is not None and self.config.has_dit:
-            items["dit"] = learnt_steps(actions, action_is_pad).sum()
+            items["dit"] = learnt_steps(actions, action_is_pad, sample_weight).sum()
         return items
 
     # ---- the prefix
@@ -369,16 +377,3 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         pixels = geometry_pixels(pixel_values, config.pixel_range, config.geometry_normalization)
         geometry = self.geometric_projector(self.geometric_model(pixels, intrinsic)).mean(dim=1, keepdim=True)
         return self.fusion_projector(torch.cat([features, geometry.expand_as(features)], dim=-1))
-
-
-def drop_tokens(embeds: torch.Tensor, probability: float) -> torch.Tensor:
-    """Dropout of whole tokens of (batch, length, size)."""
-    return embeds * F.dropout(torch.ones_like(embeds[..., :1]), probability)
-
-
-def put_features(embeds: torch.Tensor, is_image: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-    """The features (batch, count, size), in their order, in the places of embeds (batch, length, size) that is_image
-    (batch, length) marks, `count` in each row."""
-    number = (is_image.cumsum(dim=1) - 1).clamp(0, features.shape[1] - 1)
-    chosen = features.gather(1, number.unsqueeze(-1).expand_as(embeds))
-    return torch.where(is_image.unsqueeze(-1), chosen, embeds)

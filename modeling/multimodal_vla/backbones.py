@@ -1,17 +1,22 @@
 """The backbone of a composed VLA, new or made of pretrained parts."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
-from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
-from ...configuration.multimodal_vla.proven_backbones import check_proven
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.multimodal_vla.nested_configs import kind_of
+from ...configuration.multimodal_vla.proven_backbones import check_proven, is_text_encoder
+from ...configuration.vla_errors import ConfigError
 from .composed_backbone import ComposedBackbone
+from .text_encoders import text_model_class
+from .tower_outputs import check_arguments_of_tower
 from .vlm_backbone import VLMBackbone
 
 
@@ -29,23 +34,60 @@ def nested_configs(config: Any) -> list[Any]:
     return found + [deeper for one in found if one is not None for deeper in nested_configs(one)]
 
 
-def load_tower_and_language_model(
-    vision: str,
+def configs_of_backbones(vision: str | Sequence[str], text: str, grounding: bool) -> dict[str, PretrainedConfig]:
+    """By the fields of `MultimodalVLAConfig`; arguments as in `from_backbones`.
+
+    Raises ConfigError for a text model that is not proven, a tower that does not read pixels, and for another number of
+    towers than one or two.
+    """
+    towers = [vision] if isinstance(vision, str) else list(vision)
+    if len(towers) not in (1, 2):
+        raise ConfigError(f"vision={vision!r} names {len(towers)} vision towers; a composed VLA has one or two.")
+    found = {"text_config": AutoConfig.from_pretrained(text)}
+    if not is_text_encoder(found["text_config"]):
+        check_proven("text_config", kind_of(found["text_config"]))
+    for number, (field, tower) in enumerate(zip(("vision_config", "second_vision_config"), towers, strict=False)):
+        config = AutoConfig.from_pretrained(tower)
+        alone = config.model_type in TWO_TOWERS and not (grounding and number == 0)
+        found[field] = config.vision_config if alone else config
+        check_arguments_of_tower(field, found[field])
+    return found
+
+
+def load_backbones(
+    vision: str | Sequence[str],
     text: str,
     dtype: torch.dtype | str | None,
     grounding: bool,
     text_kwargs: Mapping[str, Any] | None,
-) -> dict[str, PreTrainedModel]:
-    """The parts of a `ComposedBackbone`, by its attributes; arguments as in `from_backbones`."""
-    check_proven("text_config", AutoConfig.from_pretrained(text).model_type)
-    config = AutoConfig.from_pretrained(vision)
-    if config.model_type in TWO_TOWERS and not grounding:
-        config = config.vision_config
+    options: Mapping[str, Any],
+) -> tuple[dict[str, PreTrainedModel], dict[str, PretrainedConfig]]:
+    """The parts of a `ComposedBackbone`, by its attributes, and their configs, by the fields of `MultimodalVLAConfig`;
+    arguments as in `from_backbones`, whose errors come before weights are read.
+    """
+    configs = configs_of_backbones(vision, text, grounding)
+    MultimodalVLAConfig(**configs, **options)  # checks
     dtype = torch.float32 if dtype is None else dtype
-    return {
-        "vision_tower": AutoModel.from_pretrained(vision, config=config, dtype=dtype),
-        "language_model": AutoModelForCausalLM.from_pretrained(text, dtype=dtype, **(text_kwargs or {})),
+    towers = [vision] if isinstance(vision, str) else vision
+    names = (("vision_tower", "vision_config"), ("second_vision_tower", "second_vision_config"))
+    parts = {
+        name: AutoModel.from_pretrained(tower, config=configs[field], dtype=dtype)
+        for tower, (name, field) in zip(towers, names, strict=False)
     }
+    text_class = text_model_class(configs["text_config"])
+    parts["language_model"] = text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))
+    return parts, configs | {"text_config": parts["language_model"].config}  # it may be quantised
+
+
+def whole_layers(model: nn.Module, config: MultimodalVLAConfig) -> list[str]:
+    """Names of the classes whose modules stay on one device, and are sharded by themselves.
+
+    Blocks of a tower that FiLM acts in are not called, but their parts are: none is sharded by itself.
+    """
+    modules = set(model.modules())
+    if config.use_film:
+        modules -= {module for tower in model.backbone.vision_parts for module in tower.modules()}
+    return sorted({name for module in modules for name in getattr(module, "_no_split_modules", None) or ()})
 
 
 def load_vlm(
@@ -64,3 +106,17 @@ def put_beside(model: nn.Module, owner: PreTrainedModel) -> None:
             child.to(owner.device)
             for parameter in child.parameters():  # buffers, such as rotary frequencies, stay float32
                 parameter.data = parameter.data.to(owner.dtype)
+
+
+def keep_in_evaluation(parts: Sequence[nn.Module]) -> None:
+    """Whole frozen parts stay as in evaluation while the rest trains: batch norms would learn, and layers drop out.
+
+    Layers that are checkpointed go on to be, for gradients pass through a frozen part: they ask whether they train.
+    """
+    for part in parts:
+        if any(parameter.requires_grad for parameter in part.parameters()):
+            continue
+        part.eval()
+        for module in part.modules():
+            if isinstance(module, GradientCheckpointingLayer):
+                module.training = module.gradient_checkpointing

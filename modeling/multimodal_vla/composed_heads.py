@@ -1,6 +1,6 @@
 """The action heads of composed VLAs: regression (mlp), flow matching (flow), and bins of the vocabulary (discrete)."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,16 +13,20 @@ from ..finite_predictions import finite_rows
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
 from ..mlp_resnet import MLPResNet
+from ..ode_sampling import OdeSampling
+from ..sampled_actions import drawn_bins, token_entropy
 from .context_action_network import ContextActionNetwork
 
 
 class Prediction(NamedTuple):
-    """What a head reads: actions (batch, chunks, action_dim) float32, normalised; of bins also their token ids, and
-    `finite_rows` of the scores behind them."""
+    """What a head reads: actions (batch, chunks, action_dim) float32, normalised, or (batch, samples, chunks,
+    action_dim); of bins also their token ids, `finite_rows` of the scores behind them, and of samples the entropy
+    (batch, chunks, action_dim)."""
 
     normalized: torch.Tensor
     token_ids: torch.LongTensor | None = None
     finite_logits: torch.Tensor | None = None
+    entropy: torch.Tensor | None = None
 
 
 class HeadParts(NamedTuple):
@@ -46,8 +50,10 @@ class RegressionHead(HeadParts):
         """The network that the head's module uses and does not own, and the module; `None`: there is none."""
         return None, MLPResNet(config.hidden_size, config.hidden_size, config.action_dim)
 
-    def predict(self, states: torch.Tensor, real: None, steps: int, noise: None) -> Prediction:
-        """Steps and noise are those of the flow head, and not read."""
+    def predict(
+        self, states: torch.Tensor, real: None, ode: OdeSampling, noise: None, num_samples: int | None
+    ) -> Prediction:
+        """ode and noise are those of the flow head, and not read."""
         return Prediction(self.module(states).float())
 
     def loss(self, states: torch.Tensor, real: None, targets: ActionTargets) -> torch.Tensor:
@@ -70,13 +76,20 @@ class FlowHead(HeadParts):
         return network, FlowMatchingActionExpert(network, config.action_dim, config.num_action_chunks, **options)
 
     def predict(
-        self, states: torch.Tensor, real: torch.Tensor | None, steps: int, noise: torch.Tensor | None
+        self,
+        states: torch.Tensor,
+        real: torch.Tensor | None,
+        ode: OdeSampling,
+        noise: torch.Tensor | None,
+        num_samples: int | None,
     ) -> Prediction:
-        """By Euler steps from noise (batch, chunks, action_dim), drawn where it is `None`.
+        """In steps from noise (batch, chunks, action_dim), drawn where it is `None`.
 
-        real: (batch, tokens) bool, false on padding; `None`: no padding.
+        real: (batch, tokens) bool, false on padding; `None`: no padding. num_samples: chunks of each row, of which the
+        noise is then (batch, num_samples, chunks, action_dim); `None`: one.
         """
-        return Prediction(self.module.sample_actions(states, None, steps, real, noise=noise))
+        options = {"attention_mask": real, "noise": noise, "num_samples": num_samples, **ode._asdict()}
+        return Prediction(self.module.sample_actions(states, **options))
 
     def loss(self, states: torch.Tensor, real: torch.Tensor | None, targets: ActionTargets) -> torch.Tensor:
         """Of flow matching."""
@@ -88,11 +101,13 @@ class FlowHead(HeadParts):
             noise=targets.noise,
             action_is_pad=targets.action_is_pad,
             num_items_in_batch=targets.items,
+            sample_weight=targets.sample_weight,
         )
 
     def loss_items(self, targets: ActionTargets) -> dict[str, torch.Tensor]:
         """What the steps weigh at their times."""
-        return {"flow": self.module.loss_items(targets.actions, targets.time, targets.action_is_pad)}
+        weighed = targets.actions, targets.time, targets.action_is_pad, targets.sample_weight
+        return {"flow": self.module.loss_items(*weighed)}
 
 
 class BinsHead(HeadParts):
@@ -114,11 +129,17 @@ class BinsHead(HeadParts):
         end, count = self.bins
         return self.output_embeddings(states)[..., end - count : end].float()
 
-    def predict(self, states: torch.Tensor, real: None, steps: int, noise: None) -> Prediction:
-        """The likeliest bins; steps and noise are those of the flow head, and not read."""
-        (end, count), logits = self.bins, self.logits(states)
-        token_ids = end - count + logits.argmax(dim=-1).unflatten(1, (-1, self.config.action_dim))
-        return Prediction(tokens_to_actions(token_ids, end, count), token_ids, finite_rows(logits))
+    def predict(
+        self, states: torch.Tensor, real: None, ode: OdeSampling, noise: None, num_samples: int | None
+    ) -> Prediction:
+        """The likeliest bins, or drawn ones; ode and noise are those of the flow head, and not read."""
+        (end, count), logits, shape = self.bins, self.logits(states), (-1, self.config.action_dim)
+        if num_samples is None:
+            token_ids, entropy = end - count + logits.argmax(dim=-1).unflatten(1, shape), None
+        else:
+            drawn = drawn_bins(logits[:, None].expand(-1, num_samples, -1, -1))
+            token_ids, entropy = end - count + drawn.unflatten(2, shape), token_entropy(logits).unflatten(1, shape)
+        return Prediction(tokens_to_actions(token_ids, end, count), token_ids, finite_rows(logits), entropy)
 
     def loss(self, states: torch.Tensor, real: None, targets: ActionTargets) -> torch.Tensor:
         """Cross entropy among the bins."""
@@ -141,3 +162,11 @@ def check_actions(actions: torch.Tensor, batch_size: int, config: MultimodalVLAC
     wanted = batch_size, config.num_action_chunks, config.action_dim
     if tuple(actions.shape) != wanted:
         raise InputError(f"actions has shape {tuple(actions.shape)}; (batch, chunks, action_dim) is {wanted}.")
+
+
+def check_flow_options(config: MultimodalVLAConfig, **options: Any) -> None:
+    """Refuse options of a call that only the flow head can follow; those that are `None` were not given."""
+    given = {name: value for name, value in options.items() if value is not None}
+    if given and config.action_head != "flow":
+        name, value = next(iter(given.items()))
+        raise InputError(f"{name}={value!r} was given, but action_head={config.action_head!r} follows no flow.")

@@ -1,4 +1,5 @@
-"""Where vision, text and robot state of a composed VLA meet: in one sequence (early, film), or behind it (late)."""
+"""Where vision, text and robot state of a composed VLA meet: in one sequence (early, film), in layers of the language
+model (gated_cross_attention), or behind it (late)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,14 +10,18 @@ from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
-from ..film import FiLM, modulate
+from ..film import FiLM
 from ..learned_tokens import LearnedTokens
 from ..loss_items import IGNORED
 from ..masking import masked_mean
 from ..modules import floating_dtype
+from .gated_cross_attention import GatedLayers
 from .language_model_rules import check_places
 from .multimodal_inputs import Prompt, TokenSequence
 from .perceiver_resampler import PerceiverResampler
+from .text_pooling import pooled_text
+from .token_sequences import early_sequence, joined_sequence, text_embedding, text_sequence
+from .tower_conditioning import TowerConditioning
 from .vision_tokens import vision_tokens
 
 
@@ -31,6 +36,9 @@ class FusionParts(NamedTuple):
         action_queries: learned tokens whose states the head reads.
         query_attention: learned tokens that look at the states, instead.
         late_projector: joins what late fusion pooled.
+        tower_conditioning: what is done inside of the vision towers, one each.
+        gated_layers: before layers of the language model, to look at vision tokens.
+        text_pooling: of the config, which states of the text stand for it.
     """
 
     backbone: nn.Module
@@ -40,6 +48,9 @@ class FusionParts(NamedTuple):
     action_queries: LearnedTokens | None
     query_attention: PerceiverResampler | None
     late_projector: nn.Module | None
+    tower_conditioning: Sequence[TowerConditioning] | None = None
+    gated_layers: GatedLayers | None = None
+    text_pooling: str | None = None
 
     def state_tokens(self, state: torch.Tensor | None) -> list[torch.Tensor]:
         """The state (batch, state_dim) as a token (batch, 1, hidden_size), or nothing where there is none."""
@@ -96,11 +107,12 @@ def fuse_early(
     labels: torch.LongTensor | None,
     answer_mask: torch.Tensor | None,
 ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
-    """Everything in one sequence (early, film, cross_attention); see `fuse`."""
+    """Everything in one sequence (early, film, cross_attention), or the pictures beside it (gated_cross_attention); see
+    `fuse`."""
     queries = [] if parts.action_queries is None else [parts.action_queries(len(prompt.input_ids))]
     written = torch.zeros_like(prompt.real) if labels is None else (labels != IGNORED).cumsum(dim=1) > 0
     behind = [*parts.state_tokens(state), *queries]
-    sequence = early_sequence(*parts[:3], prompt, behind, written, answer_mask)
+    sequence = sequence_with_images(parts, prompt, behind, written, answer_mask)
     check_places(sequence.embeds, config.text_part)
     states = parts.backbone.run(sequence)
     text_states = states[:, sequence.text]
@@ -114,77 +126,53 @@ def fuse_early(
 def fuse_late(
     parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt, state: torch.Tensor | None
 ) -> tuple[torch.Tensor, None, torch.Tensor]:
-    """Vision and text meet in the head alone: the mean of the one, the last state of the other."""
+    """Vision and text meet in the head alone: the mean of the one, pooled states of the other."""
     sequence = prompt_sequence(parts, config, prompt)
     text_states = parts.backbone.run(sequence)
-    tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt)
-    places = torch.arange(sequence.real.shape[1], device=sequence.real.device)
-    last = places.masked_fill(~sequence.real, -1).amax(dim=1)
-    rows = torch.arange(len(last), device=last.device)
-    pooled = [masked_mean(tokens, seen), text_states[rows, last].unsqueeze(1), *parts.state_tokens(state)]
-    joined = torch.cat(pooled, dim=1)
+    condition = text_embedding(parts.backbone, parts.backbone.embed(prompt.input_ids), prompt)
+    tokens, seen = vision_tokens(parts.backbone, parts.projector, prompt, condition, parts.tower_conditioning)
+    text = pooled_text(text_states, sequence.real, parts.text_pooling or "last")
+    joined = torch.cat([masked_mean(tokens, seen), text, *parts.state_tokens(state)], dim=1)
     if parts.late_projector is not None:
         joined = F.gelu(parts.late_projector(joined.flatten(1))).unsqueeze(1) + parts.action_queries(len(joined))
     return joined, None, text_states
 
 
-def early_sequence(
-    backbone: nn.Module,
-    projector: nn.Module | None,
-    film: FiLM | None,
+def sequence_with_images(
+    parts: FusionParts,
     prompt: Prompt,
     behind: Sequence[torch.Tensor] = (),
     written: torch.Tensor | None = None,
     answer_mask: torch.Tensor | None = None,
 ) -> TokenSequence:
-    """Vision, text and further tokens in one sequence.
+    """What the language model reads, images in the sequence or beside it; arguments as of `early_sequence`."""
+    if parts.gated_layers is not None:
+        return gated_sequence(parts, prompt, behind, written, answer_mask)
+    options = parts.tower_conditioning, parts.text_pooling
+    return early_sequence(*parts[:3], prompt, behind, written, answer_mask, *options)
 
-    A VLM with its own projector puts images in the place of their tokens; otherwise vision tokens come first, and
-    image tokens are hidden.
 
-    Args:
-        behind: further tokens, (batch, tokens, hidden_size) each: state, queries.
-        written: (batch, length) bool, text that is being written.
-        answer_mask: (batch, length), 1 on tokens that the modulation of vision tokens must not know.
-    """
-    embeds, real, scale = backbone.embed(prompt.input_ids), prompt.real, backbone.input_scale
-    is_text = real & ~prompt.is_image if answer_mask is None else real & ~prompt.is_image & (answer_mask == 0)
-    before, own_places = [], backbone.has_image_tokens and projector is None
-    if own_places and film is not None:
-        placed = modulated(film, backbone.placed_features(prompt), embeds * scale, is_text)
-        embeds = torch.where(prompt.is_image.unsqueeze(-1), (placed / scale).to(embeds.dtype), embeds)
-    elif not own_places and prompt.pixel_values is not None:
-        tokens, seen = vision_tokens(backbone, projector, prompt)
-        tokens = tokens if film is None else modulated(film, tokens, embeds * scale, is_text)
-        before, real = [tokens], torch.cat([seen, real & ~prompt.is_image], dim=1)
-    start, length = (before[0].shape[1] if before else 0), embeds.shape[1]
-    added = real.new_ones(len(real), sum(tokens.shape[1] for tokens in behind))
-    before, behind = ([(one / scale).to(embeds.dtype) for one in tokens] for tokens in (before, behind))
-    return TokenSequence(
-        embeds=torch.cat([*before, embeds, *behind], dim=1),
-        real=torch.cat([real, added], dim=1),
-        text=slice(start, start + length),
-        prompt=prompt if own_places else None,
-        reads_images=own_places and film is None and prompt.pixel_values is not None,
-        written=None if written is None else F.pad(written, (start, added.shape[1])),
-        num_added=added.shape[1],
-    )
+def gated_sequence(
+    parts: FusionParts,
+    prompt: Prompt,
+    behind: Sequence[torch.Tensor],
+    written: torch.Tensor | None,
+    answer_mask: torch.Tensor | None,
+) -> TokenSequence:
+    """Text and further tokens in one sequence, and beside it what layers see of the images; see `early_sequence`."""
+    backbone = parts.backbone
+    embeds = backbone.embed(prompt.input_ids)
+    sequence = joined_sequence(backbone, [], embeds, behind, prompt.real, written)
+    if prompt.pixel_values is None:
+        return sequence
+    condition = text_embedding(backbone, embeds, prompt, answer_mask)
+    tokens, _ = vision_tokens(backbone, parts.projector, prompt, condition, parts.tower_conditioning)
+    return sequence._replace(seen=parts.gated_layers(tokens))
 
 
 def prompt_sequence(parts: FusionParts, config: MultimodalVLAConfig, prompt: Prompt) -> TokenSequence:
     """What text is written behind; with late fusion the language model sees no image."""
     late = config.fusion == "late"
-    sequence = text_sequence(parts.backbone, prompt) if late else early_sequence(*parts[:3], prompt)
+    sequence = text_sequence(parts.backbone, prompt) if late else sequence_with_images(parts, prompt)
     check_places(sequence.embeds, config.text_part)
     return sequence
-
-
-def text_sequence(backbone: nn.Module, prompt: Prompt) -> TokenSequence:
-    """The text alone, as late fusion reads it."""
-    return TokenSequence(backbone.embed(prompt.input_ids), prompt.real & ~prompt.is_image)
-
-
-def modulated(film: FiLM, tokens: torch.Tensor, embeds: torch.Tensor, is_text: torch.Tensor) -> torch.Tensor:
-    """Vision tokens (batch, tokens, hidden_size), scaled and shifted by the mean of the text's embeddings."""
-    condition = masked_mean(embeds, is_text).squeeze(1)
-    return modulate(tokens, *film(condition.to(floating_dtype(film))))

@@ -5,7 +5,7 @@ says; the head reads the states of learned queries (mlp, discrete) or all of the
 RT-1 (arXiv 2212.06817), Octo (2405.12213), OpenVLA-OFT (2502.19645) and pi0 (2410.24164).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,35 +19,32 @@ from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
-from ..flow_matching import chosen_steps
 from ..input_checks import check_inputs, one_of, refuse_sampling
-from ..learned_tokens import LearnedTokens
-from ..loss_items import ActionTargets, Items, items_of_text, text_items
+from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
-from ..strict_loading import StrictPreTrainedModel
-from .backbones import load_tower_and_language_model, load_vlm, make_backbone, put_beside
-from .composed_heads import HEADS, Head, check_actions
+from ..ode_sampling import chosen_sampling
+from ..sampled_actions import SampledActions, check_num_samples, with_spread
+from .backbones import load_backbones, load_vlm, make_backbone, put_beside, whole_layers
+from .composed_heads import HEADS, Head, check_actions, check_flow_options
+from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
-from .grounding import similarity_of_views
-from .multimodal_inputs import check_state, checked_prompt
+from .gated_cross_attention import make_gated_layers, open_layers
+from .grounding import scaled, similarity_of_views
+from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
-from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
+from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
+from .tower_conditioning import make_conditioning
 from .vision_tokens import make_projector
 
 
-class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, GenerationMixin):
+class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`.
 
     Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
     a nameless one, of which no object can be pickled.
     """
 
-    config_class = MultimodalVLAConfig
-    base_model_prefix = "backbone"
-    supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # the losses are means
-    pretrained_parts = ("backbone",)
-    _supports_sdpa = True
 
     def __init__(self, config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module] | None = None):
         """pretrained: parts of the backbone that exist already, by the names of its attributes."""
@@ -56,78 +53,51 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         self.backbone = make_backbone(config, pretrained)
         width = config.hidden_size
         self.projector = make_projector(config)
+        self.tower_conditioning = make_conditioning(config)
         self.film = FiLM(width, width) if config.fusion == "film" else None
+        self.gated_layers = make_gated_layers(config)
         self.proprio_projector = MLP(config.state_dim, width) if config.use_state else None
         self.action_queries, self.query_attention, self.late_projector = make_queries(config)
         self.action_network, self.action_head = HEADS[config.action_head].modules(config)
-        names = {name for module in self.modules() for name in getattr(module, "_no_split_modules", None) or ()}
-        self._no_split_modules = sorted(names)
-        self.parts_with_first_names = () if self.backbone.has_image_tokens else ("backbone.vision_tower",)
+        self._no_split_modules = whole_layers(self, config)
+        self.parts_with_first_names = self.backbone.first_named_parts
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()
-        if self.film is not None:  # starts as the identity; 5.x asks `_init_weights` for no module without own weights
-            nn.init.zeros_(self.film.scale.weight)
-            nn.init.zeros_(self.film.shift.weight)
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)
+        if self.gated_layers is not None:
+            open_layers(self.backbone.stack.layers)
         self.freeze()
-
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, LearnedTokens):
-            text = self.config.text_part  # OPT and XGLM call it otherwise
-            nn.init.normal_(module.tokens, std=getattr(text, "initializer_range", None) or text.init_std)
-
-    @property
-    def frozen_parts(self) -> list[nn.Module]:
-        return [self.backbone.frozen_part] if self.config.freeze_vision_tower else []
-
-    @property
-    def language_part(self) -> nn.Module:
-        return self.backbone.language_part
-
-    def freeze(self) -> None:
-        """Keep the vision tower out of training, where the config says so."""
-        for part in self.frozen_parts:
-            part.requires_grad_(False)
 
     # ---- made of pretrained parts
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As in transformers; what the config freezes is frozen."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
-
-    @classmethod
     def from_backbones(
         cls,
-        vision: str,
+        vision: str | Sequence[str],
         text: str,
         dtype: torch.dtype | str | None = None,
         grounding: bool = False,
         text_kwargs: Mapping[str, Any] | None = None,
         **options,
     ) -> "MultimodalVLAForActionPrediction":
-        """A pretrained vision tower and language model, and new parts between and behind them.
+        """A pretrained vision tower, or two, and a language model, and new parts between and behind them.
 
         Args:
-            vision, text: Hub ids or folders, of models of `AutoModel` and `AutoModelForCausalLM`.
+            vision, text: Hub ids or folders, of a model of `AutoModel` (of two towers a list), and of a language model
+                or a text encoder (also a whole T5, whose encoder is read).
             dtype: of all parts; float32 by default.
-            grounding: keep the text tower of a SigLIP or CLIP, for `grounding_score`.
+            grounding: keep the text tower of a SigLIP or CLIP, the first of two, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.
 
         Raises:
-            ConfigError: an option is unknown or does not fit, or `proven_backbones.py` does not list the language
-                model; before weights are read.
+            ConfigError: an option is unknown or does not fit, `proven_backbones.py` does not list the text model, or
+                the vision model has no features of pictures; before weights are read.
         """
         check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))
-        parts = load_tower_and_language_model(vision, text, dtype, grounding, text_kwargs)
-        configs = {"vision_config": parts["vision_tower"].config, "text_config": parts["language_model"].config}
+        parts, configs = load_backbones(vision, text, dtype, grounding, text_kwargs, options)
         return cls.around(parts, **configs, **options)
 
     @classmethod
@@ -153,18 +123,6 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         put_beside(model, parts.get("vlm", parts.get("language_model")))
         return model
 
-    def get_input_embeddings(self) -> nn.Module:
-        return self.backbone.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.backbone.language_model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.backbone.language_model.get_output_embeddings()
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.backbone.language_model.set_output_embeddings(value)
-
     # ---- what users call
 
     @torch.no_grad()
@@ -183,7 +141,11 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         do_sample: bool = False,
         proprio: torch.Tensor | None = None,
         num_steps: int | None = None,
-    ) -> torch.Tensor | MultimodalVLAActionOutput:
+        ode_solver: str | None = None,
+        ode_spacing: str | None = None,
+        num_samples: int | None = None,
+        **vlm_inputs: torch.Tensor,
+    ) -> torch.Tensor | SampledActions | MultimodalVLAActionOutput:
         """Predict a chunk of actions for each sample: (batch, num_action_chunks, action_dim) in robot units, float32.
 
         Args:
@@ -193,30 +155,42 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             state: (batch, state_dim), normalised as the processor returns it; also called `proprio`.
             image_grid_thw: (images, 3), for VLMs that read patches.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
-            num_inference_steps, noise: of the flow head: Euler steps, also called `num_steps`, and where they start,
-                (batch, chunks, action_dim).
+            num_inference_steps, ode_solver, ode_spacing, noise: of the flow head: how many steps, also called
+                `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,
+                action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
+            num_samples: draw so many chunks for each sample, over one pass of images and text, and return them, their
+                spread and, of the discrete head, the entropy of its tokens as `SampledActions`; `noise` is (batch,
+                num_samples, chunks, action_dim) then. The mlp head has nothing to draw, and refuses it.
+            vlm_inputs: what the own processor of the VLM or the vision tower returned beside these, such as
+                `image_sizes`, or `pixel_attention_mask` and `spatial_shapes`; its own forward reads them.
 
         Raises:
-            InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
+            InputError: an argument is unknown or has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
         state = one_of(state=state, proprio=proprio)
-        steps = chosen_steps(num_inference_steps, num_steps, self.config.num_inference_steps)
+        if num_samples is not None:
+            head = self.config.action_head
+            check_num_samples(num_samples, HEAD_FACTS[head].draws_samples, f"action_head={head!r}")
+        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
+        ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
-        normalized, token_ids, finite_logits = self.head.predict(states, real, steps, noise)
-        actions = unnormalize(normalized, statistics, self.config.normalization_type)
+        found = self.head.predict(states, real, ode, noise, num_samples)
+        actions = unnormalize(found.normalized, statistics, self.config.normalization_type)
         if check_finite:
-            require_finite(self, {"actions": actions, "logits": finite_logits}, inputs, statistics)
-        return MultimodalVLAActionOutput(actions, normalized, token_ids) if return_dict else actions
+            require_finite(self, {"actions": actions, "logits": found.finite_logits}, inputs, statistics)
+        if num_samples is not None:
+            return with_spread(actions, found.normalized, found.entropy)
+        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids) if return_dict else actions
 
     @can_return_tuple
     def forward(
@@ -234,8 +208,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         answer_mask: torch.Tensor | None = None,
         num_items_in_batch: Items | None = None,
         proprio: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
+        **vlm_inputs: torch.Tensor,
     ) -> MultimodalVLAOutput:
-        """With `actions` the loss of the head; with labels, or without actions, the language model.
+        """With `actions` the loss of the head; with labels, or without actions, the language model (no encoder).
 
         Args:
             labels: (batch, length), -100 where there is nothing to learn.
@@ -245,16 +221,21 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             answer_mask: (batch, length), 1 on text behind the prompts that the language model learns to write and the
                 head does not see, as in a prediction; it costs a second pass.
             num_items_in_batch: totals of `loss_items` over the batches that make one step, where this is one of them.
+            sample_weight: (batch,), what each sample weighs in the means, of actions and of text.
             The others are as in `predict_action`.
 
         Raises:
-            InputError: an argument has the wrong form.
+            InputError: an argument has the wrong form, or an encoder is asked for text.
         """
+        if labels is not None or actions is None:
+            check_writes_text(self.config, "labels" if labels is not None else "a call without actions")
         state = one_of(state=state, proprio=proprio)
         numbers = {"pixel_values": pixel_values, "state": state, "actions": actions, "time": time, "noise": noise}
+        numbers["sample_weight"] = sample_weight
         check_inputs(self, input_ids, attention_mask, numbers)
+        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_state(state, len(input_ids), self.config)
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
         states, real, text_states = fuse(self.fusion_parts, self.config, prompt, state, labels, answer_mask)
         if asked is not prompt and actions is not None:
@@ -262,13 +243,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         action_loss = lm_loss = logits = None
         if actions is not None:
             check_actions(actions, len(states), self.config)
-            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch)
+            targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch, sample_weight)
             action_loss = self.head.loss(states, real, targets)
         if labels is not None or actions is None:
             logits = self.backbone.logits(text_states)
         if labels is not None:
-            divisor = {"vocab_size": logits.shape[-1], "num_items_in_batch": items_of_text(labels, num_items_in_batch)}
-            lm_loss = self.backbone.language_model.loss_function(logits=logits, labels=labels, **divisor)
+            plain = self.backbone.language_model.loss_function
+            lm_loss = text_loss(plain, logits, labels, num_items_in_batch, sample_weight)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
         return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits)
 
@@ -284,10 +265,13 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         """Text, by the `generate` of the language model or the VLM; prompts are padded on the left.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
-        late fusion the language model sees no image.
+        late fusion the language model sees no image. Raises InputError for an encoder, which writes none.
         """
+        check_writes_text(self.config, "generate")
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw)
+        names = self.backbone.image_arguments.union(TOKEN_TYPES).intersection(kwargs)
+        vlm_inputs = {name: kwargs.pop(name) for name in names}
+        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
             return self.backbone.generate_as_it_is(prompt, **kwargs)
         return self.backbone.generate(prompt_sequence(self.fusion_parts, self.config, prompt), **kwargs)
@@ -299,21 +283,31 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         input_ids: torch.LongTensor,
         attention_mask: torch.Tensor | None = None,
         check_finite: bool = True,
+        as_logits: bool = False,
+        **vision_inputs: torch.Tensor,
     ) -> torch.Tensor:
         """Cosine similarity of each view and the text, (batch, views) in -1..1: is the scene what the text says?
+
+        `docs/talking-to-a-policy.md` has an example with a threshold.
 
         Args:
             pixel_values: (batch, views, 3, height, width), or without views.
             input_ids, attention_mask: (batch, length), by the tokenizer of the text tower, as that tower was trained
-                (SigLIP: padded to its maximum length, without a mask).
+                (SigLIP: padded to its maximum length, without a mask): `processor(images, text, grounding=True)`.
+            as_logits: instead, the `logits_per_image` of the two towers: the cosine, scaled (and of a SigLIP shifted)
+                as they learned to. The sigmoid of a SigLIP's is a probability; those of a CLIP compare texts.
             check_finite: end with an error where the scores, or the pixels, are not finite.
+            vision_inputs: what the image processor returned beside the pixels (SigLIP 2 NaFlex).
 
         Raises:
             InputError: the vision backbone has no text tower (SigLIP and CLIP have, with `grounding=True`).
             NonFiniteError: see `check_finite`.
         """
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
-        scores = similarity_of_views(self.backbone, pixel_values.to(self.dtype), input_ids, attention_mask)
+        check_vlm_inputs(self, vision_inputs)
+        inputs = pixel_values.to(self.dtype), input_ids, attention_mask, vision_inputs
+        scores = similarity_of_views(self.backbone, *inputs)
+        scores = scaled(self.backbone.vision_tower, scores) if as_logits else scores
         if check_finite:
             require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})
         return scores
@@ -324,7 +318,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
     def fusion_parts(self) -> FusionParts:
         """The modules before the head."""
         behind = self.proprio_projector, self.action_queries, self.query_attention, self.late_projector
-        return FusionParts(self.backbone, self.projector, self.film, *behind)
+        inside = self.tower_conditioning, self.gated_layers
+        return FusionParts(self.backbone, self.projector, self.film, *behind, *inside, self.config.text_pooling)
 
     @property
     def head(self) -> Head:
@@ -343,10 +338,12 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         time: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         action_is_pad: torch.Tensor | None = None,
+        sample_weight: torch.Tensor | None = None,
         **kwargs,
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
-        items = {} if labels is None else {"text": text_items(labels)}
+        items = {} if labels is None else {"text": text_items(labels, sample_weight)}
         if actions is not None:
-            items |= self.head.loss_items(ActionTargets(actions, time, action_is_pad=action_is_pad))
+            targets = ActionTargets(actions, time, action_is_pad=action_is_pad, sample_weight=sample_weight)
+            items |= self.head.loss_items(targets)
         return items

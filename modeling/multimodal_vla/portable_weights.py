@@ -5,7 +5,9 @@ models, and its SigLIP and CLIP towers lack a level that 4.57 has. What is writt
 how to read them.
 """
 
+import math
 import os
+import re
 from collections.abc import Mapping
 
 import torch
@@ -13,6 +15,8 @@ import transformers
 from torch import nn
 from transformers import PreTrainedModel
 
+# What 4.57 has in a file, and 5.x computes: names there and here, of a Swin's places within its windows.
+COMPUTED = ("attention.self.relative_position_index", "attention.relative_position_bias.relative_position_index")
 FLATTENED = ("CLIPVisionModel", "Siglip2VisionModel", "SiglipVisionModel")
 WRITES_OWN_NAMES = not transformers.__version__.startswith("4.")
 
@@ -26,6 +30,7 @@ class PortableWeights:
     """
 
     parts_with_first_names: tuple[str, ...] = ()
+    _keys_to_ignore_on_load_unexpected = [re.escape(COMPUTED[0])]  # of 5.x, which asks the parts' parts for none
 
     def save_pretrained(
         self, save_directory: str | os.PathLike, state_dict: dict[str, torch.Tensor] | None = None, **kwargs
@@ -43,12 +48,14 @@ class PortableWeights:
         own = self.state_dict() if WRITES_OWN_NAMES else {}
         names = {id(value): name for name, value in own.items()}
         names = {new: names.get(id(value), new) for new, value in self.with_written_names(own).items()}
-        renamed = {names.get(name, name) if name not in own else name: value for name, value in state_dict.items()}
+        found = {n: value for n, value in state_dict.items() if not own or not n.endswith(COMPUTED[0])}
+        renamed = {names.get(name, name) if name not in own else name: value for name, value in found.items()}
         return super().load_state_dict(renamed, *args, **kwargs)
 
     def with_written_names(self, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The same weights under 4.57's names; for 5.x."""
         for name in self.parts_with_first_names if state_dict else ():
+            state_dict = state_dict | computed_places(f"{name}.", self.get_submodule(name))
             state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))
         return with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
 
@@ -60,6 +67,13 @@ def with_first_names(state_dict: dict[str, torch.Tensor], prefix: str, part: nn.
     own = {name.removeprefix(prefix): value for name, value in state_dict.items() if name.startswith(prefix)}
     others = {name: value for name, value in state_dict.items() if not name.startswith(prefix)}
     return others | {prefix + name: value for name, value in revert_weight_conversion(part, own).items()}
+
+
+def computed_places(prefix: str, part: nn.Module) -> dict[str, torch.Tensor]:
+    """What 4.57 has in a file beside the weights of a part, under its names; prefix: of the part's own."""
+    found = {name: value for name, value in part.named_buffers() if name.endswith(COMPUTED[1])}
+    sides = {name: math.isqrt(value.numel()) for name, value in found.items()}
+    return {prefix + name.replace(*COMPUTED[::-1]): value.view(sides[name], -1) for name, value in found.items()}
 
 
 def flattened_towers(model: nn.Module, done: tuple[str, ...]) -> list[str]:

@@ -26,8 +26,12 @@ class QFormerProjector(nn.Module):
         self.qformer = Blip2QFormerModel(config)
         self.proj = nn.Linear(input_size, hidden_size)
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """(batch, features, input_size) -> (batch, num_latents, hidden_size)."""
+    def forward(self, features: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """(batch, features, input_size) -> (batch, num_latents, hidden_size).
+
+        mask: (batch, features) bool, true on features that may be looked at; `None`: all.
+        """
         queries = self.latents(len(features))
-        states = self.qformer(query_embeds=queries, encoder_hidden_states=features).last_hidden_state
+        seen = {} if mask is None else {"encoder_attention_mask": mask.long()}
+        states = self.qformer(query_embeds=queries, encoder_hidden_states=features, **seen).last_hidden_state
         return self.proj(states)

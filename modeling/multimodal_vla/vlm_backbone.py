@@ -1,6 +1,7 @@
 """The pretrained part of a VLA that starts from a VLM of transformers; only its documented outputs are read."""
 
 import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -8,16 +9,24 @@ import torch.nn.functional as F
 from torch import nn
 from transformers import AutoModelForImageTextToText
 
-from ...configuration.multimodal_vla.backbone_facts import FIRST_POSITION, FULL_PREFIX, OPEN_IMAGES
-from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
-from ...configuration.vla_errors import InputError
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.multimodal_vla.nested_configs import kind_of
+from ...configuration.multimodal_vla.vlm_facts import VLMS
+from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
-from .language_model_rules import scale_of_inputs, text_positions
+from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence
 
-VISION_NAMES = ("vision_tower", "visual", "vision_model")  # what VLMs of transformers call theirs
+# What VLMs of transformers call their parts, and their arguments that are not about images.
+VISION_NAMES = ("vision_tower", "visual", "vision_model")
+LANGUAGE_NAMES = ("language_model", "text_model")
+NOT_OF_IMAGES = (
+    *("self", "input_ids", "attention_mask", "position_ids", "past_key_values", "cache", "inputs_embeds", "use_cache"),
+    *("token_type_ids", "mm_token_type_ids", "labels", "output_attentions", "output_hidden_states", "return_dict"),
+    *("cache_position", "kwargs", "rope_deltas", "image_hidden_states", "mm_encoder_outputs", "logits_to_keep"),
+)
 
 
 class VLMBackbone(nn.Module):
@@ -25,12 +34,16 @@ class VLMBackbone(nn.Module):
 
     has_image_tokens = True
     has_two_towers = False
+    weighs_towers = False
+    first_named_parts = ()
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
         self.vlm = AutoModelForImageTextToText.from_config(config.vlm_config)
         self.input_scale = scale_of_inputs(config.text_part)
         self.model_type = kind_of(config.vlm_config)
+        self.facts = VLMS[self.model_type]
+        self.image_arguments = frozenset(inspect.signature(self.core.forward).parameters).difference(NOT_OF_IMAGES)
         self.image_token_id = image_token_of(config.vlm_config)
 
     @property
@@ -38,24 +51,29 @@ class VLMBackbone(nn.Module):
         return self.vlm
 
     @property
-    def language_part(self) -> nn.Module:
-        """The part of the VLM that is a language model."""
-        return self.vlm.model.language_model
+    def core(self) -> nn.Module:
+        """The VLM without its language model's head, where that stands apart."""
+        return getattr(self.vlm, "model", self.vlm)
 
     @property
-    def frozen_part(self) -> nn.Module:
+    def language_part(self) -> nn.Module:
+        """The part of the VLM that is a language model."""
+        return part_of(self.core, LANGUAGE_NAMES)
+
+    @property
+    def vision_parts(self) -> list[nn.Module]:
         """What `freeze_vision_tower` freezes; the VLM's projector trains."""
-        return next(getattr(self.vlm.model, name) for name in VISION_NAMES if hasattr(self.vlm.model, name))
+        return [part_of(self.core, VISION_NAMES)]
 
     @property
     def implementation(self) -> str | None:
         """Of the attention of the language model."""
-        return self.vlm.model.language_model.config._attn_implementation
+        return self.language_part.config._attn_implementation
 
     @property
     def has_grid(self) -> bool:
         """Whether images come as patches with a grid of their sizes, and positions in three dimensions."""
-        return hasattr(self.vlm.model, "get_rope_index")
+        return hasattr(self.core, "get_rope_index")
 
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """(batch, length) bool, true on image tokens."""
@@ -71,10 +89,19 @@ class VLMBackbone(nn.Module):
         One tensor where all samples have as many; that they do is known beforehand where each has its row of views.
         """
         features, batch = self.joined_features(prompt), len(prompt.input_ids)
-        if self.has_grid or len(prompt.pixel_values) != batch:
+        if not self.has_rows(prompt):
             rows = features.split(prompt.is_image.sum(dim=1).tolist())
             return torch.stack(rows) if len({len(row) for row in rows}) == 1 else list(rows)
         return features.unflatten(0, (batch, -1))
+
+    def has_rows(self, prompt: Prompt) -> bool:
+        """Whether each sample has its row of views, as many as the others and of one size."""
+        if self.has_grid or self.facts.tiled or "image_sizes" in prompt.images:
+            return False
+        return prompt.pixel_values.dim() == 5 or (self.facts.one_size and len(prompt.pixel_values) == len(prompt.real))
+
+    def real_features(self, prompt: Prompt) -> None:
+        """Which of `image_features` are no padding: all."""
 
     def placed_features(self, prompt: Prompt) -> torch.Tensor:
         """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""
@@ -88,8 +115,15 @@ class VLMBackbone(nn.Module):
         Raises:
             InputError: there are more or fewer.
         """
-        features = self.vlm.model.get_image_features(**self.images(prompt.pixel_values, prompt.image_grid_thw))
-        features = getattr(features, "pooler_output", features)  # 5.x wraps them
+        known = inspect.signature(self.core.get_image_features).parameters
+        images = self.images(prompt.images)
+        if "kwargs" not in known:  # through which 4.57 hands sizes of images to a tower
+            images = {name: value for name, value in images.items() if name in known}
+        if self.facts.projects_apart:
+            features = self.core.multi_modal_projector(self.own_features(images, known))
+        else:
+            features = self.core.get_image_features(**images)
+            features = getattr(features, "pooler_output", features)  # 5.x wraps them
         if not isinstance(features[0], torch.Tensor):
             features = features[0]  # Qwen3-VL on 4.57: the others are for deeper layers
         features = features if isinstance(features, torch.Tensor) else torch.cat([f.flatten(0, -2) for f in features])
@@ -97,33 +131,70 @@ class VLMBackbone(nn.Module):
         check_count(prompt.is_image, len(features))
         return features * self.input_scale
 
-    def images(self, pixel_values: torch.Tensor, image_grid_thw: torch.LongTensor | None) -> dict[str, torch.Tensor]:
-        """The VLM's arguments."""
+    def own_features(self, images: Mapping[str, torch.Tensor], known: Mapping[str, Any]) -> torch.Tensor:
+        """(images, tokens, size of the tower): what `get_image_features` returns of a VLM that projects behind it."""
+        strategy = "vision_feature_select_strategy"  # which 4.57 wants to be told
+        options = {strategy: getattr(self.vlm.config.vision_config, strategy)} if strategy in known else {}
+        features = self.core.get_image_features(**images, **options)
+        return getattr(features, "last_hidden_state", features)
+
+    def images(self, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The VLM's arguments, of `Prompt.images`."""
         if self.has_grid:
-            if image_grid_thw is None:
+            if "image_grid_thw" not in given:
                 raise InputError(f"image_grid_thw is missing: a {self.model_type} reads images as patches.")
-            check_patches(pixel_values, image_grid_thw)
-            return {"pixel_values": pixel_values, "image_grid_thw": image_grid_thw}
-        return {"pixel_values": views_of(pixel_values).flatten(0, 1)}
+            check_patches(given["pixel_values"], given["image_grid_thw"])
+        images = {name: value for name, value in given.items() if name in self.image_arguments}
+        if self.has_grid or self.facts.tiled:
+            return images
+        return {**images, "pixel_values": views_of(given["pixel_values"]).flatten(0, 1)}
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
+        if not self.facts.carries_state:
+            return self.run_as_it_stands(sequence)
+        order = sequence.real.long().argsort(dim=1, stable=True)  # padding first
+        embeds, real = in_order(sequence.embeds, order), sequence.real.gather(1, order)
+        states = self.run_as_it_stands(sequence._replace(embeds=embeds, real=real))
+        return in_order(states, order.argsort(dim=1))
+
+    def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
+        """As `run`, with padding where it is."""
         prompt, arguments = sequence.prompt, {}
+        if self.facts.stack_alone:
+            return self.run_stack(sequence)
         if sequence.reads_images:
-            arguments = self.images(prompt.pixel_values, prompt.image_grid_thw)
+            arguments = self.images(prompt.images)
+        if "cross_attention_mask" in arguments:
+            arguments["cross_attention_mask"] = of_length(arguments["cross_attention_mask"], sequence.real.shape[1])
         mask = sequence.real.long()
-        if self.model_type in FULL_PREFIX:
+        if self.facts.full_prefix:
             written = torch.zeros_like(sequence.real) if sequence.written is None else sequence.written
             allowed = full_prefix(sequence.real, written, sequence.num_added)
             mask = mask_for(self.implementation, allowed, sequence.embeds.dtype)
-        if self.model_type in OPEN_IMAGES:
+        if self.facts.open_images:
             arguments["token_type_ids"] = image_places(prompt, sequence.real)
-        return self.vlm.model(
+        return self.core(
             inputs_embeds=sequence.embeds,
             attention_mask=mask,
             position_ids=self.positions(sequence.real, prompt),
             use_cache=False,
             **arguments,
+        ).last_hidden_state
+
+    def run_stack(self, sequence: TokenSequence) -> torch.Tensor:
+        """As `run`, by the language model alone, with the images among the embeddings."""
+        embeds = sequence.embeds
+        if sequence.reads_images:
+            known = sequence.prompt.input_ids.shape[1]
+            placed = self.placed_features(sequence.prompt).to(embeds.dtype)
+            placed = torch.where(sequence.prompt.is_image.unsqueeze(-1), placed, embeds[:, :known])
+            embeds = torch.cat([placed, embeds[:, known:]], dim=1)
+        return without_head(self.language_part)(
+            inputs_embeds=embeds,
+            attention_mask=sequence.real.long(),
+            position_ids=text_positions(sequence.real),
+            use_cache=False,
         ).last_hidden_state
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
@@ -136,11 +207,11 @@ class VLMBackbone(nn.Module):
         real: (batch, length) bool; prompt: whose tokens the sequence starts with, see `TokenSequence`.
         """
         if not self.has_grid:
-            return text_positions(real, FIRST_POSITION.get(self.model_type, 0))
+            return text_positions(real, self.facts.first_position)
         if prompt is None:
             return text_positions(real)[None].expand(3, -1, -1)
         known = prompt.input_ids.shape[1]
-        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.image_grid_thw)
+        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.images.get("image_grid_thw"))
         last = places.amax(dim=0).masked_fill(~real[:, :known], 0).amax(dim=1, keepdim=True)
         more = last + real[:, known:].long().cumsum(dim=1)
         return torch.cat([places, more[None].expand(3, -1, -1)], dim=2)
@@ -148,15 +219,15 @@ class VLMBackbone(nn.Module):
     def generate_as_it_is(self, prompt: Prompt, **kwargs) -> torch.LongTensor:
         """Prompts and new tokens, by the VLM's own `generate`, with the images where it puts them."""
         if prompt.pixel_values is not None:
-            kwargs |= self.images(prompt.pixel_values, prompt.image_grid_thw) | self.token_types(prompt)
+            kwargs |= self.images(prompt.images) | self.token_types(prompt)
         return self.vlm.generate(input_ids=prompt.input_ids, attention_mask=prompt.real.long(), **kwargs)
 
     def token_types(self, prompt: Prompt) -> dict[str, torch.Tensor]:
         """What some VLMs want to be told about a prompt: that it is one, and where its images are."""
         is_image = prompt.is_image.int()
-        types = {"token_type_ids": is_image if self.model_type in OPEN_IMAGES else torch.zeros_like(prompt.input_ids)}
+        types = {"token_type_ids": is_image if self.facts.open_images else torch.zeros_like(prompt.input_ids)}
         types["mm_token_type_ids"] = is_image
-        known = inspect.signature(self.vlm.model.forward).parameters
+        known = inspect.signature(self.core.forward).parameters
         return {name: value for name, value in types.items() if name in known}
 
     def generate(self, sequence: TokenSequence, **kwargs) -> torch.LongTensor:
@@ -171,6 +242,26 @@ class VLMBackbone(nn.Module):
                 f"a {self.model_type} generates text only with its own projector, and early or cross_attention fusion."
             )
         return self.vlm.generate(inputs_embeds=sequence.embeds, attention_mask=sequence.real.long(), **kwargs)
+
+
+def part_of(vlm: nn.Module, names: Sequence[str]) -> nn.Module:
+    """The part of a VLM that has one of these names."""
+    return next(getattr(vlm, name) for name in names if hasattr(vlm, name))
+
+
+def in_order(tokens: torch.Tensor, order: torch.LongTensor) -> torch.Tensor:
+    """Tokens (batch, length, size) in another order, (batch, length)."""
+    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
+
+
+def of_length(cross_attention_mask: torch.Tensor, length: int) -> torch.Tensor:
+    """(batch, length, images, tiles): tokens behind a prompt look at the images that its last token looks at.
+
+    cross_attention_mask: (batch, prompt length, images, tiles), as the VLM's processor makes it.
+    """
+    known = cross_attention_mask.shape[1]
+    last = cross_attention_mask[:, -1:].expand(-1, length - known, -1, -1)
+    return torch.cat([cross_attention_mask, last], dim=1)
 
 
 def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
@@ -201,7 +292,15 @@ def full_prefix(real: torch.Tensor, written: torch.Tensor, num_added: int) -> to
 
 
 def image_token_of(config: Any) -> int:
-    """Id of the token in whose place image features go; its name differs between models and lines."""
-    return next(
-        value for n in ("image_token_id", "image_token_index") if (value := getattr(config, n, None)) is not None
-    )
+    """Id of the token in whose place image features go; its name differs between models and lines.
+
+    Raises:
+        ConfigError: the config has none, as those of the first BLIP-2 checkpoints.
+    """
+    found = (getattr(config, name, None) for name in ("image_token_id", "image_token_index"))
+    index = next((value for value in found if value is not None), None)
+    if index is None:
+        raise ConfigError(
+            f"vlm_config.image_token_index is missing: a {kind_of(config)} puts image features in that token's place."
+        )
+    return index

@@ -8,6 +8,7 @@ import torch
 
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.ego_frame import check_poses, in_frame_of_last
+from ..chat_turns import Turn
 from ..prompts import instruction_of
 from ..sample_inputs import finite_numbers
 from .special_tokens import TRAJ_TOKEN
@@ -18,14 +19,23 @@ SYSTEM_PROMPT = "You are a driving assistant that generates safe and accurate ac
 REQUEST = "output the chain-of-thought reasoning of the driving process, then output the future trajectory."
 
 
-def driving_prompt_pieces(system: str, tokens_per_image: Sequence[int], num_history_tokens: int) -> tuple[str, str]:
-    """Qwen's chat before the request (system line, images, placeholders for the path), and from it to the answer."""
+def driving_prompt_pieces(
+    system: str, tokens_per_image: Sequence[int], num_history_tokens: int, turns: Sequence[Turn] = ()
+) -> list[str]:
+    """Qwen's chat around the texts of earlier turns and the request: the system line, what opens and closes each turn,
+    images and placeholders for the path before the request, and what opens the answer.
+
+    Raises:
+        InputError: a turn is the system's, whose line the processor has.
+    """
     images = "".join(f"<|vision_start|>{IMAGE_TOKEN * count}<|vision_end|>" for count in tokens_per_image)
     path = TRAJ_TOKEN["history_start"] + TRAJ_TOKEN["history"] * num_history_tokens + TRAJ_TOKEN["history_end"]
-    return (
-        f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n{images}{path}",
-        "<|im_end|>\n<|im_start|>assistant\n",
-    )
+    pieces, close = [f"<|im_start|>system\n{system}<|im_end|>\n"], "<|im_end|>\n"
+    for turn in turns:
+        if turn.role == "system":
+            raise InputError("history has a system turn; the system's text is the processor's system_prompt.")
+        pieces = [*pieces[:-1], pieces[-1] + f"<|im_start|>{turn.role}\n", close]
+    return [*pieces[:-1], f"{pieces[-1]}<|im_start|>user\n{images}{path}", f"{close}<|im_start|>assistant\n"]
 
 
 def request_of(text: str, system: str, behind: str) -> str:

@@ -17,6 +17,8 @@ from ...configuration.language_model_config import check_positive
 from ...configuration.vla_errors import ConfigError, InputError
 from ...modeling.alpamayo_r1.reasoning_text import split_text
 from ...modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
+from ..advantage_prompt import ADVANTAGE_TEMPLATE, advantages_of, checked_template, with_advantage
+from ..chat_turns import Turn, read_turns
 from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..portable_processor import PortableProcessor
 from ..prompts import check_image_tokens, padded, prompt_token_ids
@@ -46,6 +48,7 @@ class AlpamayoR1Processor(PortableProcessor):
         answer_start: how the answer begins.
         padding_side: of shorter prompts in a batch; the model wants "left".
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the request with a word of `advantage`, at "{instruction}" and "{advantage}".
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -65,6 +68,7 @@ class AlpamayoR1Processor(PortableProcessor):
         answer_start: str = "<|cot_start|>",
         padding_side: str = "left",
         view_names: list[str] | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs,
     ):
         self.num_history_tokens = num_history_tokens
@@ -73,9 +77,30 @@ class AlpamayoR1Processor(PortableProcessor):
         self.system_prompt = system_prompt
         self.request = request
         self.answer_start = answer_start
+        self.advantage_template = checked_template(advantage_template)
         check_positive("num_history_tokens", num_history_tokens)
         self.check_tokens(tokenizer)
         super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
+
+    @classmethod
+    def for_config(cls, config: AlpamayoR1Config, tokenizer: Any, **images: Any) -> "AlpamayoR1Processor":
+        """The processor of a model.
+
+        Args:
+            tokenizer: with the tokens of trajectories, `model.tokenizer`.
+            images: further arguments of the image processor, such as `image_mean`; Qwen3-VL's by default.
+
+        Raises:
+            ConfigError: the tokenizer does not have the tokens at the ids that the config says.
+        """
+        return cls(
+            AlpamayoR1ImageProcessor(**{"min_pixels": config.min_pixels, "max_pixels": config.max_pixels, **images}),
+            tokenizer,
+            num_history_tokens=config.tokens_per_history_traj,
+            history_token_config=config.hist_traj_tokenizer_cfg,
+            history_token_start_idx=config.hist_token_start_idx,
+            view_names=config.view_names,
+        )
 
     def check_tokens(self, tokenizer: Any) -> None:
         """Refuse a tokenizer without the trajectory tokens, or with the history's values at other ids."""
@@ -108,6 +133,8 @@ class AlpamayoR1Processor(PortableProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         history_frame: str = "ego",
+        advantage: str | Sequence[str | None] | None = None,
+        history: Any = None,
     ) -> BatchFeature:
         """Prepare one sample (a history without a batch dimension) or a batch.
 
@@ -123,8 +150,12 @@ class AlpamayoR1Processor(PortableProcessor):
                 frame of the last pose either way.
             text: the request, one for all samples or one for each; the processor's `request` by default. It may be the
                 whole prompt with it, as `prompt_text` writes it; special tokens that it spells are text.
+            history: earlier turns of the conversation, the oldest first, see `read_turns`; they stand between the
+                system's line and the turn with the images. For a batch a list of turns for each sample.
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
+            advantage: a word beside the request, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), with the history's tokens in place; `pixel_values` and
@@ -140,10 +171,11 @@ class AlpamayoR1Processor(PortableProcessor):
         xyz, rot = read_history(ego_history_xyz, ego_history_rot, history_frame)
         samples = self.split_samples(images, len(xyz))
         requests = self.requests(text, len(xyz))
+        words = zip(requests, read_turns(history, len(xyz)), advantages_of(advantage, len(xyz)), strict=True)
         pixels = [self.image_processor(sample, return_tensors="np") for sample in samples]
         rows = [
-            self.prompt_ids(self.image_processor.tokens_per_image(sample["image_grid_thw"]), request)
-            for sample, request in zip(pixels, requests, strict=True)
+            self.prompt_ids(self.image_processor.tokens_per_image(sample["image_grid_thw"]), *said)
+            for sample, said in zip(pixels, words, strict=True)
         ]
         tokens = tokenize_history(self.history_values, xyz, rot, self.history_token_start_idx)
         rows = [self.with_history(row, found) for row, found in zip(rows, tokens.tolist(), strict=True)]
@@ -279,17 +311,26 @@ class AlpamayoR1Processor(PortableProcessor):
         before, behind = self.prompt_pieces(tokens_per_image)
         return before + (self.request if text is None else text) + behind
 
-    def prompt_pieces(self, tokens_per_image: Sequence[int]) -> tuple[str, str]:
-        """What stands before the request and behind it."""
-        before, behind = driving_prompt_pieces(self.system_prompt, tokens_per_image, self.num_history_tokens)
-        return before, behind + self.answer_start
+    def prompt_pieces(self, tokens_per_image: Sequence[int], turns: Sequence[Turn] = ()) -> list[str]:
+        """What stands around the texts of earlier turns and the request, one more than these."""
+        prompt = self.system_prompt, tokens_per_image, self.num_history_tokens
+        *before, behind = driving_prompt_pieces(*prompt, turns)
+        return [*before, behind + self.answer_start]
 
-    def prompt_ids(self, tokens_per_image: Sequence[int], text: str | None = None) -> list[int]:
-        """The prompt of one sample as ids. Raises InputError for a request that brings image tokens of its own."""
-        pieces = self.prompt_pieces(tokens_per_image)
+    def prompt_ids(
+        self,
+        tokens_per_image: Sequence[int],
+        text: str | None = None,
+        turns: Sequence[Turn] = (),
+        advantage: str | None = None,
+    ) -> list[int]:
+        """The prompt of one sample as ids. Raises InputError for a text that brings image tokens of its own."""
+        pieces = self.prompt_pieces(tokens_per_image, turns)
         request = self.request if text is None else request_of(text, self.system_prompt, pieces[-1])
+        request = with_advantage(self.advantage_template, request, advantage)
         kept = (IMAGE_TOKEN, TRAJ_TOKEN["history"])  # refused by their number
-        ids = prompt_token_ids(self.tokenizer, pieces, request, kept, add_special_tokens=False)
+        texts = [*(turn.text for turn in turns), request]
+        ids = prompt_token_ids(self.tokenizer, pieces, texts, kept, add_special_tokens=False)
         check_image_tokens(ids, self.tokenizer, IMAGE_TOKEN, sum(tokens_per_image))
         return ids
 

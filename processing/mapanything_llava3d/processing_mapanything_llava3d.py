@@ -15,9 +15,11 @@ from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d impo
 from ...configuration.vla_config import alias
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import unnormalize
+from ..advantage_prompt import ADVANTAGE_TEMPLATE
+from ..chat_turns import Turn, chat_pieces, read_turns, without_frame
 from ..prompts import instruction_of, padded
 from ..robot_processor import RobotProcessor
-from ..sample_inputs import finite_numbers
+from ..sample_inputs import finite_numbers, whole_numbers
 from .camera_intrinsics import checked_intrinsic_config, resized_intrinsics
 from .image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from .image_prompt import add_image_token, image_prompt_ids
@@ -40,6 +42,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         prompt_template: what an instruction is put into, at "{instruction}".
         padding_side: "right" for actions, "left" for `generate`.
         view_names: names of the views in the order of training; a dict of views is put in that order.
+        advantage_template: the instruction with a word of `advantage`, at "{instruction}" and "{advantage}".
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
@@ -64,6 +67,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         padding_side: str = "right",
         view_names: list[str] | None = None,
         proprio_dim: int | None = None,
+        advantage_template: str = ADVANTAGE_TEMPLATE,
         **kwargs,
     ):
         self.image_token = image_token
@@ -73,9 +77,8 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         tokens = None if action_token_config is None else SpatialActionTokenizer.from_dict(action_token_config)
         self.action_token_config = tokens and tokens.to_dict()
         robot = norm_stats, normalization_type, tokens and ACTION_DIM, state_dim
-        super().__init__(
-            image_processor, tokenizer, *robot, prompt_template, padding_side, view_names, proprio_dim, **kwargs
-        )
+        words = prompt_template, padding_side, view_names, proprio_dim, advantage_template
+        super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
         add_image_token(tokenizer, image_token)
         if tokens is not None:
             add_action_tokens(tokenizer, tokens.vocab_size)
@@ -104,6 +107,9 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
         return_tensors: str = "pt",
         padding_side: str | None = None,
         proprio: Any = None,
+        advantage: str | Sequence[str | None] | None = None,
+        embodiment_id: int | Sequence[int] | None = None,
+        history: Any = None,
     ) -> BatchFeature:
         """Prepare one sample (`text` is a string) or a batch (`text` is a list of strings).
 
@@ -123,32 +129,59 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
             return_tensors: "pt" or "np".
             padding_side: "right" or "left"; the processor's setting by default.
             proprio: `state` under the word of other checkpoints.
+            advantage: a word beside the instruction, such as "positive", for a model that learnt such words; one for
+                all samples or one for each, `None` for none.
+            embodiment_id: whose encoders and decoders the model uses, where it has several (`num_embodiments`); one for
+                all samples or one for each.
+            history: earlier turns, the oldest first, see `read_turns`; they and the text go through the tokenizer's
+                chat template, and the images stand before the text where none of these texts has an image token. For a
+                batch a list of turns for each sample.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), `pixel_values` (batch, views, 3, height, width) and, where
             they exist, `state` (batch, state_dim), normalised, and `intrinsic` (batch, views, 3, 3) in pixels of the
-            resized images: the arguments of `predict_action`.
+            resized images, and `embodiment_id` (batch,) as it was given: the arguments of `predict_action`.
 
         Raises:
-            InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong.
+            InputError: the number of views or image tokens, the form of an argument or the `unnorm_key` is wrong, or
+                there are earlier turns and no chat template.
         """
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         matrices = resized_intrinsics(intrinsic, self.intrinsic_config, unnorm_key, samples, self.image_processor.size)
         if matrices is not None:
             data["intrinsic"] = matrices.numpy()
-        ids = [self.prompt_ids(instruction, len(samples[0])) for instruction in instructions]
+        said = zip(
+            instructions, read_turns(history, len(samples)), self.advantages(advantage, len(samples)), strict=True
+        )
+        ids = [self.prompt_ids(text, len(samples[0]), turns, word) for text, turns, word in said]
         if actions is not None:
             suffixes = self.action_ids(actions, len(samples))
             ids = [prompt + suffix for prompt, suffix in zip(ids, suffixes, strict=True)]
         data |= padded(ids, self.tokenizer, padding_side or self.padding_side)
         data["pixel_values"] = self.image_processor(samples)["pixel_values"]
+        if embodiment_id is not None:
+            data["embodiment_id"] = whole_numbers("embodiment_id", embodiment_id, len(samples))
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def prompt_ids(self, instruction: str, views: int) -> list[int]:
-        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it."""
+    def prompt_ids(
+        self, instruction: str, views: int, turns: Sequence[Turn] = (), advantage: str | None = None
+    ) -> list[int]:
+        """The prompt of one sample; an instruction that is the whole prompt already is taken out of it.
+
+        turns: earlier ones, written by the chat template, as the instruction then is.
+        """
         pieces = self.prompt_template.split("{instruction}")
-        instruction = self.instruction_of(instruction)
-        return image_prompt_ids(self.tokenizer, pieces, instruction, self.image_token, self.image_seq_length, views)
+        instruction = self.with_advantage(self.instruction_of(instruction), advantage)
+        image = self.image_token, self.image_seq_length, views
+        if not turns:
+            return image_prompt_ids(self.tokenizer, pieces, instruction, *image)
+        texts = [*(turn.text for turn in turns), instruction]
+        before, behind = without_frame(self.tokenizer, self.chat_template, pieces)
+        if not any(self.image_token in text for text in (*texts, before, behind)):
+            before = f"{self.image_token} {before}"
+        said = [*((turn.role, "", "") for turn in turns), ("user", before, behind)]
+        chat = chat_pieces(self.tokenizer, self.chat_template, said)
+        return image_prompt_ids(self.tokenizer, chat, texts, *image, add_special_tokens=False)
 
     def instruction_of(self, text: str) -> str:
         """As in `RobotProcessor`, the images of the prompt being where its template has them, or in front of it."""

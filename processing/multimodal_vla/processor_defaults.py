@@ -1,6 +1,7 @@
 """Defaults of the processor of composed VLAs by model type: prompts, image tokens, pixel statistics.
 
-Published prompts: google/paligemma-3b-pt-224 (transformers, models/paligemma/processing_paligemma.py),
+Published prompts: Salesforce/blip2-opt-2.7b (its model card; transformers' processor puts image tokens before the begin
+token), google/paligemma-3b-pt-224 (transformers, models/paligemma/processing_paligemma.py),
 llava-hf/llava-1.5-7b-hf (its model card), Qwen/Qwen2.5-VL-7B-Instruct and Qwen/Qwen3-VL-8B-Instruct (their chat
 templates, a single turn without a system text).
 """
@@ -14,13 +15,17 @@ from transformers.image_utils import (
     OPENAI_CLIP_STD,
 )
 
+from ...configuration.multimodal_vla.backbone_facts import READS_PATCHES
 from ...configuration.vla_errors import ConfigError
 from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from .image_processing_multimodal_vla import MultimodalVLAImageProcessor
+from .image_processing_tower import TowerImageProcessor
+from .vlm_defaults import GIVE_PROMPT, OWN_PROCESSORS, image_token_id_of
 
 # By the model type of the VLM.
-QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl")
+QWEN = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 PROMPT_TEMPLATES = {
+    "blip-2": "{images}{begin}Question: {instruction} Answer:",
     "paligemma": "{images}<bos>{instruction}\n",
     "llava": "USER: {images}\n{instruction} ASSISTANT:",
     **dict.fromkeys(QWEN, "<|im_start|>user\n{images}{instruction}<|im_end|>\n<|im_start|>assistant\n"),
@@ -34,8 +39,8 @@ HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 CLIP = OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 IMAGENET = IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 MEAN_AND_STD = {
-    **dict.fromkeys(("siglip", "siglip2", "vit", "qwen3_vl"), HALF),
-    **dict.fromkeys(("clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
+    **dict.fromkeys(("beit", "data2vec-vision", "siglip", "siglip2", "vit", "qwen3_vl", "qwen3_vl_moe"), HALF),
+    **dict.fromkeys(("blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP),
 }
 WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")
 
@@ -51,12 +56,25 @@ def image_processor_of(config: Any, overrides: dict[str, Any]) -> Any:
             "temporal_patch_size": vision.temporal_patch_size,
             "merge_size": vision.spatial_merge_size,
         }
+    elif (patched := getattr(vision, "vision_config", vision)).model_type in READS_PATCHES:
+        given = {name: overrides.pop(name) for name in TowerImageProcessor.arguments if name in overrides}
+        sizes = {"patch_size": patched.patch_size, "max_num_patches": patched.num_patches}
+        return TowerImageProcessor.of_settings({"image_processor_type": "Siglip2ImageProcessor", **sizes}, **given)
     else:
         kind, tower = MultimodalVLAImageProcessor, tower_type(vision)
-        settings = {"size": {"height": config.image_size, "width": config.image_size}}
+        settings = {"size": size_of_pictures(config.image_size)}
+        if (second_tower := getattr(config, "second_vision_config", None)) is not None:
+            second = MEAN_AND_STD.get(tower_type(second_tower), IMAGENET)
+            settings["second_image_mean"], settings["second_image_std"] = second
     settings["image_mean"], settings["image_std"] = MEAN_AND_STD.get(tower, IMAGENET)
     given = {argument: overrides.pop(argument) for argument in kind.arguments if argument in overrides}
     return kind(**{**settings, **given})
+
+
+def size_of_pictures(image_size: Any) -> dict[str, int]:
+    """height and width; 224 pixels where the vision tower has no size of its own, as convolutions have none."""
+    height, width = image_size if isinstance(image_size, (list, tuple)) else (image_size or 224,) * 2
+    return {"height": height, "width": width}
 
 
 def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, Any]:
@@ -64,11 +82,12 @@ def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, 
     kind = type(config.vlm_config).model_type  # 4.57.1 gives a Qwen-VL's own attribute that of its language model
     if kind not in PROMPT_TEMPLATES and not {"prompt_template", "image_seq_length"} <= set(given):
         raise ConfigError(
-            f"vlm_config.model_type={kind!r} has no default prompt; give prompt_template, with '{{images}}' and "
-            f"'{{instruction}}' in it, and image_seq_length. Defaults are there for {', '.join(PROMPT_TEMPLATES)}."
+            f"vlm_config.model_type={kind!r} has no default prompt; {GIVE_PROMPT}, and image_seq_length. Defaults are "
+            f"there for {', '.join([*PROMPT_TEMPLATES, *OWN_PROCESSORS])}."
         )
+    template = PROMPT_TEMPLATES.get(kind)
     settings = {
-        "prompt_template": PROMPT_TEMPLATES.get(kind),
+        "prompt_template": template and template.replace("{begin}", tokenizer.bos_token or ""),
         "image_format": IMAGE_FORMATS.get(kind, "{image}"),
         "add_special_tokens": ADD_SPECIAL_TOKENS.get(kind, False),
     }
@@ -81,8 +100,7 @@ def vlm_prompt(config: Any, tokenizer: Any, given: dict[str, Any]) -> dict[str, 
 
 def image_token_of(vlm_config: Any, tokenizer: Any) -> str:
     """The name that the tokenizer has for the VLM's image token. Raises ConfigError where it has none."""
-    index = getattr(vlm_config, "image_token_id", None)
-    index = getattr(vlm_config, "image_token_index", None) if index is None else index
+    index = image_token_id_of(vlm_config)
     token = None if index is None else tokenizer.convert_ids_to_tokens(index)
     if token is None:
         raise ConfigError(f"the tokenizer has no token with vlm_config.image_token_id={index}; is it the VLM's?")
@@ -90,9 +108,11 @@ def image_token_of(vlm_config: Any, tokenizer: Any) -> str:
 
 
 def image_seq_length_of(config: Any) -> int:
-    """Image tokens of one view: the patches, and in LLaVA the tower's class token unless the VLM drops it."""
+    """Image tokens of one view: the patches, in LLaVA the class token unless it is dropped; in BLIP-2 the queries."""
     vlm = config.vlm_config
     patches = (config.image_size // vlm.vision_config.patch_size) ** 2
+    if type(vlm).model_type == "blip-2":
+        return vlm.num_query_tokens
     if type(vlm).model_type != "llava":
         return patches
     dropped = vlm.vision_feature_select_strategy == "default"

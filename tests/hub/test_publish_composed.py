@@ -1,20 +1,26 @@
-"""A composed VLA is pushed with its processor and loads by name in a process without vlahub."""
+"""A composed VLA is pushed with its processor and both tokenizers, and loads by name in a process without vlahub."""
 
 COMPOSE = """
 import sys, torch
 sys.path.insert(0, examples)
 from pathlib import Path
-from tiny_backbones import write_backbones
-from transformers import AutoTokenizer
+from tiny_backbones import SIZES, write_backbones
+from transformers import AutoTokenizer, SiglipConfig, SiglipModel
 from vlahub import MultimodalVLAForActionPrediction, MultimodalVLAProcessor
 
 write_backbones(Path(folder))
 torch.manual_seed(0)
+text = {**SIZES, "projection_size": 32, "vocab_size": 320, "max_position_embeddings": 12}
+vision = {**SIZES, "image_size": 56, "patch_size": 14}
+SiglipModel(SiglipConfig(text_config=text, vision_config=vision)).save_pretrained(folder + "/towers")
+tokenizer = AutoTokenizer.from_pretrained(folder + "/language")
+tokenizer.save_pretrained(folder + "/towers")
 model = MultimodalVLAForActionPrediction.from_backbones(
-    folder + "/vision", folder + "/language", projector_type="qformer", num_latents=4, fusion="cross_attention",
+    folder + "/towers", folder + "/language", grounding=True,
+    projector_type="qformer", num_latents=4, fusion="cross_attention",
     norm_stats={"a": {"action": {"q01": [-1.0] * 7, "q99": [1.0] * 7}}},
 ).eval()
-processor = MultimodalVLAProcessor.for_config(model.config, AutoTokenizer.from_pretrained(folder + "/language"))
+processor = MultimodalVLAProcessor.for_config(model.config, tokenizer)
 model.push_to_hub(name)
 processor.push_to_hub(name)
 """
@@ -29,6 +35,8 @@ PREDICT = """
 from PIL import Image
 views = [Image.new("RGB", (64, 48), color) for color in ((200, 30, 30), (30, 30, 200))]
 result = model.predict_action(**processor(images=views, text="pick up the red bowl")).tolist()
+scores = model.grounding_score(**processor(images=views, text="the red bowl", grounding=True))
+result += [[round(score, 5) for score in row] for row in scores.tolist()]
 """
 WITHOUT_VLAHUB = "result = [m for m in sys.modules if m.split('.')[0] == 'vlahub' and sys.modules[m]]"
 
@@ -43,4 +51,5 @@ def test_a_composed_model_loads_by_name_without_vlahub(hub, pusher, python, tmp_
     card = hub.repositories["user/composed"].text("README.md")
     assert 'repository = "user/composed"' in card and 'unnorm_key="a"' in card and "- robotics\n" in card
     assert "More Information Needed" not in card
-    assert len(expected[0]) == 8 and len(expected[0][0]) == 7
+    actions, scores = expected
+    assert len(actions) == 8 and len(actions[0]) == 7 and len(scores) == 2

@@ -10,9 +10,9 @@ from vlahub import actions_to_tokens, tokens_to_actions
 from vlahub.errors import InputError
 from vlahub.modeling.action_normalization import find_statistics, normalize, unnormalize
 from vlahub.modeling.cogvla.ddim import add_noise, ddim_step, signal_levels, sinusoidal_embedding
-from vlahub.modeling.cogvla.moe_aggregator import MoEAggregator
 from vlahub.modeling.film import FiLM, modulate
 from vlahub.modeling.masking import masked_mean
+from vlahub.modeling.moe_aggregator import MoEAggregator
 
 STATISTICS = {
     "min": [-2.0, 0.0, -3.0],

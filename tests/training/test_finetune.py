@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
@@ -98,6 +99,61 @@ def test_every_strategy_trains_what_it_says_and_leaves_a_whole_checkpoint(
         statistics = json.loads((tmp_path / "dataset_statistics.json").read_text())
         assert saved.config.norm_stats == processor.norm_stats == statistics
         assert list(statistics) == ["table"]
+
+
+def moved(folder, before):
+    """Names of the parameters that differ between two saved models."""
+    pairs = zip(
+        *(AutoModelForImageTextToText.from_pretrained(each).named_parameters() for each in (folder, before)),
+        strict=True,
+    )
+    return {name for (name, new), (_, old) in pairs if not torch.equal(new, old)}
+
+
+def test_alpamayos_published_stages_follow_each_other(finetune, road, tmp_path):
+    """From a Qwen3-VL to its start, then the VLM by text, then the expert; each leaves a checkpoint to go on from."""
+    from tiny_alpamayo import TinyAlpamayo
+
+    TinyAlpamayo(dtype=torch.float32).write_whole_base(tmp_path / "base")
+    start = tmp_path / "start"
+    options = ["--base", str(tmp_path / "base"), "--min-pixels", "1024", "--max-pixels", "8192", "--quiet"]
+    options += ["--future-bins", "100", "--history-bins", "60"]
+    assert vlahub_command(["create", "--family", "alpamayo_r1", *options, "--output", str(start)]) == 0
+    steps = [
+        *QUICK,
+        "--dataset",
+        str(road),
+        "--max_steps",
+        "4",
+        "--save_strategy",
+        "no",
+        "--lr_scheduler_type=constant",
+    ]
+    first, second, third = (tmp_path / name for name in ("first", "second", "third"))
+    options = ["--model", str(start), "--train", "vlm", "--learning_rate", "1e-3", "--eval_episodes", "0.5"]
+    trainer = finetune([*steps, *options, "--output_dir", str(first)])
+    assert losses(trainer)[-1] < losses(trainer)[0]
+    logged = trainer.state.log_history[0]
+    assert logged["loss"] == pytest.approx(logged["lm_loss"] + logged["trajectory_lm_loss"], rel=1e-3)
+    assert "eval_action_error" in trainer.state.log_history[-1] and "action_loss" not in logged
+    changed = moved(first, start)
+    assert changed and all(name.startswith("vlm.") for name in changed)
+    assert {"vlm.lm_head.weight", "vlm.model.visual.patch_embed.proj.weight"} <= changed
+    finetune([*steps, "--model", str(first), "--train", "A", "--output_dir", str(second)])
+    changed = moved(second, first)
+    assert changed and not any(name.startswith("vlm.") for name in changed)
+    options = ["--train", "full", "--learn_text", "--trajectory_text", "--stop_grad_from_vlm", "False"]
+    trainer = finetune([*steps, "--model", str(first), *options, "--output_dir", str(third)])
+    assert {"action_loss", "lm_loss", "trajectory_lm_loss"} <= trainer.state.log_history[0].keys()
+    changed = moved(third, first)
+    assert any(name.startswith("vlm.") for name in changed) and any(name.startswith("expert.") for name in changed)
+    assert not AutoModelForImageTextToText.from_pretrained(third).config.stop_grad_from_vlm
+
+
+def test_text_alone_is_refused_for_a_family_that_does_not_write_its_actions(finetune, table, tmp_path):
+    sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path)]
+    with pytest.raises(InputError, match="a multimodal_vla does not learn with learn_actions, learn_trajectory_text"):
+        finetune([*sources, "--train", "vlm", *QUICK])
 
 
 def test_bf16_gradient_checkpointing_and_augmentation(finetune, family, dataset, tmp_path):

@@ -143,11 +143,79 @@ def test_padding_of_another_shape_is_refused(made, name):
         made.model(**made.batch | {"action_is_pad": made.batch["action_is_pad"][:1]})
 
 
+# ---- weights of samples
+
+
+def drawn_once(made):
+    """The batch with every draw of its loss in it."""
+    config, batch = made.model.config, made.batch | made.model.drawn(**made.batch)
+    if getattr(config, "action_head", None) in ("l1", "discrete", "mlp"):
+        return {name: value for name, value in batch.items() if name != "noise"}
+    if "actions" in batch and "timesteps" not in batch:
+        random = torch.Generator().manual_seed(1)
+        draws = torch.rand(len(batch["actions"]), generator=random), torch.randn(batch["actions"].shape)
+        return {"time": draws[0], "noise": draws[1], **batch}
+    return batch
+
+
+def put_together(parts):
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+@every_case
+def test_a_sample_of_weight_three_is_three_samples(made, name):
+    """Loss and gradients, whatever the scale of the weights, and also where the step is split."""
+    model, batch = made.model, drawn_once(made)
+    first, others = in_two(made, batch)
+    count = len(batch["input_ids"])
+    repeated = gradients(model, lambda: [model(**put_together([first] * 3 + [others])).loss])
+    weight = torch.tensor([3.0] + [1.0] * (count - 1))
+    alike = gradients(model, lambda: [model(**batch).loss])[0]
+    assert repeated[0] != pytest.approx(alike, rel=1e-3)
+    for scale in (1.0, 1e-6):
+        found = gradients(model, lambda scale=scale: [model(**batch, sample_weight=weight * scale).loss])
+        assert found[0] == pytest.approx(repeated[0], rel=1e-4)
+        torch.testing.assert_close(found[1], repeated[1], atol=2e-4, rtol=1e-3)
+    parts = in_two(made, batch | {"sample_weight": weight})
+    counted = [model.loss_items(**part) for part in parts]
+    totals = {item: counted[0][item] + counted[1][item] for item in counted[0]}
+    split = gradients(model, lambda: (model(**part, num_items_in_batch=totals).loss for part in parts))
+    assert split[0] == pytest.approx(repeated[0], rel=1e-4)
+    torch.testing.assert_close(split[1], repeated[1], atol=2e-4, rtol=1e-3)
+    ones = gradients(model, lambda: [model(**batch, sample_weight=torch.ones(count)).loss])
+    assert ones[0] == pytest.approx(alike, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["cogvla l1", "both", "no expert", "composed flow", "alpamayo"])
+def test_a_sample_without_weight_is_not_there(made, name):
+    model, batch = made.model, drawn_once(made)
+    others = in_two(made, batch)[1]
+    weight = torch.tensor([0.0] + [2.0] * (len(batch["input_ids"]) - 1))
+    assert model(**batch, sample_weight=weight).loss.item() == pytest.approx(model(**others).loss.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cogvla discrete", "dit", "composed mlp", "alpamayo"])
+def test_weights_that_no_mean_can_be_taken_by_are_refused(made, name):
+    model, batch, count = made.model, made.batch, len(made.batch["input_ids"])
+    good = [1.0] * (count - 1)
+    for weights, message in (
+        ([float("nan"), *good], r"sample_weight\[0\] is nan; weights are finite numbers of 0 or more"),
+        ([*good, -0.5], rf"sample_weight\[{count - 1}\] is -0.5"),
+        ([float("inf"), *good], r"sample_weight\[0\] is inf"),
+        ([0.0] * count, "sample_weight is 0 for the whole batch"),
+        (good, rf"sample_weight has shape \({count - 1},\)"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model(**batch, sample_weight=torch.tensor(weights))
+    with pytest.raises(InputError, match=r"sample_weight is torch\.int64"):
+        model(**batch, sample_weight=torch.ones(count, dtype=torch.long))
+
+
 # ---- through a Trainer
 
 
 def varied(family_examples):
-    """Five examples with times and noise of their own, of which some have padding."""
+    """Five examples with times, noise and weights of their own, of which some have padding."""
     random, examples = np.random.RandomState(0), []
     for number in range(5):
         example = dict(family_examples[number % 2])
@@ -155,7 +223,7 @@ def varied(family_examples):
             example[name] = random.standard_normal(np.shape(example[name])).astype(np.float32)
         if "actions" in example:
             example["action_is_pad"] = np.arange(len(example["actions"])) >= 1 + number
-        examples.append(example | {"time": 0.1 + 0.18 * number})
+        examples.append(example | {"time": 0.1 + 0.18 * number, "sample_weight": 0.5 + number % 3})
     return examples
 
 

@@ -260,6 +260,19 @@ def test_a_step_moves_what_the_stage_trains_and_nothing_else(tiny, family, stage
     assert moved <= new | old and {n.split(".")[0] for n in new} <= {n.split(".")[0] for n in moved}
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_stage_of_text_trains_what_was_there_before_and_towers_more_slowly(tiny, family):
+    model = tiny(family, **FAMILIES[family]).model
+    groups = {group["name"]: group for group in trainable_parameter_groups(model, "vlm", lr=1.0, vision_lr_scale=0.5)}
+    names = {id(p): n for n, p in model.named_parameters()}
+    found = {part: {names[id(p)] for p in group["params"]} for part, group in groups.items()}
+    old = {n for n in names.values() if n.startswith(OLD[family]) and not any(part in n for part in NEW_INSIDE)}
+    towers = {n for n in old if n.startswith(("vision", "backbone.vision", "vlm.model.visual."))}
+    assert found == {"backbone": old - towers, "vision": towers}
+    assert named(model, lambda p: p.requires_grad) == old
+    assert {part: group["lr"] for part, group in groups.items()} == {"backbone": 1.0, "vision": 0.5}
+
+
 def test_groups_carry_their_learning_rates(tiny):
     model = tiny("mapanything_llava3d").model
     expert, backbone = trainable_parameter_groups(model, "B", 1, backbone_lr_scale=0.05, expert_lr_scale=2.0, lr=1e-3)

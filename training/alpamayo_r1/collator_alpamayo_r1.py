@@ -7,17 +7,19 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...configuration.vla_errors import InputError
-from ...processing.alpamayo_r1.special_tokens import SPECIAL_TOKENS, TRAJ_TOKEN
+from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
-from ..collator_answers import with_answers
-from ..collator_entries import Augment, Example, entries, numbers, texts
+from ..collator_answers import IGNORED, with_answers
+from ..collator_entries import Augment, Example, advantages, entries, numbers, sample_weights, texts
 from ..collator_robot import flow_draws
 
 # What the model writes before the expert takes over.
 ANSWER = SPECIAL_TOKENS["cot_start"] + "{reasoning}" + SPECIAL_TOKENS["cot_end"] + TRAJ_TOKEN["future_start"]
 MARKER = re.compile(r"<\|\w+\|>|<i\d+>")
+TURN_END = "<|im_end|>"
 TOLERANCE = 1e-2  # metres, and entries of a rotation
 
 
@@ -27,18 +29,21 @@ class AlpamayoR1Collator:
     An example holds `images`, `ego_history_xyz` (poses, 3), `ego_history_rot` (poses, 3, 3), `ego_future_xyz`
     (steps, 3) and `ego_future_rot` (steps, 3, 3), steps being `num_action_chunks`: metres and rotations in the frame of
     the last history pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default),
-    and `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching. The action space normalises the
-    actions: there are no statistics.
+    `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching, `sample_weight`, what it weighs in the
+    losses, and `advantage`, a word for its prompt. The action space normalises the actions: there are no statistics.
 
     Args:
         config, processor: of the model.
         augment: changes each frame on its own, PIL -> PIL; for training only.
         learn_text: whether the language model learns to write the reasoning, too.
+        learn_trajectory_text: whether it learns to write the future, too, as tokens behind the reasoning.
+        learn_actions: whether the expert learns the future; without it what is left is text alone, which is the first
+            stage of the published training with both others.
         unnorm_key: nothing but `None`, for there are no statistics.
 
     Raises:
-        InputError: an `unnorm_key` was given, or the processor's prompts begin the answer with anything but
-            `<|cot_start|>`.
+        InputError: an `unnorm_key` was given, nothing is left to learn, or the processor's prompts begin the answer
+            with anything but `<|cot_start|>`; ConfigError where the config's tokens do not hold a future.
     """
 
     def __init__(
@@ -48,6 +53,8 @@ class AlpamayoR1Collator:
         augment: Augment | None = None,
         learn_text: bool = False,
         unnorm_key: str | None = None,
+        learn_trajectory_text: bool = False,
+        learn_actions: bool = True,
     ):
         if unnorm_key is not None:
             raise InputError(f"unnorm_key={unnorm_key!r}: an alpamayo_r1 has no statistics; leave it out.")
@@ -59,17 +66,22 @@ class AlpamayoR1Collator:
         self.processor = processor
         self.augment = augment
         self.learn_text = learn_text
+        self.learn_actions = learn_actions
+        self.future_tokenizer = future_tokenizer(config) if learn_trajectory_text else None
+        if not (learn_actions or learn_text or learn_trajectory_text):
+            raise InputError("learn_actions=False leaves nothing to learn; add learn_trajectory_text=True.")
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), padded on the right: each row is the prompt of
-            `sample_trajectories`, the reasoning, `<|cot_end|>` and `<|traj_future_start|>`. `pixel_values` and
-            `image_grid_thw` of all images; `ego_history_xyz` (batch, 1, poses, 3), `ego_history_rot` (batch, 1, poses,
-            3, 3), `ego_future_xyz` (batch, steps, 3) and `ego_future_rot` (batch, steps, 3, 3) float32;
-            with `learn_text` also `labels` (batch, length), -100 before the reasoning and on padding; and `time`,
-            `noise` as they came.
+            `sample_trajectories`, the reasoning, `<|cot_end|>` and `<|traj_future_start|>`, and with
+            `learn_trajectory_text` the future's tokens, `<|traj_future_end|>` and the end of the turn. `pixel_values`
+            and `image_grid_thw` of all images; `ego_history_xyz` (batch, 1, poses, 3) and `ego_history_rot` (batch, 1,
+            poses, 3, 3) float32; with `learn_actions` `ego_future_xyz` (batch, steps, 3) and `ego_future_rot` (batch,
+            steps, 3, 3), and `time`, `noise` as they came; with `learn_text` or `learn_trajectory_text` `labels`, and
+            with the latter `trajectory_labels`, (batch, length) each, see `labels_of`. `sample_weight` as it came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -78,23 +90,51 @@ class AlpamayoR1Collator:
         check_origin(*history.values())
         future = self.poses(examples, "ego_future", self.config.num_action_chunks)
         draws = flow_draws(examples, (self.config.num_action_chunks, 2))
-        answers = self.answers(examples)
+        answers = self.answers(examples, history, future)
         requests = texts(examples, "text", default=self.processor.request)
-        batch = dict(self.processor(self.frames(examples), *history.values(), text=requests, padding_side="right"))
+        words = {"text": requests} | advantages(examples)
+        batch = dict(self.processor(self.frames(examples), *history.values(), **words, padding_side="right"))
         text = with_answers(batch["input_ids"], batch["attention_mask"], answers, self.processor.tokenizer)
-        if not self.learn_text:
-            del text["labels"]
-        return batch | text | future | draws
+        text |= self.labels_of(
+            text.pop("labels"), text["input_ids"], [example.get("reasoning") is not None for example in examples]
+        )
+        return batch | text | (future | draws if self.learn_actions else {}) | sample_weights(examples)
+
+    def labels_of(
+        self, labels: torch.LongTensor, input_ids: torch.LongTensor, reasons: Sequence[bool]
+    ) -> dict[str, torch.LongTensor]:
+        """What is learnt of the answers, `labels` (batch, length), split as the model's losses are.
+
+        With `learn_trajectory_text` all of the turn is learnt, as published: the future with its markers
+        (`trajectory_labels`), the end of the turn and, with `learn_text`, the reasoning with its markers. An example
+        without an entry `reasoning` teaches none, not that there is nothing to say. reasons: whether there is one.
+        """
+        if self.future_tokenizer is None:
+            return {"labels": labels} if self.learn_text else {}
+        is_future = is_of_trajectory(labels, self.config)
+        others = labels.masked_fill(is_future, IGNORED)
+        is_reasoning = (labels != IGNORED) & (is_future.flip(1).cumsum(1).flip(1) > 0)
+        if self.processor.answer_start:  # the token that opens the reasoning ends the prompt
+            first = is_reasoning.int().argmax(dim=1, keepdim=True) - 1
+            others = others.scatter(1, first, input_ids.gather(1, first))
+            is_reasoning = is_reasoning.scatter(1, first, True)
+        learnt = torch.tensor([self.learn_text and each for each in reasons])[:, None]
+        others = others.masked_fill(is_reasoning & ~learnt, IGNORED)
+        return {"labels": others, "trajectory_labels": labels.masked_fill(~is_future, IGNORED)}
 
     def predicted(self, model: Any, examples: Sequence[Example], device: torch.device, **sampling: Any) -> Any:
-        """What `sample_trajectories` returns for the examples; sampling: further arguments of it."""
-        return model.sample_trajectories(**self.scenes(examples).to(device), **sampling)
+        """What `sample_trajectories` returns for the examples; sampling: further arguments of it.
+
+        Where the expert does not learn, the language model writes the trajectories, as `write_trajectories` does.
+        """
+        predict = model.sample_trajectories if self.learn_actions else model.write_trajectories
+        return predict(**self.scenes(examples).to(device), **sampling)
 
     def scenes(self, examples: Sequence[Example]) -> Any:
         """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
         history = self.poses(examples, "ego_history", self.history_steps)
-        requests = texts(examples, "text", default=self.processor.request)
-        return self.processor(self.frames(examples), *history.values(), text=requests)
+        words = {"text": texts(examples, "text", default=self.processor.request)} | advantages(examples)
+        return self.processor(self.frames(examples), *history.values(), **words)
 
     def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
         """The path ahead of each example, (batch, steps, 3) metres."""
@@ -123,7 +163,9 @@ class AlpamayoR1Collator:
             return samples
         return [[self.augment(Image.fromarray(frame)) for frame in read_frames(sample)] for sample in samples]
 
-    def answers(self, examples: Sequence[Example]) -> list[list[int]]:
+    def answers(
+        self, examples: Sequence[Example], history: dict[str, torch.Tensor], future: dict[str, torch.Tensor]
+    ) -> list[list[int]]:
         """The ids of what follows the prompts; a reasoning with markers of its own would end or begin a part."""
         reasoning = texts(examples, "reasoning", default="")
         for i, text in enumerate(reasoning):
@@ -133,7 +175,12 @@ class AlpamayoR1Collator:
         prefix = self.processor.answer_start
         pieces = ANSWER.removeprefix(prefix).split("{reasoning}")
         tokenizer = self.processor.tokenizer
-        return [prompt_token_ids(tokenizer, pieces, text.strip(), add_special_tokens=False) for text in reasoning]
+        rows = [prompt_token_ids(tokenizer, pieces, text.strip(), add_special_tokens=False) for text in reasoning]
+        if self.future_tokenizer is None:
+            return rows
+        values = self.future_tokenizer.encode(*history.values(), *future.values()) + self.config.traj_token_start_idx
+        end = [self.config.traj_token_ids["future_end"], tokenizer.convert_tokens_to_ids(TURN_END)]
+        return [row + future + end for row, future in zip(rows, values.tolist(), strict=True)]
 
 
 def check_origin(xyz: torch.Tensor, rot: torch.Tensor) -> None:

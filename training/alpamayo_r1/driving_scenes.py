@@ -20,7 +20,7 @@ from ..action_chunks import (
     require_columns,
     with_decoding,
 )
-from ..dataset_columns import check_vectors, column_names, joined
+from ..dataset_columns import check_vectors, check_weights_of, column_names, joined
 from ..episodes import check_frame_numbers, check_step, run_ends
 from ..video_frames import image_columns
 
@@ -54,6 +54,8 @@ class DrivingScenes(torch.utils.data.Dataset):
         episode: str = "episode_index",
         frame: str | None = FRAME,
         timestamp: str | None = TIMESTAMP,
+        weight: str | None = None,
+        advantage: str | None = None,
     ) -> None:
         """
         Args:
@@ -65,6 +67,8 @@ class DrivingScenes(torch.utils.data.Dataset):
             num_history, num_future: poses up to the row's own, and after it.
             text, reasoning: columns of the request and of the reasoning, if any.
             episode: column with the number of the episode.
+            weight: column of what each row weighs in the losses, a number of 0 or more; `None`: all alike.
+            advantage: column of a word for the prompt, such as "positive"; a row without one has none.
             frame, timestamp: columns of the number and of the time (seconds) of each row in its episode. By default
                 they are looked at where the frames have them; `None`: not.
 
@@ -78,13 +82,17 @@ class DrivingScenes(torch.utils.data.Dataset):
         check_readable(frames)
         self.num_frames, self.num_history, self.num_future = num_frames, num_history, num_future
         self.images = image_columns(frames) if images is None else list(images)
-        self.texts = {name: column for name, column in (("text", text), ("reasoning", reasoning)) if column}
+        given = ("text", text), ("reasoning", reasoning), ("advantage", advantage)
+        self.texts = {name: column for name, column in given if column}
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
-        entries = [*self.texts.values(), *self.passed_on]
+        self.weight = weight
+        entries = [*self.texts.values(), *self.passed_on, *([weight] if weight else [])]
         poses = column_names(pose)
         require_columns(frames, [*poses, episode, *self.images, *entries])
         if not self.images:
             raise InputError(f"none of the columns {frames.column_names} holds images; name them with images=[...].")
+        if weight:
+            check_weights_of(frames, weight)
         ends = run_ends(frames, episode)
         if column := optional_column(frames, frame, FRAME):
             check_frame_numbers(frames, ends, column)
@@ -147,7 +155,8 @@ class DrivingScenes(torch.utils.data.Dataset):
             return {}
         stored = self.entries[row]
         texts = {name: stored[column] for name, column in self.texts.items() if stored[column] is not None}
-        return texts | {name: as_numbers(stored[name], name, row) for name in self.passed_on}
+        weight = {"sample_weight": np.float32(np.squeeze(stored[self.weight]))} if self.weight else {}
+        return texts | weight | {name: as_numbers(stored[name], name, row) for name in self.passed_on}
 
 
 def read_poses(frames: Dataset, columns: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,7 @@ from ...configuration.vla_errors import InputError
 from ...modeling.action_tokens import actions_to_tokens
 from ...modeling.cogvla.action_sequence import right_padded, with_prompt_end
 from ..collator_answers import with_answers, without_padding
-from ..collator_entries import Example, check_range, given_numbers
+from ..collator_entries import Example, check_range, given_numbers, sample_weights
 from ..collator_robot import RobotCollator
 
 
@@ -37,7 +37,7 @@ class CogVLACollator(RobotCollator):
             `predict_action`, the actions' tokens step by step, and the stop token; the labels are -100 before these
             and on padding, also that of a chunk. `pixel_values` (batch, 6 * views, height, width); `state` (batch,
             state_dim) for a model with state; `actions` (batch, num_action_chunks, action_dim), normalised, and
-            `action_is_pad` for a continuous head; and `noise`, `timesteps` as they came.
+            `action_is_pad` for a continuous head; and `noise`, `timesteps`, `sample_weight` as they came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -52,6 +52,7 @@ class CogVLACollator(RobotCollator):
         for is_pad in padding.values():
             tokens = is_pad.repeat_interleave(self.config.action_dim, dim=1)
             batch["labels"] = without_padding(batch["labels"], batch["attention_mask"], tokens, behind=1)
+        batch |= sample_weights(examples)
         if self.config.action_head == "discrete":
             return batch
         return batch | {"actions": actions} | padding | draws

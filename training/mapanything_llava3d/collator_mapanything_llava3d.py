@@ -7,7 +7,7 @@ import torch
 from ...configuration.vla_errors import InputError
 from ...processing.mapanything_llava3d.spatial_action_tokenizer import ACTION_DIM, TOKENS_PER_STEP
 from ..collator_answers import answer_labels, without_padding
-from ..collator_entries import Example
+from ..collator_entries import Example, sample_weights
 from ..collator_robot import RobotCollator
 
 
@@ -55,7 +55,7 @@ class MapAnythingLlava3DCollator(RobotCollator):
             the cameras. With an expert `actions` (batch, num_action_chunks, action_dim), normalised, and `time`,
             `noise`, `action_is_pad` as they came, and with `learn_text` `labels` and `answer_mask` (batch, length);
             otherwise the prompts go on with the actions' tokens, and `labels` (batch, length) hold those of steps that
-            are no padding and -100 elsewhere.
+            are no padding and -100 elsewhere. `sample_weight` (batch,) as it came.
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
@@ -67,4 +67,4 @@ class MapAnythingLlava3DCollator(RobotCollator):
         labels = answer_labels(batch["input_ids"], batch["attention_mask"], lengths)
         for padding in self.padding(examples).values():
             labels = without_padding(labels, batch["attention_mask"], padding.repeat_interleave(TOKENS_PER_STEP, dim=1))
-        return batch | {"labels": labels}
+        return batch | {"labels": labels} | sample_weights(examples)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
+from ...configuration.vla_errors import InputError
 from ..collator_entries import Example
 from ..collator_robot import RobotCollator
 
@@ -20,6 +21,11 @@ class MultimodalVLACollator(RobotCollator):
     def starts_from_noise(self) -> bool:
         return HEAD_FACTS[self.config.action_head].has_draws
 
+    def check(self) -> None:
+        """Refuse to learn text with an encoder."""
+        if self.learn_text and not self.config.writes_text:
+            raise InputError("learn_text=True: the text model is an encoder, which writes no text; leave it out.")
+
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
 
@@ -27,7 +33,8 @@ class MultimodalVLACollator(RobotCollator):
             `input_ids` and `attention_mask` (batch, length), padded on the right; `pixel_values` (batch, views, 3,
             height, width), or patches and their `image_grid_thw`; `state` (batch, state_dim) for a model with
             state; `actions` (batch, num_action_chunks, action_dim), normalised; and `time`, `noise`,
-            `action_is_pad` as they came; with `learn_text` also `labels` and `answer_mask` (batch, length).
+            `action_is_pad`, `sample_weight` as they came; with `learn_text` also `labels` and `answer_mask` (batch,
+            length).
 
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.

@@ -26,6 +26,7 @@ from vlahub.training.statistics import EXACT_ROWS
 REQUIRED = {
     "merge-lora": ("--adapter", "--output"),
     "convert": ("SOURCE", "OUTPUT"),
+    "create": ("--family", "--output"),
     "assemble": ("--family", "--vision", "--language", "--output"),
     "verify": ("CKPT",),
     "predict": ("CKPT", "--images", "--instruction", "--history"),
@@ -51,7 +52,7 @@ def test_help_says_in_sentences_what_is_required_with_an_example_that_parses(com
     assert all(name in sentences for name in REQUIRED[command])
     assert f"example: vlahub {command} " in text and "--debug" in text
     example = COMMANDS[command].example.replace('"pick up the bowl"', "pick").split()
-    arguments = cli.make_parser().parse_args(example)
+    arguments = cli.make_parser(example).parse_args(example)
     assert arguments.debug is False and arguments.run is COMMANDS[command].run
 
 

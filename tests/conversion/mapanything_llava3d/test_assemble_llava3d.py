@@ -19,6 +19,7 @@ from vlahub import MapAnythingLlava3DForConditionalGeneration, MapAnythingLlava3
 from vlahub.conversion.cli import main
 from vlahub.conversion.mapanything_llava3d.options import add_assembly_arguments
 from vlahub.conversion.tensors import computation, initialised
+from vlahub.modeling import seeded_numbers
 
 EXPERTS = {
     "deep_fusion": ("--expert-hidden-size", "32", "--expert-num-layers", "2", "--expert-mlp-ratio", "2"),
@@ -274,6 +275,15 @@ def test_the_same_parts_and_seed_give_the_same_bytes(parts, assembled, tmp_path,
     assert first == second
 
 
+def test_create_of_this_family_is_assemble(parts, tmp_path, snapshot):
+    words = [word for role in ("vision", "language") for word in (f"--{role}", str(parts.folder / role))]
+    words += ["--family", "mapanything_llava3d", "--no-geometry", "--action-dim", "7", *CHUNK, "--quiet", "--output"]
+    for command in ("create", "assemble"):
+        assert main([command, *words, str(tmp_path / command)]) == 0
+    first, second = (list(snapshot(tmp_path / command).values()) for command in ("create", "assemble"))
+    assert first == second
+
+
 def test_another_seed_changes_what_is_drawn_and_nothing_else(parts, assembled, tmp_path, weights_of):
     options = ("--expert-hidden-size", "32", "--expert-num-layers", "2", "--action-horizon", "4", "--use-state")
     assert parts.assemble(tmp_path / "out", *options, "--seed", "1") == 0
@@ -292,7 +302,7 @@ def test_new_numbers_depend_on_neither_shards_nor_blocks(parts, assembled, tmp_p
 
 
 def test_rows_of_a_new_tensor_are_rows_of_the_whole_across_pieces(monkeypatch):
-    monkeypatch.setattr(initialised, "PIECE", 64)
+    monkeypatch.setattr(seeded_numbers, "PIECE", 64)
     tensor = initialised.InitialisedTensor("a.weight", (30, 7), seed=5, deviation=0.5)
     whole = tensor.load()
     assert torch.equal(torch.cat([tensor.load(slice(i, min(i + 4, 30))) for i in range(0, 30, 4)]), whole)
@@ -463,3 +473,77 @@ def test_a_tokenizer_from_elsewhere_can_be_named(parts, tmp_path):
     options = ("--tokenizer", str(tmp_path / "tokenizer"), *CHUNK)
     assert type(parts)(tmp_path / "parts").assemble(tmp_path / "out", *options) == 0
     assert MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out").image_token_id == 354
+
+
+# An expert of the base's layers
+
+FROM_BASE = ("--expert-init", "base", *CHUNK)
+EXPERT, DECODER = "language_model_with_expert.expert.", "language_model.model.model."
+
+
+def tensors_of(folder):
+    return {name: value for path in sorted(folder.glob("*.safetensors")) for name, value in load_file(path).items()}
+
+
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ((), [0, 1, 2]),
+        (("--expert-num-layers", "2"), [1, 2]),
+        (("--expert-num-layers", "2", "--expert-layer-alignment", "even"), [0, 2]),
+        (("--expert-num-layers", "2", "--expert-init-layers", "2", "0"), [2, 0]),
+    ],
+)
+def test_an_expert_can_start_from_layers_of_the_base(parts, tmp_path, options, layers):
+    """Those that it attends with, unless they are named; all of them and the last norm are the base's bits."""
+    assert parts.assemble(tmp_path / "out", *FROM_BASE, *options, "--dtype", "bfloat16") == 0
+    written, report = tensors_of(tmp_path / "out"), report_of(tmp_path / "out")
+    expert = {name for name in written if name.startswith(EXPERT)}
+    assert {name.split(".")[3] for name in expert if ".layers." in name} == {str(i) for i in range(len(layers))}
+    for name in expert:
+        source = f"{DECODER}{name.removeprefix(EXPERT)}"
+        if ".layers." in name:
+            own = int(name.split(".")[3])
+            source = source.replace(f"layers.{own}.", f"layers.{layers[own]}.")
+        assert torch.equal(written[name], written[source]), name
+        assert report["tensors"][name]["operation"] == "copy"
+        assert report["tensors"][name]["sources"] == report["tensors"][source]["sources"]
+    assert report["settings"]["expert_init"]["value"] == f"layers {', '.join(map(str, layers))} of the base"
+    config = MapAnythingLlava3DForConditionalGeneration.from_pretrained(tmp_path / "out").config
+    assert config.expert_hidden_size == config.text_config.hidden_size
+    assert config.expert_config.intermediate_size == config.text_config.intermediate_size
+    untrained = (tmp_path / "out" / "README.md").read_text().split("never trained**:")[1].split("The rest")[0]
+    assert "`action_expert`" in untrained and "language_model_with_expert" not in untrained
+
+
+def test_an_expert_of_all_layers_computes_what_the_base_does(parts, tmp_path):
+    """Over a prefix of nothing but the same states, and one after the other."""
+    assert parts.assemble(tmp_path / "out", *FROM_BASE, "--prefix-attention", "causal") == 0
+    model = MapAnythingLlava3DForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32).eval()
+    joined = model.language_model_with_expert
+    states = torch.randn(1, 5, model.config.text_config.hidden_size, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        both = model.language_model.model.model(inputs_embeds=states).last_hidden_state
+        _, cache = joined(inputs_embeds=[states[:, :4], None], use_cache=True)
+        (_, last), _ = joined(inputs_embeds=[None, states[:, 4:]], past_key_values=cache)
+    torch.testing.assert_close(last, both[:, 4:], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--expert-hidden-size", "32"), ["expert_hidden_size=32 is not the base's 64"]),
+        (("--expert-mlp-ratio", "2"), ["expert_mlp_ratio=2 is not the base's"]),
+        (("--expert-init-layers", "0", "1"), ["names 2 layers and the expert has 3"]),
+        (("--expert-num-layers", "1", "--expert-init-layers", "3"), ["expert_init_layers has 3", "layers 0 to 2"]),
+        (("--action-expert-type", "dit"), ["--expert-init base", "action_expert_type is 'dit'"]),
+    ],
+)
+def test_an_expert_that_cannot_be_a_copy_is_refused(parts, tmp_path, capsys, options, words):
+    assert_refused(parts.assemble(tmp_path / "out", *FROM_BASE, *options), capsys, *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_layers_to_copy_without_a_copy_are_refused(parts, tmp_path, capsys):
+    code = parts.assemble(tmp_path / "out", *CHUNK, "--expert-init-layers", "0", "1", "2")
+    assert_refused(code, capsys, "copied with expert_init='base' alone")

@@ -532,7 +532,7 @@ def test_a_new_model_starts_with_film_as_the_identity_and_finite_weights(tiny_co
         assert not any(p.any() for p in film.parameters())
     for name in ("pos_embed", "cls_token", "reg_token"):
         assert 0.01 < getattr(tower, name).std() < 0.04
-    assert 0.01 < tower.aggregation.tokens.std() < 0.04
+    assert 0.7 < tower.aggregation.tokens.std() < 1.4  # as published
     assert model.predict_action(**tiny_batch(model.config).prediction()).isfinite().all()
 
 

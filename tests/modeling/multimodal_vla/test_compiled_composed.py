@@ -25,7 +25,7 @@ def beside(name):
     return module
 
 
-backbones, vlms = beside("test_multimodal_vla"), beside("test_multimodal_vlms")
+backbones, vlms, towers = map(beside, ("test_multimodal_vla", "test_multimodal_vlms", "test_two_towers"))
 
 
 @pytest.fixture
@@ -49,6 +49,8 @@ def assert_one_graph(model, inputs, one_graph):
         ("mlp", "cross_attention", "flow"),
         ("perceiver", "late", "mlp"),
         ("qformer", "film", "flow"),
+        ("token_learner", "early", "mlp"),
+        ("perceiver", "gated_cross_attention", "flow"),
     ],
 )
 def test_a_prediction_of_two_padded_prompts_is_one_graph(randomized, one_graph, projector, fusion, head):
@@ -56,6 +58,14 @@ def test_a_prediction_of_two_padded_prompts_is_one_graph(randomized, one_graph, 
     config = composed_config(**choices, num_inference_steps=2)
     model = randomized(MultimodalVLAForActionPrediction(config)).eval()
     assert_one_graph(model, backbones.Batch(config).prediction(), one_graph)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("concat", None), ("concat", -2), ("moe", -2), ("late", None)])
+def test_a_prediction_with_two_towers_is_one_graph(randomized, one_graph, name, layer):
+    config = composed_config(**{**towers.PAIR, **towers.CHOICES[name], "vision_feature_layer": layer})
+    model = randomized(MultimodalVLAForActionPrediction(config)).eval()
+    pixels = towers.pixels(3 * len(config.towers))
+    assert_one_graph(model, towers.arguments(model, pixel_values=pixels), one_graph)
 
 
 @pytest.mark.parametrize(

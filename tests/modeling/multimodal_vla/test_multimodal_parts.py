@@ -1,5 +1,6 @@
 """Parts of composed VLAs alone: resamplers, the flow head's network against one joint pass, which class a choice is."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import LlamaConfig
@@ -15,6 +16,8 @@ from vlahub.modeling.multimodal_vla.composed_heads import HEADS
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
 from vlahub.modeling.multimodal_vla.qformer_projector import QFormerProjector
+from vlahub.modeling.multimodal_vla.token_learner import TokenLearner
+from vlahub.modeling.prismatic_projector import PrismaticProjector
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 IN, OUT, LATENTS = 24, 32, 5
@@ -34,9 +37,10 @@ CHOICES = {
 }
 
 
-@pytest.fixture(params=[PerceiverResampler, QFormerProjector])
+@pytest.fixture(params=[PerceiverResampler, QFormerProjector, TokenLearner])
 def resampler(request, randomized):
-    return randomized(request.param(IN, OUT, LATENTS, 2, 4)).eval()
+    sizes = (LATENTS,) if request.param is TokenLearner else (LATENTS, 2, 4)
+    return randomized(request.param(IN, OUT, *sizes)).eval()
 
 
 @pytest.fixture
@@ -90,6 +94,25 @@ def test_tokens_that_the_perceivers_mask_hides_are_not_there(randomized):
     found = perceiver(given, mask)
     torch.testing.assert_close(found[:1], perceiver(given[:1, [0, 2, 3, 4, 5, 6, 7]]), **CLOSE)
     torch.testing.assert_close(found[1:], perceiver(given[1:]), **CLOSE)
+
+
+def test_a_token_learner_weighs_positions_by_a_softmax_of_an_mlps_scores(randomized):
+    """The published `TokenLearnerModuleV11`, written out in numpy."""
+    learner, given = randomized(TokenLearner(IN, OUT, LATENTS, bottleneck_size=6)), tokens(9)
+    weights = {name: value.double().numpy() for name, value in learner.state_dict().items()}
+    wanted = np.zeros((2, LATENTS, OUT))
+    for i, features in enumerate(given.double().numpy()):
+        scores = np.zeros((9, LATENTS))
+        for j, x in enumerate(features):
+            normed = (x - x.mean()) / np.sqrt(x.var() + 1e-6) * weights["norm.weight"] + weights["norm.bias"]
+            hidden = weights["fc1.weight"] @ normed + weights["fc1.bias"]
+            hidden = 0.5 * hidden * (1 + np.tanh(np.sqrt(2 / np.pi) * (hidden + 0.044715 * hidden**3)))
+            scores[j] = weights["fc2.weight"] @ hidden + weights["fc2.bias"]
+        for k in range(LATENTS):
+            share = np.exp(scores[:, k]) / np.exp(scores[:, k]).sum()
+            token = sum(share[j] * features[j] for j in range(9))
+            wanted[i, k] = weights["proj.weight"] @ token + weights["proj.bias"]
+    np.testing.assert_allclose(learner(given).detach().numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_learned_tokens_are_the_same_for_every_sample():
@@ -213,6 +236,8 @@ def test_a_choice_is_the_part_of_that_name():
     assert type(queries.projector) is type(queries.query_attention) is PerceiverResampler
     assert type(queries.action_head) is MLPResNet and type(queries.proprio_projector) is MLP
     assert type(made(projector_type="qformer").projector) is QFormerProjector
+    assert type(made(projector_type="prismatic").projector) is PrismaticProjector
+    assert type(made(projector_type="token_learner").projector) is TokenLearner
     discrete = made(projector_type="linear", action_head="discrete")
     assert type(discrete.projector) is torch.nn.Linear and discrete.action_head is None
     assert len(discrete.action_queries.tokens) == 8 * 7 and len(made().action_queries.tokens) == 8

@@ -32,10 +32,19 @@ from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 PROJECTORS = ("linear", "mlp", "perceiver", "qformer")
 FUSIONS = ("early", "cross_attention", "late", "film")
 HEADS = ("mlp", "flow", "discrete")
+GATED = "gated_cross_attention"
+FURTHER = [
+    ("token_learner", "early", "mlp"),
+    ("prismatic", "film", "discrete"),
+    ("token_learner", "late", "flow"),
+    ("perceiver", GATED, "mlp"),
+    ("mlp", GATED, "flow"),
+    ("token_learner", GATED, "discrete"),
+]
 every_choice = pytest.mark.parametrize(
-    ("projector", "fusion", "head"), list(itertools.product(PROJECTORS, FUSIONS, HEADS))
+    ("projector", "fusion", "head"), [*itertools.product(PROJECTORS, FUSIONS, HEADS), *FURTHER]
 )
-every_fusion = pytest.mark.parametrize("fusion", FUSIONS)
+every_fusion = pytest.mark.parametrize("fusion", [*FUSIONS, GATED])
 every_head = pytest.mark.parametrize("head", HEADS)
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 LENGTHS = (6, 4)
@@ -107,7 +116,7 @@ def without_gradient(model):
 def test_a_training_step_reaches_every_part_and_what_is_written_predicts_the_same(
     composed, tmp_path, projector, fusion, head
 ):
-    model = composed(projector_type=projector, fusion=fusion, action_head=head)
+    model = composed(projector_type=projector, fusion=fusion, action_head=head, freeze_language_model=False)
     batch = Batch(model.config)
     loss = model.train()(**batch.training()).loss
     loss.backward()

@@ -6,7 +6,7 @@ Upstream: JiuTian-VL/CogVLA, prismatic/models/router.py.
 import torch
 from torch import nn
 
-from ..mlp import MLP
+from .mlp import MLP
 
 
 class MoEAggregator(nn.Module):

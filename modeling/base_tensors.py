@@ -1,0 +1,117 @@
+"""The tensors of a base model in a folder, for a start that is made in memory; and numbers for what it does not have.
+
+`vlahub create` makes the same start tensor by tensor, from one file into another.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HFValidationError
+from safetensors import safe_open
+from transformers import PretrainedConfig, PreTrainedModel
+
+from ..configuration.vla_errors import ConfigError
+from .initial_values import InitialValues
+from .seeded_numbers import normal_numbers
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder", "attn_implementation")
+
+
+class BaseTensors:
+    """The tensors of a folder by the names that the model has for them; none is read before it is asked for.
+
+    Args:
+        rename: from a name in the files to that in the model, `None` where it has no use for the tensor.
+    """
+
+    def __init__(self, folder: Path, rename: Callable[[str], str | None]):
+        self.places: dict[str, tuple[Any, str]] = {}
+        for path in weight_files(folder):
+            file = safe_open(path, framework="pt")
+            for key in file.keys():  # noqa: SIM118
+                if (name := rename(key)) is not None:
+                    self.places[name] = file, key
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: self.shape(name) for name in self.places}
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        file, key = self.places[name]
+        return tuple(file.get_slice(key).get_shape())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.places
+
+    def __getitem__(self, name: str) -> torch.Tensor:
+        """Raises ConfigError where there is no such tensor."""
+        if name not in self.places:
+            raise ConfigError(f"the base's weights lack {name}.")
+        file, key = self.places[name]
+        return file.get_tensor(key)
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """Raises ConfigError where there are none."""
+    whole, index = (folder / name for name in WEIGHTS)
+    if index.exists():
+        return sorted({folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+    if not whole.exists():
+        raise ConfigError(f"{folder} holds no {WEIGHTS[0]} and no {WEIGHTS[1]}.")
+    return [whole]
+
+
+def base_folder(base: str | Path, hub: Mapping[str, Any], files: Sequence[str]) -> Path:
+    """A folder as it is; of a repository these files (patterns) are downloaded into the Hub's cache.
+
+    hub: arguments of that.
+
+    Raises:
+        ConfigError: there is neither, or it holds no config.json.
+    """
+    folder = Path(base)
+    if not folder.is_dir():
+        try:
+            folder = Path(snapshot_download(str(base), allow_patterns=list(files), **hub))
+        except (HFValidationError, OSError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{base} is neither a folder nor a repository that can be reached: {reason}") from error
+    if not (folder / "config.json").is_file():
+        raise ConfigError(f"{base} holds no config.json: is it a model?")
+    return folder
+
+
+def split_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Arguments of `from_base`: which files are meant, how weights are loaded, and what is switched on."""
+    hub = {name: value for name, value in given.items() if name in DOWNLOAD_ARGUMENTS}
+    loading = {name: value for name, value in given.items() if name in LOADING_ARGUMENTS}
+    return hub, loading, {name: value for name, value in given.items() if name not in hub | loading}
+
+
+def drawn(model: PreTrainedModel, initial: InitialValues, name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    """A new tensor, float32; its numbers depend on seed and name alone.
+
+    model, initial: see `initial_values.described`.
+    """
+    start = initial.of(model, name)
+    if start.value is not None:
+        return torch.full(shape, start.value)
+    size = torch.Size(shape).numel()
+    return torch.from_numpy(normal_numbers(name, seed, start.deviation, 0, size)).view(shape)
+
+
+def loaded(
+    kind: type[PreTrainedModel],
+    config: PretrainedConfig,
+    state: dict[str, torch.Tensor],
+    loading: Mapping[str, Any],
+) -> PreTrainedModel:
+    """The model of these tensors, in the config's dtype; loading: further arguments of `from_pretrained`."""
+    model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
+    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
+    return model

@@ -1,0 +1,36 @@
+"""The features of one vision tower of a composed VLA, as it returns them or after one of its blocks."""
+
+import torch
+from torch import nn
+
+from .tower_conditioning import TowerConditioning, conditioned_features, num_patches
+from .tower_outputs import tokens_of
+
+
+def features_of_tower(
+    tower: nn.Module,
+    pixel_values: torch.Tensor,
+    of_size: dict[str, bool],
+    conditioning: TowerConditioning | None,
+    embedding: torch.Tensor | None,
+    feature_layer: int | None,
+    patches_alone: bool,
+) -> torch.Tensor:
+    """(batch * views, tokens, width of the tower).
+
+    Args:
+        pixel_values: (batch * views, 3, height, width).
+        of_size: arguments that the tower needs for pixels of this size.
+        conditioning, embedding: what is done inside of the tower, and by what, see `conditioned_features`; `None`:
+            nothing.
+        feature_layer: `vision_feature_layer` of the config.
+        patches_alone: leave out class and register tokens.
+    """
+    if conditioning is not None:
+        return conditioned_features(tower, pixel_values, conditioning, embedding, feature_layer, **of_size)
+    if feature_layer is None:
+        features = tokens_of(tower(pixel_values, **of_size).last_hidden_state, tower.config)
+    else:
+        states = tower(pixel_values, output_hidden_states=True, **of_size).hidden_states
+        features = tokens_of(states[feature_layer], tower.config)
+    return features[:, -num_patches(tower.config, pixel_values) :] if patches_alone else features

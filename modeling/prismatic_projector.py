@@ -1,0 +1,21 @@
+"""The projector of channels that two vision towers give side by side, as OpenVLA has it (arXiv 2406.09246).
+
+Upstream: openvla/openvla, prismatic/extern/hf/modeling_prismatic.py.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class PrismaticProjector(nn.Module):
+    """Three linear layers with GELU between, the first four times as wide as its input; for joined channels."""
+
+    def __init__(self, input_size: int, output_size: int):
+        super().__init__()
+        self.fc1 = nn.Linear(input_size, 4 * input_size)
+        self.fc2 = nn.Linear(4 * input_size, output_size)
+        self.fc3 = nn.Linear(output_size, output_size)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(features)))))

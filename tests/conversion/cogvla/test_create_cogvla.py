@@ -1,0 +1,369 @@
+"""The start of a policy from a base model: OpenVLA, OpenVLA-OFT, or an earlier step; by the command and in Python."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoProcessor
+
+import vlahub
+from vlahub import CogVLAForActionPrediction
+from vlahub.configuration.cogvla.openvla_names import name_in_model
+from vlahub.conversion.cli import main
+from vlahub.data import collator_for
+from vlahub.errors import ConfigError
+
+ALL = ("--film", "--aggregation-tokens", "4", "--fusion", "moe", "--lfp", "shiftedcos_decay_0.85_0.15")
+ALL += ("--action-head", "l1", "--num-images", "2", "--state-dim", "8")
+SWITCHES = {"film": True, "aggregation_tokens": 4, "fusion": "moe", "lfp": "shiftedcos_decay_0.85_0.15"}
+SWITCHES |= {"action_head": "l1", "num_images": 2, "state_dim": 8}
+OFT = {"num_images": 2, "num_action_chunks": 8, "normalization": "bounds_q99"}
+
+
+def create(base, output, *options):
+    return main(["create", "--family", "cogvla", "--base", str(base), "--output", str(output), "--quiet", *options])
+
+
+@pytest.fixture(scope="session")
+def openvla(tiny_run, tmp_path_factory):
+    """A published OpenVLA; not to be changed."""
+    folder = tmp_path_factory.mktemp("openvla")
+    tiny_run.TinyRun(layers=4).write(folder)
+    return folder / "base"
+
+
+@pytest.fixture(scope="session")
+def started(openvla, tmp_path_factory):
+    """A CogVLA from it, all at once; not to be changed."""
+    output = tmp_path_factory.mktemp("start") / "out"
+    assert create(openvla, output, *ALL) == 0
+    return output
+
+
+@pytest.fixture(scope="session")
+def merged_oft(tiny_run, tmp_path_factory):
+    """A published OpenVLA-OFT whose weights are merged, its heads beside them in side files."""
+    folder = tmp_path_factory.mktemp("oft")
+    run = tiny_run.TinyRun(cogvla=False, layers=4)
+    run.write(folder)
+    shutil.rmtree(folder / "run" / "lora_adapter")
+    for path in (folder / "base").glob("model*"):
+        shutil.copy(path, folder / "run")
+    return folder / "run"
+
+
+def with_heads_inside(folder, output):
+    """The same with all tensors in one file, under published names."""
+    output.mkdir()
+    tensors = {}
+    for path in folder.glob("model-*.safetensors"):
+        tensors |= load_file(path)
+    for path in folder.glob("*.pt"):
+        kind = path.name.partition("--")[0]
+        found = torch.load(path, weights_only=True)
+        tensors |= {f"{kind}.{key.removeprefix('module.')}": value for key, value in found.items()}
+    save_file(tensors, output / "model.safetensors")
+    for name in ("config.json", "dataset_statistics.json"):
+        shutil.copy(folder / name, output)
+    return output
+
+
+def tensors_of(folder):
+    """All tensors of a folder, under the names of the model."""
+    found = {}
+    for path in sorted(folder.glob("model*.safetensors")):
+        found |= load_file(path)
+    return found
+
+
+def assert_same(first, second):
+    assert first.keys() == second.keys()
+    for name, value in first.items():
+        assert value.dtype == second[name].dtype and torch.equal(value, second[name]), name
+
+
+def settings_of(model):
+    """Of the config; 4.57 notes the dtype of a part in memory, and 5.x where it was loaded from."""
+    left_out = ("auto_map", "architectures", "_name_or_path")
+    fields = {name: value for name, value in model.config.to_dict().items() if name not in left_out}
+    for value in fields.values():
+        if isinstance(value, dict):
+            value.pop("dtype", None)
+    return fields
+
+
+def report_of(folder):
+    return json.loads((folder / "conversion_report.json").read_text())
+
+
+def config_of(folder):
+    config = json.loads((folder / "config.json").read_text())
+    return {name: value for name, value in config.items() if not name.startswith("_")}
+
+
+def test_all_of_the_base_is_carried_bit_for_bit_and_the_report_lists_what_is_new(openvla, started):
+    report, written = report_of(started), tensors_of(started)
+    base = {name_in_model(key): value for key, value in tensors_of(openvla).items()}
+    for name, tensor in report["tensors"].items():
+        if tensor["operation"] == "copy":
+            assert torch.equal(written[name], base[name]), name
+        else:
+            assert tensor["operation"] == "initialised" and name not in base, name
+    reasons = {left["reason"] for left in report["leftovers"]}
+    assert "the MoE aggregator replaces it" in reasons and len(reasons) == 3
+    new = report["settings"]["new"]["value"]
+    words = ("film", "aggregation", "fusion", "lfp", "state", "action_head")
+    assert all(f"{word} (" in new for word in words) and "others" not in new
+    assert report["inputs"] == {"base": "base"} and report["settings"]["use_film"]["known"] == "given (--film)"
+    card = (started / "README.md").read_text()
+    assert "not trained" in card and "untrained" in card and "The rest is the base, number by number" in card
+
+
+def test_new_parts_start_as_in_a_new_model(started):
+    tensors = tensors_of(started)
+    assert not any(value.any() for name, value in tensors.items() if ".film." in name)
+    drawn = tensors["vision_backbone.featurizer.aggregation.tokens"].float()
+    assert drawn.shape == (1, 4, 32) and 0.7 < drawn.std() < 1.3
+    assert 0.015 < tensors["moe_aggregator.router.0.weight"].float().std() < 0.025
+    assert 0.01 < tensors["language_model.model.layers.3.router.router.weight"].float().std() < 0.03
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [["--film"], ["--action-head", "l1", "--state-dim", "8", "--num-images", "2"], [*ALL[1:7]]],
+        [["--lfp", "shiftedcos_decay_0.85_0.15", "--fusion", "moe"], ["--aggregation-tokens", "4"], ALL[:1] + ALL[7:]],
+    ],
+)
+def test_steps_in_every_order_are_all_at_once(openvla, started, tmp_path, steps):
+    base = openvla
+    for number, options in enumerate(steps):
+        assert create(base, tmp_path / str(number), *options, "--no-verify") == 0
+        base = tmp_path / str(number)
+    assert_same(tensors_of(base), tensors_of(started))
+    assert config_of(base) == config_of(started)
+    assert {path.name for path in base.iterdir()} == {path.name for path in started.iterdir()}
+
+
+def test_another_seed_changes_what_is_drawn_and_nothing_else(openvla, started, tmp_path):
+    assert create(openvla, tmp_path / "out", *ALL, "--seed", "1") == 0
+    first, second, report = tensors_of(started), tensors_of(tmp_path / "out"), report_of(started)
+    drawn = {name for name, tensor in report["tensors"].items() if tensor["sources"][0].startswith("normal")}
+    assert {name for name in first if not torch.equal(first[name], second[name])} == drawn
+
+
+def test_with_nothing_switched_on_it_is_what_convert_makes(openvla, tmp_path):
+    assert create(openvla, tmp_path / "start", "--no-verify") == 0
+    options = ("--decoding", "autoregressive", "--quiet", "--no-verify")
+    assert main(["convert", str(openvla), str(tmp_path / "base"), *options]) == 0
+    assert_same(tensors_of(tmp_path / "start"), tensors_of(tmp_path / "base"))
+    assert config_of(tmp_path / "start") == config_of(tmp_path / "base")
+    assert "not trained" not in (tmp_path / "start" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("base", "message"),
+    [("/nowhere/at/all", "neither a folder nor a repository"), (".", "holds no config.json: is it a model?")],
+)
+def test_what_is_no_model_is_no_base(tmp_path, monkeypatch, base, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=message):
+        CogVLAForActionPrediction.from_base(base, film=True)
+
+
+@pytest.mark.parametrize("dtype", ["auto", "float32"])
+def test_from_base_is_what_the_command_writes(openvla, started, tmp_path, dtype):
+    folder = started
+    if dtype != "auto":
+        folder = tmp_path / "out"
+        assert create(openvla, folder, *ALL, "--dtype", dtype) == 0
+    kind = CogVLAForActionPrediction
+    model = kind.from_base(str(openvla), dtype=getattr(torch, dtype, dtype), **SWITCHES)
+    written = kind.from_pretrained(folder, dtype="auto")
+    assert_same(model.state_dict(), written.state_dict())
+    assert settings_of(model) == settings_of(written)
+    model.save_pretrained(tmp_path / "saved")
+    assert_same(tensors_of(tmp_path / "saved"), tensors_of(folder))
+
+
+def test_pruning_is_switched_on_in_a_model_that_was_trained_without_it(openvla, tmp_path):
+    kind = CogVLAForActionPrediction
+    model = kind.from_base(str(openvla), film=True, action_head="l1", num_images=2, seed=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.01)
+    model.save_pretrained(tmp_path / "trained")
+    later = kind.from_base(str(tmp_path / "trained"), lfp="deep_all", lfp_average_factor=0.25, seed=3)
+    before, after = model.state_dict(), later.state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert {name.split(".")[4] for name in after.keys() - before.keys()} == {"router"}
+    assert sorted(later.config.lfp_keep_ratios) == [2, 3] and later.config.norm_stats == model.config.norm_stats
+    options = ("--lfp", "deep_all", "--lfp-average-factor", "0.25", "--seed", "3")
+    assert create(tmp_path / "trained", tmp_path / "out", *options) == 0
+    assert_same(tensors_of(tmp_path / "out"), after)
+
+
+def read_text(model, inputs):
+    """Greedy text and all its logits."""
+    options = {"max_new_tokens": 6, "do_sample": False, "output_logits": True, "return_dict_in_generate": True}
+    output = model.eval().generate(**inputs, **options)
+    return output.sequences, torch.stack(output.logits)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_with_film_and_a_head_the_base_writes_what_it_wrote_bit_for_bit(openvla, tmp_path, dtype):
+    assert main(["convert", str(openvla), str(tmp_path / "base"), "--decoding", "autoregressive", "--quiet"]) == 0
+    base = CogVLAForActionPrediction.from_pretrained(tmp_path / "base", dtype=dtype)
+    start = CogVLAForActionPrediction.from_base(str(openvla), dtype=dtype, film=True, action_head="l1")
+    images = np.random.RandomState(0).randint(0, 255, (56, 56, 3), dtype=np.uint8)
+    inputs = AutoProcessor.from_pretrained(tmp_path / "base")(images=[images], text="pick up the bowl")
+    inputs["pixel_values"] = inputs["pixel_values"].to(dtype)
+    assert all(map(torch.equal, read_text(base, inputs), read_text(start, inputs)))
+
+
+def test_a_start_predicts_and_trains_at_once(started):
+    processor = AutoProcessor.from_pretrained(started)
+    model = CogVLAForActionPrediction.from_pretrained(started, dtype=torch.float32)
+    rng = np.random.RandomState(0)
+    views = [rng.randint(0, 255, (40, 60, 3), dtype=np.uint8) for _ in range(2)]
+    example = {"images": views, "text": "pick up the bowl", "state": np.zeros(8, np.float32)}
+    actions = model.predict_action(**processor(**example, return_tensors="pt"))
+    assert actions.shape == (1, 8, 7) and actions.isfinite().all()
+    collator = collator_for(model.config, processor)
+    loss = model(**collator([example | {"actions": rng.randn(8, 7)}])).loss
+    loss.backward()
+    for part in ("router.router", "film.scale", "aggregation", "moe_aggregator", "action_head", "proprio_projector"):
+        gradients = [p.grad for name, p in model.named_parameters() if part in name]
+        assert any(g is not None and g.any() for g in gradients), part
+
+
+def test_a_published_oft_grows_and_keeps_its_head(merged_oft, tmp_path, capsys):
+    assert create(merged_oft, tmp_path / "out", "--film") == 1
+    error = capsys.readouterr().err
+    for option in ("--num-images", "--num-action-chunks", "--normalization"):
+        assert option in error
+    assert create(merged_oft, tmp_path / "out", "--film", "--num-images", "2", "--platform", "libero") == 0
+    report = report_of(tmp_path / "out")
+    assert report["settings"]["new"]["value"] == "film (28 tensors)"
+    assert report["tensors"]["action_head.model.fc2.weight"]["operation"] == "copy"
+    assert report["settings"]["norm_stats"]["value"] == ["demo_tabletop"]
+    with pytest.raises(ConfigError, match=r"files of a training run beside its weights .*vlahub create"):
+        CogVLAForActionPrediction.from_base(str(merged_oft), film=True, **OFT)
+    inside = with_heads_inside(merged_oft, tmp_path / "inside")
+    with pytest.raises(ConfigError, match=r"say what it was: num_images_in_input \(--num-images\), num_action_chunks"):
+        CogVLAForActionPrediction.from_base(str(inside), film=True)
+    model = CogVLAForActionPrediction.from_base(str(inside), film=True, **OFT)
+    assert_same(model.state_dict(), tensors_of(tmp_path / "out"))
+    assert model.config.action_attention == "bidirectional" and model.config.state_dim == 8
+
+
+def test_what_is_created_verifies_and_is_not_recomputed_from_a_run(openvla, started, tmp_path, capsys):
+    assert main(["verify", str(started), "--quiet"]) == 0
+    assert main(["verify", str(started), "--against", str(openvla), "--quiet"]) == 1
+    assert "the same sources and seed give the same bytes" in capsys.readouterr().err
+    assert create(openvla, tmp_path / "again", *ALL, "--no-verify") == 0
+    assert (tmp_path / "again" / "conversion_report.json").read_bytes() == (
+        started / "conversion_report.json"
+    ).read_bytes()
+
+
+def test_a_dry_run_prints_what_would_be_new(openvla, tmp_path, capsys):
+    arguments = ["create", "--family", "cogvla", "--base", str(openvla), "--output", str(tmp_path / "out"), "--dry-run"]
+    assert main([*arguments, *ALL]) == 0
+    text = capsys.readouterr().out
+    assert "not in the base" in text and "lfp (" in text and "initialised  all 0" in text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--no-film"], "switches FiLM off, which the base has"),
+        (["--no-lfp"], "switches token pruning off, which the base has"),
+        (["--aggregation-tokens", "8"], "num_vision_aggr (--aggregation-tokens) is 8, but the base was trained with 4"),
+        (["--state-dim", "7"], "state_dim (--state-dim) is 7, but the base was trained with 8"),
+        (["--action-head", "diffusion"], "is 'diffusion', but the base was trained with 'l1'"),
+        (["--fusion", "concat"], "is 'concat', but the base was trained with 'moe'"),
+        (["--platform", "aloha"], "action_dim (--action-dim) is 14, but the base was trained with 7"),
+        (["--lfp", "interleave"], "by which layers [2] no longer prune"),
+    ],
+)
+def test_bad_starts_are_refused_by_name_and_leave_nothing(started, tmp_path, capsys, options, message):
+    assert create(started, tmp_path / "out", *options) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def changed(base, folder, change):
+    shutil.copytree(base, folder)
+    change(folder)
+    return folder
+
+
+def edit_tensors(folder, change):
+    path = sorted(folder.glob("model*.safetensors"))[0]
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+STATE = "proprio_projector.fc1.bias"
+HEAD = "action_head.model.fc2.bias"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "model_type is 'llama'"),
+        (
+            lambda folder: edit_tensors(folder, lambda t: t.pop("proprio_projector.fc1.bias")),
+            "proprio_projector.fc1.bias",
+        ),
+        (lambda folder: edit_tensors(folder, lambda t: t.update(odd=torch.ones(2))), "odd"),
+        (lambda folder: edit_tensors(folder, lambda t: t.update({HEAD: torch.ones(9)})), HEAD),
+    ],
+)
+def test_a_base_that_lacks_or_brings_something_is_refused_both_ways(started, tmp_path, capsys, change, message):
+    base = changed(started, tmp_path / "base", change)
+    assert create(base, tmp_path / "out", "--num-images", "3") == 1
+    assert message in capsys.readouterr().err
+    with pytest.raises(vlahub.errors.VLAError, match=message):
+        CogVLAForActionPrediction.from_base(str(base), num_images=3)
+
+
+def test_a_training_run_is_no_base(tiny_run, tmp_path, capsys):
+    tiny_run.TinyRun(layers=4).write(tmp_path)
+    assert create(tmp_path / "run", tmp_path / "out", "--film") == 1
+    assert "--base must name a whole model" in capsys.readouterr().err
+
+
+def test_options_of_another_family_are_unknown(openvla, tmp_path):
+    with pytest.raises(SystemExit):
+        create(openvla, tmp_path / "out", "--expert-hidden-size", "8")
+    with pytest.raises(SystemExit):
+        main(["create", "--family", "mapanything_llava3d", "--film", "--output", str(tmp_path / "out")])
+
+
+PATCHES = "vision_backbone.fused_featurizer.patch_embed.proj.weight"
+PUBLISHED = {  # of openvla/openvla-7b
+    "vision_backbone.featurizer.cls_token": "vision_backbone.featurizer.cls_token",
+    "vision_backbone.featurizer.blocks.23.ls2.scale_factor": "vision_backbone.featurizer.blocks.23.ls2.scale_factor",
+    "vision_backbone.featurizer.norm.weight": None,
+    "vision_backbone.fused_featurizer.attn_pool.latent": None,
+    "vision_backbone.fused_featurizer.attn_pool.mlp.fc1.weight": None,
+    "vision_backbone.fused_featurizer.attn_pool.kv.bias": None,
+    PATCHES: PATCHES,
+    "projector.fc3.bias": "projector.fc3.bias",
+    "language_model.lm_head.weight": "language_model.lm_head.weight",
+    "language_model.model.layers.31.self_attn.q_proj.weight": "language_model.model.layers.31.self_attn.q_proj.weight",
+}
+
+
+@pytest.mark.parametrize("key", PUBLISHED)
+def test_the_names_of_the_published_model_are_known(key):
+    assert name_in_model(key) == PUBLISHED[key]
+    with pytest.raises(ConfigError, match="which no known layout has"):
+        name_in_model(f"odd.{key}")
