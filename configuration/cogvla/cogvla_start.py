@@ -186,16 +186,19 @@ def action_size(norm_stats: Mapping[str, Any]) -> int | None:
 def settle_statistics(
     base: CogVLAConfig, fields: Mapping[str, Any], values: dict[str, Any], reasons: dict[str, str]
 ) -> None:
-    """Those of the base stay where a model of these sizes can work with them."""
-    if "norm_stats" in fields or not base.norm_stats:
+    """Those of the base stay as far as a model of these sizes can work with them."""
+    if "norm_stats" in fields:
         return
-    try:
-        check_statistics(values["norm_stats"], values["normalization_type"], values["action_dim"], values["state_dim"])
-    except ConfigError as error:
-        values["norm_stats"] = {}
-        reasons["norm_stats"] = f"left out (those of the base do not fit: {str(error).rstrip('.')})"
-        return
-    if base.action_head == "discrete" and values["action_head"] != "discrete":
+    misfits = {}
+    for key, stats in base.norm_stats.items():
+        try:
+            check_statistics({key: stats}, values["normalization_type"], values["action_dim"], values["state_dim"])
+        except ConfigError as error:
+            misfits[key] = str(error).rstrip(".")
+    values["norm_stats"] = {key: stats for key, stats in base.norm_stats.items() if key not in misfits}
+    if misfits:
+        reasons["norm_stats"] = f"left out {', '.join(misfits)} of the base ({next(iter(misfits.values()))})"
+    elif base.norm_stats and base.action_head == "discrete" and values["action_head"] != "discrete":
         reasons["norm_stats"] = "assumed (the base's; --statistics FILE says otherwise)"
 
 
@@ -206,6 +209,12 @@ def check_used(config: CogVLAConfig, fields: Mapping[str, Any]) -> None:
     for name, part in idle.items():
         if name in fields:
             raise ConfigError(f"{named(name)} is given, but the model will have no {part}.")
+    if fields.get("use_lfp") and not config.lfp_keep_ratios:
+        raise ConfigError(
+            f"{named('lfp_type')} is {config.lfp_type!r}, by which none of the {config.text_config.num_hidden_layers} "
+            f"layers prunes: lfp_average_factor is {config.lfp_average_factor}, lfp_schedule_layers "
+            f"{config.lfp_schedule_layers}."
+        )
 
 
 def check_layers_kept(base: CogVLAConfig, config: CogVLAConfig) -> None:

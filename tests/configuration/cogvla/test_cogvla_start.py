@@ -11,6 +11,7 @@ from vlahub.errors import ConfigError
 OPENVLA = {"use_film": False, "use_aggr": False, "use_lfp": False, "vision_aggregate_type": "concat"}
 OPENVLA |= {"action_head": "discrete", "action_attention": "causal", "num_action_chunks": 1, "state_dim": None}
 OPENVLA |= {"num_images_in_input": 1, "num_diffusion_steps": 100}
+BOUNDS = COGVLA_STATISTICS["tiny"]["action"]
 SWITCHES = (
     {"film": True},
     {"aggregation_tokens": 5},
@@ -80,7 +81,9 @@ def test_words_of_the_command_and_fields_are_the_same():
 def test_statistics_of_the_base_stay_while_they_fit():
     assert start_config(openvla(), {"action_head": "l1"}).config.norm_stats == COGVLA_STATISTICS
     start = start_config(openvla(), {"action_head": "l1", "state_dim": 5})
-    assert start.config.norm_stats == {} and "do not fit" in start.reasons["norm_stats"]
+    assert start.config.norm_stats == {} and "left out tiny of the base" in start.reasons["norm_stats"]
+    mixed = cogvla_config(**OPENVLA | {"norm_stats": {**COGVLA_STATISTICS, "no state": {"action": BOUNDS}}})
+    assert start_config(mixed, {"action_head": "l1", "state_dim": 4}).config.norm_stats == COGVLA_STATISTICS
     wider = {"robot": {"action": {"q01": [0.0] * 6, "q99": [1.0] * 6}}}
     config = start_config(openvla(), {"action_head": "l1", "statistics": wider}).config
     assert config.action_dim == 6 and config.norm_stats == wider
@@ -126,6 +129,7 @@ def test_what_would_lose_a_part_of_the_base_is_refused_by_name(given, message):
         ({"lfp_average_factor": 0.4}, r"lfp_average_factor \(--lfp-average-factor\) is given, but .* no token pruning"),
         ({"num_inference_steps": 4}, "num_inference_steps .* no diffusion head"),
         ({"lfp": "steep"}, "lfp_type 'steep' is unknown"),
+        ({"lfp": "shiftedcos_decay_0.2_0.1", "lfp_schedule_layers": 32}, "by which none of the 4 layers prunes"),
         ({"use_state": True}, "use_state=True needs state_dim"),
         ({"decoding": "autoregressive", "action_head": "l1"}, "action_attention='causal' .* not 'l1'"),
         ({"aggregation_tokens": -1}, "num_vision_aggr=-1"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoProcessor
+from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 import vlahub
 from vlahub import CogVLAForActionPrediction
@@ -187,6 +188,12 @@ def test_from_base_is_what_the_command_writes(openvla, started, tmp_path, dtype)
     assert settings_of(model) == settings_of(written)
     model.save_pretrained(tmp_path / "saved")
     assert_same(tensors_of(tmp_path / "saved"), tensors_of(folder))
+
+
+def test_the_code_of_a_checkpoint_starts_from_a_base_too(openvla, started):
+    kind = get_class_from_dynamic_module("modeling_cogvla.CogVLAForActionPrediction", str(started))
+    assert kind is not CogVLAForActionPrediction
+    assert_same(kind.from_base(str(openvla), **SWITCHES).state_dict(), tensors_of(started))
 
 
 def test_pruning_is_switched_on_in_a_model_that_was_trained_without_it(openvla, tmp_path):
