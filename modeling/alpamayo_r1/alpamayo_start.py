@@ -15,6 +15,9 @@ MLP_RATIO = EXPERT["intermediate_size"] / EXPERT["hidden_size"]  # of the releas
 BINS = 1000  # of a history, in the release
 FUTURE_BINS = 3000
 POSES = 16
+# Fields that are the new expert's, or of which nothing that was learnt depends.
+OPEN = ("expert_cfg", "action_in_proj_cfg", "action_out_proj_cfg", "diffusion_cfg", "expert_non_causal_attention")
+OPEN += ("stop_grad_from_vlm", "num_inference_steps", "ode_solver", "ode_spacing", "view_names", "vlm_name_or_path")
 FROM_BASE = ("vlm_config", "expert_config", "vocab_size", "traj_token_start_idx", "traj_token_ids")
 
 
@@ -86,7 +89,7 @@ def next_config(base: AlpamayoR1Config, switches: Mapping[str, Any]) -> Alpamayo
     for name, value in switches.items():
         there = getattr(base, name, None)
         same = dict(there or {}) | dict(value) == dict(there or {}) if isinstance(value, Mapping) else there == value
-        if name != "expert_cfg" and not same:
+        if name not in OPEN and not same:
             raise ConfigError(
                 f"{name} is {there!r} in the base, which was trained with it, and not {value!r}: of an Alpamayo-R1 "
                 "only the expert can be made anew; begin with its Qwen3-VL for another."
@@ -108,4 +111,10 @@ def next_config(base: AlpamayoR1Config, switches: Mapping[str, Any]) -> Alpamayo
         )
     fields = {name: value for name, value in base.to_dict().items() if name not in ("expert_config", "model_type")}
     sizes = {field: getattr(base.expert_config, field) for field in EXPERT}
-    return AlpamayoR1Config.from_dict(fields | {"expert_cfg": {**base.expert_cfg, **sizes, **changed}})
+    given = {name: value for name, value in switches.items() if name in OPEN and name != "expert_cfg"}
+    dicts = {name: {**getattr(base, name), **value} for name, value in given.items() if isinstance(value, Mapping)}
+    config = AlpamayoR1Config.from_dict(fields | dicts | {"expert_cfg": {**base.expert_cfg, **sizes, **changed}})
+    for name in given.keys() - dicts.keys():
+        setattr(config, name, given[name])
+    config.check()
+    return config

@@ -343,6 +343,17 @@ def test_another_expert_in_python_is_that_of_the_command(start, tmp_path):
     assert model.dtype == torch.bfloat16
 
 
+def test_what_belongs_to_the_new_expert_may_be_otherwise(start):
+    switches = {"expert_cfg": {"hidden_size": 32}, "stop_grad_from_vlm": False, "num_inference_steps": 3}
+    model = AlpamayoR1.from_base(str(start), **switches, action_in_proj_cfg={"hidden_size": 24})
+    found = model.config
+    assert (found.num_inference_steps, found.stop_grad_from_vlm) == (3, False)
+    assert found.action_in_proj_cfg == {**AlpamayoR1Config().action_in_proj_cfg, "hidden_size": 24}
+    assert model.action_in_proj.encoder.trunk[0].weight.shape[0] == 24
+    with pytest.raises(ConfigError, match="mask_prompt_padding is True in the base"):
+        AlpamayoR1.from_base(str(start), expert_cfg={"hidden_size": 32}, mask_prompt_padding=False)
+
+
 @pytest.mark.parametrize(
     ("switches", "words"),
     [

@@ -231,6 +231,7 @@ def write_aloha(h5py, file, episode, compressed=False):
             opened[f"observations/images/cam_{camera}"] = pictures
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("compressed", [False, True])
 def test_aloha_episodes_come_back_in_the_order_of_their_numbers(h5py, compressed, tmp_path):
     (tmp_path / "raw").mkdir()
