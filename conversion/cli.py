@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 from .commands.convert import CONVERT
 from .commands.create import ASSEMBLE, CREATE
+from .commands.data import DATA
 from .commands.error_boundary import ending_at_interrupt, run
 from .commands.evaluate import EVALUATE
 from .commands.merge_lora import MERGE_LORA
@@ -28,6 +29,7 @@ COMMANDS = {
     "predict": PREDICT,
     "evaluate": EVALUATE,
     "stats": STATS,
+    "data": DATA,
     "push": PUSH,
 }
 

@@ -175,8 +175,8 @@ def opened_lock(path: Path) -> int:
 
 
 def sync(folder: Path) -> None:
-    """Bring the files in a folder, and their names, to the disk."""
-    for path in folder.iterdir():
+    """Bring all that lies in a folder, and the names, to the disk."""
+    for path in folder.rglob("*"):
         sync_path(path)
     sync_path(folder)
 

@@ -90,7 +90,7 @@ class Options:
     text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
     weight_column: str | None = field(default=None, metadata={"help": "of what each row weighs in the loss"})
     advantage_column: str | None = field(default=None, metadata={"help": "of a word for the prompt"})
-    embodiment_column: str | None = field(default=None, metadata={"help": "of the robot's number, of several"})
+    embodiment_column: str | None = field(default=None, metadata={"help": "of the robot, where a model has several"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -175,7 +175,8 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
         more |= {"reasoning": "reasoning" if "reasoning" in frames.column_names else None}
         return DrivingScenes(frames, options.state, options.images or None, **more)
     columns = options.images or None, state_columns(frames, options), options.action, options.text
-    more |= {"embodiment": options.embodiment_column, "answer": options.answer if options.learn_text else None}
+    robot = options.embodiment_column or ("embodiment_id" if config.num_embodiments > 1 else None)
+    more |= {"embodiment": robot, "answer": options.answer if options.learn_text else None}
     return ActionChunks(frames, config.num_action_chunks, *columns, repeat_last=options.repeat_last, **more)
 
 

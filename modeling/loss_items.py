@@ -61,6 +61,8 @@ def check_sample_weight(sample_weight: torch.Tensor | None, batch_size: int, ite
         raise InputError(
             f"sample_weight has shape {tuple(sample_weight.shape)}; (batch,) is ({batch_size},), a number a sample."
         )
+    if torch.compiler.is_compiling():
+        return
     values = sample_weight.detach().tolist()
     wrong = [i for i, value in enumerate(values) if not 0 <= value < math.inf]
     if wrong:

@@ -52,13 +52,11 @@ def chosen_sampling(
     defaults: an `OdeSampling`, or a config with fields of the same names.
 
     Raises:
-        InputError: both numbers are given, one is no whole number above 0, or a choice is unknown.
+        InputError: both numbers are given, it is no whole number above 0, or a choice is unknown.
     """
     steps = one_of(num_inference_steps=num_inference_steps, num_steps=num_steps)
-    if steps is None:
-        steps = defaults.num_inference_steps
-    else:
-        check_steps(steps, "num_inference_steps" if num_steps is None else "num_steps")
+    steps = defaults.num_inference_steps if steps is None else steps
+    check_steps(steps, "num_inference_steps" if num_steps is None else "num_steps")
     chosen = {"ode_solver": ode_solver, "ode_spacing": ode_spacing}
     for name, value in chosen.items():
         if value is not None and value not in ODE_CHOICES[name]:

@@ -1,8 +1,8 @@
 """A drawn clip in the layout of the PhysicalAI-Autonomous-Vehicles dataset, and a stand-in for what reads it.
 
-Layout: the wiki and the source of physical_ai_av 0.2, in a cache of the Hub. One chunk holds the clip: a zip a sensor, with
-parquet and mp4. The car turns at a constant rate round a slanted axis on a curve of third order, which slerp and a spline
-interpolate exactly.
+Layout: the wiki and the source of physical_ai_av 0.2, in a cache of the Hub. One chunk holds the clip: a zip a sensor,
+with parquet and mp4. The car turns at a constant rate round a slanted axis on a curve of third order, which slerp and a
+spline interpolate exactly.
 """
 
 import io

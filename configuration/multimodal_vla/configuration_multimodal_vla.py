@@ -1,10 +1,8 @@
 """Configuration of a composed VLA: any vision tower and language model of transformers, or a VLM, and a head."""
 
 import copy
-from collections.abc import Mapping
 from typing import Any
 
-import transformers
 from transformers import AutoConfig, LlamaConfig, PretrainedConfig
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
@@ -14,19 +12,18 @@ from transformers.models.auto.modeling_auto import (
 from ..known_fields import keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
-    as_language_model_config,
     check_choices,
     check_counts,
     check_positive,
     with_token_ids,
 )
 from ..ode_choices import ODE_CHOICES
-from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
+from .nested_configs import as_any_config, as_flow_config, kind_of, ties_words, whole
 from .proven_backbones import (
     REASONS,
     check_proven,
@@ -39,7 +36,7 @@ from .proven_backbones import (
 )
 from .text_checks import check_text_model
 from .tower_checks import check_towers
-from .vlm_facts import OLDER_NAMES, VLMS, VLMFacts
+from .vlm_facts import VLMS, VLMFacts
 
 CHOICES = {
     "projector_type": ("linear", "mlp", "perceiver", "qformer", "prismatic", "token_learner", None),
@@ -263,9 +260,12 @@ class MultimodalVLAConfig(VLAConfig):
         """The choices, for the model card."""
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
-            towers = [tower.model_type for tower in self.towers.values()]
+            towers = [getattr(self, name).model_type for name in self.towers]
             text = "language model" if self.writes_text else "text encoder"
             backbone = {"vision tower": " + ".join(towers), text: self.text_config.model_type}
+            inside = ["FiLM"] * self.use_film + [f"{self.num_vision_aggr} aggregation tokens"] * self.use_aggr
+            backbone |= {"vision towers joined by": self.vision_aggregate_type} if len(towers) > 1 else {}
+            backbone |= {"in the vision tower": " + ".join(inside)} if inside else {}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 
@@ -342,75 +342,6 @@ class MultimodalVLAConfig(VLAConfig):
         if field == "the vision":
             return self.projector_type == "qformer"
         return self.projector_type == "perceiver" or self.fusion in ("cross_attention", "gated_cross_attention")
-
-
-def whole(config: PretrainedConfig) -> dict[str, Any]:
-    """All fields, without what differs between lines or says how the weights were once loaded."""
-    fields = config.to_dict()
-    for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
-        fields.pop(name, None)
-    for older, newer in OLDER_NAMES.get(kind_of(config), {}).items():
-        fields[older] = getattr(config, older, getattr(config, newer, None))
-    return fields
-
-
-def ties_words(vlm_config: PretrainedConfig) -> bool:
-    """Whether a VLM's head is its embeddings, as the running line of transformers decides it."""
-    asks_text = transformers.__version__.startswith("4.") or not hasattr(vlm_config, "tie_word_embeddings")
-    return (vlm_config.get_text_config(decoder=True) if asks_text else vlm_config).tie_word_embeddings
-
-
-def kind_of(config: PretrainedConfig) -> str:
-    """The model type of a config's class; 4.57.1 answers for a Qwen-VL's with that of its language model."""
-    return type(config).model_type
-
-
-def as_any_config(field: str, value: PretrainedConfig | dict | None) -> PretrainedConfig | None:
-    """A config of whatever class its `model_type` names, as the running line of transformers reads it.
-
-    Raises:
-        ConfigError: the model type is missing or not one of transformers'.
-    """
-    if value is None:
-        return None
-    if isinstance(value, PretrainedConfig):
-        return copy.deepcopy(value)
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{field} must be a config or a dict of its fields, not {value!r}.")
-    fields: dict[str, Any] = copy.deepcopy(dict(value))
-    model_type = fields.pop("model_type", None)
-    try:
-        return AutoConfig.for_model(model_type, **readable_rope(fields))
-    except ValueError as error:
-        raise ConfigError(f"{field}.model_type is {model_type!r}, which transformers does not know.") from error
-
-
-def as_flow_config(value: LlamaConfig | dict | None, hidden_size: int) -> LlamaConfig:
-    """The stack of the flow head: eight heads and six layers at about half the language model's width."""
-    if isinstance(value, LlamaConfig):
-        return copy.deepcopy(value)
-    kind = value.model_type if isinstance(value, PretrainedConfig) else (value or {}).get("model_type", "llama")
-    if kind != "llama":
-        raise ConfigError(f"expert_config.model_type is {kind!r}; the stack of the flow head is a 'llama'.")
-    heads = 8
-    width = max(8, hidden_size // (2 * heads) // 8 * 8) * heads
-    fields = {
-        "hidden_size": width,
-        "num_attention_heads": heads,
-        "num_hidden_layers": 6,
-        "vocab_size": 1,
-        **dict.fromkeys(("bos_token_id", "eos_token_id")),
-        **(value or {}),
-    }
-    fields.setdefault("num_key_value_heads", fields["num_attention_heads"])
-    if fields["hidden_size"] % (2 * fields["num_attention_heads"]):
-        raise ConfigError(
-            f"expert_config.hidden_size={fields['hidden_size']} must be a multiple of twice num_attention_heads="
-            f"{fields['num_attention_heads']}."
-        )
-    fields.setdefault("intermediate_size", 4 * fields["hidden_size"])
-    fields.setdefault("head_dim", fields["hidden_size"] // fields["num_attention_heads"])
-    return as_language_model_config({**fields, "model_type": "llama"})
 
 
 def largest_divisor(*widths: int) -> int:

@@ -41,6 +41,7 @@ SETTINGS = (  # of the config, in the order of the report
     "lfp_schedule_layers",
     "action_head",
     "action_attention",
+    "language_mean",
     "num_action_chunks",
     "action_dim",
     "state_dim",

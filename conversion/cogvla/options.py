@@ -92,6 +92,7 @@ class CogVLAStartOptions:
     use_lfp: bool | None = None
     action_head: str | None = None
     action_attention: str | None = None
+    language_mean: str | None = None
     decoding: str | None = None
     num_images: int | None = None
     state_dim: int | None = None
@@ -143,5 +144,8 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
         "--action-attention",
         choices=["block", "bidirectional", "causal"],
         help="among action tokens: CogVLA, OpenVLA-OFT, OpenVLA (default: by the parts)",
+    )
+    group.add_argument(
+        "--language-mean", choices=["masked", "padded"], help="of what drives FiLM and MoE: without padding, or with it"
     )
     add_prediction_arguments(group)

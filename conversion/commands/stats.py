@@ -22,6 +22,7 @@ COLUMNS = ("min", "q01", "mean", "std", "q99", "max")
 
 def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("dataset", metavar="DATASET", help="folder (LeRobot, save_to_disk, parquet) or Hub dataset")
+    parser.add_argument("--revision", metavar="R", help="branch, tag or commit of a dataset on the Hub")
     parser.add_argument(
         "--output", required=True, type=Path, metavar="OUT.json", help="file to write, such as dataset_statistics.json"
     )
@@ -75,7 +76,7 @@ def run_stats(arguments: argparse.Namespace) -> None:
         raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
     inputs = files_of([Path(arguments.dataset)])
     with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
-        frames = load_frames(arguments.dataset)
+        frames = load_frames(arguments.dataset, revision=arguments.revision)
         with notes_on_stderr():
             statistics = dataset_statistics(
                 frames,

@@ -120,5 +120,6 @@ def dit_options(options: Llava3DOptions, num_layers: int, is_there: bool = False
         "num_hidden_layers": options.dit_num_layers or (None if is_there else min(DIT_BLOCKS, num_layers)),
         "context": options.context,
         "output_projection": options.output_projection,
+        "condition_dropout": options.condition_dropout,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -24,6 +24,7 @@ MODEL_FIELDS = (  # options that are fields of the model's config as they are
     "prefix_attention",
     "pixel_range",
     "geometry_normalization",
+    "num_embodiments",
 )
 
 CHUNK = "action_horizon"  # what config.json and the report call num_action_chunks
@@ -43,6 +44,8 @@ class Llava3DOptions:
     dit_num_layers: int | None = None
     context: str | None = None
     output_projection: str | None = None
+    condition_dropout: float | None = None
+    num_embodiments: int | None = None
     action_dim: int | None = None
     num_action_chunks: int | None = None
     use_state: bool | None = None
@@ -96,6 +99,12 @@ def add_assembly_arguments(parser: argparse.ArgumentParser, required: bool = Tru
         help="of the language model, from 0, one for each of the expert; default: those it attends with",
     )
     expert.add_argument("--dit-num-layers", type=int, metavar="N", help="blocks of the DiT head; default 16 at most")
+    expert.add_argument(
+        "--condition-dropout", type=float, metavar="P", help="of the DiT head, to be guided later; default 0"
+    )
+    expert.add_argument(
+        "--num-embodiments", type=int, metavar="N", help="robots with encoders and decoders of their own; default 1"
+    )
     expert.add_argument("--action-dim", type=int, metavar="N", help="default: that of the statistics")
     add_chunk_argument(expert)
     expert.add_argument("--use-state", action="store_const", const=True, help="the robot's state is an input")

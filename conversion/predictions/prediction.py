@@ -40,18 +40,24 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--instruction", metavar="TEXT", help="what to do; required")
     group.add_argument("--state", type=float, nargs="+", metavar="X", help="of the robot; zeros by default")
     group.add_argument("--unnorm-key", metavar="KEY", help="whose statistics to use, where there are several")
+    group.add_argument("--advantage", metavar="WORD", help="in the prompt, for a model that learnt such words")
+    group.add_argument(
+        "--embodiment-id", type=int, metavar="N", help="whose encoders and decoders to use, where a model has several"
+    )
 
 
 def predict_robot(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
     from .robot_prediction import predict_actions
 
     given = arguments
-    return predict_actions(folder, given.images, given.instruction, given.state, given.unnorm_key, given.device)
+    asked = {"advantage": given.advantage, "embodiment_id": given.embodiment_id}
+    seen = given.images, given.instruction, given.state
+    return predict_actions(folder, *seen, given.unnorm_key, given.device, **asked)
 
 
 ROBOT = PredictionKind(
     does="moves a robot",
-    options=("instruction", "state", "unnorm_key"),
+    options=("instruction", "state", "unnorm_key", "advantage", "embodiment_id"),
     add_arguments=add_robot_arguments,
     predict=predict_robot,
     result=frozenset({"actions"}),

@@ -19,15 +19,18 @@ def predict_actions(
     state: list[float] | None = None,
     unnorm_key: str | None = None,
     device: str = "cpu",
+    advantage: str | None = None,
+    embodiment_id: int | None = None,
 ) -> dict[str, Any]:
     """A chunk of actions in robot units, printed as a table; returns what is written.
 
     Args:
         paths: of the views: files, one folder of them, or NAME=FILE for each.
         state: in the robot's units; zeros where it is not given and the model has one.
+        advantage: a word for the prompt; embodiment_id: of a model that has several.
 
     Raises:
-        InputError: images or instruction are missing, or the model has no state.
+        InputError: images or instruction are missing, or the model has no state, or one embodiment.
     """
     if not paths or instruction is None:
         raise InputError("this model needs --images FILE ... and --instruction TEXT.")
@@ -39,8 +42,12 @@ def predict_actions(
     if state and not size:
         raise InputError("--state: this model was trained without a state; leave it out.")
     state = state or ([0.0] * size if size else None)
+    if embodiment_id is not None and model.config.num_embodiments == 1:
+        raise InputError("--embodiment-id: this model has one embodiment; leave it out.")
+    given = {"advantage": advantage, "embodiment_id": embodiment_id}
+    given = {name: value for name, value in given.items() if value is not None}
     with reading_settings(folder):
-        inputs = processor(images=images, text=instruction, state=state, unnorm_key=unnorm_key)
+        inputs = processor(images=images, text=instruction, state=state, unnorm_key=unnorm_key, **given)
     actions = model.predict_action(**inputs.to(device), unnorm_key=unnorm_key)[0].tolist()
     print_table(NAMES if len(actions[0]) == len(NAMES) else range(len(actions[0])), actions)
     return {"actions": actions}

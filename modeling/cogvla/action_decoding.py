@@ -106,7 +106,7 @@ def denoise(
     num_steps, device = config.num_diffusion_steps, inputs.prefix.device
     batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
     shape = (batch, config.num_action_chunks, config.action_dim)
-    actions = torch.randn(shape, device=device) if noise is None else noise.to(device).view(shape)
+    actions = torch.randn(shape, device=device) if noise is None else noise.to(device).reshape(shape)
     levels, times = signal_levels(num_steps), sinusoidal_embedding(torch.arange(num_steps, device=device), width)
     finite = torch.ones(batch, dtype=torch.bool, device=device)
     steps = sampling_steps(num_steps, num_inference_steps)

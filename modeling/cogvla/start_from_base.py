@@ -58,7 +58,7 @@ def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, Bas
 def state_of_start(
     kind: type[PreTrainedModel], base: CogVLAConfig, config: CogVLAConfig, tensors: BaseTensors, seed: int
 ) -> dict[str, torch.Tensor]:
-    """All tensors of the start: those of the base, and what is new, in float32.
+    """All tensors of the start: those of the base, and what is new, in the dtype of the config.
 
     Raises:
         ConfigError: the base has a tensor that the start has no place for, or that its config does not tell, or in
@@ -75,7 +75,7 @@ def state_of_start(
         elif unused_reason(name, config) is None:
             raise ConfigError(f"the base holds {name}, for which the start has no place.")
     for name in new:
-        state[name] = drawn(model, initial, name, shapes[name], seed)
+        state[name] = drawn(model, initial, name, shapes[name], seed).to(config.dtype)
     return state
 
 

@@ -10,7 +10,8 @@ from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, Pre
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
-from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig, kind_of
+from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+from ...configuration.multimodal_vla.nested_configs import kind_of
 from ...configuration.multimodal_vla.proven_backbones import check_proven, is_text_encoder
 from ...configuration.vla_errors import ConfigError
 from .composed_backbone import ComposedBackbone

@@ -38,6 +38,7 @@ class ComposedBackbone(nn.Module):
     """
 
     has_image_tokens = False
+    turned_weights = ()  # see `PortableWeights`
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()
@@ -55,7 +56,7 @@ class ComposedBackbone(nn.Module):
         self.weighs_towers = config.vision_aggregate_type == "moe"
         self.first_position = first_position(config.text_config)
         self.has_two_towers = config.vision_config.model_type in TWO_TOWERS
-        self.arguments = [inspect.signature(tower.forward).parameters for tower in self.towers]
+        self.arguments = [frozenset(inspect.signature(tower.forward).parameters) for tower in self.towers]
         self.reads_patches = self.tower.config.model_type in READS_PATCHES
         self.image_arguments = frozenset(SHAPES if self.reads_patches else ["pixel_values"])
         self.arguments_of_stack = frozenset(inspect.signature(self.stack.forward).parameters)
@@ -131,11 +132,8 @@ class ComposedBackbone(nn.Module):
         size = self.image_sizes[number]
         wanted = (size, size) if isinstance(size, int) else size
         fits = wanted is None or tuple(views.shape[-2:]) == tuple(wanted)
-        return (
-            {}
-            if fits or "interpolate_pos_encoding" not in self.arguments[number]
-            else {"interpolate_pos_encoding": True}
-        )
+        can_fit = "interpolate_pos_encoding" in self.arguments[number]
+        return {"interpolate_pos_encoding": True} if can_fit and not fits else {}
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""

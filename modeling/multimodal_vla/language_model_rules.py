@@ -44,7 +44,7 @@ def check_places(embeds: torch.Tensor, text_config: PretrainedConfig) -> None:
 def without_head(language_model: nn.Module) -> nn.Module:
     """The stack of a causal language model; 4.57 does not know that of some, such as Gemma 3, by its name."""
     stack = language_model.base_model
-    return language_model.model if stack is language_model else stack
+    return getattr(stack, "model", stack) if stack is language_model else stack
 
 
 def language_logits(model: nn.Module, states: torch.Tensor) -> torch.Tensor:

@@ -20,37 +20,32 @@ from ..action_normalization import find_statistics, unnormalize
 from ..film import FiLM
 from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
-from ..learned_tokens import LearnedTokens
 from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
-from ..strict_loading import StrictPreTrainedModel
-from .backbones import keep_in_evaluation, load_backbones, load_vlm, make_backbone, put_beside, whole_layers
+from .backbones import load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
+from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
-from .gated_cross_attention import GatedCrossAttention, make_gated_layers, open_layers
+from .gated_cross_attention import make_gated_layers, open_layers
 from .grounding import scaled, similarity_of_views
 from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
-from .portable_weights import WRITES_OWN_NAMES, PortableWeights, tied_weights_of
+from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
+from .token_sequences import moe_ratios
 from .tower_conditioning import make_conditioning
 from .vision_tokens import make_projector
 
 
-class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, GenerationMixin):
+class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin):
     """The model that users call: `predict_action`, `forward` for training, `generate` for text, `grounding_score`.
 
     Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
     a nameless one, of which no object can be pickled.
     """
 
-    config_class = MultimodalVLAConfig
-    base_model_prefix = "backbone"
-    supports_gradient_checkpointing = True
     accepts_loss_kwargs = False  # the losses are means
-    pretrained_parts = ("backbone",)
-    _supports_sdpa = True
 
     def __init__(self, config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module] | None = None):
         """pretrained: parts of the backbone that exist already, by the names of its attributes."""
@@ -67,6 +62,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         self.action_network, self.action_head = HEADS[config.action_head].modules(config)
         self._no_split_modules = whole_layers(self, config)
         self.parts_with_first_names = self.backbone.first_named_parts
+        self.turned_weights = self.backbone.turned_weights
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()
@@ -76,46 +72,7 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             open_layers(self.backbone.stack.layers)
         self.freeze()
 
-    @torch.no_grad()
-    def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, LearnedTokens):
-            text = self.config.text_part  # OPT and XGLM call it otherwise
-            std = getattr(text, "initializer_range", None) or getattr(text, "init_std", 0.02)  # a T5 has neither
-            nn.init.normal_(module.tokens, std=std)
-        elif isinstance(module, GatedCrossAttention):  # closed: the language model writes what it wrote
-            nn.init.zeros_(module.attn_gate)
-            nn.init.zeros_(module.mlp_gate)
-
-    @property
-    def frozen_parts(self) -> list[nn.Module]:
-        parts = self.backbone.vision_parts if self.config.freeze_vision_tower else []
-        return [*parts, self.language_part] if self.config.freeze_language_model else parts
-
-    @property
-    def language_part(self) -> nn.Module:
-        return self.backbone.language_part
-
-    def freeze(self) -> None:
-        """Keep vision towers and language model out of training, where the config says so."""
-        for part in self.frozen_parts:
-            part.requires_grad_(False)
-
-    def train(self, mode: bool = True) -> "MultimodalVLAForActionPrediction":
-        """As in torch; what is frozen whole stays as in evaluation."""
-        super().train(mode)
-        if mode:
-            keep_in_evaluation(self.frozen_parts)
-        return self
-
     # ---- made of pretrained parts
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As in transformers; what the config freezes is frozen."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        (loaded[0] if isinstance(loaded, tuple) else loaded).freeze()
-        return loaded
 
     @classmethod
     def from_backbones(
@@ -167,18 +124,6 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         model = cls(cls.config_class(**fields), parts)
         put_beside(model, parts.get("vlm", parts.get("language_model")))
         return model
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.backbone.language_model.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.backbone.language_model.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.backbone.language_model.get_output_embeddings()
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.backbone.language_model.set_output_embeddings(value)
 
     # ---- what users call
 
@@ -247,7 +192,10 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             require_finite(self, {"actions": actions, "logits": found.finite_logits}, inputs, statistics)
         if num_samples is not None:
             return with_spread(actions, found.normalized, found.entropy)
-        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids) if return_dict else actions
+        if not return_dict:
+            return actions
+        ratios = moe_ratios(self.backbone, self.projector, prompt)
+        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids, ratios)
 
     @can_return_tuple
     def forward(
@@ -294,7 +242,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
-        states, real, text_states = fuse(self.fusion_parts, self.config, prompt, state, labels, answer_mask)
+        read = (self.fusion_parts, state) if actions is not None else (self.fusion_parts.for_text(), None)
+        states, real, text_states = fuse(read[0], self.config, prompt, read[1], labels, answer_mask)
         if asked is not prompt and actions is not None:
             states, real, _ = fuse(self.fusion_parts, self.config, asked, state)
         action_loss = lm_loss = logits = None
@@ -308,7 +257,8 @@ class MultimodalVLAForActionPrediction(PortableWeights, StrictPreTrainedModel, G
             plain = self.backbone.language_model.loss_function
             lm_loss = text_loss(plain, logits, labels, num_items_in_batch, sample_weight)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
-        return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits)
+        ratios = moe_ratios(self.backbone, self.projector, asked)
+        return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits, ratios)
 
     @torch.no_grad()
     def generate(

@@ -5,6 +5,7 @@ whatever its model reads beside the pixels.
 """
 
 import copy
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -71,21 +72,25 @@ class VLMImageProcessor(CheckedImageProcessor):
     @classmethod
     def around(cls, processor: ProcessorMixin, **overrides: Any) -> "VLMImageProcessor":
         """Of a VLM's own processor; overrides: arguments of this class, `image_settings` one by one."""
-        found = processor.image_processor.to_dict()
+        found, kind = processor.image_processor.to_dict(), type(processor.image_processor).__name__
         changed = dict(overrides.pop("image_settings", {}))
         settings = {
             "vlm_processor_class": type(processor).__name__,
             "vlm_processor_settings": portable_settings(processor.to_dict(), type(processor)),
             "image_settings": {name: value for name, value in found.items() if name not in NOT_SETTINGS} | changed,
-            "use_torchvision": uses_torchvision(found["image_processor_type"]),
+            "use_torchvision": uses_torchvision(kind),
         }
-        settings["image_settings"]["image_processor_type"] = without_backend(found["image_processor_type"])
+        settings["image_settings"]["image_processor_type"] = without_backend(kind)
         return cls(**{**settings, **overrides})
 
     def own_image_processor(self) -> BaseImageProcessor:
         """The VLM's image processor of transformers, made of the settings."""
         settings = dict(self.image_settings)
         kind = image_processor_class(settings.pop("image_processor_type", ""), self.use_torchvision)
+        if "min_pixels" in inspect.signature(kind.__init__).parameters:  # Qwen's on 4.57, which does not read `size`
+            edges = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
+            sizes = settings.get("size") or {}
+            settings = {name: sizes[edge] for name, edge in edges.items() if edge in sizes} | settings
         return made(kind, settings)
 
     def own_processor(self, tokenizer: Any) -> ProcessorMixin:
@@ -107,12 +112,13 @@ def own_processor_from(vlm: str) -> ProcessorMixin:
         ConfigError: transformers has no such classes, or what they need is not installed.
     """
     settings, _ = ProcessorMixin.get_processor_dict(vlm)
-    kind = without_videos(processor_class(settings.get("processor_class", "")))
-    parts = {
-        "image_processor": AutoImageProcessor.from_pretrained(vlm),
-        "tokenizer": AutoTokenizer.from_pretrained(vlm),
-    }
-    own = made(kind, parts | without_parts(kind, parts["image_processor"]) | portable_settings(settings, kind))
+    images, tokenizer = AutoImageProcessor.from_pretrained(vlm), AutoTokenizer.from_pretrained(vlm)
+    saved = settings, images.get_image_processor_dict(vlm)[0]  # one of them names it
+    kind = without_videos(
+        processor_class(next((one["processor_class"] for one in saved if "processor_class" in one), ""))
+    )
+    parts = {"image_processor": images, "tokenizer": tokenizer} | without_parts(kind, images)
+    own = made(kind, parts | portable_settings(settings, kind))
     own.chat_template = settings.get("chat_template")
     return own
 
@@ -148,6 +154,7 @@ def made(kind: type, arguments: Mapping[str, Any]) -> Any:
         raise ConfigError(f"{kind.__name__} of transformers cannot be used here: {root_of(error)}.") from error
 
 
+@functools.cache
 def without_videos(kind: type) -> type:
     """The same processor without its video processor, which needs torchvision and is not asked here.
 

@@ -1,7 +1,7 @@
 """Prompts and images as a VLM's own processor of transformers prepares them."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,15 +49,37 @@ def prepared_by_vlm(config: Any, tokenizer: Any, overrides: dict[str, Any]) -> d
     own = images.own_processor(tokenizer)
     check_image_token_id(own, config.vlm_config, tokenizer)
     token = getattr(own, "image_token" if row is None else row.placeholder)
-    if {"prompt_template", "image_format"} <= set(overrides):
-        prompt = {}
-    elif template := getattr(owner, "chat_template", None) or tokenizer.chat_template:
-        prompt = dict(zip(("prompt_template", "image_format"), chat_prompt(tokenizer, template, token), strict=True))
-        prompt["chat_template"] = template  # for earlier turns
-    else:
-        prompt = default_prompt(config.vlm_config, row)
+    is_given = {"prompt_template", "image_format"} <= set(overrides)
+    prompt = {} if is_given else own_prompt(owner, tokenizer, token, config.vlm_config, row)
     starts = (prompt | overrides)["prompt_template"].startswith(tokenizer.bos_token or MARK)
     return {"image_processor": images, "image_token": token, "add_special_tokens": not starts, **prompt}
+
+
+def own_prompt(
+    owner: Any, tokenizer: Any, image_token: str, vlm_config: Any, row: OwnProcessor | None
+) -> dict[str, str]:
+    """`prompt_template`, `image_format` and, where they are of a chat template, that, for earlier turns.
+
+    The template of a tokenizer alone may be of text alone: that of the model card is taken then.
+
+    owner: the VLM's processor, or its tokenizer. Raises ConfigError where the template of a processor gives no prompt.
+    """
+    of_processor = None if owner is tokenizer else default_template(getattr(owner, "chat_template", None))
+    template = of_processor or default_template(tokenizer.chat_template)
+    if template is None:
+        return default_prompt(vlm_config, row)
+    try:
+        found = chat_prompt(tokenizer, template, image_token)
+    except ConfigError:
+        if of_processor is not None:
+            raise
+        return default_prompt(vlm_config, row)
+    return {"prompt_template": found[0], "image_format": found[1], "chat_template": template}
+
+
+def default_template(templates: Any) -> str | None:
+    """The chat template that is used by default, where there are several by their names."""
+    return templates.get("default") if isinstance(templates, Mapping) else templates
 
 
 def default_prompt(vlm_config: Any, row: OwnProcessor | None) -> dict[str, str]:

@@ -117,7 +117,11 @@ OWN_PROCESSORS = {
         "Cohere2VisionProcessor",
         "Cohere2VisionImageProcessor",
         lambda vlm: {},
-        lambda vlm: {"size": square(vlm.vision_config.image_size), "patch_size": vlm.vision_config.patch_size},
+        lambda vlm: {
+            "size": square(vlm.vision_config.image_size),
+            # what Cohere calls so is the tokens of a tile along a side
+            "patch_size": vlm.vision_config.image_size // vlm.vision_config.patch_size // vlm.downsample_factor,
+        },
         COHERE,
     ),
     "deepseek_vl": OwnProcessor(

@@ -1,4 +1,5 @@
-"""A Hub on loopback, in memory, that speaks the protocol of huggingface_hub 0.36 and 2.x for model repositories.
+"""A Hub on loopback, in memory, that speaks the protocol of huggingface_hub 0.36 and 2.x for model repositories,
+and lets datasets be read.
 
 Repositories hold snapshots: a commit is the full set of its files. Large files go through LFS (batch, PUT, verify) and
 come back over a redirect to another address, as from the real one. The attributes of `Failures` make things go wrong.
@@ -12,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
@@ -23,6 +25,7 @@ LFS_SIZE = 10 * 2**20
 PIPELINE_TAGS = {"robotics", "image-text-to-text", "text-generation", "image-to-text", "reinforcement-learning"}
 LICENCES = {"apache-2.0", "mit", "llama2", "llama3", "gemma", "cc-by-4.0", "cc-by-nc-4.0", "other", "unknown"}
 REPOSITORY = r"([\w.-]+/[\w.-]+)"
+KINDS = "(?:models|datasets)"  # share their names here, and can both be read
 
 
 class HubError(Exception):
@@ -141,6 +144,13 @@ class HubServer:
         self.repositories[name] = Repository(name, private)
         self.repositories[name].add("main", {".gitattributes": Blob(ATTRIBUTES, False)}, "initial commit")
         return self.repositories[name]
+
+    def upload(self, name: str, folder: Path, branch: str = "main") -> None:
+        """All files of a folder as one commit, the only one of a new branch."""
+        repository = self.repositories.get(name) or self.create(name)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        files = {path.relative_to(folder).as_posix(): Blob(path.read_bytes(), False) for path in paths}
+        repository.add(branch, files, f"Upload {branch}")
 
     def edit(self, name: str, path: str, text: str) -> None:
         """As somebody does in the browser."""
@@ -464,16 +474,16 @@ ROUTES: list[tuple[str, str, Callable]] = [
     ("POST", r"/api/repos/create", Handler.create_repository),
     ("POST", r"/api/validate-yaml", Handler.validate_card),
     ("POST", rf"/api/models/{REPOSITORY}/branch/([^/]+)", Handler.create_branch),
-    ("GET", rf"/api/models/{REPOSITORY}/refs", Handler.refs),
+    ("GET", rf"/api/{KINDS}/{REPOSITORY}/refs", Handler.refs),
     ("POST", rf"/api/models/{REPOSITORY}/preupload/([^/]+)", Handler.preupload),
     ("POST", rf"/api/models/{REPOSITORY}/commit/([^/]+)", Handler.commit),
-    ("GET", rf"/api/models/{REPOSITORY}/tree/([^/]+)", Handler.tree),
-    ("GET", rf"/api/models/{REPOSITORY}/tree/([^/]+)/(.+)", Handler.tree),
-    ("GET HEAD", rf"/api/models/{REPOSITORY}", Handler.info),
-    ("GET HEAD", rf"/api/models/{REPOSITORY}/revision/([^/]+)", Handler.info),
+    ("GET", rf"/api/{KINDS}/{REPOSITORY}/tree/([^/]+)", Handler.tree),
+    ("GET", rf"/api/{KINDS}/{REPOSITORY}/tree/([^/]+)/(.+)", Handler.tree),
+    ("GET HEAD", rf"/api/{KINDS}/{REPOSITORY}", Handler.info),
+    ("GET HEAD", rf"/api/{KINDS}/{REPOSITORY}/revision/([^/]+)", Handler.info),
     ("POST", rf"/{REPOSITORY}\.git/info/lfs/objects/batch", Handler.lfs_batch),
     ("POST", rf"/{REPOSITORY}\.git/info/lfs/verify", Handler.verify),
     ("PUT", r"/(\w{64})", Handler.put),
     ("GET HEAD", r"/(\w{64})", Handler.stored),
-    ("GET HEAD", rf"/{REPOSITORY}/resolve/([^/]+)/(.+)", Handler.resolve),
+    ("GET HEAD", rf"/(?:datasets/)?{REPOSITORY}/resolve/([^/]+)/(.+)", Handler.resolve),
 ]

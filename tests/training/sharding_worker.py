@@ -40,6 +40,12 @@ PALIGEMMA = {
     "image_token_index": 290,
     "projection_dim": 32,
 }
+DINOV2 = {"model_type": "dinov2", "hidden_size": 16, "mlp_ratio": 2, "num_hidden_layers": 2, "num_attention_heads": 2}
+TOWERS = {  # FiLM and aggregation tokens inside of two, and a mixture of them
+    "second_vision_config": {**DINOV2, "image_size": 28, "patch_size": 14},
+    **{"use_film": True, "use_aggr": True, "num_vision_aggr": 3, "vision_aggregate_type": "moe"},
+    "freeze_vision_tower": False,
+}
 CASES = {  # family, stage, fields of the config
     "cogvla_l1": ("cogvla", "full", {}),
     "cogvla_diffusion": ("cogvla", "full", {"action_head": "diffusion"}),
@@ -49,6 +55,8 @@ CASES = {  # family, stage, fields of the config
     "composed_mlp": ("multimodal_vla", "full", {"fusion": "film", "projector_type": "mlp"}),
     "composed_flow": ("multimodal_vla", "full", {"action_head": "flow", "projector_type": "qformer"}),
     "composed_discrete": ("multimodal_vla", "full", {"action_head": "discrete", "fusion": "cross_attention"}),
+    "composed_towers": ("multimodal_vla", "full", TOWERS),
+    "composed_gated": ("multimodal_vla", "full", {"fusion": "gated_cross_attention", "projector_type": "perceiver"}),
     "composed_paligemma": ("paligemma", "full", {"action_head": "flow"}),
     "alpamayo": ("alpamayo_r1", "full", {}),
     "alpamayo_expert": ("alpamayo_r1", "A", {}),

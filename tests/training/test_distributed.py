@@ -149,7 +149,7 @@ def test_a_sharded_model_learns_saves_and_predicts_as_a_whole_one(tmp_path):
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     start([*launcher, HERE / "sharding_worker.py", tmp_path], tmp_path / "log")
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len(results) == 11
+    assert len(results) == 13
     for name, found in results.items():
         for way in ("sharded", "checkpointed"):
             assert found[way]["not split"] == [] and found[way]["gradients of one alone"] == [], f"{name}, {way}"

@@ -1,5 +1,7 @@
 """Whose encoders and decoders an example is for: from a dataset's column over the processor to the model."""
 
+import json
+
 import datasets
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from families import make_llava3d
 from PIL import Image
 
 import vlahub
+from vlahub.conversion.cli import main
 from vlahub.data import ActionChunks, collator_for
 from vlahub.errors import InputError
 
@@ -79,3 +82,26 @@ def test_a_processor_passes_ids_on_for_all_or_for_each(robots):
     for wrong in (0.5, [0], "left", [0, 1, 2], True):
         with pytest.raises(InputError, match=r"embodiment_id is .*; a whole number, or 2 of them"):
             processor(**call, embodiment_id=wrong)
+
+
+def test_the_command_line_says_whose_and_how_good(robots, tmp_path, capsys):
+    _, processor, model = robots
+    for part in (model, processor):
+        part.save_pretrained(tmp_path / "robots")
+    Image.new("RGB", (30, 30), (9, 90, 200)).save(tmp_path / "view.png")
+    out = tmp_path / "out.json"
+    command = ["predict", str(tmp_path / "robots"), "--images", str(tmp_path / "view.png"), "--instruction", "red tray"]
+
+    def predicted(*options):
+        assert main([*command, *options, "--output", str(out)]) == 0
+        return json.loads(out.read_text())["actions"]
+
+    found = {index: predicted("--embodiment-id", str(index)) for index in range(3)}
+    assert found[0] != found[1] != found[2] != found[0]
+    assert predicted("--embodiment-id", "1", "--advantage", "block") != found[1]
+    for options, message in (
+        ([], "embodiment_id is missing: this model has 3 embodiments"),
+        (["--embodiment-id", "3"], "embodiment_id[0] is 3; the model has embodiments 0 to 2"),
+    ):
+        assert main([*command, *options]) == 1
+        assert message in capsys.readouterr().err

@@ -32,6 +32,7 @@ REQUIRED = {
     "predict": ("CKPT", "--images", "--instruction", "--history"),
     "evaluate": ("CKPT", "--dataset"),
     "stats": ("DATASET", "--output"),
+    "data": ("convert",),
     "push": ("CKPT", "user/name"),
 }
 

@@ -209,3 +209,20 @@ def test_switches_that_do_not_fit_are_refused(plain, parts, switches, words):
         Model.from_base(str(plain), **switches)
     with pytest.raises(ConfigError, match="no LLaVA-3D checkpoint of ours"):
         Model.from_base(str(parts.folder / "language"), **switches)
+
+
+def test_a_head_begins_with_several_embodiments_and_a_null_condition_and_keeps_them(
+    plain, statistics, tmp_path, capsys
+):
+    dit = ("--action-expert-type", "dit", *DIT, "--num-action-chunks", "4", *statistics)
+    options = ("--num-embodiments", "2", "--condition-dropout", "0.1")
+    assert create(plain, tmp_path / "out", *dit, *options) == 0
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert config["num_embodiments"] == config["dit_config"]["num_embodiments"] == 2
+    assert config["dit_config"]["condition_dropout"] == 0.1
+    found = weights(tmp_path / "out")["dit_action_head.action_decoder.layer1.weight"]
+    assert found.ndim == 3 and len(found) == 2 and not torch.equal(found[0], found[1])
+    again = create(
+        tmp_path / "out", tmp_path / "next", "--action-expert-type", "deep_fusion+dit", "--num-embodiments", "3"
+    )
+    assert "num_embodiments is 2 in the base" in refused(again, capsys)

@@ -132,7 +132,13 @@ def test_a_model_is_guided_as_its_config_says_or_the_call(llava3d, tmp_path):
     assert (guided - plain).abs().max() > 0
     assert torch.equal(model.predict_action(**inputs, guidance_scale=2.0), guided)
     model.save_pretrained(tmp_path)
-    assert torch.equal(type(model).from_pretrained(tmp_path, dtype=torch.float32).predict_action(**inputs), guided)
+    again = type(model).from_pretrained(tmp_path, dtype=torch.float32)
+    assert torch.equal(again.predict_action(**inputs), guided)
+    again.config.dit_config.guidance_scale = 1.0  # a loaded model can be told otherwise, and go on learning otherwise
+    assert torch.equal(again.predict_action(**inputs), plain)
+    again.config.dit_config.condition_dropout = 0.0
+    with pytest.raises(InputError, match="guidance_scale=2 needs a head that knows the null condition"):
+        again.predict_action(**inputs, guidance_scale=2)
 
 
 @pytest.mark.slow

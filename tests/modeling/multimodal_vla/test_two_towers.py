@@ -138,7 +138,14 @@ def test_the_tokens_of_two_towers_are_those_of_cogvlas_own_parts(composed, aggre
         wanted, ratios = cogvla_with_the_weights_of(model).encode_prefix(pixels(), condition, None)
     assert found.shape == (2, VIEWS * (TOKENS if aggregation else 4), WIDTH)
     torch.testing.assert_close(found, wanted, **CLOSE)
-    assert aggregate == "concat" or (ratios[:, :, 0] - 0.5).abs().max() > 1e-3
+    if aggregate == "moe":
+        assert (ratios[:, :, 0] - 0.5).abs().max() > 1e-3
+        output = model(**arguments(model), actions=torch.zeros(2, 4, 3))
+        torch.testing.assert_close(output.moe_ratios, ratios, **CLOSE)
+        shares = model.training_figures(output)
+        torch.testing.assert_close(shares["moe_ratio/vision_tower"], ratios[:, :, 0].mean(), **CLOSE)
+        found = model.predict_action(**arguments(model), return_dict=True).moe_ratios
+        torch.testing.assert_close(found, ratios, **CLOSE)
 
 
 # ---- against the towers' own calls
@@ -255,6 +262,19 @@ def test_a_new_model_sees_through_film_as_without_it():
     wanted = plain.predict_action(**arguments(plain))
     assert not any(p.any() for p in conditioned.tower_conditioning.parameters())
     torch.testing.assert_close(conditioned.predict_action(**arguments(plain)), wanted, **CLOSE)
+
+
+def test_film_is_switched_on_in_a_model_trained_without_it(composed, tmp_path):
+    model = composed()
+    wanted = model.predict_action(**arguments(model))
+    model.save_pretrained(tmp_path)
+    config = composed_config(**PAIR, use_film=True)
+    loaded = MultimodalVLAForActionPrediction.from_pretrained(
+        tmp_path, config=config, new_parts=["tower_conditioning"]
+    ).eval()
+    torch.testing.assert_close(loaded.predict_action(**arguments(model)), wanted, **CLOSE)
+    with pytest.raises(ConfigError, match="missing keys: tower_conditioning"):
+        MultimodalVLAForActionPrediction.from_pretrained(tmp_path, config=config)
 
 
 def test_gradient_checkpointing_changes_neither_loss_nor_gradients(composed):

@@ -1,5 +1,6 @@
 """Processors of VLMs of transformers inside ours: chat templates, overrides, batches of training, loading alone."""
 
+import importlib.util
 import subprocess
 import sys
 
@@ -57,6 +58,15 @@ def test_a_vlms_own_chat_template_comes_before_the_documented_prompt():
     found = MultimodalVLAProcessor.for_config(config_of(vlm), own)
     assert found.prompt_template == "STARTuser\n{images}{instruction}END\nSTARTassistant\n"
     assert found.add_special_tokens
+    own.chat_template = {"default": own.chat_template, "tools": "{{ none }}"}
+    assert MultimodalVLAProcessor.for_config(config_of(vlm), own).prompt_template == found.prompt_template
+
+
+def test_a_tokenizer_with_a_chat_template_of_text_alone_gets_the_documented_prompt():
+    vlm, own = tiny_vlm("internvl")
+    own.tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] + 'END' }}{% endfor %}"
+    found = MultimodalVLAProcessor.for_config(config_of(vlm), own.tokenizer)
+    assert found.prompt_template.startswith("<|im_start|>user\n{images}{instruction}<|im_end|>")
 
 
 def qwen():
@@ -126,8 +136,20 @@ def test_classes_that_transformers_does_not_have_are_refused_by_name(names):
         VLMImageProcessor(names[0], {}, images).own_processor(tokenizer_with("<image>"))
 
 
+@pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
+def test_a_processor_that_needs_torchvision_says_so():
+    tokenizer = tokenizer_with(image_token="<|IMG_PATCH|>", boi_token="<|START_OF_IMG|>", eoi_token="<|END_OF_IMG|>")
+    vlm = AutoConfig.for_model("cohere2_vision", image_token_id=tokenizer.convert_tokens_to_ids("<|IMG_PATCH|>"))
+    with pytest.raises(ConfigError, match=r"'Cohere2VisionImageProcessor' cannot be used here.*torchvision"):
+        MultimodalVLAProcessor.for_config(config_of(vlm), tokenizer)
+
+
 @pytest.mark.parametrize(
-    "kind", ["idefics3", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("gemma3", "llava_onevision"))]
+    "kind",
+    [
+        "idefics3",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("gemma3", "glm4v", "llava_onevision", "mllama")),
+    ],
 )
 def test_a_batch_of_training_reaches_the_model_with_answers_or_without(kind):
     vlm, own = tiny_vlm(kind)

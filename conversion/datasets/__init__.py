@@ -1,0 +1,1 @@
+"""Recorded datasets of other formats, brought into LeRobot's."""
