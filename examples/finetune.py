@@ -71,6 +71,7 @@ class Options:
     quantize: bool = field(default=False, metadata={"help": "load the language model in 4 bits (QLoRA)"})
     top_layers: int = field(default=4, metadata={"help": "of the language model, with --train B"})
     backbone_lr_scale: float = field(default=0.1, metadata={"help": "on the learning rate, with --train B and full"})
+    vision_lr_scale: float = field(default=0.1, metadata={"help": "on that of the vision tower, with --train vlm"})
     dtype: str = field(default="float32", metadata={"help": "of the weights"})
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
     action: list[str] = field(
@@ -206,9 +207,8 @@ def prepared(model, options: Options, arguments: Arguments):
             model = prepare_model_for_kbit_training(model, arguments.gradient_checkpointing)
         return get_peft_model(model, vlahub.lora_config(model, options.rank, options.alpha, **only)), None
     layers = options.top_layers if options.train == "B" else 0
-    groups = vlahub.trainable_parameter_groups(
-        model, options.train, layers, options.backbone_lr_scale, lr=arguments.learning_rate, **only
-    )
+    only |= {"vision_lr_scale": options.vision_lr_scale, "lr": arguments.learning_rate}
+    groups = vlahub.trainable_parameter_groups(model, options.train, layers, options.backbone_lr_scale, **only)
     return model, groups
 
 
