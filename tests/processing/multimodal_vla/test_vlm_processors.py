@@ -201,9 +201,8 @@ torch.save((dict(found), model.eval().predict_action(**found)), outputs)
 """
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind == "llava_next" else pytest.param(kind, marks=pytest.mark.slow) for kind in TINY_VLMS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TINY_VLMS)
 def test_a_checkpoint_loads_where_vlahub_is_not_installed(kind, tmp_path):
     vlm, own = tiny_vlm(kind)
     if own is None:
