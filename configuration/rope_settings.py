@@ -1,7 +1,8 @@
 """Rotary settings that both lines of transformers read.
 
-5.x writes `rope_parameters`; 4.57 reads `rope_theta` and `rope_scaling` and ignores the other. Without this a base
-frequency other than the default would be lost silently between the two.
+5.x writes `rope_parameters`; 4.57 reads `rope_theta`, `partial_rotary_factor` and `rope_scaling` and ignores the other.
+Without this a base frequency, or a share of dimensions that rotate, other than the default would be lost silently
+between the two.
 """
 
 from collections.abc import Mapping
@@ -9,6 +10,8 @@ from typing import Any
 
 import transformers
 
+OWN_FIELDS = ("rope_theta", "partial_rotary_factor")  # of 4.57
+WANTS_A_TYPE = ("mllama_text_model",)  # that cannot be built on 4.57 without one
 READS_PARAMETERS = not transformers.__version__.startswith("4.")
 
 
@@ -22,8 +25,8 @@ def readable_rope(fields: Mapping[str, Any]) -> dict[str, Any]:
     if READS_PARAMETERS or not rope or "rope_type" not in rope:  # without a type: one entry for each kind of layer
         return found
     del found["rope_parameters"]
-    if "rope_theta" in rope:
-        found["rope_theta"] = rope["rope_theta"]
-    scaling = {name: value for name, value in rope.items() if name != "rope_theta"}
-    found["rope_scaling"] = None if scaling == {"rope_type": "default"} else scaling
+    found |= {name: rope[name] for name in OWN_FIELDS if name in rope}
+    scaling = {name: value for name, value in rope.items() if name not in OWN_FIELDS}
+    is_default = scaling == {"rope_type": "default"} and found.get("model_type") not in WANTS_A_TYPE
+    found["rope_scaling"] = None if is_default else scaling
     return found

@@ -227,7 +227,10 @@ def mllama():
     fill = [f"<|reserved_{i}|>" for i in range(VOCABULARY - len(tokenizer_with(*tokens)))]
     tokenizer = tokenizer_with(*tokens, *fill, "<|image|>")  # behind the vocabulary: embeddings have eight rows more
     text = {**TEXT, "model_type": "mllama_text_model", "num_hidden_layers": 4, "cross_attention_layers": [1, 3]}
-    text |= {"rope_parameters" if NEWER else "rope_scaling": {"rope_type": "default", "rope_theta": 1e4}}
+    if NEWER:
+        text |= {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+    else:
+        text |= {"rope_scaling": {"rope_type": "default"}, "rope_theta": 1e4}
     del text["head_dim"]
     vision = {"hidden_size": 24, "num_hidden_layers": 2, "num_global_layers": 1, "attention_heads": 2}
     vision |= {"intermediate_size": 48, "image_size": SIZE, "patch_size": 14, "max_num_tiles": 4}

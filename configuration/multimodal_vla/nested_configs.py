@@ -18,8 +18,12 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
     fields = config.to_dict()
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
         fields.pop(name, None)
-    for older, newer in OLDER_NAMES.get(kind_of(config), {}).items():
-        fields[older] = getattr(config, older, getattr(config, newer, None))
+    parts = [(config, fields)]
+    if isinstance(fields.get("text_config"), dict):
+        parts.append((config.text_config, fields["text_config"]))
+    for part, found in parts:
+        for older, newer in OLDER_NAMES.get(kind_of(part), {}).items():
+            found[older] = getattr(part, older, getattr(part, newer, None))
     return fields
 
 

@@ -22,6 +22,7 @@ class VLMFacts(NamedTuple):
         stack_alone: its forward reads no embeddings beside pixels: the images are put among them first, and its
             language model reads them.
         projects_apart: features are projected behind `get_image_features`.
+        turned_experts: 4.57 holds experts the other way round than 5.x, as the published weights do.
         carries_state: layers hand a state from token to token, which padding between tokens would wear off.
     """
 
@@ -34,6 +35,7 @@ class VLMFacts(NamedTuple):
     crosses: bool = False
     stack_alone: bool = False
     projects_apart: bool = False
+    turned_experts: bool = False
     carries_state: bool = False
 
     @property
@@ -63,12 +65,15 @@ VLMS = {
     "qwen2_vl": VLMFacts(),
     "qwen2_5_vl": VLMFacts(),
     "qwen3_vl": VLMFacts(layered_features=True),
-    "qwen3_vl_moe": VLMFacts(layered_features=True),
+    "qwen3_vl_moe": VLMFacts(layered_features=True, turned_experts=True),
     "smolvlm": VLMFacts(tiled=True),
     "vipllava": VLMFacts(one_size=True),
 }
 # Fields that 5.x reads under two names and 4.57 under the older one alone; both are written.
-OLDER_NAMES = {"vipllava": {"vision_feature_layers": "vision_feature_layer"}}
+OLDER_NAMES = {
+    "qwen3_vl_moe_text": {"num_experts": "num_local_experts"},
+    "vipllava": {"vision_feature_layers": "vision_feature_layer"},
+}
 UNFIT_VLMS = {
     "florence2": "it is an encoder with a decoder behind it, and the positions of its encoder count padding",
     **dict.fromkeys(("gemma3n", "gemma4"), "its layers read the token ids, too, and not their embeddings alone"),

@@ -38,6 +38,7 @@ class ComposedBackbone(nn.Module):
     """
 
     has_image_tokens = False
+    turned_weights = ()  # see `PortableWeights`
 
     def __init__(self, config: MultimodalVLAConfig):
         super().__init__()

@@ -61,6 +61,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         self.action_network, self.action_head = HEADS[config.action_head].modules(config)
         self._no_split_modules = whole_layers(self, config)
         self.parts_with_first_names = self.backbone.first_named_parts
+        self.turned_weights = self.backbone.turned_weights
         if WRITES_OWN_NAMES:
             self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
         self.post_init()

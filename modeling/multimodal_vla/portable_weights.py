@@ -27,9 +27,11 @@ class PortableWeights:
     Attributes:
         parts_with_first_names: parts whose first release had the names that they have in 4.57, as it is with models
             of one modality.
+        turned_weights: how the names of weights end that 4.57 holds with their last two dimensions exchanged.
     """
 
     parts_with_first_names: tuple[str, ...] = ()
+    turned_weights: tuple[str, ...] = ()
     _keys_to_ignore_on_load_unexpected = [re.escape(COMPUTED[0])]  # of 5.x, which asks the parts' parts for none
 
     def save_pretrained(
@@ -50,14 +52,18 @@ class PortableWeights:
         names = {new: names.get(id(value), new) for new, value in self.with_written_names(own).items()}
         found = {n: value for n, value in state_dict.items() if not own or not n.endswith(COMPUTED[0])}
         renamed = {names.get(name, name) if name not in own else name: value for name, value in found.items()}
-        return super().load_state_dict(renamed, *args, **kwargs)
+        written = [name for name in own if name.endswith(self.turned_weights) and name in renamed]
+        turned = {name: renamed[name].mT for name in written if renamed[name].shape != own[name].shape}
+        return super().load_state_dict(renamed | turned, *args, **kwargs)
 
     def with_written_names(self, state_dict: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The same weights under 4.57's names; for 5.x."""
         for name in self.parts_with_first_names if state_dict else ():
             state_dict = state_dict | computed_places(f"{name}.", self.get_submodule(name))
             state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))
-        return with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
+        found = with_level(state_dict, flattened_towers(self, self.parts_with_first_names))
+        turned = {name: found[name].mT.contiguous() for name in found if name.endswith(self.turned_weights)}
+        return found | turned
 
 
 def with_first_names(state_dict: dict[str, torch.Tensor], prefix: str, part: nn.Module) -> dict[str, torch.Tensor]:

@@ -21,6 +21,7 @@ from .multimodal_inputs import Prompt, TokenSequence
 
 # What VLMs of transformers call their parts, and their arguments that are not about images.
 VISION_NAMES = ("vision_tower", "visual", "vision_model")
+EXPERTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 LANGUAGE_NAMES = ("language_model", "text_model")
 NOT_OF_IMAGES = (
     *("self", "input_ids", "attention_mask", "position_ids", "past_key_values", "cache", "inputs_embeds", "use_cache"),
@@ -45,6 +46,11 @@ class VLMBackbone(nn.Module):
         self.facts = VLMS[self.model_type]
         self.image_arguments = frozenset(inspect.signature(self.core.forward).parameters).difference(NOT_OF_IMAGES)
         self.image_token_id = image_token_of(config.vlm_config)
+
+    @property
+    def turned_weights(self) -> tuple[str, ...]:
+        """See `PortableWeights`."""
+        return EXPERTS if self.facts.turned_experts else ()
 
     @property
     def language_model(self) -> nn.Module:

@@ -87,6 +87,10 @@ class VLMImageProcessor(CheckedImageProcessor):
         """The VLM's image processor of transformers, made of the settings."""
         settings = dict(self.image_settings)
         kind = image_processor_class(settings.pop("image_processor_type", ""), self.use_torchvision)
+        if "min_pixels" in inspect.signature(kind.__init__).parameters:  # Qwen's on 4.57, which does not read `size`
+            edges = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}
+            sizes = settings.get("size") or {}
+            settings = {name: sizes[edge] for name, edge in edges.items() if edge in sizes} | settings
         return made(kind, settings)
 
     def own_processor(self, tokenizer: Any) -> ProcessorMixin:
@@ -108,12 +112,13 @@ def own_processor_from(vlm: str) -> ProcessorMixin:
         ConfigError: transformers has no such classes, or what they need is not installed.
     """
     settings, _ = ProcessorMixin.get_processor_dict(vlm)
-    kind = without_videos(processor_class(settings.get("processor_class", "")))
-    parts = {
-        "image_processor": AutoImageProcessor.from_pretrained(vlm),
-        "tokenizer": AutoTokenizer.from_pretrained(vlm),
-    }
-    own = made(kind, parts | without_parts(kind, parts["image_processor"]) | portable_settings(settings, kind))
+    images, tokenizer = AutoImageProcessor.from_pretrained(vlm), AutoTokenizer.from_pretrained(vlm)
+    saved = settings, images.get_image_processor_dict(vlm)[0]  # one of them names it
+    kind = without_videos(
+        processor_class(next((one["processor_class"] for one in saved if "processor_class" in one), ""))
+    )
+    parts = {"image_processor": images, "tokenizer": tokenizer} | without_parts(kind, images)
+    own = made(kind, parts | portable_settings(settings, kind))
     own.chat_template = settings.get("chat_template")
     return own
 

@@ -213,6 +213,17 @@ def test_rotary_settings_inside_a_vlm_are_read_and_written(name, tmp_path):
     assert not torch.allclose(wanted, frequencies(GemmaConfig(**{k: v for k, v in TEXT.items() if k != "model_type"})))
 
 
+def test_the_share_of_dimensions_that_rotate_is_read_in_either_form(tmp_path):
+    share = {"partial_rotary_factor": 0.25}
+    for form in (share, {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, **share}}):
+        config = MultimodalVLAConfig(
+            vision_config=VISION, text_config={**TEXT, "model_type": "glm", "pad_token_id": 0, **form}
+        )
+        config.save_pretrained(tmp_path)
+        for each in (config, MultimodalVLAConfig.from_pretrained(tmp_path)):
+            assert len(frequencies(each.text_config)) == 16 // 4 // 2  # default: a half
+
+
 # ---- given things
 
 

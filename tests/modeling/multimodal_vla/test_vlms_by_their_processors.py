@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_vlms import TINY_VLMS, layout_of, mistral_tokenizer, tiny_vlm
+from tiny_vlms import TINY_VLMS, layout_of, llama4_tokenizer, mistral_tokenizer, tiny_vlm
 from transformers import ProcessorMixin
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor
@@ -14,6 +14,7 @@ from vlahub.configuration.multimodal_vla.vlm_facts import VLMS
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.fusion import fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import TOKEN_TYPES, checked_prompt
+from vlahub.processing.multimodal_vla.vlm_defaults import own_processor_row
 
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
 QUICK = ("idefics3", "llava_next")
@@ -195,14 +196,16 @@ def test_a_published_vlm_becomes_a_policy_with_its_own_processor(case, kind, tmp
     wanted, found = each.model.backbone.vlm.state_dict(), model.backbone.vlm.state_dict()
     assert wanted.keys() == found.keys() and all(torch.equal(wanted[name], found[name]) for name in wanted)
     if each.own is None:
-        with pytest.raises(ConfigError, match=r"PixtralProcessor.*torchvision"):
-            MultimodalVLAProcessor.for_config(model.config, mistral_tokenizer())
+        tokenizer = llama4_tokenizer() if kind == "llama4" else mistral_tokenizer()
+        with pytest.raises(ConfigError, match=r"(PixtralProcessor|Llama4ImageProcessor).*torchvision"):
+            MultimodalVLAProcessor.for_config(model.config, tokenizer)
         return
     each.own.save_pretrained(tmp_path)
     processor = MultimodalVLAProcessor.from_vlm(tmp_path, model.config)
     found, wanted = processor(images=each.samples, text=TEXTS), each.inputs()
-    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
-    plain = MultimodalVLAProcessor.for_config(model.config, each.own.tokenizer)
+    if own_processor_row(model.config.vlm_config) is not None:  # else pixels are by this package
+        assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+    plain = MultimodalVLAProcessor.for_config(model.config, getattr(each.own, "tokenizer", each.own))
     assert plain.prompt_template == processor.prompt_template
     assert model.predict_action(**plain(images=each.samples, text=TEXTS)).shape == (2, 2, 3)
 
