@@ -188,6 +188,24 @@ def test_each_tower_reads_its_own_three_channels_and_gives_its_patches(composed,
         torch.testing.assert_close(tokens_of(model, views)[0], wanted, **CLOSE)
 
 
+@pytest.mark.parametrize("name", ["siglip", "dinov2_with_registers", "clip"])
+@pytest.mark.parametrize("layer", [None, -2, -3])
+def test_one_tower_gives_all_tokens_of_a_layer(composed, name, layer):
+    tower = CLIPVisionConfig(**TOWER | {"num_hidden_layers": DEPTH}) if name == "clip" else TOWERS[name]
+    fields = {"vision_config": tower, "second_vision_config": None, "projector_type": "linear"}
+    model, views = composed(**fields, vision_feature_layer=layer), pixels(3)
+    with torch.no_grad():
+        own = model.backbone.vision_tower(views.flatten(0, 1), output_hidden_states=True)
+        features = own.last_hidden_state if layer is None else own.hidden_states[layer]
+        wanted = model.projector(features).unflatten(0, (2, VIEWS)).flatten(1, 2)
+        torch.testing.assert_close(tokens_of(model, views)[0], wanted, **CLOSE)
+
+
+def test_aggregation_tokens_stand_for_different_patches(composed):
+    model = composed(second_vision_config={**SIGLIP, "patch_size": 7}, use_aggr=True, num_vision_aggr=TOKENS)
+    assert tokens_of(model, pixels())[0].shape == (2, VIEWS * TOKENS, WIDTH)
+
+
 def test_towers_of_different_sizes_read_pictures_of_the_smaller_one(composed):
     """As DINOv2, trained with 518 pixels, beside a SigLIP of 224."""
     model = composed(vision_config={**DINO, "image_size": 56})
