@@ -111,6 +111,19 @@ class GroundingText:
         return cls(PreTrainedTokenizerFast(tokenizer_file=file, **tokens), settings)
 
 
+def grounding_ids(grounding_text: GroundingText | None, texts: Sequence[str], history: Any) -> dict[str, np.ndarray]:
+    """What `GroundingText` makes of texts. Raises InputError where there is none, and for earlier turns."""
+    if grounding_text is None:
+        raise InputError(
+            "grounding=True needs the tokenizer of a text tower, and this processor has none: build the model with "
+            "from_backbones(..., grounding=True), and the processor with for_config(config, tokenizer, "
+            "grounding_tokenizer=...)."
+        )
+    if history:
+        raise InputError("history was given with grounding=True; a text tower reads one text: say all of it there.")
+    return grounding_text(texts)
+
+
 def check_fits(tokenizer: Any, kind: str, text_config: Any) -> None:
     """Refuse a tokenizer that is not the text tower's; kind: the model type of both towers.
 
