@@ -6,6 +6,7 @@ import inspect
 import numpy as np
 import pytest
 import torch
+import transformers
 from PIL import Image
 from tiny_vlms import TINY_VLMS, layout_of, llama4_tokenizer, tiny_vlm
 from transformers import ProcessorMixin
@@ -79,6 +80,8 @@ class Case:
 
     def of_vlm(self, inputs, known):
         """Arguments of the VLM itself, which knows views of our own processor as pictures."""
+        if self.config.vlm_config.model_type == "llama4" and transformers.__version__.startswith("5.24"):
+            pytest.skip("every call of Llama 4 itself ends with an AttributeError in transformers 5.24 (image_outputs)")
         arguments = {name: value for name, value in inputs.items() if name in known or name in TOKEN_TYPES}
         if not isinstance(self.own, ProcessorMixin) and arguments["pixel_values"].dim() == 5:
             arguments["pixel_values"] = arguments["pixel_values"].flatten(0, 1)
