@@ -225,6 +225,7 @@ def test_names_columns_and_grippers_of_a_dataset(robot, table, tmp_path, capsys)
     assert joined["mae"] == found["mae"] and joined["dimensions"] == [str(i) for i in range(7)]
 
 
+@pytest.mark.slow
 def test_a_word_for_the_prompts_and_the_number_of_a_robot(examples, table, tmp_path, capsys):
     """An expert for three robots: each number predicts otherwise, and a column says which is asked."""
     from tiny_models import write_model
