@@ -120,10 +120,14 @@ def read_nested(kind: type[KnownFieldsConfig], name: str, value: Any) -> Any:
 
 def known_fields(kind: type[KnownFieldsConfig]) -> set[str]:
     """The names that a config class takes, its own and those of transformers."""
+    return own_arguments(kind).union(vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS)
+
+
+def own_arguments(kind: type[KnownFieldsConfig]) -> set[str]:
+    """The names that a config class takes beside those of transformers, by all of their words."""
     own = set(inspect.signature(kind.__init__).parameters) - {"self", "kwargs"}
     keys = {kind.attribute_map.get(name, name) for name in own}
-    words = {word for word, key in kind.attribute_map.items() if key in keys}
-    return own.union(keys, words, vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS)
+    return own.union(keys, (word for word, key in kind.attribute_map.items() if key in keys))
 
 
 def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:

@@ -20,6 +20,10 @@ from .seeded_numbers import normal_numbers
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
+NOT_TAKEN = {
+    "torch_dtype": "it is called dtype here",
+    "quantization_config": "save the start, and load it with this argument",
+}
 LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder", "attn_implementation")
 
 
@@ -87,10 +91,29 @@ def base_folder(base: str | Path, hub: Mapping[str, Any], files: Sequence[str]) 
 
 
 def split_arguments(given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Arguments of `from_base`: which files are meant, how weights are loaded, and what is switched on."""
+    """Arguments of `from_base`: which files are meant, how weights are loaded, and what is switched on.
+
+    Raises:
+        ConfigError: one is an argument of `from_pretrained` that a start does not take.
+    """
+    for name, reason in NOT_TAKEN.items():
+        if name in given:
+            raise ConfigError(f"from_base has no argument {name}={given[name]!r}: {reason}.")
     hub = {name: value for name, value in given.items() if name in DOWNLOAD_ARGUMENTS}
     loading = {name: value for name, value in given.items() if name in LOADING_ARGUMENTS}
     return hub, loading, {name: value for name, value in given.items() if name not in hub | loading}
+
+
+def settled_dtype(dtype: torch.dtype | str, base: torch.dtype) -> torch.dtype:
+    """The dtype of a start: what was given, by name or as it is; "auto": the base's.
+
+    Raises:
+        ConfigError: it is none of floating point.
+    """
+    found = base if dtype == "auto" else getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if not isinstance(found, torch.dtype) or not found.is_floating_point:
+        raise ConfigError(f"dtype={dtype!r} is unknown; choose from auto, float32, bfloat16, float16.")
+    return found
 
 
 def drawn(model: PreTrainedModel, initial: InitialValues, name: str, shape: tuple[int, ...], seed: int) -> torch.Tensor:

@@ -121,8 +121,12 @@ class StrictPreTrainedModel(PreTrainedModel):
 
         Raises:
             ConfigError: the weights lack parameters of the model, hold others or have other shapes; or one of
-                `new_parts` is no part of the model, or the weights hold some of it. The message names them.
+                `new_parts` is no part of the model, or the weights hold some of it. The message names them. Also where
+                fields of the `config` that goes with the call do not fit together.
         """
+        config = kwargs.get("config")
+        if getattr(config, "model_type", None) == cls.config_class.model_type:
+            config.check()  # its fields may have been changed since it was made
         if (base := base_of_adapter(pretrained_model_name_or_path, kwargs)) is not None:
             kwargs |= {"new_parts": new_parts} if new_parts else {}
             return cls.from_adapter(base, pretrained_model_name_or_path, args, output_loading_info, kwargs)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..known_fields import in_own_words
+from ..known_fields import check_arguments, in_own_words, own_arguments
 from ..normalization_statistics import check_statistics
 from ..vla_errors import ConfigError
 from .configuration_cogvla import CogVLAConfig
@@ -86,13 +86,27 @@ def own_fields(given: Mapping[str, Any]) -> dict[str, Any]:
         if name in fields and fields[name] != value:
             raise ConfigError(f"{name}={fields[name]!r} and {word}={value!r} are two words for one field.")
         fields[name] = value
+    check_arguments(CogVLAConfig.__name__, fields, own_arguments(CogVLAConfig))
     fields = in_own_words(CogVLAConfig, fields)
+    check_switches(fields)
     for switch, size in SIZED_BY.items():
         if size in fields:
             fields.setdefault(switch, fields[size] != 0)
             if fields[size] == 0:
                 del fields[size]
     return fields | decoding
+
+
+def check_switches(fields: Mapping[str, Any]) -> None:
+    """Refuse what a text or a number would switch on."""
+    for name in (*SWITCHES, "lfp_enable_film"):
+        if not isinstance(fields.get(name, False), bool):
+            raise ConfigError(f"{named(name)} is {fields[name]!r}; True or False is needed.")
+    if not isinstance(fields.get("lfp_type", ""), str):
+        raise ConfigError(
+            f"{named('lfp_type')} is {fields['lfp_type']!r}; the name of a schedule is needed, such as "
+            "'shiftedcos_decay_0.85_0.15'."
+        )
 
 
 def fields_of(config: CogVLAConfig) -> dict[str, Any]:

@@ -296,7 +296,10 @@ class MapAnythingLlava3DConfig(VLAConfig):
         """Raises ConfigError unless the DiT head has this config's sizes, and a layer to read for each block."""
         for field, value in self.shared_with_dit.items():
             if getattr(self.dit_config, field) != value:
-                raise ConfigError(f"dit_config.{field}={getattr(self.dit_config, field)} must be {value}.")
+                raise ConfigError(
+                    f"dit_config.{field}={getattr(self.dit_config, field)} must be {value}, as in the config around "
+                    "it; where the head is new, dit_config = config.as_dit_config(None) has all of its sizes."
+                )
         if self.has_deep_fusion and self.dit_config.condition_dropout:
             raise ConfigError(
                 f"dit_config.condition_dropout={self.dit_config.condition_dropout} is for a DiT head alone: with "

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..known_fields import in_own_words
+from ..known_fields import check_arguments, in_own_words, own_arguments
 from ..vla_errors import ConfigError
 from .configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 
@@ -68,6 +68,7 @@ def next_llava3d(base: MapAnythingLlava3DConfig, switches: Mapping[str, Any]) ->
     Raises:
         ConfigError: a field is unknown, a part of the base would be lost or be another one, or nothing would be new.
     """
+    check_arguments(MapAnythingLlava3DConfig.__name__, switches, own_arguments(MapAnythingLlava3DConfig))
     given = in_own_words(MapAnythingLlava3DConfig, switches)
     if given.get("state_dim") is not None:
         given.setdefault("use_state", True)

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, split_arguments
+from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
 from ..vocabulary_rows import moments_of, new_rows
 from .alpamayo_start import next_config, start_config
@@ -31,7 +31,7 @@ def start_from_base(
     folder = base_folder(base, hub, FILES)
     config, tensors, tokenizer = read_base(folder, switches)
     config.vlm_name_or_path = config.vlm_name_or_path or str(base)
-    config.dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else dtype
+    config.dtype = settled_dtype(dtype, tensors[EMBEDDINGS].dtype)
     state = state_of_start(kind, config, tensors, seed)
     model = loaded(kind, config, state, loading)
     model.tokenizer = tokenizer

@@ -17,7 +17,7 @@ from ...configuration.cogvla.openvla_base import base_config, is_own
 from ...configuration.cogvla.openvla_names import name_in_model, unused_reason
 from ...configuration.cogvla.openvla_sizes import EMBEDDINGS, TensorShapes
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, split_arguments
+from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
 
 FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHTS[1]]
@@ -105,8 +105,6 @@ def start_from_base(
     hub, loading, given = split_arguments(switches)
     known, tensors = read_base(base_folder(base, hub, FILES), given)
     config = start_config(known, given).config
-    if isinstance(dtype, str):
-        dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else getattr(torch, dtype)
-    config.dtype = dtype
+    config.dtype = settled_dtype(dtype, tensors[EMBEDDINGS].dtype)
     state = state_of_start(kind, known, config, tensors, seed)
     return loaded(kind, config, state, loading)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.mapanything_llava3d.llava3d_start import Llava3DStart, next_llava3d
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, split_arguments
+from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
 from ..new_parts import is_in_part
 from .expert_of_base_layers import chosen_layers, copied_sizes, copied_tensors, starts_from_base
@@ -43,7 +43,7 @@ def start_from_base(
         )
     tensors = BaseTensors(folder, lambda key: key)
     layers = chosen_layers(start.config, chosen) if copies else []
-    start.config.dtype = tensors[EMBEDDINGS].dtype if dtype == "auto" else dtype
+    start.config.dtype = settled_dtype(dtype, tensors[EMBEDDINGS].dtype)
     return loaded(kind, start.config, state_of_start(kind, start, tensors, layers, seed), loading)
 
 

@@ -129,6 +129,32 @@ def test_parts_that_are_none_or_are_there_are_refused_by_name(with_film, fields,
         vlahub.CogVLAForActionPrediction.from_pretrained(with_film, config=config, new_parts=parts)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("action_head", "l1", "action_attention='causal' predicts tokens one by one"),
+        ("action_head", "l2", "action_head='l2' is unknown"),
+    ],
+)
+def test_a_config_that_was_changed_after_it_was_made_is_checked_again(with_film, field, value, message):
+    config = cogvla_config(**PLAIN | {"use_film": True, "action_attention": "causal"})
+    setattr(config, field, value)
+    with pytest.raises(ConfigError, match=message):
+        vlahub.CogVLAForActionPrediction.from_pretrained(with_film, config=config, new_parts=["action_head"])
+
+
+def test_a_dit_head_has_the_sizes_of_the_config_around_it(tmp_path):
+    torch.manual_seed(0)
+    kind = vlahub.MapAnythingLlava3DForConditionalGeneration
+    kind(llava3d_config(action_expert_type=None, dit_config=None)).save_pretrained(tmp_path)
+    config = vlahub.MapAnythingLlava3DConfig.from_pretrained(tmp_path)
+    config.action_expert_type = "dit"
+    with pytest.raises(ConfigError, match=r"vl_hidden_size=4096 must be 64.*config.as_dit_config\(None\)"):
+        kind.from_pretrained(tmp_path, config=config, new_parts=["dit"])
+    config.dit_config = config.as_dit_config(None)
+    assert kind.from_pretrained(tmp_path, config=config, new_parts=["dit"]).dit_action_head is not None
+
+
 def test_how_a_parameter_starts_is_an_error_where_it_cannot_be_repeated():
     class Odd(vlahub.CogVLAForActionPrediction):
         def __init__(self, config):

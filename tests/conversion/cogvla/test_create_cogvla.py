@@ -287,6 +287,23 @@ def test_a_dry_run_prints_what_would_be_new(openvla, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"film": "no"}, r"use_film \(--film\) is 'no'; True or False is needed"),
+        ({"lfp": True}, r"lfp_type \(--lfp\) is True; the name of a schedule is needed"),
+        ({"dtype": "bf16"}, "dtype='bf16' is unknown; choose from auto, float32"),
+        ({"dtype": torch.int8}, "dtype=torch.int8 is unknown"),
+        ({"torch_dtype": torch.float16}, "no argument torch_dtype=torch.float16: it is called dtype"),
+        ({"quantization_config": {"load_in_4bit": True}}, "no argument quantization_config=.*save the start"),
+        ({"num_labels": 3}, "CogVLAConfig has no argument num_labels=3"),
+    ],
+)
+def test_what_from_base_does_not_know_is_refused(openvla, arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        CogVLAForActionPrediction.from_base(str(openvla), **arguments)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--no-film"], "switches FiLM off, which the base has"),
