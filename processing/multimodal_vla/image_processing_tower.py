@@ -1,7 +1,7 @@
 """A vision tower's own image processor of transformers, kept as settings: what it is made of again, on either line."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,19 +116,33 @@ def is_of_transformers(image_processor: Any) -> bool:
     return is_known and type(image_processor).__module__.startswith("transformers.models.")
 
 
-def image_processor_of_folder(vision: str, overrides: dict[str, Any]) -> TowerImageProcessor:
-    """The image processor that was published with a vision tower; takes its arguments out of `overrides`.
+def published_with_towers(vision: str | Sequence[str], overrides: dict[str, Any]) -> dict[str, Any]:
+    """What was published with a vision tower or two, as overrides of `for_config`.
 
-    vision: a Hub id or a folder. Raises ConfigError where there is none, or it cannot be used here.
+    One tower's own image processor, whose arguments are taken out of `overrides`; of two towers mean and deviation of
+    pixels: they share pictures, resized to one size.
+
+    vision: Hub ids or folders. Raises ConfigError where there is none, or it cannot be used here.
     """
-    given = {name: overrides.pop(name) for name in TowerImageProcessor.arguments if name in overrides}
-    if not isinstance(vision, str):
-        raise ConfigError(f"vision={vision!r}: two towers share pictures of one size, which for_config prepares.")
+    if isinstance(vision, str):
+        given = {name: overrides.pop(name) for name in TowerImageProcessor.arguments if name in overrides}
+        return {"image_processor": TowerImageProcessor.of_settings(published_settings(vision), **given)}
+    found = {}
+    for prefix, folder in zip(("", "second_"), vision, strict=True):
+        settings = published_settings(folder)
+        for name in ("image_mean", "image_std"):
+            if name not in settings:
+                raise ConfigError(f"vision={folder!r}: its preprocessor_config.json says no {name}.")
+            found[prefix + name] = settings[name]
+    return found
+
+
+def published_settings(vision: str) -> dict[str, Any]:
+    """Raises ConfigError where no image processor was published with a tower."""
     try:
-        settings, _ = TowerImageProcessor.get_image_processor_dict(vision)
+        return TowerImageProcessor.get_image_processor_dict(vision)[0]
     except OSError as error:
         raise ConfigError(
             f"vision={vision!r} has no image processor of transformers (preprocessor_config.json); for_config has "
             "defaults for its kind."
         ) from error
-    return TowerImageProcessor.of_settings(settings, **given)

@@ -23,7 +23,7 @@ from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
 from .bin_ids import check_bins, checked_bin_ids
 from .grounding_text import GroundingText, grounding_ids, tokenizer_of_towers
-from .image_processing_tower import TowerImageProcessor, image_processor_of_folder, is_of_transformers
+from .image_processing_tower import TowerImageProcessor, is_of_transformers, published_with_towers
 from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
 from .processor_defaults import image_processor_of, vlm_prompt
@@ -178,19 +178,23 @@ class MultimodalVLAProcessor(RobotProcessor):
         return processor
 
     @classmethod
-    def from_backbones(cls, vision: str, text: str, config: Any, **overrides: Any) -> "MultimodalVLAProcessor":
-        """The processor of a model of the same two: the tower's own image processor, and the text model's tokenizer.
+    def from_backbones(
+        cls, vision: str | Sequence[str], text: str, config: Any, **overrides: Any
+    ) -> "MultimodalVLAProcessor":
+        """The processor of a model of the same backbones: what was published with the tower, and the text model's
+        tokenizer.
 
         Args:
-            vision, text: Hub ids or folders, as of the model's `from_backbones`.
+            vision, text: Hub ids or folders, as of the model's `from_backbones`. One tower's own image processor
+                prepares its pictures; of two towers' the statistics are taken, and pictures are those of `for_config`.
             config: of the model.
             overrides: as in `for_config`; of the image processor `image_settings`, changed one by one.
 
         Raises:
-            ConfigError: there is no image processor of transformers beside the tower, or it cannot be used here; or as
+            ConfigError: there is no image processor of transformers beside a tower, or it cannot be used here; or as
                 in `for_config`.
         """
-        overrides["image_processor"] = image_processor_of_folder(vision, overrides)
+        overrides = published_with_towers(vision, overrides) | overrides
         return cls.for_config(config, AutoTokenizer.from_pretrained(text), **overrides)
 
     @classmethod

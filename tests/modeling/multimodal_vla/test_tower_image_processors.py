@@ -18,6 +18,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    Dinov2Config,
     PreTrainedTokenizerFast,
     Siglip2Config,
     Siglip2VisionConfig,
@@ -154,8 +155,28 @@ def test_a_tower_without_an_image_processor_is_named(tmp_path):
     write_backbones(tmp_path)
     with pytest.raises(ConfigError, match=r"has no image processor of transformers .* for_config has defaults"):
         MultimodalVLAProcessor.from_backbones(str(tmp_path / "vision"), str(tmp_path / "language"), composed_config())
-    with pytest.raises(ConfigError, match=r"two towers share pictures of one size"):
-        MultimodalVLAProcessor.from_backbones(["a", "b"], str(tmp_path / "language"), composed_config())
+
+
+def test_two_towers_share_pictures_in_the_statistics_that_each_was_published_with(tmp_path):
+    write_backbones(tmp_path)
+    second = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 28, "patch_size": 14}
+    config = composed_config(second_vision_config=Dinov2Config(**second))
+    statistics = {"one": ([0.1, 0.2, 0.3], [0.5, 0.6, 0.7]), "two": ([0.4] * 3, [0.25] * 3)}
+    for name, (mean, std) in statistics.items():
+        (tmp_path / name).mkdir()
+        settings = {"image_processor_type": "ViTImageProcessor", "image_mean": mean, "image_std": std}
+        (tmp_path / name / "preprocessor_config.json").write_text(json.dumps(settings))
+    towers, text = [str(tmp_path / name) for name in statistics], str(tmp_path / "language")
+    found = inputs_of(MultimodalVLAProcessor.from_backbones(towers, text, config))["pixel_values"]
+    plain = {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+    plain |= {f"second_{name}": value for name, value in plain.items()}
+    scaled = inputs_of(MultimodalVLAProcessor.from_backbones(towers, text, config, **plain))["pixel_values"]
+    assert found.shape[2:] == (6, 28, 28) and torch.equal(scaled[:, :, :3], scaled[:, :, 3:])
+    for i, (mean, std) in enumerate(statistics.values()):
+        mean, std = (torch.tensor(values)[:, None, None] for values in (mean, std))
+        torch.testing.assert_close(found[:, :, 3 * i : 3 * i + 3], (scaled[:, :, :3] - mean) / std)
+    with pytest.raises(ConfigError, match=r"has no image processor of transformers"):
+        MultimodalVLAProcessor.from_backbones([towers[0], str(tmp_path / "vision")], text, config)
 
 
 def test_pictures_that_come_out_in_different_sizes_are_refused(tmp_path):
