@@ -100,12 +100,11 @@ def new_text(report: dict) -> str:
     new = new_tensors(report)
     if not new:
         return ""
-    parts = listed([code(part) for part in sorted({name.split(".")[0] for name in new})])
+    said = report["settings"].get("new_tensors")  # where parts lie inside of the base's
+    parts = said["value"] if said else listed([code(part) for part in sorted({name.split(".")[0] for name in new})])
     size = sum(prod(tensor["shape"]) for tensor in new.values())
-    seed, rest = (
-        report["settings"]["seed"]["value"],
-        "the base" if "base" in report["inputs"] else "the published parts",
-    )
+    rest = "the base" if "base" in report["inputs"] else "the published parts"
+    seed = report["settings"]["seed"]["value"]
     return NEW.format(count=len(new), parameters=size, seed=seed, parts=parts, rest=rest)
 
 

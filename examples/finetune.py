@@ -71,6 +71,7 @@ class Options:
     quantize: bool = field(default=False, metadata={"help": "load the language model in 4 bits (QLoRA)"})
     top_layers: int = field(default=4, metadata={"help": "of the language model, with --train B"})
     backbone_lr_scale: float = field(default=0.1, metadata={"help": "on the learning rate, with --train B and full"})
+    vision_lr_scale: float = field(default=0.1, metadata={"help": "on that of the vision tower, with --train vlm"})
     dtype: str = field(default="float32", metadata={"help": "of the weights"})
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
     action: list[str] = field(
@@ -90,7 +91,7 @@ class Options:
     text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
     weight_column: str | None = field(default=None, metadata={"help": "of what each row weighs in the loss"})
     advantage_column: str | None = field(default=None, metadata={"help": "of a word for the prompt"})
-    embodiment_column: str | None = field(default=None, metadata={"help": "of the robot's number, of several"})
+    embodiment_column: str | None = field(default=None, metadata={"help": "of the robot, where a model has several"})
     resume: bool = field(default=False, metadata={"help": "go on from the last checkpoint in output_dir"})
 
 
@@ -175,7 +176,8 @@ def examples_of(frames, config, options: Options) -> torch.utils.data.Dataset:
         more |= {"reasoning": "reasoning" if "reasoning" in frames.column_names else None}
         return DrivingScenes(frames, options.state, options.images or None, **more)
     columns = options.images or None, state_columns(frames, options), options.action, options.text
-    more |= {"embodiment": options.embodiment_column, "answer": options.answer if options.learn_text else None}
+    robot = options.embodiment_column or ("embodiment_id" if config.num_embodiments > 1 else None)
+    more |= {"embodiment": robot, "answer": options.answer if options.learn_text else None}
     return ActionChunks(frames, config.num_action_chunks, *columns, repeat_last=options.repeat_last, **more)
 
 
@@ -205,9 +207,8 @@ def prepared(model, options: Options, arguments: Arguments):
             model = prepare_model_for_kbit_training(model, arguments.gradient_checkpointing)
         return get_peft_model(model, vlahub.lora_config(model, options.rank, options.alpha, **only)), None
     layers = options.top_layers if options.train == "B" else 0
-    groups = vlahub.trainable_parameter_groups(
-        model, options.train, layers, options.backbone_lr_scale, lr=arguments.learning_rate, **only
-    )
+    only |= {"vision_lr_scale": options.vision_lr_scale, "lr": arguments.learning_rate}
+    groups = vlahub.trainable_parameter_groups(model, options.train, layers, options.backbone_lr_scale, **only)
     return model, groups
 
 

@@ -1,5 +1,7 @@
 """Which parts of our models come out of other models, and which are new: the latter train whole, in floating point."""
 
+from collections.abc import Sequence
+
 from torch import nn
 from transformers import PreTrainedModel
 
@@ -29,6 +31,22 @@ def stack_of(language_model: nn.Module) -> nn.Module:
             raise ConfigError(f"a {type(language_model).__name__} has no `layers`, nor a `model` that has them.")
         found = found.model
     return found
+
+
+def layers_of(language_model: nn.Module) -> Sequence[nn.Module]:
+    """The layers of any text model, first to last; encoders and older decoders have them under other names.
+
+    Raises:
+        ConfigError: it has none that are as many as its config says.
+    """
+    try:
+        return stack_of(language_model).layers
+    except ConfigError:
+        depth = language_model.config.num_hidden_layers
+        lists = (part for part in language_model.modules() if isinstance(part, nn.ModuleList) and len(part) == depth)
+        if (found := next(lists, None)) is None:
+            raise
+        return found
 
 
 def kept_in_floating_point(model: PreTrainedModel) -> list[str]:

@@ -3,6 +3,8 @@
 Upstream: JiuTian-VL/CogVLA, prismatic/models/router.py.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
 
@@ -25,6 +27,18 @@ class MoEAggregator(nn.Module):
         features, fused_features: (batch, tokens, width of the tower); condition: (batch, hidden_size).
         Returns tokens (batch, tokens, hidden_size) and the two weights (batch, 2), in float32, adding up to one.
         """
-        ratios = self.router(condition).softmax(dim=-1, dtype=torch.float32)
+        ratios = self.ratios(condition)
         first, second = ratios.to(features.dtype)[:, :, None, None].unbind(1)
         return self.featurizer_proj(features) * first + self.fused_featurizer_proj(fused_features) * second, ratios
+
+    def ratios(self, condition: torch.Tensor) -> torch.Tensor:
+        """The two weights (batch, 2), in float32; condition: (batch, hidden_size)."""
+        return self.router(condition).softmax(dim=-1, dtype=torch.float32)
+
+
+def ratio_figures(moe_ratios: torch.Tensor | None, towers: Sequence[str]) -> dict[str, torch.Tensor]:
+    """`moe_ratio/TOWER`, the mean weight of each, to be logged; moe_ratios: (..., 2) or `None`: nothing is."""
+    if moe_ratios is None:
+        return {}
+    ratios = moe_ratios.flatten(0, -2).mean(dim=0)
+    return {f"moe_ratio/{tower}": ratio for tower, ratio in zip(towers, ratios, strict=True)}

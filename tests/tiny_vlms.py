@@ -15,7 +15,6 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import PreTrainedTokenizerFast
 
-from vlahub.errors import ConfigError
 from vlahub.processing.multimodal_vla.image_processing_vlm import made, without_parts, without_videos
 from vlahub.processing.multimodal_vla.own_classes_of_vlms import image_processor_class, processor_class
 
@@ -56,14 +55,6 @@ def processor_of(kind: str, image_kind: str, tokenizer: Any, image_settings: dic
     images = made(image_processor_class(image_kind, use_torchvision=False), image_settings)
     own = without_videos(processor_class(kind))
     return own(image_processor=images, tokenizer=tokenizer, **without_parts(own, images), **settings)
-
-
-def if_possible(*arguments: Any, **settings: Any) -> Any:
-    """As `processor_of`; `None` where the processor needs what is not installed."""
-    try:
-        return processor_of(*arguments, **settings)
-    except (ConfigError, ImportError):
-        return None
 
 
 def aya_vision():
@@ -155,15 +146,14 @@ def mistral3():
     config |= {"image_token_index": tokenizer.convert_tokens_to_ids("[IMG]"), "vision_feature_layer": -1}
     images = {"patch_size": {"height": 14, "width": 14}, "size": {"longest_edge": 2 * SIZE}}
     settings = {"patch_size": 14, "spatial_merge_size": 2}
-    return config, if_possible("PixtralProcessor", "PixtralImageProcessor", tokenizer, images, **settings)
+    return config, processor_of("PixtralProcessor", "PixtralImageProcessor", tokenizer, images, **settings)
 
 
 def pixtral():
     config, processor = mistral3()
     del config["spatial_merge_size"]
     config |= {"model_type": "llava", "vision_feature_select_strategy": "full"}
-    if processor is not None:
-        processor.spatial_merge_size = 1
+    processor.spatial_merge_size = 1
     return config, processor
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError, InputError
-from ..modeling.model_parts import is_in_vision, is_pretrained, stack_of
+from ..modeling.model_parts import is_in_vision, is_pretrained, layers_of
 from .own_classes import check_trainable
 from .unreached import let_actions_through, unreached_by_actions
 
@@ -56,7 +56,7 @@ def trainable_parameter_groups(
         ConfigError: a factor is not a positive number.
     """
     check_trainable(model)
-    layers = stack_of(model.language_part).layers
+    layers = layers_of(model.language_part)
     scales = backbone_lr_scale, expert_lr_scale, vision_lr_scale
     check_arguments(stage, backbone_unfreeze_layers, len(layers), *scales)
     if stage == "vlm":

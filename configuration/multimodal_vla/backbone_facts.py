@@ -31,6 +31,8 @@ POSITIONS_BEHIND_PADDING = ("camembert", "data2vec-text", "roberta", "roberta-pr
 WIDTHS_OF_TOKENS = {"opt": "word_embed_proj_dim"}
 # On 4.57 these multiply what they are given by the root of their width; on 5.x their embedding layer does.
 SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
+# Their layers hand a state from token to token, which padding between tokens would wear off.
+CARRIES_STATE = ("falcon_h1", "falcon_mamba", "jamba", "lfm2", "mamba", "minimax", "qwen3_next")
 # The field of their config by which scores are multiplied, or divided.
 LOGIT_FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}
 LOGIT_DIVISORS = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")

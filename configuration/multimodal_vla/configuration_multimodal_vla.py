@@ -260,9 +260,12 @@ class MultimodalVLAConfig(VLAConfig):
         """The choices, for the model card."""
         backbone = {"vision-language model": self.vlm_config.model_type} if self.vlm_config is not None else {}
         if self.vlm_config is None:
-            towers = [tower.model_type for tower in self.towers.values()]
+            towers = [getattr(self, name).model_type for name in self.towers]
             text = "language model" if self.writes_text else "text encoder"
             backbone = {"vision tower": " + ".join(towers), text: self.text_config.model_type}
+            inside = ["FiLM"] * self.use_film + [f"{self.num_vision_aggr} aggregation tokens"] * self.use_aggr
+            backbone |= {"vision towers joined by": self.vision_aggregate_type} if len(towers) > 1 else {}
+            backbone |= {"in the vision tower": " + ".join(inside)} if inside else {}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
 

@@ -21,6 +21,7 @@ from ..predictions.evaluated_data import (
     evaluated_data,
     json_ready,
     settings_of,
+    with_advantage,
 )
 from ..predictions.processes import Processes, joined_processes
 from .evaluation_plot import plot_scenes
@@ -28,6 +29,7 @@ from .evaluation_plot import plot_scenes
 POSE = "observation.state"
 SAMPLES = 6  # trajectories of a scene
 NAMES = ["x", "y", "z"]
+SETTINGS = ("top_p", "top_k", "temperature", "max_new_tokens")
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def evaluate_trajectories(
         if not processes.is_main:
             return {}
     samples = drives.samples
-    settings = settings_of(arguments, drives.data, ("top_p", "top_k", "temperature", "max_new_tokens"))
+    settings = settings_of(arguments, drives.data, (*SETTINGS, "trajectory_source"))
     result = described(arguments, drives.data, samples) | {"settings": settings, "dimensions": NAMES}
     result |= {"num_traj_samples": paths.predicted.shape[1], "started": paths.started.float().mean().item()}
     result |= trajectory_errors(paths.predicted, paths.driven) | {"per_episode": per_episode(samples, paths)}
@@ -104,13 +106,16 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
     if arguments.text:
         check_texts(data.frames, [arguments.text])
-    collator = AlpamayoR1Collator(config, processor)
+    writes = arguments.trajectory_source == "text"
+    if writes and arguments.num_inference_steps is not None:
+        raise InputError("--num-inference-steps: what the language model writes has none; leave it out.")
+    collator = AlpamayoR1Collator(config, processor, learn_trajectory_text=writes, learn_actions=not writes)
     steps = {"num_history": collator.history_steps, "num_future": config.num_action_chunks}
     examples = DrivingScenes(data.frames, arguments.state or POSE, data.views, text=arguments.text, **steps)
     samples = samples_of(data.frames, examples.rows, arguments.stride, arguments.max_samples)
     first = [examples[int(samples.index[0])]]
     collator.recorded(first)
-    collator.scenes(first)
+    collator.scenes(with_advantage(first, arguments.advantage))
     return Drives(collator, data, examples, samples)
 
 
@@ -120,13 +125,16 @@ def predicted_paths(
     """Trajectories of all scenes, in every process."""
     collator, device = drives.collator, torch.device(processes.device)
     model = load_model(folder, processes.device, arguments.dtype)
-    sampling = {"num_traj_samples": SAMPLES, "num_inference_steps": arguments.num_inference_steps, **sampling}
+    sampling = {"num_traj_samples": SAMPLES, **sampling}
     shape = sampling["num_traj_samples"], collator.config.num_action_chunks, 2
 
     def predict(batch: list[dict], samples: Samples) -> list[tuple]:
-        noise = noise_for(samples, arguments.seed, shape).flatten(0, 1)
-        generator = torch.Generator(device).manual_seed(batch_seed(arguments.seed, samples))
-        output = collator.predicted(model, batch, device, noise=noise, generator=generator, **sampling)
+        start = {"generator": torch.Generator(device).manual_seed(batch_seed(arguments.seed, samples))}
+        if collator.learn_actions:
+            start["noise"] = noise_for(samples, arguments.seed, shape).flatten(0, 1)
+            start["num_inference_steps"] = arguments.num_inference_steps
+        batch = with_advantage(batch, arguments.advantage)
+        output = collator.predicted(model, batch, device, **start, **sampling)
         found = output.pred_xyz[:, 0].float().cpu(), collator.recorded(batch), output.has_start_token[:, 0].cpu()
         return [tuple(part.numpy() for part in row) for row in zip(*found, strict=True)]
 

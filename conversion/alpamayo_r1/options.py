@@ -11,6 +11,7 @@ from ..predictions.prediction import PredictionKind
 VLM = "vlm"  # role of the base model, of which all but the weights is read
 SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
 FRAMES = ("ego", "world")
+SOURCES = ("expert", "text")
 
 
 @dataclass
@@ -60,7 +61,14 @@ def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def add_driving_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
-    add_sampling_arguments(parser.add_argument_group("driving, Alpamayo-R1 (refused for robots)"))
+    group = parser.add_argument_group("driving, Alpamayo-R1 (refused for robots)")
+    add_sampling_arguments(group)
+    group.add_argument(
+        "--trajectory-source",
+        choices=SOURCES,
+        help="who draws trajectories: the expert, or the language model, which writes them as tokens after the first "
+        "stage of training (default expert)",
+    )
 
 
 def evaluate_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
@@ -96,7 +104,7 @@ DRIVING = PredictionKind(
 )
 DRIVING_EVALUATION = PredictionKind(
     does="drives and reasons",
-    options=SAMPLING,
+    options=(*SAMPLING, "trajectory_source"),
     add_arguments=add_driving_evaluation_arguments,
     predict=evaluate_driving,
     result=SHARED | {"num_traj_samples", "started", "minADE", "minFDE", "ADE", "FDE", "horizons"},

@@ -67,7 +67,7 @@ def plan_start(family: Family, job: Job) -> Prepared:
     start = start_config(base, given)
     config, facts = start.config, facts_of(start, own_fields(given))
     new = new_tensor_names(family, base, config, collected)
-    facts.append(Fact("new", new_text(family, new), "not in the base"))
+    facts.append(Fact("new_tensors", new_text(family, new), "not in the base"))
     facts.append(Fact("seed", options.seed, "given or default (--seed)"))
     plan = plan_checkpoint(family, job, collected, config, facts, new, options.seed)
     if not config.norm_stats:

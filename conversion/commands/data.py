@@ -25,7 +25,12 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
         help="rlds: a folder of tensorflow-datasets, as OpenVLA is trained on; hdf5: ALOHA, robomimic or LIBERO",
     )
     parser.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder to write, new or empty")
-    parser.add_argument("--fps", required=True, type=frequency, metavar="N", help="frames in a second of the recording")
+    parser.add_argument(
+        "--fps",
+        type=frequency,
+        metavar="N",
+        help="frames in a second of the recording, which only robomimic's files say (default: 10, with a note)",
+    )
     for name, help_text in (
         ("action", "of the action, joined to one vector in their order (default: action or actions)"),
         ("state", "of the state, in the same way (default: the usual one of the format, where it is there)"),
@@ -76,7 +81,7 @@ def run_convert_data(arguments: argparse.Namespace) -> None:
 CONVERT_DATA = Command(
     summary="bring a dataset into LeRobot's format",
     text="Bring a dataset of tensorflow-datasets (RLDS) or HDF5 files into LeRobot's format, episode by episode. "
-    "Required are SOURCE, --from, --fps and --output.",
+    "Required are SOURCE, --from and --output.",
     example='data convert --from hdf5 path/to/aloha --fps 50 --instruction "fold the shirt" --output my-dataset',
     add_arguments=add_convert_arguments,
     run=run_convert_data,

@@ -41,6 +41,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the state, or of a car's pose, joined where there are several (default: observation.state)",
     )
     parser.add_argument("--text", metavar="COLUMN", help="of the instruction (default: task; a car needs none)")
+    parser.add_argument("--advantage", metavar="WORD", help="in all prompts, for a model that learnt such words")
     parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples at once (default 8)")
     parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that read images")
     parser.add_argument("--num-inference-steps", type=int, metavar="N", help="of flow matching or diffusion")

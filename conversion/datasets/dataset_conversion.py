@@ -1,6 +1,7 @@
 """From a recorded dataset to a LeRobot folder that appears whole or not at all."""
 
 import argparse
+import sys
 from itertools import islice
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from .hdf5_episodes import HDF5Episodes
 from .lerobot_writer import LeRobotWriter
 from .recorded_episode import Choice
 from .rlds_episodes import RLDSEpisodes
+
+ASSUMED_FPS = 10
 
 
 def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
@@ -30,8 +33,9 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
     else:
         episodes = HDF5Episodes(arguments.source, choice, arguments.swap_colours)
     count = min(len(episodes), arguments.max_episodes or len(episodes))
+    fps = arguments.fps or recorded_rate(episodes)
     with output_folder(output, overwrite=False) as folder:
-        writer = LeRobotWriter(folder, arguments.fps, arguments.videos, arguments.robot_type)
+        writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)
         for episode in tqdm(islice(episodes, count), total=count, unit="episode", disable=arguments.quiet):
             writer.add(episode)
         writer.finish()
@@ -41,6 +45,14 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
         if empty := sum(row["tasks"] == [""] for row in writer.episodes):
             print(f"note: {empty} episodes have an empty instruction; --instruction or --text give another one")
         print(f"wrote {output}")
+
+
+def recorded_rate(episodes: RLDSEpisodes | HDF5Episodes) -> int:
+    """Frames in a second that the source tells of, or those that are assumed, which a note says."""
+    if (rate := getattr(episodes, "fps", None)) is not None:
+        return rate
+    print(f"note: nothing says how many frames a second has; {ASSUMED_FPS} are assumed (--fps)", file=sys.stderr)
+    return ASSUMED_FPS
 
 
 def check_empty(output: Path) -> None:

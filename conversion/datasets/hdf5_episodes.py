@@ -51,6 +51,14 @@ class HDF5Episodes:
     def __len__(self) -> int:
         return len(self.places)
 
+    @property
+    def fps(self) -> int | None:
+        """Frames in a second: robomimic's control frequency; `None` where a file says nothing."""
+        with self.opened(self.places[0][0]) as opened:
+            described = opened["data"].attrs.get("env_args") if "data" in opened else None
+        rate = json.loads(described).get("env_kwargs", {}).get("control_freq") if described is not None else None
+        return rate if isinstance(rate, int) and rate > 0 else None
+
     def __iter__(self) -> Iterator[RecordedEpisode]:
         for file, group in self.places:
             with self.opened(file) as opened:

@@ -20,7 +20,7 @@ from PIL import Image
 from ...configuration.vla_errors import InputError
 from ...training.video_frames import import_av
 from .recorded_episode import RecordedEpisode
-from .running_statistics import RunningStatistics
+from .running_statistics import ImageStatistics, RunningStatistics
 
 DATA = "data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet"
 VIDEO = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
@@ -43,7 +43,7 @@ class LeRobotWriter:
         self.folder, self.fps, self.videos, self.robot_type = folder, fps, videos, robot_type
         self.av = import_av() if videos else None
         self.form: dict[str, tuple] = {}
-        self.statistics: dict[str, RunningStatistics] = {}
+        self.statistics: dict[str, RunningStatistics | ImageStatistics] = {}
         self.tasks: dict[str, int] = {}
         self.episodes: list[dict[str, Any]] = []
         self.frames = 0
@@ -68,11 +68,11 @@ class LeRobotWriter:
             "task_index": np.array(tasks),
         }
         for name, values in columns.items():
-            self.count(name, values.reshape(steps, -1))
+            self.statistics.setdefault(name, RunningStatistics()).add(values.reshape(steps, -1))
         row = {"episode_index": number, "tasks": list(dict.fromkeys(episode.texts)), "length": steps}
         row |= {"dataset_from_index": self.frames, "dataset_to_index": self.frames + steps}
         for name, pictures in episode.images.items():
-            self.count(name, pictures.reshape(-1, 3) / 255)
+            self.statistics.setdefault(name, ImageStatistics()).add(pictures)
             if self.videos:
                 row |= self.write_video(name, number, pictures)
         pictures = {} if self.videos else episode.images
@@ -90,9 +90,6 @@ class LeRobotWriter:
                 f"{episode.name}: {other[0]} is {form.get(other[0])}, in the first episode {self.form.get(other[0])}; "
                 "all episodes of a dataset have the same columns."
             )
-
-    def count(self, name: str, rows: np.ndarray) -> None:
-        self.statistics.setdefault(name, RunningStatistics()).add(rows)
 
     def write_rows(self, columns: dict[str, np.ndarray], images: dict[str, np.ndarray]) -> dict[str, int]:
         """One row group; returns the place of its file."""

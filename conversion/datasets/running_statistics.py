@@ -1,4 +1,4 @@
-"""Minimum, maximum, mean and standard deviation of rows that come some at a time."""
+"""Minimum, maximum, mean and standard deviation of rows, or of images, that come some at a time."""
 
 import numpy as np
 
@@ -28,3 +28,25 @@ class RunningStatistics:
         """min, max, mean and std, the population's."""
         deviation = np.sqrt(self.squares / self.count)
         return {"min": self.low, "max": self.high, "mean": self.mean, "std": deviation}
+
+
+class ImageStatistics:
+    """Of the channels of images, scaled to 0..1; exact, for it counts how often each of the 256 values is there."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((3, 256), dtype=np.int64)
+
+    def add(self, pictures: np.ndarray) -> None:
+        """pictures: (pictures, height, width, 3) uint8."""
+        for picture in pictures:
+            for channel, counts in enumerate(self.counts):
+                counts += np.bincount(picture[..., channel].ravel(), minlength=256)
+
+    def result(self) -> dict[str, np.ndarray]:
+        """min, max, mean and std, the population's; (3,) each."""
+        values, total = np.arange(256) / 255, self.counts.sum(axis=1)
+        mean = self.counts @ values / total
+        squares = (self.counts * (values - mean[:, None]) ** 2).sum(axis=1)
+        found = self.counts > 0
+        low, high = found.argmax(axis=1), 255 - found[:, ::-1].argmax(axis=1)
+        return {"min": low / 255, "max": high / 255, "mean": mean, "std": np.sqrt(squares / total)}

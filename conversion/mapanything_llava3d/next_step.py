@@ -1,5 +1,6 @@
 """The start from a LLaVA-3D checkpoint of ours: the same model with parts that it has not yet."""
 
+import copy
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,6 @@ from .assembly import add_chunk, dit_options
 from .expert_from_base import copy_layers
 from .names import GEOMETRY_TABLE
 from .options import MODEL_FIELDS, Llava3DOptions
-from .processor import make_llava3d_processor
 from .sizes import described_parts, geometry_config
 
 OWN_TABLE = [Row(r"(.+)", r"\1", "the base")]
@@ -53,7 +53,7 @@ def plan_next_step(family: Family, job: Job) -> Prepared:
     if starts_from_base(options.expert_init, options.expert_init_layers, start.config.action_expert_type):
         facts.append(copy_layers(options, start.config, collected))
     plan = plan_checkpoint(family, job, collected, start.config, facts, new, options.seed)
-    processor = make_llava3d_processor(start.config, MapAnythingLlava3DProcessor.from_pretrained(job.base).tokenizer)
+    processor = processor_of_base(job, start.config)
     sources = {"base": job.base, **job.parts}
     write = partial(write_files, family, start.config, start.config.text_config, processor.save_pretrained, sources)
     return Prepared(family.name, plan, write)
@@ -69,6 +69,14 @@ def check_base(family: Family, job: Job) -> None:
         )
     if beside := sorted(set(job.parts) - set(ADDED)):
         raise ConversionError(f"--{beside[0]} is a part that the base has already; leave it out beside --base.")
+
+
+def processor_of_base(job: Job, config: MapAnythingLlava3DConfig) -> MapAnythingLlava3DProcessor:
+    """The base's, which knows the state and the statistics of the start."""
+    processor = MapAnythingLlava3DProcessor.from_pretrained(job.base)
+    processor.norm_stats = copy.deepcopy(config.norm_stats)
+    processor.normalization_type, processor.state_dim = config.normalization_type, config.state_size
+    return processor
 
 
 def switches_of(options: Llava3DOptions, base: MapAnythingLlava3DConfig) -> dict[str, Any]:

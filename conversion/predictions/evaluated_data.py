@@ -20,6 +20,7 @@ from .processes import Processes
 
 EPISODE = "episode_index"
 SETTINGS = ("eval_episodes", "stride", "max_samples", "batch_size", "seed", "num_inference_steps", "dtype", "revision")
+SETTINGS += ("advantage",)
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,11 @@ def check_texts(frames: Dataset, columns: Sequence[str]) -> None:
         if stored.null_count:
             row = stored.is_null().index(True).as_py()
             raise InputError(f"column {name!r} has no text in row {row}; the model needs one in every row.")
+
+
+def with_advantage(examples: list[dict], word: str | None) -> list[dict]:
+    """The examples with the word for their prompts, where one was given."""
+    return examples if word is None else [{**example, "advantage": word} for example in examples]
 
 
 def settings_of(arguments: argparse.Namespace, data: EvaluatedData, options: Sequence[str]) -> dict[str, Any]:

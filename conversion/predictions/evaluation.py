@@ -22,6 +22,10 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="COLUMN",
         help="one vector of actions, joined of several columns in their order (default: action)",
     )
+    group.add_argument(
+        "--embodiment-column", metavar="COLUMN", help="of the robot's number, of several (default: embodiment_id)"
+    )
+    group.add_argument("--embodiment-id", type=int, metavar="N", help="of all frames, in the place of a column")
     group.add_argument("--unnorm-key", metavar="KEY", help="whose statistics to use, where there are several")
     group.add_argument(
         "--gripper",
@@ -56,7 +60,15 @@ def evaluate_robot(folder: Path, arguments: argparse.Namespace, files: dict[str,
 
 ROBOT_EVALUATION = PredictionKind(
     does="moves a robot",
-    options=("action", "unnorm_key", "gripper", "gripper_threshold", "gripper_tolerance"),
+    options=(
+        "action",
+        "embodiment_column",
+        "embodiment_id",
+        "unnorm_key",
+        "gripper",
+        "gripper_threshold",
+        "gripper_tolerance",
+    ),
     add_arguments=add_robot_arguments,
     predict=evaluate_robot,
     result=SHARED | {"action_error", "recorded_std", "gripper"},

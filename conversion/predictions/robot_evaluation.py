@@ -19,7 +19,15 @@ from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
 from .action_plot import plot_actions
 from .checkpoint_loading import load_config, load_model, load_processor
-from .evaluated_data import EvaluatedData, check_texts, described, evaluated_data, json_ready, settings_of
+from .evaluated_data import (
+    EvaluatedData,
+    check_texts,
+    described,
+    evaluated_data,
+    json_ready,
+    settings_of,
+    with_advantage,
+)
 from .processes import Processes, joined_processes
 
 STATE, TEXT = "observation.state", "task"
@@ -59,7 +67,7 @@ def evaluate_actions(folder: Path, arguments: argparse.Namespace, plot: Path | N
         if not processes.is_main:
             return {}
     result, actions = figures(task, chunks, arguments)
-    settings = settings_of(arguments, task.data, ("unnorm_key",))
+    settings = settings_of(arguments, task.data, ("unnorm_key", "embodiment_id"))
     result = json_ready(described(arguments, task.data, task.samples) | {"settings": settings} | result)
     if not arguments.quiet:
         print_result(result)
@@ -82,6 +90,8 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     collator = collator_for(config, processor, unnorm_key=arguments.unnorm_key)
     if arguments.num_inference_steps is not None and not collator.starts_from_noise:
         raise InputError("--num-inference-steps: the action head of this model takes a single one; leave it out.")
+    if arguments.state and not config.state_size:
+        raise InputError("--state: this model was trained without a state; leave it out.")
     if arguments.gripper_tolerance < 0:
         raise InputError(f"--gripper-tolerance {arguments.gripper_tolerance} must be 0 or more frames.")
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
@@ -89,15 +99,27 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
     text = arguments.text or TEXT
     check_texts(data.frames, [text])
-    embodiment = "embodiment_id" if config.num_embodiments > 1 else None
+    embodiment = chosen_embodiment(arguments, config.num_embodiments)
     columns = data.views, state, action, text
     examples = ActionChunks(data.frames, config.num_action_chunks, *columns, embodiment=embodiment)
     samples = samples_of(data.frames, np.arange(len(examples)), arguments.stride, arguments.max_samples)
     first = [examples[int(samples.index[0])]]
     collator.recorded(first)
-    collator.inputs(first)
+    collator.inputs(with_advantage(first, arguments.advantage))
     names = dimension_names(data.source, action, config.action_dim)
     return Task(collator, data, examples, samples, names, gripper_dimensions(arguments.gripper, names, statistics))
+
+
+def chosen_embodiment(arguments: argparse.Namespace, count: int) -> str | int | None:
+    """The column of the robots' numbers, or that of all frames; none for a model of one robot.
+
+    Raises:
+        InputError: one is given to a model of one robot.
+    """
+    column, number = arguments.embodiment_column, arguments.embodiment_id
+    if count == 1 and (column is not None or number is not None):
+        raise InputError("--embodiment-column, --embodiment-id: this model has one embodiment; leave them out.")
+    return None if count == 1 else (column or "embodiment_id") if number is None else number
 
 
 def gripper_dimensions(given: Sequence[int] | None, names: Sequence[str], statistics: dict[str, Any]) -> list[int]:
@@ -125,6 +147,7 @@ def predicted_chunks(
 
     def predict(batch: list[dict], samples: Samples) -> list[tuple[np.ndarray, ...]]:
         noise = noise_for(samples, arguments.seed, collator.chunk_shape)
+        batch = with_advantage(batch, arguments.advantage)
         predicted = collator.predicted(model, batch, device, noise, **options)
         return [tuple(part.numpy() for part in row) for row in zip(predicted, *collator.recorded(batch), strict=True)]
 

@@ -7,6 +7,7 @@ from transformers import Cache
 from transformers.modeling_outputs import ModelOutput
 
 from ..cache_names import OUTPUT_NAME, OutputWithCache
+from ..moe_aggregator import ratio_figures
 
 TOWERS = ("featurizer", "fused_featurizer")  # of the vision backbone, in the order of their weights
 
@@ -66,10 +67,7 @@ def training_figures(output: CogVLAOutput, num_vision_tokens: int) -> dict[str, 
 
     num_vision_tokens: of a sample, before any layer prunes them.
     """
-    figures = {}
-    if output.moe_ratios is not None:
-        ratios = output.moe_ratios.flatten(0, -2).mean(dim=0)
-        figures = {f"moe_ratio/{tower}": ratio for tower, ratio in zip(TOWERS, ratios, strict=True)}
+    figures = ratio_figures(output.moe_ratios, TOWERS)
     for layer, kept in (output.kept_vision_tokens or {}).items():
         share = kept.shape[-1] / num_vision_tokens
         figures[f"lfp_kept/layer_{layer}"] = torch.full((), share, device=kept.device)

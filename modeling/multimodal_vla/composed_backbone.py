@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoModel
 
-from ...configuration.multimodal_vla.backbone_facts import READS_PATCHES, TWO_TOWERS
+from ...configuration.multimodal_vla.backbone_facts import CARRIES_STATE, READS_PATCHES, TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES, cache_argument
@@ -19,7 +19,7 @@ from ..input_checks import views_of
 from ..stack_passes import without_checkpointing
 from .gated_cross_attention import SEEN, CacheWithImages, SeenByLayers
 from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions, without_head
-from .multimodal_inputs import Prompt, TokenSequence, check_samples
+from .multimodal_inputs import Prompt, TokenSequence, check_samples, in_order, padding_first
 from .naflex_images import SHAPES, NaflexImages, naflex_images
 from .text_encoders import bidirectional_states, text_model_class
 from .tower_conditioning import Conditions
@@ -50,6 +50,7 @@ class ComposedBackbone(nn.Module):
         self.language_model = text_model_class(config.text_config).from_config(config.text_config)
         self.writes_text = config.writes_text
         self.input_scale = scale_of_inputs(config.text_config)
+        self.carries_state = config.text_config.model_type in CARRIES_STATE
         self.model_type = config.vision_config.model_type
         self.image_sizes = [getattr(tower, "image_size", None) for tower in config.towers.values()]
         self.feature_layer = config.vision_feature_layer
@@ -139,6 +140,13 @@ class ComposedBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if not self.writes_text:
             return bidirectional_states(self.stack, sequence.embeds, sequence.real)
+        if self.carries_state and sequence.seen is None:
+            moved, order = padding_first(sequence)
+            return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
+        return self.run_as_it_stands(sequence)
+
+    def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
+        """As `run`, with padding where it is."""
         arguments = {"use_cache": False, "position_ids": text_positions(sequence.real, self.first_position)}
         return self.stack(
             inputs_embeds=sequence.embeds,

@@ -5,9 +5,11 @@ from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ..learned_tokens import LearnedTokens
+from ..moe_aggregator import ratio_figures
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import keep_in_evaluation
 from .gated_cross_attention import GatedCrossAttention
+from .multimodal_outputs import MultimodalVLAOutput
 from .portable_weights import PortableWeights
 
 
@@ -18,7 +20,11 @@ class ComposedPreTrainedModel(PortableWeights, StrictPreTrainedModel):
     base_model_prefix = "backbone"
     supports_gradient_checkpointing = True
     pretrained_parts = ("backbone",)
+    watched_gradients = {"aggregation": "aggregation"}
     _supports_sdpa = True
+
+    def training_figures(self, output: MultimodalVLAOutput) -> dict[str, torch.Tensor]:
+        return ratio_figures(output.moe_ratios, ("vision_tower", "second_vision_tower"))
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

@@ -58,6 +58,10 @@ class FusionParts(NamedTuple):
             return []
         return [self.state_projector(state.to(floating_dtype(self.state_projector))).unsqueeze(1)]
 
+    def for_text(self) -> "FusionParts":
+        """The same without what stands behind the text, of which the text knows nothing."""
+        return self._replace(action_queries=None, query_attention=None, late_projector=None)
+
 
 def make_queries(
     config: MultimodalVLAConfig,

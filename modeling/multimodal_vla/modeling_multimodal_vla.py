@@ -33,6 +33,7 @@ from .grounding import scaled, similarity_of_views
 from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
+from .token_sequences import moe_ratios
 from .tower_conditioning import make_conditioning
 from .vision_tokens import make_projector
 
@@ -191,7 +192,10 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
             require_finite(self, {"actions": actions, "logits": found.finite_logits}, inputs, statistics)
         if num_samples is not None:
             return with_spread(actions, found.normalized, found.entropy)
-        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids) if return_dict else actions
+        if not return_dict:
+            return actions
+        ratios = moe_ratios(self.backbone, self.projector, prompt)
+        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids, ratios)
 
     @can_return_tuple
     def forward(
@@ -238,7 +242,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)
-        states, real, text_states = fuse(self.fusion_parts, self.config, prompt, state, labels, answer_mask)
+        read = (self.fusion_parts, state) if actions is not None else (self.fusion_parts.for_text(), None)
+        states, real, text_states = fuse(read[0], self.config, prompt, read[1], labels, answer_mask)
         if asked is not prompt and actions is not None:
             states, real, _ = fuse(self.fusion_parts, self.config, asked, state)
         action_loss = lm_loss = logits = None
@@ -252,7 +257,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
             plain = self.backbone.language_model.loss_function
             lm_loss = text_loss(plain, logits, labels, num_items_in_batch, sample_weight)
         losses = [loss for loss in (action_loss, lm_loss) if loss is not None]
-        return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits)
+        ratios = moe_ratios(self.backbone, self.projector, asked)
+        return MultimodalVLAOutput(sum(losses) if losses else None, action_loss, lm_loss, logits, ratios)
 
     @torch.no_grad()
     def generate(

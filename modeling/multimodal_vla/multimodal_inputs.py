@@ -73,6 +73,21 @@ class TokenSequence(NamedTuple):
     seen: SeenByLayers | None = None
 
 
+def padding_first(sequence: TokenSequence) -> tuple[TokenSequence, torch.LongTensor]:
+    """The same with padding before all tokens, and where each token came from, (batch, tokens).
+
+    For layers that hand a state from token to token, which padding between tokens would wear off.
+    """
+    order = sequence.real.long().argsort(dim=1, stable=True)
+    moved = sequence._replace(embeds=in_order(sequence.embeds, order), real=sequence.real.gather(1, order))
+    return moved, order
+
+
+def in_order(tokens: torch.Tensor, order: torch.LongTensor) -> torch.Tensor:
+    """Tokens (batch, length, size) in another order, (batch, length)."""
+    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
+
+
 def checked_prompt(
     model: PreTrainedModel,
     input_ids: torch.LongTensor,

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..film import FiLM, modulate
+from ..input_checks import views_of
 from ..masking import masked_mean
 from ..modules import floating_dtype
 from .multimodal_inputs import Prompt, TokenSequence
@@ -113,6 +114,20 @@ def text_places(prompt: Prompt, answer_mask: torch.Tensor | None) -> torch.Tenso
     """(batch, length) bool, true on text; answer_mask: (batch, length), 1 on tokens that do not count."""
     is_text = prompt.real & ~prompt.is_image
     return is_text if answer_mask is None else is_text & (answer_mask == 0)
+
+
+@torch.no_grad()
+def moe_ratios(backbone: nn.Module, projector: nn.Module | None, prompt: Prompt) -> torch.Tensor | None:
+    """What each of two vision towers weighs for each view, (batch, views, 2) float32, in `vision_tokens`; `None`: they
+    are not weighed.
+
+    prompt: without what the action head does not see.
+    """
+    if not backbone.weighs_towers:
+        return None
+    condition = text_embedding(backbone, backbone.embed(prompt.input_ids), prompt)
+    views = views_of(prompt.pixel_values, channels=3 * len(backbone.towers)).shape[1]
+    return projector.ratios(condition.to(floating_dtype(projector)))[:, None].expand(-1, views, -1)
 
 
 def modulated(film: FiLM, tokens: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:

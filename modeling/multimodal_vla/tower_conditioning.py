@@ -59,36 +59,40 @@ def num_blocks(tower_config: Any, feature_layer: int | None) -> int:
     return tower_config.num_hidden_layers + (0 if feature_layer is None else feature_layer + 1)
 
 
-def conditioned_features(
+def features_by_blocks(
     tower: nn.Module,
     pixel_values: torch.Tensor,
-    conditioning: TowerConditioning,
-    embedding: torch.Tensor,
+    conditioning: TowerConditioning | None,
+    embedding: torch.Tensor | None,
     feature_layer: int | None,
+    patches_alone: bool,
     **of_size: bool,
 ) -> torch.Tensor:
-    """Aggregation tokens where there are any, else patches: (batch * views, tokens, width of the tower).
+    """Aggregation tokens where there are any, else all tokens or patches: (batch * views, tokens, width of the tower).
 
     Args:
         tower: of a kind in `BLOCK_NAMES`.
         pixel_values: (batch * views, 3, height, width), the views of a sample side by side.
+        conditioning: `None`: nothing is done inside of the tower.
         embedding: (batch, hidden_size), the mean embedding of the instruction, which drives FiLM.
-        feature_layer: as `vision_feature_layer` of the config.
+        feature_layer: as `vision_feature_layer` of the config; blocks behind it do not run.
+        patches_alone: leave out class and register tokens.
         of_size: further arguments of the tower's embeddings.
     """
     tower = getattr(tower, "vision_model", tower)  # a level of SigLIP's on 4.57
     names = BLOCK_NAMES[tower.config.model_type]
+    film, aggregation = (None, None) if conditioning is None else (conditioning.film, conditioning.aggregation)
     states = tower.embeddings(pixel_values, **of_size)
-    wanted = num_patches(tower.config, pixel_values)
-    if conditioning.aggregation is not None:
-        tokens = conditioning.aggregation(len(states))
+    wanted = num_patches(tower.config, pixel_values) if patches_alone else states.shape[1]
+    if aggregation is not None:
+        tokens = aggregation(len(states))
         states, wanted = torch.cat([states, tokens], dim=1), tokens.shape[1]
     blocks = tower.get_submodule(names.blocks)[: num_blocks(tower.config, feature_layer)]
     for number, block in enumerate(blocks):
-        if conditioning.film is None:
+        if film is None:
             states = block(states, None)
         else:
-            factor, shift = conditioning.film[number](embedding.to(states.dtype))
+            factor, shift = film[number](embedding.to(states.dtype))
             states = checkpointed(block, run_block, block, names, states, factor, shift)
     states = states[:, -wanted:]
     return getattr(tower, names.norm)(states) if feature_layer is None else states

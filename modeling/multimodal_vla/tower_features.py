@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from .tower_conditioning import TowerConditioning, conditioned_features, num_patches
+from ...configuration.multimodal_vla.tower_facts import BLOCK_NAMES
+from .tower_conditioning import TowerConditioning, features_by_blocks, num_patches
 from .tower_outputs import tokens_of
 
 
@@ -21,13 +22,15 @@ def features_of_tower(
     Args:
         pixel_values: (batch * views, 3, height, width).
         of_size: arguments that the tower needs for pixels of this size.
-        conditioning, embedding: what is done inside of the tower, and by what, see `conditioned_features`; `None`:
+        conditioning, embedding: what is done inside of the tower, and by what, see `features_by_blocks`; `None`:
             nothing.
         feature_layer: `vision_feature_layer` of the config.
         patches_alone: leave out class and register tokens.
     """
-    if conditioning is not None:
-        return conditioned_features(tower, pixel_values, conditioning, embedding, feature_layer, **of_size)
+    inside = conditioning is not None
+    if inside or (feature_layer is not None and tower.config.model_type in BLOCK_NAMES):
+        options = feature_layer, inside or patches_alone
+        return features_by_blocks(tower, pixel_values, conditioning, embedding, *options, **of_size)
     if feature_layer is None:
         features = tokens_of(tower(pixel_values, **of_size).last_hidden_state, tower.config)
     else:

@@ -17,7 +17,7 @@ from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
 from .language_model_rules import scale_of_inputs, text_positions, without_head
-from .multimodal_inputs import Prompt, TokenSequence
+from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
 # What VLMs of transformers call their parts, and their arguments that are not about images.
 VISION_NAMES = ("vision_tower", "visual", "vision_model")
@@ -159,10 +159,8 @@ class VLMBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if not self.facts.carries_state:
             return self.run_as_it_stands(sequence)
-        order = sequence.real.long().argsort(dim=1, stable=True)  # padding first
-        embeds, real = in_order(sequence.embeds, order), sequence.real.gather(1, order)
-        states = self.run_as_it_stands(sequence._replace(embeds=embeds, real=real))
-        return in_order(states, order.argsort(dim=1))
+        moved, order = padding_first(sequence)
+        return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
 
     def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
         """As `run`, with padding where it is."""
@@ -253,11 +251,6 @@ class VLMBackbone(nn.Module):
 def part_of(vlm: nn.Module, names: Sequence[str]) -> nn.Module:
     """The part of a VLM that has one of these names."""
     return next(getattr(vlm, name) for name in names if hasattr(vlm, name))
-
-
-def in_order(tokens: torch.Tensor, order: torch.LongTensor) -> torch.Tensor:
-    """Tokens (batch, length, size) in another order, (batch, length)."""
-    return tokens.gather(1, order.unsqueeze(-1).expand_as(tokens))
 
 
 def of_length(cross_attention_mask: torch.Tensor, length: int) -> torch.Tensor:

@@ -5,7 +5,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...configuration.vla_errors import InputError
+from ...configuration.language_model_config import check_positive
+from ...configuration.vla_errors import ConfigError, InputError
+
+
+def check_bins(num_action_bins: int, action_vocab_size: int | None) -> None:
+    """Refuse bins that a vocabulary does not hold, by the name of the argument; `None`: no tokens of actions."""
+    if action_vocab_size is not None:
+        check_positive("action_vocab_size", action_vocab_size)
+    if num_action_bins < 2 or num_action_bins > (action_vocab_size or num_action_bins):
+        raise ConfigError(
+            f"num_action_bins={num_action_bins} must be at least 2 and at most action_vocab_size={action_vocab_size}."
+        )
 
 
 def checked_bin_ids(token_ids: Any, chunk: tuple[int, int], num_bins: int, vocab_size: int) -> torch.Tensor:

@@ -5,6 +5,7 @@ SigLIP reads the state of the last of all its positions, and was trained on text
 reads the state of the end token.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers.models.auto.tokenization_auto import get_tokenizer_config
 from transformers.utils import cached_file
 
 from ...configuration.multimodal_vla.backbone_facts import (
@@ -26,6 +28,7 @@ from ..prompts import padded, prompt_token_ids
 
 GROUNDING_FILE = "grounding_tokenizer.json"
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder")
+AS_THEY_STAND = ("PreTrainedTokenizerFast", "TokenizersBackend")  # for SigLIP 2, 5.x makes another class of these, too
 SPECIAL_TOKENS = ("pad_token", "eos_token", "bos_token", "unk_token")
 
 
@@ -111,6 +114,19 @@ class GroundingText:
         return cls(PreTrainedTokenizerFast(tokenizer_file=file, **tokens), settings)
 
 
+def grounding_ids(grounding_text: GroundingText | None, texts: Sequence[str], history: Any) -> dict[str, np.ndarray]:
+    """What `GroundingText` makes of texts. Raises InputError where there is none, and for earlier turns."""
+    if grounding_text is None:
+        raise InputError(
+            "grounding=True needs the tokenizer of a text tower, and this processor has none: build the model with "
+            "from_backbones(..., grounding=True), and the processor with for_config(config, tokenizer, "
+            "grounding_tokenizer=...)."
+        )
+    if history:
+        raise InputError("history was given with grounding=True; a text tower reads one text: say all of it there.")
+    return grounding_text(texts)
+
+
 def check_fits(tokenizer: Any, kind: str, text_config: Any) -> None:
     """Refuse a tokenizer that is not the text tower's; kind: the model type of both towers.
 
@@ -160,8 +176,8 @@ def loaded_tokenizer(source: str | os.PathLike) -> Any:
         cached_file(source, "tokenizer.json")
     except OSError as error:
         raise ConfigError(f"grounding_tokenizer={str(source)!r} has no tokenizer.json: {error}") from error
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    except (ImportError, KeyError, ValueError):
-        tokenizer = None
+    tokenizer = None
+    if get_tokenizer_config(source).get("tokenizer_class") not in AS_THEY_STAND:
+        with contextlib.suppress(ImportError, KeyError, ValueError):
+            tokenizer = AutoTokenizer.from_pretrained(source)
     return tokenizer if getattr(tokenizer, "is_fast", False) else PreTrainedTokenizerFast.from_pretrained(source)

@@ -9,10 +9,12 @@ from transformers.models.auto.configuration_auto import model_type_to_module_nam
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from ...configuration.vla_errors import ConfigError
+from .pixtral_prompts import PixtralProcessor
 
 BACKENDS = ("Fast", "Pil")  # of 4.57 and 5.x
 # Processors that write images as another does, which needs fewer packages (num2words, torchvision).
 SAME_FOR_IMAGES = {"SmolVLMProcessor": "Idefics3Processor"}
+WITHOUT_TORCHVISION = {"PixtralProcessor": PixtralProcessor}  # where the class of transformers cannot be imported
 
 
 def processor_class(name: str) -> type:
@@ -31,6 +33,8 @@ def processor_class(name: str) -> type:
         try:
             found = importlib.import_module(f"transformers.models.{module}.processing_{module}")
         except ImportError as error:
+            if name in WITHOUT_TORCHVISION:
+                return WITHOUT_TORCHVISION[name]
             if f"processing_{module}" not in str(error):  # kinds that share another's processor have no such file
                 reason = f"{root_of(error)} (pip install {error.name})" if error.name else root_of(error)
             continue

@@ -21,8 +21,8 @@ from ..chat_turns import Turn, read_turns
 from ..prompts import MARK, check_image_tokens, check_padding_side, padded, prompt_token_ids
 from ..robot_processor import SIZES, RobotProcessor
 from ..sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
-from .bin_ids import checked_bin_ids
-from .grounding_text import GroundingText, tokenizer_of_towers
+from .bin_ids import check_bins, checked_bin_ids
+from .grounding_text import GroundingText, grounding_ids, tokenizer_of_towers
 from .image_processing_tower import TowerImageProcessor, image_processor_of_folder, is_of_transformers
 from .image_processing_vlm import own_processor_from
 from .prepared_by_vlm import inputs_by_vlm, prepared_by_vlm
@@ -114,7 +114,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         robot = norm_stats, normalization_type, action_dim, state_dim
         words = prompt_template, padding_side, view_names, proprio_dim, advantage_template
         super().__init__(image_processor, tokenizer, *robot, *words, **kwargs)
-        self.check_prompt()
+        self.prompt_form.check(image_processor, tokenizer, image_seq_length)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any):
@@ -212,30 +212,7 @@ class MultimodalVLAProcessor(RobotProcessor):
         """Refuse sizes that cannot work, by the name of the argument."""
         for name in ("num_action_chunks", "action_dim", "num_action_bins"):
             check_positive(name, getattr(self, name))
-        if self.action_vocab_size is not None:
-            check_positive("action_vocab_size", self.action_vocab_size)
-        if self.num_action_bins < 2 or self.num_action_bins > (self.action_vocab_size or self.num_action_bins):
-            raise ConfigError(
-                f"num_action_bins={self.num_action_bins} must be at least 2 and at most action_vocab_size="
-                f"{self.action_vocab_size}."
-            )
-
-    def check_prompt(self) -> None:
-        """Refuse texts that do not fit each other, the image processor or the tokenizer."""
-        places = self.prompt_template.count("{images}")
-        if places != (self.image_token is not None):
-            raise ConfigError(
-                f"prompt_template={self.prompt_template!r} holds '{{images}}' {places} times; it must be there once "
-                f"with an image_token and not at all without one, and image_token={self.image_token!r}."
-            )
-        if self.image_token is None:
-            return
-        if not self.image_processor.makes_prompts and self.image_token not in self.tokenizer.get_vocab():
-            raise ConfigError(f"the tokenizer has no token image_token={self.image_token!r}.")
-        if self.image_format.count("{image}") != 1:
-            raise ConfigError(f"image_format={self.image_format!r} must hold '{{image}}' once.")
-        if not self.image_processor.makes_patches and not self.image_processor.makes_prompts:
-            check_positive("image_seq_length", self.image_seq_length)
+        check_bins(self.num_action_bins, self.action_vocab_size)
 
     def __call__(
         self,
@@ -301,18 +278,10 @@ class MultimodalVLAProcessor(RobotProcessor):
 
     def grounding_inputs(self, images: Any, text: Any, history: Any, return_tensors: str | None) -> BatchFeature:
         """What `grounding_score` reads: the views as a prediction sees them, and the text for the text tower."""
-        if self.grounding_text is None:
-            raise InputError(
-                "grounding=True needs the tokenizer of a text tower, and this processor has none: build the model with "
-                "from_backbones(..., grounding=True), and the processor with for_config(config, tokenizer, "
-                "grounding_tokenizer=...)."
-            )
-        if history:
-            raise InputError("history was given with grounding=True; a text tower reads one text: say all of it there.")
         check_return_tensors(return_tensors)
         samples, texts = pair_samples(images, text)
         samples = read_samples(samples, self.image_processor.num_images_in_input, self.view_names)
-        data = self.grounding_text([self.instruction_of(text) for text in texts])
+        data = grounding_ids(self.grounding_text, [self.instruction_of(text) for text in texts], history)
         return BatchFeature(data | self.pixels(samples)[0], tensor_type=return_tensors)
 
     def pixels(self, samples: list[list[np.ndarray]]) -> tuple[dict[str, np.ndarray], list[list[int]]]:

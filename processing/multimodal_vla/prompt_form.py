@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...configuration.language_model_config import check_positive
+from ...configuration.vla_errors import ConfigError
 from ..chat_turns import Turn, around_instruction, chat_pieces, without_frame
 
 PLACES = re.compile(r"\{(images|instruction)\}.*\{(images|instruction)\}", re.DOTALL)
@@ -15,6 +17,27 @@ class PromptForm(NamedTuple):
     prompt_template: str
     image_token: str | None
     image_format: str
+
+    def check(self, image_processor: Any, tokenizer: Any, image_seq_length: int | None) -> None:
+        """Refuse texts that do not fit each other, the image processor or the tokenizer.
+
+        Raises:
+            ConfigError: the message names the setting.
+        """
+        places = self.prompt_template.count("{images}")
+        if places != (self.image_token is not None):
+            raise ConfigError(
+                f"prompt_template={self.prompt_template!r} holds '{{images}}' {places} times; it must be there once "
+                f"with an image_token and not at all without one, and image_token={self.image_token!r}."
+            )
+        if self.image_token is None:
+            return
+        if not image_processor.makes_prompts and self.image_token not in tokenizer.get_vocab():
+            raise ConfigError(f"the tokenizer has no token image_token={self.image_token!r}.")
+        if self.image_format.count("{image}") != 1:
+            raise ConfigError(f"image_format={self.image_format!r} must hold '{{image}}' once.")
+        if not image_processor.makes_patches and not image_processor.makes_prompts:
+            check_positive("image_seq_length", image_seq_length)
 
     def pieces(self, tokens_per_view: Sequence[int]) -> list[str]:
         """What stands before, between and behind the places of the instruction."""

@@ -51,7 +51,7 @@ GIVEN = {
         vlahub.AlpamayoR1Config,
         {
             "vlm_config": Qwen3VLConfig(),
-            "expert_cfg": {"hidden_size": 64, "num_attention_heads": 2},
+            "expert_cfg": {"hidden_size": 64, "num_attention_heads": 32},
             "action_space_cfg": {"accel_bounds": [-1.0, 1.0]},
             "traj_tokenizer_cfg": {"dims_min": [-1, -1], "action_space_cfg": {"accel_bounds": [-2.0, 2.0]}},
             "hist_traj_tokenizer_cfg": {"num_bins": 1000},

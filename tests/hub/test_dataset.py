@@ -26,9 +26,9 @@ def table(examples_folder, hub, tmp_path):
     return tmp_path
 
 
-def test_a_dataset_is_read_by_name_and_revision_and_again_without_the_hub(table, hub, python, failed):
+def test_a_dataset_is_read_by_its_name_and_revision(table, hub, python, failed):
     worker = python()
-    worker("from pathlib import Path; import huggingface_hub.constants, json; from vlahub.data import load_frames")
+    worker("from vlahub.data import load_frames")
     worker("from vlahub.conversion.cli import main; from vlahub.training.hub_dataset import dataset_folder")
     main_branch = worker(READ, name="user/table", revision=None)
     assert main_branch == worker(READ, name=str(table / "v3.0"), revision=None) and main_branch[0] == 4
@@ -48,8 +48,16 @@ def test_a_dataset_is_read_by_name_and_revision_and_again_without_the_hub(table,
         with pytest.raises(failed, match=message) as raised:
             worker(READ, name=name, revision=revision)
         assert raised.value.kind == "InputError"
-    worker("huggingface_hub.constants.HF_HUB_OFFLINE = True")
+
+
+@pytest.mark.slow
+def test_what_was_downloaded_is_read_without_the_hub(table, hub, python, failed):
+    setup = "from vlahub.data import load_frames"
+    worker, offline = python(), python(offline=True)
+    for process in (worker, offline):
+        process(setup)
+    online = worker(READ, name="user/table", revision="v2.1")
     hub.requests.clear()
-    assert worker(READ, name="user/table", revision="v2.1") == tag and not hub.requests
+    assert offline(READ, name="user/table", revision="v2.1") == online and not hub.requests
     with pytest.raises(failed, match="the Hub cannot be reached"):
-        worker(READ, name="user/other", revision=None)
+        offline(READ, name="user/other", revision=None)

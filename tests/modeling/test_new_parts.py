@@ -8,6 +8,8 @@ import vlahub
 from vlahub.errors import ConfigError
 from vlahub.modeling.initial_values import described
 
+pytestmark = pytest.mark.newest
+
 PLAIN = {"use_film": False, "use_aggr": False, "use_lfp": False, "state_dim": None, "norm_stats": {}}
 PLAIN |= {"action_head": "discrete", "vision_aggregate_type": "concat"}
 LFP = {"use_lfp": True, "lfp_type": "deep_all"}

@@ -115,12 +115,13 @@ def test_all_of_the_base_is_carried_bit_for_bit_and_the_report_lists_what_is_new
             assert tensor["operation"] == "initialised" and name not in base, name
     reasons = {left["reason"] for left in report["leftovers"]}
     assert "the MoE aggregator replaces it" in reasons and len(reasons) == 3
-    new = report["settings"]["new"]["value"]
+    new = report["settings"]["new_tensors"]["value"]
     words = ("film", "aggregation", "fusion", "lfp", "state", "action_head")
     assert all(f"{word} (" in new for word in words) and "others" not in new
     assert report["inputs"] == {"base": "base"} and report["settings"]["use_film"]["known"] == "given (--film)"
     card = (started / "README.md").read_text()
     assert "not trained" in card and "untrained" in card and "The rest is the base, number by number" in card
+    assert new in " ".join(card.split())
 
 
 def test_new_parts_start_as_in_a_new_model(started):
@@ -254,7 +255,7 @@ def test_a_published_oft_grows_and_keeps_its_head(merged_oft, tmp_path, capsys):
         assert option in error
     assert create(merged_oft, tmp_path / "out", "--film", "--num-images", "2", "--platform", "libero") == 0
     report = report_of(tmp_path / "out")
-    assert report["settings"]["new"]["value"] == "film (28 tensors)"
+    assert report["settings"]["new_tensors"]["value"] == "film (28 tensors)"
     assert report["tensors"]["action_head.model.fc2.weight"]["operation"] == "copy"
     assert report["settings"]["norm_stats"]["value"] == ["demo_tabletop"]
     with pytest.raises(ConfigError, match=r"files of a training run beside its weights .*vlahub create"):

@@ -30,6 +30,7 @@ KINDS = {
     "composed": ("multimodal_vla", {}),
     "composed, flow": ("multimodal_vla", {"action_head": "flow"}),
 }
+QUICK = ("cogvla", "llava3d", "composed, flow")
 LAUNCHERS = {
     "accelerate": "accelerate.commands.launch --main_process_port 0 --multi_gpu --num_processes 2 --num_machines 1 "
     "--mixed_precision no --dynamo_backend no",
@@ -135,7 +136,8 @@ def predicted_one_by_one(folder, frames, seed, **options):
     return rows
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.newest
+@pytest.mark.parametrize("kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_figures_are_those_of_predictions_frame_by_frame(kind, robot, table, tmp_path, capsys):
     folder, frames = robot(kind), load_frames(table)
     steps = {"num_inference_steps": 3} if kind == "cogvla, diffusion" else {}  # of many, rounding grows
@@ -223,6 +225,34 @@ def test_names_columns_and_grippers_of_a_dataset(robot, table, tmp_path, capsys)
     assert joined["mae"] == found["mae"] and joined["dimensions"] == [str(i) for i in range(7)]
 
 
+@pytest.mark.slow
+def test_a_word_for_the_prompts_and_the_number_of_a_robot(examples, table, tmp_path, capsys):
+    """An expert for three robots: each number predicts otherwise, and a column says which is asked."""
+    from tiny_models import write_model
+
+    write_model("mapanything_llava3d", folder := tmp_path / "three", num_embodiments=3)
+    model, processor = loaded(folder)
+    statistics = dataset_statistics(load_frames(table), progress=False)
+    apply_statistics(model.config, processor, "table", statistics)
+    model.save_pretrained(folder), processor.save_pretrained(folder)
+    frames = load_frames(table)
+    numbered = frames.add_column("embodiment_id", [2 * (number == 1) for number in frames["episode_index"]])
+    numbered.save_to_disk(tmp_path / "numbered")
+
+    def errors(dataset, *more):
+        found = evaluate(folder, dataset, tmp_path / "out.json", "--quiet", *more)
+        return [entry["mae"] for entry in found["per_episode"]]
+
+    first, third = (errors(table, "--embodiment-id", number) for number in ("0", "2"))
+    column = errors(tmp_path / "numbered")
+    np.testing.assert_allclose(column, [first[0], third[1], first[2]], rtol=1e-4)
+    assert first[1] != third[1] and errors(table, "--embodiment-id", "0", "--advantage", "positive") != first
+    capsys.readouterr()
+    for options in ([], ["--embodiment-id", "3"]):
+        assert evaluate(folder, table, tmp_path / "out.json", *options) == 1
+        assert "embodiment_id" in capsys.readouterr().err
+
+
 def without_column(frames):
     return frames.remove_columns(["action"])
 
@@ -259,6 +289,7 @@ def without_state(frames):
         (None, ["--gripper", "7"], "--gripper 7"),
         (None, ["--gripper-tolerance", "-1"], "--gripper-tolerance -1"),
         (None, ["--num-inference-steps", "3"], "--num-inference-steps"),
+        (None, ["--embodiment-id", "0"], "one embodiment"),
         (None, ["--stride", "0"], "stride=0"),
         (None, ["--num-traj-samples", "2"], "--num-traj-samples: a model of the kind 'multimodal_vla'"),
         (None, ["--plot", "out.xyz"], "png"),
@@ -323,6 +354,9 @@ def test_a_driving_model_refuses_what_is_for_robots_and_data_that_are_no_drives(
     assert "no row has 15 rows before and 64 after it" in capsys.readouterr().err
     assert evaluate(driver, road, tmp_path / "out.json", *DRIVING, "--text", "request") == 1
     assert "request" in capsys.readouterr().err
+    words = ["--trajectory-source", "text", "--max-samples", "2", "--top-k", "1"]
+    assert evaluate(driver, road, tmp_path / "out.json", *DRIVING, *words, "--num-inference-steps", "2") == 1
+    assert "--num-inference-steps" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -58,7 +58,7 @@ def rlds(request, tmp_path, monkeypatch):
 
 
 def convert(kind, source, output, *more):
-    words = ["data", "convert", "--from", kind, source, "--output", output, "--fps", "10", *more]
+    words = ["data", "convert", "--from", kind, source, "--output", output, *more]
     return main([*map(str, words)])
 
 
@@ -116,18 +116,18 @@ def test_rlds_episodes_come_back_bit_by_bit(rlds, tmp_path, capsys):
     info = json.loads((tmp_path / "out/meta/info.json").read_text())
     assert (info["codebase_version"], info["fps"], info["robot_type"]) == ("v3.0", 10, "widowx")
     assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (4, 13, 2)
-    assert "4 episodes, 13 frames, 2 instructions" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "4 episodes, 13 frames, 2 instructions" in said.out and "10 are assumed (--fps)" in said.err
     assert convert("rlds", source, tmp_path / "out") == 1 and "not empty" in capsys.readouterr().err
     some = ["--images", "observation/wrist_image", "--action", "action", "reward", "--state", "discount", "--quiet"]
-    assert (
-        convert("rlds", source / "1.0.0", tmp_path / "some", *some, "--instruction", "go", "--max-episodes", "2") == 0
-    )
+    some += ["--instruction", "go", "--max-episodes", "2", "--fps", "5"]
+    assert convert("rlds", source / "1.0.0", tmp_path / "some", *some) == 0
     frames = load_frames(tmp_path / "some")
     assert len(frames) == len(episodes[0]["action"]) + len(episodes[1]["action"]) and set(frames["task"]) == {"go"}
     wanted = np.concatenate([episodes[0]["action"], episodes[0]["reward"][:, None]], axis=1)
     assert np.array_equal(np.array(frames["action"][: len(wanted)], np.float32), wanted)
     assert len(frames[0][STATE]) == 1 and "observation.images.image" not in frames.column_names
-    assert capsys.readouterr().out == ""
+    assert frames[1]["timestamp"] == pytest.approx(0.2) and capsys.readouterr().out == ""
 
 
 def test_videos_hold_the_frames_of_their_episodes(rlds, tmp_path):
@@ -231,6 +231,7 @@ def write_aloha(h5py, file, episode, compressed=False):
             opened[f"observations/images/cam_{camera}"] = pictures
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("compressed", [False, True])
 def test_aloha_episodes_come_back_in_the_order_of_their_numbers(h5py, compressed, tmp_path):
     (tmp_path / "raw").mkdir()
@@ -252,10 +253,11 @@ def test_aloha_episodes_come_back_in_the_order_of_their_numbers(h5py, compressed
     assert np.array_equal(first[STATE], episodes[1]["state"][0] * 2)
 
 
-def test_libero_demonstrations_bring_their_instruction(h5py, tmp_path):
+def test_libero_demonstrations_bring_their_instruction_and_rate(h5py, tmp_path, capsys):
     episodes = [aloha_episode(number, 3, np.float32) for number in range(11)]
     with h5py.File(tmp_path / "task_demo.hdf5", "w") as opened:
         opened.create_group("data").attrs["problem_info"] = json.dumps({"language_instruction": "fold it"})
+        opened["data"].attrs["env_args"] = json.dumps({"env_kwargs": {"control_freq": 10}})
         for number, episode in enumerate(episodes):
             demo = opened.create_group(f"data/demo_{number}")
             demo["actions"], demo["obs/ee_states"] = episode["action"], episode["state"][:, :6]
@@ -263,6 +265,7 @@ def test_libero_demonstrations_bring_their_instruction(h5py, tmp_path):
             demo["obs/agentview_rgb"], demo["obs/eye_in_hand_rgb"] = episode["high"], episode["wrist"]
             demo["rewards"] = np.zeros(3, np.uint8)
     assert convert("hdf5", tmp_path / "task_demo.hdf5", tmp_path / "out", "--quiet") == 0
+    assert "assumed" not in capsys.readouterr().err
     check_frames(tmp_path / "out", episodes, {"agentview_rgb": "high", "eye_in_hand_rgb": "wrist"}, state="state")
 
 

@@ -1,6 +1,7 @@
 """A LLaVA-3D checkpoint of ours gets parts that it has not: in any order, and without losing what it has."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -61,30 +62,31 @@ def with_expert(plain, statistics, tmp_path_factory):
     return output
 
 
-def test_what_is_switched_on_step_by_step_is_what_is_switched_on_at_once(plain, geometry, statistics, tmp_path):
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [("expert", "statistics"), ("state", "statistics"), ("head",), ("geometry",)],
+        pytest.param([("geometry",), ("expert", "state", "statistics"), ("head",)], marks=pytest.mark.slow),
+    ],
+)
+def test_what_is_switched_on_step_by_step_is_what_is_switched_on_at_once(plain, geometry, statistics, tmp_path, steps):
+    options = {"expert": (*DEEP, *SIZES), "state": ("--use-state",), "head": (*BOTH, *DIT), "geometry": geometry}
+    options["statistics"] = statistics
     whole = (*BOTH, *SIZES, *DIT, *statistics, *geometry, "--use-state")
     assert create(plain, tmp_path / "whole", *whole) == 0
-    orders = {
-        "a": [(*DEEP, *SIZES, *statistics), ("--use-state",), (*BOTH, *DIT), geometry],
-        "b": [geometry, (*DEEP, *SIZES, *statistics, "--use-state"), (*BOTH, *DIT)],
-    }
-    expected = Model.from_pretrained(tmp_path / "whole")
-    for name, steps in orders.items():
-        before = plain
-        for number, options in enumerate(steps):
-            after = tmp_path / f"{name}{number}"
-            more = statistics if options == ("--use-state",) else ()
-            assert create(before, after, *options, *more) == 0
-            old, new = weights(before), weights(after)
-            assert all(torch.equal(value, new[key]) for key, value in old.items())
-            before = after
-        found = Model.from_pretrained(before)
-        fields = [model.config.to_dict() | {"_name_or_path": ""} for model in (found, expected)]
-        assert fields[0] == fields[1]
-        for key, value in expected.state_dict().items():
-            assert torch.equal(found.state_dict()[key], value), key
-        processors = [MapAnythingLlava3DProcessor.from_pretrained(f) for f in (before, tmp_path / "whole")]
-        assert processors[0].to_dict() == processors[1].to_dict() and processors[0].state_dim == 8
+    before = plain
+    for number, names in enumerate(steps):
+        after = tmp_path / str(number)
+        assert create(before, after, *(word for name in names for word in options[name])) == 0
+        old, new = weights(before), weights(after)
+        assert all(torch.equal(value, new[key]) for key, value in old.items())
+        before = after
+    found, expected = Model.from_pretrained(before), Model.from_pretrained(tmp_path / "whole")
+    fields = [model.config.to_dict() | {"_name_or_path": ""} for model in (found, expected)]
+    assert fields[0] == fields[1]
+    assert all(torch.equal(found.state_dict()[key], value) for key, value in expected.state_dict().items())
+    processors = [MapAnythingLlava3DProcessor.from_pretrained(f) for f in (before, tmp_path / "whole")]
+    assert processors[0].to_dict() == processors[1].to_dict() and processors[0].state_dim == 8
 
 
 def test_the_text_is_the_bases_bit_for_bit(plain, with_expert):
@@ -102,6 +104,17 @@ def test_the_report_lists_what_is_new(plain, with_expert):
     assert new == weights(with_expert).keys() - weights(plain).keys()
     assert report["settings"]["new"]["value"] == ["deep_fusion"] and report["inputs"] == {"base": "out"}
     assert "not trained" in (with_expert / "README.md").read_text()
+
+
+def test_the_processor_stays_the_bases_but_for_state_and_statistics(plain, statistics, tmp_path):
+    shutil.copytree(plain, tmp_path / "base")
+    words = {"prompt_template": "USER: {instruction} ASSISTANT:", "view_names": ["front", "wrist"]}
+    processor = MapAnythingLlava3DProcessor.from_pretrained(plain, **words)
+    processor.save_pretrained(tmp_path / "base")
+    assert create(tmp_path / "base", tmp_path / "out", *DEEP, *SIZES, *statistics, "--use-state") == 0
+    found = MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out")
+    assert {name: getattr(found, name) for name in words} == words
+    assert found.state_dim == 8 and found.norm_stats == Model.from_pretrained(tmp_path / "out").config.norm_stats
 
 
 def test_the_new_expert_can_be_a_copy_of_layers_of_the_base(plain, statistics, tmp_path):

@@ -14,6 +14,11 @@ TOWERS = {
     "siglip": {"model_type": "siglip_vision_model", **SIZES, "image_size": 28, "patch_size": 14},
     "clip": {"model_type": "clip_vision_model", **SIZES, "image_size": 28, "patch_size": 14},
 }
+HEADS = {"num_attention_heads": 2, "num_hidden_layers": 2}
+PAIR = {  # a second tower, both conditioned by the instruction, and a mixture of them
+    "second_vision_config": {"model_type": "dinov2", **HEADS, "hidden_size": 16, "image_size": 28, "patch_size": 14},
+    **{"vision_aggregate_type": "moe", "use_film": True, "use_aggr": True, "num_vision_aggr": 3},
+}
 GEMMA = {"model_type": "gemma", **SIZES, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300}
 STATISTICS = {"a": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7}}}
 
@@ -24,7 +29,7 @@ def inputs():
     return {"input_ids": torch.randint(3, 200, (2, 6)), "pixel_values": torch.randn(2, 2, 3, 28, 28)}
 
 
-@pytest.mark.parametrize("tower", TOWERS)
+@pytest.mark.parametrize(("tower", "fields"), [("siglip", {}), ("clip", {}), ("siglip", PAIR)])
 @pytest.mark.parametrize(
     ("targets", "whole"),
     [
@@ -32,9 +37,10 @@ def inputs():
         (r"backbone\.language_model.*(q_proj|o_proj|down_proj)", ["action_head", "projector", "action_queries"]),
     ],
 )
-def test_a_lora_of_a_composed_model_merges_as_peft_does(tower, targets, whole, inputs, tmp_path):
+def test_a_lora_of_a_composed_model_merges_as_peft_does(tower, fields, targets, whole, inputs, tmp_path):
     torch.manual_seed(0)
-    config = MultimodalVLAConfig(vision_config=TOWERS[tower], text_config=GEMMA, norm_stats=STATISTICS)
+    config = MultimodalVLAConfig(vision_config=TOWERS[tower], text_config=GEMMA, norm_stats=STATISTICS, **fields)
+    inputs["pixel_values"] = inputs["pixel_values"].repeat(1, 1, len(config.towers), 1, 1)
     base = MultimodalVLAForActionPrediction(config).eval()
     base.save_pretrained(tmp_path / "base")
     lora = LoraConfig(r=4, lora_alpha=8, target_modules=targets, modules_to_save=whole, init_lora_weights=False)

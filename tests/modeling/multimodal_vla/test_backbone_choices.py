@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
-from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
+from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, trainable_parameter_groups
 from vlahub.configuration.multimodal_vla.backbone_facts import FEATURE_MAPS, TEXT_ENCODERS, WIDTHS_OF_STAGES
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.multimodal_inputs import TokenSequence
@@ -340,6 +340,27 @@ def test_an_opt_whose_tokens_are_narrower_than_its_layers(head, tmp_path):
     model = composed(text_config=config, action_head=head, freeze_vision_tower=False)
     assert model.config.hidden_size == 16
     check_step_and_round_trip(model, inputs_of(model.config), tmp_path)
+
+
+LAST_LAYERS = {
+    "bert": "encoder.layer.1.",
+    "distilbert": "transformer.layer.1.",
+    "t5": "encoder.block.1.",
+    "gpt2": "transformer.h.1.",
+    "opt": "model.decoder.layers.1.",
+}
+
+
+@pytest.mark.parametrize("kind", LAST_LAYERS)
+def test_stages_of_training_find_the_layers_of_each_text_model(kind):
+    model = composed(text_config=encoder_config(kind))
+    text = {name for name, _ in model.named_parameters() if name.startswith("backbone.")}
+    for stage, count in (("A", 0), ("B", 1)):
+        trainable_parameter_groups(model, stage=stage, backbone_unfreeze_layers=count)
+        trained = {name for name, p in model.named_parameters() if p.requires_grad}
+        last = {name for name in text if name.startswith(f"backbone.language_model.{LAST_LAYERS[kind]}")}
+        assert last and trained & text == (last if stage == "B" else set())
+        assert any(name.startswith("projector.") for name in trained)
 
 
 # ---- pooling

@@ -91,7 +91,7 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])
-@pytest.mark.parametrize("kind", ["gpt2", "roberta"])
+@pytest.mark.parametrize("kind", ["gpt2", "opt", "roberta"])
 def test_every_position_of_a_table_can_be_used_and_no_more(kind, fusion):
     """RoBERTa's first positions are those of padding."""
     vision = {"model_type": "siglip_vision_model", **TOWER}

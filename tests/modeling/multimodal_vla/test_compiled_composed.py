@@ -26,6 +26,7 @@ def beside(name):
 
 
 backbones, vlms, towers = map(beside, ("test_multimodal_vla", "test_multimodal_vlms", "test_two_towers"))
+choices = beside("test_backbone_choices")
 
 
 @pytest.fixture
@@ -102,3 +103,17 @@ def test_too_few_image_tokens_end_a_compiled_prediction(randomized, one_graph):
     inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] == vlms.IMAGE, 5)
     with pytest.raises(RuntimeError, match="image tokens"):
         one_graph(model.predict_action)(**inputs)
+
+
+@pytest.mark.parametrize("kind", ["convnext", "dinov3_vit", "resnet", "swin"])
+def test_a_prediction_with_another_tower_is_one_graph(one_graph, kind):
+    """Not with SigLIP 2 NaFlex: transformers reads the shapes of its images from the values of `spatial_shapes`."""
+    model = choices.composed(vision_config=choices.tower_config(kind), num_inference_steps=2)
+    assert_one_graph(model, choices.inputs_of(model.config, 64), one_graph)
+
+
+@pytest.mark.parametrize(("kind", "fusion", "pooling"), [("bert", "film", "cls"), ("t5", "late", "mean")])
+def test_a_prediction_with_a_text_encoder_is_one_graph(one_graph, kind, fusion, pooling):
+    fields = {"text_config": choices.encoder_config(kind), "fusion": fusion, "text_pooling": pooling}
+    model = choices.composed(**fields)
+    assert_one_graph(model, choices.inputs_of(model.config), one_graph)

@@ -125,17 +125,9 @@ def test_with_closed_gates_the_text_is_that_of_the_language_model_bit_for_bit(te
         wanted = model.backbone.language_model(**text_only, position_ids=positions, use_cache=False).logits
         found = model(**inputs, state=torch.zeros(2, 4)).logits
         real = inputs["attention_mask"].bool()
-        assert torch.equal(without_added_tokens(model, inputs)[real], wanted[real])
-        torch.testing.assert_close(found[real], wanted[real], **CLOSE)
+        assert torch.equal(found[real], wanted[real])
     wanted = model.backbone.language_model.generate(**text_only, **WRITE)
     assert torch.equal(model.generate(**inputs, **WRITE), wanted[:, text_only["input_ids"].shape[1] :])
-
-
-def without_added_tokens(model, inputs):
-    """Logits of the text alone: with queries behind it kernels add in another order."""
-    prompt = checked_prompt(model, inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"], None)
-    parts = model.fusion_parts._replace(action_queries=None)
-    return model.backbone.logits(fuse(parts, model.config, prompt, None)[2])
 
 
 @pytest.mark.parametrize(

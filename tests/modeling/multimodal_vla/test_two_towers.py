@@ -138,7 +138,14 @@ def test_the_tokens_of_two_towers_are_those_of_cogvlas_own_parts(composed, aggre
         wanted, ratios = cogvla_with_the_weights_of(model).encode_prefix(pixels(), condition, None)
     assert found.shape == (2, VIEWS * (TOKENS if aggregation else 4), WIDTH)
     torch.testing.assert_close(found, wanted, **CLOSE)
-    assert aggregate == "concat" or (ratios[:, :, 0] - 0.5).abs().max() > 1e-3
+    if aggregate == "moe":
+        assert (ratios[:, :, 0] - 0.5).abs().max() > 1e-3
+        output = model(**arguments(model), actions=torch.zeros(2, 4, 3))
+        torch.testing.assert_close(output.moe_ratios, ratios, **CLOSE)
+        shares = model.training_figures(output)
+        torch.testing.assert_close(shares["moe_ratio/vision_tower"], ratios[:, :, 0].mean(), **CLOSE)
+        found = model.predict_action(**arguments(model), return_dict=True).moe_ratios
+        torch.testing.assert_close(found, ratios, **CLOSE)
 
 
 # ---- against the towers' own calls
@@ -179,6 +186,24 @@ def test_each_tower_reads_its_own_three_channels_and_gives_its_patches(composed,
             own.append((output.last_hidden_state if layer is None else output.hidden_states[layer])[:, -4:])
         wanted = model.projector(torch.cat(own, dim=-1)).unflatten(0, (2, VIEWS)).flatten(1, 2)
         torch.testing.assert_close(tokens_of(model, views)[0], wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("name", ["siglip", "dinov2_with_registers", "clip"])
+@pytest.mark.parametrize("layer", [None, -2, -3])
+def test_one_tower_gives_all_tokens_of_a_layer(composed, name, layer):
+    tower = CLIPVisionConfig(**TOWER | {"num_hidden_layers": DEPTH}) if name == "clip" else TOWERS[name]
+    fields = {"vision_config": tower, "second_vision_config": None, "projector_type": "linear"}
+    model, views = composed(**fields, vision_feature_layer=layer), pixels(3)
+    with torch.no_grad():
+        own = model.backbone.vision_tower(views.flatten(0, 1), output_hidden_states=True)
+        features = own.last_hidden_state if layer is None else own.hidden_states[layer]
+        wanted = model.projector(features).unflatten(0, (2, VIEWS)).flatten(1, 2)
+        torch.testing.assert_close(tokens_of(model, views)[0], wanted, **CLOSE)
+
+
+def test_aggregation_tokens_stand_for_different_patches(composed):
+    model = composed(second_vision_config={**SIGLIP, "patch_size": 7}, use_aggr=True, num_vision_aggr=TOKENS)
+    assert tokens_of(model, pixels())[0].shape == (2, VIEWS * TOKENS, WIDTH)
 
 
 def test_towers_of_different_sizes_read_pictures_of_the_smaller_one(composed):
@@ -255,6 +280,19 @@ def test_a_new_model_sees_through_film_as_without_it():
     wanted = plain.predict_action(**arguments(plain))
     assert not any(p.any() for p in conditioned.tower_conditioning.parameters())
     torch.testing.assert_close(conditioned.predict_action(**arguments(plain)), wanted, **CLOSE)
+
+
+def test_film_is_switched_on_in_a_model_trained_without_it(composed, tmp_path):
+    model = composed()
+    wanted = model.predict_action(**arguments(model))
+    model.save_pretrained(tmp_path)
+    config = composed_config(**PAIR, use_film=True)
+    loaded = MultimodalVLAForActionPrediction.from_pretrained(
+        tmp_path, config=config, new_parts=["tower_conditioning"]
+    ).eval()
+    torch.testing.assert_close(loaded.predict_action(**arguments(model)), wanted, **CLOSE)
+    with pytest.raises(ConfigError, match="missing keys: tower_conditioning"):
+        MultimodalVLAForActionPrediction.from_pretrained(tmp_path, config=config)
 
 
 def test_gradient_checkpointing_changes_neither_loss_nor_gradients(composed):

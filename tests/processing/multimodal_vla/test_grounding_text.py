@@ -14,11 +14,11 @@ from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModel,
     AutoProcessor,
-    AutoTokenizer,
     CLIPConfig,
     LlamaConfig,
     LlamaForCausalLM,
     PreTrainedTokenizerFast,
+    Siglip2Config,
     SiglipConfig,
 )
 
@@ -35,6 +35,10 @@ TEXT_TOWER = {"hidden_size": 24, **BLOCK, "max_position_embeddings": LENGTH}
 TOWERS = {
     "siglip": lambda: SiglipConfig(
         text_config={**TEXT_TOWER, "projection_size": 24, "vocab_size": len(WORDS)}, vision_config=TOWER
+    ),
+    "siglip2": lambda: Siglip2Config(
+        text_config={**TEXT_TOWER, "projection_size": 24, "vocab_size": len(WORDS)},
+        vision_config={name: value for name, value in TOWER.items() if name != "image_size"} | {"num_patches": 16},
     ),
     "clip": lambda: CLIPConfig(
         text_config={**TEXT_TOWER, "vocab_size": len(WORDS), "eos_token_id": 1, "bos_token_id": 2, "pad_token_id": 0},
@@ -84,8 +88,9 @@ def saved(towers, tmp_path_factory):
 
 def test_the_score_is_that_of_the_two_towers_for_the_same_pictures_and_texts(towers, saved):
     folder, kind = towers
-    tower, tokenizer = AutoModel.from_pretrained(folder / "vision"), AutoTokenizer.from_pretrained(folder / "vision")
-    padding = {"padding": "max_length", "max_length": LENGTH} if kind == "siglip" else {"padding": True}
+    tower = AutoModel.from_pretrained(folder / "vision")
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "vision")
+    padding = {"padding": "max_length", "max_length": LENGTH} if kind != "clip" else {"padding": True}
     model = MultimodalVLAForActionPrediction.from_pretrained(saved[0])
     inputs = AutoProcessor.from_pretrained(saved[0])([VIEWS, VIEWS[::-1]], TEXTS, grounding=True)
     found, logits = model.grounding_score(**inputs), model.grounding_score(**inputs, as_logits=True)
@@ -94,7 +99,8 @@ def test_the_score_is_that_of_the_two_towers_for_the_same_pictures_and_texts(tow
     text = {"input_ids": text["input_ids"]} | ({"attention_mask": text["attention_mask"]} if kind == "clip" else {})
     for view in range(2):
         with torch.no_grad():
-            wanted = tower(pixel_values=inputs["pixel_values"][:, view], **text)
+            pictures = {name: inputs[name][:, view] for name in inputs if name not in ("input_ids", "attention_mask")}
+            wanted = tower(**pictures, **text)
         torch.testing.assert_close(logits[:, view], wanted.logits_per_image.diagonal(), **CLOSE)
         torch.testing.assert_close(found[:, view], (wanted.image_embeds * wanted.text_embeds).sum(-1), **CLOSE)
 

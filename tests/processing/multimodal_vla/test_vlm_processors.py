@@ -7,13 +7,15 @@ import sys
 import numpy as np
 import pytest
 import torch
-from tiny_vlms import SIZE, TINY_VLMS, made, processor_of, tiny_vlm, tokenizer_with, without_videos
+from PIL import Image
+from tiny_vlms import SIZE, TINY_VLMS, layout_of, made, processor_of, tiny_vlm, tokenizer_with, without_videos
 from transformers import AutoConfig
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, MultimodalVLAProcessor, VLMImageProcessor
 from vlahub.errors import ConfigError, InputError
 from vlahub.processing.multimodal_vla.chat_prompts import chat_prompt
 from vlahub.processing.multimodal_vla.own_classes_of_vlms import image_processor_class, processor_class
+from vlahub.processing.multimodal_vla.pixtral_prompts import PixtralProcessor
 from vlahub.training.multimodal_vla.collator_multimodal_vla import MultimodalVLACollator
 
 HEAD = {
@@ -136,6 +138,23 @@ def test_classes_that_transformers_does_not_have_are_refused_by_name(names):
         VLMImageProcessor(names[0], {}, images).own_processor(tokenizer_with("<image>"))
 
 
+@pytest.mark.parametrize("kind", ["mistral3", "pixtral"])
+def test_pixtral_is_prepared_as_published_where_torchvision_is_missing(kind):
+    """By transformers' own class, which 4.57 has without it, and by the documented layout."""
+    vlm, own = tiny_vlm(kind)
+    settings = {"patch_size": own.patch_size, "spatial_merge_size": own.spatial_merge_size}
+    ours = without_videos(PixtralProcessor)(own.image_processor, own.tokenizer, **settings)
+    samples = [[noise(30, 60), noise(28, 28)], [noise(64, 30)], [noise(56, 57)]]
+    inputs = {"images": [[Image.fromarray(view) for view in views] for views in samples], "return_tensors": "pt"}
+    inputs |= {"text": ["[INST][IMG][IMG]put[/INST]", "[IMG] the cube", "pick [IMG]"], "padding": True}
+    found, wanted = ours(**inputs), own(**inputs)
+    assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
+    config = config_of(vlm)
+    whole = MultimodalVLAProcessor.for_config(config, own)(images=samples[1:2], text=["put"])
+    layout = layout_of(config.vlm_config, [[noise(*whole["image_sizes"][0].tolist())]], ["put"], "right")
+    assert all(torch.equal(whole[name], layout[name]) for name in ("input_ids", "image_sizes"))
+
+
 @pytest.mark.skipif(importlib.util.find_spec("torchvision") is not None, reason="torchvision is installed")
 def test_a_processor_that_needs_torchvision_says_so():
     tokenizer = tokenizer_with(image_token="<|IMG_PATCH|>", boi_token="<|START_OF_IMG|>", eoi_token="<|END_OF_IMG|>")
@@ -182,9 +201,8 @@ torch.save((dict(found), model.eval().predict_action(**found)), outputs)
 """
 
 
-@pytest.mark.parametrize(
-    "kind", [kind if kind == "llava_next" else pytest.param(kind, marks=pytest.mark.slow) for kind in TINY_VLMS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", TINY_VLMS)
 def test_a_checkpoint_loads_where_vlahub_is_not_installed(kind, tmp_path):
     vlm, own = tiny_vlm(kind)
     if own is None:
