@@ -242,6 +242,15 @@ class MapAnythingLlava3DConfig(VLAConfig):
         """Width of the DiT head."""
         return self.dit_config.hidden_size
 
+    def refuse_guidance_scale(self, scale: float) -> None:
+        """Raises ConfigError: transformers knows such a field for text, where no head of actions reads it."""
+        raise ConfigError(
+            f"guidance_scale={scale!r} is a field of dit_config (dit_config={{'guidance_scale': {scale!r}}}), or an "
+            "argument of predict_action."
+        )
+
+    guidance_scale = property(fset=refuse_guidance_scale)  # without a getter: there is no such field
+
     @property
     def num_image_tokens(self) -> int:
         """Image tokens of one view."""

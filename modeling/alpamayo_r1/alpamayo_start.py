@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase, Qwen3VLTextConfig
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import EXPERT, AlpamayoR1Config
 from ...configuration.alpamayo_r1.trajectory_vocabulary import add_trajectory_tokens
@@ -36,6 +36,7 @@ def start_config(
     """
     if fixed := [name for name in FROM_BASE if name in switches]:
         raise ConfigError(f"{fixed[0]} follows from the base and what is switched on; leave it out.")
+    check_expert_names(switches)
     fields = dict(switches)
     fields["traj_tokenizer_cfg"] = {"num_bins": FUTURE_BINS, **fields.get("traj_tokenizer_cfg", {})}
     fields["hist_traj_tokenizer_cfg"] = {"num_bins": BINS, **fields.get("hist_traj_tokenizer_cfg", {})}
@@ -52,6 +53,16 @@ def start_config(
     future_tokenizer(config)
     config.pad_token_id = tokenizer.pad_token_id
     return config
+
+
+def check_expert_names(switches: Mapping[str, Any]) -> None:
+    """Raises ConfigError where `expert_cfg` is no dict, or has a name that a Qwen3 does not know."""
+    given = switches.get("expert_cfg", {})
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"expert_cfg={given!r} must be a dict of what differs from the release.")
+    known = {*vars(Qwen3VLTextConfig()), "rope_theta", "rope_scaling", "rope_parameters"}  # of both lines
+    if unknown := sorted(given.keys() - known):
+        raise ConfigError(f"expert_cfg has {unknown[0]!r}, which is no field of the expert, a Qwen3-VL's text model.")
 
 
 def expert_sizes(config: AlpamayoR1Config, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +97,7 @@ def next_config(base: AlpamayoR1Config, switches: Mapping[str, Any]) -> Alpamayo
     Raises:
         ConfigError: something else than the expert would be another one, or nothing would.
     """
+    check_expert_names(switches)
     for name, value in switches.items():
         there = getattr(base, name, None)
         same = dict(there or {}) | dict(value) == dict(there or {}) if isinstance(value, Mapping) else there == value

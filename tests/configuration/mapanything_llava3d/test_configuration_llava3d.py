@@ -349,6 +349,7 @@ def test_a_rotary_base_given_as_an_object_is_the_experts_too():
             {"action_expert_type": "dit", "dit_config": {"hidden_size": 128}, "dit_hidden_size": 192},
             "^dit_hidden_size=192 is not what dit_config says, 128",
         ),
+        ({"action_expert_type": "dit", "guidance_scale": 3.0}, "^guidance_scale=3.0 is a field of dit_config"),
         ({"action_expert_type": "dit", "dit_config": {"action_dim": 5}}, "^dit_config.action_dim=5 must be 7"),
         ({"action_expert_type": "dit", "dit_config": {"state_dim": 5}}, "^dit_config.state_dim=5 must be None"),
         ({"action_expert_type": "dit", "dit_config": {"num_hidden_layers": 7}}, "^dit_config.num_hidden_layers=7 must"),

@@ -362,6 +362,8 @@ def test_what_belongs_to_the_new_expert_may_be_otherwise(start):
         ({"tokens_per_history_traj": 47}, "tokens_per_history_traj=47 is no multiple of the 3"),
         ({"tokens_per_future_traj": 100}, "a future of 64 waypoints has 128 tokens"),
         ({"expert_cfg": {"num_hidden_layers": 3}}, "expert_config.num_hidden_layers=3 must be the VLM's, 2"),
+        ({"expert_cfg": {"hidden_sise": 32}}, "expert_cfg has 'hidden_sise', which is no field of the expert"),
+        ({"expert_cfg": 32}, "expert_cfg=32 must be a dict"),
         ({"expert_cfg": {"num_key_value_heads": 2}}, "expert_config.num_key_value_heads=2 must be the VLM's, 1"),
         ({"expert_with": 16}, "expert_with"),
     ],
