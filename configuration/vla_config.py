@@ -93,6 +93,10 @@ class VLAConfig(KnownFieldsConfig):
         """Numbers of the robot's state that the model reads; `None` where it reads none."""
         return self.state_dim if self.use_state else None
 
+    def check(self) -> None:
+        """Refuse values that cannot work, by the name of the field; families have more to say than `check_robot`."""
+        self.check_robot()
+
     def check_robot(self) -> None:
         """Refuse what no model of a robot can work with: sizes of actions and state, statistics.
 

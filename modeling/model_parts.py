@@ -42,7 +42,7 @@ def layers_of(language_model: nn.Module) -> Sequence[nn.Module]:
     try:
         return stack_of(language_model).layers
     except ConfigError:
-        depth = language_model.config.num_hidden_layers
+        depth = getattr(getattr(language_model, "config", None), "num_hidden_layers", None)
         lists = (part for part in language_model.modules() if isinstance(part, nn.ModuleList) and len(part) == depth)
         if (found := next(lists, None)) is None:
             raise

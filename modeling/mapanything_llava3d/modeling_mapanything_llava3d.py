@@ -217,10 +217,8 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch, sample_weight)
         numbers = {"sample_weight": sample_weight, "pixel_values": pixel_values, "intrinsic": intrinsic, "state": state}
         numbers |= {"actions": actions, "time": time, "noise": noise}
-        check_sample_weight(
-            sample_weight, len(input_ids if inputs_embeds is None else inputs_embeds), num_items_in_batch
-        )
         inputs_embeds, features = self.embed_inputs(input_ids, inputs_embeds, attention_mask, numbers, cache)
+        check_sample_weight(sample_weight, len(inputs_embeds), num_items_in_batch)
         loss = None
         if actions is not None:
             check_has_expert(self.config)

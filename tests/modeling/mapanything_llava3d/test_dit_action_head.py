@@ -347,7 +347,7 @@ def test_the_configuration_survives_being_written(tmp_path):
 @pytest.mark.parametrize(
     "fields, message",
     [
-        ({"context": "self"}, "^context='self' is unknown; choose from interleave, cross, concat"),
+        ({"context": "own"}, "^context='own' is unknown; choose from interleave, cross, concat, self"),
         ({"output_projection": None}, "^output_projection=None is unknown; choose from adaln, none"),
         ({"hidden_size": 0}, "^hidden_size=0 must be a positive whole number"),
         ({"action_dim": 7.0}, r"^action_dim=7\.0"),
