@@ -225,4 +225,5 @@ def test_a_checkpoint_loads_where_vlahub_is_not_installed(kind, tmp_path):
     found, actions = torch.load(tmp_path / "out")
     wanted = processor(**inputs)
     assert found.keys() == wanted.keys() and all(torch.equal(found[name], wanted[name]) for name in wanted)
-    torch.testing.assert_close(actions, model.eval().predict_action(**wanted), rtol=0, atol=0)
+    # Another process may sum in another order.
+    torch.testing.assert_close(actions, model.eval().predict_action(**wanted), rtol=1e-5, atol=1e-6)
