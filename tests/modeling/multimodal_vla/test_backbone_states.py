@@ -187,7 +187,8 @@ def test_qwen2_vl_has_the_states_of_its_own_call():
 
 
 def test_what_is_proven_is_tested():
-    assert set(VLMS) == set(FOUND) | QWEN | {"qwen2_vl"} | set(TINY_VLMS) - {"pixtral"}  # a tower, with LLaVA around it
+    there = {kind for kind in VLMS if kind in CONFIG_MAPPING_NAMES}  # of this line of transformers
+    assert there == set(FOUND) | QWEN | {"qwen2_vl"} | set(TINY_VLMS) - {"pixtral"}  # a tower, with LLaVA around it
 
 
 UNPROVEN = [("bart", "positions count padding"), ("pegasus", "count padding"), ("xlnet", "not been shown")]
