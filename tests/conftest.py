@@ -5,6 +5,7 @@ value(key, shape, mean, std) = mean + std * standard normal numbers seeded by th
 
 import json
 import re
+import signal
 import zlib
 from dataclasses import dataclass
 from itertools import product
@@ -16,6 +17,9 @@ import torch
 from families import FAMILIES
 
 FOLDER = Path(__file__).parent / "golden"
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a job of a background shell, and in all of its children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def draw(key, shape, mean=0.0, std=1.0):

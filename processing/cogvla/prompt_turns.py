@@ -31,7 +31,7 @@ def turn_pieces(turns: Sequence[Turn], template: str, end: str) -> tuple[list[st
                 pieces[-1] += f"  {end}"
             pieces, texts, is_answered = [*pieces[:-1], pieces[-1] + before, behind], [*texts, text], False
         elif role == "assistant" and not is_answered:
-            pieces, texts, is_answered = [*pieces[:-1], pieces[-1] + " ", end], [*texts, text or " "], True
+            pieces, texts, is_answered = [*pieces[:-1], pieces[-1] + " ", end], [*texts, text.strip() or " "], True
         else:
             raise InputError(
                 f"history has a turn of role={role!r} where the prompt of OpenVLA has none: the user begins, an "

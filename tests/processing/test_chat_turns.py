@@ -200,6 +200,7 @@ PUBLISHED = "In: What action should the robot take to {}?\nOut:"
         (SAID, f"{PUBLISHED.format('pick up the cup')} the blue one</s>"),
         (["Pick up the cup"], f"{PUBLISHED.format('pick up the cup')}  </s>"),
         ([SAID[0], {"role": "assistant", "content": ""}], f"{PUBLISHED.format('pick up the cup')}  </s>"),
+        ([SAID[0], {"role": "assistant", "content": " yes "}], f"{PUBLISHED.format('pick up the cup')} yes</s>"),
     ],
 )
 def test_openvlas_conversation_is_that_of_its_prompt_builder(history, wanted):
