@@ -20,6 +20,7 @@ from .adapter_loading import (
     hub_arguments,
     own_weight_mapping,
 )
+from .fast_prediction import FastPrediction
 from .film import ZeroLinear
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
@@ -53,6 +54,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     action_parts = ()  # beginnings of names: what a loss of actions trains under the config's `stop_grad_from_vlm`
     frozen_parts = ()  # modules that the config keeps out of training
     watched_gradients = {}  # {figure: name of parts}, whose gradient norms `HealthCallback` logs
+    fast_prediction = None  # see `enable_fast_prediction`
     named_parts = {}  # {word: paths of modules}, what `new_parts` of `from_pretrained` may call by a word
 
     @property
@@ -72,6 +74,20 @@ class StrictPreTrainedModel(PreTrainedModel):
     def training_figures(self, output: Any) -> dict[str, torch.Tensor]:
         """Scalars that `HealthCallback` logs of what `forward` returned in training, by their names."""
         return {}
+
+    def enable_fast_prediction(
+        self,
+        mode: str = "graphs",
+        max_graphs: int = 8,
+        max_batch_size: int | None = None,
+        length_bucket: int = 32,
+    ) -> None:
+        """Predictions run from CUDA graphs (`graphs`), or compiled, and on CUDA captured, too (`compile`)."""
+        self.fast_prediction = FastPrediction(mode, max_graphs, max_batch_size, length_bucket)
+
+    def disable_fast_prediction(self) -> None:
+        """Predictions run eagerly again; graphs are dropped."""
+        self.fast_prediction = None
 
     def drawn(self, **batch) -> dict[str, torch.Tensor]:
         """What a batch of `forward` needs so that its `loss_items` are known, such as times that weigh samples."""
