@@ -11,6 +11,7 @@ So it can be compiled in one piece and captured in a CUDA graph, and `fast_predi
 """
 
 from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -38,6 +39,15 @@ def kept_buffers(model: nn.Module, key: Hashable, make: Callable[[], Any]) -> An
     """
     fast = active(model)
     return make() if fast is None else fast.kept_buffers(key, make)
+
+
+def exclusive(model: nn.Module) -> AbstractContextManager:
+    """`with exclusive(model):` around several cores over the same `kept_buffers`, which one call at a time may use.
+
+    Another thread's prediction waits until this one has taken out of the buffers what it returns.
+    """
+    fast = active(model)
+    return nullcontext() if fast is None else fast.lock
 
 
 def active(model: nn.Module) -> Any:
