@@ -6,7 +6,8 @@ Upstream: moojink/openvla-oft, experiments/robot/openvla_utils.py and prismatic/
 """
 
 from collections.abc import Mapping
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,6 +16,19 @@ from ..configuration.vla_errors import InputError
 
 EPSILON = 1e-8
 RESOLUTION = torch.finfo(torch.float32).eps  # relative; of recorded data
+KEPT_TERMS = 64  # datasets times devices; a few hundred bytes each
+
+
+class AffineTerms(NamedTuple):
+    """What the statistics of one dataset say of each dimension, (dimensions,) each, on a device.
+
+    reference: the lower bound or the mean; span: the range or the standard deviation; mask: bool, false on dimensions
+    that pass unchanged.
+    """
+
+    reference: torch.Tensor
+    span: torch.Tensor
+    mask: torch.Tensor
 
 
 def find_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None) -> dict[str, Any]:
@@ -35,7 +49,12 @@ def find_statistics(norm_stats: Mapping[str, Any], unnorm_key: str | None) -> di
 
 def unnormalize(values: torch.Tensor, statistics: Mapping[str, Any], normalization_type: str) -> torch.Tensor:
     """values: (..., dimensions), normalised -> robot units, float32, by the published formula in float64."""
-    reference, span, mask = affine_terms(statistics, normalization_type, values)
+    return in_robot_units(values, affine_terms(statistics, normalization_type, values), normalization_type)
+
+
+def in_robot_units(values: torch.Tensor, terms: AffineTerms, normalization_type: str) -> torch.Tensor:
+    """As `unnormalize`, by terms that `affine_terms` made before: nothing here is a number of Python."""
+    reference, span, mask = terms
     exact = values.to(reference.dtype)
     share = exact if normalization_type == "normal" else (exact + 1) / 2
     return torch.where(mask, share * (span + EPSILON) + reference, exact).float()
@@ -63,13 +82,27 @@ def normalize(
     return torch.where(mask, clipped, exact.clamp(-1, 1) if clip_unmasked else exact).float()
 
 
-def affine_terms(
-    statistics: Mapping[str, Any], normalization_type: str, like: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Lower bound and range, or mean and standard deviation, and mask, each (dimensions,); float64 where there is."""
-    dtype = torch.float32 if like.device.type == "mps" else torch.float64  # float32 loses EPSILON beside 1
-    first, second = (
-        torch.tensor(statistics[name], dtype=dtype, device=like.device) for name in STATISTICS[normalization_type]
-    )
-    mask = torch.tensor(statistics.get("mask") or [True] * len(first), device=like.device)
-    return first, second if normalization_type == "normal" else second - first, mask
+def affine_terms(statistics: Mapping[str, Any], normalization_type: str, like: torch.Tensor) -> AffineTerms:
+    """The terms on the device of `like`, in float64 where there is; not to be written into.
+
+    They are made once for each device and content of the statistics, since handing numbers to a device waits for it:
+    statistics that were changed, also where they lie, are other ones.
+    """
+    first, second = (tuple(statistics[name]) for name in STATISTICS[normalization_type])
+    mask = tuple(statistics.get("mask") or [True] * len(first))
+    make = terms_of if torch.compiler.is_compiling() else kept_terms
+    return make(first, second, mask, normalization_type == "normal", like.device)
+
+
+def terms_of(first: tuple, second: tuple, mask: tuple, is_normal: bool, device: torch.device) -> AffineTerms:
+    """See `affine_terms`."""
+    dtype = torch.float32 if device.type == "mps" else torch.float64  # float32 loses EPSILON beside 1
+    start, end = (torch.tensor(numbers, dtype=dtype, device=device) for numbers in (first, second))
+    return AffineTerms(start, end if is_normal else end - start, torch.tensor(mask, device=device))
+
+
+@lru_cache(KEPT_TERMS)
+def kept_terms(*of: Any) -> AffineTerms:
+    """`terms_of`, kept for the next call; also for one with gradients, whichever came first."""
+    with torch.inference_mode(False):
+        return terms_of(*of)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import NonFiniteError
+from .input_checks import check_rows
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 SHOWN = 4
@@ -27,11 +28,34 @@ def finite_rows(values: torch.Tensor) -> torch.Tensor:
     return values.isfinite().flatten(1).all(dim=1)
 
 
+def is_whole(
+    outputs: Mapping[str, torch.Tensor | None],
+    inputs: Mapping[str, torch.Tensor | None],
+    real: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Bool, of no dimension: whether all is finite and each row had a text, all arguments as in `require_finite`.
+
+    It asks no device, so that a prediction's core can end with it, and passes once over each tensor.
+    """
+    tensors = [each for each in (*given(outputs).values(), *given(inputs).values()) if each.numel()]
+    device = tensors[0].device
+    flags = [each.all().to(device) for each in tensors if each.dtype == torch.bool]
+    extremes = [end.to(device) for each in tensors if each.dtype != torch.bool for end in torch.aminmax(each.detach())]
+    if extremes:
+        widest = torch.float64 if any(end.dtype == torch.float64 for end in extremes) else torch.float32
+        flags.append(torch.stack([end.to(widest) for end in extremes]).isfinite().all())
+    if real is not None:
+        flags.append(real.ne(0).any(dim=1).all().to(device))
+    return torch.stack(flags).all()
+
+
 def require_finite(
     model: nn.Module,
     outputs: Mapping[str, torch.Tensor | None],
     inputs: Mapping[str, torch.Tensor | None],
     statistics: Mapping[str, Any] | None = None,
+    real: torch.Tensor | None = None,
+    whole: torch.Tensor | None = None,
 ) -> None:
     """Look at a prediction and at what it was computed from; a device is asked once, when all is computed.
 
@@ -46,26 +70,41 @@ def require_finite(
             clipped) comes as the (batch,) bool of `finite_rows`.
         inputs: tensors of any shape; what a model did not get is `None`.
         statistics: those that the prediction was un-normalised with, `{"q01": [...], ...}`; read for the message.
+        real: (batch, length), 0 on padding, of which no row may have nothing else.
+        whole: `is_whole` of the same, where the core of the prediction has computed it.
 
     Raises:
         NonFiniteError: something is not; the message names it, with the rows of the batch.
+        InputError: a row of `real` is padding alone.
     """
-    rows = {name: each if each.dtype == torch.bool else finite_rows(each) for name, each in given(outputs).items()}
-    whole = {name: each.isfinite().all() for name, each in given(inputs).items()}
-    device = next(iter(rows.values())).device
-    every = torch.stack([flag.all().to(device) for flag in (*rows.values(), *whole.values())])
+    whole = is_whole(outputs, inputs, real) if whole is None else whole
+    on_cpu = [finite_extremes(tensor) for _, tensor in weights_on_cpu(model)]
     if torch.compiler.is_compiling():
-        on_cpu = [finite_extremes(tensor).to(device) for _, tensor in weights_on_cpu(model)]
-        torch._assert_async(torch.stack([every.all(), *on_cpu]).all(), NOT_FINITE)
+        if real is not None:
+            check_rows(real)
+        torch._assert_async(torch.stack([whole, *(flag.to(whole.device) for flag in on_cpu)]).all(), NOT_FINITE)
         return
-    weights = [name for name, tensor in weights_on_cpu(model) if not finite_extremes(tensor)]
-    if every.all() and not weights:
+    if torch.stack([whole.cpu(), *on_cpu]).all():
         return
+    if real is not None:
+        check_rows(real)
+    raise NonFiniteError(what_is_not(model, outputs, inputs, statistics))
+
+
+def what_is_not(
+    model: nn.Module,
+    outputs: Mapping[str, torch.Tensor | None],
+    inputs: Mapping[str, torch.Tensor | None],
+    statistics: Mapping[str, Any] | None,
+) -> str:
+    """The message, for which everything is looked at by its name; arguments as in `require_finite`."""
+    rows = {name: each if each.dtype == torch.bool else finite_rows(each) for name, each in given(outputs).items()}
     wrong = {name: (~flags).nonzero().flatten().tolist() for name, flags in rows.items() if not flags.all()}
-    sources = [name for name, flag in whole.items() if not flag]
+    sources = [name for name, each in given(inputs).items() if not each.isfinite().all()]
     sources += [f"statistics[{name!r}]" for name in wrong_statistics(statistics or {})]
+    weights = [name for name, tensor in weights_on_cpu(model) if not finite_extremes(tensor)]
     sources += weights[:SHOWN] + [f"{len(weights) - SHOWN} more weights"] * (len(weights) > SHOWN)
-    raise NonFiniteError(" ".join([said_of(wrong), said_of_sources(sources)]))
+    return " ".join([said_of(wrong), said_of_sources(sources)])
 
 
 def weights_on_cpu(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:

@@ -127,11 +127,12 @@ def check_ids(input_ids: torch.Tensor, embeddings: nn.Module) -> None:
     if input_ids.device.type != "cpu" or torch.compiler.is_compiling():
         return
     vocab_size = getattr(embeddings, "num_embeddings", None) or embeddings.weight.shape[0]
-    wrong = (input_ids < 0) | (input_ids >= vocab_size)
+    ids = input_ids.numpy()
+    wrong = (ids < 0) | (ids >= vocab_size)
     if wrong.any():
-        row, place = wrong.nonzero()[0].tolist()
+        row, place = (int(places[0]) for places in wrong.nonzero())
         raise InputError(
-            f"input_ids[{row}, {place}] is {int(input_ids[row, place])}; the model has embeddings of 0 to "
+            f"input_ids[{row}, {place}] is {ids[row, place]}; the model has embeddings of 0 to "
             f"{vocab_size - 1}: was it the tokenizer of this checkpoint?"
         )
 

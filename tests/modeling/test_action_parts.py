@@ -1,14 +1,16 @@
 """The small parts around the language model, each against its formula: units, tokens, diffusion, fusion, FiLM."""
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
+from host_waits import HostWaits
 
 from vlahub import actions_to_tokens, tokens_to_actions
 from vlahub.errors import InputError
-from vlahub.modeling.action_normalization import find_statistics, normalize, unnormalize
+from vlahub.modeling.action_normalization import affine_terms, find_statistics, in_robot_units, normalize, unnormalize
 from vlahub.modeling.cogvla.ddim import add_noise, ddim_step, signal_levels, sinusoidal_embedding
 from vlahub.modeling.film import FiLM, modulate
 from vlahub.modeling.masking import masked_mean
@@ -266,3 +268,28 @@ def test_a_masked_mean_leaves_out_what_the_mask_does():
     states, mask = random(2, 4, 3), torch.tensor([[1, 1, 0, 0], [0, 1, 1, 1]]).bool()
     wanted = torch.stack([x[m].mean(dim=0, keepdim=True) for x, m in zip(states, mask, strict=True)])
     torch.testing.assert_close(masked_mean(states, mask), wanted)
+
+
+def test_terms_of_statistics_are_made_once_for_a_content_and_change_with_it():
+    statistics = {name: [round(7 * x + 0.123, 3) if name != "mask" else x for x in v] for name, v in STATISTICS.items()}
+    values = random(2, 3)
+    for normalization_type in ("bounds", "normal"):
+        first = unnormalize(values, statistics, normalization_type)
+        with HostWaits() as waits:
+            again = unnormalize(values, copy.deepcopy(statistics), normalization_type)
+            normalize(first, statistics, normalization_type)
+        assert not waits.found and torch.equal(again, first)
+    terms = affine_terms(statistics, "bounds", values)
+    assert torch.equal(in_robot_units(values, terms, "bounds"), unnormalize(values, statistics, "bounds"))
+    statistics["max"][0] += 1
+    assert not torch.equal(unnormalize(values, statistics, "bounds")[:, 0], first[:, 0])
+    assert torch.equal(affine_terms(statistics, "bounds", values).span[1:], terms.span[1:])
+
+
+def test_terms_made_in_inference_mode_serve_gradients():
+    statistics = {"mean": [0.25, -7.5], "std": [3.5, 0.125]}
+    with torch.inference_mode():
+        unnormalize(torch.zeros(2), statistics, "normal")
+    values = torch.zeros(2, requires_grad=True)
+    unnormalize(values, statistics, "normal").sum().backward()
+    assert values.grad.tolist() == pytest.approx([3.5, 0.125])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from host_waits import HostWaits
 from PIL import Image
 from transformers import AutoProcessor
 
@@ -13,8 +14,8 @@ from vlahub import (
     MultimodalVLAForActionPrediction,
 )
 from vlahub.conversion.cli import main
-from vlahub.errors import NonFiniteError
-from vlahub.modeling.finite_predictions import require_finite
+from vlahub.errors import InputError, NonFiniteError
+from vlahub.modeling.finite_predictions import is_whole, require_finite
 from vlahub.modeling.input_checks import check_rows
 
 NAN = float("nan")
@@ -200,15 +201,30 @@ def test_every_family_ends_with_the_check_and_the_command_with_exit_1(
     assert not (tmp_path / "out.json").exists()
 
 
-def test_a_device_is_asked_once(monkeypatch):
-    asked = []
-    ask = torch.Tensor.__bool__
-    monkeypatch.setattr(torch.Tensor, "__bool__", lambda tensor: asked.append(1) or ask(tensor))
-    tensors = [torch.ones(2, 3) for _ in range(4)]
-    require_finite(
-        torch.nn.Identity(), dict(zip("abcd", tensors, strict=True)), {"pixel_values": torch.ones(9), "state": None}
-    )
-    assert len(asked) == 1
+def test_a_device_is_asked_once_whatever_there_is_to_look_at():
+    tensors = {name: torch.ones(2, 3) for name in "abcd"} | {"flags": torch.tensor([True, True])}
+    inputs = {"pixel_values": torch.ones(9, dtype=torch.bfloat16), "state": None, "noise": torch.ones(1).double()}
+    model, real = torch.nn.Linear(2, 2), torch.tensor([[1, 1], [1, 0]])
+    with HostWaits() as waits:
+        whole = is_whole(tensors, inputs, real)
+    assert whole and not waits.found
+    with HostWaits() as waits:
+        require_finite(model, tensors, inputs, real=real)
+        require_finite(model, tensors, inputs, real=real, whole=whole)
+    assert waits.found == {"_local_scalar_dense": 2}
+
+
+@pytest.mark.parametrize("spoilt", ["output", "flags", "input", "row"])
+def test_what_a_core_found_ends_a_prediction_with_the_same_message(spoilt):
+    outputs, inputs = {"actions": torch.ones(2, 3), "logits": torch.ones(2, dtype=torch.bool)}, {"state": torch.ones(2)}
+    real = torch.tensor([[1, 1], [1, 0]])
+    at = {"output": outputs["actions"], "flags": outputs["logits"], "input": inputs["state"], "row": real}[spoilt]
+    at[1] = {"flags": False, "row": 0}.get(spoilt, -float("inf"))
+    said = {"output": r"actions \(rows \[1\]", "flags": r"logits \(rows \[1\]", "input": "from: state", "row": "row 1"}
+    whole = is_whole(outputs, inputs, real)
+    for known in (None, whole):
+        with pytest.raises(InputError if spoilt == "row" else NonFiniteError, match=said[spoilt]):
+            require_finite(torch.nn.Identity(), outputs, inputs, real=real, whole=known)
 
 
 @pytest.mark.parametrize("what", ["input", "weight"])
