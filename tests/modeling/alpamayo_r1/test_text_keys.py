@@ -13,7 +13,7 @@ from vlahub.modeling.alpamayo_r1.text_keys import TextSizes, kept_bytes, repeate
 from vlahub.modeling.alpamayo_r1.text_layer import can_run_in_parts, run_in_parts
 from vlahub.modeling.sharded_layer import tie_keys_and_values
 from vlahub.modeling.shared_prefix_attention import prefix_bias, shared_prefix_attention
-from vlahub.modeling.stack_passes import KeyValueCollector, run_layer
+from vlahub.modeling.stack_passes import LAYERS_CACHE, KeyValueCollector
 
 
 @pytest.fixture
@@ -62,7 +62,8 @@ def test_a_layer_in_its_parts_is_the_stock_one(layer, dtype):
     angles = torch.randn(3, 5, 4).repeat(1, 1, 2)
     rotary, causal = (angles.cos().to(dtype), angles.sin().to(dtype)), torch.ones(5, 5, dtype=torch.bool).tril()
     collector, found = KeyValueCollector(), KeyValueCollector()
-    wanted = run_layer(layer, states, causal.expand(3, 1, 5, 5), rotary, collector)
+    mask = {"attention_mask": causal.expand(3, 1, 5, 5), LAYERS_CACHE: collector}
+    wanted = layer(states, position_embeddings=rotary, **mask)
 
     def attend(queries, keys, values):
         found.update(keys, values)
