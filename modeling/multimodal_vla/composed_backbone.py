@@ -18,6 +18,7 @@ from ..cache_names import CACHE_NAMES, cache_argument
 from ..input_checks import views_of
 from ..stack_passes import without_checkpointing
 from .gated_cross_attention import SEEN, CacheWithImages, SeenByLayers
+from .language_masks import causal_masks
 from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, check_samples, in_order, padding_first
 from .naflex_images import SHAPES, NaflexImages, naflex_images
@@ -150,7 +151,7 @@ class ComposedBackbone(nn.Module):
         arguments = {"use_cache": False, "position_ids": text_positions(sequence.real, self.first_position)}
         return self.stack(
             inputs_embeds=sequence.embeds,
-            attention_mask=sequence.real.long(),
+            attention_mask=causal_masks(self.stack.config, sequence.real, sequence.embeds.dtype),
             **{name: value for name, value in arguments.items() if name in self.arguments_of_stack},
             **({} if sequence.seen is None else {SEEN: sequence.seen}),
         ).last_hidden_state
