@@ -6,7 +6,7 @@ Suffix tokens: the state where it is used, one token for each noisy action, and 
 at the action tokens. Upstream: 3dvla-starvla_framework, modeling_flow_expert_dev.py, after pi0 (arXiv 2410.24164).
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +22,11 @@ from .flow_matching import (
     sinusoidal_time_embedding,
     step_weights,
 )
+from .flow_sampling import FlowStep, followed_flow
 from .input_checks import one_of
 from .loss_items import Items, learnt_steps
 from .modules import ModuleReference, floating_dtype
-from .ode_sampling import OdeSampling, chosen_sampling, integrate
-from .sampled_actions import repeated
+from .ode_sampling import OdeSampling, chosen_sampling
 from .stack_passes import PrefixCache
 
 MIN_PERIOD, MAX_PERIOD = 4e-3, 4.0  # of the time embedding
@@ -224,16 +224,9 @@ class FlowMatchingActionExpert(nn.Module):
             num_action_chunks, action_dim) then.
         """
         ode = chosen_sampling(OdeSampling(10), num_inference_steps, num_steps, ode_solver, ode_spacing)
-        noise, count = self.checked_or_drawn_noise(prefix_embs, noise, num_samples), num_samples or 1
-        cache, attention_mask = self.kept_prefix(prefix_embs, attention_mask, position_ids)
-        start = noise if num_samples is None else noise.flatten(0, 1)
-        rows = (
-            each if each is None or len(each) == 1 else repeated(each, count) for each in (attention_mask, position_ids)
-        )
-        cache = cache if count == 1 else cache.repeated(count)
-        step = self.stepper(cache, repeated(state, count), len(start), *rows, repeated(embodiment_id, count))
-        found = integrate(lambda actions, progress: step(actions, progress)[0], start, *ode)
-        return found.view(noise.shape)
+        noise = self.checked_or_drawn_noise(prefix_embs, noise, num_samples)
+        self.check_state(state, len(prefix_embs), embodiment_id)
+        return followed_flow(self, prefix_embs, state, attention_mask, position_ids, noise, ode, embodiment_id)
 
     @torch.no_grad()
     def kept_prefix(
@@ -261,24 +254,14 @@ class FlowMatchingActionExpert(nn.Module):
         attention_mask: torch.Tensor | None = None,
         position_ids: torch.LongTensor | None = None,
         embodiment_id: torch.LongTensor | None = None,
-    ) -> Callable[[torch.Tensor, float], tuple[torch.Tensor, torch.Tensor]]:
-        """A function of noisy actions and progress that runs the suffix over a kept prefix; see `read` for its result.
+        progresses: Sequence[float] = (),
+    ) -> FlowStep:
+        """The velocity over a kept prefix, see `FlowStep`, for a batch whose arguments are checked.
 
-        What does not change from step to step is computed here.
+        progresses: where it will be asked; what depends on time is made for all of them now.
         """
-        state_tokens, ids = self.embed_state(state, batch_size, embodiment_id), ids_given(embodiment_id)
-
-        def step(actions: torch.Tensor, progress: float) -> tuple[torch.Tensor, torch.Tensor]:
-            time = torch.full((actions.shape[0],), 1 - progress, device=actions.device)
-            (_, suffix_out), _ = self.llava_with_expert(
-                attention_mask=attention_mask,
-                position_ids=position_ids,
-                past_key_values=cache,
-                inputs_embeds=[None, torch.cat([*state_tokens, *self.embed_actions(actions, time, *ids)], dim=1)],
-            )
-            return self.read(suffix_out, *ids)
-
-        return step
+        self.check_state(state, batch_size, embodiment_id)
+        return FlowStep(self, cache, state, attention_mask, position_ids, embodiment_id, progresses)
 
     # ---- suffix in, velocity out
 
@@ -296,33 +279,27 @@ class FlowMatchingActionExpert(nn.Module):
     def embed_state(
         self, state: torch.Tensor | None, batch_size: int, embodiment_id: torch.LongTensor | None = None
     ) -> list[torch.Tensor]:
-        """The state token (batch, 1, hidden_size), or nothing where no state is used.
+        """The state token (batch, 1, hidden_size), or nothing where no state is used; see `check_state`."""
+        self.check_state(state, batch_size, embodiment_id)
+        return self.state_tokens(state, *ids_given(embodiment_id))
 
-        Raises:
-            InputError: the state is missing, not wanted, or of another size, or so are the embodiments.
-        """
-        check_embodiments(self.num_embodiments, embodiment_id, batch_size)
-        if not self.use_state:
-            if state is not None:
-                raise InputError("state was given, but this model takes no robot state (use_state is False).")
-            return []
+    def state_tokens(self, state: torch.Tensor | None, *embodiment_id: torch.LongTensor) -> list[torch.Tensor]:
+        """As `embed_state`, of arguments that are checked."""
         if state is None:
-            raise InputError(f"state is missing: this model needs the robot's {self.state_dim} values.")
+            return []
         flat = state.squeeze(1) if state.dim() == 3 else state
-        if flat.shape != (batch_size, self.state_dim):
-            raise InputError(
-                f"state has shape {tuple(state.shape)}; (batch, state_dim) or (batch, 1, state_dim) with batch="
-                f"{batch_size} and state_dim={self.state_dim} is needed."
-            )
-        return [self.state_proj(flat.to(self.dtype).unsqueeze(1), *ids_given(embodiment_id))]
+        return [self.state_proj(flat.to(self.dtype).unsqueeze(1), *embodiment_id)]
 
     def embed_actions(
         self, actions: torch.Tensor, time: torch.Tensor, *embodiment_id: torch.LongTensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Action tokens (batch, num_action_chunks, hidden_size) and the time token (batch, 1, hidden_size)."""
+        return self.action_in_proj(actions.to(self.dtype), *embodiment_id), self.time_tokens(time)
+
+    def time_tokens(self, time: torch.Tensor) -> torch.Tensor:
+        """(n,) -> (n, 1, hidden_size)."""
         embedded = sinusoidal_time_embedding(time, self.hidden_size, MIN_PERIOD, MAX_PERIOD).to(self.dtype)
-        time_token = self.time_mlp_out(F.silu(self.time_mlp_in(embedded))).unsqueeze(1)
-        return self.action_in_proj(actions.to(self.dtype), *embodiment_id), time_token
+        return self.time_mlp_out(F.silu(self.time_mlp_in(embedded))).unsqueeze(1)
 
     def read(
         self, suffix_out: torch.Tensor, embodiment_id: torch.LongTensor | None = None
@@ -349,6 +326,23 @@ class FlowMatchingActionExpert(nn.Module):
         return self.flow_loss(velocity, noise - actions.float(), self.time_weight(time), learnt, total)
 
     # ---- arguments
+
+    def check_state(
+        self, state: torch.Tensor | None, batch_size: int, embodiment_id: torch.LongTensor | None = None
+    ) -> None:
+        """Refuse a state that is missing, not wanted, or of another size, and such embodiments (InputError)."""
+        check_embodiments(self.num_embodiments, embodiment_id, batch_size)
+        if not self.use_state:
+            if state is not None:
+                raise InputError("state was given, but this model takes no robot state (use_state is False).")
+            return
+        if state is None:
+            raise InputError(f"state is missing: this model needs the robot's {self.state_dim} values.")
+        if state.shape not in ((batch_size, self.state_dim), (batch_size, 1, self.state_dim)):
+            raise InputError(
+                f"state has shape {tuple(state.shape)}; (batch, state_dim) or (batch, 1, state_dim) with batch="
+                f"{batch_size} and state_dim={self.state_dim} is needed."
+            )
 
     def checked_or_drawn(
         self,

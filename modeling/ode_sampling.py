@@ -8,7 +8,7 @@ sway sampling of F5-TTS, arXiv 2410.06885).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -91,6 +91,19 @@ def integrate(
     return state
 
 
+def asked_progress(num_steps: int, solver: str = "euler", spacing: str = "uniform") -> list[float]:
+    """Where `integrate` asks the velocity, in order and each place once: what depends on time alone is made before."""
+    ends = (
+        (progress_at(step, num_steps, spacing), progress_at(step + 1, num_steps, spacing)) for step in range(num_steps)
+    )
+    return list(dict.fromkeys(place for start_and_end in ends for place in ASKED[solver](*start_and_end)))
+
+
+def times_at(progresses: Sequence[float], device: torch.device) -> torch.Tensor:
+    """(places,) float32, 1 minus the progress; filled in on the device, which need not wait for numbers of Python."""
+    return torch.stack([torch.full((), 1 - progress, device=device) for progress in progresses])
+
+
 def progress_at(step: int, num_steps: int, spacing: str) -> float:
     """From 0 to 1, where a step begins, and that before it ends."""
     share = step / num_steps
@@ -115,4 +128,9 @@ def heun_step(velocity: Velocity, state: torch.Tensor, start: float, end: float,
     return state - (first + second) / (2 * per_length)
 
 
+ASKED = {
+    "euler": lambda start, end: (start,),
+    "midpoint": lambda start, end: (start, (start + end) / 2),
+    "heun": lambda start, end: (start, end),
+}
 SOLVERS = {"euler": euler_step, "midpoint": midpoint_step, "heun": heun_step}

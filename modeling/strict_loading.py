@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from .adapter_loading import (
     hub_arguments,
     own_weight_mapping,
 )
-from .fast_prediction import FastPrediction
+from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
@@ -81,13 +81,47 @@ class StrictPreTrainedModel(PreTrainedModel):
         max_graphs: int = 8,
         max_batch_size: int | None = None,
         length_bucket: int = 32,
+        fuse_projections: bool = True,
     ) -> None:
-        """Predictions run from CUDA graphs (`graphs`), or compiled, and on CUDA captured, too (`compile`)."""
-        self.fast_prediction = FastPrediction(mode, max_graphs, max_batch_size, length_bucket)
+        """Predictions at the speed of the card: what Python launches kernel by kernel is recorded once and replayed.
+
+        Nothing else changes for the caller. A call that cannot be replayed (in training, under hooks, on a CPU in
+        `graphs` mode) runs as without; `fast_prediction_stats` says how often and why.
+
+        Args:
+            mode: `graphs` replays the kernels of the eager prediction; `compile` those that torch.compile makes of
+                it, and on CUDA records these.
+            max_graphs: how many signatures (lengths of prompts, batch sizes, options) are kept, the latest used.
+            max_batch_size: larger batches run eagerly; any size by default.
+            length_bucket: prompts are padded to a multiple of so many tokens, which are hidden from everything.
+            fuse_projections: weights that read the same input are laid side by side and are one product.
+
+        Raises:
+            ConfigError: an argument has a value that cannot be.
+        """
+        self.fast_prediction = FastPrediction(
+            self,
+            {
+                "mode": mode,
+                "max_graphs": max_graphs,
+                "max_batch_size": max_batch_size,
+                "length_bucket": length_bucket,
+                "fuse_projections": fuse_projections,
+            },
+        )
 
     def disable_fast_prediction(self) -> None:
-        """Predictions run eagerly again; graphs are dropped."""
+        """Predictions run eagerly again; graphs and their memory are dropped."""
         self.fast_prediction = None
+
+    @property
+    def fast_prediction_stats(self) -> FastPredictionStats | None:
+        """How often predictions were recorded, replayed and run eagerly, and why; `None` where it is not enabled."""
+        return None if self.fast_prediction is None else self.fast_prediction.stats
+
+    def projections_to_fuse(self) -> Iterable[Sequence[nn.Linear]]:
+        """Groups of linear layers that read the same input, in the order in which `product_of` is asked for them."""
+        return ()
 
     def drawn(self, **batch) -> dict[str, torch.Tensor]:
         """What a batch of `forward` needs so that its `loss_items` are known, such as times that weigh samples."""

@@ -13,7 +13,7 @@ from torch import nn
 from ..flow_matching import interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..loss_items import ActionTargets
-from ..ode_sampling import OdeSampling, integrate
+from ..ode_sampling import OdeSampling, asked_progress, integrate
 from ..sampled_actions import repeated
 from .dit_action_head import DiTActionHead
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
@@ -129,7 +129,8 @@ def sample_fused_dit(
     start = noise if num_samples is None else noise.flatten(0, 1)
     states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
     ids = repeated(embodiment_id, count)
-    step = parts.expert.stepper(cache.repeated(count), repeated(state, count), len(start), embodiment_id=ids)
+    rows = repeated(state, count), len(start), None, None, ids
+    step = parts.expert.stepper(cache.repeated(count), *rows, progresses=asked_progress(*ode))
     context = head.prepare_context(states, state, attention_mask, True, embodiment_id).repeated(count)
 
     def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:

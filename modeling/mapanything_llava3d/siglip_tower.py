@@ -35,5 +35,5 @@ def geometry_pixels(pixel_values: torch.Tensor, pixel_range: str, normalization:
         pixel_values = (pixel_values * SIGLIP_STD + SIGLIP_MEAN).clamp(0, 1)
     if normalization == "none":
         return pixel_values
-    mean, std = (pixel_values.new_tensor(v).view(3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
-    return (pixel_values - mean) / std
+    channels = zip(pixel_values.unbind(-3), IMAGENET_MEAN, IMAGENET_STD, strict=True)
+    return torch.stack([(channel - mean) / std for channel, mean, std in channels], dim=-3)

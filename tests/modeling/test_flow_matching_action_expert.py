@@ -162,7 +162,7 @@ def test_one_prediction_runs_the_prefix_once_and_the_suffix_once_a_step(make, us
         if module is not None:
             module.register_forward_hook(lambda *_, name=name: counts.update({name: counts.get(name, 0) + 1}))
     expert.sample_actions(PREFIX_EMBS, STATES if use_state else None, 10, padding, noise=NOISE)
-    assert counts == {"base": 1, "expert": 10, "time": 10} | ({"state": 1} if use_state else {})
+    assert counts == {"base": 1, "expert": 10, "time": 1} | ({"state": 1} if use_state else {})
 
 
 def test_the_states_two_shapes_are_one(make):
@@ -206,10 +206,11 @@ def test_weights_in_bfloat16_keep_time_noise_and_actions_in_float32(make):
     wanted = expert.sample_actions(PREFIX_EMBS, STATES, 10, noise=NOISE)
     modules.bfloat16()
     seen = []
-    inner = expert.embed_actions
-    expert.embed_actions = lambda actions, time: seen.append((actions.dtype, time.dtype)) or inner(actions, time)
+    inner, tokens = expert.read, expert.time_tokens
+    expert.time_tokens = lambda time: seen.append(time.dtype) or tokens(time)
+    expert.read = lambda *args: seen.append(inner(*args)[0].dtype) or inner(*args)
     found = expert.sample_actions(PREFIX_EMBS.bfloat16(), STATES, 10, PADDING * 0 + 1, noise=NOISE.bfloat16())
-    assert set(seen) == {(torch.float32, torch.float32)} and len(seen) == 10
+    assert set(seen) == {torch.float32} and len(seen) == 1 + 10
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, wanted, atol=0.1, rtol=0.1)
     loss = expert.compute_loss(PREFIX_EMBS.bfloat16(), ACTIONS.bfloat16(), STATES.bfloat16(), PADDING)

@@ -11,7 +11,7 @@ from tiny_configs import composed_config
 import vlahub
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
-from vlahub.modeling.ode_sampling import OdeSampling, chosen_sampling, integrate
+from vlahub.modeling.ode_sampling import OdeSampling, asked_progress, chosen_sampling, integrate, times_at
 
 NOISE = torch.linspace(-2, 2, 12).view(2, 3, 2)
 PAIRS = [(solver, spacing) for solver in ("euler", "midpoint", "heun") for spacing in ("uniform", "cosine")]
@@ -55,6 +55,15 @@ def test_steps_are_those_of_the_textbook_and_their_error_falls_with_the_order_of
         errors[steps] = (found.double() - exact).abs().max().item()
     order = math.log2(errors[16] / errors[32])
     assert order == pytest.approx(COST[solver], abs=0.25)
+
+
+@pytest.mark.parametrize(("solver", "spacing"), PAIRS)
+def test_where_a_velocity_will_be_asked_is_known_before(solver, spacing):
+    asked = []
+    integrate(lambda x, progress: asked.append(progress) or x, NOISE, 4, solver, spacing)
+    places = asked_progress(4, solver, spacing)
+    assert places == list(dict.fromkeys(asked))
+    assert torch.equal(times_at(places, "cpu"), torch.tensor([1 - place for place in places]))
 
 
 def test_one_euler_step_after_another_is_what_it_was():
