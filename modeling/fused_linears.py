@@ -38,19 +38,23 @@ def product_of(linears: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Ten
 
     x: (..., size of input); the products are views of one tensor then. With gradients they are computed one by one.
     """
-    if torch.is_grad_enabled() or not all(is_plain(linear) for linear in linears):
+    joint = product_if_joined(linears, x)
+    if joint is None:
         return tuple(linear(x) for linear in linears)
+    return joint.split([linear.out_features for linear in linears], dim=-1)
+
+
+def product_if_joined(linears: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor | None:
+    """(..., sum of the sizes of output), all of `product_of` in one tensor; `None` where they have to be apart."""
+    if torch.is_grad_enabled() or not all(is_plain(linear) for linear in linears):
+        return None
     weights, biases = parameters_of(linears)
     if torch.compiler.is_compiling():
         hinted = all(getattr(linear, "laid_side_by_side", False) for linear in linears)
-        if not hinted or torch.is_autocast_enabled(x.device.type):
-            return tuple(linear(x) for linear in linears)
-        joint = joint_product(x, weights, biases)
-    elif lie_side_by_side(weights) and lie_side_by_side(biases):
-        joint = F.linear(x, joined(weights), joined(biases))
-    else:
-        return tuple(linear(x) for linear in linears)
-    return joint.split([len(weight) for weight in weights], dim=-1)
+        return joint_product(x, weights, biases) if hinted and not torch.is_autocast_enabled(x.device.type) else None
+    if lie_side_by_side(weights) and lie_side_by_side(biases):
+        return F.linear(x, joined(weights), joined(biases))
+    return None
 
 
 @torch.library.custom_op(OPERATOR, mutates_args=())
@@ -71,11 +75,14 @@ def is_plain(linear: nn.Module) -> bool:
     """Whether a call of it is `F.linear` of its own weight and bias, and nothing else."""
     return (
         type(linear).forward is nn.Linear.forward
-        and "forward" not in linear.__dict__  # accelerate's hooks are there
         and type(linear._parameters.get("weight")) is nn.Parameter  # quantised and sharded ones are other tensors
-        and not linear._forward_pre_hooks
-        and not linear._forward_hooks
+        and is_unhooked(linear)
     )
+
+
+def is_unhooked(module: nn.Module) -> bool:
+    """Whether a call of it is its class's `forward` and nothing else; accelerate's hooks are a `forward` of its own."""
+    return "forward" not in module.__dict__ and not module._forward_pre_hooks and not module._forward_hooks
 
 
 def can_be_joined(linears: Sequence[nn.Module]) -> bool:

@@ -5,7 +5,9 @@ A core is a function at the top of a module, `core(model, inputs, options)`:
 - `inputs`, and `buffers` where it has any, are tensors, `None`, or tuples, lists, dicts and NamedTuples of these;
 - `options` is hashable (a NamedTuple of numbers, texts and tuples): all that makes it another computation;
 - it returns tensors in the same forms, asks no device for a number, makes no tensor from a Python list, draws nothing,
-  and reads of the model what does not change from call to call: its modules, its config.
+  and reads of the model what does not change from call to call: its modules, its config;
+- it may run more than once before its answer is used (libraries are warmed up): what it writes into `buffers` follows
+  from its inputs, and a call of the same inputs writes the same.
 
 So it can be compiled in one piece and captured in a CUDA graph, and `fast_prediction.py` does so where a user asks.
 """
@@ -26,7 +28,7 @@ def run_core(model: nn.Module, core: Core, inputs: Any, options: Hashable = (), 
     buffers: tensors that the core reads and writes where they are, as a fourth argument, such as keys and values that
         grow; inputs are copied before a captured core reads them. See `kept_buffers`.
     """
-    fast = active(model)
+    fast = model.fast_prediction
     if fast is not None:
         return fast.run(model, core, inputs, options, buffers)
     return core(model, inputs, options) if buffers is None else core(model, inputs, options, buffers)
@@ -44,16 +46,17 @@ def kept_buffers(model: nn.Module, key: Hashable, make: Callable[[], Any]) -> An
 def exclusive(model: nn.Module) -> AbstractContextManager:
     """`with exclusive(model):` around several cores over the same `kept_buffers`, which one call at a time may use.
 
-    Another thread's prediction waits until this one has taken out of the buffers what it returns.
+    Another thread's prediction waits until this one has taken out of the buffers what it returns. Whether the model can
+    use fast prediction is found out once.
     """
-    fast = active(model)
-    return nullcontext() if fast is None else fast.lock
+    fast = model.fast_prediction
+    return nullcontext() if fast is None or torch.compiler.is_compiling() else fast.session(model)
 
 
 def active(model: nn.Module) -> Any:
     """The `FastPrediction` that a call of the model may use now, or `None`: it is off, or the call cannot use it."""
-    fast = getattr(model, "fast_prediction", None)
-    return None if fast is None or not fast.usable(model) else fast
+    fast = model.fast_prediction
+    return None if fast is None or fast.reason_against(model) is not None else fast
 
 
 def bucketed(model: nn.Module, length: int) -> int:

@@ -61,10 +61,13 @@ def token_entropy(logits: torch.Tensor) -> torch.Tensor:
     return torch.special.entr(logits.float().softmax(dim=-1)).sum(dim=-1)
 
 
-def drawn_bins(logits: torch.Tensor) -> torch.Tensor:
+def drawn_bins(logits: torch.Tensor, exponentials: torch.Tensor | None = None) -> torch.Tensor:
     """Numbers of bins (...), drawn by the probabilities of logits (..., bins) without asking the device.
 
     The largest of probabilities over exponential noise falls on each bin as often as its probability says.
+
+    exponentials: that noise, (..., bins) in float32, where a core of a prediction, which draws nothing, was given it.
     """
     probabilities = logits.float().softmax(dim=-1)
-    return (probabilities / torch.empty_like(probabilities).exponential_()).argmax(dim=-1)
+    noise = torch.empty_like(probabilities).exponential_() if exponentials is None else exponentials
+    return (probabilities / noise).argmax(dim=-1)

@@ -11,6 +11,7 @@ from torch import nn
 from torch.distributed.fsdp import FSDPModule
 
 from .cache_names import CACHE_NAMES
+from .model_watch import part_of_model
 
 
 class TiedTogether(torch.autograd.Function):
@@ -35,6 +36,7 @@ def tie_keys_and_values(layer: nn.Module) -> None:
         layer.register_forward_hook(tie_to_output, prepend=True, with_kwargs=True)
 
 
+@part_of_model
 def tie_to_output(layer: nn.Module, arguments: tuple, named: dict[str, Any], output: Any) -> Any:
     """Forward hook; the cache is one of transformers or a `KeyValueCollector`."""
     cache = next((named[name] for name in CACHE_NAMES if name in named), None)

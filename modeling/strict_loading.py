@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
+from ..configuration.fast_prediction_choices import checked_fast_prediction
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import (
     HAS_WEIGHT_MAPPING,
@@ -20,8 +21,9 @@ from .adapter_loading import (
     hub_arguments,
     own_weight_mapping,
 )
-from .fast_prediction import FastPrediction
+from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
+from .fused_linears import lay_side_by_side
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
 
@@ -81,13 +83,56 @@ class StrictPreTrainedModel(PreTrainedModel):
         max_graphs: int = 8,
         max_batch_size: int | None = None,
         length_bucket: int = 32,
+        fuse_projections: bool = True,
     ) -> None:
-        """Predictions run from CUDA graphs (`graphs`), or compiled, and on CUDA captured, too (`compile`)."""
-        self.fast_prediction = FastPrediction(mode, max_graphs, max_batch_size, length_bucket)
+        """Predictions at the speed of the card: what Python launches kernel by kernel is recorded once and replayed.
+
+        Nothing else changes for the caller. A call that cannot be replayed (in training, under hooks, on a CPU in
+        `graphs` mode) runs as without; `fast_prediction_stats` says how often and why.
+
+        Args:
+            mode: `graphs` replays the kernels of the eager prediction; `compile` those that torch.compile makes of
+                it, and on CUDA records these.
+            max_graphs: how many signatures (lengths of prompts, batch sizes, options) are kept, the latest used.
+            max_batch_size: larger batches run eagerly; any size by default.
+            length_bucket: prompts are padded to a multiple of so many tokens, which are hidden from everything.
+            fuse_projections: weights that read the same input are laid side by side and are one product.
+
+        Raises:
+            ConfigError: an argument has a value that cannot be.
+        """
+        self.fast_prediction = FastPrediction(
+            self,
+            {
+                "mode": mode,
+                "max_graphs": max_graphs,
+                "max_batch_size": max_batch_size,
+                "length_bucket": length_bucket,
+                "fuse_projections": fuse_projections,
+            },
+        )
+
+    def fuse_projections(self) -> None:
+        """Lay weights that read the same input (queries, keys and values; gate and up) side by side in memory.
+
+        They are multiplied as one then. Parameters keep their names and values, and a saved checkpoint is as before;
+        where some were moved or replaced afterwards, these are multiplied one by one.
+        """
+        for linears in self.projections_to_fuse():
+            lay_side_by_side(linears)
 
     def disable_fast_prediction(self) -> None:
-        """Predictions run eagerly again; graphs are dropped."""
+        """Predictions run eagerly again; graphs and their memory are dropped."""
         self.fast_prediction = None
+
+    @property
+    def fast_prediction_stats(self) -> FastPredictionStats | None:
+        """How often predictions were recorded, replayed and run eagerly, and why; `None` where it is not enabled."""
+        return None if self.fast_prediction is None else self.fast_prediction.stats
+
+    def projections_to_fuse(self) -> Iterable[Sequence[nn.Linear]]:
+        """Groups of linear layers that read the same input, in the order in which `product_of` is asked for them."""
+        return ()
 
     def drawn(self, **batch) -> dict[str, torch.Tensor]:
         """What a batch of `forward` needs so that its `loss_items` are known, such as times that weigh samples."""
@@ -95,8 +140,11 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
-        shards a model by them (FSDP2), refuses a name that it does not find."""
+        shards a model by them (FSDP2), refuses a name that it does not find. And the config's `fast_prediction` is
+        switched on."""
         super().post_init()
+        if getattr(self.config, "fast_prediction", None) is not None:
+            self.enable_fast_prediction(**checked_fast_prediction(self.config.fast_prediction))
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
 
@@ -124,6 +172,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         *args,
         output_loading_info: bool = False,
         new_parts: Sequence[str] = (),
+        fuse_projections: bool = False,
         **kwargs,
     ):
         """As in transformers. A `BitsAndBytesConfig` that does not say what it leaves alone (`llm_int8_skip_modules`)
@@ -134,12 +183,23 @@ class StrictPreTrainedModel(PreTrainedModel):
                 new model, by torch's generator. A part is a word of `named_parts`, or the path of a module, whole
                 (`action_head`) or a stretch of it (`film`, `layers.*.router`). Nothing else may be missing, and of a
                 part everything has to be.
+            fuse_projections: lay weights that read the same input side by side, see `fuse_projections`.
 
         Raises:
             ConfigError: the weights lack parameters of the model, hold others or have other shapes; or one of
                 `new_parts` is no part of the model, or the weights hold some of it. The message names them. Also where
                 fields of the `config` that goes with the call do not fit together.
         """
+        if fuse_projections:
+            loaded = cls.from_pretrained(
+                pretrained_model_name_or_path,
+                *args,
+                output_loading_info=output_loading_info,
+                new_parts=new_parts,
+                **kwargs,
+            )
+            (loaded[0] if output_loading_info else loaded).fuse_projections()
+            return loaded
         config = kwargs.get("config")
         if getattr(config, "model_type", None) == cls.config_class.model_type:
             config.check()  # its fields may have been changed since it was made

@@ -102,9 +102,14 @@ class VisionBlock(GradientCheckpointingLayer):
         self.mlp = mlp
         self.ls2 = LayerScale(hidden_size, layer_scale) if layer_scale else nn.Identity()
 
-    def forward(self, hidden_states: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
-        """condition: (batch, condition_size) of the FiLM."""
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        condition: torch.Tensor | None = None,
+        film_terms: tuple[torch.Tensor, torch.Tensor] | None = None,
+    ) -> torch.Tensor:
+        """condition: (batch, condition_size) of the FiLM; film_terms: what it makes of that, where it is known."""
         hidden_states = hidden_states + self.ls1(self.attn(self.norm1(hidden_states)))
         if self.film is not None:
-            hidden_states = modulate(hidden_states, *self.film(condition))
+            hidden_states = modulate(hidden_states, *(self.film(condition) if film_terms is None else film_terms))
         return hidden_states + self.ls2(self.mlp(self.norm2(hidden_states)))

@@ -24,6 +24,8 @@ class VLMFacts(NamedTuple):
         projects_apart: features are projected behind `get_image_features`.
         turned_experts: 4.57 holds experts the other way round than 5.x, as the published weights do.
         carries_state: layers hand a state from token to token, which padding between tokens would wear off.
+        reads_sizes: the vision tower reads sizes, masks or grids of the images as numbers of the host, so that its
+            features are made before the part of a prediction that asks no device.
     """
 
     first_position: int = 0
@@ -37,6 +39,7 @@ class VLMFacts(NamedTuple):
     projects_apart: bool = False
     turned_experts: bool = False
     carries_state: bool = False
+    reads_sizes: bool = False
 
     @property
     def replaceable_features(self) -> bool:
@@ -46,27 +49,27 @@ class VLMFacts(NamedTuple):
 
 VLMS = {
     "aya_vision": VLMFacts(),
-    "blip-2": VLMFacts(one_size=True, stack_alone=True),
+    "blip-2": VLMFacts(one_size=True, stack_alone=True, reads_sizes=True),
     "cohere2_vision": VLMFacts(),
     "deepseek_vl": VLMFacts(one_size=True),
     "gemma3": VLMFacts(open_images=True),
-    "glm4v": VLMFacts(),
-    "idefics3": VLMFacts(tiled=True),
+    "glm4v": VLMFacts(reads_sizes=True),
+    "idefics3": VLMFacts(tiled=True, reads_sizes=True),
     "internvl": VLMFacts(),
     "janus": VLMFacts(one_size=True),
     "llama4": VLMFacts(tiled=True, stack_alone=True, projects_apart=True),
     "llava": VLMFacts(one_size=True),
-    "llava_next": VLMFacts(tiled=True),
-    "llava_onevision": VLMFacts(tiled=True),
-    "mistral3": VLMFacts(),
-    "minicpmv4_6": VLMFacts(tiled=True, carries_state=True),
+    "llava_next": VLMFacts(tiled=True, reads_sizes=True),
+    "llava_onevision": VLMFacts(tiled=True, reads_sizes=True),
+    "mistral3": VLMFacts(reads_sizes=True),
+    "minicpmv4_6": VLMFacts(tiled=True, carries_state=True, reads_sizes=True),
     "mllama": VLMFacts(tiled=True, crosses=True),
     "paligemma": VLMFacts(first_position=1, full_prefix=True, one_size=True),
-    "qwen2_vl": VLMFacts(),
-    "qwen2_5_vl": VLMFacts(),
+    "qwen2_vl": VLMFacts(reads_sizes=True),
+    "qwen2_5_vl": VLMFacts(reads_sizes=True),
     "qwen3_vl": VLMFacts(layered_features=True),
     "qwen3_vl_moe": VLMFacts(layered_features=True, turned_experts=True),
-    "smolvlm": VLMFacts(tiled=True),
+    "smolvlm": VLMFacts(tiled=True, reads_sizes=True),
     "vipllava": VLMFacts(one_size=True),
 }
 # Fields that 5.x reads under two names and 4.57 under the older one alone; both are written.

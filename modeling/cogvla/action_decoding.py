@@ -5,7 +5,6 @@ from dataclasses import dataclass, field, replace
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import DynamicCache
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_tokens import tokens_to_actions
@@ -14,6 +13,7 @@ from ..mlp_resnet import MLPResNet
 from ..sampled_actions import drawn_bins, repeated, token_entropy
 from .action_sequence import ActionSequence
 from .ddim import ddim_step, sampling_steps, signal_levels, sinusoidal_embedding
+from .growing_cache import GrowingCache
 from .pruned_language_model import LanguageModel, LanguageModelInputs, with_noise
 
 
@@ -69,16 +69,17 @@ def decode_at_once(
     action_head: nn.Module | None,
     inputs: LanguageModelInputs,
     num_samples: int | None = None,
+    exponentials: torch.Tensor | None = None,
 ) -> DecodedActions:
     """All actions from one pass over the sequence; action_head: of L1 regression, `None` for discrete tokens.
 
-    num_samples: draw so many chunks of discrete tokens.
+    num_samples: draw so many chunks of discrete tokens; exponentials: see `exponentials_of`.
     """
     states, kept = language_model.read(inputs)
     if action_head is not None:
         return DecodedActions(action_head(states).float(), states, kept)
     logits = language_model.lm_head(states)
-    token_ids, entropy = chosen_tokens(config, logits, num_samples)
+    token_ids, entropy = chosen_tokens(config, logits, num_samples, exponentials)
     actions, finite = actions_of(config, token_ids), {"logits": finite_rows(logits)}
     decoded = DecodedActions(actions, states, kept, token_ids, finite)
     return decoded if num_samples is None else decoded.of_samples(config, len(logits), entropy)
@@ -91,29 +92,28 @@ def denoise(
     noisy_action_projector: nn.Module,
     inputs: LanguageModelInputs,
     sequence: ActionSequence,
-    noise: torch.Tensor | None,
+    noise: torch.Tensor,
     num_inference_steps: int,
     num_samples: int | None = None,
 ) -> DecodedActions:
-    """DDIM from `noise` (batch, num_action_chunks, action_dim), drawn where it is `None`: a pass over the sequence a
-    step. The steps clip what is infinite, so whether all predicted noise was finite is told apart.
+    """DDIM from `noise` (batch, num_action_chunks, action_dim): a pass over the sequence a step. The steps clip what is
+    infinite, so whether all predicted noise was finite is told apart.
 
-    num_samples: draw so many chunks, from noise (batch, num_samples, num_action_chunks, action_dim). What is made of
+    num_samples: draw so many chunks, from noise (batch * num_samples, num_action_chunks, action_dim). What is made of
     images is made once; the language model, which reads the noisy actions, runs for each sample.
     """
     observed, count = len(inputs.prefix), num_samples or 1
     inputs, sequence = inputs.repeated(count), sequence.repeated(count)
     num_steps, device = config.num_diffusion_steps, inputs.prefix.device
     batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
-    shape = (batch, config.num_action_chunks, config.action_dim)
-    actions = torch.randn(shape, device=device) if noise is None else noise.to(device).reshape(shape)
+    actions, rotary = noise, language_model.rotary(inputs)
     levels, times = signal_levels(num_steps), sinusoidal_embedding(torch.arange(num_steps, device=device), width)
     finite = torch.ones(batch, dtype=torch.bool, device=device)
     steps = sampling_steps(num_steps, num_inference_steps)
     for step in steps:
         tokens = noisy_action_projector(one_token_a_number(actions.to(inputs.prefix.dtype)))
         noised = with_noise(inputs, sequence, tokens, times[step].expand(batch, -1))
-        states, kept = language_model.read(noised)
+        states, kept = language_model.read(noised, rotary=rotary)
         predicted = action_head(states)
         finite = finite & finite_rows(predicted)
         actions = ddim_step(actions, predicted, levels, step, -steps.step)
@@ -127,56 +127,54 @@ def decode_one_by_one(
     prompt: LanguageModelInputs,
     real: torch.Tensor,
     num_samples: int | None = None,
+    exponentials: torch.Tensor | None = None,
 ) -> DecodedActions:
     """Action tokens one after another, each from all before it (OpenVLA).
 
     prompt: with the last token's state wanted; real: (batch, length) bool, its padding. num_samples: draw so many
-    chunks over one pass of the prompt.
+    chunks over one pass of the prompt; exponentials: see `exponentials_of`.
     """
-    cache = DynamicCache(config=config.text_config)
+    cache, count, following = GrowingCache(), num_samples or 1, config.num_action_tokens - 1
     states, kept = language_model.read(prompt, cache)
-    batch, states, real = len(states), repeated(states, num_samples or 1), repeated(real, num_samples or 1)
-    if num_samples is not None:
-        cache.batch_repeat_interleave(num_samples)
-    logits = language_model.lm_head(states)
-    ids, entropy = next_token(config, logits, num_samples)
-    all_states, all_ids, finite, entropies = [states], [ids], finite_rows(logits), [entropy]
-    for _ in range(config.num_action_tokens - 1):
-        real = F.pad(real, (0, 1), value=True)
-        all_states.append(language_model.read_on(all_ids[-1], real, prompt.prefix.shape[1], cache))
+    batch, cache = len(states), cache.with_room(following, count)
+    longer = F.pad(repeated(real, count), (0, following), value=True)
+    ahead = language_model.ahead(longer, prompt.prefix.shape[1], following) if following else None
+    all_states, all_ids, all_logits_finite, entropies = [repeated(states, count)], [], [], []
+    for number in range(config.num_action_tokens):
+        if number:
+            all_states.append(language_model.read_on(all_ids[-1], ahead.at(number - 1), cache))
         logits = language_model.lm_head(all_states[-1])
-        ids, entropy = next_token(config, logits, num_samples)
+        ids, entropy = next_token(config, logits, num_samples, None if exponentials is None else exponentials[number])
         all_ids.append(ids)
         entropies.append(entropy)
-        finite = finite & finite_rows(logits)
+        all_logits_finite.append(finite_rows(logits))
     token_ids = torch.cat(all_ids, dim=1)
-    decoded = DecodedActions(
-        actions_of(config, token_ids), torch.cat(all_states, dim=1), kept, token_ids, {"logits": finite}
-    )
+    finite = {"logits": torch.stack(all_logits_finite).all(dim=0)}
+    decoded = DecodedActions(actions_of(config, token_ids), torch.cat(all_states, dim=1), kept, token_ids, finite)
     if num_samples is None:
         return decoded
     return decoded.of_samples(config, batch, torch.cat(entropies, dim=1).unflatten(0, (batch, -1)))
 
 
 def next_token(
-    config: CogVLAConfig, logits: torch.Tensor, num_samples: int | None
+    config: CogVLAConfig, logits: torch.Tensor, num_samples: int | None, exponentials: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The likeliest token of logits (rows, 1, vocabulary), or one drawn among the bins and their entropy; (rows, 1)."""
     if num_samples is None:
         return logits.argmax(dim=-1), None
     first, scores = scores_of_bins(config, logits)
-    return first + drawn_bins(scores), token_entropy(scores)
+    return first + drawn_bins(scores, exponentials), token_entropy(scores)
 
 
 def chosen_tokens(
-    config: CogVLAConfig, logits: torch.Tensor, num_samples: int | None
+    config: CogVLAConfig, logits: torch.Tensor, num_samples: int | None, exponentials: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """The likeliest tokens of logits (batch, tokens, vocabulary), (batch, tokens); or drawn ones among the bins, (batch
     * num_samples, tokens), and their entropy (batch, 1, tokens)."""
     if num_samples is None:
         return logits.argmax(dim=-1), None
     first, scores = scores_of_bins(config, logits)
-    return first + drawn_bins(repeated(scores, num_samples)), token_entropy(scores)[:, None]
+    return first + drawn_bins(repeated(scores, num_samples), exponentials), token_entropy(scores)[:, None]
 
 
 def scores_of_bins(config: CogVLAConfig, logits: torch.Tensor) -> tuple[int, torch.Tensor]:

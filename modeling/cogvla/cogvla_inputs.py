@@ -42,12 +42,24 @@ def observation(
     Raises:
         InputError: something is missing or has another form; the message names it.
     """
+    pixel_values, state = check_observation(model, input_ids, attention_mask, pixel_values, state, **numbers)
+    real, ids = right_padded(check_mask(input_ids, attention_mask), input_ids)
+    return Observation(ids, real, pixel_values, state)
+
+
+def check_observation(
+    model: PreTrainedModel,
+    input_ids: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    pixel_values: torch.Tensor | None,
+    state: torch.Tensor | None,
+    **numbers: torch.Tensor | None,
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """As `observation`, which pads on the right besides: pixel values and state in the one form used inside."""
     check_inputs(model, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, **numbers})
     check_ids(input_ids, model.get_input_embeddings())
     pixel_values = check_pixel_values(model.config, input_ids, pixel_values, model.dtype)
-    state = check_state(model.config, input_ids, state, model.dtype)
-    real, ids = right_padded(check_mask(input_ids, attention_mask), input_ids)
-    return Observation(ids, real, pixel_values, state)
+    return pixel_values, check_state(model.config, input_ids, state, model.dtype)
 
 
 def check_places(config: CogVLAConfig, text: int, actions: int = 0) -> None:

@@ -3,6 +3,7 @@ cosine schedule `squaredcos_cap_v2` (Nichol and Dhariwal, arXiv 2102.09672), noi
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 
@@ -16,6 +17,12 @@ def signal_levels(num_steps: int) -> tuple[float, ...]:
 
     In float32, as published: 1 - 0.999 is off by 1e-5 there.
     """
+    return kept_levels(num_steps)
+
+
+@lru_cache(16)
+def kept_levels(num_steps: int) -> tuple[float, ...]:
+    """See `signal_levels`, computed once."""
     betas = [1 - cosine_level((i + 1) / num_steps) / cosine_level(i / num_steps) for i in range(num_steps)]
     kept = 1 - torch.tensor(betas, dtype=torch.float32, device="cpu").clamp(max=MAX_BETA)
     return tuple(kept.cumprod(dim=0).tolist())

@@ -10,6 +10,7 @@ from torch import nn
 
 from ...configuration.cogvla.configuration_cogvla_vision import CogVLAVisionConfig
 from ..film import FiLM
+from ..fused_linears import is_unhooked, product_if_joined
 from ..learned_tokens import LearnedTokens
 from ..mlp import MLP
 from ..vision_layers import LayerScale, PatchEmbedding, VisionBlock
@@ -50,11 +51,29 @@ class FiLMVisionTransformer(nn.Module):
         Returns (batch * views, tokens, hidden_size).
         """
         hidden_states = self.embed(pixel_values)
-        for block in self.blocks:
-            hidden_states = block(hidden_states, condition)
+        terms = self.film_terms(condition)
+        for number, block in enumerate(self.blocks):
+            hidden_states = block(hidden_states, condition, None if terms is None else terms[number])
         if self.aggregation is not None:
             return hidden_states[:, -self.aggregation.tokens.shape[-2] :]
         return hidden_states[:, -self.pos_embed.shape[1] :]
+
+    def film_terms(self, condition: torch.Tensor | None) -> list[tuple[torch.Tensor, torch.Tensor]] | None:
+        """Factor and shift of each block, (batch, 1, hidden_size), from one product where the weights of all blocks lie
+        side by side; `None`: the blocks compute their own."""
+        films = [block.film for block in self.blocks if block.film is not None]
+        if not films or not all(is_unhooked(module) for module in (*self.blocks, *films)):
+            return None
+        joint = product_if_joined([linear for film in films for linear in (film.scale, film.shift)], condition)
+        if joint is None:
+            return None
+        scales, shifts = joint.view(len(joint), len(films), 2, -1).unbind(2)
+        return list(zip((1 + scales).split(1, dim=1), shifts.split(1, dim=1), strict=True))
+
+    def projections_to_fuse(self) -> list[list[nn.Module]]:
+        """The linear layers that read the condition."""
+        films = [block.film for block in self.blocks if isinstance(block.film, FiLM)]
+        return [[linear for film in films for linear in (film.scale, film.shift)]]
 
     def embed(self, pixel_values: torch.Tensor) -> torch.Tensor:
         """Class token, registers, patches, aggregation tokens, in this order; only patches have positions."""

@@ -12,7 +12,7 @@ from transformers import Cache, GenerationMixin
 from transformers.utils import can_return_tuple
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
-from ..action_normalization import find_statistics, unnormalize
+from ..action_normalization import affine_terms, find_statistics
 from ..cache_names import OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
 from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
@@ -20,24 +20,14 @@ from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
 from ..moe_aggregator import MoEAggregator
+from ..prediction_core import padded_behind, run_core
 from ..prismatic_projector import PrismaticProjector
-from ..sampled_actions import SampledActions, check_num_samples, with_spread
-from .action_decoding import (
-    ContinuousActionHead,
-    DecodedActions,
-    decode_at_once,
-    decode_one_by_one,
-    denoise,
-)
-from .action_sequence import (
-    ActionSequence,
-    find_action_block,
-    left_padded,
-    right_padded,
-    with_action_block,
-    with_prompt_end,
-)
-from .cogvla_inputs import Observation, check_actions, check_inference_steps, check_places, observation
+from ..sampled_actions import SampledActions, with_spread
+from .action_decoding import ContinuousActionHead
+from .action_sequence import ActionSequence, find_action_block, left_padded, right_padded
+from .cogvla_core import predicted
+from .cogvla_core_inputs import CogVLACoreInputs, core_options, drawn_numbers
+from .cogvla_inputs import Observation, check_actions, check_observation, check_places, observation
 from .cogvla_losses import action_loss, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .cogvla_pretrained_model import CogVLAPreTrainedModel
@@ -79,6 +69,13 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.language_model.lm_head = value
 
+    def projections_to_fuse(self) -> list[list[nn.Module]]:
+        """Linear layers that read the same input, see `fused_linears.py`: FiLM of each tower, and of the language model
+        those of attention, MLP and router."""
+        towers = self.vision_backbone.featurizer, self.vision_backbone.fused_featurizer
+        parts = *towers, self.language_model.model
+        return [group for part in parts for group in part.projections_to_fuse() if group]
+
     def training_figures(self, output: CogVLAOutput) -> dict[str, torch.Tensor]:
         return training_figures(output, self.config.num_vision_tokens)
 
@@ -109,7 +106,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
             noise: (batch, num_action_chunks, action_dim), where the diffusion head starts; drawn when left out.
             return_dict: return a `CogVLAActionOutput` instead of the actions alone.
             num_inference_steps: of the diffusion head, 1 to `config.num_diffusion_steps`; the config's by default.
-            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite, or a row
+                is padding alone. Without it no device is asked for a number, and such a row's actions are NaN.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
             num_samples: draw so many chunks for each sample, and return them, their spread and, of the discrete head,
                 the entropy of its tokens as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks,
@@ -119,34 +117,33 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
             InputError: an argument has the wrong form, or `unnorm_key` is unknown or ambiguous.
             NonFiniteError: see `check_finite`.
         """
-        config = self.config
         refuse_sampling(do_sample)
-        seen = observation(
-            self, input_ids, attention_mask, pixel_values, one_of(state=state, proprio=proprio), noise=noise
-        )
-        if num_samples is not None:
-            check_num_samples(num_samples, config.action_head != "l1", f"action_head={config.action_head!r}")
-        statistics = find_statistics(config.norm_stats, unnorm_key)["action"]
-        noise = check_actions(config, input_ids, "noise", noise, num_samples)
-        steps = check_inference_steps(config, num_inference_steps)
-        check_places(config, input_ids.shape[1] + 1, config.num_action_tokens + (config.action_attention != "causal"))
-        decoded, moe_ratios = self.decode(seen, noise, steps, num_samples)
-        check_rows(seen.real)  # reading it before would wait for the device
-        actions = unnormalize(decoded.normalized, statistics, config.normalization_type)
+        state = one_of(state=state, proprio=proprio)
+        pixel_values, state = check_observation(self, input_ids, attention_mask, pixel_values, state, noise=noise)
+        actions = self.config.num_action_tokens + (self.config.action_attention != "causal")
+        check_places(self.config, input_ids.shape[1] + 1, actions)
+        statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
+        options = core_options(self, num_inference_steps, num_samples, check_finite, return_dict)
+        noise, exponentials = drawn_numbers(self.config, input_ids, noise, num_samples)
+        input_ids, attention_mask = padded_behind(self, input_ids, attention_mask)
+        terms = affine_terms(statistics, self.config.normalization_type, pixel_values)
+        inputs = CogVLACoreInputs(input_ids, attention_mask, pixel_values, state, noise, exponentials, terms)
+        found = run_core(self, predicted, inputs, options)
         if check_finite:
-            inputs = {"pixel_values": seen.pixel_values, "state": seen.state, "noise": noise}
-            require_finite(self, {"actions": actions, **decoded.finite}, inputs, statistics)
+            given = {"pixel_values": pixel_values, "state": state, "noise": noise}
+            made = {"actions": found.actions, **found.finite}
+            require_finite(self, made, given, statistics, attention_mask, found.whole)
         if num_samples is not None:
-            return with_spread(actions, decoded.normalized, decoded.entropy)
+            return with_spread(found.actions, found.normalized, found.entropy)
         if not return_dict:
-            return actions
+            return found.actions
         return CogVLAActionOutput(
-            actions=actions,
-            normalized_actions=decoded.normalized,
-            action_hidden_states=decoded.hidden_states,
-            moe_ratios=moe_ratios,
-            kept_vision_tokens=decoded.kept_vision_tokens,
-            predicted_token_ids=decoded.token_ids,
+            actions=found.actions,
+            normalized_actions=found.normalized,
+            action_hidden_states=found.hidden_states,
+            moe_ratios=found.moe_ratios,
+            kept_vision_tokens=found.kept_vision_tokens,
+            predicted_token_ids=found.token_ids,
         )
 
     @can_return_tuple
@@ -274,7 +271,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         """
         if cache is not None and cache.get_seq_length() > 0:
             prefix_length, kept = self.config.num_vision_tokens + self.config.use_state, None
-            states = self.language_model.read_on(input_ids, attention_mask.bool(), prefix_length, cache)
+            ahead = self.language_model.ahead(attention_mask.bool(), prefix_length, count=1)
+            states = self.language_model.read_on(input_ids, ahead, cache)
         else:
             prompt, _ = self.prompt_inputs(observation(self, input_ids, attention_mask, pixel_values, state))
             states, kept = self.language_model.read(prompt, cache)
@@ -282,23 +280,6 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         return CogVLAOutput(logits=logits, kept_vision_tokens=kept, **{OUTPUT_NAME: cache})
 
     # ---- the steps of a forward pass
-
-    def decode(
-        self, seen: Observation, noise: torch.Tensor | None, num_inference_steps: int, num_samples: int | None
-    ) -> tuple[DecodedActions, torch.Tensor | None]:
-        """What the head makes of an observation, and the weights of the towers."""
-        config = self.config
-        ids, real = with_prompt_end(seen.input_ids, seen.real, config.prompt_end_token_id)
-        if config.action_attention == "causal":
-            inputs, moe_ratios = self.prompt_inputs(Observation(ids, real, seen.pixel_values, seen.state))
-            return decode_one_by_one(config, self.language_model, inputs, real, num_samples), moe_ratios
-        sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)
-        averaged = sequence.real & ~sequence.is_action
-        inputs, moe_ratios = self.action_inputs(seen, sequence, averaged, config.num_action_tokens)
-        if config.action_head != "diffusion":
-            return decode_at_once(config, self.language_model, self.action_head, inputs, num_samples), moe_ratios
-        parts = self.language_model, self.action_head, self.noisy_action_projector
-        return denoise(config, *parts, inputs, sequence, noise, num_inference_steps, num_samples), moe_ratios
 
     def learn(
         self,

@@ -6,15 +6,18 @@ full-sequence positions, as published, over a cache whose layers differ in lengt
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import NamedTuple
 
 import torch
 from torch import nn
 from transformers import Cache
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ..llama_layers import Rotary, is_stock
 from ..masking import mask_for
 from ..sampled_actions import repeated
 from .action_sequence import ActionSequence
+from .growing_cache import GrowingCache
 from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
 
 
@@ -39,6 +42,27 @@ class LanguageModelInputs:
     def repeated(self, count: int) -> "LanguageModelInputs":
         """Each sequence `count` times, one behind the other."""
         return LanguageModelInputs(*(repeated(getattr(self, each.name), count) for each in fields(self)))
+
+
+class TokensAhead(NamedTuple):
+    """What tokens that follow a text one by one need, each seeing all before it.
+
+    Attributes:
+        mask: (batch, 1, 1, keys), of the last of them, see masking.py.
+        positions: (batch, tokens).
+        rotary: cosines and sines of the positions, or `None` where the language model makes them itself.
+    """
+
+    mask: torch.Tensor
+    positions: torch.Tensor
+    rotary: Rotary | None
+
+    def at(self, number: int) -> "TokensAhead":
+        """That of one of them, counted from 0."""
+        keys = self.mask.shape[-1] - self.positions.shape[1] + number + 1
+        place = slice(number, number + 1)
+        rotary = None if self.rotary is None else tuple(each[:, place] for each in self.rotary)
+        return TokensAhead(self.mask[..., :keys], self.positions[:, place], rotary)
 
 
 class LanguageModel(nn.Module):
@@ -75,36 +99,56 @@ class LanguageModel(nn.Module):
             positions=sequence.predicting(count) + length,
         )
 
+    def rotary(self, inputs: LanguageModelInputs) -> Rotary:
+        """Cosines and sines of all places of the sequence, for as many calls of `read` as there are."""
+        length = inputs.text_embeds.shape[1] + inputs.prefix.shape[1]
+        places = torch.arange(length, device=inputs.prefix.device).unsqueeze(0)
+        return self.model.rotary_emb(inputs.text_embeds, places)
+
     def read(
-        self, inputs: LanguageModelInputs, cache: Cache | None = None
+        self, inputs: LanguageModelInputs, cache: Cache | GrowingCache | None = None, rotary: Rotary | None = None
     ) -> tuple[torch.Tensor, dict[int, torch.Tensor]]:
-        """The wanted states (batch, count, hidden_size), after the final norm, and the tokens that each layer kept."""
+        """The wanted states (batch, count, hidden_size), after the final norm, and the tokens that each layer kept.
+
+        rotary: that of the inputs, where it is known.
+        """
         pruning = Pruning(self.num_vision_tokens, inputs.prompt)
-        hidden_states = self.model(
-            inputs_embeds=after_bos(inputs.text_embeds, inputs.prefix),
-            attention_mask=inputs.attention_mask,
-            use_cache=cache is not None,
-            pruning=pruning,
-            **{STACKS_CACHE: cache},
-        ).last_hidden_state
+        embeds, mask = after_bos(inputs.text_embeds, inputs.prefix), inputs.attention_mask
+        if is_stock(self.model, LFPLlamaModel):
+            rotary = self.rotary(inputs) if rotary is None else rotary
+            hidden_states = self.model.run(embeds, self.added(mask, embeds.dtype), rotary, pruning, cache)
+        else:
+            named = {"attention_mask": mask, "use_cache": cache is not None, "pruning": pruning, STACKS_CACHE: cache}
+            hidden_states = self.model(inputs_embeds=embeds, **named).last_hidden_state
         index = inputs.positions.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1])
         return hidden_states.gather(1, index), pruning.kept
 
-    def read_on(self, ids: torch.Tensor, real: torch.Tensor, prefix_length: int, cache: Cache) -> torch.Tensor:
-        """One more token of each text, ids (batch, 1) -> its states (batch, 1, hidden_size).
+    def ahead(self, real: torch.Tensor, prefix_length: int, count: int) -> TokensAhead:
+        """What the next `count` tokens need to be read one by one.
 
-        real: (batch, length of the whole text) bool, without the prefix.
+        real: (batch, length) bool, of the text with these tokens at its end, without the prefix.
         """
         keys = torch.cat([real[:, :1].expand(-1, prefix_length), real], dim=1)
+        embeddings, positions = self.model.embed_tokens.weight, keys.cumsum(dim=1)[:, -count:] - 1
+        mask = mask_for(self.attn_implementation, keys[:, None, :], embeddings.dtype)
+        if not is_stock(self.model, LFPLlamaModel):
+            return TokensAhead(mask, positions, None)
+        return TokensAhead(self.added(mask, embeddings.dtype), positions, self.model.rotary_emb(embeddings, positions))
+
+    def read_on(self, ids: torch.Tensor, ahead: TokensAhead, cache: Cache | GrowingCache) -> torch.Tensor:
+        """One more token of each text, ids (batch, 1) -> its states (batch, 1, hidden_size); ahead: `TokensAhead.at`"""
         embeds = self.model.embed_tokens(ids)
-        output = self.model(
-            inputs_embeds=embeds,
-            attention_mask=decoding_mask(keys, embeds.dtype, self.attn_implementation),
-            position_ids=keys.sum(dim=1, keepdim=True) - 1,
-            use_cache=True,
-            **{STACKS_CACHE: cache},
-        )
-        return output.last_hidden_state
+        if ahead.rotary is not None:
+            return self.model.run(embeds, ahead.mask, ahead.rotary, cache=cache)
+        named = {"attention_mask": ahead.mask, "position_ids": ahead.positions, "use_cache": True, STACKS_CACHE: cache}
+        return self.model(inputs_embeds=embeds, **named).last_hidden_state
+
+    def added(self, mask: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The mask as torch's fused attention adds it to scores, made once instead of in every layer; gradients, of
+        which `masking.py` tells, are not computed here."""
+        if self.attn_implementation != "sdpa" or mask.dtype != torch.bool:
+            return mask
+        return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
 
 
 def with_noise(
@@ -145,8 +189,3 @@ def parallel_decoding_mask(
             visible = visible | (block[:, :, None] & block[:, None, :])
         allowed = allowed & visible
     return mask_for(implementation, allowed, dtype)
-
-
-def decoding_mask(real: torch.Tensor, dtype: torch.dtype, implementation: str = "eager") -> torch.Tensor:
-    """The mask of one new token over everything before it; real: (batch, keys) bool, the new token included."""
-    return mask_for(implementation, real[:, None, :], dtype)

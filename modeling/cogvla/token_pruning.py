@@ -4,7 +4,7 @@ Upstream: JiuTian-VL/CogVLA, prismatic/models/modeling_llama.py.
 """
 
 from dataclasses import dataclass, field
-from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -12,10 +12,11 @@ from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
 
 from ..cache_names import cache_argument
+from ..fused_linears import product_of
+from ..llama_layers import LAYERS_CACHE, Rotary, attended, decoder_layer, gated, is_stock, normed, projections_of
 from ..masking import masked_mean
 
 STACKS_CACHE = cache_argument(LlamaModel.forward)
-LAYERS_CACHE = cache_argument(LlamaDecoderLayer.forward)
 
 
 @dataclass
@@ -48,11 +49,18 @@ class TokenRouter(nn.Module):
         """hidden_states: (batch, sequence, hidden_size), normed -> scores in 0..1, (batch, sequence), float32."""
         logits = self.router(hidden_states)
         if self.scale is not None:
-            prompt = masked_mean(hidden_states, pruning.prompt)
+            scale, shift = self.film(masked_mean(hidden_states, pruning.prompt))
             vision = hidden_states[:, 1 : 1 + pruning.num_vision_tokens]
-            modulated = torch.addcmul(self.shift(prompt), vision, 1 + self.scale(prompt))
-            logits = replace_vision(logits, self.router(modulated))
+            logits = replace_vision(logits, self.router(torch.addcmul(shift, vision, 1 + scale)))
         return logits.softmax(dim=-1, dtype=torch.float32)[..., 1]
+
+    def film(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scale and shift, (batch, 1, hidden_size) each; prompt: (batch, 1, hidden_size)."""
+        mlps = self.scale, self.shift
+        if not all(is_stock(mlp, nn.Sequential) for mlp in mlps):
+            return self.scale(prompt), self.shift(prompt)
+        first = product_of([mlp[0] for mlp in mlps], prompt)
+        return tuple(mlp[2](mlp[1](states)) for mlp, states in zip(mlps, first, strict=True))
 
 
 def bottleneck_mlp(hidden_size: int) -> nn.Sequential:
@@ -90,27 +98,21 @@ class LFPDecoderLayer(LlamaDecoderLayer):
         """
         if pruning is None:
             keys = kwargs[LAYERS_CACHE].get_seq_length(self.layer_idx) + hidden_states.shape[1]
-            return super().forward(
-                hidden_states, attention_mask[..., -keys:], position_embeddings=position_embeddings, **kwargs
-            )
-        normed = self.input_layernorm(hidden_states)
-        scores = self.router(normed, pruning)
+            return decoder_layer(self, hidden_states, attention_mask[..., -keys:], position_embeddings, **kwargs)
+        states = normed(self.input_layernorm, hidden_states)
+        scores = self.router(states, pruning)
         kept = highest_scored(scores[:, 1 : 1 + pruning.num_vision_tokens], self.keep_ratio)
         pruning.kept[self.layer_idx] = kept
         dropped = pruning.num_vision_tokens - kept.shape[1]
-        select = partial(select_vision, kept=kept, num_vision_tokens=pruning.num_vision_tokens)
+        places = kept_places(kept, pruning.num_vision_tokens, hidden_states.shape[1])
 
-        residual = select(hidden_states)
-        attended, _ = self.self_attn(
-            hidden_states=select(normed),
-            attention_mask=attention_mask[..., dropped:, dropped:],
-            position_embeddings=tuple(x[:, : residual.shape[1]] for x in position_embeddings),
-            **kwargs,
-        )
-        residual = residual + attended
-        weights = select(scores.unsqueeze(-1)).to(residual.dtype)
-        output = torch.addcmul(residual, self.mlp(self.post_attention_layernorm(residual)), weights)
-        return restore_vision(hidden_states, output, kept, pruning.num_vision_tokens)
+        residual = select(hidden_states, places)
+        rotary = tuple(x[:, : residual.shape[1]] for x in position_embeddings)
+        mask = attention_mask[..., dropped:, dropped:]
+        residual = residual + attended(self.self_attn, select(states, places), mask, rotary, **kwargs)
+        weights = scores.gather(1, places).unsqueeze(-1).to(residual.dtype)
+        output = gated(self.mlp, normed(self.post_attention_layernorm, residual))
+        return restore(hidden_states, torch.addcmul(residual, output, weights), places)
 
 
 class LFPLlamaModel(LlamaModel):
@@ -122,6 +124,34 @@ class LFPLlamaModel(LlamaModel):
             self.layers[layer] = LFPDecoderLayer(config, layer, ratio, film)
         self.post_init()
 
+    def run(
+        self,
+        hidden_states: torch.Tensor,
+        mask: torch.Tensor,
+        rotary: Rotary,
+        pruning: Pruning | None = None,
+        cache: Any = None,
+    ) -> torch.Tensor:
+        """What `forward` does without gradients, with what does not change from step to step of a prediction given:
+        (batch, tokens, hidden_size) -> the same, after the last norm.
+
+        cache: of transformers, or a `GrowingCache`.
+        """
+        named = {LAYERS_CACHE: cache}
+        for layer in self.layers:
+            if is_stock(layer, LlamaDecoderLayer):
+                hidden_states = decoder_layer(layer, hidden_states, mask, rotary, **named)
+            else:
+                given = {"attention_mask": mask, "position_embeddings": rotary, "pruning": pruning, **named}
+                hidden_states = layer(hidden_states, **given)
+        return normed(self.norm, hidden_states)
+
+    def projections_to_fuse(self) -> list[list[nn.Module]]:
+        """The linear layers that read one input: those of each layer, and of its router's FiLM."""
+        groups = [group for layer in self.layers for group in projections_of(layer)]
+        mlps = [(layer.router.scale, layer.router.shift) for layer in self.layers if hasattr(layer, "router")]
+        return groups + [[scale[0], shift[0]] for scale, shift in mlps if isinstance(scale, nn.Sequential)]
+
 
 def highest_scored(scores: torch.Tensor, keep_ratio: float) -> torch.Tensor:
     """Ascending indices (batch, int(n * keep_ratio)) of the highest of `scores` (batch, n).
@@ -132,18 +162,21 @@ def highest_scored(scores: torch.Tensor, keep_ratio: float) -> torch.Tensor:
     return scores.sort(dim=1, descending=True, stable=True).indices[:, :count].sort(dim=1).values
 
 
-def select_vision(x: torch.Tensor, kept: torch.Tensor, num_vision_tokens: int) -> torch.Tensor:
-    """x: (batch, sequence, size) without the vision tokens that are not in `kept` (batch, k)."""
-    vision = x[:, 1 : 1 + num_vision_tokens].gather(1, kept.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
-    return torch.cat([x[:, :1], vision, x[:, 1 + num_vision_tokens :]], dim=1)
+def kept_places(kept: torch.Tensor, num_vision_tokens: int, length: int) -> torch.Tensor:
+    """(batch, length of the rest) places in a sequence of this length: all but those of vision tokens that are not in
+    `kept` (batch, k)."""
+    places = torch.arange(length, device=kept.device).expand(len(kept), -1)
+    return torch.cat([places[:, :1], kept + 1, places[:, 1 + num_vision_tokens :]], dim=1)
 
 
-def restore_vision(x: torch.Tensor, update: torch.Tensor, kept: torch.Tensor, num_vision_tokens: int) -> torch.Tensor:
-    """`x` with its kept tokens replaced by `update`, the reverse of `select_vision`."""
-    count = kept.shape[1]
-    index = kept.unsqueeze(-1).expand(-1, -1, x.shape[-1])
-    vision = x[:, 1 : 1 + num_vision_tokens].scatter(1, index, update[:, 1 : 1 + count])
-    return torch.cat([update[:, :1], vision, update[:, 1 + count :]], dim=1)
+def select(x: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """x: (batch, sequence, size) at `places` (batch, k)."""
+    return x.gather(1, places.unsqueeze(-1).expand(-1, -1, x.shape[-1]))
+
+
+def restore(x: torch.Tensor, update: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """`x` with its tokens at `places` replaced by `update`, the reverse of `select`."""
+    return x.scatter(1, places.unsqueeze(-1).expand_as(update), update)
 
 
 def replace_vision(x: torch.Tensor, vision: torch.Tensor) -> torch.Tensor:

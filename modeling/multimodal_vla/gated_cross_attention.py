@@ -19,6 +19,7 @@ from transformers import DynamicCache, PretrainedConfig
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ..attention import attend
 from ..cache_names import CACHE_NAMES
+from ..model_watch import part_of_model
 
 SEEN = "seen_images"  # the argument of the layers
 
@@ -127,6 +128,7 @@ def open_layers(layers: Sequence[nn.Module]) -> None:
             layer.register_forward_pre_hook(partial(look, index), with_kwargs=True)
 
 
+@part_of_model
 def look(index: int, layer: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
     """Forward pre-hook: the layer reads what its block makes of the states, and does not know of it."""
     others = {name: value for name, value in kwargs.items() if name != SEEN}

@@ -25,17 +25,24 @@ class Prompt(NamedTuple):
         is_image: (batch, length) bool, true on image tokens, which only a VLM has.
         images: what the vision tower or the VLM reads, by the names of its arguments; empty where text is written
             without images. `pixel_values` is among them, and with some VLMs sizes, masks or grids of the images.
+        features: of the images, where a prediction has made them before; see `with_features` of the backbones.
     """
 
     input_ids: torch.LongTensor
     real: torch.Tensor
     is_image: torch.Tensor
     images: Mapping[str, torch.Tensor] = MappingProxyType({})
+    features: torch.Tensor | None = None
 
     @property
     def pixel_values(self) -> torch.Tensor | None:
         """(batch, views, 3, height, width), or without views; what a VLM calls so; `None`: no images."""
         return self.images.get("pixel_values")
+
+    def shortened(self, length: int) -> "Prompt":
+        """Without what is behind the first `length` places, which is padding."""
+        rows = {name: getattr(self, name)[:, :length] for name in ("input_ids", "real", "is_image")}
+        return self._replace(**rows)
 
     def without(self, answer_mask: torch.Tensor) -> "Prompt":
         """The same, answers hidden as padding is; answer_mask: (batch, length), 1 on their tokens.
@@ -95,6 +102,7 @@ def checked_prompt(
     pixel_values: torch.Tensor | None,
     image_grid_thw: torch.LongTensor | None = None,
     vlm_inputs: Mapping[str, torch.Tensor] = MappingProxyType({}),
+    waits: bool = True,
 ) -> Prompt:
     """A prompt out of the arguments of a public method, its pixels in the model's dtype.
 
@@ -102,13 +110,14 @@ def checked_prompt(
         model: a `MultimodalVLAForActionPrediction`.
         vlm_inputs: further arguments of the VLM that its own processor returned beside the pixels. Token types are not
             read: they follow from the ids, and tokens come behind those.
+        waits: look for rows of padding alone also where a device has to be waited for.
 
     Raises:
         InputError: an id has no embedding, a row is padding alone, or the backbone does not read such an argument.
     """
     check_ids(input_ids, model.get_input_embeddings())
     real = check_mask(input_ids, attention_mask)
-    if attention_mask is not None:
+    if attention_mask is not None and (waits or real.device.type == "cpu"):
         check_rows(real)
     further = {name: value for name, value in vlm_inputs.items() if value is not None and name not in TOKEN_TYPES}
     check_vlm_inputs(model, further)

@@ -5,6 +5,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoModelForTextEncoding, PretrainedConfig
 
 from ...configuration.multimodal_vla.proven_backbones import is_headless
+from .language_masks import encoder_mask
 
 
 def text_model_class(text_config: PretrainedConfig) -> type:
@@ -21,5 +22,6 @@ def bidirectional_states(encoder: nn.Module, embeds: torch.Tensor, real: torch.T
     """
     order = real.long().argsort(dim=1, descending=True, stable=True)
     rows = torch.arange(len(real), device=real.device)[:, None]
-    states = encoder(inputs_embeds=embeds[rows, order], attention_mask=real[rows, order].long()).last_hidden_state
+    mask = encoder_mask(encoder.config, real[rows, order], embeds.dtype)
+    states = encoder(inputs_embeds=embeds[rows, order], attention_mask=mask).last_hidden_state
     return states[rows, order.argsort(dim=1)]

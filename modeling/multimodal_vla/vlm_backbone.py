@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, PretrainedConfig
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.multimodal_vla.nested_configs import kind_of
@@ -16,6 +16,7 @@ from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
+from .language_masks import asks_in_layers, causal_masks, counts_padding
 from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
@@ -81,6 +82,21 @@ class VLMBackbone(nn.Module):
         """Whether images come as patches with a grid of their sizes, and positions in three dimensions."""
         return hasattr(self.core, "get_rope_index")
 
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether nothing but the vision tower asks a device for a number in a prediction."""
+        return not self.facts.layered_features and not asks_in_layers(self.text_config)
+
+    @property
+    def may_be_padded(self) -> bool:
+        """Whether padding behind prompts changes nothing but roundings, and no padding is taken for an image."""
+        return self.image_token_id != 0 and not counts_padding(self.text_config)
+
+    @property
+    def text_config(self) -> PretrainedConfig:
+        """Of the language model's layers."""
+        return without_head(self.language_part).config
+
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """(batch, length) bool, true on image tokens."""
         return input_ids == self.image_token_id
@@ -89,13 +105,31 @@ class VLMBackbone(nn.Module):
         """(batch, length, hidden_size)."""
         return self.vlm.get_input_embeddings()(input_ids)
 
+    def reads_sizes(self, prompt: Prompt) -> bool:
+        """Whether the vision tower reads sizes, masks or grids of the images as numbers of the host."""
+        return self.facts.reads_sizes or "image_sizes" in prompt.images
+
+    def with_features(self, prompt: Prompt) -> Prompt:
+        """With the features of all images, (tokens, hidden_size); as it is, where the language model's layers read the
+        images themselves. Whether they are as many as the image tokens is looked at where no device is waited for.
+        """
+        if prompt.features is not None or not self.facts.replaceable_features:
+            return prompt
+        features = self.all_features(prompt.images)
+        if prompt.is_image.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_count(int(prompt.is_image.numpy().sum()), len(features))
+        return prompt._replace(features=features)
+
     def image_features(self, prompt: Prompt) -> torch.Tensor | list[torch.Tensor]:
         """Features of each sample as they enter the language model's layers, (tokens, hidden_size) each.
 
-        One tensor where all samples have as many; that they do is known beforehand where each has its row of views.
+        One tensor where all samples have as many; that they do is known beforehand where each has its row of views. In
+        a prediction it is one tensor always, with places for text between the images; see `real_features`.
         """
+        if self.has_gaps(prompt):
+            return self.placed_features(prompt)
         features, batch = self.joined_features(prompt), len(prompt.input_ids)
-        if not self.has_rows(prompt):
+        if batch > 1 and not self.has_rows(prompt):
             rows = features.split(prompt.is_image.sum(dim=1).tolist())
             return torch.stack(rows) if len({len(row) for row in rows}) == 1 else list(rows)
         return features.unflatten(0, (batch, -1))
@@ -106,23 +140,39 @@ class VLMBackbone(nn.Module):
             return False
         return prompt.pixel_values.dim() == 5 or (self.facts.one_size and len(prompt.pixel_values) == len(prompt.real))
 
-    def real_features(self, prompt: Prompt) -> None:
-        """Which of `image_features` are no padding: all."""
+    def has_gaps(self, prompt: Prompt) -> bool:
+        """Whether the features of a sample lie at the places of its image tokens, since their number is not known."""
+        return prompt.features is not None and len(prompt.real) > 1 and not self.has_rows(prompt)
+
+    def real_features(self, prompt: Prompt) -> torch.Tensor | None:
+        """Which of `image_features` are no padding, (batch, tokens) bool; `None`: all."""
+        return prompt.is_image if self.has_gaps(prompt) else None
 
     def placed_features(self, prompt: Prompt) -> torch.Tensor:
         """(batch, length, hidden_size): the features at the places of the image tokens, anything elsewhere."""
-        features = self.joined_features(prompt)
-        index = (prompt.is_image.flatten().cumsum(dim=0) - 1).clamp(min=0)
-        return features[index].unflatten(0, prompt.is_image.shape)
+        return at_image_tokens(self.joined_features(prompt), prompt.is_image)
 
     def joined_features(self, prompt: Prompt) -> torch.Tensor:
-        """Of all images, as many as there are image tokens: (tokens, hidden_size).
+        """Of all images as they enter the layers, as many as there are image tokens: (tokens, hidden_size).
 
         Raises:
             InputError: there are more or fewer.
         """
+        return self.counted_features(prompt) * self.input_scale
+
+    def counted_features(self, prompt: Prompt) -> torch.Tensor:
+        """As `joined_features`, before the language model multiplies what it reads."""
+        if prompt.features is not None:
+            return prompt.features
+        features = self.all_features(prompt.images)
+        if not torch.compiler.is_compiling():
+            check_count(int(prompt.is_image.sum()), len(features))
+        return features
+
+    def all_features(self, given: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """(tokens, hidden_size), of `Prompt.images`."""
         known = inspect.signature(self.core.get_image_features).parameters
-        images = self.images(prompt.images)
+        images = self.images(given)
         if "kwargs" not in known:  # through which 4.57 hands sizes of images to a tower
             images = {name: value for name, value in images.items() if name in known}
         if self.facts.projects_apart:
@@ -133,9 +183,7 @@ class VLMBackbone(nn.Module):
         if not isinstance(features[0], torch.Tensor):
             features = features[0]  # Qwen3-VL on 4.57: the others are for deeper layers
         features = features if isinstance(features, torch.Tensor) else torch.cat([f.flatten(0, -2) for f in features])
-        features = features.flatten(0, -2)
-        check_count(prompt.is_image, len(features))
-        return features * self.input_scale
+        return features.flatten(0, -2)
 
     def own_features(self, images: Mapping[str, torch.Tensor], known: Mapping[str, Any]) -> torch.Tensor:
         """(images, tokens, size of the tower): what `get_image_features` returns of a VLM that projects behind it."""
@@ -157,49 +205,47 @@ class VLMBackbone(nn.Module):
 
     def run(self, sequence: TokenSequence) -> torch.Tensor:
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
+        if sequence.reads_images and self.facts.replaceable_features:
+            sequence = sequence._replace(embeds=self.with_images(sequence), reads_images=False)
         if not self.facts.carries_state:
             return self.run_as_it_stands(sequence)
         moved, order = padding_first(sequence)
         return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
 
     def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
-        """As `run`, with padding where it is."""
-        prompt, arguments = sequence.prompt, {}
-        if self.facts.stack_alone:
-            return self.run_stack(sequence)
-        if sequence.reads_images:
-            arguments = self.images(prompt.images)
+        """As `run`, with padding where it is, and images in their places unless the layers read them."""
+        prompt = sequence.prompt
+        arguments = self.images(prompt.images) if sequence.reads_images else {}
         if "cross_attention_mask" in arguments:
             arguments["cross_attention_mask"] = of_length(arguments["cross_attention_mask"], sequence.real.shape[1])
-        mask = sequence.real.long()
-        if self.facts.full_prefix:
-            written = torch.zeros_like(sequence.real) if sequence.written is None else sequence.written
-            allowed = full_prefix(sequence.real, written, sequence.num_added)
-            mask = mask_for(self.implementation, allowed, sequence.embeds.dtype)
         if self.facts.open_images:
             arguments["token_type_ids"] = image_places(prompt, sequence.real)
-        return self.core(
+        stack = without_head(self.language_part) if self.facts.stack_alone else self.core
+        return stack(
             inputs_embeds=sequence.embeds,
-            attention_mask=mask,
+            attention_mask=self.mask(sequence),
             position_ids=self.positions(sequence.real, prompt),
             use_cache=False,
             **arguments,
         ).last_hidden_state
 
-    def run_stack(self, sequence: TokenSequence) -> torch.Tensor:
-        """As `run`, by the language model alone, with the images among the embeddings."""
-        embeds = sequence.embeds
-        if sequence.reads_images:
-            known = sequence.prompt.input_ids.shape[1]
-            placed = self.placed_features(sequence.prompt).to(embeds.dtype)
-            placed = torch.where(sequence.prompt.is_image.unsqueeze(-1), placed, embeds[:, :known])
-            embeds = torch.cat([placed, embeds[:, known:]], dim=1)
-        return without_head(self.language_part)(
-            inputs_embeds=embeds,
-            attention_mask=sequence.real.long(),
-            position_ids=text_positions(sequence.real),
-            use_cache=False,
-        ).last_hidden_state
+    def mask(self, sequence: TokenSequence) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Who sees whom, as the VLM takes it."""
+        real, dtype = sequence.real, sequence.embeds.dtype
+        if self.facts.full_prefix:
+            written = torch.zeros_like(real) if sequence.written is None else sequence.written
+            return mask_for(self.implementation, full_prefix(real, written, sequence.num_added), dtype)
+        if self.facts.open_images or self.facts.carries_state:
+            return real.long()
+        return causal_masks(self.text_config, real, dtype)
+
+    def with_images(self, sequence: TokenSequence) -> torch.Tensor:
+        """Embeddings of a sequence, features in the places of its image tokens."""
+        embeds, prompt = sequence.embeds, sequence.prompt
+        known = prompt.input_ids.shape[1]
+        placed = at_image_tokens(self.counted_features(prompt), prompt.is_image).to(embeds.dtype)
+        placed = torch.where(prompt.is_image.unsqueeze(-1), placed, embeds[:, :known])
+        return torch.cat([placed, embeds[:, known:]], dim=1)
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """(batch, length, vocabulary) of states as of `run`."""
@@ -263,6 +309,13 @@ def of_length(cross_attention_mask: torch.Tensor, length: int) -> torch.Tensor:
     return torch.cat([cross_attention_mask, last], dim=1)
 
 
+def at_image_tokens(features: torch.Tensor, is_image: torch.Tensor) -> torch.Tensor:
+    """(batch, length, size): features (tokens, size) in the places where `is_image` (batch, length) is true, one after
+    the other, and anything elsewhere."""
+    index = (is_image.flatten().cumsum(dim=0) - 1).clamp(0, len(features) - 1)
+    return features[index].unflatten(0, is_image.shape)
+
+
 def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
     """(batch, length), 1 on image tokens of a sequence that starts with those of the prompt; real: like it."""
     if prompt is None:
@@ -270,11 +323,9 @@ def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
     return F.pad(prompt.is_image.long(), (0, real.shape[1] - prompt.is_image.shape[1]))
 
 
-def check_count(is_image: torch.Tensor, num_features: int) -> None:
-    """Refuse more or fewer image tokens (batch, length) than features; in a compiled call by an assertion."""
-    if torch.compiler.is_compiling():
-        torch._assert_async(is_image.sum() == num_features, f"input_ids needs {num_features} image tokens.")
-    elif (found := int(is_image.sum())) != num_features:
+def check_count(found: int, num_features: int) -> None:
+    """Refuse more or fewer image tokens than features."""
+    if found != num_features:
         raise InputError(f"input_ids has {found} image tokens, the images {num_features} features.")
 
 

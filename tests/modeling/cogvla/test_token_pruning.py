@@ -17,8 +17,9 @@ from vlahub.modeling.cogvla.token_pruning import (
     Pruning,
     TokenRouter,
     highest_scored,
-    restore_vision,
-    select_vision,
+    kept_places,
+    restore,
+    select,
 )
 
 VISION, LENGTH = 8, 20
@@ -157,12 +158,13 @@ def test_the_number_of_kept_tokens_is_rounded_down_and_may_be_zero(tokens, ratio
 def test_selected_tokens_can_be_put_back():
     x = torch.randn(2, LENGTH, 3, generator=torch.Generator().manual_seed(0))
     kept = torch.tensor([[0, 3, 7], [1, 2, 4]])
-    selected = select_vision(x, kept, VISION)
+    places = kept_places(kept, VISION, LENGTH)
+    selected = select(x, places)
     rows = [[0, 1, 4, 8, *range(9, LENGTH)], [0, 2, 3, 5, *range(9, LENGTH)]]
     for sample, row in enumerate(rows):
         assert torch.equal(selected[sample], x[sample, row])
-    assert torch.equal(restore_vision(x, selected, kept, VISION), x)
-    doubled = restore_vision(x, 2 * selected, kept, VISION)
+    assert torch.equal(restore(x, selected, places), x)
+    doubled = restore(x, 2 * selected, places)
     assert torch.equal(doubled[0, rows[0]], 2 * x[0, rows[0]])
     assert torch.equal(doubled[0, [2, 3, 5, 6, 7]], x[0, [2, 3, 5, 6, 7]])
 
@@ -172,8 +174,8 @@ def test_the_mask_among_kept_tokens_is_a_slice_of_the_whole_mask(mode):
     states, real, block, _ = sequence()
     mask = parallel_decoding_mask(real, block, mode, states.dtype)
     kept = highest_scored(torch.rand(2, VISION, generator=torch.Generator().manual_seed(0)), 0.5)
-    rows = select_vision(mask[:, 0], kept, VISION)
-    gathered = select_vision(rows.transpose(1, 2), kept, VISION).transpose(1, 2)
+    places = kept_places(kept, VISION, LENGTH)
+    gathered = select(select(mask[:, 0], places).transpose(1, 2), places).transpose(1, 2)
     dropped = VISION - kept.shape[1]
     assert torch.equal(gathered, mask[:, 0, dropped:, dropped:])
 

@@ -1,0 +1,236 @@
+"""The core of a prediction asks nothing, compiles in one piece, and padding and joined weights do not change it."""
+
+import pytest
+import torch
+from host_waits import HostWaits
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from vlahub.errors import InputError
+from vlahub.modeling.cogvla.growing_cache import GrowingCache
+from vlahub.modeling.fast_prediction import FastPrediction
+from vlahub.modeling.fused_linears import lay_side_by_side
+
+OPENVLA = {"vision_aggregate_type": "concat", "use_lfp": False, "use_film": False, "use_aggr": False}
+HEADS = {
+    "l1": {"action_head": "l1"},
+    "l1 of openvla-oft": {"action_head": "l1", "action_attention": "bidirectional", **OPENVLA},
+    "diffusion": {"action_head": "diffusion", "num_diffusion_steps": 4, "num_inference_steps": 2},
+    "discrete": {"action_head": "discrete"},
+    "token by token": {"action_head": "discrete", "action_attention": "causal"},
+    "token by token of openvla": {"action_head": "discrete", "action_attention": "causal", **OPENVLA},
+}
+every_head = pytest.mark.parametrize("head", HEADS)
+CLOSE = {"rtol": 1e-5, "atol": 1e-5}
+
+
+@pytest.fixture
+def forget_graphs():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+class Eager(FastPrediction):
+    """Runs a core as it is: its inputs are those of fast prediction, padded to buckets."""
+
+    def __init__(self, length_bucket=32):
+        super().__init__("compile", 8, None, length_bucket)
+        self.lengths = []
+
+    def run(self, model, core, inputs, options, buffers):
+        self.lengths.append(inputs.input_ids.shape[1])
+        return core(model, inputs, options)
+
+
+class Compiled(Eager):
+    """Compiles it in one piece."""
+
+    def __init__(self, backend):
+        super().__init__()
+        self.backend, self.compilations, self.function = backend, 0, None
+
+    def count(self, graph, example_inputs):
+        self.compilations += 1
+        return graph if self.backend == "eager" else torch._inductor.compile(graph, example_inputs)
+
+    def run(self, model, core, inputs, options, buffers):
+        self.function = self.function or torch.compile(core, backend=self.count, fullgraph=True, dynamic=False)
+        return self.function(model, inputs, options)
+
+
+def fused(model):
+    for group in model.projections_to_fuse():
+        lay_side_by_side(group)
+    return model
+
+
+def close(found, wanted, **tolerance):
+    assert found.keys() == wanted.keys()
+    for name in wanted:
+        torch.testing.assert_close(found[name], wanted[name], **{**CLOSE, **tolerance})
+
+
+@every_head
+def test_a_prediction_asks_its_device_once_and_without_the_check_never(head, tiny_model, tiny_batch):
+    model = fused(tiny_model(**HEADS[head]))
+    arguments = tiny_batch(model.config, "left").prediction()
+    kinds = [{}] if "l1" in head else [{}, {"num_samples": 2}]
+    for options in kinds:
+        if options:
+            arguments.pop("noise", None)
+        for fast in (None, Eager()):
+            model.fast_prediction = fast
+            model.predict_action(**arguments, **options)
+            with HostWaits() as waits:
+                model.predict_action(**arguments, **options, check_finite=False)
+            assert not waits.found
+            with HostWaits() as waits:
+                model.predict_action(**arguments, **options)
+            assert waits.found == {"_local_scalar_dense": 1}
+
+
+@every_head
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_to_a_bucket_does_not_change_a_prediction(head, side, tiny_model, tiny_batch):
+    model = tiny_model(**HEADS[head])
+    arguments = tiny_batch(model.config, side).prediction()
+    plain = model.predict_action(**arguments, return_dict=True)
+    model.fast_prediction = Eager()
+    close(model.predict_action(**arguments, return_dict=True), plain)
+    first = {name: None if each is None else each[1:2] for name, each in arguments.items()}
+    first["input_ids"] = first["input_ids"][first["attention_mask"].bool()][None]
+    alone = model.predict_action(**{**first, "attention_mask": None})
+    torch.testing.assert_close(alone[0], plain.actions[1], **CLOSE)
+    assert model.fast_prediction.lengths == [32, 32]
+
+
+@every_head
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_joined_weights_do_not_change_a_prediction(head, implementation, tiny_model, tiny_batch):
+    overrides = {**HEADS[head], "text_config": {"num_key_value_heads": 2}}
+    model = tiny_model(implementation, **overrides)
+    arguments = tiny_batch(model.config).prediction()
+    wanted = model.predict_action(**arguments, return_dict=True)
+    with Products() as before:
+        model.predict_action(**arguments)
+    fused(model)
+    close(model.predict_action(**arguments, return_dict=True), wanted)
+    with Products() as after:
+        model.predict_action(**arguments)
+    saved = sum(len(group) - 1 for group in model.projections_to_fuse())
+    passes = {"diffusion": 2}.get(head, 1)
+    films = sum(len(group) - 1 for group in model.projections_to_fuse()[: 2 if model.config.use_film else 0])
+    least = films + passes * (saved - films)
+    assert before.count - after.count >= least > 0
+    if "token" not in head:
+        assert before.count - after.count == least
+
+
+class Products(TorchDispatchMode):
+    """Counts matrix products of weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default)
+        return func(*args, **(kwargs or {}))
+
+
+def with_lora(model):
+    from peft import LoraConfig
+
+    model.add_adapter(LoraConfig(target_modules=["q_proj", "up_proj", "scale.0", "shift.2"], init_lora_weights=False))
+    return model.eval()
+
+
+def with_a_hook_that_doubles(path):
+    def change(model):
+        module = model.get_submodule(path)
+        module.register_forward_hook(lambda module, given, found: 2 * found)
+        return model
+
+    return change
+
+
+def with_a_hook_on_the_stack(model):
+    model.language_model.model.register_forward_hook(lambda module, given, found: None)
+    return model
+
+
+LAYER = "language_model.model.layers.1"
+CHANGES = {
+    "lora": with_lora,
+    "hook on the stack": with_a_hook_on_the_stack,
+    **{
+        f"hook on {name}": with_a_hook_that_doubles(f"{LAYER}.{name}")
+        for name in ("mlp", "input_layernorm", "self_attn.k_proj", "router.scale.0", "router.shift")
+    },
+    "hook on a layer": with_a_hook_that_doubles("language_model.model.layers.0"),
+    "hook on film": with_a_hook_that_doubles("vision_backbone.featurizer.blocks.0.film.scale"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("head", ["l1", "token by token"])
+def test_adapters_and_hooks_act_on_joined_weights_as_on_separate_ones(change, head, tiny_model, tiny_batch):
+    models = tiny_model(**HEADS[head]), fused(tiny_model(**HEADS[head]))
+    arguments = tiny_batch(models[0].config).prediction()
+    plain = models[0].predict_action(**arguments, return_dict=True).action_hidden_states
+    found = []
+    for model in models:
+        torch.manual_seed(0)
+        found.append(CHANGES[change](model).predict_action(**arguments, return_dict=True))
+    close(found[1], found[0], rtol=1e-4, atol=1e-4)
+    assert torch.equal(found[0].action_hidden_states, plain) == (change == "hook on the stack")
+
+
+@every_head
+def test_a_row_of_padding_is_an_error_or_nan_in_its_own_actions(head, tiny_model, tiny_batch):
+    model = tiny_model(**HEADS[head])
+    arguments = tiny_batch(model.config).prediction()
+    wanted = model.predict_action(**arguments)
+    arguments["attention_mask"][1] = 0
+    with pytest.raises(InputError, match="row of padding alone: row 1"):
+        model.predict_action(**arguments)
+    found = model.predict_action(**arguments, check_finite=False)
+    assert found[1].isnan().all()
+    torch.testing.assert_close(found[[0, 2]], wanted[[0, 2]], **CLOSE)
+
+
+def test_a_cache_that_grows_in_place_holds_what_a_stock_one_does():
+    from transformers import DynamicCache
+
+    stock, ours = DynamicCache(), GrowingCache()
+    lengths, draw = (5, 3), lambda rows, n: torch.randn(rows, 2, n, 4)
+    for layer, length in enumerate(lengths):
+        key, value = draw(2, length), draw(2, length)
+        stock.update(key, value, layer)
+        ours.update(key, value, layer)
+    stock.batch_repeat_interleave(3)
+    ours = ours.with_room(2, 3)
+    memory = [keys.data_ptr() for keys in ours.keys]
+    for _ in range(2):
+        for layer in range(2):
+            key, value = draw(6, 1), draw(6, 1)
+            wanted = stock.update(key, value, layer)
+            for one, other in zip(ours.update(key, value, layer), wanted, strict=True):
+                assert torch.equal(one, other)
+    assert [keys.data_ptr() for keys in ours.keys] == memory
+    assert [ours.get_seq_length(layer) for layer in range(2)] == [7, 5]
+
+
+@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "head", ["l1", *(pytest.param(name, marks=pytest.mark.slow) for name in HEADS if name != "l1")]
+)
+def test_the_core_compiles_once_for_a_bucket(head, backend, tiny_model, tiny_batch, forget_graphs):
+    small = {"num_action_chunks": 1} if "token" in head else {}
+    model = fused(tiny_model(**HEADS[head], **small, text_config={"num_hidden_layers": 2}))
+    calls = [tiny_batch(model.config, "left", lengths=lengths).prediction() for lengths in ((5, 9, 7), (12, 3, 4))]
+    wanted = [model.predict_action(**arguments, return_dict=True) for arguments in calls]
+    model.fast_prediction = compiled = Compiled(backend)
+    for arguments, plain in zip(calls, wanted, strict=True):
+        close(model.predict_action(**arguments, return_dict=True), plain, rtol=1e-4, atol=1e-4)
+    assert compiled.compilations == 1

@@ -1,0 +1,325 @@
+"""The engine behind `enable_fast_prediction`: what it replays is what an eager call would have answered, always."""
+
+import copy
+import pickle
+import threading
+from typing import NamedTuple
+
+import pytest
+import torch
+from torch import nn
+from traced_graphs import TracedGraph
+from transformers import PretrainedConfig
+
+from vlahub.errors import ConfigError
+from vlahub.modeling.fast_prediction import FastPrediction
+from vlahub.modeling.prediction_core import exclusive, kept_buffers, padded_before, padded_behind, run_core
+from vlahub.modeling.strict_loading import StrictPreTrainedModel
+
+
+class ToyConfig(PretrainedConfig):
+    model_type = "toy"
+    factor = 1.0
+
+
+class Inputs(NamedTuple):
+    x: torch.Tensor
+    more: torch.Tensor | None = None
+
+
+class Found(NamedTuple):
+    y: torch.Tensor
+    nothing: None = None
+
+
+class Toy(StrictPreTrainedModel):
+    """Two layers, and two ways to use them."""
+
+    config_class = ToyConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.first, self.second = nn.Linear(4, 6), nn.Linear(4, 6)
+        self.register_buffer("shift", torch.arange(6.0))
+        self.post_init()
+
+    def projections_to_fuse(self):
+        return [[self.first, self.second]]
+
+    @torch.no_grad()
+    def predict(self, x, options=(), core=None):
+        return run_core(self, core or toy_core, Inputs(x), options)
+
+    @torch.no_grad()
+    def count(self, x, times):
+        with exclusive(self):
+            total = kept_buffers(self, ("count", x.shape), lambda: torch.empty(x.shape[0], 6))
+            total.zero_()
+            for _ in range(times):
+                found = run_core(self, counting_core, Inputs(x, total.clone()), (), total)
+            return found.y, total.clone()
+
+
+def toy_core(model, inputs, options):
+    scale = options[0] if options else 1.0
+    y = model.first(inputs.x) * scale + model.second(inputs.x) + model.shift
+    return Found(y * model.config.factor)
+
+
+def counting_core(model, inputs, options, total):
+    total.copy_(inputs.more + model.first(inputs.x))
+    return Found(total * 2)
+
+
+def asking_core(model, inputs, options):
+    return Found(inputs.x * float(inputs.x.sum()))
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return Toy(ToyConfig()).eval()
+
+
+def recorded(model, **options):
+    """With graphs as a CPU can have them, or compiled."""
+    recorder = None if options.get("mode") == "compile" else TracedGraph
+    model.fast_prediction = FastPrediction(model, options, recorder)
+    return model
+
+
+def plain(model, x, options=()):
+    with torch.no_grad():
+        return toy_core(model, Inputs(x), options).y
+
+
+@pytest.mark.parametrize("mode", ["graphs", "compile"])
+def test_replays_answer_as_eager_calls_do(model, mode):
+    recorded(model, mode=mode)
+    for shape in ((2, 4), (3, 4), (2, 4)):
+        for options in ((), (2.0,)):
+            x = torch.randn(shape)
+            torch.testing.assert_close(model.predict(x, options).y, plain(model, x, options))
+    stats = model.fast_prediction_stats
+    assert (stats.captures, stats.replays, stats.eager_fallbacks, stats.graphs) == (4, 6, 0, 4)
+
+
+def test_an_answer_stays_what_it_was(model):
+    recorded(model)
+    first = model.predict(torch.ones(2, 4)).y
+    kept = first.clone()
+    model.predict(torch.zeros(2, 4))
+    assert torch.equal(first, kept)
+
+
+def test_the_least_recently_used_makes_room(model):
+    recorded(model, max_graphs=2)
+    for rows in (1, 2, 1, 3, 1, 2):
+        model.predict(torch.ones(rows, 4))
+    stats = model.fast_prediction_stats
+    assert (stats.captures, stats.evictions, stats.graphs) == (4, 2, 2)  # 1, 2, 3 instead of 2, 2 instead of 3
+
+
+def test_more_signatures_than_dynamo_recompiles(model):
+    recorded(model, mode="compile", max_graphs=12)
+    with torch._dynamo.config.patch(recompile_limit=2):
+        for rows in range(1, 6):
+            x = torch.randn(rows, 4)
+            torch.testing.assert_close(model.predict(x).y, plain(model, x))
+    assert model.fast_prediction_stats.captures == 5
+
+
+def change_in_place(model):
+    model.first.weight.data.mul_(2)
+
+
+def load_in_place(model):
+    model.load_state_dict({name: value * 1.5 for name, value in model.state_dict().items()})
+
+
+def load_assigned(model):
+    model.load_state_dict({name: value * 1.5 for name, value in model.state_dict().items()}, assign=True)
+
+
+def replace_data(model):
+    model.second.weight.data = model.second.weight.data * 2
+
+
+def replace_module(model):
+    model.first = nn.Linear(4, 6).eval()
+
+
+def replace_buffer(model):
+    model.shift = torch.ones(6)
+
+
+def change_config(model):
+    model.config.factor = 3.0
+
+
+def to_double_and_back(model):
+    model.double()
+    model.float()
+
+
+def add_adapter(model):
+    from peft import LoraConfig, inject_adapter_in_model
+
+    inject_adapter_in_model(LoraConfig(target_modules=["first"], init_lora_weights=False), model)
+    model.eval()
+
+
+CHANGES = [change_in_place, load_in_place, load_assigned, replace_data, replace_module, replace_buffer, change_config]
+CHANGES += [to_double_and_back, add_adapter]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
+def test_a_changed_model_is_never_answered_for_as_it_was(model, change):
+    recorded(model)
+    x = torch.randn(2, 4)
+    before = model.predict(x).y
+    change(model)
+    after = model.predict(x).y
+    if change is not to_double_and_back:
+        assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, plain(model, x))
+    assert model.fast_prediction_stats.eager_fallbacks == 0
+
+
+def test_switching_an_adapter_off_is_seen(model):
+    add_adapter(model)
+    recorded(model)
+    x = torch.randn(2, 4)
+    before = model.predict(x).y
+    model.first.enable_adapters(False)
+    after = model.predict(x).y
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, plain(model, x))
+
+
+def test_what_cannot_be_replayed_runs_as_it_is_and_is_counted(model):
+    recorded(model, max_batch_size=2)
+    x = torch.randn(3, 4)
+    seen = []
+    torch.testing.assert_close(model.predict(x).y, plain(model, x))
+    hook = model.first.register_forward_hook(lambda *arguments: seen.append(1))
+    model.predict(x[:1])
+    hook.remove()
+    model.train().predict(x[:1])
+    model.eval()
+    with torch.enable_grad():
+        run_core(model, toy_core, Inputs(x[:1])).y.sum().backward()
+    model.predict(x[:1])
+    stats = model.fast_prediction_stats
+    reasons = {"batch above max_batch_size": 1, "hooks": 1, "training mode": 1, "gradients are enabled": 1}
+    assert stats.eager_reasons == reasons
+    assert (stats.captures, stats.replays, len(seen)) == (1, 1, 1)
+
+
+def test_a_core_that_asks_runs_as_it_is_with_one_warning(model, recwarn):
+    recorded(model)
+    x = torch.randn(2, 4)
+    for _ in range(3):
+        assert torch.equal(model.predict(x, core=asking_core).y, x * float(x.sum()))
+    assert len([each for each in recwarn if "asking_core runs eagerly" in str(each.message)]) == 1
+    assert model.fast_prediction_stats.eager_reasons == {"could not be recorded": 3}
+
+
+def test_without_a_card_graphs_are_eager(model):
+    model.enable_fast_prediction()
+    x = torch.randn(2, 4)
+    assert torch.equal(model.predict(x).y, plain(model, x))
+    assert model.fast_prediction_stats.eager_reasons == {"no graphs on cpu": 1}
+    model.disable_fast_prediction()
+    assert model.fast_prediction_stats is None
+
+
+def test_buffers_live_as_long_as_what_was_recorded_over_them(model):
+    recorded(model, max_graphs=1)
+    x = torch.randn(2, 4)
+    with torch.no_grad():
+        once = model.first(x)
+    for rows in (2, 1, 2):
+        found, total = model.count(x[:rows], 3)
+        torch.testing.assert_close(total, 3 * once[:rows])
+        torch.testing.assert_close(found, 6 * once[:rows])
+
+
+@pytest.mark.parametrize("max_graphs", [1, 8])
+def test_many_threads_get_their_own_answers(model, max_graphs):
+    recorded(model, max_graphs=max_graphs)
+    wrong = []
+
+    def work(seed):
+        generator = torch.Generator().manual_seed(seed)
+        for number in range(12):
+            x = torch.randn(1 + (seed + number) % 3, 4, generator=generator)
+            with torch.no_grad():
+                total = 3 * model.first(x)
+            wrong.extend([seed] * (not torch.allclose(model.predict(x).y, plain(model, x), atol=1e-5)))
+            wrong.extend([seed] * (not torch.allclose(model.count(x, 3)[1], total, atol=1e-5)))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert model.fast_prediction_stats.eager_fallbacks == 0
+
+
+def test_calls_under_inference_mode_and_without_are_one(model):
+    recorded(model)
+    x = torch.randn(2, 4)
+    with torch.inference_mode():
+        first, total = model.predict(x.clone()).y, model.count(x.clone(), 2)[1]
+    assert torch.equal(model.predict(x).y, first)
+    torch.testing.assert_close(model.count(x, 2)[1], total)
+    with torch.inference_mode():
+        assert torch.equal(model.predict(x.clone()).y, first)
+    assert model.fast_prediction_stats.captures == 2
+
+
+def test_a_copy_starts_without(model):
+    recorded(model)
+    model.predict(torch.randn(2, 4))
+    assert copy.deepcopy(model).fast_prediction is None
+    assert pickle.loads(pickle.dumps(model)).fast_prediction_stats is None
+
+
+def test_a_saved_model_has_its_own_names_and_numbers(model, tmp_path):
+    x = torch.randn(2, 4)
+    before = plain(model, x)
+    model.enable_fast_prediction()
+    model.save_pretrained(tmp_path)
+    again = Toy.from_pretrained(tmp_path).eval()
+    assert set(again.state_dict()) == {"first.weight", "first.bias", "second.weight", "second.bias", "shift"}
+    torch.testing.assert_close(plain(again, x), before)
+
+
+@pytest.mark.parametrize("side", [padded_behind, padded_before])
+def test_prompts_of_one_bucket_have_one_length(model, side):
+    ids = torch.arange(1, 6).expand(2, -1)
+    assert side(model, ids, None) == (ids, None)
+    recorded(model, length_bucket=4)
+    with torch.no_grad():
+        longer, mask = side(model, ids, None)
+    assert longer.shape == mask.shape == (2, 8)
+    assert torch.equal(longer[mask == 1].view(2, 5), ids)
+    assert bool(mask[:, 0].all()) == (side is padded_behind)
+
+
+WRONG = [
+    ({"mode": "fast"}, "mode='fast'"),
+    ({"max_graphs": 0}, "max_graphs=0"),
+    ({"max_batch_size": 1.5}, "max_batch_size=1.5"),
+    ({"length_bucket": True}, "length_bucket=True"),
+    ({"fuse_projections": 1}, "fuse_projections=1"),
+]
+
+
+@pytest.mark.parametrize(("options", "text"), WRONG, ids=[text for _, text in WRONG])
+def test_options_that_cannot_be_are_refused_by_name(model, options, text):
+    with pytest.raises(ConfigError, match=text):
+        model.enable_fast_prediction(**options)
+    assert model.fast_prediction is None

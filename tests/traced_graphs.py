@@ -1,0 +1,73 @@
+"""CUDA graphs on a CPU: what a core does to tensors is recorded, and nothing but that is done again.
+
+As on a card, what Python decides is decided once; inputs are copied into the memory that was recorded with, and buffers
+are used where they are; a core that asks for a number, makes a tensor of one, or draws, cannot be recorded.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten
+
+from vlahub.modeling.captured_graphs import WARM_UP_RUNS, GraphMemory, copied, with_tensors
+
+FORBIDDEN = (
+    "_local_scalar_dense",
+    "nonzero",
+    "masked_select",
+    "lift_fresh",
+    "multinomial",
+    "bernoulli",
+    "randn",
+    "rand",
+)
+FORBIDDEN += ("normal", "uniform", "exponential", "unique", "is_nonzero", "equal", "_linalg_check_errors")
+
+
+class NotRecordable(RuntimeError):
+    """What a card would have refused."""
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down operations, their arguments and their results."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps: list[tuple] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.name().split("::")[1].split(".")[0].rstrip("_")
+        if name in FORBIDDEN:
+            raise NotRecordable(f"{func.name()} in a graph")
+        result = func(*args, **(kwargs or {}))
+        self.steps.append((func, args, kwargs or {}, result))
+        return result
+
+
+class TracedGraph:
+    """Stands in for `CapturedGraph`."""
+
+    def __init__(self, function: Callable[[Any], Any], inputs: Any, kept: Any, memory: GraphMemory):
+        self.kept, self.inputs = kept, copied(inputs)
+        for _ in range(WARM_UP_RUNS):
+            function(self.inputs)
+        with Recorder() as recorder:
+            self.outputs = function(self.inputs)
+        self.steps = recorder.steps
+
+    def __call__(self, inputs: Any) -> Any:
+        for static, given in zip(with_tensors(self.inputs), with_tensors(inputs), strict=True):
+            static.copy_(given)
+        for func, args, kwargs, result in self.steps:
+            replay(func, args, kwargs, result)
+        return copied(self.outputs)
+
+
+def replay(func: Any, args: tuple, kwargs: dict, result: Any) -> None:
+    """Do it again, and put the numbers where they were put at first; a view is where it was."""
+    found = func(*args, **kwargs)
+    for new, old in zip(tree_flatten(found)[0], tree_flatten(result)[0], strict=True):
+        if isinstance(new, torch.Tensor) and new.data_ptr() != old.data_ptr():
+            old.copy_(new)
