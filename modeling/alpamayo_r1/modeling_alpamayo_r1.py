@@ -21,6 +21,7 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..input_checks import execution_device
+from ..llama_layers import projections_of
 from ..loss_items import Items, check_sample_weight
 from ..prediction_core import exclusive, padded_before
 from ..sharded_layer import tie_keys_and_values
@@ -120,6 +121,11 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             ConfigError: the base is none of these, or a switch does not fit it; the message names it.
         """
         return start_from_base(cls, base, seed, dtype, switches)
+
+    def projections_to_fuse(self) -> list[list[nn.Module]]:
+        """Queries, keys and values, gate and up, of each layer of the VLM's text and of the expert."""
+        layers = *self.vlm.model.language_model.layers, *self.expert.layers
+        return [group for layer in layers for group in projections_of(layer)]
 
     @property
     def language_part(self) -> nn.Module:

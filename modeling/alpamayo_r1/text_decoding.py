@@ -11,7 +11,7 @@ from ..decoder_layer_pass import is_called_as_it_is, rms_norm
 from ..masking import mask_for
 from ..shared_prefix_attention import KeysValues, prefix_bias, shared_prefix_attention
 from .text_keys import TextKeys
-from .text_layer import can_run_in_parts, run_in_parts
+from .text_layer import can_run_in_parts, run_in_parts, turning
 from .token_drawing import Drawing, WrittenText, draw
 
 TEXT_CACHE = cache_argument(Qwen3VLTextModel.forward)
@@ -67,7 +67,7 @@ def run_layers(
     states: (rows, 1, hidden_size), embeddings; positions: (3, rows, 1); seen: (batch, prompt) and (room,) bool, what is
     looked at of prompts and of what is written; place: (1,), where keys and values of the tokens go.
     """
-    rotary = decoder.rotary_emb(states, positions)
+    rotary = turning(decoder.rotary_emb(states, positions))
     bias = prefix_bias(seen[0], seen[1].view(1, 1, 1, -1))
     for layer, prompt, written in zip(decoder.layers, keys.prompt, keys.written, strict=True):
 
