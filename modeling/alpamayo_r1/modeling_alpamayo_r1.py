@@ -199,7 +199,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
-        prompts, more = self.bucketed_prompts(input_ids, attention_mask)
+        *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
         scene = read_scene(self.vlm, *prompts, pixel_values, image_grid_thw)
         steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
@@ -207,7 +207,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
             check_drawn(self, drawn, shape[0], numbers)
-        drawn.sequences = drawn.sequences[:, more:]
         return with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @torch.no_grad()
@@ -307,11 +306,10 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         shape = checked_shape(len(input_ids), 1, num_traj_samples)
         drawing = warpers(temperature, top_k, top_p), None, None, generator
         sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
-        prompts, more = self.bucketed_prompts(input_ids, attention_mask)
+        *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
         scene = read_scene(self.vlm, *prompts, pixel_values, image_grid_thw)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers)
-        drawn.sequences = drawn.sequences[:, more:]
         return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @can_return_tuple
@@ -381,15 +379,15 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
 
     def bucketed_prompts(
         self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None
-    ) -> tuple[tuple[torch.LongTensor, torch.Tensor | None], int]:
+    ) -> tuple[torch.LongTensor, torch.Tensor | None, int]:
         """Prompts and mask with the padding before them that fast prediction wants, and how much it is.
 
         There is none where the expert sees padding (`mask_prompt_padding=False`): more of it is another answer.
         """
         if not self.config.mask_prompt_padding:
-            return (input_ids, attention_mask), 0
-        prompts = padded_before(self, input_ids, attention_mask)
-        return prompts, prompts[0].shape[1] - input_ids.shape[1]
+            return input_ids, attention_mask, 0
+        padded, mask = padded_before(self, input_ids, attention_mask)
+        return padded, mask, padded.shape[1] - input_ids.shape[1]
 
     def read_poses(
         self, input_ids: torch.LongTensor, history: Poses, future: Poses
