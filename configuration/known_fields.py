@@ -92,6 +92,7 @@ class KnownFieldsConfig(PretrainedConfig):
     `{another word: the key on disk}`: all of them are readable, writable and arguments of the constructor.
     """
 
+    shared_fields = frozenset()  # of all families, beside the arguments of a constructor
     further_fields = frozenset()  # of published files, to be kept as they are; no annotation: 5.x takes it for a field
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -120,7 +121,9 @@ def read_nested(kind: type[KnownFieldsConfig], name: str, value: Any) -> Any:
 
 def known_fields(kind: type[KnownFieldsConfig]) -> set[str]:
     """The names that a config class takes, its own and those of transformers."""
-    return own_arguments(kind).union(vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS)
+    return own_arguments(kind).union(
+        kind.shared_fields, vars(PretrainedConfig()), vars(GenerationConfig()), OF_TRANSFORMERS
+    )
 
 
 def own_arguments(kind: type[KnownFieldsConfig]) -> set[str]:

@@ -88,6 +88,9 @@ class VLAConfig(KnownFieldsConfig):
     # values of all its layers, or its `earlier layers`, all but the last one.
     actions_read = "states"
 
+    shared_fields = frozenset({"fast_prediction"})
+    fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
+
     @property
     def state_size(self) -> int | None:
         """Numbers of the robot's state that the model reads; `None` where it reads none."""

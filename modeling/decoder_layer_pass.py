@@ -1,11 +1,11 @@
-"""A decoder layer of Llama or Mistral for predictions: the arithmetic of the stock layer in less than half the kernels.
+"""A decoder layer of Llama or Mistral for predictions: the arithmetic of the stock layer in fewer kernels.
 
-Queries, keys and values, and gate and up, are one product each where their weights lie side by side (`fused_linears.py`);
-the norm is torch's own; queries and keys are rotated together; key heads that queries share are not repeated. Where a
-layer is not the stock one, trains, is watched by hooks, or attends in another way than by sdpa, it runs as it is.
+Queries, keys and values, and gate and up, are one product each where their weights lie side by side; the norm is
+torch's own; queries and keys are rotated together; key heads that queries share are not repeated. Where a layer is not
+the stock one, trains, is watched by hooks, or attends in another way than by sdpa, it runs as it is.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,23 +22,50 @@ from .fused_linears import product_of
 from .sharded_layer import tie_to_output
 
 LAYERS = {
-    LlamaDecoderLayer: (LlamaAttention, LlamaMLP, LlamaRMSNorm),
-    MistralDecoderLayer: (MistralAttention, MistralMLP, MistralRMSNorm),
+    LlamaDecoderLayer: (LlamaAttention, LlamaMLP),
+    MistralDecoderLayer: (MistralAttention, MistralMLP),
 }
 
 Rotary = tuple[torch.Tensor, torch.Tensor]
 
 
-def is_stock(layer: nn.Module, mask: torch.Tensor | None) -> bool:
-    """Whether `quick_layer` may take the layer's place in a pass under this mask."""
+class PassInputs(NamedTuple):
+    """What all layers of a pass are given besides states; see `pass_inputs`.
+
+    mask: (batch, 1, length, keys) as an attention takes it; rotary: cosines and sines, (batch, length, head_dim);
+    turned: the sines with the sign of their first half turned, or `None`.
+    """
+
+    mask: torch.Tensor | None
+    rotary: Rotary
+    turned: torch.Tensor | None
+
+
+def pass_inputs(mask: torch.Tensor | None, rotary: Rotary, hidden_states: torch.Tensor) -> PassInputs:
+    """Without gradients, what layers would else each make for themselves: a bool mask, true where a query may look, as
+    what is added to scores (see `masking.py` for why not with gradients), and the sines as `rotated` takes them."""
+    if not without_gradients(hidden_states):
+        return PassInputs(mask, rotary, None)
+    if mask is not None and mask.dtype == torch.bool:
+        mask = hidden_states.new_zeros(mask.shape).masked_fill(~mask, float("-inf"))
+    first, second = rotary[1].chunk(2, dim=-1)
+    return PassInputs(mask, rotary, torch.cat([-first, second], dim=-1))
+
+
+def is_stock(layer: nn.Module, hidden_states: torch.Tensor) -> bool:
+    """Whether `quick_layer` may take the layer's place in a pass over these states."""
     kinds = LAYERS.get(type(layer))
-    if kinds is None or layer.training or torch.is_grad_enabled():
+    if kinds is None or layer.training or not without_gradients(hidden_states):
         return False
     attention, mlp = layer.self_attn, layer.mlp
-    if (type(attention), type(mlp)) != kinds[:2] or attention.config._attn_implementation != "sdpa":
+    if (type(attention), type(mlp)) != kinds or attention.config._attn_implementation != "sdpa":
         return False
-    bool_or_none = mask is None or mask.dtype == torch.bool
-    return bool_or_none and all(is_called_as_it_is(module) for module in (layer, attention, mlp))
+    return all(is_called_as_it_is(module) for module in (layer, attention, mlp))
+
+
+def without_gradients(hidden_states: torch.Tensor) -> bool:
+    """Whether neither autograd nor autocast has a part in what is computed of the states."""
+    return not (torch.is_grad_enabled() or torch.is_autocast_enabled(hidden_states.device.type))
 
 
 def is_called_as_it_is(module: nn.Module) -> bool:
@@ -47,21 +74,18 @@ def is_called_as_it_is(module: nn.Module) -> bool:
     return not (watched or module._forward_pre_hooks or "forward" in module.__dict__)
 
 
-def quick_layer(
-    layer: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor | None, rotary: Rotary, keys_values: Any
-) -> torch.Tensor:
+def quick_layer(layer: nn.Module, hidden_states: torch.Tensor, inputs: PassInputs, keys_values: Any) -> torch.Tensor:
     """The states (batch, length, hidden_size) behind a layer that `is_stock`.
 
-    mask: (batch, 1, length, keys), true where a query may look; `None`: everywhere. rotary: cosines and sines, (batch,
-    length, head_dim). keys_values: its `update` takes the layer's keys and values and returns those to attend to.
+    keys_values: its `update` takes the layer's keys and values and returns those to attend to.
     """
     attention, mlp = layer.self_attn, layer.mlp
     normed = rms_norm(layer.input_layernorm, hidden_states)
     projections = product_of((attention.q_proj, attention.k_proj, attention.v_proj), normed)
     query, key, value = (each.unflatten(-1, (-1, attention.head_dim)) for each in projections)
-    query, key = rotated(query, key, *rotary)
+    query, key = rotated(query, key, inputs.rotary[0], inputs.turned)
     key, value = keys_values.update(key, value.transpose(1, 2))
-    mixed = grouped_attention(query, key, value, mask, attention.scaling)
+    mixed = grouped_attention(query, key, value, inputs.mask, attention.scaling)
     hidden_states = hidden_states + attention.o_proj(mixed.transpose(1, 2).flatten(2))
     normed = rms_norm(layer.post_attention_layernorm, hidden_states)
     gate, up = product_of((mlp.gate_proj, mlp.up_proj), normed)
@@ -78,24 +102,26 @@ def rms_norm(norm: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
 
 
 def rotated(
-    query: torch.Tensor, key: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor
+    query: torch.Tensor, key: torch.Tensor, cosine: torch.Tensor, turned: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Queries and keys (batch, length, heads, head_dim), rotated by their positions, (batch, heads, length, head_dim).
 
-    As transformers' `apply_rotary_pos_emb`: the second half, its sign turned, comes before the first.
+    As transformers' `apply_rotary_pos_emb`, where the second half comes before the first with its sign turned: here
+    that sign is in the sines.
     """
-    half = sine.shape[-1] // 2
-    turned = torch.cat([-sine[..., :half], sine[..., half:]], dim=-1).unsqueeze(2)
     both = torch.cat([query, key], dim=2)
-    both = torch.addcmul(both * cosine.unsqueeze(2), both.roll(half, dims=-1), turned)
+    both = torch.addcmul(both * cosine.unsqueeze(2), both.roll(both.shape[-1] // 2, dims=-1), turned.unsqueeze(2))
     return both.transpose(1, 2).split([query.shape[2], key.shape[2]], dim=1)
 
 
 def grouped_attention(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
 ) -> torch.Tensor:
-    """Attention of (batch, heads, length, head_dim) over (batch, key heads, keys, head_dim), not repeated for heads that
-    share keys: the queries of a group are rows of one matrix, which every kernel of torch's attention takes."""
+    """Attention of (batch, heads, length, head_dim) over (batch, key heads, keys, head_dim).
+
+    Keys are not repeated for heads that share them: the queries of a group are rows of one matrix, which every kernel
+    of torch's attention takes, also those that know no groups or none beside a mask.
+    """
     groups, length = query.shape[1] // key.shape[1], query.shape[2]
     if groups > 1:
         query = query.unflatten(1, (-1, groups)).flatten(2, 3)

@@ -18,7 +18,6 @@ from torch import nn
 
 from ..configuration.fast_prediction_choices import FAST_PREDICTION_DEFAULTS, checked_fast_prediction
 from .captured_graphs import CapturedGraph, GraphMemory, signature_of, with_tensors
-from .fused_linears import lay_side_by_side
 from .model_watch import ModelWatch
 
 Core = Callable[..., Any]
@@ -194,8 +193,7 @@ class FastPrediction:
     def prepare(self, model: nn.Module) -> None:
         """Lay weights side by side, and note what the model is made of."""
         if self.fuse_projections:
-            for linears in model.projections_to_fuse():
-                lay_side_by_side(linears)
+            model.fuse_projections()
         self.watch = ModelWatch(model)
 
     def drop(self, model: nn.Module) -> None:

@@ -93,10 +93,9 @@ def integrate(
 
 def asked_progress(num_steps: int, solver: str = "euler", spacing: str = "uniform") -> list[float]:
     """Where `integrate` asks the velocity, in order and each place once: what depends on time alone is made before."""
-    ends = (
-        (progress_at(step, num_steps, spacing), progress_at(step + 1, num_steps, spacing)) for step in range(num_steps)
-    )
-    return list(dict.fromkeys(place for start_and_end in ends for place in ASKED[solver](*start_and_end)))
+    ends = [progress_at(step, num_steps, spacing) for step in range(num_steps + 1)]
+    asked = (ASKED[solver](ends[step], ends[step + 1]) for step in range(num_steps))
+    return list(dict.fromkeys(place for places in asked for place in places))
 
 
 def times_at(progresses: Sequence[float], device: torch.device) -> torch.Tensor:

@@ -15,10 +15,9 @@ from torch.utils.checkpoint import checkpoint
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from .cache_names import cache_argument
+from .decoder_layer_pass import PassInputs, Rotary, is_stock, pass_inputs, quick_layer
 
 LAYERS_CACHE = cache_argument(LlamaDecoderLayer.forward)  # and so it is in those of Mistral and Qwen3-VL
-
-Rotary = tuple[torch.Tensor, torch.Tensor]
 SuffixInputs = tuple[torch.Tensor | None, Rotary]
 
 
@@ -115,9 +114,9 @@ def run_prefix(
     cache: PrefixCache | None = None,
 ) -> list[torch.Tensor]:
     """The states (batch, length, hidden_size) after each of the layers, whose keys and values `cache` keeps."""
-    states = []
+    states, inputs = [], pass_inputs(mask, rotary, hidden_states)
     for layer in layers:
-        hidden_states, keys, values = checkpointed(layer, run_and_collect, layer, hidden_states, mask, rotary)
+        hidden_states, keys, values = checkpointed(layer, run_and_collect, layer, hidden_states, inputs)
         states.append(hidden_states)
         if cache is not None:
             cache.append(keys, values)
@@ -136,9 +135,10 @@ def run_suffix(
 
     partners: for each of the layers the layer of the prefix whose keys and values it sees; by default its own number.
     """
+    inputs = pass_inputs(mask, rotary, hidden_states)
     for number, layer in enumerate(layers):
         extender = KeyValueExtender(cache, number if partners is None else partners[number])
-        hidden_states = checkpointed(layer, run_layer, layer, hidden_states, mask, rotary, extender)
+        hidden_states = checkpointed(layer, run_layer, layer, hidden_states, inputs, extender)
     return hidden_states
 
 
@@ -153,26 +153,28 @@ def checkpointed(layer: nn.Module, function: Callable, *args: Any) -> Any:
 
 
 def run_and_collect(
-    layer: nn.Module, hidden_states: torch.Tensor, mask: torch.Tensor | None, rotary: Rotary
+    layer: nn.Module, hidden_states: torch.Tensor, inputs: PassInputs
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """A layer's output, keys and values."""
     collector = KeyValueCollector()
-    return run_layer(layer, hidden_states, mask, rotary, collector), collector.keys, collector.values
+    return run_layer(layer, hidden_states, inputs, collector), collector.keys, collector.values
 
 
 def run_layer(
     layer: nn.Module,
     hidden_states: torch.Tensor,
-    mask: torch.Tensor | None,
-    rotary: Rotary,
+    inputs: PassInputs,
     keys_values: KeyValueCollector | KeyValueExtender,
 ) -> torch.Tensor:
-    """A stock decoder layer over the keys and values that `keys_values` collects or extends."""
+    """A stock decoder layer over the keys and values that `keys_values` collects or extends; in fewer kernels where it
+    can be, see `decoder_layer_pass.py`."""
+    if is_stock(layer, hidden_states):
+        return quick_layer(layer, hidden_states, inputs, keys_values)
     with without_checkpointing([layer]):
         return layer(
             hidden_states,
-            attention_mask=mask,
-            position_embeddings=rotary,
+            attention_mask=inputs.mask,
+            position_embeddings=inputs.rotary,
             is_causal=False,  # sdpa takes a missing mask for a causal one
             **{LAYERS_CACHE: keys_values},
         )

@@ -11,6 +11,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
+from ..configuration.fast_prediction_choices import checked_fast_prediction
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import (
     HAS_WEIGHT_MAPPING,
@@ -22,6 +23,7 @@ from .adapter_loading import (
 )
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
+from .fused_linears import lay_side_by_side
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
 
@@ -110,6 +112,15 @@ class StrictPreTrainedModel(PreTrainedModel):
             },
         )
 
+    def fuse_projections(self) -> None:
+        """Lay weights that read the same input (queries, keys and values; gate and up) side by side in memory.
+
+        They are multiplied as one then. Parameters keep their names and values, and a saved checkpoint is as before;
+        where some were moved or replaced afterwards, these are multiplied one by one.
+        """
+        for linears in self.projections_to_fuse():
+            lay_side_by_side(linears)
+
     def disable_fast_prediction(self) -> None:
         """Predictions run eagerly again; graphs and their memory are dropped."""
         self.fast_prediction = None
@@ -129,8 +140,11 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
-        shards a model by them (FSDP2), refuses a name that it does not find."""
+        shards a model by them (FSDP2), refuses a name that it does not find. And the config's `fast_prediction` is
+        switched on."""
         super().post_init()
+        if getattr(self.config, "fast_prediction", None) is not None:
+            self.enable_fast_prediction(**checked_fast_prediction(self.config.fast_prediction))
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
 
@@ -158,6 +172,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         *args,
         output_loading_info: bool = False,
         new_parts: Sequence[str] = (),
+        fuse_projections: bool = False,
         **kwargs,
     ):
         """As in transformers. A `BitsAndBytesConfig` that does not say what it leaves alone (`llm_int8_skip_modules`)
@@ -168,12 +183,23 @@ class StrictPreTrainedModel(PreTrainedModel):
                 new model, by torch's generator. A part is a word of `named_parts`, or the path of a module, whole
                 (`action_head`) or a stretch of it (`film`, `layers.*.router`). Nothing else may be missing, and of a
                 part everything has to be.
+            fuse_projections: lay weights that read the same input side by side, see `fuse_projections`.
 
         Raises:
             ConfigError: the weights lack parameters of the model, hold others or have other shapes; or one of
                 `new_parts` is no part of the model, or the weights hold some of it. The message names them. Also where
                 fields of the `config` that goes with the call do not fit together.
         """
+        if fuse_projections:
+            loaded = cls.from_pretrained(
+                pretrained_model_name_or_path,
+                *args,
+                output_loading_info=output_loading_info,
+                new_parts=new_parts,
+                **kwargs,
+            )
+            (loaded[0] if output_loading_info else loaded).fuse_projections()
+            return loaded
         config = kwargs.get("config")
         if getattr(config, "model_type", None) == cls.config_class.model_type:
             config.check()  # its fields may have been changed since it was made

@@ -35,6 +35,13 @@ SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
 CARRIES_STATE = ("falcon_h1", "falcon_mamba", "jamba", "lfm2", "mamba", "minimax", "qwen3_next")
 # They make masks of their own out of a padding mask, and take no others, on one of the lines at least.
 MAKES_OWN_MASKS = ("bloom", "ctrl", "mpt", "openai-gpt", "xglm")
+# Their layers ask the device for numbers, or hand it lists: on both lines, and those whose experts, masks or
+# convolutions do so on 4.57 alone.
+ASKS_IN_LAYERS = ("falcon",)
+ASKS_IN_LAYERS_OF_4 = (
+    *("bloom", "doge", "ernie4_5_moe", "falcon_h1", "flex_olmo", "glm4_moe", "gpt_oss", "jamba", "lfm2", "minimax"),
+    *("mixtral", "mpt", "olmoe", "phimoe", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_vl_moe", "xglm"),
+)
 # The field of their config by which scores are multiplied, or divided.
 LOGIT_FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}
 LOGIT_DIVISORS = dict.fromkeys(("granite", "granitemoe", "granitemoeshared"), "logits_scaling")

@@ -31,6 +31,7 @@ def predict_trajectories(
     sampling: dict[str, Any] | None = None,
     plot: Path | None = None,
     device: str = "cpu",
+    fast: str | None = None,
 ) -> dict[str, Any]:
     """Trajectories and reasoning of one scene, the first sample printed; returns what is written.
 
@@ -41,7 +42,7 @@ def predict_trajectories(
         history: .json or .npz with the path just driven, see `read_scene`.
         frame: of the history, see the processor.
         sampling: arguments of `sample_trajectories`.
-        plot: where to draw the picture.
+        plot: where to draw the picture; fast: see `load_model`.
 
     Raises:
         InputError: history or images are missing, or the future is no path.
@@ -54,7 +55,7 @@ def predict_trajectories(
     if images is None:
         raise InputError(f"{history} holds no images: pass --images.")
     driven = future_of(scene, frame)
-    processor, model = load_checkpoint(folder, device)
+    processor, model = load_checkpoint(folder, device, fast)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
         inputs = processor(images=images, **poses, history_frame=frame)

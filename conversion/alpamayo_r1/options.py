@@ -84,7 +84,8 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     if arguments.plot:
         check_picture_format(arguments.plot)  # before anything is computed
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, arguments.device)
+    where = {"device": arguments.device, "fast": arguments.fast}
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **where)
 
 
 def is_picture(path: Path) -> bool:

@@ -15,7 +15,7 @@ from ..files.output_guard import json_of
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .model_kinds import different, family_of, refuse_same, refuse_unused
-from .shared_arguments import DTYPES
+from .shared_arguments import DTYPES, add_fast_argument
 from .stats import loading_bars
 
 KINDS = different(family.evaluation for family in OURS.values())
@@ -50,6 +50,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", help="such as cuda (default: cpu; under `accelerate launch` of several processes, each one's own)"
     )
+    add_fast_argument(parser)
     parser.add_argument(
         "--output",
         type=Path,

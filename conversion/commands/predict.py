@@ -12,6 +12,7 @@ from ..files.output_guard import json_of
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .model_kinds import different, family_of, refuse_same, refuse_unused
+from .shared_arguments import add_fast_argument
 
 KINDS = different(family.prediction for family in OURS.values())
 
@@ -33,6 +34,7 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to write the prediction; of files that exist only an earlier prediction is replaced",
     )
     parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
+    add_fast_argument(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of text and noise (default 0)")
     for kind in KINDS:
         kind.add_arguments(parser)

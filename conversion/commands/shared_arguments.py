@@ -3,6 +3,7 @@
 import argparse
 import re
 
+from ...configuration.fast_prediction_choices import FAST_PREDICTION_MODES
 from ..families import FAMILIES
 
 CARDS = ("keep", "renew")
@@ -49,6 +50,17 @@ def add_card_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
+
+
+def add_fast_argument(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fast",
+        nargs="?",
+        choices=FAST_PREDICTION_MODES,
+        const="graphs",
+        help="predict from CUDA graphs (graphs, where no mode is said) or compiled (compile): pays where a model "
+        "predicts many times",
+    )
 
 
 def byte_size(text: str) -> int:

@@ -3,6 +3,7 @@
 The model's code is that of this package; code that lies in the checkpoint is not run.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,9 +22,10 @@ from ..tensors.tensor_source import open_checkpoint
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 
 
-def load_checkpoint(folder: Path, device: str) -> tuple[Any, Any]:
-    """Processor and model, in the dtype of the weights on an accelerator and in float32 on a CPU."""
-    return load_processor(folder), load_model(folder, device)
+def load_checkpoint(folder: Path, device: str, fast: str | None = None) -> tuple[Any, Any]:
+    """Processor and model, in the dtype of the weights on an accelerator and in float32 on a CPU; fast: see
+    `load_model`."""
+    return load_processor(folder), load_model(folder, device, fast=fast)
 
 
 def load_processor(folder: Path) -> Any:
@@ -43,16 +45,22 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_model(folder: Path, device: str, dtype: str | None = None) -> Any:
+def load_model(folder: Path, device: str, dtype: str | None = None, fast: str | None = None) -> Any:
     """The model of a folder that was looked at.
 
     dtype: such as "bfloat16", or "auto" for that of the weights; `None`: float32 on a CPU, else that of the weights.
+    fast: a mode of `enable_fast_prediction`; without it the config says whether that is on.
     """
     dtype = dtype or ("float32" if torch.device(device).type == "cpu" else "auto")
     chosen = dtype if dtype == "auto" else getattr(torch, dtype)
     with naming(folder):
         model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=chosen)
-    return model.to(device).eval()
+    model = model.to(device).eval()
+    if fast is not None:
+        model.enable_fast_prediction(fast)
+        if fast == "graphs" and torch.device(device).type != "cuda":
+            print(f"vlahub: --fast graphs has no effect on {device}: graphs are of CUDA.", file=sys.stderr)
+    return model
 
 
 @contextmanager

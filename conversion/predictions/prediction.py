@@ -52,7 +52,7 @@ def predict_robot(folder: Path, arguments: argparse.Namespace, files: dict[str, 
     given = arguments
     asked = {"advantage": given.advantage, "embodiment_id": given.embodiment_id}
     seen = given.images, given.instruction, given.state
-    return predict_actions(folder, *seen, given.unnorm_key, given.device, **asked)
+    return predict_actions(folder, *seen, given.unnorm_key, given.device, fast=given.fast, **asked)
 
 
 ROBOT = PredictionKind(

@@ -21,13 +21,14 @@ def predict_actions(
     device: str = "cpu",
     advantage: str | None = None,
     embodiment_id: int | None = None,
+    fast: str | None = None,
 ) -> dict[str, Any]:
     """A chunk of actions in robot units, printed as a table; returns what is written.
 
     Args:
         paths: of the views: files, one folder of them, or NAME=FILE for each.
         state: in the robot's units; zeros where it is not given and the model has one.
-        advantage: a word for the prompt; embodiment_id: of a model that has several.
+        advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
 
     Raises:
         InputError: images or instruction are missing, or the model has no state, or one embodiment.
@@ -37,7 +38,7 @@ def predict_actions(
     images = named_views(paths)
     if images is None:
         images = [open_image(path) for path in listed_files(paths)]
-    processor, model = load_checkpoint(folder, device)
+    processor, model = load_checkpoint(folder, device, fast)
     size = processor.state_dim
     if state and not size:
         raise InputError("--state: this model was trained without a state; leave it out.")

@@ -16,6 +16,7 @@ from ..loss_items import ActionTargets
 from ..ode_sampling import OdeSampling, asked_progress, integrate
 from ..sampled_actions import repeated
 from .dit_action_head import DiTActionHead
+from .dit_sampling import dit_times
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
 
 
@@ -133,9 +134,10 @@ def sample_fused_dit(
     step = parts.expert.stepper(cache.repeated(count), *rows, progresses=asked_progress(*ode))
     context = head.prepare_context(states, state, attention_mask, True, embodiment_id).repeated(count)
 
+    times = dit_times(head, asked_progress(*ode), noise.device)
+
     def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
         features = parts.projector(step(actions, progress)[1])
-        buckets = torch.full(actions.shape[:1], head.bucket_at(progress), device=actions.device)
-        return -head.velocity_in(context, actions, buckets, features)
+        return -head.velocity_in(context, actions, times[progress], features)
 
     return integrate(velocity, start, *ode).view(noise.shape)

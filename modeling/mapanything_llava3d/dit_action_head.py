@@ -7,7 +7,6 @@ Upstream: starVLA/starVLA, starVLA/model/modules/action_model/LayerwiseFM_Action
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -20,32 +19,12 @@ from ..embodiments import check_embodiments, ids_given
 from ..flow_matching import FlowMatchingLoss, interpolate
 from ..loss_items import Items, learnt_steps
 from ..modules import floating_dtype
-from ..ode_sampling import chosen_sampling, integrate
-from ..sampled_actions import repeated
-from .dit_layers import MLP, ActionEncoder, DiT
-from .null_condition import chosen_guidance, drawn_drops, guided, twice, with_null_condition
+from ..ode_sampling import chosen_sampling
+from .dit_layers import MLP, ActionEncoder, DiT, DiTTime
+from .dit_sampling import DiTContext, followed_dit
+from .null_condition import chosen_guidance, drawn_drops, with_null_condition
 
 LAST_TIME = 1 - 2**-24  # the largest float32 below 1
-
-
-@dataclass
-class DiTContext:
-    """What a velocity depends on besides noisy actions and time; the same in every step of a prediction.
-
-    tokens: (batch, tokens, hidden_size), the embedded state, where there is one, and the future tokens.
-    layers: for each block, what it gets of the VLM: mask and states, or mask, `None`, keys and values; for a block
-        that does not look at the VLM, nothing, or a mask.
-    embodiment_id: (batch,), where there are several embodiments.
-    """
-
-    tokens: torch.Tensor
-    layers: list[tuple[torch.Tensor | None, ...]]
-    embodiment_id: torch.LongTensor | None = None
-
-    def repeated(self, count: int) -> "DiTContext":
-        """That of each sample `count` times, one behind the other."""
-        layers = [tuple(repeated(each, count) for each in layer) for layer in self.layers]
-        return DiTContext(repeated(self.tokens, count), layers, repeated(self.embodiment_id, count))
 
 
 class DiTActionHead(nn.Module):
@@ -101,6 +80,7 @@ class DiTActionHead(nn.Module):
         (batch,), what each sample weighs in the mean. dropped: (batch,) bool, which samples see the null condition;
         drawn in training, by `config.condition_dropout`.
         """
+        self.check_state(state, len(vl_embs_list[0]), embodiment_id)
         dropped = drawn_drops(self.config, self.training, actions) if dropped is None else dropped
         mask = encoder_attention_mask
         context = self.prepare_context(vl_embs_list, state, mask, embodiment_id=embodiment_id, dropped=dropped)
@@ -111,7 +91,7 @@ class DiTActionHead(nn.Module):
         self.check_chunk("noise", noise, batch)
         check_shape("time", time, (batch,))
         noisy_actions = interpolate(actions, noise, 1 - time.float())
-        velocity = self.velocity_in(context, noisy_actions, self.bucket(time))
+        velocity = self.velocity_in(context, noisy_actions, self.at_times(self.bucket(time)))
         return self.loss(-velocity, actions, noise, action_is_pad, num_items_in_batch, sample_weight)
 
     def loss(
@@ -153,35 +133,9 @@ class DiTActionHead(nn.Module):
         """
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         scale = chosen_guidance(self.config, guidance_scale)
-        given = state, encoder_attention_mask, embodiment_id
-        context = self.sampling_context(vl_embs_list, *given, num_samples or 1, scale != 1)
         noise = self.checked_or_drawn_noise(vl_embs_list[0], noise, num_samples)
-        start = noise if num_samples is None else noise.flatten(0, 1)
-
-        def velocity(noisy_actions: torch.Tensor, progress: float) -> torch.Tensor:
-            rows = noisy_actions if scale == 1 else twice(noisy_actions)
-            buckets = torch.full((len(rows),), self.bucket_at(progress), device=rows.device)
-            found = self.velocity_in(context, rows, buckets)
-            return -(found if scale == 1 else guided(found, scale))
-
-        return integrate(velocity, start, *ode).view(noise.shape)
-
-    def sampling_context(
-        self,
-        vl_embs_list: Sequence[torch.Tensor],
-        state: torch.Tensor | None,
-        mask: torch.Tensor | None,
-        embodiment_id: torch.LongTensor | None,
-        count: int,
-        is_guided: bool,
-    ) -> DiTContext:
-        """Of each sample `count` times; where it is guided, all once more behind them, under the null condition."""
-        if not is_guided:
-            return self.prepare_context(vl_embs_list, state, mask, True, embodiment_id).repeated(count)
-        both = [twice(repeated(vl_embs, count)) for vl_embs in vl_embs_list]
-        state, mask, embodiment_id = (twice(repeated(each, count)) for each in (state, mask, embodiment_id))
-        dropped = torch.arange(len(both[0]), device=both[0].device) >= len(both[0]) // 2
-        return self.prepare_context(both, state, mask, True, embodiment_id, dropped)
+        self.check_state(state, len(vl_embs_list[0]), embodiment_id)
+        return followed_dit(self, vl_embs_list, state, encoder_attention_mask, noise, ode, scale, embodiment_id)
 
     def velocity(
         self,
@@ -201,29 +155,30 @@ class DiTActionHead(nn.Module):
             action_features: (batch, horizon, hidden_size), which take the place of what the action encoder makes of
                 `noisy_actions`; these are not read then.
         """
+        self.check_state(state, len(vl_embs_list[0]), embodiment_id)
         context = self.prepare_context(vl_embs_list, state, encoder_attention_mask, embodiment_id=embodiment_id)
-        return self.velocity_in(context, noisy_actions, buckets, action_features)
+        check_shape("buckets", buckets, (len(context.tokens),))
+        return self.velocity_in(context, noisy_actions, self.at_times(buckets), action_features)
 
     def velocity_in(
         self,
         context: DiTContext,
         noisy_actions: torch.Tensor,
-        buckets: torch.Tensor,
+        time: DiTTime,
         action_features: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """As `velocity`, for a context from `prepare_context`."""
+        """As `velocity`, for a context from `prepare_context` and a time from `at_times`."""
         batch, horizon = context.tokens.shape[0], self.config.num_action_chunks
-        check_shape("buckets", buckets, (batch,))
         if action_features is None:
             self.check_chunk("noisy_actions", noisy_actions, batch)
             ids = ids_given(context.embodiment_id)
-            action_features = self.action_encoder(noisy_actions.to(self.dtype), buckets, *ids)
+            action_features = self.action_encoder(noisy_actions.to(self.dtype), time.waves, *ids)
         else:
             check_shape("action_features", action_features, (batch, horizon, self.config.hidden_size))
-        if self.config.add_pos_embed:
-            action_features = action_features + self.position_embedding(torch.arange(horizon, device=buckets.device))
+        if context.positions is not None:
+            action_features = action_features + context.positions
         hidden_states = torch.cat([context.tokens, action_features.to(self.dtype)], dim=1)
-        hidden_states = self.model(hidden_states, buckets, context.layers)
+        hidden_states = self.model(hidden_states, time, context.layers)
         return self.action_decoder(hidden_states[:, -horizon:], *ids_given(context.embodiment_id))
 
     def prepare_context(
@@ -243,10 +198,15 @@ class DiTActionHead(nn.Module):
         """
         vl_embs_list = self.top_layers(vl_embs_list)
         batch, vl_tokens, _ = vl_embs_list[0].shape
-        check_embodiments(self.config.num_embodiments, embodiment_id, batch)
-        indices = torch.arange(self.config.num_future_tokens, device=vl_embs_list[0].device)
-        states = self.encode_state(state, batch, embodiment_id)
-        tokens = torch.cat([*states, self.future_tokens(indices).expand(batch, -1, -1)], dim=1)
+        states = self.encode_state(state, embodiment_id)
+        places = torch.arange(
+            max(self.config.num_future_tokens, self.config.num_action_chunks), device=vl_embs_list[0].device
+        )
+        future = self.future_tokens(places[: self.config.num_future_tokens]).expand(batch, -1, -1)
+        positions = (
+            self.position_embedding(places[: self.config.num_action_chunks]) if self.config.add_pos_embed else None
+        )
+        tokens = torch.cat([*states, future], dim=1)
         mask = encoder_attention_mask
         if mask is not None:
             check_shape("encoder_attention_mask", mask, (batch, vl_tokens))
@@ -256,12 +216,14 @@ class DiTActionHead(nn.Module):
         if mask is not None:
             own = tokens.shape[1] + self.config.num_action_chunks if self.config.context in ("concat", "self") else 0
             mask = F.pad(mask.bool(), (0, own), value=True)[:, None, None]
+            mask = tokens.new_zeros(mask.shape).masked_fill(~mask, float("-inf")) if project else mask
         if self.config.context == "self":
             tokens = torch.cat([vl_embs_list[-1].to(self.dtype), tokens], dim=1)
-            return DiTContext(tokens, [(mask,)] * len(self.model.transformer_blocks), embodiment_id)
+            layers = [(mask,)] * len(self.model.transformer_blocks)
+            return DiTContext(tokens, layers, positions, embodiment_id)
         blocks = zip(self.model.transformer_blocks, vl_embs_list, strict=True)
         layers = [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks]
-        return DiTContext(tokens, layers, embodiment_id)
+        return DiTContext(tokens, layers, positions, embodiment_id)
 
     def top_layers(self, vl_embs_list: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """As many layers as there are blocks, the last ones, in the width of the blocks; for `self` the last one."""
@@ -279,20 +241,32 @@ class DiTActionHead(nn.Module):
         return [self.vl_projector(vl_embs.to(self.dtype)) for vl_embs in vl_embs_list]
 
     def encode_state(
-        self, state: torch.Tensor | None, batch: int, embodiment_id: torch.LongTensor | None = None
+        self, state: torch.Tensor | None, embodiment_id: torch.LongTensor | None = None
     ) -> list[torch.Tensor]:
-        """[(batch, 1, hidden_size)], or [] for a head without state."""
+        """[(batch, 1, hidden_size)], or [] without state."""
+        if state is None:
+            return []
+        state = state.unsqueeze(1) if state.dim() == 2 else state
+        return [self.state_encoder(state.to(self.dtype), *ids_given(embodiment_id))]
+
+    def check_state(
+        self, state: torch.Tensor | None, batch: int, embodiment_id: torch.LongTensor | None = None
+    ) -> None:
+        """Refuse a state that is missing, not wanted, or of another size, and such embodiments (InputError)."""
+        check_embodiments(self.config.num_embodiments, embodiment_id, batch)
         size = self.config.state_dim
         if (state is None) != (size is None):
             raise InputError(
                 f"state is {'missing' if state is None else 'given'}, state_dim of the head is {size}: "
                 f"{'pass' if state is None else 'leave out'} the state."
             )
-        if state is None:
-            return []
-        state = state.unsqueeze(1) if state.dim() == 2 else state
-        check_shape("state", state, (batch, 1, size))
-        return [self.state_encoder(state.to(self.dtype), *ids_given(embodiment_id))]
+        if state is not None:
+            check_shape("state", state.unsqueeze(1) if state.dim() == 2 else state, (batch, 1, size))
+
+    def at_times(self, buckets: torch.Tensor, ahead: bool = False) -> DiTTime:
+        """What the network reads of times (rows,); ahead: see `DiT.at_times`."""
+        waves = None if self.action_encoder is None else self.action_encoder.waves(buckets)
+        return self.model.at_times(buckets, self.dtype, ahead)._replace(waves=waves)
 
     def sample_time(self, batch_size: int, device: torch.device | str | None = None) -> torch.Tensor:
         """(batch,) float32 in [0, 1), denser towards noise."""

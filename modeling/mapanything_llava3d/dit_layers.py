@@ -5,6 +5,7 @@ starVLA/model/modules/action_model/flow_matching_head/cross_attention_dit.py.
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +15,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from ...configuration.mapanything_llava3d.configuration_dit_action_head import DiTActionHeadConfig
 from ..attention import attend
 from ..embodiments import linear_for
+from ..fused_linears import product_of
 
 TIMESTEP_CHANNELS = 256
 EXPANSION = 4  # of the feed-forward
@@ -40,7 +42,7 @@ class MLP(nn.Module):
 class ActionEncoder(nn.Module):
     """Noisy actions and their time: (batch, horizon, action_dim), (batch,) -> (batch, horizon, hidden_size).
 
-    With several embodiments as in `MLP`.
+    The time may also come as what `waves` made of it, in one row for all. With several embodiments as in `MLP`.
     """
 
     def __init__(self, action_dim: int, hidden_size: int, num_embodiments: int = 1):
@@ -49,14 +51,30 @@ class ActionEncoder(nn.Module):
         self.layer2 = linear_for(num_embodiments, 2 * hidden_size, hidden_size)
         self.layer3 = linear_for(num_embodiments, hidden_size, hidden_size)
 
-    def forward(self, actions: torch.Tensor, buckets: torch.Tensor, *embodiment_id: torch.LongTensor) -> torch.Tensor:
+    def forward(self, actions: torch.Tensor, time: torch.Tensor, *embodiment_id: torch.LongTensor) -> torch.Tensor:
         features = self.layer1(actions, *embodiment_id)
-        half = features.shape[-1] // 2
-        angles = timestep_angles(buckets, half, half)
-        waves = torch.cat([angles.sin(), angles.cos()], dim=-1).to(features.dtype)
-        waves = waves[:, None].expand_as(features)
+        waves = self.waves(time) if time.dim() == 1 else time
+        waves = waves.to(features.dtype)[:, None].expand_as(features)
         features = F.silu(self.layer2(torch.cat([features, waves], dim=-1), *embodiment_id))
         return self.layer3(features, *embodiment_id)
+
+    def waves(self, buckets: torch.Tensor) -> torch.Tensor:
+        """(batch,) -> (batch, hidden_size) float32."""
+        half = self.layer3.in_features // 2
+        angles = timestep_angles(buckets, half, half)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+class DiTTime(NamedTuple):
+    """What the network reads of the time, in a row for each sample or one row for all.
+
+    waves: (rows, hidden_size), for the action encoder; temb: (rows, hidden_size), for the blocks; modulations: what
+    each block and the output projection make of it, (rows, 2 * hidden_size) each, where it was made before.
+    """
+
+    waves: torch.Tensor | None
+    temb: torch.Tensor
+    modulations: tuple[torch.Tensor, ...] | None = None
 
 
 class TimestepEmbedder(nn.Module):
@@ -93,9 +111,18 @@ class AdaLayerNorm(nn.Module):
         self.linear = nn.Linear(hidden_size, 2 * hidden_size)
         self.norm = nn.LayerNorm(hidden_size, eps=1e-5, elementwise_affine=False)
 
-    def forward(self, hidden_states: torch.Tensor, temb: torch.Tensor) -> torch.Tensor:
-        scale, shift = self.linear(F.silu(temb))[:, None].chunk(2, dim=-1)
-        return self.norm(hidden_states) * (1 + scale) + shift
+    def forward(
+        self, hidden_states: torch.Tensor, temb: torch.Tensor, modulation: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """temb: (batch, hidden_size); modulation: what `self.modulation` made of it, where that was done before."""
+        modulation = self.modulation(temb) if modulation is None else modulation
+        scale, shift = modulation[:, None].chunk(2, dim=-1)
+        return torch.addcmul(shift, self.norm(hidden_states), scale)
+
+    def modulation(self, temb: torch.Tensor) -> torch.Tensor:
+        """(rows, 2 * hidden_size): factors, and shifts behind them."""
+        scale, shift = self.linear(F.silu(temb)).chunk(2, dim=-1)
+        return torch.cat([1 + scale, shift], dim=-1)
 
 
 class DiTAttention(nn.Module):
@@ -115,14 +142,28 @@ class DiTAttention(nn.Module):
         return states.unflatten(-1, (self.config.num_attention_heads, -1)).transpose(1, 2)
 
     def keys_values(self, states: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.heads(self.to_k(states)), self.heads(self.to_v(states))
+        key, value = product_of((self.to_k, self.to_v), states)
+        return self.heads(key), self.heads(value)
 
     def forward(
-        self, hidden_states: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
+        self,
+        hidden_states: torch.Tensor,
+        key: torch.Tensor | None = None,
+        value: torch.Tensor | None = None,
+        mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        query = self.heads(self.to_q(hidden_states))
+        """Without key and value the tokens attend to themselves."""
+        if key is None:
+            projections = product_of((self.to_q, self.to_k, self.to_v), hidden_states)
+            query, key, value = (self.heads(each) for each in projections)
+        else:
+            query = self.heads(self.to_q(hidden_states))
         mixed = attend(query, key, value, mask, self.config._attn_implementation)
         return self.to_out(mixed.transpose(1, 2).flatten(2))
+
+    def projections_to_fuse(self, context: str) -> list[list[nn.Linear]]:
+        """Layers that read the same input in a block of this context."""
+        return [[self.to_q, self.to_k, self.to_v]] if context == "own" else [[self.to_k, self.to_v]]
 
 
 class GELUProjection(nn.Module):
@@ -158,7 +199,7 @@ class DiTBlock(GradientCheckpointingLayer):
             them; `both`: the VLM's layer and the block's tokens as they come in, not normed (as published).
     """
 
-    methods_with_weights = ("vl_inputs",)  # predictions call it before the first step; see `shard_model`
+    methods_with_weights = ("vl_inputs", "modulation")  # predictions call them before the first step; see `shard_model`
 
     def __init__(self, config: DiTActionHeadConfig, context: str):
         super().__init__()
@@ -168,6 +209,10 @@ class DiTBlock(GradientCheckpointingLayer):
         self.final_dropout = nn.Dropout(config.dropout)  # the second one on the attention's output, as published
         self.norm3 = nn.LayerNorm(config.hidden_size, eps=1e-5, elementwise_affine=False)
         self.ff = FeedForward(config.hidden_size, config.dropout)
+
+    def modulation(self, temb: torch.Tensor) -> torch.Tensor:
+        """What the block's norm makes of the time, (rows, hidden_size) -> (rows, 2 * hidden_size)."""
+        return self.norm1.modulation(temb)
 
     def vl_inputs(
         self, vl_embs: torch.Tensor, mask: torch.Tensor | None, project: bool
@@ -185,18 +230,17 @@ class DiTBlock(GradientCheckpointingLayer):
         vl_embs: torch.Tensor | None = None,
         key: torch.Tensor | None = None,
         value: torch.Tensor | None = None,
+        modulation: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """
         hidden_states: (batch, tokens, hidden_size); temb: (batch, hidden_size); mask: as `attend` takes it.
         The VLM comes as vl_embs (batch, vl_tokens, hidden_size), or as what `keys_values` made of it; an `own` block
-        takes neither.
+        takes neither. modulation: what `self.modulation` made of temb.
         """
-        normed = self.norm1(hidden_states, temb)
+        normed = self.norm1(hidden_states, temb, modulation)
         if vl_embs is not None:
             key, value = self.attn1.keys_values(vl_embs)
-        if self.context == "own":
-            key, value = self.attn1.keys_values(normed)
-        elif self.context == "both":
+        if self.context == "both":
             own_key, own_value = self.attn1.keys_values(hidden_states)
             key, value = torch.cat([key, own_key], dim=2), torch.cat([value, own_value], dim=2)
         hidden_states = hidden_states + self.final_dropout(self.attn1(normed, key, value, mask))
@@ -220,16 +264,29 @@ class DiT(nn.Module):
             self.proj_out_2 = nn.Linear(width, config.output_dim)
 
     def forward(
-        self, hidden_states: torch.Tensor, buckets: torch.Tensor, layers: list[tuple[torch.Tensor | None, ...]]
+        self, hidden_states: torch.Tensor, time: DiTTime, layers: list[tuple[torch.Tensor | None, ...]]
     ) -> torch.Tensor:
         """
-        hidden_states: (batch, tokens, hidden_size); buckets: (batch,); layers: the further arguments of each block.
+        hidden_states: (batch, tokens, hidden_size); time: of `at_times`; layers: the further arguments of each block.
         Returns (batch, tokens, output_dim).
         """
-        temb = self.timestep_encoder(buckets, hidden_states.dtype)
-        for block, layer in zip(self.transformer_blocks, layers, strict=True):
-            hidden_states = block(hidden_states, temb, *layer)
+        ahead = time.modulations or (None,) * (len(self.transformer_blocks) + 1)
+        for block, layer, modulation in zip(self.transformer_blocks, layers, ahead[:-1], strict=True):
+            hidden_states = block(hidden_states, time.temb, *layer, modulation=modulation)
         if self.config.output_projection == "none":
             return hidden_states
-        shift, scale = self.proj_out_1(F.silu(temb))[:, None].chunk(2, dim=-1)
-        return self.proj_out_2(self.norm_out(hidden_states) * (1 + scale) + shift)
+        shift, scale = (self.output_modulation(time.temb) if ahead[-1] is None else ahead[-1])[:, None].chunk(2, dim=-1)
+        return self.proj_out_2(torch.addcmul(shift, self.norm_out(hidden_states), 1 + scale))
+
+    def at_times(self, buckets: torch.Tensor, dtype: torch.dtype, ahead: bool = False) -> DiTTime:
+        """Of times (rows,), without `waves`; ahead: also what blocks make of them, in one product a block for all rows,
+        for predictions; in training the blocks do it, where gradient checkpointing can drop it."""
+        temb = self.timestep_encoder(buckets, dtype)
+        if not ahead:
+            return DiTTime(None, temb)
+        made = [block.modulation(temb) for block in self.transformer_blocks]
+        return DiTTime(None, temb, (*made, self.output_modulation(temb)))
+
+    def output_modulation(self, temb: torch.Tensor) -> torch.Tensor:
+        """(rows, 2 * hidden_size): shifts and scales, as published; what came in where nothing is projected."""
+        return temb if self.config.output_projection == "none" else self.proj_out_1(F.silu(temb))

@@ -18,7 +18,7 @@ from ..cache_names import CACHE_NAMES, cache_argument
 from ..input_checks import views_of
 from ..stack_passes import without_checkpointing
 from .gated_cross_attention import SEEN, CacheWithImages, SeenByLayers
-from .language_masks import causal_masks
+from .language_masks import asks_in_layers, causal_masks, counts_padding
 from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, check_samples, in_order, padding_first
 from .naflex_images import SHAPES, NaflexImages, naflex_images
@@ -88,6 +88,25 @@ class ComposedBackbone(nn.Module):
         """All that read pixels, one or two."""
         return [self.tower, *self.vision_parts[1:]]
 
+    @property
+    def is_one_piece(self) -> bool:
+        """As of `VLMBackbone`."""
+        return not asks_in_layers(self.stack.config)
+
+    @property
+    def may_be_padded(self) -> bool:
+        """As of `VLMBackbone`."""
+        return not counts_padding(self.stack.config)
+
+    def reads_sizes(self, prompt: Prompt) -> bool:
+        """Whether the vision tower reads shapes of the images as numbers of the host."""
+        return self.reads_patches
+
+    def with_features(self, prompt: Prompt) -> Prompt:
+        """With the features of images that come as patches, whose shapes a device is asked for once."""
+        images = dict(prompt.images, spatial_shapes=prompt.images["spatial_shapes"].cpu())
+        return prompt._replace(features=self.image_features(prompt._replace(images=images)))
+
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """(batch, length) bool: no token stands for an image."""
         return torch.zeros_like(input_ids, dtype=torch.bool)
@@ -101,6 +120,8 @@ class ComposedBackbone(nn.Module):
 
         conditions: what is done inside of the towers, where that is something.
         """
+        if prompt.features is not None:
+            return prompt.features
         if self.reads_patches:
             return self.patch_features(naflex_images(prompt.images), prompt)
         towers, inside, embedding = self.towers, [None] * 2, None

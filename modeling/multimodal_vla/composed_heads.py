@@ -50,10 +50,16 @@ class RegressionHead(HeadParts):
         """The network that the head's module uses and does not own, and the module; `None`: there is none."""
         return None, MLPResNet(config.hidden_size, config.hidden_size, config.action_dim)
 
+    def draws(
+        self, input_ids: torch.LongTensor, noise: torch.Tensor | None, num_samples: int | None
+    ) -> torch.Tensor | None:
+        """What is drawn before a prediction: nothing."""
+        return None
+
     def predict(
-        self, states: torch.Tensor, real: None, ode: OdeSampling, noise: None, num_samples: int | None
+        self, states: torch.Tensor, real: None, ode: OdeSampling, draws: None, num_samples: int | None
     ) -> Prediction:
-        """ode and noise are those of the flow head, and not read."""
+        """ode is that of the flow head, and not read."""
         return Prediction(self.module(states).float())
 
     def loss(self, states: torch.Tensor, real: None, targets: ActionTargets) -> torch.Tensor:
@@ -75,20 +81,26 @@ class FlowHead(HeadParts):
         options = {"use_time_weight": config.use_time_weight, "time_sampling": config.time_sampling}
         return network, FlowMatchingActionExpert(network, config.action_dim, config.num_action_chunks, **options)
 
+    def draws(
+        self, input_ids: torch.LongTensor, noise: torch.Tensor | None, num_samples: int | None
+    ) -> torch.Tensor | None:
+        """Noise (batch, chunks, action_dim), or (batch, num_samples, ...), float32, drawn where it is `None`."""
+        return self.module.checked_or_drawn_noise(input_ids, noise, num_samples)
+
     def predict(
         self,
         states: torch.Tensor,
         real: torch.Tensor | None,
         ode: OdeSampling,
-        noise: torch.Tensor | None,
+        draws: torch.Tensor,
         num_samples: int | None,
     ) -> Prediction:
-        """In steps from noise (batch, chunks, action_dim), drawn where it is `None`.
+        """In steps from noise, as of `draws`.
 
         real: (batch, tokens) bool, false on padding; `None`: no padding. num_samples: chunks of each row, of which the
         noise is then (batch, num_samples, chunks, action_dim); `None`: one.
         """
-        options = {"attention_mask": real, "noise": noise, "num_samples": num_samples, **ode._asdict()}
+        options = {"attention_mask": real, "noise": draws, "num_samples": num_samples, **ode._asdict()}
         return Prediction(self.module.sample_actions(states, **options))
 
     def loss(self, states: torch.Tensor, real: torch.Tensor | None, targets: ActionTargets) -> torch.Tensor:
@@ -129,15 +141,29 @@ class BinsHead(HeadParts):
         end, count = self.bins
         return self.output_embeddings(states)[..., end - count : end].float()
 
+    def draws(
+        self, input_ids: torch.LongTensor, noise: torch.Tensor | None, num_samples: int | None
+    ) -> torch.Tensor | None:
+        """For samples, the exponentials of `drawn_bins`, (batch, num_samples, chunks * action_dim, bins) float32."""
+        if num_samples is None:
+            return None
+        shape = len(input_ids), num_samples, self.config.num_queries, self.bins[1]
+        return torch.empty(shape, device=input_ids.device).exponential_()
+
     def predict(
-        self, states: torch.Tensor, real: None, ode: OdeSampling, noise: None, num_samples: int | None
+        self,
+        states: torch.Tensor,
+        real: None,
+        ode: OdeSampling,
+        draws: torch.Tensor | None,
+        num_samples: int | None,
     ) -> Prediction:
-        """The likeliest bins, or drawn ones; ode and noise are those of the flow head, and not read."""
+        """The likeliest bins, or those that `draws` say; ode is that of the flow head, and not read."""
         (end, count), logits, shape = self.bins, self.logits(states), (-1, self.config.action_dim)
         if num_samples is None:
             token_ids, entropy = end - count + logits.argmax(dim=-1).unflatten(1, shape), None
         else:
-            drawn = drawn_bins(logits[:, None].expand(-1, num_samples, -1, -1))
+            drawn = drawn_bins(logits[:, None].expand(-1, num_samples, -1, -1), draws)
             token_ids, entropy = end - count + drawn.unflatten(2, shape), token_entropy(logits).unflatten(1, shape)
         return Prediction(tokens_to_actions(token_ids, end, count), token_ids, finite_rows(logits), entropy)
 

@@ -9,9 +9,15 @@ import torch
 import transformers
 from transformers import PretrainedConfig
 
-from ...configuration.multimodal_vla.backbone_facts import CARRIES_STATE, MAKES_OWN_MASKS
+from ...configuration.multimodal_vla.backbone_facts import (
+    ASKS_IN_LAYERS,
+    ASKS_IN_LAYERS_OF_4,
+    CARRIES_STATE,
+    MAKES_OWN_MASKS,
+)
 from ..masking import mask_for, without_empty_rows
 
+OLDER = transformers.__version__.startswith("4.")
 TAKES_MASKS = ("sdpa", "eager")  # implementations of attention that add or read a mask of all pairs
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -24,18 +30,20 @@ def causal_masks(
     In a training step, and where a model makes masks of its own (`MAKES_OWN_MASKS`, flash attention, layers that hand a
     state on), it is the padding mask (batch, length), by which transformers chooses the fastest kernel.
 
+    A window is counted in tokens, so that padding between them changes nothing.
+
     config: of the stack; real: (batch, length) bool, false on padding; dtype: of the states.
     """
     implementation, length = config._attn_implementation, real.shape[1]
     windows = windows_below(config, length)
     if torch.is_grad_enabled() or implementation not in TAKES_MASKS or makes_masks(config) or windows is None:
         return real.long()
-    place = torch.arange(length, device=real.device)
-    before = place[None, :] <= place[:, None]
+    place, count = torch.arange(length, device=real.device), real.long().cumsum(dim=1)
+    seen = (place[None, :] <= place[:, None]) & real[:, None, :]
 
     def mask(window: int | None) -> torch.Tensor:
-        near = before if window is None else before & (place[None, :] > place[:, None] - window)
-        return mask_for(implementation, without_empty_rows(near & real[:, None, :]), dtype)
+        near = seen if window is None else seen & (count[:, None, :] > count[:, :, None] - window)
+        return mask_for(implementation, without_empty_rows(near), dtype)
 
     if not windows:
         return mask(None)
@@ -63,6 +71,24 @@ def encoder_mask(config: PretrainedConfig, real: torch.Tensor, dtype: torch.dtyp
     if torch.is_grad_enabled() or implementation not in TAKES_MASKS:
         return real.long()
     seen = without_empty_rows(real[:, None, :].expand(-1, length, -1))
-    if not transformers.__version__.startswith("4."):
+    if not OLDER:
         return mask_for(implementation, seen, dtype)
     return real.long() if config.model_type in ("distilbert", "mt5", "t5", "umt5") else seen.long()
+
+
+def asks_in_layers(config: PretrainedConfig) -> bool:
+    """Whether a text model reads numbers of a device in its own forward, whatever masks it is given."""
+    asking = (*ASKS_IN_LAYERS, *ASKS_IN_LAYERS_OF_4) if OLDER else ASKS_IN_LAYERS
+    return config.model_type.removesuffix("_text") in asking
+
+
+def counts_padding(config: PretrainedConfig) -> bool:
+    """Whether padding that is hidden changes what a text model makes of the tokens: convolutions read it, or windows
+    are counted in places, by masks that are not those of `causal_masks`."""
+    if config.model_type == "lfm2" and OLDER:
+        return True
+    limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    if all(limit is None for limit in limits) or set(getattr(config, "layer_types", None) or ()) == {FULL}:
+        return False
+    known = windows_below(config, config.max_position_embeddings) is not None
+    return makes_masks(config) or config._attn_implementation not in TAKES_MASKS or not known

@@ -30,15 +30,19 @@ def text_positions(real: torch.Tensor, first: int = 0) -> torch.LongTensor:
     return (real.long().cumsum(dim=1) - 1).clamp(min=0) + first
 
 
+def places_of(text_config: PretrainedConfig) -> int | None:
+    """How many tokens a language model has positions for; `None`: as many as one likes."""
+    limit = getattr(text_config, "max_position_embeddings", None)
+    return None if limit is None else limit - first_position(text_config)
+
+
 def check_places(embeds: torch.Tensor, text_config: PretrainedConfig) -> None:
     """Refuse embeddings (batch, length, hidden_size) that the language model has no positions for.
 
     Raises:
         InputError: there are too many; the message says how many there may be.
     """
-    limit = getattr(text_config, "max_position_embeddings", None)
-    limit = None if limit is None else limit - first_position(text_config)
-    check_length({"image, text and action": embeds.shape[1]}, limit)
+    check_length({"image, text and action": embeds.shape[1]}, places_of(text_config))
 
 
 def without_head(language_model: nn.Module) -> nn.Module:

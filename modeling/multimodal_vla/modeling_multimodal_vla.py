@@ -16,7 +16,7 @@ from transformers.utils import can_return_tuple
 from ...configuration.known_fields import check_arguments, known_fields
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
-from ..action_normalization import find_statistics, unnormalize
+from ..action_normalization import affine_terms, find_statistics
 from ..film import FiLM
 from ..finite_predictions import require_finite
 from ..input_checks import check_inputs, one_of, refuse_sampling
@@ -26,6 +26,7 @@ from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from .backbones import load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
+from .composed_prediction import PredictionInputs, PredictionOptions, padded_prompt, predicted, require_whole
 from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import make_gated_layers, open_layers
@@ -184,18 +185,18 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         check_inputs(self, input_ids, attention_mask, inputs)
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
-        states, real, _ = fuse(self.fusion_parts, self.config, prompt, state)
-        found = self.head.predict(states, real, ode, noise, num_samples)
-        actions = unnormalize(found.normalized, statistics, self.config.normalization_type)
+        text, images = padded_prompt(self, input_ids, attention_mask), (pixel_values, image_grid_thw, vlm_inputs)
+        prompt = checked_prompt(self, *text, *images, waits=False)
+        terms = affine_terms(statistics, self.config.normalization_type, input_ids)
+        given = PredictionInputs(prompt, state, self.head.draws(input_ids, noise, num_samples), terms)
+        found = predicted(self, given, PredictionOptions(ode, num_samples, check_finite), input_ids.shape[1])
         if check_finite:
-            require_finite(self, {"actions": actions, "logits": found.finite_logits}, inputs, statistics)
+            require_whole(self, found, given, statistics)
         if num_samples is not None:
-            return with_spread(actions, found.normalized, found.entropy)
+            return with_spread(found.actions, found.normalized, found.entropy)
         if not return_dict:
-            return actions
-        ratios = moe_ratios(self.backbone, self.projector, prompt)
-        return MultimodalVLAActionOutput(actions, found.normalized, found.token_ids, ratios)
+            return found.actions
+        return MultimodalVLAActionOutput(found.actions, found.normalized, found.token_ids, found.ratios)
 
     @can_return_tuple
     def forward(

@@ -39,6 +39,11 @@ class Prompt(NamedTuple):
         """(batch, views, 3, height, width), or without views; what a VLM calls so; `None`: no images."""
         return self.images.get("pixel_values")
 
+    def shortened(self, length: int) -> "Prompt":
+        """Without what is behind the first `length` places, which is padding."""
+        rows = {name: getattr(self, name)[:, :length] for name in ("input_ids", "real", "is_image")}
+        return self._replace(**rows)
+
     def without(self, answer_mask: torch.Tensor) -> "Prompt":
         """The same, answers hidden as padding is; answer_mask: (batch, length), 1 on their tokens.
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import nn
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, PretrainedConfig
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.multimodal_vla.nested_configs import kind_of
@@ -16,7 +16,7 @@ from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
-from .language_masks import causal_masks
+from .language_masks import asks_in_layers, causal_masks, counts_padding
 from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
@@ -82,6 +82,21 @@ class VLMBackbone(nn.Module):
         """Whether images come as patches with a grid of their sizes, and positions in three dimensions."""
         return hasattr(self.core, "get_rope_index")
 
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether nothing but the vision tower asks a device for a number in a prediction."""
+        return not self.facts.layered_features and not asks_in_layers(self.text_config)
+
+    @property
+    def may_be_padded(self) -> bool:
+        """Whether padding behind prompts changes nothing but roundings, and no padding is taken for an image."""
+        return self.image_token_id != 0 and not counts_padding(self.text_config)
+
+    @property
+    def text_config(self) -> PretrainedConfig:
+        """Of the language model's layers."""
+        return without_head(self.language_part).config
+
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
         """(batch, length) bool, true on image tokens."""
         return input_ids == self.image_token_id
@@ -95,11 +110,15 @@ class VLMBackbone(nn.Module):
         return self.facts.reads_sizes or "image_sizes" in prompt.images
 
     def with_features(self, prompt: Prompt) -> Prompt:
-        """With the features of all images, (tokens, hidden_size), of which nobody looks whether they are as many as the
-        image tokens; as it is, where the language model's layers read the images themselves."""
+        """With the features of all images, (tokens, hidden_size); as it is, where the language model's layers read the
+        images themselves. Whether they are as many as the image tokens is looked at where no device is waited for.
+        """
         if prompt.features is not None or not self.facts.replaceable_features:
             return prompt
-        return prompt._replace(features=self.all_features(prompt.images))
+        features = self.all_features(prompt.images)
+        if prompt.is_image.device.type == "cpu" and not torch.compiler.is_compiling():
+            check_count(int(prompt.is_image.numpy().sum()), len(features))
+        return prompt._replace(features=features)
 
     def image_features(self, prompt: Prompt) -> torch.Tensor | list[torch.Tensor]:
         """Features of each sample as they enter the language model's layers, (tokens, hidden_size) each.
@@ -146,7 +165,8 @@ class VLMBackbone(nn.Module):
         if prompt.features is not None:
             return prompt.features
         features = self.all_features(prompt.images)
-        check_count(prompt.is_image, len(features))
+        if not torch.compiler.is_compiling():
+            check_count(int(prompt.is_image.sum()), len(features))
         return features
 
     def all_features(self, given: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -217,7 +237,7 @@ class VLMBackbone(nn.Module):
             return mask_for(self.implementation, full_prefix(real, written, sequence.num_added), dtype)
         if self.facts.open_images or self.facts.carries_state:
             return real.long()
-        return causal_masks(without_head(self.language_part).config, real, dtype)
+        return causal_masks(self.text_config, real, dtype)
 
     def with_images(self, sequence: TokenSequence) -> torch.Tensor:
         """Embeddings of a sequence, features in the places of its image tokens."""
@@ -303,11 +323,9 @@ def image_places(prompt: Prompt | None, real: torch.Tensor) -> torch.LongTensor:
     return F.pad(prompt.is_image.long(), (0, real.shape[1] - prompt.is_image.shape[1]))
 
 
-def check_count(is_image: torch.Tensor, num_features: int) -> None:
-    """Refuse more or fewer image tokens (batch, length) than features; in a compiled call by an assertion."""
-    if torch.compiler.is_compiling():
-        torch._assert_async(is_image.sum() == num_features, f"input_ids needs {num_features} image tokens.")
-    elif (found := int(is_image.sum())) != num_features:
+def check_count(found: int, num_features: int) -> None:
+    """Refuse more or fewer image tokens than features."""
+    if found != num_features:
         raise InputError(f"input_ids has {found} image tokens, the images {num_features} features.")
 
 

@@ -1,0 +1,38 @@
+"""`enable_fast_prediction` on every family: predictions stay what they are."""
+
+import numpy as np
+import pytest
+import torch
+from traced_graphs import TracedGraph
+
+from vlahub.errors import ConfigError
+from vlahub.modeling.fast_prediction import FastPrediction
+
+
+@pytest.fixture
+def views():
+    return np.random.default_rng(0).integers(0, 255, (2, 40, 40, 3), dtype=np.uint8)
+
+
+def test_predictions_from_graphs_are_those_without(family, family_checkpoint, family_call, views):
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32).eval()
+    processor = family.processor.from_pretrained(family_checkpoint)
+    plain = family_call(model, processor, views)
+    model.fast_prediction = FastPrediction(model, {"length_bucket": 16}, TracedGraph)
+    for _ in range(2):
+        torch.testing.assert_close(family_call(model, processor, views), plain, rtol=1e-4, atol=1e-4)
+    stats = model.fast_prediction_stats
+    assert stats.captures >= 1
+    assert stats.replays >= 2 * stats.captures
+    assert stats.eager_fallbacks == 0, stats.eager_reasons
+
+
+def test_a_config_switches_it_on(family, family_checkpoint, tmp_path):
+    model = family.model.from_pretrained(family_checkpoint, fast_prediction={"max_graphs": 3})
+    assert (model.fast_prediction.mode, model.fast_prediction.max_graphs) == ("graphs", 3)
+    model.save_pretrained(tmp_path)
+    assert family.model.from_pretrained(tmp_path).fast_prediction.max_graphs == 3
+    assert family.model.from_pretrained(tmp_path, fast_prediction=None).fast_prediction is None
+    assert family.model.from_pretrained(family_checkpoint).fast_prediction is None
+    with pytest.raises(ConfigError, match="mode='fast'"):
+        family.model.from_pretrained(family_checkpoint, fast_prediction="fast")
