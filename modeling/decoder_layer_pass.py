@@ -18,6 +18,7 @@ from transformers.models.mistral.modeling_mistral import (
     MistralMLP,
     MistralRMSNorm,
 )
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from .fused_linears import product_of
 from .sharded_layer import tie_to_output
@@ -96,7 +97,7 @@ def quick_layer(layer: nn.Module, hidden_states: torch.Tensor, inputs: PassInput
 def rms_norm(norm: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
     """`norm(hidden_states)`, in one kernel where it is the stock one."""
     weight = norm._parameters.get("weight")
-    is_plain = type(norm) in (LlamaRMSNorm, MistralRMSNorm) and type(weight) is nn.Parameter
+    is_plain = type(norm) in (LlamaRMSNorm, MistralRMSNorm, Qwen3VLTextRMSNorm) and type(weight) is nn.Parameter
     if not is_plain or weight.dtype != hidden_states.dtype or not is_called_as_it_is(norm):
         return norm(hidden_states)
     return F.rms_norm(hidden_states, weight.shape, weight, norm.variance_epsilon)
