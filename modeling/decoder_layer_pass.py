@@ -5,6 +5,7 @@ torch's own; queries and keys are rotated together; key heads that queries share
 the stock one, trains, is watched by hooks, or attends in another way than by sdpa, it runs as it is.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -129,3 +130,15 @@ def grouped_attention(
         mask = None if mask is None else mask.repeat(1, 1, groups, 1)
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     return mixed if groups == 1 else mixed.unflatten(2, (groups, length)).flatten(1, 2)
+
+
+def projections_of(layers: Iterable[nn.Module]) -> list[list[nn.Linear]]:
+    """The linear layers that read the same input, of decoder layers."""
+    return [
+        group
+        for layer in layers
+        for group in (
+            [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
+            [layer.mlp.gate_proj, layer.mlp.up_proj],
+        )
+    ]
