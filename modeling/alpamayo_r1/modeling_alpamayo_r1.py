@@ -38,7 +38,7 @@ from .driving_inputs import (
 )
 from .ego_frame import at_hand, check_poses
 from .expert_velocity import ExpertParts, denoised_actions
-from .prompt_reading import Images, decoder_modules, fuse_history, read_scene
+from .prompt_reading import decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .start_in_memory import EXPERT_PARTS, start_from_base
@@ -48,6 +48,7 @@ from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Tr
 from .trajectory_text import counted_items
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
+from .vision_encoding import Images
 from .waypoint_projection import PerWaypointActionInProjV2
 from .written_trajectories import with_written_texts, writing, written_trajectories
 
@@ -200,7 +201,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
         *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
-        scene = read_scene(self.vlm, *prompts, pixel_values, image_grid_thw)
+        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
         steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
@@ -307,7 +308,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         drawing = warpers(temperature, top_k, top_p), None, None, generator
         sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
         *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
-        scene = read_scene(self.vlm, *prompts, pixel_values, image_grid_thw)
+        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers)
         return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)

@@ -17,7 +17,7 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..prediction_core import bucketed, run_core
 from .driving_inputs import check_count
-from .prompt_reading import Images, read_tokens
+from .prompt_reading import read_tokens
 from .text_decoding import NextToken, read_token, write_token
 from .text_keys import TextKeys, TextSizes, text_keys
 from .token_drawing import (
@@ -31,6 +31,7 @@ from .token_drawing import (
     possible,
     with_token,
 )
+from .vision_encoding import Images
 
 TOKENS_BETWEEN_CHECKS = 8  # a look at a device waits for it; a token too many costs one step of all rows
 
