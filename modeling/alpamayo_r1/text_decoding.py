@@ -7,7 +7,7 @@ from torch import nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from ..cache_names import cache_argument
-from ..decoder_layer_pass import is_called_as_it_is, rms_norm
+from ..decoder_layer_pass import is_called_as_it_is, rms_norm, without_gradients
 from ..masking import mask_for
 from ..shared_prefix_attention import KeysValues, prefix_bias, shared_prefix_attention
 from .text_keys import TextKeys
@@ -44,14 +44,18 @@ def read_token(model: nn.Module, inputs: NextToken, options: tuple, keys: TextKe
     embeds = vlm.get_input_embeddings()(inputs.written.tokens.index_select(1, place))
     positions = (inputs.first_position + place)[None, :, None].expand(3, -1, -1)
     seen = torch.arange(keys.written[0][0].shape[2], device=place.device) <= place
-    run = run_layers if all_in_parts(vlm.model.language_model) else run_whole
+    run = run_layers if all_in_parts(vlm.model.language_model, embeds) else run_whole
     states = run(vlm.model.language_model, embeds, positions, (inputs.real, seen), place, keys)
     return vlm.lm_head(states[:, -1]).float()
 
 
-def all_in_parts(decoder: Qwen3VLTextModel) -> bool:
+def all_in_parts(decoder: Qwen3VLTextModel, states: torch.Tensor) -> bool:
     """Whether the decoder is no more than its layers in their parts, and the norm behind them."""
-    return is_called_as_it_is(decoder) and all(can_run_in_parts(layer) for layer in decoder.layers)
+    return (
+        without_gradients(states)
+        and is_called_as_it_is(decoder)
+        and all(can_run_in_parts(layer) for layer in decoder.layers)
+    )
 
 
 def run_layers(
