@@ -92,9 +92,9 @@ def run_whole(
     keys: TextKeys,
 ) -> torch.Tensor:
     """As `run_layers`, by the stock decoder and its layers with all that is hooked to them; keys are repeated."""
-    rows, batch = len(states), len(seen[0])
+    rows, batch, implementation = len(states), len(seen[0]), decoder.config._attn_implementation or ""
     whole = torch.cat([seen[0].repeat_interleave(rows // batch, dim=0), seen[1].expand(rows, -1)], dim=1)
-    mask = mask_for(decoder.config._attn_implementation, whole[:, None], states.dtype)
+    mask = whole.long() if "flash" in implementation else mask_for(implementation, whole[:, None], states.dtype)
     cache = {TEXT_CACHE: RepeatingCache(keys, place)}
     return decoder(
         inputs_embeds=states, attention_mask=mask, position_ids=positions, use_cache=True, **cache
@@ -109,6 +109,14 @@ class RepeatingCache:
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.keys.prompt[0][0].shape[2]
+
+    def get_query_offset(self, layer_idx: int = 0) -> int:
+        """Asked by newer releases, and `get_mask_sizes` by all, where a mask has two dimensions."""
+        return self.get_seq_length()
+
+    def get_mask_sizes(self, *args) -> tuple[int, int]:
+        """How many keys there are, and which is the first of them."""
+        return self.get_seq_length() + self.keys.written[0][0].shape[2], 0
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *args, **kwargs) -> KeysValues:
         prompt, written = self.keys.prompt[layer_idx], self.keys.written[layer_idx]

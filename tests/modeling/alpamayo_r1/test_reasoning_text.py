@@ -1,7 +1,10 @@
 """Texts that the samples of a prompt write together, against a loop that runs each text again for every token."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+import torch.nn.functional as F
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 from peft import LoraConfig, inject_adapter_in_model
 from torch._dynamo.testing import CompileCounter
@@ -12,6 +15,7 @@ from transformers.generation import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tests.host_waits import HostWaits
 from tests.tiny_configs import alpamayo_config
@@ -226,6 +230,25 @@ def test_texts_of_a_changed_model_are_those_of_its_whole_pass(change, model, sce
     options, length = {"samples": 2, "max_new_tokens": 6, "temperature": 1.2}, scenes["input_ids"].shape[1]
     found, wanted = sampled(model, scenes, **options).sequences, written_alone(model, scenes, **options)
     assert torch.equal(found[:, length:], wanted[:, length:])
+
+
+def flash(module, query, key, value, attention_mask, scaling=None, **_):
+    """Attention as a flash kernel's interface of transformers takes it: the mask is that of keys, or `None`."""
+    ends = key.shape[2] - query.shape[2]
+    seen = torch.arange(key.shape[2]) <= torch.arange(query.shape[2])[:, None] + ends
+    seen = seen if attention_mask is None else seen & attention_mask.bool()[:, None, None]
+    groups = query.shape[1] // key.shape[1]
+    keys = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    return F.scaled_dot_product_attention(query, *keys, seen, scale=scaling).nan_to_num().transpose(1, 2), None
+
+
+def test_texts_of_watched_layers_with_flash_attention_are_the_same(model, scenes, monkeypatch):
+    options = {"samples": 2, "max_new_tokens": 6, "temperature": 1.2}
+    wanted = sampled(model, scenes, **options).sequences
+    wrap_layers(model)
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "flash_attention_2", flash)
+    monkeypatch.setattr(decoder_of(model).config, "_attn_implementation_internal", "flash_attention_2")
+    assert torch.equal(sampled(model, scenes, **options).sequences, wanted)
 
 
 def test_a_changed_model_writes_other_texts(model, scenes):
