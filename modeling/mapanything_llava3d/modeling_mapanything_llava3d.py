@@ -15,9 +15,9 @@ from ...configuration.mapanything_llava3d.llava3d_start import MODULES
 from ...configuration.vla_errors import InputError
 from ..action_normalization import affine_terms, find_statistics
 from ..cache_names import cache_argument, one_cache
-from ..decoder_layer_pass import projections_of
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..input_checks import one_of, refuse_sampling, views_of
+from ..llama_layers import projections_of
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
@@ -180,7 +180,10 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         """Of the towers, the language model and the experts; see `StrictPreTrainedModel`."""
         stacks = [self.language_model.decoder]
         stacks += [] if self.language_model_with_expert is None else [self.language_model_with_expert.expert]
-        groups = self.vision_tower.projections_to_fuse() + [each for s in stacks for each in projections_of(s.layers)]
+        layers = [layer for stack in stacks for layer in stack.layers]
+        groups = self.vision_tower.projections_to_fuse() + [
+            group for layer in layers for group in projections_of(layer)
+        ]
         return groups if self.dit_action_head is None else groups + self.dit_action_head.projections_to_fuse()
 
     @can_return_tuple
