@@ -5,6 +5,7 @@ torch's own; queries and keys are rotated together; key heads that queries share
 the stock one, trains, is watched by hooks, or attends in another way than by sdpa, it runs as it is.
 """
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,6 +18,7 @@ from transformers.models.mistral.modeling_mistral import (
     MistralMLP,
     MistralRMSNorm,
 )
+from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
 from .fused_linears import product_of
 from .sharded_layer import tie_to_output
@@ -95,7 +97,7 @@ def quick_layer(layer: nn.Module, hidden_states: torch.Tensor, inputs: PassInput
 def rms_norm(norm: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
     """`norm(hidden_states)`, in one kernel where it is the stock one."""
     weight = norm._parameters.get("weight")
-    is_plain = type(norm) in (LlamaRMSNorm, MistralRMSNorm) and type(weight) is nn.Parameter
+    is_plain = type(norm) in (LlamaRMSNorm, MistralRMSNorm, Qwen3VLTextRMSNorm) and type(weight) is nn.Parameter
     if not is_plain or weight.dtype != hidden_states.dtype or not is_called_as_it_is(norm):
         return norm(hidden_states)
     return F.rms_norm(hidden_states, weight.shape, weight, norm.variance_epsilon)
@@ -128,3 +130,15 @@ def grouped_attention(
         mask = None if mask is None else mask.repeat(1, 1, groups, 1)
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     return mixed if groups == 1 else mixed.unflatten(2, (groups, length)).flatten(1, 2)
+
+
+def projections_of(layers: Iterable[nn.Module]) -> list[list[nn.Linear]]:
+    """The linear layers that read the same input, of decoder layers."""
+    return [
+        group
+        for layer in layers
+        for group in (
+            [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
+            [layer.mlp.gate_proj, layer.mlp.up_proj],
+        )
+    ]

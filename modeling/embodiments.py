@@ -75,9 +75,6 @@ def check_embodiments(num_embodiments: int, embodiment_id: Any, batch_size: int)
         )
     if embodiment_id.device.type != "cpu" or torch.compiler.is_compiling():
         return
-    wrong = ((embodiment_id < 0) | (embodiment_id >= num_embodiments)).nonzero().flatten().tolist()
-    if wrong:
-        raise InputError(
-            f"embodiment_id[{wrong[0]}] is {int(embodiment_id[wrong[0]])}; the model has embodiments 0 to "
-            f"{num_embodiments - 1}."
-        )
+    for row, number in enumerate(embodiment_id.numpy()):
+        if not 0 <= number < num_embodiments:
+            raise InputError(f"embodiment_id[{row}] is {number}; the model has embodiments 0 to {num_embodiments - 1}.")

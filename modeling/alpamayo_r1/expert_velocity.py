@@ -74,13 +74,11 @@ def denoised_actions(
 
     noise: like the actions, where they start; mask_prompt_padding: the expert does not see a prompt's padding.
     """
-    prompt, length, tokens = rollout.prompt, rollout.cache.get_seq_length(), noise.shape[1]
-    offset = prompt.input_ids.shape[1] + rollout.lengths
-    seen = torch.arange(length, device=noise.device)[None] < offset[:, None]
-    if mask_prompt_padding and prompt.real is not None:
-        seen = seen & prompt.real_before(length)
-    text = kept_text(rollout.cache)
-    velocity = velocity_over(text, seen, prompt.last_position + 1 + rollout.lengths, tokens, parts)
+    prompt, tokens = rollout.prompt, noise.shape[1]
+    real = prompt.real if mask_prompt_padding else torch.ones_like(prompt.real)
+    written = torch.arange(rollout.read, device=noise.device) < rollout.lengths[:, None]
+    seen, first = torch.cat([prompt.repeated(real), written], dim=1), prompt.repeated(prompt.last_position) + 1
+    velocity = velocity_over(repeated_text(rollout), seen, first + rollout.lengths, tokens, parts)
     steps, solver, spacing = ode
     options = {"inference_step": steps, "ode_solver": solver, "ode_spacing": spacing, "noise": noise}
     return diffusion.sample(len(noise), velocity, noise.device, **options)
@@ -112,6 +110,16 @@ def trajectory_loss(
     velocity = velocity_over(kept_text(cache), seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
     return diffusion.compute_loss_from_pred(training_data, pred, total, sample_weight)
+
+
+def repeated_text(rollout: Rollout) -> PrefixCache:
+    """Keys and values of whole texts, (rows, heads, prompt and columns that were read, size)."""
+    prompt = rollout.prompt
+    kept = PrefixCache(prompt.input_ids.shape[1] + rollout.read)
+    for shared, own in zip(*prompt.keys, strict=True):
+        pairs = zip(shared, own, strict=True)
+        kept.append(*(torch.cat([prompt.repeated(one), new[:, :, : rollout.read]], dim=2) for one, new in pairs))
+    return kept
 
 
 def kept_text(cache: DynamicCache) -> PrefixCache:

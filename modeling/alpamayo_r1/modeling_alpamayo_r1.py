@@ -21,7 +21,9 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
 from ..input_checks import execution_device
+from ..llama_layers import projections_of
 from ..loss_items import Items, check_sample_weight
+from ..prediction_core import exclusive, padded_before
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
@@ -36,7 +38,7 @@ from .driving_inputs import (
 )
 from .ego_frame import at_hand, check_poses
 from .expert_velocity import ExpertParts, denoised_actions
-from .prompt_reading import Images, decoder_modules, fuse_history, read_scene
+from .prompt_reading import decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .start_in_memory import EXPERT_PARTS, start_from_base
@@ -46,6 +48,7 @@ from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Tr
 from .trajectory_text import counted_items
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
+from .vision_encoding import Images
 from .waypoint_projection import PerWaypointActionInProjV2
 from .written_trajectories import with_written_texts, writing, written_trajectories
 
@@ -120,6 +123,11 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         """
         return start_from_base(cls, base, seed, dtype, switches)
 
+    def projections_to_fuse(self) -> list[list[nn.Module]]:
+        """Queries, keys and values, gate and up, of each layer of the VLM's text and of the expert."""
+        layers = *self.vlm.model.language_model.layers, *self.expert.layers
+        return [group for layer in layers for group in projections_of(layer)]
+
     @property
     def language_part(self) -> nn.Module:
         return self.vlm.model.language_model
@@ -192,13 +200,15 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
-        scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompts, more = self.bucketed_prompts(input_ids, attention_mask)
+        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
         steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
             check_drawn(self, drawn, shape[0], numbers)
+        drawn.sequences = drawn.sequences[:, more:]
         return with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @torch.no_grad()
@@ -227,14 +237,14 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         xyz, rot = history
         samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
         fused = self.with_history(input_ids, xyz, rot)
-        with without_checkpointing(decoder_modules(self.vlm)):
-            prompt = prefill(self.vlm, fused, positions, real, images).repeated(samples)
-            rollout = sample_text(self.vlm, prompt, sampling)
-        hidden = self.config.mask_prompt_padding
-        actions = denoised_actions(rollout, noise, ode, self.expert_parts, self.diffusion, hidden)
+        room, hidden = (sampling.max_new_tokens, noise.shape[1]), self.config.mask_prompt_padding
+        with exclusive(self), without_checkpointing(decoder_modules(self.vlm)):
+            prompt = prefill(self, fused, positions, real, images, samples, room)
+            rollout = sample_text(self, prompt, sampling)
+            actions = denoised_actions(rollout, noise, ode, self.expert_parts, self.diffusion, hidden)
         start = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
         poses = self.action_space.drive(actions, *(each.repeat_interleave(samples, dim=0) for each in start))
-        return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
+        return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
 
     def sample_trajectories_from_data_with_vlm_rollout(
         self,
@@ -298,9 +308,11 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         shape = checked_shape(len(input_ids), 1, num_traj_samples)
         drawing = warpers(temperature, top_k, top_p), None, None, generator
         sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
-        scene = read_scene(self.vlm, input_ids, attention_mask, pixel_values, image_grid_thw)
+        prompts, more = self.bucketed_prompts(input_ids, attention_mask)
+        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers)
+        drawn.sequences = drawn.sequences[:, more:]
         return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @can_return_tuple
@@ -367,6 +379,18 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             is_image = input_ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)
+
+    def bucketed_prompts(
+        self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None
+    ) -> tuple[tuple[torch.LongTensor, torch.Tensor | None], int]:
+        """Prompts and mask with the padding before them that fast prediction wants, and how much it is.
+
+        There is none where the expert sees padding (`mask_prompt_padding=False`): more of it is another answer.
+        """
+        if not self.config.mask_prompt_padding:
+            return (input_ids, attention_mask), 0
+        prompts = padded_before(self, input_ids, attention_mask)
+        return prompts, prompts[0].shape[1] - input_ids.shape[1]
 
     def read_poses(
         self, input_ids: torch.LongTensor, history: Poses, future: Poses

@@ -2,39 +2,38 @@
 
 The loop is our own and not transformers' `generate`: the next stage needs the keys and values of exactly the accepted
 text. As published, a row ends with `<|traj_future_start|>`, and one more column follows, so that this token's keys and
-values are in the cache.
+values are there.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
-from transformers import DynamicCache, PreTrainedTokenizerBase, Qwen3VLForConditionalGeneration, StoppingCriteriaList
-from transformers.generation import (
-    LogitsProcessor,
-    StoppingCriteria,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from torch import nn
+from transformers import DynamicCache, PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers.generation import LogitsProcessor, StoppingCriteria
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
-from ..finite_predictions import finite_rows
+from ..prediction_core import bucketed, run_core
 from .driving_inputs import check_count
-from .prompt_reading import TEXT_CACHE, Images, read_tokens
+from .prompt_reading import read_tokens
+from .text_decoding import NextToken, read_token, write_token
+from .text_keys import TextKeys, TextSizes, text_keys
+from .token_drawing import (
+    Drawing,
+    Warping,
+    WithoutTrajectoryTokens,
+    WrittenText,
+    chosen,
+    longest_of_ended,
+    nothing_written,
+    possible,
+    with_token,
+)
+from .vision_encoding import Images
 
-
-class TrajectoryTokenMask(LogitsProcessor):
-    """Keeps trajectory tokens out of the reasoning: the expert draws the trajectory."""
-
-    def __init__(self, first: int, count: int):
-        self.first, self.count = first, count
-
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        scores = scores.clone()
-        scores[:, self.first : self.first + self.count] = float("-inf")
-        return scores
+TOKENS_BETWEEN_CHECKS = 8  # a look at a device waits for it; a token too many costs one step of all rows
 
 
 @dataclass
@@ -43,17 +42,23 @@ class TextSampling:
 
     Attributes:
         max_new_tokens: limit of a text.
-        end_ids: the tokens that end a text, that which opens the trajectory first.
-        pad_token_id: what stands behind an ended text.
-        processors: from logits to the scores that tokens are drawn from, one after the other.
+        processors, stopping_criteria: a caller's own.
     """
 
     max_new_tokens: int
-    end_ids: Sequence[int]
-    pad_token_id: int
-    processors: Sequence[LogitsProcessor]
-    stopping_criteria: StoppingCriteriaList
+    drawing: Drawing
+    processors: Sequence[LogitsProcessor] = ()
+    stopping_criteria: StoppingCriteriaList = field(default_factory=StoppingCriteriaList)
     generator: torch.Generator | None = None
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        return self.drawing.end_ids
+
+    @property
+    def is_own(self) -> bool:
+        """Whether none of a caller's functions has to see what is written."""
+        return len(self.processors) + len(self.stopping_criteria) == 0
 
 
 @dataclass
@@ -62,89 +67,101 @@ class Prompt:
 
     Attributes:
         input_ids: (batch, length), padded on the left.
-        real: (batch, length) bool, false on padding, or `None` where there is none.
+        real: (batch, length) bool, false on padding.
         last_position: (batch,), the largest position of each prompt's last token.
         logits: (batch, vocabulary) float32, for the first new token.
+        samples: texts of each prompt that there is room for in `keys`, whose prompt part is written.
     """
 
     input_ids: torch.LongTensor
-    real: torch.Tensor | None
-    cache: DynamicCache
+    real: torch.Tensor
     last_position: torch.LongTensor
     logits: torch.Tensor
+    samples: int
+    keys: TextKeys
 
-    def repeated(self, count: int) -> "Prompt":
-        """Every row `count` times; the cache is expanded in place."""
-        self.cache.batch_repeat_interleave(count)
-        real = None if self.real is None else self.real.repeat_interleave(count, dim=0)
-        rows = (self.input_ids, self.last_position, self.logits)
-        input_ids, last_position, logits = (tensor.repeat_interleave(count, dim=0) for tensor in rows)
-        return Prompt(input_ids, real, self.cache, last_position, logits)
-
-    def real_before(self, length: int) -> torch.Tensor:
-        """(batch, length) bool, false on the prompt's padding, true on what was written behind it."""
-        return torch.cat([self.real, self.real.new_ones(len(self.real), length - self.real.shape[1])], dim=1)
+    def repeated(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A tensor (batch, ...) for each row."""
+        return tensor.repeat_interleave(self.samples, dim=0)
 
 
 @dataclass
 class Rollout:
-    """Sampled texts and the cache that holds them.
+    """Sampled texts.
 
     Attributes:
-        sequences: (rows, length), prompts and new tokens, then padding.
+        prompt: with the keys and values of its own and of all texts.
+        tokens: (rows, columns), the text of each row, then padding.
         lengths: (rows,), accepted new tokens of each row, with the one that ended it.
         finite: (rows,) bool, whether every accepted token of a row was drawn from finite logits.
-        cache: keys and values of all but the last column.
+        longest: the largest of the lengths, `None` in a compiled call, which does not ask.
     """
 
     prompt: Prompt
-    sequences: torch.LongTensor
+    tokens: torch.LongTensor
     lengths: torch.LongTensor
     finite: torch.Tensor
+    longest: int | None
 
     @property
-    def cache(self) -> DynamicCache:
-        return self.prompt.cache
+    def read(self) -> int:
+        """How many columns have keys and values: those of all texts, but for the token at the limit."""
+        return self.tokens.shape[1] - 1
+
+    @property
+    def sequences(self) -> torch.LongTensor:
+        """(rows, length), prompts and new tokens, then padding."""
+        return torch.cat([self.prompt.repeated(self.prompt.input_ids), self.tokens], dim=1)
 
 
 def prefill(
-    vlm: Qwen3VLForConditionalGeneration,
+    model: nn.Module,
     input_ids: torch.LongTensor,
     positions: torch.LongTensor,
     real: torch.Tensor | None,
     images: Images | None,
+    samples: int,
+    room: tuple[int, int],
 ) -> Prompt:
-    """Run prompts once; the arguments as in `read_tokens`."""
-    cache = DynamicCache()
-    states = read_tokens(vlm, input_ids, positions, real, images, cache)
-    return Prompt(input_ids, real, cache, positions[:, :, -1].amax(dim=0), vlm.lm_head(states[:, -1]).float())
+    """Run prompts once; positions, real, images as in `read_tokens`.
 
-
-def warpers(temperature: float, top_k: int | None, top_p: float) -> list[LogitsProcessor]:
-    """transformers' own, in its order; greedy decoding is `top_k=1`.
-
-    Raises:
-        InputError: a value is out of range.
+    model: an `AlpamayoR1`; samples: texts of each prompt; room: places for the new tokens of each, and for waypoints.
     """
+    sizes = TextSizes(len(input_ids), samples, input_ids.shape[1], bucketed(model, room[0]), room[1])
+    cache, keys = DynamicCache(), text_keys(model, model.vlm, sizes)
+    states = read_tokens(model.vlm, input_ids, positions, real, images, cache)
+    take_over(keys, cache)
+    logits, real = model.vlm.lm_head(states[:, -1]).float(), torch.ones_like(input_ids) if real is None else real
+    return Prompt(input_ids, real.bool(), positions[:, :, -1].amax(dim=0), logits, samples, keys)
+
+
+def take_over(keys: TextKeys, cache: DynamicCache) -> None:
+    """Move the keys and values of prompts out of a cache, layer by layer."""
+    for kept, layer in zip(keys.prompt, cache.layers, strict=True):
+        for memory, found in zip(kept, (layer.keys, layer.values), strict=True):
+            memory.copy_(found)
+        layer.keys = layer.values = None
+
+
+def warpers(temperature: float, top_k: int | None, top_p: float) -> Warping:
+    """Raises InputError where a value is out of range."""
     if not temperature > 0 or not 0 < top_p <= 1:
         raise InputError(f"temperature={temperature} must be above 0, top_p={top_p} above 0 and up to 1.")
     if top_k is not None:
         check_count("top_k", top_k)
-    found: list[LogitsProcessor] = [TemperatureLogitsWarper(float(temperature))] if temperature != 1 else []
-    found += [TopKLogitsWarper(top_k)] if top_k is not None else []
-    return found + ([TopPLogitsWarper(top_p)] if top_p < 1 else [])
+    return Warping(float(temperature), top_k, float(top_p))
 
 
 def text_sampling(
     config: AlpamayoR1Config,
     tokenizer: PreTrainedTokenizerBase | None,
     max_new_tokens: int | None,
-    own: Sequence[LogitsProcessor],
+    warping: Warping,
     given: Sequence[LogitsProcessor] | None = None,
     stopping_criteria: Sequence[StoppingCriteria] | None = None,
     generator: torch.Generator | None = None,
 ) -> TextSampling:
-    """The mask of trajectory tokens, then a caller's processors (`given`), then our `warpers` (`own`).
+    """The mask of trajectory tokens, then a caller's processors (`given`), then `warping`.
 
     Behind an ended text stands the tokenizer's padding token, without one the config's, or any that no one sees.
 
@@ -153,66 +170,69 @@ def text_sampling(
     """
     limit = config.tokens_per_future_traj if max_new_tokens is None else max_new_tokens
     check_count("max_new_tokens", limit)
-    mask = TrajectoryTokenMask(config.traj_token_start_idx, config.traj_vocab_size)
+    rule = WithoutTrajectoryTokens(config.traj_token_start_idx, config.traj_vocab_size)
     ends = [] if config.eos_token_id is None else config.eos_token_id
     ends = ends if isinstance(ends, (list, tuple)) else [ends]
     pad = config.pad_token_id if tokenizer is None else tokenizer.pad_token_id
     pad = pad if pad is not None else (*ends, 0)[0]
-    criteria, ends = StoppingCriteriaList(stopping_criteria or []), (config.traj_token_ids["future_start"], *ends)
-    return TextSampling(limit, ends, pad, (mask, *(given or ()), *own), criteria, generator)
+    drawing = Drawing(rule, warping, (config.traj_token_ids["future_start"], *ends), pad)
+    criteria = StoppingCriteriaList(stopping_criteria or [])
+    return TextSampling(limit, drawing, tuple(given or ()), criteria, generator)
 
 
 @torch.no_grad()
-def sample_text(vlm: Qwen3VLForConditionalGeneration, prompt: Prompt, sampling: TextSampling) -> Rollout:
-    """Sample a text for every row of the prompt; all rows advance together, and one that has ended waits.
+def sample_text(model: nn.Module, prompt: Prompt, sampling: TextSampling) -> Rollout:
+    """Sample a text for every row; all rows advance together, and one that has ended waits.
 
-    Logits that are not finite are drawn from as if all were equal, for an error in the middle would cost a CUDA device
-    all that it holds; `Rollout.finite` tells. In a graph nobody asks whether all texts have ended: they are written to
-    the limit, padding behind those that have.
+    Whether all have ended is asked every few tokens, after every token where a caller's functions are asked, too, and
+    never in a compiled call: its texts are written to the limit, with padding behind those that have ended.
     """
-    sequences, logits = prompt.input_ids, prompt.logits
-    ended = torch.zeros_like(sequences[:, 0], dtype=torch.bool)
-    lengths = torch.zeros_like(sequences[:, 0])
-    finite = torch.ones_like(ended)
-    for step in range(sampling.max_new_tokens):
-        sound = finite_rows(logits)
-        finite = finite & (sound | ended)
-        token = drawn_token(sequences, logits.masked_fill(~sound[:, None], 0.0), sampling)
-        token = token.masked_fill(ended, sampling.pad_token_id)
-        sequences = torch.cat([sequences, token[:, None]], dim=1)
-        lengths = lengths + ~ended
-        for end in sampling.end_ids:
-            ended = ended | (token == end)
-        if sampling.stopping_criteria:
-            ended = ended | sampling.stopping_criteria(sequences, None)
-        if step + 1 == sampling.max_new_tokens:
-            break
-        logits = next_logits(vlm, prompt, token, step)
-        if not torch.compiler.is_compiling() and ended.all():
-            sequences = torch.cat([sequences, torch.full_like(token[:, None], sampling.pad_token_id)], dim=1)
-            break
-    return Rollout(prompt, sequences, lengths, finite)
+    limit, drawing, logits = sampling.max_new_tokens, sampling.drawing, prompt.repeated(prompt.logits)
+    written = nothing_written(len(logits), bucketed(model, limit), drawing.pad_token_id, logits.device)
+    written = drawn(logits, written, 0, prompt, sampling)
+    exponentials = torch.empty_like(logits) if sampling.is_own else None
+    step = NextToken(written, prompt.real, prompt.repeated(prompt.last_position) + 1, exponentials)
+    asks, between = not torch.compiler.is_compiling(), TOKENS_BETWEEN_CHECKS if sampling.is_own else 1
+    longest, read, last = None, 0, limit - 1  # the last token of all is drawn and not read
+    while read < last:
+        read += 1
+        step = step._replace(written=next_token(model, step, read, prompt, sampling, ended=longest is not None))
+        if asks and longest is None and read % between == 0:
+            longest = int(longest_of_ended(step.written)) or None
+            last = last if longest is None else max(read, min(last, longest))
+    if asks and longest is None:
+        longest = int(step.written.lengths.amax())
+    columns = limit if longest is None else min(limit, longest + 1)
+    return Rollout(prompt, step.written.tokens[:, :columns], step.written.lengths, step.written.finite, longest)
 
 
-def drawn_token(sequences: torch.LongTensor, logits: torch.Tensor, sampling: TextSampling) -> torch.LongTensor:
-    """(rows,) from logits (rows, vocabulary)."""
-    scores = logits
+def next_token(
+    model: nn.Module, step: NextToken, count: int, prompt: Prompt, sampling: TextSampling, ended: bool
+) -> WrittenText:
+    """Read the last of `count` tokens and draw the next.
+
+    ended: all texts have, and all that is wanted are their last token's keys and values.
+    """
+    if sampling.is_own:
+        step.exponentials.exponential_(generator=sampling.generator)
+        return run_core(model, write_token, step, sampling.drawing, prompt.keys)
+    logits = run_core(model, read_token, step, (), prompt.keys)
+    return step.written if ended else drawn(logits, step.written, count, prompt, sampling)
+
+
+def drawn(
+    logits: torch.Tensor, written: WrittenText, count: int, prompt: Prompt, sampling: TextSampling
+) -> WrittenText:
+    """`count` tokens and one more, drawn from logits (rows, vocabulary) as a caller's functions want it."""
+    drawing, before = sampling.drawing, prompt.repeated(prompt.input_ids)
+    scores, sound = possible(logits, written, drawing)
     for processor in sampling.processors:
-        scores = processor(sequences, scores)
-    return torch.multinomial(scores.softmax(dim=-1), 1, generator=sampling.generator)[:, 0]
-
-
-def next_logits(
-    vlm: Qwen3VLForConditionalGeneration, prompt: Prompt, token: torch.LongTensor, step: int
-) -> torch.Tensor:
-    """Feed one token (rows,) behind the prompt and `step` new tokens; returns (rows, vocabulary) float32."""
-    length = prompt.input_ids.shape[1] + step + 1
-    position = prompt.last_position + 1 + step
-    output = vlm.model.language_model(
-        inputs_embeds=vlm.get_input_embeddings()(token[:, None]),
-        attention_mask=None if prompt.real is None else prompt.real_before(length).long(),
-        position_ids=position[None, :, None].expand(3, -1, -1),
-        use_cache=True,
-        **{TEXT_CACHE: prompt.cache},
-    )
-    return vlm.lm_head(output.last_hidden_state[:, -1]).float()
+        scores = processor(torch.cat([before, written.tokens[:, :count]], dim=1), scores)
+    scores = drawing.warping(scores)
+    token = chosen(scores, torch.empty_like(scores).exponential_(generator=sampling.generator))
+    possible_rows = scores.amax(dim=-1).isfinite()  # not where a caller's processor left no token, or NaN
+    written = with_token(written, token, sound & possible_rows, drawing)
+    if not sampling.stopping_criteria:
+        return written
+    sequences = torch.cat([before, written.tokens[:, : count + 1]], dim=1)
+    return written._replace(ended=written.ended | sampling.stopping_criteria(sequences, None))

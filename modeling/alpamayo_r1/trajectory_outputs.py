@@ -64,6 +64,7 @@ class Trajectories:
         sequences: (rows, length), prompts and accepted tokens, then padding.
         lengths: (rows,), accepted tokens of each text.
         finite: (rows,) bool, whether a text was drawn from finite logits.
+        longest: the largest of the lengths; `None` in a compiled call, which does not ask.
     """
 
     actions: torch.Tensor
@@ -72,6 +73,7 @@ class Trajectories:
     sequences: torch.Tensor
     lengths: torch.Tensor
     finite: torch.Tensor
+    longest: int | None = None
 
 
 def check_drawn(model: nn.Module, drawn: Trajectories, batch: int, inputs: Mapping[str, torch.Tensor | None]) -> None:
@@ -89,8 +91,8 @@ def with_texts(
     tokenizer: PreTrainedTokenizerBase | None,
 ) -> AlpamayoR1TrajectoryOutput:
     """Rows as (batch, sets, samples), and their texts; what is padding in all rows of a compiled call is left out."""
-    longest = min(sampling.max_new_tokens, int(drawn.lengths.max()) + 1)
-    sequences = drawn.sequences[:, : prompt_length + longest]
+    longest = int(drawn.lengths.max()) if drawn.longest is None else drawn.longest
+    sequences = drawn.sequences[:, : prompt_length + min(sampling.max_new_tokens, longest + 1)]
     written = sequences[:, prompt_length:]
     reasoning = None
     if tokenizer is not None:

@@ -4,65 +4,57 @@ Published form: NVlabs/alpamayo-recipes, alpamayo1_5_sft, `TrainableReasoningVLA
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 from transformers import PreTrainedTokenizerBase
-from transformers.generation import LogitsProcessor
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..input_checks import check_length
+from ..prediction_core import exclusive
 from ..stack_passes import without_checkpointing
 from .prompt_reading import decoder_modules
-from .rollout import TextSampling, TrajectoryTokenMask, prefill, sample_text, text_sampling
+from .rollout import TextSampling, prefill, sample_text, text_sampling
+from .token_drawing import WithoutTrajectoryTokens, WrittenText
 from .trajectory_outputs import AlpamayoR1TrajectoryOutput, Trajectories, with_texts
 from .trajectory_text import future_tokenizer
 
 
-class TrajectoryWriter(LogitsProcessor):
-    """Lets a text be reasoning, then one whole future: its opening, `count` values, its end.
+class TrajectoryWriting(NamedTuple):
+    """Lets a text be reasoning, then one whole future: its opening, `number` values, its end.
 
     Until the future is opened no value and no end of the text is written, and after `max_reasoning` tokens it is
     opened whatever the model would write.
 
-    Args:
-        prompt_length: columns before the text.
-        count: values of a future; they are the tokens from `config.traj_token_start_idx` on, `num_values` of them.
-        end_ids: tokens that would end a reasoning; the one that opens the future may be among them.
+    Attributes:
+        start, end: the tokens around a future.
+        values: the first of the tokens of values, and that behind the last.
+        number: values of a future.
+        ends: tokens that would end a reasoning, without `start`.
     """
 
-    def __init__(
-        self,
-        config: AlpamayoR1Config,
-        prompt_length: int,
-        count: int,
-        num_values: int,
-        max_reasoning: int,
-        end_ids: tuple[int, ...],
-    ):
-        self.start, self.end = config.traj_token_ids["future_start"], config.traj_token_ids["future_end"]
-        self.values = config.traj_token_start_idx, config.traj_token_start_idx + num_values
-        self.mask = TrajectoryTokenMask(config.traj_token_start_idx, config.traj_vocab_size)
-        self.prompt_length, self.count, self.max_reasoning = prompt_length, count, max_reasoning
-        self.ends = [end for end in {*end_ids, self.end} if end != self.start]
+    start: int
+    end: int
+    values: tuple[int, int]
+    number: int
+    max_reasoning: int
+    reasoning: WithoutTrajectoryTokens
+    ends: tuple[int, ...]
 
-    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> torch.FloatTensor:
-        written = input_ids[:, self.prompt_length :]
-        behind = ((written == self.start).cumsum(dim=1) > 0).sum(dim=1, keepdim=True) - 1  # -1: not opened yet
-        ids = torch.arange(scores.shape[1], device=scores.device)[None]
-        is_value = (ids >= self.values[0]) & (ids < self.values[1])
-        future = torch.where(behind < self.count, is_value, ids == self.end)
-        return torch.where(behind < 0, self.reasoning(scores, ids, written.shape[1]), scores.where(future, -torch.inf))
-
-    def reasoning(self, scores: torch.FloatTensor, ids: torch.LongTensor, length: int) -> torch.FloatTensor:
-        """The scores of a text of this length that has not opened its future."""
-        if length >= self.max_reasoning:
-            return torch.where(ids == self.start, 0.0, -torch.inf).expand_as(scores)
-        scores = self.mask(None, scores)
+    def __call__(self, written: WrittenText, scores: torch.Tensor) -> torch.Tensor:
+        ids = torch.arange(scores.shape[1], device=scores.device)
+        is_written = torch.arange(written.tokens.shape[1], device=scores.device) < written.count
+        opened = ((written.tokens == self.start) & is_written).cumsum(dim=1) > 0
+        behind = (opened & is_written).sum(dim=1, keepdim=True) - 1  # -1: not opened yet
+        future = torch.where(behind < self.number, (ids >= self.values[0]) & (ids < self.values[1]), ids == self.end)
+        reasoning = self.reasoning(written, scores)
         for end in self.ends:
-            scores[:, end] = -torch.inf
-        return scores
+            reasoning = reasoning.masked_fill(ids == end, float("-inf"))
+        is_over = written.count >= self.max_reasoning
+        opening = torch.zeros_like(scores).masked_fill(ids != self.start, float("-inf"))
+        reasoning = torch.where(is_over, opening, reasoning)
+        return torch.where(behind < 0, reasoning, scores.masked_fill(~future, float("-inf")))
 
 
 def writing(
@@ -81,17 +73,15 @@ def writing(
         InputError: there is no room for all of it behind a prompt of this length; or see `text_sampling`.
     """
     sampling = text_sampling(config, tokenizer, max_new_tokens, *drawing)
-    count, ends = config.tokens_per_future_traj, tuple(sampling.end_ids)
-    num_values = future_tokenizer(config).vocab_size
+    count, first, markers = config.tokens_per_future_traj, config.traj_token_start_idx, config.traj_token_ids
+    start, end = markers["future_start"], markers["future_end"]
+    values = first, first + future_tokenizer(config).vocab_size
     parts = {"prompt": prompt_length, "text to be written": sampling.max_new_tokens, "trajectory": count + 2}
     check_length(parts, config.vlm_config.text_config.max_position_embeddings)
-    writer = TrajectoryWriter(config, prompt_length, count, num_values, sampling.max_new_tokens, ends)
-    return replace(
-        sampling,
-        max_new_tokens=sampling.max_new_tokens + count + 2,
-        end_ids=(config.traj_token_ids["future_end"],),
-        processors=(writer, *sampling.processors[1:]),  # in place of the mask of trajectory tokens, which is first
-    )
+    ends = tuple(sorted({*sampling.end_ids, end} - {start}))
+    rule = TrajectoryWriting(start, end, values, count, sampling.max_new_tokens, sampling.drawing.rule, ends)
+    drawing = sampling.drawing._replace(rule=rule, end_ids=(end,))
+    return replace(sampling, max_new_tokens=sampling.max_new_tokens + count + 2, drawing=drawing)
 
 
 def written_trajectories(
@@ -106,18 +96,20 @@ def written_trajectories(
 
     scene: of `read_scene`; history: (batch, steps, 3) and (batch, steps, 3, 3); sampling: of `writing`.
     """
-    config, tokenizer, length = model.config, future_tokenizer(model.config), scene["input_ids"].shape[1]
+    config, tokenizer = model.config, future_tokenizer(model.config)
     fused = model.with_history(scene["input_ids"], *history)
-    with without_checkpointing(decoder_modules(model.vlm)):
-        prompt = prefill(model.vlm, **{**scene, "input_ids": fused}).repeated(samples)
-        rollout = sample_text(model.vlm, prompt, sampling)
-    written = rollout.sequences[:, length:]
+    with exclusive(model), without_checkpointing(decoder_modules(model.vlm)):
+        room = sampling.max_new_tokens, 0
+        rollout = sample_text(
+            model, prefill(model, **{**scene, "input_ids": fused}, samples=samples, room=room), sampling
+        )
+    written = rollout.tokens
     first = (written == config.traj_token_ids["future_start"]).int().argmax(dim=1, keepdim=True) + 1
     places = first + torch.arange(config.tokens_per_future_traj, device=written.device)
     values = written.gather(1, places) - config.traj_token_start_idx
     poses = tokenizer.decode(*(each.repeat_interleave(samples, dim=0) for each in history), values)[:2]
     actions = tokenizer.bins.decode(values.unflatten(-1, tokenizer.action_space.get_action_space_dims()))
-    return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite)
+    return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
 
 
 def with_written_texts(

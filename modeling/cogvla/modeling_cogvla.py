@@ -20,7 +20,7 @@ from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
 from ..moe_aggregator import MoEAggregator
-from ..prediction_core import padded_behind, run_core
+from ..prediction_core import exclusive, padded_behind, run_core
 from ..prismatic_projector import PrismaticProjector
 from ..sampled_actions import SampledActions, with_spread
 from .action_decoding import ContinuousActionHead
@@ -125,10 +125,11 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         options = core_options(self, num_inference_steps, num_samples, check_finite, return_dict)
         noise, exponentials = drawn_numbers(self.config, input_ids, noise, num_samples)
-        input_ids, attention_mask = padded_behind(self, input_ids, attention_mask)
         terms = affine_terms(statistics, self.config.normalization_type, pixel_values)
-        inputs = CogVLACoreInputs(input_ids, attention_mask, pixel_values, state, noise, exponentials, terms)
-        found = run_core(self, predicted, inputs, options)
+        with exclusive(self):
+            input_ids, attention_mask = padded_behind(self, input_ids, attention_mask)
+            inputs = CogVLACoreInputs(input_ids, attention_mask, pixel_values, state, noise, exponentials, terms)
+            found = run_core(self, predicted, inputs, options)
         if check_finite:
             given = {"pixel_values": pixel_values, "state": state, "noise": noise}
             made = {"actions": found.actions, **found.finite}

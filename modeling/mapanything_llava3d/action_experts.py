@@ -12,12 +12,14 @@ from torch import nn
 
 from ..flow_matching import interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
+from ..flow_sampling import FlowStep, followed_flow
 from ..loss_items import ActionTargets
 from ..ode_sampling import OdeSampling, asked_progress, integrate
 from ..sampled_actions import repeated
 from .dit_action_head import DiTActionHead
-from .dit_sampling import dit_times
+from .dit_sampling import dit_times, followed_dit
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel, read_prefix
+from .null_condition import chosen_guidance
 
 
 class ActionParts(NamedTuple):
@@ -105,36 +107,72 @@ def sample_actions(
     num_action_chunks, action_dim); the prefix runs once whatever the number of steps and samples. ode: also a number of
     Euler steps; the other arguments are as in the model's `predict_action`."""
     ode = OdeSampling(ode) if isinstance(ode, int) else ode
-    options = {"noise": noise, "num_samples": num_samples, "embodiment_id": embodiment_id, **ode._asdict()}
-    if parts.projector is not None:
-        return sample_fused_dit(parts, prefix_embs, attention_mask, state, ode, noise, num_samples, embodiment_id)
-    if parts.head is None:
-        return parts.expert.sample_actions(prefix_embs, state, attention_mask=attention_mask, **options)
-    states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
-    return parts.head.predict_action(states, state, attention_mask, guidance_scale=guidance_scale, **options)
+    check_state(parts, state, len(prefix_embs), embodiment_id)
+    noise = checked_or_drawn_noise(parts, prefix_embs, noise, num_samples)
+    scale = chosen_scale(parts, guidance_scale)
+    return followed_actions(parts, prefix_embs, attention_mask, state, ode, noise, scale, embodiment_id)
 
 
-def sample_fused_dit(
+def check_state(
+    parts: ActionParts, state: torch.Tensor | None, batch: int, embodiment_id: torch.LongTensor | None
+) -> None:
+    """Refuse a state or embodiments that an expert does not take, or lacks (InputError)."""
+    for expert in (parts.expert, parts.head):
+        if expert is not None:
+            expert.check_state(state, batch, embodiment_id)
+
+
+def checked_or_drawn_noise(
+    parts: ActionParts, like: torch.Tensor, noise: torch.Tensor | None, num_samples: int | None
+) -> torch.Tensor:
+    """(batch, num_action_chunks, action_dim), or (batch, num_samples, num_action_chunks, action_dim), for as many rows
+    as `like` has."""
+    return (parts.expert or parts.head).checked_or_drawn_noise(like, noise, num_samples)
+
+
+def chosen_scale(parts: ActionParts, guidance_scale: float | None) -> float:
+    """Of the guidance, which a DiT head alone has; 1 is none."""
+    is_guided = parts.head is not None and parts.projector is None
+    return chosen_guidance(parts.head.config, guidance_scale) if is_guided else 1.0
+
+
+def followed_actions(
     parts: ActionParts,
     prefix_embs: torch.Tensor,
     attention_mask: torch.Tensor | None,
     state: torch.Tensor | None,
     ode: OdeSampling,
-    noise: torch.Tensor | None,
-    num_samples: int | None,
+    noise: torch.Tensor,
+    scale: float,
     embodiment_id: torch.LongTensor | None,
 ) -> torch.Tensor:
-    """As `sample_actions`, along the head's velocity over the features of the joined expert."""
-    head, count = parts.head, num_samples or 1
-    noise = parts.expert.checked_or_drawn_noise(prefix_embs, noise, num_samples)
-    start = noise if num_samples is None else noise.flatten(0, 1)
-    states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
-    ids = repeated(embodiment_id, count)
-    rows = repeated(state, count), len(start), None, None, ids
-    step = parts.expert.stepper(cache.repeated(count), *rows, progresses=asked_progress(*ode))
-    context = head.prepare_context(states, state, attention_mask, True, embodiment_id).repeated(count)
+    """As `sample_actions`, of arguments that are checked, and noise that is drawn, of whose shape the actions are."""
+    if parts.projector is not None:
+        return followed_fused(parts, prefix_embs, attention_mask, state, ode, noise, embodiment_id)
+    if parts.head is None:
+        given = prefix_embs, state, attention_mask, None, noise, ode, embodiment_id
+        return followed_flow(parts.expert, *given)
+    states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
+    return followed_dit(parts.head, states, state, attention_mask, noise, ode, scale, embodiment_id)
 
-    times = dit_times(head, asked_progress(*ode), noise.device)
+
+def followed_fused(
+    parts: ActionParts,
+    prefix_embs: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    state: torch.Tensor | None,
+    ode: OdeSampling,
+    noise: torch.Tensor,
+    embodiment_id: torch.LongTensor | None,
+) -> torch.Tensor:
+    """As `followed_actions`, along the head's velocity over the features of the joined expert."""
+    head, places = parts.head, asked_progress(*ode)
+    count, start = (1, noise) if noise.dim() == 3 else (noise.shape[1], noise.flatten(0, 1))
+    states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
+    rows = repeated(state, count), None, None, repeated(embodiment_id, count)
+    step = FlowStep(parts.expert, cache.repeated(count), *rows, places)
+    context = head.prepare_context(states, state, attention_mask, True, embodiment_id).repeated(count)
+    times = dit_times(head, places, noise.device)
 
     def velocity(actions: torch.Tensor, progress: float) -> torch.Tensor:
         features = parts.projector(step(actions, progress)[1])

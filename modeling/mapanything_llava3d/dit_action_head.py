@@ -137,6 +137,11 @@ class DiTActionHead(nn.Module):
         self.check_state(state, len(vl_embs_list[0]), embodiment_id)
         return followed_dit(self, vl_embs_list, state, encoder_attention_mask, noise, ode, scale, embodiment_id)
 
+    def projections_to_fuse(self) -> list[list[nn.Linear]]:
+        """Layers that read the same input."""
+        blocks = self.model.transformer_blocks
+        return [group for block in blocks for group in block.attn1.projections_to_fuse(block.context)]
+
     def velocity(
         self,
         vl_embs_list: Sequence[torch.Tensor],

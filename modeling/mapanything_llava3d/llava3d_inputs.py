@@ -7,7 +7,6 @@ from torch import nn
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import InputError
-from ..embodiments import check_embodiments
 from ..input_checks import check_ids, check_inputs, check_length, check_rows, views_of
 from ..sampled_actions import check_num_samples
 from .null_condition import chosen_guidance
@@ -21,15 +20,8 @@ def check_has_expert(config: MapAnythingLlava3DConfig) -> None:
         )
 
 
-def check_sampling(
-    config: MapAnythingLlava3DConfig,
-    batch_size: int,
-    num_samples: int | None,
-    guidance_scale: float | None,
-    embodiment_id: torch.LongTensor | None,
-) -> None:
-    """Refuse samples, guidance or embodiments that this model's experts have not, before anything is computed."""
-    check_embodiments(config.num_embodiments, embodiment_id, batch_size)
+def check_sampling(config: MapAnythingLlava3DConfig, num_samples: int | None, guidance_scale: float | None) -> None:
+    """Refuse samples or guidance that this model's experts have not, before anything is computed."""
     if num_samples is not None:
         check_num_samples(num_samples, True, "an expert")
     if config.has_dit and not config.has_deep_fusion:
@@ -83,17 +75,30 @@ def check_tokens(
     These are values: on an accelerator looking at them waits for it. In a compiled call they are assertions of the
     graph (a RuntimeError), which do not know the row.
     """
-    if padding_of(attention_mask) is not None:
-        check_rows(attention_mask)
-    counts, wanted = (input_ids == config.image_token_id).sum(dim=1), num_image_features(config, pixel_values)
-    fits = (counts == wanted).all()
+    real = padding_of(attention_mask)
     if torch.compiler.is_compiling():
+        if real is not None:
+            check_rows(real)
+        fits, wanted = has_image_tokens(config, input_ids, pixel_values), num_image_features(config, pixel_values)
         torch._assert_async(fits, f"input_ids has a row without exactly {wanted} image tokens, as image features.")
-    elif not fits:
+        return
+    if real is not None and not real.cpu().numpy().any(axis=1).all():
+        check_rows(real)
+    counts = (input_ids.cpu().numpy() == config.image_token_id).sum(axis=1)
+    wanted = num_image_features(config, pixel_values)
+    if (counts != wanted).any():
         raise InputError(
             f"input_ids has {counts.tolist()} image tokens (id {config.image_token_id}) in its rows, but each sample "
             f"has {wanted} image features."
         )
+
+
+def has_image_tokens(
+    config: MapAnythingLlava3DConfig, input_ids: torch.LongTensor, pixel_values: torch.Tensor | None
+) -> torch.Tensor:
+    """Bool, of no dimension, without looking at it: whether each row has as many image tokens as image features."""
+    counts = (input_ids == config.image_token_id).sum(dim=1)
+    return (counts == num_image_features(config, pixel_values)).all()
 
 
 def num_image_features(config: MapAnythingLlava3DConfig, pixel_values: torch.Tensor | None) -> int:

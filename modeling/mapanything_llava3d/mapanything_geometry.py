@@ -145,7 +145,7 @@ def reference_mark(hidden_states: torch.Tensor) -> torch.Tensor:
     hidden_states: (batch, views, patches, width), for sizes and device; returns (views, 1, width) to add to it.
     """
     mark = hidden_states.new_zeros(hidden_states.shape[1], 1, hidden_states.shape[-1])
-    mark[0, :, 1::2] = 1
+    mark[0, :, 1::2].fill_(1)  # an assignment would hand the number over from Python
     return mark
 
 

@@ -13,9 +13,9 @@ from transformers.utils import can_return_tuple
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.mapanything_llava3d.llava3d_start import MODULES
 from ...configuration.vla_errors import InputError
-from ..action_normalization import find_statistics, unnormalize
+from ..action_normalization import affine_terms, find_statistics
 from ..cache_names import cache_argument, one_cache
-from ..finite_predictions import require_finite
+from ..decoder_layer_pass import projections_of
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..input_checks import one_of, refuse_sampling, views_of
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
@@ -23,11 +23,12 @@ from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
 from ..sampled_actions import SampledActions, with_spread
 from ..strict_loading import tied_weights
-from .action_experts import ActionParts, action_loss, sample_actions
+from .action_experts import ActionParts, action_loss, check_state, checked_or_drawn_noise, chosen_scale
 from .dit_action_head import DiTActionHead
 from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
+from .llava3d_prediction import ActionOptions, require_sound, run_prediction
 from .llava3d_pretrained_model import MapAnythingLlava3DPreTrainedModel
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from .mapanything_geometry import MapAnythingGeometry
@@ -132,7 +133,9 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
                 they are made, see `ode_sampling.py`. By default all as the config says.
             noise: (batch, num_action_chunks, action_dim), where the sampling starts; drawn when left out.
             return_dict: return a `MapAnythingLlava3DActionOutput` instead of the actions alone.
-            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite, and on an
+                accelerator where rows have no text or other image tokens than views have features (on a CPU that is
+                seen before); the one time that a prediction waits for the device.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
             num_samples: draw so many chunks for each sample, over one pass of images and text, and return them and
                 their spread as `SampledActions`; `noise` is (batch, num_samples, num_action_chunks, action_dim) then.
@@ -153,23 +156,32 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         inputs = {"pixel_values": pixel_values, "state": state, "intrinsic": intrinsic, "noise": noise}
         check_arguments(self, input_ids, attention_mask, inputs)
-        check_sampling(self.config, len(input_ids), num_samples, guidance_scale, embodiment_id)
+        check_sampling(self.config, num_samples, guidance_scale)
+        parts = self.expert_parts()
+        check_state(parts, state, len(input_ids), embodiment_id)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
-        at_hand = input_ids.device.type == "cpu"
-        if at_hand:
+        if input_ids.device.type == "cpu" or torch.compiler.is_compiling():
             check_tokens(self.config, input_ids, attention_mask, pixel_values)
-        prefix_embs, _ = self.embed_prefix(input_ids, pixel_values, attention_mask, intrinsic)
-        options = {"num_samples": num_samples, "guidance_scale": guidance_scale, "embodiment_id": embodiment_id}
-        seen = prefix_embs, attention_mask, state
-        normalized = sample_actions(self.expert_parts(), *seen, ode, noise, **options)
-        actions = unnormalize(normalized, statistics, self.config.normalization_type)
-        if not at_hand:  # looking at them before would have waited for the device
-            check_tokens(self.config, input_ids, attention_mask, pixel_values)
+        noise = checked_or_drawn_noise(parts, input_ids, noise, num_samples)
+        terms = affine_terms(statistics, self.config.normalization_type, noise)
+        given = pixel_values, intrinsic, state, noise, embodiment_id, terms
+        scale = chosen_scale(parts, guidance_scale)
+        options = ActionOptions(ode, scale, self.config.normalization_type, check_finite)
+        found = run_prediction(self, input_ids, attention_mask, given, options)
         if check_finite:
-            require_finite(self, {"actions": actions}, inputs, statistics)
+            require_sound(self, input_ids, attention_mask, inputs, found, statistics)
         if num_samples is not None:
-            return with_spread(actions, normalized)
-        return MapAnythingLlava3DActionOutput(actions, normalized) if return_dict else actions
+            return with_spread(found.actions, found.normalized)
+        if return_dict:
+            return MapAnythingLlava3DActionOutput(found.actions, found.normalized)
+        return found.actions
+
+    def projections_to_fuse(self) -> list[list[nn.Linear]]:
+        """Of the towers, the language model and the experts; see `StrictPreTrainedModel`."""
+        stacks = [self.language_model.decoder]
+        stacks += [] if self.language_model_with_expert is None else [self.language_model_with_expert.expert]
+        groups = self.vision_tower.projections_to_fuse() + [each for s in stacks for each in projections_of(s.layers)]
+        return groups if self.dit_action_head is None else groups + self.dit_action_head.projections_to_fuse()
 
     @can_return_tuple
     def forward(

@@ -177,11 +177,11 @@ def test_images_and_prompt_are_read_once_however_many_samples_are_drawn(model, s
 
 def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(model, scenes, monkeypatch):
     kept, wanted, steps = [], [], []
-    original, extended = expert_velocity.kept_text, PrefixCache.extended
+    original, extended = expert_velocity.repeated_text, PrefixCache.extended
 
-    def keeping(cache):
-        wanted.extend((layer.keys.clone(), layer.values.clone()) for layer in cache.layers)
-        kept.append(original(cache))
+    def keeping(rollout):
+        kept.append(original(rollout))
+        wanted.extend([each.clone() for each in layer] for layer in kept[0].layers)
         return kept[0]
 
     def spy(self, index, *suffix):
@@ -192,7 +192,7 @@ def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(mode
     def look(*_):
         steps.append([[(x.data_ptr(), x[:, :, : kept[0].length].clone()) for x in pair] for pair in kept[0].layers])
 
-    monkeypatch.setattr(expert_velocity, "kept_text", keeping)
+    monkeypatch.setattr(expert_velocity, "repeated_text", keeping)
     monkeypatch.setattr(PrefixCache, "extended", spy)
     model.expert.norm.register_forward_hook(look)
     sample(model, scenes.batch(0), [[40, START], [41, START]], num_traj_samples=2)

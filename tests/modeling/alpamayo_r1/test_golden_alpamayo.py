@@ -41,7 +41,7 @@ def published_model(case, implementation):
 
 def recorded(model):
     """What passes through the model while it samples."""
-    seen = SimpleNamespace(logits=[], embeds=[], velocities=[], positions=None, mask=None, cache=None)
+    seen = SimpleNamespace(logits=[], embeds=[], velocities=[], positions=None, mask=None, cache=[])
     model.vlm.lm_head.register_forward_hook(lambda _, args, out: seen.logits.append(out))
     model.action_in_proj.register_forward_hook(lambda _, args, out: seen.embeds.append(out))
     model.action_out_proj.register_forward_hook(lambda _, args, out: seen.velocities.append(out))
@@ -53,11 +53,14 @@ def recorded(model):
 
 
 def recording(seen):
-    """The expert's first look at a text, which also keeps its cache."""
+    """The expert's first look at a text, which also keeps its keys and values."""
     denoised = modeling_alpamayo_r1.denoised_actions
 
     def recorded(rollout, *args):
-        seen.cache = [(layer.keys.clone(), layer.values.clone()) for layer in rollout.cache.layers]
+        prompt = rollout.prompt
+        for shared, own in zip(*prompt.keys, strict=True):
+            pairs = zip(shared, own, strict=True)
+            seen.cache.append([torch.cat([prompt.repeated(s), o[:, :, : rollout.read]], dim=2) for s, o in pairs])
         return denoised(rollout, *args)
 
     return mock.patch.object(modeling_alpamayo_r1, "denoised_actions", recorded)

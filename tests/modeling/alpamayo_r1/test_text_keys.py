@@ -5,32 +5,33 @@ import copy
 import pytest
 import torch
 from torch.utils._pytree import tree_leaves
-from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import Qwen3VLConfig
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLayer
 
 from tests.tiny_configs import alpamayo_config
+from vlahub import AlpamayoR1
 from vlahub.modeling.alpamayo_r1.text_keys import TextSizes, kept_bytes, repeated_bytes, text_keys
-from vlahub.modeling.alpamayo_r1.text_layer import can_run_in_parts, run_in_parts
+from vlahub.modeling.alpamayo_r1.text_layer import can_run_in_parts, run_in_parts, turning
 from vlahub.modeling.sharded_layer import tie_keys_and_values
 from vlahub.modeling.shared_prefix_attention import prefix_bias, shared_prefix_attention
-from vlahub.modeling.stack_passes import KeyValueCollector, run_layer
+from vlahub.modeling.stack_passes import LAYERS_CACHE, KeyValueCollector
 
 
 @pytest.fixture
-def vlm(golden):
-    return Qwen3VLForConditionalGeneration(alpamayo_config(golden("alpamayo/alpamayo_expert_step")).vlm_config).eval()
+def model(golden):
+    return AlpamayoR1(alpamayo_config(golden("alpamayo/alpamayo_expert_step"))).eval()
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_the_memory_of_samples_is_what_is_said(vlm, dtype):
+def test_the_memory_of_samples_is_what_is_said(model, dtype):
     sizes = TextSizes(batch=2, samples=6, prompt=50, text=7, waypoints=4)
-    vlm = vlm.to(dtype)
-    kept = text_keys(vlm, vlm, sizes)
+    model, config = model.to(dtype), model.config.vlm_config
+    kept = text_keys(model, model.vlm, sizes)
 
-    assert sum(each.nbytes for each in tree_leaves(kept)) == kept_bytes(vlm.config, sizes, dtype.itemsize)
-    assert [len(part) for part in kept] == [vlm.config.text_config.num_hidden_layers] * 2
+    assert sum(each.nbytes for each in tree_leaves(kept)) == kept_bytes(config, sizes, dtype.itemsize)
+    assert [len(part) for part in kept] == [config.text_config.num_hidden_layers] * 2
     repeated = [torch.cat([p.repeat_interleave(6, 0), w], 2) for p, w in zip(*map(tree_leaves, kept), strict=True)]
-    assert sum(each.nbytes for each in repeated) == repeated_bytes(vlm.config, sizes, dtype.itemsize)
+    assert sum(each.nbytes for each in repeated) == repeated_bytes(config, sizes, dtype.itemsize)
 
 
 def test_at_published_sizes_16_samples_need_an_eighth_of_16_prompts():
@@ -62,7 +63,8 @@ def test_a_layer_in_its_parts_is_the_stock_one(layer, dtype):
     angles = torch.randn(3, 5, 4).repeat(1, 1, 2)
     rotary, causal = (angles.cos().to(dtype), angles.sin().to(dtype)), torch.ones(5, 5, dtype=torch.bool).tril()
     collector, found = KeyValueCollector(), KeyValueCollector()
-    wanted = run_layer(layer, states, causal.expand(3, 1, 5, 5), rotary, collector)
+    mask = {"attention_mask": causal.expand(3, 1, 5, 5), LAYERS_CACHE: collector}
+    wanted = layer(states, position_embeddings=rotary, **mask)
 
     def attend(queries, keys, values):
         found.update(keys, values)
@@ -71,7 +73,7 @@ def test_a_layer_in_its_parts_is_the_stock_one(layer, dtype):
         return shared_prefix_attention(queries, nothing, (keys, values), bias, layer.self_attn.scaling)
 
     tolerance = {"atol": 1e-5, "rtol": 1e-5} if dtype == torch.float32 else {"atol": 0.15, "rtol": 0.02}
-    torch.testing.assert_close(run_in_parts(layer, states, rotary, attend), wanted, **tolerance)
+    torch.testing.assert_close(run_in_parts(layer, states, turning(rotary), attend), wanted, **tolerance)
     torch.testing.assert_close(found.keys, collector.keys, **tolerance)
     torch.testing.assert_close(found.values, collector.values, **tolerance)
 

@@ -3,7 +3,10 @@
 import pytest
 import torch
 from host_waits import HostWaits
+from torch import nn
+from torch._dynamo.testing import CompileCounter
 from torch.utils._python_dispatch import TorchDispatchMode
+from traced_graphs import TracedGraph
 
 from vlahub.errors import InputError
 from vlahub.modeling.cogvla.growing_cache import GrowingCache
@@ -30,32 +33,10 @@ def forget_graphs():
     torch._dynamo.reset()
 
 
-class Eager(FastPrediction):
-    """Runs a core as it is: its inputs are those of fast prediction, padded to buckets."""
-
-    def __init__(self, length_bucket=32):
-        super().__init__("compile", 8, None, length_bucket)
-        self.lengths = []
-
-    def run(self, model, core, inputs, options, buffers):
-        self.lengths.append(inputs.input_ids.shape[1])
-        return core(model, inputs, options)
-
-
-class Compiled(Eager):
-    """Compiles it in one piece."""
-
-    def __init__(self, backend):
-        super().__init__()
-        self.backend, self.compilations, self.function = backend, 0, None
-
-    def count(self, graph, example_inputs):
-        self.compilations += 1
-        return graph if self.backend == "eager" else torch._inductor.compile(graph, example_inputs)
-
-    def run(self, model, core, inputs, options, buffers):
-        self.function = self.function or torch.compile(core, backend=self.count, fullgraph=True, dynamic=False)
-        return self.function(model, inputs, options)
+def recorded(model):
+    """With what stands in for CUDA graphs; its inputs are padded to buckets, its weights joined."""
+    model.fast_prediction = FastPrediction(model, {"mode": "graphs"}, TracedGraph)
+    return model
 
 
 def fused(model):
@@ -78,8 +59,8 @@ def test_a_prediction_asks_its_device_once_and_without_the_check_never(head, tin
     for options in kinds:
         if options:
             arguments.pop("noise", None)
-        for fast in (None, Eager()):
-            model.fast_prediction = fast
+        for prepare in (nn.Module.eval, recorded):
+            prepare(model).predict_action(**arguments, **options, check_finite=False)
             model.predict_action(**arguments, **options)
             with HostWaits() as waits:
                 model.predict_action(**arguments, **options, check_finite=False)
@@ -87,21 +68,40 @@ def test_a_prediction_asks_its_device_once_and_without_the_check_never(head, tin
             with HostWaits() as waits:
                 model.predict_action(**arguments, **options)
             assert waits.found == {"_local_scalar_dense": 1}
+        assert model.fast_prediction_stats.eager_fallbacks == 0
 
 
 @every_head
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_padding_to_a_bucket_does_not_change_a_prediction(head, side, tiny_model, tiny_batch):
+def test_a_recorded_prediction_of_a_padded_prompt_is_that_of_the_prompt(head, side, tiny_model, tiny_batch):
+    implementation = {"left": "sdpa", "right": "eager"}[side]
+    model = tiny_model(implementation, **HEADS[head])
+    calls = [tiny_batch(model.config, side, lengths=lengths).prediction() for lengths in ((5, 9, 7), (12, 3, 4))]
+    plain = [model.predict_action(**arguments, return_dict=True) for arguments in calls]
+    recorded(model)
+    for arguments, wanted in zip(calls, plain, strict=True):
+        close(model.predict_action(**arguments, return_dict=True), wanted)
+    assert model.fast_prediction_stats.captures == 1 and model.fast_prediction_stats.replays == 2
+    alone = {name: None if each is None else each[1:2] for name, each in calls[0].items()}
+    alone["input_ids"] = alone["input_ids"][alone["attention_mask"].bool()][None]
+    found = model.predict_action(**{**alone, "attention_mask": None})
+    torch.testing.assert_close(found[0], plain[0].actions[1], **CLOSE)
+
+
+@pytest.mark.parametrize("head", [name for name in HEADS if "l1" not in name])
+def test_samples_of_a_seed_are_the_same_from_a_recording(head, tiny_model, tiny_batch):
     model = tiny_model(**HEADS[head])
-    arguments = tiny_batch(model.config, side).prediction()
-    plain = model.predict_action(**arguments, return_dict=True)
-    model.fast_prediction = Eager()
-    close(model.predict_action(**arguments, return_dict=True), plain)
-    first = {name: None if each is None else each[1:2] for name, each in arguments.items()}
-    first["input_ids"] = first["input_ids"][first["attention_mask"].bool()][None]
-    alone = model.predict_action(**{**first, "attention_mask": None})
-    torch.testing.assert_close(alone[0], plain.actions[1], **CLOSE)
-    assert model.fast_prediction.lengths == [32, 32]
+    arguments = tiny_batch(model.config, "left").prediction()
+    arguments.pop("noise", None)
+    found = []
+    for prepare in (nn.Module.eval, recorded, nn.Module.eval):
+        torch.manual_seed(3)
+        found.append(prepare(model).predict_action(**arguments, num_samples=3))
+    for name in found[0]:
+        torch.testing.assert_close(found[1][name], found[0][name], **CLOSE)
+        torch.testing.assert_close(found[2][name], found[0][name], **CLOSE)
+    assert found[0].actions.std(dim=1).max() > 0
+    assert not torch.equal(found[0].actions, model.predict_action(**arguments, num_samples=3).actions)
 
 
 @every_head
@@ -221,16 +221,32 @@ def test_a_cache_that_grows_in_place_holds_what_a_stock_one_does():
     assert [ours.get_seq_length(layer) for layer in range(2)] == [7, 5]
 
 
-@pytest.mark.parametrize("backend", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
+heads_of_compiling = pytest.mark.parametrize(
     "head", ["l1", *(pytest.param(name, marks=pytest.mark.slow) for name in HEADS if name != "l1")]
 )
-def test_the_core_compiles_once_for_a_bucket(head, backend, tiny_model, tiny_batch, forget_graphs):
+
+
+@heads_of_compiling
+def test_the_core_compiles_in_one_piece_and_once_for_a_bucket(head, tiny_model, tiny_batch, forget_graphs, monkeypatch):
+    counter = CompileCounter()
+    plain_compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **given: plain_compile(function, backend=counter, **given))
+    check_compiled(head, tiny_model, tiny_batch)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("head", HEADS)
+def test_compiled_predictions_have_the_numbers_of_eager_ones(head, tiny_model, tiny_batch, forget_graphs):
+    check_compiled(head, tiny_model, tiny_batch)
+
+
+def check_compiled(head, tiny_model, tiny_batch):
     small = {"num_action_chunks": 1} if "token" in head else {}
-    model = fused(tiny_model(**HEADS[head], **small, text_config={"num_hidden_layers": 2}))
+    model = tiny_model(**HEADS[head], **small, text_config={"num_hidden_layers": 2})
     calls = [tiny_batch(model.config, "left", lengths=lengths).prediction() for lengths in ((5, 9, 7), (12, 3, 4))]
     wanted = [model.predict_action(**arguments, return_dict=True) for arguments in calls]
-    model.fast_prediction = compiled = Compiled(backend)
+    model.enable_fast_prediction(mode="compile")
     for arguments, plain in zip(calls, wanted, strict=True):
         close(model.predict_action(**arguments, return_dict=True), plain, rtol=1e-4, atol=1e-4)
-    assert compiled.compilations == 1
+    assert model.fast_prediction_stats.captures == 1 and model.fast_prediction_stats.replays == 2

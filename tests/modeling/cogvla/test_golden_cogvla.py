@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from traced_graphs import TracedGraph
 
 from vlahub import CogVLAForActionPrediction
 from vlahub.conversion.cli import main
+from vlahub.modeling.fast_prediction import FastPrediction
 
 FOLDER = Path(__file__).parents[2] / "golden"
 PREDICTIONS = [
@@ -142,13 +144,7 @@ def converted(tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
-@pytest.mark.parametrize("name", PREDICTIONS)
-def test_a_converted_checkpoint_predicts_the_published_actions(name, implementation, converted):
-    case = case_of(name)
-    model = CogVLAForActionPrediction.from_pretrained(
-        converted(name), dtype=torch.float32, attn_implementation=implementation
-    )
+def check_prediction(model, case):
     proprio = golden_input(case, "proprio")
     output = model.predict_action(
         golden_input(case, "input_ids"),
@@ -169,6 +165,32 @@ def test_a_converted_checkpoint_predicts_the_published_actions(name, implementat
         assert_golden(output.moe_ratios, case, "moe.ratios")
     if "predicted_token_ids" in case["outputs"]:
         assert output.predicted_token_ids.flatten().tolist() == case["outputs"]["predicted_token_ids"]["values"]
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_a_converted_checkpoint_predicts_the_published_actions(name, implementation, converted):
+    case = case_of(name)
+    model = CogVLAForActionPrediction.from_pretrained(
+        converted(name), dtype=torch.float32, attn_implementation=implementation
+    )
+    check_prediction(model, case)
+    model.enable_fast_prediction()
+    check_prediction(model, case)
+    assert model.fast_prediction_stats.eager_reasons == {"no graphs on cpu": 1}
+    model.fast_prediction = FastPrediction(model, {}, TracedGraph)
+    check_prediction(model, case)
+    assert model.fast_prediction_stats.replays == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_a_compiled_checkpoint_predicts_the_published_actions(name, converted):
+    model = CogVLAForActionPrediction.from_pretrained(converted(name), dtype=torch.float32)
+    model.enable_fast_prediction(mode="compile")
+    check_prediction(model, case_of(name))
+    assert model.fast_prediction_stats.replays == 1
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
