@@ -12,11 +12,12 @@ import numpy as np
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_iter
+from torch.utils._pytree import tree_iter, tree_map_only
 
 REPOSITORY = Path(__file__).parents[1]
 CODE = (f"{REPOSITORY / 'modeling'}/", "/transformers/", f"{REPOSITORY / 'processing'}/")
 
+ELSEWHERE = torch.device("cuda")
 READ = "_local_scalar_dense"  # `.item()`, an `if`, an index by a tensor, `arange(tensor)`; and what is counted as such
 # Results whose size follows from values, and checks of values that kernels of a CPU or of CUDA read.
 ASKS = {READ, "nonzero", "masked_select", "masked_scatter", "masked_scatter_", "_unique", "_unique2", "unique_dim"}
@@ -37,10 +38,14 @@ class HostWaits:
 
     Not counted: `.numpy()`, which on another device is an error and no wait; a number put into a tensor (`x[0] = 1.0`),
     which travels with the kernel; what is read of a tensor that `.cpu()` or `.to("cpu")` returned, which were counted.
-    Not seen: `.to(torch.device("cpu"))` and `.tolist()` inside torch's own functions.
+    Not seen: `.to(torch.device("cpu"))`, and `.tolist()` inside torch's own functions.
+
+    elsewhere: tensors say that they are on a CUDA device, but for those that `.cpu()` returned, were made with
+        `device="cpu"`, or whose attribute `is_on_host` is true; so code that looks at what is at hand does not look.
     """
 
-    def __init__(self):
+    def __init__(self, elsewhere: bool = False):
+        self.elsewhere = elsewhere
         self.found: Counter[str] = Counter()
         self.places: Counter[str] = Counter()
         self.asked = self.handed = 0
@@ -82,18 +87,22 @@ class Functions(TorchFunctionMode):
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
+        if self.waits.elsewhere and func == torch.Tensor.device.__get__:
+            return torch.device("cpu") if on_host(args[0]) else ELSEWHERE
         if name == "tolist" and not on_host(args[0]):
             self.waits.asks(READ)
+        to_cpu = is_copy_to_cpu(name, args, kwargs, self.waits.elsewhere)
+        made_on_cpu = self.waits.elsewhere and str(kwargs.get("device")) == "cpu"
+        args, kwargs = tree_map_only(torch.device, lambda each: torch.device("cpu"), (args, kwargs))
         self.waits.within.append((name, args, kwargs))
         try:
             result = func(*args, **kwargs)
         finally:
             self.waits.within.pop()
-        if is_copy_to_cpu(name, args, kwargs) and not on_host(args[0]):
+        if to_cpu and not on_host(args[0]):
             self.waits.asks(READ)
-            result = result.view_as(result)  # another object: the first may still stand for one on a device
-            result.is_on_host = True
-        return result
+            return marked(result.view_as(result))  # another object: the first may still stand for one on a device
+        return marked(result) if made_on_cpu else result
 
 
 class Operators(TorchDispatchMode):
@@ -112,7 +121,7 @@ class Operators(TorchDispatchMode):
             return marked(func(*args, **kwargs))
         if asks(name, overload, args, kwargs) and not looks_on_cpu_alone(self.waits.within):
             self.waits.asks(name)
-        elif name in HANDS_OVER and not puts_a_number(self.waits.within):
+        elif name in HANDS_OVER and args[0].numel() and not puts_a_number(self.waits.within):
             self.waits.hands(name)
         elif name in ("_to_copy", "copy_"):
             self.copies(args, kwargs)
@@ -136,10 +145,11 @@ def asks(name: str, overload: str, args: tuple, kwargs: dict) -> bool:
     return name in ASKS or overload in ASK_BY_TENSORS
 
 
-def is_copy_to_cpu(name: str, args: tuple, kwargs: dict) -> bool:
-    """`.cpu()`, `.to("cpu")`; on a CPU `.to(model.device)` is another matter."""
-    texts = [each for each in (*args[1:], kwargs.get("device")) if isinstance(each, str)]
-    return name == "cpu" or (name == "to" and "cpu" in texts)
+def is_copy_to_cpu(name: str, args: tuple, kwargs: dict, elsewhere: bool) -> bool:
+    """`.cpu()`, `.to("cpu")`; where all say that they are on a CPU, `.to(model.device)` is another matter."""
+    kinds = (str, torch.device) if elsewhere else str
+    targets = [str(each) for each in (*args[1:], kwargs.get("device")) if isinstance(each, kinds)]
+    return name == "cpu" or (name == "to" and "cpu" in targets)
 
 
 def looks_on_cpu_alone(within: list) -> bool:

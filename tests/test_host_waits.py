@@ -68,6 +68,7 @@ NEITHER = {
     "one_hot of known classes": lambda: torch.nn.functional.one_hot(COUNTS, 3),
     "dtype": lambda: NUMBERS.to(torch.float64).to(NUMBERS.device),
     "shape": lambda: (NUMBERS.shape[0], len(NUMBERS), NUMBERS.numel(), list(NUMBERS.unbind())),
+    "an empty tensor": lambda: torch.tensor([]),
     "an error elsewhere": lambda: NUMBERS.numpy(),
 }
 
@@ -99,3 +100,16 @@ def test_what_is_counted_ends_with_the_block():
         TWO.item()
     TWO.item()
     assert waits.asked == 1 and waits.found == {"_local_scalar_dense": 1}
+
+
+def test_tensors_elsewhere_say_so_and_code_that_looks_at_what_is_at_hand_does_not():
+    at_hand = torch.arange(3)
+    at_hand.is_on_host = True
+    with HostWaits(elsewhere=True) as waits:
+        made = torch.arange(3, device=NUMBERS.device) + torch.zeros(3, device=NUMBERS.device)
+        assert made.device.type == NUMBERS.device.type == torch.nn.Linear(1, 1).weight.device.type == "cuda"
+        assert {each.device.type for each in (at_hand, made.cpu(), torch.zeros(3, device="cpu") + 1)} == {"cpu"}
+        assert at_hand.tolist() == [0, 1, 2]
+        assert made.to(at_hand.device).sum().item() == 3
+    assert (waits.asked, waits.handed) == (2, 0), str(waits)
+    assert made.device.type == "cpu"
