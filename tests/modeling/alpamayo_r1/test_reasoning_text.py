@@ -346,7 +346,8 @@ def test_texts_of_compiled_kernels_are_the_same(make_model, scenes, forget_graph
     assert_same(sampled(model, scenes, max_new_tokens=12, temperature=1.2), wanted)
     assert_same(sampled(model, scenes, max_new_tokens=12, temperature=1.2), wanted)
     stats = model.fast_prediction_stats
-    assert stats.captures == 1 and stats.eager_fallbacks == 0
+    assert stats.captures == 3  # images, a token, the steps of the expert
+    assert stats.eager_fallbacks == 0
 
 
 def test_calls_of_two_threads_do_not_share_what_is_written(make_model, scenes, scene):
