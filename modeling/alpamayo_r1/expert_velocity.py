@@ -1,4 +1,4 @@
-"""The velocity that Alpamayo-R1's expert sees over a text, and what it is for: actions from noise, and the loss.
+"""The velocity that Alpamayo-R1's expert sees over a text, and the loss that it learns it by.
 
 The expert is a stack of Qwen3-VL's text layers over the keys and values of an accepted text. Action tokens of one
 trajectory see each other and the text up to the token that opened the trajectory, and take the places right behind it;
@@ -15,9 +15,7 @@ from transformers import DynamicCache
 from ...configuration.vla_errors import InputError
 from ..masking import mask_for
 from ..modules import floating_dtype
-from ..ode_sampling import OdeSampling
 from ..stack_passes import PrefixCache, run_suffix
-from .rollout import Rollout
 from .trajectory_flow_matching import FlowMatching
 
 
@@ -39,14 +37,18 @@ def velocity_over(
     """
     dtype = floating_dtype(parts.action_out_proj)
     mask = action_mask(seen, num_tokens, parts.causal, dtype, parts.expert.config._attn_implementation)
-    positions = (first[:, None] + torch.arange(num_tokens, device=first.device))[None].expand(3, -1, -1)
-    rotary = parts.expert.rotary_emb(seen.new_empty(1, dtype=dtype), positions)
+    rotary = parts.expert.rotary_emb(seen.new_empty(1, dtype=dtype), positions_behind(first, num_tokens))
 
     def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         states = run_suffix(parts.expert.layers, parts.action_in_proj(x, t), mask, rotary, text)
         return parts.action_out_proj(parts.expert.norm(states))
 
     return velocity
+
+
+def positions_behind(first: torch.LongTensor, num_tokens: int) -> torch.LongTensor:
+    """(3, rows, num_tokens), from the first (rows,) on."""
+    return (first[:, None] + torch.arange(num_tokens, device=first.device))[None].expand(3, -1, -1)
 
 
 def action_mask(
@@ -60,28 +62,6 @@ def action_mask(
     block = block.tril() if causal else block
     text = seen[:, None, :].expand(-1, num_tokens, -1)
     return mask_for(implementation, torch.cat([text, block.expand(len(seen), -1, -1)], dim=2), dtype)
-
-
-def denoised_actions(
-    rollout: Rollout,
-    noise: torch.Tensor,
-    ode: OdeSampling,
-    parts: ExpertParts,
-    diffusion: FlowMatching,
-    mask_prompt_padding: bool,
-) -> torch.Tensor:
-    """Normalised actions (rows, waypoints, 2), float32, over accepted texts; their cache is used up.
-
-    noise: like the actions, where they start; mask_prompt_padding: the expert does not see a prompt's padding.
-    """
-    prompt, tokens = rollout.prompt, noise.shape[1]
-    real = prompt.real if mask_prompt_padding else torch.ones_like(prompt.real)
-    written = torch.arange(rollout.read, device=noise.device) < rollout.lengths[:, None]
-    seen, first = torch.cat([prompt.repeated(real), written], dim=1), prompt.repeated(prompt.last_position) + 1
-    velocity = velocity_over(repeated_text(rollout), seen, first + rollout.lengths, tokens, parts)
-    steps, solver, spacing = ode
-    options = {"inference_step": steps, "ode_solver": solver, "ode_spacing": spacing, "noise": noise}
-    return diffusion.sample(len(noise), velocity, noise.device, **options)
 
 
 def trajectory_loss(
@@ -110,16 +90,6 @@ def trajectory_loss(
     velocity = velocity_over(kept_text(cache), seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
     return diffusion.compute_loss_from_pred(training_data, pred, total, sample_weight)
-
-
-def repeated_text(rollout: Rollout) -> PrefixCache:
-    """Keys and values of whole texts, (rows, heads, prompt and columns that were read, size)."""
-    prompt = rollout.prompt
-    kept = PrefixCache(prompt.input_ids.shape[1] + rollout.read)
-    for shared, own in zip(*prompt.keys, strict=True):
-        pairs = zip(shared, own, strict=True)
-        kept.append(*(torch.cat([prompt.repeated(one), new[:, :, : rollout.read]], dim=2) for one, new in pairs))
-    return kept
 
 
 def kept_text(cache: DynamicCache) -> PrefixCache:

@@ -37,8 +37,9 @@ from .driving_inputs import (
     published_inputs,
 )
 from .ego_frame import at_hand, check_poses
-from .expert_velocity import ExpertParts, denoised_actions
-from .prompt_reading import Images, decoder_modules, fuse_history, read_scene
+from .expert_steps import driven
+from .expert_velocity import ExpertParts
+from .prompt_reading import decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
 from .start_in_memory import EXPERT_PARTS, start_from_base
@@ -48,6 +49,7 @@ from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Tr
 from .trajectory_text import counted_items
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
+from .vision_encoding import Images
 from .waypoint_projection import PerWaypointActionInProjV2
 from .written_trajectories import with_written_texts, writing, written_trajectories
 
@@ -199,15 +201,14 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
-        prompts, more = self.bucketed_prompts(input_ids, attention_mask)
-        scene = read_scene(self.vlm, *prompts, pixel_values, image_grid_thw)
+        *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
+        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
         steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
         if not at_hand(ego_history_xyz):  # what was not looked at before
             check_poses("ego_history", *history, ends_at_origin=True)
         if check_finite:
             check_drawn(self, drawn, shape[0], numbers)
-        drawn.sequences = drawn.sequences[:, more:]
         return with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @torch.no_grad()
@@ -236,14 +237,12 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         xyz, rot = history
         samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
         fused = self.with_history(input_ids, xyz, rot)
-        room, hidden = (sampling.max_new_tokens, noise.shape[1]), self.config.mask_prompt_padding
+        room = sampling.max_new_tokens, noise.shape[1]
         with exclusive(self), without_checkpointing(decoder_modules(self.vlm)):
             prompt = prefill(self, fused, positions, real, images, samples, room)
             rollout = sample_text(self, prompt, sampling)
-            actions = denoised_actions(rollout, noise, ode, self.expert_parts, self.diffusion, hidden)
-        start = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
-        poses = self.action_space.drive(actions, *(each.repeat_interleave(samples, dim=0) for each in start))
-        return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
+            drive = driven(self, rollout, noise, ode, history)
+        return Trajectories(*drive, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
 
     def sample_trajectories_from_data_with_vlm_rollout(
         self,
@@ -307,11 +306,10 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         shape = checked_shape(len(input_ids), 1, num_traj_samples)
         drawing = warpers(temperature, top_k, top_p), None, None, generator
         sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
-        prompts, more = self.bucketed_prompts(input_ids, attention_mask)
-        scene = read_scene(self.vlm, *prompts, pixel_values, image_grid_thw)
+        *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
+        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers)
-        drawn.sequences = drawn.sequences[:, more:]
         return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @can_return_tuple
@@ -381,15 +379,15 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
 
     def bucketed_prompts(
         self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None
-    ) -> tuple[tuple[torch.LongTensor, torch.Tensor | None], int]:
+    ) -> tuple[torch.LongTensor, torch.Tensor | None, int]:
         """Prompts and mask with the padding before them that fast prediction wants, and how much it is.
 
         There is none where the expert sees padding (`mask_prompt_padding=False`): more of it is another answer.
         """
         if not self.config.mask_prompt_padding:
-            return (input_ids, attention_mask), 0
-        prompts = padded_before(self, input_ids, attention_mask)
-        return prompts, prompts[0].shape[1] - input_ids.shape[1]
+            return input_ids, attention_mask, 0
+        padded, mask = padded_before(self, input_ids, attention_mask)
+        return padded, mask, padded.shape[1] - input_ids.shape[1]
 
     def read_poses(
         self, input_ids: torch.LongTensor, history: Poses, future: Poses

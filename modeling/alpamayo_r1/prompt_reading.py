@@ -4,7 +4,7 @@ What depends on the values of `input_ids`, `attention_mask` and `image_grid_thw`
 pass itself puts image features where the image tokens stand without asking the device for their number.
 """
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,21 +15,11 @@ from ...configuration.vla_errors import InputError
 from ..cache_names import cache_argument
 from ..masking import check_mask
 from ..mrope_positions import rope_positions
+from ..prediction_core import run_core
 from ..stack_passes import without_checkpointing
+from .vision_encoding import Grid, Images, PatchPlaces, can_encode, encode_images, grid_on_host, patch_places
 
 TEXT_CACHE = cache_argument(Qwen3VLTextModel.forward)
-
-
-class Images(NamedTuple):
-    """What the vision tower makes of all images of a batch, image by image.
-
-    Attributes:
-        tokens: (image tokens, hidden_size), in the place of the embeddings of image tokens.
-        deepstack: one more of that shape for each of the first layers, behind which it is added.
-    """
-
-    tokens: torch.Tensor
-    deepstack: list[torch.Tensor]
 
 
 def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placeholder: int) -> torch.LongTensor:
@@ -43,9 +33,31 @@ def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placehol
 
 
 def read_images(
+    model: nn.Module, pixel_values: torch.Tensor | None, image_grid_thw: torch.LongTensor | None
+) -> Images | None:
+    """Images of a prediction, or `None`; the grid is read once, before anything is computed.
+
+    model: an `AlpamayoR1`; pixel_values: (patches, 1536); image_grid_thw: (images, 3), cheapest on the CPU.
+    """
+    if pixel_values is None:
+        return None
+    tower = model.vlm.model.visual
+    if torch.compiler.is_compiling() or not can_encode(tower):
+        return stock_images(model.vlm, pixel_values, image_grid_thw)
+    grid = grid_on_host(image_grid_thw)
+    places = patch_places(grid, tower.spatial_merge_size, tower.num_grid_per_side, pixel_values.device)
+    return run_core(model, encode_scene, (pixel_values, places), grid)
+
+
+def encode_scene(model: nn.Module, inputs: tuple[torch.Tensor, PatchPlaces], grid: Grid) -> Images:
+    """Core: see `encode_images`."""
+    return encode_images(model.vlm.model.visual, *inputs, grid)
+
+
+def stock_images(
     vlm: Qwen3VLForConditionalGeneration, pixel_values: torch.Tensor | None, image_grid_thw: torch.LongTensor | None
 ) -> Images | None:
-    """pixel_values: (patches, 1536); image_grid_thw: (images, 3). `None` where there are no images."""
+    """As `read_images`, by the tower's own forward."""
     if pixel_values is None:
         return None
     output = vlm.model.visual(pixel_values, grid_thw=image_grid_thw)
@@ -55,13 +67,13 @@ def read_images(
 
 
 def read_scene(
-    vlm: Qwen3VLForConditionalGeneration,
+    model: nn.Module,
     input_ids: torch.LongTensor,
     attention_mask: torch.Tensor | None,
     pixel_values: torch.Tensor | None,
     image_grid_thw: torch.LongTensor | None,
 ) -> dict[str, Any]:
-    """All that depends on values of prompts and grid.
+    """All that depends on values of prompts and grid. model: an `AlpamayoR1`.
 
     Returns:
         `input_ids`; `positions` (3, batch, length); `real` (batch, length) bool, false on padding, or `None` where
@@ -70,10 +82,10 @@ def read_scene(
     Raises:
         InputError: a prompt is padded on the right, or there are more or fewer image tokens than the images have.
     """
-    positions, real = places_of(vlm, input_ids, attention_mask, image_grid_thw)
+    positions, real = places_of(model.vlm, input_ids, attention_mask, image_grid_thw)
     if not real[:, -1].all():
         raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")
-    images = read_images(vlm, pixel_values, image_grid_thw)
+    images = read_images(model, pixel_values, image_grid_thw)
     return {"input_ids": input_ids, "positions": positions, "real": None if real.all() else real, "images": images}
 
 
@@ -145,7 +157,7 @@ def read_text(
     cache = DynamicCache() if keep else None
     learns = learns and torch.is_grad_enabled() and any(parameter.requires_grad for parameter in vlm.parameters())
     with torch.set_grad_enabled(learns), without_checkpointing(decoder_modules(vlm) if keep else []):
-        return read_tokens(vlm, input_ids, positions, real, read_images(vlm, *images), cache), cache
+        return read_tokens(vlm, input_ids, positions, real, stock_images(vlm, *images), cache), cache
 
 
 def decoder_modules(vlm: Qwen3VLForConditionalGeneration) -> list[nn.Module]:

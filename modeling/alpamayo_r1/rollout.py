@@ -17,7 +17,7 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..prediction_core import bucketed, run_core
 from .driving_inputs import check_count
-from .prompt_reading import Images, read_tokens
+from .prompt_reading import read_tokens
 from .text_decoding import NextToken, read_token, write_token
 from .text_keys import TextKeys, TextSizes, text_keys
 from .token_drawing import (
@@ -31,6 +31,7 @@ from .token_drawing import (
     possible,
     with_token,
 )
+from .vision_encoding import Images
 
 TOKENS_BETWEEN_CHECKS = 8  # a look at a device waits for it; a token too many costs one step of all rows
 
@@ -42,6 +43,7 @@ class TextSampling:
     Attributes:
         max_new_tokens: limit of a text.
         processors, stopping_criteria: a caller's own.
+        padding: columns before all prompts that the caller did not pass, and does not see.
     """
 
     max_new_tokens: int
@@ -49,6 +51,7 @@ class TextSampling:
     processors: Sequence[LogitsProcessor] = ()
     stopping_criteria: StoppingCriteriaList = field(default_factory=StoppingCriteriaList)
     generator: torch.Generator | None = None
+    padding: int = 0
 
     @property
     def end_ids(self) -> tuple[int, ...]:
@@ -90,6 +93,7 @@ class Rollout:
 
     Attributes:
         prompt: with the keys and values of its own and of all texts.
+        sequences: (rows, length), prompts as the caller passed them and new tokens, then padding.
         tokens: (rows, columns), the text of each row, then padding.
         lengths: (rows,), accepted new tokens of each row, with the one that ended it.
         finite: (rows,) bool, whether every accepted token of a row was drawn from finite logits.
@@ -97,6 +101,7 @@ class Rollout:
     """
 
     prompt: Prompt
+    sequences: torch.LongTensor
     tokens: torch.LongTensor
     lengths: torch.LongTensor
     finite: torch.Tensor
@@ -106,11 +111,6 @@ class Rollout:
     def read(self) -> int:
         """How many columns have keys and values: those of all texts, but for the token at the limit."""
         return self.tokens.shape[1] - 1
-
-    @property
-    def sequences(self) -> torch.LongTensor:
-        """(rows, length), prompts and new tokens, then padding."""
-        return torch.cat([self.prompt.repeated(self.prompt.input_ids), self.tokens], dim=1)
 
 
 def prefill(
@@ -202,7 +202,9 @@ def sample_text(model: nn.Module, prompt: Prompt, sampling: TextSampling) -> Rol
     if asks and longest is None:
         longest = int(step.written.lengths.amax())
     columns = limit if longest is None else min(limit, longest + 1)
-    return Rollout(prompt, step.written.tokens[:, :columns], step.written.lengths, step.written.finite, longest)
+    tokens, before = step.written.tokens[:, :columns], prompt.repeated(prompt.input_ids[:, sampling.padding :])
+    sequences = torch.cat([before, tokens], dim=1)
+    return Rollout(prompt, sequences, tokens, step.written.lengths, step.written.finite, longest)
 
 
 def next_token(
@@ -223,7 +225,7 @@ def drawn(
     logits: torch.Tensor, written: WrittenText, count: int, prompt: Prompt, sampling: TextSampling
 ) -> WrittenText:
     """`count` tokens and one more, drawn from logits (rows, vocabulary) as a caller's functions want it."""
-    drawing, before = sampling.drawing, prompt.repeated(prompt.input_ids)
+    drawing, before = sampling.drawing, prompt.repeated(prompt.input_ids[:, sampling.padding :])
     scores, sound = possible(logits, written, drawing)
     for processor in sampling.processors:
         scores = processor(torch.cat([before, written.tokens[:, :count]], dim=1), scores)

@@ -7,7 +7,7 @@ from torch import nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
 from ..cache_names import cache_argument
-from ..decoder_layer_pass import is_called_as_it_is, rms_norm
+from ..decoder_layer_pass import is_called_as_it_is, rms_norm, without_gradients
 from ..masking import mask_for
 from ..shared_prefix_attention import KeysValues, prefix_bias, shared_prefix_attention
 from .text_keys import TextKeys
@@ -44,14 +44,18 @@ def read_token(model: nn.Module, inputs: NextToken, options: tuple, keys: TextKe
     embeds = vlm.get_input_embeddings()(inputs.written.tokens.index_select(1, place))
     positions = (inputs.first_position + place)[None, :, None].expand(3, -1, -1)
     seen = torch.arange(keys.written[0][0].shape[2], device=place.device) <= place
-    run = run_layers if all_in_parts(vlm.model.language_model) else run_whole
+    run = run_layers if all_in_parts(vlm.model.language_model, embeds) else run_whole
     states = run(vlm.model.language_model, embeds, positions, (inputs.real, seen), place, keys)
     return vlm.lm_head(states[:, -1]).float()
 
 
-def all_in_parts(decoder: Qwen3VLTextModel) -> bool:
+def all_in_parts(decoder: Qwen3VLTextModel, states: torch.Tensor) -> bool:
     """Whether the decoder is no more than its layers in their parts, and the norm behind them."""
-    return is_called_as_it_is(decoder) and all(can_run_in_parts(layer) for layer in decoder.layers)
+    return (
+        without_gradients(states)
+        and is_called_as_it_is(decoder)
+        and all(can_run_in_parts(layer) for layer in decoder.layers)
+    )
 
 
 def run_layers(
@@ -88,9 +92,9 @@ def run_whole(
     keys: TextKeys,
 ) -> torch.Tensor:
     """As `run_layers`, by the stock decoder and its layers with all that is hooked to them; keys are repeated."""
-    rows, batch = len(states), len(seen[0])
+    rows, batch, implementation = len(states), len(seen[0]), decoder.config._attn_implementation or ""
     whole = torch.cat([seen[0].repeat_interleave(rows // batch, dim=0), seen[1].expand(rows, -1)], dim=1)
-    mask = mask_for(decoder.config._attn_implementation, whole[:, None], states.dtype)
+    mask = whole.long() if "flash" in implementation else mask_for(implementation, whole[:, None], states.dtype)
     cache = {TEXT_CACHE: RepeatingCache(keys, place)}
     return decoder(
         inputs_embeds=states, attention_mask=mask, position_ids=positions, use_cache=True, **cache
@@ -105,6 +109,14 @@ class RepeatingCache:
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         return self.keys.prompt[0][0].shape[2]
+
+    def get_query_offset(self, layer_idx: int = 0) -> int:
+        """Asked by newer releases, and `get_mask_sizes` by all, where a mask has two dimensions."""
+        return self.get_seq_length()
+
+    def get_mask_sizes(self, *args) -> tuple[int, int]:
+        """How many keys there are, and which is the first of them."""
+        return self.get_seq_length() + self.keys.written[0][0].shape[2], 0
 
     def update(self, keys: torch.Tensor, values: torch.Tensor, layer_idx: int, *args, **kwargs) -> KeysValues:
         prompt, written = self.keys.prompt[layer_idx], self.keys.written[layer_idx]

@@ -5,10 +5,12 @@ from unittest import mock
 
 import pytest
 import torch
+from traced_graphs import TracedGraph
 from transformers.generation import LogitsProcessor
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1
+from vlahub.modeling.fast_prediction import FastPrediction
 
 CASES = ["alpamayo_expert_step", "alpamayo_expert_greedy", "alpamayo_expert_eager_4steps"]
 IMPLEMENTATIONS = ["sdpa", "eager"]
@@ -54,16 +56,40 @@ def recorded(model):
 
 def recording(seen):
     """The expert's first look at a text, which also keeps its keys and values."""
-    denoised = modeling_alpamayo_r1.denoised_actions
+    driven = modeling_alpamayo_r1.driven
 
-    def recorded(rollout, *args):
+    def recorded(model, rollout, *args):
         prompt = rollout.prompt
+        seen.room = prompt.keys.written[0][0].shape[2] - rollout.read
         for shared, own in zip(*prompt.keys, strict=True):
             pairs = zip(shared, own, strict=True)
             seen.cache.append([torch.cat([prompt.repeated(s), o[:, :, : rollout.read]], dim=2) for s, o in pairs])
-        return denoised(rollout, *args)
+        return driven(model, rollout, *args)
 
-    return mock.patch.object(modeling_alpamayo_r1, "denoised_actions", recorded)
+    return mock.patch.object(modeling_alpamayo_r1, "driven", recorded)
+
+
+def driven(case, model):
+    """The model's output for the case's scene."""
+    options, forced = case["run"], "forced_tokens" in case["inputs"]
+    named = ("num_traj_samples", "num_traj_sets", "top_p", "top_k", "temperature")
+    return model.sample_trajectories(
+        **{argument: case.input(argument) for argument in BATCH},
+        **{option: options[option] for option in named},
+        max_new_tokens=options["max_generation_length"],
+        num_inference_steps=options.get("diffusion_kwargs", {}).get("inference_step"),
+        noise=case.input("noise"),
+        logits_processor=[Forced(case.input("forced_tokens"), case.input("input_ids").shape[1])] if forced else None,
+    )
+
+
+def check(case, output):
+    case.check("sequences", output.sequences)
+    case.check("action", output.actions.flatten(0, 2))
+    case.check("pred_xyz", output.pred_xyz)
+    case.check("pred_rot", output.pred_rot)
+    assert output.has_start_token.all()
+    assert output.reasoning is None
 
 
 @pytest.fixture(scope="module")
@@ -74,20 +100,10 @@ def run(golden):
     def make(name, implementation):
         if (name, implementation) not in runs:
             case = golden(f"alpamayo/{name}")
-            model, options = published_model(case, implementation), case["run"]
-            forced = "forced_tokens" in case["inputs"]
+            model = published_model(case, implementation)
             seen = recorded(model)
-            named = ("num_traj_samples", "num_traj_sets", "top_p", "top_k", "temperature")
-            forcing = [Forced(case.input("forced_tokens"), case.input("input_ids").shape[1])] if forced else None
             with recording(seen):
-                output = model.sample_trajectories(
-                    **{argument: case.input(argument) for argument in BATCH},
-                    **{option: options[option] for option in named},
-                    max_new_tokens=options["max_generation_length"],
-                    num_inference_steps=options.get("diffusion_kwargs", {}).get("inference_step"),
-                    noise=case.input("noise"),
-                    logits_processor=forcing,
-                )
+                output = driven(case, model)
             runs[name, implementation] = case, model, seen, output
         return runs[name, implementation]
 
@@ -102,12 +118,23 @@ def test_the_published_scene_gives_the_published_text_and_trajectories(name, imp
     assert {model.expert.config._attn_implementation, model.vlm.config.text_config._attn_implementation} == {
         implementation
     }
-    case.check("sequences", output.sequences)
-    case.check("action", output.actions.flatten(0, 2))
-    case.check("pred_xyz", output.pred_xyz)
-    case.check("pred_rot", output.pred_rot)
-    assert output.has_start_token.all()
-    assert output.reasoning is None
+    check(case, output)
+
+
+FAST = {"graphs": TracedGraph, "compile": None}
+
+
+@pytest.mark.parametrize("mode", ["graphs", pytest.param("compile", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", CASES)
+def test_fast_prediction_gives_the_published_text_and_trajectories(name, mode, golden):
+    torch._dynamo.reset()
+    case = golden(f"alpamayo/{name}")
+    model = published_model(case, "sdpa")
+    model.fast_prediction = FastPrediction(model, {"mode": mode}, FAST[mode])
+    check(case, driven(case, model))
+    stats = model.fast_prediction_stats
+    assert stats.captures and not stats.eager_fallbacks
+    torch._dynamo.reset()
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
@@ -129,7 +156,10 @@ def test_the_prompt_and_the_text_leave_the_published_logits_keys_and_values(name
 @pytest.mark.parametrize("name", CASES)
 def test_the_expert_has_the_published_places_mask_embeddings_and_velocities(name, implementation, run):
     case, _, seen, _ = run(name, implementation)
-    masked = seen.mask[:, 0] < 0
+    masked, tokens = seen.mask[:, 0] < 0, seen.embeds[0].shape[1]
+    text, unused = masked.shape[-1] - seen.room, seen.room - tokens  # places that no token of the text took
+    assert masked[..., text : text + unused].all()
+    masked = torch.cat([masked[..., :text], masked[..., text + unused :]], dim=-1)
 
     case.check("position_ids", seen.positions)
     assert (masked == masked[:, :1]).all(), "all action tokens see the same"

@@ -1,7 +1,13 @@
 """Texts that the samples of a prompt write together, against a loop that runs each text again for every token."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
+import torch.nn.functional as F
+from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+from peft import LoraConfig, inject_adapter_in_model
+from torch._dynamo.testing import CompileCounter
 from transformers.generation import (
     LogitsProcessor,
     StoppingCriteria,
@@ -9,14 +15,19 @@ from transformers.generation import (
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from tests.host_waits import HostWaits
 from tests.tiny_configs import alpamayo_config
+from tests.traced_graphs import TracedGraph
 from vlahub import AlpamayoR1
-from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1
+from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1, rollout
 from vlahub.modeling.alpamayo_r1.rollout import TOKENS_BETWEEN_CHECKS
+from vlahub.modeling.alpamayo_r1.text_decoding import write_token
+from vlahub.modeling.fast_prediction import FastPrediction
 
 START, PAD, IMAGE, HISTORY = 498, 300, 312, 501
+PROMPT = 184  # tokens of the longer prompt
 ENDS = list(range(40, 76))  # some rows write one of them soon, and some do not
 
 
@@ -131,7 +142,7 @@ TEXTS = {
     "greedy": {"top_k": 1, "top_p": 1.0, "temperature": 1.0, "samples": 1},
     "of one token": {"max_new_tokens": 1, "seed": 2},
     "of two": {"max_new_tokens": 2, "seed": 2},
-    "as a caller says": {"logits_processor": [Without()], "stopping_criteria": [AfterMany(175)], "seed": 3},
+    "as a caller says": {"logits_processor": [Without()], "stopping_criteria": [AfterMany(PROMPT + 4)], "seed": 3},
 }
 
 
@@ -175,3 +186,165 @@ def test_a_device_is_asked_once_for_every_eight_tokens(limit, make_model, scenes
     output = sampled(model, scenes, max_new_tokens=limit, check_finite=False)
     assert output.sequences.shape[1] == scenes["input_ids"].shape[1] + limit
     assert found == [{"_local_scalar_dense": -(-limit // TOKENS_BETWEEN_CHECKS)}]
+
+
+def decoder_of(model):
+    return model.vlm.model.language_model
+
+
+def watch(module):
+    """Adds a hundredth to what a module returns, if it is called."""
+    module.register_forward_hook(lambda _, args, output: output * 1.01)
+
+
+def wrap_layers(model):
+    for layer in decoder_of(model).layers:
+        add_hook_to_module(layer, AlignDevicesHook(torch.device("cpu"), io_same_device=True))
+
+
+def add_lora(model):
+    torch.manual_seed(0)
+    config = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "up_proj"], init_lora_weights=False)
+    inject_adapter_in_model(config, decoder_of(model))
+
+
+CHANGES = {
+    "a watched layer": lambda model: watch(decoder_of(model).layers[1]),
+    "a watched mlp": lambda model: watch(decoder_of(model).layers[0].mlp),
+    "a watched projection": lambda model: watch(decoder_of(model).layers[0].self_attn.k_proj),
+    "a watched norm": lambda model: watch(decoder_of(model).norm),
+    "layers that accelerate wraps": wrap_layers,
+    "LoRA": add_lora,
+    "products of one memory": lambda model: model.fuse_projections(),
+    "attention written out": lambda model: model.set_attn_implementation("eager"),
+    "attention written out in watched layers": lambda model: (
+        model.set_attn_implementation("eager"),
+        watch(decoder_of(model).layers[0]),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_texts_of_a_changed_model_are_those_of_its_whole_pass(change, model, scenes):
+    change(model)
+    options, length = {"samples": 2, "max_new_tokens": 6, "temperature": 1.2}, scenes["input_ids"].shape[1]
+    found, wanted = sampled(model, scenes, **options).sequences, written_alone(model, scenes, **options)
+    assert torch.equal(found[:, length:], wanted[:, length:])
+
+
+def flash(module, query, key, value, attention_mask, scaling=None, **_):
+    """Attention as a flash kernel's interface of transformers takes it: the mask is that of keys, or `None`."""
+    ends = key.shape[2] - query.shape[2]
+    seen = torch.arange(key.shape[2]) <= torch.arange(query.shape[2])[:, None] + ends
+    seen = seen if attention_mask is None else seen & attention_mask.bool()[:, None, None]
+    groups = query.shape[1] // key.shape[1]
+    keys = (each.repeat_interleave(groups, dim=1) for each in (key, value))
+    return F.scaled_dot_product_attention(query, *keys, seen, scale=scaling).nan_to_num().transpose(1, 2), None
+
+
+def test_texts_of_watched_layers_with_flash_attention_are_the_same(model, scenes, monkeypatch):
+    options = {"samples": 2, "max_new_tokens": 6, "temperature": 1.2}
+    wanted = sampled(model, scenes, **options).sequences
+    wrap_layers(model)
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS._global_mapping, "flash_attention_2", flash)
+    monkeypatch.setattr(decoder_of(model).config, "_attn_implementation_internal", "flash_attention_2")
+    assert torch.equal(sampled(model, scenes, **options).sequences, wanted)
+
+
+def test_a_changed_model_writes_other_texts(model, scenes):
+    """What the changes above do is not lost in the draw."""
+    options = {"samples": 4, "max_new_tokens": 12, "temperature": 1.2}
+    plain = sampled(model, scenes, **options).sequences
+    watch(decoder_of(model).layers[1])
+    assert not torch.equal(sampled(model, scenes, **options).sequences, plain)
+
+
+def test_texts_in_autocast_are_written(model, scenes):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = sampled(model, scenes, max_new_tokens=4)
+    assert found.sequences.shape[1] > scenes["input_ids"].shape[1] and found.pred_xyz.isfinite().all()
+
+
+# ---- from graphs
+
+
+def fast(model, bucket=16, **options):
+    """The model, with graphs as far as a CPU has them."""
+    model.fast_prediction = FastPrediction(model, {"length_bucket": bucket, **options}, TracedGraph)
+    return model
+
+
+def assert_same(found, wanted):
+    assert torch.equal(found.sequences, wanted.sequences)
+    assert torch.equal(found.has_start_token, wanted.has_start_token)
+    for name in ("actions", "pred_xyz", "pred_rot"):
+        torch.testing.assert_close(found[name], wanted[name], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "options", [TEXTS["another seed"], TEXTS["as a caller says"]], ids=["drawn", "as a caller says"]
+)
+def test_texts_from_graphs_are_the_same_whatever_the_prompts_are_padded_to(options, make_model, scenes):
+    model, options = make_model(eos_token_id=ENDS), {"temperature": 1.2, **options}
+    shorter = {**scenes, **{name: scenes[name][:, 1:] for name in ("input_ids", "attention_mask")}}
+    calls = [(scenes, 12), (scenes, 9), (shorter, 12)]
+    wanted = [sampled(model, prompts, max_new_tokens=limit, **options) for prompts, limit in calls]
+    captures, fast_model = [], fast(model)
+    for (prompts, limit), output in zip(calls, wanted, strict=True):
+        assert_same(sampled(fast_model, prompts, max_new_tokens=limit, **options), output)
+        captures.append(model.fast_prediction_stats.captures)
+    assert captures == [captures[0]] * 3
+    assert model.fast_prediction_stats.replays > 3 * 5
+    assert model.fast_prediction_stats.eager_fallbacks == 0
+
+
+def test_what_an_earlier_call_left_is_not_read(make_model, scenes):
+    model = make_model()
+    wanted = sampled(model, scenes, max_new_tokens=4)
+    broken = {**scenes, "pixel_values": torch.full_like(scenes["pixel_values"], torch.nan)}
+    fast(model)
+    assert sampled(model, broken, max_new_tokens=14, check_finite=False).pred_xyz.isnan().any()
+    assert_same(sampled(model, scenes, max_new_tokens=4), wanted)
+    assert model.fast_prediction_stats.captures > 0
+
+
+def test_trajectories_are_written_from_graphs_too(make_model, scenes):
+    """All tokens of reasoning and future are replays of one graph."""
+    model = make_model(traj_tokenizer_cfg={"num_bins": 100})
+    arguments = {"num_traj_samples": 2, "max_new_tokens": 3, "top_p": 0.9}
+    wanted = model.write_trajectories(**scenes, **arguments, generator=torch.Generator().manual_seed(0))
+    found = fast(model).write_trajectories(**scenes, **arguments, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(found.sequences, wanted.sequences)
+    torch.testing.assert_close(found.pred_xyz, wanted.pred_xyz)
+    assert model.fast_prediction_stats.replays > 100
+
+
+# ---- compiled
+
+
+@pytest.fixture
+def forget_graphs():
+    torch._dynamo.reset()
+    yield
+    torch._dynamo.reset()
+
+
+def test_a_token_is_one_compiled_graph_whatever_its_place(make_model, scenes, monkeypatch, forget_graphs):
+    model, counter = make_model(), CompileCounter()
+    wanted = sampled(model, scenes, max_new_tokens=6)
+    compiled = torch.compile(write_token, backend=counter, fullgraph=True, dynamic=False)
+    monkeypatch.setattr(rollout, "run_core", lambda model, core, *rest: compiled(model, *rest))
+    assert_same(sampled(model, scenes, max_new_tokens=6), wanted)
+    assert counter.frame_count == 1
+
+
+@pytest.mark.slow
+def test_texts_of_compiled_kernels_are_the_same(make_model, scenes, forget_graphs):
+    model = make_model(eos_token_id=ENDS)
+    wanted = sampled(model, scenes, max_new_tokens=12, temperature=1.2)
+    model.enable_fast_prediction(mode="compile", length_bucket=16)
+    assert_same(sampled(model, scenes, max_new_tokens=12, temperature=1.2), wanted)
+    assert_same(sampled(model, scenes, max_new_tokens=12, temperature=1.2), wanted)
+    stats = model.fast_prediction_stats
+    assert stats.captures == 3  # images, a token, the steps of the expert
+    assert stats.eager_fallbacks == 0
