@@ -346,3 +346,15 @@ def test_texts_of_compiled_kernels_are_the_same(make_model, scenes, forget_graph
     stats = model.fast_prediction_stats
     assert stats.captures == 3  # images, a token, the steps of the expert
     assert stats.eager_fallbacks == 0
+
+
+def test_calls_of_two_threads_do_not_share_what_is_written(make_model, scenes, scene):
+    model = make_model()
+    calls = [(scenes, 0), (scenes, 1), (scene, 2), (scenes, 3)]
+    wanted = [sampled(model, prompts, seed, samples=2, max_new_tokens=10) for prompts, seed in calls]
+    fast(model)
+    with ThreadPoolExecutor(4) as threads:
+        tasks = [threads.submit(sampled, model, prompts, seed, samples=2, max_new_tokens=10) for prompts, seed in calls]
+        for task, output in zip(tasks, wanted, strict=True):
+            assert_same(task.result(), output)
+    assert model.fast_prediction_stats.eager_fallbacks == 0
