@@ -15,9 +15,7 @@ from transformers import DynamicCache
 from ...configuration.vla_errors import InputError
 from ..masking import mask_for
 from ..modules import floating_dtype
-from ..ode_sampling import OdeSampling
 from ..stack_passes import PrefixCache, run_suffix
-from .rollout import Rollout
 from .trajectory_flow_matching import FlowMatching
 
 
@@ -62,28 +60,6 @@ def action_mask(
     return mask_for(implementation, torch.cat([text, block.expand(len(seen), -1, -1)], dim=2), dtype)
 
 
-def denoised_actions(
-    rollout: Rollout,
-    noise: torch.Tensor,
-    ode: OdeSampling,
-    parts: ExpertParts,
-    diffusion: FlowMatching,
-    mask_prompt_padding: bool,
-) -> torch.Tensor:
-    """Normalised actions (rows, waypoints, 2), float32, over accepted texts; their cache is used up.
-
-    noise: like the actions, where they start; mask_prompt_padding: the expert does not see a prompt's padding.
-    """
-    prompt, tokens = rollout.prompt, noise.shape[1]
-    real = prompt.real if mask_prompt_padding else torch.ones_like(prompt.real)
-    written = torch.arange(rollout.read, device=noise.device) < rollout.lengths[:, None]
-    seen, first = torch.cat([prompt.repeated(real), written], dim=1), prompt.repeated(prompt.last_position) + 1
-    velocity = velocity_over(repeated_text(rollout), seen, first + rollout.lengths, tokens, parts)
-    steps, solver, spacing = ode
-    options = {"inference_step": steps, "ode_solver": solver, "ode_spacing": spacing, "noise": noise}
-    return diffusion.sample(len(noise), velocity, noise.device, **options)
-
-
 def trajectory_loss(
     cache: DynamicCache,
     positions: torch.LongTensor,
@@ -110,16 +86,6 @@ def trajectory_loss(
     velocity = velocity_over(kept_text(cache), seen, first, training_data["x"].shape[1], parts)
     pred = velocity(training_data["noisy_x"], training_data["timesteps"])
     return diffusion.compute_loss_from_pred(training_data, pred, total, sample_weight)
-
-
-def repeated_text(rollout: Rollout) -> PrefixCache:
-    """Keys and values of whole texts, (rows, heads, prompt and columns that were read, size)."""
-    prompt = rollout.prompt
-    kept = PrefixCache(prompt.input_ids.shape[1] + rollout.read)
-    for shared, own in zip(*prompt.keys, strict=True):
-        pairs = zip(shared, own, strict=True)
-        kept.append(*(torch.cat([prompt.repeated(one), new[:, :, : rollout.read]], dim=2) for one, new in pairs))
-    return kept
 
 
 def kept_text(cache: DynamicCache) -> PrefixCache:

@@ -37,7 +37,8 @@ from .driving_inputs import (
     published_inputs,
 )
 from .ego_frame import at_hand, check_poses
-from .expert_velocity import ExpertParts, denoised_actions
+from .expert_steps import driven
+from .expert_velocity import ExpertParts
 from .prompt_reading import decoder_modules, fuse_history, read_scene
 from .reasoning_text import load_tokenizer, parts_of_texts
 from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
@@ -233,17 +234,12 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: (rows, waypoints, 2), as many for each prompt; num_steps, ode_solver, ode_spacing:
         as in `sample_trajectories`.
         """
-        xyz, rot = history
         samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
-        fused = self.with_history(input_ids, xyz, rot)
-        room, hidden = (sampling.max_new_tokens, noise.shape[1]), self.config.mask_prompt_padding
+        fused, room = self.with_history(input_ids, *history), (sampling.max_new_tokens, 0)
         with exclusive(self), without_checkpointing(decoder_modules(self.vlm)):
-            prompt = prefill(self, fused, positions, real, images, samples, room)
-            rollout = sample_text(self, prompt, sampling)
-            actions = denoised_actions(rollout, noise, ode, self.expert_parts, self.diffusion, hidden)
-        start = self.action_space.last_speed(xyz, rot), xyz[:, -1, 2]
-        poses = self.action_space.drive(actions, *(each.repeat_interleave(samples, dim=0) for each in start))
-        return Trajectories(actions, *poses, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
+            rollout = sample_text(self, prefill(self, fused, positions, real, images, samples, room), sampling)
+            drive = driven(self, rollout, history, noise, ode)
+        return Trajectories(*drive, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
 
     def sample_trajectories_from_data_with_vlm_rollout(
         self,

@@ -14,7 +14,7 @@ from transformers.generation import LogitsProcessor, StoppingCriteria
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.alpamayo_r1 import expert_velocity
+from vlahub.modeling.alpamayo_r1 import expert_steps
 from vlahub.modeling.stack_passes import PrefixCache
 
 START, IM_END, PAD, IMAGE, HISTORY = 498, 302, 300, 312, 501
@@ -177,12 +177,12 @@ def test_images_and_prompt_are_read_once_however_many_samples_are_drawn(model, s
 
 def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(model, scenes, monkeypatch):
     kept, wanted, steps = [], [], []
-    original, extended = expert_velocity.repeated_text, PrefixCache.extended
+    original, extended = expert_steps.velocity_over, PrefixCache.extended
 
-    def keeping(rollout):
-        kept.append(original(rollout))
-        wanted.extend([each.clone() for each in layer] for layer in kept[0].layers)
-        return kept[0]
+    def keeping(text, *args):
+        kept.append(text)
+        wanted.extend([each.clone() for each in layer] for layer in text.layers)
+        return original(text, *args)
 
     def spy(self, index, *suffix):
         joined = extended(self, index, *suffix)
@@ -192,9 +192,10 @@ def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(mode
     def look(*_):
         steps.append([[(x.data_ptr(), x[:, :, : kept[0].length].clone()) for x in pair] for pair in kept[0].layers])
 
-    monkeypatch.setattr(expert_velocity, "repeated_text", keeping)
+    monkeypatch.setattr(expert_steps, "velocity_over", keeping)
     monkeypatch.setattr(PrefixCache, "extended", spy)
     model.expert.norm.register_forward_hook(look)
+    model.expert.layers[0].register_forward_hook(lambda *_: None)  # so that the stock layers run
     sample(model, scenes.batch(0), [[40, START], [41, START]], num_traj_samples=2)
 
     assert len(steps) == STEPS

@@ -56,16 +56,16 @@ def recorded(model):
 
 def recording(seen):
     """The expert's first look at a text, which also keeps its keys and values."""
-    denoised = modeling_alpamayo_r1.denoised_actions
+    driven = modeling_alpamayo_r1.driven
 
-    def recorded(rollout, *args):
+    def recorded(model, rollout, *args):
         prompt = rollout.prompt
         for shared, own in zip(*prompt.keys, strict=True):
             pairs = zip(shared, own, strict=True)
             seen.cache.append([torch.cat([prompt.repeated(s), o[:, :, : rollout.read]], dim=2) for s, o in pairs])
-        return denoised(rollout, *args)
+        return driven(model, rollout, *args)
 
-    return mock.patch.object(modeling_alpamayo_r1, "denoised_actions", recorded)
+    return mock.patch.object(modeling_alpamayo_r1, "driven", recorded)
 
 
 def driven(case, model):
