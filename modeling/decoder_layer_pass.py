@@ -5,7 +5,6 @@ torch's own; queries and keys are rotated together; key heads that queries share
 the stock one, trains, is watched by hooks, or attends in another way than by sdpa, it runs as it is.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +19,7 @@ from transformers.models.mistral.modeling_mistral import (
 )
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextRMSNorm
 
-from .fused_linears import product_of
+from .fused_linears import is_unhooked, product_if_joined, product_of
 from .sharded_layer import tie_to_output
 
 LAYERS = {
@@ -72,8 +71,8 @@ def without_gradients(hidden_states: torch.Tensor) -> bool:
 
 def is_called_as_it_is(module: nn.Module) -> bool:
     """Whether nobody watches or wraps a module's call; what ties keys and values in training is idle here."""
-    watched = any(hook is not tie_to_output for hook in module._forward_hooks.values())
-    return not (watched or module._forward_pre_hooks or "forward" in module.__dict__)
+    idle = all(hook is tie_to_output for hook in module._forward_hooks.values()) and not module._forward_pre_hooks
+    return is_unhooked(module) or (idle and "forward" not in module.__dict__)
 
 
 def quick_layer(layer: nn.Module, hidden_states: torch.Tensor, inputs: PassInputs, keys_values: Any) -> torch.Tensor:
@@ -83,10 +82,8 @@ def quick_layer(layer: nn.Module, hidden_states: torch.Tensor, inputs: PassInput
     """
     attention, mlp = layer.self_attn, layer.mlp
     normed = rms_norm(layer.input_layernorm, hidden_states)
-    projections = product_of((attention.q_proj, attention.k_proj, attention.v_proj), normed)
-    query, key, value = (each.unflatten(-1, (-1, attention.head_dim)) for each in projections)
-    query, key = rotated(query, key, inputs.rotary[0], inputs.turned)
-    key, value = keys_values.update(key, value.transpose(1, 2))
+    query, key, value = heads_of(attention, normed, inputs)
+    key, value = keys_values.update(key, value)
     mixed = grouped_attention(query, key, value, inputs.mask, attention.scaling)
     hidden_states = hidden_states + attention.o_proj(mixed.transpose(1, 2).flatten(2))
     normed = rms_norm(layer.post_attention_layernorm, hidden_states)
@@ -103,17 +100,33 @@ def rms_norm(norm: nn.Module, hidden_states: torch.Tensor) -> torch.Tensor:
     return F.rms_norm(hidden_states, weight.shape, weight, norm.variance_epsilon)
 
 
+def heads_of(attention: nn.Module, normed: torch.Tensor, inputs: PassInputs) -> tuple[torch.Tensor, ...]:
+    """Queries and keys, rotated by their positions, and values, (batch, heads, length, head_dim) each."""
+    config, linears = attention.config, (attention.q_proj, attention.k_proj, attention.v_proj)
+    joint = product_if_joined(linears, normed)
+    joint = torch.cat([linear(normed) for linear in linears], dim=-1) if joint is None else joint
+    queries, keys = config.num_attention_heads, config.num_key_value_heads
+    heads, value = joint.unflatten(-1, (-1, attention.head_dim)).split([queries + keys, keys], dim=2)
+    heads = rotated_heads(heads, inputs.rotary[0], inputs.turned)
+    return *heads.split([queries, keys], dim=1), value.transpose(1, 2)
+
+
 def rotated(
     query: torch.Tensor, key: torch.Tensor, cosine: torch.Tensor, turned: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries and keys (batch, length, heads, head_dim), rotated by their positions, (batch, heads, length, head_dim).
+    """As `rotated_heads`, of queries and keys that are apart."""
+    heads = rotated_heads(torch.cat([query, key], dim=2), cosine, turned)
+    return heads.split([query.shape[2], key.shape[2]], dim=1)
+
+
+def rotated_heads(heads: torch.Tensor, cosine: torch.Tensor, turned: torch.Tensor) -> torch.Tensor:
+    """(batch, length, heads, head_dim), rotated by their positions, (batch, heads, length, head_dim).
 
     As transformers' `apply_rotary_pos_emb`, where the second half comes before the first with its sign turned: here
     that sign is in the sines.
     """
-    both = torch.cat([query, key], dim=2)
-    both = torch.addcmul(both * cosine.unsqueeze(2), both.roll(both.shape[-1] // 2, dims=-1), turned.unsqueeze(2))
-    return both.transpose(1, 2).split([query.shape[2], key.shape[2]], dim=1)
+    swapped = heads.roll(heads.shape[-1] // 2, dims=-1)
+    return torch.addcmul(heads * cosine.unsqueeze(2), swapped, turned.unsqueeze(2)).transpose(1, 2)
 
 
 def grouped_attention(
@@ -130,15 +143,3 @@ def grouped_attention(
         mask = None if mask is None else mask.repeat(1, 1, groups, 1)
     mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     return mixed if groups == 1 else mixed.unflatten(2, (groups, length)).flatten(1, 2)
-
-
-def projections_of(layers: Iterable[nn.Module]) -> list[list[nn.Linear]]:
-    """The linear layers that read the same input, of decoder layers."""
-    return [
-        group
-        for layer in layers
-        for group in (
-            [layer.self_attn.q_proj, layer.self_attn.k_proj, layer.self_attn.v_proj],
-            [layer.mlp.gate_proj, layer.mlp.up_proj],
-        )
-    ]

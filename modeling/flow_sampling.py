@@ -34,12 +34,14 @@ def followed_flow(
     """
     cache, attention_mask = expert.kept_prefix(prefix_embs, attention_mask, position_ids)
     count, start = (1, noise) if noise.dim() == 3 else (noise.shape[1], noise.flatten(0, 1))
+    is_shared = attention_mask is None and position_ids is None  # a caller's own say nothing of samples
     mask, positions = (
         each if each is None or len(each) == 1 else repeated(each, count) for each in (attention_mask, position_ids)
     )
-    cache = cache if count == 1 else cache.repeated(count)
+    if count > 1:
+        cache = cache.shared(count) if is_shared else cache.repeated(count)
     rows = repeated(state, count), mask, positions, repeated(embodiment_id, count)
-    step = FlowStep(expert, cache, *rows, asked_progress(*ode))
+    step = FlowStep(expert, cache, *rows, asked_progress(*ode), count if is_shared else 1)
     return integrate(lambda actions, progress: step(actions, progress)[0], start, *ode).view(noise.shape)
 
 
@@ -49,8 +51,10 @@ class FlowStep:
 
     Args:
         expert: a `FlowMatchingActionExpert`.
-        cache: as its network keeps a prefix; state, attention_mask, position_ids, embodiment_id: of the same rows.
+        cache: as its network keeps a prefix; state, attention_mask, position_ids, embodiment_id: of the rows of noisy
+            actions.
         progresses: where it will be asked, all of 0 to 1.
+        samples: rows of one row of the cache, one behind the other, where it is `shared` by so many.
     """
 
     def __init__(
@@ -62,18 +66,20 @@ class FlowStep:
         position_ids: torch.LongTensor | None,
         embodiment_id: torch.LongTensor | None,
         progresses: Sequence[float],
+        samples: int = 1,
     ):
         self.expert, self.ids = expert, ids_given(embodiment_id)
         self.kept = {"attention_mask": attention_mask, "position_ids": position_ids, "past_key_values": cache}
         self.state_tokens = expert.state_tokens(state, *self.ids)
-        self.progresses, self.time_tokens = progresses, {}
+        self.progresses, self.time_tokens, self.samples = progresses, {}, samples
 
     def __call__(self, actions: torch.Tensor, progress: float) -> tuple[torch.Tensor, torch.Tensor]:
         action_tokens = self.expert.action_in_proj(actions.to(self.expert.dtype), *self.ids)
         time_token = self.time_token(progress, actions.device).expand(len(actions), -1, -1)
         suffix = torch.cat([*self.state_tokens, action_tokens, time_token], dim=1)
-        (_, suffix_out), _ = self.expert.llava_with_expert(inputs_embeds=[None, suffix], **self.kept)
-        return self.expert.read(suffix_out, *self.ids)
+        together = suffix.reshape(len(suffix) // self.samples, -1, suffix.shape[-1])
+        (_, suffix_out), _ = self.expert.llava_with_expert(inputs_embeds=[None, together], **self.kept)
+        return self.expert.read(suffix_out.reshape(suffix.shape), *self.ids)
 
     def time_token(self, progress: float, device: torch.device) -> torch.Tensor:
         """(1, 1, hidden_size); the first call makes those of all steps."""

@@ -36,7 +36,8 @@ def lay_side_by_side(linears: Sequence[nn.Linear]) -> None:
 def product_of(linears: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """`tuple(linear(x) for linear in linears)`, as one product where their weights lie side by side.
 
-    x: (..., size of input); the products are views of one tensor then. With gradients they are computed one by one.
+    x: (..., size of input); the products are views of one tensor then. With gradients, and in training mode (where
+    parts run without gradients, to run again with them), they are computed one by one.
     """
     joint = product_if_joined(linears, x)
     if joint is None:
@@ -46,7 +47,7 @@ def product_of(linears: Sequence[nn.Module], x: torch.Tensor) -> tuple[torch.Ten
 
 def product_if_joined(linears: Sequence[nn.Module], x: torch.Tensor) -> torch.Tensor | None:
     """(..., sum of the sizes of output), all of `product_of` in one tensor; `None` where they have to be apart."""
-    if torch.is_grad_enabled() or not all(is_plain(linear) for linear in linears):
+    if torch.is_grad_enabled() or not all(is_plain(linear) and not linear.training for linear in linears):
         return None
     weights, biases = parameters_of(linears)
     if torch.compiler.is_compiling():

@@ -59,21 +59,25 @@ def prefix_attention(
 
 
 def suffix_attention(
-    suffix: torch.Tensor, length: int, real: torch.Tensor | None, implementation: str | None
+    suffix: torch.Tensor, length: int, real: torch.Tensor | None, implementation: str | None, samples: int = 1
 ) -> tuple[torch.Tensor | None, torch.LongTensor]:
     """How a suffix (state, actions, time) attends to itself and to the prefix before it: one block that sees both.
 
-    suffix: (batch, suffix length, hidden_size); length, real: of the prefix, see `prefix_attention`.
+    suffix: (batch, suffix length, hidden_size); length, real: of the prefix, see `prefix_attention`; samples: so many
+    suffixes of one length, one behind the other, which do not see each other.
     Returns the mask (batch, 1, suffix length, length + suffix length), `None` where all see all, and position ids
     (batch, suffix length), which go on from the number of tokens in the prefix.
     """
     batch, suffix_len = suffix.shape[:2]
     places = torch.arange(suffix_len, device=suffix.device)
-    if real is None:
+    own = suffix_len // samples
+    if real is None and samples == 1:
         return None, (places + length).expand(batch, -1)
-    seen = torch.cat([real, real.new_ones(batch, suffix_len)], dim=1)
-    mask = mask_for(implementation, seen[:, None, :].expand(-1, suffix_len, -1), suffix.dtype)
-    return mask, real.sum(dim=1, keepdim=True) + places
+    real = places.new_ones(batch, length, dtype=torch.bool) if real is None else real
+    each_other = (places // own)[:, None] == places // own
+    seen = [real[:, None, :].expand(-1, suffix_len, -1), each_other.expand(batch, -1, -1)]
+    mask = mask_for(implementation, torch.cat(seen, dim=2), suffix.dtype)
+    return mask, real.sum(dim=1, keepdim=True) + places % own
 
 
 def check_mask(tokens: torch.Tensor, attention_mask: torch.Tensor | None, name: str = "attention_mask") -> torch.Tensor:

@@ -33,6 +33,7 @@ class PrefixCache:
         real: (batch, length) bool, true on tokens, or `None` when nothing is padded.
         layers: keys and values, as long as the prefix or longer.
         made: mask and rotary embedding of suffixes, by what tells their kinds apart; made for the first of a kind.
+        samples: how many suffixes of each row come together, see `shared`.
     """
 
     def __init__(self, length: int, real: torch.Tensor | None = None):
@@ -40,6 +41,7 @@ class PrefixCache:
         self.real = real
         self.layers: list[tuple[torch.Tensor, torch.Tensor]] = []
         self.made: dict[tuple, SuffixInputs] = {}
+        self.samples = 1
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Tokens in the prefix, as a cache of transformers says it."""
@@ -57,6 +59,15 @@ class PrefixCache:
         for layer in self.layers:
             wider.append(*(tensor[:, :, : self.length].repeat_interleave(count, dim=0) for tensor in layer))
         return wider
+
+    def shared(self, count: int) -> "PrefixCache":
+        """The same memory, for suffixes of `count` samples of each row, one behind the other in one sequence, in which
+        a sample sees the prefix and itself: so the prefix is in memory, and read, once for all of them."""
+        if count == 1:
+            return self
+        together = PrefixCache(self.length, self.real)
+        together.layers, together.samples = self.layers, count
+        return together
 
     def once(self, suffix: torch.Tensor, make: Callable[[], SuffixInputs]) -> SuffixInputs:
         """Mask and rotary embedding by `make`, which the suffixes of one shape and dtype have in common."""

@@ -8,6 +8,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .attention import attend
 from .film import FiLM, modulate
+from .fused_linears import is_unhooked
 from .mlp import MLP
 
 
@@ -109,7 +110,15 @@ class VisionBlock(GradientCheckpointingLayer):
         film_terms: tuple[torch.Tensor, torch.Tensor] | None = None,
     ) -> torch.Tensor:
         """condition: (batch, condition_size) of the FiLM; film_terms: what it makes of that, where it is known."""
-        hidden_states = hidden_states + self.ls1(self.attn(self.norm1(hidden_states)))
+        hidden_states = scaled_sum(hidden_states, self.attn(self.norm1(hidden_states)), self.ls1)
         if self.film is not None:
             hidden_states = modulate(hidden_states, *(self.film(condition) if film_terms is None else film_terms))
-        return hidden_states + self.ls2(self.mlp(self.norm2(hidden_states)))
+        return scaled_sum(hidden_states, self.mlp(self.norm2(hidden_states)), self.ls2)
+
+
+def scaled_sum(hidden_states: torch.Tensor, update: torch.Tensor, scale: nn.Module) -> torch.Tensor:
+    """`hidden_states + scale(update)`; in a prediction in one kernel where the scale is a `LayerScale`."""
+    is_plain = type(scale) is LayerScale and not scale.training and is_unhooked(scale)
+    if torch.is_grad_enabled() or not is_plain:
+        return hidden_states + scale(update)
+    return torch.addcmul(hidden_states, update, scale.factor)

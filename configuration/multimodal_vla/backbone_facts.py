@@ -35,6 +35,8 @@ SCALES_INPUTS = ("gemma", "gemma2", "recurrent_gemma", "vaultgemma")
 CARRIES_STATE = ("falcon_h1", "falcon_mamba", "jamba", "lfm2", "mamba", "minimax", "qwen3_next")
 # They make masks of their own out of a padding mask, and take no others, on one of the lines at least.
 MAKES_OWN_MASKS = ("bloom", "ctrl", "mpt", "openai-gpt", "xglm")
+# They know distances between tokens from their places alone, which padding between them would stretch.
+COUNTS_PLACES = ("mpt",)
 # Their layers ask the device for numbers, or hand it lists: on both lines, and those whose experts, masks or
 # convolutions do so on 4.57 alone.
 ASKS_IN_LAYERS = ("falcon",)

@@ -26,6 +26,7 @@ class VLMFacts(NamedTuple):
         carries_state: layers hand a state from token to token, which padding between tokens would wear off.
         reads_sizes: the vision tower reads sizes, masks or grids of the images as numbers of the host, so that its
             features are made before the part of a prediction that asks no device.
+        takes_lengths: on 5.x that tower takes what follows from the grid ready-made.
     """
 
     first_position: int = 0
@@ -40,6 +41,7 @@ class VLMFacts(NamedTuple):
     turned_experts: bool = False
     carries_state: bool = False
     reads_sizes: bool = False
+    takes_lengths: bool = False
 
     @property
     def replaceable_features(self) -> bool:
@@ -65,8 +67,8 @@ VLMS = {
     "minicpmv4_6": VLMFacts(tiled=True, carries_state=True, reads_sizes=True),
     "mllama": VLMFacts(tiled=True, crosses=True),
     "paligemma": VLMFacts(first_position=1, full_prefix=True, one_size=True),
-    "qwen2_vl": VLMFacts(reads_sizes=True),
-    "qwen2_5_vl": VLMFacts(reads_sizes=True),
+    "qwen2_vl": VLMFacts(reads_sizes=True, takes_lengths=True),
+    "qwen2_5_vl": VLMFacts(reads_sizes=True, takes_lengths=True),
     "qwen3_vl": VLMFacts(layered_features=True),
     "qwen3_vl_moe": VLMFacts(layered_features=True, turned_experts=True),
     "smolvlm": VLMFacts(tiled=True, reads_sizes=True),

@@ -1,4 +1,4 @@
-"""The velocity that Alpamayo-R1's expert sees over a text, and what it is for: actions from noise, and the loss.
+"""The velocity that Alpamayo-R1's expert sees over a text, and the loss that it learns it by.
 
 The expert is a stack of Qwen3-VL's text layers over the keys and values of an accepted text. Action tokens of one
 trajectory see each other and the text up to the token that opened the trajectory, and take the places right behind it;
@@ -37,14 +37,18 @@ def velocity_over(
     """
     dtype = floating_dtype(parts.action_out_proj)
     mask = action_mask(seen, num_tokens, parts.causal, dtype, parts.expert.config._attn_implementation)
-    positions = (first[:, None] + torch.arange(num_tokens, device=first.device))[None].expand(3, -1, -1)
-    rotary = parts.expert.rotary_emb(seen.new_empty(1, dtype=dtype), positions)
+    rotary = parts.expert.rotary_emb(seen.new_empty(1, dtype=dtype), positions_behind(first, num_tokens))
 
     def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         states = run_suffix(parts.expert.layers, parts.action_in_proj(x, t), mask, rotary, text)
         return parts.action_out_proj(parts.expert.norm(states))
 
     return velocity
+
+
+def positions_behind(first: torch.LongTensor, num_tokens: int) -> torch.LongTensor:
+    """(3, rows, num_tokens), from the first (rows,) on."""
+    return (first[:, None] + torch.arange(num_tokens, device=first.device))[None].expand(3, -1, -1)
 
 
 def action_mask(

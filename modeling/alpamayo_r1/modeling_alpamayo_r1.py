@@ -234,11 +234,14 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         noise: (rows, waypoints, 2), as many for each prompt; num_steps, ode_solver, ode_spacing:
         as in `sample_trajectories`.
         """
+        xyz, rot = history
         samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
-        fused, room = self.with_history(input_ids, *history), (sampling.max_new_tokens, 0)
+        fused = self.with_history(input_ids, xyz, rot)
+        room = sampling.max_new_tokens, noise.shape[1]
         with exclusive(self), without_checkpointing(decoder_modules(self.vlm)):
-            rollout = sample_text(self, prefill(self, fused, positions, real, images, samples, room), sampling)
-            drive = driven(self, rollout, history, noise, ode)
+            prompt = prefill(self, fused, positions, real, images, samples, room)
+            rollout = sample_text(self, prompt, sampling)
+            drive = driven(self, rollout, noise, ode, history)
         return Trajectories(*drive, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
 
     def sample_trajectories_from_data_with_vlm_rollout(

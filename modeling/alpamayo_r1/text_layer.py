@@ -10,9 +10,8 @@ import torch
 from torch import nn
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLayer
 
-from ..decoder_layer_pass import is_called_as_it_is, rms_norm, rotated
+from ..decoder_layer_pass import Rotary, is_called_as_it_is, rms_norm, rotated
 from ..fused_linears import product_of
-from ..stack_passes import Rotary
 
 Attend = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -106,7 +106,8 @@ def denoise(
     inputs, sequence = inputs.repeated(count), sequence.repeated(count)
     num_steps, device = config.num_diffusion_steps, inputs.prefix.device
     batch, width = inputs.prefix.shape[0], inputs.prefix.shape[-1]
-    actions, rotary = noise, language_model.rotary(inputs)
+    mask = language_model.added(inputs.attention_mask, inputs.prefix.dtype)
+    inputs, rotary, actions = replace(inputs, attention_mask=mask), language_model.rotary(inputs), noise
     levels, times = signal_levels(num_steps), sinusoidal_embedding(torch.arange(num_steps, device=device), width)
     finite = torch.ones(batch, dtype=torch.bool, device=device)
     steps = sampling_steps(num_steps, num_inference_steps)

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import nn
 from transformers import LlamaConfig
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaModel
 
 from ..cache_names import cache_argument
-from ..fused_linears import product_of
+from ..fused_linears import product_if_joined
 from ..llama_layers import LAYERS_CACHE, Rotary, attended, decoder_layer, gated, is_stock, normed, projections_of
-from ..masking import masked_mean
 
 STACKS_CACHE = cache_argument(LlamaModel.forward)
 
@@ -29,11 +29,22 @@ class Pruning:
         prompt: (batch, sequence) bool, the tokens between vision and action block (state and time tokens included,
             padding not), whose mean modulates the vision tokens before they are scored.
         kept: `{layer: (batch, k)}`, ascending indices of the kept tokens, 0 being the first vision token.
+        row, count: (batch, 1, sequence) and (batch, 1, 1), the prompt as a mean over it needs it.
+        places: (1, sequence), the numbers of all tokens.
     """
 
     num_vision_tokens: int
     prompt: torch.Tensor
     kept: dict[int, torch.Tensor] = field(default_factory=dict)
+
+    def __post_init__(self):
+        self.row, self.count = self.prompt.unsqueeze(1), self.prompt.sum(dim=1).view(-1, 1, 1)
+        self.places = torch.arange(self.prompt.shape[1], device=self.prompt.device).unsqueeze(0)
+
+    def mean(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """Of hidden_states (batch, sequence, size) over the prompt, (batch, 1, size); see `masked_mean`."""
+        self.row = self.row.to(hidden_states.dtype)  # the layers of a pass have one dtype
+        return self.row @ hidden_states / self.count
 
 
 class TokenRouter(nn.Module):
@@ -47,20 +58,21 @@ class TokenRouter(nn.Module):
 
     def forward(self, hidden_states: torch.Tensor, pruning: Pruning) -> torch.Tensor:
         """hidden_states: (batch, sequence, hidden_size), normed -> scores in 0..1, (batch, sequence), float32."""
-        logits = self.router(hidden_states)
         if self.scale is not None:
-            scale, shift = self.film(masked_mean(hidden_states, pruning.prompt))
+            scale, shift = self.film(pruning.mean(hidden_states))
             vision = hidden_states[:, 1 : 1 + pruning.num_vision_tokens]
-            logits = replace_vision(logits, self.router(torch.addcmul(shift, vision, 1 + scale)))
-        return logits.softmax(dim=-1, dtype=torch.float32)[..., 1]
+            hidden_states = replace_vision(hidden_states, torch.addcmul(shift, vision, 1 + scale))
+        return self.router(hidden_states).softmax(dim=-1, dtype=torch.float32)[..., 1]
 
     def film(self, prompt: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Scale and shift, (batch, 1, hidden_size) each; prompt: (batch, 1, hidden_size)."""
         mlps = self.scale, self.shift
-        if not all(is_stock(mlp, nn.Sequential) for mlp in mlps):
+        joint = None
+        if all(is_stock(mlp, nn.Sequential) and is_stock(mlp[1], nn.GELU) for mlp in mlps):
+            joint = product_if_joined([mlp[0] for mlp in mlps], prompt)
+        if joint is None:
             return self.scale(prompt), self.shift(prompt)
-        first = product_of([mlp[0] for mlp in mlps], prompt)
-        return tuple(mlp[2](mlp[1](states)) for mlp, states in zip(mlps, first, strict=True))
+        return tuple(mlp[2](states) for mlp, states in zip(mlps, F.gelu(joint).chunk(2, dim=-1), strict=True))
 
 
 def bottleneck_mlp(hidden_size: int) -> nn.Sequential:
@@ -104,7 +116,7 @@ class LFPDecoderLayer(LlamaDecoderLayer):
         kept = highest_scored(scores[:, 1 : 1 + pruning.num_vision_tokens], self.keep_ratio)
         pruning.kept[self.layer_idx] = kept
         dropped = pruning.num_vision_tokens - kept.shape[1]
-        places = kept_places(kept, pruning.num_vision_tokens, hidden_states.shape[1])
+        places = kept_places(kept, pruning.num_vision_tokens, pruning.places)
 
         residual = select(hidden_states, places)
         rotary = tuple(x[:, : residual.shape[1]] for x in position_embeddings)
@@ -162,10 +174,10 @@ def highest_scored(scores: torch.Tensor, keep_ratio: float) -> torch.Tensor:
     return scores.sort(dim=1, descending=True, stable=True).indices[:, :count].sort(dim=1).values
 
 
-def kept_places(kept: torch.Tensor, num_vision_tokens: int, length: int) -> torch.Tensor:
-    """(batch, length of the rest) places in a sequence of this length: all but those of vision tokens that are not in
-    `kept` (batch, k)."""
-    places = torch.arange(length, device=kept.device).expand(len(kept), -1)
+def kept_places(kept: torch.Tensor, num_vision_tokens: int, places: torch.Tensor) -> torch.Tensor:
+    """(batch, length of the rest), those of `places` (1, sequence) that a layer reads: all but those of vision tokens
+    that are not in `kept` (batch, k)."""
+    places = places.expand(len(kept), -1)
     return torch.cat([places[:, :1], kept + 1, places[:, 1 + num_vision_tokens :]], dim=1)
 
 

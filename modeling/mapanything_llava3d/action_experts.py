@@ -170,7 +170,7 @@ def followed_fused(
     count, start = (1, noise) if noise.dim() == 3 else (noise.shape[1], noise.flatten(0, 1))
     states, cache = parts.network.run_prefix(prefix_embs, attention_mask)
     rows = repeated(state, count), None, None, repeated(embodiment_id, count)
-    step = FlowStep(parts.expert, cache.repeated(count), *rows, places)
+    step = FlowStep(parts.expert, cache.shared(count), *rows, places, count)
     context = head.prepare_context(states, state, attention_mask, True, embodiment_id).repeated(count)
     times = dit_times(head, places, noise.device)
 

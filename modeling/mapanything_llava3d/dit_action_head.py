@@ -203,15 +203,7 @@ class DiTActionHead(nn.Module):
         """
         vl_embs_list = self.top_layers(vl_embs_list)
         batch, vl_tokens, _ = vl_embs_list[0].shape
-        states = self.encode_state(state, embodiment_id)
-        places = torch.arange(
-            max(self.config.num_future_tokens, self.config.num_action_chunks), device=vl_embs_list[0].device
-        )
-        future = self.future_tokens(places[: self.config.num_future_tokens]).expand(batch, -1, -1)
-        positions = (
-            self.position_embedding(places[: self.config.num_action_chunks]) if self.config.add_pos_embed else None
-        )
-        tokens = torch.cat([*states, future], dim=1)
+        tokens = torch.cat([*self.encode_state(state, embodiment_id), self.future(vl_embs_list[0])], dim=1)
         mask = encoder_attention_mask
         if mask is not None:
             check_shape("encoder_attention_mask", mask, (batch, vl_tokens))
@@ -225,10 +217,22 @@ class DiTActionHead(nn.Module):
         if self.config.context == "self":
             tokens = torch.cat([vl_embs_list[-1].to(self.dtype), tokens], dim=1)
             layers = [(mask,)] * len(self.model.transformer_blocks)
-            return DiTContext(tokens, layers, positions, embodiment_id)
+            return DiTContext(tokens, layers, False, self.positions(tokens), embodiment_id)
         blocks = zip(self.model.transformer_blocks, vl_embs_list, strict=True)
         layers = [block.vl_inputs(vl_embs.to(self.dtype), mask, project) for block, vl_embs in blocks]
-        return DiTContext(tokens, layers, positions, embodiment_id)
+        is_cross = self.config.context in ("cross", "interleave")
+        return DiTContext(tokens, layers, is_cross, self.positions(tokens), embodiment_id)
+
+    def future(self, like: torch.Tensor) -> torch.Tensor:
+        """The future tokens, (batch, num_future_tokens, hidden_size), for as many rows as `like` has."""
+        places = torch.arange(self.config.num_future_tokens, device=like.device)
+        return self.future_tokens(places).expand(len(like), -1, -1)
+
+    def positions(self, like: torch.Tensor) -> torch.Tensor | None:
+        """What is added to action features, (num_action_chunks, hidden_size), where the head has positions."""
+        if not self.config.add_pos_embed:
+            return None
+        return self.position_embedding(torch.arange(self.config.num_action_chunks, device=like.device))
 
     def top_layers(self, vl_embs_list: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """As many layers as there are blocks, the last ones, in the width of the blocks; for `self` the last one."""

@@ -152,13 +152,19 @@ class DiTAttention(nn.Module):
         value: torch.Tensor | None = None,
         mask: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Without key and value the tokens attend to themselves."""
+        """Without key and value the tokens attend to themselves; where those have fewer rows, as many rows of tokens,
+        one behind the other, look at each, which lies in memory once."""
         if key is None:
             projections = product_of((self.to_q, self.to_k, self.to_v), hidden_states)
             query, key, value = (self.heads(each) for each in projections)
         else:
             query = self.heads(self.to_q(hidden_states))
+        samples = len(query) // len(key)
+        if samples > 1:
+            query = query.unflatten(0, (-1, samples)).transpose(1, 2).flatten(2, 3)
         mixed = attend(query, key, value, mask, self.config._attn_implementation)
+        if samples > 1:
+            mixed = mixed.unflatten(2, (samples, -1)).transpose(1, 2).flatten(0, 1)
         return self.to_out(mixed.transpose(1, 2).flatten(2))
 
     def projections_to_fuse(self, context: str) -> list[list[nn.Linear]]:

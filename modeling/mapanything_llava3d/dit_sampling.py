@@ -24,19 +24,25 @@ class DiTContext:
     tokens: (batch, tokens, hidden_size), the embedded state, where there is one, and the future tokens.
     layers: for each block, what it gets of the VLM: mask and states, or mask, `None`, keys and values; for a block
         that does not look at the VLM, nothing, or a mask.
+    is_cross: whether blocks that look at the VLM look at nothing else.
     positions: (horizon, hidden_size), what is added to the actions, where the head has positions.
     embodiment_id: (batch,), where there are several embodiments.
     """
 
     tokens: torch.Tensor
     layers: list[tuple[torch.Tensor | None, ...]]
+    is_cross: bool
     positions: torch.Tensor | None = None
     embodiment_id: torch.LongTensor | None = None
 
     def repeated(self, count: int) -> "DiTContext":
-        """That of each sample `count` times, one behind the other."""
-        layers = [tuple(repeated(each, count) for each in layer) for layer in self.layers]
-        return DiTContext(repeated(self.tokens, count), layers, self.positions, repeated(self.embodiment_id, count))
+        """That of each sample `count` times, one behind the other; what cross-attention looks at once for all of them,
+        see `DiTAttention.forward`."""
+        layers = self.layers
+        if not self.is_cross:
+            layers = [tuple(repeated(each, count) for each in layer) for layer in layers]
+        tokens, ids = repeated(self.tokens, count), repeated(self.embodiment_id, count)
+        return DiTContext(tokens, layers, self.is_cross, self.positions, ids)
 
 
 @torch.no_grad()
@@ -79,10 +85,10 @@ def sampling_context(
     """Of each sample `count` times; where it is guided, all once more behind them, under the null condition."""
     if not is_guided:
         return head.prepare_context(vl_embs_list, state, mask, True, embodiment_id).repeated(count)
-    both = [twice(repeated(vl_embs, count)) for vl_embs in vl_embs_list]
-    state, mask, embodiment_id = (twice(repeated(each, count)) for each in (state, mask, embodiment_id))
+    both = [twice(vl_embs) for vl_embs in vl_embs_list]
+    state, mask, embodiment_id = (twice(each) for each in (state, mask, embodiment_id))
     dropped = torch.arange(len(both[0]), device=both[0].device) >= len(both[0]) // 2
-    return head.prepare_context(both, state, mask, True, embodiment_id, dropped)
+    return head.prepare_context(both, state, mask, True, embodiment_id, dropped).repeated(count)
 
 
 def dit_times(head: nn.Module, progresses: Sequence[float], device: torch.device) -> dict[float, DiTTime]:

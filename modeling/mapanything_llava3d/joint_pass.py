@@ -10,7 +10,8 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb, repea
 
 from ...configuration.vla_errors import InputError
 from ..attention import attend
-from ..stack_passes import Rotary, checkpointed, run_prefix
+from ..decoder_layer_pass import Rotary
+from ..stack_passes import checkpointed, run_prefix
 
 HIDDEN = -30000.0  # of an additive mask: no key; float16 holds it, too
 

@@ -14,6 +14,7 @@ from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d impo
 from ...configuration.vla_errors import NonFiniteError
 from ..action_normalization import AffineTerms, in_robot_units
 from ..finite_predictions import is_whole, require_finite
+from ..llama_layers import projections_of
 from ..ode_sampling import OdeSampling
 from ..prediction_core import exclusive, padded_behind, run_core
 from .action_experts import followed_actions
@@ -121,3 +122,12 @@ def require_sound(
     except NonFiniteError:
         check_tokens(model.config, input_ids, attention_mask, numbers["pixel_values"])
         raise
+
+
+def joint_projections(model: nn.Module) -> list[list[nn.Linear]]:
+    """Linear layers that read the same input: of the tower, the language model and the experts."""
+    parts = model.expert_parts()
+    stacks = parts.stack, *([] if parts.network is None else [parts.network.expert])
+    groups = [group for stack in stacks for layer in stack.layers for group in projections_of(layer)]
+    named = model.vision_tower, *([] if parts.head is None else [parts.head])
+    return groups + [group for part in named for group in part.projections_to_fuse()]

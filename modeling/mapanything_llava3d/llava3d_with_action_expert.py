@@ -156,7 +156,8 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         length, real, is_4d = suffix.shape[1], cache.real, attention_mask is not None and attention_mask.dim() == 4
         if attention_mask is not None and not is_4d:
             real = check_mask(suffix.new_empty(len(suffix), cache.length), attention_mask)
-        mask, positions = suffix_attention(suffix, cache.length, real, self.expert.config._attn_implementation)
+        kind = self.expert.config._attn_implementation
+        mask, positions = suffix_attention(suffix, cache.length, real, kind, cache.samples)
         if is_4d:
             mask = fitted(suffix_rows(attention_mask, length, cache.length), suffix.dtype)
         if position_ids is not None:

@@ -15,9 +15,8 @@ from ...configuration.mapanything_llava3d.llava3d_start import MODULES
 from ...configuration.vla_errors import InputError
 from ..action_normalization import affine_terms, find_statistics
 from ..cache_names import cache_argument, one_cache
-from ..decoder_layer_pass import projections_of
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..input_checks import one_of, refuse_sampling, views_of
+from ..input_checks import one_of, refuse_sampling
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
@@ -25,15 +24,16 @@ from ..sampled_actions import SampledActions, with_spread
 from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, check_state, checked_or_drawn_noise, chosen_scale
 from .dit_action_head import DiTActionHead
+from .image_features import ImageParts, image_features
 from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
-from .llava3d_prediction import ActionOptions, require_sound, run_prediction
+from .llava3d_prediction import ActionOptions, joint_projections, require_sound, run_prediction
 from .llava3d_pretrained_model import MapAnythingLlava3DPreTrainedModel
 from .llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 from .mapanything_geometry import MapAnythingGeometry
-from .prefix_tokens import drop_tokens, put_features
-from .siglip_tower import SiglipTower, geometry_pixels, siglip_pixels
+from .prefix_tokens import drop_tokens, embed_spatial, put_features
+from .siglip_tower import SiglipTower
 
 GENERATES_CACHE = cache_argument(GenerationMixin.prepare_inputs_for_generation)
 
@@ -178,10 +178,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
 
     def projections_to_fuse(self) -> list[list[nn.Linear]]:
         """Of the towers, the language model and the experts; see `StrictPreTrainedModel`."""
-        stacks = [self.language_model.decoder]
-        stacks += [] if self.language_model_with_expert is None else [self.language_model_with_expert.expert]
-        groups = self.vision_tower.projections_to_fuse() + [each for s in stacks for each in projections_of(s.layers)]
-        return groups if self.dit_action_head is None else groups + self.dit_action_head.projections_to_fuse()
+        return joint_projections(self)
 
     @can_return_tuple
     def forward(
@@ -362,28 +359,15 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         """Embeddings of text; spatial action tokens have a table of their own where the config says so."""
         if self.spatial_embed_tokens is None:
             return self.get_input_embeddings()(input_ids)
-        index = input_ids - self.config.action_token_begin_idx
-        is_spatial = (index >= 0) & (index < self.config.spatial_token_num)
-        embeds = self.get_input_embeddings()(input_ids.masked_fill(is_spatial, 0))
-        spatial = self.spatial_embed_tokens(index.masked_fill(~is_spatial, 0))
-        return torch.where(is_spatial.unsqueeze(-1), spatial, embeds)
+        table, first = self.spatial_embed_tokens, self.config.action_token_begin_idx
+        return embed_spatial(input_ids, self.get_input_embeddings(), table, first)
 
     def get_image_features(self, pixel_values: torch.Tensor, intrinsic: torch.Tensor | None = None) -> torch.Tensor:
         """Features of all views in order, (batch, views * patches, hidden_size).
 
         pixel_values, intrinsic: as in `predict_action`.
         """
-        config = self.config
-        pixel_values = views_of(pixel_values).to(self.dtype)
-        batch = pixel_values.shape[0]
-        features = self.vision_tower(siglip_pixels(pixel_values.flatten(0, 1), config.pixel_range))
-        if self.vision_projector is not None:
-            features = self.vision_projector(features)
-        features = features.reshape(batch, -1, features.shape[-1])
-        if self.training and config.prefix_image_dropout_prob:
-            features = drop_tokens(features, config.prefix_image_dropout_prob)
-        if self.geometric_model is None:
-            return features
-        pixels = geometry_pixels(pixel_values, config.pixel_range, config.geometry_normalization)
-        geometry = self.geometric_projector(self.geometric_model(pixels, intrinsic)).mean(dim=1, keepdim=True)
-        return self.fusion_projector(torch.cat([features, geometry.expand_as(features)], dim=-1))
+        projectors = self.geometric_model, self.geometric_projector, self.fusion_projector
+        parts = ImageParts(self.vision_tower, self.vision_projector, *projectors)
+        dropout = self.config.prefix_image_dropout_prob if self.training else 0.0
+        return image_features(parts, self.config, pixel_values.to(self.dtype), intrinsic, dropout)

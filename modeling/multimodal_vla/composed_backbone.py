@@ -18,7 +18,8 @@ from ..cache_names import CACHE_NAMES, cache_argument
 from ..input_checks import views_of
 from ..stack_passes import without_checkpointing
 from .gated_cross_attention import SEEN, CacheWithImages, SeenByLayers
-from .language_masks import asks_in_layers, causal_masks, counts_padding
+from .image_sizes import sizes_on_host
+from .language_masks import asks_in_layers, causal_masks, counts_places, reads_padding
 from .language_model_rules import first_position, language_logits, scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, check_samples, in_order, padding_first
 from .naflex_images import SHAPES, NaflexImages, naflex_images
@@ -51,7 +52,6 @@ class ComposedBackbone(nn.Module):
         self.language_model = text_model_class(config.text_config).from_config(config.text_config)
         self.writes_text = config.writes_text
         self.input_scale = scale_of_inputs(config.text_config)
-        self.carries_state = config.text_config.model_type in CARRIES_STATE
         self.model_type = config.vision_config.model_type
         self.image_sizes = [getattr(tower, "image_size", None) for tower in config.towers.values()]
         self.feature_layer = config.vision_feature_layer
@@ -94,17 +94,23 @@ class ComposedBackbone(nn.Module):
         return not asks_in_layers(self.stack.config)
 
     @property
+    def pads_first(self) -> bool:
+        """Whether padding between tokens has to go before them: a state runs on through it, or it counts as a place."""
+        config = self.stack.config
+        return config.model_type in CARRIES_STATE or counts_places(config)
+
+    @property
     def may_be_padded(self) -> bool:
         """As of `VLMBackbone`."""
-        return not counts_padding(self.stack.config)
+        return not reads_padding(self.stack.config)
 
     def reads_sizes(self, prompt: Prompt) -> bool:
         """Whether the vision tower reads shapes of the images as numbers of the host."""
         return self.reads_patches
 
-    def with_features(self, prompt: Prompt) -> Prompt:
+    def with_features(self, prompt: Prompt, in_places: bool = False) -> Prompt:
         """With the features of images that come as patches, whose shapes a device is asked for once."""
-        images = dict(prompt.images, spatial_shapes=prompt.images["spatial_shapes"].cpu())
+        images = sizes_on_host(prompt.images)
         return prompt._replace(features=self.image_features(prompt._replace(images=images)))
 
     def is_image(self, input_ids: torch.LongTensor) -> torch.Tensor:
@@ -162,7 +168,7 @@ class ComposedBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if not self.writes_text:
             return bidirectional_states(self.stack, sequence.embeds, sequence.real)
-        if self.carries_state and sequence.seen is None:
+        if self.pads_first and sequence.seen is None:
             moved, order = padding_first(sequence)
             return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
         return self.run_as_it_stands(sequence)

@@ -71,5 +71,5 @@ class ContextActionNetwork(nn.Module):
 
     def suffix_inputs(self, suffix: torch.Tensor, cache: PrefixCache) -> SuffixInputs:
         """Mask and rotary embedding of the action tokens."""
-        mask, positions = suffix_attention(suffix, cache.length, cache.real, self.implementation)
+        mask, positions = suffix_attention(suffix, cache.length, cache.real, self.implementation, cache.samples)
         return mask, self.stack.rotary_emb(suffix, positions)

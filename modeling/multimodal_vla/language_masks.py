@@ -13,6 +13,7 @@ from ...configuration.multimodal_vla.backbone_facts import (
     ASKS_IN_LAYERS,
     ASKS_IN_LAYERS_OF_4,
     CARRIES_STATE,
+    COUNTS_PLACES,
     MAKES_OWN_MASKS,
 )
 from ..masking import mask_for, without_empty_rows
@@ -82,13 +83,23 @@ def asks_in_layers(config: PretrainedConfig) -> bool:
     return config.model_type.removesuffix("_text") in asking
 
 
-def counts_padding(config: PretrainedConfig) -> bool:
-    """Whether padding that is hidden changes what a text model makes of the tokens: convolutions read it, or windows
-    are counted in places, by masks that are not those of `causal_masks`."""
-    if config.model_type == "lfm2" and OLDER:
+def reads_padding(config: PretrainedConfig) -> bool:
+    """Whether padding changes what a text model makes of the tokens, wherever it is: convolutions of 4.57 read it."""
+    return config.model_type == "lfm2" and OLDER
+
+
+def counts_places(config: PretrainedConfig) -> bool:
+    """Whether a text model counts distances in places, so that padding between tokens moves them apart: it is told no
+    positions, or its windows are those of masks that are not made by `causal_masks`."""
+    if config.model_type in COUNTS_PLACES:
         return True
-    limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
-    if all(limit is None for limit in limits) or set(getattr(config, "layer_types", None) or ()) == {FULL}:
+    if not has_windows(config):
         return False
     known = windows_below(config, config.max_position_embeddings) is not None
     return makes_masks(config) or config._attn_implementation not in TAKES_MASKS or not known
+
+
+def has_windows(config: PretrainedConfig) -> bool:
+    """Whether some layers see less than the whole sequence."""
+    limits = (getattr(config, name, None) for name in ("sliding_window", "attention_chunk_size"))
+    return any(limit is not None for limit in limits) and set(getattr(config, "layer_types", None) or ()) != {FULL}

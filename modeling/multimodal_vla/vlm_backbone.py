@@ -16,7 +16,8 @@ from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
-from .language_masks import asks_in_layers, causal_masks, counts_padding
+from .image_sizes import grid_arguments, sizes_on_host
+from .language_masks import asks_in_layers, causal_masks, counts_places, has_windows, reads_padding
 from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
@@ -90,7 +91,8 @@ class VLMBackbone(nn.Module):
     @property
     def may_be_padded(self) -> bool:
         """Whether padding behind prompts changes nothing but roundings, and no padding is taken for an image."""
-        return self.image_token_id != 0 and not counts_padding(self.text_config)
+        windowed = self.facts.open_images and has_windows(self.text_config)  # transformers makes its masks
+        return self.image_token_id != 0 and not windowed and not reads_padding(self.text_config)
 
     @property
     def text_config(self) -> PretrainedConfig:
@@ -109,16 +111,19 @@ class VLMBackbone(nn.Module):
         """Whether the vision tower reads sizes, masks or grids of the images as numbers of the host."""
         return self.facts.reads_sizes or "image_sizes" in prompt.images
 
-    def with_features(self, prompt: Prompt) -> Prompt:
+    def with_features(self, prompt: Prompt, in_places: bool) -> Prompt:
         """With the features of all images, (tokens, hidden_size); as it is, where the language model's layers read the
         images themselves. Whether they are as many as the image tokens is looked at where no device is waited for.
+
+        in_places: images are where their tokens are, so that a grid also says what positions tokens have.
         """
         if prompt.features is not None or not self.facts.replaceable_features:
             return prompt
         features = self.all_features(prompt.images)
         if prompt.is_image.device.type == "cpu" and not torch.compiler.is_compiling():
             check_count(int(prompt.is_image.numpy().sum()), len(features))
-        return prompt._replace(features=features)
+        places = self.grid_places(prompt) if self.has_grid and in_places else None
+        return prompt._replace(features=features, places=places)
 
     def image_features(self, prompt: Prompt) -> torch.Tensor | list[torch.Tensor]:
         """Features of each sample as they enter the language model's layers, (tokens, hidden_size) each.
@@ -172,7 +177,9 @@ class VLMBackbone(nn.Module):
     def all_features(self, given: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(tokens, hidden_size), of `Prompt.images`."""
         known = inspect.signature(self.core.get_image_features).parameters
-        images = self.images(given)
+        images = self.images(sizes_on_host(given))
+        if self.facts.takes_lengths:
+            images = grid_arguments(self.vision_parts[0], images)
         if "kwargs" not in known:  # through which 4.57 hands sizes of images to a tower
             images = {name: value for name, value in images.items() if name in known}
         if self.facts.projects_apart:
@@ -207,7 +214,7 @@ class VLMBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if sequence.reads_images and self.facts.replaceable_features:
             sequence = sequence._replace(embeds=self.with_images(sequence), reads_images=False)
-        if not self.facts.carries_state:
+        if not self.facts.carries_state and not counts_places(self.text_config):
             return self.run_as_it_stands(sequence)
         moved, order = padding_first(sequence)
         return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
@@ -261,10 +268,14 @@ class VLMBackbone(nn.Module):
         if prompt is None:
             return text_positions(real)[None].expand(3, -1, -1)
         known = prompt.input_ids.shape[1]
-        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.images.get("image_grid_thw"))
+        places = self.grid_places(prompt) if prompt.places is None else prompt.places
         last = places.amax(dim=0).masked_fill(~real[:, :known], 0).amax(dim=1, keepdim=True)
         more = last + real[:, known:].long().cumsum(dim=1)
         return torch.cat([places, more[None].expand(3, -1, -1)], dim=2)
+
+    def grid_places(self, prompt: Prompt) -> torch.LongTensor:
+        """(3, batch, length): positions of the tokens of a prompt, by the grid of its images."""
+        return rope_positions(self.vlm, prompt.input_ids, prompt.real.long(), prompt.images.get("image_grid_thw"))
 
     def generate_as_it_is(self, prompt: Prompt, **kwargs) -> torch.LongTensor:
         """Prompts and new tokens, by the VLM's own `generate`, with the images where it puts them."""

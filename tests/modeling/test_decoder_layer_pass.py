@@ -114,7 +114,7 @@ def test_it_takes_half_the_kernels_where_a_norm_is_one(stack, monkeypatch):
     monkeypatch.setattr("torch.nn.functional.rms_norm", lambda x, *_: x + 1)
     with Kernels() as quick:
         quick_layer(layers[0], states, inputs, KeyValueCollector())
-    assert len(quick.names) <= 15 and len(stock.names) > 2 * len(quick.names)
+    assert len(quick.names) <= 14 and len(stock.names) > 2 * len(quick.names)
 
 
 def watched_layer(layers):

@@ -20,7 +20,7 @@ def layers(bias=True, kind=nn.Linear, dtype=torch.float32):
     made = nn.ModuleList(kind(8, size, bias=bias) for size in SIZES).to(dtype)
     for parameter in made.parameters():
         nn.init.normal_(parameter)
-    return made
+    return made.eval()
 
 
 def lie(linears):

@@ -15,7 +15,6 @@ from transformers.generation import LogitsProcessor, StoppingCriteria
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.alpamayo_r1 import expert_steps
-from vlahub.modeling.stack_passes import PrefixCache
 
 START, IM_END, PAD, IMAGE, HISTORY = 498, 302, 300, 312, 501
 TRAJECTORY = range(326, 486)
@@ -176,34 +175,30 @@ def test_images_and_prompt_are_read_once_however_many_samples_are_drawn(model, s
 
 
 def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(model, scenes, monkeypatch):
-    kept, wanted, steps = [], [], []
-    original, extended = expert_steps.velocity_over, PrefixCache.extended
+    steps, drive = [], expert_steps.drive
 
-    def keeping(text, *args):
-        kept.append(text)
-        wanted.extend([each.clone() for each in layer] for layer in text.layers)
-        return original(text, *args)
+    def looked_at(model, inputs, options, keys):
+        text = keys.written[0][0].shape[2] - inputs.noise.shape[1]
 
-    def spy(self, index, *suffix):
-        joined = extended(self, index, *suffix)
-        assert [part.data_ptr() for part in joined] == [part.data_ptr() for part in self.layers[index]]
-        return joined
+        def look(*_):
+            pairs = [*keys.prompt, *((own[:, :, :text] for own in pair) for pair in keys.written)]
+            steps.append([(part.data_ptr(), part.clone()) for pair in pairs for part in pair])
 
-    def look(*_):
-        steps.append([[(x.data_ptr(), x[:, :, : kept[0].length].clone()) for x in pair] for pair in kept[0].layers])
+        hook = model.expert.norm.register_forward_hook(look)
+        look()
+        found = drive(model, inputs, options, keys)
+        hook.remove()
+        return found
 
-    monkeypatch.setattr(expert_steps, "velocity_over", keeping)
-    monkeypatch.setattr(PrefixCache, "extended", spy)
-    model.expert.norm.register_forward_hook(look)
-    model.expert.layers[0].register_forward_hook(lambda *_: None)  # so that the stock layers run
+    monkeypatch.setattr(expert_steps, "drive", looked_at)
     sample(model, scenes.batch(0), [[40, START], [41, START]], num_traj_samples=2)
 
-    assert len(steps) == STEPS
-    for layers in steps:
-        for layer, (pair, first) in enumerate(zip(layers, steps[0], strict=True)):
-            assert [pointer for pointer, _ in pair] == [pointer for pointer, _ in first]
-            for (_, found), tensor in zip(pair, wanted[layer], strict=True):
-                assert torch.equal(found, tensor)
+    assert len(steps) == STEPS + 1
+    assert len(steps[0][0][1]) == 1  # one prompt, whatever the number of its samples
+    for parts in steps[1:]:
+        for (place, found), (first_place, first) in zip(parts, steps[0], strict=True):
+            assert place == first_place
+            assert torch.equal(found, first)
 
 
 # ---- batches

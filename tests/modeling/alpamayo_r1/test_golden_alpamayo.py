@@ -60,6 +60,7 @@ def recording(seen):
 
     def recorded(model, rollout, *args):
         prompt = rollout.prompt
+        seen.room = prompt.keys.written[0][0].shape[2] - rollout.read
         for shared, own in zip(*prompt.keys, strict=True):
             pairs = zip(shared, own, strict=True)
             seen.cache.append([torch.cat([prompt.repeated(s), o[:, :, : rollout.read]], dim=2) for s, o in pairs])
@@ -155,7 +156,10 @@ def test_the_prompt_and_the_text_leave_the_published_logits_keys_and_values(name
 @pytest.mark.parametrize("name", CASES)
 def test_the_expert_has_the_published_places_mask_embeddings_and_velocities(name, implementation, run):
     case, _, seen, _ = run(name, implementation)
-    masked = seen.mask[:, 0] < 0
+    masked, tokens = seen.mask[:, 0] < 0, seen.embeds[0].shape[1]
+    text, unused = masked.shape[-1] - seen.room, seen.room - tokens  # places that no token of the text took
+    assert masked[..., text : text + unused].all()
+    masked = torch.cat([masked[..., :text], masked[..., text + unused :]], dim=-1)
 
     case.check("position_ids", seen.positions)
     assert (masked == masked[:, :1]).all(), "all action tokens see the same"

@@ -158,7 +158,7 @@ def test_the_number_of_kept_tokens_is_rounded_down_and_may_be_zero(tokens, ratio
 def test_selected_tokens_can_be_put_back():
     x = torch.randn(2, LENGTH, 3, generator=torch.Generator().manual_seed(0))
     kept = torch.tensor([[0, 3, 7], [1, 2, 4]])
-    places = kept_places(kept, VISION, LENGTH)
+    places = kept_places(kept, VISION, torch.arange(LENGTH).unsqueeze(0))
     selected = select(x, places)
     rows = [[0, 1, 4, 8, *range(9, LENGTH)], [0, 2, 3, 5, *range(9, LENGTH)]]
     for sample, row in enumerate(rows):
@@ -174,7 +174,7 @@ def test_the_mask_among_kept_tokens_is_a_slice_of_the_whole_mask(mode):
     states, real, block, _ = sequence()
     mask = parallel_decoding_mask(real, block, mode, states.dtype)
     kept = highest_scored(torch.rand(2, VISION, generator=torch.Generator().manual_seed(0)), 0.5)
-    places = kept_places(kept, VISION, LENGTH)
+    places = kept_places(kept, VISION, torch.arange(LENGTH).unsqueeze(0))
     gathered = select(select(mask[:, 0], places).transpose(1, 2), places).transpose(1, 2)
     dropped = VISION - kept.shape[1]
     assert torch.equal(gathered, mask[:, 0, dropped:, dropped:])

@@ -9,6 +9,8 @@ from transformers import LlamaConfig, LlamaModel
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.modeling.flow_matching import sinusoidal_time_embedding
 from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
+from vlahub.modeling.fused_linears import lay_side_by_side
+from vlahub.modeling.llama_layers import projections_of
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
 
 IMPLEMENTATIONS = ["sdpa", "eager"]
@@ -255,11 +257,17 @@ def test_published_deep_fusion_velocity(deep_fusion, joint):
     case.check("velocity", expert.read(output)[0])
 
 
+@pytest.mark.parametrize("together", [True, False])
 @pytest.mark.parametrize("joint", [True, False])
-def test_published_deep_fusion_samples(deep_fusion, joint):
+def test_published_deep_fusion_samples(deep_fusion, joint, together):
+    """Also where queries, keys and values, and gate and up, are one product each."""
     case, make = deep_fusion
-    inputs = case.input("prefix_embs"), case.input("state"), 10
-    found = make().sample_actions(*inputs, noise=case.input("noise"), **joint_or_padding(case, joint))
+    inputs, expert = (case.input("prefix_embs"), case.input("state"), 10), make()
+    network = expert.llava_with_expert
+    for layer in [*network.base.layers, *network.expert.layers] if together else []:
+        for linears in projections_of(layer):
+            lay_side_by_side(linears)
+    found = expert.sample_actions(*inputs, noise=case.input("noise"), **joint_or_padding(case, joint))
     case.check("samples_10_steps", found)
 
 
