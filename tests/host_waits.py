@@ -93,7 +93,8 @@ class Functions(TorchFunctionMode):
             self.waits.asks(READ)
         to_cpu = is_copy_to_cpu(name, args, kwargs, self.waits.elsewhere)
         made_on_cpu = self.waits.elsewhere and str(kwargs.get("device")) == "cpu"
-        args, kwargs = tree_map_only(torch.device, lambda each: torch.device("cpu"), (args, kwargs))
+        if self.waits.elsewhere:
+            args, kwargs = tree_map_only(torch.device, lambda each: torch.device("cpu"), (args, kwargs))
         self.waits.within.append((name, args, kwargs))
         try:
             result = func(*args, **kwargs)

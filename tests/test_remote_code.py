@@ -18,6 +18,7 @@ from vlahub import AutoModelForVision2Seq
 REPOSITORY = Path(__file__).parents[1]
 TRANSFORMERS_4 = transformers.__version__.startswith("4.")
 AUTO_CLASSES = ["AutoModel", "AutoModelForImageTextToText", *["AutoModelForVision2Seq"] * TRANSFORMERS_4]
+ROUNDING = {"rtol": 0, "atol": 5e-5}  # of actions of a few units: sums depend on where weights lie in memory
 CODE_FOLDERS = ("configuration", "modeling", "processing")
 
 # Runs in a process that cannot import vlahub: predicts with each class, and saves what it loaded if told where.
@@ -143,7 +144,7 @@ def test_a_fresh_process_without_vlahub_predicts_the_same_actions(fresh, expecte
     assert len(expected_actions) == 1 and expected_actions.std() > 0.1
     assert list(fresh["actions"]) == AUTO_CLASSES
     for name, actions in fresh["actions"].items():
-        torch.testing.assert_close(torch.tensor(actions), expected_actions, rtol=0, atol=1e-5, msg=name)
+        torch.testing.assert_close(torch.tensor(actions), expected_actions, **ROUNDING, msg=name)
 
 
 @pytest.mark.newest
@@ -163,7 +164,7 @@ def test_a_checkpoint_saved_again_without_vlahub_loads_in_yet_another_process(
     family, fresh, images, tmp_path, expected_actions
 ):
     result = in_a_fresh_process(family, fresh["resaved"], images, tmp_path, AUTO_CLASSES[-1:])
-    torch.testing.assert_close(torch.tensor(result["actions"][AUTO_CLASSES[-1]]), expected_actions, rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.tensor(result["actions"][AUTO_CLASSES[-1]]), expected_actions, **ROUNDING)
 
 
 def test_a_checkpoint_saved_again_without_vlahub_has_the_same_code_and_classes(family, fresh, checkpoint):
@@ -212,7 +213,7 @@ def test_what_an_installed_vlahub_saves_loads_without_it(family, checkpoint, ima
     family.model.from_pretrained(checkpoint).save_pretrained(tmp_path / "saved")
     family.processor.from_pretrained(checkpoint).save_pretrained(tmp_path / "saved")
     result = in_a_fresh_process(family, tmp_path / "saved", images, tmp_path, ["AutoModel"])
-    torch.testing.assert_close(torch.tensor(result["actions"]["AutoModel"]), expected_actions, rtol=0, atol=1e-5)
+    torch.testing.assert_close(torch.tensor(result["actions"]["AutoModel"]), expected_actions, **ROUNDING)
 
 
 def test_saving_a_processor_alone_writes_what_it_needs(family, checkpoint, tmp_path):

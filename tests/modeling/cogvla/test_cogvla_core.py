@@ -139,10 +139,10 @@ class Products(TorchDispatchMode):
 
 
 def with_lora(model):
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
 
-    model.add_adapter(LoraConfig(target_modules=["q_proj", "up_proj", "scale.0", "shift.2"], init_lora_weights=False))
-    return model.eval()
+    adapter = LoraConfig(target_modules=["q_proj", "up_proj", "scale.0", "shift.2"], init_lora_weights=False)
+    return inject_adapter_in_model(adapter, model).eval()
 
 
 def with_a_hook_that_doubles(path):
