@@ -1,8 +1,12 @@
 """Feature-wise linear modulation (Perez et al., arXiv 1709.07871), as OpenVLA-OFT and CogVLA condition their vision
 towers on the instruction (JiuTian-VL/CogVLA, prismatic/models/film_vit_wrapper.py)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import nn
+
+from .fused_linears import is_unhooked, product_if_joined, product_of
 
 
 class ZeroLinear(nn.Linear):
@@ -19,7 +23,18 @@ class FiLM(nn.Module):
 
     def forward(self, condition: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """condition: (batch, condition_size) -> factor `1 + scale` and shift, each (batch, 1, hidden_size)."""
-        return 1 + self.scale(condition).unsqueeze(1), self.shift(condition).unsqueeze(1)
+        scale, shift = product_of((self.scale, self.shift), condition)
+        return 1 + scale.unsqueeze(1), shift.unsqueeze(1)
+
+
+def film_terms(films: Sequence[FiLM], condition: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Factor and shift of each of several, of one condition (batch, condition_size), in one product if possible."""
+    linears = [linear for film in films for linear in (film.scale, film.shift)]
+    joint = product_if_joined(linears, condition) if all(is_unhooked(film) for film in films) else None
+    if joint is None:
+        return [film(condition) for film in films]
+    scales, shifts = joint.view(len(joint), len(films), 2, -1).unbind(2)
+    return list(zip((1 + scales).split(1, dim=1), shifts.split(1, dim=1), strict=True))
 
 
 def modulate(hidden_states: torch.Tensor, factor: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from ..moe_aggregator import ratio_figures
 from ..strict_loading import StrictPreTrainedModel
 from .backbones import keep_in_evaluation
 from .gated_cross_attention import GatedCrossAttention
+from .joint_projections import joint_projections
 from .multimodal_outputs import MultimodalVLAOutput
 from .portable_weights import PortableWeights
 
@@ -36,6 +37,9 @@ class ComposedPreTrainedModel(PortableWeights, StrictPreTrainedModel):
         elif isinstance(module, GatedCrossAttention):  # closed: the language model writes what it wrote
             nn.init.zeros_(module.attn_gate)
             nn.init.zeros_(module.mlp_gate)
+
+    def projections_to_fuse(self) -> list[list[nn.Module]]:
+        return joint_projections(self)
 
     @property
     def frozen_parts(self) -> list[nn.Module]:

@@ -19,6 +19,7 @@ from transformers import DynamicCache, PretrainedConfig
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ..attention import attend
 from ..cache_names import CACHE_NAMES
+from ..fused_linears import is_unhooked, product_if_joined
 from ..model_watch import part_of_model
 
 SEEN = "seen_images"  # the argument of the layers
@@ -100,9 +101,19 @@ class GatedLayers(nn.Module):
         self.blocks = nn.ModuleList(GatedCrossAttention(hidden_size, num_heads) for _ in range(count))
         self.interval = interval
 
+    def keys_values(self) -> list[nn.Linear]:
+        """The layers that read the vision tokens: for keys and for values, one block after another."""
+        found = [block.keys_values for block in self.blocks]
+        return [linear for each in found for linear in (each.k_proj, each.v_proj)]
+
     def forward(self, tokens: torch.Tensor) -> SeenByLayers:
         """tokens: (batch, tokens, hidden_size), those of all views of a sample."""
-        return SeenByLayers(self.blocks, [block.keys_values(tokens) for block in self.blocks], self.interval)
+        is_plain = all(is_unhooked(block.keys_values) for block in self.blocks)
+        joint = product_if_joined(self.keys_values(), tokens) if is_plain else None
+        if joint is None:
+            return SeenByLayers(self.blocks, [block.keys_values(tokens) for block in self.blocks], self.interval)
+        heads = joint.unflatten(-1, (2 * len(self.blocks), self.blocks[0].num_heads, -1)).permute(2, 0, 3, 1, 4)
+        return SeenByLayers(self.blocks, list(zip(heads[::2], heads[1::2], strict=True)), self.interval)
 
 
 def make_gated_layers(config: MultimodalVLAConfig) -> GatedLayers | None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..attention import attend
+from ..fused_linears import product_of
 from ..learned_tokens import LearnedTokens
 
 
@@ -28,10 +29,8 @@ class CrossAttention(nn.Module):
         """latents (batch, latents, hidden_size), tokens (batch, tokens, hidden_size), mask as in the resampler."""
         latents = self.norm_latents(latents)
         seen = torch.cat([self.norm_tokens(tokens), latents], dim=1)
-        heads = [
-            projection(states).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            for projection, states in ((self.q_proj, latents), (self.k_proj, seen), (self.v_proj, seen))
-        ]
+        products = self.q_proj(latents), *product_of((self.k_proj, self.v_proj), seen)
+        heads = [each.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for each in products]
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(latents.shape[:2])], dim=1)[:, None, None]
         return self.o_proj(attend(*heads, mask).transpose(1, 2).flatten(2))

@@ -13,7 +13,7 @@ from torch import nn
 
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.multimodal_vla.tower_facts import BLOCK_NAMES, BlockNames
-from ..film import FiLM, modulate
+from ..film import FiLM, film_terms, modulate
 from ..learned_tokens import LearnedTokens
 from ..stack_passes import checkpointed
 
@@ -88,12 +88,12 @@ def features_by_blocks(
         tokens = aggregation(len(states))
         states, wanted = torch.cat([states, tokens], dim=1), tokens.shape[1]
     blocks = tower.get_submodule(names.blocks)[: num_blocks(tower.config, feature_layer)]
+    terms = None if film is None else film_terms(film, embedding.to(states.dtype))
     for number, block in enumerate(blocks):
-        if film is None:
+        if terms is None:
             states = block(states, None)
         else:
-            factor, shift = film[number](embedding.to(states.dtype))
-            states = checkpointed(block, run_block, block, names, states, factor, shift)
+            states = checkpointed(block, run_block, block, names, states, *terms[number])
     states = states[:, -wanted:]
     return getattr(tower, names.norm)(states) if feature_layer is None else states
 
