@@ -27,7 +27,7 @@ class Noise(NamedTuple):
     Attributes:
         noise: (rows, waypoints, 2), where they start.
         real: (batch, prompt) bool, what of the prompts the expert sees.
-        lengths: (rows,), tokens of each text.
+        lengths: (rows,), tokens of each text that have keys and values.
         first: (rows,), position of the first token of the expert.
         speed, z: (rows,), m/s along the path at its start, and the height of the last pose.
     """
@@ -64,7 +64,8 @@ def driven(
     real = prompt.real if model.config.mask_prompt_padding else torch.ones_like(prompt.real)
     first = prompt.repeated(prompt.last_position) + 1 + lengths
     start = prompt.repeated(model.action_space.last_speed(*history)), prompt.repeated(history[0][:, -1, 2])
-    return run_core(model, drive, Noise(noise, real, lengths, first, *start), ode, prompt.keys)
+    read = lengths.clamp(max=rollout.read)
+    return run_core(model, drive, Noise(noise, real, read, first, *start), ode, prompt.keys)
 
 
 def drive(model: nn.Module, inputs: Noise, options: OdeSampling, keys: TextKeys) -> Drive:

@@ -46,12 +46,12 @@ def read_images(
         return stock_images(model.vlm, pixel_values, image_grid_thw)
     grid = grid_on_host(image_grid_thw)
     places = patch_places(grid, tower.spatial_merge_size, tower.num_grid_per_side, pixel_values.device)
-    return run_core(model, encode_scene, (pixel_values, places), grid)
+    return run_core(model, encode_scene, (pixel_values[None], places), grid)  # all patches are one batch
 
 
 def encode_scene(model: nn.Module, inputs: tuple[torch.Tensor, PatchPlaces], grid: Grid) -> Images:
     """Core: see `encode_images`."""
-    return encode_images(model.vlm.model.visual, *inputs, grid)
+    return encode_images(model.vlm.model.visual, inputs[0][0], inputs[1], grid)
 
 
 def stock_images(
@@ -116,21 +116,32 @@ def read_tokens(
 
     real: (batch, length) bool, or `None` where nothing is padded; cache: takes the keys and values.
     """
-    embeds, deepstack = vlm.get_input_embeddings()(input_ids), {}
+    embeds, deepstack = embedded(vlm, input_ids, images)
+    added = {}
     if images is not None:
-        is_image = input_ids == vlm.config.image_token_id
-        embeds = torch.where(is_image[..., None], spread(images.tokens.to(embeds), is_image), embeds)
         # The stock layers add features to `states[places]`; with rows as places, to whole rows.
-        deepstack["visual_pos_masks"] = torch.arange(len(embeds), device=embeds.device)
-        deepstack["deepstack_visual_embeds"] = [spread(features.to(embeds), is_image) for features in images.deepstack]
+        added["visual_pos_masks"] = torch.arange(len(embeds), device=embeds.device)
+        added["deepstack_visual_embeds"] = deepstack
     return vlm.model.language_model(
         inputs_embeds=embeds,
         attention_mask=None if real is None else real.long(),
         position_ids=positions,
         use_cache=cache is not None,
         **{TEXT_CACHE: cache},
-        **deepstack,
+        **added,
     ).last_hidden_state
+
+
+def embedded(
+    vlm: Qwen3VLForConditionalGeneration, input_ids: torch.LongTensor, images: Images | None
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Embeddings (batch, length, hidden_size) with images among them, and of that size what the first layers add."""
+    embeds = vlm.get_input_embeddings()(input_ids)
+    if images is None:
+        return embeds, []
+    is_image = input_ids == vlm.config.image_token_id
+    embeds = torch.where(is_image[..., None], spread(images.tokens.to(embeds), is_image), embeds)
+    return embeds, [spread(features.to(embeds), is_image) for features in images.deepstack]
 
 
 def spread(features: torch.Tensor, places: torch.Tensor) -> torch.Tensor:

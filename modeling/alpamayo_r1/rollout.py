@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import nn
-from transformers import DynamicCache, PreTrainedTokenizerBase, StoppingCriteriaList
+from transformers import PreTrainedTokenizerBase, StoppingCriteriaList
 from transformers.generation import LogitsProcessor, StoppingCriteria
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
 from ..prediction_core import bucketed, run_core
 from .driving_inputs import check_count
-from .prompt_reading import read_tokens
+from .prompt_pass import PromptInputs, prompt_logits
 from .text_decoding import NextToken, read_token, write_token
 from .text_keys import TextKeys, TextSizes, text_keys
 from .token_drawing import (
@@ -127,19 +127,10 @@ def prefill(
     model: an `AlpamayoR1`; samples: texts of each prompt; room: places for the new tokens of each, and for waypoints.
     """
     sizes = TextSizes(len(input_ids), samples, input_ids.shape[1], bucketed(model, room[0]), room[1])
-    cache, keys = DynamicCache(), text_keys(model, model.vlm, sizes)
-    states = read_tokens(model.vlm, input_ids, positions, real, images, cache)
-    take_over(keys, cache)
-    logits, real = model.vlm.lm_head(states[:, -1]).float(), torch.ones_like(input_ids) if real is None else real
+    keys = text_keys(model, model.vlm, sizes)
+    logits = prompt_logits(model, PromptInputs(input_ids, positions, real, images), keys)
+    real = torch.ones_like(input_ids) if real is None else real
     return Prompt(input_ids, real.bool(), positions[:, :, -1].amax(dim=0), logits, samples, keys)
-
-
-def take_over(keys: TextKeys, cache: DynamicCache) -> None:
-    """Move the keys and values of prompts out of a cache, layer by layer."""
-    for kept, layer in zip(keys.prompt, cache.layers, strict=True):
-        for memory, found in zip(kept, (layer.keys, layer.values), strict=True):
-            memory.copy_(found)
-        layer.keys = layer.values = None
 
 
 def warpers(temperature: float, top_k: int | None, top_p: float) -> Warping:

@@ -1,7 +1,5 @@
 """Texts that the samples of a prompt write together, against a loop that runs each text again for every token."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -117,6 +115,19 @@ def written_alone(model, scene, seed=0, samples=3, max_new_tokens=12, temperatur
         if was_over:
             break
     return rows
+
+
+def fast(model, bucket=16, **options):
+    """The model, with graphs as far as a CPU has them."""
+    model.fast_prediction = FastPrediction(model, {"length_bucket": bucket, **options}, TracedGraph)
+    return model
+
+
+def assert_same(found, wanted):
+    assert torch.equal(found.sequences, wanted.sequences)
+    assert torch.equal(found.has_start_token, wanted.has_start_token)
+    for name in ("actions", "pred_xyz", "pred_rot"):
+        torch.testing.assert_close(found[name], wanted[name], atol=1e-4, rtol=1e-4)
 
 
 class Without(LogitsProcessor):
@@ -265,20 +276,24 @@ def test_texts_in_autocast_are_written(model, scenes):
     assert found.sequences.shape[1] > scenes["input_ids"].shape[1] and found.pred_xyz.isfinite().all()
 
 
+@pytest.mark.parametrize("bucket", [None, 16])
+def test_a_token_at_the_limit_which_was_not_read_is_not_seen_by_the_expert(bucket, make_model, scenes, monkeypatch):
+    """As published: behind it there is no column for which it would have been read."""
+    model, original = make_model(), modeling_alpamayo_r1.driven
+    wanted = sampled(model, scenes, max_new_tokens=5)
+
+    def without_what_was_not_read(model, rollout, *rest):
+        assert rollout.lengths.tolist() == [5] * 6
+        for layer in rollout.prompt.keys.written:
+            for memory in layer:
+                memory[:, :, 4:] = 7.0
+        return original(model, rollout, *rest)
+
+    monkeypatch.setattr(modeling_alpamayo_r1, "driven", without_what_was_not_read)
+    assert_same(sampled(fast(model, bucket) if bucket else model, scenes, max_new_tokens=5), wanted)
+
+
 # ---- from graphs
-
-
-def fast(model, bucket=16, **options):
-    """The model, with graphs as far as a CPU has them."""
-    model.fast_prediction = FastPrediction(model, {"length_bucket": bucket, **options}, TracedGraph)
-    return model
-
-
-def assert_same(found, wanted):
-    assert torch.equal(found.sequences, wanted.sequences)
-    assert torch.equal(found.has_start_token, wanted.has_start_token)
-    for name in ("actions", "pred_xyz", "pred_rot"):
-        torch.testing.assert_close(found[name], wanted[name], atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

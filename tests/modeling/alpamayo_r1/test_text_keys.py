@@ -1,6 +1,7 @@
 """Keys and values of texts: a prompt's are in memory once, and a layer over them is the stock one."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,8 @@ from vlahub.modeling.alpamayo_r1.text_layer import can_run_in_parts, run_in_part
 from vlahub.modeling.sharded_layer import tie_keys_and_values
 from vlahub.modeling.shared_prefix_attention import prefix_bias, shared_prefix_attention
 from vlahub.modeling.stack_passes import LAYERS_CACHE, KeyValueCollector
+
+DOCS = Path(__file__).parents[3] / "docs" / "real-time-alpamayo-r1.md"
 
 
 @pytest.fixture
@@ -38,8 +41,10 @@ def test_at_published_sizes_16_samples_need_an_eighth_of_16_prompts():
     text = {"num_hidden_layers": 36, "num_key_value_heads": 8, "head_dim": 128}
     config = Qwen3VLConfig(text_config=text)
     sizes = [TextSizes(1, samples, prompt=3168, text=128, waypoints=64) for samples in (1, 6, 16, 64)]
-    assert [round(kept_bytes(config, each) / 2**20) for each in sizes] == [472, 608, 878, 2174]
-    assert [round(repeated_bytes(config, each) / 2**20) for each in sizes] == [472, 2835, 7560, 30240]
+    kept, repeated = ([round(of(config, each) / 2**20) for each in sizes] for of in (kept_bytes, repeated_bytes))
+    assert (kept, repeated) == ([472, 608, 878, 2174], [472, 2835, 7560, 30240])
+    rows = [f"| {each.samples} | {one:,} | {other:,} |" for each, one, other in zip(sizes, kept, repeated, strict=True)]
+    assert "\n".join(rows) in DOCS.read_text()
 
 
 LAYER = {"hidden_size": 24, "intermediate_size": 40, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8}
