@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from types import MappingProxyType
 
+from .fast_prediction_choices import checked_fast_prediction
 from .known_fields import KnownFieldsConfig
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
@@ -101,7 +102,7 @@ class VLAConfig(KnownFieldsConfig):
         self.check_robot()
 
     def check_robot(self) -> None:
-        """Refuse what no model of a robot can work with: sizes of actions and state, statistics.
+        """Refuse what no model of a robot can work with: sizes of actions and state, statistics, fast prediction.
 
         Raises:
             ConfigError: the message names the field.
@@ -110,6 +111,16 @@ class VLAConfig(KnownFieldsConfig):
         if self.use_state:
             check_counts(self, "state_dim")
         check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
+        self.check_fast_prediction()
+
+    def check_fast_prediction(self) -> None:
+        """Refuse a `fast_prediction` that `enable_fast_prediction` would not take.
+
+        Raises:
+            ConfigError: the message names the option.
+        """
+        if self.fast_prediction is not None:
+            checked_fast_prediction(self.fast_prediction)
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs) -> None:
         """As in transformers; the folder also gets the code that loads it.

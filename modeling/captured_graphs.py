@@ -1,6 +1,8 @@
 """One computation as a CUDA graph: recorded once, replayed on new numbers of the same shapes."""
 
+import gc
 from collections.abc import Callable, Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -12,24 +14,53 @@ WARM_UP_RUNS = 2  # libraries choose kernels and allocate in them, which a recor
 class GraphMemory:
     """What the graphs of one model have in common.
 
-    They record into one pool of memory: what one leaves there, another may overwrite. So no two of them are on a device
-    at the same time, whatever streams callers are on, and outputs are copied out before the next begins.
+    They record into one pool of memory: where one has its outputs, another, recorded before, may have its intermediate
+    results. So no two of them are on a device at the same time, whatever streams callers are on, and outputs are copied
+    out before the next begins. What a core makes once and keeps, it makes while it is warmed up, outside of the pool.
     """
 
     def __init__(self):
         self.pool = None
+        self.stream: torch.cuda.Stream | None = None  # on which libraries are warmed up and graphs recorded
         self.is_free: torch.cuda.Event | None = None  # reached when the last replay, and the copies of it, are done
 
-    def acquire(self) -> None:
-        """The current stream goes on when the graph before is done."""
+    @contextmanager
+    def in_turn(self, device: torch.device) -> Iterator[None]:
+        """What is launched inside, on the current stream of a device, comes after what was launched in the last turn.
+        Nothing on a device without streams."""
+        if device.type != "cuda":
+            yield
+            return
+        with torch.cuda.device(device):
+            current = torch.cuda.current_stream()
+            if self.is_free is not None:
+                current.wait_event(self.is_free)
+            try:
+                yield
+            finally:
+                self.is_free = current.record_event()
+
+    def wait(self) -> None:
+        """Until the device is done: memory that is freed then is read by no replay."""
+        if self.is_free is not None:
+            self.is_free.synchronize()
+
+    @contextmanager
+    def recording(self, graph: torch.cuda.CUDAGraph) -> Iterator[None]:
+        """Calls of other threads, which may allocate, do not end it; nor does Python, by collecting a graph."""
         if self.pool is None:
             self.pool = torch.cuda.graph_pool_handle()
-        if self.is_free is not None:
-            torch.cuda.current_stream().wait_event(self.is_free)
-
-    def release(self) -> None:
-        self.is_free = torch.cuda.Event()
-        self.is_free.record()
+        was_collecting = gc.isenabled()
+        gc.disable()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
+                yield
+        except BaseException:
+            self.pool = None  # whatever a recording that failed left in it
+            raise
+        finally:
+            if was_collecting:
+                gc.enable()
 
 
 class CapturedGraph:
@@ -40,32 +71,27 @@ class CapturedGraph:
 
     def __init__(self, function: Callable[[Any], Any], inputs: Any, kept: Any, memory: GraphMemory):
         self.kept, self.memory = kept, memory
-        self.inputs = copied(inputs)
         self.device = next(with_tensors(inputs)).device
-        with torch.cuda.device(self.device):
-            memory.acquire()
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
+        with memory.in_turn(self.device):
+            self.inputs = copied(inputs)
+            if memory.stream is None:
+                memory.stream = torch.cuda.Stream()
+            memory.stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(memory.stream):
                 for _ in range(WARM_UP_RUNS):
                     function(self.inputs)
-            torch.cuda.current_stream().wait_stream(stream)
+            torch.cuda.current_stream().wait_stream(memory.stream)
             self.graph = torch.cuda.CUDAGraph()
-            # Calls of other threads, which may allocate, do not end a recording of this one.
-            with torch.cuda.graph(self.graph, pool=memory.pool, capture_error_mode="thread_local"):
+            with memory.recording(self.graph):
                 self.outputs = function(self.inputs)
-            memory.release()
 
     def __call__(self, inputs: Any) -> Any:
         """The function of new inputs, in tensors of the caller's own."""
-        with torch.cuda.device(self.device):
-            self.memory.acquire()
+        with self.memory.in_turn(self.device):
             for static, given in zip(with_tensors(self.inputs), with_tensors(inputs), strict=True):
                 static.copy_(given, non_blocking=True)
             self.graph.replay()
-            outputs = copied(self.outputs)
-            self.memory.release()
-        return outputs
+            return copied(self.outputs)
 
 
 def with_tensors(tree: Any) -> Iterator[torch.Tensor]:

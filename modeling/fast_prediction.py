@@ -15,12 +15,15 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import nn
+from torch._dynamo.eval_frame import reset_code
 
 from ..configuration.fast_prediction_choices import FAST_PREDICTION_DEFAULTS, checked_fast_prediction
-from .captured_graphs import CapturedGraph, GraphMemory, signature_of, with_tensors
+from .captured_graphs import CapturedGraph, GraphMemory, copied, signature_of, with_tensors
 from .model_watch import ModelWatch
 
 Core = Callable[..., Any]
+MAX_REFUSED = 256  # signatures that are remembered as not recordable
+MAX_CAUSE = 400  # characters of an error in a warning
 
 
 class FastPredictionStats(NamedTuple):
@@ -61,6 +64,7 @@ class FastPrediction:
         self.counts: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
         self.in_session: tuple[int, str | None] | None = None  # the thread, and why it runs eagerly
+        self.compiled_codes, self.memory = {}, GraphMemory()
         self.forget()
         self.prepare(model)
 
@@ -81,23 +85,31 @@ class FastPrediction:
 
     # ---- one call
 
-    def reason_against(self, model: nn.Module) -> str | None:
-        """Why a call of the model cannot use it now, in a few words, or `None`."""
-        if torch.compiler.is_compiling():
+    def reason_at_first_sight(self, model: nn.Module) -> str | None:
+        """Why a call of the model cannot use it now, as far as that is known at once, in a few words, or `None`."""
+        if torch.compiler.is_compiling() or torch.jit.is_tracing():
             return "inside torch.compile"
-        if self.in_session is not None and self.in_session[0] == threading.get_ident():
-            return self.in_session[1]
+        session = self.in_session
+        if session is not None and session[0] == threading.get_ident():
+            return session[1]
         if model.training:
             return "training mode"
         if torch.is_grad_enabled():
             return "gradients are enabled"
+        device = next(model.parameters()).device
+        if self.mode == "graphs" and self.recorder_for(device) is None:
+            return f"no graphs on {device.type}"
+        if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+            return "inside another graph"
+        return None
+
+    def reason_against(self, model: nn.Module) -> str | None:
+        """As `reason_at_first_sight`, with a look at the whole model: graphs are dropped where it has changed."""
+        if (reason := self.reason_at_first_sight(model)) is not None:
+            return reason
         with self.lock:
-            if self.watch.has_changed():
-                self.drop(model)
-            reason = self.watch.reason_against()
-        if reason is None and self.mode == "graphs" and self.recorder_for(self.watch.device) is None:
-            return f"no graphs on {self.watch.device.type}"
-        return reason
+            self.look_again(model)
+            return self.watch.reason_against()
 
     @contextmanager
     def session(self, model: nn.Module):
@@ -106,61 +118,83 @@ class FastPrediction:
             outer = self.in_session
             self.in_session = threading.get_ident(), self.reason_against(model)
             try:
-                yield
+                with self.memory.in_turn(self.watch.device):
+                    yield
             finally:
                 self.in_session = outer
 
     def run(self, model: nn.Module, core: Core, inputs: Any, options: Hashable, buffers: Any) -> Any:
         """See `run_core`."""
         rest = () if buffers is None else (buffers,)
-        reason = self.reason_against(model) or self.too_large(inputs)
-        if reason is None:
-            with self.lock, torch.inference_mode(False), torch.no_grad():
-                made = self.made_for(model, core, inputs, options, rest)
-                if made is not None:
-                    self.counts["replays"] += 1
-                    return made(inputs)
-            reason = "could not be recorded"
+        reason = self.reason_against(model) or self.reason_in(inputs)
+        if reason is not None:
+            self.count_eager(reason)
+            return core(model, inputs, options, *rest)
+        with self.lock, torch.inference_mode(False), torch.no_grad():
+            key = core, options, signature_of(inputs), signature_of(rest, with_address=True), self.watch.settings()
+            if key not in self.graphs and self.form_of(key) not in self.refused:
+                try:
+                    self.add(key, model, inputs, rest)
+                except Exception as error:  # whatever a library does that cannot be recorded
+                    return self.run_refused(key, model, inputs, rest, error)
+            if key not in self.graphs:
+                self.count_eager("could not be recorded")
+                return core(model, inputs, options, *rest)
+            self.graphs.move_to_end(key)
+            self.counts["replays"] += 1
+            return self.graphs[key](inputs)
+
+    def reason_in(self, inputs: Any) -> str | None:
+        """Why these inputs are not for a graph: the batch, which the first dimension of the first tensor tells, is
+        above `max_batch_size`; or a tensor lies elsewhere than the model, and a graph would hold its numbers."""
+        tensors = list(with_tensors(inputs))
+        first = next((each for each in tensors if each.dim()), None)
+        if self.max_batch_size is not None and first is not None and len(first) > self.max_batch_size:
+            return "batch above max_batch_size"
+        apart = not tensors or any(each.device != self.watch.device for each in tensors)
+        return "inputs are not on the model's device" if apart else None
+
+    def count_eager(self, reason: str) -> None:
         with self.lock:
             self.counts["eager"] += 1
             self.reasons[reason] += 1
-        return core(model, inputs, options, *rest)
 
-    def too_large(self, inputs: Any) -> str | None:
-        """Whether the batch is above `max_batch_size`: the first dimension of the first tensor says how large it is."""
-        if self.max_batch_size is None:
-            return None
-        first = next((each for each in with_tensors(inputs) if each.dim()), None)
-        return "batch above max_batch_size" if first is not None and len(first) > self.max_batch_size else None
+    # ---- a new signature
 
-    def made_for(
-        self, model: nn.Module, core: Core, inputs: Any, options: Hashable, rest: tuple
-    ) -> Callable[[Any], Any] | None:
-        """A graph, or a compiled core, for calls of this signature; `None` where there can be none."""
-        key = core, options, signature_of(inputs), signature_of(rest, with_address=True), self.watch.settings()
-        if key not in self.graphs:
-            self.graphs[key] = self.make(model, core, inputs, options, rest)
-            self.counts["captures"] += self.graphs[key] is not None
-            self.make_room(self.graphs)
-        self.graphs.move_to_end(key)
-        return self.graphs[key]
+    def add(self, key: tuple, model: nn.Module, inputs: Any, rest: tuple) -> None:
+        """Record, or compile, the core of a key, and let the least recently used go."""
+        core, options = key[:2]
+        function = with_own_code(core) if self.mode == "compile" else core
+        code = function.__code__ if self.mode == "compile" else None
+        function = torch.compile(function, fullgraph=True, dynamic=False) if self.mode == "compile" else core
+        recorder = self.recorder_for(self.watch.device) or CompiledCall
+        made = recorder(lambda given: function(model, given, options, *rest), inputs, rest, self.memory)
+        self.graphs[key] = made
+        if code is not None:
+            self.compiled_codes[key] = code
+        self.counts["captures"] += 1
+        self.make_room(self.graphs)
 
-    def make(
-        self, model: nn.Module, core: Core, inputs: Any, options: Hashable, rest: tuple
-    ) -> Callable[[Any], Any] | None:
-        function = core
-        if self.mode == "compile":
-            function = torch.compile(with_own_code(core), fullgraph=True, dynamic=False)
-        recorder = self.recorder_for(self.watch.device)
-        try:
-            if recorder is None:
-                return CompiledCall(lambda given: function(model, given, options, *rest), inputs)
-            return recorder(lambda given: function(model, given, options, *rest), inputs, rest, self.memory)
-        except Exception as error:  # whatever a library does that cannot be recorded; the call itself still can be made
-            warnings.warn(
-                f"fast prediction: {core.__name__} runs eagerly, for it could not be recorded: {error}", stacklevel=2
-            )
-            return None
+    def run_refused(self, key: tuple, model: nn.Module, inputs: Any, rest: tuple, error: Exception) -> Any:
+        """The eager answer where recording failed. It is remembered if that was the recording's fault alone: what the
+        core itself raises, its caller gets."""
+        core, options = key[:2]
+        outputs = core(model, inputs, options, *rest)
+        self.refused[self.form_of(key)] = None
+        while len(self.refused) > MAX_REFUSED:
+            self.refused.popitem(last=False)
+        self.count_eager("could not be recorded")
+        warnings.warn(
+            f"fast prediction: {core.__name__} runs eagerly, for it could not be recorded: {causes(error)}",
+            stacklevel=3,
+        )
+        return outputs
+
+    @staticmethod
+    def form_of(key: tuple) -> Hashable:
+        """A key without the addresses of buffers: what cannot be recorded over these cannot be over others."""
+        core, options, inputs, _, settings = key
+        return core, options, inputs, settings
 
     def recorder_for(self, device: torch.device) -> type | None:
         """What records graphs on a device, `None` where nothing does."""
@@ -180,15 +214,25 @@ class FastPrediction:
     # ---- what is kept
 
     def make_room(self, kept: OrderedDict) -> None:
+        """The least recently used go when no device uses them any more."""
         while len(kept) > self.max_graphs:
-            kept.popitem(last=False)
-            self.counts["evictions"] += kept is self.graphs
+            self.memory.wait()
+            key, _ = kept.popitem(last=False)
+            if kept is self.graphs:
+                self.counts["evictions"] += 1
+                free_compiled(self.compiled_codes.pop(key, None))
 
     def forget(self) -> None:
         """Without graphs and buffers, as at first."""
-        self.graphs: OrderedDict[Hashable, Any] = OrderedDict()
-        self.buffers: OrderedDict[Hashable, Any] = OrderedDict()
-        self.memory = GraphMemory()
+        with self.lock:
+            self.memory.wait()
+            for code in self.compiled_codes.values():
+                free_compiled(code)
+            self.graphs: OrderedDict[Hashable, Any] = OrderedDict()
+            self.buffers: OrderedDict[Hashable, Any] = OrderedDict()
+            self.refused: OrderedDict[Hashable, None] = OrderedDict()  # what runs eagerly, for it cannot be recorded
+            self.compiled_codes: dict[Hashable, types.CodeType] = {}
+            self.memory = GraphMemory()
 
     def prepare(self, model: nn.Module) -> None:
         """Lay weights side by side, and note what the model is made of."""
@@ -196,24 +240,44 @@ class FastPrediction:
             model.fuse_projections()
         self.watch = ModelWatch(model)
 
-    def drop(self, model: nn.Module) -> None:
-        """The model is another one than what was recorded."""
-        self.counts["drops"] += bool(self.graphs)
-        self.forget()
-        self.prepare(model)
+    def look_again(self, model: nn.Module) -> None:
+        """Drop what was recorded if the model is another one by now."""
+        with self.lock:
+            if self.watch.has_changed():
+                self.counts["drops"] += bool(self.graphs)
+                self.forget()
+                self.prepare(model)
 
 
 class CompiledCall:
-    """A compiled core on a device without graphs; compiled at once, so that what cannot be is known."""
+    """A compiled core on a device without graphs; compiled at once, so that what cannot be is known.
 
-    def __init__(self, function: Callable[[Any], Any], inputs: Any):
+    Inputs are copied: torch.compile would compile anew for other strides, or for two inputs that are one.
+    """
+
+    def __init__(self, function: Callable[[Any], Any], inputs: Any, kept: Any, memory: GraphMemory):
         self.function = function
-        function(inputs)
+        function(copied(inputs))
 
     def __call__(self, inputs: Any) -> Any:
-        return self.function(inputs)
+        return self.function(copied(inputs))
 
 
 def with_own_code(core: Core) -> Core:
     """The same function with a code object of its own: dynamo counts recompilations for each, up to a few."""
-    return types.FunctionType(core.__code__.replace(), core.__globals__, core.__name__, core.__defaults__)
+    own = types.FunctionType(core.__code__.replace(), core.__globals__, core.__name__, core.__defaults__)
+    own.__kwdefaults__ = core.__kwdefaults__
+    return own
+
+
+def free_compiled(code: types.CodeType | None) -> None:
+    """What torch.compile keeps for a code object."""
+    if code is not None:
+        reset_code(code)
+
+
+def causes(error: BaseException) -> str:
+    """The error, and what it came from: the end of a failed recording hides the operation that failed."""
+    first = f"{type(error).__name__}: {error}"[:MAX_CAUSE]
+    before = error.__cause__ or error.__context__
+    return first if before is None else f"{first} (after {type(before).__name__}: {str(before)[:MAX_CAUSE]})"

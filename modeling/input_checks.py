@@ -51,10 +51,11 @@ def check_inputs(
             raise InputError(f"{name} has shape {tuple(value.shape)}, without a single number.")
 
 
-def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any) -> None:
+def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any, on_host: torch.Tensor | None = None) -> None:
     """Refuse images as patches without their grid, a grid without its patches, and one of other images.
 
-    pixel_values: (patches, values), checked by `check_inputs`; image_grid_thw: (images, 3).
+    pixel_values: (patches, values), checked by `check_inputs`; image_grid_thw: (images, 3); on_host: the same, where it
+        was brought to the CPU before, so that no device is asked again.
     """
     if pixel_values is None and image_grid_thw is None:
         return
@@ -67,7 +68,7 @@ def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any) -> Non
             f"image_grid_thw is {image_grid_thw.dtype} of shape {tuple(image_grid_thw.shape)}; whole numbers of shape "
             "(images, 3) are needed, as the processor makes them."
         )
-    patches = int(image_grid_thw.prod(dim=-1).sum())
+    patches = int((image_grid_thw if on_host is None else on_host).prod(dim=-1).sum())
     if pixel_values.dim() != 2 or len(pixel_values) != patches:
         raise InputError(
             f"pixel_values has shape {tuple(pixel_values.shape)}, but the images of image_grid_thw have {patches} "

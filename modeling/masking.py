@@ -4,7 +4,8 @@ Who may look is decided in bool, (batch, queries, keys), true where a query may 
 and torch's fused one take it as it is, with a dimension for the heads; attention that is written out (`eager`) adds a
 mask to its scores, 0 where a query may look and the dtype's lowest value elsewhere. Fused kernels must not get such a
 lowest value: the normaliser of a row that holds nothing else is it, and cuDNN's gradients are NaN then. No row is
-without a key for the same reason: padding, which nobody else looks at, may look at itself.
+without a key for the same reason: padding, which nobody else looks at, may look at itself. Without gradients a mask may
+be what torch itself makes of one in bool, 0 and minus infinity, made once for all layers.
 """
 
 import torch

@@ -7,37 +7,46 @@ import torch
 from torch import nn
 from torch.nn.modules import module as torch_module
 
+from .kernel_settings import kernel_settings
+
 GLOBAL_HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks")
 PLAIN = (bool, int, float, str, type(None))
+PLAIN_TENSORS = (nn.Parameter, torch.Tensor)
+OF_TRANSFORMERS = "transformers.utils.output_capturing"  # its hooks give intermediate states to whoever asks for them
+SHARDS = ("placements", "ds_id", "_is_flat_param")  # attributes of parameters of DTensor, DeepSpeed and FSDP
 
 
 class ModelWatch:
     """The modules, parameters and buffers of a model as they are now, by identity and address.
 
-    A weight that is updated in its place changes nothing; one that is moved, replaced, wrapped or added does.
+    A weight that is updated in its place changes nothing; one that is moved, replaced, wrapped or added does. Modules
+    that were replaced are kept alive until it is made anew, so that no other has their identity.
     """
 
     def __init__(self, model: nn.Module):
         self.modules = list(model.modules())
-        self.children = [module._modules for module in self.modules if module._modules]
-        self.tensors = [table for m in self.modules for table in (m._parameters, m._buffers) if table]
+        self.fields = [vars(module) for module in self.modules]
+        self.children = [module._modules for module in self.modules]
+        self.tensors = [table for m in self.modules for table in (m._parameters, m._buffers)]
         self.hooks = [table for m in self.modules for table in (m._forward_hooks, m._forward_pre_hooks)]
         self.configs = {id(m.config): m.config for m in self.modules if hasattr(m, "config")}.values()
         found = [each for table in self.tensors for each in table.values() if each is not None]
         self.devices = {each.device for each in found}
         self.device = next(iter(self.devices), torch.device("cpu"))
         self.adapted = [module for module in self.modules if hasattr(module, "merged_adapters")]
-        self.is_sharded = any(hasattr(each, "placements") for each in found)
-        self.is_split = any(hasattr(m, name) for m in self.modules for name in ("hf_device_map", "_hf_hook"))
+        self.is_sharded = any(hasattr(each, name) for each in found for name in SHARDS)
+        self.is_split = any(len(set((getattr(m, "hf_device_map", None) or {}).values())) > 1 for m in self.modules)
         self.before = self.fingerprint()
 
     def fingerprint(self) -> tuple:
-        """Identities of all modules, identities and addresses of all tensors, plain fields of configs, and which
-        adapters are at work."""
-        children = [id(module) for table in self.children for module in table.values()]
-        tensors = [(id(each), address(each)) for table in self.tensors for each in table.values()]
+        """Identities of all modules, addresses and layouts of all tensors, forwards of modules of their own, plain
+        fields of configs, and which adapters are at work."""
+        children = [id(module) for table in self.children if table for module in table.values()]
+        tensors = [place_of(each) for table in self.tensors if table for each in table.values()]
+        forwards = [fields["forward"] for fields in self.fields if "forward" in fields]
+        forwards = [each for each in forwards if not is_forward_of_class(each)]
         fields = [(name, value) for c in self.configs for name, value in vars(c).items() if isinstance(value, PLAIN)]
-        return children, tensors, fields, [adapter_state(module) for module in self.adapted]
+        return children, tensors, forwards, fields, [adapter_state(module) for module in self.adapted]
 
     def has_changed(self) -> bool:
         return self.fingerprint() != self.before
@@ -46,31 +55,41 @@ class ModelWatch:
         """Why calls of this model are not recorded at all, or `None`."""
         if any(module.training for module in self.modules):
             return "training mode"
-        hooks = (hook for table in self.hooks for hook in table.values())
-        if any(not is_part_of_model(hook) for hook in hooks) or any(
-            getattr(torch_module, name) for name in GLOBAL_HOOKS
+        hooks = (hook for table in self.hooks if table for hook in table.values())
+        if (
+            any(not is_part_of_model(hook) for hook in hooks)
+            or any("_hf_hook" in fields for fields in self.fields)
+            or any(getattr(torch_module, name) for name in GLOBAL_HOOKS)
         ):
             return "hooks"
         if self.is_split or self.is_sharded:
             return "the model is split or sharded"
         if len(self.devices) > 1 or self.device.type == "meta":
-            return "parts lie on several devices"
+            return "parts lie on several devices" if len(self.devices) > 1 else "weights are on the meta device"
         return None
 
     def settings(self) -> Hashable:
         """What else decides which kernels run: attention of all parts, autocast, precision and determinism."""
         attention = tuple(str(getattr(config, "_attn_implementation", None)) for config in self.configs)
-        device = self.device.type
-        autocast = torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device)
-        sdp = torch.backends.cuda
-        kernels = sdp.flash_sdp_enabled(), sdp.mem_efficient_sdp_enabled(), sdp.math_sdp_enabled()
-        precision = torch.get_float32_matmul_precision(), torch.are_deterministic_algorithms_enabled()
-        return attention, autocast, kernels, precision
+        return attention, kernel_settings(self.device)
 
 
-def address(tensor: Any) -> int | None:
-    """Where its numbers lie; `None` for those that have no single place (quantised, sharded) and for nothing."""
-    return tensor.data_ptr() if type(tensor) in (nn.Parameter, torch.Tensor) else None
+def place_of(tensor: Any) -> Hashable:
+    """Where its numbers lie, and how; of quantised weights where those of their parts do."""
+    if tensor is None:
+        return None
+    if type(tensor) in PLAIN_TENSORS:
+        return tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype
+    if not hasattr(tensor, "__tensor_flatten__"):
+        return id(tensor), type(tensor)
+    names, context = tensor.__tensor_flatten__()
+    return type(tensor), repr(context), tuple(place_of(getattr(tensor, name)) for name in names)
+
+
+def is_forward_of_class(forward: Any) -> bool:
+    """Whether a module's own `forward` is but that of its class, as transformers 4 leaves it behind."""
+    owner = getattr(forward, "__self__", None)
+    return owner is not None and getattr(forward, "__func__", None) is getattr(type(owner), "forward", None)
 
 
 def part_of_model(hook: Callable) -> Callable:
@@ -80,10 +99,8 @@ def part_of_model(hook: Callable) -> Callable:
 
 
 def is_part_of_model(hook: Callable) -> bool:
-    """Also those by which transformers 5 hands out hidden states that the model asked for, in this very call."""
-    if getattr(hook, "__module__", None) == "transformers.utils.output_capturing":
-        return True
-    return getattr(getattr(hook, "func", hook), "is_part_of_model", False)
+    function = getattr(hook, "func", hook)
+    return getattr(function, "is_part_of_model", False) or getattr(function, "__module__", None) == OF_TRANSFORMERS
 
 
 def adapter_state(module: nn.Module) -> tuple:

@@ -29,7 +29,7 @@ def run_core(model: nn.Module, core: Core, inputs: Any, options: Hashable = (), 
         grow; inputs are copied before a captured core reads them. See `kept_buffers`.
     """
     fast = model.fast_prediction
-    if fast is not None:
+    if fast is not None and not torch.compiler.is_compiling():
         return fast.run(model, core, inputs, options, buffers)
     return core(model, inputs, options) if buffers is None else core(model, inputs, options, buffers)
 
@@ -54,9 +54,12 @@ def exclusive(model: nn.Module) -> AbstractContextManager:
 
 
 def active(model: nn.Module) -> Any:
-    """The `FastPrediction` that a call of the model may use now, or `None`: it is off, or the call cannot use it."""
+    """The `FastPrediction` that a call of the model may use now, or `None`: it is off, or such a call cannot use it.
+
+    A model under hooks runs eagerly with what was padded for a graph, to the same answer.
+    """
     fast = model.fast_prediction
-    return None if fast is None or fast.reason_against(model) is not None else fast
+    return None if fast is None or fast.reason_at_first_sight(model) is not None else fast
 
 
 def bucketed(model: nn.Module, length: int) -> int:

@@ -57,6 +57,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     frozen_parts = ()  # modules that the config keeps out of training
     watched_gradients = {}  # {figure: name of parts}, whose gradient norms `HealthCallback` logs
     fast_prediction = None  # see `enable_fast_prediction`
+    are_projections_fused = False  # see `fuse_projections`
     named_parts = {}  # {word: paths of modules}, what `new_parts` of `from_pretrained` may call by a word
 
     @property
@@ -118,11 +119,24 @@ class StrictPreTrainedModel(PreTrainedModel):
         They are multiplied as one then. Parameters keep their names and values, and a saved checkpoint is as before;
         where some were moved or replaced afterwards, these are multiplied one by one.
         """
+        self.are_projections_fused = True
         for linears in self.projections_to_fuse():
             lay_side_by_side(linears)
 
+    def _apply(self, *args, **kwargs):
+        """Of `.to()`, `.half()` and their like: weights that were side by side are so again, graphs of weights that
+        moved are freed."""
+        moved = super()._apply(*args, **kwargs)
+        if self.are_projections_fused:
+            self.fuse_projections()
+        if self.fast_prediction is not None:
+            self.fast_prediction.look_again(self)
+        return moved
+
     def disable_fast_prediction(self) -> None:
-        """Predictions run eagerly again; graphs and their memory are dropped."""
+        """Predictions run eagerly again; graphs and their memory are dropped. Weights stay side by side."""
+        if self.fast_prediction is not None:
+            self.fast_prediction.forget()
         self.fast_prediction = None
 
     @property

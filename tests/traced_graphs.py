@@ -13,17 +13,8 @@ from torch.utils._pytree import tree_flatten
 
 from vlahub.modeling.captured_graphs import WARM_UP_RUNS, GraphMemory, copied, with_tensors
 
-FORBIDDEN = (
-    "_local_scalar_dense",
-    "nonzero",
-    "masked_select",
-    "lift_fresh",
-    "multinomial",
-    "bernoulli",
-    "randn",
-    "rand",
-)
-FORBIDDEN += ("normal", "uniform", "exponential", "unique", "is_nonzero", "equal", "_linalg_check_errors")
+FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "lift_fresh", "equal", "is_nonzero", "bincount")
+FORBIDDEN += ("_unique", "_unique2", "unique_dim", "unique_consecutive", "_linalg_check_errors")
 
 
 class NotRecordable(RuntimeError):
@@ -39,11 +30,20 @@ class Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.name().split("::")[1].split(".")[0].rstrip("_")
-        if name in FORBIDDEN:
+        # Attention is marked as random for its dropout, of which a prediction has none.
+        is_random = torch.Tag.nondeterministic_seeded in func.tags and "attention" not in name
+        if name in FORBIDDEN or is_random or has_shape_of_values(func, args, kwargs or {}):
             raise NotRecordable(f"{func.name()} in a graph")
         result = func(*args, **(kwargs or {}))
         self.steps.append((func, args, kwargs or {}, result))
         return result
+
+
+def has_shape_of_values(func: Any, args: tuple, kwargs: dict) -> bool:
+    """Whether how large a result is depends on numbers: an index of bools, repetitions by a tensor of counts."""
+    if func.name().startswith(("aten::index.", "aten::index_put", "aten::_index_put")):
+        return any(each is not None and each.dtype in (torch.bool, torch.uint8) for each in args[1])
+    return func.name() == "aten::repeat_interleave.Tensor" and kwargs.get("output_size") is None
 
 
 class TracedGraph:

@@ -239,6 +239,7 @@ class AlpamayoR1Config(VLAConfig):
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
+        self.check_fast_prediction()
         check_counts(self, "traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels")
         check_positive("diffusion_cfg.num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.diffusion_cfg.get("int_method", "euler") != "euler":

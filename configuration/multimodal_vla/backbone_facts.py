@@ -41,8 +41,9 @@ COUNTS_PLACES = ("mpt",)
 # convolutions do so on 4.57 alone.
 ASKS_IN_LAYERS = ("falcon",)
 ASKS_IN_LAYERS_OF_4 = (
-    *("bloom", "doge", "ernie4_5_moe", "falcon_h1", "flex_olmo", "glm4_moe", "gpt_oss", "jamba", "lfm2", "minimax"),
-    *("mixtral", "mpt", "olmoe", "phimoe", "qwen2_moe", "qwen3_moe", "qwen3_next", "qwen3_vl_moe", "xglm"),
+    *("bloom", "distilbert", "ernie4_5_moe", "falcon_h1", "flex_olmo", "glm4_moe", "gpt_oss", "granitemoe"),
+    *("granitemoeshared", "jamba", "lfm2", "minimax", "mixtral", "mpt", "olmoe", "phimoe", "qwen2_moe", "qwen3_moe"),
+    *("qwen3_next", "qwen3_vl_moe", "xglm"),
 )
 # The field of their config by which scores are multiplied, or divided.
 LOGIT_FACTORS = {"cohere": "logit_scale", "cohere2": "logit_scale", "falcon_h1": "lm_head_multiplier"}

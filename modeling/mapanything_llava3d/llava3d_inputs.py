@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy
 import torch
 from torch import nn
 
@@ -82,15 +83,19 @@ def check_tokens(
         fits, wanted = has_image_tokens(config, input_ids, pixel_values), num_image_features(config, pixel_values)
         torch._assert_async(fits, f"input_ids has a row without exactly {wanted} image tokens, as image features.")
         return
-    if real is not None and not real.cpu().numpy().any(axis=1).all():
+    if real is not None and not on_host(real).any(axis=1).all():
         check_rows(real)
-    counts = (input_ids.cpu().numpy() == config.image_token_id).sum(axis=1)
+    counts = (on_host(input_ids) == config.image_token_id).sum(axis=1)
     wanted = num_image_features(config, pixel_values)
     if (counts != wanted).any():
         raise InputError(
             f"input_ids has {counts.tolist()} image tokens (id {config.image_token_id}) in its rows, but each sample "
             f"has {wanted} image features."
         )
+
+
+def on_host(tensor: torch.Tensor) -> numpy.ndarray:
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor.cpu().numpy()
 
 
 def has_image_tokens(

@@ -108,7 +108,7 @@ class ComposedBackbone(nn.Module):
         """Whether the vision tower reads shapes of the images as numbers of the host."""
         return self.reads_patches
 
-    def with_features(self, prompt: Prompt, in_places: bool = False) -> Prompt:
+    def with_features(self, prompt: Prompt) -> Prompt:
         """With the features of images that come as patches, whose shapes a device is asked for once."""
         images = sizes_on_host(prompt.images)
         return prompt._replace(features=self.image_features(prompt._replace(images=images)))

@@ -76,7 +76,7 @@ def composed_core(model: PreTrainedModel, inputs: PredictionInputs, options: Pre
     """A core, see `prediction_core.py`."""
     prompt = inputs.prompt
     if model.backbone.has_image_tokens:
-        prompt = model.backbone.with_features(prompt, in_places(model))
+        prompt = model.backbone.with_features(prompt)
     states, real, _ = fuse(model.fusion_parts, model.config, prompt, inputs.state)
     found = model.head.predict(states, real, options.ode, inputs.draws, options.num_samples)
     actions = in_robot_units(found.normalized, inputs.terms, model.config.normalization_type)
@@ -106,7 +106,7 @@ def predicted(
     """
     prompt, backbone = inputs.prompt, model.backbone
     if backbone.reads_sizes(prompt):
-        prompt = backbone.with_features(prompt, in_places(model))
+        prompt = backbone.with_features(prompt)
     run = run_core if backbone.is_one_piece else run_plainly
     try:
         return run(model, composed_core, inputs._replace(prompt=prompt), options)
@@ -114,11 +114,6 @@ def predicted(
         if prompt.input_ids.shape[1] == length:
             raise
     return run(model, composed_core, inputs._replace(prompt=prompt.shortened(length)), options)
-
-
-def in_places(model: PreTrainedModel) -> bool:
-    """Whether the images of a prompt are where its image tokens are."""
-    return model.projector is None and model.config.fusion != "late"
 
 
 def run_plainly(model: PreTrainedModel, core: Core, inputs: Any, options: Any) -> Any:

@@ -19,8 +19,10 @@ def sizes_on_host(images: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]
     return {name: value.cpu() if name in SIZES else value for name, value in images.items()}
 
 
-def grid_arguments(tower: nn.Module, images: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Images with their grid on the CPU, and beside them what the tower of a Qwen2-VL or Qwen2.5-VL makes of it.
+def grid_arguments(
+    tower: nn.Module, images: Mapping[str, torch.Tensor], grid: torch.LongTensor
+) -> dict[str, torch.Tensor]:
+    """Images with their grid (images, 3) on the CPU, and what the tower of a Qwen2-VL or Qwen2.5-VL makes of it.
 
     transformers 5 takes these things ready-made, and else asks a device for the grid at each of them and for the
     lengths of sequences in each layer. They are made by its own functions; lengths stay on the CPU, where attention
@@ -29,8 +31,7 @@ def grid_arguments(tower: nn.Module, images: Mapping[str, torch.Tensor]) -> dict
     if OLDER or tower.config._attn_implementation not in TAKES_MASKS:
         return dict(images)
     made = importlib.import_module("transformers.vision_utils")  # 4.57 has none
-    grid, device = images["image_grid_thw"].cpu(), images["pixel_values"].device
-    merge = tower.spatial_merge_size
+    device, merge = images["pixel_values"].device, tower.spatial_merge_size
     found = {"position_ids": made.get_vision_position_ids(grid, merge).to(device)}
     found["cu_seqlens"] = made.get_vision_cu_seqlens(grid)
     if hasattr(tower, "window_size"):

@@ -16,7 +16,7 @@ from ...configuration.multimodal_vla.backbone_facts import (
     COUNTS_PLACES,
     MAKES_OWN_MASKS,
 )
-from ..masking import mask_for, without_empty_rows
+from ..masking import additive, mask_for, without_empty_rows
 
 OLDER = transformers.__version__.startswith("4.")
 TAKES_MASKS = ("sdpa", "eager")  # implementations of attention that add or read a mask of all pairs
@@ -44,11 +44,16 @@ def causal_masks(
 
     def mask(window: int | None) -> torch.Tensor:
         near = seen if window is None else seen & (count[:, None, :] > count[:, :, None] - window)
-        return mask_for(implementation, without_empty_rows(near), dtype)
+        return mask_as_taken(implementation, without_empty_rows(near), dtype)
 
     if not windows:
         return mask(None)
     return {FULL: mask(None), SLIDING: mask(windows[0])}
+
+
+def mask_as_taken(implementation: str, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """As `mask_for`; on 4.57 some models want one that is added with any attention, and say so on CUDA alone."""
+    return additive(allowed, dtype) if OLDER else mask_for(implementation, allowed, dtype)
 
 
 def makes_masks(config: PretrainedConfig) -> bool:

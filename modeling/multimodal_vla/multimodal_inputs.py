@@ -25,8 +25,7 @@ class Prompt(NamedTuple):
         is_image: (batch, length) bool, true on image tokens, which only a VLM has.
         images: what the vision tower or the VLM reads, by the names of its arguments; empty where text is written
             without images. `pixel_values` is among them, and with some VLMs sizes, masks or grids of the images.
-        features, places: of the images, where a prediction has made them before, and (3, batch, length) the positions
-            of tokens, where a grid decides them; see `with_features` of the backbones.
+        features: of the images, where a prediction has made them before; see `with_features` of the backbones.
     """
 
     input_ids: torch.LongTensor
@@ -34,7 +33,6 @@ class Prompt(NamedTuple):
     is_image: torch.Tensor
     images: Mapping[str, torch.Tensor] = MappingProxyType({})
     features: torch.Tensor | None = None
-    places: torch.LongTensor | None = None
 
     @property
     def pixel_values(self) -> torch.Tensor | None:
@@ -44,7 +42,7 @@ class Prompt(NamedTuple):
     def shortened(self, length: int) -> "Prompt":
         """Without what is behind the first `length` places, which is padding."""
         rows = {name: getattr(self, name)[:, :length] for name in ("input_ids", "real", "is_image")}
-        return self._replace(**rows, places=None if self.places is None else self.places[..., :length])
+        return self._replace(**rows)
 
     def without(self, answer_mask: torch.Tensor) -> "Prompt":
         """The same, answers hidden as padding is; answer_mask: (batch, length), 1 on their tokens.

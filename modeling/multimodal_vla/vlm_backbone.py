@@ -111,19 +111,16 @@ class VLMBackbone(nn.Module):
         """Whether the vision tower reads sizes, masks or grids of the images as numbers of the host."""
         return self.facts.reads_sizes or "image_sizes" in prompt.images
 
-    def with_features(self, prompt: Prompt, in_places: bool) -> Prompt:
+    def with_features(self, prompt: Prompt) -> Prompt:
         """With the features of all images, (tokens, hidden_size); as it is, where the language model's layers read the
         images themselves. Whether they are as many as the image tokens is looked at where no device is waited for.
-
-        in_places: images are where their tokens are, so that a grid also says what positions tokens have.
         """
         if prompt.features is not None or not self.facts.replaceable_features:
             return prompt
         features = self.all_features(prompt.images)
         if prompt.is_image.device.type == "cpu" and not torch.compiler.is_compiling():
             check_count(int(prompt.is_image.numpy().sum()), len(features))
-        places = self.grid_places(prompt) if self.has_grid and in_places else None
-        return prompt._replace(features=features, places=places)
+        return prompt._replace(features=features)
 
     def image_features(self, prompt: Prompt) -> torch.Tensor | list[torch.Tensor]:
         """Features of each sample as they enter the language model's layers, (tokens, hidden_size) each.
@@ -177,9 +174,10 @@ class VLMBackbone(nn.Module):
     def all_features(self, given: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """(tokens, hidden_size), of `Prompt.images`."""
         known = inspect.signature(self.core.get_image_features).parameters
-        images = self.images(sizes_on_host(given))
-        if self.facts.takes_lengths:
-            images = grid_arguments(self.vision_parts[0], images)
+        grid = given["image_grid_thw"].cpu() if self.facts.takes_lengths and "image_grid_thw" in given else None
+        images = self.images(sizes_on_host(given), grid)
+        if grid is not None:
+            images = grid_arguments(self.vision_parts[0], images, grid)
         if "kwargs" not in known:  # through which 4.57 hands sizes of images to a tower
             images = {name: value for name, value in images.items() if name in known}
         if self.facts.projects_apart:
@@ -199,12 +197,14 @@ class VLMBackbone(nn.Module):
         features = self.core.get_image_features(**images, **options)
         return getattr(features, "last_hidden_state", features)
 
-    def images(self, given: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """The VLM's arguments, of `Prompt.images`."""
+    def images(
+        self, given: Mapping[str, torch.Tensor], grid: torch.LongTensor | None = None
+    ) -> dict[str, torch.Tensor]:
+        """The VLM's arguments, of `Prompt.images`; grid: see `check_patches`."""
         if self.has_grid:
             if "image_grid_thw" not in given:
                 raise InputError(f"image_grid_thw is missing: a {self.model_type} reads images as patches.")
-            check_patches(given["pixel_values"], given["image_grid_thw"])
+            check_patches(given["pixel_values"], given["image_grid_thw"], grid)
         images = {name: value for name, value in given.items() if name in self.image_arguments}
         if self.has_grid or self.facts.tiled:
             return images
@@ -268,14 +268,10 @@ class VLMBackbone(nn.Module):
         if prompt is None:
             return text_positions(real)[None].expand(3, -1, -1)
         known = prompt.input_ids.shape[1]
-        places = self.grid_places(prompt) if prompt.places is None else prompt.places
+        places = rope_positions(self.vlm, prompt.input_ids, real[:, :known].long(), prompt.images.get("image_grid_thw"))
         last = places.amax(dim=0).masked_fill(~real[:, :known], 0).amax(dim=1, keepdim=True)
         more = last + real[:, known:].long().cumsum(dim=1)
         return torch.cat([places, more[None].expand(3, -1, -1)], dim=2)
-
-    def grid_places(self, prompt: Prompt) -> torch.LongTensor:
-        """(3, batch, length): positions of the tokens of a prompt, by the grid of its images."""
-        return rope_positions(self.vlm, prompt.input_ids, prompt.real.long(), prompt.images.get("image_grid_thw"))
 
     def generate_as_it_is(self, prompt: Prompt, **kwargs) -> torch.LongTensor:
         """Prompts and new tokens, by the VLM's own `generate`, with the images where it puts them."""

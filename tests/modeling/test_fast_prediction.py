@@ -13,6 +13,7 @@ from transformers import PretrainedConfig
 
 from vlahub.errors import ConfigError
 from vlahub.modeling.fast_prediction import FastPrediction
+from vlahub.modeling.fused_linears import lie_side_by_side
 from vlahub.modeling.prediction_core import exclusive, kept_buffers, padded_before, padded_behind, run_core
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
@@ -41,6 +42,7 @@ class Toy(StrictPreTrainedModel):
         super().__init__(config)
         self.first, self.second = nn.Linear(4, 6), nn.Linear(4, 6)
         self.register_buffer("shift", torch.arange(6.0))
+        self.dropout = nn.Dropout()
         self.post_init()
 
     def projections_to_fuse(self):
@@ -62,7 +64,8 @@ class Toy(StrictPreTrainedModel):
 
 def toy_core(model, inputs, options):
     scale = options[0] if options else 1.0
-    y = model.first(inputs.x) * scale + model.second(inputs.x) + model.shift
+    y = model.dropout(model.first(inputs.x)) * scale + model.second(inputs.x) + model.shift
+    y = y * getattr(model.dropout, "gain", 1.0)
     return Found(y * model.config.factor)
 
 
@@ -145,6 +148,10 @@ def replace_data(model):
     model.second.weight.data = model.second.weight.data * 2
 
 
+def change_layout(model):
+    model.second.weight.data = model.second.weight.data.as_strided((6, 4), (1, 6))  # where it was
+
+
 def replace_module(model):
     model.first = nn.Linear(4, 6).eval()
 
@@ -162,6 +169,15 @@ def to_double_and_back(model):
     model.float()
 
 
+def add_parameter(model):
+    model.dropout.register_parameter("gain", nn.Parameter(torch.full((6,), 3.0)))
+
+
+def wrap_forward(model):
+    forward = model.first.forward
+    model.first.forward = lambda x: forward(x) * 2
+
+
 def add_adapter(model):
     from peft import LoraConfig, inject_adapter_in_model
 
@@ -170,7 +186,7 @@ def add_adapter(model):
 
 
 CHANGES = [change_in_place, load_in_place, load_assigned, replace_data, replace_module, replace_buffer, change_config]
-CHANGES += [to_double_and_back, add_adapter]
+CHANGES += [to_double_and_back, add_adapter, change_layout, add_parameter, wrap_forward]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -195,6 +211,21 @@ def test_switching_an_adapter_off_is_seen(model):
     after = model.predict(x).y
     assert not torch.allclose(after, before)
     torch.testing.assert_close(after, plain(model, x))
+
+
+@pytest.mark.parametrize("change", ["merge", "unmerge", "scaling"])
+def test_adapters_that_change_weights_where_they_are(model, change):
+    add_adapter(model)
+    recorded(model)
+    x = torch.randn(2, 4)
+    if change == "unmerge":
+        model.first.merge()
+    model.predict(x)
+    if change == "scaling":
+        model.first.scale_layer(3.0)
+    else:
+        getattr(model.first, change)()
+    torch.testing.assert_close(model.predict(x).y, plain(model, x))
 
 
 def test_what_cannot_be_replayed_runs_as_it_is_and_is_counted(model):
@@ -280,6 +311,42 @@ def test_calls_under_inference_mode_and_without_are_one(model):
     assert model.fast_prediction_stats.captures == 2
 
 
+def test_what_a_core_itself_raises_its_caller_gets_and_it_is_not_held_against_it(model, recwarn):
+    recorded(model)
+    x, failing = torch.randn(2, 4), [True]
+
+    def core(model, inputs, options):
+        if failing:
+            raise ConfigError("not yet")
+        return toy_core(model, inputs, options)
+
+    with pytest.raises(ConfigError, match="not yet"):
+        model.predict(x, core=core)
+    failing.clear()
+    torch.testing.assert_close(model.predict(x, core=core).y, plain(model, x))
+    assert (model.fast_prediction_stats.captures, len(recwarn)) == (1, 0)
+
+
+def test_a_callers_own_compilation_is_one_piece(model):
+    x = torch.randn(2, 4)
+    recorded(model)
+    found = torch.compile(model.predict, backend="eager", fullgraph=True)(x).y
+    torch.testing.assert_close(found, plain(model, x))
+    assert model.fast_prediction_stats.captures == 0
+
+
+def test_weights_stay_side_by_side_when_a_model_moves(model):
+    recorded(model)
+    model.predict(torch.randn(2, 4))
+    assert model.to("cpu").fast_prediction_stats.graphs == 1  # nothing moved
+    assert lie_side_by_side([model.first.weight, model.second.weight])
+    model.double()
+    assert lie_side_by_side([model.first.weight, model.second.weight])
+    stats = model.fast_prediction_stats
+    assert (stats.graphs, stats.drops) == (0, 1)
+    assert model.num_parameters() == 2 * (24 + 6)
+
+
 def test_a_copy_starts_without(model):
     recorded(model)
     model.predict(torch.randn(2, 4))
@@ -287,11 +354,14 @@ def test_a_copy_starts_without(model):
     assert pickle.loads(pickle.dumps(model)).fast_prediction_stats is None
 
 
-def test_a_saved_model_has_its_own_names_and_numbers(model, tmp_path):
+@pytest.mark.parametrize("size", [50, "1GB"])
+def test_a_saved_model_has_its_own_names_and_numbers(model, tmp_path, size):
     x = torch.randn(2, 4)
     before = plain(model, x)
     model.enable_fast_prediction()
-    model.save_pretrained(tmp_path)
+    assert lie_side_by_side([model.first.weight, model.second.weight])
+    model.save_pretrained(tmp_path, max_shard_size=size)
+    assert "fast_prediction" not in (tmp_path / "config.json").read_text()
     again = Toy.from_pretrained(tmp_path).eval()
     assert set(again.state_dict()) == {"first.weight", "first.bias", "second.weight", "second.bias", "shift"}
     torch.testing.assert_close(plain(again, x), before)

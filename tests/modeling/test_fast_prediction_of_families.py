@@ -36,3 +36,23 @@ def test_a_config_switches_it_on(family, family_checkpoint, tmp_path):
     assert family.model.from_pretrained(family_checkpoint).fast_prediction is None
     with pytest.raises(ConfigError, match="mode='fast'"):
         family.model.from_pretrained(family_checkpoint, fast_prediction="fast")
+
+
+@pytest.mark.parametrize("size", ["10KB", "1GB"])
+def test_a_checkpoint_of_fused_weights_is_what_it_was(family, family_checkpoint, tmp_path, size):
+    plain = family.model.from_pretrained(family_checkpoint)
+    fused = family.model.from_pretrained(family_checkpoint, fuse_projections=True)
+    assert fused.num_parameters() == plain.num_parameters()
+    fused.save_pretrained(tmp_path, max_shard_size=size)
+    again = family.model.from_pretrained(tmp_path).state_dict()
+    wanted = plain.state_dict()
+    assert again.keys() == wanted.keys()
+    assert all(torch.equal(again[name], wanted[name]) for name in wanted)
+
+
+def test_a_config_refuses_what_cannot_be(family, family_checkpoint):
+    config = family.config.from_pretrained(family_checkpoint)
+    assert "fast_prediction" not in config.to_dict()
+    config.fast_prediction = {"max_graphs": 0}
+    with pytest.raises(ConfigError, match="max_graphs=0"):
+        config.check()

@@ -18,6 +18,7 @@ from vlahub.modeling.flow_matching import (
 )
 from vlahub.modeling.flow_matching_action_expert import FlowMatchingActionExpert
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel
+from vlahub.modeling.stack_passes import PrefixCache
 
 BATCH, PREFIX, HORIZON, DIM, STATE = 3, 5, 4, 7, 6
 PADDING = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1], [1, 0, 1, 1, 0]])
@@ -117,6 +118,37 @@ def test_padding_alone_and_a_joint_mask_give_the_same_loss_and_samples(make):
     samples = expert.sample_actions(PREFIX_EMBS, STATES, 3, PADDING, noise=NOISE)
     jointly = expert.sample_actions(PREFIX_EMBS, STATES, 3, joint, positions, noise=NOISE)
     torch.testing.assert_close(jointly, samples, **CLOSE)
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("padding", [None, PADDING])
+def test_samples_of_a_prompt_are_those_of_each_noise_alone_over_keys_that_lie_in_memory_once(
+    make, monkeypatch, padding, implementation
+):
+    expert, modules = make()
+    for stack in (modules[0], modules[1].expert):
+        stack.config._attn_implementation = implementation
+    noise = numbers(BATCH, 5, HORIZON, DIM, seed=8)
+    wanted = [expert.sample_actions(PREFIX_EMBS, STATES, 3, padding, noise=each) for each in noise.unbind(1)]
+    seen, extended = [], PrefixCache.extended
+
+    def spy(*args):
+        seen.append(extended(*args)[0].shape)
+        return extended(*args)
+
+    monkeypatch.setattr(PrefixCache, "extended", spy)
+    found = expert.sample_actions(PREFIX_EMBS, STATES, 3, padding, noise=noise, num_samples=5)
+    torch.testing.assert_close(found, torch.stack(wanted, dim=1), **CLOSE)
+    assert set(seen) == {(BATCH, 2, PREFIX + 5 * (HORIZON + 2), 8)}
+
+
+def test_samples_under_a_mask_and_positions_of_the_callers_are_those_of_padding(make):
+    expert, _ = make()
+    joint, positions, _ = build_joint_attention_inputs(PREFIX_EMBS, HORIZON + 2, PADDING)
+    known = {"noise": numbers(BATCH, 2, HORIZON, DIM, seed=8), "num_samples": 2}
+    wanted = expert.sample_actions(PREFIX_EMBS, STATES, 3, PADDING, **known)
+    found = expert.sample_actions(PREFIX_EMBS, STATES, 3, joint, positions, **known)
+    torch.testing.assert_close(found, wanted, **CLOSE)
 
 
 @pytest.mark.parametrize("use_state", [True, False])

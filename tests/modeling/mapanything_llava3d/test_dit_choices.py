@@ -81,6 +81,21 @@ def test_guidance_is_the_formula_over_two_plain_passes_in_one_batch(make, contex
         torch.testing.assert_close(several, found[:, None].expand(-1, 2, -1, -1), **CLOSE)
 
 
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_samples_are_those_of_each_noise_alone_and_cross_attention_has_their_keys_once(make, context, scale):
+    head, inputs, noise = make(context=context, condition_dropout=0.2)
+    noise = torch.stack([noise, -noise, noise + 1], dim=1)
+    keys = []
+    for block in head.model.transformer_blocks:
+        block.register_forward_pre_hook(lambda _, given: keys.append([len(x) for x in given[4:] if x is not None]))
+    found = head.predict_action(**inputs, noise=noise, num_samples=3, guidance_scale=scale)
+    rows = BATCH * (1 if scale == 1 else 2) * (3 if context == "concat" else 1)
+    assert {size for sizes in keys for size in sizes} == (set() if context == "self" else {rows})
+    single = [head.predict_action(**inputs, noise=each, guidance_scale=scale) for each in noise.unbind(1)]
+    torch.testing.assert_close(found, torch.stack(single, dim=1), **CLOSE)
+
+
 def test_the_share_of_samples_that_is_asked_for_sees_the_null_condition_in_training_alone(make):
     head, inputs, actions = make(condition_dropout=0.3)
     known = {"actions": actions, "time": torch.tensor([0.2, 0.5, 0.8]), "noise": actions.flip(0)}

@@ -1,0 +1,121 @@
+"""Whole predictions at the published sizes with random weights, beside the reading of their weights; tiny on a CPU."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
+
+import torch
+from torch import nn
+
+from benchmarks.card_measures import Budget, Measured, bandwidth, measure
+from benchmarks.card_rows import FAMILIES, ROWS, Row
+from benchmarks.card_table import LEGEND, line_of, machine, state_memory, table, write
+from benchmarks.published_sizes import MODELS
+from benchmarks.random_weights import build, bytes_of
+
+MODES = ("eager", "graphs", "compile")
+BUCKET = 8  # of lengths; what is measured is as long as a bucket, so that padding is no difference to eager
+RUNS, RUNS_OF_LONG, RUNS_ON_CPU = 8, 3, 2
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where and how everything is measured; speed: bytes a second of a copy; profiled: look at each kernel once."""
+
+    device: str
+    modes: tuple[str, ...]
+    speed: float
+    budget: Budget
+    profiled: bool
+
+    @property
+    def small(self) -> bool:
+        return self.device == "cpu"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float32 if self.small else torch.bfloat16
+
+
+def main(
+    family: str | None, mode: str, device: str, minutes: float, show_kernels: bool = False, write_results: bool = False
+) -> int:
+    """Print the table, and with `write_results` put it into RESULTS.md; 1 where graphs gave other actions than eager.
+
+    family: a model_type, or all; mode: `eager`, `graphs` (beside eager), `compile` (beside eager), or `all`;
+    minutes: no measurement begins after so many.
+    """
+    modes = MODES if mode == "all" else tuple(dict.fromkeys(("eager", mode)))
+    setting = Setting(device, modes, bandwidth(device), Budget(minutes), show_kernels or device != "cpu")
+    rows = [row for row in ROWS if family in (None, row.family)]
+    about = machine(device, setting.dtype, setting.speed)
+    print(about, flush=True)
+    lines, kernels = [], []
+    for name, group in groupby(rows, lambda row: row.model):
+        for line, costliest in measured_lines(name, list(group), setting):
+            print(" | ".join(line), flush=True)
+            lines.append(line)
+            kernels.append(f"\n{line[0]}, {line[1]}\n{costliest}")
+    text = f"{table(lines)}\n{LEGEND}"
+    if missing := len(rows) * len(modes) - len(lines):
+        text += f"\n{missing} lines are missing: the {minutes:g} minutes were over.\n"
+    if family in (None, FAMILIES["alpamayo"]):
+        text += f"\nKeys and values of Alpamayo-R1 at the published sizes, by count:\n\n{state_memory()}\n"
+    print(f"\n{text}", *(kernels if show_kernels else ()), sep="\n")
+    if write_results:
+        write(f"## gpu\n\n{about}.\n\n{text}")
+    return int(differ(lines))
+
+
+def differ(lines: list[list[str]]) -> bool:
+    """Say which graphs gave other actions than the eager kernels that they recorded."""
+    wrong = [line[0] for line in lines if line[1] == "graphs" and float(line[-2]) != 0]
+    if wrong:
+        print(f"graphs gave other actions than eager: {', '.join(wrong)}")
+    return bool(wrong)
+
+
+@torch.no_grad()
+def measured_lines(name: str, rows: list[Row], setting: Setting) -> Iterator[tuple[list[str], str]]:
+    """All lines of one model, which is in memory meanwhile, each with its costliest kernels."""
+    if setting.budget.is_spent:
+        return
+    model = build(lambda: MODELS[name](setting.small), setting.device, setting.dtype)
+    model.fuse_projections()
+    weights, eager = bytes_of(model), {}
+    for mode in setting.modes:
+        switch(model, mode)
+        for row, found, less in measured(model, rows, setting):
+            eager.setdefault(row.name, found.actions)
+            floor = row.bytes_read(model) / setting.speed
+            yield line_of(row, mode, found, less, eager[row.name], weights, floor), costliest(found)
+    del model
+    if not setting.small:
+        torch.cuda.empty_cache()
+
+
+def switch(model: nn.Module, mode: str) -> None:
+    if mode == "eager":
+        model.disable_fast_prediction()
+    else:
+        model.enable_fast_prediction(mode=mode, max_graphs=32, length_bucket=BUCKET)
+
+
+def measured(model: nn.Module, rows: list[Row], setting: Setting) -> Iterator[tuple[Row, Measured, Measured | None]]:
+    """Each row with what its calls cost, while there is time; a call that several rows share is measured once."""
+    found: dict = {}
+    for row in rows:
+        for call in filter(None, (row.call, row.less)):
+            if call not in found:
+                if setting.budget.is_spent:
+                    return
+                inputs = call.inputs(model, setting.small)
+                runs = RUNS_ON_CPU if setting.small else RUNS_OF_LONG if call.is_long else RUNS
+                bound = partial(call, model, inputs)
+                found[call] = measure(bound, setting.device, runs, setting.profiled)
+        yield row, found[row.call], found.get(row.less)
+
+
+def costliest(found: Measured) -> str:
+    return "\n".join(f"{seconds * 1e3:>10.3f} ms  {name[:100]}" for name, seconds in found.costliest)
