@@ -122,10 +122,10 @@ def test_the_published_scene_gives_the_published_text_and_trajectories(name, imp
 
 
 FAST = {"graphs": TracedGraph, "compile": None}
+RUNS = [(name, "graphs") for name in CASES] + [pytest.param(CASES[0], "compile", marks=pytest.mark.slow)]
 
 
-@pytest.mark.parametrize("mode", ["graphs", pytest.param("compile", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(("name", "mode"), RUNS)
 def test_fast_prediction_gives_the_published_text_and_trajectories(name, mode, golden):
     torch._dynamo.reset()
     case = golden(f"alpamayo/{name}")
