@@ -162,7 +162,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
                 `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,
                 action_dim).
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
-            check_finite: end with an error where the prediction, or what it was computed from, is not finite.
+            check_finite: end with an error where the prediction, or what it was computed from, is not finite, or image
+                tokens are miscounted; else those actions are NaN, and no device is waited for.
             do_sample: for calls written for OpenVLA; False is what is done, True is refused.
             num_samples: draw so many chunks for each sample, over one pass of images and text, and return them, their
                 spread and, of the discrete head, the entropy of its tokens as `SampledActions`; `noise` is (batch,
@@ -175,14 +176,12 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
             NonFiniteError: see `check_finite`.
         """
         refuse_sampling(do_sample)
-        state = one_of(state=state, proprio=proprio)
+        state, head = one_of(state=state, proprio=proprio), self.config.action_head
         if num_samples is not None:
-            head = self.config.action_head
             check_num_samples(num_samples, HEAD_FACTS[head].draws_samples, f"action_head={head!r}")
         check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
-        inputs = {"pixel_values": pixel_values, "state": state, "noise": noise}
-        check_inputs(self, input_ids, attention_mask, inputs)
+        check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, "noise": noise})
         check_state(state, len(input_ids), self.config)
         statistics = find_statistics(self.config.norm_stats, unnorm_key)["action"]
         text, images = padded_prompt(self, input_ids, attention_mask), (pixel_values, image_grid_thw, vlm_inputs)
