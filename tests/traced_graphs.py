@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten
 
@@ -21,18 +22,35 @@ class NotRecordable(RuntimeError):
     """What a card would have refused."""
 
 
+class NumbersOfTheHost(TorchFunctionMode):
+    """Knows a `torch.tensor(number)` without a device: on a card it is no tensor there, but a number in a kernel, and
+    may be recorded (Gemma of transformers 4 has one)."""
+
+    is_made = False
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        self.is_made = func is torch.tensor and isinstance(args[0], (int, float)) and kwargs.get("device") is None
+        try:
+            return func(*args, **kwargs)
+        finally:
+            self.is_made = False
+
+
 class Recorder(TorchDispatchMode):
     """Writes down operations, their arguments and their results."""
 
-    def __init__(self):
+    def __init__(self, numbers: NumbersOfTheHost):
         super().__init__()
+        self.numbers = numbers
         self.steps: list[tuple] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.name().split("::")[1].split(".")[0].rstrip("_")
         # Attention is marked as random for its dropout, of which a prediction has none.
         is_random = torch.Tag.nondeterministic_seeded in func.tags and "attention" not in name
-        if name in FORBIDDEN or is_random or has_shape_of_values(func, args, kwargs or {}):
+        is_number = name == "lift_fresh" and self.numbers.is_made
+        if (name in FORBIDDEN and not is_number) or is_random or has_shape_of_values(func, args, kwargs or {}):
             raise NotRecordable(f"{func.name()} in a graph")
         result = func(*args, **(kwargs or {}))
         self.steps.append((func, args, kwargs or {}, result))
@@ -53,7 +71,7 @@ class TracedGraph:
         self.kept, self.inputs = kept, copied(inputs)
         for _ in range(WARM_UP_RUNS):
             function(self.inputs)
-        with Recorder() as recorder:
+        with NumbersOfTheHost() as numbers, Recorder(numbers) as recorder:
             self.outputs = function(self.inputs)
         self.steps = recorder.steps
 

@@ -92,6 +92,7 @@ REFUSED = [
     lambda x: x[x > 0],
     lambda x: x * float(x.sum()),
     lambda x: x + torch.tensor([1.0, 2.0]),
+    lambda x: x + torch.tensor(1.0, device=x.device),
     lambda x: x + torch.randn_like(x),
     lambda x: x.repeat_interleave(x.long().abs()),
     lambda x: nn.functional.dropout(x, 0.5),
@@ -102,3 +103,8 @@ REFUSED = [
 def test_the_stand_in_refuses_what_a_card_would(number):
     with pytest.raises(NotRecordable):
         TracedGraph(REFUSED[number], torch.ones(2), (), GraphMemory())
+
+
+def test_the_stand_in_takes_a_number_that_stays_on_the_host():
+    recorded = TracedGraph(lambda x: x * torch.tensor(3.0, dtype=x.dtype), torch.ones(2), (), GraphMemory())
+    assert recorded(torch.full((2,), 2.0)).tolist() == [6.0, 6.0]
