@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import zlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -90,6 +91,13 @@ def gradients_are_on_again():
     """A compiled function that raises under `no_grad` leaves them off (torch 2.13)."""
     yield
     torch.set_grad_enabled(True)
+
+
+@pytest.fixture
+def without_autocast(monkeypatch):
+    """torch knows none for the meta device, on which predictions run to show that they ask it for no number."""
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
 
 
 @pytest.fixture(scope="session")

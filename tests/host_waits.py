@@ -24,6 +24,8 @@ ASKS = {READ, "nonzero", "masked_select", "masked_scatter", "masked_scatter_", "
 ASKS |= {"unique_consecutive", "bincount", "equal", "allclose", "is_nonzero", "_linalg_check_errors", "multinomial"}
 ASKS |= {"histc", "_to_sparse", "_ctc_loss"}
 ASK_BY_TENSORS = ("normal.float_Tensor", "normal.Tensor_Tensor")  # they look whether a deviation is negative
+MAKING = {"tensor", "as_tensor", "asarray", "zeros", "ones", "full", "empty", "arange", "linspace", "eye", "rand"}
+MAKING |= {"randn", "randint", "randperm", "scalar_tensor"}
 HANDS_OVER = {"lift_fresh", "lift"}
 INDEXING = ("index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put")
 
@@ -40,8 +42,9 @@ class HostWaits:
     which travels with the kernel; what is read of a tensor that `.cpu()` or `.to("cpu")` returned, which were counted.
     Not seen: `.to(torch.device("cpu"))`, and `.tolist()` inside torch's own functions.
 
-    elsewhere: tensors say that they are on a CUDA device, but for those that `.cpu()` returned, were made with
-        `device="cpu"`, or whose attribute `is_on_host` is true; so code that looks at what is at hand does not look.
+    elsewhere: tensors say that they are on a CUDA device, but for those that `.cpu()` returned, that were made without
+        a device, or whose attribute `is_on_host` is true; so code that looks at what is at hand does not look, and
+        what is made on the CPU is handed over where it goes to the device.
     """
 
     def __init__(self, elsewhere: bool = False):
@@ -92,10 +95,19 @@ class Functions(TorchFunctionMode):
         if name == "tolist" and not on_host(args[0]):
             self.waits.asks(READ)
         to_cpu = is_copy_to_cpu(name, args, kwargs, self.waits.elsewhere)
-        made_on_cpu = self.waits.elsewhere and str(kwargs.get("device")) == "cpu"
+        made_on_cpu = self.waits.elsewhere and is_made_on_cpu(name, args, kwargs)
+        if (
+            self.waits.elsewhere
+            and name == "to"
+            and on_host(args[0])
+            and ELSEWHERE in (*args[1:], kwargs.get("device"))
+        ):
+            self.waits.hands("_to_copy")
+            rest = [each for each in args[1:] if each != ELSEWHERE]
+            return marked(func(args[0].view_as(args[0]), *rest, **kwargs | {"device": None}), on_host=False)
+        self.waits.within.append((name, args, kwargs))
         if self.waits.elsewhere:
             args, kwargs = tree_map_only(torch.device, lambda each: torch.device("cpu"), (args, kwargs))
-        self.waits.within.append((name, args, kwargs))
         try:
             result = func(*args, **kwargs)
         finally:
@@ -118,15 +130,25 @@ class Operators(TorchDispatchMode):
         overload = func.name().removeprefix("aten::")
         name = overload.split(".")[0]
         given = [each for each in tree_iter((args, kwargs)) if isinstance(each, torch.Tensor)]
-        if any(map(on_host, given)):
+        if all_on_host(name, given):
             return marked(func(*args, **kwargs))
         if asks(name, overload, args, kwargs) and not looks_on_cpu_alone(self.waits.within):
             self.waits.asks(name)
-        elif name in HANDS_OVER and args[0].numel() and not puts_a_number(self.waits.within):
+        elif self.hands(name, args):
             self.waits.hands(name)
         elif name in ("_to_copy", "copy_"):
             self.copies(args, kwargs)
         return func(*args, **kwargs)
+
+    def hands(self, name: str, args: tuple) -> bool:
+        if name in INDEXING:
+            return any(each is not None and on_host(each) for each in args[1])
+        return name in HANDS_OVER and args[0].numel() > 0 and not self.stays_on_host()
+
+    def stays_on_host(self) -> bool:
+        """Whether the function that makes a tensor of numbers leaves it on the CPU."""
+        within = self.waits.within
+        return puts_a_number(within) or bool(self.waits.elsewhere and within and is_made_on_cpu(*within[-1]))
 
     def copies(self, args: tuple, kwargs: dict) -> None:
         """Between devices, where a test has several."""
@@ -153,6 +175,21 @@ def is_copy_to_cpu(name: str, args: tuple, kwargs: dict, elsewhere: bool) -> boo
     return name == "cpu" or (name == "to" and "cpu" in targets)
 
 
+def is_made_on_cpu(name: str, args: tuple, kwargs: dict) -> bool:
+    """`torch.zeros(3)`, `torch.tensor([1], device="cpu")`: made, and on no other device."""
+    return name in MAKING and str(kwargs.get("device") or "cpu") == "cpu"
+
+
+def all_on_host(name: str, given: list[torch.Tensor]) -> bool:
+    """A number on the CPU, a tensor of no dimension, may go with tensors of another device; and so may an index."""
+    if name in INDEXING:
+        return on_host(given[0])
+    on_cpu = [each for each in given if on_host(each)]
+    return bool(on_cpu) and (
+        len(on_cpu) == len(given) or any(each.dim() for each in on_cpu) or name in ("stack", "cat")
+    )
+
+
 def looks_on_cpu_alone(within: list) -> bool:
     """`one_hot` with the number of classes given looks at its values on a CPU alone."""
     if not within or within[-1][0] != "one_hot":
@@ -174,10 +211,10 @@ def on_host(value) -> bool:
     return getattr(value, "is_on_host", False)
 
 
-def marked(result):
+def marked(result, on_host: bool = True):
     for each in tree_iter(result):
         if isinstance(each, torch.Tensor):
-            each.is_on_host = True
+            each.is_on_host = on_host
     return result
 
 

@@ -23,7 +23,7 @@ def check(text, rows, modes):
     for line in lines:
         named = dict(zip(card_table.HEAD, line, strict=True))
         assert float(named["largest difference to eager"]) == 0
-        assert all(float(named[name]) > 0 for name in ("floor ms", "weights GiB"))
+        assert float(named["floor ms"]) > 0 and float(named["first call s"]) >= 0
         assert named["kernels"] == named["peak memory GiB"] == "-"
 
 
@@ -56,8 +56,7 @@ def test_what_there_is_no_time_for_is_said(capsys):
         pytest.param("llava3d", 10.50, marks=pytest.mark.slow),
     ],
 )
-def test_robots_models_of_the_published_sizes_predict_where_there_are_no_numbers(name, billions, monkeypatch):
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)  # torch knows none for the meta device
+def test_robots_models_of_the_published_sizes_predict_where_there_are_no_numbers(name, billions, without_autocast):
     with torch.device("meta"):
         model = published_sizes.MODELS[name](False).bfloat16().eval()
     assert round(sum(each.numel() for each in model.parameters()) / 1e9, 2) == billions

@@ -113,3 +113,16 @@ def test_tensors_elsewhere_say_so_and_code_that_looks_at_what_is_at_hand_does_no
         assert made.to(at_hand.device).sum().item() == 3
     assert (waits.asked, waits.handed) == (2, 0), str(waits)
     assert made.device.type == "cpu"
+
+
+def test_numbers_of_the_host_are_handed_over_where_they_go_to_the_device():
+    with HostWaits(elsewhere=True) as waits:
+        device = NUMBERS.device
+        host = torch.tensor([1.0, 2.0]) * torch.arange(2)
+        assert host.device.type == "cpu" and host.tolist() == [0.0, 2.0]
+        assert (NUMBERS * torch.tensor(0.5)).device == device  # a factor, which goes with the kernel
+        assert waits.handed == waits.asked == 0
+        assert host.to(device).device == host.to(device=device, dtype=torch.float64).device == device
+        assert waits.handed == 2
+        assert NUMBERS[torch.arange(2)].device == device and torch.tensor([1.0], device=device).device == device
+    assert (waits.asked, waits.handed) == (0, 4), str(waits)

@@ -43,12 +43,6 @@ PREDICTIONS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def without_autocast(monkeypatch):
-    """torch knows none for the meta device."""
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
-
-
 def inputs_of(model):
     """A batch of two, the second prompt shorter."""
     family, config = model.config.model_type, model.config
@@ -63,18 +57,26 @@ def inputs_of(model):
     return {"input_ids": input_ids, "attention_mask": mask, "pixel_values": pixel_values, "state": torch.rand(2, 4)}
 
 
+def counted(call, **options):
+    """Of the second of two calls."""
+    with HostWaits(elsewhere=True):
+        call(**options)
+    with HostWaits(elsewhere=True) as waits:
+        call(**options)
+    return waits
+
+
 @pytest.mark.parametrize("name", PREDICTIONS)
-def test_a_prediction_runs_on_a_device_that_holds_no_numbers(name, tiny_model):
+def test_a_prediction_asks_nothing_and_runs_on_a_device_that_holds_no_numbers(name, tiny_model, without_autocast):
     make, options = PREDICTIONS[name]
     model = make(tiny_model).eval()
-    inputs = inputs_of(model)
-    real = model.predict_action(**inputs, **options, return_dict=True).actions
-    model, inputs = model.to("meta"), {key: value.to("meta") for key, value in inputs.items()}
-    for warm in (False, True):
-        with HostWaits() as waits:
-            actions = model.predict_action(**inputs, **options, return_dict=True, check_finite=False).actions
-        assert actions.is_meta and actions.shape == real.shape
-        assert not warm or waits.asked == waits.handed == 0, str(waits)
+    inputs, options = inputs_of(model), {**options, "return_dict": True, "check_finite": False}
+    waits = counted(model.predict_action, **inputs, **options)
+    assert (waits.asked, waits.handed) == (0, 0), str(waits)
+    real = model.predict_action(**inputs, **options).actions
+    inputs = {key: value.to("meta") for key, value in inputs.items()}
+    actions = model.to("meta").predict_action(**inputs, **options).actions
+    assert actions.is_meta and actions.shape == real.shape
 
 
 @pytest.fixture(scope="module")
@@ -85,15 +87,6 @@ def loaded(family, family_checkpoint):
     exec(family.call, names)
     inputs = names["prepare"](family.processor.from_pretrained(family_checkpoint), views)
     return family.model.from_pretrained(family_checkpoint, dtype=torch.float32).eval(), dict(inputs)
-
-
-def counted(call, **options):
-    """Of the second of two calls."""
-    with HostWaits(elsewhere=True):
-        call(**options)
-    with HostWaits(elsewhere=True) as waits:
-        call(**options)
-    return waits
 
 
 @pytest.mark.parametrize("check_finite", [False, True])
