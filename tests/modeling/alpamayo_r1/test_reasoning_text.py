@@ -1,5 +1,7 @@
 """Texts that the samples of a prompt write together, against a loop that runs each text again for every token."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
