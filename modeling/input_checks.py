@@ -54,21 +54,25 @@ def check_inputs(
 def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any, on_host: torch.Tensor | None = None) -> None:
     """Refuse images as patches without their grid, a grid without its patches, and one of other images.
 
-    pixel_values: (patches, values), checked by `check_inputs`; image_grid_thw: (images, 3); on_host: the same, where it
-        was brought to the CPU before, so that no device is asked again.
+    pixel_values: (patches, values), checked by `check_inputs`; image_grid_thw: (images, 3), there or on the CPU;
+        on_host: the same, where it was brought to the CPU before, so that no device is asked again.
     """
     if pixel_values is None and image_grid_thw is None:
         return
     if pixel_values is None or image_grid_thw is None:
         missing, given = ("pixel_values", "image_grid_thw")[:: 1 if pixel_values is None else -1]
         raise InputError(f"{missing} is missing, {given} was given: images are patches with the grid of their sizes.")
-    check_tensor("image_grid_thw", image_grid_thw, pixel_values.device)
+    on_cpu = (
+        isinstance(image_grid_thw, torch.Tensor) and image_grid_thw.device.type == "cpu"
+    )  # wherever the patches are
+    check_tensor("image_grid_thw", image_grid_thw, None if on_cpu else pixel_values.device)
     if image_grid_thw.is_floating_point() or image_grid_thw.dim() != 2 or image_grid_thw.shape[-1] != 3:
         raise InputError(
             f"image_grid_thw is {image_grid_thw.dtype} of shape {tuple(image_grid_thw.shape)}; whole numbers of shape "
             "(images, 3) are needed, as the processor makes them."
         )
-    patches = int((image_grid_thw if on_host is None else on_host).prod(dim=-1).sum())
+    grid = image_grid_thw if on_host is None else on_host
+    patches = int(grid.numpy().prod(axis=-1).sum() if grid.device.type == "cpu" else grid.prod(dim=-1).sum())
     if pixel_values.dim() != 2 or len(pixel_values) != patches:
         raise InputError(
             f"pixel_values has shape {tuple(pixel_values.shape)}, but the images of image_grid_thw have {patches} "

@@ -58,6 +58,6 @@ def placed(
 def check_image_tokens(is_image: torch.Tensor, image_grid_thw: torch.LongTensor | None, merge: int) -> None:
     """Raises InputError where more or fewer tokens are images (..., bool) than the grids have; both lie on a CPU."""
     found = int(is_image.numpy().sum())
-    wanted = 0 if image_grid_thw is None else int(image_grid_thw.cpu().numpy().prod(axis=-1).sum()) // merge**2
+    wanted = 0 if image_grid_thw is None else int(image_grid_thw.numpy().prod(axis=-1).sum()) // merge**2
     if found != wanted:
         raise InputError(f"input_ids has {found} image tokens, but the images of image_grid_thw have {wanted}.")

@@ -8,8 +8,16 @@ from torch import nn
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
-from ..input_checks import check_ids, check_inputs, check_length, check_patches, check_rows, check_tensor
-from .ego_frame import at_hand, check_poses
+from ..input_checks import (
+    check_ids,
+    check_inputs,
+    check_length,
+    check_patches,
+    check_rows,
+    check_tensor,
+    execution_device,
+)
+from .ego_frame import check_poses
 
 Poses = tuple[torch.Tensor | None, torch.Tensor | None]  # positions and rotations, as a caller passed them
 
@@ -22,10 +30,11 @@ def check_arguments(
     rot: Any,
     numbers: dict[str, Any],
     image_grid_thw: Any,
+    wait: bool = True,
 ) -> None:
-    """Refuse what cannot be read; poses may be on any device, see `checked_history`.
+    """Refuse what cannot be read; poses and grid may be on any device, see `checked_history`.
 
-    numbers: further arguments that hold real numbers, `pixel_values` among them.
+    numbers: further arguments that hold real numbers, `pixel_values` among them; wait: as in `checked_history`.
     """
     check_inputs(model, input_ids, attention_mask, numbers)
     check_patches(numbers["pixel_values"], image_grid_thw)
@@ -33,7 +42,7 @@ def check_arguments(
     for name, value in (("ego_history_xyz", xyz), ("ego_history_rot", rot)):
         if value is not None:
             check_tensor(name, value, None)
-    if attention_mask is not None:
+    if wait and attention_mask is not None:
         check_rows(attention_mask)
 
 
@@ -48,7 +57,7 @@ def checked_history(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(batch, steps, 3) and (batch, steps, 3, 3) on the device, in float32; see `check_poses`.
 
-    wait: look at values that are on an accelerator, too, which waits for it.
+    wait: look at values, which waits for an accelerator that they are on; else see `value_checks`.
 
     Raises:
         InputError: poses have another form, or there are more or fewer than config and placeholders have tokens for.
@@ -61,15 +70,38 @@ def checked_history(
         raise InputError(
             f"ego_history_xyz has {xyz.shape[1]} poses, of {found} tokens; tokens_per_history_traj is {wanted}."
         )
-    if wait or at_hand(xyz):
+    if wait:
         check_poses("ego_history", xyz, rot, ends_at_origin=True)
+        check_placeholders(input_ids, config, xyz.shape[1])
+    return xyz.to(device, torch.float32), rot.to(device, torch.float32)
+
+
+def read_poses(
+    model: nn.Module, input_ids: torch.LongTensor, history: Poses, future: Poses
+) -> tuple[torch.LongTensor, torch.Tensor | None]:
+    """Prompts with their histories, and normalised actions (batch, waypoints, 2) that lead along the futures.
+
+    model: an `AlpamayoR1`.
+    """
+    if history[0] is None and future[0] is None:
+        return input_ids, None
+    history = model.history(input_ids, *history)
+    input_ids = model.with_history(input_ids, *history)
+    if future[0] is None:
+        return input_ids, None
+    future = checked_future(*future, len(input_ids), execution_device(model))
+    return input_ids, model.action_space.traj_to_action(*history, *future)
+
+
+def check_placeholders(input_ids: torch.LongTensor, config: AlpamayoR1Config, num_poses: int) -> None:
+    """Raises InputError for rows with more or fewer placeholders than a history has tokens; none at all is right."""
     counts = (input_ids == config.traj_token_ids["history"]).sum(dim=1).tolist()
+    wanted = config.tokens_per_history_traj
     if any(counts) and any(count != wanted for count in counts):
         raise InputError(
-            f"input_ids has {counts} history placeholders in its rows; a history of {xyz.shape[1]} poses has {wanted} "
+            f"input_ids has {counts} history placeholders in its rows; a history of {num_poses} poses has {wanted} "
             "tokens."
         )
-    return xyz.to(device, torch.float32), rot.to(device, torch.float32)
 
 
 def checked_future(

@@ -20,23 +20,15 @@ from transformers.utils import can_return_tuple
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.vla_errors import InputError
 from ..cache_names import CACHE_NAMES
+from ..fast_prediction import FastPredictionStats
 from ..input_checks import execution_device
 from ..llama_layers import projections_of
 from ..loss_items import Items, check_sample_weight
-from ..prediction_core import exclusive, padded_before
+from ..prediction_core import exclusive
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
 from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .driving_inputs import (
-    Poses,
-    check_arguments,
-    check_room,
-    checked_future,
-    checked_history,
-    checked_shape,
-    published_inputs,
-)
-from .ego_frame import at_hand, check_poses
+from .driving_inputs import check_arguments, check_room, checked_history, checked_shape, published_inputs, read_poses
 from .expert_steps import driven
 from .expert_velocity import ExpertParts
 from .prompt_reading import decoder_modules, fuse_history, read_scene
@@ -49,6 +41,7 @@ from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Tr
 from .trajectory_text import counted_items
 from .trajectory_tokenizers import DeltaTrajectoryTokenizer
 from .unicycle_action_space import UnicycleAccelCurvatureActionSpace
+from .value_checks import checked_scene
 from .vision_encoding import Images
 from .waypoint_projection import PerWaypointActionInProjV2
 from .written_trajectories import with_written_texts, writing, written_trajectories
@@ -193,22 +186,18 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             NonFiniteError: see `check_finite`.
         """
         numbers = {"pixel_values": pixel_values, "noise": noise}
-        check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
-        history = self.history(input_ids, ego_history_xyz, ego_history_rot, wait=False)
+        poses = ego_history_xyz, ego_history_rot
+        history, grid, late = checked_scene(self, input_ids, attention_mask, image_grid_thw, poses, numbers)
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
         start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, execution_device(self))
         ode = self.diffusion.sampling(num_inference_steps, ode_solver, ode_spacing)
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
-        *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
-        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
+        scene, sampling.padding = read_scene(self, input_ids, attention_mask, pixel_values, grid)
         steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
-        if not at_hand(ego_history_xyz):  # what was not looked at before
-            check_poses("ego_history", *history, ends_at_origin=True)
-        if check_finite:
-            check_drawn(self, drawn, shape[0], numbers)
+        check_drawn(self, drawn, shape[0], numbers, late, check_finite)
         return with_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @torch.no_grad()
@@ -243,6 +232,18 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             rollout = sample_text(self, prompt, sampling)
             drive = driven(self, rollout, noise, ode, history)
         return Trajectories(*drive, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
+
+    def enable_diffusion_expert_cuda_graph(self, max_batch_size: int | None = None, max_graphs: int = 4) -> None:
+        """`enable_fast_prediction` under the published name: of a whole drive, whose four parts have a graph each.
+
+        max_batch_size: trajectories of one call; larger calls run eagerly. max_graphs: shapes of calls that are kept.
+        """
+        self.enable_fast_prediction("graphs", max_graphs=4 * max_graphs, max_batch_size=max_batch_size)
+
+    @property
+    def diffusion_expert_cuda_graph_stats(self) -> FastPredictionStats | None:
+        """`fast_prediction_stats` under the published name."""
+        return self.fast_prediction_stats
 
     def sample_trajectories_from_data_with_vlm_rollout(
         self,
@@ -301,15 +302,14 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         the config's tokens do not hold a trajectory.
         """
         numbers = {"pixel_values": pixel_values}
-        check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
-        history = self.history(input_ids, ego_history_xyz, ego_history_rot)
+        poses = ego_history_xyz, ego_history_rot
+        history, grid, late = checked_scene(self, input_ids, attention_mask, image_grid_thw, poses, numbers)
         shape = checked_shape(len(input_ids), 1, num_traj_samples)
         drawing = warpers(temperature, top_k, top_p), None, None, generator
         sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
-        *prompts, sampling.padding = self.bucketed_prompts(input_ids, attention_mask)
-        scene = read_scene(self, *prompts, pixel_values, image_grid_thw)
+        scene, sampling.padding = read_scene(self, input_ids, attention_mask, pixel_values, grid)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
-        check_drawn(self, drawn, shape[0], numbers)
+        check_drawn(self, drawn, shape[0], numbers, late)
         return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
 
     @can_return_tuple
@@ -353,7 +353,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         check_arguments(self, input_ids, attention_mask, ego_history_xyz, ego_history_rot, numbers, image_grid_thw)
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         poses = (ego_history_xyz, ego_history_rot), (ego_future_xyz, ego_future_rot)
-        input_ids, target = self.read_poses(input_ids, *poses)
+        input_ids, target = read_poses(self, input_ids, *poses)
         learnt = Learnt(target, labels, trajectory_labels, time, noise, num_items_in_batch, sample_weight)
         stop = self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm
         return training_pass(self, input_ids, attention_mask, (pixel_values, image_grid_thw), learnt, stop)
@@ -376,31 +376,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             is_image = input_ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
         return self.vlm.generate(input_ids=input_ids, **kwargs)
-
-    def bucketed_prompts(
-        self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None
-    ) -> tuple[torch.LongTensor, torch.Tensor | None, int]:
-        """Prompts and mask with the padding before them that fast prediction wants, and how much it is.
-
-        There is none where the expert sees padding (`mask_prompt_padding=False`): more of it is another answer.
-        """
-        if not self.config.mask_prompt_padding:
-            return input_ids, attention_mask, 0
-        padded, mask = padded_before(self, input_ids, attention_mask)
-        return padded, mask, padded.shape[1] - input_ids.shape[1]
-
-    def read_poses(
-        self, input_ids: torch.LongTensor, history: Poses, future: Poses
-    ) -> tuple[torch.LongTensor, torch.Tensor | None]:
-        """Prompts with their histories, and normalised actions (batch, waypoints, 2) that lead along the futures."""
-        if history[0] is None and future[0] is None:
-            return input_ids, None
-        history = self.history(input_ids, *history)
-        input_ids = self.with_history(input_ids, *history)
-        if future[0] is None:
-            return input_ids, None
-        future = checked_future(*future, len(input_ids), execution_device(self))
-        return input_ids, self.action_space.traj_to_action(*history, *future)
 
     def history(
         self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None, wait: bool = True

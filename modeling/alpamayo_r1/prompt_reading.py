@@ -11,11 +11,10 @@ from torch import nn
 from transformers import DynamicCache, Qwen3VLForConditionalGeneration
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 
-from ...configuration.vla_errors import InputError
 from ..cache_names import cache_argument
 from ..masking import check_mask
 from ..mrope_positions import rope_positions
-from ..prediction_core import run_core
+from ..prediction_core import padded_before, run_core
 from ..stack_passes import without_checkpointing
 from .vision_encoding import Grid, Images, PatchPlaces, can_encode, encode_images, grid_on_host, patch_places
 
@@ -34,19 +33,20 @@ def fuse_history(input_ids: torch.LongTensor, tokens: torch.LongTensor, placehol
 
 def read_images(
     model: nn.Module, pixel_values: torch.Tensor | None, image_grid_thw: torch.LongTensor | None
-) -> Images | None:
-    """Images of a prediction, or `None`; the grid is read once, before anything is computed.
+) -> tuple[Images | None, torch.LongTensor | None]:
+    """Images of a prediction, or `None`, and their grid where the model computes.
 
-    model: an `AlpamayoR1`; pixel_values: (patches, 1536); image_grid_thw: (images, 3), cheapest on the CPU.
+    model: an `AlpamayoR1`; pixel_values: (patches, 1536); image_grid_thw: (images, 3), on the CPU.
     """
     if pixel_values is None:
-        return None
+        return None, None
     tower = model.vlm.model.visual
     if torch.compiler.is_compiling() or not can_encode(tower):
-        return stock_images(model.vlm, pixel_values, image_grid_thw)
+        return stock_images(model.vlm, pixel_values, image_grid_thw), image_grid_thw
     grid = grid_on_host(image_grid_thw)
     places = patch_places(grid, tower.spatial_merge_size, tower.num_grid_per_side, pixel_values.device)
-    return run_core(model, encode_scene, (pixel_values[None], places), grid)  # all patches are one batch
+    # All patches are one batch: their number is none that `max_batch_size` limits.
+    return run_core(model, encode_scene, (pixel_values[None], places), grid), places.grid
 
 
 def encode_scene(model: nn.Module, inputs: tuple[torch.Tensor, PatchPlaces], grid: Grid) -> Images:
@@ -60,7 +60,7 @@ def stock_images(
     """As `read_images`, by the tower's own forward."""
     if pixel_values is None:
         return None
-    output = vlm.model.visual(pixel_values, grid_thw=image_grid_thw)
+    output = vlm.model.visual(pixel_values, grid_thw=image_grid_thw.to(pixel_values.device))
     if isinstance(output, tuple):  # 4.57
         return Images(*output)
     return Images(output.pooler_output, output.deepstack_features)
@@ -72,21 +72,25 @@ def read_scene(
     attention_mask: torch.Tensor | None,
     pixel_values: torch.Tensor | None,
     image_grid_thw: torch.LongTensor | None,
-) -> dict[str, Any]:
-    """All that depends on values of prompts and grid. model: an `AlpamayoR1`.
+) -> tuple[dict[str, Any], int]:
+    """All that depends on prompts and images alone, of values that were checked (`check_values`).
+
+    model: an `AlpamayoR1`; image_grid_thw: (images, 3), on the CPU.
 
     Returns:
         `input_ids`; `positions` (3, batch, length); `real` (batch, length) bool, false on padding, or `None` where
-        there is none; `images`, what the vision tower makes of them, or `None`.
-
-    Raises:
-        InputError: a prompt is padded on the right, or there are more or fewer image tokens than the images have.
+        there was no mask; `images`, what the vision tower makes of them, or `None`. Before prompts there is as much
+        more padding as fast prediction wants: how much, is the second. There is none where the expert sees padding
+        (`mask_prompt_padding=False`): more of it is another answer.
     """
-    positions, real = places_of(model.vlm, input_ids, attention_mask, image_grid_thw)
-    if not real[:, -1].all():
-        raise InputError("attention_mask ends with padding; prompts must be padded on the left (padding_side='left').")
-    images = read_images(model, pixel_values, image_grid_thw)
-    return {"input_ids": input_ids, "positions": positions, "real": None if real.all() else real, "images": images}
+    length = input_ids.shape[1]
+    if model.config.mask_prompt_padding:
+        input_ids, attention_mask = padded_before(model, input_ids, attention_mask)
+    images, grid = read_images(model, pixel_values, image_grid_thw)
+    positions, real = places_of(model.vlm, input_ids, attention_mask, grid)
+    real = None if attention_mask is None else real
+    scene = {"input_ids": input_ids, "positions": positions, "real": real, "images": images}
+    return scene, input_ids.shape[1] - length
 
 
 def places_of(

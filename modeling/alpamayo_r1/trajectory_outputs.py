@@ -1,6 +1,6 @@
 """What the Alpamayo-R1 model returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,9 +9,10 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 from transformers.modeling_outputs import ModelOutput
 
-from ..finite_predictions import require_finite
+from ..finite_predictions import is_whole, require_finite
 from .reasoning_text import reasoning_of
 from .rollout import TextSampling
+from .value_checks import ValueCheck, look_again
 
 
 @dataclass
@@ -76,11 +77,32 @@ class Trajectories:
     longest: int | None = None
 
 
-def check_drawn(model: nn.Module, drawn: Trajectories, batch: int, inputs: Mapping[str, torch.Tensor | None]) -> None:
-    """Raises NonFiniteError where rows of the batch, or the inputs that they were computed from, are not finite."""
+def check_drawn(
+    model: nn.Module,
+    drawn: Trajectories,
+    batch: int,
+    inputs: Mapping[str, torch.Tensor | None],
+    late: Sequence[ValueCheck] = (),
+    check_finite: bool = True,
+) -> None:
+    """The one look at a device behind the last kernel; none where there is nothing to look at.
+
+    late: of `check_values`; check_finite: look at the trajectories, too, and at what they were computed from.
+
+    Raises:
+        InputError: a check of `late` found something.
+        NonFiniteError: rows of the batch, or inputs, are not finite.
+    """
     outputs = {name: getattr(drawn, name).unflatten(0, (batch, -1)) for name in ("actions", "pred_xyz", "pred_rot")}
     outputs["logits of the text"] = drawn.finite.view(batch, -1).all(dim=1)
-    require_finite(model, outputs, inputs)
+    flags = [~check.fault for check in late] + ([is_whole(outputs, inputs)] if check_finite else [])
+    if not flags:
+        return
+    whole = torch.stack([flag.to(drawn.actions.device) for flag in flags]).all().cpu()
+    if late and not whole.numpy():
+        look_again(late)
+    if check_finite:
+        require_finite(model, outputs, inputs, whole=whole)
 
 
 def with_texts(
@@ -96,7 +118,8 @@ def with_texts(
     written = sequences[:, prompt_length:]
     reasoning = None
     if tokenizer is not None:
-        rows = [row[:length] for row, length in zip(written, drawn.lengths, strict=True)]
+        ends = drawn.lengths.cpu().numpy()
+        rows = [row[:length] for row, length in zip(written.cpu().numpy(), ends, strict=True)]
         texts = [reasoning_of(tokenizer.decode(row, skip_special_tokens=False)) for row in rows]
         reasoning = np.array(texts, dtype=object).reshape(shape).tolist()
     return AlpamayoR1TrajectoryOutput(

@@ -40,16 +40,18 @@ class PatchPlaces(NamedTuple):
     Attributes:
         places: (patches, 2), row and column of each patch in its image.
         neighbours, shares: (patches, 4), the learned positions that a patch lies between, and the share of each.
+        grid: (images, 3), the grid itself.
     """
 
     places: torch.LongTensor
     neighbours: torch.LongTensor
     shares: torch.Tensor
+    grid: torch.LongTensor
 
 
 def grid_on_host(image_grid_thw: torch.LongTensor) -> Grid:
-    """The grid as numbers; where it lies on an accelerator, that is waited for: keep it on the CPU."""
-    return tuple(tuple(row) for row in image_grid_thw.tolist())
+    """The grid, which lies on the CPU, as numbers."""
+    return tuple(tuple(row) for row in image_grid_thw.numpy().tolist())
 
 
 @functools.lru_cache(maxsize=KEPT_GRIDS)
@@ -61,11 +63,12 @@ def patch_places(grid: Grid, merge: int, side: int, device: torch.device) -> Pat
     with torch.inference_mode(False):
         frames = [frame_places(rows, columns, merge, side) for _, rows, columns in grid]
         repeated = [frame for frame, (count, _, _) in zip(frames, grid, strict=True) for _ in range(count)]
-        return PatchPlaces(*(torch.cat(parts).to(device) for parts in zip(*repeated, strict=True)))
+        whole = [torch.cat(parts) for parts in zip(*repeated, strict=True)] + [torch.tensor(grid)]
+        return PatchPlaces(*(each.to(device) for each in whole))
 
 
-def frame_places(rows: int, columns: int, merge: int, side: int) -> PatchPlaces:
-    """Those of one frame."""
+def frame_places(rows: int, columns: int, merge: int, side: int) -> list[torch.Tensor]:
+    """Places, neighbours and shares of one frame."""
     row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
     upper, lower, down = between(rows, side)
     left, right, along = between(columns, side)
@@ -74,7 +77,7 @@ def frame_places(rows: int, columns: int, merge: int, side: int) -> PatchPlaces:
     neighbours = torch.stack([first[:, None] * side + second[None] for first, second in corners], dim=-1)
     shares = torch.stack([one[:, None] * other[None] for one, other in shares], dim=-1)
     whole = torch.stack([row, column], dim=-1), neighbours, shares
-    return PatchPlaces(*(in_blocks(each, merge) for each in whole))
+    return [in_blocks(each, merge) for each in whole]
 
 
 def between(count: int, side: int) -> tuple[torch.LongTensor, torch.LongTensor, torch.Tensor]:

@@ -6,7 +6,7 @@ import torch
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.errors import InputError
-from vlahub.modeling.alpamayo_r1 import driving_inputs, modeling_alpamayo_r1
+from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1, value_checks
 from vlahub.modeling.alpamayo_r1.ego_frame import check_poses, in_frame_of_last
 from vlahub.processing.alpamayo_r1.driving_prompt import read_history
 
@@ -142,8 +142,7 @@ def test_the_model_refuses_it_before_it_computes(history, message, driving, monk
 def test_what_an_accelerator_holds_is_looked_at_when_all_is_computed(change, message, driving, monkeypatch):
     """Where looking would mean to wait, the error comes at the end, also without the check of finite values."""
     model, prompt = driving
-    for module in (driving_inputs, modeling_alpamayo_r1):
-        monkeypatch.setattr(module, "at_hand", lambda tensor: False)
+    monkeypatch.setattr(value_checks, "at_hand", lambda tensor: False)
     poses = {f"ego_history_{name}": part for name, part in tensors(moved(change)).items()}
     computed = []
     model.action_out_proj.register_forward_hook(lambda *_: computed.append(1))
