@@ -123,12 +123,10 @@ class FastPrediction:
             finally:
                 self.in_session = outer
 
-    def run(
-        self, model: nn.Module, core: Core, inputs: Any, options: Hashable, buffers: Any, rows: int | None = None
-    ) -> Any:
+    def run(self, model: nn.Module, core: Core, inputs: Any, options: Hashable, buffers: Any) -> Any:
         """See `run_core`."""
         rest = () if buffers is None else (buffers,)
-        reason = self.reason_against(model) or self.reason_in(inputs, rows)
+        reason = self.reason_against(model) or self.reason_in(inputs)
         if reason is not None:
             self.count_eager(reason)
             return core(model, inputs, options, *rest)
@@ -146,13 +144,12 @@ class FastPrediction:
             self.counts["replays"] += 1
             return self.graphs[key](inputs)
 
-    def reason_in(self, inputs: Any, rows: int | None) -> str | None:
-        """Why these inputs are not for a graph: the batch, `rows` or what the first dimension of the first tensor
-        tells, is above `max_batch_size`; or a tensor lies elsewhere than the model, and a graph would hold its
-        numbers."""
+    def reason_in(self, inputs: Any) -> str | None:
+        """Why these inputs are not for a graph: the batch, which the first dimension of the first tensor tells, is
+        above `max_batch_size`; or a tensor lies elsewhere than the model, and a graph would hold its numbers."""
         tensors = list(with_tensors(inputs))
-        rows = next((len(each) for each in tensors if each.dim()), 0) if rows is None else rows
-        if self.max_batch_size is not None and rows > self.max_batch_size:
+        first = next((each for each in tensors if each.dim()), None)
+        if self.max_batch_size is not None and first is not None and len(first) > self.max_batch_size:
             return "batch above max_batch_size"
         apart = not tensors or any(each.device != self.watch.device for each in tensors)
         return "inputs are not on the model's device" if apart else None

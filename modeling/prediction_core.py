@@ -22,23 +22,15 @@ from torch import nn
 Core = Callable[..., Any]
 
 
-def run_core(
-    model: nn.Module,
-    core: Core,
-    inputs: Any,
-    options: Hashable = (),
-    buffers: Any = None,
-    rows: int | None = None,
-) -> Any:
+def run_core(model: nn.Module, core: Core, inputs: Any, options: Hashable = (), buffers: Any = None) -> Any:
     """`core(model, inputs, options)`, as fast as the model was asked to be.
 
-    rows: what `max_batch_size` bounds; by default the first dimension of the first tensor.
     buffers: tensors that the core reads and writes where they are, as a fourth argument, such as keys and values that
         grow; inputs are copied before a captured core reads them. See `kept_buffers`.
     """
     fast = model.fast_prediction
     if fast is not None and not torch.compiler.is_compiling():
-        return fast.run(model, core, inputs, options, buffers, rows)
+        return fast.run(model, core, inputs, options, buffers)
     return core(model, inputs, options) if buffers is None else core(model, inputs, options, buffers)
 
 

@@ -247,16 +247,6 @@ def test_what_cannot_be_replayed_runs_as_it_is_and_is_counted(model):
     assert (stats.captures, stats.replays, len(seen)) == (1, 1, 1)
 
 
-def test_the_batch_is_what_a_caller_says_where_the_first_dimension_is_another(model):
-    recorded(model, max_batch_size=2)
-    x = torch.randn(3, 4)
-    with torch.no_grad():
-        run_core(model, toy_core, Inputs(x), rows=1)
-        run_core(model, toy_core, Inputs(x), rows=3)
-    stats = model.fast_prediction_stats
-    assert (stats.replays, stats.eager_reasons) == (1, {"batch above max_batch_size": 1})
-
-
 def test_a_core_that_asks_runs_as_it_is_with_one_warning(model, recwarn):
     recorded(model)
     x = torch.randn(2, 4)
