@@ -17,6 +17,7 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
 from .normalization_statistics import STATISTICS
+from .weight_quantization import describe_quantization
 
 logger = logging.get_logger(__name__)
 CARD_NAME = "README.md"
@@ -188,6 +189,8 @@ def card_body(config: Any, repository: str) -> str:
     if config.described:
         rows = "\n".join(f"| {name} | `{value}` |" for name, value in config.described.items())
         parts.append(f"| | |\n| --- | --- |\n{rows}")
+    if config.weight_quantization:
+        parts.append(describe_quantization(config.weight_quantization))
     if statistics := config.norm_stats:
         rows = [statistics_row(statistics[key], key) for key in sorted(statistics)]
         parts.append(STATISTICS_TABLE + "\n".join(rows))

@@ -89,8 +89,9 @@ class VLAConfig(KnownFieldsConfig):
     # values of all its layers, or its `earlier layers`, all but the last one.
     actions_read = "states"
 
-    shared_fields = frozenset({"fast_prediction"})
+    shared_fields = frozenset({"fast_prediction", "weight_quantization"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
+    weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
 
     @property
     def state_size(self) -> int | None:

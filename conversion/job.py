@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 from tqdm import tqdm
+from transformers import PretrainedConfig
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
@@ -15,6 +16,7 @@ from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
 from .output_folder import output_folder
+from .quantised_layers import describe_errors, quantise_plan
 from .report import describe, report_of, write_report
 from .tensors.plan import Plan
 from .tensors.verify_tensors import verify_written
@@ -33,6 +35,7 @@ class Job:
         base: the base model, where there is one to merge into.
         given: what no file records and the caller said, by the names that the families' options have for it.
         dtype: "auto" (the base's), "float32", "bfloat16" or "float16".
+        quantize: "int8", "fp8" or "int4", for weights of lower precision.
         device: where the arithmetic is done.
         parts: folders of the parts that a checkpoint is assembled from, or that say what a run does not, by their role.
         allow_code: let code of the base that is not ours travel into the output.
@@ -45,6 +48,7 @@ class Job:
     parts: dict[str, Path] = field(default_factory=dict)
     given: dict[str, Any] = field(default_factory=dict)
     dtype: str = "auto"
+    quantize: str | None = None
     device: str = "cpu"
     max_shard_bytes: int = 2 * 10**9
     overwrite: bool = False
@@ -67,12 +71,14 @@ class Prepared:
     Attributes:
         write_files: writes everything but weights and report into a folder, given the report.
         code: of the sources, where it is not left behind.
+        config: that `write_files` writes, where it is of a family of ours.
     """
 
     family: str
     plan: Plan
     write_files: Callable[[Path, dict], None]
     code: TravellingCode = field(default_factory=TravellingCode)
+    config: PretrainedConfig | None = None
 
 
 def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
@@ -85,6 +91,8 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     check_device(job.device)
     check_output(job.output, job.overwrite, input_paths(job), job.dry_run)
     prepared = prepare(job)
+    if job.quantize:
+        quantise_plan(prepared.plan, job.quantize, prepared.config)
     prepared.plan.left_behind = not_taken(source_folders(job), prepared.plan, prepared.code)
     say(job, describe(prepared.plan))
     if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
@@ -98,10 +106,14 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
         written = write_weights(prepared.plan, folder, job.max_shard_bytes, job.quiet, job.device)
         for name, checksum in written.checksums.items():
             report["tensors"][name]["crc32"] = f"{checksum:08x}"
+        for name, error in written.errors.items():
+            report["tensors"][name]["relative_error"] = error
         record(report, folder, known=written.files)
         write_report(with_own_hash(report), folder)
         if job.verify:
             verify_written(prepared.plan, folder, written.checksums, job.quiet, job.device)
+    if written.errors:
+        say(job, describe_errors(written.errors))
     say(job, f"wrote {job.output}")
     return prepared.plan
 

@@ -20,12 +20,18 @@ from ..configuration.checkpoint_card import (
     statistics_row,
 )
 from ..configuration.normalization_statistics import STATISTICS
+from ..configuration.weight_quantization import describe_quantization
 from .assumptions import assumptions_text
 from .family_card import Card, Origin, code, listed, new_tensors
 
 FOREIGN_CODE = """## Code
 
 {names} came with the base model and was not written or checked by vlahub; `trust_remote_code=True` runs it."""
+
+
+PRECISION = """## Precision
+
+{sentence} `conversion_report.json` has the error of each weight (`relative_error`)."""
 
 
 def write_card(folder: Path, card: Card, config: Any, report: dict, sources: dict[str, Path]) -> None:
@@ -50,6 +56,9 @@ def save_card(folder: Path, metadata: ModelCardData, text: str, report: dict, co
     """Write README.md; config: that the card was filled from, `None` for a model that is not one of ours."""
     if names := report.get("foreign_code"):
         text = f"{text.rstrip()}\n\n{FOREIGN_CODE.format(names=listed([code(name) for name in names]))}\n"
+    settings = getattr(config, "weight_quantization", None)
+    if settings and (sentence := describe_quantization(settings)) not in text:
+        text = f"{text.rstrip()}\n\n{PRECISION.format(sentence=sentence)}\n"
     card = stamped(f"---\n{metadata.to_yaml()}\n---\n\n{text}", config)
     (folder / CARD_NAME).write_text(card, encoding="utf-8")
 
@@ -122,9 +131,9 @@ def robot_values(config: Any) -> dict[str, str]:
 
 
 def parameters_text(report: dict) -> str:
-    """The total, and the share of each part of the model."""
+    """The total, and the share of each part of the model; scales of quantised weights are no parameters."""
     parts: Counter[str] = Counter()
     for name, tensor in report["tensors"].items():
-        parts[name.split(".")[0]] += prod(tensor["shape"])
+        parts[name.split(".")[0]] += prod(tensor.get("of_shape", tensor["shape"]))
     shares = ", ".join(f"`{name}` {size:,}" for name, size in parts.most_common())
     return f"{parts.total():,} in {report['dtype']} ({shares})"

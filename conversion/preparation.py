@@ -9,11 +9,14 @@ from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
 from .files.run_files import read_run_config
 from .files.settings_errors import reading_settings
-from .folders.folder_roles import check_part, check_roles
+from .folders.folder_roles import check_part, check_roles, is_own_to_quantise
 from .job import Job, Prepared, source_folders
+from .own_checkpoint import prepare_own
+from .quantised_layers import quantise_plan
 from .tensors.plan import Plan
 from .tensors.size_limits import check_layers_of
 from .tensors.verify_tensors import verify_against
+from .travelling.travelling_code import own_config
 
 
 def prepare(job: Job, family: str = "auto") -> Prepared:
@@ -22,11 +25,15 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     Raises:
         ConversionError, ConfigError: a folder is not what its place needs, or see the family.
     """
-    check_roles(job.base, job.adapters)
+    own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
+    if not own:
+        check_roles(job.base, job.adapters)
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
     with reading_settings(*folders):
         for folder in folders:
             check_full_precision(read_json([folder], "config.json", required=False) or {})
+        if own:
+            return prepare_own(job)
         return FAMILIES[chosen_family(job, folders) if family == "auto" else family].prepare(job)
 
 
@@ -70,9 +77,9 @@ def create(job: Job, family: str) -> Prepared:
 
 def check_full_precision(config: dict) -> None:
     """Refuse a quantised base: nothing can be added to its numbers."""
-    quantization = config.get("quantization_config")
+    quantization = config.get("quantization_config") or config.get("weight_quantization")
     if quantization:
-        method = quantization.get("quant_method", "an unknown method")
+        method = quantization.get("quant_method") or quantization.get("kind") or "an unknown method"
         raise ConversionError(
             f"the base is quantised ({method}): use the full-precision base model that it was made from; "
             "--dtype converts the result."
@@ -81,13 +88,19 @@ def check_full_precision(config: dict) -> None:
 
 def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
-    check_roles(job.base, job.adapters)
     report = read_json([folder], REPORT_NAME, required=True)
     dtype = report["settings"]["dtype"]
     job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
+    settings = read_json([folder], "config.json", required=True)
+    job.quantize = (settings.get("weight_quantization") or {}).get("kind")
+    own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
+    if not own:
+        check_roles(job.base, job.adapters)
     with reading_settings(folder, *job.adapters):
-        check_layers_of(folder, read_json([folder], "config.json", required=True))
-        plan = plan_of(report, folder, job)
+        check_layers_of(folder, settings)
+        plan = prepare_own(job).plan if own else plan_of(report, folder, job)
+        if job.quantize:
+            quantise_plan(plan, job.quantize, own_config(job.adapters[0] if own else folder))
     verify_against(plan, folder, quiet, job.device)
     return f"all {len(plan.tensors)} tensors equal their recomputation from the sources"
 

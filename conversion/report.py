@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .files.file_hashes import report_text
 from .files.file_kinds import REPORT_NAME, LeftBehind
-from .tensors.plan import Leftover, Plan
+from .tensors.plan import Leftover, Plan, PlannedTensor
 from .tensors.verify_tensors import some
 
 
@@ -26,6 +26,7 @@ def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
                 "shape": list(tensor.info.shape),
                 "dtype": str(tensor.info.dtype).removeprefix("torch."),
                 "sources": [str(source) for source in tensor.sources],
+                **shape_of_weight(tensor),
             }
             for tensor in plan.tensors
         },
@@ -35,6 +36,13 @@ def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
         ],
         "left_behind": [{"file": entry.path.as_posix(), "reason": entry.reason} for entry in plan.left_behind],
     }
+
+
+def shape_of_weight(tensor: PlannedTensor) -> dict[str, list[int]]:
+    """Of a quantised one, the shape of the weight at its numbers, and of nothing at its scales."""
+    if tensor.part is None:
+        return {}
+    return {"of_shape": list(tensor.computed.shape) if tensor.part.name == "qweight" else [0]}
 
 
 def write_report(report: dict, folder: Path) -> None:

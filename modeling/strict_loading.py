@@ -26,6 +26,7 @@ from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
+from .quantized_linear import quantise_layers
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -156,6 +157,8 @@ class StrictPreTrainedModel(PreTrainedModel):
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
         shards a model by them (FSDP2), refuses a name that it does not find. And the config's `fast_prediction` is
         switched on."""
+        if is_model_of(self, self.config) and getattr(self.config, "weight_quantization", None) is not None:
+            quantise_layers(self, self.config.weight_quantization)
         super().post_init()
         if getattr(self.config, "fast_prediction", None) is not None:
             self.enable_fast_prediction(**checked_fast_prediction(self.config.fast_prediction))

@@ -3,6 +3,7 @@
 from typing import Any
 
 from ..configuration.vla_errors import InputError
+from ..modeling.quantized_linear import is_quantised
 
 
 def check_own_classes(asked: Any) -> None:
@@ -27,8 +28,23 @@ def check_trainable(model: Any) -> None:
         InputError: the message names the class.
     """
     check_own_classes(model)
+    check_full_precision_weights(model)
     if all(getattr(model, name, None) is None for name in model.pretrained_parts):
         raise InputError(
             f"{type(model).__name__} has no part that was trained before: its `pretrained_parts`, "
             f"{model.pretrained_parts}, must name a child, such as its language model."
+        )
+
+
+def check_full_precision_weights(model: Any) -> None:
+    """Refuse a model of a checkpoint that `vlahub convert --quantize` wrote: no gradient trains stored integers.
+
+    Raises:
+        InputError: the message says what to train instead.
+    """
+    if is_quantised(model):
+        raise InputError(
+            f"the weights of this {type(model).__name__} are stored in lower precision (weight_quantization), which is "
+            "for predictions: train the checkpoint that it was made from, and convert the result with "
+            "--quantize again."
         )

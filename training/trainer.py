@@ -15,6 +15,7 @@ from .evaluation import action_error, own_randomness, targets_of, without_augmen
 from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
+from .own_classes import check_full_precision_weights
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
 
@@ -63,6 +64,7 @@ class VLATrainer(Trainer):
         self.loss_weights = loss_weights
         check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
+        check_full_precision_weights(self.model)
         check_arguments(self.args)
         self.guard = FiniteGuard(max_skipped_steps)
         self.counts_items = hasattr(base_of(self.model), "loss_items") and self.args.n_gpu <= 1

@@ -68,7 +68,7 @@ def plan_alpamayo(family: Family, job: Job) -> Prepared:
     processor = make_alpamayo_processor(config, tokenizer, base, facts)
     text_config, sources = config.vlm_config.text_config, {"run": folder, "vlm": base}
     write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=config)
 
 
 def base_folder(job: Job) -> Path:

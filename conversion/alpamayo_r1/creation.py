@@ -91,7 +91,7 @@ def switches_of(options: AlpamayoStartOptions) -> dict[str, Any]:
 def prepared(family: Family, job: Job, plan: Any, config: AlpamayoR1Config, processor: AlpamayoR1Processor) -> Prepared:
     sources, text_config = {"base": job.base}, config.vlm_config.text_config
     write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=config)
 
 
 def resize_vocabulary(collected: Collected, config: AlpamayoR1Config, known: int, seed: int) -> list[Fact]:

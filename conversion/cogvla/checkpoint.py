@@ -58,7 +58,7 @@ def plan_cogvla(family: Family, job: Job) -> Prepared:
     sources = {"base": job.base} if job.base else {"run": job.adapters[0]}
     processor = partial(write_processor, layout, config, image_processor)
     write = partial(write_files, family, config, config.text_config, processor, sources)
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=config)
 
 
 def check_state(run_name: str, config: CogVLAConfig, facts: list[Fact]) -> None:

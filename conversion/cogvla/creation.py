@@ -78,7 +78,7 @@ def plan_start(family: Family, job: Job) -> Prepared:
     check_tokenizer_of(job, layout)
     processor = partial(write_processor, layout, config, image_processor)
     write = partial(write_files, family, config, config.text_config, processor, {"base": job.base})
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=config)
 
 
 def given_switches(options: CogVLAStartOptions) -> dict[str, Any]:

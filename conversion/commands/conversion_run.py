@@ -51,6 +51,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
         parts={role: source_folder(name, weights=with_weights[role]) for role, name in parts.items()},
         given=given_options(arguments),
         dtype=arguments.dtype,
+        quantize=getattr(arguments, "quantize", None),
         device=arguments.device,
         max_shard_bytes=arguments.max_shard_size,
         overwrite=arguments.overwrite,

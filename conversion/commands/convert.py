@@ -10,6 +10,7 @@ from .shared_arguments import (
     add_device_argument,
     add_family_argument,
     add_output_arguments,
+    add_quantize_argument,
 )
 
 
@@ -19,14 +20,16 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(base=None)
     add_family_argument(parser)
     add_output_arguments(parser)
+    add_quantize_argument(parser)
     add_device_argument(parser)
     add_arguments_of_families(parser, "convert")
 
 
 CONVERT = Command(
     summary="convert an already merged published checkpoint",
-    text="Turn a published checkpoint, whose weights are merged already, into one that loads with one line. Required "
-    "are SOURCE and OUTPUT; the groups of options below say what the checkpoints of one family do not record.",
+    text="Turn a published checkpoint, whose weights are merged already, into one that loads with one line, or "
+    "(--quantize) one of vlahub's into one of lower precision. Required are SOURCE and OUTPUT; the groups of options "
+    "below say what the checkpoints of one family do not record.",
     example="convert path/to/published my-vla --vlm Qwen/Qwen3-VL-8B-Instruct",
     add_arguments=add_convert_arguments,
     run=run_conversion,

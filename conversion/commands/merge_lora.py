@@ -11,6 +11,7 @@ from .shared_arguments import (
     add_device_argument,
     add_family_argument,
     add_output_arguments,
+    add_quantize_argument,
 )
 
 
@@ -29,6 +30,7 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_family_argument(parser)
     add_output_arguments(parser)
+    add_quantize_argument(parser)
     add_device_argument(parser)
     add_arguments_of_families(parser, "merge-lora")
     add_statistics_argument(parser)

@@ -4,10 +4,12 @@ import argparse
 import re
 
 from ...configuration.fast_prediction_choices import FAST_PREDICTION_MODES
+from ...configuration.weight_quantization import QUANTIZED_KINDS
 from ..families import FAMILIES
 
 CARDS = ("keep", "renew")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
+QUANTIZED = tuple(QUANTIZED_KINDS)
 UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
 
@@ -50,6 +52,17 @@ def add_card_argument(parser: argparse.ArgumentParser) -> None:
 
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
+
+
+def add_quantize_argument(parser: argparse.ArgumentParser) -> None:
+    """Of what writes a checkpoint for predictions."""
+    parser.add_argument(
+        "--quantize",
+        choices=QUANTIZED,
+        help="store the weights of language model and vision towers in lower precision: int8 or fp8 in half of the "
+        "bytes of bfloat16, int4 the language model in a quarter; heads, embeddings and norms stay as they are. Needs "
+        "torchao (pip install 'vlahub[quant]'); loading the result does not",
+    )
 
 
 def add_fast_argument(parser: argparse.ArgumentParser) -> None:

@@ -47,6 +47,12 @@ def check_roles(base: Path | None, adapters: list[Path]) -> None:
         refuse_adapter(contents, base)
 
 
+def is_own_to_quantise(folder: Path) -> bool:
+    """Whether a folder that is to be converted is a checkpoint of ours, which only `--quantize` finds something to do
+    with."""
+    return look_at(folder).kind is Kind.CONVERTED
+
+
 def check_base(contents: FolderContents) -> None:
     """Of a merge: a whole model and nothing that belongs to a run."""
     if contents.kind is Kind.OTHER:
@@ -79,8 +85,8 @@ def check_whole(contents: FolderContents) -> None:
         return
     if contents.kind is Kind.CONVERTED:
         raise ConversionError(
-            f"{contents}: it loads as it is, and nothing is left to convert. To check it: vlahub verify "
-            f"{contents.folder}"
+            f"{contents}: it loads as it is, and nothing is left to convert but its precision "
+            f"(--quantize). To check it: vlahub verify {contents.folder}"
         )
     raise ConversionError(f"{contents.folder} holds no model weights: {contents}. {hint(contents)}")
 

@@ -57,7 +57,7 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
     sources = {role: job.parts[role] for role in roles}
     processor = make_llava3d_processor(config, tokenizer)
     write = partial(write_files, family, config, config.text_config, processor.save_pretrained, sources)
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=config)
 
 
 def part_roles(job: Job, options: Llava3DOptions) -> list[str]:

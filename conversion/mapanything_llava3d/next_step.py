@@ -56,7 +56,7 @@ def plan_next_step(family: Family, job: Job) -> Prepared:
     processor = processor_of_base(job, start.config)
     sources = {"base": job.base, **job.parts}
     write = partial(write_files, family, start.config, start.config.text_config, processor.save_pretrained, sources)
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=start.config)
 
 
 def check_base(family: Family, job: Job) -> None:

@@ -75,7 +75,7 @@ def plan_conversion(family: Family, job: Job) -> Prepared:
     processor = make_llava3d_processor(config, tokenizer, **processor_settings(run, settings))
     sources = {"run": run.folder} | {role: folder for role, folder in job.parts.items() if role in ROLES_OF_MODEL}
     write = partial(write_files, family, config, config.text_config, processor.save_pretrained, sources)
-    return Prepared(family.name, plan, write)
+    return Prepared(family.name, plan, write, config=config)
 
 
 def given_tokenizers(job: Job) -> list[Path]:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 
 from .lora_merge import LoraMerger, merge_lora_bias, merges_by_rows, replace_rows
-from .plan import PlannedTensor, Step
+from .plan import PlannedTensor, Step, StoredPart
+from .quantisation import QuantisationError, quantise
 from .safetensors_stream import ALL
 
 BLOCK_ELEMENTS = 2 * 2**20  # 8 MiB in float32: memory of this size is reused, larger memory is fetched anew each time
@@ -26,8 +27,9 @@ class Block:
 
 def blocks_of(planned: PlannedTensor) -> Iterator[Block]:
     """The tensor in order, in blocks that can be computed one without the other."""
-    shape = planned.info.shape
-    size = max(1, BLOCK_ELEMENTS // max(1, planned.info.row_bytes // planned.info.dtype.itemsize))
+    info = planned.computed
+    shape = info.shape
+    size = max(1, BLOCK_ELEMENTS // max(1, info.row_bytes // info.dtype.itemsize))
     if not shape or shape[0] <= size or not all(is_by_rows(step, shape) for step in planned.steps):
         yield Block(planned, ALL)
         return
@@ -44,15 +46,17 @@ class Computation:
 
     def __init__(self, planned: PlannedTensor, device: str = "cpu"):
         self.planned = planned
+        self.error = QuantisationError()
         self.steps = [(step, {part: source.load() for part, source in step.parts.items()}) for step in planned.steps]
         self.mergers = {
-            id(step): LoraMerger(step.module, planned.info.shape, parts, step.config, device)
+            id(step): LoraMerger(step.module, planned.computed.shape, parts, step.config, device)
             for step, parts in self.steps
             if step.kind == "lora"
         }
 
     def apply(self, tensor: torch.Tensor, rows: slice) -> torch.Tensor:
-        """The output's rows from those of the source: the steps in order, in float32, then one cast."""
+        """The output's rows from those of the source: the steps in order, in float32, then one cast, or what
+        is stored of its quantisation."""
         for step, parts in self.steps:
             if step.kind == "lora":
                 tensor = self.mergers[id(step)].merge(tensor, rows.start or 0)
@@ -60,4 +64,12 @@ class Computation:
                 tensor = merge_lora_bias(step.module, tensor, parts, step.config)
             else:
                 tensor = replace_rows(step.module, tensor, parts["rows"], step.config)
-        return tensor.to(self.planned.info.dtype)
+        tensor = tensor.to(self.planned.computed.dtype)
+        return self.quantised(tensor, self.planned.part) if self.planned.part else tensor
+
+    def quantised(self, weight: torch.Tensor, part: StoredPart) -> torch.Tensor:
+        """Rows of what is stored for a weight; of its numbers the error is noted, too."""
+        stored = quantise(weight, part.kind)
+        if part.name == "qweight":
+            self.error.add(weight, part.kind, stored)
+        return stored[part.name].cpu()

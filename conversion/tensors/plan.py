@@ -1,12 +1,13 @@
 """A conversion as a value: for each output tensor its sources and its steps, decided before anything is written."""
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
+from ...modeling.quantized_linear import stored_shapes
 from ..files.file_kinds import LeftBehind
 from .initialised import InitialisedTensor
 from .safetensors_stream import ALL, TensorInfo
@@ -73,19 +74,50 @@ class Step:
         return next(iter(self.parts.values())).file
 
 
+@dataclass(frozen=True)
+class StoredPart:
+    """What of a quantised weight a tensor is: its numbers, their scales or zero points.
+
+    Attributes:
+        kind: how the weight is quantised, see `QUANTIZED_KINDS`.
+        name: `qweight`, `weight_scale` or `weight_zero_point`.
+        dtype: that the weight would have, and is rounded to before it is quantised.
+    """
+
+    kind: str
+    name: str
+    dtype: torch.dtype
+
+
 @dataclass
 class PlannedTensor:
-    """One tensor of the output: `source`, changed by `steps` in float32, cast once to the dtype of `info`."""
+    """One tensor of the output: `source`, changed by `steps` in float32, cast once to the dtype of `info`; or a
+    `part` of what a weight that came about so is quantised to."""
 
     name: str
     info: TensorInfo
     source: SourceTensor | InitialisedTensor
     steps: list[Step] = field(default_factory=list)
+    part: StoredPart | None = None
+
+    @property
+    def computed(self) -> TensorInfo:
+        """What is computed before anything is quantised."""
+        return TensorInfo(self.source.info.shape, self.part.dtype) if self.part else self.info
+
+    def quantised(self, kind: str) -> "list[PlannedTensor]":
+        """The tensors that take the place of a weight, `...weight`."""
+        layer = self.name.removesuffix("weight")
+        return [
+            replace(self, name=layer + name, info=TensorInfo(*stored), part=StoredPart(kind, name, self.info.dtype))
+            for name, stored in stored_shapes(kind, *self.info.shape).items()
+        ]
 
     @property
     def operation(self) -> str:
         """What is done, for reports: `merge_lora+merge_rows`, or `copy` or `initialised` where no step is."""
-        return "+".join(f"merge_{step.kind}" for step in self.steps) or self.source.operation
+        done = "+".join(f"merge_{step.kind}" for step in self.steps) or self.source.operation
+        return f"{done}+{self.part.kind}" if self.part else done
 
     @property
     def sources(self) -> list[SourceTensor | InitialisedTensor]:

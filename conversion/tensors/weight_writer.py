@@ -24,10 +24,12 @@ class Written:
 
     Attributes:
         checksums: CRC-32 of each tensor's bytes.
+        errors: of the numbers of each quantised weight, by their name: see `QuantisationError.relative`.
         files: SHA-256 and size of each file of tensors, as the report records them.
     """
 
     checksums: dict[str, int] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
     files: dict[str, dict[str, str | int]] = field(default_factory=dict)
 
 
@@ -43,7 +45,7 @@ def write_weights(plan: Plan, folder: Path, max_shard_bytes: int, quiet: bool = 
     with tqdm(total=plan.bytes, unit="B", unit_scale=True, desc="writing weights", disable=quiet) as progress:
         for name, shard in zip(names, shards, strict=True):
             with SafetensorsWriter(folder / name, {t.name: t.info for t in shard}) as output:
-                write_shard(output, shard, device, progress)
+                written.errors |= write_shard(output, shard, device, progress)
             written.checksums |= output.checksums
             written.files[name] = {"sha256": output.digest.hexdigest(), "bytes": output.size}
     if len(names) > 1:
@@ -53,22 +55,29 @@ def write_weights(plan: Plan, folder: Path, max_shard_bytes: int, quiet: bool = 
     return written
 
 
-def write_shard(output: SafetensorsWriter, shard: list[PlannedTensor], device: str, progress: tqdm) -> None:
-    """Three stages in three threads: while one block is computed, the next is read and the last is written."""
+def write_shard(output: SafetensorsWriter, shard: list[PlannedTensor], device: str, progress: tqdm) -> dict[str, float]:
+    """Three stages in three threads: while one block is computed, the next is read and the last is written.
+
+    Returns the errors of quantised weights, see `Written`.
+    """
     blocks = [block for planned in shard for block in blocks_of(planned)]
     buffers = make_buffers(blocks)
     computation: Computation | None = None
+    errors: dict[str, float] = {}
     pending: Future | None = None
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for block, (tensor, buffer) in read_ahead(reader, blocks, buffers):
             if computation is None or computation.planned is not block.planned:
                 computation = Computation(block.planned, device)
             result = computation.apply(tensor, block.rows)
+            if block.planned.part and block.planned.part.name == "qweight":
+                errors[block.planned.name] = computation.error.relative
             if pending:
                 pending.result()
             pending = writer.submit(write_block, output, block, result, buffer, buffers, progress)
         if pending:
             pending.result()
+    return errors
 
 
 def make_buffers(blocks: list[Block]) -> "SimpleQueue[torch.Tensor]":
