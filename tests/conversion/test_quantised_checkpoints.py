@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 import vlahub
+from benchmarks.quantise import drawn_anew, predictions_of, relative
 from vlahub.configuration.vla_errors import ConfigError, InputError
 from vlahub.conversion.cli import main
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
@@ -34,7 +35,7 @@ def test_bytes_of_the_published_cogvla_at_7b(kind):
         quantise_layers(model, as_settings(layers, kind))
     assert 17.7e9 < whole < 17.8e9
     assert not any(name.startswith(("action_head", "moe_aggregator")) or "lm_head" in name for name in layers)
-    assert bytes_of(model) < {"int8": 9.4e9, "fp8": 9.4e9, "int4": 6.5e9}[kind]  # of the three, int4 fits 8 GB
+    assert bytes_of(model) < {"int8": 9.4e9, "fp8": 9.4e9, "int4": 7.2e9}[kind]  # of the three, int4 fits 8 GB
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,11 +107,33 @@ def test_a_checkpoint_of_lower_precision_loads_verifies_and_predicts(
     again = family.model.from_pretrained(tmp_path / "again")
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    # Not the same bits: sums depend on where weights lie in memory, and the two files begin at different places.
     torch.testing.assert_close(torch.as_tensor(family_call(again, processor, views)), torch.as_tensor(actions))
     with pytest.raises(InputError, match=r"stored in lower precision.*train the checkpoint that it was made from"):
         check_full_precision_weights(model)
     assert main(["convert", str(out), str(tmp_path / "twice"), "--quantize", kind]) == 1
     assert f"quantised ({kind})" in capsys.readouterr().err
+
+
+# Errors of actions against bfloat16 on matrices of random numbers; see docs/lower-precision.md for those found.
+ACTION_BOUNDS = {
+    "CogVLA": {"int8": 0.1, "fp8": 0.45},
+    "MapAnythingLlava3D": {"int8": 0.03, "fp8": 0.08},
+    "MultimodalVLA": {"int8": 0.02, "fp8": 0.06},
+    "AlpamayoR1": {"int8": 0.12, "fp8": 0.25},
+}
+
+
+@pytest.mark.slow
+def test_actions_in_8_bits_are_near_those_in_bfloat16(family, family_checkpoint, tmp_path):
+    pytest.importorskip("torchao", reason="quantising needs torchao: pip install 'vlahub[quant]'")
+    checkpoint = drawn_anew(family, family_checkpoint, tmp_path / "full")
+    predict = predictions_of(family, checkpoint)
+    actions = predict(family.model.from_pretrained(checkpoint, dtype=torch.bfloat16))
+    for kind, bound in ACTION_BOUNDS[family.prefix].items():
+        assert main(["convert", str(checkpoint), str(tmp_path / kind), "--quantize", kind, "--quiet"]) == 0
+        found = predict(family.model.from_pretrained(tmp_path / kind, dtype=torch.bfloat16))
+        assert 0 < relative(found, actions) < bound
 
 
 def test_a_damaged_choice_of_layers_is_named(family, family_checkpoint, tmp_path):
