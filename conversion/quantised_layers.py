@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
-from ..configuration.weight_quantization import pattern_of
+from ..configuration.weight_quantization import gigabytes, pattern_of
 from ..modeling.film import ZeroLinear
 from ..modeling.model_parts import is_pretrained
 from ..modeling.quantized_linear import group_size_of
@@ -86,9 +86,9 @@ def quantise_plan(plan: Plan, kind: str, config: PretrainedConfig | None) -> Non
     settings = as_settings(layers, kind)
     whole = plan.bytes
     plan.tensors = quantised_tensors(plan.tensors, model, layers)
-    config.weight_quantization = settings
+    config.weight_quantization = settings | {"bytes": {"stored": plan.bytes, "whole": whole}}
     counts = ", ".join(f"{list(layers.values()).count(each)} layers {each}" for each in settings["layers"])
-    size = f"{plan.bytes / 1e9:.3g} GB in place of {whole / 1e9:.3g}"
+    size = f"{gigabytes(plan.bytes)} in place of {gigabytes(whole)}"
     plan.facts += [
         Fact("quantize", kind, f"given (--quantize): {counts}, all else as it is; {size}"),
         *(Fact(f"weights in {each}", ", ".join(names), "inferred") for each, names in settings["layers"].items()),

@@ -1,7 +1,9 @@
 """`vlahub convert --quantize`: what is written loads with one line, verifies, predicts, and does not train."""
 
 import json
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ from torch import nn
 
 import vlahub
 from benchmarks.quantise import drawn_anew, predictions_of, relative
-from vlahub.configuration.vla_errors import ConfigError, InputError
+from vlahub.configuration.vla_errors import ConfigError, ConversionError, InputError
 from vlahub.conversion.cli import main
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
+from vlahub.conversion.tensors import quantisation
 from vlahub.conversion.tensors.quantisation import quantise
 from vlahub.modeling.quantized_linear import GROUP_SIZES, QuantizedLinear, dequantised, group_size_of, quantise_layers
 from vlahub.training.own_classes import check_full_precision_weights
@@ -74,6 +77,13 @@ def test_int8_and_int4_numbers_are_those_of_plain_rounding():
     assert ((back - weight).view(groups.shape).abs() <= step[..., None] * 1.001).all()
 
 
+def test_a_torchao_without_what_is_used_is_named(monkeypatch):
+    module = SimpleNamespace(**dict.fromkeys(name for name in quantisation.USED if name != "_choose_scale_float8"))
+    monkeypatch.setattr(quantisation, "import_module", lambda name: module)
+    with pytest.raises(ConversionError, match=r"release of torchao has no _choose_scale_float8; pip install"):
+        quantise(torch.ones(2, 4), "fp8")
+
+
 def test_widths_that_no_group_divides_are_refused_in_4_bits():
     with pytest.raises(ConfigError, match=f"24 input features are no multiple of {GROUP_SIZES[-1]}"):
         QuantizedLinear(nn.Linear(24, 8), "int4")
@@ -93,7 +103,9 @@ def test_a_checkpoint_of_lower_precision_loads_verifies_and_predicts(
     report = json.loads((out / "conversion_report.json").read_text())
     errors = {name: entry["relative_error"] for name, entry in report["tensors"].items() if "relative_error" in entry}
     assert errors and max(errors.values()) < BOUNDS["int4" if kind == "int4" else kind] * 1.3
-    assert kind in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert f"lower precision ({kind})" in card and "policy heads and embeddings among it" in card
+    assert re.search(r"[\d.e-]+ GB of weights in place of [\d.e-]+ GB", card)
     assert main(["verify", str(out), "--code", "--quiet"]) == 0
     assert main(["verify", str(out), "--against", str(family_checkpoint), "--quiet"]) == 0
     model = family.model.from_pretrained(out)
@@ -141,6 +153,7 @@ def test_a_damaged_choice_of_layers_is_named(family, family_checkpoint, tmp_path
     config = json.loads((folder / "config.json").read_text())
     for settings, words in [
         ({"kind": "int3", "layers": {}}, "'int3' is unknown"),
+        ({"kind": "int8", "layers": {}, "bytes": 3}, "bytes=3 must be"),
         ({"kind": "int8", "layers": {"int8": ["nowhere.*"]}}, r"'nowhere.\*' is no linear layer"),
     ]:
         (folder / "config.json").write_text(json.dumps(config | {"weight_quantization": settings}))
