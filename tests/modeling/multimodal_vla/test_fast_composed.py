@@ -315,6 +315,7 @@ def test_the_core_of_every_head_and_fusion_compiles_once_a_bucket(
     check_core_compiles(model, batch.prediction())
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 def test_compiled_mode_answers_as_an_eager_call(composed, fresh_dynamo):
     """By inductor."""
