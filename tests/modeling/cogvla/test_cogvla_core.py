@@ -235,6 +235,7 @@ def test_the_core_compiles_in_one_piece_and_once_for_a_bucket(head, tiny_model, 
     assert counter.frame_count == 1
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_compiled_predictions_have_the_numbers_of_eager_ones(head, tiny_model, tiny_batch, forget_graphs):
