@@ -276,6 +276,16 @@ def test_buffers_live_as_long_as_what_was_recorded_over_them(model):
         torch.testing.assert_close(found, 6 * once[:rows])
 
 
+def test_few_sizes_of_buffers_are_kept_and_graphs_go_with_them(model):
+    recorded(model)
+    x = torch.randn(4, 4)
+    for rows in (1, 2, 3, 4, 3):
+        model.count(x[:rows], 2)
+    stats = model.fast_prediction_stats
+    assert len(model.fast_prediction.buffers) == stats.graphs == 2
+    assert (stats.captures, stats.evictions) == (4, 2)
+
+
 @pytest.mark.parametrize("max_graphs", [1, 8])
 def test_many_threads_get_their_own_answers(model, max_graphs):
     recorded(model, max_graphs=max_graphs)

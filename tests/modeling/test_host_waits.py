@@ -98,7 +98,6 @@ def test_a_robots_prediction_asks_once_for_the_check_at_its_end_and_else_never(l
     assert (waits.asked, waits.handed) == (int(check_finite), 0), str(waits)
 
 
-@pytest.mark.xfail(reason="its inputs and texts are read on the way", strict=False)
 @pytest.mark.parametrize("max_new_tokens", [3, 17])
 @pytest.mark.parametrize("num_traj_samples", [1, 3])
 def test_a_cars_prediction_asks_every_eight_tokens_and_for_the_text(loaded, max_new_tokens, num_traj_samples):
