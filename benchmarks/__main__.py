@@ -1,6 +1,7 @@
 """python -m benchmarks predict|experts|trajectories [--device cuda] [--dtype bfloat16] | merge [--gigabytes 3]
 
 python -m benchmarks gpu [--family FAMILY] [--mode eager|graphs|compile|all] [--profile] [--write]
+python -m benchmarks quantise
 """
 
 import argparse
@@ -8,7 +9,7 @@ import sys
 
 import torch
 
-from benchmarks import experts, gpu, merge, predict, trajectories
+from benchmarks import experts, gpu, merge, predict, quantise, trajectories
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 TIMED = {"predict": predict, "experts": experts, "trajectories": trajectories}
@@ -26,11 +27,14 @@ def main() -> None:
     command.add_argument("--gigabytes", type=float, default=3.0)
     command.add_argument("--runs", type=int, default=3)
     add_gpu(commands.add_parser("gpu", help=gpu.__doc__))
+    commands.add_parser("quantise", help=quantise.__doc__)
     arguments = parser.parse_args()
     if arguments.command == "gpu":
         options = arguments.family, arguments.mode, arguments.device, arguments.minutes
         sys.exit(gpu.main(*options, arguments.profile, arguments.write))
-    if arguments.command == "merge":
+    if arguments.command == "quantise":
+        quantise.main()
+    elif arguments.command == "merge":
         merge.main(arguments.gigabytes, arguments.runs)
     else:
         TIMED[arguments.command].main(arguments.runs, arguments.device, DTYPES[arguments.dtype])

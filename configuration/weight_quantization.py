@@ -12,15 +12,19 @@ QUANTIZED_KINDS = {"int8": 8, "fp8": 8, "int4": 4}
 def check_weight_quantization(given: Any) -> None:
     """Refuse what is not `{"kind": "int4", "layers": {"int4": [patterns], "int8": [patterns]}}`.
 
-    A pattern is the name of a layer, with `*` for a number in it.
+    A pattern is the name of a layer, with `*` for a number in it. `"bytes": {"stored": ..., "whole": ...}`, of all
+    weights and of what they were made from, may be there, for cards.
 
     Raises:
         ConfigError: the message says what is wrong.
     """
     if given is None:
         return
-    if not isinstance(given, dict) or set(given) != {"kind", "layers"} or not isinstance(given["layers"], dict):
+    names = {"kind", "layers"}
+    if not isinstance(given, dict) or set(given) - {"bytes"} != names or not isinstance(given["layers"], dict):
         raise ConfigError(f"weight_quantization={given!r} must be a kind and the layers of each kind.")
+    if "bytes" in given and not is_sizes(given["bytes"]):
+        raise ConfigError(f"weight_quantization: bytes={given['bytes']!r} must be numbers of bytes, stored and whole.")
     for kind in (given["kind"], *given["layers"]):
         if kind not in QUANTIZED_KINDS:
             kinds = ", ".join(QUANTIZED_KINDS)
@@ -30,15 +34,30 @@ def check_weight_quantization(given: Any) -> None:
             raise ConfigError(f"weight_quantization: the layers of {kind} must be a list of names.")
 
 
+def is_sizes(given: Any) -> bool:
+    return (
+        isinstance(given, dict)
+        and set(given) == {"stored", "whole"}
+        and all(isinstance(size, int) and size > 0 for size in given.values())
+    )
+
+
 def pattern_of(name: str) -> str:
     """The name of a layer with `*` for each number in it."""
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name)
 
 
 def describe_quantization(given: dict[str, Any]) -> str:
-    """One sentence for cards and reports."""
+    """Some sentences for cards."""
+    sizes = given.get("bytes")
+    size = f" {gigabytes(sizes['stored'])} of weights in place of {gigabytes(sizes['whole'])}." if sizes else ""
     layers = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in given["layers"].items())
     return (
         f"The weights of linear layers are stored in lower precision ({given['kind']}) and multiplied in the dtype of "
         f"what they are given. {layers}. All else, policy heads and embeddings among it, is stored as it was."
+        f"{size}"
     )
+
+
+def gigabytes(size: int) -> str:
+    return f"{size / 1e9:.3g} GB"

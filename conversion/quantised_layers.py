@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
-from ..configuration.weight_quantization import pattern_of
+from ..configuration.weight_quantization import gigabytes, pattern_of
 from ..modeling.film import ZeroLinear
 from ..modeling.model_parts import is_pretrained
 from ..modeling.quantized_linear import group_size_of
@@ -27,9 +27,12 @@ def layers_to_quantise(model: PreTrainedModel, kind: str) -> dict[str, str]:
     """`{name of a linear layer: kind of its weight}`.
 
     All that lie inside of pretrained parts: the language model, vision towers, and what conditions their layers (FiLM
-    of towers and routers). Policy heads, experts, projectors, embeddings, output embeddings, norms and
-    scores of routers
-    stay as they are. In 4 bits are the language model's own layers; all else, and widths that no group divides, in 8.
+    of towers and routers). Policy heads, experts, projectors, embeddings, output embeddings, norms and scores of
+    routers stay as they are.
+
+    In 4 bits are the language model's own layers that have no fewer outputs than inputs. In 8 are `down_proj`, whose
+    errors changed actions most (docs/lower-precision.md), and `k_proj` and `v_proj` of grouped heads, which are small;
+    all else; and widths that no group divides.
 
     Args:
         model: may be on the meta device.
@@ -43,7 +46,7 @@ def layers_to_quantise(model: PreTrainedModel, kind: str) -> dict[str, str]:
         if module is model.get_output_embeddings() or module.out_features < FEWEST_OUTPUTS:
             continue
         own = id(module) in language_model and is_pretrained(model, name)
-        fits = group_size_of(kind, module.in_features) is not None
+        fits = group_size_of(kind, module.in_features) is not None and module.out_features >= module.in_features
         found[name] = kind if kind != "int4" or (own and fits) else "int8"
     return found
 
@@ -83,9 +86,9 @@ def quantise_plan(plan: Plan, kind: str, config: PretrainedConfig | None) -> Non
     settings = as_settings(layers, kind)
     whole = plan.bytes
     plan.tensors = quantised_tensors(plan.tensors, model, layers)
-    config.weight_quantization = settings
+    config.weight_quantization = settings | {"bytes": {"stored": plan.bytes, "whole": whole}}
     counts = ", ".join(f"{list(layers.values()).count(each)} layers {each}" for each in settings["layers"])
-    size = f"{plan.bytes / 1e9:.3g} GB in place of {whole / 1e9:.3g}"
+    size = f"{gigabytes(plan.bytes)} in place of {gigabytes(whole)}"
     plan.facts += [
         Fact("quantize", kind, f"given (--quantize): {counts}, all else as it is; {size}"),
         *(Fact(f"weights in {each}", ", ".join(names), "inferred") for each, names in settings["layers"].items()),

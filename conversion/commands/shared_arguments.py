@@ -59,9 +59,9 @@ def add_quantize_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quantize",
         choices=QUANTIZED,
-        help="store the weights of language model and vision towers in lower precision: int8 or fp8 in half of the "
-        "bytes of bfloat16, int4 the language model in a quarter; heads, embeddings and norms stay as they are. Needs "
-        "torchao (pip install 'vlahub[quant]'); loading the result does not",
+        help="store the weights of language model and vision towers in lower precision: int8 or fp8 in half "
+        "of bfloat16's bytes, int4 most of the language model in a quarter; heads, embeddings, norms stay as they are; "
+        "needs torchao (pip install 'vlahub[quant]'); loading the result does not",
     )
 
 

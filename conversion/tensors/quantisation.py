@@ -17,15 +17,25 @@ SMALLEST_SCALE = torch.finfo(torch.float32).tiny  # torchao's own is too large f
 INT8_RANGE, INT4_RANGE = (-127, 127), (0, 15)
 
 
+# Of torchao's module; those of 8-bit floats are private there.
+USED = ("MappingType", "choose_qparams_affine", "quantize_affine", "_choose_scale_float8", "_quantize_affine_float8")
+
+
 def torchao_primitives() -> ModuleType:
-    """Raises ConversionError: torchao is not installed, or does not work here."""
+    """Raises ConversionError: torchao is not installed, does not work here, or is a release without what is used."""
     try:
-        return import_module("torchao.quantization.quant_primitives")
+        module = import_module("torchao.quantization.quant_primitives")
     except ImportError as error:
         raise ConversionError(
             f"--quantize computes with torchao, which cannot be used here ({error}): pip install 'vlahub[quant]'. "
             "Loading what it writes needs no torchao."
         ) from error
+    if missing := [name for name in USED if not hasattr(module, name)]:
+        raise ConversionError(
+            f"--quantize: this release of torchao has no {', '.join(missing)}; pip install 'vlahub[quant]' brings one "
+            "that has."
+        )
+    return module
 
 
 def quantise(weight: torch.Tensor, kind: str) -> dict[str, torch.Tensor]:

@@ -1,7 +1,9 @@
 """`vlahub convert --quantize`: what is written loads with one line, verifies, predicts, and does not train."""
 
 import json
+import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ import torch
 from torch import nn
 
 import vlahub
-from vlahub.configuration.vla_errors import ConfigError, InputError
+from benchmarks.quantise import drawn_anew, predictions_of, relative
+from vlahub.configuration.vla_errors import ConfigError, ConversionError, InputError
 from vlahub.conversion.cli import main
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
+from vlahub.conversion.tensors import quantisation
 from vlahub.conversion.tensors.quantisation import quantise
 from vlahub.modeling.quantized_linear import GROUP_SIZES, QuantizedLinear, dequantised, group_size_of, quantise_layers
 from vlahub.training.own_classes import check_full_precision_weights
@@ -34,7 +38,7 @@ def test_bytes_of_the_published_cogvla_at_7b(kind):
         quantise_layers(model, as_settings(layers, kind))
     assert 17.7e9 < whole < 17.8e9
     assert not any(name.startswith(("action_head", "moe_aggregator")) or "lm_head" in name for name in layers)
-    assert bytes_of(model) < {"int8": 9.4e9, "fp8": 9.4e9, "int4": 6.5e9}[kind]  # of the three, int4 fits 8 GB
+    assert bytes_of(model) < {"int8": 9.4e9, "fp8": 9.4e9, "int4": 7.2e9}[kind]  # of the three, int4 fits 8 GB
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -73,6 +77,13 @@ def test_int8_and_int4_numbers_are_those_of_plain_rounding():
     assert ((back - weight).view(groups.shape).abs() <= step[..., None] * 1.001).all()
 
 
+def test_a_torchao_without_what_is_used_is_named(monkeypatch):
+    module = SimpleNamespace(**dict.fromkeys(name for name in quantisation.USED if name != "_choose_scale_float8"))
+    monkeypatch.setattr(quantisation, "import_module", lambda name: module)
+    with pytest.raises(ConversionError, match=r"release of torchao has no _choose_scale_float8; pip install"):
+        quantise(torch.ones(2, 4), "fp8")
+
+
 def test_widths_that_no_group_divides_are_refused_in_4_bits():
     with pytest.raises(ConfigError, match=f"24 input features are no multiple of {GROUP_SIZES[-1]}"):
         QuantizedLinear(nn.Linear(24, 8), "int4")
@@ -92,7 +103,9 @@ def test_a_checkpoint_of_lower_precision_loads_verifies_and_predicts(
     report = json.loads((out / "conversion_report.json").read_text())
     errors = {name: entry["relative_error"] for name, entry in report["tensors"].items() if "relative_error" in entry}
     assert errors and max(errors.values()) < BOUNDS["int4" if kind == "int4" else kind] * 1.3
-    assert kind in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert f"lower precision ({kind})" in card and "policy heads and embeddings among it" in card
+    assert re.search(r"[\d.e-]+ GB of weights in place of [\d.e-]+ GB", card)
     assert main(["verify", str(out), "--code", "--quiet"]) == 0
     assert main(["verify", str(out), "--against", str(family_checkpoint), "--quiet"]) == 0
     model = family.model.from_pretrained(out)
@@ -106,6 +119,7 @@ def test_a_checkpoint_of_lower_precision_loads_verifies_and_predicts(
     again = family.model.from_pretrained(tmp_path / "again")
     state = again.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    # Not the same bits: sums depend on where weights lie in memory, and the two files begin at different places.
     torch.testing.assert_close(torch.as_tensor(family_call(again, processor, views)), torch.as_tensor(actions))
     with pytest.raises(InputError, match=r"stored in lower precision.*train the checkpoint that it was made from"):
         check_full_precision_weights(model)
@@ -113,11 +127,33 @@ def test_a_checkpoint_of_lower_precision_loads_verifies_and_predicts(
     assert f"quantised ({kind})" in capsys.readouterr().err
 
 
+# Errors of actions against bfloat16 on matrices of random numbers; see docs/lower-precision.md for those found.
+ACTION_BOUNDS = {
+    "CogVLA": {"int8": 0.1, "fp8": 0.45},
+    "MapAnythingLlava3D": {"int8": 0.03, "fp8": 0.08},
+    "MultimodalVLA": {"int8": 0.02, "fp8": 0.06},
+    "AlpamayoR1": {"int8": 0.12, "fp8": 0.25},
+}
+
+
+@pytest.mark.slow
+def test_actions_in_8_bits_are_near_those_in_bfloat16(family, family_checkpoint, tmp_path):
+    pytest.importorskip("torchao", reason="quantising needs torchao: pip install 'vlahub[quant]'")
+    checkpoint = drawn_anew(family, family_checkpoint, tmp_path / "full")
+    predict = predictions_of(family, checkpoint)
+    actions = predict(family.model.from_pretrained(checkpoint, dtype=torch.bfloat16))
+    for kind, bound in ACTION_BOUNDS[family.prefix].items():
+        assert main(["convert", str(checkpoint), str(tmp_path / kind), "--quantize", kind, "--quiet"]) == 0
+        found = predict(family.model.from_pretrained(tmp_path / kind, dtype=torch.bfloat16))
+        assert 0 < relative(found, actions) < bound
+
+
 def test_a_damaged_choice_of_layers_is_named(family, family_checkpoint, tmp_path):
     folder = shutil.copytree(family_checkpoint, tmp_path / "copy")
     config = json.loads((folder / "config.json").read_text())
     for settings, words in [
         ({"kind": "int3", "layers": {}}, "'int3' is unknown"),
+        ({"kind": "int8", "layers": {}, "bytes": 3}, "bytes=3 must be"),
         ({"kind": "int8", "layers": {"int8": ["nowhere.*"]}}, r"'nowhere.\*' is no linear layer"),
     ]:
         (folder / "config.json").write_text(json.dumps(config | {"weight_quantization": settings}))
