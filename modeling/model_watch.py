@@ -40,8 +40,8 @@ class ModelWatch:
         self.before = self.fingerprint()
 
     def fingerprint(self) -> tuple:
-        """Identities of all modules, addresses and layouts of all tensors, forwards of modules of their own, numbers and
-        switches of modules and configs, and which adapters are at work."""
+        """Identities of all modules, addresses and layouts of all tensors, forwards of modules of their own, numbers
+        and switches of modules and configs, and which adapters are at work."""
         children = [id(module) for table in self.children if table for module in table.values()]
         tensors = [place_of(each) for table in self.tensors if table for each in table.values()]
         forwards = [fields["forward"] for fields in self.fields if "forward" in fields]
@@ -95,7 +95,7 @@ def is_forward_of_class(forward: Any) -> bool:
 
 
 def plain_names(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Names of a module's own numbers, texts and switches, such as `eps` or `keep_ratio`, which a graph takes for given.
+    """Names of a module's own numbers, texts and switches, such as `eps` or `keep_ratio`, which a graph is made with.
 
     `training` is looked at anew in every call, and `max_seq_len_cached` is a note of the longest sequence so far.
     """
