@@ -40,7 +40,7 @@ test-slow: .venv/installed
 	$(call PYTEST,.venv) -m slow
 
 test-transformers4: .venv4/installed
-	$(call PYTEST,.venv4)
+	$(call PYTEST,.venv4) -m "not inductor"
 
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest

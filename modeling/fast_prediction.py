@@ -23,6 +23,7 @@ from .model_watch import ModelWatch
 
 Core = Callable[..., Any]
 MAX_REFUSED = 256  # signatures that are remembered as not recordable
+MAX_BUFFERS = 2  # sizes that are kept: those of Alpamayo-R1 are half a gigabyte for each length of prompts
 MAX_CAUSE = 400  # characters of an error in a warning
 
 
@@ -173,7 +174,7 @@ class FastPrediction:
         if code is not None:
             self.compiled_codes[key] = code
         self.counts["captures"] += 1
-        self.make_room(self.graphs)
+        self.make_room()
 
     def run_refused(self, key: tuple, model: nn.Module, inputs: Any, rest: tuple, error: Exception) -> Any:
         """The eager answer where recording failed. It is remembered if that was the recording's fault alone: what the
@@ -206,21 +207,32 @@ class FastPrediction:
         """See `prediction_core.kept_buffers`."""
         with self.lock, torch.inference_mode(False):
             if key not in self.buffers:
+                self.make_room_for_buffers()
                 self.buffers[key] = make()
-                self.make_room(self.buffers)
             self.buffers.move_to_end(key)
             return self.buffers[key]
 
     # ---- what is kept
 
-    def make_room(self, kept: OrderedDict) -> None:
-        """The least recently used go when no device uses them any more."""
-        while len(kept) > self.max_graphs:
-            self.memory.wait()
-            key, _ = kept.popitem(last=False)
-            if kept is self.graphs:
-                self.counts["evictions"] += 1
-                free_compiled(self.compiled_codes.pop(key, None))
+    def make_room(self) -> None:
+        """The least recently used graphs go."""
+        while len(self.graphs) > self.max_graphs:
+            self.evict(next(iter(self.graphs)))
+
+    def make_room_for_buffers(self) -> None:
+        """The least recently used buffers go, and with them the graphs over them: they are large, a graph is not."""
+        while len(self.buffers) >= min(self.max_graphs, MAX_BUFFERS):
+            _, gone = self.buffers.popitem(last=False)
+            addresses = signature_of((gone,), with_address=True)
+            for key in [key for key in self.graphs if key[3] == addresses]:
+                self.evict(key)
+
+    def evict(self, key: tuple) -> None:
+        """A graph goes when no device uses it any more."""
+        self.memory.wait()
+        del self.graphs[key]
+        self.counts["evictions"] += 1
+        free_compiled(self.compiled_codes.pop(key, None))
 
     def forget(self) -> None:
         """Without graphs and buffers, as at first."""

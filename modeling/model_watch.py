@@ -26,6 +26,7 @@ class ModelWatch:
     def __init__(self, model: nn.Module):
         self.modules = list(model.modules())
         self.fields = [vars(module) for module in self.modules]
+        self.numbers = [(fields, names) for fields in self.fields if (names := plain_names(fields))]
         self.children = [module._modules for module in self.modules]
         self.tensors = [table for m in self.modules for table in (m._parameters, m._buffers)]
         self.hooks = [table for m in self.modules for table in (m._forward_hooks, m._forward_pre_hooks)]
@@ -39,14 +40,15 @@ class ModelWatch:
         self.before = self.fingerprint()
 
     def fingerprint(self) -> tuple:
-        """Identities of all modules, addresses and layouts of all tensors, forwards of modules of their own, plain
-        fields of configs, and which adapters are at work."""
+        """Identities of all modules, addresses and layouts of all tensors, forwards of modules of their own, numbers
+        and switches of modules and configs, and which adapters are at work."""
         children = [id(module) for table in self.children if table for module in table.values()]
         tensors = [place_of(each) for table in self.tensors if table for each in table.values()]
         forwards = [fields["forward"] for fields in self.fields if "forward" in fields]
         forwards = [each for each in forwards if not is_forward_of_class(each)]
         fields = [(name, value) for c in self.configs for name, value in vars(c).items() if isinstance(value, PLAIN)]
-        return children, tensors, forwards, fields, [adapter_state(module) for module in self.adapted]
+        numbers = [fields.get(name) for fields, names in self.numbers for name in names]
+        return children, tensors, forwards, fields, numbers, [adapter_state(module) for module in self.adapted]
 
     def has_changed(self) -> bool:
         return self.fingerprint() != self.before
@@ -90,6 +92,17 @@ def is_forward_of_class(forward: Any) -> bool:
     """Whether a module's own `forward` is but that of its class, as transformers 4 leaves it behind."""
     owner = getattr(forward, "__self__", None)
     return owner is not None and getattr(forward, "__func__", None) is getattr(type(owner), "forward", None)
+
+
+def plain_names(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Names of a module's own numbers, texts and switches, such as `eps` or `keep_ratio`, which a graph is made with.
+
+    `training` is looked at anew in every call, and `max_seq_len_cached` is a note of the longest sequence so far.
+    """
+    skipped = ("training", "max_seq_len_cached")
+    return tuple(
+        name for name, value in fields.items() if isinstance(value, PLAIN) and name[0] != "_" and name not in skipped
+    )
 
 
 def part_of_model(hook: Callable) -> Callable:

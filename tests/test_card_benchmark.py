@@ -23,7 +23,7 @@ def check(text, rows, modes):
     for line in lines:
         named = dict(zip(card_table.HEAD, line, strict=True))
         assert float(named["largest difference to eager"]) == 0
-        assert float(named["floor ms"]) > 0 and float(named["first call s"]) >= 0
+        assert float(named["floor ms"]) >= 0 and float(named["first call s"]) >= 0
         assert named["kernels"] == named["peak memory GiB"] == "-"
 
 

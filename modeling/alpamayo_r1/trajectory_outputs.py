@@ -118,8 +118,8 @@ def with_texts(
     written = sequences[:, prompt_length:]
     reasoning = None
     if tokenizer is not None:
-        ends = drawn.lengths.cpu().numpy()
-        rows = [row[:length] for row, length in zip(written.cpu().numpy(), ends, strict=True)]
+        lengths_first = torch.cat([drawn.lengths[:, None], written], dim=1).cpu().numpy()  # read at once
+        rows = [row[1 : 1 + row[0]] for row in lengths_first]
         texts = [reasoning_of(tokenizer.decode(row, skip_special_tokens=False)) for row in rows]
         reasoning = np.array(texts, dtype=object).reshape(shape).tolist()
     return AlpamayoR1TrajectoryOutput(

@@ -127,7 +127,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         noise, exponentials = drawn_numbers(self.config, input_ids, noise, num_samples)
         terms = affine_terms(statistics, self.config.normalization_type, pixel_values)
         with exclusive(self):
-            input_ids, attention_mask = padded_behind(self, input_ids, attention_mask)
+            if self.language_model.has_fixed_frequencies:
+                input_ids, attention_mask = padded_behind(self, input_ids, attention_mask)
             inputs = CogVLACoreInputs(input_ids, attention_mask, pixel_values, state, noise, exponentials, terms)
             found = run_core(self, predicted, inputs, options)
         if check_finite:

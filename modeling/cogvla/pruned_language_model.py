@@ -20,6 +20,8 @@ from .action_sequence import ActionSequence
 from .growing_cache import GrowingCache
 from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
 
+FREQUENCIES_OF_LENGTH = ("dynamic", "longrope")  # rotary embeddings that change for all tokens with the last position
+
 
 @dataclass
 class LanguageModelInputs:
@@ -98,6 +100,11 @@ class LanguageModel(nn.Module):
             prompt=after_bos(sequence.is_prompt, behind_vision),
             positions=sequence.predicting(count) + length,
         )
+
+    @property
+    def has_fixed_frequencies(self) -> bool:
+        """Whether the rotary embedding is that of longer sequences, too: padding of a bucket would change others."""
+        return self.model.rotary_emb.rope_type not in FREQUENCIES_OF_LENGTH
 
     def rotary(self, inputs: LanguageModelInputs) -> Rotary:
         """Cosines and sines of all places of the sequence, for as many calls of `read` as there are."""

@@ -168,7 +168,7 @@ class ComposedBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if not self.writes_text:
             return bidirectional_states(self.stack, sequence.embeds, sequence.real)
-        if self.pads_first and sequence.seen is None:
+        if self.pads_first:
             moved, order = padding_first(sequence)
             return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
         return self.run_as_it_stands(sequence)

@@ -69,6 +69,7 @@ def test_what_makes_room_is_forgotten_by_the_compiler(line):
     assert [len(_debug_get_cache_entry_list(code)) for code in codes] == [0, 0, 0]
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 def test_numbers_are_those_of_eager_calls_within_rounding():
     for dtype, tolerance in ((torch.float32, 1e-5), (torch.bfloat16, 2e-2)):

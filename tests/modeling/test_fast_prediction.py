@@ -41,6 +41,7 @@ class Toy(StrictPreTrainedModel):
     def __init__(self, config):
         super().__init__(config)
         self.first, self.second = nn.Linear(4, 6), nn.Linear(4, 6)
+        self.gain = 1.0
         self.register_buffer("shift", torch.arange(6.0))
         self.dropout = nn.Dropout()
         self.post_init()
@@ -66,7 +67,7 @@ def toy_core(model, inputs, options):
     scale = options[0] if options else 1.0
     y = model.dropout(model.first(inputs.x)) * scale + model.second(inputs.x) + model.shift
     y = y * getattr(model.dropout, "gain", 1.0)
-    return Found(y * model.config.factor)
+    return Found(y * model.config.factor * model.gain)
 
 
 def counting_core(model, inputs, options, total):
@@ -164,6 +165,10 @@ def change_config(model):
     model.config.factor = 3.0
 
 
+def change_a_number(model):
+    model.gain = 2.0
+
+
 def to_double_and_back(model):
     model.double()
     model.float()
@@ -186,7 +191,7 @@ def add_adapter(model):
 
 
 CHANGES = [change_in_place, load_in_place, load_assigned, replace_data, replace_module, replace_buffer, change_config]
-CHANGES += [to_double_and_back, add_adapter, change_layout, add_parameter, wrap_forward]
+CHANGES += [change_a_number, to_double_and_back, add_adapter, change_layout, add_parameter, wrap_forward]
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
@@ -274,6 +279,16 @@ def test_buffers_live_as_long_as_what_was_recorded_over_them(model):
         found, total = model.count(x[:rows], 3)
         torch.testing.assert_close(total, 3 * once[:rows])
         torch.testing.assert_close(found, 6 * once[:rows])
+
+
+def test_few_sizes_of_buffers_are_kept_and_graphs_go_with_them(model):
+    recorded(model)
+    x = torch.randn(4, 4)
+    for rows in (1, 2, 3, 4, 3):
+        model.count(x[:rows], 2)
+    stats = model.fast_prediction_stats
+    assert len(model.fast_prediction.buffers) == stats.graphs == 2
+    assert (stats.captures, stats.evictions) == (4, 2)
 
 
 @pytest.mark.parametrize("max_graphs", [1, 8])

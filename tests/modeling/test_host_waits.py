@@ -98,10 +98,11 @@ def test_a_robots_prediction_asks_once_for_the_check_at_its_end_and_else_never(l
     assert (waits.asked, waits.handed) == (int(check_finite), 0), str(waits)
 
 
-@pytest.mark.xfail(reason="its inputs and texts are read on the way", strict=False)
 @pytest.mark.parametrize("max_new_tokens", [3, 17])
 @pytest.mark.parametrize("num_traj_samples", [1, 3])
-def test_a_cars_prediction_asks_every_eight_tokens_and_for_the_text(loaded, max_new_tokens, num_traj_samples):
+def test_a_drive_asks_for_the_grid_every_eight_tokens_at_the_end_and_for_the_text(
+    loaded, max_new_tokens, num_traj_samples
+):
     model, inputs = loaded
     if not hasattr(model, "sample_trajectories"):
         pytest.skip("it writes no text")
@@ -109,7 +110,8 @@ def test_a_cars_prediction_asks_every_eight_tokens_and_for_the_text(loaded, max_
     for check_finite in (False, True):
         waits = counted(model.sample_trajectories, **inputs, **options, check_finite=check_finite)
         assert waits.handed == 0, str(waits)
-        assert waits.asked <= math.ceil(max_new_tokens / 8) + 1 + check_finite, str(waits)
+        grid, look, text = 1, 1, 1  # the look tells of wrong inputs, too, which lie on the device here
+        assert waits.asked <= grid + math.ceil(max_new_tokens / 8) + look + text, str(waits)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

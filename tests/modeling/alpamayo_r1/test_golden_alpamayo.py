@@ -122,7 +122,9 @@ def test_the_published_scene_gives_the_published_text_and_trajectories(name, imp
 
 
 FAST = {"graphs": TracedGraph, "compile": None}
-RUNS = [(name, "graphs") for name in CASES] + [pytest.param(CASES[0], "compile", marks=pytest.mark.slow)]
+RUNS = [(name, "graphs") for name in CASES] + [
+    pytest.param(CASES[0], "compile", marks=[pytest.mark.slow, pytest.mark.inductor])
+]
 
 
 @pytest.mark.parametrize(("name", "mode"), RUNS)

@@ -355,6 +355,7 @@ def test_a_token_is_one_compiled_graph_whatever_its_place(make_model, scenes, mo
     assert counter.frame_count == 1
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 def test_texts_of_compiled_kernels_are_the_same(make_model, scenes, forget_graphs):
     model = make_model(eos_token_id=ENDS)

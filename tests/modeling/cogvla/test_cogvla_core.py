@@ -88,6 +88,31 @@ def test_a_recorded_prediction_of_a_padded_prompt_is_that_of_the_prompt(head, si
     torch.testing.assert_close(found[0], plain[0].actions[1], **CLOSE)
 
 
+LENGTHS_MATTER = {
+    "dynamic": {"max_position_embeddings": 40, "rope_scaling": {"rope_type": "dynamic", "factor": 2.0}},
+    "longrope": {
+        "max_position_embeddings": 60,
+        "rope_scaling": {
+            "rope_type": "longrope",
+            "factor": 2.0,
+            "original_max_position_embeddings": 24,
+            "short_factor": [1.0] * 4,
+            "long_factor": [3.0] * 4,
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("kind", LENGTHS_MATTER)
+@pytest.mark.parametrize("head", ["diffusion", "token by token"])
+@pytest.mark.filterwarnings("ignore:fast prediction")  # such embeddings ask for the last position
+def test_rotary_embeddings_that_follow_the_length_are_not_padded_to_another(head, kind, tiny_model, tiny_batch):
+    model = tiny_model(**HEADS[head], text_config=LENGTHS_MATTER[kind])
+    arguments = tiny_batch(model.config, lengths=(8,)).prediction((0,))
+    wanted = model.predict_action(**arguments)
+    torch.testing.assert_close(recorded(model).predict_action(**arguments), wanted, **CLOSE)
+
+
 @pytest.mark.parametrize("head", [name for name in HEADS if "l1" not in name])
 def test_samples_of_a_seed_are_the_same_from_a_recording(head, tiny_model, tiny_batch):
     model = tiny_model(**HEADS[head])
@@ -235,6 +260,7 @@ def test_the_core_compiles_in_one_piece_and_once_for_a_bucket(head, tiny_model, 
     assert counter.frame_count == 1
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 @pytest.mark.parametrize("head", HEADS)
 def test_compiled_predictions_have_the_numbers_of_eager_ones(head, tiny_model, tiny_batch, forget_graphs):

@@ -183,6 +183,7 @@ def test_a_converted_checkpoint_predicts_the_published_actions(name, implementat
     assert model.fast_prediction_stats.replays == 1
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cogvla/full_3img", "openvla/openvla_greedy"])
 def test_a_compiled_checkpoint_predicts_the_published_actions(name, converted):

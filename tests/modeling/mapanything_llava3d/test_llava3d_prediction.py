@@ -264,6 +264,7 @@ def test_the_core_is_one_graph_for_all_prompts_of_a_bucket(make, kind):
     torch._dynamo.reset()
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 @every_kind
 def test_compiled_by_inductor_it_predicts_the_same(make, kind):

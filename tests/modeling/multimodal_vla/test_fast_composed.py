@@ -167,6 +167,19 @@ def test_padding_of_a_bucket_goes_with_padding_of_a_batch_on_either_side(compose
     torch.testing.assert_close(recorded(model).predict_action(**batch.prediction(extra=2)), alone, **CLOSE)
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("fusion", ["early", "gated_cross_attention"])
+def test_windows_are_not_filled_by_padding(randomized, fusion, side):
+    text = {**parts.LLAMA, "model_type": "mistral", "num_key_value_heads": 2, "sliding_window": 6}
+    config = composed_config(text_config=text, projector_type="perceiver", fusion=fusion, action_head="mlp")
+    model, batch = randomized(MultimodalVLAForActionPrediction(config)).eval(), parts.Batch(config)
+    alone = torch.cat([model.predict_action(**batch.prediction([row])) for row in range(2)])
+    batch.side = side
+    inputs = batch.prediction(extra=2)
+    torch.testing.assert_close(model.predict_action(**inputs), alone, **CLOSE)
+    torch.testing.assert_close(recorded(model).predict_action(**inputs), alone, **CLOSE)
+
+
 @pytest.mark.parametrize("head", ["flow", "discrete"])
 def test_samples_are_drawn_before_the_graph_and_are_those_of_an_eager_call(composed, head):
     model, batch = composed("linear", "early", head)
@@ -315,6 +328,7 @@ def test_the_core_of_every_head_and_fusion_compiles_once_a_bucket(
     check_core_compiles(model, batch.prediction())
 
 
+@pytest.mark.inductor
 @pytest.mark.slow
 def test_compiled_mode_answers_as_an_eager_call(composed, fresh_dynamo):
     """By inductor."""
