@@ -88,14 +88,14 @@ def check_full_precision(config: dict) -> None:
 
 def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
     """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
-    report = read_json([folder], REPORT_NAME, required=True)
-    dtype = report["settings"]["dtype"]
-    job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
     settings = read_json([folder], "config.json", required=True)
     job.quantize = (settings.get("weight_quantization") or {}).get("kind")
     own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
     if not own:
         check_roles(job.base, job.adapters)
+    report = read_json([folder], REPORT_NAME, required=True)
+    dtype = report["settings"]["dtype"]
+    job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
     with reading_settings(folder, *job.adapters):
         check_layers_of(folder, settings)
         plan = prepare_own(job).plan if own else plan_of(report, folder, job)

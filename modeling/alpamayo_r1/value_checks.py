@@ -36,8 +36,11 @@ class PromptValues(NamedTuple):
 
 
 def on_host(image_grid_thw: Any) -> Any:
-    """A grid on the CPU, which it is read on: free where it lies there, and else the first thing to wait for."""
-    is_elsewhere = isinstance(image_grid_thw, torch.Tensor) and image_grid_thw.device.type != "cpu"
+    """A grid on the CPU, which it is read on: free where it lies there, and else the first thing to wait for.
+
+    What is no tensor, or has no numbers, stays what it is, to be refused (`check_patches`).
+    """
+    is_elsewhere = isinstance(image_grid_thw, torch.Tensor) and image_grid_thw.device.type not in ("cpu", "meta")
     return image_grid_thw.cpu() if is_elsewhere else image_grid_thw
 
 

@@ -233,11 +233,14 @@ class Spy:
     def __init__(self, taken):
         self.taken = taken
 
-    def reason_against(self, model):
+    def reason_at_first_sight(self, model):
         return None
 
     def session(self, model):
         return nullcontext()
+
+    def forget(self):
+        """Nothing is kept but for the test."""
 
     def run(self, model, core, inputs, options, buffers):
         self.taken.update(core=core, inputs=inputs, options=options)
