@@ -198,3 +198,22 @@ def test_statistics_are_not_written_into_their_dataset(tmp_path, capsys):
     (tmp_path / "data" / "a.json").write_text("{}")
     assert main(["stats", str(tmp_path / "data"), "--output", str(tmp_path / "data" / "a.json"), "--overwrite"]) == 1
     assert "is an input" in capsys.readouterr().err and (tmp_path / "data" / "a.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("option", [["--fast"], ["--fast", "graphs"]])
+def test_fast_graphs_on_a_cpu_say_that_they_have_no_effect(option, merged, views, driver, scene, tmp_path, capsys):
+    outputs = [tmp_path / f"{name}.json" for name in ("plain", "fast", "drive", "fast drive")]
+    assert robot(merged, views, "--output", outputs[0]) == drive(driver, scene, "--output", outputs[2]) == 0
+    capsys.readouterr()
+    assert robot(merged, views, "--output", outputs[1], *option) == 0
+    assert "--fast graphs has no effect on cpu" in capsys.readouterr().err
+    assert drive(driver, scene, "--output", outputs[3], *option) == 0
+    plain, fast = (np.array(json.loads(each.read_text())["actions"]) for each in outputs[:2])
+    np.testing.assert_allclose(fast, plain, atol=1e-5)
+    assert json.loads(outputs[3].read_text()).keys() == json.loads(outputs[2].read_text()).keys()
+
+
+def test_an_unknown_way_to_be_fast_is_refused(merged, views, no_model, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        robot(merged, views, "--fast", "quickly")
+    assert "invalid choice: 'quickly'" in capsys.readouterr().err
