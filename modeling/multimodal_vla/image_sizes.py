@@ -3,13 +3,17 @@
 They decide how many features there are, so that no prediction can begin without them.
 """
 
-import importlib
 from collections.abc import Mapping
 
 import torch
 from torch import nn
 
 from .language_masks import OLDER, TAKES_MASKS
+
+try:
+    from transformers import vision_utils
+except ImportError:  # 4.57 has none
+    vision_utils = None
 
 SIZES = ("image_sizes", "spatial_shapes", "batch_num_images")  # read in loops, and by nothing that runs on a device
 
@@ -30,11 +34,10 @@ def grid_arguments(
     """
     if OLDER or tower.config._attn_implementation not in TAKES_MASKS:
         return dict(images)
-    made = importlib.import_module("transformers.vision_utils")  # 4.57 has none
     device, merge = images["pixel_values"].device, tower.spatial_merge_size
-    found = {"position_ids": made.get_vision_position_ids(grid, merge).to(device)}
-    found["cu_seqlens"] = made.get_vision_cu_seqlens(grid)
+    found = {"position_ids": vision_utils.get_vision_position_ids(grid, merge).to(device)}
+    found["cu_seqlens"] = vision_utils.get_vision_cu_seqlens(grid)
     if hasattr(tower, "window_size"):
-        index, lengths = made.get_vision_window_index(grid, merge, tower.window_size, tower.patch_size)
+        index, lengths = vision_utils.get_vision_window_index(grid, merge, tower.window_size, tower.patch_size)
         found |= {"window_index": index.to(device), "cu_window_seqlens": lengths}
     return {**images, "image_grid_thw": grid, **found}
