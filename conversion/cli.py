@@ -76,6 +76,7 @@ def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
     with ending_at_interrupt():
         arguments = parser.parse_args(argv)
+        arguments.command_line = parser.prog, argv
     return run(command, arguments)
 
 

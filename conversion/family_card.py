@@ -1,9 +1,11 @@
 """What README.md of one family says besides what all of them say, and words for it; nothing here is slow to import."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
+
+from ..configuration.card_markdown import code
 
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
@@ -54,7 +56,8 @@ class Card:
     Attributes:
         template: of `model_cards/`; the default one holds for any family.
         title: where the run has no name.
-        values: what only this template asks for, from config and report.
+        values: what only this family says, from config and report.
+        dimension_names: of an action, from the report, where it tells them.
         tags: what the Hub searches by, besides the model type.
         origin: where the weights are from, from the inputs and their licences, both by role.
     """
@@ -62,6 +65,7 @@ class Card:
     template: str = "checkpoint"
     title: str = "A vision-language-action model"
     values: Callable[[Any, dict], dict[str, str]] = no_values
+    dimension_names: Callable[[dict], Sequence[str]] = lambda report: ()
     tags: tuple[str, ...] = ("robotics", "vision-language-action")
     origin: Callable[[dict[str, str], dict[str, dict[str, str]]], Origin] = of_base
 
@@ -106,14 +110,6 @@ def new_text(report: dict) -> str:
     rest = "the base" if "base" in report["inputs"] else "the published parts"
     seed = report["settings"]["seed"]["value"]
     return NEW.format(count=len(new), parameters=size, seed=seed, parts=parts, rest=rest)
-
-
-def stack_text(config: Any) -> str:
-    return f"{config.num_hidden_layers} layers of width {config.hidden_size}"
-
-
-def code(name: str) -> str:
-    return f"`{name}`"
 
 
 def count(number: int, noun: str) -> str:

@@ -18,6 +18,7 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .alpamayo_facts import alpamayo_actions, alpamayo_does, alpamayo_facts
 
 # The published classes that a config may name, by the field that names them, without the package in front.
 TARGETS = {
@@ -129,6 +130,7 @@ class AlpamayoR1Config(VLAConfig):
 
     model_type = "alpamayo_r1"
     predicts = "trajectories"
+    draws_noise = True
     actions_read = "keys"
     action_dim = ACTION_DIM
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
@@ -204,6 +206,21 @@ class AlpamayoR1Config(VLAConfig):
     @num_action_chunks.setter
     def num_action_chunks(self, value: int) -> None:
         self.action_space_cfg = self.action_space_cfg | {"n_waypoints": value}
+
+    @property
+    def does(self) -> str:
+        """See `VLAConfig`."""
+        return alpamayo_does(self)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `VLAConfig`."""
+        return alpamayo_facts(self)
+
+    @property
+    def action_text(self) -> str:
+        """See `VLAConfig`."""
+        return alpamayo_actions(self)
 
     @property
     def num_inference_steps(self) -> int:

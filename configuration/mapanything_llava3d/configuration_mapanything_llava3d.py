@@ -25,6 +25,7 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
+from .llava3d_facts import llava3d_facts
 
 CHOICES = {
     "action_expert_type": ("deep_fusion", "dit", "deep_fusion+dit", None),
@@ -202,6 +203,16 @@ class MapAnythingLlava3DConfig(VLAConfig):
     def predicts(self) -> str:
         """What is asked of the model: actions, or text where it has no action expert."""
         return "text" if self.action_expert_type is None else "actions"
+
+    @property
+    def draws_noise(self) -> bool:
+        """See `VLAConfig`."""
+        return self.predicts == "actions"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `VLAConfig`."""
+        return llava3d_facts(self)
 
     @property
     def actions_read(self) -> str:

@@ -241,6 +241,11 @@ class MultimodalVLAConfig(VLAConfig):
         return min(tower.image_size for tower in self.towers.values())
 
     @property
+    def draws_noise(self) -> bool:
+        """See `VLAConfig`."""
+        return HEAD_FACTS[self.action_head].has_draws
+
+    @property
     def actions_read(self) -> str:
         """See `VLAConfig`."""
         return HEAD_FACTS[self.action_head].actions_read

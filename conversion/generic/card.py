@@ -4,8 +4,11 @@ from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
+from ...configuration.card_markdown import code, words
+from ...configuration.card_weights import parts_of, reported_tensors, sizes_block
+from ...configuration.checkpoint_card import CARD_NAME
 from ..family_card import of_base
-from ..model_card import base_licence, filled, repositories, save_card
+from ..model_card import base_licence, command_text, filled, finished, repositories
 
 
 def write_generic_card(folder: Path, report: dict, base: Path) -> None:
@@ -19,10 +22,12 @@ def write_generic_card(folder: Path, report: dict, base: Path) -> None:
         **origin.licence,
     )
     values = {
-        "title": " + ".join([origin.base_model, *adapters]),
-        "base": origin.base_model,
-        "adapters": ", then ".join(f"the LoRA adapter `{name}`" for name in adapters),
+        "title": words(" + ".join([origin.base_model, *adapters])),
+        "base": code(origin.base_model),
+        "adapters": ", then ".join(f"the LoRA adapter {code(name)}" for name in adapters),
         "licence": origin.licence_text,
+        "sizes": sizes_block(parts_of(reported_tensors(report["tensors"])), report["dtype"]),
+        "command": command_text(report),
         "dtype": report["dtype"],
     }
-    save_card(folder, metadata, filled("generic", values), report)
+    (folder / CARD_NAME).write_text(finished(metadata, filled("generic", values), report), encoding="utf-8")
