@@ -1,6 +1,6 @@
 """Command lines in the pages: how they are read, which are carried out and how, and which are not and why.
 
-Carried out, in the process of the tests and in the folder of the page: `vlahub`, `merge-lora` and `python examples/...`,
+Carried out, in the process of the tests and in the folder of the page: `vlahub`, `merge-lora`, `python examples/...`;
 training with the smaller numbers of `SMALLER`. `vlahub push` reaches a Hub on loopback, in a process of its own.
 """
 
@@ -9,7 +9,8 @@ import re
 import runpy
 import shlex
 import sys
-from pathlib import Path
+from importlib.util import find_spec
+from itertools import chain
 
 from page_blocks import COMMANDS, REPOSITORY, Block
 
@@ -25,9 +26,13 @@ DRIVING = ["--max-new-tokens", "4", "--num-traj-samples", "2"]
 NOT_RUN = {
     "pip install": "would change the environment of the tests; the extras that it names exist",
     "make": "runs in CI by itself; the target exists",
+    "vlahub data convert --from rlds": "needs tensorflow-datasets; its options are parsed",
     "accelerate launch": "needs several devices; what it launches is parsed",
     "torchrun": "needs several devices; what it launches is parsed",
 }
+
+# Words of a command that need a package of the extra `dev`; where it is missing the command is parsed alone.
+NEEDED = {"--quantize": "torchao", "hdf5": "h5py", "--plot": "matplotlib"}
 
 
 def commands_of(block: Block) -> list[list[str]]:
@@ -47,7 +52,11 @@ def is_variable(word: str) -> bool:
 
 def reason_not_run(words: list[str]) -> str | None:
     """Why a command is not carried out; `None` where it is."""
-    return next((why for start, why in NOT_RUN.items() if words[: len(start.split())] == start.split()), None)
+    missing = (
+        f"{package} is not installed" for word, package in NEEDED.items() if word in words and not find_spec(package)
+    )
+    listed = (why for start, why in NOT_RUN.items() if words[: len(start.split())] == start.split())
+    return next(chain(listed, missing), None)
 
 
 def check(words: list[str], where: str) -> None:
@@ -91,10 +100,8 @@ def carry_out(words: list[str], where: str) -> None:
     """
     words = smaller(words)
     program, *rest = words
-    if program == "python":
-        code = script(rest)
-    else:
-        code = merge_lora_main(rest) if program == "merge-lora" else main(rest)
+    carried_out = {"python": script, "merge-lora": merge_lora_main, "vlahub": main}[program]
+    code = carried_out(rest)
     assert not code, f"{where}: {shlex.join(words)} ended with exit code {code}"
 
 
@@ -123,7 +130,3 @@ def script(words: list[str]) -> int | str | None:
 
 def is_push(words: list[str]) -> bool:
     return words[:2] == ["vlahub", "push"] or "--push-to-hub" in words
-
-
-def pushed_folder(words: list[str]) -> Path:
-    return Path(words[2])

@@ -1,7 +1,7 @@
 """What stands behind the names of models, runs and data in the pages: tiny ones, in a folder of the same name.
 
-transformers, datasets and vlahub look for a folder before they ask the Hub, so that `openvla/openvla-7b` on a page is the
-folder of this name in the page's working directory.
+transformers, datasets and vlahub look for a folder before they ask the Hub, so that `openvla/openvla-7b` on a page is
+the folder of this name in the page's working directory.
 """
 
 import functools
@@ -9,10 +9,10 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 import transformers
 from page_blocks import REPOSITORY
@@ -32,7 +32,7 @@ from tiny_run import TinyRun
 
 IMAGES = {"image_size": 56, "patch_size": 14}
 TURNS = "{% for turn in messages %}<s> {{ turn.role }} {{ turn.content }} </s>{% endfor %}<s> assistant"
-STATISTICS = {"demo_tabletop": {"action": TinyRun().statistics()["action"]}}
+STATISTICS = {"demo_tabletop": TinyRun().statistics()}
 
 
 def run_of_cogvla(folder: Path) -> Path:
@@ -50,6 +50,14 @@ def merged_with_side_files(folder: Path) -> Path:
         shutil.copy(file, folder / "base")
     shutil.copy(folder / "run" / "dataset_statistics.json", folder / "base")
     return folder / "base"
+
+
+def merged_oft(folder: Path) -> Path:
+    """An OpenVLA-OFT run that was merged: joined channels, no FiLM."""
+    TinyRun(cogvla=False).write(folder)
+    sources = ["--base", str(folder / "base"), "--adapter", str(folder / "run"), "--output", str(folder / "merged")]
+    assert main(["merge-lora", *sources, "--num-images", "2", "--platform", "libero", "--quiet"]) == 0
+    return folder / "merged"
 
 
 def composed(folder: Path, **fields) -> Path:
@@ -158,9 +166,12 @@ def bridge(folder: Path) -> Path:
 
 
 def aloha(folder: Path) -> Path:
-    h5py = pytest.importorskip("h5py")
-    random = np.random.RandomState(0)
     (folder / "aloha").mkdir(parents=True)
+    if not find_spec("h5py"):
+        return folder / "aloha"
+    import h5py
+
+    random = np.random.RandomState(0)
     with h5py.File(folder / "aloha" / "episode_0.hdf5", "w") as file:
         file["action"], file["observations/qpos"] = random.rand(4, 14), random.rand(4, 14)
         file["observations/images/cam_high"] = random.randint(0, 255, (4, 24, 32, 3), np.uint8)
@@ -183,6 +194,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "openvla/openvla-7b": (run_of_cogvla, "base"),
     "runs/my-run": (run_of_cogvla, "run"),
     "my-vla": (run_of_cogvla, "merged"),
+    "my-oft": (merged_oft, ""),
     "you/your-two-camera-vla": (run_of_cogvla, "merged"),
     "you/your-vla": (composed, ""),
     "path/to/merged": (merged_with_side_files, ""),
@@ -191,6 +203,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "path/to/another": (functools.partial(adapter_of_a_language_model, seed=2), ""),
     "path/to/lerobot": (lerobot, ""),
     "you/your-dataset": (lerobot, ""),
+    "bridge": (lerobot, ""),
     "path/to/bridge_orig": (bridge, ""),
     "path/to/aloha": (aloha, ""),
     "dataset_statistics.json": (statistics, ""),

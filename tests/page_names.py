@@ -19,7 +19,6 @@ import vlahub
 import vlahub.data
 
 STATE = [0.1 * i for i in range(8)]
-CHUNK = {"you/your-vla": (4, 7), "my-3dvla": (4, 7)}
 
 # Of a block, and what takes its place on a machine without a card.
 INSTEAD = {'.to("cuda")': '.to("cpu")'}
@@ -99,6 +98,11 @@ def scenes() -> dict[str, Any]:
     return names | {"views": view}
 
 
+def a_vlm() -> dict[str, Any]:
+    sizes = {"action_dim": 7, "num_action_chunks": 4, "num_action_bins": 16, "norm_stats": STATISTICS}
+    return {"options": sizes, "primary": draw_scene(), "wrist": draw_scene()}
+
+
 RUN = ("openvla/openvla-7b", "runs/my-run")
 PAGES = {
     "README.md": Page((*RUN, "you/your-vla", "path/to/lerobot")),
@@ -112,7 +116,7 @@ PAGES = {
     "docs/publishing.md": Page((*RUN, "my-vla")),
     "docs/security.md": Page(("you/your-vla",), slow=False),
     "docs/from-base-to-policy.md": Page(
-        ("openvla/openvla-7b", "dataset_statistics.json", "you/your-dataset", "my-3dvla", "my-vla")
+        ("openvla/openvla-7b", "dataset_statistics.json", "you/your-dataset", "my-3dvla", "my-oft")
     ),
     "docs/assembling-llava3d.md": Page(
         ("google/siglip-so400m-patch14-224", "ZCMax/LLaVA-3D-7B", "facebook/map-anything"), lambda: a_batch(50)
@@ -123,7 +127,7 @@ PAGES = {
     "docs/training-alpamayo-r1.md": Page(("Qwen/Qwen3-VL-8B-Instruct", "drives")),
     "docs/composing.md": Page(("google/siglip-base-patch16-224", "google/gemma-2b"), lambda: a_batch(8)),
     "docs/fine-tuning.md": Page(("you/your-vla", "path/to/lerobot"), a_trainer),
-    "docs/data.md": Page(("path/to/bridge_orig", "path/to/aloha")),
+    "docs/data.md": Page(("path/to/bridge_orig", "path/to/aloha", "bridge")),
     "docs/evaluation.md": Page(("my-vla", "path/to/lerobot"), recorded_actions),
     "docs/asking-when-unsure.md": Page(("you/your-vla",), an_unsure_policy, slow=False),
     "docs/talking-to-a-policy.md": Page(
@@ -136,8 +140,8 @@ PAGES = {
             "google/siglip-so400m-patch14-224",
             "Qwen/Qwen3-1.7B",
             "google/siglip-base-patch16-224",
-            "my-vla",
+            "you/your-vla",
         )
     ),
-    "docs/vlm-backbones.md": Page(("HuggingFaceM4/Idefics3-8B-Llama3",)),
+    "docs/vlm-backbones.md": Page(("HuggingFaceM4/Idefics3-8B-Llama3",), a_vlm),
 }
