@@ -119,7 +119,8 @@ PAGES = {
         ("openvla/openvla-7b", "dataset_statistics.json", "you/your-dataset", "my-3dvla", "my-oft")
     ),
     "docs/assembling-llava3d.md": Page(
-        ("google/siglip-so400m-patch14-224", "ZCMax/LLaVA-3D-7B", "facebook/map-anything"), lambda: a_batch(50)
+        ("google/siglip-so400m-patch14-224", "ZCMax/LLaVA-3D-7B", "facebook/map-anything", "dataset_statistics.json"),
+        lambda: a_batch(50),
     ),
     "docs/driving-with-alpamayo-r1.md": Page(
         ("nvidia/Alpamayo-R1-10B", "Qwen/Qwen3-VL-8B-Instruct", "scene.npz"), a_driver
