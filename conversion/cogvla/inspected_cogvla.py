@@ -127,8 +127,8 @@ def add_unrecorded(facts: RunFacts, found: Mapping[str, Any], plan: RunPlan) -> 
     plan.need("--num-images N", "no file says how many camera views a sample has")
     plan.need(
         "--platform PLATFORM",
-        f"no file says the length of a chunk and the normalisation: {', '.join(PLATFORMS)}; or --num-action-chunks N and "
-        "--normalization KIND",
+        "no file says the length of a chunk and the normalisation: "
+        f"{', '.join(PLATFORMS)}; or --num-action-chunks N and --normalization KIND",
     )
     said = [facts.config.get(name) for name in ("num_diffusion_steps", "num_diffusion_steps_train")]
     if found["action_head"] == "diffusion" and not any(said):

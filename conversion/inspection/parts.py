@@ -20,7 +20,10 @@ PLAIN_PARTS = (
     PartRow(r"lm_head\.", LANGUAGE_MODEL),
 )
 FEWEST_OUTPUTS = 8  # as in quantised_layers.py
-NOT_LINEAR = re.compile(r"embed|pos_emb|position|lm_head|shared\.weight|wte\.|wpe\.")
+# Embeddings, scores of tokens, and the one linear layer of torch's attention that is of a class of its own.
+NOT_LINEAR = re.compile(
+    r"embed_tokens|(?:embeddings?|pos_embed|embed_positions|lm_head|shared|wte|wpe)\.weight|head\.attention\.out_proj"
+)
 QUANTISED = ".qweight"
 HELPERS = (".weight_scale", ".weight_zero_point")
 
