@@ -254,3 +254,28 @@ def test_a_missing_config_is_odd_and_the_family_is_guessed_from_names(copied):
 def test_a_folder_has_no_revision(copied):
     with pytest.raises(ConversionError, match="has no revisions"):
         inspect_checkpoint(str(copied), revision="main")
+
+
+@pytest.fixture(scope="module")
+def alpamayo(tiny_alpamayo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alpamayo")
+    tiny_alpamayo.TinyAlpamayo().write(folder)
+    sources = [str(folder / "published"), str(folder / "out"), "--vlm", str(folder / "vlm")]
+    assert main(["convert", *sources, "--quiet"]) == 0
+    return folder / "out"
+
+
+def test_an_alpamayo_is_as_large_as_its_class_says(alpamayo):
+    model = vlahub.AlpamayoR1.from_pretrained(alpamayo)
+    found = inspect_checkpoint(str(alpamayo))
+    assert found.parameters == model.num_parameters() and found.memory.bfloat16 == found.bytes
+    assert found.model.predicts == "trajectories" and found.statistics[0].dimensions[1].name == "curvature"
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_a_checkpoint_of_lower_precision_is_as_large_as_was_predicted(kind, alpamayo, tmp_path):
+    pytest.importorskip("torchao")
+    assert main(["convert", str(alpamayo), str(tmp_path / kind), "--quantize", kind, "--quiet"]) == 0
+    whole, less = inspect_checkpoint(str(alpamayo)), inspect_checkpoint(str(tmp_path / kind))
+    assert (less.quantization, less.parameters) == (kind, whole.parameters)
+    assert less.bytes == getattr(whole.memory, kind) and less.memory.bfloat16 == whole.memory.bfloat16
