@@ -108,7 +108,7 @@ def remote_place(name: str, folder: Path, revision: str | None, token: str | boo
         entries = [
             entry for entry in api.list_repo_tree(name, recursive=True, revision=commit) if hasattr(entry, "size")
         ]
-        sizes = {entry.path: entry.size for entry in entries if Path(entry.path).name not in OF_TOOLS}
+        sizes = {entry.path: entry.size for entry in entries if stays_inside(Path(entry.path))}
         small = [file for file, size in sizes.items() if is_wanted(file) and size <= LARGEST]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             copies = list(pool.map(lambda file: api.hf_hub_download(name, file, revision=commit), small))
@@ -120,6 +120,11 @@ def remote_place(name: str, folder: Path, revision: str | None, token: str | boo
     for file, copy in zip(small, copies, strict=True):
         shutil.copyfile(copy, folder / file)
     return Place(name, folder, sizes, lambda file: remote_header(api, name, commit, file, sizes[file]), commit)
+
+
+def stays_inside(path: Path) -> bool:
+    """Whether a path of a repository is one below its folder, and none that tools leave."""
+    return not path.is_absolute() and ".." not in path.parts and path.name not in OF_TOOLS
 
 
 def is_wanted(file: str) -> bool:
