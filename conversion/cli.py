@@ -13,6 +13,7 @@ from .commands.create import ASSEMBLE, CREATE
 from .commands.data import DATA
 from .commands.error_boundary import ending_at_interrupt, run
 from .commands.evaluate import EVALUATE
+from .commands.inspect import INSPECT
 from .commands.merge_lora import MERGE_LORA
 from .commands.predict import PREDICT
 from .commands.push import PUSH
@@ -25,6 +26,7 @@ COMMANDS = {
     "convert": CONVERT,
     "create": CREATE,
     "assemble": ASSEMBLE,
+    "inspect": INSPECT,
     "verify": VERIFY,
     "predict": PREDICT,
     "evaluate": EVALUATE,

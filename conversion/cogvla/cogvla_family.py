@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from ...configuration.cogvla.openvla_names import unused_reason
 from ..family import Family
 from .card import CARD
+from .inspected_cogvla import INSPECTION
 from .names import SIDE_FILES, TABLE, expected_in
 from .options import CogVLAOptions, CogVLAStartOptions, add_start_arguments, add_unrecorded_arguments
 
@@ -52,4 +53,5 @@ COGVLA = Family(
     prepare=prepare_cogvla,
     create=create_cogvla,
     card=CARD,
+    inspection=INSPECTION,
 )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ..family import Family
 from ..files.run_files import matches
 from .card import CARD
+from .inspected_llava3d import INSPECTION
 from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES, unused_reason
 from .options import Llava3DOptions, add_assembly_arguments, add_creation_arguments, add_run_arguments
 
@@ -63,4 +64,5 @@ MAPANYTHING_LLAVA3D = Family(
     prepare=prepare_llava3d,
     create=create_llava3d,
     card=CARD,
+    inspection=INSPECTION,
 )

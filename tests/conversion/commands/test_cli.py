@@ -28,6 +28,7 @@ REQUIRED = {
     "convert": ("SOURCE", "OUTPUT"),
     "create": ("--family", "--output"),
     "assemble": ("--family", "--vision", "--language", "--output"),
+    "inspect": ("CKPT",),
     "verify": ("CKPT",),
     "predict": ("CKPT", "--images", "--instruction", "--history"),
     "evaluate": ("CKPT", "--dataset"),
