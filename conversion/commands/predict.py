@@ -63,13 +63,13 @@ def run_predict(arguments: argparse.Namespace) -> None:
         from ..source_folder import source_folder
 
     check_device(arguments.device)
-    if arguments.plot:
-        check_picture_format(arguments.plot)
     given = input_paths(arguments)
     is_ours = {"output": is_prediction, "plot": is_picture}
     outputs = {name: path for name in is_ours if (path := getattr(arguments, name))}
     for name, path in outputs.items():  # before a download
         check_output_file(path, is_ours[name], files_of(given))
+    if arguments.plot:
+        check_picture_format(arguments.plot)
     folder = source_folder(arguments.checkpoint)
     check_ready(folder)
     family = family_of(folder)

@@ -48,10 +48,9 @@ def action_space(statistics: Mapping[str, Any], normalization_type: str, names: 
 def chunk_panel(drawn: Drawn, space: ActionSpace) -> Panel:
     """The predicted chunk, with the spread of several samples."""
     samples, steps, _ = drawn.actions.shape
-    what = "one action" if steps == 1 else f"a chunk of {steps} actions"
-    note = f"Predicted is {what}, the first to be executed at step 0. Shaded: the training data, {space.words}."
+    note = "One action." if steps == 1 else f"A chunk of {steps} actions, of which a robot executes step 0 first."
     if drawn.spread is not None:
-        note += f" {samples} samples were drawn; the thick line is the first."
+        note += f" Spread is the standard deviation of {samples} samples."
     return panel_of_dimensions("Actions", note, space, partial(draw_chunk, drawn, space))
 
 
@@ -65,6 +64,7 @@ def path_panel(path: np.ndarray, space: ActionSpace) -> Panel:
 
 def panel_of_dimensions(title: str, note: str, space: ActionSpace, draw: Any) -> Panel:
     rows, _ = rows_and_columns(len(space.names))
+    note += " *: not normalised." if space.passes.any() else ""
     return Panel(title, note, sum(MARGINS[2:]) + rows * ROW + (rows - 1) * GAP, draw)
 
 
@@ -82,7 +82,7 @@ def fields(area: Any, space: ActionSpace, label: str) -> list[Any]:
         if number >= len(space.names):
             axes.set_axis_off()
             continue
-        title = space.names[number] + (" (not normalised)" if space.passes[number] else "")
+        title = space.names[number] + ("*" if space.passes[number] else "")
         axes.set_title(title, loc="left", pad=3)
         axes.axhspan(space.low[number], space.high[number], color=BAND, lw=0, zorder=0)
         axes.grid(color=GRID, lw=0.5)
@@ -133,7 +133,8 @@ def colours_of(count: int) -> np.ndarray:
 
 def legend_of_chunk(drawn: Drawn, space: ActionSpace) -> list[tuple[dict[str, Any], str]]:
     """What a line looks like, and its name."""
-    entries = [({"color": BLUE, "lw": 2}, "predicted" if drawn.spread is None else "first sample")]
+    line = {"color": BLUE, "lw": 2, "marker": "o", "markersize": 4}
+    entries = [(line, "predicted" if drawn.spread is None else "first sample")]
     if drawn.spread is not None:
         entries += [({"color": FAINT, "lw": 0.6}, "other samples"), ({"color": ORANGE, "lw": 8}, "mean and spread")]
     return [*entries, ({"color": BAND, "lw": 8}, f"training data, {space.words}")]

@@ -18,7 +18,8 @@ from .shown_views import names_of_views
 from .view_panels import views_panel
 
 TITLE_SIZE, LINE = 16, 0.3  # points, and inches of a line
-LINE_LENGTH = 95  # characters
+NAME_LENGTH = 20  # characters of a view
+LINE_LENGTH, LINES = 78, 3  # characters, and lines of an instruction
 
 
 def plot_trace(path: Path, trace: PredictionTrace, model: Any, processor: Any, asked: Asked) -> None:
@@ -28,7 +29,7 @@ def plot_trace(path: Path, trace: PredictionTrace, model: Any, processor: Any, a
         ConversionError: matplotlib is not installed.
     """
     panels = panels_of(trace, model, processor, asked)
-    title = textwrap.wrap(printable(f"“{asked.text}”"), LINE_LENGTH)[:3]
+    title = textwrap.wrap(printable(f"“{asked.text}”"), LINE_LENGTH, max_lines=LINES, placeholder=" …")
     heading = 0.6 + LINE * len(title)
     heights = [heading, *(panel.height for panel in panels)]
     with warnings.catch_warnings(), drawn_figure(path, PREDICTION_MARK, sum(heights)) as figure:
@@ -43,6 +44,7 @@ def panels_of(trace: PredictionTrace, model: Any, processor: Any, asked: Asked) 
     """Those that the trace has something for, top down."""
     config = model.config
     names = names_of_views(processor.view_names or config.view_names, asked.images, len(trace.views))
+    names = [shortened(printable(name)) for name in names]
     statistics = find_statistics(config.norm_stats, asked.options.get("unnorm_key"))["action"]
     space = action_space(statistics, config.normalization_type, dimension_names(config.action_dim))
     panels = [views_panel(trace, names)]
@@ -69,6 +71,11 @@ def write_heading(area: Any, title: list[str], subtitle: str, height: float) -> 
     place = 0.3 / 12
     area.text(place, 1 - 0.2 / height, "\n".join(title), va="top", fontsize=TITLE_SIZE, fontweight="bold")
     area.text(place, 0.14 / height, printable(subtitle), va="bottom", fontsize=NOTE, color=FAINT)
+
+
+def shortened(name: str) -> str:
+    """A name that fits below a view and beside a chart."""
+    return name if len(name) <= NAME_LENGTH else name[: NAME_LENGTH - 1] + "…"
 
 
 def printable(text: str) -> str:

@@ -31,19 +31,19 @@ class PatchMap:
 def views_panel(trace: PredictionTrace, names: list[str]) -> Panel:
     """Views alone, or each beside its maps of attention and of what the last pruning layer reads."""
     maps = [attention_map(found) for found in trace.attention]
-    if trace.kept is not None and trace.attention:
+    if trace.kept is not None and maps:
         maps.append(map_of_kept(trace.kept, trace.attention))
     seen = "as the model saw them" if trace.as_seen else "as they were given: the model reads parts of them"
     patches = trace.kept is not None and not trace.attention and trace.kept.grid is not None
     if maps:
         note = (
             "Colour: attention of the learned aggregation tokens to patches (last block, mean of tokens and heads); "
-            "1 is what each patch has on average."
+            "1 is a patch's average."
         )
         height = HEADING + 0.3 + len(names) * (CELL + GAP) + BAR
         return Panel(f"Views, {seen}, and where the model looks", note, height, partial(draw_maps, trace, names, maps))
     rows = -(-len(names) // IN_A_ROW)
-    note = f"{len(names)} camera{'s' if len(names) > 1 else ''}, in the order of training."
+    note = f"{len(names)} cameras, in the order of training." if len(names) > 1 else "One camera."
     if patches:
         last = max(trace.kept.kept)
         note += f" White: patches that the last pruning layer (layer {last}) does not read."
@@ -61,18 +61,14 @@ def attention_map(attention: PatchAttention) -> PatchMap:
 
 def map_of_kept(kept: KeptTokens, attention: tuple[PatchAttention, ...]) -> PatchMap:
     """Attention, mean of the encoders, of the aggregation tokens that the last pruning layer still reads."""
-    last = max(kept.kept)
-    is_kept = kept.kept[last]
-    values = []
-    for view, tokens in enumerate(is_kept):
-        maps = [each.weights[view, tokens].mean(axis=0).reshape(each.grid) for each in attention if tokens.any()]
-        sizes = [each.size for each in maps]
-        same = [one * size for one, size in zip(maps, sizes, strict=True)]
-        values.append(np.mean([resampled(one, attention[0].grid) for one in same], axis=0) if maps else None)
-    blank = np.full(attention[0].grid, np.nan)
-    values = np.stack([blank if one is None else one for one in values])
-    notes = [f"{tokens.sum()} of {len(tokens)} tokens are read" for tokens in is_kept]
-    return PatchMap(f"of the tokens that layer {last} reads", values, notes)
+    last, grid = max(kept.kept), attention[0].grid
+    values = np.full((len(kept.kept[last]), *grid), np.nan)
+    for view, is_read in enumerate(kept.kept[last]):
+        if is_read.any():
+            maps = [each.weights[view, is_read].mean(axis=0).reshape(each.grid) for each in attention]
+            values[view] = np.mean([resampled(one * one.size, grid) for one in maps], axis=0)
+    notes = [f"{is_read.sum()} of {len(is_read)} tokens are read" for is_read in kept.kept[last]]
+    return PatchMap(f"tokens that layer {last} reads", values, notes)
 
 
 def resampled(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
