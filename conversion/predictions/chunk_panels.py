@@ -54,11 +54,13 @@ def chunk_panel(drawn: Drawn, space: ActionSpace) -> Panel:
     return panel_of_dimensions("Actions", note, space, partial(draw_chunk, drawn, space))
 
 
-def path_panel(path: np.ndarray, space: ActionSpace) -> Panel:
-    """path: (steps + 1, num_action_chunks, action_dim), from noise to actions in the robot's units."""
+def path_panel(path: np.ndarray, space: ActionSpace, is_sampled: bool) -> Panel:
+    """path: (steps + 1, num_action_chunks, action_dim), from noise to actions in the robot's units; is_sampled: it is
+    that of the first of several samples."""
     steps, actions = len(path) - 1, path.shape[1]
     lines = "the line is the action" if actions == 1 else "a line is an action of the chunk, dark the first"
-    note = f"From noise (left, step 0) to the prediction (right) in {steps} steps; {lines}."
+    end = "the first sample" if is_sampled else "the prediction"
+    note = f"From noise (left, step 0) to {end} (right) in {steps} steps; {lines}."
     return panel_of_dimensions("How the actions came out of noise", note, space, partial(draw_path, path, space))
 
 
@@ -136,7 +138,7 @@ def legend_of_chunk(drawn: Drawn, space: ActionSpace) -> list[tuple[dict[str, An
     line = {"color": BLUE, "lw": 2, "marker": "o", "markersize": 4}
     entries = [(line, "predicted" if drawn.spread is None else "first sample")]
     if drawn.spread is not None:
-        entries += [({"color": FAINT, "lw": 0.6}, "other samples"), ({"color": ORANGE, "lw": 8}, "mean and spread")]
+        entries += [({"color": FAINT, "lw": 0.6}, "other samples"), ({"color": ORANGE, "lw": 8}, "mean ± spread")]
     return [*entries, ({"color": BAND, "lw": 8}, f"training data, {space.words}")]
 
 

@@ -55,7 +55,7 @@ def panels_of(trace: PredictionTrace, model: Any, processor: Any, asked: Asked) 
     if trace.grounding is not None:
         panels.append(grounding_panel(trace.grounding, names))
     if trace.path is not None:
-        panels.append(path_panel(trace.path, space))
+        panels.append(path_panel(trace.path, space, trace.drawn.spread is not None))
     return [*panels, chunk_panel(trace.drawn, space)]
 
 

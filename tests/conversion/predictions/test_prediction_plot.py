@@ -96,8 +96,10 @@ SIZES = {
     "patches": {"dim": 7, "steps": 8, "views": 2, "layers": 3, "learnt": False},
 }
 
+LARGE = ("hands", "robot with two arms")
 
-@pytest.mark.parametrize("size", SIZES)
+
+@pytest.mark.parametrize("size", [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE)) for name in SIZES])
 def test_nothing_leaves_the_picture_and_axes_say_what_they_show(size, seen, tmp_path):
     plot(tmp_path / "out.png", traced(**SIZES[size]), LONG * 5)
     (figure,) = seen
