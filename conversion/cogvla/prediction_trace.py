@@ -32,7 +32,7 @@ def traced_cogvla(model: Any, processor: Any, asked: Asked) -> PredictionTrace:
         drawn,
         seen_views(processor, asked.inputs["pixel_values"]),
         attention=tuple(attention_in(model, tower, calls[tower][0]) for tower in ENCODERS if tower in calls),
-        kept=kept_tokens(config, calls["kept"][-1]) if "kept" in calls else None,
+        kept=kept_tokens(config, calls["kept"]) if "kept" in calls else None,
         encoders=tuple(ENCODERS.values()),
         encoder_weights=np.repeat(on_host(ratios[0][:1]), views, axis=0) if ratios else None,
         path=path_of(model, asked, calls["noisy"], drawn) if "noisy" in calls else None,
@@ -82,10 +82,13 @@ def attention_in(model: Any, tower: str, qkv: torch.Tensor) -> PatchAttention:
     return PatchAttention(ENCODERS[tower], on_host(weights), on_host(on_patches), (side, side))
 
 
-def kept_tokens(config: Any, pruning: Any) -> KeptTokens:
-    """Of the first row; pruning: the `Pruning` of the last pass over images, see `token_pruning.py`."""
-    views = config.num_images_in_input
-    kept = {}
+def kept_tokens(config: Any, passes: list[Any]) -> KeptTokens:
+    """Of the first row in the last pass over images.
+
+    passes: the `Pruning` of each, see `token_pruning.py`; `None` of those over one more token alone.
+    """
+    views, kept = config.num_images_in_input, {}
+    pruning = [found for found in passes if found is not None][-1]
     for layer, places in sorted(pruning.kept.items()):
         is_kept = np.zeros(config.num_vision_tokens, dtype=bool)
         is_kept[places[0].cpu().numpy()] = True

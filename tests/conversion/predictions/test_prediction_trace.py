@@ -83,6 +83,9 @@ MODELS = {
     "openvla": lambda **more: cogvla(
         views=1, action_head="discrete", action_attention="causal", num_action_chunks=1, **OPENVLA, **more
     ),
+    "pruned, token by token": lambda **more: cogvla(
+        action_head="discrete", action_attention="causal", num_action_chunks=1, **more
+    ),
     "pruned patches": lambda **more: cogvla(use_aggr=False, **more),
     "llava, deep fusion": lambda **more: llava3d(action_expert_type="deep_fusion", **more),
     "llava, dit": lambda **more: llava3d(action_expert_type="dit", **more),
@@ -172,7 +175,7 @@ def test_attention_of_aggregation_tokens_is_the_naive_one_and_adds_up_to_one():
         assert attention.weights.std() > 0.01 and (attention.on_patches < 1).all()
 
 
-@pytest.mark.parametrize("kind", ["cogvla", "pruned patches"])
+@pytest.mark.parametrize("kind", ["cogvla", "pruned patches", "pruned, token by token"])
 def test_kept_tokens_are_as_many_as_the_schedule_says_and_those_of_the_prediction(kind):
     model, processor, asked = MODELS[kind]()
     trace = trace_of(model, processor, asked)
