@@ -12,9 +12,8 @@ import numpy as np
 
 from ...configuration.vla_errors import InputError
 from ...processing.image_processing_alpamayo_r1 import read_frames
-from ..predictions.pictures import figure_class_of_matplotlib, is_marked, metadata_for
+from ..predictions.pictures import PREDICTION_MARK, figure_class_of_matplotlib, is_marked, metadata_for
 
-MARK = "vlahub predict"
 MAX_TEXTS = 6
 TEXT_WIDTH = 130  # characters of a line
 
@@ -61,12 +60,12 @@ def plot_trajectories(
     bottom.text(0.02, 0.95, "\n".join(texts), va="top", family="monospace", fontsize=9, parse_math=False)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph")  # a font has not every character that a model writes
-        figure.savefig(path, metadata=metadata_for(Path(path), MARK))
+        figure.savefig(path, metadata=metadata_for(Path(path), PREDICTION_MARK))
 
 
 def is_plot(path: Path) -> bool:
     """Whether a file is a picture of ours."""
-    return is_marked(path, MARK)
+    return is_marked(path, PREDICTION_MARK)
 
 
 def _paths(name: str, xyz: Any) -> np.ndarray:

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError, InputError
 
+PREDICTION_MARK = "vlahub predict"
+
 
 def metadata_for(path: Path, mark: str) -> dict[str, str] | None:
     """Text inside the picture by which `is_marked` knows it again, where the format has a place for it."""
