@@ -44,7 +44,7 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
         help="frame of the history: of its last pose, or any other, which is converted (default ego)",
     )
     add_sampling_arguments(group)
-    group.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of images, trajectories and reasoning")
+    group.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of cameras, trajectories and reasoning")
 
 
 def add_sampling_arguments(group: Any) -> None:
@@ -78,14 +78,15 @@ def evaluate_driving(folder: Path, arguments: argparse.Namespace, files: dict[st
 
 
 def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
-    from ..predictions.pictures import check_picture_format
+    from ..plots.picture_file import check_picture
     from .driving_prediction import predict_trajectories
 
     if arguments.plot:
-        check_picture_format(arguments.plot)  # before anything is computed
+        check_picture(arguments.plot)  # before anything is computed
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    where = {"device": arguments.device, "fast": arguments.fast}
-    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **where)
+    name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
+    more = {"device": arguments.device, "fast": arguments.fast, "name": name}
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 
 
 def is_picture(path: Path) -> bool:
