@@ -26,8 +26,8 @@ COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, SKY, ORANGE)
 DARK, GREY, LIGHT = "#1A1A1A", "#767676", "#C4C4C4"
 DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)))
 
-RECORDED: dict[str, Any] = {"color": DARK, "linewidth": 1.6}
-PREDICTED: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.3}
+RECORDED: dict[str, Any] = {"color": DARK, "linewidth": 2.0}
+PREDICTED: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.1}
 
 LOOK = {
     "font.family": "DejaVu Sans",  # comes with matplotlib
@@ -110,16 +110,22 @@ def shortened(text: str, characters: int) -> str:
     return f"{text[: characters - 1 - end]}…{text[-end:]}"
 
 
-def few_ticks(axis: Any, count: int = 4) -> None:
-    """At most so many ticks, with as many digits as tell them apart and no factor beside the axis."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+def few_ticks(axis: Any, count: int = 4, whole: bool = False) -> None:
+    """At most so many ticks, with as many digits as tell them apart and no factor beside the axis.
 
-    class Plain(FuncFormatter):
+    whole: at whole numbers.
+    """
+    from matplotlib.ticker import Formatter, MaxNLocator
+
+    class Plain(Formatter):
+        def __call__(self, value: float, pos: int | None = None) -> str:
+            return f"{value:.4g}"
+
         def format_ticks(self, values: Sequence[float]) -> list[str]:
             return tick_texts(values)
 
-    axis.set_major_locator(MaxNLocator(count, min_n_ticks=2))
-    axis.set_major_formatter(Plain(lambda value, _: f"{value:.4g}"))
+    axis.set_major_locator(MaxNLocator(count, min_n_ticks=1 if whole else 2, integer=whole))
+    axis.set_major_formatter(Plain())
 
 
 def tick_texts(values: Sequence[float]) -> list[str]:
@@ -132,3 +138,8 @@ def tick_texts(values: Sequence[float]) -> list[str]:
     largest = np.abs(places).max()
     digits = int(np.ceil(np.log10(max(largest / step, 1.0)))) + 2 if step else 4
     return [f"{value:.{digits}g}".replace("e+0", "e").replace("e-0", "e-") for value in places]
+
+
+def counted(number: int, name: str) -> str:
+    """`1 episode`, `2 episodes`."""
+    return f"{number:,} {name}{'' if number == 1 else 's'}"
