@@ -5,7 +5,7 @@ from typing import Any
 
 from ..configuration.vla_errors import InputError
 from .families import OURS
-from .predictions.pictures import check_picture_format
+from .plots.picture_file import check_picture
 from .predictions.prediction_plot import plot_trace
 from .predictions.prediction_trace import Asked, PredictionTrace
 
@@ -46,7 +46,7 @@ def plot_prediction(
     if trace is None:
         robots = ", ".join(family.name for family in OURS.values() if family.prediction.trace)
         raise InputError(f"plot_prediction draws robots' models ({robots}); this one is a {name!r}.")
-    check_picture_format(path)
+    check_picture(path)
     if not path.parent.is_dir():
         raise InputError(f"{path} cannot be written: there is no folder {path.parent}.")
     if not isinstance(text, str):

@@ -90,7 +90,7 @@ def evaluate_trajectories(
         print_result(result)
     if plot:
         best = best_samples(paths.predicted, paths.driven)
-        plot_scenes(plot, paths.predicted.numpy(), best.numpy(), paths.driven.numpy(), titles(samples))
+        plot_scenes(plot, paths.predicted.numpy(), best.numpy(), paths.driven.numpy(), titles(samples), result)
     return result
 
 

@@ -80,8 +80,9 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     from .driving_prediction import predict_trajectories
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    where = {"device": arguments.device, "fast": arguments.fast}
-    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **where)
+    name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
+    more = {"device": arguments.device, "fast": arguments.fast, "name": name}
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 
 
 DRIVING = PredictionKind(

@@ -59,7 +59,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
 
         from ..folders.folder_roles import check_ready
         from ..job import check_device
-        from ..predictions.pictures import check_picture_format
+        from ..plots.picture_file import check_picture
         from ..source_folder import source_folder
 
     check_device(arguments.device)
@@ -69,7 +69,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     for name, path in outputs.items():  # before a download
         check_output_file(path, is_ours[name], files_of(given))
     if arguments.plot:
-        check_picture_format(arguments.plot)
+        check_picture(arguments.plot)
     folder = source_folder(arguments.checkpoint)
     check_ready(folder)
     family = family_of(folder)
@@ -92,7 +92,7 @@ def is_prediction(path: Path) -> bool:
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture that this command drew."""
-    from ..predictions.pictures import PREDICTION_MARK, is_marked
+    from ..plots.picture_file import PREDICTION_MARK, is_marked
 
     return is_marked(path, PREDICTION_MARK)
 

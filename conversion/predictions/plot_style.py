@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .pictures import figure_class_of_matplotlib, metadata_for
+from ..plots.picture_file import figure_class_of_matplotlib, metadata_for
 
 WIDTH, DPI = 12.0, 100  # inches, and dots an inch: 1200 pixels
 BLUE, ORANGE, GREEN, PURPLE, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00"

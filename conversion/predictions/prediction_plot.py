@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...modeling.action_normalization import find_statistics
+from ..plots.picture_file import PREDICTION_MARK
 from .chunk_panels import action_space, chunk_panel, path_panel
 from .dimensions import dimension_names
 from .panel import Panel, draw_panel
-from .pictures import PREDICTION_MARK
 from .plot_style import FAINT, NOTE, drawn_figure
 from .prediction_trace import Asked, PredictionTrace
 from .share_panels import encoders_panel, grounding_panel, kept_panel

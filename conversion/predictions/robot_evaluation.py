@@ -14,7 +14,7 @@ from ...modeling.action_normalization import find_statistics
 from ...training.action_chunks import ActionChunks
 from ...training.action_errors import action_errors, executed_actions
 from ...training.collators import RobotCollator, collator_for
-from ...training.dimension_names import dimension_names
+from ...training.dimension_names import dimension_names, dimension_units, frames_per_second
 from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
 from .action_plot import plot_actions
@@ -30,7 +30,7 @@ from .evaluated_data import (
 )
 from .processes import Processes, joined_processes
 
-STATE, TEXT = "observation.state", "task"
+ACTION, STATE, TEXT = "action", "observation.state", "task"
 DRAWN_EPISODES = 3
 
 
@@ -72,8 +72,9 @@ def evaluate_actions(folder: Path, arguments: argparse.Namespace, plot: Path | N
     if not arguments.quiet:
         print_result(result)
     if plot:
-        thresholds = dict(zip(task.grippers, (found["threshold"] for found in result["gripper"]), strict=True))
-        plot_actions(plot, actions, task.names, thresholds, DRAWN_EPISODES)
+        source, columns = task.data.source, arguments.action or [ACTION]
+        units = dimension_units(source, columns, len(task.names))
+        plot_actions(plot, actions, result, units, frames_per_second(source), DRAWN_EPISODES)
     return result
 
 
@@ -95,7 +96,7 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     if arguments.gripper_tolerance < 0:
         raise InputError(f"--gripper-tolerance {arguments.gripper_tolerance} must be 0 or more frames.")
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
-    action = arguments.action or ["action"]
+    action = arguments.action or [ACTION]
     state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
     text = arguments.text or TEXT
     check_texts(data.frames, [text])
