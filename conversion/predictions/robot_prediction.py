@@ -7,6 +7,7 @@ from ...configuration.vla_errors import InputError
 from ...processing.image_reader import open_image
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
+from ..terminal import Column, Table, show, waiting
 from .checkpoint_loading import load_checkpoint
 
 NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
@@ -49,12 +50,12 @@ def predict_actions(
     given = {name: value for name, value in given.items() if value is not None}
     with reading_settings(folder):
         inputs = processor(images=images, text=instruction, state=state, unnorm_key=unnorm_key, **given)
-    actions = model.predict_action(**inputs.to(device), unnorm_key=unnorm_key)[0].tolist()
+    with waiting("predicting"):
+        actions = model.predict_action(**inputs.to(device), unnorm_key=unnorm_key)[0].tolist()
     print_table(NAMES if len(actions[0]) == len(NAMES) else range(len(actions[0])), actions)
     return {"actions": actions}
 
 
 def print_table(names: Any, rows: list[list[float]]) -> None:
-    print("step " + " ".join(f"{name:>9}" for name in names))
-    for step, row in enumerate(rows):
-        print(f"{step:>4} " + " ".join(f"{value:9.4f}" for value in row))
+    columns = [Column("step", right=True, width=4), *(Column(str(name), right=True, width=9) for name in names)]
+    show(Table(columns, [[str(step), *(f"{value:.4f}" for value in row)] for step, row in enumerate(rows)]))
