@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: `vlahub COMMAND`, and `merge-lora` by itself.
 
 Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 130 interrupted.
@@ -6,8 +7,10 @@ Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 
+from .commands.completion import completed, words_before_the_cursor
 from .commands.convert import CONVERT
 from .commands.create import ASSEMBLE, CREATE
 from .commands.data import DATA
@@ -18,8 +21,10 @@ from .commands.merge_lora import MERGE_LORA
 from .commands.predict import PREDICT
 from .commands.push import PUSH
 from .commands.stats import STATS
+from .commands.suggesting_parser import SuggestingParser
 from .commands.verify import VERIFY
 from .files.given_paths import check_not_empty
+from .terminal import quiet_libraries
 
 COMMANDS = {
     "merge-lora": MERGE_LORA,
@@ -37,26 +42,31 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`vlahub`."""
+    """`vlahub`; without a word its help, as wrong usage."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    return dispatched(make_parser(argv), argv)
+    parser = make_parser(words_before_the_cursor() or argv)
+    completed(parser)
+    if not argv:
+        parser.print_help(sys.stderr)
+        return 2
+    return dispatched(parser, argv)
 
 
 def merge_lora_main(argv: Sequence[str] | None = None) -> int:
     """`merge-lora`, the same as `vlahub merge-lora`."""
-    parser = argparse.ArgumentParser(prog="merge-lora", **MERGE_LORA.settings(program=""))
+    parser = SuggestingParser(prog="merge-lora", **MERGE_LORA.settings(program=""))
     add_version(parser)
     MERGE_LORA.complete(parser)
+    completed(parser)
     return dispatched(parser, sys.argv[1:] if argv is None else list(argv))
 
 
 def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of `vlahub`; argv: what it will parse, see `Command.complete`."""
-    parser = argparse.ArgumentParser(
+    parser = SuggestingParser(
         prog="vlahub",
         description="Turn trained vision-language-action models into Hugging Face Hub checkpoints.",
         epilog="`vlahub COMMAND --help` says what a command needs, with an example.",
-        allow_abbrev=False,
     )
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -74,7 +84,10 @@ def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
     def command(arguments: argparse.Namespace) -> None:
         check_not_empty(argv)
-        arguments.run(arguments)
+        with ending_at_interrupt():
+            libraries = quiet_libraries() if getattr(arguments, "quiet", False) else nullcontext()
+        with libraries:
+            arguments.run(arguments)
 
     with ending_at_interrupt():
         arguments = parser.parse_args(argv)

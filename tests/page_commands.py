@@ -25,6 +25,7 @@ DRIVING = ["--max-new-tokens", "4", "--num-traj-samples", "2"]
 # Beginnings of commands that are not carried out, the reason, and what is checked of them instead.
 NOT_RUN = {
     "pip install": "would change the environment of the tests; the extras that it names exist",
+    "eval": "is for a shell that is used by hand; tests/conversion/commands/test_usage.py asks as a shell does",
     "make": "runs in CI by itself; the target exists",
     "vlahub data convert --from rlds": "needs tensorflow-datasets; its options are parsed",
     "accelerate launch": "needs several devices; what it launches is parsed",

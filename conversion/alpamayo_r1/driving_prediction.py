@@ -18,6 +18,7 @@ from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files
 from ..predictions.checkpoint_loading import load_checkpoint
 from ..predictions.robot_prediction import print_table
+from ..terminal import waiting
 from .camera_names import by_camera, given_names, in_trained_order, trained_names
 from .trajectory_plot import plot_trajectories
 
@@ -65,7 +66,8 @@ def predict_trajectories(
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
         inputs = processor(images=images, **poses, history_frame=frame)
-    output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
+    with waiting("predicting"):
+        output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
     result = {
         "pred_xyz": output.pred_xyz[0, 0].tolist(),
         "reasoning": output.reasoning[0][0],

@@ -26,13 +26,12 @@ class Command:
     add_further: Callable[[argparse.ArgumentParser, Sequence[str]], None] = lambda parser, argv: None
 
     def settings(self, program: str = "vlahub ") -> dict:
-        """Keyword arguments of its parser; options are never abbreviated."""
+        """Keyword arguments of its parser."""
         return {
             "description": self.text,
             "epilog": f"example:\n  {program}{self.example}\n\n"
             "exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 130 interrupted",
             "formatter_class": SentencesThenExample,
-            "allow_abbrev": False,
         }
 
     def complete(self, parser: argparse.ArgumentParser, argv: Sequence[str] = ()) -> None:

@@ -1,7 +1,8 @@
 """`vlahub predict`: images and what belongs to them in, actions or trajectories out, as a table and as JSON."""
 
 import argparse
-from contextlib import ExitStack
+import io
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
 
 from ..families import OURS
@@ -43,6 +44,9 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_fast_argument(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of text and noise (default 0)")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no table: the JSON alone, and with --output nothing but errors"
+    )
     for kind in KINDS:
         kind.add_arguments(parser)
 
@@ -79,9 +83,12 @@ def run_predict(arguments: argparse.Namespace) -> None:
     with ExitStack() as stack:
         files = {name: stack.enter_context(result_file(path, is_ours[name], inputs)) for name, path in outputs.items()}
         torch.manual_seed(arguments.seed)
-        result = family.prediction.predict(folder, arguments, files)
+        with redirect_stdout(io.StringIO()) if arguments.quiet else nullcontext():
+            result = family.prediction.predict(folder, arguments, files)
         if output := files.get("output"):
             output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
+        elif arguments.quiet:
+            print(json_text(result, "the prediction"))
 
 
 def is_prediction(path: Path) -> bool:

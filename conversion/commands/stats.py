@@ -12,6 +12,7 @@ from typing import IO, Any
 from ...configuration.vla_errors import InputError
 from ..files.given_paths import why_not_local
 from ..files.output_file import files_of, result_file
+from ..terminal import Column, Table, show
 from .command import Command
 from .error_boundary import ending_at_interrupt
 
@@ -102,10 +103,12 @@ def dataset_name(dataset: str) -> str:
 
 
 def print_statistics(part: str, statistics: dict[str, Any]) -> None:
-    print(f"{part:<10}" + " ".join(f"{name:>11}" for name in COLUMNS))
-    for dimension, mask in enumerate(statistics["mask"]):
-        numbers = " ".join(f"{statistics[name][dimension]:11.5g}" for name in COLUMNS)
-        print(f"{dimension:<10}{numbers}{'' if mask else '  passes unchanged'}")
+    numbers = [Column(name, right=True, width=11) for name in COLUMNS]
+    rows = [
+        [str(i), *(f"{statistics[name][i]:.5g}" for name in COLUMNS), "" if mask else "passes unchanged"]
+        for i, mask in enumerate(statistics["mask"])
+    ]
+    show(Table([Column(part, width=9), *numbers, Column("", before="  ")], rows))
 
 
 @contextmanager

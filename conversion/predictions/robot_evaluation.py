@@ -17,6 +17,7 @@ from ...training.collators import RobotCollator, collator_for
 from ...training.dimension_names import dimension_names, dimension_units, frames_per_second
 from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
+from ..terminal import Column, Table, show
 from .action_plot import plot_actions
 from .checkpoint_loading import load_config, load_model, load_processor
 from .evaluated_data import (
@@ -179,12 +180,12 @@ def figures(task: Task, chunks: tuple[np.ndarray, ...], arguments: argparse.Name
 
 def print_result(result: dict[str, Any]) -> None:
     """The figures as a table."""
-    print(f"{'dimension':<16}{'MAE':>11} {'RMSE':>11} {'std':>11}")
-    for name, *values in zip(result["dimensions"], result["mae"], result["rmse"], result["recorded_std"], strict=True):
-        print(f"{name:<16}" + " ".join(f"{value:11.5g}" for value in values))
-    for step, mae in enumerate(result["per_step"]["mae"]):
-        if mae[0] is not None:
-            print(f"{f'step {step}':<16}{np.mean(mae):11.5g}")
+    kinds = result["dimensions"], result["mae"], result["rmse"], result["recorded_std"]
+    rows = [[name, *(f"{value:.5g}" for value in values)] for name, *values in zip(*kinds, strict=True)]
+    steps = [(step, mae) for step, mae in enumerate(result["per_step"]["mae"]) if mae[0] is not None]
+    rows += [[f"step {step}", f"{np.mean(mae):.5g}", "", ""] for step, mae in steps]
+    numbers = [Column(name, right=True, width=11) for name in ("MAE", "RMSE", "std")]
+    show(Table([Column("dimension", width=15), *numbers], rows))
     for found in result["gripper"]:
         print(gripper_line(found))
     count = sum(result["per_step"]["count"])

@@ -8,6 +8,7 @@ from ...configuration.vla_errors import InputError
 from ...processing.image_reader import open_image
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
+from ..terminal import Column, Table, show, waiting
 from .checkpoint_loading import load_checkpoint
 from .dimensions import NAMES
 from .prediction_plot import plot_trace
@@ -50,7 +51,8 @@ def predict_actions(
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
     options = {"unnorm_key": unnorm_key} | ({} if num_samples is None else {"num_samples": num_samples})
     asked = Asked(images, instruction, inputs.to(device), options)
-    drawn = predicted(model, asked) if picture is None else drawn_with_picture(model, processor, asked, *picture)
+    with waiting("predicting"):
+        drawn = predicted(model, asked) if picture is None else drawn_with_picture(model, processor, asked, *picture)
     names = NAMES if drawn.actions.shape[-1] == len(NAMES) else range(drawn.actions.shape[-1])
     return printed(names, drawn)
 
@@ -92,6 +94,5 @@ def printed(names: Any, drawn: Drawn) -> dict[str, Any]:
 
 
 def print_table(names: Any, rows: list[list[float]]) -> None:
-    print("step " + " ".join(f"{name:>9}" for name in names))
-    for step, row in enumerate(rows):
-        print(f"{step:>4} " + " ".join(f"{value:9.4f}" for value in row))
+    columns = [Column("step", right=True, width=4), *(Column(str(name), right=True, width=9) for name in names)]
+    show(Table(columns, [[str(step), *(f"{value:.4f}" for value in row)] for step, row in enumerate(rows)]))

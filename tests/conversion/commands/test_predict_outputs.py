@@ -264,3 +264,12 @@ def test_an_unknown_way_to_be_fast_is_refused(merged, views, no_model, capsys):
     with pytest.raises(SystemExit, match="2"):
         robot(merged, views, "--fast", "quickly")
     assert "invalid choice: 'quickly'" in capsys.readouterr().err
+
+
+def test_a_quiet_prediction_is_json_alone_and_with_an_output_nothing(merged, views, tmp_path, capsys):
+    capsys.readouterr()
+    assert robot(merged, views, "--quiet") == 0
+    printed = capsys.readouterr()
+    assert robot(merged, views, "--quiet", "--output", tmp_path / "out.json") == 0
+    assert json.loads(printed.out) == json.loads((tmp_path / "out.json").read_text())
+    assert printed.err == "" and capsys.readouterr() == ("", "")
