@@ -17,6 +17,7 @@ from .commands.merge_lora import MERGE_LORA
 from .commands.predict import PREDICT
 from .commands.push import PUSH
 from .commands.stats import STATS
+from .commands.train import TRAIN
 from .commands.verify import VERIFY
 from .files.given_paths import check_not_empty
 
@@ -25,6 +26,7 @@ COMMANDS = {
     "convert": CONVERT,
     "create": CREATE,
     "assemble": ASSEMBLE,
+    "train": TRAIN,
     "verify": VERIFY,
     "predict": PREDICT,
     "evaluate": EVALUATE,
