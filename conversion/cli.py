@@ -22,6 +22,7 @@ from .commands.predict import PREDICT
 from .commands.push import PUSH
 from .commands.stats import STATS
 from .commands.suggesting_parser import SuggestingParser
+from .commands.train import TRAIN
 from .commands.verify import VERIFY
 from .files.given_paths import check_not_empty
 from .terminal import quiet_libraries
@@ -32,6 +33,7 @@ COMMANDS = {
     "create": CREATE,
     "assemble": ASSEMBLE,
     "inspect": INSPECT,
+    "train": TRAIN,
     "verify": VERIFY,
     "predict": PREDICT,
     "evaluate": EVALUATE,

@@ -144,5 +144,15 @@ PAGES = {
             "you/your-vla",
         )
     ),
+    "docs/families/cogvla.md": Page(("you/your-two-camera-vla",), slow=False),
+    "docs/families/mapanything_llava3d.md": Page(("my-3dvla",), lambda: a_batch(50), slow=False),
+    "docs/families/alpamayo_r1.md": Page(("my-driver", "scene.npz"), a_driver),
+    "docs/families/multimodal_vla.md": Page(("google/siglip-base-patch16-224", "google/gemma-2b"), slow=False),
+    "docs/migrating.md": Page(
+        (*RUN, "my-vla", "my-driver", "path/to/merged", "nvidia/Alpamayo-R1-10B", "Qwen/Qwen3-VL-8B-Instruct")
+    ),
+    "docs/pictures.md": Page(("you/your-vla", "my-vla"), a_policy),
+    "docs/training.md": Page(("my-vla", "path/to/lerobot")),
+    "docs/inspect.md": Page((*RUN, "my-vla")),
     "docs/vlm-backbones.md": Page(("HuggingFaceM4/Idefics3-8B-Llama3",), a_vlm),
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vlahub import data as data
     from vlahub import errors
     from vlahub import evaluation as evaluation
+    from vlahub import finetuning as finetuning
     from vlahub.auto_classes import FAMILIES as FAMILIES
     from vlahub.auto_classes import AutoModelForVision2Seq
     from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
@@ -187,6 +188,7 @@ SUBMODULES = (
     "data",
     "errors",
     "evaluation",
+    "finetuning",
     "model_cards",
     "modeling",
     "processing",

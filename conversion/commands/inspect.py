@@ -14,6 +14,7 @@ def add_inspect_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--revision", metavar="REV", help="branch, tag or commit of a repository")
     parser.add_argument("--json", action="store_true", help="print one JSON document and nothing else")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and the document of --json")
 
 
 def run_inspect(arguments: argparse.Namespace) -> None:
@@ -25,7 +26,7 @@ def run_inspect(arguments: argparse.Namespace) -> None:
     inspection = inspect_checkpoint(arguments.checkpoint, revision=arguments.revision)
     if arguments.json:
         print(json_text(inspection.as_dict(), "the inspection", indent=1), end="")
-    else:
+    elif not arguments.quiet:
         print(text_of(inspection, BLOCKS if shows_blocks() else PLAIN_BAR))
 
 

@@ -17,6 +17,8 @@ CALLS = {
     "convert": ["no/such/source", "out"],
     "create": ["--family", "cogvla", "--base", "no/such/base", "--output", "out"],
     "assemble": ["--family", "mapanything_llava3d", "--vision", "no/such/a", "--language", "no/b", "--output", "out"],
+    "inspect": ["no/such/checkpoint"],
+    "train": ["no/such/checkpoint", "--dataset", "no/such/data", "--output", "out"],
     "verify": ["no/such/checkpoint"],
     "predict": ["no/such/checkpoint"],
     "evaluate": ["no/such/checkpoint", "--dataset", "no/such/data"],
