@@ -6,8 +6,9 @@ import shlex
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
-from transformers import AutoModelForImageTextToText, TrainingArguments
+from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
 
 from vlahub.conversion.cli import main, make_parser, merge_lora_main
 from vlahub.conversion.commands.train_options import OWN_NAMES
@@ -58,8 +59,12 @@ def test_a_run_is_merged_by_the_command_of_its_card_and_predicts(train, tmp_path
     command = shlex.split(re.findall(r"^ +(merge-lora .*-merged)$", card, re.MULTILINE)[0])
     assert shlex.join(command) in said
     assert merge_lora_main([*command[1:], "--quiet"]) == 0
-    merged = AutoModelForImageTextToText.from_pretrained(command[-1])
-    assert list(merged.config.norm_stats) == ["table"] and merged.action_head is not None
+    merged, processor = (kind.from_pretrained(command[-1]) for kind in (AutoModelForImageTextToText, AutoProcessor))
+    assert list(merged.config.norm_stats) == ["table"]
+    assert merged.config.view_names == processor.view_names == ["primary", "wrist"]
+    picture = np.zeros((32, 32, 3), np.uint8)
+    inputs = processor(images={"primary": picture, "wrist": picture}, text="go", state=[0.0] * 8, return_tensors="pt")
+    assert merged.predict_action(**inputs).isfinite().all()
     assert (tmp_path / "run" / "trainer_state.json").is_file()
 
 
