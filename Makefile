@@ -8,11 +8,12 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
 PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
-	test-newest lint benchmark clean
+	test-newest lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -49,12 +50,15 @@ lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+
 benchmark: .venv/installed
 	.venv/bin/python -m benchmarks predict
 
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 .venv4/installed: setup.cfg pyproject.toml constraints-transformers4.txt
@@ -72,4 +76,4 @@ benchmark: .venv/installed
 
 clean:
 	rm -rf .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
-		demo_finetune_output demo_stages_output build *.egg-info
+		demo_finetune_output demo_stages_output site build *.egg-info

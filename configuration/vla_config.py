@@ -10,20 +10,12 @@ from types import MappingProxyType
 
 from .card_markdown import code
 from .fast_prediction_choices import checked_fast_prediction
+from .field_words import WORDS
 from .known_fields import KnownFieldsConfig
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
 from .vla_errors import ConfigError
-
-# The words of one field; the first is the project's own.
-WORDS = (
-    ("num_action_chunks", "action_horizon"),
-    ("state_dim", "proprio_dim"),
-    ("use_state", "use_proprio"),
-    ("num_images_in_input", "num_views"),
-    ("num_inference_steps", "num_steps", "num_inference_timesteps"),
-)
 
 
 def words_on_disk(*published: str) -> dict[str, str]:
@@ -38,7 +30,7 @@ def words_on_disk(*published: str) -> dict[str, str]:
     unknown = sorted(set(published) - {word for words in WORDS for word in words})
     if unknown:
         raise ConfigError(
-            f"words_on_disk does not know {', '.join(map(repr, unknown))}: add it to WORDS (vla_config.py), or to the "
+            f"words_on_disk does not know {', '.join(map(repr, unknown))}: add it to WORDS (field_words.py), or to the "
             'attribute_map of its family, | {"its_word": "the_field"}.'
         )
     keys = {next((word for word in words if word in published), words[0]): words for words in WORDS}

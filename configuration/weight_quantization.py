@@ -7,6 +7,7 @@ from .vla_errors import ConfigError
 
 # By the word for it: bits of one weight as it is stored.
 QUANTIZED_KINDS = {"int8": 8, "fp8": 8, "int4": 4}
+GROUP_SIZES = (128, 64, 32, 16)  # of input features that share a scale and a zero point in 4 bits
 
 
 def check_weight_quantization(given: Any) -> None:
@@ -61,3 +62,11 @@ def describe_quantization(given: dict[str, Any]) -> str:
 
 def gigabytes(size: int) -> str:
     return f"{size / 1e9:.3g} GB"
+
+
+def group_size_of(kind: str, in_features: int) -> int | None:
+    """Input features of a row that share a scale: all of them in 8 bits; in 4 the largest of `GROUP_SIZES` that divides
+    them, `None` where none does."""
+    if kind != "int4":
+        return in_features
+    return next((size for size in GROUP_SIZES if in_features % size == 0), None)

@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The command line: `vlahub COMMAND`, and `merge-lora` by itself.
 
 Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 130 interrupted.
@@ -6,25 +7,33 @@ Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from importlib.metadata import version
 
+from .commands.completion import completed, words_before_the_cursor
 from .commands.convert import CONVERT
 from .commands.create import ASSEMBLE, CREATE
 from .commands.data import DATA
 from .commands.error_boundary import ending_at_interrupt, run
 from .commands.evaluate import EVALUATE
+from .commands.inspect import INSPECT
 from .commands.merge_lora import MERGE_LORA
 from .commands.predict import PREDICT
 from .commands.push import PUSH
 from .commands.stats import STATS
+from .commands.suggesting_parser import SuggestingParser
+from .commands.train import TRAIN
 from .commands.verify import VERIFY
 from .files.given_paths import check_not_empty
+from .terminal import quiet_libraries
 
 COMMANDS = {
     "merge-lora": MERGE_LORA,
     "convert": CONVERT,
     "create": CREATE,
     "assemble": ASSEMBLE,
+    "inspect": INSPECT,
+    "train": TRAIN,
     "verify": VERIFY,
     "predict": PREDICT,
     "evaluate": EVALUATE,
@@ -35,26 +44,31 @@ COMMANDS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """`vlahub`."""
+    """`vlahub`; without a word its help, as wrong usage."""
     argv = sys.argv[1:] if argv is None else list(argv)
-    return dispatched(make_parser(argv), argv)
+    parser = make_parser(words_before_the_cursor() or argv)
+    completed(parser)
+    if not argv:
+        parser.print_help(sys.stderr)
+        return 2
+    return dispatched(parser, argv)
 
 
 def merge_lora_main(argv: Sequence[str] | None = None) -> int:
     """`merge-lora`, the same as `vlahub merge-lora`."""
-    parser = argparse.ArgumentParser(prog="merge-lora", **MERGE_LORA.settings(program=""))
+    parser = SuggestingParser(prog="merge-lora", **MERGE_LORA.settings(program=""))
     add_version(parser)
     MERGE_LORA.complete(parser)
+    completed(parser)
     return dispatched(parser, sys.argv[1:] if argv is None else list(argv))
 
 
 def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The parser of `vlahub`; argv: what it will parse, see `Command.complete`."""
-    parser = argparse.ArgumentParser(
+    parser = SuggestingParser(
         prog="vlahub",
         description="Turn trained vision-language-action models into Hugging Face Hub checkpoints.",
         epilog="`vlahub COMMAND --help` says what a command needs, with an example.",
-        allow_abbrev=False,
     )
     add_version(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -72,7 +86,10 @@ def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
     def command(arguments: argparse.Namespace) -> None:
         check_not_empty(argv)
-        arguments.run(arguments)
+        with ending_at_interrupt():
+            libraries = quiet_libraries() if getattr(arguments, "quiet", False) else nullcontext()
+        with libraries:
+            arguments.run(arguments)
 
     with ending_at_interrupt():
         arguments = parser.parse_args(argv)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .family_card import ANY_CARD, Card
+from .family_inspection import UNKNOWN_MODEL, FamilyInspection
 from .predictions.evaluation import ROBOT_EVALUATION
 from .predictions.prediction import ROBOT, PredictionKind
 from .tensors.rename import Row
@@ -60,6 +61,7 @@ class Family:
         card: what README.md of a checkpoint says.
         prediction: what a checkpoint takes from `vlahub predict`.
         evaluation: what it takes from `vlahub evaluate`.
+        inspection: what `vlahub inspect` asks.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Family:
     card: Card = ANY_CARD
     prediction: PredictionKind = ROBOT
     evaluation: PredictionKind = ROBOT_EVALUATION
+    inspection: FamilyInspection = UNKNOWN_MODEL
 
     @property
     def config(self) -> "type[PretrainedConfig]":

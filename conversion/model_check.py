@@ -15,6 +15,7 @@ from .files.json_file import read_json
 from .tensors.size_limits import check_layers
 from .tensors.tensor_source import TensorGroup
 from .tensors.verify_tensors import some
+from .terminal import waiting
 
 
 def check_against_class(folder: Path, group: TensorGroup) -> str:
@@ -48,7 +49,7 @@ def check_floating(integers: list[str], folder: Path, kind: type[PreTrainedModel
 
 def loaded(kind: type[PreTrainedModel], folder: Path) -> tuple[PreTrainedModel, dict]:
     """The model on the meta device, and what transformers found when it compared names and shapes."""
-    with quiet_transformers():
+    with waiting("comparing with the model's class"), quiet_transformers():
         return kind.from_pretrained(
             folder,
             device_map="meta",

@@ -11,10 +11,9 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 
 from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
-from ..configuration.weight_quantization import gigabytes, pattern_of
+from ..configuration.weight_quantization import gigabytes, group_size_of, pattern_of
 from ..modeling.film import ZeroLinear
 from ..modeling.model_parts import is_pretrained
-from ..modeling.quantized_linear import group_size_of
 from .tensors.plan import Fact, Plan, PlannedTensor
 from .tensors.quantisation import torchao_primitives
 from .tensors.transformers_names import translation_of

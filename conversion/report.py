@@ -8,6 +8,10 @@ from .files.file_hashes import report_text
 from .files.file_kinds import REPORT_NAME, LeftBehind
 from .tensors.plan import Leftover, Plan, PlannedTensor
 from .tensors.verify_tensors import some
+from .terminal import Column, Table, text_of
+
+COUNT = Column("number", right=True, width=5, before="  ")
+KIND = Column("kind", width=11, before="  ")
 
 
 def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
@@ -51,27 +55,39 @@ def write_report(report: dict, folder: Path) -> None:
 
 def describe(plan: Plan) -> str:
     """The plan in a page: settings with their origin, then how many tensors come from where."""
-    lines = ["settings:"]
-    width = max(len(fact.name) for fact in plan.facts)
-    lines += [f"  {fact.name:<{width}}  {fact.value}  -  {fact.how}" for fact in plan.facts]
-    operations = Counter((tensor.operation, tensor.source.label) for tensor in plan.tensors)
-    lines += [f"output: {len(plan.tensors)} tensors, {plan.bytes / 1e6:,.1f} MB"]
-    lines += [f"  {count:>5}  {operation:<11}  {label}" for (operation, label), count in sorted(operations.items())]
-    lines += ["not in the output:", *describe_leftovers(plan.leftovers)] if plan.leftovers else []
-    lines += ["files left behind:", *describe_left_behind(plan.left_behind)] if plan.left_behind else []
-    return "\n".join(lines)
-
-
-def describe_leftovers(leftovers: Iterable[Leftover]) -> list[str]:
-    groups = Counter((left.status, left.source.label, left.reason) for left in leftovers)
-    return [
-        f"  {count:>5}  {status:<11}  {label}: {reason}" for (status, label, reason), count in sorted(groups.items())
+    settings = [[fact.name, str(fact.value), fact.how] for fact in plan.facts]
+    columns = [
+        Column("setting", before="  "),
+        Column("value", before="  ", ragged=True, folds=True),
+        Column("known", before="  -  ", ragged=True, folds=True),
     ]
+    operations = Counter((tensor.operation, tensor.source.label) for tensor in plan.tensors)
+    counts = [[str(count), *key] for key, count in sorted(operations.items())]
+    output = f"output: {len(plan.tensors)} tensors, {plan.bytes / 1e6:,.1f} MB"
+    tables = [
+        Table(columns, settings, "settings:", header=False),
+        Table([COUNT, KIND, Column("from", before="  ", ragged=True, folds=True)], counts, output, header=False),
+    ]
+    tables += [leftovers_table(plan.leftovers)] if plan.leftovers else []
+    tables += [left_behind_table(plan.left_behind, "files left behind:")] if plan.left_behind else []
+    return text_of(*tables)
 
 
-def describe_left_behind(entries: Iterable[LeftBehind]) -> list[str]:
-    """A line for each reason."""
+def leftovers_table(leftovers: Iterable[Leftover]) -> Table:
+    groups = Counter((left.status, left.source.label, left.reason) for left in leftovers)
+    rows = [[str(count), *key] for key, count in sorted(groups.items())]
+    texts = [Column("from", before="  ", ragged=True), Column("reason", before=": ", ragged=True, folds=True)]
+    return Table([COUNT, KIND, *texts], rows, "not in the output:", header=False)
+
+
+def left_behind_table(entries: Iterable[LeftBehind], title: str) -> Table:
+    """A row for each reason."""
     names: dict[str, list[str]] = {}
     for entry in entries:
         names.setdefault(entry.reason, []).append(entry.path.as_posix())
-    return [f"  {len(found):>5}  {reason}: {some(found)}" for reason, found in sorted(names.items())]
+    rows = [[str(len(found)), reason, some(found)] for reason, found in sorted(names.items())]
+    texts = [
+        Column("reason", before="  ", ragged=True, folds=True),
+        Column("files", before=": ", ragged=True, folds=True),
+    ]
+    return Table([COUNT, *texts], rows, title, header=False)

@@ -36,7 +36,7 @@ def verify_folder(folder: Path, quiet: bool = False, code: bool = False) -> str:
     """
     check_checkpoint(folder)
     report = read_report(folder)
-    changes = changes_since(folder, report) if "files" in report else None
+    changes = changes_since(folder, report, quiet) if "files" in report else None
     done = [described(report)]
     problems = [f"not as it was written: {changes}. {ACCEPT}"] if changes else []
     for check in checks(folder, report, quiet, code):
@@ -136,7 +136,7 @@ def accept_changes(folder: Path, quiet: bool = False) -> str:
     group = opened(folder)
     check_against_class(folder, group)
     found = read_back(group, quiet)
-    changes = changes_since(folder, report) if "files" in report else None
+    changes = changes_since(folder, report, quiet) if "files" in report else None
     recorded = report.get("tensors") or {}
     report["tensors"] = {}
     for name, checksum in found.items():
@@ -145,7 +145,7 @@ def accept_changes(folder: Path, quiet: bool = False) -> str:
         same = {**known, **entry} == known or ("crc32" not in known and changes is None)
         kept = known if same else {"operation": CHANGED_LATER, "sources": []}
         report["tensors"][name] = {**kept, **entry}
-    record(report, folder)
+    record(report, folder, quiet=quiet)
     report["foreign_code"] = sorted({*report.get("foreign_code", ()), *foreign_code(folder)})
     if changes:
         report["accepted"] = sorted(

@@ -1,5 +1,9 @@
-"""A table with a bowl and a plate, drawn, for a demonstration without a camera."""
+"""A table with a bowl and a plate, drawn, for a demonstration without a camera.
 
+python examples/drawn_scene.py FOLDER
+"""
+
+import sys
 from pathlib import Path
 
 from PIL import Image, ImageDraw
@@ -36,3 +40,9 @@ def save_views(folder: Path, image: Image.Image | None) -> list[Path]:
     for path, view in zip(paths, (primary, wrist_view(primary)), strict=True):
         view.save(path)
     return paths
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    print(*save_views(Path(sys.argv[1]), None))

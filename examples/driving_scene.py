@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 HISTORY_STEPS, FUTURE_STEPS, TIME_STEP = 16, 64, 0.1
 CAMERA_HEIGHT = 1.5  # metres
 CAMERAS = ((60.0, 100.0), (0.0, 100.0), (-60.0, 100.0), (0.0, 30.0))  # yaw to the left and field of view, degrees
+CAMERA_INDICES = (0, 1, 2, 6)  # as PhysicalAI-AV numbers them: cross left, front wide, cross right, front tele
 HALF_LANE = 1.8  # metres; the car drives in the right one of two lanes
 SKY, HORIZON = np.array([96, 150, 210.0]), np.array([205, 218, 228.0])
 GRASS, VERGE, ASPHALT, PAINT = ([84, 118, 62], [128, 120, 98], [78, 80, 84], [226, 226, 218])
@@ -84,7 +85,8 @@ def driving_scene(cameras: int = 4, frames: int = 4, height: int = 270, width: i
         seed: decides the bend, the speed, the trees and the grass.
 
     Returns:
-        `images` (cameras, frames, 3, height, width) uint8, oldest frame first; `ego_history_xyz` (16, 3) and
+        `images` (cameras, frames, 3, height, width) uint8, oldest frame first; `camera_indices` (cameras,), by which
+        pictures name the cameras; `ego_history_xyz` (16, 3) and
         `ego_history_rot` (16, 3, 3), whose last pose is the origin; `ego_future_xyz` (64, 3) and `ego_future_rot` (64,
         3, 3). Poses are float32.
     """
@@ -102,6 +104,7 @@ def driving_scene(cameras: int = 4, frames: int = 4, height: int = 270, width: i
     ]
     return {
         "images": np.asarray(images).transpose(0, 1, 4, 2, 3),
+        "camera_indices": np.array(CAMERA_INDICES[:cameras], dtype=np.int64),
         "ego_history_xyz": xyz[:HISTORY_STEPS],
         "ego_history_rot": rot[:HISTORY_STEPS],
         "ego_future_xyz": xyz[HISTORY_STEPS:],

@@ -66,6 +66,8 @@ def is_stock(layer: nn.Module, hidden_states: torch.Tensor) -> bool:
 
 def without_gradients(hidden_states: torch.Tensor) -> bool:
     """Whether neither autograd nor autocast has a part in what is computed of the states."""
+    if hidden_states.is_meta:  # which has no autocast to ask for
+        return not torch.is_grad_enabled()
     return not (torch.is_grad_enabled() or torch.is_autocast_enabled(hidden_states.device.type))
 
 

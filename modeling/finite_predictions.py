@@ -40,10 +40,8 @@ def is_whole(
     tensors = [each for each in (*given(outputs).values(), *given(inputs).values()) if each.numel()]
     device = tensors[0].device
     flags = [each.all().to(device) for each in tensors if each.dtype == torch.bool]
-    extremes = [end.to(device) for each in tensors if each.dtype != torch.bool for end in torch.aminmax(each.detach())]
-    if extremes:
-        widest = torch.float64 if any(end.dtype == torch.float64 for end in extremes) else torch.float32
-        flags.append(torch.stack([end.to(widest) for end in extremes]).isfinite().all())
+    finite = all_finite([each for each in tensors if each.dtype != torch.bool])
+    flags += [] if finite is None else [finite.to(device)]
     if real is not None:
         flags.append(real.ne(0).any(dim=1).all().to(device))
     return torch.stack(flags).all()
@@ -78,13 +76,13 @@ def require_finite(
         InputError: a row of `real` is padding alone.
     """
     whole = is_whole(outputs, inputs, real) if whole is None else whole
-    on_cpu = [finite_extremes(tensor) for _, tensor in weights_on_cpu(model)]
+    on_cpu = all_finite([tensor for _, tensor in weights_on_cpu(model)])
     if torch.compiler.is_compiling():
         if real is not None:
             check_rows(real)
-        torch._assert_async(torch.stack([whole, *(flag.to(whole.device) for flag in on_cpu)]).all(), NOT_FINITE)
+        torch._assert_async(whole if on_cpu is None else whole & on_cpu.to(whole.device), NOT_FINITE)
         return
-    if torch.stack([whole.cpu(), *on_cpu]).all():
+    if torch.stack([flag for flag in (whole.cpu(), on_cpu) if flag is not None]).all():
         return
     if real is not None:
         check_rows(real)
@@ -102,7 +100,7 @@ def what_is_not(
     wrong = {name: (~flags).nonzero().flatten().tolist() for name, flags in rows.items() if not flags.all()}
     sources = [name for name, each in given(inputs).items() if not each.isfinite().all()]
     sources += [f"statistics[{name!r}]" for name in wrong_statistics(statistics or {})]
-    weights = [name for name, tensor in weights_on_cpu(model) if not finite_extremes(tensor)]
+    weights = [name for name, tensor in weights_on_cpu(model) if not all_finite([tensor])]
     sources += weights[:SHOWN] + [f"{len(weights) - SHOWN} more weights"] * (len(weights) > SHOWN)
     return " ".join([said_of(wrong), said_of_sources(sources)])
 
@@ -114,10 +112,20 @@ def weights_on_cpu(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
             yield name, tensor
 
 
-def finite_extremes(tensor: torch.Tensor) -> torch.Tensor:
-    """Bool, of no dimension: whether all values are finite, in one pass and without a copy."""
-    least, greatest = torch.aminmax(tensor.detach())  # NaN where one value is
-    return least.isfinite() & greatest.isfinite()
+def all_finite(tensors: list[torch.Tensor]) -> torch.Tensor | None:
+    """Bool, of no dimension: whether all values of all tensors are finite, in one pass and without a copy.
+
+    It lies where the first of them does; `None` for no tensors. Minimum and maximum of a tensor are NaN where one value
+    is. They are looked at together: several small operations a tensor would cost as much as the pass.
+    """
+    if not tensors:
+        return None
+    with torch.no_grad():
+        ends = [end for tensor in tensors for end in torch.aminmax(tensor)]
+        if len({(end.dtype, end.device) for end in ends}) > 1:
+            widest = torch.float64 if any(end.dtype == torch.float64 for end in ends) else torch.float32
+            ends = [end.to(ends[0].device, widest) for end in ends]
+        return torch.stack(ends).isfinite().all()
 
 
 def given(tensors: Mapping[str, torch.Tensor | None]) -> dict[str, torch.Tensor]:

@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from .fused_linears import is_plain
+
 
 class MLP(nn.Module):
     """Linear, exact GELU, linear: (..., input_size) -> (..., output_size); in between as wide as the output, by
@@ -20,4 +22,11 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden_size, output_size)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.fc2(F.gelu(self.fc1(features)))
+        return self.fc2(gelu_of(self.fc1, features))
+
+
+def gelu_of(linear: nn.Module, features: torch.Tensor) -> torch.Tensor:
+    """Exact GELU of `linear(features)`; in a prediction in the memory of that product, which nobody else reads."""
+    if torch.is_grad_enabled() or not is_plain(linear):
+        return F.gelu(linear(features))
+    return torch.ops.aten.gelu_(linear(features))

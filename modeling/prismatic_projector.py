@@ -4,8 +4,9 @@ Upstream: openvla/openvla, prismatic/extern/hf/modeling_prismatic.py.
 """
 
 import torch
-import torch.nn.functional as F
 from torch import nn
+
+from .mlp import gelu_of
 
 
 class PrismaticProjector(nn.Module):
@@ -18,4 +19,4 @@ class PrismaticProjector(nn.Module):
         self.fc3 = nn.Linear(output_size, output_size)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        return self.fc3(F.gelu(self.fc2(F.gelu(self.fc1(features)))))
+        return self.fc3(gelu_of(self.fc2, gelu_of(self.fc1, features)))

@@ -11,17 +11,12 @@ import torch.nn.functional as F
 from torch import nn
 
 from ..configuration.vla_errors import ConfigError
-from ..configuration.weight_quantization import check_weight_quantization, pattern_of
-
-GROUP_SIZES = (128, 64, 32, 16)  # of input features that share a scale and a zero point in 4 bits
-
-
-def group_size_of(kind: str, in_features: int) -> int | None:
-    """Input features of a row that share a scale: all of them in 8 bits; in 4 the largest of `GROUP_SIZES` that divides
-    them, `None` where none does."""
-    if kind != "int4":
-        return in_features
-    return next((size for size in GROUP_SIZES if in_features % size == 0), None)
+from ..configuration.weight_quantization import (
+    GROUP_SIZES,
+    check_weight_quantization,
+    group_size_of,
+    pattern_of,
+)
 
 
 def stored_shapes(kind: str, out_features: int, in_features: int) -> dict[str, tuple[tuple[int, int], torch.dtype]]:

@@ -1,4 +1,4 @@
-"""The drawn drive of the examples: exact poses, frames that move with the car, and the picture of a prediction."""
+"""The drawn drive of the examples: exact poses, and frames that move with the car."""
 
 import importlib.util
 import sys
@@ -6,11 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from PIL import Image
-
-from vlahub.configuration.vla_errors import ConversionError, InputError
-from vlahub.conversion.alpamayo_r1.trajectory_plot import plot_trajectories
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "driving_scene.py"
 
@@ -34,6 +29,7 @@ def test_a_scene_has_frames_and_both_paths(scene):
     shapes = {name: (array.shape, array.dtype.name) for name, array in scene.items()}
     assert shapes == {
         "images": ((4, 4, 3, 60, 96), "uint8"),
+        "camera_indices": ((4,), "int64"),
         "ego_history_xyz": ((16, 3), "float32"),
         "ego_history_rot": ((16, 3, 3), "float32"),
         "ego_future_xyz": ((64, 3), "float32"),
@@ -97,43 +93,3 @@ def test_what_lies_on_the_ground_is_drawn_where_the_camera_projects_it(example):
 def test_what_the_scene_does_not_have_is_refused(example, arguments):
     with pytest.raises(ValueError, match=next(iter(arguments))):
         example.driving_scene(**arguments)
-
-
-# The picture
-
-
-@pytest.fixture
-def prediction(scene):
-    spread = np.random.RandomState(0).randn(1, 2, 3, 1, 3) * np.linspace(0, 1, 64)[:, None]
-    return torch.from_numpy(scene["ego_future_xyz"] + spread).to(torch.bfloat16)
-
-
-@pytest.mark.parametrize("reasoning", ["Keep $lane_", [[["a"] * 3, ["b", "c", "d " * 200]]], np.array(["", "b"])])
-def test_a_picture_shows_what_was_predicted(scene, prediction, reasoning, tmp_path):
-    pytest.importorskip("matplotlib")
-    path = tmp_path / "drive.png"
-    history = torch.from_numpy(scene["ego_history_xyz"])[None, None]
-    plot_trajectories(path, scene["images"], prediction, reasoning, history, scene["ego_future_xyz"])
-    pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    assert pixels.shape[0] > 500 and pixels.shape[1] > 1000
-    sky = scene["images"][1, -1, :, 0, 0]
-    assert (np.abs(pixels - sky).max(axis=-1) < 3).any()
-    right = pixels[:, int(0.6 * pixels.shape[1]) :]
-    blue = (right[..., 2] > right[..., 0] + 60) & (right[..., 2] > right[..., 1] + 30)
-    green = (right[..., 1] > right[..., 0] + 60) & (right[..., 1] > right[..., 2] + 60)
-    assert blue.any() and green.any()
-    plot_trajectories(path, [Image.new("RGB", (60, 40))], prediction[0, 0], reasoning)
-
-
-def test_a_trajectory_of_another_shape_is_refused_by_name(scene, prediction):
-    pytest.importorskip("matplotlib")
-    with pytest.raises(InputError, match=r"driven trajectory has shape \(64, 2\)"):
-        plot_trajectories("unused.png", scene["images"], prediction, "", gt_xyz=scene["ego_future_xyz"][:, :2])
-
-
-def test_without_matplotlib_the_message_names_the_extra(scene, prediction, monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(ConversionError, match=r"vlahub\[plot\]"):
-        plot_trajectories(tmp_path / "drive.png", scene["images"], prediction, "")
-    assert list(tmp_path.iterdir()) == []

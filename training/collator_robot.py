@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
 from ..processing.prompts import prompt_token_ids
+from .action_chunks import ActionChunks
 from .collator_answers import IGNORED, with_answers
 from .collator_entries import (
     Augment,
@@ -22,6 +24,7 @@ from .collator_entries import (
     texts,
     views,
 )
+from .example_columns import ExampleColumns
 
 
 class RobotCollator:
@@ -68,6 +71,23 @@ class RobotCollator:
         if unnorm_key is not None or len(config.norm_stats) < 2:
             find_statistics(config.norm_stats, unnorm_key)  # before the first batch
         self.check()
+
+    def examples_from(self, frames: Dataset, columns: ExampleColumns) -> ActionChunks:
+        """The examples of a dataset that this collator takes; raises what `ActionChunks` raises."""
+        robot = columns.embodiment or ("embodiment_id" if self.config.num_embodiments > 1 else None)
+        return ActionChunks(
+            frames,
+            self.config.num_action_chunks,
+            columns.images,
+            columns.state,
+            columns.action,
+            columns.text,
+            repeat_last=columns.repeat_last,
+            answer=columns.answer,
+            weight=columns.weight,
+            advantage=columns.advantage,
+            embodiment=robot,
+        )
 
     def check(self) -> None:
         """Raises InputError for what a family cannot learn."""

@@ -17,14 +17,40 @@ def dimension_names(dataset: str | Path, columns: Sequence[str], size: int) -> l
     Returns:
         the names in meta/info.json, where there are as many as dimensions; else "0", "1", ...
     """
-    info = Path(dataset) / INFO
-    content = read_json(info) if info.is_file() else None
-    features = content.get("features") if isinstance(content, Mapping) else None
+    found = entries_of(dataset, columns, "names")
+    return found if len(found) == size else [str(number) for number in range(size)]
+
+
+def dimension_units(dataset: str | Path, columns: Sequence[str], size: int) -> list[str]:
+    """The unit of each dimension: `units` beside the names in meta/info.json, in the same form; "" without them.
+
+    LeRobot writes none; who knows them can add them.
+    """
+    found = entries_of(dataset, columns, "units")
+    return found if len(found) == size else [""] * size
+
+
+def frames_per_second(dataset: str | Path) -> float | None:
+    """Of a folder that is a LeRobot dataset; `None` for any other."""
+    fps = info_of(dataset).get("fps")
+    return float(fps) if isinstance(fps, (int, float)) and fps > 0 else None
+
+
+def entries_of(dataset: str | Path, columns: Sequence[str], key: str) -> list[str]:
+    """What meta/info.json says of the dimensions of the columns, joined."""
+    features = info_of(dataset).get("features")
     found: list[str] = []
     for column in columns:
         feature = features.get(column) if isinstance(features, Mapping) else None
-        found += flat_names(feature.get("names") if isinstance(feature, Mapping) else None)
-    return found if len(found) == size else [str(number) for number in range(size)]
+        found += flat_names(feature.get(key) if isinstance(feature, Mapping) else None)
+    return found
+
+
+def info_of(dataset: str | Path) -> Mapping[str, Any]:
+    """meta/info.json; empty where there is none."""
+    info = Path(dataset) / INFO
+    content = read_json(info) if info.is_file() else None
+    return content if isinstance(content, Mapping) else {}
 
 
 def flat_names(names: Any) -> list[str]:

@@ -63,6 +63,20 @@ def dataset_statistics(
             not finite (in float32), a row has no `episode_index`, or there is no row; rows are counted from 0. Or
             `unmasked_actions` names no dimension, or `exact_rows` or `batch_size` is below 1.
     """
+    return statistics_and_rows(frames, action, state, unmasked_actions, exact_rows, batch_size, progress)[0]
+
+
+def statistics_and_rows(
+    frames: Dataset,
+    action: str | Sequence[str] = "action",
+    state: str | Sequence[str] | None = "observation.state",
+    unmasked_actions: Sequence[int] = (),
+    exact_rows: int = EXACT_ROWS,
+    batch_size: int = 10_000,
+    progress: bool = True,
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `dataset_statistics` returns, whose arguments and errors these are, and of each part the rows that its
+    quantiles were taken of, (rows, dimensions)."""
     if batch_size < 1:
         raise InputError(f"batch_size={batch_size} must be at least 1.")
     parts = {"action": column_names(action)} | ({} if state is None else {STATE_PART: column_names(state)})
@@ -84,7 +98,7 @@ def dataset_statistics(
     statistics["num_transitions"] = len(frames)
     if episodes is not None:
         statistics["num_trajectories"] = episodes.runs
-    return statistics
+    return statistics, {part: found.sample.joined() for part, found in vectors.items()}
 
 
 def read_numbers(

@@ -76,6 +76,11 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
     Raises:
         InputError: the batch has no loss, or gradient checkpointing hides what it depends on.
     """
+    return freeze_outside(model, loss_of_batch(model, batch))
+
+
+def loss_of_batch(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
+    """The loss of a batch with its graph; the arguments and what is raised are those of `freeze_unreached`."""
     device = next(model.parameters()).device
     inputs = {name: v.to(device) if isinstance(v, torch.Tensor) else v for name, v in batch.items()}
     inputs.pop("sample_weight", None)  # of one sample, it may be 0
@@ -84,6 +89,11 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
         loss = model(**inputs).loss
     if loss is None:
         raise InputError(f"a batch of {', '.join(batch)} has no loss; actions or labels are needed.")
+    return loss
+
+
+def freeze_outside(model: nn.Module, loss: torch.Tensor) -> list[str]:
+    """Freeze the trainable parameters that a loss does not depend on, and return their names."""
     reached = {id(p) for p in leaves_of(loss)}
     names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
     for name in names:

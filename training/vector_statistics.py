@@ -57,10 +57,14 @@ class RowSample:
             self.limit = numbers.max()
         self.rows, self.numbers, self.held = [rows], [numbers], len(rows)
 
+    def joined(self) -> np.ndarray:
+        """(rows, dimensions), the rows that are kept, at most `size`."""
+        self.cut()
+        return self.rows[0]
+
     def quantiles(self, probabilities: Sequence[float]) -> np.ndarray:
         """(probabilities, dimensions) float64, as `numpy.quantile` interpolates; needs at least one row."""
-        self.cut()
-        columns = (column.astype(np.float64) for column in self.rows[0].T)  # one at a time, not to double the memory
+        columns = (column.astype(np.float64) for column in self.joined().T)  # one at a time, not to double the memory
         return np.stack([np.quantile(column, probabilities) for column in columns], axis=1)
 
 

@@ -7,6 +7,7 @@ refuses times that miss their frame by more than 1e-4 s (lerobot/datasets, `tole
 from pathlib import Path
 
 import numpy as np
+from datasets.utils import are_progress_bars_disabled
 from tqdm import tqdm
 
 from ..configuration.vla_errors import InputError
@@ -43,7 +44,7 @@ def check_rates(layout: Layout) -> None:
     if not has_av():
         return
     files = sorted({video.file for episode in layout.episodes for video in episode.videos.values()})
-    for file in tqdm(files, desc="videos", unit="file", delay=2, leave=False):
+    for file in tqdm(files, desc="videos", unit="file", delay=2, leave=False, disable=are_progress_bars_disabled()):
         check_file_rate(file, layout.fps)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vlahub import data as data
     from vlahub import errors
     from vlahub import evaluation as evaluation
+    from vlahub import finetuning as finetuning
     from vlahub.auto_classes import FAMILIES as FAMILIES
     from vlahub.auto_classes import AutoModelForVision2Seq
     from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from vlahub.configuration.mapanything_llava3d.configuration_mapanything import MapAnythingGeometryConfig
     from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
     from vlahub.configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+    from vlahub.conversion.prediction_picture import plot_prediction
     from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
     from vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
     from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
@@ -113,6 +115,7 @@ __all__ = [
     "lora_config",
     "minADE",
     "minFDE",
+    "plot_prediction",
     "quantization_config",
     "save_sharded",
     "set_stop_gradient",
@@ -170,6 +173,7 @@ HOMES = {
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
+    "plot_prediction": "vlahub.conversion.prediction_picture",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
     "set_stop_gradient": "vlahub.training.unreached",
@@ -184,6 +188,7 @@ SUBMODULES = (
     "data",
     "errors",
     "evaluation",
+    "finetuning",
     "model_cards",
     "modeling",
     "processing",

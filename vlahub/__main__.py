@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """`python -m vlahub`, the same as `vlahub`: what `accelerate launch -m vlahub` starts."""
 
 import sys

@@ -20,6 +20,7 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .cogvla_facts import cogvla_facts
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
+from .openvla_names import LFP_FIELDS
 from .pruning_schedule import lfp_keep_ratios
 
 CHOICES = {
@@ -28,9 +29,6 @@ CHOICES = {
     "action_attention": ("block", "bidirectional", "causal"),
     "language_mean": ("masked", "padded"),
 }
-
-COGVLA_FIELDS = ("vision_aggregate_type", "num_vision_aggr", "use_aggr", "use_film")
-LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
 
 
 class CogVLAConfig(VLAConfig):
@@ -269,12 +267,6 @@ class CogVLAConfig(VLAConfig):
         fields.update({"dtype": dtype} if dtype else {})
         fields.update(options)
         return cls(featurizer_config=vision[0], fused_featurizer_config=vision[1], text_config=text, **fields)
-
-
-def has_cogvla_fields(published: Mapping[str, Any]) -> bool:
-    """Whether a published config.json was written by CogVLA rather than by OpenVLA or OpenVLA-OFT."""
-    text = published.get("text_config") or {}
-    return any(name in published for name in COGVLA_FIELDS) or any(name in text for name in LFP_FIELDS)
 
 
 def check_published(published: Mapping[str, Any]) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 from ..vla_errors import ConfigError
 from .cogvla_start import action_size, named
-from .configuration_cogvla import CogVLAConfig, check_published, has_cogvla_fields
-from .openvla_sizes import TensorShapes, check_promised, parts_found, with_sizes
+from .configuration_cogvla import CogVLAConfig, check_published
+from .openvla_names import has_cogvla_fields, parts_found
+from .openvla_sizes import TensorShapes, check_promised, with_sizes
 
 PLAIN = {"action_attention": "causal", "num_action_chunks": 1, "normalization_type": "bounds_q99"}
 UNRECORDED = ("num_images_in_input", "num_action_chunks", "normalization_type")

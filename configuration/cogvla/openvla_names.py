@@ -4,11 +4,16 @@ Upstream: JiuTian-VL/CogVLA and moojink/openvla-oft, vla-scripts/finetune.py and
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..vla_errors import ConfigError
 
+# Fields of config.json that CogVLA wrote; the latter stand in its text_config.
+COGVLA_FIELDS = ("vision_aggregate_type", "num_vision_aggr", "use_aggr", "use_film")
+LFP_FIELDS = ("use_lfp", "lfp_type", "lfp_average_factor", "lfp_enable_film")
 # Each a pattern, the name in the model (`None` where it has no use for the tensor), and the reason.
+AGGREGATION = "vision_backbone.featurizer.aggregation.tokens"
 TOWER = r"vision_backbone\.(?:vision_backbone\.)?(featurizer|fused_featurizer)"
 OPENVLA_NAMES = (
     (rf"{TOWER}\.blocks\.(\d+)\.(scale|shift)\.(\w+)", r"vision_backbone.\1.blocks.\2.film.\3.\4", "FiLM"),
@@ -62,3 +67,34 @@ def unused_reason(target: str, config: Any) -> str | None:
     if parts[0] == "projector" and config.vision_aggregate_type == "moe":
         return "the MoE aggregator replaces it"
     return None
+
+
+def parts_found(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Which parts the model has, as fields of `CogVLAConfig`; what is off has no size.
+
+    shapes: of the tensors, by the names that the model has for them.
+    """
+    found: dict[str, Any] = {
+        "use_film": any(".film." in name for name in shapes),
+        "use_aggr": AGGREGATION in shapes,
+        "vision_aggregate_type": "moe" if "moe_aggregator.router.0.weight" in shapes else "concat",
+        "use_lfp": any(".router.router." in name for name in shapes),
+        "action_head": "discrete",
+        "state_dim": None,
+    }
+    if found["use_aggr"]:
+        found["num_vision_aggr"] = shapes[AGGREGATION][1]
+    if found["use_lfp"]:
+        found["lfp_enable_film"] = any(".router.scale." in name for name in shapes)
+    if "action_head.model.fc2.weight" in shapes:
+        found["action_head"] = "diffusion" if "noisy_action_projector.fc1.weight" in shapes else "l1"
+        found["action_dim"] = shapes["action_head.model.fc2.weight"][0]
+    if "proprio_projector.fc1.weight" in shapes:
+        found["state_dim"] = shapes["proprio_projector.fc1.weight"][1]
+    return found
+
+
+def has_cogvla_fields(published: Mapping[str, Any]) -> bool:
+    """Whether a published config.json was written by CogVLA rather than by OpenVLA or OpenVLA-OFT."""
+    text = published.get("text_config") or {}
+    return any(name in published for name in COGVLA_FIELDS) or any(name in text for name in LFP_FIELDS)

@@ -18,7 +18,6 @@ PROMISED = {
     "vision_aggregate_type": ROUTER_FILE,
     "use_lfp": ROUTER_FILE,
 }
-AGGREGATION = "vision_backbone.featurizer.aggregation.tokens"
 
 
 class TensorShapes(Mapping[str, tuple[int, ...]]):
@@ -118,28 +117,6 @@ def text_sizes(text: Mapping[str, Any], shapes: TensorShapes) -> dict[str, Any]:
         "num_hidden_layers": shapes.num_layers("language_model.model.layers."),
     }
     return {**read, **text}
-
-
-def parts_found(shapes: TensorShapes) -> dict[str, Any]:
-    """Which parts the model has, as fields of `CogVLAConfig`; what is off has no size."""
-    found: dict[str, Any] = {
-        "use_film": any(".film." in name for name in shapes),
-        "use_aggr": AGGREGATION in shapes,
-        "vision_aggregate_type": "moe" if "moe_aggregator.router.0.weight" in shapes else "concat",
-        "use_lfp": any(".router.router." in name for name in shapes),
-        "action_head": "discrete",
-        "state_dim": None,
-    }
-    if found["use_aggr"]:
-        found["num_vision_aggr"] = shapes[AGGREGATION][1]
-    if found["use_lfp"]:
-        found["lfp_enable_film"] = any(".router.scale." in name for name in shapes)
-    if "action_head.model.fc2.weight" in shapes:
-        found["action_head"] = "diffusion" if "noisy_action_projector.fc1.weight" in shapes else "l1"
-        found["action_dim"] = shapes["action_head.model.fc2.weight"][0]
-    if "proprio_projector.fc1.weight" in shapes:
-        found["state_dim"] = shapes["proprio_projector.fc1.weight"][1]
-    return found
 
 
 def check_promised(published: Mapping[str, Any], found: Mapping[str, Any]) -> None:

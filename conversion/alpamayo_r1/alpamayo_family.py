@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..family import Family
 from .card import CARD
+from .inspected_alpamayo import INSPECTION
 from .names import EMBEDDINGS, TABLE
 from .options import DRIVING, DRIVING_EVALUATION, VLM, AlpamayoOptions, add_alpamayo_arguments
 from .start_options import AlpamayoStartOptions, add_start_arguments
@@ -54,4 +55,5 @@ ALPAMAYO_R1 = Family(
     card=CARD,
     prediction=DRIVING,
     evaluation=DRIVING_EVALUATION,
+    inspection=INSPECTION,
 )

@@ -24,6 +24,7 @@ from ..predictions.evaluated_data import (
     with_advantage,
 )
 from ..predictions.processes import Processes, joined_processes
+from ..terminal import Column, Table, show
 from .evaluation_plot import plot_scenes
 
 POSE = "observation.state"
@@ -90,7 +91,7 @@ def evaluate_trajectories(
         print_result(result)
     if plot:
         best = best_samples(paths.predicted, paths.driven)
-        plot_scenes(plot, paths.predicted.numpy(), best.numpy(), paths.driven.numpy(), titles(samples))
+        plot_scenes(plot, paths.predicted.numpy(), best.numpy(), paths.driven.numpy(), titles(samples), result)
     return result
 
 
@@ -160,9 +161,9 @@ def titles(samples: Samples) -> list[str]:
 
 def print_result(result: dict[str, Any]) -> None:
     """The figures as a table."""
-    print(f"{'seconds':<10}{'minADE':>9} {'minFDE':>9}")
-    for row in result["horizons"]:
-        print(f"{row['seconds']:<10}{row['minADE']:9.3f} {row['minFDE']:9.3f}")
+    numbers = [Column("minADE", right=True, width=9), Column("minFDE", right=True, width=9)]
+    rows = [[f"{row['seconds']}", f"{row['minADE']:.3f}", f"{row['minFDE']:.3f}"] for row in result["horizons"]]
+    show(Table([Column("seconds", width=9), *numbers], rows))
     for name, mae, rmse in zip(result["dimensions"], result["mae"], result["rmse"], strict=True):
         print(f"{name} of the best sample: MAE {mae:.3f} m, RMSE {rmse:.3f} m")
     print(f"started a trajectory: {result['started']:.1%} of the samples")

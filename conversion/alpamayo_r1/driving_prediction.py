@@ -18,6 +18,8 @@ from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files
 from ..predictions.checkpoint_loading import load_checkpoint
 from ..predictions.robot_prediction import print_table
+from ..terminal import waiting
+from .camera_names import by_camera, given_names, in_trained_order, trained_names
 from .trajectory_plot import plot_trajectories
 
 WAYPOINTS_SHOWN = 8
@@ -32,10 +34,12 @@ def predict_trajectories(
     plot: Path | None = None,
     device: str = "cpu",
     fast: str | None = None,
+    name: str | None = None,
 ) -> dict[str, Any]:
     """Trajectories and reasoning of one scene, the first sample printed; returns what is written.
 
-    Where the scene holds `ego_future_xyz`, minADE and minFDE are printed and written, too.
+    Where the scene holds `ego_future_xyz`, minADE and minFDE are printed and written, too; where it holds
+    `camera_indices`, the cameras of the picture have their names.
 
     Args:
         paths: of the views; `None`: the scene holds them.
@@ -43,9 +47,10 @@ def predict_trajectories(
         frame: of the history, see the processor.
         sampling: arguments of `sample_trajectories`.
         plot: where to draw the picture; fast: see `load_model`.
+        name: of the checkpoint in the picture's title; the folder's by default.
 
     Raises:
-        InputError: history or images are missing, or the future is no path.
+        InputError: history or images are missing, the future is no path, or not each camera has a number.
         ConversionError: the history cannot be read.
     """
     if history is None:
@@ -55,11 +60,14 @@ def predict_trajectories(
     if images is None:
         raise InputError(f"{history} holds no images: pass --images.")
     driven = future_of(scene, frame)
+    shown = by_camera(images, {} if paths else scene)
+    names = given_names(scene, camera_folders(paths) if paths else None, len(shown)) if plot else None
     processor, model = load_checkpoint(folder, device, fast)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
         inputs = processor(images=images, **poses, history_frame=frame)
-    output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
+    with waiting("predicting"):
+        output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
     result = {
         "pred_xyz": output.pred_xyz[0, 0].tolist(),
         "reasoning": output.reasoning[0][0],
@@ -71,7 +79,17 @@ def predict_trajectories(
     if driven is not None:
         result |= compared(output.pred_xyz[:1].cpu(), driven)
     if plot:
-        plot_trajectories(plot, images, output.pred_xyz[0], result["reasoning"], inputs["ego_history_xyz"], driven)
+        plot_trajectories(
+            plot,
+            shown,
+            output.pred_xyz[0],
+            output.reasoning[0],
+            inputs["ego_history_xyz"],
+            driven,
+            names or trained_names(processor.view_names, len(shown)),
+            output.has_start_token[0],
+            title=f"Trajectories that {name or folder.name} predicts for {history.name}",
+        )
     return result
 
 
@@ -128,7 +146,13 @@ def read_scene(path: Path) -> dict[str, np.ndarray]:
 
 def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
     """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
+    return [[open_image(file) for file in listed_files([path])] for path in camera_folders(paths)]
+
+
+def camera_folders(paths: list[Path]) -> list[Path]:
+    """The subfolders of a folder, a camera each; else the files, which are cameras with one frame.
+
+    Subfolders with the names of PhysicalAI-AV's cameras are in the order that Alpamayo-R1 is trained on.
+    """
     cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
-    if cameras:
-        return [[open_image(path) for path in listed_files([camera])] for camera in cameras]
-    return [[open_image(path)] for path in listed_files(paths)]
+    return in_trained_order(cameras) if cameras else listed_files(paths)

@@ -44,7 +44,6 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
         help="frame of the history: of its last pose, or any other, which is converted (default ego)",
     )
     add_sampling_arguments(group)
-    group.add_argument("--plot", type=Path, metavar="OUT.png", help="a picture of images, trajectories and reasoning")
 
 
 def add_sampling_arguments(group: Any) -> None:
@@ -78,29 +77,20 @@ def evaluate_driving(folder: Path, arguments: argparse.Namespace, files: dict[st
 
 
 def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
-    from ..predictions.pictures import check_picture_format
     from .driving_prediction import predict_trajectories
 
-    if arguments.plot:
-        check_picture_format(arguments.plot)  # before anything is computed
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    where = {"device": arguments.device, "fast": arguments.fast}
-    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **where)
-
-
-def is_picture(path: Path) -> bool:
-    from .trajectory_plot import is_plot
-
-    return is_plot(path)
+    name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
+    more = {"device": arguments.device, "fast": arguments.fast, "name": name}
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 
 
 DRIVING = PredictionKind(
     does="drives and reasons",
-    options=("history", "history_frame", "plot", *SAMPLING),
+    options=("history", "history_frame", *SAMPLING),
     add_arguments=add_driving_arguments,
     predict=predict_driving,
     result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
-    files={"plot": is_picture},
     sometimes=frozenset({"minADE", "minFDE"}),
 )
 DRIVING_EVALUATION = PredictionKind(

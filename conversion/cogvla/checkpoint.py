@@ -1,6 +1,5 @@
 """A CogVLA, OpenVLA-OFT or OpenVLA run, or a merged checkpoint of one, becomes one folder that loads with one line."""
 
-import re
 import shutil
 from functools import partial
 from pathlib import Path
@@ -27,10 +26,9 @@ from ..tensors.rename import rename
 from .layout import RunLayout, collect_layout, find_layout
 from .names import TABLE
 from .options import CogVLAOptions
+from .run_names import NO_CROP_KNOWN, crop_of
 from .settings import make_config
 
-IMAGE_AUG = "--image_aug"  # in the name of a run that learned from randomly cropped images
-RUN_NAME = re.compile(r"\+b\d+\+lr-")  # of a name that the published fine-tuning script gave to its run
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 
 
@@ -82,21 +80,14 @@ def check_state(run_name: str, config: CogVLAConfig, facts: list[Fact]) -> None:
 
 
 def settle_crop(given: bool | None, run_name: str, facts: list[Fact]) -> bool:
-    """Whether the processor crops: models that learned from random crops are evaluated on the centre.
-
-    The published fine-tuning script (openvla/openvla and moojink/openvla-oft, vla-scripts/finetune.py) writes it into
-    the run's name, and nowhere else.
-    """
+    """Whether the processor crops: models that learned from random crops are evaluated on the centre."""
     if given is not None:
         facts.append(Fact("center_crop", given, f"given (--{'' if given else 'no-'}center-crop)"))
         return given
-    if IMAGE_AUG in run_name:
-        facts.append(Fact("center_crop", True, f"read ({IMAGE_AUG} in the run's name)"))
-        return True
-    if RUN_NAME.search(run_name):
-        facts.append(Fact("center_crop", False, f"read (no {IMAGE_AUG} in the run's name)"))
-        return False
-    why = f"the run's name does not tell; a model trained with {IMAGE_AUG} needs the crop"
+    if (known := crop_of(run_name)) is not None:
+        facts.append(Fact("center_crop", *known))
+        return known[0]
+    why = NO_CROP_KNOWN
     facts.append(assumed("center_crop", False, why, "--center-crop or --no-center-crop"))
     return False
 

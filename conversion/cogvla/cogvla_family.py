@@ -1,15 +1,18 @@
 """CogVLA, OpenVLA-OFT and OpenVLA, as the conversion knows them."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...configuration.cogvla.openvla_names import unused_reason
 from ..family import Family
+from ..predictions.prediction import robot_prediction
 from .card import CARD
+from .inspected_cogvla import INSPECTION
 from .names import SIDE_FILES, TABLE, expected_in
 from .options import CogVLAOptions, CogVLAStartOptions, add_start_arguments, add_unrecorded_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ..job import Job, Prepared
+    from ..predictions.prediction_trace import PredictionTrace
     from ..tensors.collected import Collected
 
 
@@ -29,6 +32,12 @@ def collect_cogvla(job: "Job") -> "Collected":
     from .layout import collect_layout, find_layout
 
     return collect_layout(find_layout(job.base, job.adapters[0]))
+
+
+def trace_cogvla(*asked: Any) -> "PredictionTrace":
+    from .prediction_trace import traced_cogvla
+
+    return traced_cogvla(*asked)
 
 
 COGVLA = Family(
@@ -52,4 +61,6 @@ COGVLA = Family(
     prepare=prepare_cogvla,
     create=create_cogvla,
     card=CARD,
+    inspection=INSPECTION,
+    prediction=robot_prediction(trace_cogvla),
 )

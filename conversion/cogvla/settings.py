@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published, has_cogvla_fields
+from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published
+from ...configuration.cogvla.openvla_names import has_cogvla_fields, parts_found
 from ...configuration.cogvla.openvla_sizes import (
     PROMISED,
     TOWERS,
     TensorShapes,
     check_promised,
-    parts_found,
     with_sizes,
 )
 from ...configuration.vla_errors import ConversionError

@@ -5,6 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
 @dataclass(frozen=True)
 class Command:
     """What a command says of itself, takes and does.
@@ -15,6 +19,7 @@ class Command:
         example: a command line that works, without the name of the program.
         add_arguments: declares its options; imports nothing slow, as `--help` is quick.
         add_further: declares those that depend on others that are given, from the words of the command line.
+        add_debug: declares `--debug`.
         run: carries it out; it imports what is slow, under `ending_at_interrupt`.
     """
 
@@ -24,15 +29,15 @@ class Command:
     add_arguments: Callable[[argparse.ArgumentParser], None]
     run: Callable[[argparse.Namespace], None]
     add_further: Callable[[argparse.ArgumentParser, Sequence[str]], None] = lambda parser, argv: None
+    add_debug: Callable[[argparse.ArgumentParser], None] = add_debug
 
     def settings(self, program: str = "vlahub ") -> dict:
-        """Keyword arguments of its parser; options are never abbreviated."""
+        """Keyword arguments of its parser."""
         return {
             "description": self.text,
             "epilog": f"example:\n  {program}{self.example}\n\n"
             "exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 130 interrupted",
             "formatter_class": SentencesThenExample,
-            "allow_abbrev": False,
         }
 
     def complete(self, parser: argparse.ArgumentParser, argv: Sequence[str] = ()) -> None:
@@ -42,7 +47,7 @@ class Command:
         """
         self.add_arguments(parser)
         self.add_further(parser, argv)
-        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        self.add_debug(parser)
         parser.set_defaults(run=self.run)
 
 

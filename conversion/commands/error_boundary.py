@@ -28,8 +28,8 @@ def run(action: Callable[[argparse.Namespace], None], arguments: argparse.Namesp
     try:
         action(arguments)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        print(interruption(arguments, before), file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(str(error) or interruption(arguments, before), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError as error:
         if error.filename is not None or not stdout_is_closed():

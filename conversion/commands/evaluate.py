@@ -116,7 +116,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     with ending_at_interrupt():
         from ..folders.folder_roles import check_ready
         from ..job import check_device
-        from ..predictions.pictures import check_picture_format
+        from ..plots.picture_file import check_picture
         from ..source_folder import source_folder
 
     if arguments.episodes is not None:
@@ -124,7 +124,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     if arguments.device:
         check_device(arguments.device)
     if arguments.plot:
-        check_picture_format(arguments.plot)
+        check_picture(arguments.plot)
     is_ours = {"output": is_evaluation, "plot": is_picture}
     outputs = {name: path for name in is_ours if (path := getattr(arguments, name))}
     given = input_paths(arguments)
@@ -157,8 +157,8 @@ def is_evaluation(path: Path) -> bool:
 
 def is_picture(path: Path) -> bool:
     """Whether a file is a picture that this command drew."""
+    from ..plots.picture_file import is_marked
     from ..predictions.action_plot import MARK
-    from ..predictions.pictures import is_marked
 
     return is_marked(path, MARK)
 

@@ -1,7 +1,8 @@
 """`vlahub predict`: images and what belongs to them in, actions or trajectories out, as a table and as JSON."""
 
 import argparse
-from contextlib import ExitStack
+import io
+from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
 
 from ..families import OURS
@@ -34,8 +35,18 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         help="where to write the prediction; of files that exist only an earlier prediction is replaced",
     )
     parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="OUT.png",
+        help="a picture of what the model saw, where it looked and what it predicts (pip install 'vlahub[plot]'); see "
+        "docs/pictures.md",
+    )
     add_fast_argument(parser)
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of text and noise (default 0)")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print no table: the JSON alone, and with --output nothing but errors"
+    )
     for kind in KINDS:
         kind.add_arguments(parser)
 
@@ -52,14 +63,17 @@ def run_predict(arguments: argparse.Namespace) -> None:
 
         from ..folders.folder_roles import check_ready
         from ..job import check_device
+        from ..plots.picture_file import check_picture
         from ..source_folder import source_folder
 
     check_device(arguments.device)
     given = input_paths(arguments)
-    is_ours = {"output": is_prediction} | {name: check for kind in KINDS for name, check in kind.files.items()}
+    is_ours = {"output": is_prediction, "plot": is_picture}
     outputs = {name: path for name in is_ours if (path := getattr(arguments, name))}
     for name, path in outputs.items():  # before a download
         check_output_file(path, is_ours[name], files_of(given))
+    if arguments.plot:
+        check_picture(arguments.plot)
     folder = source_folder(arguments.checkpoint)
     check_ready(folder)
     family = family_of(folder)
@@ -69,9 +83,12 @@ def run_predict(arguments: argparse.Namespace) -> None:
     with ExitStack() as stack:
         files = {name: stack.enter_context(result_file(path, is_ours[name], inputs)) for name, path in outputs.items()}
         torch.manual_seed(arguments.seed)
-        result = family.prediction.predict(folder, arguments, files)
+        with redirect_stdout(io.StringIO()) if arguments.quiet else nullcontext():
+            result = family.prediction.predict(folder, arguments, files)
         if output := files.get("output"):
             output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
+        elif arguments.quiet:
+            print(json_text(result, "the prediction"))
 
 
 def is_prediction(path: Path) -> bool:
@@ -80,12 +97,19 @@ def is_prediction(path: Path) -> bool:
     return content is not None and any(kind.wrote(content) for kind in KINDS)
 
 
+def is_picture(path: Path) -> bool:
+    """Whether a file is a picture that this command drew."""
+    from ..plots.picture_file import PREDICTION_MARK, is_marked
+
+    return is_marked(path, PREDICTION_MARK)
+
+
 PREDICT = Command(
     summary="predict with a checkpoint",
     text="Predict actions, or a trajectory, with a checkpoint that vlahub wrote. Required are CKPT and, for a robot, "
     "--images and --instruction, or, for a driving model, --history. An option that the model has no use for is "
     "refused.",
-    example='predict my-vla --images view_0.png view_1.png --instruction "pick up the bowl" --output actions.json',
+    example='predict my-vla --images view_0.png view_1.png --instruction "pick up the bowl" --plot out.png',
     add_arguments=add_predict_arguments,
     run=run_predict,
 )

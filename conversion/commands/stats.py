@@ -11,9 +11,11 @@ from typing import IO, Any
 
 from ...configuration.vla_errors import InputError
 from ..files.given_paths import why_not_local
-from ..files.output_file import files_of, result_file
+from ..files.output_file import check_output_file, files_of, result_file
+from ..terminal import Column, Table, show
 from .command import Command
 from .error_boundary import ending_at_interrupt
+from .model_kinds import refuse_same
 
 EXACT_ROWS = 2_000_000  # that of `training.statistics`, which is slow to import
 STATE = "observation.state"
@@ -57,6 +59,12 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"rows from which q01 and q99 are taken, at random where there are more (default {EXACT_ROWS:,})",
     )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="OUT.png",
+        help="a picture: a histogram of each dimension with its quantiles (pip install 'vlahub[plot]')",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace the output file if it exists")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
@@ -69,25 +77,31 @@ def run_stats(arguments: argparse.Namespace) -> None:
     """
     with ending_at_interrupt():
         from ...training.lerobot import load_frames
-        from ...training.statistics import dataset_statistics
+        from ...training.statistics import statistics_and_rows
 
     reason = None if Path(arguments.dataset).exists() else why_not_local(arguments.dataset)
     if reason:
         raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
     inputs = files_of([Path(arguments.dataset)])
+    if arguments.plot:
+        check_plot(arguments, inputs)
     with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
         frames = load_frames(arguments.dataset, revision=arguments.revision)
+        columns = {"action": arguments.action_column}
+        columns["proprio"] = arguments.state_column or ([STATE] if STATE in frames.column_names else None)
         with notes_on_stderr():
-            statistics = dataset_statistics(
+            statistics, rows = statistics_and_rows(
                 frames,
-                action=arguments.action_column,
-                state=arguments.state_column or (STATE if STATE in frames.column_names else None),
+                action=columns["action"],
+                state=columns["proprio"],
                 unmasked_actions=arguments.unmasked_actions,
                 exact_rows=arguments.exact_rows,
                 progress=not arguments.quiet,
             )
         key = arguments.name or dataset_name(arguments.dataset)
         file.write(json.dumps({key: statistics}, indent=1, allow_nan=False) + "\n")
+        if arguments.plot:
+            draw(arguments, key, statistics, rows, columns, inputs)
     if not arguments.quiet:
         for part in ("action", "proprio"):
             if part in statistics:
@@ -96,16 +110,56 @@ def run_stats(arguments: argparse.Namespace) -> None:
         print(f"{key}: {len(frames)} rows{sampled} -> {arguments.output}")
 
 
+def check_plot(arguments: argparse.Namespace, inputs: Iterable[Path]) -> None:
+    """Refuse a place where no picture may be written, before anything is read. Raises InputError or ConversionError."""
+    from ..plots.picture_file import check_picture
+
+    check_picture(arguments.plot)
+    check_output_file(arguments.plot, is_statistics_picture, inputs)
+    refuse_same({"output": arguments.output, "plot": arguments.plot})
+
+
+def is_statistics_picture(path: Path) -> bool:
+    from ..plots.picture_file import is_marked
+    from ..plots.statistics_plot import MARK
+
+    return is_marked(path, MARK)
+
+
+def draw(
+    arguments: argparse.Namespace,
+    key: str,
+    statistics: dict[str, Any],
+    rows: dict[str, Any],
+    columns: dict[str, list[str] | None],
+    inputs: Iterable[Path],
+) -> None:
+    """The picture of `--plot`; rows: of each part, those that the quantiles were taken of."""
+    from ...training.dimension_names import dimension_names, dimension_units
+    from ..plots.statistics_plot import DrawnPart, plot_statistics
+
+    parts = []
+    for part, found in rows.items():
+        of = arguments.dataset, columns[part], found.shape[1]
+        title = "state" if part == "proprio" else part
+        parts.append(DrawnPart(title, statistics[part], found, dimension_names(*of), dimension_units(*of)))
+    title = f"{key}: {statistics['num_transitions']:,} rows"
+    with result_file(arguments.plot, is_statistics_picture, inputs) as path:
+        plot_statistics(path, parts, title)
+
+
 def dataset_name(dataset: str) -> str:
     """A folder's own name without where it lies, or a repository's id."""
     return Path(dataset).resolve().name if Path(dataset).exists() else dataset
 
 
 def print_statistics(part: str, statistics: dict[str, Any]) -> None:
-    print(f"{part:<10}" + " ".join(f"{name:>11}" for name in COLUMNS))
-    for dimension, mask in enumerate(statistics["mask"]):
-        numbers = " ".join(f"{statistics[name][dimension]:11.5g}" for name in COLUMNS)
-        print(f"{dimension:<10}{numbers}{'' if mask else '  passes unchanged'}")
+    numbers = [Column(name, right=True, width=11) for name in COLUMNS]
+    rows = [
+        [str(i), *(f"{statistics[name][i]:.5g}" for name in COLUMNS), "" if mask else "passes unchanged"]
+        for i, mask in enumerate(statistics["mask"])
+    ]
+    show(Table([Column(part, width=9), *numbers, Column("", before="  ")], rows))
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 import hashlib
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from ...configuration.vla_errors import ConversionError
+from ..terminal import WAIT
 from .file_kinds import OF_TOOLS, REPORT_NAME, leads_out
 from .json_file import json_text, read_json
 
@@ -19,24 +23,33 @@ def entry_of(content: bytes) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
-def entry_of_file(path: Path) -> dict[str, Any]:
-    """The same of a file that may be larger than the memory."""
+def entry_of_file(path: Path, progress: tqdm | None = None) -> dict[str, Any]:
+    """The same of a file that may be larger than the memory; progress: counts bytes."""
     digest, size = hashlib.sha256(), 0
     with open(path, "rb") as file:
         while block := file.read(READ_BYTES):
             digest.update(block)
             size += len(block)
+            if progress is not None:
+                progress.update(len(block))
     return {"sha256": digest.hexdigest(), "bytes": size}
 
 
-def record(report: dict, folder: Path, known: dict[str, dict[str, Any]] | None = None) -> None:
+def record(report: dict, folder: Path, known: dict[str, dict[str, Any]] | None = None, quiet: bool = True) -> None:
     """Record all files of a folder but the report itself in the report.
 
     known: entries of files that need not be read again.
     """
     known = known or {}
     paths = {name: path for name, path in files_below(folder).items() if name != REPORT_NAME}
-    report["files"] = {name: known.get(name) or entry_of_file(path) for name, path in paths.items()}
+    with hashing((path for name, path in paths.items() if name not in known), quiet) as progress:
+        report["files"] = {name: known.get(name) or entry_of_file(path, progress) for name, path in paths.items()}
+
+
+def hashing(paths: Iterable[Path], quiet: bool) -> tqdm:
+    """A bar in bytes for files that are read whole; it appears where that takes longer than others notice."""
+    total = sum(path.stat().st_size for path in paths if path.is_file())
+    return tqdm(total=total, unit="B", unit_scale=True, desc="hashing", delay=WAIT, leave=False, disable=quiet)
 
 
 def with_own_hash(report: dict) -> dict:
@@ -82,11 +95,13 @@ class FileChanges:
         return "; ".join(f"{kind}: {', '.join(names)}" for kind, names in kinds.items() if names)
 
 
-def changes_since(folder: Path, report: dict) -> FileChanges:
+def changes_since(folder: Path, report: dict, quiet: bool = True) -> FileChanges:
     """Compare every file with its record; a link that leads out counts as changed, and is not followed."""
     recorded, found = report["files"], files_below(folder)
     found.pop(REPORT_NAME, None)
-    same = {name for name in recorded.keys() & found.keys() if is_as_recorded(found[name], recorded[name])}
+    both = recorded.keys() & found.keys()
+    with hashing((path for name in both if not leads_out(path := found[name])), quiet) as progress:
+        same = {name for name in both if is_as_recorded(found[name], recorded[name], progress)}
     return FileChanges(
         sorted(recorded.keys() & found.keys() - same),
         sorted(recorded.keys() - found.keys()),
@@ -94,10 +109,10 @@ def changes_since(folder: Path, report: dict) -> FileChanges:
     )
 
 
-def is_as_recorded(path: Path, entry: dict[str, Any]) -> bool:
+def is_as_recorded(path: Path, entry: dict[str, Any], progress: tqdm) -> bool:
     if leads_out(path) or not path.is_file() or path.stat().st_size != entry["bytes"]:
         return False
-    return entry_of_file(path)["sha256"] == entry["sha256"]
+    return entry_of_file(path, progress)["sha256"] == entry["sha256"]
 
 
 def files_below(folder: Path) -> dict[str, Path]:

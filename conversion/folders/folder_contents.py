@@ -13,8 +13,7 @@ from ..families import FAMILIES, OURS
 from ..family import Family
 from ..files.file_kinds import STATISTICS_NAME
 from ..files.run_files import read_run_config
-from ..tensors.adapter_file import ADAPTER_NAMES
-from ..tensors.tensor_source import INDEX_NAMES, WHOLE_NAMES
+from ..files.weight_names import ADAPTER_NAMES, INDEX_NAMES, WHOLE_NAMES
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_FOLDER = "lora_adapter"

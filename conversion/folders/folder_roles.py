@@ -5,7 +5,7 @@ from pathlib import Path
 from ...configuration.vla_errors import ConversionError
 from ..files.given_paths import why_not_local
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
-from ..tensors.adapter_file import ADAPTER_NAMES
+from ..files.weight_names import ADAPTER_NAMES
 from .folder_contents import (
     ADAPTED,
     ADAPTER_FOLDER,

@@ -6,7 +6,8 @@ from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
 from ..tensors.adapter_coverage import check_coverage
-from ..tensors.adapter_file import AdapterContent, full_name, plain_name
+from ..tensors.adapter_file import AdapterContent
+from ..tensors.adapter_names import full_name, plain_name
 from ..tensors.lora_merge import LORA_BIAS, check_adapter, token_indices
 from ..tensors.plan import Leftover, SourceTensor, Step
 from ..tensors.safetensors_stream import TensorInfo

@@ -63,7 +63,8 @@ def plan_merge(job: Job, given: Path | None, families: Mapping[str, Family]) -> 
     plan.facts.append(Fact("base class", base_class, "read (config.json)"))
     plan.facts += vocabulary_facts(config, merged.config)
     config, facts = with_statistics(merged.config, job.adapters, given)
-    plan.facts += [*facts, *code_facts(code)]
+    config, views = with_views(config, job.adapters)
+    plan.facts += [*facts, *views, *code_facts(code)]
     plan.facts.append(Fact("dtype", plan.dtype_name, "read (base)" if job.dtype == "auto" else "given (--dtype)"))
     return Prepared("generic", plan, partial(write_merged_files, job, config, code, families), code)
 
@@ -165,6 +166,17 @@ def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) 
         if statistics:
             fact = Fact("norm_stats", ", ".join(sorted(statistics)), f"read (adapter {number}, {name})")
             return {**config, "norm_stats": statistics}, [fact]
+    return config, []
+
+
+def with_views(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact]]:
+    """The base's config with the names of the views that the last run that records any was trained with; its processor,
+    which travels, holds them too."""
+    for number, folder in reversed(list(enumerate(adapters, start=1))):
+        names = (read_json([folder], PROCESSOR_CONFIG, required=False) or {}).get("view_names")
+        if names:
+            fact = Fact("view_names", ", ".join(names), f"read (adapter {number}, {PROCESSOR_CONFIG})")
+            return {**config, "view_names": names}, [fact]
     return config, []
 
 

@@ -5,12 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..family import Family
 from ..files.run_files import matches
+from ..predictions.prediction import robot_prediction
 from .card import CARD
+from .inspected_llava3d import INSPECTION
 from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES, unused_reason
 from .options import Llava3DOptions, add_assembly_arguments, add_creation_arguments, add_run_arguments
 
 if TYPE_CHECKING:  # slow to import
     from ..job import Job, Prepared
+    from ..predictions.prediction_trace import PredictionTrace
     from ..tensors.collected import Collected
 
 
@@ -43,6 +46,12 @@ def collect_llava3d(job: "Job") -> "Collected":
     return collect_run(read_run(job.adapters[0], job.options(Llava3DOptions).step))
 
 
+def trace_llava3d(*asked: Any) -> "PredictionTrace":
+    from .prediction_trace import traced_llava3d
+
+    return traced_llava3d(*asked)
+
+
 MAPANYTHING_LLAVA3D = Family(
     name="mapanything_llava3d",
     published=("mapanything_llava3d", FRAMEWORK),
@@ -63,4 +72,6 @@ MAPANYTHING_LLAVA3D = Family(
     prepare=prepare_llava3d,
     create=create_llava3d,
     card=CARD,
+    inspection=INSPECTION,
+    prediction=robot_prediction(trace_llava3d),
 )

@@ -3,13 +3,17 @@
 import argparse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # slow to import
+    from .prediction_trace import Trace
 
 
 @dataclass(frozen=True)
 class PredictionKind:
-    """What one kind of model takes from `vlahub predict`, or from `vlahub evaluate`.
+    """What a kind of model takes from `vlahub predict`, or from `vlahub evaluate`. Kinds that take the same are equal.
 
     Attributes:
         does: what such a model does, for error messages.
@@ -18,17 +22,17 @@ class PredictionKind:
         predict: predicts (or evaluates) and prints, given the folder of a checkpoint, all arguments, and the files to
             write by their option; returns what is written as JSON.
         result: the names in that, by which an earlier result is known.
-        files: further files that are written, by their option: whether an existing one is an earlier result.
         sometimes: names that a result may have beside them.
+        trace: predicts, and tells what the prediction came from, for the picture of a robot's model.
     """
 
     does: str
     options: tuple[str, ...]
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    predict: Callable[[Path, argparse.Namespace, dict[str, Path]], dict[str, Any]]
+    predict: Callable[[Path, argparse.Namespace, dict[str, Path]], dict[str, Any]] = field(compare=False)
     result: frozenset[str]
-    files: Mapping[str, Callable[[Path], bool]] = field(default_factory=dict)
     sometimes: frozenset[str] = frozenset()
+    trace: "Trace | None" = field(default=None, compare=False)
 
     def wrote(self, content: Mapping[str, Any]) -> bool:
         """Whether this is what an earlier run wrote."""
@@ -44,21 +48,40 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--embodiment-id", type=int, metavar="N", help="whose encoders and decoders to use, where a model has several"
     )
+    group.add_argument(
+        "--num-samples", type=int, metavar="N", help="chunks to draw, of a head that draws; their spread is told, too"
+    )
 
 
-def predict_robot(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
+def predict_robot(
+    trace: "Trace", folder: Path, arguments: argparse.Namespace, files: dict[str, Path]
+) -> dict[str, Any]:
     from .robot_prediction import predict_actions
 
     given = arguments
-    asked = {"advantage": given.advantage, "embodiment_id": given.embodiment_id}
+    asked = {"advantage": given.advantage, "embodiment_id": given.embodiment_id, "num_samples": given.num_samples}
     seen = given.images, given.instruction, given.state
-    return predict_actions(folder, *seen, given.unnorm_key, given.device, fast=given.fast, **asked)
+    picture = (trace, files["plot"]) if "plot" in files else None
+    return predict_actions(folder, *seen, given.unnorm_key, given.device, fast=given.fast, picture=picture, **asked)
 
 
-ROBOT = PredictionKind(
-    does="moves a robot",
-    options=("instruction", "state", "unnorm_key", "advantage", "embodiment_id"),
-    add_arguments=add_robot_arguments,
-    predict=predict_robot,
-    result=frozenset({"actions"}),
-)
+def plain_trace(*asked: Any) -> Any:
+    from .prediction_trace import traced_plainly
+
+    return traced_plainly(*asked)
+
+
+def robot_prediction(trace: "Trace") -> PredictionKind:
+    """Of a robot's model; trace: what a picture of a prediction is drawn of, see `prediction_trace.py`."""
+    return PredictionKind(
+        does="moves a robot",
+        options=("instruction", "state", "unnorm_key", "advantage", "embodiment_id", "num_samples"),
+        add_arguments=add_robot_arguments,
+        predict=partial(predict_robot, trace),
+        result=frozenset({"actions"}),
+        sometimes=frozenset({"samples", "spread", "entropy"}),
+        trace=trace,
+    )
+
+
+ROBOT = robot_prediction(plain_trace)

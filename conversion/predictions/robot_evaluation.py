@@ -14,9 +14,10 @@ from ...modeling.action_normalization import find_statistics
 from ...training.action_chunks import ActionChunks
 from ...training.action_errors import action_errors, executed_actions
 from ...training.collators import RobotCollator, collator_for
-from ...training.dimension_names import dimension_names
+from ...training.dimension_names import dimension_names, dimension_units, frames_per_second
 from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
+from ..terminal import Column, Table, show
 from .action_plot import plot_actions
 from .checkpoint_loading import load_config, load_model, load_processor
 from .evaluated_data import (
@@ -30,7 +31,7 @@ from .evaluated_data import (
 )
 from .processes import Processes, joined_processes
 
-STATE, TEXT = "observation.state", "task"
+ACTION, STATE, TEXT = "action", "observation.state", "task"
 DRAWN_EPISODES = 3
 
 
@@ -72,8 +73,9 @@ def evaluate_actions(folder: Path, arguments: argparse.Namespace, plot: Path | N
     if not arguments.quiet:
         print_result(result)
     if plot:
-        thresholds = dict(zip(task.grippers, (found["threshold"] for found in result["gripper"]), strict=True))
-        plot_actions(plot, actions, task.names, thresholds, DRAWN_EPISODES)
+        source, columns = task.data.source, arguments.action or [ACTION]
+        units = dimension_units(source, columns, len(task.names))
+        plot_actions(plot, actions, result, units, frames_per_second(source), DRAWN_EPISODES)
     return result
 
 
@@ -95,7 +97,7 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     if arguments.gripper_tolerance < 0:
         raise InputError(f"--gripper-tolerance {arguments.gripper_tolerance} must be 0 or more frames.")
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
-    action = arguments.action or ["action"]
+    action = arguments.action or [ACTION]
     state = arguments.state or ([STATE] if config.state_size and STATE in data.frames.column_names else None)
     text = arguments.text or TEXT
     check_texts(data.frames, [text])
@@ -178,12 +180,12 @@ def figures(task: Task, chunks: tuple[np.ndarray, ...], arguments: argparse.Name
 
 def print_result(result: dict[str, Any]) -> None:
     """The figures as a table."""
-    print(f"{'dimension':<16}{'MAE':>11} {'RMSE':>11} {'std':>11}")
-    for name, *values in zip(result["dimensions"], result["mae"], result["rmse"], result["recorded_std"], strict=True):
-        print(f"{name:<16}" + " ".join(f"{value:11.5g}" for value in values))
-    for step, mae in enumerate(result["per_step"]["mae"]):
-        if mae[0] is not None:
-            print(f"{f'step {step}':<16}{np.mean(mae):11.5g}")
+    kinds = result["dimensions"], result["mae"], result["rmse"], result["recorded_std"]
+    rows = [[name, *(f"{value:.5g}" for value in values)] for name, *values in zip(*kinds, strict=True)]
+    steps = [(step, mae) for step, mae in enumerate(result["per_step"]["mae"]) if mae[0] is not None]
+    rows += [[f"step {step}", f"{np.mean(mae):.5g}", "", ""] for step, mae in steps]
+    numbers = [Column(name, right=True, width=11) for name in ("MAE", "RMSE", "std")]
+    show(Table([Column("dimension", width=15), *numbers], rows))
     for found in result["gripper"]:
         print(gripper_line(found))
     count = sum(result["per_step"]["count"])

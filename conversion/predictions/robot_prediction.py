@@ -1,5 +1,6 @@
-"""The actions that a robot's checkpoint predicts, as a table and as what is written to a file."""
+"""The actions that a robot's checkpoint predicts, as a table, as what is written to a file, and as a picture."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,11 @@ from ...configuration.vla_errors import InputError
 from ...processing.image_reader import open_image
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
+from ..terminal import Column, Table, show, waiting
 from .checkpoint_loading import load_checkpoint
-
-NAMES = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+from .dimensions import NAMES
+from .prediction_plot import plot_trace
+from .prediction_trace import Asked, Drawn, Trace, predicted
 
 
 def predict_actions(
@@ -22,6 +25,8 @@ def predict_actions(
     advantage: str | None = None,
     embodiment_id: int | None = None,
     fast: str | None = None,
+    num_samples: int | None = None,
+    picture: tuple[Trace, Path] | None = None,
 ) -> dict[str, Any]:
     """A chunk of actions in robot units, printed as a table; returns what is written.
 
@@ -29,9 +34,11 @@ def predict_actions(
         paths: of the views: files, one folder of them, or NAME=FILE for each.
         state: in the robot's units; zeros where it is not given and the model has one.
         advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
+        num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
+        picture: how to trace the prediction, and where to draw it.
 
     Raises:
-        InputError: images or instruction are missing, or the model has no state, or one embodiment.
+        InputError: images or instruction are missing, or the model has no state, one embodiment, or no samples.
     """
     if not paths or instruction is None:
         raise InputError("this model needs --images FILE ... and --instruction TEXT.")
@@ -39,6 +46,21 @@ def predict_actions(
     if images is None:
         images = [open_image(path) for path in listed_files(paths)]
     processor, model = load_checkpoint(folder, device, fast)
+    given = given_options(processor, model, state, advantage, embodiment_id)
+    with reading_settings(folder):
+        inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
+    options = {"unnorm_key": unnorm_key} | ({} if num_samples is None else {"num_samples": num_samples})
+    asked = Asked(images, instruction, inputs.to(device), options)
+    with waiting("predicting"):
+        drawn = predicted(model, asked) if picture is None else drawn_with_picture(model, processor, asked, *picture)
+    names = NAMES if drawn.actions.shape[-1] == len(NAMES) else range(drawn.actions.shape[-1])
+    return printed(names, drawn)
+
+
+def given_options(
+    processor: Any, model: Any, state: list[float] | None, advantage: str | None, embodiment_id: int | None
+) -> dict[str, Any]:
+    """What the processor is given beside images and text. Raises InputError for what the model has no use for."""
     size = processor.state_dim
     if state and not size:
         raise InputError("--state: this model was trained without a state; leave it out.")
@@ -46,15 +68,31 @@ def predict_actions(
     if embodiment_id is not None and model.config.num_embodiments == 1:
         raise InputError("--embodiment-id: this model has one embodiment; leave it out.")
     given = {"advantage": advantage, "embodiment_id": embodiment_id}
-    given = {name: value for name, value in given.items() if value is not None}
-    with reading_settings(folder):
-        inputs = processor(images=images, text=instruction, state=state, unnorm_key=unnorm_key, **given)
-    actions = model.predict_action(**inputs.to(device), unnorm_key=unnorm_key)[0].tolist()
-    print_table(NAMES if len(actions[0]) == len(NAMES) else range(len(actions[0])), actions)
-    return {"actions": actions}
+    return {"state": state, **{name: value for name, value in given.items() if value is not None}}
+
+
+def drawn_with_picture(model: Any, processor: Any, asked: Asked, trace: Trace, path: Path) -> Drawn:
+    """The prediction, once it is drawn."""
+    if model.fast_prediction is not None:
+        print("vlahub: --plot predicts eagerly: what a picture shows is recorded by hooks.", file=sys.stderr)
+    found = trace(model, processor, asked)
+    plot_trace(path, found, model, processor, asked)
+    return found.drawn
+
+
+def printed(names: Any, drawn: Drawn) -> dict[str, Any]:
+    """Print the first chunk, and the spread of several; returns what is written."""
+    result = {"actions": drawn.actions[0].tolist()}
+    print_table(names, result["actions"])
+    if drawn.spread is not None:
+        result |= {"samples": drawn.actions.tolist(), "spread": drawn.spread.tolist()}
+        print(f"spread (standard deviation) of {len(drawn.actions)} samples, of which the first is above:")
+        print_table(names, result["spread"])
+    if drawn.entropy is not None:
+        result["entropy"] = drawn.entropy.tolist()
+    return result
 
 
 def print_table(names: Any, rows: list[list[float]]) -> None:
-    print("step " + " ".join(f"{name:>9}" for name in names))
-    for step, row in enumerate(rows):
-        print(f"{step:>4} " + " ".join(f"{value:9.4f}" for value in row))
+    columns = [Column("step", right=True, width=4), *(Column(str(name), right=True, width=9) for name in names)]
+    show(Table(columns, [[str(step), *(f"{value:.4f}" for value in row)] for step, row in enumerate(rows)]))

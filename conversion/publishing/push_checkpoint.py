@@ -15,8 +15,9 @@ from ...configuration.vla_errors import ConversionError
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
 from ..files.json_file import read_json
-from ..report import describe_left_behind
+from ..report import left_behind_table
 from ..tensors.tensor_source import TensorGroup, open_checkpoint
+from ..terminal import WAIT, text_of
 from .published_card import card_to_publish
 from .uploaded_files import files_to_upload
 
@@ -74,8 +75,8 @@ def push_checkpoint(
         present = set(api.list_repo_files(repo_id, revision=source))
         present_card = published_card(api, repo_id, source, present)
         published = card_to_publish(folder, repo_id, present_card, card)
-        operations = make_operations(files, folder, published.text, present_card, present)
-        left_lines = ["not uploaded:", *describe_left_behind(left)] if left else []
+        operations = make_operations(files, folder, published.text, present_card, present, quiet)
+        left_lines = [text_of(left_behind_table(left, "not uploaded:"))] if left else []
         for line in [] if quiet else [*published.notes, *stale_report(folder), *left_lines]:
             tqdm.write(line)
         if new_branch:  # large files first, so that an upload that breaks off leaves no branch
@@ -97,7 +98,7 @@ def create_repository(api: HfApi, repo_id: str, private: bool) -> None:
 
 
 def make_operations(
-    files: list[Path], folder: Path, card: str | None, present_card: str | None, present: set[str]
+    files: list[Path], folder: Path, card: str | None, present_card: str | None, present: set[str], quiet: bool = True
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
     """All files and the card, and the removal of weights that `present`, the repository's files, has besides.
 
@@ -110,9 +111,10 @@ def make_operations(
         content[REPORT_NAME] = report_with_card(read_json([folder], REPORT_NAME, required=True), card)
     if card == present_card:
         content.pop(CARD_NAME, None)
+    names = tqdm(sorted(content), desc="hashing", unit="file", delay=WAIT, leave=False, disable=quiet)
     stale = sorted(name for name in present - set(content) if WEIGHT_FILES.fullmatch(name))
     return [
-        *(CommitOperationAdd(name, content[name]) for name in sorted(content)),
+        *(CommitOperationAdd(name, content[name]) for name in names),
         *(CommitOperationDelete(name) for name in stale),
     ]
 
@@ -120,7 +122,7 @@ def make_operations(
 def stale_report(folder: Path) -> list[str]:
     """What to say where the report was written for other files."""
     report = read_json([folder], REPORT_NAME, required=False) or {}
-    changes = changes_since(folder, report) if "files" in report else None
+    changes = changes_since(folder, report, quiet=False) if "files" in report else None
     if not changes:
         return []
     return [f"warning: {REPORT_NAME} is of other files ({changes}); vlahub verify --accept records them as they are."]

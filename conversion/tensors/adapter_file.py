@@ -1,6 +1,5 @@
 """The tensors of a PEFT adapter by what they do, whoever saved them: PEFT, a wrapped model's own state, a trainer."""
 
-import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,18 +8,12 @@ import torch
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
-from .lora_merge import ADAPTER_PREFIX, parse_adapter_key, read_lora_config
+from ..files.weight_names import ADAPTER_NAMES
+from .adapter_names import SAVED_MODULE, TOKEN_ROWS, UNTRAINED, full_name, parse_adapter_key, plain_name
+from .lora_merge import read_lora_config
 from .plan import SourceTensor
 from .tensor_source import TensorFile
 
-ADAPTER_NAMES = ("adapter_model.safetensors", "adapter_model.bin")
-# What DDP, torch.compile, FSDP and activation checkpointing put into the names of a model that they wrap.
-DDP_PREFIX = "module."
-WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-TOKEN_ROWS = re.compile(r"(?P<module>.+)\.token_adapter\.trainable_tokens_delta(?:\.\w+)?")
-SAVED_MODULE = re.compile(r"(?P<module>.+)\.modules_to_save(?:\.(?P<adapter>\w+))?\.(?P<rest>.+)")
-# A wrapped module's own state also holds what was not trained: the base's copy, which stays as it is in the base.
-UNTRAINED = re.compile(r".+\.(?:original_module\..+|token_adapter\.(?:base_layer\.\w+|trainable_tokens_original\.\w+))")
 # Beside an adapter, these hold trained numbers that an adapter of PEFT does not have.
 FOREIGN_FILES = (
     "new_embeddings.safetensors",
@@ -70,18 +63,6 @@ def refuse_foreign_files(folder: Path) -> None:
                 f"{folder / name} holds trained numbers beside the adapter, which are not merged here; add them to the "
                 "base model first, or save the adapter again with save_embedding_layers=True or modules_to_save."
             )
-
-
-def full_name(key: str) -> str:
-    """The name of an adapter's tensor in the model that was trained, without what wrappers added."""
-    return WRAPPERS.sub("", WRAPPERS.sub("", key).removeprefix(DDP_PREFIX)).removeprefix(ADAPTER_PREFIX)
-
-
-def plain_name(name: str) -> str:
-    """The base's name for a parameter that is saved whole: `x.modules_to_save.default.weight` -> `x.weight`."""
-    if saved := SAVED_MODULE.fullmatch(name):
-        name = f"{saved['module']}.{saved['rest']}"
-    return name.replace(".base_layer.", ".")
 
 
 def read_content(file: TensorFile) -> AdapterContent:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
-from .adapter_file import UNTRAINED, full_name, plain_name
-from .lora_merge import BASE_LAYER_KEY, AdapterKey, parse_adapter_key
+from .adapter_names import BASE_LAYER_KEY, UNTRAINED, AdapterKey, full_name, parse_adapter_key, plain_name
 from .plan import Leftover, SourceTensor, Step
 from .rename import Row, rename
 from .tensor_source import TensorFile, TensorGroup

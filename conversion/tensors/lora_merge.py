@@ -4,10 +4,8 @@ So rank and alpha patterns, rsLoRA, DoRA and the other variants are right by con
 """
 
 import copy
-import re
 import warnings
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -20,36 +18,12 @@ from ...configuration.vla_errors import ConversionError
 from ..files.json_file import load_json
 from .adapter_patterns import check_adapter_config
 
-# "X.lora_A.weight" (saved adapter) and "X.lora_A.NAME.weight" (a wrapped module's own state, "default" mostly) alike.
-LORA_PARTS = r"lora_(?:embedding_)?[AB]|lora_magnitude_vector"
-LORA_KEY = re.compile(
-    rf"(?P<module>.+)\.(?P<part>{LORA_PARTS})(?:\.(?!(?:weight|bias)$)\w+)?(?P<rest>\.(?:weight|bias))?"
-)
-BASE_LAYER_KEY = re.compile(r"(?P<module>.+)\.base_layer\.(?P<parameter>\w+)")
-ADAPTER_PREFIX = "base_model.model."
 LORA_BIAS = "lora_B.default.bias"
 # How an adapter may have started. Those of `CHANGE_BASE` took their start out of the base weight, which PEFT repeats
 # when it loads them; others that change the base do so at random or from data (pissa_niter_N, corda, loftq, lora_ga).
 CHANGE_BASE = ("pissa", "olora")
 INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal", *CHANGE_BASE)
 ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")
-
-
-@dataclass(frozen=True)
-class AdapterKey:
-    """Where a tensor of an adapter belongs: the module it adapts, and its place in PEFT's layer."""
-
-    module: str
-    part: str
-
-
-def parse_adapter_key(key: str) -> AdapterKey | None:
-    """`X.lora_A.weight` -> module X, part `lora_A.default.weight`; `None` for a tensor that is not part of a LoRA."""
-    match = LORA_KEY.fullmatch(key)
-    if match is None:
-        return None
-    rest = ".weight" if match["part"] == "lora_magnitude_vector" else match["rest"] or ""
-    return AdapterKey(match["module"].removeprefix(ADAPTER_PREFIX), f"{match['part']}.default{rest}")
 
 
 def read_lora_config(folder: Path) -> LoraConfig:

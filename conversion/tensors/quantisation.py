@@ -11,7 +11,8 @@ from types import ModuleType
 import torch
 
 from ...configuration.vla_errors import ConversionError
-from ...modeling.quantized_linear import dequantised, group_size_of
+from ...configuration.weight_quantization import group_size_of
+from ...modeling.quantized_linear import dequantised
 
 SMALLEST_SCALE = torch.finfo(torch.float32).tiny  # torchao's own is too large for weights near 1e-5
 INT8_RANGE, INT4_RANGE = (-127, 127), (0, 15)

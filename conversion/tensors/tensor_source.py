@@ -13,11 +13,10 @@ import torch
 
 from ...configuration.vla_errors import ConversionError
 from ..files.json_file import check_regular, load_json
+from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
 from .pickled_tensors import check_tensors
 from .safetensors_stream import ALL, SafetensorsReader, TensorInfo
 
-INDEX_NAMES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-WHOLE_NAMES = ("model.safetensors", "pytorch_model.bin")
 READ_BYTES = 2**20
 SHOWN = 5
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from datasets import Dataset
 from PIL import Image
 
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
@@ -15,6 +16,8 @@ from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
 from ..collator_entries import Augment, Example, advantages, entries, numbers, sample_weights, texts
 from ..collator_robot import flow_draws
+from ..example_columns import ExampleColumns
+from .driving_scenes import DrivingScenes
 
 # What the model writes before the expert takes over.
 ANSWER = SPECIAL_TOKENS["cot_start"] + "{reasoning}" + SPECIAL_TOKENS["cot_end"] + TRAJ_TOKEN["future_start"]
@@ -70,6 +73,13 @@ class AlpamayoR1Collator:
         self.future_tokenizer = future_tokenizer(config) if learn_trajectory_text else None
         if not (learn_actions or learn_text or learn_trajectory_text):
             raise InputError("learn_actions=False leaves nothing to learn; add learn_trajectory_text=True.")
+
+    def examples_from(self, frames: Dataset, columns: ExampleColumns) -> DrivingScenes:
+        """The examples of a dataset that this collator takes, with its column `reasoning`; raises what `DrivingScenes`
+        raises."""
+        reasoning = "reasoning" if "reasoning" in frames.column_names else None
+        more = {"weight": columns.weight, "advantage": columns.advantage, "reasoning": reasoning}
+        return DrivingScenes(frames, columns.state or (), columns.images, **more)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.

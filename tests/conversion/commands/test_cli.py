@@ -28,6 +28,8 @@ REQUIRED = {
     "convert": ("SOURCE", "OUTPUT"),
     "create": ("--family", "--output"),
     "assemble": ("--family", "--vision", "--language", "--output"),
+    "inspect": ("CKPT",),
+    "train": ("CKPT", "--dataset", "--output"),
     "verify": ("CKPT",),
     "predict": ("CKPT", "--images", "--instruction", "--history"),
     "evaluate": ("CKPT", "--dataset"),
@@ -227,7 +229,10 @@ def test_an_interrupt_during_start_up_ends_quietly():
     assert child_of(starting) == (130, "interrupted; nothing was left behind\n")
 
 
-@pytest.mark.parametrize("command", ["verify x", "convert a b", "push a b/c", "predict x", "stats a --output b.json"])
+@pytest.mark.parametrize(
+    "command",
+    ["verify x", "convert a b", "push a b/c", "predict x", "stats a --output b.json", "train a --dataset . --output b"],
+)
 def test_an_interrupt_while_a_command_imports_what_is_slow_ends_quietly(command):
     def importing():
         find = builtins.__import__

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import numpy as np
 import pytest
@@ -99,17 +100,63 @@ def test_a_scene_is_no_output(driver, scene, no_model, capsys):
 
 
 @pytest.mark.parametrize("option", ["--output", "--plot"])
-def test_a_path_that_cannot_be_written_is_noticed_before_the_model_is_loaded(option, driver, scene, tmp_path, no_model):
+def test_a_path_that_cannot_be_written_is_noticed_before_the_model_is_loaded(
+    option, driver, scene, merged, views, tmp_path, no_model
+):
     (tmp_path / "folder.png").mkdir()
     (tmp_path / "file").write_text("")
     for name in ("missing/out.png", "folder.png", "file/out.png", f"{'x' * 300}.png"):
         assert drive(driver, scene, option, tmp_path / name) == 1
+        assert robot(merged, views, option, tmp_path / name) == 1
     assert sorted(os.listdir(tmp_path)) == ["file", "folder.png"]
 
 
-def test_a_picture_in_a_format_that_there_is_none_of_is_noticed_before(driver, scene, tmp_path, no_model, capsys):
-    assert drive(driver, scene, "--plot", tmp_path / "out.xyz") == 1
-    assert "png" in capsys.readouterr().err and os.listdir(tmp_path) == []
+def test_a_picture_in_a_format_that_there_is_none_of_is_noticed_before(
+    driver, scene, merged, views, tmp_path, no_model, capsys
+):
+    for ask in (lambda *more: drive(driver, scene, *more), lambda *more: robot(merged, views, *more)):
+        for name in ("out.xyz", "out"):
+            assert ask("--plot", tmp_path / name) == 1
+            assert "png" in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+def test_without_matplotlib_a_picture_is_refused_before_the_model_is_loaded(
+    merged, views, tmp_path, no_model, monkeypatch, capsys
+):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert robot(merged, views, "--plot", tmp_path / "out.png") == 1
+    assert "pip install 'vlahub[plot]'" in capsys.readouterr().err and os.listdir(tmp_path) == []
+
+
+def test_the_picture_of_a_robot_is_of_the_actions_that_are_printed(merged, views, tmp_path, capsys):
+    plain, output, picture = tmp_path / "plain.json", tmp_path / "out.json", tmp_path / "out.png"
+    assert robot(merged, views, "--output", plain) == 0
+    table = capsys.readouterr().out
+    for _ in range(2):  # a picture of ours is replaced
+        assert robot(merged, views, "--output", output, "--plot", picture) == 0
+        assert capsys.readouterr().out == table and output.read_text() == plain.read_text()
+    assert predict.is_picture(picture) and Image.open(picture).width == 1200
+    assert robot(merged, views, "--fast", "compile", "--plot", picture) == 0
+    assert "--plot predicts eagerly" in capsys.readouterr().err
+    Image.open(picture).convert("RGB").save(picture)
+    assert robot(merged, views, "--plot", picture) == 1
+    assert "no result of this command" in capsys.readouterr().err
+
+
+def test_samples_of_a_robot_are_written_with_their_spread(diffusion, merged, views, tmp_path, capsys):
+    assert diffusion.merge(tmp_path / "model", "--dtype", "float32") == 0
+    capsys.readouterr()
+    output, one = tmp_path / "out.json", views / "0.png"
+    options = ["--num-samples", "3", "--output", output, "--plot", tmp_path / "out.png"]
+    assert robot(tmp_path / "model", one, *options) == 0
+    printed, found = capsys.readouterr().out, json.loads(output.read_text())
+    assert "spread (standard deviation) of 3 samples" in printed
+    samples = np.array(found["samples"])
+    assert len(samples) == 3 and found["actions"] == found["samples"][0]
+    np.testing.assert_allclose(found["spread"], samples.std(axis=0), atol=1e-5)
+    assert robot(tmp_path / "model", one, "--output", output) == 0  # an earlier result, known again
+    assert robot(merged, views, "--num-samples", "3") == 1
+    assert "num_samples=3" in capsys.readouterr().err
 
 
 def test_output_and_plot_are_two_files(driver, scene, tmp_path, no_model, capsys):
@@ -149,7 +196,7 @@ def test_a_picture_is_known_again_where_its_format_has_a_place_for_that(suffix, 
 
 
 ROBOT_HAS_NO_USE = [
-    ["--history", "x.npz"], ["--plot", "x.png"], ["--num-traj-samples", "2"], ["--top-p", "0.5"], ["--top-k", "1"],
+    ["--history", "x.npz"], ["--num-traj-samples", "2"], ["--top-p", "0.5"], ["--top-k", "1"],
     ["--temperature", "0.1"], ["--max-new-tokens", "3"],
 ]  # fmt: skip
 
@@ -217,3 +264,12 @@ def test_an_unknown_way_to_be_fast_is_refused(merged, views, no_model, capsys):
     with pytest.raises(SystemExit, match="2"):
         robot(merged, views, "--fast", "quickly")
     assert "invalid choice: 'quickly'" in capsys.readouterr().err
+
+
+def test_a_quiet_prediction_is_json_alone_and_with_an_output_nothing(merged, views, tmp_path, capsys):
+    capsys.readouterr()
+    assert robot(merged, views, "--quiet") == 0
+    printed = capsys.readouterr()
+    assert robot(merged, views, "--quiet", "--output", tmp_path / "out.json") == 0
+    assert json.loads(printed.out) == json.loads((tmp_path / "out.json").read_text())
+    assert printed.err == "" and capsys.readouterr() == ("", "")

@@ -1,8 +1,16 @@
-"""Pictures that commands write with matplotlib: which formats there are, and how one of ours is known again."""
+"""The files that pictures are written to: which formats there are, what is refused early, how one of ours is known."""
 
+import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import ConversionError, InputError
+from .look import our_look
+
+if TYPE_CHECKING:  # an extra
+    from matplotlib.figure import Figure
+
+PREDICTION_MARK = "vlahub predict"
 
 
 def metadata_for(path: Path, mark: str) -> dict[str, str] | None:
@@ -29,6 +37,18 @@ def check_picture_format(path: Path) -> None:
         raise InputError(f"{path} has no suffix that pictures are written in; known are {', '.join(sorted(known))}.")
 
 
+def check_picture(path: Path) -> None:
+    """Refuse a place where no picture can be written, before anything is computed.
+
+    Raises:
+        InputError: the suffix is none of a picture, or the folder is missing.
+        ConversionError: matplotlib is not installed.
+    """
+    check_picture_format(path)
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"{path} cannot be written: there is no folder {path.parent}; make it first.")
+
+
 def figure_class_of_matplotlib() -> type:
     """matplotlib's `Figure`. Raises ConversionError where it is not installed."""
     try:
@@ -36,3 +56,13 @@ def figure_class_of_matplotlib() -> type:
     except ImportError as error:
         raise ConversionError("plotting needs matplotlib: pip install 'vlahub[plot]'.") from error
     return Figure
+
+
+def save(figure: "Figure", path: Path, mark: str) -> None:
+    """Write a picture; the suffix names the format.
+
+    mark: by which the file is known again, such as "vlahub predict".
+    """
+    with our_look(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a font has not every character that a text may hold
+        figure.savefig(path, metadata=metadata_for(path, mark))

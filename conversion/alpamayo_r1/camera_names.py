@@ -1,0 +1,59 @@
+"""What the cameras of a scene are called in its picture."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...configuration.vla_errors import InputError
+from ...training.alpamayo_r1.physical_ai_av_clips import CAMERAS, SEEN
+
+INDICES = "camera_indices"  # of a scene, as `load_physical_aiavdataset` numbers them
+
+
+def by_camera(images: Any, scene: Mapping[str, Any]) -> Any:
+    """A scene's images with an entry for each camera, where it has them flat, camera by camera, and numbers cameras."""
+    if INDICES not in scene or getattr(images, "ndim", 5) != 4 or len(images) % np.size(scene[INDICES]):
+        return images
+    return images.reshape(np.size(scene[INDICES]), -1, *images.shape[1:])
+
+
+def given_names(scene: Mapping[str, Any], folders: Sequence[Path] | None, count: int) -> list[str] | None:
+    """The names that come with the images: of their folders or files, else by the scene's `camera_indices`.
+
+    Raises:
+        InputError: the scene has not a number for each camera.
+    """
+    if folders:
+        return [readable(path.stem if path.is_file() else path.name) for path in folders]
+    if INDICES not in scene:
+        return None
+    numbers = np.asarray(scene[INDICES]).reshape(-1).tolist()
+    if len(numbers) != count:
+        raise InputError(f"{INDICES} is {numbers}, with images of {count} cameras; a number for each is needed.")
+    known = {number: name for name, number in CAMERAS.items()}
+    return [readable(known.get(number, f"camera {number:g}")) for number in numbers]
+
+
+def trained_names(view_names: Sequence[str] | None, count: int) -> list[str]:
+    """As what the model reads the cameras: by the checkpoint's names, or else as the release was trained."""
+    if view_names and len(view_names) == count:
+        return [readable(name) for name in view_names]
+    if count == len(SEEN):
+        return [f"camera {i}, read as {readable(name)}" for i, name in enumerate(SEEN, 1)]
+    return [f"camera {i}" for i in range(1, count + 1)]
+
+
+def readable(name: str) -> str:
+    """`camera_front_wide_120fov` and `observation.images.front_wide` as a reader says it."""
+    short = re.sub(r"^camera_(?=\D)", "", name.rsplit(".", 1)[-1].lower())
+    return re.sub(r"\b(\d+)fov\b", r"\1°", short.replace("_", " "))
+
+
+def in_trained_order(folders: Sequence[Path]) -> list[Path]:
+    """Folders of cameras: by the numbers of PhysicalAI-AV where all have its names, else by their names."""
+    numbers = [CAMERAS.get(folder.name.lower()) for folder in folders]
+    known = None not in numbers
+    return [folders[i] for i in sorted(range(len(folders)), key=lambda i: numbers[i] if known else folders[i])]

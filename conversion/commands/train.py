@@ -1,0 +1,116 @@
+"""`vlahub train`: fine-tune a checkpoint on a dataset; says first what it would train."""
+
+import argparse
+import dataclasses
+import logging
+import os
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...configuration.vla_errors import InputError
+from ...training.finetuning.options import FinetuneOptions
+from ..files.given_paths import why_not_local
+from .command import Command
+from .error_boundary import ending_at_interrupt
+from .stats import loading_bars
+from .train_options import add_debug_argument, add_further_arguments, add_train_arguments
+
+if TYPE_CHECKING:
+    from ...training.finetuning.arguments import FinetuneArguments
+    from ...training.finetuning.prepared import Finetuning
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    """Print what is trained on what, train, and print what comes next.
+
+    Raises:
+        InputError, ConfigError, ConversionError: checkpoint, dataset and options do not fit each other; nothing was
+            trained, and the model not loaded where its config tells.
+        KeyboardInterrupt: interrupted; the message says what is saved.
+        NonFiniteError: the weights became so.
+    """
+    check_output(arguments.output)
+    if not Path(arguments.dataset).exists() and (reason := why_not_local(arguments.dataset)):
+        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    with ending_at_interrupt():
+        from ...training.finetuning.finetune import overview_of, prepare_finetuning, run_finetuning
+        from ...training.finetuning.overview import as_text
+        from ..folders.folder_roles import check_trainable
+
+    if arguments.quiet:
+        be_quiet()
+    check_trainable(arguments.model)
+    options, training = given_options(arguments), training_arguments(arguments)
+    with loading_bars(not arguments.quiet):
+        run = prepare_finetuning(options, training, arguments.quiet)
+        if run.speaks:
+            print(as_text(overview_of(run)), flush=True)
+        if not arguments.dry_run:
+            run_finetuning(run)
+    if run.speaks:
+        print(closing_words(run, arguments.dry_run))
+
+
+def check_output(output: Path) -> None:
+    """Raises InputError for a file in the place of the run's folder."""
+    if output.exists() and not output.is_dir():
+        raise InputError(f"{output} is a file; --output names the folder of the run.")
+
+
+def given_options(arguments: argparse.Namespace) -> FinetuneOptions:
+    """Those of this package that were given."""
+    names = {field.name for field in dataclasses.fields(FinetuneOptions)}
+    return FinetuneOptions(**{name: value for name, value in vars(arguments).items() if name in names})
+
+
+def training_arguments(arguments: argparse.Namespace) -> "FinetuneArguments":
+    """Those of transformers that were given, and what `--output`, `--debug` and `--quiet` say of them."""
+    from ...training.finetuning.arguments import FinetuneArguments, make_arguments
+
+    names = {field.name for field in dataclasses.fields(FinetuneArguments) if field.init} - {"debug"}
+    given = {name: value for name, value in vars(arguments).items() if name in names}
+    given["output_dir"] = str(arguments.output)
+    if isinstance(arguments.debug, str):
+        given["debug"] = arguments.debug
+    if arguments.quiet:
+        given |= {"disable_tqdm": True}
+    return make_arguments(**given)
+
+
+def be_quiet() -> None:
+    """Leave errors only, of other libraries too."""
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    warnings.simplefilter("ignore")
+    os.environ["PYTHONWARNINGS"] = "ignore"  # of workers that read data
+
+
+def closing_words(run: "Finetuning", dry_run: bool) -> str:
+    """What was done, and the command that comes next."""
+    from ...training.finetuning.run_card import merge_command
+
+    folder = run.arguments.output_dir
+    if dry_run:
+        return "\nnothing was trained or written (--dry-run)"
+    if run.options.train == "lora":
+        return f"\n{folder} holds an adapter; to make one checkpoint of it:\n  {merge_command(run)}"
+    return f"\n{folder} is a whole checkpoint; to see what it predicts: vlahub evaluate {folder} --dataset ..."
+
+
+TRAIN = Command(
+    summary="fine-tune a checkpoint on a dataset, by LoRA or whole",
+    text="Fine-tune a checkpoint of vlahub on recorded episodes, and leave one folder to merge or to publish. Before "
+    "it trains it says which views, statistics and parameters it would train with, and how much memory that takes "
+    "(--dry-run: only this). Required are CKPT, --dataset and --output. --help-all lists every option; all of "
+    "transformers' TrainingArguments are taken. Several devices: `accelerate launch -m vlahub train ...`.",
+    example="train my-vla --dataset path/to/lerobot --output runs/mine --steps 20000 --batch-size 16 --bf16 "
+    "--eval-episodes 0.1",
+    add_arguments=add_train_arguments,
+    add_further=add_further_arguments,
+    add_debug=add_debug_argument,
+    run=run_train,
+)

@@ -1,0 +1,112 @@
+"""Names, dtypes and shapes of the tensors of a safetensors file, from its header alone, on disk or on the Hub.
+
+The format: eight bytes of header length, a JSON header of names, dtypes, shapes and byte ranges, then the bytes.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...configuration.vla_errors import ConversionError
+from ..files.json_file import check_regular
+
+LONGEST = 100_000_000  # bytes of a header that the format allows
+NAMES = {
+    "F64": "float64",
+    "F32": "float32",
+    "F16": "float16",
+    "BF16": "bfloat16",
+    "F8_E4M3": "float8_e4m3fn",
+    "F8_E5M2": "float8_e5m2",
+    "I64": "int64",
+    "I32": "int32",
+    "I16": "int16",
+    "I8": "int8",
+    "U8": "uint8",
+    "BOOL": "bool",
+}
+BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}  # others 1
+FLOATING = ("float64", "float32", "float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TensorEntry:
+    """One tensor of a file, which is not read; dtype: torch's name for it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: str
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.size * BYTES.get(self.dtype, 1)
+
+    @property
+    def is_floating(self) -> bool:
+        return self.dtype in FLOATING
+
+
+@dataclass(frozen=True)
+class Header:
+    """The tensors of one file; problem: what is wrong with it though its header could be read, as a sentence."""
+
+    tensors: list[TensorEntry]
+    problem: str | None = None
+
+
+def read_header(path: Path, name: str) -> Header:
+    """Of a file on disk; two reads.
+
+    name: how the file is called in what is found.
+
+    Raises:
+        ConversionError: it is damaged or cut off within the header.
+    """
+    try:
+        size = check_regular(path).stat().st_size
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length <= min(LONGEST, size - 8):
+                raise ConversionError(f"{name} cannot be read as safetensors: its header would be {length} bytes long.")
+            entries = json.loads(file.read(length))
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"{name} cannot be read as safetensors: {error}") from error
+    return header_of(entries, name, size, 8 + length)
+
+
+def header_of(entries: Any, name: str, size: int, start: int | None = None) -> Header:
+    """Of the content of a header.
+
+    Args:
+        size: bytes of the whole file.
+        start: where the data begin; `None` where the header's length is not known.
+
+    Raises:
+        ConversionError: it is no header.
+    """
+    try:
+        found = {key: entry for key, entry in entries.items() if key != "__metadata__"}
+        tensors = [tensor_of(key, entry, name) for key, entry in found.items()]
+        end = max((entry["data_offsets"][1] for entry in found.values()), default=0)
+    except (AttributeError, KeyError, TypeError, IndexError) as error:
+        raise ConversionError(f"{name} cannot be read as safetensors: its header is malformed.") from error
+    wanted = end + (start or 8)
+    problem = None
+    if size < wanted:
+        problem = f"{name} is cut off: it has {size:,} bytes, and its header names {wanted:,}."
+    elif start is not None and size > wanted:
+        problem = f"{name} has {size - wanted:,} bytes behind the tensors that its header names."
+    return Header(tensors, problem)
+
+
+def tensor_of(key: str, entry: Mapping[str, Any], name: str) -> TensorEntry:
+    dtype = NAMES.get(entry["dtype"], str(entry["dtype"]).lower())
+    return TensorEntry(key, dtype, tuple(int(length) for length in entry["shape"]), name)

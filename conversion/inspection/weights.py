@@ -1,0 +1,92 @@
+"""Which files hold the weights of a place, and the tensors in them; what does not fit together is noted."""
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from ...configuration.vla_errors import ConversionError
+from ..files.json_file import load_json
+from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
+from .headers import Header, TensorEntry
+from .places import AT_ONCE, Place
+
+SHOWN = 5
+
+
+@dataclass
+class Weights:
+    """Tensors of a model's files.
+
+    Attributes:
+        files: that were read, or should have been there.
+        problems: what is wrong, a sentence each.
+    """
+
+    tensors: list[TensorEntry] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+
+def read_weights(place: Place) -> Weights:
+    """The weights of a whole model, in transformers' form: sharded, or one file."""
+    for index in INDEX_NAMES:
+        if index in place.sizes:
+            return sharded(place, index)
+    whole = [name for name in WHOLE_NAMES if name in place.sizes][:1]
+    return read_files(place, whole)
+
+
+def sharded(place: Place, index: str) -> Weights:
+    """By an index; shards that it names and that are missing, and tensors in the wrong place, are problems."""
+    try:
+        weight_map = dict(load_json(place.folder / index)["weight_map"])
+        named = sorted({shard for shard in weight_map.values() if isinstance(shard, str)})
+    except (ConversionError, KeyError, TypeError, ValueError) as error:
+        return Weights(problems=[f"{index} is not an index of shards: {error}"])
+    missing = [shard for shard in named if shard not in place.sizes]
+    weights = read_files(place, [shard for shard in named if shard in place.sizes])
+    if missing:
+        lost = [key for key, shard in weight_map.items() if shard in missing]
+        verb = "is" if len(missing) == 1 else "are"
+        weights.problems.append(
+            f"{index} names {listed(missing)}, which {verb} missing: {len(lost)} tensors are not there."
+        )
+    found = {tensor.name: tensor.file for tensor in weights.tensors}
+    read = {shard for shard in named if any(tensor.file == shard for tensor in weights.tensors)}
+    wrong = [key for key, shard in weight_map.items() if shard in read and found.get(key) != shard]
+    if wrong:
+        weights.problems.append(f"{index} names tensors that their shards do not hold: {listed(wrong)}.")
+    if extra := [key for key in found if key not in weight_map]:
+        weights.problems.append(f"{index} leaves out tensors that its shards hold: {listed(extra)}.")
+    return weights
+
+
+def read_files(place: Place, files: Iterable[str]) -> Weights:
+    """All tensors of some files; of several with one name the first counts, and a file that cannot be read has none."""
+    weights, names = Weights(files=list(files)), set()
+    with ThreadPoolExecutor(AT_ONCE if place.is_remote else 1) as pool:
+        headers = list(pool.map(lambda file: header_or_problem(place, file), weights.files))
+    for header in headers:
+        if header.problem:
+            weights.problems.append(header.problem)
+        twice = [tensor.name for tensor in header.tensors if tensor.name in names]
+        if twice:
+            weights.problems.append(
+                f"{header.tensors[0].file} holds tensors that another file has, too: {listed(twice)}."
+            )
+        weights.tensors += [tensor for tensor in header.tensors if tensor.name not in names]
+        names |= {tensor.name for tensor in header.tensors}
+    return weights
+
+
+def header_or_problem(place: Place, file: str) -> Header:
+    try:
+        return place.header_or_names(file)
+    except ConversionError as error:
+        return Header([], str(error))
+
+
+def listed(names: list[str]) -> str:
+    """A few names and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more

@@ -1,0 +1,82 @@
+"""What `vlahub inspect` says of LLaVA-3D models: their parts, their experts, and what a run leaves open."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..family_inspection import (
+    LANGUAGE_MODEL,
+    FamilyInspection,
+    ModelFacts,
+    PartRow,
+    RunFacts,
+    RunPlan,
+    robot_facts,
+)
+
+PARTS = (
+    PartRow(r"vision_tower\.", "vision tower (SigLIP)"),
+    PartRow(r"geometric_model\.", "geometry (MapAnything)"),
+    PartRow(r"(?:vision|geometric|fusion)_projector\.", "projectors"),
+    PartRow(r"spatial_embed_tokens\.", "spatial tokens"),
+    PartRow(r"language_model\.", LANGUAGE_MODEL),
+    PartRow(r"language_model_with_expert\.", "action expert (joined stack)"),
+    PartRow(r"action_expert\.", "action expert (projections)"),
+    PartRow(r"dit_action_(?:head|projector)\.", "DiT head"),
+)
+EXPERT_WORDS = {"deep_fusion": "flow matching, joined to the language model's layers", "dit": "DiT head"}
+BASE_TYPES = ("llava_llama", "llava_mistral", "llama", "mistral")
+
+
+def llava3d_facts(config: Mapping[str, Any], processor: Mapping[str, Any]) -> ModelFacts:
+    kind, geometry = config.get("action_expert_type"), config.get("use_geometric_branch", True)
+    choices = {
+        "experts": " and ".join(EXPERT_WORDS.get(each, each) for each in kind.split("+")) if kind else None,
+        "robots (embodiments)": config.get("num_embodiments"),
+        "geometry branch": f"MapAnything, pixels {config.get('geometry_normalization')}" if geometry else "none",
+        "attention in the prefix": config.get("prefix_attention"),
+        "ODE solver": config.get("ode_solver"),
+    }
+    facts = robot_facts(config, processor, choices)
+    facts.action_head, facts.predicts = kind, "text" if kind == "none" else "actions"
+    return facts
+
+
+def llava3d_plans(facts: RunFacts) -> list[RunPlan]:
+    """Of a run of the framework, whose weights have names of their own, or of a published model."""
+    plan = RunPlan()
+    framework = facts.config.get("framework") or {}
+    if framework.get("name"):
+        plan.know("framework", framework["name"], "read (config)")
+    if facts.shapes:
+        plan.know("geometry branch", any(n.startswith("geometric_model.") for n in facts.shapes), "read (tensors)")
+    if facts.statistics:
+        plan.know("norm_stats", sorted(facts.statistics), "read")
+    else:
+        plan.need("--statistics FILE", "actions cannot be un-normalised without the statistics of the training data")
+    if not facts.config.get("text_config"):
+        plan.need("--language DIR", "the language model's config.json and tokenizer are not in the run")
+    if not facts.config.get("vision_config"):
+        plan.need("--vision DIR", "the vision tower's config.json is not in the run")
+    return [plan]
+
+
+def uses_of_base(config: Mapping[str, Any]) -> list[str]:
+    """Parts that an assembly takes: a SigLIP, a LLaVA-3D (or a Llama, Mistral), a MapAnything."""
+    command = "vlahub create --family mapanything_llava3d"
+    if config.get("model_type") in BASE_TYPES:
+        return [f"{command} --vision SIGLIP --language PLACE --geometry MAPANYTHING --output OUTPUT"]
+    if config.get("model_type") in ("siglip", "siglip_vision_model"):
+        return [f"{command} --vision PLACE --language LLAVA3D --geometry MAPANYTHING --output OUTPUT"]
+    if "info_sharing_config" in config or "encoder_config" in config:
+        return [f"{command} --vision SIGLIP --language LLAVA3D --geometry PLACE --output OUTPUT"]
+    return []
+
+
+INSPECTION = FamilyInspection(
+    parts=PARTS,
+    order=tuple(dict.fromkeys(row.part for row in PARTS)),
+    pretrained=("vision_tower", "geometric_model", "language_model"),
+    facts=llava3d_facts,
+    plans=llava3d_plans,
+    uses=uses_of_base,
+)

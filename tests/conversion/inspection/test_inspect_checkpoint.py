@@ -1,0 +1,281 @@
+"""What `vlahub inspect` says, held against the models themselves and against what the other commands do."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_configs import cogvla_config, composed_config, llava3d_config
+from transformers import LlamaConfig, LlamaForCausalLM
+
+import vlahub
+from vlahub.conversion.cli import main
+from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
+from vlahub.errors import ConversionError
+
+MODELS = {
+    "cogvla": (vlahub.CogVLAForActionPrediction, cogvla_config()),
+    "concatenated": (
+        vlahub.CogVLAForActionPrediction,
+        cogvla_config(use_lfp=False, use_aggr=False, use_film=False, vision_aggregate_type="concat"),
+    ),
+    "llava3d": (
+        vlahub.MapAnythingLlava3DForConditionalGeneration,
+        llava3d_config(action_expert_type="deep_fusion+dit", action_dim=7),
+    ),
+    "composed": (vlahub.MultimodalVLAForActionPrediction, composed_config(projector_type="perceiver", fusion="film")),
+}
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def saved(request, tmp_path_factory):
+    torch.manual_seed(0)
+    kind, config = MODELS[request.param]
+    model = kind(config)
+    folder = tmp_path_factory.mktemp(request.param)
+    model.save_pretrained(folder)
+    return model, folder
+
+
+def test_parts_add_up_to_the_models_own_number_of_parameters(saved):
+    """Tied weights are stored once, and counted once."""
+    model, folder = saved
+    found = inspect_checkpoint(str(folder))
+    assert found.kind == "checkpoint" and found.family == model.config.model_type
+    assert found.parameters == sum(part.parameters for part in found.parts) == model.num_parameters()
+    assert found.memory.stored == found.bytes == 4 * found.parameters
+    assert "unknown" not in [part.name for part in found.parts]
+
+
+def test_pretrained_and_added_parts_are_those_of_the_class(saved):
+    from vlahub.conversion.families import OURS
+
+    model, _ = saved
+    family = OURS[model.config.model_type].inspection
+    assert family.pretrained == tuple(model.pretrained_parts)
+    assert set(family.added) <= set(model.added_parts)
+
+
+def test_lower_precision_is_predicted_to_the_byte(saved):
+    """The rule by names and shapes picks the layers that `--quantize` picks."""
+    from vlahub.conversion.quantised_layers import layers_to_quantise
+    from vlahub.modeling.quantized_linear import stored_shapes
+
+    model, folder = saved
+    memory = inspect_checkpoint(str(folder)).memory
+    for kind in ("int8", "int4"):
+        wanted = 2 * model.num_parameters()
+        for name, chosen in layers_to_quantise(model, kind).items():
+            module = model.get_submodule(name)
+            stored = stored_shapes(chosen, module.out_features, module.in_features).values()
+            wanted += sum(torch.empty(shape, dtype=dtype).nbytes for shape, dtype in stored) - 2 * module.weight.numel()
+        assert getattr(memory, kind) == wanted
+
+
+def test_what_a_cogvla_reads_and_prunes_is_its_configs(tmp_path):
+    config = cogvla_config(view_names=["front", "wrist"])
+    vlahub.CogVLAForActionPrediction(config).save_pretrained(tmp_path)
+    found = inspect_checkpoint(str(tmp_path))
+    assert found.model.token_pruning == config.lfp_keep_ratios
+    assert (found.model.view_names, found.model.num_action_chunks) == (["front", "wrist"], config.num_action_chunks)
+    assert (found.model.action_dim, found.model.state_dim) == (config.action_dim, config.state_dim)
+    actions, state = found.statistics
+    assert [d.low for d in actions.dimensions] == config.norm_stats["tiny"]["action"]["q01"]
+    assert [d.normalised for d in actions.dimensions] == [True, True, False]
+    assert (state.part, len(state.dimensions)) == ("state", config.state_dim)
+
+
+def test_the_prompt_is_the_processors():
+    from vlahub.conversion.cogvla import inspected_cogvla
+    from vlahub.processing.cogvla import processing_cogvla
+
+    assert inspected_cogvla.PROMPT == processing_cogvla.PROMPT
+
+
+def test_a_merged_checkpoint_names_its_sources(merged, capsys):
+    assert main(["inspect", str(merged), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads(json.dumps(inspect_checkpoint(str(merged)).as_dict()))
+    assert found["provenance"]["inputs"] == {"base": "base", "run": "run"}
+    assert found["oddities"] == ["README.md names no licence."]
+
+
+def test_text_is_ascii_where_nobody_watches_and_draws_the_schedule(merged, capsys):
+    assert main(["inspect", str(merged)]) == 0
+    text = capsys.readouterr().out
+    assert text.isascii()
+    ratios = inspect_checkpoint(str(merged)).model.token_pruning
+    bars = dict(re.findall(r"^ +(\d+) +[\d.]+% +(#+)$", text, re.MULTILINE))
+    assert {int(layer): len(bar) for layer, bar in bars.items()} == {i: round(40 * r) for i, r in ratios.items()}
+
+
+def test_nothing_slow_is_imported(merged):
+    source = (
+        "import sys; from vlahub.conversion.cli import main; assert main(['inspect', sys.argv[1]]) == 0; "
+        "print({'torch', 'transformers', 'peft'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", source, merged], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "set()"
+
+
+# ---- runs and published models: the printed command is the one that works
+
+VALUES = {"OUTPUT": None, "N": "2", "PLATFORM": "libero"}
+
+
+def carried_out(command, base, output):
+    """The exit code of a printed command, with its capitals filled in."""
+    words = shlex.split(command.replace("--base base", f"--base {shlex.quote(str(base))}"))[1:]
+    filled = [str(output) if word == "OUTPUT" else VALUES.get(word, word) for word in words]
+    return main([*filled, "--dry-run", "--quiet"])
+
+
+@pytest.mark.parametrize("name", ["cogvla", "openvla_oft", "diffusion", "openvla"])
+def test_the_command_of_a_run_is_accepted_and_each_option_is_needed(name, request, tmp_path, capsys):
+    run = request.getfixturevalue(name)
+    found = inspect_checkpoint(str(run.run))
+    assert (found.kind, found.family, found.oddities) == ("run", "cogvla", [])
+    for step in found.next_steps:
+        assert carried_out(step.command, run.base, tmp_path / "out") == 0, capsys.readouterr().err
+        for need in step.needed:
+            assert carried_out(step.command.replace(f" {need.option}", ""), run.base, tmp_path / "out") == 1
+
+
+def test_what_a_run_would_give_is_what_the_merge_reads(cogvla, merged):
+    report = inspect_checkpoint(str(merged)).provenance["settings"]
+    (step,) = inspect_checkpoint(str(cogvla.run)).next_steps
+    for setting in step.settings:
+        name = "proprio_dim" if setting.name == "state_dim" else setting.name
+        assert setting.value == report[name]["value"], name
+
+
+def test_an_adapter_inside_a_run_points_to_the_run(cogvla):
+    found = inspect_checkpoint(str(cogvla.run / "lora_adapter"))
+    assert found.adapter.r == 4 and str(cogvla.run) in found.oddities[0]
+
+
+def test_published_models_name_the_command_that_takes_them(openvla, tiny_alpamayo, tmp_path):
+    tiny_alpamayo.TinyAlpamayo().write(tmp_path)
+    alpamayo = inspect_checkpoint(str(tmp_path / "published"))
+    assert (alpamayo.kind, alpamayo.family) == ("published", "alpamayo_r1")
+    assert alpamayo.next_steps[0].command.startswith("vlahub convert ") and "--vlm" in alpamayo.next_steps[0].command
+    assert [d.unit for d in alpamayo.statistics[0].dimensions] == ["m/s^2", "1/m"]
+    base = inspect_checkpoint(str(openvla.base))
+    assert (base.kind, base.family) == ("published", "cogvla")
+    assert any("merge-lora --base" in step.command for step in base.next_steps)
+
+
+@pytest.mark.parametrize("config", [{"type": "pi0", "input_features": {}}, {"model_type": "gr00t_n1_5"}])
+def test_policies_of_other_projects_are_named_as_not_supported(config, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+    found = inspect_checkpoint(str(tmp_path))
+    assert found.kind == "unsupported" and "neither loads nor converts" in found.words
+
+
+# ---- what is missing or broken
+
+
+@pytest.fixture
+def copied(merged, tmp_path):
+    return shutil.copytree(merged, tmp_path / "copy")
+
+
+def odd(folder):
+    return " ".join(inspect_checkpoint(str(folder)).oddities)
+
+
+def test_shards_that_are_missing_are_named(tmp_path):
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=64, **sizes))
+    model.save_pretrained(tmp_path, max_shard_size="4KB")
+    whole = inspect_checkpoint(str(tmp_path))
+    assert whole.kind == "base" and whole.parameters == model.num_parameters() and not whole.oddities
+    shard = sorted(tmp_path.glob("model-*"))[0]
+    shard.unlink()
+    assert f"names {shard.name}, which is missing" in odd(tmp_path)
+
+
+@pytest.mark.parametrize("keep", [4, 100, -1000])
+def test_a_file_that_is_cut_off_is_odd_and_no_failure(keep, copied):
+    path = copied / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:keep])
+    assert re.search("model.safetensors (is cut off|cannot be read as safetensors)", odd(copied))
+
+
+def test_a_header_that_is_no_header_is_odd(copied):
+    (copied / "model.safetensors").write_bytes((5).to_bytes(8, "little") + b"[1,2]")
+    assert "header is malformed" in odd(copied)
+
+
+def test_mixed_dtypes_unknown_tensors_and_missing_files_are_odd(copied):
+    weights = load_file(copied / "model.safetensors")
+    weights["language_model.lm_head.weight"] = weights["language_model.lm_head.weight"].half()
+    weights["extra.weight"] = torch.ones(2)
+    save_file(weights, copied / "model.safetensors", {"format": "pt"})
+    (copied / "tokenizer.json").unlink()
+    (copied / "modeling_cogvla.py").unlink()
+    found = odd(copied)
+    for words in ("mixed dtype", "extra.weight", "tokenizer.json is missing", "modeling_cogvla.py is missing"):
+        assert words in found
+
+
+def test_code_of_another_repository_and_missing_statistics_are_odd(copied):
+    config = json.loads((copied / "config.json").read_text())
+    config["auto_map"]["AutoModel"] = "someone/else--modeling_x.X"
+    config["norm_stats"] = {}
+    (copied / "config.json").write_text(json.dumps(config))
+    assert "lies in another repository" in odd(copied) and "no statistics of training data" in odd(copied)
+
+
+def test_what_cannot_be_read_at_all_ends_with_one(tmp_path, copied, assert_refused, capsys):
+    (tmp_path / "empty").mkdir()
+    for place, message in (
+        (tmp_path / "empty", "is empty"),
+        (tmp_path / "nothing", "neither a folder nor a repository"),
+        (copied / "config.json", "it is a file"),
+    ):
+        assert_refused(main(["inspect", str(place)]), capsys, message)
+    (copied / "config.json").write_text("{")
+    assert_refused(main(["inspect", str(copied)]), capsys, "config.json is not valid JSON")
+
+
+def test_a_missing_config_is_odd_and_the_family_is_guessed_from_names(copied):
+    (copied / "config.json").unlink()
+    found = inspect_checkpoint(str(copied))
+    assert "config.json is missing." in found.oddities and "those of the family cogvla" in found.words
+
+
+def test_a_folder_has_no_revision(copied):
+    with pytest.raises(ConversionError, match="has no revisions"):
+        inspect_checkpoint(str(copied), revision="main")
+
+
+@pytest.fixture(scope="module")
+def alpamayo(tiny_alpamayo, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("alpamayo")
+    tiny_alpamayo.TinyAlpamayo().write(folder)
+    sources = [str(folder / "published"), str(folder / "out"), "--vlm", str(folder / "vlm")]
+    assert main(["convert", *sources, "--quiet"]) == 0
+    return folder / "out"
+
+
+def test_an_alpamayo_is_as_large_as_its_class_says(alpamayo):
+    model = vlahub.AlpamayoR1.from_pretrained(alpamayo)
+    found = inspect_checkpoint(str(alpamayo))
+    assert found.parameters == model.num_parameters() and found.memory.bfloat16 == found.bytes
+    assert found.model.predicts == "trajectories" and found.statistics[0].dimensions[1].name == "curvature"
+
+
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_a_checkpoint_of_lower_precision_is_as_large_as_was_predicted(kind, alpamayo, tmp_path):
+    pytest.importorskip("torchao")
+    assert main(["convert", str(alpamayo), str(tmp_path / kind), "--quantize", kind, "--quiet"]) == 0
+    whole, less = inspect_checkpoint(str(alpamayo)), inspect_checkpoint(str(tmp_path / kind))
+    assert (less.quantization, less.parameters) == (kind, whole.parameters)
+    assert less.bytes == getattr(whole.memory, kind) and less.memory.bfloat16 == whole.memory.bfloat16

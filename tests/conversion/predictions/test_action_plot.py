@@ -1,0 +1,85 @@
+"""The picture of `vlahub evaluate` for robots: its lines are the actions, its bars the figures that are written."""
+
+import numpy as np
+import pytest
+
+from tests.picture_checks import check_texts, words_of
+from vlahub.conversion.predictions.action_plot import evaluation_figure
+from vlahub.conversion.predictions.evaluated_data import json_ready
+from vlahub.training.action_errors import action_errors, executed_actions
+from vlahub.training.gripper_events import gripper_events
+
+
+def evaluated(names, grippers=(), episodes=2, frames=30, steps=4, stride=1, scale=1.0):
+    """Chunks at some frames of some episodes, and the figures of them, as `vlahub evaluate` has them."""
+    random = np.random.RandomState(0)
+    frame = np.arange(0, frames, stride)
+    episode, frame = np.repeat(np.arange(3, 3 + episodes), len(frame)), np.tile(frame, episodes)
+    time = frame[:, None] + np.arange(steps)
+    recorded = scale * np.sin(time[..., None] / 5 + random.rand(len(names)) * 6)
+    predicted = recorded + scale * 0.2 * random.randn(*recorded.shape)
+    for i in grippers:
+        recorded[..., i], predicted[..., i] = time // 10 % 2, (time - 1) // 10 % 2
+    pads = time >= frames
+    actions = executed_actions(episode, frame, predicted, recorded, pads)
+    figures = {"checkpoint": "my-vla", "dataset": "blocks", "samples": len(frame), "episodes": np.unique(episode)}
+    events = [{"dimension": i, "name": names[i], **gripper_events(actions, i, 5)} for i in grippers]
+    figures |= {"dimensions": names, "gripper": events, **action_errors(predicted, recorded, pads)}
+    return actions, json_ready(figures)
+
+
+def panels(figure, title):
+    """The axes that a row has, by its title: those of the episodes, and that of the steps."""
+    [text] = [text for text in figure.texts if text.get_text().startswith(title)]
+    top = text.get_position()[1]
+    return [axes for axes in figure.axes if 0 < top - axes.get_position().y1 < 0.3 / figure.get_figheight()]
+
+
+@pytest.mark.parametrize(("stride", "fps"), [(1, 10.0), (7, None)])
+def test_lines_are_the_actions_over_time_and_bars_the_errors_by_step(stride, fps):
+    names = ["x", "y $", "hand"]
+    actions, result = evaluated(names, [2], episodes=4, stride=stride)
+    figure = evaluation_figure(actions, result, ["m", "", ""], fps, episodes=3)
+    for i, (name, title) in enumerate(zip(names, ["x (m):", "y $:", "hand:"], strict=True)):
+        *shown, steps = panels(figure, title)
+        assert len(shown) == 3
+        for axes, episode in zip(shown, (3, 4, 5), strict=True):
+            rows = actions.episode == episode
+            for line in axes.lines[:2]:
+                time, values = line.get_data()
+                kept = ~np.isnan(values)
+                np.testing.assert_array_equal(time[kept], actions.frame[rows] / (fps or 1))
+                np.testing.assert_array_equal(values[kept], getattr(actions, line.get_label())[rows, i])
+                assert (~kept).sum() == (4 if stride == 7 else 0)  # between chunks that do not meet
+        heights = [bar.get_height() for bar in steps.patches]
+        assert heights == [step[i] for step in result["per_step"]["mae"]], name
+        assert steps.lines[0].get_ydata()[0] == result["recorded_std"][i]
+    read = words_of(figure)
+    assert ("time (s)" in read) == (fps is not None) and ("frame" in read) == (fps is None)
+    assert f"x (m):  MAE {result['mae'][0]:.3g},  RMSE {result['rmse'][0]:.3g}" in read and "episode 5" in read
+    assert "episode 6" not in read and f"mean absolute error {result['action_error']:.4g}" in read
+
+
+def test_switches_of_a_gripper_are_marked_where_they_are():
+    actions, result = evaluated(["x", "hand"], [1], episodes=1)
+    figure = evaluation_figure(actions, result, ["", ""], None)
+    axes, _ = panels(figure, "hand:")
+    marked = {line.get_label(): line.get_xdata().tolist() for line in axes.lines if line.get_marker() in ("^", "v")}
+    assert marked == {"recorded up": [10], "recorded down": [20], "predicted up": [11], "predicted down": [1, 21]}
+    assert "2 of 2 switches met, 3 predicted" in words_of(figure)
+    assert "in the units of the dataset's actions" in words_of(figure)
+
+
+@pytest.mark.parametrize("case", ["seven", "thirty-two", "one step that never moves", "large and small numbers"])
+def test_nothing_lies_on_anything_else(case):
+    long = [f"observation_of_the_left_arm_joint_{i}.position.pos" for i in range(32)]
+    given = {
+        "seven": (["x", "y", "z", "roll", "pitch", "yaw", "gripper"], [6], {"episodes": 5, "steps": 8}),
+        "thirty-two": (long, [15, 31], {"steps": 50}),
+        "one step that never moves": (["0"], [0], {"episodes": 1, "frames": 1, "steps": 1}),
+        "large and small numbers": (long[:3], [], {"scale": np.array([1e-7, 1, 123456.0])}),
+    }[case]
+    actions, result = evaluated(given[0], given[1], **given[2])
+    figure = evaluation_figure(actions, result, ["rad"] * len(given[0]), 30.0)
+    check_texts(figure)
+    assert figure.get_figwidth() == 12 and len([a for a in figure.axes if a.patches]) == len(given[0])

@@ -1,0 +1,81 @@
+"""What commands show: plain lines where a program reads, a drawn table where a person looks, bars on stderr."""
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+import pytest
+
+from vlahub.conversion import terminal
+from vlahub.conversion.terminal import Column, Table, is_plain, plain_text, text_of
+
+ACTIONS = Table(
+    [Column("step", right=True, width=4), Column("gripper", right=True, width=9), Column("note", folds=True)],
+    [["0", "-0.1250", "[bold]no markup[/bold]"], ["1", "12345678.5", ""]],
+    "actions:",
+)
+LINES = ["actions:", "step    gripper note", "   0    -0.1250 [bold]no markup[/bold]", "   1 12345678.5"]
+
+
+@pytest.fixture
+def on_a_terminal(monkeypatch):
+    for name in ("NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    return monkeypatch
+
+
+def test_what_is_piped_is_aligned_columns_without_control_characters(monkeypatch):
+    assert is_plain() and text_of(ACTIONS) == plain_text(ACTIONS) == "\n".join(LINES)
+    assert plain_text(Table(ACTIONS.columns, ACTIONS.rows, header=False)).splitlines() == LINES[2:]
+
+
+def test_a_terminal_gets_a_drawn_table_with_every_number_whole(on_a_terminal):
+    pytest.importorskip("rich")
+    on_a_terminal.setenv("COLUMNS", "40")
+    text = text_of(ACTIONS)
+    assert "\x1b[1m" in text and "─" in text and "12345678.5" in text
+    assert "[bold]no" in text and len(text.splitlines()) > len(LINES) + 2  # the long text is folded
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("COLUMNS", "12")])
+def test_a_terminal_that_cannot_or_must_not_gets_plain_lines(name, value, on_a_terminal):
+    on_a_terminal.setenv(name, value)
+    assert text_of(ACTIONS) == "\n".join(LINES)
+
+
+def test_without_rich_a_terminal_gets_plain_lines(on_a_terminal):
+    on_a_terminal.setattr(terminal.importlib.util, "find_spec", lambda name: None)
+    assert text_of(ACTIONS) == "\n".join(LINES)
+
+
+WAIT = """
+import time
+from vlahub.conversion import terminal
+terminal.WAIT = 0.05
+with terminal.waiting("predicting"):
+    time.sleep(0.3)
+with terminal.quiet_libraries(), terminal.waiting("quietly"):
+    time.sleep(0.3)
+print("done")
+"""
+
+
+@pytest.mark.slow
+def test_work_without_steps_shows_its_time_on_a_terminal_alone():
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    asked = {"stdout": subprocess.PIPE, "text": True, "check": True, "env": os.environ | {"TERM": "xterm"}}
+    done = subprocess.run([sys.executable, "-c", WAIT], stderr=child, **asked)
+    os.set_blocking(parent, False)
+    shown = os.read(parent, 10_000).decode()
+    os.close(child)
+    os.close(parent)
+    assert "predicting 00:00" in shown and "quietly" not in shown and done.stdout == "done\n"
+    piped = subprocess.run([sys.executable, "-c", WAIT], stderr=subprocess.PIPE, **asked)
+    assert (piped.stdout, piped.stderr) == ("done\n", "")

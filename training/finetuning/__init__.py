@@ -1,0 +1,1 @@
+"""A whole fine-tune from its options: what `vlahub train` and examples/finetune.py share."""

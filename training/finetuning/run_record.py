@@ -1,0 +1,37 @@
+"""What a run was begun with, in its folder, so that it goes on with the same."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from ...configuration.vla_errors import InputError
+from .options import FinetuneOptions
+
+RECORD = "vlahub_train.json"
+MAY_CHANGE = {"resume"}
+
+
+def write_record(folder: str | Path, options: FinetuneOptions) -> None:
+    """Write the options into the run's folder, as it begins."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    text = json.dumps(dataclasses.asdict(options), indent=2, allow_nan=False)
+    Path(folder, RECORD).write_text(text + "\n", encoding="utf-8")
+
+
+def check_resumed(folder: str | Path, options: FinetuneOptions) -> None:
+    """Refuse to go on with a run under other options than it was begun with.
+
+    A folder without a record, of an earlier release, is not looked at.
+
+    Raises:
+        InputError: the message names what differs.
+    """
+    file = Path(folder, RECORD)
+    if not file.is_file():
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))
+    now = dataclasses.asdict(options)
+    different = [name for name in now if name not in MAY_CHANGE and name in before and before[name] != now[name]]
+    if different:
+        said = ", ".join(f"--{name} was {before[name]!r} and is {now[name]!r}" for name in different)
+        raise InputError(f"{folder} cannot go on with other options: {said}. Begin another run in another folder.")
