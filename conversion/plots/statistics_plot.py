@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # an extra
 MARK = "vlahub stats"
 BINS, PER_ROW = 40, 4
 # Inches.
-HEADER, HEADING, PANEL, PITCH, EDGE, GAP = 0.95, 0.35, 0.95, 1.75, 0.6, 0.4
+HEADER, HEADING, PANEL, PITCH, EDGE, GAP = 0.95, 0.35, 0.95, 1.75, 0.8, 0.45
 QUANTILES: dict[str, Any] = {"color": VERMILLION, "linewidth": 1.4, "linestyle": (0, (4, 1.5))}
 MEAN: dict[str, Any] = {"color": DARK, "linewidth": 1.4}
 
@@ -88,6 +88,7 @@ def draw_dimension(axes: "Axes", part: DrawnPart, i: int, is_first: bool) -> Non
     axes.set_xlabel(part.units[i] or "dataset's unit", fontsize=8.5, labelpad=1, color=DARK if part.units[i] else GREY)
     if is_first:
         axes.set_ylabel("share of rows")
+        axes.yaxis.set_label_coords(-0.6 / (axes.get_position().width * WIDTH), 0.5)
 
 
 def write_legend(figure: "Figure") -> None:
