@@ -5,14 +5,15 @@ from collections.abc import Sequence
 from typing import Any
 
 # Whatever else a name holds is written as HTML entities, which are no markup for anybody who reads the page.
-HARMLESS = re.compile(r"[\w .,:;+/()=%{}-]")
+# An underscore between letters is no markup either.
+MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[^\w .,:;+/()=%{}-]")
 TAME = " .,;:?{}()=/+-"  # of what stands between HTML tags
 PLAIN_CODE = re.compile(r"[^\s`|\\<>&\x00-\x20\x7f](?:[^`|\\<>&\x00-\x1f\x7f]*[^\s`|\\<>&\x00-\x20\x7f])?")
 
 
 def words(text: str) -> str:
     """A name in running text or in a heading, on one line."""
-    return "".join(c if HARMLESS.match(c) else entity(c) for c in " ".join(str(text).split()))
+    return MARKUP.sub(lambda found: entity(found[0]), " ".join(str(text).split()))
 
 
 def code(text: object) -> str:

@@ -57,7 +57,10 @@ class Asked:
     drawn: bool = False
 
 
-def snippet(config: Any, repository: str = PLACEHOLDER, asked: Asked = Asked()) -> str:
+EXAMPLE = Asked()
+
+
+def snippet(config: Any, repository: str = PLACEHOLDER, asked: Asked = EXAMPLE) -> str:
     """Code that loads a model of one of our families, asks it once and prints what it predicts."""
     values = {"images": images_code(config, asked), "note": "", "text": literal(asked.text or INSTRUCTION)}
     if asked.drawn:

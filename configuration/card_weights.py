@@ -17,13 +17,8 @@ from safetensors import safe_open
 from .card_markdown import code, table
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-SIZES, SEEN = (
-    ("<!-- sizes of these weights -->", "<!-- end of sizes -->"),
-    (
-        "<!-- seen with these weights -->",
-        "<!-- end of what was seen -->",
-    ),
-)
+SIZES = ("<!-- sizes of these weights -->", "<!-- end of sizes -->")
+SEEN = ("<!-- seen with these weights -->", "<!-- end of what was seen -->")
 # Bytes of one number by safetensors' word for its type and by torch's.
 BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 TORCH_NAMES = {
@@ -75,7 +70,7 @@ def stored_tensors(folder: Path) -> list[tuple[str, str, list[int], list[int]]]:
     found = []
     for name in names:
         with safe_open(folder / name, "np") as file:
-            for key in file.keys():
+            for key in file.keys():  # noqa: SIM118 - no mapping
                 tensor = file.get_slice(key)
                 found.append((key, tensor.get_dtype(), tensor.get_shape(), tensor.get_shape()))
     return found

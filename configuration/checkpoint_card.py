@@ -14,7 +14,7 @@ from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
 from .card_markdown import code, fenced, sections, table
-from .card_snippet import PLACEHOLDER, Asked, snippet
+from .card_snippet import EXAMPLE, PLACEHOLDER, Asked, snippet
 from .card_stamp import (
     MARK_PATTERN,
     TRANSFORMERS_TEXT,
@@ -29,6 +29,7 @@ from .card_stamp import (
 )
 from .card_statistics import statistics_text
 from .card_weights import sizes_in, with_other_weights
+from .former_card import former_card_body
 from .normalization_statistics import STATISTICS
 from .weight_quantization import describe_quantization
 
@@ -48,14 +49,15 @@ __all__ = [
 ]
 logger = logging.get_logger(__name__)
 CARD_NAME = "README.md"
-USE = """This works with transformers 4.57 and 5.x; in 4.57 `AutoModelForVision2Seq` loads it too. The code of the model lies
-beside the weights and needs transformers, torch and Pillow, nothing else: `trust_remote_code=True` runs it, and
+USE = """This works with transformers 4.57 and 5.x; in 4.57 `AutoModelForVision2Seq` loads it too. The code of the model
+lies beside the weights and needs transformers, torch and Pillow, nothing else: `trust_remote_code=True` runs it, and
 `revision=` with a commit's hash pins code and weights."""
 KEPT = ("license", "base_model", "datasets")  # of an older card's metadata: they hold for what was made of it, too
-LIMITS = """Robots act on what this predicts. It knows the cameras, the scenes, the robot and the instructions of its training
-data, and nothing says how far beyond them it holds: try it in a simulator, or slowly and beside a stop button, first."""
-LIMITS_OF_CARS = """For research: it is no driver. Trajectories and reasoning are samples, which differ from call to call, and a
-text need not be the reason of the trajectory beside it."""
+LIMITS = """Robots act on what this predicts. It knows the cameras, the scenes, the robot and the instructions of its
+training data, and nothing says how far beyond them it holds: try it in a simulator, or slowly and beside a stop button,
+first."""
+LIMITS_OF_CARS = """For research: it is no driver. Trajectories and reasoning are samples, which differ from call to
+call, and a text need not be the reason of the trajectory beside it."""
 LIMITS_OF_TEXT = "It writes text that may be wrong, and has no action head: it moves no robot."
 
 
@@ -68,8 +70,9 @@ def stamped(text: str, config: Any = None) -> str:
 
 
 def is_of(text: str, config: Any) -> bool:
-    """Whether a stamped card was written for a config that says the same as this one."""
-    return config_mark(text) == config_hash(config)
+    """Whether a stamped card, of this release or an earlier one, was written for a config that says the same."""
+    known = config_mark(text)
+    return known == config_hash(config) or (config is not None and known == sha256(former_card_body(config)))
 
 
 def config_hash(config: Any) -> str:
@@ -138,7 +141,7 @@ def kept_metadata(known: str | None) -> dict[str, Any]:
 def card_body(
     config: Any,
     repository: str = PLACEHOLDER,
-    asked: Asked = Asked(),
+    asked: Asked = EXAMPLE,
     seen: str = "",
     sizes: str = "",
     facts: dict[str, str] | None = None,

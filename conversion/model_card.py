@@ -9,7 +9,7 @@ import yaml
 from huggingface_hub import ModelCardData, metadata_load
 
 from ..configuration.card_markdown import code, fenced, words
-from ..configuration.card_snippet import Asked
+from ..configuration.card_snippet import EXAMPLE, Asked
 from ..configuration.card_weights import parts_of, reported_tensors, sizes_block
 from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, card_body, is_repository, stamped
 from .assumptions import assumptions_text
@@ -45,7 +45,7 @@ def card_text(
     report: dict,
     origin: Origin,
     repository: str = PLACEHOLDER,
-    asked: Asked = Asked(),
+    asked: Asked = EXAMPLE,
     seen: str = "",
 ) -> str:
     """README.md of a checkpoint that was converted; asked, seen: what its example asks, and what that showed."""

@@ -61,7 +61,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
         allow_code=getattr(arguments, "allow_code", False),
         quiet=arguments.quiet,
         inputs={role: input_name(name) for role, name in names.items()},
-        command=told_command(*arguments.command_line, arguments.output),
+        command=told_command(arguments.command_line, arguments.output),
     )
 
 

@@ -1,7 +1,6 @@
-"""The command line of a conversion as a report and a card show it: without paths, and without what changes no result."""
+"""The command line of a conversion as a report and a card show it: without paths and what changes no result."""
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
 from ...configuration.checkpoint_card import is_repository
@@ -11,14 +10,14 @@ VALUES = ("--device", "--max-shard-size", "--push-to-hub", "--card")  # left out
 OUTPUT = "OUTPUT"
 
 
-def told_command(program: str, words: Sequence[str], output: Path) -> str:
+def told_command(line: str, output: Path) -> str:
     """One line of a shell.
 
     Args:
-        program: such as "vlahub" or "merge-lora".
-        words: the others of the command line.
+        line: the whole command line, as a shell would read it.
         output: as it was given; it is shown as OUTPUT.
     """
+    program, *words = shlex.split(line)
     shown = [program] if program != "vlahub" or not words or words[0] != "merge-lora" else []
     follows = ""
     for word in words:
