@@ -4,16 +4,21 @@ import hashlib
 import os
 import shlex
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 import huggingface_hub.constants
 import numpy as np
 import pytest
-from conversion_mistakes import MISTAKES
+from dataset_mistakes import DATA_MISTAKES
 from PIL import Image
+from reading_mistakes import READING_MISTAKES
+from writing_mistakes import WRITING_MISTAKES
 
 from vlahub.conversion.cli import main
+from vlahub.training.lerobot import load_frames
 
+EXAMPLES = Path(__file__).parents[3] / "examples"
 ADAPTER, HEAD = "lora_adapter/adapter_model.safetensors", "action_head--10_checkpoint.pt"
 FIRST, LAST = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
@@ -56,7 +61,15 @@ def hashes(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def desk(cogvla, merged, tmp_path_factory):
+def tiny_dataset():
+    """The module that writes a LeRobot dataset; beside it lies what it imports."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(EXAMPLES)
+        return import_module("tiny_dataset")
+
+
+@pytest.fixture(scope="module")
+def desk(cogvla, merged, tiny_dataset, tmp_path_factory):
     """A folder with what a beginner has, and with what went wrong before; at the end all of it is as it was."""
     desk = tmp_path_factory.mktemp("desk")
     for name, source in {"base": cogvla.base, "run": cogvla.run, "merged": merged}.items():
@@ -65,6 +78,8 @@ def desk(cogvla, merged, tmp_path_factory):
         shutil.copytree(desk / source, desk / name, copy_function=os.link)
         for file, change in changes.items():
             damage(desk / name / file, change)
+    tiny_dataset.write_dataset(desk / "data", episodes=3, frames=4)
+    load_frames(desk / "data")  # the first time of all it is brought into the cache of datasets, with a bar
     for name in ("empty", "kept", "views"):
         (desk / name).mkdir()
     for name in ("note.txt", "text.png", "kept/note.txt"):
@@ -106,6 +121,6 @@ def check(desk, line, code, words, monkeypatch, capsys):
     assert all(word in error[-1] for word in words), error[-1]
 
 
-@pytest.mark.parametrize(("line", "code", "words"), rows(MISTAKES))
+@pytest.mark.parametrize(("line", "code", "words"), rows([*WRITING_MISTAKES, *READING_MISTAKES, *DATA_MISTAKES]))
 def test_a_mistake_is_named_with_its_remedy_before_any_work(line, code, words, desk, monkeypatch, capsys):
     check(desk, line, code, words, monkeypatch, capsys)
