@@ -105,7 +105,8 @@ def refuse_side_files(folder: Path, base: Path, families: Mapping[str, Family]) 
         name = next(iter(side_files.values())).path.name
         raise ConversionError(
             f"{folder} holds {name}, which a plain adapter does not have, but config.json says model_type="
-            f"{config.get('model_type')!r}: does it belong to this run?"
+            f"{config.get('model_type')!r}: does it belong to this run? Without --family the kind of a run is "
+            "found by itself."
         )
 
 

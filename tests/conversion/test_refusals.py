@@ -74,7 +74,6 @@ def test_what_is_neither_a_folder_nor_a_repository_is_named(
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["merge-lora"],
         ["merge-lora", "--adapter", "run"],
         ["merge-lora", "--adapter", "run", "--output", "out", "--dtype", "int8"],
