@@ -21,6 +21,7 @@ from ..ode_choices import ODE_CHOICES
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .composed_weight_parts import COMPOSED_PARTS
 from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
 from .nested_configs import as_any_config, as_flow_config, kind_of, ties_words, whole
@@ -108,6 +109,7 @@ class MultimodalVLAConfig(VLAConfig):
 
     model_type = "multimodal_vla"
     attribute_map = words_on_disk("proprio_dim", "use_proprio")
+    weight_parts = COMPOSED_PARTS
     auto_classes = auto_classes_of(
         "configuration_multimodal_vla.MultimodalVLAConfig", "modeling_multimodal_vla.MultimodalVLAForActionPrediction"
     )

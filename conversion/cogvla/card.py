@@ -17,7 +17,7 @@ DIMENSION_NAMES = {
 
 def cogvla_values(config: Any, report: dict) -> dict[str, str]:
     """config: a `CogVLAConfig`."""
-    return {"verb": "Created" if new_tensors(report) else "Converted"}
+    return {"verb": "Created"} if new_tensors(report) else {}
 
 
 def dimension_names(report: dict) -> Sequence[str]:
