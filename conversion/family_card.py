@@ -10,7 +10,7 @@ from ..configuration.card_metadata import licence_name
 
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
-> numbers, and so the actions that it predicts mean nothing.
+> numbers, and so what it predicts means nothing.
 
 """
 NEW = """
@@ -81,6 +81,8 @@ def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) ->
         f"{licence_name(licence) if licence else 'not recorded where this was made'}"
         for role, licence in licences.items()
     ]
+    if len(lines) == 1:
+        return of_base(inputs, licences).licence_text
     return "The licence of each source applies to its part:\n\n" + "\n".join(lines)
 
 

@@ -116,10 +116,9 @@ def base_licence(base_folder: Path) -> dict[str, str]:
 def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
     """What templates ask for; most ask for some of it."""
     inputs = report["inputs"]
-    made = "Assembled" if new_tensors(report) else "Merged" if "base" in inputs else "Converted"
     return {
         "title": words(inputs.get("run", card.title)),
-        "verb": made,
+        "verb": verb_of(report),
         "inputs": listed([f"{words(role)} {code(name)}" for role, name in sorted(inputs.items())]),
         "warning": untrained_text(report),
         "new": new_text(report),
@@ -128,6 +127,14 @@ def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
         "command": command_text(report),
         "assumed": assumptions_text(report),
     }
+
+
+def verb_of(report: dict) -> str:
+    """What was done, by what it was done with."""
+    roles = report["inputs"]
+    if "base" in roles:
+        return "Merged" if "run" in roles else "Created"
+    return "Assembled" if new_tensors(report) else "Converted"
 
 
 def command_text(report: dict) -> str:
