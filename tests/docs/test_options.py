@@ -1,4 +1,4 @@
-"""Options that pages speak of in running text are options of a command; those of blocks are parsed (`test_pages.py`)."""
+"""Options that pages speak of in running text are options of a command; blocks are parsed by `test_pages.py`."""
 
 import argparse
 import re
