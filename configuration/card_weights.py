@@ -12,6 +12,7 @@ from pathlib import Path
 from safetensors import safe_open
 
 from .card_markdown import table, words
+from .former_card import without_former_sizes
 from .weight_parts import TORCH_NAMES, Part, PartRules, TensorEntry, memory_of, parts_of, placed, size_text
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -75,7 +76,7 @@ def seen_in(card: str) -> str:
 
 def with_other_weights(card: str, sizes: str) -> str:
     """A card after other weights were saved beside it: their sizes, and nothing that was seen with the former ones."""
-    card = pattern_of(SEEN).sub("", card)
+    card = without_former_sizes(pattern_of(SEEN).sub("", card))
     return pattern_of(SIZES).sub(lambda _: f"\n\n{sizes}\n\n" if sizes else "\n\n", card)
 
 

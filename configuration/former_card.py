@@ -4,6 +4,7 @@ No card is written in them any more, so nothing here changes with what cards say
 """
 
 import json
+import re
 from typing import Any
 
 from .card_snippet import PLACEHOLDER
@@ -41,6 +42,14 @@ which:
 | `unnorm_key` | trajectories | transitions | dimensions that pass unchanged |
 | --- | --- | --- | --- |
 """
+
+
+FORMER_SIZES = re.compile(r"^\| parameters \| [\d,]+ in .*\|\n", re.MULTILINE)  # the row about the weights
+
+
+def without_former_sizes(card: str) -> str:
+    """Such a card without what it says of its weights, after others were saved beside it."""
+    return FORMER_SIZES.sub("", card)
 
 
 def former_card_body(config: Any) -> str:

@@ -133,7 +133,7 @@ base_model: user/base
 
 ## How it was made
 
-Merged by vlahub from base `user/base` and run `run`.
+Merged by vlahub from base `user/base` and run `run`; `conversion_report.json` names the source of every tensor.
 
 ## Licence
 
@@ -151,7 +151,13 @@ def test_a_copy_in_lower_precision_says_how_it_and_its_source_were_made(family, 
     assert (card.data.license, card.data.base_model) == ("mit", "user/base")
     made, source = card.text.split("## How `my-vla` was made")
     assert "## How it was made\n\nOf `my-vla`, whose linear layers" in made and "| int8 |" in made
-    assert "Merged by vlahub from base `user/base`" in source and "`mit`, inherited" in source
+    assert "Merged by vlahub from base `user/base` and run `run`; its own `conversion_report.json`" in source
+    assert "`mit`, inherited from the base model." in source
+    (tmp_path / "README.md").write_text(checkpoint_card(config, known=stamped(COPIED)))
+    config.weight_quantization = {"kind": "int4", "layers": {"int4": ["a.*.b"]}}
+    write_copied_card(tmp_path, config, {**REPORT, "tensors": tensors, "inputs": {"run": "my-vla"}})
+    text = (tmp_path / "README.md").read_text()
+    assert "## Licence and origin\n\n- licence: `mit`\n- base model: `user/base`\n- datasets: not recorded\n" in text
     (tmp_path / "README.md").write_text("# By hand\n")
     write_copied_card(tmp_path, config, {**REPORT, "inputs": {"run": "my-vla"}})
     assert (tmp_path / "README.md").read_text() == "# By hand\n"
