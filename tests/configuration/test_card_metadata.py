@@ -10,7 +10,8 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils import validate_repo_id
 from markdown_it import MarkdownIt
 
-from vlahub.configuration.card_metadata import LICENCES, hub_licence, licence_name, pipeline_of
+from vlahub.configuration.card_licence import LICENCES, hub_licence, licence_name
+from vlahub.configuration.card_metadata import pipeline_of
 from vlahub.configuration.checkpoint_card import checkpoint_card, stamped
 from vlahub.conversion.copied_card import write_copied_card
 from vlahub.conversion.families import OURS
