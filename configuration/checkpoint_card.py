@@ -28,11 +28,10 @@ from .card_stamp import (
     stamped_with,
 )
 from .card_statistics import statistics_text
-from .card_weights import sizes_block, stored_tensors, with_other_weights
+from .card_weights import quantization_text, sizes_block, stored_tensors, with_other_weights
 from .former_card import former_card_body
 from .normalization_statistics import STATISTICS
 from .weight_parts import TensorEntry
-from .weight_quantization import describe_quantization
 
 __all__ = [
     "CARD_NAME",
@@ -168,7 +167,7 @@ def card_body(
     rows = (facts or {}) | config.facts | fields_of_actions(config)
     what = [f"## What it is\n\n{table(['', ''], [[name, text] for name, text in rows.items()])}", sizes]
     if config.weight_quantization:
-        what.append(describe_quantization(config.weight_quantization))
+        what.append(quantization_text(config.weight_quantization))
     loading = sections("## Load it", fenced(snippet(config, repository, asked), "python"), seen, USE)
     actions, limits = "", {"trajectories": LIMITS_OF_CARS, "text": LIMITS_OF_TEXT}.get(config.predicts, LIMITS)
     if config.normalization_type is not None and config.predicts == "actions":

@@ -9,7 +9,7 @@ from typing import Any
 
 from .card_snippet import PLACEHOLDER
 from .normalization_statistics import STATISTICS
-from .weight_quantization import describe_quantization
+from .weight_quantization import gigabytes
 
 LOAD = """## Load it
 
@@ -103,3 +103,15 @@ def former_row(statistics: dict, key: str) -> str:
     mask = statistics.get("action", {}).get("mask") or []
     unchanged = ", ".join(str(i) for i, wanted in enumerate(mask) if not wanted) or "none"
     return "| " + " | ".join([f"`{key}`", *sizes, unchanged]) + " |"
+
+
+def describe_quantization(given: dict[str, Any]) -> str:
+    """Some sentences about weights of lower precision."""
+    sizes = given.get("bytes")
+    size = f" {gigabytes(sizes['stored'])} of weights in place of {gigabytes(sizes['whole'])}." if sizes else ""
+    layers = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in given["layers"].items())
+    return (
+        f"The weights of linear layers are stored in lower precision ({given['kind']}) and multiplied in the dtype of "
+        f"what they are given. {layers}. All else, policy heads and embeddings among it, is stored as it was."
+        f"{size}"
+    )
