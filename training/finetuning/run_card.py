@@ -7,7 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from ...configuration.card_markdown import code, fenced
+from ...configuration.card_markdown import code
 from ...configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, stamped
 from ..adapter_card import MERGE as ADAPTER_MERGE
 from ..adapter_card import USE, shown_name
@@ -37,7 +37,7 @@ MERGE = """## Merge this run
 
 Where it was trained, from the folder in which it was started:
 
-{command}
+    {command}
 
 writes one checkpoint that loads without PEFT, with this run's statistics in it."""
 WHOLE = "This folder is a whole checkpoint: nothing has to be merged."
@@ -84,7 +84,7 @@ def run_section(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> st
         for part in trained_parts(found.model)
     ]
     shown = {name: f"{value:.6g}" for name, value in figures.items() if isinstance(value, (int, float))}
-    following = MERGE.format(command=fenced(merge_command(found), "bash")) if options.train == "lora" else WHOLE
+    following = MERGE.format(command=merge_command(found)) if options.train == "lora" else WHOLE
     return TEXT.format(
         heading=HEADING,
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
