@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from types import MappingProxyType
 
+from .card_markdown import code
 from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
 from .known_fields import KnownFieldsConfig
@@ -15,6 +16,7 @@ from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
 from .vla_errors import ConfigError
+from .weight_parts import NO_PARTS
 
 
 def words_on_disk(*published: str) -> dict[str, str]:
@@ -68,8 +70,12 @@ class VLAConfig(KnownFieldsConfig):
 
     attribute_map = words_on_disk()
     auto_classes = {}  # {Auto class: "file.Class"}
+    weight_parts = NO_PARTS  # which tensors belong to which part of the model
     predicts = "actions"  # what is asked of the model: actions, trajectories or text
     described = {}  # what the model card says about parts that were chosen
+    does = "A vision-language-action model"  # the beginning of the sentence of the model card
+    action_text = ""  # what the model card says about actions that no statistics describe, Markdown
+    draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
@@ -84,6 +90,11 @@ class VLAConfig(KnownFieldsConfig):
     shared_fields = frozenset({"fast_prediction", "weight_quantization"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
     weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Rows of the model card's table, Markdown by name."""
+        return {name: code(value) for name, value in self.described.items()}
 
     @property
     def state_size(self) -> int | None:

@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -93,6 +94,7 @@ def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
     with ending_at_interrupt():
         arguments = parser.parse_args(argv)
+        arguments.command_line = shlex.join([parser.prog, *argv])  # one text: its words are no paths to be checked
     return run(command, arguments)
 
 

@@ -41,6 +41,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
     """What the arguments ask for; repositories of the Hub are downloaded here."""
     from ..job import Job
     from ..source_folder import source_folder
+    from .told_command import told_command
 
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
     with_weights = {role: weights for family in FAMILIES.values() for role, weights in family.parts.items()}
@@ -62,6 +63,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
         allow_code=getattr(arguments, "allow_code", False),
         quiet=arguments.quiet,
         inputs={role: input_name(name) for role, name in names.items()},
+        command=told_command(arguments.command_line, arguments.output),
     )
 
 

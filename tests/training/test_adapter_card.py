@@ -85,7 +85,7 @@ def test_a_saved_model_has_a_card_that_follows_its_config(base, tmp_path):
     folder = shutil.copytree(base, tmp_path / "copy")
     card = ModelCard.load(folder / "README.md")
     assert card.data.pipeline_tag == "robotics" and '    unnorm_key="kitchen",' in card.text
-    for fact in ("| vision tower | `siglip_vision_model` |", "| fusion | `early` |", "predict_action", "(batch, 8, 7)"):
+    for fact in ("| vision tower | `siglip_vision_model`, ", "| fusion | `early` |", "predict_action", "(batch, 8, 7)"):
         assert fact in card.text, fact
     with_licence = card.content.replace("library_name", "license: mit\nlibrary_name")
     (folder / "README.md").write_text(with_licence)  # edited
