@@ -58,6 +58,13 @@ def test_the_trainer_leaves_a_card_that_says_what_the_adapter_is(base, adapted, 
         assert "More Information Needed" not in text and str(base.parent) not in text and is_unedited(text)
 
 
+def test_only_the_process_that_writes_the_adapter_writes_its_card(adapted, tmp_path, monkeypatch):
+    """transformers 5.23 calls `_save` in every process; the others would find no README.md, or half of one."""
+    monkeypatch.setattr(TrainingArguments, "should_save", False)
+    trainer_of(adapted, tmp_path / "run").save_model()
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_card_that_was_edited_stays(adapted, tmp_path):
     trainer = trainer_of(adapted, tmp_path)
     trainer.save_model()

@@ -75,7 +75,7 @@ def run_section(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> st
         "dataset": f"{code(shown_name(options.dataset))}, {data.rows:,} rows",
         "camera views": ", ".join(map(code, data.views)),
         "trained": WORDS[options.train],
-        **settings_of(data, found.arguments),
+        **settings_of(data, options, found.arguments),
         "steps": f"{steps:,}",
         "made with": f"vlahub {version('vlahub')}, transformers {version('transformers')}, torch {version('torch')}",
     }
