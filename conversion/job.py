@@ -134,7 +134,8 @@ def check_device(device: str) -> None:
     try:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConversionError(f"--device {device} cannot be used here: {str(error).splitlines()[0]}") from error
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise ConversionError(f"--device {device} cannot be used here: {reason}; --device cpu always can.") from error
 
 
 def say(job: Job, text: str) -> None:

@@ -34,7 +34,10 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
             check_full_precision(read_json([folder], "config.json", required=False) or {})
         if own:
             return prepare_own(job)
-        return FAMILIES[chosen_family(job, folders) if family == "auto" else family].prepare(job)
+        chosen = FAMILIES[chosen_family(job, folders) if family == "auto" else family]
+        if unused := [f"--{role}" for role in job.parts if role not in chosen.parts]:
+            raise ConversionError(f"{', '.join(unused)}: a model of the kind {chosen.name!r} has no use for it.")
+        return chosen.prepare(job)
 
 
 def chosen_family(job: Job, folders: list[Path]) -> str:

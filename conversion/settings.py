@@ -25,7 +25,10 @@ class Settings:
         """
         known = self.fields.get(name)
         if known is not None and known != value:
-            raise ConversionError(f"{name} is {value!r} by {source}, but {known!r} by what was read before.")
+            raise ConversionError(
+                f"{name} is {value!r} by {source}, but {known!r} by what was read before; leave it out, or give what "
+                "fits."
+            )
         if name not in self.fields:
             self.fields[name] = value
             self.facts.append(Fact(name, value, f"{how} ({source})"))

@@ -6,7 +6,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from ..configuration.vla_errors import ConversionError
-from .files.given_paths import why_not_local
+from .files.given_paths import meant_folder, why_not_local
 
 SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
@@ -33,5 +33,5 @@ def source_folder(name: str, weights: bool = True, everything: bool = False) -> 
         return Path(snapshot_download(name, allow_patterns=patterns))
     except (HFValidationError, HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        where = f" (a folder of this name would lie in {Path.cwd()})"
+        where = meant_folder(Path(name)) or f" (a folder of this name would lie in {Path.cwd()})"
         raise ConversionError(f"{neither}: {reason.rstrip('.')}{where}.") from error

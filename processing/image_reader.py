@@ -28,9 +28,16 @@ def open_image(path: str | os.PathLike) -> Image.Image:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageFileError(f"{path} is too large an image (at most {MAX_PIXELS} pixels are read): {error}") from error
     except BROKEN_FILE as error:
-        raise ImageFileError(f"{path} cannot be read as an image: {error}") from error
+        raise ImageFileError(f"{path} cannot be read as an image: {error}{advice(str(path))}") from error
     with image:
         return Image.fromarray(read_pil_image(image, str(path)))
+
+
+def advice(path: str) -> str:
+    """Behind the name of what is no image."""
+    if path.startswith(("http:/", "https:/")):
+        return "; it is an address: download the image first"
+    return "; name one file for each view, or one folder alone" if os.path.isdir(path) else ""
 
 
 def read_pil_image(image: Image.Image, where: str) -> np.ndarray:

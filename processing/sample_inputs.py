@@ -29,7 +29,8 @@ def pair_samples(images: Any, text: str | Sequence[str]) -> tuple[list[Any], lis
     texts = checked_texts(text)
     if images is None or isinstance(images, (str, bytes, bool, int, float)):
         kind = type(images).__name__
-        raise InputError(f"images: got {kind}, accepted is {ACCEPTED}, a list of these, or a dict of name -> image.")
+        forms = f"{ACCEPTED}, a list of these, or a dict of name -> image"
+        raise InputError(f"images: got {kind}, accepted is {forms}{remedy(images)}.")
     if isinstance(text, str):
         return [images if isinstance(images, (list, tuple, Mapping)) else [images]], texts
     is_many = isinstance(images, (list, tuple)) or (hasattr(images, "ndim") and images.ndim == 4)
@@ -70,7 +71,9 @@ def read_samples(images: Any, num_views: int | None, view_names: Sequence[str] |
     for i, sample in enumerate(named):
         if len(sample) != expected:
             reason = ", as many as sample 0 has" if num_views is None and i else ""
-            raise InputError(f"sample {i} has {len(sample)} images, expected {expected}{reason}")
+            raise InputError(
+                f"sample {i} has {len(sample)} images, expected {expected}{reason}; give one image for each view."
+            )
     return [[_to_array(view, f"sample {i}, {name}") for name, view in sample] for i, sample in enumerate(named)]
 
 
@@ -102,6 +105,14 @@ def _named_views(sample: Any, view_names: Sequence[str] | None) -> list[tuple[st
     return [(f"image {name!r}", sample[name]) for name in first + [name for name in sample if name not in first]]
 
 
+def remedy(image: Any) -> str:
+    """How what is often given becomes an image; nothing for anything else."""
+    if isinstance(image, (str, bytes)):
+        return "; open a file first: PIL.Image.open(path)"
+    kind = str(getattr(image, "dtype", ""))
+    return "; scale it to 0..255 and convert it to uint8" if "float" in kind else ""
+
+
 def _to_array(image: Any, where: str) -> np.ndarray:
     """Bring one image to a uint8 array (height, width, 3). Raises InputError for anything that is not an image."""
     if isinstance(image, Image.Image):
@@ -110,9 +121,10 @@ def _to_array(image: Any, where: str) -> np.ndarray:
         channels_first = image.ndim == 3 and image.shape[0] == 3 and image.shape[-1] != 3
         image = (image.permute(1, 2, 0) if channels_first else image).cpu().numpy()
     if not isinstance(image, (np.ndarray, torch.Tensor)):
-        raise InputError(f"{where}: got {type(image).__name__}, accepted is {ACCEPTED}")
+        raise InputError(f"{where}: got {type(image).__name__}, accepted is {ACCEPTED}{remedy(image)}")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[-1] != 3 or 0 in image.shape:
-        raise InputError(f"{where}: got {image.dtype} of shape {tuple(image.shape)}, accepted is {ACCEPTED}")
+        got = f"{image.dtype} of shape {tuple(image.shape)}"
+        raise InputError(f"{where}: got {got}, accepted is {ACCEPTED}{remedy(image)}")
     check_size(image.shape[1], image.shape[0], where)
     return np.ascontiguousarray(image)
 

@@ -128,7 +128,7 @@ PAGES = {
     "docs/training-alpamayo-r1.md": Page(("Qwen/Qwen3-VL-8B-Instruct", "drives")),
     "docs/composing.md": Page(("google/siglip-base-patch16-224", "google/gemma-2b"), lambda: a_batch(8)),
     "docs/fine-tuning.md": Page(("you/your-vla", "path/to/lerobot"), a_trainer),
-    "docs/data.md": Page(("path/to/bridge_orig", "path/to/aloha", "bridge")),
+    "docs/data.md": Page(("path/to/lerobot", "path/to/bridge_orig", "path/to/aloha", "bridge")),
     "docs/evaluation.md": Page(("my-vla", "path/to/lerobot"), recorded_actions),
     "docs/asking-when-unsure.md": Page(("you/your-vla",), an_unsure_policy, slow=False),
     "docs/talking-to-a-policy.md": Page(
@@ -151,7 +151,7 @@ PAGES = {
     "docs/migrating.md": Page(
         (*RUN, "my-vla", "my-driver", "path/to/merged", "nvidia/Alpamayo-R1-10B", "Qwen/Qwen3-VL-8B-Instruct")
     ),
-    "docs/pictures.md": Page(("you/your-vla", "my-vla"), a_policy),
+    "docs/pictures.md": Page(("my-vla", "view_0.png", "view_1.png"), lambda: loaded("my-vla")),
     "docs/training.md": Page(("my-vla", "path/to/lerobot")),
     "docs/inspect.md": Page((*RUN, "my-vla")),
     "docs/vlm-backbones.md": Page(("HuggingFaceM4/Idefics3-8B-Llama3",), a_vlm),

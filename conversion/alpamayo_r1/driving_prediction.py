@@ -68,14 +68,7 @@ def predict_trajectories(
         inputs = processor(images=images, **poses, history_frame=frame)
     with waiting("predicting"):
         output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
-    result = {
-        "pred_xyz": output.pred_xyz[0, 0].tolist(),
-        "reasoning": output.reasoning[0][0],
-        "has_start_token": output.has_start_token[0, 0].tolist(),
-    }
-    for text, started in zip(result["reasoning"], result["has_start_token"], strict=True):
-        print(f"reasoning: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
-    print_table("xyz", result["pred_xyz"][0][:WAYPOINTS_SHOWN])
+    result = printed(output)
     if driven is not None:
         result |= compared(output.pred_xyz[:1].cpu(), driven)
     if plot:
@@ -90,6 +83,19 @@ def predict_trajectories(
             output.has_start_token[0],
             title=f"Trajectories that {name or folder.name} predicts for {history.name}",
         )
+    return result
+
+
+def printed(output: Any) -> dict[str, Any]:
+    """Print all texts and the first trajectory; returns what is written of one scene."""
+    result = {
+        "pred_xyz": output.pred_xyz[0, 0].tolist(),
+        "reasoning": output.reasoning[0][0],
+        "has_start_token": output.has_start_token[0, 0].tolist(),
+    }
+    for text, started in zip(result["reasoning"], result["has_start_token"], strict=True):
+        print(f"reasoning: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
+    print_table("xyz", result["pred_xyz"][0][:WAYPOINTS_SHOWN])
     return result
 
 

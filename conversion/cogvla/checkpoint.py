@@ -39,7 +39,9 @@ def plan_cogvla(family: Family, job: Job) -> Prepared:
         ConversionError, ConfigError: something is missing, unknown or does not fit.
     """
     if len(job.adapters) > 1:
-        raise ConversionError(f"a CogVLA or OpenVLA run is merged alone; {len(job.adapters)} were given.")
+        raise ConversionError(
+            f"a CogVLA or OpenVLA run is merged alone; {len(job.adapters)} were given: name one with --adapter."
+        )
     options = job.options(CogVLAOptions)
     layout = find_layout(job.base, job.adapters[0])
     collected = collect_layout(layout)

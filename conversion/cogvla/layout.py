@@ -6,6 +6,7 @@ from pathlib import Path
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
+from ..files.file_kinds import REPORT_NAME
 from ..files.json_file import read_json
 from ..tensors.adapter_file import find_adapter, read_content
 from ..tensors.adapter_patterns import check_matching
@@ -50,6 +51,11 @@ def find_layout(base: Path | None, run: Path, label: str = "run") -> RunLayout:
     for folder in filter(None, (base, run)):
         if not folder.is_dir():
             raise ConversionError(f"{folder} is not a folder.")
+    if base and (base / REPORT_NAME).exists():
+        raise ConversionError(
+            f"--base {base} is a checkpoint of vlahub already; such a run is merged into the published model that it "
+            "was trained from (openvla/openvla-7b, say)."
+        )
     side_files = find_side_files(run, SIDE_FILES, label)
     merged_weights = open_checkpoint(run, label)
     adapter, lora_config = find_adapter(run)

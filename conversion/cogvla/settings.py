@@ -80,7 +80,10 @@ def add_model_parts(published: dict, collected: Collected, shapes: TensorShapes,
             settings.know(name, found[name], "read", "tensors")
     for name in ("lfp_type", "lfp_average_factor") if found["use_lfp"] else ():
         if text.get(name) is None:
-            raise ConversionError(f"text_config of config.json has no {name}, which the pruning layers need.")
+            raise ConversionError(
+                f"text_config of config.json has no {name}, which the pruning layers need: is the run's own "
+                "config.json missing? Copy it into the run's folder."
+            )
         settings.know(name, text[name], "read", "config.json")
     add_head(found, collected, settings)
 

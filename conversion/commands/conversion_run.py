@@ -26,7 +26,9 @@ def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], 
     """Do what was asked for, and publish it where that was asked for, too."""
     with ending_at_interrupt():
         from ..job import run_job, say
-        from ..publishing.push_checkpoint import push_checkpoint
+        from ..publishing.push_checkpoint import check_repository_id, push_checkpoint
+    if arguments.push_to_hub:
+        check_repository_id(arguments.push_to_hub)
     check_output(arguments.output, arguments.overwrite, input_paths(arguments), arguments.dry_run)  # before downloads
     job = job_of(arguments)
     run_job(job, lambda job: prepare_job(job, arguments.family))

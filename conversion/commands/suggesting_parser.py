@@ -17,7 +17,9 @@ class SuggestingParser(argparse.ArgumentParser):
         self.words = list(args or ())
         found, unknown = super().parse_known_args(args, namespace)
         if unknown and self._subparsers is None:  # here, and not by the parser above, which knows none of its options
-            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+            loose = not any(word.startswith("-") for word in unknown)
+            advice = " (a value of several words is put in quotes)" if loose else ""
+            self.error(f"unrecognized arguments: {' '.join(unknown)}{advice}")
         return found, unknown
 
     def error(self, message: str) -> NoReturn:

@@ -5,12 +5,13 @@ import dataclasses
 import logging
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import InputError
 from ...training.finetuning.options import FinetuneOptions
-from ..files.given_paths import why_not_local
+from ..files.given_paths import exists, why_not_local
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .stats import loading_bars
@@ -19,6 +20,8 @@ from .train_options import add_debug_argument, add_further_arguments, add_train_
 if TYPE_CHECKING:
     from ...training.finetuning.arguments import FinetuneArguments
     from ...training.finetuning.prepared import Finetuning
+
+AT_LEAST_ONE = {"rank": "--rank", "max_steps": "--steps", "per_device_train_batch_size": "--batch-size"}
 
 
 def run_train(arguments: argparse.Namespace) -> None:
@@ -30,7 +33,8 @@ def run_train(arguments: argparse.Namespace) -> None:
         KeyboardInterrupt: interrupted; the message says what is saved.
         NonFiniteError: the weights became so.
     """
-    check_output(arguments.output)
+    check_output(arguments.output, [arguments.model, arguments.dataset])
+    check_sizes(arguments)
     if not Path(arguments.dataset).exists() and (reason := why_not_local(arguments.dataset)):
         raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
     with ending_at_interrupt():
@@ -52,10 +56,20 @@ def run_train(arguments: argparse.Namespace) -> None:
         print(closing_words(run, arguments.dry_run))
 
 
-def check_output(output: Path) -> None:
-    """Raises InputError for a file in the place of the run's folder."""
+def check_output(output: Path, sources: Sequence[str]) -> None:
+    """Raises InputError for a file, or a source of the run, in the place of the run's folder."""
     if output.exists() and not output.is_dir():
         raise InputError(f"{output} is a file; --output names the folder of the run.")
+    if same := [name for name in sources if exists(Path(name)) and Path(name).resolve() == output.resolve()]:
+        raise InputError(f"--output {output} is what the run begins from ({same[0]}); name another folder.")
+
+
+def check_sizes(arguments: argparse.Namespace) -> None:
+    """Raises InputError for a number of which less than one means nothing."""
+    for name, option in AT_LEAST_ONE.items():
+        value = getattr(arguments, name, 1)
+        if value < 1 and not (name == "max_steps" and value == -1):
+            raise InputError(f"{option} {value} must be 1 or more.")
 
 
 def given_options(arguments: argparse.Namespace) -> FinetuneOptions:

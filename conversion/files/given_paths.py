@@ -4,6 +4,7 @@ import dataclasses
 import os
 import re
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
@@ -11,6 +12,8 @@ from ...configuration.vla_errors import ConversionError
 OUTPUTS = ("output", "plot")
 REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 TEXTS = ("--instruction",)  # may be empty
+PAGE = re.compile(r"(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:models/|datasets/)?([\w.-]+/[\w.-]+)(/.*)?")
+WITHIN = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(?:tree|blob|resolve)/.*")  # a page of a repository
 
 
 def check_not_empty(argv: Sequence[str]) -> None:
@@ -59,7 +62,21 @@ def why_not_local(name: str) -> str | None:
         return "it is a link to what is not there." if path.is_symlink() else "it is no folder."
     if name.startswith("~"):
         return "the shell did not replace ~ by the home directory; write the path out."
+    if page := PAGE.fullmatch(name) or WITHIN.fullmatch(name):
+        return f"it is the address of a page; a repository is named by its id alone, {page[1]}."
+    if "://" in name or name.startswith(("http:/", "https:/")):
+        return "it is an address; name a folder, or a repository of the Hub by its id, user/name."
     if REPOSITORY.fullmatch(name) and not name.startswith("."):
         return None
     parent = next(folder for folder in path.absolute().parents if folder.is_dir())
-    return f"there is no such folder; {parent} is the last part of the path that exists."
+    return f"there is no such folder; {parent} is the last part of the path that exists{meant_folder(path)}."
+
+
+def meant_folder(path: Path) -> str:
+    """` (did you mean RUN?)`, a folder beside it whose name is like the last of a path; else nothing."""
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        return ""
+    close = get_close_matches(path.name, beside, 1)
+    return f" (did you mean {path.parent / close[0]}?)" if close else ""

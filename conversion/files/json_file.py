@@ -57,7 +57,8 @@ def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
                 raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
             return content
     if required:
-        raise ConversionError(f"{name} is missing in {' and in '.join(str(folder) for folder in folders)}.")
+        where = " and in ".join(map(str, folders))
+        raise ConversionError(f"{name} is missing in {where}: is a path misspelt, or a download or copy incomplete?")
     return None
 
 

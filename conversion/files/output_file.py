@@ -49,7 +49,8 @@ def create(work: Path, output: Path) -> None:
     try:
         os.close(os.open(work, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666))
     except OSError as error:
-        raise InputError(f"{output} cannot be written: {error.strerror} ({work.parent}).") from error
+        advice = "" if work.parent.exists() else ": make the folder first"
+        raise InputError(f"{output} cannot be written: {error.strerror} ({work.parent}){advice}.") from error
 
 
 def check_output_file(

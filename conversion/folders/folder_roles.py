@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
-from ..files.given_paths import why_not_local
+from ..files.given_paths import meant_folder, why_not_local
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..files.weight_names import ADAPTER_NAMES
 from .folder_contents import (
@@ -122,6 +122,8 @@ def check_trainable(name: str) -> None:
         check_ready(Path(name))
         return
     reason = why_not_local(name)
+    if reason is None and "/" not in name and (meant := meant_folder(Path(name))):
+        reason = f"there is no such folder{meant}."
     if reason:
         raise ConversionError(f"{name} cannot be trained: {reason}")
 
@@ -168,6 +170,9 @@ def hint_of_stranger(contents: FolderContents) -> str:
         return f"To compute its statistics: vlahub stats {folder} --output dataset_statistics.json"
     if contents.kind is Kind.PIPELINE:
         return "It is no vision-language-action model known here."
+    runs = sorted(entry for entry in folder.iterdir() if (entry / ADAPTER_FOLDER / ADAPTER_NAMES[0]).is_file())
+    if contents.kind is Kind.OTHER and runs:
+        return f"Name a run in it: {', '.join(map(str, runs[:3]))}"
     return "Is the download or the copy incomplete?"
 
 

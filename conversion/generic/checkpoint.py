@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 from peft import LoraConfig
 
+from ...configuration.view_names import checked_view_names
+from ...configuration.vla_config import VLAConfig
 from ...configuration.vla_errors import ConversionError
 from ..checkpoint_plan import weights_of
 from ..dataset_statistics import check_config_statistics, read_statistics
@@ -63,7 +65,7 @@ def plan_merge(job: Job, given: Path | None, families: Mapping[str, Family]) -> 
     plan.facts.append(Fact("base class", base_class, "read (config.json)"))
     plan.facts += vocabulary_facts(config, merged.config)
     config, facts = with_statistics(merged.config, job.adapters, given)
-    config, views = with_views(config, job.adapters)
+    config, views = with_views(config, merged.model, job.adapters)
     plan.facts += [*facts, *views, *code_facts(code)]
     plan.facts.append(Fact("dtype", plan.dtype_name, "read (base)" if job.dtype == "auto" else "given (--dtype)"))
     return Prepared("generic", plan, partial(write_merged_files, job, config, code, families), code)
@@ -105,7 +107,8 @@ def refuse_side_files(folder: Path, base: Path, families: Mapping[str, Family]) 
         name = next(iter(side_files.values())).path.name
         raise ConversionError(
             f"{folder} holds {name}, which a plain adapter does not have, but config.json says model_type="
-            f"{config.get('model_type')!r}: does it belong to this run?"
+            f"{config.get('model_type')!r}: does it belong to this run? Without --family the kind of a run is "
+            "found by itself."
         )
 
 
@@ -169,12 +172,21 @@ def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) 
     return config, []
 
 
-def with_views(config: dict, adapters: list[Path]) -> tuple[dict, list[Fact]]:
+def with_views(config: dict, model: BaseModel | None, adapters: list[Path]) -> tuple[dict, list[Fact]]:
     """The base's config with the names of the views that the last run that records any was trained with; its processor,
-    which travels, holds them too."""
+    which travels, holds them too.
+
+    model: the base's; only models of ours have views with names.
+
+    Raises:
+        ConfigError: the names are none, or not as many as the model's views.
+    """
+    own = model.model.config if model else None
+    if not isinstance(own, VLAConfig):
+        return config, []
     for number, folder in reversed(list(enumerate(adapters, start=1))):
-        names = (read_json([folder], PROCESSOR_CONFIG, required=False) or {}).get("view_names")
-        if names:
+        found = (read_json([folder], PROCESSOR_CONFIG, required=False) or {}).get("view_names")
+        if names := checked_view_names(found, own.num_images_in_input):
             fact = Fact("view_names", ", ".join(names), f"read (adapter {number}, {PROCESSOR_CONFIG})")
             return {**config, "view_names": names}, [fact]
     return config, []

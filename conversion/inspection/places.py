@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import CARD_NAME, OF_TOOLS
-from ..files.given_paths import why_not_local
+from ..files.given_paths import meant_folder, why_not_local
 from .headers import Header, header_of, read_header
 from .pickled_headers import read_pickled
 
@@ -154,5 +154,5 @@ def unreachable(name: str, revision: str | None, error: Exception) -> Conversion
     """The error for a repository that the Hub does not give."""
     reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
     at = f" (revision {revision})" if revision else ""
-    where = f" (a folder of this name would lie in {Path.cwd()})"
+    where = meant_folder(Path(name)) or f" (a folder of this name would lie in {Path.cwd()})"
     return ConversionError(f"{name}{at} is neither a folder nor a repository that can be reached: {reason}{where}.")

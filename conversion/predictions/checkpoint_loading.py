@@ -20,6 +20,7 @@ from ..tensors.size_limits import check_layers_of
 from ..tensors.tensor_source import open_checkpoint
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
+PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 
 
 def load_checkpoint(folder: Path, device: str, fast: str | None = None) -> tuple[Any, Any]:
@@ -35,6 +36,11 @@ def load_processor(folder: Path) -> Any:
         ConversionError: see `check_folder`.
     """
     check_folder(folder)
+    if not any((folder / name).exists() for name in PROCESSORS):
+        raise ConversionError(
+            f"{folder} holds no processor ({', '.join(PROCESSORS)}): is a copy incomplete, or was the model saved "
+            "without it? `processor.save_pretrained` writes it."
+        )
     with naming(folder):
         return AutoProcessor.from_pretrained(folder, trust_remote_code=False)
 
@@ -86,5 +92,5 @@ def check_folder(folder: Path) -> None:
             load_json(path)
     check_tokenizer_files(folder)
     if open_checkpoint(folder, folder.name) is None:
-        raise ConversionError(f"{folder} holds no weights.")
+        raise ConversionError(f"{folder} holds no weights (model.safetensors): is a download or copy incomplete?")
     check_layers_of(folder, read_json([folder], "config.json", required=True))

@@ -39,10 +39,18 @@ class PredictionKind:
         return self.result <= set(content) <= self.result | self.sometimes
 
 
+def state_value(text: str) -> float:
+    """One number of a state."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number; give numbers with spaces between them") from None
+
+
 def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("robots (refused for a driving model)")
     group.add_argument("--instruction", metavar="TEXT", help="what to do; required")
-    group.add_argument("--state", type=float, nargs="+", metavar="X", help="of the robot; zeros by default")
+    group.add_argument("--state", type=state_value, nargs="+", metavar="X", help="of the robot; zeros by default")
     group.add_argument("--unnorm-key", metavar="KEY", help="whose statistics to use, where there are several")
     group.add_argument("--advantage", metavar="WORD", help="in the prompt, for a model that learnt such words")
     group.add_argument(

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import InputError
+from ...modeling.action_normalization import find_statistics
 from ...processing.image_reader import open_image
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
 from ..terminal import Column, Table, show, waiting
-from .checkpoint_loading import load_checkpoint
+from .checkpoint_loading import load_config, load_model, load_processor
 from .dimensions import NAMES
 from .prediction_plot import plot_trace
 from .prediction_trace import Asked, Drawn, Trace, predicted
@@ -40,15 +41,21 @@ def predict_actions(
     Raises:
         InputError: images or instruction are missing, or the model has no state, one embodiment, or no samples.
     """
-    if not paths or instruction is None:
-        raise InputError("this model needs --images FILE ... and --instruction TEXT.")
+    missing = [] if paths else ["--images FILE ..."]
+    missing += ["--instruction TEXT"] if instruction is None else []
+    if missing:
+        raise InputError(f"this model needs --images FILE ... and --instruction TEXT; missing: {', '.join(missing)}.")
+    if not instruction.strip():
+        raise InputError(f"--instruction {instruction!r} says nothing; say what to do, as in the training data.")
     images = named_views(paths)
     if images is None:
         images = [open_image(path) for path in listed_files(paths)]
-    processor, model = load_checkpoint(folder, device, fast)
-    given = given_options(processor, model, state, advantage, embodiment_id)
+    processor, config = load_processor(folder), load_config(folder)
+    find_statistics(config.norm_stats, unnorm_key)
+    given = given_options(processor, config, state, advantage, embodiment_id)
     with reading_settings(folder):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
+    model = load_model(folder, device, fast=fast)  # once all that was given is known to fit: it takes minutes
     options = {"unnorm_key": unnorm_key} | ({} if num_samples is None else {"num_samples": num_samples})
     asked = Asked(images, instruction, inputs.to(device), options)
     with waiting("predicting"):
@@ -58,14 +65,16 @@ def predict_actions(
 
 
 def given_options(
-    processor: Any, model: Any, state: list[float] | None, advantage: str | None, embodiment_id: int | None
+    processor: Any, config: Any, state: list[float] | None, advantage: str | None, embodiment_id: int | None
 ) -> dict[str, Any]:
     """What the processor is given beside images and text. Raises InputError for what the model has no use for."""
     size = processor.state_dim
     if state and not size:
         raise InputError("--state: this model was trained without a state; leave it out.")
+    if state and len(state) != size:
+        raise InputError(f"--state has {len(state)} values, the state of this model {size}: give as many.")
     state = state or ([0.0] * size if size else None)
-    if embodiment_id is not None and model.config.num_embodiments == 1:
+    if embodiment_id is not None and config.num_embodiments == 1:
         raise InputError("--embodiment-id: this model has one embodiment; leave it out.")
     given = {"advantage": advantage, "embodiment_id": embodiment_id}
     return {"state": state, **{name: value for name, value in given.items() if value is not None}}

@@ -14,7 +14,10 @@ from ...configuration.checkpoint_card import is_repository
 from ...configuration.vla_errors import ConversionError
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
+from ..files.given_paths import meant_folder
 from ..files.json_file import read_json
+from ..folders.folder_contents import look_at
+from ..folders.folder_roles import hint
 from ..report import left_behind_table
 from ..tensors.tensor_source import TensorGroup, open_checkpoint
 from ..terminal import WAIT, text_of
@@ -27,6 +30,12 @@ LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, with a token that may wr
 # What the library raises when a request fails: its own errors, those of its HTTP client (which depends on its version),
 # ValueError for refused metadata or objects, RuntimeError around the failed upload of one file.
 HUB_ERRORS = (*HfHubHTTPError.__bases__, OSError, ValueError, RuntimeError)
+
+
+def check_repository_id(repo_id: str) -> None:
+    """Raises ConversionError for what is no repository's id."""
+    if not is_repository(repo_id):
+        raise ConversionError(f"{repo_id!r} is no repository id; it has the form user/name.")
 
 
 def push_checkpoint(
@@ -60,11 +69,10 @@ def push_checkpoint(
             token is missing or does not permit it, the Hub refuses or cannot be reached. No branch that others load
             from has changed.
     """
-    files, left = files_to_upload(folder, loadable_weights(folder), allow_code)
-    if not is_repository(repo_id):
-        raise ConversionError(f"{repo_id!r} is no repository id; it has the form user/name.")
+    check_repository_id(repo_id)
     if create_pr and revision:
         raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
+    files, left = files_to_upload(folder, loadable_weights(folder), allow_code)
     with explained(repo_id), progress_bars(not quiet):
         if not get_token():
             raise ConversionError(f"there is no token for {repo_id}: {LOG_IN}.")
@@ -146,11 +154,15 @@ def published_card(api: HfApi, repo_id: str, revision: str | None, present: set[
 
 def loadable_weights(folder: Path) -> TensorGroup:
     """The weights of a folder; refuse one that nobody could load. Reads no more than the headers of the weights."""
+    if not folder.is_dir():
+        raise ConversionError(
+            f"{folder} is no folder{meant_folder(folder)}: name what merge-lora or save_pretrained wrote."
+        )
     if not (folder / "config.json").is_file():
         raise ConversionError(f"{folder} has no config.json: name the folder that merge-lora or save_pretrained wrote.")
     weights = open_checkpoint(folder, folder.name)
     if weights is None or any(file.path.suffix != ".safetensors" for file in weights.files):
-        raise ConversionError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX}.")
+        raise ConversionError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX}. {hint(look_at(folder))}")
     list(weights)  # reads the header of every file
     return weights
 

@@ -37,6 +37,7 @@ DTYPES = {
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
 ALL = slice(None)
+POINTER = b"version https://git-lfs"
 METADATA = {"format": "pt"}  # exactly one key: with more, the library's files are not reproducible
 
 
@@ -60,6 +61,18 @@ class TensorInfo:
         return self if rows == ALL else TensorInfo((rows.stop - rows.start, *self.shape[1:]), self.dtype)
 
 
+def remedy(path: Path) -> str:
+    """What to do about a file of weights that is none."""
+    try:
+        with open(path, "rb") as file:
+            is_pointer = file.read(len(POINTER)) == POINTER
+    except OSError:
+        return "is it there, and may it be read?"
+    if is_pointer:
+        return "it is a pointer of Git LFS in place of the file: run `git lfs pull` there, or `hf download`."
+    return "is a download or copy incomplete? Fetch the file again."
+
+
 class SafetensorsReader:
     """Reads tensors by plain reads.
 
@@ -80,7 +93,7 @@ class SafetensorsReader:
                 length = int.from_bytes(file.read(8), "little")
                 entries = json.loads(file.read(length))
         except (SafetensorError, OSError, ValueError) as error:
-            raise ConversionError(f"{self.path} cannot be read as safetensors: {error}") from error
+            raise ConversionError(f"{self.path} cannot be read as safetensors: {error}; {remedy(self.path)}") from error
         entries.pop("__metadata__", None)
         return 8 + length, entries
 

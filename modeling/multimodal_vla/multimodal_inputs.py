@@ -158,6 +158,8 @@ def check_state(state: torch.Tensor | None, batch_size: int, config: MultimodalV
     wanted = batch_size, config.state_dim
     if state is None or tuple(state.shape) != wanted:
         found = None if state is None else tuple(state.shape)
+        if found is None:
+            raise InputError(f"state is missing: this checkpoint needs the normalised robot state, {wanted}.")
         raise InputError(f"state has shape {found}; (batch, state_dim) is {wanted}.")
 
 

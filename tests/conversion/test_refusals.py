@@ -74,7 +74,6 @@ def test_what_is_neither_a_folder_nor_a_repository_is_named(
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["merge-lora"],
         ["merge-lora", "--adapter", "run"],
         ["merge-lora", "--adapter", "run", "--output", "out", "--dtype", "int8"],
@@ -89,9 +88,11 @@ def test_what_is_neither_a_folder_nor_a_repository_is_named(
 )
 def test_wrong_usage_exits_with_2(arguments, capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments)
-    assert stopped.value.code == 2 and "usage: vlahub" in capsys.readouterr().err
+    try:
+        code = main(arguments)
+    except SystemExit as stopped:  # of argparse
+        code = stopped.code
+    assert code == 2 and "usage: vlahub" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

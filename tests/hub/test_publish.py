@@ -549,7 +549,7 @@ SECOND = "model-00002-of-00002.safetensors"
             "names the shard '../model-.* does not lie beside it",
         ),
         (lambda folder: truncate(folder / "model.safetensors.index.json"), "is not an index of shards"),
-        (shutil.rmtree, "has no config.json"),
+        (shutil.rmtree, "is no folder"),
     ],
     ids=["no config", "no index", "no shard", "half a shard", "wrong shard", "outside", "half an index", "no folder"],
 )

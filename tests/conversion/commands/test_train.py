@@ -1,6 +1,7 @@
 """`vlahub train`: what it takes, says and refuses; a run that is merged by its card's command, and predicts."""
 
 import dataclasses
+import json
 import re
 import shlex
 import sys
@@ -58,6 +59,12 @@ def test_a_run_is_merged_by_the_command_of_its_card_and_predicts(train, tmp_path
     assert "learning rate | 0.001" in card and "train_loss" in card and "`table`" in card
     command = shlex.split(re.findall(r"^ +(merge-lora .*-merged)$", card, re.MULTILINE)[0])
     assert shlex.join(command) in said
+    settings = tmp_path / "run" / "processor_config.json"
+    trained_with = settings.read_text()
+    settings.write_text(json.dumps({**json.loads(trained_with), "view_names": ["primary", "primary"]}))
+    assert merge_lora_main([*command[1:], "--quiet"]) == 1
+    assert "holds a name twice" in capsys.readouterr().err and not Path(command[-1]).exists()
+    settings.write_text(trained_with)
     assert merge_lora_main([*command[1:], "--quiet"]) == 0
     merged, processor = (kind.from_pretrained(command[-1]) for kind in (AutoModelForImageTextToText, AutoProcessor))
     assert list(merged.config.norm_stats) == ["table"]

@@ -565,7 +565,7 @@ def test_weights_that_lack_a_part_are_refused_by_its_name(composed, tmp_path):
         ({"pixel_values": torch.zeros(2, 28, 28)}, r"^pixel_values has shape \(2, 28, 28\)"),
         ({"pixel_values": torch.zeros(2, 2, 1, 28, 28)}, r"^pixel_values has shape \(2, 2, 1, 28, 28\)"),
         ({"pixel_values": torch.zeros(3, 2, 3, 28, 28)}, "^pixel_values holds 3 samples, input_ids 2"),
-        ({"proprio": None}, r"^state has shape None; .* \(2, 4\)"),
+        ({"proprio": None}, r"^state is missing.* \(2, 4\)"),
         ({"proprio": torch.zeros(2, 5)}, r"^state has shape \(2, 5\); .* \(2, 4\)"),
         ({"proprio": torch.zeros(1, 4)}, r"^state has shape \(1, 4\)"),
         ({"attention_mask": torch.ones(2, 5)}, r"^attention_mask has shape \(2, 5\), input_ids \(2, 6\)"),

@@ -1,0 +1,233 @@
+"""As `writing_mistakes.py`, of the commands that read a dataset."""
+
+TRAIN = {
+    "a misspelt checkpoint": (
+        "train mergd --dataset data --output out",
+        1,
+        "mergd cannot be trained",
+        "did you mean merged?",
+    ),
+    "an address": (
+        "train https://huggingface.co/user/my-vla --dataset data --output out",
+        1,
+        "by its id alone, user/my-vla",
+    ),
+    "a run": (
+        "train run --dataset data --output out",
+        1,
+        "run looks like a training run",
+        "Run: vlahub merge-lora --base BASE --adapter run",
+    ),
+    "the base": (
+        "train base --dataset data --output out",
+        1,
+        "base looks like a whole model",
+        "Run first: vlahub convert base",
+    ),
+    "a file": ("train merged/config.json --dataset data --output out", 1, "name the folder that it lies in, merged"),
+    "checkpoint and dataset swapped": (
+        "train data --dataset merged --output out",
+        1,
+        "data looks like a LeRobot dataset",
+    ),
+    "no dataset": ("train merged --output out", 2, "--dataset"),
+    "no output": ("train merged --dataset data", 2, "--output"),
+    "a short word for the dataset": ("train merged --data data --output out", 2, "did you mean --dataset?"),
+    "a dataset that is not there": (
+        "train merged --dataset ./nowhere --output out",
+        1,
+        "./nowhere cannot be read as a dataset",
+        "there is no such folder",
+    ),
+    "an address of a dataset": (
+        "train merged --dataset https://huggingface.co/datasets/user/data --output out",
+        1,
+        "by its id alone, user/data",
+    ),
+    "pictures as the dataset": (
+        "train merged --dataset views --output out",
+        1,
+        "views has neither meta/info.json",
+        "parquet files",
+    ),
+    "a checkpoint as the dataset": ("train merged --dataset base --output out", 1, "base has neither meta/info.json"),
+    "an output that is a file": (
+        "train merged --dataset data --output note.txt",
+        1,
+        "note.txt is a file",
+        "--output names the folder",
+    ),
+    "the checkpoint as the output": (
+        "train merged --dataset data --output merged",
+        1,
+        "--output merged is what the run begins from",
+        "another folder",
+    ),
+    "the dataset as the output": (
+        "train merged --dataset data --output data",
+        1,
+        "--output data is what the run begins from",
+        "another folder",
+    ),
+    "an output that holds a run": (
+        "train merged --dataset data --output weightless/../cut_merged",
+        1,
+        "holds a run",
+        "--resume",
+    ),
+    "no rank": ("train merged --dataset data --output out --rank 0", 1, "--rank 0 must be 1 or more"),
+    "no steps": ("train merged --dataset data --output out --steps 0", 1, "--steps 0 must be 1 or more"),
+    "no batch": ("train merged --dataset data --output out --batch-size 0", 1, "--batch-size 0 must be 1 or more"),
+    "a learning rate in words": (
+        "train merged --dataset data --output out --learning-rate high",
+        2,
+        "--learning-rate",
+        "'high'",
+    ),
+    "a misspelt kind of training": (
+        "train merged --dataset data --output out --train lroa",
+        2,
+        "'lroa'",
+        "did you mean lora?",
+    ),
+    "a misspelt tracker": (
+        "train merged --dataset data --output out --report-to wandbb",
+        1,
+        "report_to='wandbb' is unknown",
+        "wandb",
+    ),
+    "a column of images that is not there": (
+        "train merged --dataset data --output out --images observation.images.front",
+        1,
+        "observation.images.front",
+        "observation.images.primary",
+    ),
+    "a column of actions that is not there": (
+        "train merged --dataset data --output out --action actions",
+        1,
+        "there is no column 'actions'",
+        "action,",
+    ),
+    "a column of the state that is not there": (
+        "train merged --dataset data --output out --state robot",
+        1,
+        "there is no column 'robot'",
+        "observation.state",
+    ),
+    "a share above one": ("train merged --dataset data --output out --eval-episodes 2.5", 1, "2.5", "between 0 and 1"),
+    "statistics that are not there": (
+        "train merged --dataset data --output out --statistics nowhere.json",
+        1,
+        "nowhere.json",
+        "No such file",
+    ),
+}
+
+STATS = {
+    "no output": ("stats data", 2, "--output"),
+    "a dataset that is not there": (
+        "stats ./nowhere --output out.json",
+        1,
+        "./nowhere cannot be read as a dataset",
+        "there is no such folder",
+    ),
+    "an address": (
+        "stats https://huggingface.co/datasets/user/data --output out.json",
+        1,
+        "by its id alone, user/data",
+    ),
+    "a checkpoint": ("stats merged --output out.json", 1, "merged has neither meta/info.json"),
+    "an empty folder": ("stats empty --output out.json", 1, "empty has neither meta/info.json"),
+    "a text": ("stats note.txt --output out.json", 1, "note.txt cannot be read as a dataset"),
+    "an output that is a folder": ("stats data --output kept", 1, "'kept' is a folder; name a file"),
+    "an output that is there": ("stats data --output note.txt", 1, "note.txt exists", "--overwrite"),
+    "an input as the output": (
+        "stats data --output data/meta/info.json",
+        1,
+        "data/meta/info.json is an input",
+        "another file",
+    ),
+    "a column that is not there": (
+        "stats data --output out.json --action actions",
+        1,
+        "there is no column 'actions'",
+        "action,",
+    ),
+    "a misspelt option": ("stats data --output out.json --acton action", 2, "did you mean --action?"),
+}
+
+EVALUATE = {
+    "a misspelt checkpoint": ("evaluate mergd --dataset data", 1, "mergd is neither a folder", "did you mean merged?"),
+    "a run": ("evaluate run --dataset data", 1, "run looks like a training run", "Run: vlahub merge-lora"),
+    "checkpoint and dataset swapped": ("evaluate data --dataset merged", 1, "data looks like a LeRobot dataset"),
+    "no dataset": ("evaluate merged data", 2, "--dataset"),
+    "a dataset that is not there": (
+        "evaluate merged --dataset ./nowhere",
+        1,
+        "./nowhere cannot be read as a dataset",
+        "there is no such folder",
+    ),
+    "an address of a dataset": (
+        "evaluate merged --dataset https://huggingface.co/datasets/user/data",
+        1,
+        "by its id alone, user/data",
+    ),
+    "a checkpoint as the dataset": ("evaluate merged --dataset base", 1, "base has neither meta/info.json"),
+    "a text as the dataset": ("evaluate merged --dataset note.txt", 1, "note.txt cannot be read as a dataset"),
+    "no such device": ("evaluate merged --dataset data --device gpu", 1, "--device gpu", "--device cpu always can"),
+    "a dtype by another name": ("evaluate merged --dataset data --dtype bf16", 2, "'bf16'", "did you mean bfloat16?"),
+    "images that are not there": (
+        "evaluate merged --dataset data --images a b",
+        1,
+        "['a', 'b']",
+        "observation.images.primary",
+    ),
+    "a misspelt unnorm_key": (
+        "evaluate merged --dataset data --unnorm-key demo",
+        1,
+        "unnorm_key='demo' is unknown",
+        "choices: demo_tabletop",
+    ),
+    "a column of actions that is not there": (
+        "evaluate merged --dataset data --action actions",
+        1,
+        "'actions'",
+        "'action'",
+    ),
+    "a column of texts that is not there": (
+        "evaluate merged --dataset data --text instruction",
+        1,
+        "'instruction'",
+        "'task'",
+    ),
+    "no stride": ("evaluate merged --dataset data --stride 0", 1, "stride=0 must be at least 1"),
+    "no samples": ("evaluate merged --dataset data --max-samples 0", 1, "max_samples=0 must be at least 1"),
+    "an episode that is not there": ("evaluate merged --dataset data --episodes 99", 1, "no episodes [99]", "0 to 2"),
+    "a gripper that is not there": ("evaluate merged --dataset data --gripper 9", 1, "--gripper 9", "0 to 6"),
+    "steps of a head without": (
+        "evaluate merged --dataset data --num-inference-steps 5",
+        1,
+        "--num-inference-steps",
+        "leave it out",
+    ),
+    "an output that is somebody's": (
+        "evaluate merged --dataset data --output note.txt",
+        1,
+        "note.txt exists",
+        "another file",
+    ),
+    "an output in no folder": (
+        "evaluate merged --dataset data --output nowhere/out.json",
+        1,
+        "nowhere/out.json",
+        "make the folder first",
+    ),
+    "an input as the output": (
+        "evaluate merged --dataset data --output data/meta/info.json",
+        1,
+        "data/meta/info.json is an input",
+        "another file",
+    ),
+}
+
+DATA_MISTAKES = [row for table in (TRAIN, STATS, EVALUATE) for row in table.items()]
