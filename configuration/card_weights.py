@@ -1,7 +1,7 @@
 """What a card says about the weights that lie beside it: parts, sizes, and what they were seen to predict.
 
 Both stand between comments, since they hold for these weights alone: whoever saves others renews them, see
-`with_other_weights`.
+`with_other_weights` and `card_example.py`.
 """
 
 import json
@@ -14,11 +14,11 @@ from pathlib import Path
 
 from safetensors import safe_open
 
+from .card_example import without_seen
 from .card_markdown import code, table
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = ("<!-- sizes of these weights -->", "<!-- end of sizes -->")
-SEEN = ("<!-- seen with these weights -->", "<!-- end of what was seen -->")
 # Bytes of one number by safetensors' word for its type and by torch's.
 BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1}
 TORCH_NAMES = {
@@ -121,15 +121,9 @@ def between(marks: tuple[str, str], text: str) -> str:
     return f"{marks[0]}\n\n{text}\n\n{marks[1]}"
 
 
-def seen_in(card: str) -> str:
-    """What a card says was seen with its weights, with the comments; empty where it says nothing."""
-    found = pattern_of(SEEN).search(card)
-    return found[0].strip() if found else ""
-
-
 def with_other_weights(card: str, sizes: str) -> str:
     """A card after other weights were saved beside it: their sizes, and nothing that was seen with the former ones."""
-    card = pattern_of(SEEN).sub("", card)
+    card = without_seen(card)
     return pattern_of(SIZES).sub(lambda _: f"\n\n{sizes}\n\n" if sizes else "\n\n", card)
 
 
