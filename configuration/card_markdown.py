@@ -6,9 +6,9 @@ from typing import Any
 
 # Whatever else a name holds is written as HTML entities, which are no markup for anybody who reads the page.
 # An underscore between letters is no markup either.
-MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[^\w .,:;+/()=%{}-]")
+MARKUP = re.compile(r"(?<![^\W_])_|_(?![^\W_])|[^\w .,:;+/()=%{}'\"-]")
 TAME = " .,;:?{}()=/+-"  # of what stands between HTML tags
-PLAIN_CODE = re.compile(r"[^\s`|\\<>&\x00-\x20\x7f](?:[^`|\\<>&\x00-\x1f\x7f]*[^\s`|\\<>&\x00-\x20\x7f])?")
+PLAIN_CODE = re.compile(r"[^\s`|<>&](?:[^`|<>&]*[^\s`|<>&])?")
 
 
 def words(text: str) -> str:
@@ -17,11 +17,10 @@ def words(text: str) -> str:
 
 
 def code(text: object) -> str:
-    """A name as code, in a sentence or in the cell of a table."""
-    text = str(text)
-    if PLAIN_CODE.fullmatch(text):
-        return f"`{text}`"
-    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    """A name as code on one line, in a sentence or in the cell of a table; a line's end is shown as `\\n`."""
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    if PLAIN_CODE.fullmatch(shown):
+        return f"`{shown}`"
     return "<code>" + "".join(c if c.isalnum() or c in TAME else entity(c) for c in shown) + "</code>"
 
 

@@ -8,6 +8,7 @@ from .normalization_statistics import STATE_PARTS, STATISTICS
 
 SHOWN_KEYS = 3  # datasets whose dimensions are all shown
 KEYS = "The statistics of the training data turn predictions into the robot's units; `unnorm_key` says which:"
+NO_UNITS = "The statistics record no units: they are those of the robot and the data that the model was trained on."
 KEYS_HEADER = ("`unnorm_key`", "trajectories", "transitions", "dimensions that pass unchanged")
 NONE_YET = (
     "There are no statistics yet: a model predicts in the robot's units once it was trained on data that have them."
@@ -28,7 +29,12 @@ def statistics_text(config: Any, names: Sequence[str] = ()) -> str:
     tables = [dataset_text(statistics[key], key, kind, config.state_size, names) for key in shown]
     if len(keys) > SHOWN_KEYS:
         tables = [details(f"The dimensions of {code_in_html(keys[0])}", tables[0])]
-    return sections(KEYS, table(KEYS_HEADER, rows), *tables)
+    units = "" if any(has_units(statistics[key]) for key in shown) else NO_UNITS
+    return sections(KEYS, table(KEYS_HEADER, rows), units, *tables)
+
+
+def has_units(statistics: Mapping[str, Any]) -> bool:
+    return any("units" in part for part in statistics.values() if isinstance(part, Mapping))
 
 
 def code_in_html(text: str) -> str:
@@ -37,7 +43,8 @@ def code_in_html(text: str) -> str:
 
 def statistics_cells(statistics: Mapping[str, Any], key: str) -> list[str]:
     """One line of the table of keys: how much data it stands for, and the dimensions that pass unchanged."""
-    sizes = [f"{statistics[name]:,}" if name in statistics else "" for name in ("num_trajectories", "num_transitions")]
+    counts = [statistics.get(name) for name in ("num_trajectories", "num_transitions")]
+    sizes = [f"{count:,}" if isinstance(count, int) else "not recorded" for count in counts]
     mask = statistics.get("action", {}).get("mask")
     unchanged = ", ".join(str(i) for i, wanted in enumerate(list_of(mask)) if not wanted) or "none"
     return [code(key), *sizes, unchanged]

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
 from .card_example import EXAMPLE_BLOCK, SEEN_BLOCK, block, without_seen
 from .card_markdown import code, fenced, sections, table
+from .card_metadata import kept_metadata, origin_text, pipeline_of
 from .card_snippet import EXAMPLE, PLACEHOLDER, Asked, snippet
 from .card_stamp import (
-    MARK_PATTERN,
     TRANSFORMERS_TEXT,
     body_of,
     config_mark,
@@ -29,9 +29,10 @@ from .card_stamp import (
     stamped_with,
 )
 from .card_statistics import statistics_text
-from .card_weights import sizes_in, with_other_weights
+from .card_weights import sizes_block, stored_tensors, with_other_weights
 from .former_card import former_card_body
 from .normalization_statistics import STATISTICS
+from .weight_parts import TensorEntry
 from .weight_quantization import describe_quantization
 
 __all__ = [
@@ -53,7 +54,6 @@ CARD_NAME = "README.md"
 USE = """This works with transformers 4.57 and 5.x; in 4.57 `AutoModelForVision2Seq` loads it too. The code of the model
 lies beside the weights and needs transformers, torch and Pillow, nothing else: `trust_remote_code=True` runs it, and
 `revision=` with a commit's hash pins code and weights."""
-KEPT = ("license", "base_model", "datasets")  # of an older card's metadata: they hold for what was made of it, too
 LIMITS = """Robots act on what this predicts. It knows the cameras, the scenes, the robot and the instructions of its
 training data, and nothing says how far beyond them it holds: try it in a simulator, or slowly and beside a stop button,
 first."""
@@ -93,12 +93,22 @@ def is_model_of(model: Any, config: Any) -> bool:
     return any(kind.__name__ in classes for kind in type(model).__mro__)
 
 
-def write_checkpoint_card(folder: str | os.PathLike, config: Any, repository: str = PLACEHOLDER) -> None:
+def write_checkpoint_card(
+    folder: str | os.PathLike,
+    config: Any,
+    repository: str = PLACEHOLDER,
+    tensors: Sequence[TensorEntry] | None = None,
+    origin: str = "",
+) -> None:
     """Write README.md for a model of one of our families whose weights were just saved there.
 
     One that was edited stays, but for what it says was seen with the former weights. One that is ours and still true of
     the config keeps what it says beyond that, but for what was true of former weights: their sizes, and what they were
     seen to predict.
+
+    Args:
+        tensors: of the model; those whose files lie in the folder where they are not given.
+        origin: where the weights are from, see `checkpoint_card`.
     """
     path = Path(folder) / CARD_NAME
     known = path.read_text(encoding="utf-8") if path.is_file() else None
@@ -108,35 +118,33 @@ def write_checkpoint_card(folder: str | os.PathLike, config: Any, repository: st
         if (text := without_seen(known)) != known:
             path.write_text(text, encoding="utf-8")
         return
-    sizes = sizes_in(Path(folder), config.weight_quantization is not None)
+    sizes = sizes_block(stored_tensors(Path(folder)) if tensors is None else tensors, config.weight_parts)
     if known is not None and is_of(known, config):
         text = stamped(with_other_weights(known, sizes), config)
     else:
-        text = checkpoint_card(config, repository, known, sizes)
+        text = checkpoint_card(config, repository, known, sizes, origin)
     path.write_text(text, encoding="utf-8")
 
 
-def checkpoint_card(config: Any, repository: str = PLACEHOLDER, known: str | None = None, sizes: str = "") -> str:
+def checkpoint_card(
+    config: Any, repository: str = PLACEHOLDER, known: str | None = None, sizes: str = "", origin: str = ""
+) -> str:
     """A card from the config alone.
 
     Args:
         known: an older one, whose licence, base model and datasets still hold.
         sizes: of the weights beside it, see `card_weights`.
+        origin: the sections that say where the weights are from; by default what `known` says in its metadata.
     """
+    kept = kept_metadata(known)
     data = ModelCardData(
         library_name="transformers",
-        pipeline_tag="robotics",
+        pipeline_tag=pipeline_of(config),
         tags=["robotics", "vision-language-action", config.model_type],
-        **kept_metadata(known),
+        **kept,
     )
-    body = card_body(config, repository, sizes=sizes)
+    body = sections(card_body(config, repository, sizes=sizes), origin or origin_text(kept))
     return stamped(f"---\n{data.to_yaml()}\n---\n\n# {title_of(config)}\n\n{body}", config)
-
-
-def kept_metadata(known: str | None) -> dict[str, Any]:
-    """What an older card of ours says of licence and origin."""
-    data = ModelCard(known).data.to_dict() if known and MARK_PATTERN.search(known) else {}
-    return {name: data[name] for name in data if name.startswith(KEPT)}
 
 
 # What it says
@@ -194,10 +202,10 @@ def fields_of_actions(config: Any) -> dict[str, str]:
 def views_row(config: Any) -> dict[str, str]:
     """How many cameras, and which in which order."""
     count, names = config.num_images_in_input, getattr(config, "view_names", None)
-    shown = ", ".join(code(name) for name in names or ())
-    return {
-        "views": ", in this order: ".join(filter(None, [str(count or (names and len(names)) or "any number"), shown]))
-    }
+    number = count or len(names or ()) or "any number"
+    if names:
+        return {"views": f"{number}, in this order: {', '.join(map(code, names))}"}
+    return {"views": str(number) if number in (1, "any number") else f"{number}; their names are not recorded"}
 
 
 def what_it_does(config: Any) -> str:

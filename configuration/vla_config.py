@@ -16,6 +16,7 @@ from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
 from .vla_errors import ConfigError
+from .weight_parts import NO_PARTS
 
 
 def words_on_disk(*published: str) -> dict[str, str]:
@@ -69,6 +70,7 @@ class VLAConfig(KnownFieldsConfig):
 
     attribute_map = words_on_disk()
     auto_classes = {}  # {Auto class: "file.Class"}
+    weight_parts = NO_PARTS  # which tensors belong to which part of the model
     predicts = "actions"  # what is asked of the model: actions, trajectories or text
     described = {}  # what the model card says about parts that were chosen
     does = "A vision-language-action model"  # the beginning of the sentence of the model card

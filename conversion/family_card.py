@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
-from ..configuration.card_markdown import code
+from ..configuration.card_markdown import code, words
+from ..configuration.card_metadata import licence_name
 
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
-> numbers, and so the actions that it predicts mean nothing.
+> numbers, and so what it predicts means nothing.
 
 """
 NEW = """
@@ -73,19 +74,15 @@ class Card:
 ANY_CARD = Card()
 
 
-def licence_name(licence: dict[str, str]) -> str:
-    """As in a sentence, with a link where there is one."""
-    link = f" ({licence['license_link']})" if "license_link" in licence else ""
-    return code(licence.get("license_name", licence["license"])) + link
-
-
 def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) -> str:
     """One line for each source."""
     lines = [
-        f"- {role}, {code(inputs.get(role, role))}: "
+        f"- {words(role)}, {code(inputs.get(role, role))}: "
         f"{licence_name(licence) if licence else 'not recorded where this was made'}"
         for role, licence in licences.items()
     ]
+    if len(lines) == 1:
+        return of_base(inputs, licences).licence_text
     return "The licence of each source applies to its part:\n\n" + "\n".join(lines)
 
 

@@ -9,8 +9,9 @@ import yaml
 from huggingface_hub import ModelCardData, metadata_load
 
 from ..configuration.card_markdown import code, fenced, words
+from ..configuration.card_metadata import hub_licence, pipeline_of
 from ..configuration.card_snippet import EXAMPLE, Asked
-from ..configuration.card_weights import parts_of, reported_tensors, sizes_block
+from ..configuration.card_weights import reported_tensors, sizes_block
 from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, card_body, is_repository, stamped
 from .assumptions import assumptions_text
 from .family_card import Card, Origin, listed, new_tensors, new_text, untrained_text
@@ -49,13 +50,12 @@ def card_text(
     seen: str = "",
 ) -> str:
     """README.md of a checkpoint that was converted; asked, seen: what its example asks, and what that showed."""
-    tensors = reported_tensors(report["tensors"])
     body = card_body(
         config,
         repository,
         asked,
         seen,
-        sizes=sizes_block(parts_of(tensors), report["dtype"]),
+        sizes=sizes_block(reported_tensors(report["tensors"]), config.weight_parts),
         facts=source_facts(folder, config, report),
         names=card.dimension_names(report),
     )
@@ -91,7 +91,7 @@ def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> Mode
         base_model=repositories(origin.base_model),
         datasets=repositories(sorted(config.norm_stats)),
         library_name="transformers",
-        pipeline_tag="robotics",
+        pipeline_tag=pipeline_of(config),
         tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
         **origin.licence,
     )
@@ -105,28 +105,20 @@ def repositories(names: str | list[str]) -> str | list[str] | None:
 
 
 def base_licence(base_folder: Path) -> dict[str, str]:
-    """`license` and what belongs to it, from the base's model card; empty where nothing is known.
-
-    A link into the base's own repository would lead nowhere from another one and is left out.
-    """
+    """`license` and what belongs to it, from the base's model card; empty where nothing is known."""
     card = base_folder / CARD_NAME
     try:
-        known = (metadata_load(card) if card.is_file() else None) or {}
+        return hub_licence((metadata_load(card) if card.is_file() else None) or {})
     except (ValueError, yaml.YAMLError):  # a damaged card says nothing
         return {}
-    found = {k: v for k in ("license", "license_name", "license_link") if (v := known.get(k)) and isinstance(v, str)}
-    if not found.get("license_link", "https://").startswith("https://"):
-        del found["license_link"]
-    return found if "license" in found else {}
 
 
 def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
     """What templates ask for; most ask for some of it."""
     inputs = report["inputs"]
-    made = "Assembled" if new_tensors(report) else "Merged" if "base" in inputs else "Converted"
     return {
         "title": words(inputs.get("run", card.title)),
-        "verb": made,
+        "verb": verb_of(report),
         "inputs": listed([f"{words(role)} {code(name)}" for role, name in sorted(inputs.items())]),
         "warning": untrained_text(report),
         "new": new_text(report),
@@ -135,6 +127,14 @@ def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
         "command": command_text(report),
         "assumed": assumptions_text(report),
     }
+
+
+def verb_of(report: dict) -> str:
+    """What was done, by what it was done with."""
+    roles = report["inputs"]
+    if "base" in roles:
+        return "Merged" if "run" in roles else "Created"
+    return "Assembled" if new_tensors(report) else "Converted"
 
 
 def command_text(report: dict) -> str:

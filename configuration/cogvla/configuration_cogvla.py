@@ -19,6 +19,7 @@ from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .cogvla_facts import cogvla_facts
+from .cogvla_weight_parts import COGVLA_PARTS
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
 from .openvla_names import LFP_FIELDS
 from .pruning_schedule import lfp_keep_ratios
@@ -78,6 +79,7 @@ class CogVLAConfig(VLAConfig):
         "featurizer_config": CogVLAVisionConfig,
         "fused_featurizer_config": CogVLAVisionConfig,
     }
+    weight_parts = COGVLA_PARTS
     auto_classes = auto_classes_of(
         "configuration_cogvla.CogVLAConfig",
         "modeling_cogvla.CogVLAForActionPrediction",

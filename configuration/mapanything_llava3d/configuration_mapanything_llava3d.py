@@ -26,6 +26,7 @@ from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
 from .llava3d_facts import llava3d_facts
+from .llava3d_weight_parts import LLAVA3D_PARTS
 
 CHOICES = {
     "action_expert_type": ("deep_fusion", "dit", "deep_fusion+dit", None),
@@ -99,6 +100,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         "geometry_config": MapAnythingGeometryConfig,
         "dit_config": DiTActionHeadConfig,
     }
+    weight_parts = LLAVA3D_PARTS
     auto_classes = auto_classes_of(
         "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
         "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",

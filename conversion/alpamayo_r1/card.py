@@ -6,7 +6,7 @@ from ..family_card import Card, Origin, licence_list, new_text
 
 CONSTANTS = """ What the published files hold as buffers (statistics of the actions, frequencies) was compared
 with the config, from which the model computes it."""
-ROWS = """ Embeddings and output embeddings have {count} new rows, around the mean of the base's, for the tokens of
+ROWS = """ Embeddings and output embeddings have {count:,} new rows, around the mean of the base's, for the tokens of
 trajectories."""
 
 

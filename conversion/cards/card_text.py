@@ -15,7 +15,8 @@ from ...configuration.card_example import (
     find_block,
     has_place,
 )
-from ...configuration.card_weights import sizes_in
+from ...configuration.card_metadata import kept_metadata
+from ...configuration.card_weights import sizes_block, stored_tensors
 from ...configuration.checkpoint_card import (
     CARD_NAME,
     PLACEHOLDER,
@@ -23,7 +24,6 @@ from ...configuration.checkpoint_card import (
     is_of,
     is_repository,
     is_unedited,
-    kept_metadata,
 )
 from ...configuration.vla_errors import ConversionError
 from ..families import OURS
@@ -68,7 +68,7 @@ def new_text(folder: Path, known: str | None, config: Any, report: dict) -> str:
     """As a conversion writes it, or from the config alone; licence and origin are those of the older card."""
     repository = repository_in(known)
     if not report.get("tensors"):
-        sizes = sizes_in(folder, config.weight_quantization is not None)
+        sizes = sizes_block(stored_tensors(folder), config.weight_parts)
         return checkpoint_card(config, repository, known, sizes)
     card = OURS[config.model_type].card
     return card_text(folder, card, config, report, origin_of(card, known, report), repository)

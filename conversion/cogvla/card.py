@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
-from ..family_card import Card, new_tensors
+from ..family_card import Card
 
 END_EFFECTOR = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
 JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
@@ -15,15 +14,10 @@ DIMENSION_NAMES = {
 }
 
 
-def cogvla_values(config: Any, report: dict) -> dict[str, str]:
-    """config: a `CogVLAConfig`."""
-    return {"verb": "Created" if new_tensors(report) else "Converted"}
-
-
 def dimension_names(report: dict) -> Sequence[str]:
     """Of the platform, where `--platform` said one."""
     known = [re.search(r"--platform (\w+)", fact["known"]) for fact in report["settings"].values()]
     return next((DIMENSION_NAMES.get(found[1], ()) for found in known if found), ())
 
 
-CARD = Card(values=cogvla_values, dimension_names=dimension_names)
+CARD = Card(title="CogVLA", dimension_names=dimension_names)

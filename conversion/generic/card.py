@@ -5,8 +5,9 @@ from pathlib import Path
 from huggingface_hub import ModelCardData
 
 from ...configuration.card_markdown import code, words
-from ...configuration.card_weights import parts_of, reported_tensors, sizes_block
+from ...configuration.card_weights import reported_tensors, sizes_block
 from ...configuration.checkpoint_card import CARD_NAME
+from ...configuration.weight_parts import PLAIN_PARTS
 from ..family_card import of_base
 from ..model_card import base_licence, command_text, filled, finished, repositories
 
@@ -26,7 +27,7 @@ def write_generic_card(folder: Path, report: dict, base: Path) -> None:
         "base": code(origin.base_model),
         "adapters": ", then ".join(f"the LoRA adapter {code(name)}" for name in adapters),
         "licence": origin.licence_text,
-        "sizes": sizes_block(parts_of(reported_tensors(report["tensors"])), report["dtype"]),
+        "sizes": sizes_block(reported_tensors(report["tensors"]), PLAIN_PARTS),
         "command": command_text(report),
         "dtype": report["dtype"],
     }

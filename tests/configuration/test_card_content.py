@@ -5,6 +5,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from markdown_it import MarkdownIt
 from tiny_configs import cogvla_config
 
@@ -12,6 +13,8 @@ from vlahub.configuration.card_markdown import code, fenced, table, words
 from vlahub.configuration.card_snippet import Asked, snippet
 from vlahub.configuration.card_statistics import dimensions_table
 from vlahub.configuration.checkpoint_card import checkpoint_card
+from vlahub.configuration.weight_parts import size_text
+from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
 
 NAMES = {
     "a pipe": "left|right",
@@ -131,18 +134,53 @@ def test_what_the_card_says_is_true_of_the_model(family, family_checkpoint, tmp_
     model.save_pretrained(tmp_path)
     text = (tmp_path / "README.md").read_text()
     cells = dict(re.findall(r"^\| ([^|]+) \| ([^|]+) \|", text, re.M))
-    parameters = dict(model.named_parameters())
-    total = sum(p.numel() for p in parameters.values())
-    assert int(cells["all"].replace(",", "")) == total
-    sizes = {name.split(".")[0] for name in parameters}
-    assert {name for name in sizes if f"`{name}`" not in cells} == set()
-    for fact in config.facts.items():
-        assert fact[1] == cells[fact[0]]
+    assert int(cells["all"].replace(",", "")) == sum(p.numel() for p in model.parameters())
+    for name, said in config.facts.items():
+        assert f"\n| {name} | {said} |\n" in text
     capsys.readouterr()
     exec(compile(snippet(config, str(family_checkpoint), Asked(drawn=True)), "card", "exec"), {})
     shape = capsys.readouterr().out.splitlines()[0]
     chunk = f"{config.num_action_chunks}, {config.action_dim}"
     assert shape == (f"(1, {chunk})" if family.unnorm_key else f"(1, 1, 1, {config.num_action_chunks}, 3)")
+
+
+def test_the_card_says_of_the_weights_what_inspect_says(family, family_checkpoint, tmp_path):
+    family.model.from_pretrained(family_checkpoint, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    text, found = (tmp_path / "README.md").read_text(), inspect_checkpoint(str(tmp_path))
+    rows = re.findall(r"^\| ([^|]+) \| ([\d,]+) \| [\d.e-]+ % \| ([^|]+) \| (\w+) \|$", text, re.M)
+    assert rows == [(p.name, f"{p.parameters:,}", size_text(p.bytes), *p.dtypes) for p in found.parts]
+    memory = found.memory
+    needs = [f"{size_text(memory.stored)} as they are stored"]
+    needs += [f"{size_text(size)} in {kind}" for kind, size in (("int8", memory.int8), ("int4", memory.int4))]
+    assert memory.stored == memory.bfloat16 and f"The weights alone need {', '.join(needs)} (" in text
+
+
+def test_the_card_says_of_the_model_what_inspect_says(family, family_checkpoint):
+    """Each of the two reads it in a way of its own: one from the config object, one from JSON without transformers."""
+    text = checkpoint_card(family.config.from_pretrained(family_checkpoint))
+    found = inspect_checkpoint(str(family_checkpoint))
+    model, (table, *_) = found.model, found.statistics
+    if family.unnorm_key:
+        assert f"| actions | (batch, {model.num_action_chunks}, {model.action_dim}) |" in text
+        assert f"| robot state | {model.state_dim} values |" in text
+        assert f"| normalisation | `{model.normalization_type}`: {table.range.replace(' to ', ' and ')} of each" in text
+    else:
+        assert f"| trajectory | {model.num_action_chunks} waypoints, {model.choices['time step']} apart |" in text
+    for dimension in table.dimensions:
+        assert f" | {dimension.low:.4g} | {dimension.high:.4g} | " in text
+
+
+def test_what_nobody_recorded_is_said_not_to_be():
+    config = cogvla_config(num_images_in_input=2)
+    config.norm_stats = {"mine": {"action": config.norm_stats["tiny"]["action"], "num_trajectories": "many"}}
+    text = checkpoint_card(config)
+    for fact in (
+        "| views | 2; their names are not recorded |",
+        "| `mine` | not recorded | not recorded | 2 |",
+        "The statistics record no units",
+        "- licence: not recorded\n- base model: not recorded\n- datasets: not recorded\n",
+    ):
+        assert fact in text, fact
 
 
 LAYERS = {
@@ -155,10 +193,6 @@ LAYERS = {
     "multimodal_vla": ("action head", "`(.*)`", lambda model: model.config.action_head),
     "alpamayo_r1": ("expert", r"(\d+) layers", lambda model: len(model.expert.layers)),
 }
-
-
-def tower_layers(model):
-    return next(m for name, m in model.vision_tower.named_modules() if name.endswith("encoder.layers"))
 
 
 def test_the_rows_about_the_parts_are_those_of_the_modules(family, family_checkpoint):

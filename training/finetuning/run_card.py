@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...configuration.card_markdown import code, fenced
 from ...configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, stamped
 from ..adapter_card import shown_name
 from ..loss_totals import base_of
@@ -33,7 +34,7 @@ MERGE = """## Merge this run
 
 Where it was trained, from the folder in which it was started:
 
-    {command}
+{command}
 
 writes one checkpoint that loads without PEFT, with this run's statistics in it."""
 WHOLE = "This folder is a whole checkpoint: nothing has to be merged."
@@ -67,9 +68,9 @@ def run_section(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> st
     """What was trained on what, with which settings, to which figures, and what comes next."""
     options, data = found.options, found.data
     rows = {
-        "base model": f"`{shown_name(options.model)}`",
-        "dataset": f"`{shown_name(options.dataset)}`, {data.rows:,} rows",
-        "camera views": ", ".join(f"`{view}`" for view in data.views),
+        "base model": code(shown_name(options.model)),
+        "dataset": f"{code(shown_name(options.dataset))}, {data.rows:,} rows",
+        "camera views": ", ".join(map(code, data.views)),
         "trained": WORDS[options.train],
         **settings_of(data, found.arguments),
         "steps": f"{steps:,}",
@@ -80,7 +81,7 @@ def run_section(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> st
         for part in trained_parts(found.model)
     ]
     shown = {name: f"{value:.6g}" for name, value in figures.items() if isinstance(value, (int, float))}
-    following = MERGE.format(command=merge_command(found)) if options.train == "lora" else WHOLE
+    following = MERGE.format(command=fenced(merge_command(found), "bash")) if options.train == "lora" else WHOLE
     return TEXT.format(
         heading=HEADING,
         rows="\n".join(f"| {name} | {value} |" for name, value in rows.items()),
