@@ -4,6 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -195,11 +199,11 @@ def test_a_card_of_an_earlier_release_becomes_one_of_today(card):
     card.write(FORMER_CARD.read_text())
     assert card() == 0
     assert NUMBERS in card.text and "Actions of `demo_tabletop`:" in card.text and is_unedited(card.text)
-    assert "Converted by vlahub from base `base` and run `run`" in card.text
+    assert "by vlahub from base `base` and run `run`" in card.text
     report.unlink()
     card.write(FORMER_CARD.read_text())
     assert card() == 0
-    assert NUMBERS in card.text and "Converted by vlahub from base `base` and run `run`" in card.text
+    assert NUMBERS in card.text and "by vlahub from base `base` and run `run`" in card.text
     assert is_unedited(card.text) and len(blocks(card.text)) == 2
 
 
@@ -216,7 +220,7 @@ def test_a_report_without_licences_leaves_the_licence_as_the_card_has_it(card):
 def test_a_folder_without_a_card_gets_one(card):
     (card.folder / CARD_NAME).unlink()
     assert card() == 0
-    assert NUMBERS in card.text and "Converted by vlahub from base `base` and run `run`" in card.text
+    assert NUMBERS in card.text and "by vlahub from base `base` and run `run`" in card.text
 
 
 def test_a_card_that_was_downloaded_keeps_the_name_of_its_repository(card):
@@ -254,6 +258,18 @@ def test_no_name_and_no_output_breaks_out_of_its_place(card):
 
 
 # What fails
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_the_folder_as_it_was(checkpoint, snapshot, tmp_path):
+    before = snapshot(checkpoint)
+    command = [sys.executable, "-m", "vlahub", "card", str(checkpoint)]
+    with subprocess.Popen(command, env=os.environ | {"TMPDIR": str(tmp_path)}) as running:
+        while not (children := Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()):
+            time.sleep(0.1)
+        os.kill(running.pid, signal.SIGKILL)
+        os.kill(int(children[0]), signal.SIGKILL)
+    assert running.returncode == -signal.SIGKILL and snapshot(checkpoint) == before
 
 
 def test_an_example_that_fails_leaves_the_folder_as_it_was(card, monkeypatch, snapshot, assert_refused, capsys):
