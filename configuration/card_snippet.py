@@ -49,12 +49,18 @@ class Asked:
     Attributes:
         images: names of files, one a view; `None` for names that stand for the reader's own.
         text: the instruction; `None` for an example.
+        state: of the robot, in its units; `None` for zeros.
+        unnorm_key: whose statistics; `None` for the first.
         drawn: the code draws pictures of its own, so that it runs anywhere as it stands.
+        kept: the images lie in the repository.
     """
 
     images: tuple[str, ...] | None = None
     text: str | None = None
+    state: tuple[float, ...] | None = None
+    unnorm_key: str | None = None
     drawn: bool = False
+    kept: bool = False
 
 
 EXAMPLE = Asked()
@@ -70,52 +76,78 @@ def snippet(config: Any, repository: str = PLACEHOLDER, asked: Asked = EXAMPLE) 
     elif config.predicts == "text":
         call, modules = TEXT.format(**values | {"text": literal(asked.text or QUESTION)}), []
     else:
-        call, modules = robot_call(config, values), ["torch"] * config.draws_noise
+        call, modules = robot_call(config, asked, values), ["torch"] * config.draws_noise
     imports = "".join(f"import {module}\n" for module in modules)
-    imports += "from PIL import Image\nfrom transformers import AutoModelForImageTextToText, AutoProcessor\n\n"
+    imports += "from PIL import Image\nfrom transformers import AutoModelForImageTextToText, AutoProcessor\n"
+    imports += "from transformers.utils import cached_file\n\n" if asked.kept else "\n"
     return imports + LOAD.format(repository=literal(repository)) + call
 
 
-def robot_call(config: Any, values: dict[str, str]) -> str:
+def robot_call(config: Any, asked: Asked, values: dict[str, str]) -> str:
     """With this config's state, statistics and sizes."""
-    size = config.state_size
+    size, key = config.state_size, example_key(config, asked)
+    state = f"[0.0] * {size}" if asked.state is None else list(asked.state)
     return ROBOT.format(
         **values,
-        state=f"    state=[0.0] * {size},  # in the robot's units\n" if size else "",
+        state=f"    state={state},  # in the robot's units\n" if size else "",
         embodiment="    embodiment_id=0,\n" if config.num_embodiments > 1 else "",
-        key=literal(min(config.norm_stats)) if config.norm_stats else "None",
+        key="None" if key is None else literal(key),
         seed="torch.manual_seed(0)  # of the noise that actions are made from\n" if config.draws_noise else "",
         chunk=config.num_action_chunks,
         dim=config.action_dim,
     )
 
 
+def example_key(config: Any, asked: Asked) -> str | None:
+    """The `unnorm_key` of an example; `None` where a model has no statistics."""
+    return asked.unnorm_key or (min(config.norm_stats) if config.norm_stats else None)
+
+
 def car_call(config: Any, asked: Asked, values: dict[str, str]) -> str:
-    poses, dt = config.tokens_per_history_traj // POSE_TOKENS, config.action_space_cfg["dt"]
+    poses, start = straight_path(config)
+    dt = config.action_space_cfg["dt"]
     return CAR.format(
         images=values["images"],
         note=values["note"].replace("  # ", "; "),
         poses=poses,
         dt=f"{dt:g}",
-        start=f"{-10 * dt * (poses - 1):g}",
+        start=start,
         request=f", text={literal(asked.text)}" if asked.text else "",
         waypoints=config.action_space_cfg["n_waypoints"],
     )
+
+
+def straight_path(config: Any) -> tuple[int, str]:
+    """The path driven before: how many poses, and how far ahead the first one is, in metres; at 10 m/s."""
+    poses = config.tokens_per_history_traj // POSE_TOKENS
+    return poses, f"{-10 * config.action_space_cfg['dt'] * (poses - 1):g}"
 
 
 def images_code(config: Any, asked: Asked) -> str:
     """The views, by name where the checkpoint records names; frames of a car stand in lists of their own."""
     of_car = config.predicts == "trajectories"
     names = getattr(config, "view_names", None)
-    count = len(asked.images or names or ()) or config.num_images_in_input or 1
+    count = count_of_views(config, asked)
     files = asked.images or [f"{names[i]}.png" if names else f"view_{i}.png" for i in range(count)]
     if asked.drawn:
         rotated = [f".rotate({90 * i})" if i else "" for i in range(count)]
         views = [f'Image.linear_gradient("L"){turn}.convert("RGB")' for turn in rotated]
     else:
-        views = [f"Image.open({literal(name)})" for name in files]
+        places = [f"cached_file(repository, {literal(name)})" if asked.kept else literal(name) for name in files]
+        views = [f"Image.open({place})" for place in places]
     views = [f"[{view}]" for view in views] if of_car else views
     return listed_views(views, names if names and len(names) == len(views) else None)
+
+
+def count_of_views(config: Any, asked: Asked) -> int:
+    names = getattr(config, "view_names", None)
+    return len(asked.images or names or ()) or config.num_images_in_input or 1
+
+
+def by_name(config: Any, views: Sequence[Any]) -> Any:
+    """Views as the code gives them to the processor: by the names that the checkpoint records, else in their order."""
+    names = getattr(config, "view_names", None)
+    return dict(zip(names, views, strict=True)) if names and len(names) == len(views) else list(views)
 
 
 def listed_views(views: Sequence[str], names: Sequence[str] | None) -> str:

@@ -1,7 +1,7 @@
 """What a card says about the weights that lie beside it: parts, sizes, and what they were seen to predict.
 
 Both stand between comments, since they hold for these weights alone: whoever saves others renews them, see
-`with_other_weights`.
+`with_other_weights` and `card_example.py`.
 """
 
 import json
@@ -12,13 +12,13 @@ from typing import Any
 
 from safetensors import safe_open
 
+from .card_example import without_seen
 from .card_markdown import code, details, sections, table, words
 from .former_card import without_former_sizes
 from .weight_parts import TORCH_NAMES, Part, PartRules, TensorEntry, memory_of, parts_of, placed, size_text
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = ("<!-- sizes of these weights -->", "<!-- end of sizes -->")
-SEEN = ("<!-- seen with these weights -->", "<!-- end of what was seen -->")
 LOWER_PRECISION = """The weights of linear layers are stored in lower precision ({kind}) and multiplied in the dtype of
 what they are given; all else, policy heads and embeddings among it, is stored as it was.{size}"""
 HEADER = ("part", "parameters", "share", "bytes", "stored as")
@@ -80,15 +80,9 @@ def between(marks: tuple[str, str], text: str) -> str:
     return f"{marks[0]}\n\n{text}\n\n{marks[1]}"
 
 
-def seen_in(card: str) -> str:
-    """What a card says was seen with its weights, with the comments; empty where it says nothing."""
-    found = pattern_of(SEEN).search(card)
-    return found[0].strip() if found else ""
-
-
 def with_other_weights(card: str, sizes: str) -> str:
     """A card after other weights were saved beside it: their sizes, and nothing that was seen with the former ones."""
-    card = without_former_sizes(pattern_of(SEEN).sub("", card))
+    card = without_former_sizes(without_seen(card))
     return pattern_of(SIZES).sub(lambda _: f"\n\n{sizes}\n\n" if sizes else "\n\n", card)
 
 

@@ -13,6 +13,7 @@ from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
+from .card_example import EXAMPLE_BLOCK, SEEN_BLOCK, block, without_seen
 from .card_markdown import code, fenced, sections, table
 from .card_metadata import kept_metadata, origin_text, pipeline_of
 from .card_snippet import EXAMPLE, PLACEHOLDER, Asked, snippet
@@ -100,8 +101,9 @@ def write_checkpoint_card(
 ) -> None:
     """Write README.md for a model of one of our families whose weights were just saved there.
 
-    One that was edited stays. One that is ours and still true of the config keeps what it says beyond that, but for
-    what was true of former weights: their sizes, and what they were seen to predict.
+    One that was edited stays, but for what it says was seen with the former weights. One that is ours and still true of
+    the config keeps what it says beyond that, but for what was true of former weights: their sizes, and what they were
+    seen to predict.
 
     Args:
         tensors: of the model; those whose files lie in the folder where they are not given.
@@ -112,6 +114,8 @@ def write_checkpoint_card(
     if known is not None and not is_unedited(known):
         if is_stamped(known) and not is_of(known, config):
             logger.warning(f"{CARD_NAME} was edited and stays as it is, but it was written for another config.")
+        if (text := without_seen(known)) != known:
+            path.write_text(text, encoding="utf-8")
         return
     sizes = sizes_block(stored_tensors(Path(folder)) if tensors is None else tensors, config.weight_parts)
     if known is not None and is_of(known, config):
@@ -168,7 +172,8 @@ def card_body(
     what = [f"## What it is\n\n{table(['', ''], [[name, text] for name, text in rows.items()])}", sizes]
     if config.weight_quantization:
         what.append(quantization_text(config.weight_quantization))
-    loading = sections("## Load it", fenced(snippet(config, repository, asked), "python"), seen, USE)
+    example = block(EXAMPLE_BLOCK, fenced(snippet(config, repository, asked), "python"))
+    loading = sections("## Load it", example, block(SEEN_BLOCK, seen) if seen else "", USE)
     actions, limits = "", {"trajectories": LIMITS_OF_CARS, "text": LIMITS_OF_TEXT}.get(config.predicts, LIMITS)
     if config.normalization_type is not None and config.predicts == "actions":
         actions = f"## Actions\n\n{statistics_text(config, names)}"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from importlib.metadata import version
 
+from .commands.card import CARD
 from .commands.completion import completed, words_before_the_cursor
 from .commands.convert import CONVERT
 from .commands.create import ASSEMBLE, CREATE
@@ -40,6 +41,7 @@ COMMANDS = {
     "evaluate": EVALUATE,
     "stats": STATS,
     "data": DATA,
+    "card": CARD,
     "push": PUSH,
 }
 

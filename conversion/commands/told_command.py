@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...configuration.checkpoint_card import is_repository
 
-FLAGS = ("--quiet", "--overwrite", "--no-verify", "--debug", "--dry-run")  # left out
+FLAGS = ("--quiet", "--overwrite", "--no-verify", "--debug", "--dry-run", "--try")  # left out
 VALUES = ("--device", "--max-shard-size", "--push-to-hub", "--card")  # left out with the word that follows
 SAME = {"assemble": "create"}  # another word for a command
 OUTPUT = "OUTPUT"

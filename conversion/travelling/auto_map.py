@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -90,14 +91,15 @@ def reference_problem(reference: str, folder: Path) -> str | None:
         module = waiting.pop()
         if module not in files:
             return f"but {module}.py is missing" + (f", which {', '.join(sorted(seen))} need" if seen else "")
+        content = files[module].read_bytes()
         try:
-            tree = ast.parse(files[module].read_bytes())
+            siblings = sibling_imports(content)
         except (SyntaxError, ValueError) as error:
             return f"but {module}.py is no Python: {error}"
-        if not seen and name not in top_names(tree):
+        if not seen and name not in top_names(ast.parse(content)):
             return f"but {module}.py has no {name}"
         seen.add(module)
-        waiting += {name for name in sibling_imports(tree) if name not in seen}
+        waiting += siblings - seen
     return None
 
 
@@ -109,7 +111,8 @@ def top_names(tree: ast.Module) -> set[str]:
     return classes | assigned | {alias.asname or alias.name for node in imports for alias in node.names}
 
 
-def sibling_imports(tree: ast.Module) -> set[str]:
+@lru_cache(maxsize=512)  # every entry of every map leads through the same files
+def sibling_imports(content: bytes) -> frozenset[str]:
     """Modules that are imported from the same folder, as transformers finds them."""
-    found = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-    return {node.module for node in found if node.level == 1 and node.module}
+    found = (node for node in ast.walk(ast.parse(content)) if isinstance(node, ast.ImportFrom))
+    return frozenset(node.module for node in found if node.level == 1 and node.module)
