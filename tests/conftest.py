@@ -4,6 +4,7 @@ value(key, shape, mean, std) = mean + std * standard normal numbers seeded by th
 """
 
 import json
+import os
 import re
 import signal
 import zlib
@@ -84,6 +85,14 @@ class GoldenCase:
 def stored(spec):
     values = np.asarray(spec["values"], dtype=spec.get("dtype", "float32"))
     return torch.from_numpy(values.reshape(spec["shape"]) if "shape" in spec else values)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_is_not_waited_for():
+    """No test cuts the power; that outputs are brought to the disk is seen in conversion/test_output_folder.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)
