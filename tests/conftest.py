@@ -3,6 +3,7 @@
 value(key, shape, mean, std) = mean + std * standard normal numbers seeded by the CRC-32 of the key.
 """
 
+import gc
 import json
 import os
 import re
@@ -20,8 +21,17 @@ from families import FAMILIES
 
 FOLDER = Path(__file__).parent / "golden"
 
+gc.disable()  # until the tests are collected: all that is made before stays
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a job of a background shell, and in all of its children
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """The garbage collector looks through what tests make, not through half a million objects of modules, too."""
+    gc.freeze()
+    gc.set_threshold(50_000)
+    gc.enable()
 
 
 def draw(key, shape, mean=0.0, std=1.0):
