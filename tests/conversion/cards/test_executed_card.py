@@ -112,6 +112,27 @@ def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(fam
         assert main(["verify", str(folder), "--quiet"]) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["alpamayo_r1", "multimodal_vla"], indirect=True)
+def test_views_by_name_are_asked_about_in_the_order_of_the_model(family, family_checkpoint, tmp_path):
+    """With images that lie in the repository then, from which the example reads them."""
+    folder, names = shutil.copytree(family_checkpoint, tmp_path / "my-vla"), ['front "wide"', "left|x"]
+    model, processor = family.model.from_pretrained(folder), family.processor.from_pretrained(folder)
+    model.config.view_names = processor.view_names = names
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "conversion_report.json").unlink(missing_ok=True)
+    Image.radial_gradient("L").save(tmp_path / "front.png")
+    RAMP.save(tmp_path / "left.png")
+    images = [f"{names[1]}={tmp_path / 'left.png'}", f"{names[0]}={tmp_path / 'front.png'}"]
+    assert main(["card", str(folder), "--images", *images, "--keep-images", "--text", "turn left"]) == 0
+    code, output = blocks((folder / CARD_NAME).read_text())[:2]
+    views = [np.asarray(Image.open(folder / f"example_view_{i}.png"))[..., 0] for i in range(2)]
+    assert np.array_equal(views[0], np.asarray(Image.radial_gradient("L"))) and np.array_equal(views[1], RAMP)
+    assert code.index("front") < code.index("left|x") and re.search(r"\d", output)
+    assert (folder / "prediction.png").is_file() and 'text="turn left"' in code
+
+
 def test_the_example_names_the_images_the_text_and_the_state_that_were_given(card, tmp_path):
     names = ['it\'s `a` "b".png', "ö.png"]
     for name in names:
