@@ -8,15 +8,19 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from safetensors import safe_open
 
 from .card_example import without_seen
-from .card_markdown import table, words
+from .card_markdown import code, details, sections, table, words
+from .former_card import without_former_sizes
 from .weight_parts import TORCH_NAMES, Part, PartRules, TensorEntry, memory_of, parts_of, placed, size_text
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = ("<!-- sizes of these weights -->", "<!-- end of sizes -->")
+LOWER_PRECISION = """The weights of linear layers are stored in lower precision ({kind}) and multiplied in the dtype of
+what they are given; all else, policy heads and embeddings among it, is stored as it was.{size}"""
 HEADER = ("part", "parameters", "share", "bytes", "stored as")
 
 
@@ -58,6 +62,15 @@ def sizes_block(tensors: Sequence[TensorEntry], rules: PartRules) -> str:
     return between(SIZES, f"{table(HEADER, rows)}\n\n{said}")
 
 
+def quantization_text(given: Mapping[str, Any]) -> str:
+    """What is said of weights of lower precision; given: `weight_quantization` of a config."""
+    sizes = given.get("bytes")
+    size = f" {size_text(sizes['stored'])} of weights in place of {size_text(sizes['whole'])}." if sizes else ""
+    lines = [f"- {kind}: {', '.join(map(code, names))}" for kind, names in given["layers"].items()]
+    text = LOWER_PRECISION.format(kind=given["kind"], size=size)
+    return sections(text, details("Which layers", "\n".join(lines)))
+
+
 def part_cells(part: Part, total: int) -> list[str]:
     share = f"{100 * part.parameters / max(1, total):.3g} %"
     return [words(part.name), f"{part.parameters:,}", share, size_text(part.bytes), ", ".join(part.dtypes)]
@@ -69,7 +82,7 @@ def between(marks: tuple[str, str], text: str) -> str:
 
 def with_other_weights(card: str, sizes: str) -> str:
     """A card after other weights were saved beside it: their sizes, and nothing that was seen with the former ones."""
-    card = without_seen(card)
+    card = without_former_sizes(without_seen(card))
     return pattern_of(SIZES).sub(lambda _: f"\n\n{sizes}\n\n" if sizes else "\n\n", card)
 
 

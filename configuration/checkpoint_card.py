@@ -29,11 +29,10 @@ from .card_stamp import (
     stamped_with,
 )
 from .card_statistics import statistics_text
-from .card_weights import sizes_block, stored_tensors, with_other_weights
+from .card_weights import quantization_text, sizes_block, stored_tensors, with_other_weights
 from .former_card import former_card_body
 from .normalization_statistics import STATISTICS
 from .weight_parts import TensorEntry
-from .weight_quantization import describe_quantization
 
 __all__ = [
     "CARD_NAME",
@@ -172,7 +171,7 @@ def card_body(
     rows = (facts or {}) | config.facts | fields_of_actions(config)
     what = [f"## What it is\n\n{table(['', ''], [[name, text] for name, text in rows.items()])}", sizes]
     if config.weight_quantization:
-        what.append(describe_quantization(config.weight_quantization))
+        what.append(quantization_text(config.weight_quantization))
     example = block(EXAMPLE_BLOCK, fenced(snippet(config, repository, asked), "python"))
     loading = sections("## Load it", example, block(SEEN_BLOCK, seen) if seen else "", USE)
     actions, limits = "", {"trajectories": LIMITS_OF_CARS, "text": LIMITS_OF_TEXT}.get(config.predicts, LIMITS)

@@ -4,11 +4,12 @@ No card is written in them any more, so nothing here changes with what cards say
 """
 
 import json
+import re
 from typing import Any
 
 from .card_snippet import PLACEHOLDER
 from .normalization_statistics import STATISTICS
-from .weight_quantization import describe_quantization
+from .weight_quantization import gigabytes
 
 LOAD = """## Load it
 
@@ -41,6 +42,14 @@ which:
 | `unnorm_key` | trajectories | transitions | dimensions that pass unchanged |
 | --- | --- | --- | --- |
 """
+
+
+FORMER_SIZES = re.compile(r"^\| parameters \| [\d,]+ in .*\|\n", re.MULTILINE)  # the row about the weights
+
+
+def without_former_sizes(card: str) -> str:
+    """Such a card without what it says of its weights, after others were saved beside it."""
+    return FORMER_SIZES.sub("", card)
 
 
 def former_card_body(config: Any) -> str:
@@ -94,3 +103,15 @@ def former_row(statistics: dict, key: str) -> str:
     mask = statistics.get("action", {}).get("mask") or []
     unchanged = ", ".join(str(i) for i, wanted in enumerate(mask) if not wanted) or "none"
     return "| " + " | ".join([f"`{key}`", *sizes, unchanged]) + " |"
+
+
+def describe_quantization(given: dict[str, Any]) -> str:
+    """Some sentences about weights of lower precision."""
+    sizes = given.get("bytes")
+    size = f" {gigabytes(sizes['stored'])} of weights in place of {gigabytes(sizes['whole'])}." if sizes else ""
+    layers = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in given["layers"].items())
+    return (
+        f"The weights of linear layers are stored in lower precision ({given['kind']}) and multiplied in the dtype of "
+        f"what they are given. {layers}. All else, policy heads and embeddings among it, is stored as it was."
+        f"{size}"
+    )

@@ -15,6 +15,7 @@ MADE = """## How it was made
 Of {source}, whose linear layers were stored in lower precision; `conversion_report.json` names the source of every
 tensor, and its error (`relative_error`).{command}"""
 ORIGIN = re.compile(r"^## (?:How it was made|Licence and origin)\n", re.MULTILINE)
+REPORT = "`conversion_report.json` names"  # another one lies beside the copy
 
 
 def write_copied_card(folder: Path, config: Any, report: dict) -> None:
@@ -37,7 +38,8 @@ def write_copied_card(folder: Path, config: Any, report: dict) -> None:
 def origin_of(known: str | None, source: str) -> str:
     """The end of a card of ours, from where it says how the checkpoint was made; licence and base model of others."""
     ours = known is not None and is_stamped(known) and is_unedited(known)
-    parts = ORIGIN.split(body_of(known), maxsplit=1) if ours else []
-    if len(parts) == 2:
-        return f"## How {source} was made\n\n{parts[1].strip()}"
-    return origin_text(kept_metadata(known))
+    found = list(ORIGIN.finditer(body_of(known))) if ours else []
+    if not found:
+        return origin_text(kept_metadata(known))
+    text = body_of(known)[found[-1].start() :].replace("## How it was made\n", f"## How {source} was made\n", 1)
+    return text.replace(REPORT, f"its own {REPORT}")

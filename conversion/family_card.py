@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from ..configuration.card_licence import licence_name
 from ..configuration.card_markdown import code, words
-from ..configuration.card_metadata import licence_name
 
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random

@@ -8,8 +8,9 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCardData, metadata_load
 
+from ..configuration.card_licence import hub_licence
 from ..configuration.card_markdown import code, fenced, words
-from ..configuration.card_metadata import hub_licence, pipeline_of
+from ..configuration.card_metadata import pipeline_of
 from ..configuration.card_snippet import EXAMPLE, Asked
 from ..configuration.card_weights import reported_tensors, sizes_block
 from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, card_body, is_repository, stamped

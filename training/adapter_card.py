@@ -20,14 +20,15 @@ A {kind} of {architecture}, trained with PEFT: it changes the base model, and is
 | LoRA | rank {rank}, alpha {alpha}, {layers} |
 | trained whole | {whole} |
 
-## Merge it
+{merge}
 
 ```bash
 merge-lora --base {word} --adapter FOLDER --output my-vla
 ```
 
-(`pip install vlahub`) writes one checkpoint that loads without PEFT, with this run's statistics in it. Or keep the two
-apart:
+(`pip install vlahub`) writes one checkpoint that loads without PEFT, with this run's statistics in it.
+
+{use}
 
 ```python
 from peft import PeftModel
@@ -36,6 +37,7 @@ from transformers import AutoModelForImageTextToText
 model = AutoModelForImageTextToText.from_pretrained({literal}, trust_remote_code=True)
 model = PeftModel.from_pretrained(model, "FOLDER")
 ```"""
+MERGE, USE = "## Merge it", "## Use it beside its base"  # headings
 SHOWN = 8
 
 
@@ -72,6 +74,8 @@ def adapter_card(model: Any) -> str:
         tags=["robotics", "vision-language-action", "lora", base_model.config.model_type],
     )
     text = TEXT.format(
+        merge=MERGE,
+        use=USE,
         title=words(base),
         shown=code(base),
         word=shlex.quote(base),
@@ -81,7 +85,7 @@ def adapter_card(model: Any) -> str:
         rank=getattr(config, "r", "none"),
         alpha=getattr(config, "lora_alpha", "none"),
         layers=layers_text(getattr(config, "target_modules", None)),
-        whole=", ".join(code(name) for name in some(config.modules_to_save)) or "nothing",
+        whole=", ".join(some(config.modules_to_save)) or "nothing",
     )
     return stamped(f"---\n{data.to_yaml()}\n---\n\n{text}", base_model.config)
 
@@ -92,9 +96,9 @@ def layers_text(targets: Any) -> str:
 
 
 def some(names: Any) -> list[str]:
-    """The first of these names in their order, and how many more there are."""
+    """The first of these names in their order, Markdown, and how many more there are."""
     names = sorted(names or ())
-    return [*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
+    return [*map(code, names[:SHOWN]), *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
 
 
 def shown_name(name: str | None) -> str:

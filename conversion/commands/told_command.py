@@ -7,6 +7,7 @@ from ...configuration.checkpoint_card import is_repository
 
 FLAGS = ("--quiet", "--overwrite", "--no-verify", "--debug", "--dry-run", "--try")  # left out
 VALUES = ("--device", "--max-shard-size", "--push-to-hub", "--card")  # left out with the word that follows
+SAME = {"assemble": "create"}  # another word for a command
 OUTPUT = "OUTPUT"
 
 
@@ -18,6 +19,7 @@ def told_command(line: str, output: Path) -> str:
         output: as it was given; it is shown as OUTPUT.
     """
     program, *words = shlex.split(line)
+    words[:1] = [SAME.get(word, word) for word in words[:1]]
     shown = [program] if program != "vlahub" or not words or words[0] != "merge-lora" else []
     follows = ""
     for word in words:

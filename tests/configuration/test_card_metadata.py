@@ -10,7 +10,8 @@ from huggingface_hub.repocard import REGEX_YAML_BLOCK
 from huggingface_hub.utils import validate_repo_id
 from markdown_it import MarkdownIt
 
-from vlahub.configuration.card_metadata import LICENCES, hub_licence, licence_name, pipeline_of
+from vlahub.configuration.card_licence import LICENCES, hub_licence, licence_name
+from vlahub.configuration.card_metadata import pipeline_of
 from vlahub.configuration.checkpoint_card import checkpoint_card, stamped
 from vlahub.conversion.copied_card import write_copied_card
 from vlahub.conversion.families import OURS
@@ -133,7 +134,7 @@ base_model: user/base
 
 ## How it was made
 
-Merged by vlahub from base `user/base` and run `run`.
+Merged by vlahub from base `user/base` and run `run`; `conversion_report.json` names the source of every tensor.
 
 ## Licence
 
@@ -151,7 +152,13 @@ def test_a_copy_in_lower_precision_says_how_it_and_its_source_were_made(family, 
     assert (card.data.license, card.data.base_model) == ("mit", "user/base")
     made, source = card.text.split("## How `my-vla` was made")
     assert "## How it was made\n\nOf `my-vla`, whose linear layers" in made and "| int8 |" in made
-    assert "Merged by vlahub from base `user/base`" in source and "`mit`, inherited" in source
+    assert "Merged by vlahub from base `user/base` and run `run`; its own `conversion_report.json`" in source
+    assert "`mit`, inherited from the base model." in source
+    (tmp_path / "README.md").write_text(checkpoint_card(config, known=stamped(COPIED)))
+    config.weight_quantization = {"kind": "int4", "layers": {"int4": ["a.*.b"]}}
+    write_copied_card(tmp_path, config, {**REPORT, "tensors": tensors, "inputs": {"run": "my-vla"}})
+    text = (tmp_path / "README.md").read_text()
+    assert "## Licence and origin\n\n- licence: `mit`\n- base model: `user/base`\n- datasets: not recorded\n" in text
     (tmp_path / "README.md").write_text("# By hand\n")
     write_copied_card(tmp_path, config, {**REPORT, "inputs": {"run": "my-vla"}})
     assert (tmp_path / "README.md").read_text() == "# By hand\n"

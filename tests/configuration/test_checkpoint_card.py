@@ -8,6 +8,7 @@ import transformers
 from huggingface_hub import ModelCard, ModelCardData
 
 from vlahub.configuration.card_stamp import config_mark, stamped_with
+from vlahub.configuration.card_weights import with_other_weights
 from vlahub.configuration.checkpoint_card import (
     TRANSFORMERS_TEXT,
     checkpoint_card,
@@ -112,6 +113,7 @@ def test_a_card_of_an_earlier_release_keeps_how_it_was_made_while_it_is_true(fam
 def test_a_card_that_an_earlier_release_wrote_is_ours():
     """Its whole text, as it was converted then; one word of it changed makes it somebody's own."""
     card = FORMER_CARD.read_text(encoding="utf-8")
+    assert "| parameters | 4,769,583 in float32" in card and "| parameters |" not in with_other_weights(card, "")
     assert is_unedited(card) and config_mark(card) == FORMER_MARKS["cogvla"]
     assert not is_unedited(card.replace("base model", "basis"))
 

@@ -11,6 +11,7 @@ LINES = {
         "merge-lora --base base --adapter run --output OUTPUT"
     ),
     "vlahub convert you/a-vla /z/out --overwrite --push-to-hub me/mine": "vlahub convert you/a-vla OUTPUT",
+    "vlahub assemble --family a --vision /x/v --output /z/out": "vlahub create --family a --vision v --output OUTPUT",
     "merge-lora --base=/x/base --card=keep --output=/z/out": "merge-lora --base=base --output=OUTPUT",
 }
 
