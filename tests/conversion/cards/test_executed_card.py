@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from families import FAMILIES
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import save_file
@@ -90,24 +91,26 @@ def predicted(family, folder):
     return f"(1, 8, 7)\n{model.predict_action(**inputs)[0, :3]}\n"
 
 
-SLOW = ("cogvla", "mapanything_llava3d", "alpamayo_r1")
+DRAWN = [pytest.param(name, True, marks=pytest.mark.slow) for name in FAMILIES]
 
 
-@pytest.mark.parametrize(
-    "family", ["multimodal_vla", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)], indirect=True
-)
-def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(family, family_checkpoint, tmp_path):
-    pytest.importorskip("matplotlib")
+@pytest.mark.parametrize("family,drawn", [("multimodal_vla", False), *DRAWN], indirect=["family"])
+def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(
+    family, drawn, family_checkpoint, tmp_path
+):
+    if drawn:
+        pytest.importorskip("matplotlib")
     folder = shutil.copytree(family_checkpoint, tmp_path / "my-vla")
     config, before = family.config.from_pretrained(folder), ModelCard.load(folder / CARD_NAME).data.to_dict()
-    assert main(["card", str(folder), "--picture", "--quiet"]) == 0
+    assert main(["card", str(folder), "--picture" if drawn else "--no-picture", "--quiet"]) == 0
     text = (folder / CARD_NAME).read_text()
     code, output = blocks(text)[:2]
     assert output.split() == predicted(family, folder).split() and "linear_gradient" in code
     assert f"transformers {executed_card.version('transformers')}" in text and "on a CPU" in text
     assert is_unedited(text) and is_of(text, config) and ModelCard(text).data.to_dict() == before
-    assert "](prediction.png)" in text and is_marked(folder / "prediction.png", PREDICTION_MARK)
-    assert folder / "prediction.png" in files_to_upload(folder, loadable_weights(folder), allow_code=False)[0]
+    picture = folder / "prediction.png"
+    assert ("](prediction.png)" in text) == (picture.is_file() and is_marked(picture, PREDICTION_MARK)) == drawn
+    assert (picture in files_to_upload(folder, loadable_weights(folder), allow_code=False)[0]) == drawn
     if (folder / "conversion_report.json").is_file():
         assert main(["verify", str(folder), "--quiet"]) == 0
 
@@ -324,6 +327,7 @@ def test_a_card_that_was_changed_meanwhile_is_not_replaced(card, monkeypatch, as
     assert card.text == "# Written meanwhile\n" and not list(card.folder.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_picture_that_shows_another_prediction_is_left_out(card, capsys):
     pytest.importorskip("matplotlib")
     assert card("--picture") == 0
@@ -361,7 +365,7 @@ def test_what_does_not_fit_the_model_is_refused(options, message, card, monkeypa
 
 
 def test_images_larger_than_a_card_takes_are_refused(card, tmp_path, assert_refused, capsys):
-    noise = np.random.RandomState(0).randint(0, 255, (1000, 1000, 3), np.uint8)
+    noise = np.random.RandomState(0).randint(0, 255, (850, 850, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     assert_refused(card("--images", tmp_path / "a.png", tmp_path / "a.png", "--keep-images"), capsys, "at most")
 
