@@ -81,7 +81,7 @@ def kept_images(images: ExampleImages, folder: Path) -> ExampleImages:
     files = {}
     for i, (view, path) in enumerate(zip(images.views, images.files.values(), strict=True)):
         content = BytesIO()
-        view.save(content, "PNG", optimize=True)
+        view.save(content, "PNG")
         if len(content.getvalue()) > LARGEST:
             raise InputError(
                 f"{path} takes {len(content.getvalue()):,} bytes as PNG; an image in a repository's card takes "

@@ -26,7 +26,9 @@ exec(compile(sys.stdin.read(), "<the example of the card>", "exec"), {"__name__"
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
-def run_example(code: str, folder: Path, repository: str, images: Mapping[str, Path]) -> str:
+def run_example(
+    code: str, folder: Path, repository: str, images: Mapping[str, Path], in_repository: bool = False
+) -> str:
     """What the example prints on a CPU, with no access to the Hub.
 
     Args:
@@ -34,16 +36,20 @@ def run_example(code: str, folder: Path, repository: str, images: Mapping[str, P
         folder: the checkpoint, which takes the repository's place.
         repository: its name in the code, owner/name.
         images: the files by these names.
+        in_repository: whether the images will lie in the repository.
 
     Raises:
         ConversionError: it failed; the message has the last line of what it said.
     """
     with tempfile.TemporaryDirectory(prefix="vlahub-card-") as work:
         place = Path(work)
-        (place / repository).parent.mkdir(parents=True)
-        (place / repository).symlink_to(folder.resolve(), target_is_directory=True)
+        (place / repository).mkdir(parents=True)
+        for entry in folder.resolve().iterdir():
+            (place / repository / entry.name).symlink_to(entry)
         for name, image in images.items():
-            shutil.copyfile(image, place / name)
+            at = (place / repository if in_repository else place) / name
+            at.unlink(missing_ok=True)  # of the card so far
+            shutil.copyfile(image, at)
         environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
         environment |= {"HF_HUB_OFFLINE": "1", "HF_MODULES_CACHE": str(place / "modules"), "CUDA_VISIBLE_DEVICES": ""}
         command = [sys.executable, "-X", "utf8", "-c", WITHOUT_VLAHUB]

@@ -172,7 +172,7 @@ def executed(
     """
     picture = is_picture_wanted(config, request.picture)
     with waiting("running the example"):
-        output = run_example(snippet(config, repository, asked), folder, repository, images.files)
+        output = run_example(snippet(config, repository, asked), folder, repository, images.files, asked.kept)
     seen = [printed_text(images, request.keep_images), fenced(output)]
     files: dict[str, bytes | None] = {}
     if request.keep_images:

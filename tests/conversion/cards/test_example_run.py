@@ -21,6 +21,20 @@ def test_it_finds_the_checkpoint_under_the_repositorys_name_and_images_by_theirs
     )
 
 
+def test_images_that_will_lie_in_the_repository_are_found_there_and_nothing_is_written_into_the_folder(tmp_path):
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    Image.new("RGB", (3, 2)).save(tmp_path / "new.png")
+    Image.new("RGB", (5, 5)).save(folder / "example_view_0.png")
+    code = (
+        "from PIL import Image\nfrom transformers.utils import cached_file\n"
+        "print(Image.open(cached_file('user/name', 'example_view_0.png')).size)"
+    )
+    images = {"example_view_0.png": tmp_path / "new.png"}
+    assert run_example(code, folder, "user/name", images, in_repository=True) == "(3, 2)\n"
+    assert Image.open(folder / "example_view_0.png").size == (5, 5)
+
+
 def test_vlahub_is_not_installed_there_and_the_hub_is_not_asked(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "secret")
     code = (

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from families import FAMILIES
 from huggingface_hub import ModelCard
 from PIL import Image
 from safetensors.torch import save_file
@@ -90,26 +91,49 @@ def predicted(family, folder):
     return f"(1, 8, 7)\n{model.predict_action(**inputs)[0, :3]}\n"
 
 
-SLOW = ("cogvla", "mapanything_llava3d", "alpamayo_r1")
+DRAWN = [pytest.param(name, True, marks=pytest.mark.slow) for name in FAMILIES]
 
 
-@pytest.mark.parametrize(
-    "family", ["multimodal_vla", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)], indirect=True
-)
-def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(family, family_checkpoint, tmp_path):
-    pytest.importorskip("matplotlib")
+@pytest.mark.parametrize("family,drawn", [("multimodal_vla", False), *DRAWN], indirect=["family"])
+def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(
+    family, drawn, family_checkpoint, tmp_path
+):
+    if drawn:
+        pytest.importorskip("matplotlib")
     folder = shutil.copytree(family_checkpoint, tmp_path / "my-vla")
     config, before = family.config.from_pretrained(folder), ModelCard.load(folder / CARD_NAME).data.to_dict()
-    assert main(["card", str(folder), "--picture", "--quiet"]) == 0
+    assert main(["card", str(folder), "--picture" if drawn else "--no-picture", "--quiet"]) == 0
     text = (folder / CARD_NAME).read_text()
     code, output = blocks(text)[:2]
     assert output.split() == predicted(family, folder).split() and "linear_gradient" in code
     assert f"transformers {executed_card.version('transformers')}" in text and "on a CPU" in text
     assert is_unedited(text) and is_of(text, config) and ModelCard(text).data.to_dict() == before
-    assert "](prediction.png)" in text and is_marked(folder / "prediction.png", PREDICTION_MARK)
-    assert folder / "prediction.png" in files_to_upload(folder, loadable_weights(folder), allow_code=False)[0]
+    picture = folder / "prediction.png"
+    assert ("](prediction.png)" in text) == (picture.is_file() and is_marked(picture, PREDICTION_MARK)) == drawn
+    assert (picture in files_to_upload(folder, loadable_weights(folder), allow_code=False)[0]) == drawn
     if (folder / "conversion_report.json").is_file():
         assert main(["verify", str(folder), "--quiet"]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["alpamayo_r1", "multimodal_vla"], indirect=True)
+def test_views_by_name_are_asked_about_in_the_order_of_the_model(family, family_checkpoint, tmp_path):
+    """With images that lie in the repository then, from which the example reads them."""
+    folder, names = shutil.copytree(family_checkpoint, tmp_path / "my-vla"), ['front "wide"', "left|x"]
+    model, processor = family.model.from_pretrained(folder), family.processor.from_pretrained(folder)
+    model.config.view_names = processor.view_names = names
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    (folder / "conversion_report.json").unlink(missing_ok=True)
+    Image.radial_gradient("L").save(tmp_path / "front.png")
+    RAMP.save(tmp_path / "left.png")
+    images = [f"{names[1]}={tmp_path / 'left.png'}", f"{names[0]}={tmp_path / 'front.png'}"]
+    assert main(["card", str(folder), "--images", *images, "--keep-images", "--text", "turn left"]) == 0
+    code, output = blocks((folder / CARD_NAME).read_text())[:2]
+    views = [np.asarray(Image.open(folder / f"example_view_{i}.png"))[..., 0] for i in range(2)]
+    assert np.array_equal(views[0], np.asarray(Image.radial_gradient("L"))) and np.array_equal(views[1], RAMP)
+    assert code.index("front") < code.index("left|x") and re.search(r"\d", output)
+    assert (folder / "prediction.png").is_file() and 'text="turn left"' in code
 
 
 def test_the_example_names_the_images_the_text_and_the_state_that_were_given(card, tmp_path):
@@ -303,6 +327,7 @@ def test_a_card_that_was_changed_meanwhile_is_not_replaced(card, monkeypatch, as
     assert card.text == "# Written meanwhile\n" and not list(card.folder.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_picture_that_shows_another_prediction_is_left_out(card, capsys):
     pytest.importorskip("matplotlib")
     assert card("--picture") == 0
@@ -340,7 +365,7 @@ def test_what_does_not_fit_the_model_is_refused(options, message, card, monkeypa
 
 
 def test_images_larger_than_a_card_takes_are_refused(card, tmp_path, assert_refused, capsys):
-    noise = np.random.RandomState(0).randint(0, 255, (1000, 1000, 3), np.uint8)
+    noise = np.random.RandomState(0).randint(0, 255, (850, 850, 3), np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     assert_refused(card("--images", tmp_path / "a.png", tmp_path / "a.png", "--keep-images"), capsys, "at most")
 
