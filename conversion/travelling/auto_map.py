@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,21 @@ def reference_problem(reference: str, folder: Path) -> str | None:
         if module not in files:
             return f"but {module}.py is missing" + (f", which {', '.join(sorted(seen))} need" if seen else "")
         try:
-            tree = ast.parse(files[module].read_bytes())
+            names, siblings = names_of(files[module].read_bytes())
         except (SyntaxError, ValueError) as error:
             return f"but {module}.py is no Python: {error}"
-        if not seen and name not in top_names(tree):
+        if not seen and name not in names:
             return f"but {module}.py has no {name}"
         seen.add(module)
-        waiting += {name for name in sibling_imports(tree) if name not in seen}
+        waiting += [name for name in siblings if name not in seen]
     return None
+
+
+@lru_cache(maxsize=1024)  # entries of one folder lead to the same files, and a file is long to walk
+def names_of(code: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """What a module defines or imports, and the siblings that it imports. Raises SyntaxError or ValueError."""
+    tree = ast.parse(code)
+    return frozenset(top_names(tree)), frozenset(sibling_imports(tree))
 
 
 def top_names(tree: ast.Module) -> set[str]:
