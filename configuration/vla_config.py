@@ -7,11 +7,14 @@ config.json has the one that was published for its family.
 import os
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from .card_markdown import code
+from .checkpoint_place import check_model_type, check_place
+from .dtype_names import check_dtype
 from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
-from .known_fields import KnownFieldsConfig
+from .known_fields import KnownFieldsConfig, check_changes, own_arguments
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
@@ -90,6 +93,37 @@ class VLAConfig(KnownFieldsConfig):
     shared_fields = frozenset({"fast_prediction", "weight_quantization"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
     weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:
+        """As in transformers, of `from_pretrained`, which takes a config.json or the folder that it lies in.
+
+        Raises:
+            CheckpointError: there is no config, or one of another family.
+        """
+        is_config = str(pretrained_model_name_or_path).endswith(".json")
+        if not (is_config and os.path.isfile(pretrained_model_name_or_path)):
+            check_place(pretrained_model_name_or_path, ("config.json",), kwargs.get("subfolder"))
+        fields, others = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        check_model_type(pretrained_model_name_or_path, fields, cls.model_type, cls.__name__)
+        return fields, others
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers.
+
+        Raises:
+            ConfigError: a field that takes the place of the file's does not fit the others, or is none that can be
+                changed; or `dtype` is none.
+        """
+        for name in ("dtype", "torch_dtype"):
+            check_dtype(name, kwargs.get(name, config_dict.get(name)))
+        check_changes(cls, kwargs)
+        changed = not own_arguments(cls).union(cls.shared_fields).isdisjoint(kwargs)
+        found = super().from_dict(config_dict, **kwargs)
+        if changed:
+            (found[0] if isinstance(found, tuple) else found).check()
+        return found
 
     @property
     def facts(self) -> dict[str, str]:
