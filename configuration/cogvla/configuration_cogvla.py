@@ -215,6 +215,11 @@ class CogVLAConfig(VLAConfig):
         return cogvla_facts(self)
 
     @property
+    def draws_samples(self) -> bool:
+        """See `VLAConfig`."""
+        return self.action_head != "l1"
+
+    @property
     def num_action_tokens(self) -> int:
         """Tokens of one chunk: one a number."""
         return self.num_action_chunks * self.action_dim

@@ -254,6 +254,11 @@ class MultimodalVLAConfig(VLAConfig):
         return HEAD_FACTS[self.action_head].actions_read
 
     @property
+    def draws_samples(self) -> bool:
+        """See `VLAConfig`."""
+        return HEAD_FACTS[self.action_head].draws_samples
+
+    @property
     def writes_text(self) -> bool:
         """Whether there is a language model, and no encoder."""
         return self.vlm_config is not None or not is_text_encoder(self.text_config)

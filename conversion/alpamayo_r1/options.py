@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..option_values import above_zero, count, probability
 from ..predictions.evaluation import SHARED
 from ..predictions.prediction import PredictionKind
 
@@ -47,11 +48,11 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(group: Any) -> None:
-    group.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
-    group.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")
-    group.add_argument("--top-k", type=int, metavar="K", help="of the reasoning; 1 is greedy")
-    group.add_argument("--temperature", type=float, metavar="T", help="of the reasoning (default 0.6)")
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="of the reasoning")
+    group.add_argument("--num-traj-samples", type=count, metavar="N", help="trajectories to draw (default 6)")
+    group.add_argument("--top-p", type=probability, metavar="P", help="of the reasoning (default 0.98)")
+    group.add_argument("--top-k", type=count, metavar="K", help="of the reasoning; 1 is greedy")
+    group.add_argument("--temperature", type=above_zero, metavar="T", help="of the reasoning (default 0.6)")
+    group.add_argument("--max-new-tokens", type=count, metavar="N", help="of the reasoning")
 
 
 def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ...configuration.vla_errors import InputError
-from ..files.given_paths import why_not_local
+from ..files.given_datasets import check_dataset_name, reading_dataset
 from ..files.output_file import check_output_file, files_of, result_file
 from ..terminal import Column, Table, show
 from .command import Command
@@ -80,14 +79,13 @@ def run_stats(arguments: argparse.Namespace) -> None:
         from ...training.lerobot import load_frames
         from ...training.statistics import statistics_and_rows
 
-    reason = None if Path(arguments.dataset).exists() else why_not_local(arguments.dataset)
-    if reason:
-        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    check_dataset_name(arguments.dataset)
     inputs = files_of([Path(arguments.dataset)])
     if arguments.plot:
         check_plot(arguments, inputs)
     with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
-        frames = load_frames(arguments.dataset, revision=arguments.revision)
+        with reading_dataset(arguments.dataset):
+            frames = load_frames(arguments.dataset, revision=arguments.revision)
         columns = {"action": arguments.action_column}
         columns["proprio"] = arguments.state_column or ([STATE] if STATE in frames.column_names else None)
         with notes_on_stderr():

@@ -13,6 +13,7 @@ from ..family_inspection import RunFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..folders.folder_contents import FolderContents, Kind, is_converted, look_at
+from ..folders.folder_roles import hint as hint_of_folder
 from .inspection import Inspection, NextStep
 from .model_kinds import family_by_name, model_family, stranger, uses_of
 from .oddities import (
@@ -122,6 +123,8 @@ def hint(look: Look) -> str:
         return f"Name the folder that an adapter lies in: {look.place.name}/{below[0]}"
     if look.contents.kind is Kind.DATASET:
         return f"Its statistics: vlahub stats {look.place.name} --output dataset_statistics.json"
+    if not look.place.is_remote:
+        return hint_of_folder(look.contents)
     return "Is the download or the copy incomplete?"
 
 
@@ -151,6 +154,8 @@ def inspected_own(look: Look, family: Family) -> Inspection:
         files=roles_of(place),
     )
     tensors = add_weights(look, inspection, family, read_weights(place), published=False)
+    if not tensors:
+        inspection.words = f"a checkpoint of the family {family.name}, whose weights cannot be read"
     inspection.oddities += oddities_of_checkpoint(place, asked, config, facts, look.card)
     inspection.oddities += oddities_of_record(place, report, tensors)
     inspection.next_steps = steps_of_own(place.name, facts.predicts, facts.num_images_in_input)

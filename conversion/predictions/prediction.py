@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..option_values import count
+
 if TYPE_CHECKING:  # slow to import
     from .prediction_trace import Trace
 
@@ -60,7 +62,7 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
         "--embodiment-id", type=int, metavar="N", help="whose encoders and decoders to use, where a model has several"
     )
     group.add_argument(
-        "--num-samples", type=int, metavar="N", help="chunks to draw, of a head that draws; their spread is told, too"
+        "--num-samples", type=count, metavar="N", help="chunks to draw, of a head that draws; their spread is told, too"
     )
 
 
