@@ -1,6 +1,7 @@
 """The example of a card, carried out as a user of the checkpoint does it: in a process of its own, without vlahub."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ sys.meta_path.insert(0, NotInstalled())
 sys.path[:] = [place for place in sys.path if place]
 exec(compile(sys.stdin.read(), "<the example of the card>", "exec"), {"__name__": "__main__"})
 """
+MODULES = re.compile(r"^(?:\w+\.)+(?=\w+: )")  # before the name of an error
 SECRETS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 
 
@@ -65,7 +67,9 @@ def reason_of(done: subprocess.CompletedProcess) -> str:
         hint = " (is there enough memory?)" if done.returncode == -9 else ""
         return f"it was ended by signal {-done.returncode}{hint}"
     lines = shown_text(done.stderr.decode(errors="replace")).strip().splitlines()
-    return lines[-1].strip().rstrip(".") if lines else f"it ended with exit code {done.returncode} and said nothing"
+    if not lines:
+        return f"it ended with exit code {done.returncode} and said nothing"
+    return MODULES.sub("", lines[-1].strip()).rstrip(".")
 
 
 def shown_text(text: str) -> str:

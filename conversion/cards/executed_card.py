@@ -35,7 +35,7 @@ PRINTED = (
 )
 DRAWN = (
     "with images that it draws itself, so that it prints the same wherever it runs (they show nothing real: that the "
-    "checkpoint works is all that the numbers tell)"
+    "checkpoint works is all that this tells)"
 )
 GIVEN = "with images of whoever made this card ({names}){where}"
 PICTURE = "![The prediction that the example prints, as a picture]({name})"

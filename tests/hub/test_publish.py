@@ -208,6 +208,18 @@ def test_only_the_files_of_a_checkpoint_are_uploaded_in_one_commit(hub, push, pu
         assert repository.at("main").files[path].content == (folder / path).read_bytes(), path
 
 
+def test_the_pictures_that_the_card_shows_are_uploaded_and_no_others(hub, push, altered):
+    folder, name = altered(1.12), "user/pictures"
+    with open(folder / "README.md", "a") as card:
+        card.write("\n![A prediction](prediction.png)\n")
+    for picture in ("prediction.png", "example_view_0.png", "photo.png"):
+        (folder / picture).write_bytes(picture.encode())
+    push(folder, name)
+    files = hub.repositories[name].at("main").files
+    assert files["prediction.png"].content == b"prediction.png"
+    assert not {"example_view_0.png", "photo.png"} & set(files)
+
+
 def test_code_that_is_not_ours_is_published_only_when_it_is_allowed(hub, push, failed, altered):
     folder = altered(1.15)
     (folder / "evil.py").write_text("")

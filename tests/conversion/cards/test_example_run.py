@@ -46,6 +46,10 @@ def test_vlahub_is_not_installed_there_and_the_hub_is_not_asked(tmp_path, monkey
 
 FAILURES = {
     "an error": ("x = 1\nraise ValueError('the\\nlast line')", r"failed on .*: last line\.$"),
+    "an error of a module": (
+        "import configparser\nraise configparser.NoSectionError('x')",
+        r"checkpoint: NoSectionError: No section: 'x'\.$",
+    ),
     "a syntax error": ("print(", "SyntaxError"),
     "an exit code": ("import sys\nsys.exit(3)", "exit code 3 and said nothing"),
     "a signal": ("import os\nos.kill(os.getpid(), 9)", r"ended by signal 9 \(is there enough memory\?\)"),
@@ -54,8 +58,9 @@ FAILURES = {
 
 @pytest.mark.parametrize("code,message", FAILURES.values(), ids=FAILURES)
 def test_what_fails_is_an_error_with_its_last_line(code, message, tmp_path):
+    (tmp_path / "checkpoint").mkdir()
     with pytest.raises(ConversionError, match=message):
-        run(code, tmp_path)
+        run(code, tmp_path / "checkpoint")
 
 
 def test_what_was_printed_is_shown_without_control_characters_and_not_endless():
