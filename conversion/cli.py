@@ -5,12 +5,14 @@ Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 """
 
 import argparse
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from functools import partial
 from importlib.metadata import version
 
+from .commands.card import CARD
 from .commands.completion import completed, words_before_the_cursor
 from .commands.convert import CONVERT
 from .commands.create import ASSEMBLE, CREATE, families_with
@@ -40,6 +42,7 @@ COMMANDS = {
     "evaluate": EVALUATE,
     "stats": STATS,
     "data": DATA,
+    "card": CARD,
     "push": PUSH,
 }
 
@@ -110,6 +113,7 @@ def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
     with ending_at_interrupt():
         arguments = parser.parse_args(argv)
+        arguments.command_line = shlex.join([parser.prog, *argv])  # one text: its words are no paths to be checked
     return run(command, arguments)
 
 

@@ -86,6 +86,12 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 
 
+def draw_driving_example(*asked: Any) -> str:
+    from . import drawn_example
+
+    return drawn_example.draw_driving_example(*asked)
+
+
 DRIVING = PredictionKind(
     does="drives and reasons",
     options=("history", "history_frame", *SAMPLING),
@@ -93,6 +99,7 @@ DRIVING = PredictionKind(
     predict=predict_driving,
     result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
     sometimes=frozenset({"minADE", "minFDE"}),
+    draw_example=draw_driving_example,
 )
 DRIVING_EVALUATION = PredictionKind(
     does="drives and reasons",

@@ -75,6 +75,7 @@ def run_stats(arguments: argparse.Namespace) -> None:
         InputError: the dataset cannot be read, its columns do not fit, or the output file exists. Nothing was written.
     """
     with ending_at_interrupt():
+        from ...training.dimension_names import record_names
         from ...training.lerobot import load_frames
         from ...training.statistics import statistics_and_rows
 
@@ -96,6 +97,7 @@ def run_stats(arguments: argparse.Namespace) -> None:
                 exact_rows=arguments.exact_rows,
                 progress=not arguments.quiet,
             )
+        record_names(statistics, arguments.dataset, columns)
         key = arguments.name or dataset_name(arguments.dataset)
         file.write(json.dumps({key: statistics}, indent=1, allow_nan=False) + "\n")
         if arguments.plot:

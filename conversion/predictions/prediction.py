@@ -26,6 +26,8 @@ class PredictionKind:
         result: the names in that, by which an earlier result is known.
         sometimes: names that a result may have beside them.
         trace: predicts, and tells what the prediction came from, for the picture of a robot's model.
+        draw_example: draws what the example of a card predicts, given the path, model, processor, the images of the
+            views and what is asked (`card_snippet.Asked`); returns what the example prints.
     """
 
     does: str
@@ -35,6 +37,7 @@ class PredictionKind:
     result: frozenset[str]
     sometimes: frozenset[str] = frozenset()
     trace: "Trace | None" = field(default=None, compare=False)
+    draw_example: Callable[..., str] | None = field(default=None, compare=False)
 
     def wrote(self, content: Mapping[str, Any]) -> bool:
         """Whether this is what an earlier run wrote."""
@@ -76,6 +79,12 @@ def predict_robot(
     return predict_actions(folder, *seen, given.unnorm_key, given.device, **how, **asked)
 
 
+def draw_robot_example(*asked: Any) -> str:
+    from . import drawn_example
+
+    return drawn_example.draw_robot_example(*asked)
+
+
 def plain_trace(*asked: Any) -> Any:
     from .prediction_trace import traced_plainly
 
@@ -92,6 +101,7 @@ def robot_prediction(trace: "Trace") -> PredictionKind:
         result=frozenset({"actions"}),
         sometimes=frozenset({"samples", "spread", "entropy"}),
         trace=trace,
+        draw_example=partial(draw_robot_example, trace),
     )
 
 

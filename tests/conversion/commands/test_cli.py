@@ -35,6 +35,7 @@ REQUIRED = {
     "evaluate": ("CKPT", "--dataset"),
     "stats": ("DATASET", "--output"),
     "data": ("convert",),
+    "card": ("CKPT",),
     "push": ("CKPT", "user/name"),
 }
 

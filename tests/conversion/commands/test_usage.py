@@ -24,6 +24,7 @@ CALLS = {
     "evaluate": ["no/such/checkpoint", "--dataset", "no/such/data"],
     "stats": ["no/such/data", "--output", "out.json"],
     "data": ["convert", "no/such/data", "--from", "hdf5", "--output", "out"],
+    "card": ["no/such/checkpoint"],
     "push": ["no/such/checkpoint", "user/name"],
 }
 
