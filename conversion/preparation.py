@@ -18,6 +18,8 @@ from .tensors.size_limits import check_layers_of
 from .tensors.verify_tensors import verify_against
 from .travelling.travelling_code import own_config
 
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
+
 
 def prepare(job: Job, family: str = "auto") -> Prepared:
     """Plan a job by its family; `auto`: that of the published model type, else generic.
@@ -37,6 +39,7 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
         chosen = FAMILIES[chosen_family(job, folders) if family == "auto" else family]
         if unused := [f"--{role}" for role in job.parts if role not in chosen.parts]:
             raise ConversionError(f"{', '.join(unused)}: a model of the kind {chosen.name!r} has no use for it.")
+        check_tokenizer_folder(job)
         return chosen.prepare(job)
 
 
@@ -71,11 +74,22 @@ def create(job: Job, family: str) -> Prepared:
     with_weights = {role for role, weights in FAMILIES[family].parts.items() if weights} | {"base"}
     sources = source_folders(job)
     with reading_settings(*sources.values()):
+        check_tokenizer_folder(job)
         for role, folder in sources.items():
             check_full_precision(read_json([folder], "config.json", required=False) or {})
             if role in with_weights:
                 check_part(role, folder)
         return FAMILIES[family].create(job)
+
+
+def check_tokenizer_folder(job: Job) -> None:
+    """Refuse a folder that was named for its tokenizer and has none: that of the base would be taken."""
+    folder = job.parts.get("tokenizer")
+    if folder is not None and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise ConversionError(
+            f"--tokenizer {folder} holds no tokenizer ({', '.join(TOKENIZER_FILES)}); name the folder that has it, or "
+            "leave it out."
+        )
 
 
 def check_full_precision(config: dict) -> None:

@@ -85,6 +85,16 @@ def write_files(desk: Path) -> None:
     pq.write_table(table[:0], desk / "rowless.parquet")
 
 
+def write_recording(folder: Path) -> None:
+    """An episode in ALOHA's layout, without an instruction."""
+    import h5py  # an extra
+
+    folder.mkdir()
+    with h5py.File(folder / "episode_0.hdf5", "w") as file:
+        file["action"], file["observations/qpos"] = np.zeros((5, 7), np.float32), np.zeros((5, 8), np.float32)
+        file["observations/images/cam_high"] = np.zeros((5, 16, 16, 3), np.uint8)
+
+
 def write_scenes(desk: Path, driving_scene: ModuleType) -> None:
     """A drive as one file and as files, and the same with what is wrong about it."""
     scene = driving_scene.driving_scene(cameras=2, frames=2, height=64, width=96)

@@ -27,6 +27,8 @@ from .checkpoint import BASE_TYPE, FILE_FIELDS, make_alpamayo_processor, tokeniz
 from .names import BASE_TABLE, EMBEDDINGS, EXPERT_PARTS, HEAD, TABLE
 from .start_options import EXPERT_FIELDS, AlpamayoStartOptions
 
+LEAST = {"num_action_chunks": 1, "num_history_poses": 2}  # a driven path has two ends
+
 
 def plan_start(family: Family, job: Job) -> Prepared:
     """Plan a start from `job.base`.
@@ -43,6 +45,7 @@ def plan_start(family: Family, job: Job) -> Prepared:
             f"{BASE_TYPE!r}, or with an Alpamayo-R1 of ours (vlahub convert makes one of a published one)."
         )
     options = job.options(AlpamayoStartOptions)
+    check_counts(options)
     collected = collect([SourceGroup(weights_of(job.base, "base"), BASE_TABLE)])
     check_layers(published, len(collected.candidates), f"{job.base}/config.json")
     vlm = {name: value for name, value in published.items() if name not in FILE_FIELDS}
@@ -70,6 +73,14 @@ def plan_next(family: Family, job: Job) -> Prepared:
     facts = parts_in_words(config, options)
     plan = plan_checkpoint(family, job, collected, config, facts, EXPERT_PARTS, options.seed)
     return prepared(family, job, plan, config, AlpamayoR1Processor.from_pretrained(job.base))
+
+
+def check_counts(options: AlpamayoStartOptions) -> None:
+    """Raises ConversionError for a number of waypoints or poses that no model works with, by the option's name."""
+    for name, least in LEAST.items():
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise ConversionError(f"--{name.replace('_', '-')} {value} must be {least} or more.")
 
 
 def switches_of(options: AlpamayoStartOptions) -> dict[str, Any]:

@@ -123,7 +123,7 @@ def predicted_paths(
 ) -> Paths:
     """Trajectories of all scenes, in every process."""
     collator, device = drives.collator, torch.device(processes.device)
-    model = load_model(folder, processes.device, arguments.dtype, arguments.fast)
+    model = load_model(folder, processes.device, arguments.dtype, arguments.fast, arguments.quiet)
     sampling = {"num_traj_samples": SAMPLES, **sampling}
     shape = sampling["num_traj_samples"], collator.config.num_action_chunks, 2
 

@@ -36,6 +36,7 @@ def predict_trajectories(
     device: str = "cpu",
     fast: str | None = None,
     name: str | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """Trajectories and reasoning of one scene, the first sample printed; returns what is written.
 
@@ -49,6 +50,7 @@ def predict_trajectories(
         sampling: arguments of `sample_trajectories`.
         plot: where to draw the picture; fast: see `load_model`.
         name: of the checkpoint in the picture's title; the folder's by default.
+        quiet: no notes.
 
     Raises:
         InputError: history or images are missing, the future is no path, or not each camera has a number.
@@ -57,9 +59,7 @@ def predict_trajectories(
     if history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
     scene = read_scene(history)
-    images = read_cameras(paths) if paths else scene.get("images", scene.get("image_frames"))
-    if images is None:
-        raise InputError(f"{history} holds no images: pass --images.")
+    images = seen_images(scene, history, paths)
     driven = future_of(scene, frame)
     shown = by_camera(images, {} if paths else scene)
     names = given_names(scene, camera_folders(paths) if paths else None, len(shown)) if plot else None
@@ -67,7 +67,7 @@ def predict_trajectories(
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
         inputs = processor(images=images, **poses, history_frame=frame)
-    model = load_model(folder, device, fast=fast)  # once all that was given is known to fit: it takes minutes
+    model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
     with waiting("predicting"):
         output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
     result = printed(output)
@@ -86,6 +86,14 @@ def predict_trajectories(
             title=f"Trajectories that {name or folder.name} predicts for {history.name}",
         )
     return result
+
+
+def seen_images(scene: dict[str, np.ndarray], history: Path, paths: list[Path] | None) -> Any:
+    """Those of `paths`, else the scene's own. Raises InputError where there are none."""
+    images = read_cameras(paths) if paths else scene.get("images", scene.get("image_frames"))
+    if images is None:
+        raise InputError(f"{history} holds no images: pass --images.")
+    return images
 
 
 def printed(output: Any) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
     name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
-    more = {"device": arguments.device, "fast": arguments.fast, "name": name}
+    more = {"device": arguments.device, "fast": arguments.fast, "name": name, "quiet": arguments.quiet}
     return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 
 

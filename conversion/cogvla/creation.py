@@ -102,6 +102,12 @@ def open_base(folder: Path) -> tuple[RunLayout, Collected]:
     check_layers(layout.config, len(layout.weights.file_of), f"{folder}/config.json")
     if is_own(layout.config):
         return layout, collect([SourceGroup(layout.weights, OWN_NAMES)])
+    model_type = layout.config.get("model_type")
+    if model_type != "openvla":
+        raise ConversionError(
+            f"{folder}/config.json: model_type is {model_type!r}; a CogVLA begins with a published 'openvla', or with "
+            "a CogVLA of ours. The other families: vlahub create --help."
+        )
     check_published(layout.config)
     return layout, collect_layout(layout)
 

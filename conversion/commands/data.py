@@ -4,10 +4,12 @@ import argparse
 from pathlib import Path
 
 from ...configuration.vla_errors import InputError
+from ..files.given_paths import REPOSITORY, meant_file, meant_folder
 from .command import Command
 from .error_boundary import ending_at_interrupt
 
-FORMATS = ("rlds", "hdf5")
+FORMATS, LEROBOT = ("rlds", "hdf5"), "lerobot"
+HDF5_SUFFIXES = (".hdf5", ".h5")
 
 
 def add_data_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +59,30 @@ def frequency(text: str) -> int:
     return int(text)
 
 
+def format_of(source: Path) -> str | None:
+    """By the names of files; `None` where they do not tell."""
+    files = [source] if source.is_file() else list(source.iterdir())
+    if (source / "meta" / "info.json").is_file():
+        return LEROBOT
+    if any(file.suffix in HDF5_SUFFIXES for file in files):
+        return "hdf5"
+    is_rlds = (source / "features.json").is_file() or any(source.glob("*/features.json"))
+    return "rlds" if is_rlds else None
+
+
+def check_source(source: Path, kind: str) -> None:
+    """Raises InputError for what is not there, or is seen to be of another format."""
+    if source.exists():
+        if (found := format_of(source)) not in (kind, None):
+            advice = "commands read it as it is" if found == LEROBOT else f"pass --from {found}"
+            raise InputError(f"--from {kind}: {source} is of the format {found}; {advice}.")
+        return
+    meant = meant_folder(source) or meant_file(source)
+    remote = REPOSITORY.fullmatch(str(source)) or str(source).startswith(("http:/", "https:/"))
+    advice = "; of the Hub it is downloaded first: hf download --repo-type dataset" if remote and not meant else ""
+    raise InputError(f"{source} does not exist{meant}{advice}.")
+
+
 def run_convert_data(arguments: argparse.Namespace) -> None:
     """Write the folder, whole or not at all.
 
@@ -68,8 +94,7 @@ def run_convert_data(arguments: argparse.Namespace) -> None:
         from ..datasets.dataset_conversion import convert_dataset
         from ..datasets.recorded_episode import Choice
 
-    if not arguments.source.exists():
-        raise InputError(f"{arguments.source} does not exist.")
+    check_source(arguments.source, arguments.format)
     if arguments.split and arguments.format != "rlds":
         raise InputError("--split: HDF5 files have no splits; leave it out.")
     if arguments.max_episodes is not None and arguments.max_episodes < 1:

@@ -33,6 +33,7 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
     else:
         episodes = HDF5Episodes(arguments.source, choice, arguments.swap_colours)
     count = min(len(episodes), arguments.max_episodes or len(episodes))
+    next(iter(episodes), None)  # what is wrong with the first one is said before anything else
     fps = arguments.fps or recorded_rate(episodes)
     with output_folder(output, overwrite=False) as folder:
         writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)

@@ -44,7 +44,9 @@ class HDF5Episodes:
         self.h5py = import_h5py()
         files = [source] if source.is_file() else [path for path in source.rglob("*") if path.suffix in SUFFIXES]
         if not files:
-            raise InputError(f"{source} holds no files that end with {' or '.join(SUFFIXES)}.")
+            raise InputError(
+                f"{source} holds no files that end with {' or '.join(SUFFIXES)}; is it of another format (--from rlds)?"
+            )
         self.choice, self.swap_colours = choice, swap_colours
         self.places = [(file, group) for file in sorted(files, key=by_number) for group in self.groups(file)]
 
@@ -127,7 +129,7 @@ def pictures(stored: np.ndarray, where: str) -> np.ndarray:
         rows = [Image.open(io.BytesIO(np.asarray(row).tobytes())).convert("RGB") for row in stored]
         return np.stack([np.asarray(row) for row in rows])
     except (OSError, ValueError) as error:
-        raise InputError(f"{where} holds {stored.dtype} {stored.shape}: neither images nor JPEG ({error}).") from error
+        raise InputError(f"{where} holds {stored.dtype} {stored.shape}: neither images nor JPEG.") from error
 
 
 def text_of(value: Any, where: str) -> str:

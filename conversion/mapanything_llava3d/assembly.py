@@ -21,12 +21,14 @@ from ..tensors.collected import Collected, SourceGroup, collect
 from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
 from .expert_from_base import copy_layers
+from .given_parts import check_kinds, check_used
 from .names import GEOMETRY_TABLE, LANGUAGE_TABLE, NEW, VISION_TABLE
 from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
 from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .sizes import described_parts, geometry_config, language_fields, vision_fields
 
 TABLES = {"vision": VISION_TABLE, "language": LANGUAGE_TABLE, "geometry": GEOMETRY_TABLE}
+DEEP_FUSION = "deep_fusion"
 DIT_BLOCKS = 16  # of the published head; never more than the language model has layers
 
 
@@ -38,6 +40,8 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
     """
     options = job.options(Llava3DOptions)
     roles = part_roles(job, options)
+    check_kinds({role: job.parts[role] for role in roles})
+    check_used(options, options.action_expert_type or DEEP_FUSION)
     collected = collect(SourceGroup(weights_of(job.parts[role], role), TABLES[role]) for role in roles)
     folders = [job.parts[role] for role in ("tokenizer", "language") if role in job.parts]
     tokenizer = tokenizer_with_image_token(folders)
@@ -85,7 +89,7 @@ def add_actions(options: Llava3DOptions, settings: Settings) -> None:
     """Expert, action head, their sizes, and the statistics."""
     statistics = settings.add_statistics(options.statistics, [])
     settings.settle("normalization_type", options.normalization, "--normalization", "bounds_q99")
-    settings.settle("action_expert_type", options.action_expert_type, "--action-expert-type", "deep_fusion")
+    settings.settle("action_expert_type", options.action_expert_type, "--action-expert-type", DEEP_FUSION)
     expert = settings.fields["action_expert_type"]
     if starts_from_base(options.expert_init, options.expert_init_layers, expert):
         text = as_language_model_config(settings.fields["text_config"])

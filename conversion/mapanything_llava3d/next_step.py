@@ -21,6 +21,7 @@ from ..tensors.plan import Fact
 from ..tensors.rename import Row
 from .assembly import add_chunk, dit_options
 from .expert_from_base import copy_layers
+from .given_parts import check_used
 from .names import GEOMETRY_TABLE
 from .options import MODEL_FIELDS, Llava3DOptions
 from .sizes import described_parts, geometry_config
@@ -88,6 +89,7 @@ def switches_of(options: Llava3DOptions, base: MapAnythingLlava3DConfig) -> dict
     settings = Settings()
     statistics = settings.add_statistics(options.statistics, [])
     experts = options.action_expert_type or base.action_expert_type
+    check_used(options, experts or "none")
     if base.action_expert_type is None and experts not in (None, "none"):
         add_chunk(options, statistics, settings)
     elif options.use_state and not (base.use_state or options.state_dim):

@@ -23,12 +23,6 @@ SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_con
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
 
 
-def load_checkpoint(folder: Path, device: str, fast: str | None = None) -> tuple[Any, Any]:
-    """Processor and model, in the dtype of the weights on an accelerator and in float32 on a CPU; fast: see
-    `load_model`."""
-    return load_processor(folder), load_model(folder, device, fast=fast)
-
-
 def load_processor(folder: Path) -> Any:
     """The processor alone, after a look at the whole folder; `load_model` may follow.
 
@@ -51,11 +45,14 @@ def load_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
 
 
-def load_model(folder: Path, device: str, dtype: str | None = None, fast: str | None = None) -> Any:
+def load_model(
+    folder: Path, device: str, dtype: str | None = None, fast: str | None = None, quiet: bool = False
+) -> Any:
     """The model of a folder that was looked at.
 
     dtype: such as "bfloat16", or "auto" for that of the weights; `None`: float32 on a CPU, else that of the weights.
     fast: a mode of `enable_fast_prediction`; without it the config says whether that is on.
+    quiet: do not say where that has no effect.
     """
     dtype = dtype or ("float32" if torch.device(device).type == "cpu" else "auto")
     chosen = dtype if dtype == "auto" else getattr(torch, dtype)
@@ -64,7 +61,7 @@ def load_model(folder: Path, device: str, dtype: str | None = None, fast: str | 
     model = model.to(device).eval()
     if fast is not None:
         model.enable_fast_prediction(fast)
-        if fast == "graphs" and torch.device(device).type != "cuda":
+        if fast == "graphs" and torch.device(device).type != "cuda" and not quiet:
             print(f"vlahub: --fast graphs has no effect on {device}: graphs are of CUDA.", file=sys.stderr)
     return model
 

@@ -75,7 +75,8 @@ def predict_robot(
     asked = {"advantage": given.advantage, "embodiment_id": given.embodiment_id, "num_samples": given.num_samples}
     seen = given.images, given.instruction, given.state
     picture = (trace, files["plot"]) if "plot" in files else None
-    return predict_actions(folder, *seen, given.unnorm_key, given.device, fast=given.fast, picture=picture, **asked)
+    how = {"fast": given.fast, "picture": picture, "quiet": given.quiet}
+    return predict_actions(folder, *seen, given.unnorm_key, given.device, **how, **asked)
 
 
 def draw_robot_example(*asked: Any) -> str:

@@ -163,7 +163,7 @@ def predicted_chunks(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted and recorded actions (samples, steps, dimensions) and padding (samples, steps), in every process."""
     collator, device = task.collator, torch.device(processes.device)
-    model = load_model(folder, processes.device, arguments.dtype, arguments.fast)
+    model = load_model(folder, processes.device, arguments.dtype, arguments.fast, arguments.quiet)
     steps = arguments.num_inference_steps
     options = {} if steps is None else {"num_inference_steps": steps}
 

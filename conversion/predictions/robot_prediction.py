@@ -28,6 +28,7 @@ def predict_actions(
     fast: str | None = None,
     num_samples: int | None = None,
     picture: tuple[Trace, Path] | None = None,
+    quiet: bool = False,
 ) -> dict[str, Any]:
     """A chunk of actions in robot units, printed as a table; returns what is written.
 
@@ -37,6 +38,7 @@ def predict_actions(
         advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
         num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
         picture: how to trace the prediction, and where to draw it.
+        quiet: no notes.
 
     Raises:
         InputError: images or instruction are missing, or the model has no state, one embodiment, or no samples.
@@ -55,7 +57,7 @@ def predict_actions(
     given = given_options(processor, config, state, advantage, embodiment_id, num_samples)
     with reading_settings(folder):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
-    model = load_model(folder, device, fast=fast)  # once all that was given is known to fit: it takes minutes
+    model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
     options = {"unnorm_key": unnorm_key} | ({} if num_samples is None else {"num_samples": num_samples})
     asked = Asked(images, instruction, inputs.to(device), options)
     with waiting("predicting"):

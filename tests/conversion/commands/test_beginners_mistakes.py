@@ -5,15 +5,17 @@ import os
 import shlex
 import shutil
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
 from checking_mistakes import CHECKING_MISTAKES
+from creating_mistakes import CREATING_MISTAKES, DATA_IN_FILES
 from dataset_mistakes import DATA_MISTAKES
 from driving_mistakes import DRIVING_MISTAKES
 from evaluating_mistakes import EVALUATING_MISTAKES
-from mistakes_desk import linked, write_damaged, write_files, write_scenes
+from mistakes_desk import linked, write_damaged, write_files, write_recording, write_scenes
 from reading_mistakes import READING_MISTAKES
 from transformers import PreTrainedModel
 from writing_mistakes import WRITING_MISTAKES
@@ -72,6 +74,8 @@ def desk(cogvla, merged, alpamayo, parts, assembled, example, tmp_path_factory):
     write_damaged(desk)
     write_files(desk)
     write_scenes(desk, example("driving_scene"))
+    if find_spec("h5py"):
+        write_recording(desk / "recorded")
     example("tiny_dataset").write_dataset(desk / "data", episodes=3, frames=4)
     load_frames(desk / "data")  # the first time of all it is brought into the cache of datasets, with a bar
     example("tiny_driving_dataset").write_driving_dataset(desk / "drives", episodes=2)
@@ -120,9 +124,17 @@ def check(desk, line, code, words, monkeypatch, capsys):
 
 
 MISTAKES = [*WRITING_MISTAKES, *READING_MISTAKES, *DATA_MISTAKES]
-MISTAKES += [*CHECKING_MISTAKES, *DRIVING_MISTAKES, *EVALUATING_MISTAKES]
+MISTAKES += [*CHECKING_MISTAKES, *DRIVING_MISTAKES, *EVALUATING_MISTAKES, *CREATING_MISTAKES]
 
 
 @pytest.mark.parametrize(("line", "code", "words"), rows(MISTAKES))
 def test_a_mistake_is_named_with_its_remedy_before_any_work(line, code, words, desk, monkeypatch, capsys):
+    check(desk, line, code, words, monkeypatch, capsys)
+
+
+@pytest.mark.parametrize(("line", "code", "words"), rows(DATA_IN_FILES.items()))
+def test_a_mistake_about_what_a_recording_holds_is_named_before_a_note_or_a_bar(
+    line, code, words, desk, monkeypatch, capsys
+):
+    pytest.importorskip("h5py")
     check(desk, line, code, words, monkeypatch, capsys)

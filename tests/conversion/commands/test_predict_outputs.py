@@ -255,6 +255,9 @@ def test_fast_graphs_on_a_cpu_say_that_they_have_no_effect(option, merged, views
     assert robot(merged, views, "--output", outputs[1], *option) == 0
     assert "--fast graphs has no effect on cpu" in capsys.readouterr().err
     assert drive(driver, scene, "--output", outputs[3], *option) == 0
+    capsys.readouterr()
+    assert robot(merged, views, "--output", outputs[1], *option, "--quiet") == 0
+    assert "has no effect" not in capsys.readouterr().err
     plain, fast = (np.array(json.loads(each.read_text())["actions"]) for each in outputs[:2])
     np.testing.assert_allclose(fast, plain, atol=1e-5)
     assert json.loads(outputs[3].read_text()).keys() == json.loads(outputs[2].read_text()).keys()
