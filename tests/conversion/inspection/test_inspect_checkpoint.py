@@ -170,12 +170,36 @@ def test_published_models_name_the_command_that_takes_them(openvla, tiny_alpamay
     assert any("merge-lora --base" in step.command for step in base.next_steps)
 
 
-@pytest.mark.parametrize("config", [{"type": "pi0", "input_features": {}}, {"model_type": "gr00t_n1_5"}])
-def test_policies_of_other_projects_are_named_as_not_supported(config, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("pi0", "config.json", {"type": "pi05", "input_features": {}}),
+        ("pi0", "config.json", {"model_type": "pi0", "architectures": ["PI0ForConditionalGeneration"]}),
+        ("pi0", "config.json", {"action_dim": 32, "paligemma_variant": "gemma_2b", "action_expert_variant": "x"}),
+        ("pi0", "assets/droid/norm_stats.json", {}),
+        ("SmolVLA", "config.json", {"type": "smolvla", "output_features": {}}),
+        ("SmolVLA", "pretrained_model/config.json", {"type": "smolvla"}),
+        ("GR00T", "config.json", {"model_type": "gr00t_n1_5", "architectures": ["GR00T_N1_5"]}),
+        ("GR00T", "config.json", {"model_type": "Gr00tN1d6"}),
+        ("GR00T", "config.json", {"type": "groot", "input_features": {}}),
+        ("a policy of LeRobot", "config.json", {"type": "act", "input_features": {}}),
+    ],
+)
+def test_policies_of_other_projects_are_named_with_the_reason(name, file, content, tmp_path, assert_refused, capsys):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(content))
+    if file.startswith("assets"):
+        (tmp_path / "params").mkdir()
+        (tmp_path / "params" / "_METADATA").touch()
+    elif file == "config.json":
+        save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
     found = inspect_checkpoint(str(tmp_path))
-    assert found.kind == "unsupported" and "neither loads nor converts" in found.words
+    assert found.kind == "unsupported" and found.words.startswith(f"{name} (")
+    assert "neither loads nor converts" in found.words and "nothing to merge" in found.words
+    in_lerobots_form = {"input_features", "output_features"} & content.keys()
+    words = "Policies of LeRobot" if in_lerobots_form else re.escape(found.words)
+    assert_refused(main(["convert", str(tmp_path), str(tmp_path / "out")]), capsys, words)
+    assert_refused(main(["predict", str(tmp_path), "--images", "a.png", "--instruction", "go"]), capsys, words)
 
 
 # ---- what is missing or broken
