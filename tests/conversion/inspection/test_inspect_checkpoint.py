@@ -114,6 +114,14 @@ def test_text_is_ascii_where_nobody_watches_and_draws_the_schedule(merged, capsy
     assert {int(layer): len(bar) for layer, bar in bars.items()} == {i: round(40 * r) for i, r in ratios.items()}
 
 
+@pytest.mark.parametrize(("dtype", "option"), [("float32", " --dtype bfloat16"), ("bfloat16", "")])
+def test_lower_precision_names_the_options_that_give_that_size(dtype, option, tmp_path, capsys):
+    model = vlahub.CogVLAForActionPrediction(cogvla_config()).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path)
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert f"int8 (--quantize int8{option}) " in capsys.readouterr().out
+
+
 def test_nothing_slow_is_imported(merged):
     source = (
         "import sys; from vlahub.conversion.cli import main; assert main(['inspect', sys.argv[1]]) == 0; "
