@@ -103,8 +103,9 @@ def check_full_precision(config: dict) -> None:
         )
 
 
-def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
-    """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself."""
+def verify_sources(folder: Path, job: Job, quiet: bool = False) -> Plan:
+    """Recompute a checkpoint from the sources of `job`, whose settings are read from the checkpoint itself; returns the
+    plan of what was recomputed."""
     settings = read_json([folder], "config.json", required=True)
     job.quantize = (settings.get("weight_quantization") or {}).get("kind")
     own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
@@ -119,7 +120,7 @@ def verify_sources(folder: Path, job: Job, quiet: bool = False) -> str:
         if job.quantize:
             quantise_plan(plan, job.quantize, own_config(job.adapters[0] if own else folder))
     verify_against(plan, folder, quiet, job.device)
-    return f"all {len(plan.tensors)} tensors equal their recomputation from the sources"
+    return plan
 
 
 def plan_of(report: dict, folder: Path, job: Job) -> Plan:

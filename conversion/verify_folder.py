@@ -1,6 +1,7 @@
 """`vlahub verify CKPT`: is a checkpoint as it was written, and whole?"""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,10 +24,28 @@ NOTHING_RECORDED = f"nothing is recorded by which a changed file could be notice
 CHANGED_LATER = "changed after the conversion"
 
 
-def verify_folder(folder: Path, quiet: bool = False, code: bool = False) -> str:
+@dataclass(frozen=True)
+class Checked:
+    """One thing that was checked, and is as it should be.
+
+    Attributes:
+        what: was looked at.
+        count: of files or tensors; bytes: of their content. `None` where there is nothing to count.
+        against: what it was compared with.
+        found: a sentence.
+    """
+
+    what: str
+    count: int | None
+    bytes: int | None
+    against: str
+    found: str
+
+
+def verify_folder(folder: Path, quiet: bool = False, code: bool = False) -> list[Checked]:
     """Check a checkpoint: its files against their record, its tensors against record and class, and its code.
 
-    Returns what was checked, in words.
+    Returns what was checked.
 
     Args:
         code: also compare the code with this release's.
@@ -41,7 +60,7 @@ def verify_folder(folder: Path, quiet: bool = False, code: bool = False) -> str:
     problems = [f"not as it was written: {changes}. {ACCEPT}"] if changes else []
     for check in checks(folder, report, quiet, code):
         try:
-            done.append(check())
+            done += check()
         except VLAError as error:
             problems.append(str(error))
         except Exception as error:  # what was changed may fail in any way, and hides nothing that was found
@@ -50,10 +69,10 @@ def verify_folder(folder: Path, quiet: bool = False, code: bool = False) -> str:
             problems.append(f"{type(error).__name__}: {(str(error).splitlines() or ['no message'])[0]}")
     if problems:
         raise ConversionError(f"{folder}: " + " ".join(problems))
-    return "; ".join(done)
+    return done
 
 
-def checks(folder: Path, report: dict, quiet: bool, code: bool) -> list[Callable[[], str]]:
+def checks(folder: Path, report: dict, quiet: bool, code: bool) -> list[Callable[[], list[Checked]]]:
     found = [
         lambda: checked_references(folder),
         lambda: checked_statistics(folder),
@@ -62,26 +81,27 @@ def checks(folder: Path, report: dict, quiet: bool, code: bool) -> list[Callable
     return [*found, lambda: checked_code(folder)] if code else found
 
 
-def described(report: dict) -> str:
+def described(report: dict) -> Checked:
     if "files" in report:
-        return f"all {len(report['files'])} files are as they were recorded"
+        files, size = report["files"], sum(entry["bytes"] for entry in report["files"].values())
+        return Checked("files", len(files), size, REPORT_NAME, f"all {len(files)} files are as they were recorded")
     older = "the report is of an older release" if report else "there is no report"
-    return NOTHING_RECORDED.format(older)
+    return Checked("files", None, None, "nothing", NOTHING_RECORDED.format(older))
 
 
-def checked_references(folder: Path) -> str:
+def checked_references(folder: Path) -> list[Checked]:
     check_references(folder)
-    return "all code that is named lies in the folder"
+    return [Checked("auto_map", None, None, "the folder", "all code that is named lies in the folder")]
 
 
-def checked_statistics(folder: Path) -> str:
+def checked_statistics(folder: Path) -> list[Checked]:
     """Whether model and processor can normalise by the statistics that they hold."""
     for name in ("config.json", "processor_config.json"):
         check_config_statistics(read_json([folder], name, required=False) or {})
-    return "statistics are complete where there are any"
+    return [Checked("statistics", None, None, "the rule of the model", "statistics are complete where there are any")]
 
 
-def checked_tensors(folder: Path, report: dict, quiet: bool) -> str:
+def checked_tensors(folder: Path, report: dict, quiet: bool) -> list[Checked]:
     """Names, shapes, dtypes and content of all tensors."""
     group, recorded = opened(folder), report.get("tensors") or {}
     if recorded:
@@ -92,14 +112,19 @@ def checked_tensors(folder: Path, report: dict, quiet: bool) -> str:
     changed = [name for name, checksum in sums.items() if f"{found[name]:08x}" != checksum]
     if changed:
         raise ConversionError(f"Tensors that are not as they were written: {some(changed)}.")
-    return f"all {len(found)} tensors are readable and finite; {result}"
+    count, size = len(found), sum(group.info(name).bytes for name in found)
+    against = f"{len(sums)} checksums in {REPORT_NAME}" if sums else "nothing"
+    return [
+        Checked("tensors", count, size, against, f"all {count} tensors are readable and finite"),
+        Checked("names and shapes", count, None, "the model's class", result),
+    ]
 
 
 def info_of(entry: dict) -> TensorInfo:
     return TensorInfo(tuple(entry["shape"]), getattr(torch, entry["dtype"]))
 
 
-def checked_code(folder: Path) -> str:
+def checked_code(folder: Path) -> list[Checked]:
     """Compare the code with what this release writes for the same config.
 
     Raises:
@@ -114,7 +139,9 @@ def checked_code(folder: Path) -> str:
     missing, additional = sorted(wanted.keys() - there.keys()), sorted(there.keys() - wanted.keys())
     if changes := FileChanges(differing, missing, additional):
         raise ConversionError(f"the code is not that of this release: {changes}.")
-    return f"all {len(wanted)} code files are those of this release"
+    size = sum(map(len, there.values()))
+    found = f"all {len(wanted)} code files are those of this release"
+    return [Checked("code", len(wanted), size, "this release", found)]
 
 
 def foreign_code(folder: Path) -> list[str]:

@@ -48,11 +48,14 @@ def run_train(arguments: argparse.Namespace) -> None:
     with ending_at_interrupt():
         from ...training.finetuning.finetune import overview_of, prepare_finetuning, run_finetuning
         from ...training.finetuning.overview import as_text
-        from ..folders.folder_roles import check_trainable
+        from ..folders.folder_roles import check_ready, check_trainable
+        from ..source_folder import source_folder
 
     if arguments.quiet:
         be_quiet()
     check_trainable(arguments.model)
+    if not Path(arguments.model).is_dir():
+        check_ready(source_folder(arguments.model, weights=False))
     options, training = given_options(arguments), training_arguments(arguments)
     with loading_bars(not arguments.quiet):
         with reading_dataset(arguments.dataset):

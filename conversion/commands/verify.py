@@ -1,13 +1,28 @@
 """`vlahub verify`."""
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import ConversionError
 from ..files.given_paths import meant_folder, why_not_local
+from ..files.json_file import json_text
+from ..terminal import Column, Table, show
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .shared_arguments import add_device_argument
+
+if TYPE_CHECKING:
+    from ..verify_folder import Checked
+
+COLUMNS = (
+    Column("checked"),
+    Column("number", right=True, before="  "),
+    Column("bytes", right=True, before="  "),
+    Column("against", before="  ", folds=True),
+    Column("found", before="  ", folds=True),
+)
 
 
 def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +38,8 @@ def add_verify_arguments(parser: argparse.ArgumentParser) -> None:
         help="record the files as they are now, after a change on purpose (an edited card, a fine-tune saved over it)",
     )
     add_device_argument(parser)
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument("--json", action="store_true", help="print what was checked as one JSON document")
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors, and the document of --json")
 
 
 def run_verify(arguments: argparse.Namespace) -> None:
@@ -36,12 +52,27 @@ def run_verify(arguments: argparse.Namespace) -> None:
     refuse_useless(arguments)
     if arguments.accept:
         result = accept_changes(local_folder(arguments.checkpoint), arguments.quiet)
-    else:
-        folder = source_folder(arguments.checkpoint, everything=True)
-        recomputed = [compared_with_sources(folder, arguments)] if arguments.against else []
-        result = "; ".join([*recomputed, verify_folder(folder, arguments.quiet, arguments.code)])
-    if not arguments.quiet:
-        print(f"{arguments.checkpoint}: {result}")
+        if not arguments.quiet:
+            print(f"{arguments.checkpoint}: {result}")
+        return
+    folder = source_folder(arguments.checkpoint, everything=True)
+    recomputed = [compared_with_sources(folder, arguments)] if arguments.against else []
+    checked = [*recomputed, *verify_folder(folder, arguments.quiet or arguments.json, arguments.code)]
+    if arguments.json:
+        found = {"checkpoint": arguments.checkpoint, "checked": [asdict(each) for each in checked]}
+        print(json_text(found, "what was checked", indent=1), end="")
+    elif not arguments.quiet:
+        show(table_of(arguments.checkpoint, checked))
+
+
+def table_of(name: str, checked: "list[Checked]") -> Table:
+    """A row for each thing that was checked."""
+    rows = [(each.what, counted(each.count), counted(each.bytes), each.against, each.found) for each in checked]
+    return Table(COLUMNS, rows, title=f"{name}: nothing wrong was found")
+
+
+def counted(number: int | None) -> str:
+    return "" if number is None else f"{number:,}"
 
 
 def refuse_useless(arguments: argparse.Namespace) -> None:
@@ -50,8 +81,10 @@ def refuse_useless(arguments: argparse.Namespace) -> None:
     Raises:
         ConversionError: the message names them.
     """
-    if arguments.accept and (arguments.against or arguments.base or arguments.code):
-        raise ConversionError("--accept records the files as they are; run it without --against, --base and --code.")
+    if arguments.accept and (arguments.against or arguments.base or arguments.code or arguments.json):
+        raise ConversionError(
+            "--accept records the files as they are; run it without --against, --base, --code and --json."
+        )
     if arguments.base and not arguments.against:
         raise ConversionError("--base is the model that a run was merged into: name the run with --against RUN.")
 
@@ -66,12 +99,13 @@ def local_folder(name: str) -> Path:
     raise ConversionError(f"--accept {name} records nothing: {reason}")
 
 
-def compared_with_sources(folder: Path, arguments: argparse.Namespace) -> str:
-    """Compare every tensor with what comes of the sources; returns what was found."""
+def compared_with_sources(folder: Path, arguments: argparse.Namespace) -> "Checked":
+    """Compare every tensor with what comes of the sources."""
     with ending_at_interrupt():
         from ..job import Job
         from ..preparation import verify_sources
         from ..source_folder import source_folder
+        from ..verify_folder import Checked
 
     job = Job(
         adapters=[source_folder(name) for name in arguments.against],
@@ -80,7 +114,10 @@ def compared_with_sources(folder: Path, arguments: argparse.Namespace) -> str:
         allow_code=True,  # nothing is written
         device=arguments.device,
     )
-    return verify_sources(folder, job, arguments.quiet)
+    plan = verify_sources(folder, job, arguments.quiet or arguments.json)
+    found = f"all {len(plan.tensors)} tensors equal their recomputation from the sources"
+    against = ", ".join([*arguments.against, *([arguments.base] if arguments.base else [])])
+    return Checked("tensors recomputed", len(plan.tensors), plan.bytes, against, found)
 
 
 VERIFY = Command(

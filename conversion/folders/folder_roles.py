@@ -17,6 +17,7 @@ from .folder_contents import (
     look_at,
     published_family,
 )
+from .other_policies import other_policy
 
 UNKNOWN = (Kind.MODEL, Kind.OTHER)  # what is loaded by transformers, or fails there by its own words
 
@@ -80,6 +81,7 @@ def refuse_adapter(contents: FolderContents, base: Path) -> None:
 
 def check_whole(contents: FolderContents) -> None:
     """Of a conversion: a model whose weights are all there, and not one of ours."""
+    refuse_other_policy(contents)
     if contents.kind in (Kind.MODEL, Kind.MERGED_RUN, Kind.FRAMEWORK_RUN):
         return
     if contents.kind is Kind.OTHER and loose_weights(contents.folder):
@@ -108,11 +110,24 @@ def check_ready(folder: Path) -> None:
         ConversionError: the message says what the folder looks like and what to run instead.
     """
     contents = look_at(folder)
+    refuse_other_policy(contents)
     config = read_run_config(folder) if contents.kind in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN) else {}
     nothing_yet = contents.kind is Kind.OTHER and contents.adapters_below
     if is_converted(config) or (contents.kind in UNKNOWN and not published_family(config) and not nothing_yet):
         return
     raise ConversionError(f"{contents}, which cannot be loaded as it is. {hint(contents)}")
+
+
+def refuse_other_policy(contents: FolderContents) -> None:
+    """Of a policy that only its own project loads; those in LeRobot's form are refused with the command that runs them.
+
+    Raises:
+        ConversionError: the message says what it is, and why it is not converted.
+    """
+    if contents.kind not in UNKNOWN:
+        return
+    if words := other_policy(contents.folder, read_run_config(contents.folder)):
+        raise ConversionError(f"{contents.folder} is {words}.")
 
 
 def check_trainable(name: str) -> None:

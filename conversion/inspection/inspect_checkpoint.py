@@ -14,8 +14,9 @@ from ..files.file_kinds import REPORT_NAME
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..folders.folder_contents import FolderContents, Kind, is_converted, look_at
 from ..folders.folder_roles import hint as hint_of_folder
+from ..folders.other_policies import other_policy
 from .inspection import Inspection, NextStep
-from .model_kinds import family_by_name, model_family, stranger, uses_of
+from .model_kinds import family_by_name, model_family, uses_of
 from .oddities import (
     oddities_of_checkpoint,
     oddities_of_record,
@@ -100,8 +101,9 @@ def inspected(look: Look) -> Inspection:
     kind, config = look.contents.kind, look.config
     if kind in RUNS:
         return inspected_run(look)
-    if kind is Kind.LEROBOT or stranger(config):
-        return inspected_stranger(look)
+    words = other_policy(look.place.folder, config)
+    if kind is Kind.LEROBOT or words:
+        return inspected_stranger(look, words)
     if kind is not Kind.MERGED_RUN and is_converted(dict(config)):
         return inspected_own(look, OURS[config["model_type"]])
     if kind is Kind.FRAMEWORK_RUN:
@@ -255,10 +257,9 @@ def family_of_tensors(weights: Weights) -> Family | None:
     return None
 
 
-def inspected_stranger(look: Look) -> Inspection:
+def inspected_stranger(look: Look, words: str | None) -> Inspection:
     """A policy of another project."""
-    kind = look.config.get("type")
-    words = stranger(look.config) or f"a LeRobot policy ({kind}), which vlahub neither loads nor converts"
+    words = words or f"a policy of LeRobot ({look.config.get('type')}), which vlahub neither loads nor converts"
     inspection = Inspection(look.place.name, "unsupported", words, files=roles_of(look.place))
     add_weights(look, inspection, None, read_weights(look.place), published=False)
     return inspection

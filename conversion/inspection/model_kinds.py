@@ -1,6 +1,5 @@
-"""What a model that is none of ours is, and which commands take it; policies of other projects by name."""
+"""What a model that is none of ours is, and which commands take it."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,24 +9,7 @@ from ..folders.folder_contents import published_family
 from .inspection import NextStep
 from .runs import quoted
 
-# Policies of other projects, by what their config.json calls them, and with what they run.
-STRANGERS = (
-    (r"pi0\w*|pi_?0?5\w*|paligemma_with_expert", "pi0", "openpi or LeRobot"),
-    (r"smolvla\w*", "SmolVLA", "LeRobot"),
-    (r"gr00?t\w*", "GR00T", "Isaac-GR00T or LeRobot"),
-    (r"xvla\w*|wall_x|octo\w*|rdt\w*|act|diffusion|vqbet|tdmpc\w*", "a policy of another project", "its own project"),
-)
 PLACEHOLDER = "PLACE"
-
-
-def stranger(config: Mapping[str, Any]) -> str | None:
-    """What a policy of another project is, in words; `None` for all else."""
-    named = [config.get("type"), config.get("model_type"), *(config.get("architectures") or [])]
-    for name in (name.lower() for name in named if isinstance(name, str)):
-        for pattern, words, runs_with in STRANGERS:
-            if re.fullmatch(pattern, name):
-                return f"{words} ({name}), which vlahub neither loads nor converts; it runs with {runs_with}"
-    return None
 
 
 def model_family(config: Mapping[str, Any]) -> Family | None:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import CARD_NAME, OF_TOOLS
-from ..files.given_paths import meant_folder, why_not_local
+from ..files.given_paths import why_not_local
+from ..files.hub_reasons import hub_errors, no_repository
 from .headers import Header, header_of, read_header
 from .pickled_headers import read_pickled
 
@@ -100,7 +101,6 @@ def below(folder: Path, depth: int) -> Iterator[Path]:
 def remote_place(name: str, folder: Path, revision: str | None, token: str | bool | None) -> Place:
     """Download the small files of a repository into the Hub's cache, and put the names of the others beside them."""
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi(token=token)
     try:
@@ -112,8 +112,8 @@ def remote_place(name: str, folder: Path, revision: str | None, token: str | boo
         small = [file for file, size in sizes.items() if is_wanted(file) and size <= LARGEST]
         with ThreadPoolExecutor(AT_ONCE) as pool:
             copies = list(pool.map(lambda file: api.hf_hub_download(name, file, revision=commit), small))
-    except (HFValidationError, HfHubHTTPError, OSError) as error:
-        raise unreachable(name, revision, error) from error
+    except hub_errors() as error:
+        raise ConversionError(no_repository(name, revision, error)) from error
     for file in sizes:
         (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).touch()
@@ -138,21 +138,13 @@ def remote_header(api: "HfApi", name: str, commit: str, file: str, size: int) ->
     Raises:
         ConversionError: it is no safetensors file, or cannot be reached.
     """
-    from huggingface_hub.errors import HfHubHTTPError, SafetensorsParsingError
+    from huggingface_hub.errors import SafetensorsParsingError
 
     try:
         found = api.parse_safetensors_file_metadata(name, file, revision=commit).tensors
     except SafetensorsParsingError as error:
         raise ConversionError(f"{file} cannot be read as safetensors: {str(error).splitlines()[0]}") from error
-    except (HfHubHTTPError, OSError) as error:
-        raise unreachable(name, commit, error) from error
+    except hub_errors() as error:
+        raise ConversionError(no_repository(name, commit, error)) from error
     entries = {k: {"dtype": t.dtype, "shape": t.shape, "data_offsets": t.data_offsets} for k, t in found.items()}
     return header_of(entries, file, size)
-
-
-def unreachable(name: str, revision: str | None, error: Exception) -> ConversionError:
-    """The error for a repository that the Hub does not give."""
-    reason = str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-    at = f" (revision {revision})" if revision else ""
-    where = meant_folder(Path(name)) or f" (a folder of this name would lie in {Path.cwd()})"
-    return ConversionError(f"{name}{at} is neither a folder nor a repository that can be reached: {reason}{where}.")

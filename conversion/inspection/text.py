@@ -99,7 +99,8 @@ def memory_rows(inspection: Inspection) -> Iterator[tuple[str, str]]:
     yield "bfloat16", size_text(memory.bfloat16)
     for name, size in (("int8", memory.int8), ("int4", memory.int4)):
         if size is not None:
-            yield f"{name} (--quantize {name})", size_text(size)
+            dtype = "" if memory.stored == memory.bfloat16 else " --dtype bfloat16"
+            yield f"{name} (--quantize {name}{dtype})", size_text(size)
 
 
 def model_rows(model: ModelFacts) -> Iterator[tuple[str, str]]:

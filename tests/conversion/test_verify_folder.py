@@ -254,6 +254,21 @@ def test_code_is_compared_with_this_release(copy, capsys):
     assert code == 1 and f"changed: {changed}; additional: additional.py" in said
 
 
+def test_what_was_checked_is_a_table_and_a_document(copy, capsys):
+    code, said = verify(copy, capsys, "--quiet", "--json", "--code")
+    checked = {each["what"]: each for each in json.loads(said)["checked"]}
+    assert code == 0 and list(checked) == ["files", "auto_map", "statistics", "tensors", "names and shapes", "code"]
+    report = json.loads((copy / "conversion_report.json").read_text())
+    assert checked["files"]["count"] == len(report["files"])
+    assert checked["files"]["bytes"] == sum((copy / name).stat().st_size for name in report["files"])
+    assert checked["tensors"]["count"] == checked["names and shapes"]["count"] == len(report["tensors"])
+    assert checked["tensors"]["against"] == f"{len(report['tensors'])} checksums in conversion_report.json"
+    capsys.readouterr()
+    assert main(["verify", str(copy)]) == 0
+    said = capsys.readouterr().out
+    assert len(said.splitlines()) == 2 + 5 and f"{checked['files']['bytes']:,}" in said and "\x1b" not in said
+
+
 def test_code_of_a_model_that_is_not_ours_cannot_be_compared(llama, capsys):
     code, said = verify(llama, capsys, "--code")
     assert code == 1 and "not of one of vlahub's families" in said

@@ -66,6 +66,7 @@ class Commit:
 class Repository:
     name: str
     private: bool = False
+    gated: bool = False  # what it holds is listed for everybody, and given to its owner
     branches: dict[str, str] = field(default_factory=dict)
     commits: dict[str, Commit] = field(default_factory=dict)
     pull_requests: int = 0
@@ -217,9 +218,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def readable(self, name: str) -> Repository:
         repository = self.hub.repositories.get(name)
-        hidden = repository and repository.private and self.user != name.split("/")[0]
+        user = self.user  # a token that is not valid is refused for what everybody may read, too
+        hidden = repository and repository.private and user != name.split("/")[0]
         if repository is None or hidden:
-            raise HubError(404 if self.user else 401, "Repository not found", "RepoNotFound")
+            raise HubError(404 if user else 401, "Repository not found", "RepoNotFound")
         return repository
 
     def check_writer(self, owner: str) -> None:
@@ -287,7 +289,7 @@ class Handler(BaseHTTPRequestHandler):
                 "lastModified": DATE,
                 "createdAt": DATE,
                 "private": repository.private,
-                "gated": False,
+                "gated": "auto" if repository.gated else False,
                 "disabled": False,
                 "downloads": 0,
                 "likes": 0,
@@ -312,7 +314,10 @@ class Handler(BaseHTTPRequestHandler):
         self.send(200, shown)
 
     def resolve(self, name: str, revision: str, path: str) -> None:
-        commit = self.readable(name).at(revision)
+        repository = self.readable(name)
+        commit = repository.at(revision)
+        if repository.gated and self.user != name.split("/")[0]:
+            raise HubError(403 if self.user else 401, f"Access to model {name} is restricted.", "GatedRepo")
         headers = {"X-Repo-Commit": commit.sha, "Accept-Ranges": "bytes"}
         blob = commit.files.get(path)
         if blob is None:

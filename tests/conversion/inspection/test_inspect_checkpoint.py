@@ -108,6 +108,14 @@ def test_text_is_ascii_where_nobody_watches_and_draws_the_schedule(merged, capsy
     assert {int(layer): len(bar) for layer, bar in bars.items()} == {i: round(40 * r) for i, r in ratios.items()}
 
 
+@pytest.mark.parametrize(("dtype", "option"), [("float32", " --dtype bfloat16"), ("bfloat16", "")])
+def test_lower_precision_names_the_options_that_give_that_size(dtype, option, tmp_path, capsys):
+    model = vlahub.CogVLAForActionPrediction(cogvla_config()).to(getattr(torch, dtype))
+    model.save_pretrained(tmp_path)
+    assert main(["inspect", str(tmp_path)]) == 0
+    assert f"int8 (--quantize int8{option}) " in capsys.readouterr().out
+
+
 def test_nothing_slow_is_imported(merged):
     source = (
         "import sys; from vlahub.conversion.cli import main; assert main(['inspect', sys.argv[1]]) == 0; "
@@ -164,12 +172,36 @@ def test_published_models_name_the_command_that_takes_them(openvla, tiny_alpamay
     assert any("merge-lora --base" in step.command for step in base.next_steps)
 
 
-@pytest.mark.parametrize("config", [{"type": "pi0", "input_features": {}}, {"model_type": "gr00t_n1_5"}])
-def test_policies_of_other_projects_are_named_as_not_supported(config, tmp_path):
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
+@pytest.mark.parametrize(
+    ("name", "file", "content"),
+    [
+        ("pi0", "config.json", {"type": "pi05", "input_features": {}}),
+        ("pi0", "config.json", {"model_type": "pi0", "architectures": ["PI0ForConditionalGeneration"]}),
+        ("pi0", "config.json", {"action_dim": 32, "paligemma_variant": "gemma_2b", "action_expert_variant": "x"}),
+        ("pi0", "assets/droid/norm_stats.json", {}),
+        ("SmolVLA", "config.json", {"type": "smolvla", "output_features": {}}),
+        ("SmolVLA", "pretrained_model/config.json", {"type": "smolvla"}),
+        ("GR00T", "config.json", {"model_type": "gr00t_n1_5", "architectures": ["GR00T_N1_5"]}),
+        ("GR00T", "config.json", {"model_type": "Gr00tN1d6"}),
+        ("GR00T", "config.json", {"type": "groot", "input_features": {}}),
+        ("a policy of LeRobot", "config.json", {"type": "act", "input_features": {}}),
+    ],
+)
+def test_policies_of_other_projects_are_named_with_the_reason(name, file, content, tmp_path, assert_refused, capsys):
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(json.dumps(content))
+    if file.startswith("assets"):
+        (tmp_path / "params").mkdir()
+        (tmp_path / "params" / "_METADATA").touch()
+    elif file == "config.json":
+        save_file({"a": torch.ones(2)}, tmp_path / "model.safetensors")
     found = inspect_checkpoint(str(tmp_path))
-    assert found.kind == "unsupported" and "neither loads nor converts" in found.words
+    assert found.kind == "unsupported" and found.words.startswith(f"{name} (")
+    assert "neither loads nor converts" in found.words and "nothing to merge" in found.words
+    in_lerobots_form = {"input_features", "output_features"} & content.keys()
+    words = "Policies of LeRobot" if in_lerobots_form else re.escape(found.words)
+    assert_refused(main(["convert", str(tmp_path), str(tmp_path / "out")]), capsys, words)
+    assert_refused(main(["predict", str(tmp_path), "--images", "a.png", "--instruction", "go"]), capsys, words)
 
 
 # ---- what is missing or broken
