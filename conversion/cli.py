@@ -47,7 +47,7 @@ COMMANDS = {
 }
 
 
-SHOWN = 2
+SHOWN = 3
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,5 +1,8 @@
-"""As `writing_mistakes.py`, of the commands that check, tell of and publish a checkpoint, beyond the rows there and in
-`reading_mistakes.py`. There is little to get wrong about `inspect`: 19 rows in all are what is likely."""
+"""As `writing_mistakes.py`, of the commands that check, tell of, describe and publish a checkpoint.
+
+Beside the rows there and in `reading_mistakes.py`. There is little to get wrong about `inspect`: 19 rows in all are
+what is likely.
+"""
 
 VERIFY = {
     "a dataset": ("verify data", 1, "data looks like a LeRobot dataset", "vlahub stats data"),
@@ -75,4 +78,39 @@ INSPECT = {
     "a variable not set": ("inspect ''", 1, "an argument is empty", "is a variable not set?"),
 }
 
-CHECKING_MISTAKES = [row for table in (VERIFY, PUSH, INSPECT) for row in table.items()]
+VIEWS = "--images views/view_0.png views/view_1.png"
+CARD = {
+    "no checkpoint": ("card", 2, "CKPT"),
+    "two checkpoints": ("card merged base", 2, "unrecognized arguments: base", "it takes CKPT alone"),
+    "a misspelt checkpoint": ("card mergd", 1, "mergd is no folder", "did you mean merged?"),
+    "a file": ("card merged/README.md", 1, "merged/README.md is no folder", "a card is written into one"),
+    "a repository": ("card user/name", 1, "user/name is no folder", "hf download"),
+    "a repository in the cache": ("card models--user--name", 1, "or a snapshot in it", "snapshots/0123"),
+    "a home directory in quotes": ("card '~/merged'", 1, "~/merged is no folder", "the shell did not replace ~"),
+    "a run": ("card run", 1, "run looks like a training run", "vlahub merge-lora --base BASE --adapter run"),
+    "the base": ("card base", 1, "base looks like a whole model", "Run first: vlahub convert base OUTPUT"),
+    "a dataset": ("card data", 1, "data looks like a LeRobot dataset"),
+    "a folder of models": ("card parts", 1, "Name a model in it", "parts/language"),
+    "another model": ("card qwen", 1, "qwen is of no family of vlahub's"),
+    "weights that are missing": ("card weightless", 1, "weightless holds no weights", "incomplete?"),
+    "weights cut off": ("card cut_merged", 1, "cut_merged/model.safetensors", "Fetch the file again"),
+    "a pointer of Git LFS": ("card pointer_merged", 1, "pointer_merged/model.safetensors", "git lfs pull"),
+    "one image of two": ("card merged --images views/view_0.png", 1, "names 1 of the 2 views", "one for each"),
+    "an image that is none": (
+        "card merged --images views/view_0.png text.png",
+        1,
+        "text.png cannot be read as an image",
+    ),
+    "an image that is not there": ("card merged --images a.png views/view_0.png", 1, "a.png", "No such file"),
+    "views by wrong names": ("card merged --images a=views/view_0.png b=views/view_1.png", 1, "a, b", "in order"),
+    "images to keep, and none": ("card merged --keep-images", 1, "--keep-images", "--images FILE"),
+    "a state of another length": (f"card merged {VIEWS} --state 1 2 3", 1, "--state has 3 values", "8"),
+    "a state with commas": ("card merged --state 0.1,0.2", 2, "'0.1,0.2' is no number", "spaces between them"),
+    "a state of a car": ("card driver --state 1 2", 1, "--state", "leave it out"),
+    "a misspelt unnorm_key": ("card merged --unnorm-key demo", 1, "'demo' is unknown", "choices: demo_tabletop"),
+    "a blank instruction": ("card merged --text ' '", 1, "--text ' ' says nothing", "leave it out"),
+    "an instruction without quotes": ("card merged --text pick up", 2, "arguments: up", "in quotes"),
+    "a picture by another word": ("card merged --plot", 2, "--plot", "did you mean --picture?"),
+}
+
+CHECKING_MISTAKES = [row for table in (VERIFY, PUSH, INSPECT, CARD) for row in table.items()]

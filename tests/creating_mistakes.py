@@ -41,7 +41,7 @@ CREATE = {
     ),
     "a checkpoint of another family": ("create --family cogvla --base llava --output out", 1, "'mapanything_llava3d'"),
     "an option of another family": (f"{COGVLA} --vision parts/vision", 2, "--vision is an option of --family mapanyth"),
-    "an option of another command": (f"{COGVLA} --adapter run", 2, "vlahub merge-lora has --adapter"),
+    "an option of another command": (f"{COGVLA} --adapter run", 2, "vlahub merge-lora"),
     "a head in capitals": (f"{COGVLA} --action-head L1", 2, "'L1'", "did you mean l1?"),
     "a misspelt platform": (f"{COGVLA} --platform liberro", 2, "'liberro'", "did you mean libero?"),
     "a schedule that is none": (f"{COGVLA} --lfp cosine", 1, "'cosine'", "shiftedcos_decay_0.85_0.15"),

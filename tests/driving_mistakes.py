@@ -22,7 +22,7 @@ PREDICT = {
         f"predict driver {SCENE} --trajectory-source text",
         2,
         "--trajectory-source",
-        "vlahub evaluate has",
+        "vlahub evaluate",
     ),
     "a short word for trajectories": (
         f"predict driver {SCENE} --num-trajectories 3",
@@ -114,7 +114,11 @@ EVALUATE = {
     ),
     "a robot's actions": ("evaluate driver --dataset drives --action action", 1, "--action", "leave it out"),
     "a robot's gripper": ("evaluate driver --dataset drives --gripper 1", 1, "--gripper", "leave it out"),
-    "a robot's instruction": ("evaluate driver --dataset drives --instruction go", 2, "vlahub predict has"),
+    "a robot's instruction": (
+        "evaluate driver --dataset drives --instruction go",
+        2,
+        "unrecognized arguments: --instruction",
+    ),
     "a pose that is not there": (
         "evaluate driver --dataset drives --state pose",
         1,

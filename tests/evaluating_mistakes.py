@@ -47,7 +47,7 @@ EVALUATE = {
     "a run as the dataset": ("evaluate merged --dataset run", 1, "run has neither meta/info.json"),
     "an option of a car": (f"{ASKED} --top-p 0.9", 1, "--top-p", "moves a robot", "leave it out"),
     "an embodiment": (f"{ASKED} --embodiment-id 3", 1, "--embodiment-id 3", "one embodiment", "leave it out"),
-    "chunks to draw": (f"{ASKED} --num-samples 3", 2, "--num-samples", "vlahub predict has --num-samples"),
+    "chunks to draw": (f"{ASKED} --num-samples 3", 2, "--num-samples", "vlahub predict"),
     "a gripper with a comma": (f"{ASKED} --gripper 1,2", 2, "'1,2' is not a whole number", "spaces between"),
     "a tolerance below zero": (f"{ASKED} --gripper-tolerance -1", 1, "--gripper-tolerance -1", "0 or more"),
     "a misspelt mode": (f"{ASKED} --fast grphs", 2, "'grphs'", "did you mean graphs?"),

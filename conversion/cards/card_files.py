@@ -7,7 +7,7 @@ from pathlib import Path
 from ...configuration.vla_errors import ConversionError
 from ..files.file_hashes import entry_of, read_report, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME, blobs_of, leads_out
-from ..files.given_paths import meant_folder
+from ..files.given_paths import HOME, meant_folder
 
 
 def check_place(folder: Path) -> None:
@@ -18,6 +18,8 @@ def check_place(folder: Path) -> None:
     """
     if not folder.is_dir():
         hint = "" if folder.exists() else meant_folder(folder)
+        if str(folder).startswith("~"):
+            raise ConversionError(f"{folder} is no folder: {HOME}")
         raise ConversionError(
             f"{folder} is no folder{hint}: a card is written into one; `hf download user/name --local-dir FOLDER` "
             "fetches a repository."

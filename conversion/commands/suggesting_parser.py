@@ -22,6 +22,7 @@ OTHER_WORDS = {
     "--task": ["--instruction", "--text"],
     "--lora": ["--adapter"],
     "--verbose": ["--debug"],
+    "--plot": ["--picture"],
     "--token": [],
 }
 ADVICE = {"--token": "log in with `hf auth login`, or set HF_TOKEN"}

@@ -112,7 +112,7 @@ def check_ready(folder: Path) -> None:
     contents = look_at(folder)
     refuse_other_policy(contents)
     config = read_run_config(folder) if contents.kind in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN) else {}
-    nothing_yet = contents.kind is Kind.OTHER and contents.adapters_below
+    nothing_yet = contents.kind is Kind.OTHER and (contents.adapters_below or models_below(folder))
     if is_converted(config) or (contents.kind in UNKNOWN and not published_family(config) and not nothing_yet):
         return
     raise ConversionError(f"{contents}, which cannot be loaded as it is. {hint(contents)}")
@@ -196,10 +196,15 @@ def hint_of_stranger(contents: FolderContents) -> str:
     runs = sorted(entry for entry in folder.iterdir() if (entry / ADAPTER_FOLDER / ADAPTER_NAMES[0]).is_file())
     if contents.kind is Kind.OTHER and runs:
         return f"Name a run in it: {', '.join(map(str, runs[:3]))}"
-    models = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and holds_model(entry)]
+    models = models_below(folder)
     if contents.kind is Kind.OTHER and models:
         return f"Name a model in it: {', '.join(map(str, models[:3]))}"
     return "Is the download or the copy incomplete?"
+
+
+def models_below(folder: Path) -> list[Path]:
+    """Folders in a folder that hold a whole model."""
+    return [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and holds_model(entry)]
 
 
 def holds_model(folder: Path) -> bool:
