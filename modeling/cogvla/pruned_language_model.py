@@ -18,7 +18,7 @@ from ..masking import mask_for
 from ..sampled_actions import repeated
 from .action_sequence import ActionSequence
 from .growing_cache import GrowingCache
-from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning
+from .token_pruning import STACKS_CACHE, LFPLlamaModel, Pruning, select
 
 FREQUENCIES_OF_LENGTH = ("dynamic", "longrope")  # rotary embeddings that change for all tokens with the last position
 
@@ -127,8 +127,7 @@ class LanguageModel(nn.Module):
         else:
             named = {"attention_mask": mask, "use_cache": cache is not None, "pruning": pruning, STACKS_CACHE: cache}
             hidden_states = self.model(inputs_embeds=embeds, **named).last_hidden_state
-        index = inputs.positions.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1])
-        return hidden_states.gather(1, index), pruning.kept
+        return select(hidden_states, inputs.positions), pruning.kept
 
     def ahead(self, real: torch.Tensor, prefix_length: int, count: int) -> TokensAhead:
         """What the next `count` tokens need to be read one by one.

@@ -167,6 +167,9 @@ def test_selected_tokens_can_be_put_back():
     doubled = restore(x, 2 * selected, places)
     assert torch.equal(doubled[0, rows[0]], 2 * x[0, rows[0]])
     assert torch.equal(doubled[0, [2, 3, 5, 6, 7]], x[0, [2, 3, 5, 6, 7]])
+    for one in (slice(0, 1), slice(1, 2)):  # a sample alone takes another way
+        assert torch.equal(select(x[one], places[one]), selected[one])
+        assert torch.equal(restore(x[one], 2 * selected[one], places[one]), doubled[one])
 
 
 @pytest.mark.parametrize("mode", ["causal", "block", "bidirectional"])
