@@ -89,6 +89,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
         service = loaded(named, arguments, by)
         for name, taken in service.warm_up().items():
             say(arguments, f"{name}: the first prediction took {taken:.2f} s")
+        bound.listen()  # so that whoever reads the next line can connect
         say(arguments, f"serving {', '.join(service.models)} at {address_of(bound)} (stop with Ctrl-C)")
         run_server(service, bound, token)
     say(arguments, "stopped")
