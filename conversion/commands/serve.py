@@ -127,6 +127,11 @@ def check_options(
     policy: "ServedPolicy", name: str, arguments: argparse.Namespace, by: "ObservationMap | None"
 ) -> None:
     """Raises InputError or ConversionError for options that do not fit a model."""
+    for_robots = {"--observation-map": by, "--n-action-steps": arguments.n_action_steps}
+    for_robots["--temporal-ensemble"] = arguments.temporal_ensemble
+    given = [option for option, value in for_robots.items() if value is not None]
+    if given and not policy.has_actions:
+        raise InputError(f"{', '.join(given)}: {name} drives, and has no use for it; leave it out.")
     if by is not None:
         by.check(policy, name)
     policy.check_unnorm_key(arguments.unnorm_key)

@@ -17,7 +17,7 @@ import numpy as np
 
 from ...configuration.vla_errors import InputError
 from .action_sessions import checked_session
-from .client_observations import chosen, mapped, observation_of_openvla, read_images
+from .client_observations import chosen, flat, mapped, observation_of_openvla, read_images
 from .json_values import encoded, image_of, json_object, unpacked, value_of
 from .limits import Limits
 from .observation_map import ObservationMap
@@ -58,9 +58,11 @@ def read_act(body: bytes, policy: ServedPolicy, limits: Limits, by: ObservationM
     def read(value: Any, where: str) -> np.ndarray:
         return image_of(value, where, limits)
 
+    if not policy.has_actions and (session is not None or form_of(fields) is not plain):
+        raise InputError("this model drives, and has no actions of a robot: ask by images and ego_history_xyz.")
     observation = observation_of(fields, policy, read, by)
     if observation.get("images") is not None:
-        limits.check_count(observation["images"])
+        limits.check_count(flat(observation["images"]))
     answer = partial(double if is_double else single, form_of(fields))
     return Act(observation, answer, session, begins)
 
@@ -94,6 +96,8 @@ def list_of_actions(value: np.ndarray, said: dict[str, Any]) -> Any:
 
 
 def plain(value: Any, said: dict[str, Any]) -> Any:
+    if isinstance(value, dict):
+        return {name: each.tolist() if isinstance(each, np.ndarray) else each for name, each in value.items()} | said
     return {"actions": value.tolist(), **said}
 
 

@@ -79,12 +79,25 @@ def chosen(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_images(images: Any, read: ReadImage) -> Any:
-    """Each image, in a dict or list, read."""
+    """Each image read, in a dict or list, or of a stack (..., height, width, 3); a camera may be a list of frames."""
     if isinstance(images, Mapping):
-        return {str(name): read(image, f"image {name!r}") for name, image in images.items()}
-    if isinstance(images, (list, tuple)):
-        return [read(image, f"image {i}") for i, image in enumerate(images)]
+        return {str(name): read_views(image, f"image {name!r}", read) for name, image in images.items()}
+    if isinstance(images, (list, tuple, np.ndarray)):
+        return [read_views(image, f"image {i}", read) for i, image in enumerate(images)]
     raise InputError(f"images is a {type(images).__name__}; a list, or an object by the names of views, is needed.")
+
+
+def read_views(image: Any, where: str, read: ReadImage) -> Any:
+    """An image, or a list of frames of one camera."""
+    if isinstance(image, list) or getattr(image, "ndim", 3) == 4:
+        return [read(frame, f"{where}, frame {i}") for i, frame in enumerate(image)]
+    return read(image, where)
+
+
+def flat(images: Any) -> list[Any]:
+    """All images of what `read_images` gives."""
+    views = images.values() if isinstance(images, Mapping) else images
+    return [frame for view in views for frame in (view if isinstance(view, list) else [view])]
 
 
 def as_mapping(images: Any) -> Mapping[str, Any]:

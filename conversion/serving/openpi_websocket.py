@@ -95,6 +95,9 @@ def read_frame(frame: bytes | None, policy: ServedPolicy, limits: Limits, by: Ob
     if frame is None:
         raise InputError("an observation is a binary frame of msgpack; this was a text frame.")
 
+    if not policy.has_actions:
+        raise InputError("this model drives, and has no actions of a robot: ask by POST /act.")
+
     def read(value: Any, where: str) -> np.ndarray:
         if not isinstance(value, np.ndarray):
             raise InputError(f"{where} is a {type(value).__name__}; an array is needed.")

@@ -47,7 +47,7 @@ class RobotPolicy:
     `prepared` may be called by any thread, `predicted` by one.
     """
 
-    answers = "actions"
+    has_actions = True
 
     def __init__(self, folder: Path, processor: Any, config: Any):
         self.folder, self.processor, self.config = folder, processor, config
@@ -65,7 +65,7 @@ class RobotPolicy:
         config = self.config
         return {
             "model_type": config.model_type,
-            "answers": self.answers,
+            "answers": config.predicts,
             "view_names": self.view_names,
             "num_images_in_input": self.num_views,
             "state_dim": self.state_dim,

@@ -20,12 +20,15 @@ class ServedPolicy(Protocol):
     """A checkpoint, of which the weights come last. `prepared` may be called by any thread, `predicted` by one.
 
     Attributes:
+        has_actions: whether it answers robots, by chunks of actions; else `POST /act` alone, with the fields that
+            `prepared` names, is answered by the object that `predicted` gives.
         view_names: of its views, in the order of training; `None`: not recorded.
         num_views: of one observation; `None`: any number.
         state_dim: numbers of the state; `None`: it takes none.
         num_action_chunks: actions of a chunk; `None`: it predicts no actions.
     """
 
+    has_actions: bool
     view_names: Sequence[str] | None
     num_views: int | None
     state_dim: int | None

@@ -33,7 +33,7 @@ PICTURE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
 
 
 def policy(view_names=None, num_views=2, state_dim=8):
-    return SimpleNamespace(view_names=view_names, num_views=num_views, state_dim=state_dim)
+    return SimpleNamespace(has_actions=True, view_names=view_names, num_views=num_views, state_dim=state_dim)
 
 
 @pytest.mark.parametrize("array", ARRAYS, ids=repr)
@@ -100,7 +100,8 @@ BROKEN = {
     "shape 'x'": {"image": described("x")},
     "image 'image' is float64": {"image": PICTURE / 255},
     "image 'image' is uint8 of shape (8, 6)": {"image": PICTURE[..., 0]},
-    "image 'image' is a list": {"image": PICTURE.tolist()},
+    "image 'image', frame 0 is a list": {"image": PICTURE.tolist()},
+    "image 0, frame 0 is a list": {"images": [PICTURE.tolist()]},
     "cannot be read as PNG or JPEG": {"image": base64.b64encode(b"GIF89a, or what else").decode()},
     "has 3000 x 3000 pixels; at most 1000000": {"image": BOMB},
     "is no base64 of a PNG or JPEG": {"image": "no picture"},
