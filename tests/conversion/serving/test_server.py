@@ -3,8 +3,11 @@
 import asyncio
 import json
 import re
+import runpy
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import json_numpy
 import numpy as np
@@ -13,6 +16,7 @@ import requests
 import torch
 import websockets.exceptions
 import websockets.sync.client
+from PIL import Image
 from served_observations import observation
 
 from vlahub.conversion.serving.action_sessions import ActionSessions
@@ -22,6 +26,7 @@ from vlahub.conversion.serving.prediction_service import Batching, PredictionSer
 from vlahub.conversion.serving.server import address_of, bound_socket, make_server
 
 WAIT = 60
+REPOSITORY = Path(__file__).parents[3]
 
 
 class Running:
@@ -182,6 +187,29 @@ def test_a_failure_of_the_server_closes_a_connection_as_published_and_tells_noth
     assert "secret" not in response.text and requests.get(served.url + "/healthz", timeout=WAIT).text == "OK\n"
 
 
+@pytest.mark.parametrize("client", ["act_client", "openpi_client"])
+def test_the_example_clients_are_short_and_print_actions(client, served, policy_of, tmp_path, monkeypatch, capsys):
+    path = REPOSITORY / "examples" / "clients" / f"{client}.py"
+    assert len(path.read_text().splitlines()) <= 30
+    if client == "openpi_client":
+        pytest.importorskip("openpi_client", reason="it needs numpy below 2: pip install --no-deps openpi-client")
+    for name in ("dumps", "loads", "dump", "load"):  # which json_numpy.patch() replaces
+        monkeypatch.setattr(json, name, getattr(json, name))
+    given, views = observation(), [str(tmp_path / f"{i}.png") for i in range(2)]
+    for view, image in zip(views, given["images"], strict=True):
+        Image.fromarray(image).save(view)
+    url = served.url.replace("http", "ws") if client == "openpi_client" else served.url
+    words = [str(path), url, given["instruction"], *views, "--state", *map(str, given["state"])]
+    monkeypatch.setattr(sys, "argv", words)
+    runpy.run_path(str(path), run_name="__main__")
+    printed = capsys.readouterr().out
+    assert str(wanted(policy_of("cogvla"))) in printed
+    monkeypatch.setattr(sys, "argv", [*words[:-1]])  # a number is missing
+    if client == "act_client":
+        runpy.run_path(str(path), run_name="__main__")
+        assert "state has shape" in capsys.readouterr().out
+
+
 REFUSED = {
     "values that are not finite": (400, {"state": np.full(8, np.nan)}),
     "state has shape": (400, {"state": np.zeros(7)}),
@@ -315,3 +343,14 @@ def test_a_full_server_says_so_and_a_slow_one_gives_up(policy_of, monkeypatch):
         assert post(running, as_oft()).status_code == 200
     finally:
         running.stop()
+
+
+@pytest.mark.slow
+def test_under_load_nothing_fails_that_should_not_and_memory_is_flat(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    from benchmarks.serve_load import run_load
+
+    seen, memory = run_load(20, 8)
+    assert not seen.wrong and set(seen.seconds) == {"act", "session", "openpi"}
+    assert all(seen.statuses[f"{name} refused"] for name in seen.seconds)
+    assert max(memory[1:]) < memory[0] + 50, memory
