@@ -52,7 +52,7 @@ class DrivingPolicy:
     def load(self, device: str, fast: str | None = None) -> None:
         """Read the weights; fast: see `load_model`."""
         self.model = load_model(self.folder, device, fast=fast)
-        self.device = torch.device(device)
+        self.device, self.is_fast = torch.device(device), self.model.fast_prediction is not None
 
     def facts(self) -> dict[str, Any]:
         """What a client may want to know; JSON."""

@@ -84,7 +84,11 @@ async def answer(service: PredictionService, request: Request, name: str | None)
 
 async def acted(service: PredictionService, model: ServedModel, request: Request) -> Response:
     """Raises what `status_of` knows."""
-    body = await limited_body(request, service.limits.body)
+    try:
+        body = await asyncio.wait_for(limited_body(request, service.limits.body), service.limits.timeout)
+    except (TimeoutError, asyncio.TimeoutError) as error:
+        message = f"the body did not come within {service.limits.timeout:g} seconds."
+        raise RequestRefused(message, 408) from error
     act: Act = await asyncio.to_thread(read_act, body, model.policy, service.limits, service.observation_map)
     del body
     client = act.session or ":".join(map(str, request.client or ("unknown",)))

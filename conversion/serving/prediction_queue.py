@@ -6,6 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from .refusals import RequestRefused, ServerBusy
@@ -48,7 +49,7 @@ class PredictionQueue:
     Args:
         predict: requests of one group -> a value for each.
         window: seconds that the first of a batch waits for others.
-        max_batch: requests predicted together.
+        sizes: of batches, ascending from 1: the largest that is waiting is taken.
         max_waiting: requests that wait, of which one client has at most a half.
         observe: told the size of each batch.
     """
@@ -57,12 +58,12 @@ class PredictionQueue:
         self,
         predict: Callable[[Sequence[Any]], Sequence[Any]],
         window: float,
-        max_batch: int,
+        sizes: Sequence[int],
         max_waiting: int,
         observe: Callable[[int], None] = lambda size: None,
     ):
         self.predict, self.observe = predict, observe
-        self.window, self.max_batch, self.max_waiting = window, max_batch, max_waiting
+        self.window, self.sizes, self.max_waiting = window, sizes, max_waiting
         self.clients: OrderedDict[str, deque[Waiting]] = OrderedDict()
         self.changed = threading.Condition()
         self.is_closed = False
@@ -122,11 +123,11 @@ class PredictionQueue:
                 self.changed.wait()
             first = next(iter(self.clients.values()))[0]
             deadline = first.since + self.window
-            while first.group is not None and len(self) < self.max_batch and not self.is_closed:
+            while first.group is not None and len(self) < self.sizes[-1] and not self.is_closed:
                 if (left := deadline - time.monotonic()) <= 0:
                     break
                 self.changed.wait(left)
-            return taken(self.clients, self.max_batch)
+            return taken(self.clients, self.sizes)
 
     def answer(self, batch: list[Waiting]) -> None:
         """Every future of a batch gets a value or an error; where a batch fails, each request is tried by itself."""
@@ -146,15 +147,14 @@ class PredictionQueue:
             waiting.future.set_result(Answer(value, len(batch), start - waiting.since, seconds))
 
 
-def taken(clients: OrderedDict[str, deque[Waiting]], most: int) -> list[Waiting]:
+def taken(clients: OrderedDict[str, deque[Waiting]], sizes: Sequence[int]) -> list[Waiting]:
     """Take the next batch out of the queue: what the first client asks, and what others ask that may join it."""
     group = next(iter(clients.values()))[0].group
-    most = 1 if group is None else most
+    joins = sum(len(list(takewhile(lambda waiting: waiting.group == group, entries))) for entries in clients.values())
+    size = 1 if group is None else max(size for size in sizes if size <= joins)
     batch: list[Waiting] = []
-    while len(batch) < most:
-        client = next((name for name, entries in clients.items() if entries[0].group == group), None)
-        if client is None:
-            break
+    while len(batch) < size:
+        client = next(name for name, entries in clients.items() if entries[0].group == group)
         entries = clients.pop(client)
         batch.append(entries.popleft())
         if entries:

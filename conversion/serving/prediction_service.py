@@ -25,6 +25,10 @@ class Batching:
     size: int = 8
     waiting: int = 64
 
+    def sizes(self, is_fast: bool) -> tuple[int, ...]:
+        """Of batches: all, or 1, 2, 4, ... of fast prediction, which records each by itself."""
+        return tuple(n for n in range(1, self.size + 1) if not is_fast or n & (n - 1) == 0)
+
 
 @dataclass
 class ServedModel:
@@ -60,11 +64,11 @@ class PredictionService:
         sessions: ActionSessions,
         unnorm_key: str | None = None,
     ) -> None:
-        """Serve a policy under a name."""
+        """Serve a policy, whose weights are read, under a name."""
         queue = PredictionQueue(
             policy.predicted,
             batching.window,
-            batching.size,
+            batching.sizes(policy.is_fast),
             batching.waiting,
             lambda size: self.metrics.add_batch(name, size),
         )
@@ -116,12 +120,14 @@ class PredictionService:
         }
 
     def warm_up(self) -> dict[str, float]:
-        """Each model predicts once, for what shows nothing; seconds by name."""
+        """Each model predicts what shows nothing, before anybody asks: once, and with fast prediction in all sizes of
+        batches, so that all is recorded; seconds by name."""
         seconds = {}
         for name, model in self.models.items():
             start = time.monotonic()
             request = model.policy.prepared(model.policy.blank())
-            model.queue.submit(request, request.group, "warm-up").result()
+            for size in model.queue.sizes if model.policy.is_fast and request.group is not None else (1,):
+                model.policy.predicted([request] * size)
             seconds[name] = time.monotonic() - start
         return seconds
 

@@ -58,7 +58,7 @@ class RobotPolicy:
     def load(self, device: str, fast: str | None = None) -> None:
         """Read the weights; fast: see `load_model`."""
         self.model = load_model(self.folder, device, fast=fast)
-        self.device = torch.device(device)
+        self.device, self.is_fast = torch.device(device), self.model.fast_prediction is not None
 
     def facts(self) -> dict[str, Any]:
         """What a client may want to know; JSON."""
@@ -102,6 +102,7 @@ class RobotPolicy:
         seed = checked_seed(known.get("seed"))
         if "embodiment_id" in known and self.config.num_embodiments == 1:
             raise InputError("embodiment_id: this model has one embodiment; leave it out.")
+        check_state(known.get("state"))
         given = {name: known[name] for name in ("state", "advantage", "embodiment_id") if name in known}
         with self.reading:
             inputs = self.processor(images=known["images"], text=instruction, unnorm_key=unnorm_key, **given)
@@ -167,6 +168,16 @@ def checked_instruction(text: Any) -> str:
     if len(text) > MAX_INSTRUCTION:
         raise InputError(f"the instruction has {len(text)} characters; at most {MAX_INSTRUCTION} are read.")
     return text
+
+
+def check_state(state: Any) -> None:
+    """Raises InputError for what holds no numbers: truth values and texts are none."""
+    try:
+        kind = np.asarray([0.0] if state is None else state).dtype
+    except ValueError:
+        kind = np.dtype(object)
+    if kind.kind not in "iuf":
+        raise InputError(f"state must be numbers, (state_dim,): it holds {kind}.")
 
 
 def checked_seed(seed: Any) -> int | None:

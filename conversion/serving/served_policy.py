@@ -22,6 +22,7 @@ class ServedPolicy(Protocol):
     Attributes:
         has_actions: whether it answers robots, by chunks of actions; else `POST /act` alone, with the fields that
             `prepared` names, is answered by the object that `predicted` gives.
+        is_fast: whether it predicts from recorded graphs or compiled, each size of a batch by itself.
         view_names: of its views, in the order of training; `None`: not recorded.
         num_views: of one observation; `None`: any number.
         state_dim: numbers of the state; `None`: it takes none.
@@ -29,6 +30,7 @@ class ServedPolicy(Protocol):
     """
 
     has_actions: bool
+    is_fast: bool
     view_names: Sequence[str] | None
     num_views: int | None
     state_dim: int | None

@@ -31,9 +31,9 @@ def queue():
     """A queue whose thread is busy with "first" until `gate.open` is set."""
     made = []
 
-    def busy(window=0.0, max_batch=4, max_waiting=8):
+    def busy(window=0.0, sizes=(1, 2, 3, 4), max_waiting=8):
         gate = Gate()
-        made.append((PredictionQueue(gate, window, max_batch, max_waiting), gate))
+        made.append((PredictionQueue(gate, window, sizes, max_waiting), gate))
         made[-1][0].submit("first", None, "first")
         assert gate.entered.wait(WAIT)
         return made[-1]
@@ -45,7 +45,7 @@ def queue():
 
 
 def test_clients_take_turns_and_a_batch_holds_one_group(queue):
-    waiting, gate = queue(max_batch=3)
+    waiting, gate = queue(sizes=(1, 2, 3))
     for request, group in {"a1": 1, "a2": 1, "a3": 1, "b1": 1, "c1": 2, "b2": 1, "d1": None}.items():
         last = waiting.submit(request, group, request[0])
     gate.open.set()
@@ -61,7 +61,7 @@ def test_requests_that_come_within_the_window_are_predicted_together():
         seen.set()
         return requests
 
-    queue = PredictionQueue(predict, window=WAIT, max_batch=2, max_waiting=8)
+    queue = PredictionQueue(predict, window=WAIT, sizes=(1, 2), max_waiting=8)
     first = queue.submit(1, "group", "a")
     assert not seen.wait(0.05)
     second = queue.submit(2, "group", "b")
@@ -101,3 +101,11 @@ def test_what_waits_at_the_end_is_answered_and_what_comes_later_is_refused(queue
     assert future.result(0).value == "aa" and time.monotonic() - start < WAIT / 2
     with pytest.raises(RequestRefused, match="stops"):
         waiting.submit("b", 1, "b")
+
+
+def test_where_not_all_sizes_of_batches_are_recorded_the_largest_that_is_waits_no_longer(queue):
+    waiting, gate = queue(sizes=(1, 2, 4))
+    futures = [waiting.submit(str(i), 1, str(i)) for i in range(7)]
+    gate.open.set()
+    assert futures[-1].result(WAIT).batch_size == 1
+    assert [len(batch) for batch in gate.batches[1:]] == [4, 2, 1]

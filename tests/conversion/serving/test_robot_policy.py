@@ -7,6 +7,8 @@ from families import FAMILIES, INSTRUCTION
 from PIL import Image
 from served_observations import ROBOTS, observation
 
+from vlahub.conversion.serving.action_sessions import ActionSessions
+from vlahub.conversion.serving.prediction_service import Batching, PredictionService
 from vlahub.errors import InputError
 
 
@@ -57,9 +59,12 @@ BAD = {
     "state holds values that are not finite": {"state": [float("nan")] * 8},
     "state has shape (1, 7)": {"state": [0.0] * 7},
     "state must be numbers": {"state": ["a"] * 8},
+    "it holds bool": {"state": [True] * 8},
+    "it holds object": {"state": [10**400] * 8},
     "state is missing": {"state": None},
     "images are missing": {"images": None},
     "sample 0 has 1 images, expected 2": {"images": [IMAGE]},
+    "sample 0 has 0 images": {"images": []},
     "sample 0 has 3 images, expected 2": {"images": [IMAGE] * 3},
     "accepted is a PIL image": {"images": [IMAGE / 255] * 2},
     "got uint8 of shape (40, 48, 4)": {"images": [np.zeros((40, 48, 4), np.uint8)] * 2},
@@ -80,3 +85,15 @@ def test_an_observation_that_does_not_fit_is_refused_by_name(message, policy_of)
     with pytest.raises(InputError) as error:
         policy_of("cogvla").prepared(observation(**BAD[message]))
     assert message in str(error.value)
+
+
+def test_the_first_prediction_is_of_every_size_of_batch_that_is_recorded(policy_of, monkeypatch):
+    policy, sizes = policy_of("cogvla"), []
+    monkeypatch.setattr(policy, "predicted", lambda requests: sizes.append(len(requests)))
+    for is_fast, wanted in ((False, [1]), (True, [1, 2, 4])):
+        monkeypatch.setattr(policy, "is_fast", is_fast)
+        service = PredictionService()
+        service.add("m", policy, Batching(size=7), ActionSessions())
+        assert set(service.warm_up()) == {"m"} and sizes == wanted
+        service.close()
+        sizes.clear()
