@@ -10,7 +10,8 @@
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
-PYTEST = OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
+# Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
 	test-newest lint docs benchmark clean

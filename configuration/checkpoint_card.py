@@ -1,141 +1,86 @@
-"""README.md of a checkpoint: a short one from the config alone, and how a text of ours is told from an edited one.
+"""README.md of a checkpoint: what its config says, and when it is written.
 
-A card carries a comment with a hash of its own text: while the two agree nobody has edited it, and it may be renewed.
-A second hash says for which config it was written.
+Sections that know more, such as how a checkpoint was converted, are added in conversion/model_card.py.
 """
 
-import hashlib
-import json
 import os
-import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import ModelCardData
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 from transformers.utils import logging
 
+from .card_example import EXAMPLE_BLOCK, SEEN_BLOCK, block, without_seen
+from .card_markdown import code, fenced, sections, table
+from .card_metadata import kept_metadata, origin_text, pipeline_of
+from .card_snippet import EXAMPLE, PLACEHOLDER, Asked, snippet
+from .card_stamp import (
+    TRANSFORMERS_TEXT,
+    body_of,
+    config_mark,
+    is_stamped,
+    is_unedited,
+    normalised,
+    sha256,
+    stamped_again,
+    stamped_with,
+)
+from .card_statistics import statistics_text
+from .card_weights import quantization_text, sizes_block, stored_tensors, with_other_weights
+from .former_card import former_card_body
 from .normalization_statistics import STATISTICS
-from .weight_quantization import describe_quantization
+from .weight_parts import TensorEntry
 
+__all__ = [
+    "CARD_NAME",
+    "PLACEHOLDER",
+    "TRANSFORMERS_TEXT",
+    "body_of",
+    "checkpoint_card",
+    "is_of",
+    "is_stamped",
+    "is_unedited",
+    "normalised",
+    "stamped",
+    "stamped_again",
+    "write_checkpoint_card",
+]
 logger = logging.get_logger(__name__)
 CARD_NAME = "README.md"
-PLACEHOLDER = "user/name"  # of the repository, until its name is known
-MARK = "<!-- Written by vlahub, which renews this text until it is edited. text: {text}, config: {config} -->"
-MARK_PATTERN = re.compile(r"<!-- Written by vlahub\b[^>]*text: ([0-9a-f]{64}), config: ([0-9a-f]{64}|none) -->\n*")
-FRONT_MATTER = re.compile(r"^---\n.*?\n---\n", re.DOTALL)
-# What transformers uploads where there is no card, in the words of `create_and_tag_model_card`.
-TRANSFORMERS_TEXT = (
-    "This is the model card of a 🤗 transformers model that has been pushed on the Hub. This model card has been "
-    "automatically generated."
-)
-
-LOAD = """## Load it
-
-```python
-from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
-
-repository = "{repository}"
-processor = AutoProcessor.from_pretrained(repository, trust_remote_code=True)
-model = AutoModelForImageTextToText.from_pretrained(repository, trust_remote_code=True, dtype="auto")
-
-{call}
-```
-
-This works with transformers 4.57 and 5.x; in 4.57 `AutoModelForVision2Seq` loads it too. The code of the model lies
-beside the weights."""
-ROBOT_CALL = """inputs = processor(
-    images={images},
-    text="pick up the bowl",
-{state}    unnorm_key={key},
-)
-actions = model.predict_action(**inputs, unnorm_key={key})  # (batch, {chunk}, {dim}), in the robot's units"""
-TEXT_CALL = """model.generate(**processor(images=[Image.open("view_0.png")], text="What is on the table?"))"""
-CAR_CALL = """inputs = processor(images=images, ego_history_xyz=xyz, ego_history_rot=rot)  # see the processor
-output = model.sample_trajectories(**inputs, num_traj_samples=6)
-output.pred_xyz  # (batch, sets, samples, waypoints, 3) metres"""
-STATISTICS_TABLE = """The statistics of the training data turn predictions into the robot's units; `unnorm_key` says
-which:
-
-| `unnorm_key` | trajectories | transitions | dimensions that pass unchanged |
-| --- | --- | --- | --- |
-"""
+USE = """This works with transformers 4.57 and 5.x; in 4.57 `AutoModelForVision2Seq` loads it too. The code of the model
+lies beside the weights and needs transformers, torch and Pillow, nothing else: `trust_remote_code=True` runs it, and
+`revision=` with a commit's hash pins code and weights."""
+LIMITS = """Robots act on what this predicts. It knows the cameras, the scenes, the robot and the instructions of its
+training data, and nothing says how far beyond them it holds: try it in a simulator, or slowly and beside a stop button,
+first."""
+LIMITS_OF_CARS = """For research: it is no driver. Trajectories and reasoning are samples, which differ from call to
+call, and a text need not be the reason of the trajectory beside it."""
+LIMITS_OF_TEXT = "It writes text that may be wrong, and has no action head: it moves no robot."
 
 
 # Whose text it is
 
 
 def stamped(text: str, config: Any = None) -> str:
-    """The card with the comment that says that it is ours.
-
-    text: with its front matter, stamped before or not.
-    config: that it was written for, `None` where that is not of one of our families.
-    """
-    head = f"---\n{ModelCard(text).data.to_yaml()}\n---\n\n"
-    body = MARK_PATTERN.sub("", body_of(text)).strip() + "\n"
-    mark = MARK.format(text=text_hash(head + body), config=config_hash(config))
-    return f"{head}{mark}\n\n{body}"
-
-
-def is_unedited(text: str) -> bool:
-    """Whether a card is as it was written here, or as transformers writes it where there is none."""
-    mark = MARK_PATTERN.search(text)
-    return mark[1] == text_hash(text) if mark else is_transformers_own(text)
-
-
-def is_stamped(text: str) -> bool:
-    """Whether a card is one of ours: it has the comment with the hash."""
-    return bool(MARK_PATTERN.search(text))
-
-
-def stamped_again(text: str, changed: str) -> str:
-    """A card of ours after a change that is ours, too: the same comment with the new hash."""
-    mark = MARK_PATTERN.search(text)
-    return changed.replace(mark[1], text_hash(changed)) if mark else changed
-
-
-def is_transformers_own(text: str) -> bool:
-    """Whether a card is the empty one that transformers writes."""
-    if TRANSFORMERS_TEXT not in text:
-        return False
-    template = ModelCard.from_template(ModelCardData(), model_description=TRANSFORMERS_TEXT)
-    return normalised(body_of(text)) == normalised(template.text)
-
-
-def body_of(text: str) -> str:
-    """A card without its front matter, which need not be valid."""
-    return FRONT_MATTER.sub("", normalised(text) + "\n")
+    """The card with the comment that says that it is ours; config: `None` where it is of no family of ours."""
+    return stamped_with(text, config_hash(config))
 
 
 def is_of(text: str, config: Any) -> bool:
-    """Whether a stamped card was written for a config that says the same as this one."""
-    mark = MARK_PATTERN.search(text)
-    return bool(mark) and mark[2] == config_hash(config)
-
-
-def text_hash(text: str) -> str:
-    """Of front matter and text without the comment, whatever the ends of lines."""
-    return sha256(normalised(MARK_PATTERN.sub("", normalised(text))))
+    """Whether a stamped card, of this release or an earlier one, was written for a config that says the same."""
+    known = config_mark(text)
+    return known == config_hash(config) or (config is not None and known == sha256(former_card_body(config)))
 
 
 def config_hash(config: Any) -> str:
     """Of all that a card says about a config."""
-    return "none" if config is None else sha256(card_body(config, PLACEHOLDER))
+    return "none" if config is None else sha256(f"{title_of(config)}\n{card_body(config)}")
 
 
-def normalised(text: str) -> str:
-    """Without spaces at the ends of lines and of the text."""
-    return "\n".join(line.rstrip() for line in text.strip().splitlines())
-
-
-def sha256(text: str) -> str:
-    """Of the text in UTF-8, as hexadecimal digits."""
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
-
-
-# The short card
+# When it is written
 
 
 def is_model_of(model: Any, config: Any) -> bool:
@@ -147,85 +92,132 @@ def is_model_of(model: Any, config: Any) -> bool:
     return any(kind.__name__ in classes for kind in type(model).__mro__)
 
 
-def write_checkpoint_card(folder: str | os.PathLike, config: Any, repository: str = PLACEHOLDER) -> None:
-    """Write README.md for a model of one of our families, unless there is one that was edited or is true still."""
+def write_checkpoint_card(
+    folder: str | os.PathLike,
+    config: Any,
+    repository: str = PLACEHOLDER,
+    tensors: Sequence[TensorEntry] | None = None,
+    origin: str = "",
+) -> None:
+    """Write README.md for a model of one of our families whose weights were just saved there.
+
+    One that was edited stays, but for what it says was seen with the former weights. One that is ours and still true of
+    the config keeps what it says beyond that, but for what was true of former weights: their sizes, and what they were
+    seen to predict.
+
+    Args:
+        tensors: of the model; those whose files lie in the folder where they are not given.
+        origin: where the weights are from, see `checkpoint_card`.
+    """
     path = Path(folder) / CARD_NAME
     known = path.read_text(encoding="utf-8") if path.is_file() else None
-    if known is not None and is_of(known, config):
+    if known is not None and not is_unedited(known):
+        if is_stamped(known) and not is_of(known, config):
+            logger.warning(f"{CARD_NAME} was edited and stays as it is, but it was written for another config.")
+        if (text := without_seen(known)) != known:
+            path.write_text(text, encoding="utf-8")
         return
-    if known is None or is_unedited(known):
-        path.write_text(checkpoint_card(config, repository, known), encoding="utf-8")
-    elif is_stamped(known):
-        logger.warning(f"{CARD_NAME} was edited and stays as it is, but it was written for another config.")
+    sizes = sizes_block(stored_tensors(Path(folder)) if tensors is None else tensors, config.weight_parts)
+    if known is not None and is_of(known, config):
+        text = stamped(with_other_weights(known, sizes), config)
+    else:
+        text = checkpoint_card(config, repository, known, sizes, origin)
+    path.write_text(text, encoding="utf-8")
 
 
-def checkpoint_card(config: Any, repository: str = PLACEHOLDER, known: str | None = None) -> str:
-    """A card from the config alone; known: an older one, whose licence and base model still hold."""
-    kept = ModelCard(known).data.to_dict() if known and MARK_PATTERN.search(known) else {}
-    metadata = {name: kept[name] for name in kept if name.startswith(("license", "base_model"))}
+def checkpoint_card(
+    config: Any, repository: str = PLACEHOLDER, known: str | None = None, sizes: str = "", origin: str = ""
+) -> str:
+    """A card from the config alone.
+
+    Args:
+        known: an older one, whose licence, base model and datasets still hold.
+        sizes: of the weights beside it, see `card_weights`.
+        origin: the sections that say where the weights are from; by default what `known` says in its metadata.
+    """
+    kept = kept_metadata(known)
     data = ModelCardData(
         library_name="transformers",
-        pipeline_tag="robotics",
+        pipeline_tag=pipeline_of(config),
         tags=["robotics", "vision-language-action", config.model_type],
-        **metadata,
+        **kept,
     )
-    return stamped(f"---\n{data.to_yaml()}\n---\n\n{card_body(config, repository)}", config)
+    body = sections(card_body(config, repository, sizes=sizes), origin or origin_text(kept))
+    return stamped(f"---\n{data.to_yaml()}\n---\n\n# {title_of(config)}\n\n{body}", config)
 
 
-def card_body(config: Any, repository: str) -> str:
-    """Everything below the front matter.
+# What it says
 
-    config: of one of our families.
+
+def card_body(
+    config: Any,
+    repository: str = PLACEHOLDER,
+    asked: Asked = EXAMPLE,
+    seen: str = "",
+    sizes: str = "",
+    facts: dict[str, str] | None = None,
+    names: Sequence[str] = (),
+) -> str:
+    """Everything that a config says, from what the model is to where its limits are.
+
+    Args:
+        config: of one of our families.
+        asked: what the example asks.
+        seen: what that printed, and further what was seen with these weights.
+        sizes: the table of the weights.
+        facts: further rows about the model, Markdown by name, before the config's own.
+        names: of the dimensions of an action, where they are known and the statistics do not say them.
     """
-    if config.predicts == "trajectories":
-        what, call = "from camera frames and the path just driven to reasoning and trajectories", CAR_CALL
-    elif config.predicts == "text":
-        what, call = "from camera images and text to text; it has no action head", TEXT_CALL
-    else:
-        what, call = what_it_does(config), robot_call(config)
-    architecture = config.auto_classes["AutoModel"].split(".")[-1]
-    usage = LOAD.format(repository=repository, call=call)
-    parts = [f"# {architecture}", f"A vision-language-action model: {what}.", usage]
-    if config.described:
-        rows = "\n".join(f"| {name} | `{value}` |" for name, value in config.described.items())
-        parts.append(f"| | |\n| --- | --- |\n{rows}")
+    rows = (facts or {}) | config.facts | fields_of_actions(config)
+    what = [f"## What it is\n\n{table(['', ''], [[name, text] for name, text in rows.items()])}", sizes]
     if config.weight_quantization:
-        parts.append(describe_quantization(config.weight_quantization))
-    if statistics := config.norm_stats:
-        rows = [statistics_row(statistics[key], key) for key in sorted(statistics)]
-        parts.append(STATISTICS_TABLE + "\n".join(rows))
-        names = " and ".join(STATISTICS[config.normalization_type])
-        parts.append(f"Normalisation: `{config.normalization_type}`, {names} of each dimension.")
-    return "\n\n".join(parts)
+        what.append(quantization_text(config.weight_quantization))
+    example = block(EXAMPLE_BLOCK, fenced(snippet(config, repository, asked), "python"))
+    loading = sections("## Load it", example, block(SEEN_BLOCK, seen) if seen else "", USE)
+    actions, limits = "", {"trajectories": LIMITS_OF_CARS, "text": LIMITS_OF_TEXT}.get(config.predicts, LIMITS)
+    if config.normalization_type is not None and config.predicts == "actions":
+        actions = f"## Actions\n\n{statistics_text(config, names)}"
+    return sections(what_it_does(config), loading, *what, actions or config.action_text, f"## Limits\n\n{limits}")
+
+
+def title_of(config: Any) -> str:
+    """The name of the model's class."""
+    return config.auto_classes["AutoModel"].split(".")[-1]
+
+
+def fields_of_actions(config: Any) -> dict[str, str]:
+    """Rows about what a robot's model reads and predicts."""
+    if config.normalization_type is None or config.predicts != "actions":
+        return views_row(config)
+    names = " and ".join(STATISTICS[config.normalization_type])
+    return {
+        **views_row(config),
+        "robot state": f"{config.state_size} values" if config.state_size else "none",
+        "actions": f"(batch, {config.num_action_chunks}, {config.action_dim})",
+        "normalisation": f"{code(config.normalization_type)}: {names} of each dimension",
+    }
+
+
+def views_row(config: Any) -> dict[str, str]:
+    """How many cameras, and which in which order."""
+    count, names = config.num_images_in_input, getattr(config, "view_names", None)
+    number = count or len(names or ()) or "any number"
+    if names:
+        return {"views": f"{number}, in this order: {', '.join(map(code, names))}"}
+    return {"views": str(number) if number in (1, "any number") else f"{number}; their names are not recorded"}
 
 
 def what_it_does(config: Any) -> str:
-    """What a robot's model reads and what it gives, in words for the card: `from ... to ...`."""
-    views = config.num_images_in_input
+    """A sentence: what a model reads and what it gives."""
+    if config.predicts == "trajectories":
+        return f"{config.does}."
+    if config.predicts == "text":
+        return "A vision-language model: from camera images and text to text; it has no action head."
+    views, chunk = config.num_images_in_input, config.num_action_chunks
     images = "camera images" if views is None else f"{views} camera image" + "s" * (views != 1)
     inputs = f"{images}, an instruction and the robot's state" if config.state_size else f"{images} and an instruction"
-    chunk = config.num_action_chunks
-    return f"from {inputs} to " + ("one action" if chunk == 1 else f"a chunk of {chunk} actions")
-
-
-def robot_call(config: Any) -> str:
-    """The example of a prediction, with this config's views, state, statistics and sizes."""
-    views, size = config.num_images_in_input or 1, config.state_size
-    return ROBOT_CALL.format(
-        images="[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",
-        state=f"    state=[0.0] * {size},  # in the robot's units\n" if size else "",
-        key=json.dumps(min(config.norm_stats), allow_nan=False) if config.norm_stats else "None",
-        chunk=config.num_action_chunks,
-        dim=config.action_dim,
-    )
-
-
-def statistics_row(statistics: dict, key: str) -> str:
-    """One line of the table: the key, how much data it stands for, and the dimensions that pass unchanged."""
-    sizes = [f"{statistics[name]:,}" if name in statistics else "" for name in ("num_trajectories", "num_transitions")]
-    mask = statistics.get("action", {}).get("mask") or []
-    unchanged = ", ".join(str(i) for i, wanted in enumerate(mask) if not wanted) or "none"
-    return "| " + " | ".join([f"`{key}`", *sizes, unchanged]) + " |"
+    to = "one action" if chunk == 1 else f"a chunk of {chunk} actions"
+    return f"{config.does}: from {inputs} to {to}."
 
 
 def is_repository(name: str) -> bool:

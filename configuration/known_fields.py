@@ -84,6 +84,9 @@ OF_TRANSFORMERS = frozenset(
     ]
 )
 
+# Of transformers' classifiers: a model of actions has no use for them.
+OF_CLASSIFIERS = ("num_labels", "id2label", "label2id", "problem_type")
+
 
 class KnownFieldsConfig(PretrainedConfig):
     """A config whose constructor refuses unknown names, while those in a file are kept as transformers keeps them.
@@ -196,3 +199,23 @@ def check_arguments(owner: str, given: Mapping[str, Any], known: Collection[str]
             alike = difflib.get_close_matches(name, sorted(known), n=3)
             hint = f"did you mean {' or '.join(alike)}?" if alike else f"help(vlahub.{owner}) lists those there are."
             raise ConfigError(f"{owner} has no argument {name}={value!r}; {hint}")
+
+
+def check_changes(kind: type[KnownFieldsConfig], changes: Mapping[str, Any]) -> None:
+    """Refuse arguments of `from_pretrained` that would change what is no field of a family, or what nothing reads.
+
+    Raises:
+        ConfigError: the message names the argument and its value.
+    """
+    known = known_fields(kind)
+    for name, value in changes.items():
+        if name in OF_CLASSIFIERS:
+            raise ConfigError(
+                f"{name}={value!r} is of classifiers, and nothing here reads it; the outputs are num_action_chunks "
+                "actions of action_dim numbers each."
+            )
+        if hasattr(kind, name) and not is_known(name, known):
+            raise ConfigError(
+                f"{name}={value!r} cannot be given to a {kind.__name__}: it is no field of this family's config; leave "
+                "it out."
+            )

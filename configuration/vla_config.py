@@ -7,14 +7,19 @@ config.json has the one that was published for its family.
 import os
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from .card_markdown import code
+from .checkpoint_place import check_model_type, check_place
+from .dtype_names import check_dtype
 from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
-from .known_fields import KnownFieldsConfig
+from .known_fields import KnownFieldsConfig, check_changes, own_arguments
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
 from .vla_errors import ConfigError
+from .weight_parts import NO_PARTS
 
 
 def words_on_disk(*published: str) -> dict[str, str]:
@@ -68,14 +73,19 @@ class VLAConfig(KnownFieldsConfig):
 
     attribute_map = words_on_disk()
     auto_classes = {}  # {Auto class: "file.Class"}
+    weight_parts = NO_PARTS  # which tensors belong to which part of the model
     predicts = "actions"  # what is asked of the model: actions, trajectories or text
     described = {}  # what the model card says about parts that were chosen
+    does = "A vision-language-action model"  # the beginning of the sentence of the model card
+    action_text = ""  # what the model card says about actions that no statistics describe, Markdown
+    draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
     num_embodiments = 1  # robots with encoders and decoders of their own
     normalization_type = None  # which of the statistics normalise; `None` where a family normalises by its own numbers
     norm_stats = MappingProxyType({})  # `{unnorm_key: statistics}` of the training data
+    draws_samples = True  # whether several predictions for one observation differ
     stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
     # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and
     # values of all its layers, or its `earlier layers`, all but the last one.
@@ -84,6 +94,42 @@ class VLAConfig(KnownFieldsConfig):
     shared_fields = frozenset({"fast_prediction", "weight_quantization"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
     weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
+
+    @classmethod
+    def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:
+        """As in transformers, of `from_pretrained`, which takes a config.json or the folder that it lies in.
+
+        Raises:
+            CheckpointError: there is no config, or one of another family.
+        """
+        is_config = str(pretrained_model_name_or_path).endswith(".json")
+        if not (is_config and os.path.isfile(pretrained_model_name_or_path)):
+            check_place(pretrained_model_name_or_path, ("config.json",), kwargs.get("subfolder"))
+        fields, others = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
+        check_model_type(pretrained_model_name_or_path, fields, cls.model_type, cls.__name__)
+        return fields, others
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers.
+
+        Raises:
+            ConfigError: a field that takes the place of the file's does not fit the others, or is none that can be
+                changed; or `dtype` is none.
+        """
+        for name in ("dtype", "torch_dtype"):
+            check_dtype(name, kwargs.get(name, config_dict.get(name)))
+        check_changes(cls, kwargs)
+        changed = not own_arguments(cls).union(cls.shared_fields).isdisjoint(kwargs)
+        found = super().from_dict(config_dict, **kwargs)
+        if changed:
+            (found[0] if isinstance(found, tuple) else found).check()
+        return found
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Rows of the model card's table, Markdown by name."""
+        return {name: code(value) for name, value in self.described.items()}
 
     @property
     def state_size(self) -> int | None:

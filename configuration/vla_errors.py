@@ -21,5 +21,10 @@ class ImageFileError(InputError, OSError):
     """The file of an image is missing, broken, or too large to be decoded."""
 
 
+class CheckpointError(ConfigError, OSError):
+    """A checkpoint's folder or file is missing, broken, or of another kind than what reads it; an `OSError`, too, as
+    transformers raises for such."""
+
+
 class ConversionError(VLAError, RuntimeError):
     """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""

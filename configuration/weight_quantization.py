@@ -48,18 +48,6 @@ def pattern_of(name: str) -> str:
     return re.sub(r"(?<=\.)\d+(?=\.|$)", "*", name)
 
 
-def describe_quantization(given: dict[str, Any]) -> str:
-    """Some sentences for cards."""
-    sizes = given.get("bytes")
-    size = f" {gigabytes(sizes['stored'])} of weights in place of {gigabytes(sizes['whole'])}." if sizes else ""
-    layers = "; ".join(f"{kind}: {', '.join(f'`{name}`' for name in names)}" for kind, names in given["layers"].items())
-    return (
-        f"The weights of linear layers are stored in lower precision ({given['kind']}) and multiplied in the dtype of "
-        f"what they are given. {layers}. All else, policy heads and embeddings among it, is stored as it was."
-        f"{size}"
-    )
-
-
 def gigabytes(size: int) -> str:
     return f"{size / 1e9:.3g} GB"
 

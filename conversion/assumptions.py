@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from ..configuration.card_markdown import code, words
 from .tensors.plan import Fact
 
 ASSUMED = "assumed"
@@ -32,7 +33,7 @@ def assumptions_warning(facts: Iterable[Fact]) -> str | None:
 def assumptions_text(report: dict) -> str:
     """The part of a model card that lists them; empty where there are none."""
     rows = [
-        f"- `{name}`: `{setting['value']}`, {setting['known']}"
+        f"- {code(name)}: {code(setting['value'])}, {words(setting['known'])}"
         for name, setting in sorted(report["settings"].items())
         if setting["known"].startswith(ASSUMED)
     ]

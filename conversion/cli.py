@@ -5,14 +5,17 @@ Exit codes: 0 done, 1 refused or failed (the reason is printed), 2 wrong usage, 
 """
 
 import argparse
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from importlib.metadata import version
 
+from .commands.card import CARD
 from .commands.completion import completed, words_before_the_cursor
 from .commands.convert import CONVERT
-from .commands.create import ASSEMBLE, CREATE
+from .commands.create import ASSEMBLE, CREATE, families_with
 from .commands.data import DATA
 from .commands.error_boundary import ending_at_interrupt, run
 from .commands.evaluate import EVALUATE
@@ -41,8 +44,12 @@ COMMANDS = {
     "serve": SERVE,
     "stats": STATS,
     "data": DATA,
+    "card": CARD,
     "push": PUSH,
 }
+
+
+SHOWN = 2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,7 +83,20 @@ def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, command in COMMANDS.items():
         command.complete(commands.add_parser(name, help=command.summary, **command.settings()), argv)
+    for name, each in commands.choices.items():
+        each.elsewhere = partial(owners, commands.choices, name)
     return parser
+
+
+def owners(parsers: Mapping[str, argparse.ArgumentParser], command: str, option: str) -> str:
+    """Who has an option that the parser of a command does not know: another family of the command, or others."""
+    families = families_with(command, option)
+    if families:
+        return f"{option} is an option of --family {' and of '.join(families)}"
+    found = [name for name, parser in parsers.items() if option in parser._option_string_actions]
+    if not 0 < len(found) <= SHOWN:  # what most commands have is missing here for a reason
+        return ""
+    return f"vlahub {' and '.join(found)} {'has' if len(found) == 1 else 'have'} {option}"
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
@@ -95,6 +115,7 @@ def dispatched(parser: argparse.ArgumentParser, argv: Sequence[str]) -> int:
 
     with ending_at_interrupt():
         arguments = parser.parse_args(argv)
+        arguments.command_line = shlex.join([parser.prog, *argv])  # one text: its words are no paths to be checked
     return run(command, arguments)
 
 

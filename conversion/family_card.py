@@ -1,13 +1,16 @@
 """What README.md of one family says besides what all of them say, and words for it; nothing here is slow to import."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from ..configuration.card_licence import licence_name
+from ..configuration.card_markdown import code, words
+
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
-> numbers, and so the actions that it predicts mean nothing.
+> numbers, and so what it predicts means nothing.
 
 """
 NEW = """
@@ -54,7 +57,8 @@ class Card:
     Attributes:
         template: of `model_cards/`; the default one holds for any family.
         title: where the run has no name.
-        values: what only this template asks for, from config and report.
+        values: what only this family says, from config and report.
+        dimension_names: of an action, from the report, where it tells them.
         tags: what the Hub searches by, besides the model type.
         origin: where the weights are from, from the inputs and their licences, both by role.
     """
@@ -62,6 +66,7 @@ class Card:
     template: str = "checkpoint"
     title: str = "A vision-language-action model"
     values: Callable[[Any, dict], dict[str, str]] = no_values
+    dimension_names: Callable[[dict], Sequence[str]] = lambda report: ()
     tags: tuple[str, ...] = ("robotics", "vision-language-action")
     origin: Callable[[dict[str, str], dict[str, dict[str, str]]], Origin] = of_base
 
@@ -69,19 +74,15 @@ class Card:
 ANY_CARD = Card()
 
 
-def licence_name(licence: dict[str, str]) -> str:
-    """As in a sentence, with a link where there is one."""
-    link = f" ({licence['license_link']})" if "license_link" in licence else ""
-    return code(licence.get("license_name", licence["license"])) + link
-
-
 def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) -> str:
     """One line for each source."""
     lines = [
-        f"- {role}, {code(inputs.get(role, role))}: "
+        f"- {words(role)}, {code(inputs.get(role, role))}: "
         f"{licence_name(licence) if licence else 'not recorded where this was made'}"
         for role, licence in licences.items()
     ]
+    if len(lines) == 1:
+        return of_base(inputs, licences).licence_text
     return "The licence of each source applies to its part:\n\n" + "\n".join(lines)
 
 
@@ -106,14 +107,6 @@ def new_text(report: dict) -> str:
     rest = "the base" if "base" in report["inputs"] else "the published parts"
     seed = report["settings"]["seed"]["value"]
     return NEW.format(count=len(new), parameters=size, seed=seed, parts=parts, rest=rest)
-
-
-def stack_text(config: Any) -> str:
-    return f"{config.num_hidden_layers} layers of width {config.hidden_size}"
-
-
-def code(name: str) -> str:
-    return f"`{name}`"
 
 
 def count(number: int, noun: str) -> str:

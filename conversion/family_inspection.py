@@ -3,21 +3,14 @@
 Imports nothing slow: an inspection reads JSON and headers, and takes less than a second.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..configuration.field_words import WORDS
+from ..configuration.weight_parts import NO_PARTS, PartRules
 
-LANGUAGE_MODEL = "language model"
 Shapes = Mapping[str, tuple[int, ...]]
-
-
-class PartRow(NamedTuple):
-    """The tensors whose names in the model begin with `pattern` belong to `part`."""
-
-    pattern: str
-    part: str
 
 
 @dataclass(frozen=True)
@@ -195,6 +188,7 @@ def table_of(key: str, part: str, entry: Mapping[str, Any], wanted: tuple[str, s
     dimensions = [
         Dimension(
             name=str(at("names", i) or i),
+            unit=str(at("units", i) or ""),
             low=at(low, i),
             high=at(high, i),
             mean=at("mean", i),
@@ -215,9 +209,7 @@ class FamilyInspection:
     """One family's answers.
 
     Attributes:
-        parts: of several rows that match a name the first counts.
-        order: names of the parts in the order of the data flow.
-        pretrained, added: as in the model's class, `pretrained_parts` and `added_parts`.
+        parts: as in the config's class, `weight_parts`.
         facts: from config.json and processor_config.json.
         statistics: from `norm_stats` (or dataset_statistics.json), and the config.
         processor_files: without which there is no processor.
@@ -227,10 +219,7 @@ class FamilyInspection:
         uses: command lines that take a base model with this config.json, "PLACE" standing for it.
     """
 
-    parts: Sequence[PartRow] = ()
-    order: Sequence[str] = ()
-    pretrained: tuple[str, ...] = ()
-    added: tuple[str, ...] = ()
+    parts: PartRules = NO_PARTS
     facts: Callable[[Mapping[str, Any], Mapping[str, Any]], ModelFacts] = robot_facts
     statistics: Callable[[Mapping[str, Any], Mapping[str, Any]], list[StatisticsTable]] = lambda stats, config: (
         robot_statistics(stats, config.get("normalization_type"))

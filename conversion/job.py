@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ from .tensors.verify_tensors import verify_written
 from .tensors.weight_writer import write_weights
 from .travelling.travelling_code import TravellingCode, not_taken
 
+MADE_WITH = ("vlahub", "transformers", "torch")
 Options = TypeVar("Options")
 
 
@@ -40,6 +42,7 @@ class Job:
         parts: folders of the parts that a checkpoint is assembled from, or that say what a run does not, by their role.
         allow_code: let code of the base that is not ours travel into the output.
         inputs: names of base and runs for the report, where no path belongs.
+        command: the command line that asked for it, without paths, for the report.
     """
 
     adapters: list[Path]
@@ -57,6 +60,7 @@ class Job:
     allow_code: bool = False
     quiet: bool = False
     inputs: dict[str, str] = field(default_factory=dict)
+    command: str = ""
 
     def options(self, kind: type[Options]) -> Options:
         """The options of a family, a dataclass, from what was given."""
@@ -100,6 +104,7 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     if job.dry_run:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)
+    report |= {"command": job.command, "made_with": {name: version(name) for name in MADE_WITH}}
     report["foreign_code"] = sorted(path.name for path in prepared.code.foreign)
     with output_folder(job.output, job.overwrite) as folder:
         prepared.write_files(folder, report)

@@ -1,9 +1,6 @@
 """README.md of a checkpoint: metadata for the Hub, and a page filled from the config and the conversion report."""
 
-import json
-from collections import Counter
 from importlib.resources import files
-from math import prod
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -11,39 +8,61 @@ from typing import Any
 import yaml
 from huggingface_hub import ModelCardData, metadata_load
 
-from ..configuration.checkpoint_card import (
-    CARD_NAME,
-    PLACEHOLDER,
-    card_body,
-    is_repository,
-    stamped,
-    statistics_row,
-)
-from ..configuration.normalization_statistics import STATISTICS
-from ..configuration.weight_quantization import describe_quantization
+from ..configuration.card_licence import hub_licence
+from ..configuration.card_markdown import code, fenced, words
+from ..configuration.card_metadata import pipeline_of
+from ..configuration.card_snippet import EXAMPLE, Asked
+from ..configuration.card_weights import reported_tensors, sizes_block
+from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, card_body, is_repository, stamped
 from .assumptions import assumptions_text
-from .family_card import Card, Origin, code, listed, new_tensors
+from .family_card import Card, Origin, listed, new_tensors, new_text, untrained_text
+from .files.json_file import read_json
 
 FOREIGN_CODE = """## Code
 
 {names} came with the base model and was not written or checked by vlahub; `trust_remote_code=True` runs it."""
+PRECISION = " It has the error of each weight of lower precision, too (`relative_error`)."
+COMMAND = """
 
-
-PRECISION = """## Precision
-
-{sentence} `conversion_report.json` has the error of each weight (`relative_error`)."""
+With vlahub {vlahub}, transformers {transformers} and torch {torch}"""
 
 
 def write_card(folder: Path, card: Card, config: Any, report: dict, sources: dict[str, Path]) -> None:
     """Write README.md of a checkpoint of one of our families.
 
     Args:
-        report: the content of `conversion_report.json`.
+        report: the content of `conversion_report.json`; it gets `licences`, those of the sources, so that the card can
+            be written again without them.
         sources: folders by their role; their own README.md say under which licences they may be passed on.
     """
-    origin = card.origin(report["inputs"], {role: base_licence(source) for role, source in sources.items()})
-    values = card_values(card, config, report) | {"licence": origin.licence_text}
-    save_card(folder, card_metadata(card, config, report, origin), filled(card.template, values), report, config)
+    report["licences"] = {role: base_licence(source) for role, source in sources.items()}
+    origin = card.origin(report["inputs"], report["licences"])
+    (folder / CARD_NAME).write_text(card_text(folder, card, config, report, origin), encoding="utf-8")
+
+
+def card_text(
+    folder: Path,
+    card: Card,
+    config: Any,
+    report: dict,
+    origin: Origin,
+    repository: str = PLACEHOLDER,
+    asked: Asked = EXAMPLE,
+    seen: str = "",
+) -> str:
+    """README.md of a checkpoint that was converted; asked, seen: what its example asks, and what that showed."""
+    body = card_body(
+        config,
+        repository,
+        asked,
+        seen,
+        sizes=sizes_block(reported_tensors(report["tensors"]), config.weight_parts),
+        facts=source_facts(folder, config, report),
+        names=card.dimension_names(report),
+    )
+    values = card_values(card, config, report) | {"usage": body, "licence": origin.licence_text}
+    values |= card.values(config, report)
+    return finished(card_metadata(card, config, report, origin), filled(card.template, values), report, config)
 
 
 def filled(name: str, values: dict[str, str]) -> str:
@@ -52,15 +71,19 @@ def filled(name: str, values: dict[str, str]) -> str:
     return Template(template).substitute(values)
 
 
-def save_card(folder: Path, metadata: ModelCardData, text: str, report: dict, config: Any = None) -> None:
-    """Write README.md; config: that the card was filled from, `None` for a model that is not one of ours."""
+def finished(metadata: ModelCardData, text: str, report: dict, config: Any = None) -> str:
+    """The whole card; config: that it was filled from, `None` for a model that is not one of ours."""
     if names := report.get("foreign_code"):
         text = f"{text.rstrip()}\n\n{FOREIGN_CODE.format(names=listed([code(name) for name in names]))}\n"
-    settings = getattr(config, "weight_quantization", None)
-    if settings and (sentence := describe_quantization(settings)) not in text:
-        text = f"{text.rstrip()}\n\n{PRECISION.format(sentence=sentence)}\n"
-    card = stamped(f"---\n{metadata.to_yaml()}\n---\n\n{text}", config)
-    (folder / CARD_NAME).write_text(card, encoding="utf-8")
+    return stamped(f"---\n{metadata.to_yaml()}\n---\n\n{text}", config)
+
+
+def source_facts(folder: Path, config: Any, report: dict) -> dict[str, str]:
+    """What a config does not say: the base, and the prompt that the processor writes."""
+    processor = read_json([folder], "processor_config.json", required=False) or {}
+    base = {"base model": code(report["inputs"]["base"])} if "base" in report.get("inputs", {}) else {}
+    words = {"prompt": processor.get("prompt_template"), "request": processor.get("request")}
+    return base | {name: code(text) for name, text in words.items() if text and name not in config.facts}
 
 
 def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> ModelCardData:
@@ -69,7 +92,7 @@ def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> Mode
         base_model=repositories(origin.base_model),
         datasets=repositories(sorted(config.norm_stats)),
         library_name="transformers",
-        pipeline_tag="robotics",
+        pipeline_tag=pipeline_of(config),
         tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
         **origin.licence,
     )
@@ -83,57 +106,41 @@ def repositories(names: str | list[str]) -> str | list[str] | None:
 
 
 def base_licence(base_folder: Path) -> dict[str, str]:
-    """`license` and what belongs to it, from the base's model card; empty where nothing is known.
-
-    A link into the base's own repository would lead nowhere from another one and is left out.
-    """
+    """`license` and what belongs to it, from the base's model card; empty where nothing is known."""
     card = base_folder / CARD_NAME
     try:
-        known = (metadata_load(card) if card.is_file() else None) or {}
+        return hub_licence((metadata_load(card) if card.is_file() else None) or {})
     except (ValueError, yaml.YAMLError):  # a damaged card says nothing
         return {}
-    found = {k: v for k in ("license", "license_name", "license_link") if (v := known.get(k)) and isinstance(v, str)}
-    if not found.get("license_link", "https://").startswith("https://"):
-        del found["license_link"]
-    return found if "license" in found else {}
 
 
 def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:
     """What templates ask for; most ask for some of it."""
     inputs = report["inputs"]
-    made = "Assembled" if new_tensors(report) else "Merged" if "base" in inputs else "Converted"
     return {
-        "title": inputs.get("run", card.title),
-        "repository": PLACEHOLDER,
-        "usage": card_body(config, PLACEHOLDER),
-        "parameters": parameters_text(report),
-        "verb": made,
-        "inputs": listed([f"{role} {code(name)}" for role, name in sorted(inputs.items())]),
+        "title": words(inputs.get("run", card.title)),
+        "verb": verb_of(report),
+        "inputs": listed([f"{words(role)} {code(name)}" for role, name in sorted(inputs.items())]),
+        "warning": untrained_text(report),
+        "new": new_text(report),
+        "constants": "",
+        "precision": PRECISION if config.weight_quantization else "",
+        "command": command_text(report),
         "assumed": assumptions_text(report),
-        **({} if config.normalization_type is None else robot_values(config)),
-        **card.values(config, report),
     }
 
 
-def robot_values(config: Any) -> dict[str, str]:
-    """Of a model that un-normalises actions."""
-    state, statistics, key = config.state_size, config.norm_stats, min(config.norm_stats, default=None)
-    rows = [statistics_row(statistics[name], name) for name in sorted(statistics)]
-    names = " and ".join(STATISTICS[config.normalization_type])
-    return {
-        "state_line": f"    state=[0.0] * {state},  # in the robot's units\n" if state else "",
-        "unnorm_key": "None" if key is None else json.dumps(key),
-        "shape": f"(batch, {config.num_action_chunks}, {config.action_dim})",
-        "state": f"{state} values" if state else "none",
-        "normalization": f"`{config.normalization_type}`: {names} of each dimension",
-        "statistics": "\n".join(rows) or "| none yet | | | |",
-    }
+def verb_of(report: dict) -> str:
+    """What was done, by what it was done with."""
+    roles = report["inputs"]
+    if "base" in roles:
+        return "Merged" if "run" in roles else "Created"
+    return "Assembled" if new_tensors(report) else "Converted"
 
 
-def parameters_text(report: dict) -> str:
-    """The total, and the share of each part of the model; scales of quantised weights are no parameters."""
-    parts: Counter[str] = Counter()
-    for name, tensor in report["tensors"].items():
-        parts[name.split(".")[0]] += prod(tensor.get("of_shape", tensor["shape"]))
-    shares = ", ".join(f"`{name}` {size:,}" for name, size in parts.most_common())
-    return f"{parts.total():,} in {report['dtype']} ({shares})"
+def command_text(report: dict) -> str:
+    """By which command and versions it was made; empty where the report does not say."""
+    if "made_with" not in report:
+        return ""
+    text = COMMAND.format(**report["made_with"])
+    return f"{text}:\n\n{fenced(report['command'], 'bash')}" if report.get("command") else f"{text}."

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import torch
 
-from ..configuration.checkpoint_card import write_checkpoint_card
 from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
 from .checkpoint_plan import weights_of
+from .copied_card import write_copied_card
 from .files.file_kinds import CARD, CONFIG, PROCESSOR, STATISTICS, TOKENIZER, travelling
 from .job import Job, Prepared
 from .tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
@@ -46,4 +46,4 @@ def write_own_files(source: Path, config: VLAConfig, folder: Path, report: dict)
             shutil.copyfile(path, folder / path.name)
     config.save_pretrained(folder)
     own_code(config, [folder]).write(folder)
-    write_checkpoint_card(folder, config)
+    write_copied_card(folder, config, report)

@@ -15,7 +15,7 @@ KIND = Column("kind", width=11, before="  ")
 
 
 def report_of(plan: Plan, family: str, inputs: dict[str, str]) -> dict:
-    """Everything that was decided; nothing in it depends on when or where the conversion ran.
+    """Everything that was decided; nothing in it depends on when or on which machine the conversion ran.
 
     inputs: names (not paths) of what was converted.
     """

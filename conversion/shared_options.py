@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from .option_values import seed
+
 NORMALIZATIONS = ("bounds", "bounds_q99", "normal")
 
 
@@ -27,4 +29,4 @@ def add_normalization_argument(group: argparse._ArgumentGroup | argparse.Argumen
 
 
 def add_seed_argument(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
-    group.add_argument("--seed", type=int, default=0, metavar="N", help="of what is initialised (default 0)")
+    group.add_argument("--seed", type=seed, default=0, metavar="N", help="of what is initialised (default 0)")

@@ -129,9 +129,12 @@ def accept_changes(folder: Path, quiet: bool = False) -> str:
     Raises:
         ConversionError: there is no report, or the checkpoint as it is now is not whole.
     """
+    check_checkpoint(folder)
     report = read_report(folder)
     if not report:
-        raise ConversionError(f"{folder} has no {REPORT_NAME} in which changes could be recorded.")
+        raise ConversionError(
+            f"{folder} has no {REPORT_NAME} in which changes could be recorded: conversions write one."
+        )
     check_references(folder)
     group = opened(folder)
     check_against_class(folder, group)

@@ -8,6 +8,7 @@ from pathlib import Path
 from datasets import load_dataset
 from demo import HERE, run
 from tiny_dataset import write_dataset
+from tiny_models import write_model
 
 STEPS = 150
 
@@ -18,22 +19,22 @@ def main() -> None:
     folder = parser.parse_args().output.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    print(f"1. 32 drawn episodes in LeRobot's layout, and their statistics: {folder}")
-    table, finetuned = folder / "table", folder / "run"
+    print(f"1. a tiny untrained model; 32 drawn episodes in LeRobot's layout, and their statistics: {folder}")
+    base, table, finetuned = folder / "tiny_model", folder / "table", folder / "run"
+    write_model("cogvla", base)
     write_dataset(table)
-    vlahub = [sys.executable, "-m", "vlahub.conversion.cli"]
-    run(*vlahub, "stats", str(table), "--output", str(folder / "dataset_statistics.json"))
+    vlahub = [sys.executable, "-m", "vlahub"]
+    statistics = str(folder / "dataset_statistics.json")
+    run(*vlahub, "stats", str(table), "--output", statistics)
 
-    print("2. a tiny model learns them")
-    options = ["--max_steps", str(STEPS), "--per_device_train_batch_size", "32", "--learning_rate", "3e-3"]
-    options += ["--statistics", str(folder / "dataset_statistics.json"), "--logging_steps", "25"]
-    source = ["--model", "cogvla", "--dataset", str(table), "--output_dir", str(finetuned)]
-    run(sys.executable, str(HERE / "finetune.py"), *source, *options)
+    print("2. the model learns them; examples/finetune.py does the same, and is the file to copy")
+    options = ["--steps", str(STEPS), "--batch-size", "32", "--learning-rate", "3e-3", "--logging-steps", "25"]
+    source = [str(base), "--dataset", str(table), "--output", str(finetuned), "--statistics", statistics]
+    run(*vlahub, "train", *source, *options)
 
     print("3. adapter and base become one checkpoint")
     checkpoint = folder / "checkpoint"
-    base, adapter = str(finetuned / "tiny_model"), str(finetuned)
-    run(*vlahub, "merge-lora", "--base", base, "--adapter", adapter, "--output", str(checkpoint))
+    run(*vlahub, "merge-lora", "--base", str(base), "--adapter", str(finetuned), "--output", str(checkpoint))
 
     print("4. another process, with transformers alone, loads it and predicts")
     row = load_dataset("parquet", data_dir=str(table / "data"), split="train")[0]

@@ -11,12 +11,13 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
-from safetensors import safe_open
 from transformers import PretrainedConfig, PreTrainedModel
 
+from ..configuration.checkpoint_place import why_no_folder
 from ..configuration.vla_errors import ConfigError
 from .initial_values import InitialValues
 from .seeded_numbers import normal_numbers
+from .weight_files import opened_weights
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
@@ -37,7 +38,7 @@ class BaseTensors:
     def __init__(self, folder: Path, rename: Callable[[str], str | None]):
         self.places: dict[str, tuple[Any, str]] = {}
         for path in weight_files(folder):
-            file = safe_open(path, framework="pt")
+            file = opened_weights(path)
             for key in file.keys():  # noqa: SIM118
                 if (name := rename(key)) is not None:
                     self.places[name] = file, key
@@ -80,6 +81,8 @@ def base_folder(base: str | Path, hub: Mapping[str, Any], files: Sequence[str]) 
     """
     folder = Path(base)
     if not folder.is_dir():
+        if reason := why_no_folder(str(base)):
+            raise ConfigError(f"{base} is neither a folder nor a repository that can be reached: {reason}.")
         try:
             folder = Path(snapshot_download(str(base), allow_patterns=list(files), **hub))
         except (HFValidationError, OSError) as error:

@@ -2,10 +2,11 @@
 
 The output alone does not tell on a CPU: where all scores of a query are NaN, torch's attention answers zeros
 (`scaled_dot_product_attention` without a mask, torch 2.13; its plain form answers NaN). So weights that lie on a CPU
-are looked at, too, in one pass over them. Those on an accelerator are not: that would read all of them once more.
+are looked at, too, in one pass over them, but for those that a model knows to reveal themselves in what it answers
+(`revealing_layers.py`). Those on an accelerator are not: that would read all of them once more.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import NonFiniteError
+from .fused_linears import is_plain
 from .input_checks import check_rows
 
 FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
@@ -54,6 +56,7 @@ def require_finite(
     statistics: Mapping[str, Any] | None = None,
     real: torch.Tensor | None = None,
     whole: torch.Tensor | None = None,
+    revealing: Iterable[nn.Module] = (),
 ) -> None:
     """Look at a prediction and at what it was computed from; a device is asked once, when all is computed.
 
@@ -70,13 +73,15 @@ def require_finite(
         statistics: those that the prediction was un-normalised with, `{"q01": [...], ...}`; read for the message.
         real: (batch, length), 0 on padding, of which no row may have nothing else.
         whole: `is_whole` of the same, where the core of the prediction has computed it.
+        revealing: linear layers of the model whose weights, where they are not finite, show in `outputs` or have no
+            part in them; see `revealing_layers.py`. They are looked at where they are more than that.
 
     Raises:
         NonFiniteError: something is not; the message names it, with the rows of the batch.
         InputError: a row of `real` is padding alone.
     """
     whole = is_whole(outputs, inputs, real) if whole is None else whole
-    on_cpu = all_finite([tensor for _, tensor in weights_on_cpu(model)])
+    on_cpu = all_finite(unrevealed_on_cpu(model, revealing))
     if torch.compiler.is_compiling():
         if real is not None:
             check_rows(real)
@@ -107,9 +112,20 @@ def what_is_not(
 
 def weights_on_cpu(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters and buffers in floating point, by name, as far as they lie on a CPU."""
-    for name, tensor in chain(model.named_parameters(), model.named_buffers()):
-        if tensor.device.type == "cpu" and tensor.dtype in FLOATING and tensor.numel():
-            yield name, tensor
+    return ((name, each) for name, each in chain(model.named_parameters(), model.named_buffers()) if is_on_cpu(each))
+
+
+def unrevealed_on_cpu(model: nn.Module, revealing: Iterable[nn.Module]) -> list[torch.Tensor]:
+    """Those of `weights_on_cpu` that have to be looked at: not those of plain linear layers that reveal themselves."""
+    known = {linear for linear in revealing if is_plain(linear)}
+    others = [module for module in model.modules() if module not in known]
+    tables = [table for module in others for table in (module._parameters, module._buffers) if table]
+    return [each for table in tables for each in table.values() if each is not None and is_on_cpu(each)]
+
+
+def is_on_cpu(tensor: torch.Tensor) -> bool:
+    """Whether it holds numbers in floating point, and on a CPU."""
+    return tensor.dtype in FLOATING and tensor.device.type == "cpu" and tensor.numel() > 0
 
 
 def all_finite(tensors: list[torch.Tensor]) -> torch.Tensor | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -24,6 +25,7 @@ from .adapter_loading import (
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
+from .loading_arguments import check_loading, explain_loading, quantisation_of
 from .model_parts import kept_in_floating_point
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers
@@ -192,8 +194,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         fuse_projections: bool = False,
         **kwargs,
     ):
-        """As in transformers. A `BitsAndBytesConfig` that does not say what it leaves alone (`llm_int8_skip_modules`)
-        quantises the language model; new parts, vision towers and output embeddings stay in floating point.
+        """As in transformers. A `BitsAndBytesConfig`, its dict, or `load_in_4bit=True` as in OpenVLA's calls, that does
+        not say what it leaves alone (`llm_int8_skip_modules`) quantises the language model; new parts, vision towers
+        and output embeddings stay in floating point.
 
         Args:
             new_parts: what the checkpoint lacks and the `config` that goes with this argument has: it starts as in a
@@ -203,10 +206,14 @@ class StrictPreTrainedModel(PreTrainedModel):
             fuse_projections: lay weights that read the same input side by side, see `fuse_projections`.
 
         Raises:
+            CheckpointError: there is no checkpoint of this family, or a file of its weights is missing or broken.
             ConfigError: the weights lack parameters of the model, hold others or have other shapes; or one of
                 `new_parts` is no part of the model, or the weights hold some of it. The message names them. Also where
-                fields of the `config` that goes with the call do not fit together.
+                fields of the `config` that goes with the call do not fit together, or an argument cannot be.
         """
+        check_loading(cls, pretrained_model_name_or_path, kwargs)
+        if (quantisation := quantisation_of(kwargs)) is not None:
+            kwargs["quantization_config"] = quantisation
         if fuse_projections:
             loaded = cls.from_pretrained(
                 pretrained_model_name_or_path,
@@ -230,7 +237,13 @@ class StrictPreTrainedModel(PreTrainedModel):
         if is_plain(kwargs.get("quantization_config")):
             kwargs["quantization_config"] = cls.with_new_parts_kept(pretrained_model_name_or_path, kwargs)
         kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        try:
+            model, info = super().from_pretrained(
+                pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
+            )
+        except (TypeError, SafetensorError, OSError) as error:
+            explain_loading(error, cls, pretrained_model_name_or_path, kwargs)
+            raise
         problems = {kind: info[kind] for kind in ("unexpected_keys", "mismatched_keys")}
         missing = set(info["missing_keys"])
         check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})

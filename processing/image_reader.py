@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from ..configuration.vla_errors import ImageFileError, InputError
 
 MAX_PIXELS = 89_478_485  # of one image; where PIL begins to warn of a decompression bomb
+POINTER = b"version https://git-lfs"
 ORIENTATION = 0x0112  # EXIF's tag
 BROKEN_FILE = (OSError, SyntaxError, EOFError, IndexError, ValueError)  # what PIL's decoders raise
 PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes that PIL converts to one other mode alone
@@ -37,7 +38,17 @@ def advice(path: str) -> str:
     """Behind the name of what is no image."""
     if path.startswith(("http:/", "https:/")):
         return "; it is an address: download the image first"
-    return "; name one file for each view, or one folder alone" if os.path.isdir(path) else ""
+    if os.path.isdir(path):
+        return "; name one file for each view, or one folder alone"
+    return "; it is a pointer of Git LFS in place of the file: run `git lfs pull`" if is_pointer(path) else ""
+
+
+def is_pointer(path: str) -> bool:
+    """Whether a file is what git keeps in the place of a large one that was not fetched."""
+    if not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(len(POINTER)) == POINTER
 
 
 def read_pil_image(image: Image.Image, where: str) -> np.ndarray:

@@ -9,14 +9,16 @@ from typing import Any
 import transformers
 from transformers import ProcessorMixin
 
+from ..configuration.checkpoint_place import check_place
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
-from ..configuration.vla_errors import ConfigError
+from ..configuration.vla_errors import CheckpointError, ConfigError
 from .prompts import check_padding_side
 
 # 5.x writes classes that 4.57 does not know, and rebuilds its Llama tokenizer from vocabulary and merges; this one
 # reads tokenizer.json as it stands, on both lines.
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
+PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
 COMMON_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
@@ -46,6 +48,29 @@ class PortableProcessor(ProcessorMixin):
         self.padding_side = padding_side
         self.view_names = checked_view_names(view_names, image_processor.num_images_in_input)
         super().__init__(image_processor, tokenizer, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any):
+        """As in transformers.
+
+        Raises:
+            CheckpointError: there is no processor, or one of another class.
+        """
+        check_place(pretrained_model_name_or_path, PROCESSOR_FILES, kwargs.get("subfolder"))
+        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    @classmethod
+    def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:
+        """As in transformers, of `from_pretrained`, whose error of another class it raises."""
+        fields, others = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
+        found = fields.get("processor_class", cls.__name__)
+        by_auto = str(fields.get("auto_map", {}).get("AutoProcessor")).rpartition(".")[2]
+        if {found, by_auto}.isdisjoint(kind.__name__ for kind in cls.__mro__):
+            raise CheckpointError(
+                f"{pretrained_model_name_or_path} holds a {found}, and {cls.__name__} cannot read it: load it by that "
+                "class, or by AutoProcessor, which takes the right one by itself."
+            )
+        return fields, others
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""

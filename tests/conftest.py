@@ -3,7 +3,9 @@
 value(key, shape, mean, std) = mean + std * standard normal numbers seeded by the CRC-32 of the key.
 """
 
+import gc
 import json
+import os
 import re
 import signal
 import zlib
@@ -19,8 +21,17 @@ from families import FAMILIES
 
 FOLDER = Path(__file__).parent / "golden"
 
+gc.disable()  # until the tests are collected: all that is made before stays
+
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a job of a background shell, and in all of its children
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """The garbage collector looks through what tests make, not through half a million objects of modules, too."""
+    gc.freeze()
+    gc.set_threshold(50_000)
+    gc.enable()
 
 
 def draw(key, shape, mean=0.0, std=1.0):
@@ -84,6 +95,14 @@ class GoldenCase:
 def stored(spec):
     values = np.asarray(spec["values"], dtype=spec.get("dtype", "float32"))
     return torch.from_numpy(values.reshape(spec["shape"]) if "shape" in spec else values)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def disk_is_not_waited_for():
+    """No test cuts the power; that outputs are brought to the disk is seen in conversion/test_output_folder.py."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
 
 
 @pytest.fixture(autouse=True)

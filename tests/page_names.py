@@ -151,6 +151,7 @@ PAGES = {
     "docs/migrating.md": Page(
         (*RUN, "my-vla", "my-driver", "path/to/merged", "nvidia/Alpamayo-R1-10B", "Qwen/Qwen3-VL-8B-Instruct")
     ),
+    "docs/cards.md": Page(("my-vla", "view_0.png", "view_1.png")),
     "docs/pictures.md": Page(("my-vla", "view_0.png", "view_1.png"), lambda: loaded("my-vla")),
     "docs/training.md": Page(("my-vla", "path/to/lerobot")),
     "docs/inspect.md": Page((*RUN, "my-vla")),

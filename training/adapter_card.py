@@ -1,36 +1,43 @@
 """README.md of a PEFT adapter that was trained on one of our models: what is in it, and how it is used."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from ..configuration.card_markdown import code, words
+from ..configuration.card_snippet import literal
 from ..configuration.checkpoint_card import CARD_NAME, body_of, is_repository, is_unedited, normalised, stamped
 
-TEXT = """# An adapter of {base}
+TEXT = """# An adapter of {title}
 
 A {kind} of {architecture}, trained with PEFT: it changes the base model, and is nothing without it.
 
 | | |
 | --- | --- |
-| base model | `{base}` |
+| base model | {shown} |
 | LoRA | rank {rank}, alpha {alpha}, {layers} |
 | trained whole | {whole} |
 
-## Merge it
+{merge}
 
-    merge-lora --base {base} --adapter FOLDER --output my-vla
+```bash
+merge-lora --base {word} --adapter FOLDER --output my-vla
+```
 
-(`pip install vlahub`) writes one checkpoint that loads without PEFT, with this run's statistics in it. Or keep the two
-apart:
+(`pip install vlahub`) writes one checkpoint that loads without PEFT, with this run's statistics in it.
+
+{use}
 
 ```python
 from peft import PeftModel
 from transformers import AutoModelForImageTextToText
 
-model = AutoModelForImageTextToText.from_pretrained("{base}", trust_remote_code=True)
+model = AutoModelForImageTextToText.from_pretrained({literal}, trust_remote_code=True)
 model = PeftModel.from_pretrained(model, "FOLDER")
 ```"""
+MERGE, USE = "## Merge it", "## Use it beside its base"  # headings
 SHOWN = 8
 
 
@@ -67,26 +74,31 @@ def adapter_card(model: Any) -> str:
         tags=["robotics", "vision-language-action", "lora", base_model.config.model_type],
     )
     text = TEXT.format(
-        base=base,
+        merge=MERGE,
+        use=USE,
+        title=words(base),
+        shown=code(base),
+        word=shlex.quote(base),
+        literal=literal(base),
         kind="LoRA" if config.peft_type == "LORA" else str(config.peft_type),
         architecture=type(base_model).__name__,
         rank=getattr(config, "r", "none"),
         alpha=getattr(config, "lora_alpha", "none"),
         layers=layers_text(getattr(config, "target_modules", None)),
-        whole=", ".join(f"`{name}`" for name in some(config.modules_to_save)) or "nothing",
+        whole=", ".join(some(config.modules_to_save)) or "nothing",
     )
     return stamped(f"---\n{data.to_yaml()}\n---\n\n{text}", base_model.config)
 
 
 def layers_text(targets: Any) -> str:
     """How many layers, or the pattern that names them."""
-    return f"layers that match `{targets}`" if isinstance(targets, str) else f"{len(targets or ())} layers"
+    return f"layers that match {code(targets)}" if isinstance(targets, str) else f"{len(targets or ())} layers"
 
 
 def some(names: Any) -> list[str]:
-    """The first of these names in their order, and how many more there are."""
+    """The first of these names in their order, Markdown, and how many more there are."""
     names = sorted(names or ())
-    return [*names[:SHOWN], *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
+    return [*map(code, names[:SHOWN]), *([f"{len(names) - SHOWN} more"] if len(names) > SHOWN else [])]
 
 
 def shown_name(name: str | None) -> str:

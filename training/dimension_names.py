@@ -6,6 +6,8 @@ from typing import Any
 
 from .lerobot_layout import INFO, read_json
 
+KEYS = ("names", "units")
+
 
 def dimension_names(dataset: str | Path, columns: Sequence[str], size: int) -> list[str]:
     """A name for each dimension of the vector that is joined of the columns.
@@ -28,6 +30,21 @@ def dimension_units(dataset: str | Path, columns: Sequence[str], size: int) -> l
     """
     found = entries_of(dataset, columns, "units")
     return found if len(found) == size else [""] * size
+
+
+def record_names(
+    statistics: dict[str, Any], dataset: str | Path, columns: Mapping[str, str | Sequence[str] | None]
+) -> None:
+    """Put `names` and `units` of the dimensions into statistics, where the dataset has them: for cards and `inspect`.
+
+    columns: of each part of the statistics.
+    """
+    for part, given in columns.items():
+        found = statistics.get(part)
+        for key in KEYS if found and given else ():
+            said = entries_of(dataset, [given] if isinstance(given, str) else given, key)
+            if len(said) == len(found["min"]):
+                found[key] = said
 
 
 def frames_per_second(dataset: str | Path) -> float | None:

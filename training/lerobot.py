@@ -15,6 +15,7 @@ from datasets.exceptions import DatasetsError
 from datasets.table import InMemoryTable
 
 from ..configuration.vla_errors import InputError
+from .dataset_advice import advice_on, is_of_tensorflow
 from .hub_dataset import dataset_folder
 from .lerobot_layout import INFO, Episode, Layout, read_layout
 from .video_checks import TOLERANCE, check_videos, rounding
@@ -46,7 +47,7 @@ def load_frames(source: str | Path, tolerance: float = TOLERANCE, revision: str 
     try:
         if (path / INFO).is_file():
             return load_lerobot(path.absolute(), tolerance)
-        if (path / "dataset_info.json").is_file():
+        if (path / "dataset_info.json").is_file() and not is_of_tensorflow(path):
             return with_images(load_from_disk(str(path)), path)
         if path.exists():
             return with_images(load_parquet(path), path if path.is_dir() else path.parent)
@@ -54,8 +55,9 @@ def load_frames(source: str | Path, tolerance: float = TOLERANCE, revision: str 
     except InputError:
         raise
     except (OSError, ValueError, DatasetsError, pa.ArrowException) as error:
-        reason = error.__cause__ or error  # datasets wraps what went wrong in a file
-        raise InputError(f"{source} cannot be read as a dataset: {reason}") from error
+        reason = str(error.__cause__ or error).rstrip(".")  # datasets wraps what went wrong in a file
+        advice = advice_on(path) if path.exists() else ""
+        raise InputError(f"{source} cannot be read as a dataset: {reason}{advice}.") from error
 
 
 def load_parquet(path: Path) -> Dataset:
@@ -63,7 +65,8 @@ def load_parquet(path: Path) -> Dataset:
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise InputError(
-            f"{path} has neither {INFO} (LeRobot), nor dataset_info.json (Dataset.save_to_disk), nor parquet files."
+            f"{path} has neither {INFO} (LeRobot), nor dataset_info.json (Dataset.save_to_disk), nor parquet files"
+            f"{advice_on(path)}."
         )
     return read_parquet_files(files)
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..configuration.normalization_statistics import STATE_PART, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from .dataset_columns import checked_lengths, column_names
+from .dimension_names import record_names
 from .vector_statistics import VectorStatistics
 
 if TYPE_CHECKING:
@@ -195,6 +196,7 @@ def run_statistics(
             raise InputError(f"{file} is of the datasets {list(statistics)}; it must be of this one alone.")
     else:
         found = dataset_statistics(frames, action, state, unmasked_actions, progress=progress)
+        record_names(found, dataset, {"action": action, STATE_PART: state})
         statistics = {dataset.resolve().name: found}
     if not quiet:
         [(key, found)] = statistics.items()

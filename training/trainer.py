@@ -163,9 +163,10 @@ class VLATrainer(Trainer):
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         card = Path(output_dir or self.args.output_dir, CARD_NAME)
-        before = card.read_text(encoding="utf-8") if card.is_file() else None
+        writes = self.args.should_save  # transformers 5.23 comes here in every process, 4.57 in the one that writes
+        before = card.read_text(encoding="utf-8") if writes and card.is_file() else None
         super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
-        if hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
+        if writes and hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
             write_adapter_card(card.parent, self.model, before)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:

@@ -1,6 +1,7 @@
 """All errors that vlahub raises on purpose."""
 
 from vlahub.configuration.vla_errors import (
+    CheckpointError,
     ConfigError,
     ConversionError,
     ImageFileError,
@@ -9,4 +10,12 @@ from vlahub.configuration.vla_errors import (
     VLAError,
 )
 
-__all__ = ["ConfigError", "ConversionError", "ImageFileError", "InputError", "NonFiniteError", "VLAError"]
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "ConversionError",
+    "ImageFileError",
+    "InputError",
+    "NonFiniteError",
+    "VLAError",
+]

@@ -18,6 +18,8 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .alpamayo_facts import alpamayo_actions, alpamayo_does, alpamayo_facts
+from .alpamayo_weight_parts import ALPAMAYO_PARTS
 
 # The published classes that a config may name, by the field that names them, without the package in front.
 TARGETS = {
@@ -129,11 +131,13 @@ class AlpamayoR1Config(VLAConfig):
 
     model_type = "alpamayo_r1"
     predicts = "trajectories"
+    draws_noise = True
     actions_read = "keys"
     action_dim = ACTION_DIM
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
     further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)
     sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
+    weight_parts = ALPAMAYO_PARTS
     auto_classes = auto_classes_of(
         "configuration_alpamayo_r1.AlpamayoR1Config",
         "modeling_alpamayo_r1.AlpamayoR1",
@@ -204,6 +208,21 @@ class AlpamayoR1Config(VLAConfig):
     @num_action_chunks.setter
     def num_action_chunks(self, value: int) -> None:
         self.action_space_cfg = self.action_space_cfg | {"n_waypoints": value}
+
+    @property
+    def does(self) -> str:
+        """See `VLAConfig`."""
+        return alpamayo_does(self)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `VLAConfig`."""
+        return alpamayo_facts(self)
+
+    @property
+    def action_text(self) -> str:
+        """See `VLAConfig`."""
+        return alpamayo_actions(self)
 
     @property
     def num_inference_steps(self) -> int:

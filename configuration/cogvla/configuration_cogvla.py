@@ -18,6 +18,8 @@ from ..language_model_config import (
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .cogvla_facts import cogvla_facts
+from .cogvla_weight_parts import COGVLA_PARTS
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
 from .openvla_names import LFP_FIELDS
 from .pruning_schedule import lfp_keep_ratios
@@ -77,6 +79,7 @@ class CogVLAConfig(VLAConfig):
         "featurizer_config": CogVLAVisionConfig,
         "fused_featurizer_config": CogVLAVisionConfig,
     }
+    weight_parts = COGVLA_PARTS
     auto_classes = auto_classes_of(
         "configuration_cogvla.CogVLAConfig",
         "modeling_cogvla.CogVLAForActionPrediction",
@@ -200,6 +203,21 @@ class CogVLAConfig(VLAConfig):
     def actions_read(self) -> str:
         """See `VLAConfig`."""
         return "logits" if self.action_head == "discrete" else "states"
+
+    @property
+    def draws_noise(self) -> bool:
+        """See `VLAConfig`."""
+        return self.action_head == "diffusion"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `VLAConfig`."""
+        return cogvla_facts(self)
+
+    @property
+    def draws_samples(self) -> bool:
+        """See `VLAConfig`."""
+        return self.action_head != "l1"
 
     @property
     def num_action_tokens(self) -> int:

@@ -25,6 +25,8 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
+from .llava3d_facts import llava3d_facts
+from .llava3d_weight_parts import LLAVA3D_PARTS
 
 CHOICES = {
     "action_expert_type": ("deep_fusion", "dit", "deep_fusion+dit", None),
@@ -98,6 +100,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         "geometry_config": MapAnythingGeometryConfig,
         "dit_config": DiTActionHeadConfig,
     }
+    weight_parts = LLAVA3D_PARTS
     auto_classes = auto_classes_of(
         "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",
         "modeling_mapanything_llava3d.MapAnythingLlava3DForConditionalGeneration",
@@ -202,6 +205,16 @@ class MapAnythingLlava3DConfig(VLAConfig):
     def predicts(self) -> str:
         """What is asked of the model: actions, or text where it has no action expert."""
         return "text" if self.action_expert_type is None else "actions"
+
+    @property
+    def draws_noise(self) -> bool:
+        """See `VLAConfig`."""
+        return self.predicts == "actions"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """See `VLAConfig`."""
+        return llava3d_facts(self)
 
     @property
     def actions_read(self) -> str:

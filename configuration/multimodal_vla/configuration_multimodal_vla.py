@@ -21,6 +21,8 @@ from ..ode_choices import ODE_CHOICES
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .composed_facts import composed_facts
+from .composed_weight_parts import COMPOSED_PARTS
 from .gated_language_models import check_gated
 from .head_facts import HEAD_FACTS
 from .nested_configs import as_any_config, as_flow_config, kind_of, ties_words, whole
@@ -108,6 +110,7 @@ class MultimodalVLAConfig(VLAConfig):
 
     model_type = "multimodal_vla"
     attribute_map = words_on_disk("proprio_dim", "use_proprio")
+    weight_parts = COMPOSED_PARTS
     auto_classes = auto_classes_of(
         "configuration_multimodal_vla.MultimodalVLAConfig", "modeling_multimodal_vla.MultimodalVLAForActionPrediction"
     )
@@ -241,9 +244,19 @@ class MultimodalVLAConfig(VLAConfig):
         return min(tower.image_size for tower in self.towers.values())
 
     @property
+    def draws_noise(self) -> bool:
+        """See `VLAConfig`."""
+        return HEAD_FACTS[self.action_head].has_draws
+
+    @property
     def actions_read(self) -> str:
         """See `VLAConfig`."""
         return HEAD_FACTS[self.action_head].actions_read
+
+    @property
+    def draws_samples(self) -> bool:
+        """See `VLAConfig`."""
+        return HEAD_FACTS[self.action_head].draws_samples
 
     @property
     def writes_text(self) -> bool:
@@ -268,6 +281,11 @@ class MultimodalVLAConfig(VLAConfig):
             backbone |= {"in the vision tower": " + ".join(inside)} if inside else {}
         projector = {"projector": self.projector_type} if self.projector_type else {}
         return {**backbone, **projector, "fusion": self.fusion, "action head": self.action_head}
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Rows of the model card's table, Markdown by name."""
+        return composed_facts(self)
 
     def check_backbones(self) -> None:
         """Refuse anything but a VLM, or a vision model and a language model."""

@@ -8,13 +8,13 @@ from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.alpamayo_r1.trajectory_vocabulary import add_trajectory_tokens
+from ...configuration.card_markdown import stack_text
 from ...configuration.vla_errors import ConversionError
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ..assumptions import assumed
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, tensors_of_run
 from ..family import Family
-from ..family_card import stack_text
 from ..files.json_file import read_json
 from ..files.tokenizer_files import load_fast_tokenizer
 from ..job import Job, Prepared

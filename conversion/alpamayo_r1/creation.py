@@ -9,13 +9,13 @@ from functools import partial
 from typing import Any
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ...configuration.card_markdown import stack_text
 from ...configuration.vla_errors import ConversionError
 from ...modeling.alpamayo_r1.alpamayo_start import next_config, start_config
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ..checkpoint_files import write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..family import Family
-from ..family_card import stack_text
 from ..files.json_file import read_json
 from ..job import Job, Prepared
 from ..tensors.collected import Collected, SourceGroup, collect

@@ -102,8 +102,6 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
         InputError: what is asked for does not fit; the message says what.
     """
     processor, config = load_processor(folder), load_config(folder)
-    if arguments.num_traj_samples is not None and arguments.num_traj_samples < 1:
-        raise InputError(f"--num-traj-samples {arguments.num_traj_samples} must be at least 1.")
     data = evaluated_data(arguments, processor.view_names or config.view_names, processes)
     if arguments.text:
         check_texts(data.frames, [arguments.text])

@@ -13,10 +13,11 @@ from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
 from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ...processing.image_reader import open_image
+from ..files.given_paths import meant_file, meant_folder
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files
-from ..predictions.checkpoint_loading import load_checkpoint
+from ..predictions.checkpoint_loading import load_model, load_processor
 from ..predictions.robot_prediction import print_table
 from ..terminal import waiting
 from .camera_names import by_camera, given_names, in_trained_order, trained_names
@@ -62,10 +63,11 @@ def predict_trajectories(
     driven = future_of(scene, frame)
     shown = by_camera(images, {} if paths else scene)
     names = given_names(scene, camera_folders(paths) if paths else None, len(shown)) if plot else None
-    processor, model = load_checkpoint(folder, device, fast)
+    processor = load_processor(folder)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
         inputs = processor(images=images, **poses, history_frame=frame)
+    model = load_model(folder, device, fast=fast)  # once all that was given is known to fit: it takes minutes
     with waiting("predicting"):
         output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
     result = printed(output)
@@ -142,17 +144,43 @@ def read_scene(path: Path) -> dict[str, np.ndarray]:
         else:
             content = load_json(path)
             scene = {name: np.asarray(value, dtype=np.float64) for name, value in content.items()}
+    except FileNotFoundError as error:
+        raise InputError(f"--history {path}: there is no such file{meant_file(path)}.") from error
     except (ConversionError, ValueError, AttributeError, TypeError, OSError, BadZipFile, EOFError, zlib.error) as error:
         raise ConversionError(f"{path} cannot be read as .npz or .json of arrays: {error}") from error
     missing = [name for name in ("ego_history_xyz", "ego_history_rot") if name not in scene]
     if missing:
-        raise InputError(f"{path} lacks {', '.join(missing)}.")
+        raise InputError(
+            f"{path} lacks {', '.join(missing)}: of the path just driven positions (steps, 3) in metres and rotations "
+            f"(steps, 3, 3) are needed; it holds {', '.join(scene) or 'nothing'}."
+        )
     return scene
 
 
 def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
-    """Frames by camera: those of each subfolder, else every file is a camera with one frame."""
+    """Frames by camera: those of each subfolder, else every file is a camera with one frame.
+
+    Raises:
+        InputError: a file is no image, cameras have names that only a robot's views have, or one is given twice.
+    """
     return [[open_image(file) for file in listed_files([path])] for path in camera_folders(paths)]
+
+
+def check_cameras(paths: list[Path]) -> None:
+    """Refuse what would be read as something else than it looks like."""
+    if named := [path for path in paths if "=" in str(path) and not path.exists()]:
+        raise InputError(
+            f"--images {named[0]}: a driving model names no views; give files, or one folder with a folder of frames "
+            "for each camera, which its name tells."
+        )
+    if missing := [path for path in paths if not path.exists()]:
+        meant = meant_folder(missing[0]) or meant_file(missing[0])
+        raise InputError(f"--images {missing[0]}: there is no such file or folder{meant}.")
+    folders = [path for path in paths if path.is_dir()]
+    if len({path.resolve() for path in folders}) < len(folders):
+        raise InputError(f"--images {' '.join(map(str, paths))}: a folder is there twice; give each camera once.")
+    if above := [path for path in folders if len(paths) > 1 and any(inner.is_dir() for inner in path.iterdir())]:
+        raise InputError(f"--images {above[0]} is a folder of folders; give it alone, or name the folders in it.")
 
 
 def camera_folders(paths: list[Path]) -> list[Path]:
@@ -160,5 +188,6 @@ def camera_folders(paths: list[Path]) -> list[Path]:
 
     Subfolders with the names of PhysicalAI-AV's cameras are in the order that Alpamayo-R1 is trained on.
     """
+    check_cameras(paths)
     cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
     return in_trained_order(cameras) if cameras else listed_files(paths)

@@ -3,25 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...configuration.alpamayo_r1.alpamayo_weight_parts import ALPAMAYO_PARTS
 from ..family_inspection import (
-    LANGUAGE_MODEL,
     Dimension,
     FamilyInspection,
     ModelFacts,
-    PartRow,
     RunFacts,
     RunPlan,
     StatisticsTable,
 )
 from .options import VLM
 
-PARTS = (
-    PartRow(r"vlm\.model\.visual\.", "vision tower (Qwen3-VL)"),
-    PartRow(r"vlm\.", LANGUAGE_MODEL),
-    PartRow(r"expert\.", "action expert"),
-    PartRow(r"action_in_proj\.", "projection of actions"),
-    PartRow(r"action_out_proj\.", "projection to actions"),
-)
 DIMENSIONS = (("acceleration", "accel", "m/s^2"), ("curvature", "curvature", "1/m"))
 
 
@@ -80,9 +72,7 @@ def uses_of_base(config: Mapping[str, Any]) -> list[str]:
 
 
 INSPECTION = FamilyInspection(
-    parts=PARTS,
-    order=tuple(dict.fromkeys(row.part for row in PARTS)),
-    pretrained=("vlm",),
+    parts=ALPAMAYO_PARTS,
     facts=alpamayo_facts,
     statistics=alpamayo_statistics,
     plans=alpamayo_plans,

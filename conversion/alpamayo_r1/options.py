@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..option_values import above_zero, count, probability
 from ..predictions.evaluation import SHARED
 from ..predictions.prediction import PredictionKind
 
@@ -47,11 +48,11 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(group: Any) -> None:
-    group.add_argument("--num-traj-samples", type=int, metavar="N", help="trajectories to draw (default 6)")
-    group.add_argument("--top-p", type=float, metavar="P", help="of the reasoning (default 0.98)")
-    group.add_argument("--top-k", type=int, metavar="K", help="of the reasoning; 1 is greedy")
-    group.add_argument("--temperature", type=float, metavar="T", help="of the reasoning (default 0.6)")
-    group.add_argument("--max-new-tokens", type=int, metavar="N", help="of the reasoning")
+    group.add_argument("--num-traj-samples", type=count, metavar="N", help="trajectories to draw (default 6)")
+    group.add_argument("--top-p", type=probability, metavar="P", help="of the reasoning (default 0.98)")
+    group.add_argument("--top-k", type=count, metavar="K", help="of the reasoning; 1 is greedy")
+    group.add_argument("--temperature", type=above_zero, metavar="T", help="of the reasoning (default 0.6)")
+    group.add_argument("--max-new-tokens", type=count, metavar="N", help="of the reasoning")
 
 
 def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -85,6 +86,12 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 
 
+def draw_driving_example(*asked: Any) -> str:
+    from . import drawn_example
+
+    return drawn_example.draw_driving_example(*asked)
+
+
 DRIVING = PredictionKind(
     does="drives and reasons",
     options=("history", "history_frame", *SAMPLING),
@@ -92,6 +99,7 @@ DRIVING = PredictionKind(
     predict=predict_driving,
     result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
     sometimes=frozenset({"minADE", "minFDE"}),
+    draw_example=draw_driving_example,
 )
 DRIVING_EVALUATION = PredictionKind(
     does="drives and reasons",

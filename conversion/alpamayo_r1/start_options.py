@@ -3,6 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
+from ..option_values import seed
 from ..shared_options import add_chunk_argument
 
 EXPERT_FIELDS = {  # options, and what they are in `expert_cfg`
@@ -33,7 +34,7 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base", required=True, metavar="QWEN3-VL", help="a Qwen3-VL, or an Alpamayo-R1 of ours for another expert"
     )
-    parser.add_argument("--seed", type=int, metavar="N", help="of what is new (default 0)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="of what is new (default 0)")
     expert = parser.add_argument_group("expert; layers, key and value heads are the base's")
     expert.add_argument("--expert-hidden-size", type=int, metavar="N", help="default: half of the base's")
     expert.add_argument("--expert-num-attention-heads", type=int, metavar="N", help="default: half of the base's")

@@ -1,29 +1,23 @@
-"""What README.md of a CogVLA, OpenVLA-OFT or OpenVLA checkpoint says."""
+"""What README.md of a CogVLA, OpenVLA-OFT or OpenVLA checkpoint says beyond its config."""
 
-from typing import Any
+import re
+from collections.abc import Sequence
 
-from ..family_card import Card, code, count, listed, new_tensors, new_text, untrained_text
+from ..family_card import Card
 
-
-def cogvla_values(config: Any, report: dict) -> dict[str, str]:
-    """config: a `CogVLAConfig`."""
-    views, inputs, layers = config.num_images_in_input, report["inputs"], sorted(config.lfp_keep_ratios)
-    state = ["the robot's state"] if config.proprio_dim else []
-    return {
-        "warning": untrained_text(report),
-        "made": "Created" if new_tensors(report) else "Converted",
-        "new": new_text(report),
-        "reads": listed([count(views, "camera image"), "an instruction", *state]),
-        "chunk": "one action" if config.num_action_chunks == 1 else f"a chunk of {config.num_action_chunks} actions",
-        "images": "[" + ", ".join(f'Image.open("view_{i}.png")' for i in range(views)) + "]",
-        "base": code(inputs["base"]) if "base" in inputs else "merged already when it was converted",
-        "action_head": f"`{config.action_head}`, `{config.action_attention}` attention",
-        "views": str(views),
-        "fusion": config.vision_aggregate_type,
-        "film": ", FiLM" if config.use_film else "",
-        "aggregation": f", {count(config.num_vision_aggr, 'aggregation token')} a view" if config.use_aggr else "",
-        "pruning": f"layers {layers[0]} to {layers[-1]}, `{config.lfp_type}`" if layers else "none",
-    }
+END_EFFECTOR = ("x", "y", "z", "roll", "pitch", "yaw", "gripper")
+JOINTS = ("waist", "shoulder", "elbow", "forearm_roll", "wrist_angle", "wrist_rotate", "gripper")
+# Of an action, by the platform that a conversion was told.
+DIMENSION_NAMES = {
+    **dict.fromkeys(("libero", "bridge", "calvin"), END_EFFECTOR),
+    "aloha": tuple(f"{side}_{joint}" for side in ("left", "right") for joint in JOINTS),
+}
 
 
-CARD = Card(template="cogvla", values=cogvla_values)
+def dimension_names(report: dict) -> Sequence[str]:
+    """Of the platform, where `--platform` said one."""
+    known = [re.search(r"--platform (\w+)", fact["known"]) for fact in report["settings"].values()]
+    return next((DIMENSION_NAMES.get(found[1], ()) for found in known if found), ())
+
+
+CARD = Card(title="CogVLA", dimension_names=dimension_names)

@@ -3,40 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...configuration.cogvla.cogvla_facts import PROMPT
+from ...configuration.cogvla.cogvla_weight_parts import COGVLA_PARTS
 from ...configuration.cogvla.openvla_names import has_cogvla_fields, parts_found
 from ...configuration.cogvla.pruning_schedule import lfp_keep_ratios
 from ...configuration.vla_errors import ConfigError
-from ..family_inspection import (
-    LANGUAGE_MODEL,
-    FamilyInspection,
-    ModelFacts,
-    PartRow,
-    RunFacts,
-    RunPlan,
-    robot_facts,
-)
+from ..family_inspection import FamilyInspection, ModelFacts, RunFacts, RunPlan, robot_facts
 from .options import PLATFORMS
 from .run_names import NO_CROP_KNOWN, crop_of
 
-PROMPT = "In: What action should the robot take to {instruction}?\nOut:"  # of the processor, which is slow to import
-DINOV2, SIGLIP = "vision tower (DINOv2)", "vision tower (SigLIP)"
-FILM, AGGREGATION = "FiLM of the towers", "aggregation tokens"
-PARTS = (
-    PartRow(r"vision_backbone\.\w+\.blocks\.\d+\.film\.", FILM),
-    PartRow(r"vision_backbone\.\w+\.aggregation\.", AGGREGATION),
-    PartRow(r"vision_backbone\.featurizer\.", DINOV2),
-    PartRow(r"vision_backbone\.fused_featurizer\.", SIGLIP),
-    PartRow(r"moe_aggregator\.", "MoE aggregator"),
-    PartRow(r"projector\.", "projector"),
-    PartRow(r"proprio_projector\.", "state projector"),
-    PartRow(r"language_model\..+\.router\.", "routers of token pruning (LFP)"),
-    PartRow(r"language_model\.", LANGUAGE_MODEL),
-    PartRow(r"(?:noisy_action_projector|action_head)\.", "action head"),
-)
-ORDER = (
-    *(DINOV2, SIGLIP, FILM, AGGREGATION, "MoE aggregator", "projector", "state projector", LANGUAGE_MODEL),
-    *("routers of token pruning (LFP)", "action head"),
-)
 SIDE_FILE_WORDS = {
     "vision_backbone": "vision towers with FiLM and aggregation tokens",
     "non_lora_trainables": "MoE aggregator and routers of token pruning, or the projector",
@@ -146,10 +121,7 @@ def uses_of_base(config: Mapping[str, Any]) -> list[str]:
 
 
 INSPECTION = FamilyInspection(
-    parts=PARTS,
-    order=ORDER,
-    pretrained=("vision_backbone", "language_model"),
-    added=("film", "aggregation", "router"),
+    parts=COGVLA_PARTS,
     facts=cogvla_facts,
     side_files=SIDE_FILE_WORDS,
     plans=cogvla_plans,

@@ -6,6 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...configuration.vla_errors import ConversionError, VLAError
 from ..families import FAMILIES
 from ..files.given_paths import input_paths
 from ..files.output_guard import check_output
@@ -31,16 +32,47 @@ def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], 
         check_repository_id(arguments.push_to_hub)
     check_output(arguments.output, arguments.overwrite, input_paths(arguments), arguments.dry_run)  # before downloads
     job = job_of(arguments)
-    run_job(job, lambda job: prepare_job(job, arguments.family))
+    tries = getattr(arguments, "run_example", False)
+    run_job(job, lambda job: checked(prepare_job(job, arguments.family), tries))
+    if tries and not job.dry_run:
+        complete_card(job)
     if arguments.push_to_hub and not job.dry_run:
         options = {"card": arguments.card, "allow_code": job.allow_code, "quiet": job.quiet}
         say(job, push_checkpoint(job.output, arguments.push_to_hub, **options))
+
+
+def checked(prepared: "Prepared", tries: bool) -> "Prepared":
+    """Raises ConversionError where the card will have no example that could be tried, before anything is written."""
+    if tries and prepared.config is None and not prepared.code.texts:
+        raise ConversionError(
+            "--try runs the example of the card, and only the cards of vlahub's families have one; leave it out."
+        )
+    return prepared
+
+
+def complete_card(job: "Job") -> None:
+    """Run the example of the card that was written, once the conversion has given back its memory.
+
+    Raises:
+        ConversionError: it fails; the checkpoint is there all the same.
+    """
+    from ..cards.executed_card import CardRequest, write_executed_card
+    from ..job import say
+
+    try:
+        done = write_executed_card(job.output, CardRequest(allow_code=job.allow_code))
+    except VLAError as error:
+        raise ConversionError(
+            f"{job.output} was written, and what --try adds was not: {error} To try again: vlahub card {job.output}"
+        ) from error
+    say(job, done)
 
 
 def job_of(arguments: argparse.Namespace) -> "Job":
     """What the arguments ask for; repositories of the Hub are downloaded here."""
     from ..job import Job
     from ..source_folder import source_folder
+    from .told_command import told_command
 
     runs = {f"run {i}" if i > 1 else "run": name for i, name in enumerate(arguments.adapter, start=1)}
     with_weights = {role: weights for family in FAMILIES.values() for role, weights in family.parts.items()}
@@ -62,6 +94,7 @@ def job_of(arguments: argparse.Namespace) -> "Job":
         allow_code=getattr(arguments, "allow_code", False),
         quiet=arguments.quiet,
         inputs={role: input_name(name) for role, name in names.items()},
+        command=told_command(arguments.command_line, arguments.output),
     )
 
 

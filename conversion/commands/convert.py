@@ -11,6 +11,7 @@ from .shared_arguments import (
     add_family_argument,
     add_output_arguments,
     add_quantize_argument,
+    add_try_argument,
 )
 
 
@@ -20,6 +21,7 @@ def add_convert_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(base=None)
     add_family_argument(parser)
     add_output_arguments(parser)
+    add_try_argument(parser)
     add_quantize_argument(parser)
     add_device_argument(parser)
     add_arguments_of_families(parser, "convert")

@@ -31,6 +31,16 @@ def add_options_of_family(parser: argparse.ArgumentParser, argv: Sequence[str]) 
             FAMILIES[name].arguments["create"](parser)
 
 
+def families_with(command: str, option: str) -> list[str]:
+    """The families of which a command that knows them by name would take an option."""
+    found = []
+    for family in FAMILIES.values():
+        parser = argparse.ArgumentParser(add_help=False)
+        family.arguments.get(command, lambda parser: None)(parser)
+        found += [family.name] if option in parser._option_string_actions else []
+    return found
+
+
 def add_assemble_arguments(parser: argparse.ArgumentParser) -> None:
     names = [family.name for family in FAMILIES.values() if "assemble" in family.arguments]
     parser.add_argument(FAMILY, choices=names, required=True, help="what to build")

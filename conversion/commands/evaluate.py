@@ -6,12 +6,13 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
-from ...configuration.vla_errors import InputError
 from ..families import OURS
-from ..files.given_paths import input_paths, why_not_local
+from ..files.given_datasets import check_dataset_name, reading_dataset
+from ..files.given_paths import input_paths
 from ..files.json_file import json_text
 from ..files.output_file import check_output_file, files_of, result_file
 from ..files.output_guard import json_of
+from ..option_values import count, whole_number
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .model_kinds import different, family_of, refuse_same, refuse_unused
@@ -42,9 +43,9 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--text", metavar="COLUMN", help="of the instruction (default: task; a car needs none)")
     parser.add_argument("--advantage", metavar="WORD", help="in all prompts, for a model that learnt such words")
-    parser.add_argument("--batch-size", type=int, default=8, metavar="N", help="samples at once (default 8)")
-    parser.add_argument("--num-workers", type=int, default=0, metavar="N", help="processes that read images")
-    parser.add_argument("--num-inference-steps", type=int, metavar="N", help="of flow matching or diffusion")
+    parser.add_argument("--batch-size", type=count, default=8, metavar="N", help="samples at once (default 8)")
+    parser.add_argument("--num-workers", type=whole_number, default=0, metavar="N", help="processes that read images")
+    parser.add_argument("--num-inference-steps", type=count, metavar="N", help="of flow matching or diffusion")
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of noise and text (default 0)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: float32 on a CPU, else as stored)")
     parser.add_argument(
@@ -94,15 +95,9 @@ def numbers(text: str) -> range:
     match = re.fullmatch(r"(\d+)(?:-(\d+))?", text)
     last = int(match[2] or match[1]) if match else 0
     if not match or last < int(match[1]):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a range such as 7-9")
+        several = "; put spaces between several" if "," in text else ""
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor a range such as 7-9{several}")
     return range(int(match[1]), last + 1)
-
-
-def whole_number(text: str) -> int:
-    """A number from 0 on."""
-    if not re.fullmatch(r"\d+", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0 on")
-    return int(text)
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:
@@ -131,8 +126,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     for name, path in outputs.items():  # before a download
         check_output_file(path, is_ours[name], files_of(given))
     refuse_same(outputs)
-    if not Path(arguments.dataset).exists() and (reason := why_not_local(arguments.dataset)):
-        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    check_dataset_name(arguments.dataset)
     folder = source_folder(arguments.checkpoint)
     check_ready(folder)
     family = family_of(folder)
@@ -144,7 +138,8 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
         files = {}
         for name, path in outputs.items() if first else ():
             files[name] = stack.enter_context(result_file(path, is_ours[name], inputs))
-        result = family.evaluation.predict(folder, arguments, files)
+        with reading_dataset(arguments.dataset):
+            result = family.evaluation.predict(folder, arguments, files)
         if output := files.get("output"):
             output.write_text(json_text(result, output.name, indent=1), encoding="utf-8")
 

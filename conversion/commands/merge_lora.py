@@ -12,6 +12,7 @@ from .shared_arguments import (
     add_family_argument,
     add_output_arguments,
     add_quantize_argument,
+    add_try_argument,
 )
 
 
@@ -30,6 +31,7 @@ def add_merge_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_family_argument(parser)
     add_output_arguments(parser)
+    add_try_argument(parser)
     add_quantize_argument(parser)
     add_device_argument(parser)
     add_arguments_of_families(parser, "merge-lora")

@@ -28,10 +28,15 @@ def family_of(folder: Path) -> Family:
     """
     config = read_json([folder], "config.json", required=True)
     name = config.get("model_type")
-    if name not in list(OURS) or "auto_map" not in config:
+    if name not in list(OURS):
         raise ConversionError(
-            f"{folder} is no checkpoint that vlahub wrote (model_type {name!r}; known are {', '.join(OURS)}): convert "
-            "it first, with `vlahub convert` or `vlahub merge-lora`."
+            f"{folder} is no checkpoint that vlahub wrote (model_type {name!r}; known are {', '.join(OURS)}), but a "
+            f"model that one may be made from: `vlahub inspect {folder}` tells what it holds and what takes it."
+        )
+    if "auto_map" not in config:
+        raise ConversionError(
+            f"{folder} is no checkpoint that vlahub wrote: its config.json has no auto_map, which `save_pretrained` of "
+            "a vlahub model writes."
         )
     return OURS[name]
 
@@ -49,7 +54,7 @@ def refuse_unused(
     others = [option for kind in kinds if kind != own for option in kind.options]
     if unused := [option for option in others if getattr(arguments, option) is not None]:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in unused)
-        raise InputError(f"{options}: a model of the kind {name!r} {own.does}, and has no use for it.")
+        raise InputError(f"{options}: a model of the kind {name!r} {own.does}, and has no use for it; leave it out.")
 
 
 def refuse_same(outputs: dict[str, Path]) -> None:

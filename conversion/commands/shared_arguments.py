@@ -50,6 +50,16 @@ def add_card_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_try_argument(parser: argparse.ArgumentParser) -> None:
+    """Of what writes a checkpoint that predicts."""
+    parser.add_argument(
+        "--try",
+        action="store_true",
+        dest="run_example",
+        help="run the example of the card once all is written, on the CPU, and complete the card: vlahub card OUTPUT",
+    )
+
+
 def add_device_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="where the arithmetic is done, such as cuda")
 

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from ...configuration.vla_errors import InputError
-from ..files.given_paths import why_not_local
+from ..files.given_datasets import check_dataset_name, reading_dataset
 from ..files.output_file import check_output_file, files_of, result_file
 from ..terminal import Column, Table, show
 from .command import Command
@@ -76,17 +75,17 @@ def run_stats(arguments: argparse.Namespace) -> None:
         InputError: the dataset cannot be read, its columns do not fit, or the output file exists. Nothing was written.
     """
     with ending_at_interrupt():
+        from ...training.dimension_names import record_names
         from ...training.lerobot import load_frames
         from ...training.statistics import statistics_and_rows
 
-    reason = None if Path(arguments.dataset).exists() else why_not_local(arguments.dataset)
-    if reason:
-        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    check_dataset_name(arguments.dataset)
     inputs = files_of([Path(arguments.dataset)])
     if arguments.plot:
         check_plot(arguments, inputs)
     with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
-        frames = load_frames(arguments.dataset, revision=arguments.revision)
+        with reading_dataset(arguments.dataset):
+            frames = load_frames(arguments.dataset, revision=arguments.revision)
         columns = {"action": arguments.action_column}
         columns["proprio"] = arguments.state_column or ([STATE] if STATE in frames.column_names else None)
         with notes_on_stderr():
@@ -98,6 +97,7 @@ def run_stats(arguments: argparse.Namespace) -> None:
                 exact_rows=arguments.exact_rows,
                 progress=not arguments.quiet,
             )
+        record_names(statistics, arguments.dataset, columns)
         key = arguments.name or dataset_name(arguments.dataset)
         file.write(json.dumps({key: statistics}, indent=1, allow_nan=False) + "\n")
         if arguments.plot:

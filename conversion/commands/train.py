@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import InputError
 from ...training.finetuning.options import FinetuneOptions
-from ..files.given_paths import exists, why_not_local
+from ..files.given_datasets import check_dataset_name, reading_dataset
+from ..files.given_paths import exists
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .stats import loading_bars
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from ...training.finetuning.arguments import FinetuneArguments
     from ...training.finetuning.prepared import Finetuning
 
+OF_KINDS = {  # options that only some kinds of training read
+    "rank": ("lora",),
+    "alpha": ("lora",),
+    "top_layers": ("B",),
+    "backbone_lr_scale": ("B", "full"),
+    "vision_lr_scale": ("vlm",),
+}
 AT_LEAST_ONE = {"rank": "--rank", "max_steps": "--steps", "per_device_train_batch_size": "--batch-size"}
 
 
@@ -35,8 +43,8 @@ def run_train(arguments: argparse.Namespace) -> None:
     """
     check_output(arguments.output, [arguments.model, arguments.dataset])
     check_sizes(arguments)
-    if not Path(arguments.dataset).exists() and (reason := why_not_local(arguments.dataset)):
-        raise InputError(f"{arguments.dataset} cannot be read as a dataset: {reason}")
+    check_kind_of_training(arguments)
+    check_dataset_name(arguments.dataset)
     with ending_at_interrupt():
         from ...training.finetuning.finetune import overview_of, prepare_finetuning, run_finetuning
         from ...training.finetuning.overview import as_text
@@ -47,7 +55,8 @@ def run_train(arguments: argparse.Namespace) -> None:
     check_trainable(arguments.model)
     options, training = given_options(arguments), training_arguments(arguments)
     with loading_bars(not arguments.quiet):
-        run = prepare_finetuning(options, training, arguments.quiet)
+        with reading_dataset(arguments.dataset):
+            run = prepare_finetuning(options, training, arguments.quiet)
         if run.speaks:
             print(as_text(overview_of(run)), flush=True)
         if not arguments.dry_run:
@@ -70,6 +79,15 @@ def check_sizes(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name, 1)
         if value < 1 and not (name == "max_steps" and value == -1):
             raise InputError(f"{option} {value} must be 1 or more.")
+
+
+def check_kind_of_training(arguments: argparse.Namespace) -> None:
+    """Raises InputError for an option that another kind of training has."""
+    kind = getattr(arguments, "train", FinetuneOptions.train)
+    for name, kinds in OF_KINDS.items():
+        if hasattr(arguments, name) and kind not in kinds:
+            option = f"--{name.replace('_', '-')} {getattr(arguments, name)}"
+            raise InputError(f"{option} is for --train {' and '.join(kinds)}, not for --train {kind}; leave it out.")
 
 
 def given_options(arguments: argparse.Namespace) -> FinetuneOptions:

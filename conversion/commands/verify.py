@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
+from ..files.given_paths import meant_folder, why_not_local
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .shared_arguments import add_device_argument
@@ -34,7 +35,7 @@ def run_verify(arguments: argparse.Namespace) -> None:
     check_device(arguments.device)
     refuse_useless(arguments)
     if arguments.accept:
-        result = accept_changes(Path(arguments.checkpoint), arguments.quiet)
+        result = accept_changes(local_folder(arguments.checkpoint), arguments.quiet)
     else:
         folder = source_folder(arguments.checkpoint, everything=True)
         recomputed = [compared_with_sources(folder, arguments)] if arguments.against else []
@@ -53,6 +54,16 @@ def refuse_useless(arguments: argparse.Namespace) -> None:
         raise ConversionError("--accept records the files as they are; run it without --against, --base and --code.")
     if arguments.base and not arguments.against:
         raise ConversionError("--base is the model that a run was merged into: name the run with --against RUN.")
+
+
+def local_folder(name: str) -> Path:
+    """The folder that is written into. Raises ConversionError for anything else."""
+    if Path(name).is_dir():
+        return Path(name)
+    reason = (
+        why_not_local(name) or f"there is no such folder{meant_folder(Path(name))}; a repository is downloaded first."
+    )
+    raise ConversionError(f"--accept {name} records nothing: {reason}")
 
 
 def compared_with_sources(folder: Path, arguments: argparse.Namespace) -> str:

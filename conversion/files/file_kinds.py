@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WEIGHTS, CONFIG, PROCESSOR, TOKENIZER = "weights", "config", "processor", "tokenizer"
-CARD, STATISTICS, REPORT, CODE = "card", "statistics", "report", "code"
+CARD, PICTURE, STATISTICS, REPORT, CODE = "card", "picture", "statistics", "report", "code"
+PICTURE_NAME, EXAMPLE_VIEW = "prediction.png", r"example_view_\d+\.png"
 CARD_NAME, STATISTICS_NAME, REPORT_NAME = "README.md", "dataset_statistics.json", "conversion_report.json"
 
 # Names as transformers writes them; vocabularies by the `vocab_files_names` of its tokenizers.
@@ -21,6 +22,7 @@ KINDS = {
     r"|(vocab|merges|dict|normalizer|entity_vocab|target_vocab|emoji|byte_maps|word_shape|word_pronunciation)"
     r"([-_.]\w+)?\.(json|txt)|[\w.-]+\.(model|spm|tiktoken|codes)|tekken\.json|prophetnet\.tokenizer",
     CARD: r"README\.md|(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)([-.]\w+)*",
+    PICTURE: rf"{re.escape(PICTURE_NAME)}|{EXAMPLE_VIEW}",  # that the card shows, or reads
     STATISTICS: re.escape(STATISTICS_NAME),
     REPORT: re.escape(REPORT_NAME),
     CODE: r"[A-Za-z_]\w*\.py",
@@ -37,6 +39,15 @@ class LeftBehind:
 
     path: Path
     reason: str
+
+
+def example_view(index: int) -> str:
+    """The name of an image that the example of a card reads from the repository."""
+    return f"example_view_{index}.png"
+
+
+def is_example_view(name: str) -> bool:
+    return re.fullmatch(EXAMPLE_VIEW, name) is not None
 
 
 def kind_of(name: str) -> str | None:

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,6 +13,7 @@ OUTPUTS = ("output", "plot")
 REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)?")
 TEXTS = ("--instruction",)  # may be empty
 PAGE = re.compile(r"(?:https?:/+)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?:models/|datasets/)?([\w.-]+/[\w.-]+)(/.*)?")
+HOME = "the shell did not replace ~ by the home directory; write the path out."
 WITHIN = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(?:tree|blob|resolve)/.*")  # a page of a repository
 
 
@@ -57,11 +58,12 @@ def why_not_local(name: str) -> str | None:
     """What is wrong with a name that can only mean a folder; `None` where it can be a repository's id."""
     path = Path(name)
     if path.is_file():
-        return f"it is a file; name the folder that it lies in, {path.parent}."
+        folder = "the current one (.)" if path.parent == Path() else path.parent
+        return f"it is a file; name the folder that it lies in, {folder}."
     if os.path.lexists(path):
         return "it is a link to what is not there." if path.is_symlink() else "it is no folder."
     if name.startswith("~"):
-        return "the shell did not replace ~ by the home directory; write the path out."
+        return HOME
     if page := PAGE.fullmatch(name) or WITHIN.fullmatch(name):
         return f"it is the address of a page; a repository is named by its id alone, {page[1]}."
     if "://" in name or name.startswith(("http:/", "https:/")):
@@ -72,10 +74,27 @@ def why_not_local(name: str) -> str | None:
     return f"there is no such folder; {parent} is the last part of the path that exists{meant_folder(path)}."
 
 
+def why_no_single_name(name: str) -> str | None:
+    """As `why_not_local`, and of a name without a slash that a folder is almost called; most ids are user/name."""
+    if (reason := why_not_local(name)) or "/" in name:
+        return reason
+    meant = meant_folder(Path(name))
+    return f"there is no such folder{meant}." if meant else None
+
+
 def meant_folder(path: Path) -> str:
     """` (did you mean RUN?)`, a folder beside it whose name is like the last of a path; else nothing."""
+    return meant_among(path, Path.is_dir)
+
+
+def meant_file(path: Path) -> str:
+    """The same of files."""
+    return meant_among(path, Path.is_file)
+
+
+def meant_among(path: Path, is_kind: Callable[[Path], bool]) -> str:
     try:
-        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+        beside = [entry.name for entry in path.parent.iterdir() if is_kind(entry)]
     except OSError:
         return ""
     close = get_close_matches(path.name, beside, 1)

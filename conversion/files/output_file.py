@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ...configuration.vla_errors import InputError
+from .given_paths import HOME
 
 
 @contextmanager
@@ -31,8 +32,7 @@ def result_file(
     """
     check_output_file(output, is_ours, inputs, overwrite)
     target = output.resolve()
-    if make_parents:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    made = make_folders(target.parent, output) if make_parents else []
     work = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
     try:
         create(work, output)
@@ -42,6 +42,21 @@ def result_file(
     finally:
         with suppress(OSError):
             work.unlink(missing_ok=True)
+        for folder in made:  # that nothing was written into
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def make_folders(folder: Path, output: Path) -> list[Path]:
+    """Make a folder and those above it; returns those that were not there, the innermost first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{output} cannot be written: {error.strerror} ({error.filename}); name another file."
+        ) from error
+    return missing
 
 
 def create(work: Path, output: Path) -> None:
@@ -61,6 +76,8 @@ def check_output_file(
     Raises:
         InputError: `output` is a folder or an input, or exists and is no result of ours or may not be overwritten.
     """
+    if str(output).startswith("~"):
+        raise InputError(f"the output {str(output)!r} would lie in a folder named {output.parts[0]!r}: {HOME}")
     if output.is_dir():
         raise InputError(f"{str(output)!r} is a folder; name a file.")
     if any(is_same(output, path) for path in inputs):

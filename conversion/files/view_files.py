@@ -14,7 +14,17 @@ def named_views(paths: list[Path]) -> dict[str, Image.Image] | None:
     """`{name: image}` where every argument is NAME=FILE; `None` where they are plain paths.
 
     Raises:
-        InputError: some have a name and others not, a name is there twice, or a file cannot be read.
+        InputError: see `named_files`, or a file cannot be read.
+    """
+    named = named_files(paths)
+    return None if named is None else {name: open_image(file) for name, file in named.items()}
+
+
+def named_files(paths: list[Path]) -> dict[str, Path] | None:
+    """`{name: file}` where every argument is NAME=FILE; `None` where they are plain paths.
+
+    Raises:
+        InputError: some have a name and others not, or a name is there twice.
     """
     parts = [str(path).partition("=") for path in paths]
     named = [bool(sign) and not path.exists() for path, (_, sign, _) in zip(paths, parts, strict=True)]
@@ -25,7 +35,7 @@ def named_views(paths: list[Path]) -> dict[str, Image.Image] | None:
         raise InputError(
             f"--images {' '.join(map(str, paths))}: give each view a name of its own (NAME=FILE), or none."
         )
-    return {name: open_image(file) for name, _, file in parts}
+    return {name: Path(file) for name, _, file in parts}
 
 
 def listed_files(paths: list[Path]) -> list[Path]:

@@ -34,6 +34,8 @@ class Kind(Enum):
     SIDE_FILES = "a training run's side files without the adapter"
     LEROBOT = "a LeRobot policy"
     DATASET = "a LeRobot dataset"
+    SAVED_DATASET = "a dataset"
+    CACHE = "a repository in the Hub's cache"
     PIPELINE = "a pipeline of diffusers"
     OTHER = "neither a model nor an adapter"
 
@@ -41,6 +43,8 @@ class Kind(Enum):
 # Files by which a folder without weights is known.
 MARKS = {
     "meta/info.json": Kind.DATASET,
+    "dataset_info.json": Kind.SAVED_DATASET,  # of `Dataset.save_to_disk`, or of tensorflow-datasets
+    "refs/main": Kind.CACHE,
     "model_index.json": Kind.PIPELINE,
     ADAPTER_CONFIG: Kind.ADAPTER_CONFIG,
     f"{ADAPTER_FOLDER}/{ADAPTER_CONFIG}": Kind.ADAPTER_CONFIG,

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
-from ..files.given_paths import meant_folder, why_not_local
+from ..files.file_kinds import REPORT_NAME
+from ..files.given_paths import why_no_single_name
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
-from ..files.weight_names import ADAPTER_NAMES
+from ..files.weight_names import ADAPTER_NAMES, INDEX_NAMES, WHOLE_NAMES
 from .folder_contents import (
     ADAPTED,
     ADAPTER_FOLDER,
@@ -94,6 +95,8 @@ def check_whole(contents: FolderContents) -> None:
 def check_checkpoint(folder: Path) -> None:
     """Refuse to verify what is not a checkpoint, where it is known what it is instead."""
     contents = look_at(folder)
+    if contents.kind is Kind.OTHER and not (folder / REPORT_NAME).is_file():
+        raise ConversionError(f"{folder} holds no weights of a model: {contents}. {hint(contents)}")
     if contents.kind not in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN):
         raise ConversionError(f"{contents}, which is no checkpoint that can be verified. {hint(contents)}")
 
@@ -121,16 +124,15 @@ def check_trainable(name: str) -> None:
     if Path(name).is_dir():
         check_ready(Path(name))
         return
-    reason = why_not_local(name)
-    if reason is None and "/" not in name and (meant := meant_folder(Path(name))):
-        reason = f"there is no such folder{meant}."
-    if reason:
+    if reason := why_no_single_name(name):
         raise ConversionError(f"{name} cannot be trained: {reason}")
 
 
 def check_part(role: str, folder: Path) -> None:
     """Refuse, as a source of a new model, what holds an adapter, which would be left out, or no weights."""
     contents = look_at(folder)
+    if contents.kind in (Kind.OTHER, Kind.DATASET, Kind.SAVED_DATASET, Kind.CACHE, Kind.PIPELINE):
+        raise ConversionError(f"--{role} {folder} holds no model weights: {contents}. {hint(contents)}")
     merged = role == "base" and contents.kind is Kind.MERGED_RUN  # whose adapter is in its weights
     if contents.kind in (*ADAPTED, Kind.SIDE_FILES, Kind.LEROBOT) and not merged:
         raise ConversionError(f"--{role} must name a whole model: {contents}. {hint(contents)}")
@@ -166,14 +168,27 @@ def hint_of_stranger(contents: FolderContents) -> str:
             f"Policies of LeRobot (this one's type is {read_run_config(folder).get('type')!r}) are not converted: run "
             f"it with LeRobot (lerobot-eval --policy.path={folder}), or train a model of vlahub on its dataset."
         )
+    if contents.kind is Kind.CACHE:
+        found = sorted((folder / "snapshots").glob("*"))
+        named = folder.name.partition("--")[2].replace("--", "/")
+        return f"Name the repository, {named}" + (f", or a snapshot in it: {found[-1]}" if found else ".")
     if contents.kind is Kind.DATASET:
         return f"To compute its statistics: vlahub stats {folder} --output dataset_statistics.json"
+    if contents.kind is Kind.SAVED_DATASET:
+        return "Commands that read a dataset take it as --dataset."
     if contents.kind is Kind.PIPELINE:
         return "It is no vision-language-action model known here."
     runs = sorted(entry for entry in folder.iterdir() if (entry / ADAPTER_FOLDER / ADAPTER_NAMES[0]).is_file())
     if contents.kind is Kind.OTHER and runs:
         return f"Name a run in it: {', '.join(map(str, runs[:3]))}"
+    models = [entry for entry in sorted(folder.iterdir()) if entry.is_dir() and holds_model(entry)]
+    if contents.kind is Kind.OTHER and models:
+        return f"Name a model in it: {', '.join(map(str, models[:3]))}"
     return "Is the download or the copy incomplete?"
+
+
+def holds_model(folder: Path) -> bool:
+    return (folder / "config.json").is_file() and any((folder / n).is_file() for n in (*INDEX_NAMES, *WHOLE_NAMES))
 
 
 def merge_command(base: Path | str, adapter: Path | str) -> str:

@@ -4,8 +4,12 @@ from pathlib import Path
 
 from huggingface_hub import ModelCardData
 
+from ...configuration.card_markdown import code, words
+from ...configuration.card_weights import reported_tensors, sizes_block
+from ...configuration.checkpoint_card import CARD_NAME
+from ...configuration.weight_parts import PLAIN_PARTS
 from ..family_card import of_base
-from ..model_card import base_licence, filled, repositories, save_card
+from ..model_card import base_licence, command_text, filled, finished, repositories
 
 
 def write_generic_card(folder: Path, report: dict, base: Path) -> None:
@@ -19,10 +23,12 @@ def write_generic_card(folder: Path, report: dict, base: Path) -> None:
         **origin.licence,
     )
     values = {
-        "title": " + ".join([origin.base_model, *adapters]),
-        "base": origin.base_model,
-        "adapters": ", then ".join(f"the LoRA adapter `{name}`" for name in adapters),
+        "title": words(" + ".join([origin.base_model, *adapters])),
+        "base": code(origin.base_model),
+        "adapters": ", then ".join(f"the LoRA adapter {code(name)}" for name in adapters),
         "licence": origin.licence_text,
+        "sizes": sizes_block(reported_tensors(report["tensors"]), PLAIN_PARTS),
+        "command": command_text(report),
         "dtype": report["dtype"],
     }
-    save_card(folder, metadata, filled("generic", values), report)
+    (folder / CARD_NAME).write_text(finished(metadata, filled("generic", values), report), encoding="utf-8")

@@ -4,54 +4,16 @@ The format: eight bytes of header length, a JSON header of names, dtypes, shapes
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import ConversionError
+from ...configuration.weight_parts import TORCH_NAMES, TensorEntry
 from ..files.json_file import check_regular
 
 LONGEST = 100_000_000  # bytes of a header that the format allows
-NAMES = {
-    "F64": "float64",
-    "F32": "float32",
-    "F16": "float16",
-    "BF16": "bfloat16",
-    "F8_E4M3": "float8_e4m3fn",
-    "F8_E5M2": "float8_e5m2",
-    "I64": "int64",
-    "I32": "int32",
-    "I16": "int16",
-    "I8": "int8",
-    "U8": "uint8",
-    "BOOL": "bool",
-}
-BYTES = {"float64": 8, "int64": 8, "float32": 4, "int32": 4, "float16": 2, "bfloat16": 2, "int16": 2}  # others 1
-FLOATING = ("float64", "float32", "float16", "bfloat16")
-
-
-@dataclass(frozen=True)
-class TensorEntry:
-    """One tensor of a file, which is not read; dtype: torch's name for it."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    file: str
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def bytes(self) -> int:
-        return self.size * BYTES.get(self.dtype, 1)
-
-    @property
-    def is_floating(self) -> bool:
-        return self.dtype in FLOATING
 
 
 @dataclass(frozen=True)
@@ -108,5 +70,5 @@ def header_of(entries: Any, name: str, size: int, start: int | None = None) -> H
 
 
 def tensor_of(key: str, entry: Mapping[str, Any], name: str) -> TensorEntry:
-    dtype = NAMES.get(entry["dtype"], str(entry["dtype"]).lower())
+    dtype = TORCH_NAMES.get(entry["dtype"], str(entry["dtype"]).lower())
     return TensorEntry(key, dtype, tuple(int(length) for length in entry["shape"]), name)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import ConversionError
+from ...configuration.weight_parts import PLAIN_PARTS, TensorEntry, memory_of, parts_of, placed
 from ..families import OURS
 from ..family import Family
 from ..family_inspection import RunFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..folders.folder_contents import FolderContents, Kind, is_converted, look_at
-from .headers import TensorEntry
+from ..folders.folder_roles import hint as hint_of_folder
 from .inspection import Inspection, NextStep
 from .model_kinds import family_by_name, model_family, stranger, uses_of
 from .oddities import (
@@ -21,7 +22,7 @@ from .oddities import (
     oddities_of_weights,
     readable,
 )
-from .parts import memory_of, parts_of, placed
+from .parts import renamed
 from .places import Place, open_place
 from .provenance import card_facts, provenance_of
 from .roles import roles_of
@@ -122,6 +123,8 @@ def hint(look: Look) -> str:
         return f"Name the folder that an adapter lies in: {look.place.name}/{below[0]}"
     if look.contents.kind is Kind.DATASET:
         return f"Its statistics: vlahub stats {look.place.name} --output dataset_statistics.json"
+    if not look.place.is_remote:
+        return hint_of_folder(look.contents)
     return "Is the download or the copy incomplete?"
 
 
@@ -151,6 +154,8 @@ def inspected_own(look: Look, family: Family) -> Inspection:
         files=roles_of(place),
     )
     tensors = add_weights(look, inspection, family, read_weights(place), published=False)
+    if not tensors:
+        inspection.words = f"a checkpoint of the family {family.name}, whose weights cannot be read"
     inspection.oddities += oddities_of_checkpoint(place, asked, config, facts, look.card)
     inspection.oddities += oddities_of_record(place, report, tensors)
     inspection.next_steps = steps_of_own(place.name, facts.predicts, facts.num_images_in_input)
@@ -161,12 +166,12 @@ def add_weights(
     look: Look, inspection: Inspection, family: Family | None, weights: Weights, published: bool
 ) -> list[TensorEntry]:
     """Parts, sums and memory; published: whether the names are those of published files, which `family.table` knows."""
-    asked = family.inspection if family else None
-    found = placed(weights.tensors, asked, family.table if family and published else ())
-    inspection.parts = parts_of(found, asked.order if asked else ())
+    rules = family.inspection.parts if family else PLAIN_PARTS
+    found = renamed(weights.tensors, rules, family.table if family and published else ())
+    inspection.parts = parts_of(found, rules.order)
     inspection.parameters = sum(part.parameters for part in inspection.parts)
     inspection.bytes = sum(part.bytes for part in inspection.parts)
-    inspection.memory = memory_of(found, asked) if found else None
+    inspection.memory = memory_of(found, rules) if found else None
     inspection.oddities += weights.problems
     inspection.oddities += oddities_of_weights(found, look.config)
     if not weights.files and not weights.problems:
@@ -243,8 +248,9 @@ def inspected_base(look: Look) -> Inspection:
 def family_of_tensors(weights: Weights) -> Family | None:
     """The family that knows the names of all tensors, where there is one."""
     for family in OURS.values():
-        known = placed(weights.tensors, family.inspection)
-        if known and all(each.part in family.inspection.order for each in known):
+        rules = family.inspection.parts
+        known = placed(weights.tensors, rules)
+        if known and all(each.part in rules.order for each in known):
             return family
     return None
 

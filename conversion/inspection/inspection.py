@@ -3,41 +3,8 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from ...configuration.weight_parts import Memory, Part
 from ..family_inspection import ModelFacts, Need, Setting, StatisticsTable
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of a model, such as its language model.
-
-    Attributes:
-        tensors: how many are stored.
-        parameters: numbers that they stand for; scales and zero points of quantised weights are none.
-        bytes: as they are stored.
-        dtypes: `{dtype: parameters}`; of quantised weights the kind, such as int4.
-    """
-
-    name: str
-    tensors: int
-    parameters: int
-    bytes: int
-    dtypes: dict[str, int]
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes of the weights alone, by what they are held in; `None` where a family's rule for it is not known.
-
-    Attributes:
-        stored: as in the files.
-        bfloat16: all floating-point numbers in 16 bits.
-        int8, int4: after `--quantize`; heads, embeddings and norms stay in 16 bits.
-    """
-
-    stored: int
-    bfloat16: int
-    int8: int | None = None
-    int4: int | None = None
 
 
 @dataclass(frozen=True)

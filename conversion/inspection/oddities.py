@@ -6,12 +6,11 @@ from typing import Any
 
 from ...configuration.normalization_statistics import check_statistics
 from ...configuration.vla_errors import ConfigError, ConversionError
+from ...configuration.weight_parts import QUANTISED, UNKNOWN, UNUSED, Placed, TensorEntry
 from ..family_inspection import FamilyInspection, ModelFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.json_file import read_json
 from ..travelling.auto_map import references
-from .headers import TensorEntry
-from .parts import QUANTISED, UNKNOWN, UNUSED, Placed
 from .places import Place
 from .weights import listed
 

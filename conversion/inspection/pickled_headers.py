@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import ConversionError
+from ...configuration.weight_parts import TensorEntry
 from ..files.json_file import check_regular
-from .headers import TensorEntry
 
 DTYPES = {
     "DoubleStorage": "float64",

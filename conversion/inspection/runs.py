@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import ConversionError
+from ...configuration.weight_parts import TensorEntry
 from ..family import Family
 from ..family_inspection import RunFacts, RunPlan, Shapes
 from ..files.file_kinds import STATISTICS_NAME
 from ..folders.folder_contents import ADAPTER_CONFIG, FolderContents
 from ..tensors.adapter_names import TOKEN_ROWS, UNTRAINED, full_name, parse_adapter_key, plain_name
 from ..tensors.rename import rename
-from .headers import TensorEntry
 from .inspection import Adapter, NextStep
 from .oddities import readable
 from .places import Place

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...configuration.weight_parts import size_text
 from ..family_inspection import ModelFacts, StatisticsTable
 from .inspection import Inspection, NextStep
 
-UNITS = ((10**9, "GB"), (10**6, "MB"), (10**3, "KB"))
 MOST_KEYS = 3  # statistics of more datasets are counted, not shown
 MOST_FILES = 30
 BAR = 40  # characters of a whole bar
@@ -195,14 +195,6 @@ def step_sections(step: NextStep) -> Iterator[Section]:
     yield Section(title, [(step.command,)])
     yield Section("  it would find", [(s.name, f"{s.value}  -  {s.how}") for s in step.settings])
     yield Section("  it needs", [(need.option, need.why) for need in step.needed])
-
-
-def size_text(size: int) -> str:
-    """`19100000` -> `19.1 MB`."""
-    for unit, name in UNITS:
-        if size >= unit:
-            return f"{size / unit:.3g} {name}" if size < 1000 * unit else f"{size / unit:,.0f} {name}"
-    return f"{size} B"
 
 
 def number(value: Any) -> str:

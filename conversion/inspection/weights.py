@@ -5,9 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ...configuration.vla_errors import ConversionError
+from ...configuration.weight_parts import TensorEntry
 from ..files.json_file import load_json
 from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
-from .headers import Header, TensorEntry
+from .headers import Header
 from .places import AT_ONCE, Place
 
 SHOWN = 5

@@ -3,26 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...configuration.mapanything_llava3d.llava3d_weight_parts import LLAVA3D_PARTS
 from ..family_inspection import (
-    LANGUAGE_MODEL,
     FamilyInspection,
     ModelFacts,
-    PartRow,
     RunFacts,
     RunPlan,
     robot_facts,
 )
 
-PARTS = (
-    PartRow(r"vision_tower\.", "vision tower (SigLIP)"),
-    PartRow(r"geometric_model\.", "geometry (MapAnything)"),
-    PartRow(r"(?:vision|geometric|fusion)_projector\.", "projectors"),
-    PartRow(r"spatial_embed_tokens\.", "spatial tokens"),
-    PartRow(r"language_model\.", LANGUAGE_MODEL),
-    PartRow(r"language_model_with_expert\.", "action expert (joined stack)"),
-    PartRow(r"action_expert\.", "action expert (projections)"),
-    PartRow(r"dit_action_(?:head|projector)\.", "DiT head"),
-)
 EXPERT_WORDS = {"deep_fusion": "flow matching, joined to the language model's layers", "dit": "DiT head"}
 BASE_TYPES = ("llava_llama", "llava_mistral", "llama", "mistral")
 
@@ -73,9 +62,7 @@ def uses_of_base(config: Mapping[str, Any]) -> list[str]:
 
 
 INSPECTION = FamilyInspection(
-    parts=PARTS,
-    order=tuple(dict.fromkeys(row.part for row in PARTS)),
-    pretrained=("vision_tower", "geometric_model", "language_model"),
+    parts=LLAVA3D_PARTS,
     facts=llava3d_facts,
     plans=llava3d_plans,
     uses=uses_of_base,

@@ -3,32 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ...configuration.multimodal_vla.composed_weight_parts import COMPOSED_PARTS
 from ...configuration.multimodal_vla.vlm_facts import VLMS
-from ..family_inspection import LANGUAGE_MODEL, FamilyInspection, ModelFacts, PartRow, robot_facts
-
-TOWER, SECOND, FUSION = "vision tower", "second vision tower", "fusion"
-GROUNDING, QUERIES = "grounding (text tower)", "action queries"
-VISION = "vision_tower|vision_model|visual|vision_encoder|vision"
-PROJECTORS = r"\w*projector|aligner|connector|qformer|query_tokens|language_projection"
-PARTS = (
-    PartRow(r"backbone\.second_vision_tower\.", SECOND),
-    PartRow(r"backbone\.vision_tower\.(?:text_model|text_projection|visual_projection|logit_)", GROUNDING),
-    PartRow(r"backbone\.vision_tower\.", TOWER),
-    PartRow(rf"backbone\.vlm\.(?:model\.)*(?:{VISION})\.", TOWER),
-    PartRow(rf"backbone\.vlm\.(?:model\.)*(?:{PROJECTORS})\b", "projector"),
-    PartRow(r"backbone\.", LANGUAGE_MODEL),
-    PartRow(r"projector\.", "projector"),
-    PartRow(r"tower_conditioning\.", "FiLM and aggregation tokens of the towers"),
-    PartRow(r"(?:film|gated_layers|late_projector)\.", FUSION),
-    PartRow(r"proprio_projector\.", "state projector"),
-    PartRow(r"(?:action_queries|query_attention)\.", QUERIES),
-    PartRow(r"action_network\.", "action head (stack)"),
-    PartRow(r"action_head\.", "action head"),
-)
-ORDER = (
-    *(TOWER, SECOND, GROUNDING, "FiLM and aggregation tokens of the towers", "projector", FUSION, "state projector"),
-    *(LANGUAGE_MODEL, QUERIES, "action head (stack)", "action head"),
-)
+from ..family_inspection import FamilyInspection, ModelFacts, robot_facts
 
 
 def composed_facts(config: Mapping[str, Any], processor: Mapping[str, Any]) -> ModelFacts:
@@ -63,6 +40,4 @@ def uses_of_base(config: Mapping[str, Any]) -> list[str]:
     return []
 
 
-INSPECTION = FamilyInspection(
-    parts=PARTS, order=ORDER, pretrained=("backbone",), facts=composed_facts, uses=uses_of_base
-)
+INSPECTION = FamilyInspection(parts=COMPOSED_PARTS, facts=composed_facts, uses=uses_of_base)

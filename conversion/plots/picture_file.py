@@ -34,7 +34,10 @@ def check_picture_format(path: Path) -> None:
     """
     known = figure_class_of_matplotlib()().canvas.get_supported_filetypes()
     if path.suffix.lower().removeprefix(".") not in known:
-        raise InputError(f"{path} has no suffix that pictures are written in; known are {', '.join(sorted(known))}.")
+        raise InputError(
+            f"{path} has no suffix that pictures are written in: name it {path.stem or 'out'}.png; known are "
+            f"{', '.join(sorted(known))}."
+        )
 
 
 def check_picture(path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from datasets import Dataset
 
 from ...configuration.vla_errors import InputError
@@ -56,6 +57,8 @@ def evaluated_data(arguments: argparse.Namespace, view_names: Sequence[str] | No
         _, frames = hold_out_episodes(frames, arguments.eval_episodes, arguments.eval_seed)
     views = camera_columns(frames, view_names, arguments.images)
     require_columns(frames, views)
+    if len(set(views)) < len(views):
+        raise InputError(f"--images {' '.join(views)}: a column is there twice; name one for each view.")
     if missing := [name for name in views if name not in image_columns(frames)]:
         raise InputError(f"--images: the columns {missing} hold no images; those that do are {image_columns(frames)}.")
     return EvaluatedData(str(folder or arguments.dataset), frames, views)
@@ -63,9 +66,13 @@ def evaluated_data(arguments: argparse.Namespace, view_names: Sequence[str] | No
 
 def check_texts(frames: Dataset, columns: Sequence[str]) -> None:
     """Raises InputError unless each column has a text in every row."""
-    require_columns(frames, columns)
     for name in columns:
+        if name not in frames.column_names:
+            known = f"the columns are {frames.column_names}"
+            raise InputError(f"there is no column {name!r} of texts; name one with --text: {known}.")
         stored = frames.select_columns([name]).with_format("arrow")[:].column(0)
+        if pa.types.is_primitive(stored.type) or pa.types.is_nested(stored.type):
+            raise InputError(f"column {name!r} holds {stored.type} and no texts; name another one with --text.")
         if stored.null_count:
             row = stored.is_null().index(True).as_py()
             raise InputError(f"column {name!r} has no text in row {row}; the model needs one in every row.")

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..option_values import count
+
 if TYPE_CHECKING:  # slow to import
     from .prediction_trace import Trace
 
@@ -24,6 +26,8 @@ class PredictionKind:
         result: the names in that, by which an earlier result is known.
         sometimes: names that a result may have beside them.
         trace: predicts, and tells what the prediction came from, for the picture of a robot's model.
+        draw_example: draws what the example of a card predicts, given the path, model, processor, the images of the
+            views and what is asked (`card_snippet.Asked`); returns what the example prints.
     """
 
     does: str
@@ -33,6 +37,7 @@ class PredictionKind:
     result: frozenset[str]
     sometimes: frozenset[str] = frozenset()
     trace: "Trace | None" = field(default=None, compare=False)
+    draw_example: Callable[..., str] | None = field(default=None, compare=False)
 
     def wrote(self, content: Mapping[str, Any]) -> bool:
         """Whether this is what an earlier run wrote."""
@@ -57,7 +62,7 @@ def add_robot_arguments(parser: argparse.ArgumentParser) -> None:
         "--embodiment-id", type=int, metavar="N", help="whose encoders and decoders to use, where a model has several"
     )
     group.add_argument(
-        "--num-samples", type=int, metavar="N", help="chunks to draw, of a head that draws; their spread is told, too"
+        "--num-samples", type=count, metavar="N", help="chunks to draw, of a head that draws; their spread is told, too"
     )
 
 
@@ -71,6 +76,12 @@ def predict_robot(
     seen = given.images, given.instruction, given.state
     picture = (trace, files["plot"]) if "plot" in files else None
     return predict_actions(folder, *seen, given.unnorm_key, given.device, fast=given.fast, picture=picture, **asked)
+
+
+def draw_robot_example(*asked: Any) -> str:
+    from . import drawn_example
+
+    return drawn_example.draw_robot_example(*asked)
 
 
 def plain_trace(*asked: Any) -> Any:
@@ -89,6 +100,7 @@ def robot_prediction(trace: "Trace") -> PredictionKind:
         result=frozenset({"actions"}),
         sometimes=frozenset({"samples", "spread", "entropy"}),
         trace=trace,
+        draw_example=partial(draw_robot_example, trace),
     )
 
 

@@ -1,13 +1,14 @@
 """Errors of a robot's policy on recorded episodes, in open loop: predicted, counted, printed and drawn."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import PretrainedConfig
 
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import find_statistics
@@ -106,10 +107,28 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     examples = ActionChunks(data.frames, config.num_action_chunks, *columns, embodiment=embodiment)
     samples = samples_of(data.frames, np.arange(len(examples)), arguments.stride, arguments.max_samples)
     first = [examples[int(samples.index[0])]]
+    check_widths(first[0], config, action, state)
     collator.recorded(first)
     collator.inputs(with_advantage(first, arguments.advantage))
     names = dimension_names(data.source, action, config.action_dim)
     return Task(collator, data, examples, samples, names, gripper_dimensions(arguments.gripper, names, statistics))
+
+
+def check_widths(
+    example: Mapping[str, Any], config: PretrainedConfig, action: Sequence[str], state: Sequence[str] | None
+) -> None:
+    """Raises InputError where columns have another number of values in a row than the model reads or predicts."""
+    wanted = {"action": (action, "actions", config.action_dim)}
+    if state and config.state_size:
+        wanted["state"] = state, "state", config.state_size
+    for part, (columns, name, size) in wanted.items():
+        shape = tuple(example[name].shape)
+        if shape[-1] != size:
+            needed = (*shape[:-1], size)
+            raise InputError(
+                f"--{part}-column {' '.join(columns)}: examples[0][{name!r}] has shape {shape}; {needed} is needed: "
+                f"the {part} of this model has {size} numbers; name other columns."
+            )
 
 
 def chosen_embodiment(arguments: argparse.Namespace, count: int) -> str | int | None:
@@ -120,7 +139,8 @@ def chosen_embodiment(arguments: argparse.Namespace, count: int) -> str | int | 
     """
     column, number = arguments.embodiment_column, arguments.embodiment_id
     if count == 1 and (column is not None or number is not None):
-        raise InputError("--embodiment-column, --embodiment-id: this model has one embodiment; leave them out.")
+        given = f"--embodiment-id {number}" if column is None else f"--embodiment-column {column}"
+        raise InputError(f"{given}: this model has one embodiment; leave it out.")
     return None if count == 1 else (column or "embodiment_id") if number is None else number
 
 

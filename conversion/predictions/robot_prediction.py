@@ -52,7 +52,7 @@ def predict_actions(
         images = [open_image(path) for path in listed_files(paths)]
     processor, config = load_processor(folder), load_config(folder)
     find_statistics(config.norm_stats, unnorm_key)
-    given = given_options(processor, config, state, advantage, embodiment_id)
+    given = given_options(processor, config, state, advantage, embodiment_id, num_samples)
     with reading_settings(folder):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
     model = load_model(folder, device, fast=fast)  # once all that was given is known to fit: it takes minutes
@@ -65,7 +65,12 @@ def predict_actions(
 
 
 def given_options(
-    processor: Any, config: Any, state: list[float] | None, advantage: str | None, embodiment_id: int | None
+    processor: Any,
+    config: Any,
+    state: list[float] | None,
+    advantage: str | None,
+    embodiment_id: int | None,
+    num_samples: int | None,
 ) -> dict[str, Any]:
     """What the processor is given beside images and text. Raises InputError for what the model has no use for."""
     size = processor.state_dim
@@ -75,7 +80,11 @@ def given_options(
         raise InputError(f"--state has {len(state)} values, the state of this model {size}: give as many.")
     state = state or ([0.0] * size if size else None)
     if embodiment_id is not None and config.num_embodiments == 1:
-        raise InputError("--embodiment-id: this model has one embodiment; leave it out.")
+        raise InputError(f"--embodiment-id {embodiment_id}: this model has one embodiment; leave it out.")
+    if num_samples is not None and not config.draws_samples:
+        raise InputError(
+            f"--num-samples {num_samples}: this model's action head predicts one chunk and draws none; leave it out."
+        )
     given = {"advantage": advantage, "embodiment_id": embodiment_id}
     return {"state": state, **{name: value for name, value in given.items() if value is not None}}
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...configuration.card_weights import sizes_block, stored_tensors
 from ...configuration.checkpoint_card import (
     CARD_NAME,
     PLACEHOLDER,
@@ -56,5 +57,6 @@ def own_card(folder: Path, repo_id: str) -> tuple[str | None, list[str]]:
         return text.replace(PLACEHOLDER, repo_id), []
     if config is not None and is_stamped(text) and not is_of(text, config):
         note = f"{CARD_NAME}: the folder's was written for another config; it was written anew from config.json."
-        return checkpoint_card(config, repo_id, text), [note]
+        sizes = sizes_block(stored_tensors(folder), config.weight_parts)
+        return checkpoint_card(config, repo_id, text, sizes), [note]
     return stamped_again(text, text.replace(PLACEHOLDER, repo_id)), []

@@ -14,9 +14,10 @@ from ...configuration.checkpoint_card import is_repository
 from ...configuration.vla_errors import ConversionError
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
-from ..files.given_paths import meant_folder
+from ..files.given_paths import HOME, meant_folder
 from ..files.json_file import read_json
-from ..folders.folder_contents import look_at
+from ..files.run_files import read_run_config
+from ..folders.folder_contents import look_at, published_family
 from ..folders.folder_roles import hint
 from ..report import left_behind_table
 from ..tensors.tensor_source import TensorGroup, open_checkpoint
@@ -25,6 +26,8 @@ from .published_card import card_to_publish
 from .uploaded_files import files_to_upload
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+COMMIT = re.compile(r"[0-9a-f]{40}")
+NO_BRANCH = re.compile(r"[^\w./-]|^[-/.]|\.\.|//|[/.]$|\.lock$")
 WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, with a token that may write to it"
 # What the library raises when a request fails: its own errors, those of its HTTP client (which depends on its version),
@@ -36,6 +39,19 @@ def check_repository_id(repo_id: str) -> None:
     """Raises ConversionError for what is no repository's id."""
     if not is_repository(repo_id):
         raise ConversionError(f"{repo_id!r} is no repository id; it has the form user/name.")
+
+
+def check_branch(revision: str | None) -> None:
+    """Raises ConversionError for what can be no branch: a commit, or a name that git does not take."""
+    if revision is None:
+        return
+    if COMMIT.fullmatch(revision):
+        raise ConversionError(f"--revision {revision} is a commit, which nothing is added to; name a branch.")
+    if NO_BRANCH.search(revision):
+        raise ConversionError(
+            f"--revision {revision!r} is no name of a branch: letters, digits, '-', '_', '.' and '/' are taken, as in "
+            "my-branch."
+        )
 
 
 def push_checkpoint(
@@ -70,6 +86,7 @@ def push_checkpoint(
             from has changed.
     """
     check_repository_id(repo_id)
+    check_branch(revision)
     if create_pr and revision:
         raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
     files, left = files_to_upload(folder, loadable_weights(folder), allow_code)
@@ -155,14 +172,18 @@ def published_card(api: HfApi, repo_id: str, revision: str | None, present: set[
 def loadable_weights(folder: Path) -> TensorGroup:
     """The weights of a folder; refuse one that nobody could load. Reads no more than the headers of the weights."""
     if not folder.is_dir():
-        raise ConversionError(
-            f"{folder} is no folder{meant_folder(folder)}: name what merge-lora or save_pretrained wrote."
-        )
+        reason = f": {HOME}" if str(folder).startswith("~") else ": name what merge-lora or save_pretrained wrote."
+        raise ConversionError(f"{folder} is no folder{meant_folder(folder)}{reason}")
     if not (folder / "config.json").is_file():
-        raise ConversionError(f"{folder} has no config.json: name the folder that merge-lora or save_pretrained wrote.")
+        raise ConversionError(
+            f"{folder} has no config.json: name the folder that merge-lora or save_pretrained wrote; "
+            f"{look_at(folder)}. {hint(look_at(folder))}"
+        )
     weights = open_checkpoint(folder, folder.name)
     if weights is None or any(file.path.suffix != ".safetensors" for file in weights.files):
         raise ConversionError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX}. {hint(look_at(folder))}")
+    if published_family(read_run_config(folder)) and not (folder / REPORT_NAME).is_file():
+        raise ConversionError(f"{look_at(folder)}, which is not converted yet. {hint(look_at(folder))}")
     list(weights)  # reads the header of every file
     return weights
 

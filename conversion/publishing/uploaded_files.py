@@ -4,7 +4,17 @@ from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
 from ..files.file_hashes import entry_of_file
-from ..files.file_kinds import CODE, KINDS, REPORT_NAME, LeftBehind, leads_out, left_behind, travelling
+from ..files.file_kinds import (
+    CARD_NAME,
+    CODE,
+    KINDS,
+    PICTURE,
+    REPORT_NAME,
+    LeftBehind,
+    leads_out,
+    left_behind,
+    travelling,
+)
 from ..files.json_file import read_json
 from ..tensors.tensor_source import TensorGroup
 from ..travelling.auto_map import config_files, read, reference_problem, references
@@ -29,18 +39,37 @@ def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tup
             )
     if not allow_code:
         check_code(folder)
-    files = sorted({*travelling(folder, *KINDS), *shards})
-    left = (entry for entry in left_behind(folder) if entry.path not in shards)
+    stale = pictures_not_shown(folder)
+    files = sorted({*travelling(folder, *KINDS), *shards} - {entry.path for entry in stale})
+    left = [entry for entry in left_behind(folder) if entry.path not in shards] + stale
     return files, [LeftBehind(entry.path.relative_to(folder), entry.reason) for entry in left]
+
+
+def pictures_not_shown(folder: Path) -> list[LeftBehind]:
+    """Pictures of a card that is no longer there: they are of other weights."""
+    path = folder / CARD_NAME
+    card = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    others = [picture for picture in travelling(folder, PICTURE) if picture.name not in card]
+    return [LeftBehind(picture, f"a picture that {CARD_NAME} does not show") for picture in others]
 
 
 def check_code(folder: Path) -> None:
     """Refuse Python files that are not ours, and names of code that lies elsewhere.
 
-    Ours is what this release writes, and what the conversion report of the folder lists as ours.
-
     Raises:
         ConversionError: there is other code; the message names it.
+    """
+    if others := code_not_ours(folder):
+        raise ConversionError(
+            f"{folder} holds code that is not this release's ({', '.join(others)}), and whoever loads the checkpoint "
+            "runs it: read it, and pass --allow-code to publish it, or remove it."
+        )
+
+
+def code_not_ours(folder: Path) -> list[str]:
+    """Names of Python files that are not ours, and of code that lies elsewhere.
+
+    Ours is what this release writes, and what the conversion report of the folder lists as ours.
     """
     config = own_config(folder)
     ours = own_code(config, [folder]).texts if config else {}
@@ -55,8 +84,4 @@ def check_code(folder: Path) -> None:
     ]
     for path in config_files(folder):
         others += [f"{name} in {path.name}" for name in references(read(path)) if reference_problem(name, folder)]
-    if others:
-        raise ConversionError(
-            f"{folder} holds code that is not this release's ({', '.join(sorted(set(others)))}), and whoever loads the "
-            "checkpoint runs it: read it, and pass --allow-code to publish it, or remove it."
-        )
+    return sorted(set(others))

@@ -72,6 +72,7 @@ class RobotPolicy:
             "action_dim": config.action_dim,
             "num_action_chunks": config.num_action_chunks,
             "unnorm_keys": sorted(config.norm_stats),
+            "action_names": {key: found["action"].get("names") for key, found in sorted(config.norm_stats.items())},
             "num_embodiments": config.num_embodiments,
         }
 

@@ -1,9 +1,10 @@
 """Names of code in JSON files, as `auto_map` has them: found, checked and written; transformers runs what they name."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import CODE, CONFIG, PROCESSOR, TOKENIZER, kind_of, travelling
@@ -11,6 +12,15 @@ from ..files.json_file import json_text, read_json
 
 CODE_KEYS = ("auto_map", "custom_pipelines")  # what transformers imports because a JSON file says so
 TOKENIZER_CONFIG = "tokenizer_config.json"
+
+
+class ModuleNames(NamedTuple):
+    """`top`: what a module defines or imports; `siblings`: the modules of its folder that it imports, as transformers
+    finds them.
+    """
+
+    top: frozenset[str]
+    siblings: frozenset[str]
 
 
 def config_files(folder: Path) -> list[Path]:
@@ -91,25 +101,31 @@ def reference_problem(reference: str, folder: Path) -> str | None:
         if module not in files:
             return f"but {module}.py is missing" + (f", which {', '.join(sorted(seen))} need" if seen else "")
         try:
-            tree = ast.parse(files[module].read_bytes())
+            found = module_names(files[module].read_bytes())
         except (SyntaxError, ValueError) as error:
             return f"but {module}.py is no Python: {error}"
-        if not seen and name not in top_names(tree):
+        if not seen and name not in found.top:
             return f"but {module}.py has no {name}"
         seen.add(module)
-        waiting += {name for name in sibling_imports(tree) if name not in seen}
+        waiting += found.siblings - seen
     return None
 
 
-def top_names(tree: ast.Module) -> set[str]:
-    """What a module defines or imports."""
-    classes = {node.name for node in ast.walk(tree) if isinstance(node, (ast.ClassDef, ast.FunctionDef))}
-    imports = (node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom)))
-    assigned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return classes | assigned | {alias.asname or alias.name for node in imports for alias in node.names}
+@functools.lru_cache(maxsize=256)  # every entry leads to the same files, and every checkpoint of a release has them
+def module_names(source: bytes) -> ModuleNames:
+    """What the text of a module names.
 
-
-def sibling_imports(tree: ast.Module) -> set[str]:
-    """Modules that are imported from the same folder, as transformers finds them."""
-    found = (node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom))
-    return {node.module for node in found if node.level == 1 and node.module}
+    Raises:
+        SyntaxError, ValueError: it is no Python.
+    """
+    top, siblings = set(), set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            top.add(node.name)
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            top.update(alias.asname or alias.name for alias in node.names)
+            if isinstance(node, ast.ImportFrom) and node.level == 1 and node.module:
+                siblings.add(node.module)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            top.add(node.id)
+    return ModuleNames(frozenset(top), frozenset(siblings))

@@ -48,7 +48,7 @@ def check_poses(name: str, xyz: torch.Tensor, rot: torch.Tensor, ends_at_origin:
     raise InputError(
         f"{name} of row {row} ends at {rounded(xyz[row, -1])} m with rotation {rounded(rot[row, -1])}, not at the "
         "origin heading along x: poses must be in the frame of the last one. The processor converts those of another "
-        "frame with history_frame='world'."
+        "frame with history_frame='world' (vlahub predict: --history-frame world)."
     )
 
 

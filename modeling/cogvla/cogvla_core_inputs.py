@@ -63,7 +63,7 @@ def core_options(
     """
     config = model.config
     if num_samples is not None:
-        check_num_samples(num_samples, config.action_head != "l1", f"action_head={config.action_head!r}")
+        check_num_samples(num_samples, config.draws_samples, f"action_head={config.action_head!r}")
     steps, details = check_inference_steps(config, num_inference_steps), details and num_samples is None
     parts = model.language_model.model.config, config.featurizer_config, config.fused_featurizer_config
     attention = tuple(part._attn_implementation for part in parts)

@@ -33,6 +33,7 @@ from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .cogvla_pretrained_model import CogVLAPreTrainedModel
 from .prismatic_vision_backbone import PrismaticVisionBackbone
 from .pruned_language_model import LanguageModel, LanguageModelInputs
+from .revealing_parts import revealing_layers
 
 
 class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
@@ -134,7 +135,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         if check_finite:
             given = {"pixel_values": pixel_values, "state": state, "noise": noise}
             made = {"actions": found.actions, **found.finite}
-            require_finite(self, made, given, statistics, attention_mask, found.whole)
+            require_finite(self, made, given, statistics, attention_mask, found.whole, revealing_layers(self))
         if num_samples is not None:
             return with_spread(found.actions, found.normalized, found.entropy)
         if not return_dict:

@@ -178,7 +178,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         refuse_sampling(do_sample)
         state, head = one_of(state=state, proprio=proprio), self.config.action_head
         if num_samples is not None:
-            check_num_samples(num_samples, HEAD_FACTS[head].draws_samples, f"action_head={head!r}")
+            check_num_samples(num_samples, self.config.draws_samples, f"action_head={head!r}")
         check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, "noise": noise})

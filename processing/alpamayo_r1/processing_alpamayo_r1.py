@@ -341,7 +341,8 @@ class AlpamayoR1Processor(PortableProcessor):
         if count != len(history):
             raise InputError(
                 f"the prompt has {count} history placeholders, ego_history_xyz gives {len(history)} tokens; "
-                "num_history_tokens and the number of poses must fit each other."
+                "num_history_tokens and the number of poses must fit each other: with 3 tokens a pose, give "
+                f"{count // 3} poses."
             )
         tokens = iter(history)
         return [next(tokens) if i == placeholder else i for i in ids]

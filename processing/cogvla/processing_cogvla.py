@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import BatchFeature
 
+from ...configuration.cogvla.cogvla_facts import PROMPT
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_config import alias
 from ..advantage_prompt import ADVANTAGE_TEMPLATE
@@ -13,8 +14,6 @@ from ..prompts import padded, prompt_token_ids
 from ..robot_processor import RobotProcessor
 from .image_processing_cogvla import CogVLAImageProcessor
 from .prompt_turns import turn_pieces
-
-PROMPT = "In: What action should the robot take to {instruction}?\nOut:"  # published, in all its versions
 
 
 class CogVLAProcessor(RobotProcessor):

@@ -1,11 +1,14 @@
 """Whose text a model card is, and what the short one says about each family."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import transformers
 from huggingface_hub import ModelCard, ModelCardData
 
+from vlahub.configuration.card_stamp import config_mark, stamped_with
+from vlahub.configuration.card_weights import with_other_weights
 from vlahub.configuration.checkpoint_card import (
     TRANSFORMERS_TEXT,
     checkpoint_card,
@@ -16,7 +19,15 @@ from vlahub.configuration.checkpoint_card import (
     write_checkpoint_card,
 )
 
+FORMER_CARD = Path(__file__).parents[1] / "golden" / "cogvla_card_0.1.md"
 CARD = "---\nlicense: mit\ntags:\n- a\n- b\n---\n\n# A model\n\nIt does things.\n"
+# Of the tiny checkpoint of each family, as an earlier release marked its card.
+FORMER_MARKS = {
+    "cogvla": "f866cb8b00028c778c0ccc974197e923388261532b75c22c22707db17a213243",
+    "mapanything_llava3d": "13812f0c4ec55bef5e7ddc1a0e20f7087d5d9ceac26cc701e8b5cc4fe6caa3d4",
+    "multimodal_vla": "5807e08f60e933702a4afae87e701425a023e4a484254368fa07a1816b56adef",
+    "alpamayo_r1": "dc4242cbe3e24d1b20b2ec8a890f36e57738cf7ab85c1d1be1670ba3e30d76f4",
+}
 EDITS = {
     "a word": lambda card: card.replace("things", "thing"),
     "a line": lambda card: card + "\nMore.\n",
@@ -84,6 +95,27 @@ def test_a_card_is_written_anew_only_where_it_is_ours_and_no_longer_true(family,
     card.write_text(EDITS["a word"](stamped(CARD, None)))
     write_checkpoint_card(tmp_path, config)
     assert "It does thing." in card.read_text()
+
+
+def test_a_card_of_an_earlier_release_keeps_how_it_was_made_while_it_is_true(family, family_checkpoint, tmp_path):
+    config, path = family.config.from_pretrained(family_checkpoint), tmp_path / "README.md"
+    made = "---\nlicense: mit\n---\n\n# run\n\n## How it was made\n\nConverted by vlahub from run `run`."
+    card = stamped_with(made, FORMER_MARKS[config.model_type])
+    assert is_unedited(card) and is_of(card, config)
+    path.write_text(card)
+    write_checkpoint_card(tmp_path, config)
+    assert "Converted by vlahub from run `run`." in path.read_text() and is_of(path.read_text(), config)
+    if family.unnorm_key:
+        config.norm_stats = {"another": config.norm_stats[family.unnorm_key]}
+        assert not is_of(card, config)
+
+
+def test_a_card_that_an_earlier_release_wrote_is_ours():
+    """Its whole text, as it was converted then; one word of it changed makes it somebody's own."""
+    card = FORMER_CARD.read_text(encoding="utf-8")
+    assert "| parameters | 4,769,583 in float32" in card and "| parameters |" not in with_other_weights(card, "")
+    assert is_unedited(card) and config_mark(card) == FORMER_MARKS["cogvla"]
+    assert not is_unedited(card.replace("base model", "basis"))
 
 
 def test_a_model_whose_class_was_derived_from_ours_is_one_of_ours():

@@ -37,7 +37,7 @@ def test_every_family_has_a_template(name):
 def test_a_family_without_a_card_of_its_own_says_how_it_is_called_and_what_it_was_made_of(card_of):
     card = card_of(ANY_CARD, base="---\nlicense: mit\n---\n")
     assert card.data.base_model == "user/base" and card.data.license == "mit" and "cogvla" in card.data.tags
-    assert "model.predict_action(" in card.content and "Merged by vlahub from base `user/base`" in card.content
+    assert "model.predict_action(" in card.content and "Created by vlahub from base `user/base`" in card.content
     assert "`mit`, inherited from the base model." in card.content
 
 

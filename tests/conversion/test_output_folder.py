@@ -49,6 +49,19 @@ def any_system(request, monkeypatch):
         monkeypatch.setattr(output_folder_module, "exchange", lambda first, second: False)
 
 
+def test_every_file_is_on_the_disk_before_the_folder_has_its_name_and_then_the_name_is(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append((os.fstat(descriptor).st_ino, output.exists())))
+    output = tmp_path / "out"
+    with output_folder(output, overwrite=False) as work:
+        write_new(work)
+        (work / "deeper").mkdir()
+        (work / "deeper" / "view.png").write_bytes(b"png")
+    within = {path.stat().st_ino for path in (output, *output.rglob("*"))}
+    assert len(within) == 5 and within <= {inode for inode, named in synced if not named}
+    assert synced[-1] == (tmp_path.stat().st_ino, True)
+
+
 def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up_and_succeeds(cogvla, tmp_path):
     sources = ["--base", str(cogvla.base), "--adapter", str(cogvla.run), *cogvla.options]
     options = ["--output", str(tmp_path / "out"), "--max-shard-size", "1MB"]

@@ -105,7 +105,7 @@ def test_a_checkpoint_of_lower_precision_loads_verifies_and_predicts(
     assert errors and max(errors.values()) < BOUNDS["int4" if kind == "int4" else kind] * 1.3
     card = (out / "README.md").read_text()
     assert f"lower precision ({kind})" in card and "policy heads and embeddings among it" in card
-    assert re.search(r"[\d.e-]+ GB of weights in place of [\d.e-]+ GB", card)
+    assert re.search(r"[\d.]+ [KM]B of weights in place of [\d.]+ [KM]B\.", card)
     assert main(["verify", str(out), "--code", "--quiet"]) == 0
     assert main(["verify", str(out), "--against", str(family_checkpoint), "--quiet"]) == 0
     model = family.model.from_pretrained(out)

@@ -652,12 +652,12 @@ def test_the_card_names_statistics_actions_heads_and_parameters(checkpoint):
     parameters = sum(tensor.numel() for tensor in load_file(checkpoint / "model.safetensors").values())
     for fact in (
         "from 2 camera images, an instruction and the robot's state to a chunk of 8 actions",
-        f"{parameters:,} in bfloat16 (`language_model` ",
+        f"| all | {parameters:,} | ",
         "| action head | `l1`, `block` attention |",
         "| actions | (batch, 8, 7) |",
         "| normalisation | `bounds_q99`: q01 and q99 of each dimension |",
         "| `demo_tabletop` | 9 | 432 | 6 |",
-        "Converted by vlahub from base `base` and run `run`",
+        "Merged by vlahub from base `base` and run `run`",
     ):
         assert fact in text, fact
 

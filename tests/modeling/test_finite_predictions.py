@@ -115,6 +115,26 @@ def test_each_weight_that_is_nan_is_an_error_that_names_it(case, made):
     assert torch.equal(model.predict_action(**inputs), wanted)
 
 
+@pytest.mark.slow
+@every_head
+def test_each_parameter_that_is_not_finite_is_an_error_that_names_it_or_has_no_part(case, made):
+    model, inputs = made(case)
+    wanted, silent = model.predict_action(**inputs), set()
+    for number, (name, parameter) in enumerate(model.named_parameters()):
+        for value in (NAN, float("inf"), -float("inf")):
+            place = parameter.data.view(-1)[number % parameter.numel()]
+            kept = place.clone()
+            place.fill_(value)
+            try:
+                assert torch.equal(model.predict_action(**inputs), wanted)
+                silent.add(name)
+            except NonFiniteError as error:
+                assert name in str(error)
+            place.copy_(kept)
+    has_other_head = case[0] == "cogvla" and model.config.action_head != "discrete"
+    assert silent == ({"language_model.lm_head.weight"} if has_other_head else set())
+
+
 @every_head
 @pytest.mark.parametrize("value", [NAN, float("inf")], ids=["nan", "inf"])
 def test_what_is_not_finite_is_named_with_its_rows(case, value, made):

@@ -58,6 +58,13 @@ def test_the_trainer_leaves_a_card_that_says_what_the_adapter_is(base, adapted, 
         assert "More Information Needed" not in text and str(base.parent) not in text and is_unedited(text)
 
 
+def test_only_the_process_that_writes_the_adapter_writes_its_card(adapted, tmp_path, monkeypatch):
+    """transformers 5.23 calls `_save` in every process; the others would find no README.md, or half of one."""
+    monkeypatch.setattr(TrainingArguments, "should_save", False)
+    trainer_of(adapted, tmp_path / "run").save_model()
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_card_that_was_edited_stays(adapted, tmp_path):
     trainer = trainer_of(adapted, tmp_path)
     trainer.save_model()
@@ -78,7 +85,7 @@ def test_a_saved_model_has_a_card_that_follows_its_config(base, tmp_path):
     folder = shutil.copytree(base, tmp_path / "copy")
     card = ModelCard.load(folder / "README.md")
     assert card.data.pipeline_tag == "robotics" and '    unnorm_key="kitchen",' in card.text
-    for fact in ("| vision tower | `siglip_vision_model` |", "| fusion | `early` |", "predict_action", "(batch, 8, 7)"):
+    for fact in ("| vision tower | `siglip_vision_model`, ", "| fusion | `early` |", "predict_action", "(batch, 8, 7)"):
         assert fact in card.text, fact
     with_licence = card.content.replace("library_name", "license: mit\nlibrary_name")
     (folder / "README.md").write_text(with_licence)  # edited

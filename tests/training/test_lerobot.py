@@ -21,6 +21,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 from vlahub.configuration.vla_errors import InputError
+from vlahub.conversion.cli import main
 from vlahub.training import video_frames
 from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.lerobot import load_frames
@@ -619,6 +620,18 @@ def test_the_tiny_dataset_is_read_as_it_was_drawn(tiny, version, videos, tmp_pat
             pixels = np.asarray(frames[row][f"observation.images.{view}"]).astype(float)
             assert pixels.shape == (64, 80, 3)
             assert np.abs(pixels - wanted[view][row]).mean() < (6 if videos else 1e-9)
+
+
+def test_the_command_for_statistics_writes_the_names_that_the_dataset_has(tiny, tmp_path):
+    tiny.write_dataset(tmp_path / "tiny", episodes=2, frames=3)
+    path, names = tmp_path / "tiny/meta/info.json", [f"joint {i}" for i in range(7)]
+    info = json.loads(path.read_text())
+    info["features"]["action"]["names"] = names
+    path.write_text(json.dumps(info))
+    assert main(["stats", str(tmp_path / "tiny"), "--output", str(tmp_path / "s.json"), "--quiet"]) == 0
+    written = json.loads((tmp_path / "s.json").read_text())["tiny"]
+    assert written["action"]["names"] == names
+    assert "names" not in written["proprio"] and "units" not in written["action"]
 
 
 def test_the_drawn_gripper_moves_by_its_actions_to_the_block_it_is_told(tiny):

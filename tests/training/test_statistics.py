@@ -8,14 +8,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from datasets import Array2D, Dataset, Features, Image, Sequence, Value, concatenate_datasets
+from datasets import Array2D, Dataset, Features, Image, Sequence, Value, concatenate_datasets, load_from_disk
+from tiny_configs import cogvla_config
 
 import vlahub
+from vlahub.configuration.checkpoint_card import checkpoint_card
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands.stats import dataset_name, output_file
+from vlahub.conversion.family_inspection import robot_statistics
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_normalization import normalize
-from vlahub.training.statistics import apply_statistics, dataset_statistics
+from vlahub.training.statistics import apply_statistics, dataset_statistics, run_statistics
 
 STATE = "observation.state"
 TYPES = {np.float32: "float32", np.float64: "float64", np.int64: "int64"}
@@ -467,3 +470,19 @@ def test_joined_columns_are_one_vector(tmp_path):
     written = json.loads((tmp_path / "a.json").read_text())["data"]
     for part in ("action", "proprio"):
         assert written[part] == {name: pytest.approx(values, rel=1e-9) for name, values in found[part].items()}
+
+
+def test_names_and_units_of_the_dataset_stand_in_its_statistics_and_in_cards(dataset):
+    (dataset.folder / "meta").mkdir()
+    names = {"action": {"names": {"motors": ["x", "y", "grip"]}, "units": ["m", "m", ""]}, STATE: {"names": ["one"]}}
+    (dataset.folder / "meta/info.json").write_text(json.dumps({"features": names}))
+    run = run_statistics(load_from_disk(dataset.folder), dataset.folder, state=STATE, quiet=True, progress=False)
+    found = run["red_blocks.v1"]
+    assert (found["action"]["names"], found["action"]["units"]) == (["x", "y", "grip"], ["m", "m", ""])
+    assert "names" not in found["proprio"]  # of another length
+    config = cogvla_config(norm_stats=run, action_dim=3, state_dim=2)
+    text = checkpoint_card(config)
+    low, high = (f"{found['action'][name][0]:.4g}" for name in ("q01", "q99"))
+    assert f"| 0 | `x` | `m` | {low} | {high} | yes |" in text and "record no units" not in text
+    table = robot_statistics(config.norm_stats, config.normalization_type)[0]
+    assert [(d.name, d.unit) for d in table.dimensions] == [("x", "m"), ("y", "m"), ("grip", "")]

@@ -113,7 +113,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         if not len(rows):
             raise InputError(
                 f"no row has {before} rows before and {self.num_future} after it in its episode; the longest episode "
-                f"has {(ends - starts).max()} rows."
+                f"has {(ends - starts).max()} rows: recorded drives with longer episodes are needed."
             )
         return rows
 

@@ -58,7 +58,7 @@ def overview_of(found: Finetuning) -> list[Table]:
         statistics_table(found.data, config, found.options),
         parts_table(found.model),
         memory_table(estimate),
-        settings_table(found.data, found.arguments, found.first.loss),
+        settings_table(found.data, found.options, found.arguments, found.first.loss),
     ]
     if found.data.assumed:
         tables.append(Table("assumed", (), [(sentence,) for sentence in found.data.assumed]))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-STATE = "observation.state"
+STATE, INSTRUCTION = "observation.state", "task"
 STRATEGIES = ["lora", "A", "B", "full", "vlm"]
 DTYPES = ["float32", "bfloat16", "float16"]
 TRAINING_DEFAULTS: dict[str, Any] = {
@@ -57,7 +57,7 @@ class FinetuneOptions:
         default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several"}
     )
     state: list[str] = field(default_factory=lambda: [STATE], metadata={"help": "of the state or the pose, or several"})
-    text: str = field(default="task", metadata={"help": "column of the instruction"})
+    text: str = field(default=INSTRUCTION, metadata={"help": "column of the instruction"})
     statistics: str | None = field(default=None, metadata={"help": "file; default: the dataset folder's, or computed"})
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
     eval_episodes: float = field(default=0.0, metadata={"help": "share of the episodes to evaluate with"})

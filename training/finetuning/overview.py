@@ -81,26 +81,28 @@ def memory_table(found: MemoryEstimate) -> Table:
     return Table("memory of one device, estimated", (), rows, found.notes)
 
 
-def settings_table(data: RunData, arguments: TrainingArguments, loss: float) -> Table:
+def settings_table(data: RunData, options: FinetuneOptions, arguments: TrainingArguments, loss: float) -> Table:
     """What the steps are made of."""
-    rows = [(name, str(value)) for name, value in settings_of(data, arguments).items()]
+    rows = [(name, str(value)) for name, value in settings_of(data, options, arguments).items()]
     return Table("steps", (), [*rows, ("loss of the first example, before training", f"{loss:.4g}")])
 
 
-def settings_of(data: RunData, arguments: TrainingArguments) -> Mapping[str, Any]:
+def settings_of(data: RunData, options: FinetuneOptions, arguments: TrainingArguments) -> Mapping[str, Any]:
     """Hyperparameters by name, for people."""
     whole = arguments.per_device_train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
     steps = arguments.max_steps if arguments.max_steps > 0 else f"{arguments.num_train_epochs:g} epochs"
     scheduler = getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)
+    precision = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else f"that of the weights ({options.dtype})"
+    devices = "1 device" if arguments.world_size == 1 else f"{arguments.world_size} devices"
     warmup = arguments.warmup_steps or getattr(arguments, "warmup_ratio", None) or 0  # a share below 1
     return {
         "examples": f"{len(data.examples):,} (held out: {len(data.held_out) if data.held_out else 0:,})",
         "steps": steps,
         "examples of a step": f"{whole} ({arguments.per_device_train_batch_size} a device, "
-        f"{arguments.gradient_accumulation_steps} accumulated, {arguments.world_size} devices)",
+        f"{arguments.gradient_accumulation_steps} accumulated, {devices})",
         "learning rate": f"{arguments.learning_rate:g}, {scheduler}, warm-up {warmup:g}",
         "optimiser": getattr(arguments.optim, "value", arguments.optim),
-        "precision": "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else "that of the weights",
+        "precision": f"{precision}; the language model's weights in 4 bits (QLoRA)" if options.quantize else precision,
         "seed": arguments.seed,
     }
 

@@ -1,13 +1,16 @@
 """README.md of a run: the card of its adapter or model, with what this training was."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...configuration.card_markdown import code
 from ...configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, stamped
-from ..adapter_card import shown_name
+from ..adapter_card import MERGE as ADAPTER_MERGE
+from ..adapter_card import USE, shown_name
 from ..loss_totals import base_of
 from .overview import settings_of, share
 from .prepared import Finetuning
@@ -29,6 +32,7 @@ TEXT = """{heading}
 {figures}
 
 {next}"""
+OTHER_MERGE = re.compile(rf"{ADAPTER_MERGE}\n.*?(?={USE}\n)", re.DOTALL)  # without the names of this run
 MERGE = """## Merge this run
 
 Where it was trained, from the folder in which it was started:
@@ -58,7 +62,7 @@ def write_run_card(found: Finetuning, steps: int, figures: Mapping[str, Any]) ->
     if not is_unedited(known):
         return
     front = known.partition("---\n")[2].partition("\n---\n")[0]
-    body = body_of(known).partition(HEADING)[0]
+    body = OTHER_MERGE.sub("", body_of(known).partition(HEADING)[0])
     text = f"---\n{front}\n---\n{body.rstrip()}\n\n{run_section(found, steps, figures)}"
     path.write_text(stamped(text, base_of(found.model).config), encoding="utf-8")
 
@@ -67,11 +71,11 @@ def run_section(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> st
     """What was trained on what, with which settings, to which figures, and what comes next."""
     options, data = found.options, found.data
     rows = {
-        "base model": f"`{shown_name(options.model)}`",
-        "dataset": f"`{shown_name(options.dataset)}`, {data.rows:,} rows",
-        "camera views": ", ".join(f"`{view}`" for view in data.views),
+        "base model": code(shown_name(options.model)),
+        "dataset": f"{code(shown_name(options.dataset))}, {data.rows:,} rows",
+        "camera views": ", ".join(map(code, data.views)),
         "trained": WORDS[options.train],
-        **settings_of(data, found.arguments),
+        **settings_of(data, options, found.arguments),
         "steps": f"{steps:,}",
         "made with": f"vlahub {version('vlahub')}, transformers {version('transformers')}, torch {version('torch')}",
     }

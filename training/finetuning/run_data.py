@@ -16,7 +16,7 @@ from ..episodes import hold_out_episodes
 from ..example_columns import ExampleColumns
 from ..lerobot import load_frames
 from ..statistics import apply_statistics, run_statistics
-from .options import STATE, FinetuneOptions
+from .options import INSTRUCTION, STATE, FinetuneOptions
 
 
 @dataclass
@@ -70,7 +70,7 @@ def settle_data(
             names what the dataset has.
     """
     state = state_columns(frames, options)
-    require_columns(frames, options.images)
+    require_columns(frames, [*options.images, *texts_of(options, config)])
     assumed = assumptions(frames, options, config, state)
     statistics = None
     if config.normalization_type is not None:
@@ -92,6 +92,14 @@ def apply_data(
     if statistics:
         apply_statistics(config, processor, *next(iter(statistics.items())))
     return record_views(config, processor, images)
+
+
+def texts_of(options: FinetuneOptions, config: PretrainedConfig) -> list[str]:
+    """Columns beside actions, state and images that the examples need; a car has no instruction unless one is named."""
+    needs_text = config.normalization_type is not None or options.text != INSTRUCTION
+    text = [options.text] if needs_text else []
+    named = options.weight_column, options.advantage_column, options.embodiment_column
+    return [*text, *(name for name in named if name)]
 
 
 def columns_of(options: FinetuneOptions, images: list[str], state: list[str] | None) -> ExampleColumns:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from ...configuration.vla_errors import InputError
+from ..run_folder import results_in
 from .options import FinetuneOptions
 
 RECORD = "vlahub_train.json"
@@ -21,13 +22,15 @@ def write_record(folder: str | Path, options: FinetuneOptions) -> None:
 def check_resumed(folder: str | Path, options: FinetuneOptions) -> None:
     """Refuse to go on with a run under other options than it was begun with.
 
-    A folder without a record, of an earlier release, is not looked at.
+    A run without a record, of an earlier release, is not looked at.
 
     Raises:
-        InputError: the message names what differs.
+        InputError: the folder holds no run; or the message names what differs.
     """
     file = Path(folder, RECORD)
     if not file.is_file():
+        if not results_in(Path(folder)):
+            raise InputError(f"--resume: {folder} holds no run to go on with; leave it out to begin one there.")
         return
     before = json.loads(file.read_text(encoding="utf-8"))
     now = dataclasses.asdict(options)

@@ -36,6 +36,7 @@ REQUIRED = {
     "serve": ("CKPT",),
     "stats": ("DATASET", "--output"),
     "data": ("convert",),
+    "card": ("CKPT",),
     "push": ("CKPT", "user/name"),
 }
 

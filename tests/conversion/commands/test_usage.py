@@ -25,6 +25,7 @@ CALLS = {
     "serve": ["no/such/checkpoint"],
     "stats": ["no/such/data", "--output", "out.json"],
     "data": ["convert", "no/such/data", "--from", "hdf5", "--output", "out"],
+    "card": ["no/such/checkpoint"],
     "push": ["no/such/checkpoint", "user/name"],
 }
 

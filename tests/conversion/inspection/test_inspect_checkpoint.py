@@ -56,7 +56,8 @@ def test_pretrained_and_added_parts_are_those_of_the_class(saved):
     from vlahub.conversion.families import OURS
 
     model, _ = saved
-    family = OURS[model.config.model_type].inspection
+    family = OURS[model.config.model_type].inspection.parts
+    assert family is model.config.weight_parts
     assert family.pretrained == tuple(model.pretrained_parts)
     assert set(family.added) <= set(model.added_parts)
 
@@ -88,13 +89,6 @@ def test_what_a_cogvla_reads_and_prunes_is_its_configs(tmp_path):
     assert [d.low for d in actions.dimensions] == config.norm_stats["tiny"]["action"]["q01"]
     assert [d.normalised for d in actions.dimensions] == [True, True, False]
     assert (state.part, len(state.dimensions)) == ("state", config.state_dim)
-
-
-def test_the_prompt_is_the_processors():
-    from vlahub.conversion.cogvla import inspected_cogvla
-    from vlahub.processing.cogvla import processing_cogvla
-
-    assert inspected_cogvla.PROMPT == processing_cogvla.PROMPT
 
 
 def test_a_merged_checkpoint_names_its_sources(merged, capsys):

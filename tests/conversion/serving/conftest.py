@@ -16,7 +16,7 @@ from tiny_models import write_model
 
 def make_cogvla(folder):
     """With a head that draws nothing; not merged from a run, which takes ten seconds."""
-    statistics = {"demo_tabletop": {"action": bounds(7), "proprio": bounds(len(STATE))}}
+    statistics = {"demo_tabletop": {"action": bounds(7) | {"names": list("abcdefg")}, "proprio": bounds(len(STATE))}}
     write_model("cogvla", folder, norm_stats=statistics)
     processor = transformers.AutoProcessor.from_pretrained(folder)
     processor.norm_stats = statistics

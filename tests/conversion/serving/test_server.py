@@ -243,6 +243,7 @@ def test_unknown_paths_and_models_have_the_one_form_of_errors_and_the_pages_are_
         raise RuntimeError(error)
     models = requests.get(served.url + "/metadata", timeout=WAIT).json()["models"]
     assert [model["model"] for model in models] == ["oft", "flow"] and models[0]["unnorm_keys"] == ["demo_tabletop"]
+    assert models[0]["action_names"]["demo_tabletop"] == list("abcdefg")
     page = requests.get(served.url + "/openapi.json", timeout=WAIT).json()
     assert "unnorm_key" in json.dumps(page["paths"]["/act"]["post"]["requestBody"])
     assert requests.get(served.url + "/docs", timeout=WAIT).status_code == 200

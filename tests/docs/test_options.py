@@ -1,0 +1,44 @@
+"""Options that pages speak of in running text are options of a command; blocks are parsed by `test_pages.py`."""
+
+import argparse
+import re
+from pathlib import Path
+
+import pytest
+from page_blocks import PAGES, REPOSITORY
+
+from vlahub.conversion.cli import make_parser
+from vlahub.conversion.families import FAMILIES
+
+SPAN = re.compile(r"`([^`\n]+)`")
+OPTION = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
+FOREIGN = {
+    "--image_aug": "of published training code, part of a run's name",
+    "--model": "of examples/finetune.py",
+    "--nproc_per_node": "of torchrun",
+    "--stages": "of examples/stages.py",
+    "--training": "of examples/stages.py",
+}
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    found = {option for action in parser._actions for option in action.option_strings}
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            found |= set().union(*map(options, action.choices.values()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    found = options(make_parser(["train", "--help-all"]))
+    for family in FAMILIES:
+        found |= options(make_parser(["create", "--family", family]))
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_options_in_running_text_exist(page, known):
+    spans = SPAN.findall((Path(REPOSITORY) / page).read_text(encoding="utf-8"))
+    told = {option for span in spans for option in OPTION.findall(span)}
+    assert told <= known | FOREIGN.keys(), sorted(told - known - FOREIGN.keys())
