@@ -60,6 +60,8 @@ benchmark: .venv/installed
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	# It asks for numpy below 2, and works with newer ones.
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2
 	touch $@
 
 .venv4/installed: setup.cfg pyproject.toml constraints-transformers4.txt

@@ -64,7 +64,7 @@ def add_queue_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-body", type=byte_size, default=32 * 10**6, metavar="SIZE", help="default 32MB")
     parser.add_argument("--max-images", type=above_zero, default=16, metavar="N", help="of a request (default 16)")
     parser.add_argument(
-        "--max-pixels", type=above_zero, default=4096**2, metavar="N", help="of an image (default 4096²)"
+        "--max-pixels", type=above_zero, default=3840 * 2160, metavar="N", help="of an image (default 3840 x 2160)"
     )
 
 

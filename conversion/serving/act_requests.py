@@ -17,9 +17,9 @@ import numpy as np
 
 from ...configuration.vla_errors import InputError
 from .action_sessions import checked_session
-from .client_observations import chosen, flat, mapped, observation_of_openvla, read_images
+from .client_observations import mapped, observation_of_openvla, read_images
 from .json_values import encoded, image_of, json_object, unpacked, value_of
-from .limits import Limits
+from .limits import Limits, ReadImage
 from .observation_map import ObservationMap
 from .served_policy import ServedPolicy
 
@@ -60,24 +60,20 @@ def read_act(body: bytes, policy: ServedPolicy, limits: Limits, by: ObservationM
 
     if not policy.has_actions and (session is not None or form_of(fields) is not plain):
         raise InputError("this model drives, and has no actions of a robot: ask by images and ego_history_xyz.")
-    observation = observation_of(fields, policy, read, by)
-    if observation.get("images") is not None:
-        limits.check_count(flat(observation["images"]))
-    answer = partial(double if is_double else single, form_of(fields))
-    return Act(observation, answer, session, begins)
+    form = form_of(fields)
+    observation = observation_of(fields, policy, limits.counting(read), by)
+    return Act(observation, partial(double, form) if is_double else form, session, begins)
 
 
 def observation_of(
-    fields: dict[str, Any], policy: ServedPolicy, read: Callable, by: ObservationMap | None
+    fields: dict[str, Any], policy: ServedPolicy, read: ReadImage, by: ObservationMap | None
 ) -> dict[str, Any]:
     """Raises InputError, see `read_act`."""
     if by is not None:
         return mapped(fields, by, read)
     if form_of(fields) is not plain:
         return observation_of_openvla(fields, policy, read)
-    images = fields.pop("images", None)
-    found = {**chosen(fields), **fields}
-    return found if images is None else {**found, "images": read_images(images, read)}
+    return fields | ({"images": read_images(fields["images"], read)} if "images" in fields else {})
 
 
 def form_of(fields: dict[str, Any]) -> Callable[[Any, dict[str, Any]], Any]:
@@ -99,10 +95,6 @@ def plain(value: Any, said: dict[str, Any]) -> Any:
     if isinstance(value, dict):
         return {name: each.tolist() if isinstance(each, np.ndarray) else each for name, each in value.items()} | said
     return {"actions": value.tolist(), **said}
-
-
-def single(form: Callable, value: Any, said: dict[str, Any]) -> Any:
-    return form(value, said)
 
 
 def double(form: Callable, value: Any, said: dict[str, Any]) -> str:

@@ -6,12 +6,13 @@ Keys of OpenVLA: `image`, `instruction`, `unnorm_key` (vla-scripts/deploy.py); o
 `observation/gripper_position` (DROID), `images/...` and `state` (ALOHA).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from ...configuration.vla_errors import InputError
+from .limits import ReadImage
 from .observation_map import ObservationMap, joined
 from .observed_views import views_of
 from .served_policy import ServedPolicy
@@ -22,7 +23,6 @@ STATES = ("state", "observation/state", "observation.state")
 DROID_STATE = ("observation/joint_position", "observation/gripper_position")
 INSTRUCTIONS = ("prompt", "instruction", "task")
 MAIN = {"image": "OpenVLA", "full_image": "OpenVLA-OFT"}
-ReadImage = Callable[[Any, str], np.ndarray]
 
 
 def mapped(given: Mapping[str, Any], by: ObservationMap, read: ReadImage) -> dict[str, Any]:
@@ -92,12 +92,6 @@ def read_views(image: Any, where: str, read: ReadImage) -> Any:
     if isinstance(image, list) or getattr(image, "ndim", 3) == 4:
         return [read(frame, f"{where}, frame {i}") for i, frame in enumerate(image)]
     return read(image, where)
-
-
-def flat(images: Any) -> list[Any]:
-    """All images of what `read_images` gives."""
-    views = images.values() if isinstance(images, Mapping) else images
-    return [frame for view in views for frame in (view if isinstance(view, list) else [view])]
 
 
 def as_mapping(images: Any) -> Mapping[str, Any]:

@@ -1,12 +1,15 @@
 """How much one request may bring."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 
 from ...configuration.vla_errors import InputError
+
+ReadImage = Callable[[Any, str], np.ndarray]  # of a value and its name for messages
 
 
 @dataclass(frozen=True)
@@ -20,13 +23,19 @@ class Limits:
 
     body: int = 32 * 10**6
     images: int = 16
-    pixels: int = 4096 * 4096
+    pixels: int = 3840 * 2160
     timeout: float = 30.0
 
-    def check_count(self, images: Iterable[Any]) -> None:
-        """Raises InputError for more images than may be."""
-        if (count := len(list(images))) > self.images:
-            raise InputError(f"the observation has {count} images; at most {self.images} are read.")
+    def counting(self, read: ReadImage) -> ReadImage:
+        """A reader for one observation, which raises InputError before it reads more images than may be."""
+        number = count(1)
+
+        def counted(value: Any, where: str) -> np.ndarray:
+            if next(number) > self.images:
+                raise InputError(f"{where}: at most {self.images} images of an observation are read.")
+            return read(value, where)
+
+        return counted
 
     def check_pixels(self, width: int, height: int, where: str) -> None:
         """Raises InputError for an image that is too large to be decoded."""

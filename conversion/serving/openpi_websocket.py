@@ -104,9 +104,8 @@ def read_frame(frame: bytes | None, policy: ServedPolicy, limits: Limits, by: Ob
         return image_array(value, where, limits)
 
     given = {key.decode() if isinstance(key, bytes) else key: value for key, value in unpacked_map(frame).items()}
-    observation = observation_of_openpi(given, policy, read) if by is None else mapped(given, by, read)
-    limits.check_count(observation["images"])
-    return observation
+    counted = limits.counting(read)
+    return observation_of_openpi(given, policy, counted) if by is None else mapped(given, by, counted)
 
 
 def told(error: Exception, request_id: str) -> str:

@@ -62,7 +62,7 @@ REFUSED = {
     "this model drives": {"session": "car"},
     "ask by images and ego_history_xyz": {"full_image": VIEWS[0]},
     "image 0, frame 0 is float64": {"images": [[VIEWS[0] / 255]]},
-    "at most 16 are read": {"images": [[VIEWS[0]] * 9] * 2},
+    "at most 16 images": {"images": [[VIEWS[0]] * 9] * 2},
 }
 
 

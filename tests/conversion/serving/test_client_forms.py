@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vlahub.conversion.serving import act_requests
 from vlahub.conversion.serving.act_requests import read_act
 from vlahub.conversion.serving.client_observations import observation_of_openpi
 from vlahub.conversion.serving.json_values import encoded, json_object
@@ -105,7 +106,7 @@ BROKEN = {
     "cannot be read as PNG or JPEG": {"image": base64.b64encode(b"GIF89a, or what else").decode()},
     "has 3000 x 3000 pixels; at most 1000000": {"image": BOMB},
     "is no base64 of a PNG or JPEG": {"image": "no picture"},
-    "at most 2 are read": {"images": [PICTURE] * 3},
+    "at most 2 images": {"images": [PICTURE] * 3},
     "image and full_image": {"image": PICTURE, "full_image": PICTURE},
     "the request holds gripper": {"image": PICTURE, "gripper": 1},
     "session is ''": {"image": PICTURE, "session": ""},
@@ -126,6 +127,12 @@ def test_what_cannot_be_read_is_refused_by_name(message):
 def test_deep_json_is_refused_and_a_picture_is_not_decoded_before_its_size_is_known(monkeypatch):
     with pytest.raises(InputError, match="no JSON"):
         json_object("[" * 200_000)
+    read = []
+    monkeypatch.setattr(act_requests, "image_of", lambda value, where, limits: read.append(where))
+    with pytest.raises(InputError, match="image 2: at most 2 images"):
+        act({"images": [BOMB] * 100}, limits=Limits(images=2))
+    assert len(read) == 2
+    monkeypatch.undo()
     monkeypatch.setattr(Image.Image, "load", None)
     with pytest.raises(InputError, match="pixels"):
         act({"image": BOMB}, limits=Limits(pixels=10**6))
