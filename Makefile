@@ -57,10 +57,10 @@ docs: .venv/installed
 benchmark: .venv/installed
 	.venv/bin/python -m benchmarks predict
 
+# openpi-client asks for numpy below 2, and works with newer ones.
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
-	# It asks for numpy below 2, and works with newer ones.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2
 	touch $@
 
