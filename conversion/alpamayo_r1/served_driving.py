@@ -16,8 +16,11 @@ from .options import SAMPLING
 
 PATH = ("ego_history_xyz", "ego_history_rot")
 OBSERVATION = ("images", *PATH, "history_frame", "text", "advantage", "seed", *SAMPLING)
-MOST = {"num_traj_samples": 64, "max_new_tokens": 1024}  # that one request may ask for
-MAX_SEED = 2**63
+COUNTS = ("num_traj_samples", "max_new_tokens", "top_k")
+MOST = {"num_traj_samples": 64, "max_new_tokens": 1024, "temperature": 100}  # that one request may ask for
+TEXTS = ("history_frame", "text", "advantage")
+MAX_TEXT = 10_000  # characters
+MAX_SEED, FAR = 2**63, 1e9
 BLANK_SIZE = (320, 576)
 WARM_UP_TOKENS = 4
 
@@ -96,6 +99,8 @@ class DrivingPolicy:
         if seed is not None and not (is_whole(seed) and 0 <= seed < MAX_SEED):
             raise InputError(f"seed is {seed!r}; a whole number from 0 on is needed.")
         check_path(known[PATH[0]], self.num_poses)
+        for name in known.keys() & set(TEXTS):
+            check_text(name, known[name])
         with self.reading:
             inputs = self.processor(**known)
         return PreparedScene(inputs, sampling, seed)
@@ -148,14 +153,20 @@ def check_path(xyz: Any, steps: int) -> None:
         raise InputError(f"ego_history_xyz has shape {found}; ({steps}, 3) is needed: poses of one scene, in metres.")
 
 
+def check_text(name: str, text: Any) -> None:
+    """Raises InputError for what is no text, says nothing, or does not end."""
+    if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
+        raise InputError(f"{name} is {text!r:.80}; a text of 1 to {MAX_TEXT} characters is needed.")
+
+
 def checked_sampling(given: dict[str, Any]) -> dict[str, Any]:
     """Raises InputError for what is no number, and for more than one request may ask for."""
     for name, value in given.items():
-        is_count = name in (*MOST, "top_k")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or (is_count and not is_whole(value)):
-            raise InputError(f"{name} is {value!r:.80}; a {'whole ' * is_count}number is needed.")
-        if name in MOST and not 1 <= value <= MOST[name]:
-            raise InputError(f"{name} is {value}; 1 to {MOST[name]} may be asked for.")
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < FAR
+        if not is_number or (name in COUNTS and not is_whole(value)):
+            raise InputError(f"{name} is {value!r:.80}; a {'whole ' * (name in COUNTS)}number is needed.")
+        if name in MOST and not 0 < value <= MOST[name]:
+            raise InputError(f"{name} is {value}; above 0 and at most {MOST[name]} may be asked for.")
     return given
 
 

@@ -104,6 +104,8 @@ class RobotPolicy:
         if "embodiment_id" in known and self.config.num_embodiments == 1:
             raise InputError("embodiment_id: this model has one embodiment; leave it out.")
         check_state(known.get("state"))
+        if not isinstance(known.get("advantage", ""), str):
+            raise InputError(f"advantage is {known['advantage']!r:.80}; a word is needed, as in the training data.")
         given = {name: known[name] for name in ("state", "advantage", "embodiment_id") if name in known}
         with self.reading:
             inputs = self.processor(images=known["images"], text=instruction, unnorm_key=unnorm_key, **given)

@@ -75,6 +75,7 @@ BAD = {
     "lone surrogate": {"instruction": "lift \ud800"},
     "unnorm_key='other' is unknown; choices:": {"unnorm_key": "other"},
     "seed is -1": {"seed": -1},
+    "advantage is [['a']]": {"advantage": [["a"]]},
     "embodiment_id: this model has one": {"embodiment_id": 0},
     "the observation holds depth, gripper": {"gripper": 1, "depth": 2},
 }
