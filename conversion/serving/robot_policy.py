@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,7 @@ class RobotPolicy:
 
     def load(self, device: str, fast: str | None = None) -> None:
         """Read the weights; fast: see `load_model`."""
+        self.merges  # noqa: B018  # tried here, and not by the first client's request
         self.model = load_model(self.folder, device, fast=fast)
         self.device, self.is_fast = torch.device(device), self.model.fast_prediction is not None
 
@@ -106,14 +108,33 @@ class RobotPolicy:
         check_state(known.get("state"))
         if not isinstance(known.get("advantage", ""), str):
             raise InputError(f"advantage is {known['advantage']!r:.80}; a word is needed, as in the training data.")
-        given = {name: known[name] for name in ("state", "advantage", "embodiment_id") if name in known}
-        with self.reading:
-            inputs = self.processor(images=known["images"], text=instruction, unnorm_key=unnorm_key, **given)
+        inputs = self.read(known)
         if len(inputs["input_ids"]) != 1:
             raise InputError(f"images hold {len(inputs['input_ids'])} observations; ask for one at a time.")
-        group = None if seed is not None else (unnorm_key, *forms_of(inputs))
-        task = instruction, unnorm_key, *(str(given.get(name)) for name in ("advantage", "embodiment_id"))
+        group = None if seed is not None or not self.merges else (unnorm_key, *forms_of(inputs))
+        task = instruction, unnorm_key, *(str(known.get(name)) for name in ("advantage", "embodiment_id"))
         return Prepared(inputs, unnorm_key, seed, group, task)
+
+    def read(self, observation: Mapping[str, Any]) -> BatchFeature:
+        """What the processor makes of an observation, or of several whose fields are lists."""
+        given = {("text" if name == "instruction" else name): value for name, value in observation.items()}
+        given.pop("seed", None)
+        with self.reading:
+            return self.processor(**{name: value for name, value in given.items() if value is not None})
+
+    @cached_property
+    def merges(self) -> bool:
+        """Whether `merged` gives what the processor makes of several observations, tried for two that show nothing.
+
+        A processor may lay the images of a batch out otherwise than one behind the other; then each request is
+        predicted by itself.
+        """
+        for texts in (["wait", "wait"], ["wait", "wait for it"]):
+            two = [self.blank() | {"instruction": text} for text in texts]
+            parts = [self.read(each) for each in two]
+            if forms_of(parts[0]) == forms_of(parts[1]) and not is_same(self.merged(parts), self.read(as_lists(two))):
+                return False
+        return True
 
     def predicted(self, requests: Sequence[Prepared]) -> list[np.ndarray]:
         """The chunk of each, (num_action_chunks, action_dim) float32 in robot units, as `predict_action` gives it.
@@ -195,6 +216,17 @@ def checked_seed(seed: Any) -> int | None:
 def forms_of(inputs: BatchFeature) -> tuple[Hashable, ...]:
     """What must be equal for inputs to be merged: names, and shapes without the batch, but for prompts' lengths."""
     return tuple((name, value.dtype, value.shape[1:]) for name, value in inputs.items() if name not in PROMPT)
+
+
+def as_lists(observations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Observations as one whose fields are lists; statistics are one word for all."""
+    one = observations[0]
+    listed = [name for name, value in one.items() if name != "unnorm_key" and value is not None]
+    return {"unnorm_key": one["unnorm_key"]} | {name: [each[name] for each in observations] for name in listed}
+
+
+def is_same(inputs: Mapping[str, torch.Tensor], others: Mapping[str, torch.Tensor]) -> bool:
+    return set(inputs) == set(others) and all(torch.equal(inputs[name], others[name]) for name in others)
 
 
 def on_device(inputs: Mapping[str, torch.Tensor], device: torch.device) -> dict[str, torch.Tensor]:

@@ -6,9 +6,13 @@ import torch
 from families import FAMILIES, INSTRUCTION
 from PIL import Image
 from served_observations import ROBOTS, observation
+from tiny_configs import bounds
+from tiny_vlms import TINY_VLMS, tiny_vlm
 
+import vlahub
 from vlahub.conversion.serving.action_sessions import ActionSessions
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
+from vlahub.conversion.serving.robot_policy import RobotPolicy, is_same
 from vlahub.errors import InputError
 
 
@@ -52,6 +56,22 @@ def test_a_batch_gives_what_each_gives_alone_up_to_rounding(policy_of):
     requests = [policy.prepared(observation(i, instruction=INSTRUCTION + " red" * i)) for i in range(3)]
     alone = [policy.predicted([request])[0] for request in requests]
     np.testing.assert_allclose(policy.predicted(requests), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "merges"), [("llava_next", True), ("gemma3", True), ("minicpmv4_6", False)])
+def test_inputs_of_vlms_are_merged_where_their_processor_lays_them_out_one_behind_the_other(kind, merges, tmp_path):
+    if kind not in TINY_VLMS:
+        pytest.skip("of transformers 5")
+    config, own = tiny_vlm(kind)
+    head = {"action_head": "mlp", "action_dim": 7, "num_action_bins": 32, "norm_stats": {"a": {"action": bounds(7)}}}
+    config = vlahub.MultimodalVLAConfig(vlm_config=config, **head)
+    policy = RobotPolicy(tmp_path, vlahub.MultimodalVLAProcessor.for_config(config, own), config)
+    scenes = [observation(i, state=None) for i in range(2)]
+    first, second = (policy.prepared(scene) for scene in scenes)
+    assert policy.merges == merges and (first.group is not None) == merges and (first.group == second.group)
+    if merges:
+        wanted = policy.processor(images=[scene["images"] for scene in scenes], text=[INSTRUCTION] * 2)
+        assert is_same(policy.merged([first.inputs, second.inputs]), wanted)
 
 
 IMAGE = np.zeros((40, 48, 3), np.uint8)
