@@ -51,7 +51,7 @@ def given_images(config: Any, paths: list[Path], taken: str) -> ExampleImages:
     views = [open_image(path) for path in files]
     count = config.num_images_in_input
     if count is not None and len(files) != count:
-        raise InputError(f"--images names {len(files)} files; this model sees {count} views: give one for each.")
+        raise InputError(f"--images names {len(files)} of the {count} views that this model sees: give one for each.")
     plain = [path.name for path in files]
     are_unique = len(set(plain)) == len(plain) and taken not in plain
     names = plain if are_unique else [f"view_{i}{path.suffix}" for i, path in enumerate(files)]

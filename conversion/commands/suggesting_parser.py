@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
+from .listed_values import ListedValues
+
 # What other programs call an option; those of our names that a command has are meant.
 OTHER_WORDS = {
     "--branch": ["--revision"],
@@ -29,15 +31,23 @@ KINDS = {int: "a whole number", float: "a number"}
 
 
 class SuggestingParser(argparse.ArgumentParser):
-    """Options are never abbreviated; wrong usage is two lines on stderr and exit code 2."""
+    """Options are never abbreviated; wrong usage is two lines on stderr and exit code 2.
+
+    An option of several values can be given several times, see `ListedValues`.
+    """
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, allow_abbrev=False, **settings)
+        for stored in (None, "store"):
+            self.register("action", stored, ListedValues)
         self.words: Sequence[str] = ()
         self.elsewhere: Callable[[str], str] = lambda option: ""  # what else has an option, in words; empty for nothing
 
     def parse_known_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         self.words = list(args or ())
+        for action in self._actions:
+            if isinstance(action, ListedValues):
+                action.given = []
         found, unknown = super().parse_known_args(args, namespace)
         if unknown and self._subparsers is None:  # here, and not by the parser above, which knows none of its options
             self.error(f"unrecognized arguments: {' '.join(unknown)}{self.advice_on(unknown)}")

@@ -348,7 +348,7 @@ REFUSED = {
     "an empty text": (["--text", " "], "says nothing"),
     "images to keep": (["--keep-images"], "--keep-images: name the images"),
     "a picture of nothing": (["--no-run", "--picture"], "choose one"),
-    "too few images": (["--images", "a.png"], "this model sees 2 views"),
+    "too few images": (["--images", "a.png"], "names 1 of the 2 views"),
     "views by other names": (["--images", "x=a.png", "y=a.png"], "give the files alone"),
     "no image": (["--images", "README.md", "a.png"], "README.md cannot be read as an image"),
 }

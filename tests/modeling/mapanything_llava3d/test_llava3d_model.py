@@ -568,7 +568,7 @@ def test_tokens_are_dropped_in_training_alone_whole_and_of_their_own_kind(tiny):
         assert 0 < dropped[tokens].sum() < tokens.sum()
 
 
-@every_kind
+@pytest.mark.parametrize("kind", [k if k == "deep_fusion" else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
 def test_an_expert_learns_a_toy_task(llava3d, kind):
     """Actions that follow from two text tokens; the error is relative to that of always predicting the mean."""
     sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -585,7 +585,7 @@ def test_an_expert_learns_a_toy_task(llava3d, kind):
     table = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
     actions = (table[ids[:, 0]] + table[ids[:, 1]]).view(64, 2, 3) / 2
     torch.manual_seed(0)
-    optimizer = torch.optim.AdamW(model.train().parameters())
+    optimizer = torch.optim.AdamW(model.train().parameters(), fused=True)
     losses = []
     for step in range(150):
         for group in optimizer.param_groups:

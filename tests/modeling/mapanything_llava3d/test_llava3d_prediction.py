@@ -248,7 +248,9 @@ class Spy:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("kind", ["robots", pytest.param("dit, guided"), "fused"])
+@pytest.mark.parametrize(
+    "kind", ["robots", *(pytest.param(k, marks=pytest.mark.slow) for k in ("dit, guided", "fused"))]
+)
 def test_the_core_is_one_graph_for_all_prompts_of_a_bucket(make, kind):
     model = make(kind, num_inference_steps=2)
     torch._dynamo.reset()
