@@ -57,9 +57,11 @@ docs: .venv/installed
 benchmark: .venv/installed
 	.venv/bin/python -m benchmarks predict
 
+# openpi-client asks for numpy below 2, and works with newer ones.
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2
 	touch $@
 
 .venv4/installed: setup.cfg pyproject.toml constraints-transformers4.txt

@@ -2,6 +2,7 @@
 
 python -m benchmarks gpu [--family FAMILY] [--mode eager|graphs|compile|all] [--profile] [--write]
 python -m benchmarks quantise
+python -m benchmarks serve [--seconds 60] [--clients 8]
 """
 
 import argparse
@@ -28,10 +29,17 @@ def main() -> None:
     command.add_argument("--runs", type=int, default=3)
     add_gpu(commands.add_parser("gpu", help=gpu.__doc__))
     commands.add_parser("quantise", help=quantise.__doc__)
+    command = commands.add_parser("serve", help="a tiny CogVLA behind vlahub serve, under load")
+    command.add_argument("--seconds", type=float, default=60)
+    command.add_argument("--clients", type=int, default=8)
     arguments = parser.parse_args()
     if arguments.command == "gpu":
         options = arguments.family, arguments.mode, arguments.device, arguments.minutes
         sys.exit(gpu.main(*options, arguments.profile, arguments.write))
+    if arguments.command == "serve":
+        from benchmarks import serve_load  # which needs the extra
+
+        sys.exit(serve_load.main(arguments.seconds, arguments.clients))
     if arguments.command == "quantise":
         quantise.main()
     elif arguments.command == "merge":

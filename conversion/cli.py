@@ -23,6 +23,7 @@ from .commands.inspect import INSPECT
 from .commands.merge_lora import MERGE_LORA
 from .commands.predict import PREDICT
 from .commands.push import PUSH
+from .commands.serve import SERVE
 from .commands.stats import STATS
 from .commands.suggesting_parser import SuggestingParser
 from .commands.train import TRAIN
@@ -40,6 +41,7 @@ COMMANDS = {
     "verify": VERIFY,
     "predict": PREDICT,
     "evaluate": EVALUATE,
+    "serve": SERVE,
     "stats": STATS,
     "data": DATA,
     "card": CARD,

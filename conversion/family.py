@@ -20,9 +20,16 @@ if TYPE_CHECKING:  # slow to import
     from transformers import PretrainedConfig, PreTrainedModel, ProcessorMixin
 
     from .job import Job, Prepared
+    from .serving.served_policy import ServedPolicy
     from .tensors.collected import Collected
 
 AddArguments = Callable[[argparse.ArgumentParser], None]
+
+
+def robot_policy(folder: Path) -> "ServedPolicy":
+    from .serving.robot_policy import robot_policy_of
+
+    return robot_policy_of(folder)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,7 @@ class Family:
         prediction: what a checkpoint takes from `vlahub predict`.
         evaluation: what it takes from `vlahub evaluate`.
         inspection: what `vlahub inspect` asks.
+        served: what `vlahub serve` asks, of a folder.
     """
 
     name: str
@@ -92,6 +100,7 @@ class Family:
     prediction: PredictionKind = ROBOT
     evaluation: PredictionKind = ROBOT_EVALUATION
     inspection: FamilyInspection = UNKNOWN_MODEL
+    served: "Callable[[Path], ServedPolicy]" = robot_policy
 
     @property
     def config(self) -> "type[PretrainedConfig]":

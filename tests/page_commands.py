@@ -28,6 +28,9 @@ NOT_RUN = {
     "eval": "is for a shell that is used by hand; tests/conversion/commands/test_usage.py asks as a shell does",
     "make": "runs in CI by itself; the target exists",
     "vlahub data convert --from rlds": "needs tensorflow-datasets; its options are parsed",
+    "vlahub serve": "answers until it is stopped; tests/conversion/serving starts it; its options are parsed",
+    "python examples/clients/act_client.py": "asks a server; tests/conversion/serving runs it with one",
+    "python examples/clients/openpi_client.py": "the same, of openpi",
     "accelerate launch": "needs several devices; what it launches is parsed",
     "torchrun": "needs several devices; what it launches is parsed",
 }

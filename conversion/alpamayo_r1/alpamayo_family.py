@@ -1,5 +1,6 @@
 """Alpamayo-R1, as the conversion knows it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..family import Family
@@ -13,6 +14,7 @@ if TYPE_CHECKING:  # slow to import
     from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
     from ..job import Job, Prepared
     from ..tensors.collected import Collected
+    from .served_driving import DrivingPolicy
 
 
 def is_converted_alpamayo(config: dict[str, Any]) -> bool:
@@ -29,6 +31,12 @@ def create_alpamayo(job: "Job") -> "Prepared":
     from .creation import plan_start
 
     return plan_start(ALPAMAYO_R1, job)
+
+
+def served_alpamayo(folder: Path) -> "DrivingPolicy":
+    from .served_driving import driving_policy_of
+
+    return driving_policy_of(folder)
 
 
 def check_alpamayo(collected: "Collected", config: "AlpamayoR1Config") -> None:
@@ -56,4 +64,5 @@ ALPAMAYO_R1 = Family(
     prediction=DRIVING,
     evaluation=DRIVING_EVALUATION,
     inspection=INSPECTION,
+    served=served_alpamayo,
 )

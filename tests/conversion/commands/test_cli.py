@@ -33,6 +33,7 @@ REQUIRED = {
     "verify": ("CKPT",),
     "predict": ("CKPT", "--images", "--instruction", "--history"),
     "evaluate": ("CKPT", "--dataset"),
+    "serve": ("CKPT",),
     "stats": ("DATASET", "--output"),
     "data": ("convert",),
     "card": ("CKPT",),

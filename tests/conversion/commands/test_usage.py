@@ -22,6 +22,7 @@ CALLS = {
     "verify": ["no/such/checkpoint"],
     "predict": ["no/such/checkpoint"],
     "evaluate": ["no/such/checkpoint", "--dataset", "no/such/data"],
+    "serve": ["no/such/checkpoint"],
     "stats": ["no/such/data", "--output", "out.json"],
     "data": ["convert", "no/such/data", "--from", "hdf5", "--output", "out"],
     "card": ["no/such/checkpoint"],

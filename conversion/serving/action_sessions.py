@@ -1,0 +1,93 @@
+"""One action at a time: each session has a queue of the chunk that was predicted last, or averages over chunks.
+
+The queue is LeRobot's `select_action`; the average is ACT's temporal ensembling (Zhao et al. 2023, arXiv:2304.13705,
+algorithm 2: of the actions that several chunks have for this step, the oldest first, the i-th weighs exp(-m i)).
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ...configuration.vla_errors import InputError
+
+MAX_NAME = 128  # characters
+
+Predict = Callable[[], Awaitable[np.ndarray]]
+
+
+@dataclass
+class Session:
+    """What is left of a client's chunks. task: what they were predicted for; steps: asked since the beginning."""
+
+    task: Hashable = None
+    actions: deque[np.ndarray] = field(default_factory=deque)
+    chunks: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
+    steps: int = 0
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def begin(self, task: Hashable) -> None:
+        self.task, self.steps = task, 0
+        self.actions.clear()
+        self.chunks.clear()
+
+
+class ActionSessions:
+    """The sessions of one model, in an event loop; those that were not asked for longest make room for new ones.
+
+    Args:
+        n_action_steps: actions of a chunk that are executed before the next is predicted; `None`: all.
+        ensemble: m above; a chunk is predicted at each step then. `None`: no ensembling.
+        most: sessions that are kept.
+    """
+
+    def __init__(self, n_action_steps: int | None = None, ensemble: float | None = None, most: int = 1024):
+        self.n_action_steps, self.ensemble, self.most = n_action_steps, ensemble, most
+        self.sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.sessions)
+
+    async def next_action(self, name: str, task: Hashable, begins: bool, predict: Predict) -> np.ndarray:
+        """The action (action_dim,) of this step.
+
+        Args:
+            name: of the session.
+            task: instruction and what else a chunk was predicted for: actions of another one are never given.
+            begins: an episode: nothing of the last one is given.
+            predict: the chunk (num_action_chunks, action_dim) for what the robot sees now; not called while the queue
+                has an action.
+
+        Raises:
+            whatever `predict` raises; the session goes on then as if it had not been asked.
+        """
+        session = self.sessions.setdefault(name, Session())
+        self.sessions.move_to_end(name)
+        while len(self.sessions) > self.most:
+            self.sessions.popitem(last=False)
+        async with session.turn:
+            if begins or task != session.task:
+                session.begin(task)
+            if self.ensemble is not None:
+                return self.averaged(session, await predict())
+            if not session.actions:
+                session.actions.extend((await predict())[: self.n_action_steps])
+            return session.actions.popleft()
+
+    def averaged(self, session: Session, chunk: np.ndarray) -> np.ndarray:
+        session.chunks.append((session.steps, chunk))
+        while session.steps - session.chunks[0][0] >= len(session.chunks[0][1]):
+            session.chunks.popleft()
+        actions = np.stack([chunk[session.steps - start] for start, chunk in session.chunks])
+        weights = np.exp(-self.ensemble * np.arange(len(actions)))
+        session.steps += 1
+        return (actions * (weights / weights.sum())[:, None]).sum(axis=0).astype(chunk.dtype)
+
+
+def checked_session(name: object) -> str:
+    """Raises InputError for what is no name."""
+    if not isinstance(name, str) or not name or len(name) > MAX_NAME:
+        raise InputError(f"session is {name!r:.80}; a text of 1 to {MAX_NAME} characters is needed.")
+    return name

@@ -1,0 +1,48 @@
+"""Which image of a client is which view of the model: by name, else main camera and wrist camera, never by guess."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...configuration.view_names import short_name
+from ...configuration.vla_errors import InputError
+
+WRIST = "wrist"
+
+
+def views_of(images: Mapping[str, Any], view_names: Sequence[str] | None, is_ordered: bool = False) -> Any:
+    """The images as a processor takes them: a dict by the model's names, or a list in the order of training.
+
+    Args:
+        images: by the client's names, such as `full_image` and `wrist_image`.
+        view_names: of the model; a name that both have is one view, else the only image without "wrist" in its name is
+            the only view without, and so for those with it. A model without names sees the main camera first.
+        is_ordered: the client sends several wrist cameras in the order of training, as OpenVLA-OFT's do.
+
+    Raises:
+        InputError: more than one assignment is possible, or none; both lists are in the message.
+    """
+    by_name = {short_name(name): image for name, image in images.items()}
+    if view_names is None:
+        main, wrists = parted(by_name)
+        if len(main) > 1 or (len(wrists) > 1 and not is_ordered):
+            raise InputError(
+                f"the images are {list(images)}, and this checkpoint records no names of views: --observation-map says "
+                "in which order it was trained to see them."
+            )
+        return [by_name[name] for name in main + wrists]
+    if set(by_name) == set(view_names):
+        return by_name
+    pairs = list(zip(parted(view_names), parted(by_name), strict=True))
+    pairs = [pair for pair in pairs if any(pair)]
+    if any(len(group) != 1 for pair in pairs for group in pair):
+        raise InputError(
+            f"the images are {list(images)}, the views of this checkpoint {list(view_names)}: give each of them and no "
+            "others by these names, or start the server with --observation-map."
+        )
+    return {view: by_name[name] for (view,), (name,) in pairs}
+
+
+def parted(names: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Names of main cameras, and of those on a wrist."""
+    wrists = [name for name in names if WRIST in name.lower()]
+    return [name for name in names if name not in wrists], wrists

@@ -1,0 +1,91 @@
+"""A service behind a port: bound before weights are read, stopped by a signal when what waits is answered."""
+
+import contextlib
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+
+import uvicorn
+
+from ...configuration.vla_errors import ConversionError, InputError
+from .http_app import make_app
+from .prediction_service import PredictionService
+from .request_gate import is_loopback
+
+STOP_SECONDS = 10  # that open requests have
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def bound_socket(host: str, port: int, token: str | None) -> socket.socket:
+    """A socket at an address, which does not listen yet: clients are refused until the models are there.
+
+    Raises:
+        InputError: others than this machine reach the address, and there is no token.
+        ConversionError: it cannot be bound.
+    """
+    if not is_loopback(host) and token is None:
+        raise InputError(
+            f"--host {host}: others than this machine may reach it, and there is no token; give --token-file FILE, or "
+            "leave --host out for 127.0.0.1."
+        )
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        bound = socket.socket(family, kind)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConversionError(f"--host {host} --port {port} cannot be bound: {reason}; choose another port.") from error
+    return bound
+
+
+def address_of(bound: socket.socket) -> str:
+    """Where clients find a socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn's, which ends on SIGINT and SIGTERM, and leaves the process to whoever runs it.
+
+    Its own raises the signal once more at its end, so that a clean stop would look like a crash.
+    """
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_server(service: PredictionService, token: str | None = None) -> Server:
+    """A server that `run(sockets=[...])` starts."""
+    return Server(
+        uvicorn.Config(
+            make_app(service, token),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            ws_max_size=service.limits.body,
+            ws_per_message_deflate=False,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+    )
+
+
+def run_server(service: PredictionService, bound: socket.socket, token: str | None = None) -> None:
+    """Serve until a signal; then no new requests, answers to those that are there, and the end."""
+    try:
+        make_server(service, token).run(sockets=[bound])
+    except SystemExit as error:
+        raise ConversionError("the server could not start; its log says why.") from error
+    finally:
+        service.close(STOP_SECONDS)

@@ -1,0 +1,247 @@
+"""Requests of published clients, read: arrays and images, keys and views, and everything that is broken."""
+
+import base64
+import io
+import json
+from types import SimpleNamespace
+
+import json_numpy
+import msgpack
+import numpy as np
+import pytest
+from PIL import Image
+
+from vlahub.conversion.serving import act_requests
+from vlahub.conversion.serving.act_requests import read_act
+from vlahub.conversion.serving.client_observations import observation_of_openpi
+from vlahub.conversion.serving.json_values import encoded, json_object
+from vlahub.conversion.serving.limits import Limits
+from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
+from vlahub.conversion.serving.observation_map import read_map
+from vlahub.conversion.serving.observed_views import views_of
+from vlahub.errors import ConversionError, InputError
+
+ARRAYS = [
+    np.arange(12, dtype=np.uint8).reshape(2, 2, 3),
+    np.float32(0.1) * np.arange(3, dtype=np.float32),
+    np.arange(4)[::2],
+    np.float32(0.1),
+    np.int32(-7),
+    np.array(True),
+    np.zeros((0, 3)),
+]
+PICTURE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
+
+
+def policy(view_names=None, num_views=2, state_dim=8):
+    return SimpleNamespace(has_actions=True, view_names=view_names, num_views=num_views, state_dim=state_dim)
+
+
+@pytest.mark.parametrize("array", ARRAYS, ids=repr)
+def test_arrays_are_those_of_json_numpy_and_of_msgpack_numpy(array):
+    theirs = json_object(json_numpy.dumps({"a": [array]}))["a"][0]
+    ours = json_numpy.loads(json.dumps(encoded({"a": [array]})))["a"][0]
+    again = unpacked_map(packed({"a": array}))["a"]
+    for found in (theirs, ours, again):
+        assert found.dtype == array.dtype and np.array_equal(found, array)
+
+
+def file_of(array, kind="PNG"):
+    data = io.BytesIO()
+    Image.fromarray(array).save(data, kind)
+    return base64.b64encode(data.getvalue()).decode()
+
+
+def act(fields, served=None, limits=None, by=None):
+    body = json_numpy.dumps(fields).encode()
+    return read_act(body, served or policy(), limits or Limits(), by)
+
+
+def test_the_three_forms_and_the_double_encoding():
+    fields = {"instruction": "lift", "unnorm_key": "a"}
+    alone = act({"image": PICTURE, **fields}, policy(num_views=1, state_dim=None))
+    assert np.array_equal(alone.observation["images"][0], PICTURE) and alone.observation["unnorm_key"] == "a"
+    wrists = {"full_image": PICTURE, "left_wrist_image": PICTURE + 1, "right_wrist_image": PICTURE + 2}
+    oft = act({**wrists, "state": np.zeros(8), "instruction": "lift"})
+    assert [np.array_equal(oft.observation["images"][i], PICTURE + i) for i in range(3)] == [True] * 3
+    texts = {name: json_numpy.dumps(value) for name, value in wrists.items()}  # single values, as its server takes
+    again = act({**texts, "state": json_numpy.dumps(np.zeros(8)), "instruction": "lift"})
+    assert np.array_equal(again.observation["images"], oft.observation["images"])
+    plain = act({"images": {"front": file_of(PICTURE), "wrist": f"data:image/png;base64,{file_of(PICTURE)}"}, **fields})
+    assert all(np.array_equal(image, PICTURE) for image in plain.observation["images"].values())
+    double = act({"encoded": json_numpy.dumps({"image": PICTURE, **fields})})
+    chunk = np.arange(14, dtype=np.float32).reshape(2, 7)
+    answers = [each.answer(chunk, {"model": "m"}) for each in (alone, oft, plain, double)]
+    assert np.array_equal(json_numpy.loads(json.dumps(answers[0])), chunk[0])
+    assert np.array_equal(json_numpy.loads(json.dumps(answers[1])), chunk) and isinstance(answers[1], list)
+    assert answers[2] == {"actions": chunk.tolist(), "model": "m"}
+    assert isinstance(answers[3], str) and np.array_equal(json_numpy.loads(answers[3]), chunk[0])
+
+
+def test_a_model_without_a_state_does_without_the_state_that_published_clients_send():
+    assert act({"full_image": PICTURE, "state": [1.0]}, policy(state_dim=None)).observation["state"] is None
+
+
+def described(shape, dtype="|u1", data=b"\0" * 12):
+    return {"__numpy__": base64.b64encode(data).decode(), "dtype": dtype, "shape": shape}
+
+
+BOMB = file_of(np.zeros((3000, 3000, 3), np.uint8))
+BROKEN = {
+    "is no JSON": b"{",
+    "is a list; an object": b"[]",
+    '"encoded" holds the whole request': json.dumps({"encoded": "{}", "image": 1}).encode(),
+    '"encoded" is no JSON': json.dumps({"encoded": "nothing"}).encode(),
+    "no base64: ": {"image": {**described([2, 2, 3]), "__numpy__": "äöü"}},
+    "dtype '|O'": {"image": described([2, 2, 3], "|O")},
+    "dtype [['a', '<f4']]": {"image": described([3], [["a", "<f4"]])},
+    "which does not exist": {"image": described([12], "<f3")},
+    "shape [2, 2, 3] has 11 bytes": {"image": described([2, 2, 3], data=b"\0" * 11)},
+    "shape [-1, 3]": {"image": described([-1, 3])},
+    "shape 'x'": {"image": described("x")},
+    "image 'image' is float64": {"image": PICTURE / 255},
+    "image 'image' is uint8 of shape (8, 6)": {"image": PICTURE[..., 0]},
+    "image 'image', frame 0 is a list": {"image": PICTURE.tolist()},
+    "image 0, frame 0 is a list": {"images": [PICTURE.tolist()]},
+    "cannot be read as PNG or JPEG": {"image": base64.b64encode(b"GIF89a, or what else").decode()},
+    "has 3000 x 3000 pixels; at most 1000000": {"image": BOMB},
+    "is no base64 of a PNG or JPEG": {"image": "no picture"},
+    "at most 2 images": {"images": [PICTURE] * 3},
+    "image and full_image": {"image": PICTURE, "full_image": PICTURE},
+    "the request holds gripper": {"image": PICTURE, "gripper": 1},
+    "session is ''": {"image": PICTURE, "session": ""},
+    "reset is True": {"image": PICTURE, "reset": True},
+    "images is a int": {"images": 1},
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_what_cannot_be_read_is_refused_by_name(message):
+    body = BROKEN[message]
+    body = body if isinstance(body, bytes) else json_numpy.dumps(body).encode()
+    with pytest.raises(InputError) as error:
+        read_act(body, policy(), Limits(images=2, pixels=10**6), None)
+    assert message in str(error.value)
+
+
+def test_deep_json_is_refused_and_a_picture_is_not_decoded_before_its_size_is_known(monkeypatch):
+    with pytest.raises(InputError, match="no JSON"):
+        json_object("[" * 200_000)
+    read = []
+    monkeypatch.setattr(act_requests, "image_of", lambda value, where, limits: read.append(where))
+    with pytest.raises(InputError, match="image 2: at most 2 images"):
+        act({"images": [BOMB] * 100}, limits=Limits(images=2))
+    assert len(read) == 2
+    monkeypatch.undo()
+    monkeypatch.setattr(Image.Image, "load", None)
+    with pytest.raises(InputError, match="pixels"):
+        act({"image": BOMB}, limits=Limits(pixels=10**6))
+
+
+BROKEN_FRAMES = [
+    (b"\xc1", "no msgpack"),
+    (packed([1]), "is a list; a map"),
+    (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"", b"dtype": "|O", b"shape": [1]}}), "dtype '|O'"),
+    (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"123", b"dtype": "<f4", b"shape": [1]}}), "3 bytes"),
+    (msgpack.packb({"a": {b"__ndarray__": True, b"data": "text", b"dtype": "<f4", b"shape": [1]}}), "data is a str"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": "x", b"dtype": "<f4"}}), "which is none"),
+    (packed({"a": np.zeros(9)})[:-3], "no msgpack"),
+]
+
+
+@pytest.mark.parametrize(("frame", "message"), BROKEN_FRAMES, ids=[message for _, message in BROKEN_FRAMES])
+def test_a_frame_that_cannot_be_read_is_refused(frame, message):
+    with pytest.raises(InputError) as error:
+        unpacked_map(frame)
+    assert message in str(error.value)
+
+
+VIEWS = [
+    (["full_image", "wrist_image"], None, ["full_image", "wrist_image"]),
+    (["wrist_image", "full_image"], None, ["full_image", "wrist_image"]),
+    (["image", "wrist_image"], ["wrist_image", "image"], {"wrist_image": "wrist_image", "image": "image"}),
+    (["image", "wrist_image"], ["left_wrist", "primary"], {"left_wrist": "wrist_image", "primary": "image"}),
+    (["a", "b"], ["b", "a"], {"b": "b", "a": "a"}),
+    (["observation.images.front"], ["front"], {"front": "front"}),
+    (["full_image"], ["front"], {"front": "full_image"}),
+    (["full_image", "left_wrist", "right_wrist"], None, "records no names"),
+    (["full_image", "other_image"], None, "records no names"),
+    (["full_image", "left_wrist_image", "right_wrist_image"], ["top", "wrist_left", "wrist_right"], "by these names"),
+    (["full_image"], ["wrist"], "by these names"),
+    (["full_image", "wrist_image"], ["front"], "by these names"),
+    (["full_image"], ["front", "wrist"], "by these names"),
+    ([], ["front"], "by these names"),
+]
+
+
+@pytest.mark.parametrize(("given", "names", "wanted"), VIEWS)
+def test_images_are_views_by_name_or_by_being_the_only_one_of_their_kind(given, names, wanted):
+    if not isinstance(wanted, str):
+        assert views_of({name: name.removeprefix("observation.images.") for name in given}, names) == wanted
+        return
+    with pytest.raises(InputError) as error:
+        views_of(dict.fromkeys(given), names)
+    assert wanted in str(error.value)
+
+
+def read(value, where):
+    return value
+
+
+STATE = np.arange(8.0)
+OPENPI = {
+    "libero": ({"observation/image": 1, "observation/wrist_image": 2, "observation/state": STATE}, [1, 2]),
+    "droid": (
+        {
+            "observation/exterior_image_1_left": 1,
+            "observation/wrist_image_left": 2,
+            "observation/joint_position": STATE[:7],
+            "observation/gripper_position": STATE[7:],
+        },
+        [1, 2],
+    ),
+    "aloha": ({"images": {"cam_high": 1, "cam_left_wrist": 2}, "state": STATE}, [1, 2]),
+    "lerobot": ({"observation.images.image": 1, "observation.state": STATE}, [1]),
+}
+
+
+@pytest.mark.parametrize("client", OPENPI)
+def test_the_keys_of_openpis_clients(client):
+    given, images = OPENPI[client]
+    found = observation_of_openpi({**given, "prompt": "lift", "seed": 3}, policy(), read)
+    assert found["images"] == images and np.array_equal(found["state"], STATE)
+    assert found["instruction"] == "lift" and found["seed"] == 3
+    with pytest.raises(InputError, match=r"holds \['observation/depth'\], unknown here: --observation-map"):
+        observation_of_openpi({**given, "prompt": "lift", "observation/depth": 3}, policy(), read)
+    with pytest.raises(InputError, match="more than one instruction or state"):
+        observation_of_openpi({**given, "prompt": "lift", "task": "drop"}, policy(), read)
+
+
+MAP = "images: {primary: images/cam_high, wrist: side}\nstate: [a, b]\ninstruction: goal\n"
+
+
+def test_an_observation_map_says_which_key_is_what(tmp_path):
+    path = tmp_path / "map.yaml"
+    path.write_text(MAP)
+    by = read_map(path)
+    by.check(policy(["primary", "wrist"]), "m")
+    given = {"images": {"cam_high": PICTURE}, "side": PICTURE + 1, "a": STATE[:7], "b": 7, "goal": "lift", "more": 1}
+    found = act({**given, "side": file_of(PICTURE + 1)}, by=by).observation
+    assert list(found["images"]) == ["primary", "wrist"] and np.array_equal(found["images"]["wrist"], PICTURE + 1)
+    assert np.array_equal(found["state"], STATE) and found["instruction"] == "lift" and "more" not in found
+    with pytest.raises(InputError, match="the observation has no 'side'"):
+        by.observation({"images": {"cam_high": 1}})
+    for served, message in (
+        (policy(["primary", "hand"]), "those of m are"),
+        (policy(["primary", "wrist"], state_dim=None), "takes no state"),
+        (policy(None), "not recorded"),
+    ):
+        with pytest.raises(ConversionError, match=message):
+            by.check(served, "m")
+    for text in ("a: [", "- 1", "images: 3", "images: {a: b, c: b}", "imges: {a: b}", "images: [a]\nstate: 3"):
+        path.write_text(text)
+        with pytest.raises(ConversionError, match="--observation-map"):
+            read_map(path)
+    path.write_text("images: [a]\nstate: [b]")
+    with pytest.raises(ConversionError, match="has 1 images; m sees 2 views"):
+        read_map(path).check(policy(["primary", "wrist"]), "m")

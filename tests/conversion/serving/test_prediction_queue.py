@@ -1,0 +1,111 @@
+"""The thread that owns a model: batches, turns, bounds, errors of one that are not another's."""
+
+import threading
+import time
+
+import pytest
+
+from vlahub.conversion.serving.prediction_queue import PredictionQueue
+from vlahub.conversion.serving.refusals import RequestRefused, ServerBusy
+
+WAIT = 10
+
+
+class Gate:
+    """A prediction that waits until it may, and notes what it was asked together."""
+
+    def __init__(self):
+        self.open, self.batches, self.entered = threading.Event(), [], threading.Event()
+
+    def __call__(self, requests):
+        self.batches.append(list(requests))
+        self.entered.set()
+        assert self.open.wait(WAIT)
+        if "bad" in requests:
+            raise ValueError("bad")
+        return [request * 2 for request in requests]
+
+
+@pytest.fixture
+def queue():
+    """A queue whose thread is busy with "first" until `gate.open` is set."""
+    made = []
+
+    def busy(window=0.0, sizes=(1, 2, 3, 4), max_waiting=8):
+        gate = Gate()
+        made.append((PredictionQueue(gate, window, sizes, max_waiting), gate))
+        made[-1][0].submit("first", None, "first")
+        assert gate.entered.wait(WAIT)
+        return made[-1]
+
+    yield busy
+    for each, gate in made:
+        gate.open.set()
+        each.close(WAIT)
+
+
+def test_clients_take_turns_and_a_batch_holds_one_group(queue):
+    waiting, gate = queue(sizes=(1, 2, 3))
+    for request, group in {"a1": 1, "a2": 1, "a3": 1, "b1": 1, "c1": 2, "b2": 1, "d1": None}.items():
+        last = waiting.submit(request, group, request[0])
+    gate.open.set()
+    assert last.result(WAIT).value == "d1d1"
+    waiting.close(WAIT)
+    assert gate.batches[1:] == [["a1", "b1", "a2"], ["c1"], ["d1"], ["b2", "a3"]]
+
+
+def test_requests_that_come_within_the_window_are_predicted_together():
+    seen = threading.Event()
+
+    def predict(requests):
+        seen.set()
+        return requests
+
+    queue = PredictionQueue(predict, window=WAIT, sizes=(1, 2), max_waiting=8)
+    first = queue.submit(1, "group", "a")
+    assert not seen.wait(0.05)
+    second = queue.submit(2, "group", "b")
+    assert (first.result(WAIT).batch_size, second.result(WAIT).value) == (2, 2)
+    queue.close(WAIT)
+
+
+def test_a_request_that_fails_fails_alone(queue):
+    waiting, gate = queue()
+    futures = [waiting.submit(request, 1, request) for request in ("a", "bad", "b")]
+    gate.open.set()
+    with pytest.raises(ValueError, match="bad"):
+        futures[1].result(WAIT)
+    assert [futures[i].result(WAIT).value for i in (0, 2)] == ["aa", "bb"]
+    assert waiting.submit("again", 1, "a").result(WAIT).value == "againagain"
+
+
+def test_places_are_bounded_for_all_and_for_one_and_a_cancelled_request_is_not_predicted(queue):
+    waiting, gate = queue(max_waiting=4)
+    futures = [waiting.submit(i, 1, "greedy") for i in "ab"]
+    with pytest.raises(ServerBusy, match="2 requests wait, 2 of them this client's"):
+        waiting.submit("c", 1, "greedy")
+    futures += [waiting.submit(i, 1, i) for i in "de"]
+    with pytest.raises(ServerBusy, match="4 requests wait"):
+        waiting.submit("f", 1, "f")
+    assert futures[1].cancel()
+    gate.open.set()
+    assert futures[-1].result(WAIT).value == "ee" and gate.batches[1:] == [["a", "d", "e"]]
+
+
+def test_what_waits_at_the_end_is_answered_and_what_comes_later_is_refused(queue):
+    waiting, gate = queue(window=WAIT)
+    future = waiting.submit("a", 1, "a")
+    threading.Timer(0.05, gate.open.set).start()
+    start = time.monotonic()
+    waiting.close(WAIT)
+    assert future.result(0).value == "aa" and time.monotonic() - start < WAIT / 2
+    with pytest.raises(RequestRefused, match="stops"):
+        waiting.submit("b", 1, "b")
+
+
+def test_where_not_all_sizes_of_batches_are_recorded_the_largest_that_is_waits_no_longer(queue):
+    waiting, gate = queue(sizes=(1, 2, 4))
+    futures = [waiting.submit(str(i), 1, str(i)) for i in range(7)]
+    gate.open.set()
+    assert futures[-1].result(WAIT).batch_size == 1
+    assert [len(batch) for batch in gate.batches[1:]] == [4, 2, 1]

@@ -1,0 +1,120 @@
+"""A served policy answers what `predict_action` answers, for one observation and for several, and refuses the rest."""
+
+import numpy as np
+import pytest
+import torch
+from families import FAMILIES, INSTRUCTION
+from PIL import Image
+from served_observations import ROBOTS, observation
+from tiny_configs import bounds
+from tiny_vlms import TINY_VLMS, tiny_vlm
+
+import vlahub
+from vlahub.conversion.serving.action_sessions import ActionSessions
+from vlahub.conversion.serving.prediction_service import Batching, PredictionService
+from vlahub.conversion.serving.robot_policy import RobotPolicy, is_same
+from vlahub.errors import InputError
+
+
+def asked(policy, given, **options):
+    """What a caller without a server gets."""
+    texts = {"images": given["images"], "text": given["instruction"], "state": given["state"]}
+    return policy.model.predict_action(**policy.processor(**texts), **options)
+
+
+@pytest.mark.parametrize("family", ROBOTS)
+def test_one_observation_gives_bit_for_bit_what_predict_action_gives(family, policy_of):
+    policy, given = policy_of(family), observation()
+    torch.manual_seed(3)
+    wanted = asked(policy, given)[0].numpy()
+    assert np.array_equal(policy.predicted([policy.prepared({**given, "seed": 3})])[0], wanted)
+    pictures = [Image.fromarray(image) for image in given["images"]]
+    key = FAMILIES[family].unnorm_key if family != "cogvla" else next(iter(policy.config.norm_stats))
+    again = {**given, "images": pictures, "unnorm_key": key, "seed": 3}
+    assert np.array_equal(policy.predicted([policy.prepared(again)])[0], wanted)
+
+
+@pytest.mark.parametrize("family", ROBOTS)
+def test_several_observations_are_merged_into_what_the_processor_makes_of_all(family, policy_of):
+    policy = policy_of(family)
+    scenes = [observation(i, instruction=INSTRUCTION + " red" * i) for i in range(3)]
+    requests = [policy.prepared(scene) for scene in scenes]
+    assert len({request.group for request in requests}) == 1
+    merged = policy.merged([request.inputs for request in requests])
+    lists = {name: [scene[key] for scene in scenes] for name, key in (("images", "images"), ("text", "instruction"))}
+    wanted = policy.processor(**lists, state=[scene["state"] for scene in scenes])
+    assert set(merged) == set(wanted) and all(torch.equal(merged[name], wanted[name]) for name in wanted)
+    torch.manual_seed(0)
+    actions = policy.predicted(requests)
+    torch.manual_seed(0)
+    assert np.array_equal(np.stack(actions), policy.model.predict_action(**wanted).numpy())
+    assert not np.allclose(actions[0], actions[1])
+
+
+def test_a_batch_gives_what_each_gives_alone_up_to_rounding(policy_of):
+    policy = policy_of("cogvla")  # whose head draws nothing
+    requests = [policy.prepared(observation(i, instruction=INSTRUCTION + " red" * i)) for i in range(3)]
+    alone = [policy.predicted([request])[0] for request in requests]
+    np.testing.assert_allclose(policy.predicted(requests), alone, atol=1e-5)
+
+
+@pytest.mark.parametrize(("kind", "merges"), [("llava_next", True), ("gemma3", True), ("minicpmv4_6", False)])
+def test_inputs_of_vlms_are_merged_where_their_processor_lays_them_out_one_behind_the_other(kind, merges, tmp_path):
+    if kind not in TINY_VLMS:
+        pytest.skip("of transformers 5")
+    config, own = tiny_vlm(kind)
+    head = {"action_head": "mlp", "action_dim": 7, "num_action_bins": 32, "norm_stats": {"a": {"action": bounds(7)}}}
+    config = vlahub.MultimodalVLAConfig(vlm_config=config, **head)
+    policy = RobotPolicy(tmp_path, vlahub.MultimodalVLAProcessor.for_config(config, own), config)
+    scenes = [observation(i, state=None) for i in range(2)]
+    first, second = (policy.prepared(scene) for scene in scenes)
+    assert policy.merges == merges and (first.group is not None) == merges and (first.group == second.group)
+    if merges:
+        wanted = policy.processor(images=[scene["images"] for scene in scenes], text=[INSTRUCTION] * 2)
+        assert is_same(policy.merged([first.inputs, second.inputs]), wanted)
+
+
+IMAGE = np.zeros((40, 48, 3), np.uint8)
+BAD = {
+    "state holds values that are not finite": {"state": [float("nan")] * 8},
+    "state has shape (1, 7)": {"state": [0.0] * 7},
+    "state must be numbers": {"state": ["a"] * 8},
+    "it holds bool": {"state": [True] * 8},
+    "it holds object": {"state": [10**400] * 8},
+    "state is missing": {"state": None},
+    "images are missing": {"images": None},
+    "sample 0 has 1 images, expected 2": {"images": [IMAGE]},
+    "sample 0 has 0 images": {"images": []},
+    "sample 0 has 3 images, expected 2": {"images": [IMAGE] * 3},
+    "accepted is a PIL image": {"images": [IMAGE / 255] * 2},
+    "got uint8 of shape (40, 48, 4)": {"images": [np.zeros((40, 48, 4), np.uint8)] * 2},
+    "the instruction is missing": {"instruction": None},
+    "the instruction is '  '": {"instruction": "  "},
+    "the instruction is ['lift']": {"instruction": ["lift"]},
+    "the instruction has 20000 characters": {"instruction": "lift" * 5000},
+    "lone surrogate": {"instruction": "lift \ud800"},
+    "unnorm_key='other' is unknown; choices:": {"unnorm_key": "other"},
+    "seed is -1": {"seed": -1},
+    "advantage is [['a']]": {"advantage": [["a"]]},
+    "embodiment_id: this model has one": {"embodiment_id": 0},
+    "the observation holds depth, gripper": {"gripper": 1, "depth": 2},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_an_observation_that_does_not_fit_is_refused_by_name(message, policy_of):
+    with pytest.raises(InputError) as error:
+        policy_of("cogvla").prepared(observation(**BAD[message]))
+    assert message in str(error.value)
+
+
+def test_the_first_prediction_is_of_every_size_of_batch_that_is_recorded(policy_of, monkeypatch):
+    policy, sizes = policy_of("cogvla"), []
+    monkeypatch.setattr(policy, "predicted", lambda requests: sizes.append(len(requests)))
+    for is_fast, wanted in ((False, [1]), (True, [1, 2, 4])):
+        monkeypatch.setattr(policy, "is_fast", is_fast)
+        service = PredictionService()
+        service.add("m", policy, Batching(size=7), ActionSessions())
+        assert set(service.warm_up()) == {"m"} and sizes == wanted
+        service.close()
+        sizes.clear()
