@@ -15,9 +15,13 @@ OPTION = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 FOREIGN = {
     "--image_aug": "of published training code, part of a run's name",
     "--model": "of examples/finetune.py",
+    "--multi_gpu": "of accelerate launch",
+    "--no-deps": "of pip",
+    "--num_processes": "of accelerate launch",
     "--nproc_per_node": "of torchrun",
     "--stages": "of examples/stages.py",
     "--training": "of examples/stages.py",
+    "--vla_server_url": "of the published evaluation scripts",
 }
 
 
