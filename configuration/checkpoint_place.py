@@ -88,6 +88,17 @@ def is_run(folder: Path) -> bool:
     return not has_weights and any(any(folder.glob(pattern)) for pattern in OF_RUNS)
 
 
+def check_target(folder: Any) -> None:
+    """Refuse to save where no folder can be.
+
+    Raises:
+        CheckpointError: there is a file.
+    """
+    if folder is None or os.path.isfile(folder):
+        what = "there is a file of this name" if folder else "a folder is needed"
+        raise CheckpointError(f"save_pretrained({str(folder)!r}) writes a folder: {what}; name another one.")
+
+
 def check_model_type(place: Any, fields: Mapping[str, Any], wanted: str, kept: str) -> None:
     """Refuse the config of another family.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from .checkpoint_place import check_model_type, check_place
+from .checkpoint_place import check_model_type, check_place, check_target
 from .dtype_names import check_dtype
 from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
@@ -155,6 +155,7 @@ class VLAConfig(KnownFieldsConfig):
         Raises:
             ConfigError: statistics that were put into the config hold a number that is not finite: JSON has no such.
         """
+        check_target(save_directory)
         check_finite(self.norm_stats, "norm_stats")
         self.auto_map = dict(self.auto_classes)
         write_remote_code(type(self), self.auto_classes, save_directory)

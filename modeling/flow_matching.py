@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
+from ..configuration.vla_errors import InputError
 from .loss_items import weighted_mean
 from .ode_sampling import integrate as integrate  # the way from noise to actions, here for whoever looks for it
 
@@ -80,3 +81,14 @@ def sinusoidal_time_embedding(time: torch.Tensor, size: int, min_period: float, 
     periods = min_period * (max_period / min_period) ** steps
     angles = time.float()[:, None] * (2 * math.pi / periods)
     return torch.cat([angles.sin(), angles.cos()], dim=-1)
+
+
+def check_share(time: torch.Tensor) -> None:
+    """Refuse times of training outside of 0..1; one look at their values.
+
+    Raises:
+        InputError: the message names the first.
+    """
+    wrong = [] if torch.compiler.is_compiling() else [t for t in time.flatten().tolist() if not 0 <= t <= 1]
+    if wrong:
+        raise InputError(f"time holds {wrong[0]}; 0 to 1 is possible.")

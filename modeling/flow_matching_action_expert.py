@@ -17,6 +17,7 @@ from ..configuration.vla_errors import ConfigError, InputError
 from .embodiments import check_embodiments, ids_given, linear_for
 from .flow_matching import (
     FlowMatchingLoss,
+    check_share,
     interpolate,
     sample_time,
     sinusoidal_time_embedding,
@@ -356,7 +357,9 @@ class FlowMatchingActionExpert(nn.Module):
         noise = self.checked_or_drawn_noise(actions, noise)
         if time is None:
             return noise, self.sample_time(actions.shape[0], actions.device)
-        return noise, checked_time(time, actions)
+        time = checked_time(time, actions)
+        check_share(time)
+        return noise, time
 
     def check_chunk(self, actions: torch.Tensor, batch_size: int) -> None:
         wanted = batch_size, self.num_action_chunks, self.action_dim

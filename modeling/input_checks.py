@@ -44,11 +44,34 @@ def check_inputs(
             f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}{behind}; "
             f"{wanted} is needed."
         )
+    if attention_mask is not None and attention_mask.is_floating_point():
+        raise InputError(
+            f"attention_mask is {attention_mask.dtype}; whole numbers or torch.bool are needed, 1 on tokens and 0 on "
+            "padding: is it one that is added to scores?"
+        )
     for name, value in numbers.items():
         if not value.is_floating_point():
             raise InputError(f"{name} is {value.dtype}; floating point numbers are needed, as a processor makes them.")
         if not value.numel():
             raise InputError(f"{name} has shape {tuple(value.shape)}, without a single number.")
+
+
+def check_labels(labels: Any, tokens: torch.Tensor, name: str = "labels") -> None:
+    """Refuse labels that are no token ids (batch, length), one for each token; `None` passes.
+
+    tokens: (batch, length), ids or their embeddings.
+
+    Raises:
+        InputError: the message names the argument, by `name`.
+    """
+    if labels is None:
+        return
+    check_tensor(name, labels, None)
+    if labels.is_floating_point() or labels.shape != tokens.shape[:2]:
+        raise InputError(
+            f"{name} is {labels.dtype} of shape {tuple(labels.shape)}; token ids {tuple(tokens.shape[:2])} are needed, "
+            "-100 where there is nothing to learn."
+        )
 
 
 def check_patches(pixel_values: torch.Tensor | None, image_grid_thw: Any, on_host: torch.Tensor | None = None) -> None:

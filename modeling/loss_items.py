@@ -79,7 +79,7 @@ def learnt_steps(
     action_is_pad: (batch, steps), true behind an episode; sample_weight: (batch,).
 
     Raises:
-        InputError: `action_is_pad` has another shape.
+        InputError: `action_is_pad` has another shape, or holds real numbers.
     """
     if sample_weight is not None:
         weights = sample_weight.to(actions.device, torch.float32)
@@ -90,6 +90,8 @@ def learnt_steps(
         raise InputError(
             f"action_is_pad has shape {tuple(action_is_pad.shape)}; (batch, steps) is {tuple(actions.shape[:2])}."
         )
+    if action_is_pad.is_floating_point():
+        raise InputError(f"action_is_pad is {action_is_pad.dtype}; torch.bool is needed, true behind an episode's end.")
     return (~action_is_pad.to(actions.device).bool()).float()
 
 

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
+from ..configuration.checkpoint_place import check_target
 from ..configuration.fast_prediction_choices import checked_fast_prediction
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import (
@@ -173,7 +174,12 @@ class StrictPreTrainedModel(PreTrainedModel):
             nn.init.zeros_(module.weight)
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
-        """As in transformers; the folder also gets a README.md, unless it has one that was edited."""
+        """As in transformers; the folder also gets a README.md, unless it has one that was edited.
+
+        Raises:
+            CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
+        """
+        check_target(save_directory)
         super().save_pretrained(save_directory, *args, **kwargs)
         if kwargs.get("is_main_process", True) and is_model_of(self, self.config):
             write_checkpoint_card(save_directory, self.config)

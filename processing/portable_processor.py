@@ -9,7 +9,7 @@ from typing import Any
 import transformers
 from transformers import ProcessorMixin
 
-from ..configuration.checkpoint_place import check_place
+from ..configuration.checkpoint_place import check_place, check_target
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
@@ -74,6 +74,7 @@ class PortableProcessor(ProcessorMixin):
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
         """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
+        check_target(save_directory)
         for part in (self, self.image_processor):
             part.auto_map = {name: value for name, value in self.auto_classes.items() if "Processor" in name}
         super().save_pretrained(save_directory)

@@ -15,7 +15,14 @@ Example = Mapping[str, Any]
 
 
 def entries(examples: Sequence[Example], name: str) -> list[Any]:
-    """The entry `name` of every example. Raises InputError where one has none."""
+    """The entry `name` of every example. Raises InputError where one has none, and where there is no example."""
+    if isinstance(examples, Mapping) or not all(isinstance(example, Mapping) for example in examples):
+        raise InputError(
+            f"a collator takes a list of examples, a dict of entries each; got a {type(examples).__name__}"
+            f"{'' if isinstance(examples, Mapping) else f' with a {kind_of_stranger(examples)}'}."
+        )
+    if not examples:
+        raise InputError("a collator got no examples: is the dataset empty?")
     for i, example in enumerate(examples):
         if example.get(name) is None:
             raise InputError(
@@ -23,6 +30,11 @@ def entries(examples: Sequence[Example], name: str) -> list[Any]:
                 "away unless remove_unused_columns=False)."
             )
     return [example[name] for example in examples]
+
+
+def kind_of_stranger(examples: Sequence[Any]) -> str:
+    """The type of the first that is no example."""
+    return next(type(example).__name__ for example in examples if not isinstance(example, Mapping))
 
 
 def texts(examples: Sequence[Example], name: str, default: str | None = None) -> list[str]:

@@ -10,6 +10,7 @@ from transformers import Trainer, set_seed
 
 from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
+from .action_units import check_units
 from .adapter_card import write_adapter_card
 from .evaluation import action_error, own_randomness, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
@@ -46,7 +47,8 @@ class VLATrainer(Trainer):
         The others are the Trainer's.
 
     Raises:
-        InputError: an argument of the Trainer's is set that does not fit.
+        InputError: an argument of the Trainer's is set that does not fit, or the actions of the training data lie
+            outside of the statistics that normalise them (`check_units`).
         NonFiniteError: gradients or weights are not finite; the message says in which step, and names parameters.
     """
 
@@ -66,6 +68,7 @@ class VLATrainer(Trainer):
         super().__init__(*args, **kwargs)
         check_full_precision_weights(self.model)
         check_arguments(self.args)
+        check_units(self.train_dataset, self.data_collator)
         self.guard = FiniteGuard(max_skipped_steps)
         self.counts_items = hasattr(base_of(self.model), "loss_items") and self.args.n_gpu <= 1
         if self.counts_items:

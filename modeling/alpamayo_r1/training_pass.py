@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ..flow_matching import check_share
+from ..input_checks import check_labels
 from ..loss_items import Items
 from .expert_velocity import start_of_trajectory, trajectory_loss, without_gradient
 from .prompt_reading import places_of, read_text
@@ -46,6 +48,10 @@ def training_pass(
 
     images: pixel_values and image_grid_thw; stop: the expert's loss has no gradient in the VLM.
     """
+    check_labels(learnt.labels, input_ids)
+    check_labels(learnt.trajectory_labels, input_ids, "trajectory_labels")
+    if learnt.time is not None:
+        check_share(learnt.time)
     config, target = model.config, learnt.target
     positions, real = places_of(model.vlm, input_ids, attention_mask, images[1])
     learns = learnt.has_labels or target is None or not stop

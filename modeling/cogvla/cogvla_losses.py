@@ -61,6 +61,19 @@ def counted_items(
     return items
 
 
+def check_learnable(model: nn.Module, labels: torch.Tensor | None, actions: torch.Tensor | None) -> None:
+    """Refuse a step of training in which a continuous head would learn nothing, and the language model tokens alone.
+
+    Raises:
+        InputError: `model` trains, and there are labels and no actions.
+    """
+    if model.training and labels is not None and actions is None and model.config.action_head != "discrete":
+        raise InputError(
+            f"actions is missing: the {model.config.action_head} head learns from them, and labels teach the language "
+            "model alone; collator_for(model.config, processor) makes both."
+        )
+
+
 def noised(
     config: CogVLAConfig,
     projector: nn.Module,

@@ -15,7 +15,7 @@ from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_normalization import affine_terms, find_statistics
 from ..cache_names import OUTPUT_NAME, one_cache
 from ..finite_predictions import require_finite
-from ..input_checks import check_ids, check_inputs, check_rows, one_of, refuse_sampling
+from ..input_checks import check_ids, check_inputs, check_labels, check_rows, one_of, refuse_sampling
 from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
@@ -28,7 +28,7 @@ from .action_sequence import ActionSequence, find_action_block, left_padded, rig
 from .cogvla_core import predicted
 from .cogvla_core_inputs import CogVLACoreInputs, core_options, drawn_numbers
 from .cogvla_inputs import Observation, check_actions, check_observation, check_places, observation
-from .cogvla_losses import action_loss, counted_items, noised, token_loss
+from .cogvla_losses import action_loss, check_learnable, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .cogvla_pretrained_model import CogVLAPreTrainedModel
 from .prismatic_vision_backbone import PrismaticVisionBackbone
@@ -194,6 +194,8 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_places(self.config, input_ids.shape[1])
         actions = check_actions(self.config, input_ids, "actions", actions)
+        check_learnable(self, labels, actions)
+        check_labels(labels, input_ids)
         if labels is not None:
             labels = right_padded(check_mask(input_ids, attention_mask), labels)[1]
         counted = action_is_pad, num_items_in_batch, sample_weight

@@ -1,16 +1,33 @@
 """Checks of what the LLaVA-3D model is called with."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy
 import torch
 from torch import nn
+from transformers.utils import TransformersKwargs
 
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_ids, check_inputs, check_length, check_rows, views_of
 from ..sampled_actions import check_num_samples
 from .null_condition import chosen_guidance
+
+TEXT_ARGUMENTS = frozenset(
+    [*TransformersKwargs.__annotations__, "cache_position", "logits_to_keep", "return_dict", "token_type_ids"]
+)
+
+
+def check_text_arguments(given: Mapping[str, Any]) -> None:
+    """Refuse further arguments of `forward` that no language model of transformers takes.
+
+    Raises:
+        InputError: the message names the argument.
+    """
+    for name in given:
+        if name not in TEXT_ARGUMENTS:
+            raise InputError(f"forward has no argument {name!r}: is it misspelt?")
 
 
 def check_has_expert(config: MapAnythingLlava3DConfig) -> None:

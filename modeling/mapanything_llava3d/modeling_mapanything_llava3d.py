@@ -16,7 +16,7 @@ from ...configuration.vla_errors import InputError
 from ..action_normalization import affine_terms, find_statistics
 from ..cache_names import cache_argument, one_cache
 from ..flow_matching_action_expert import FlowMatchingActionExpert
-from ..input_checks import one_of, refuse_sampling
+from ..input_checks import check_labels, one_of, refuse_sampling
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
@@ -25,7 +25,7 @@ from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, check_state, checked_or_drawn_noise, chosen_scale
 from .dit_action_head import DiTActionHead
 from .image_features import ImageParts, image_features
-from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_tokens
+from .llava3d_inputs import check_arguments, check_has_expert, check_sampling, check_text_arguments, check_tokens
 from .llava3d_language_model import LLaVA3DForCausalLMV2
 from .llava3d_outputs import MapAnythingLlava3DActionOutput, MapAnythingLlava3DOutput, joined_output
 from .llava3d_prediction import ActionOptions, joint_projections, require_sound, run_prediction
@@ -222,12 +222,14 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         Raises:
             InputError: an argument has the wrong form.
         """
+        check_text_arguments(kwargs)
         cache, state = one_cache(cache, past_key_values), one_of(state=state, proprio=proprio)
         targets = ActionTargets(actions, time, noise, action_is_pad, num_items_in_batch, sample_weight)
         numbers = {"sample_weight": sample_weight, "pixel_values": pixel_values, "intrinsic": intrinsic, "state": state}
         numbers |= {"actions": actions, "time": time, "noise": noise}
         inputs_embeds, features = self.embed_inputs(input_ids, inputs_embeds, attention_mask, numbers, cache)
         check_sample_weight(sample_weight, len(inputs_embeds), num_items_in_batch)
+        check_labels(labels, inputs_embeds)
         loss = None
         if actions is not None:
             check_has_expert(self.config)

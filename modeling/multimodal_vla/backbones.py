@@ -9,6 +9,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
 
+from ...configuration.checkpoint_place import check_place
+from ...configuration.dtype_names import check_dtype
 from ...configuration.multimodal_vla.backbone_facts import TWO_TOWERS
 from ...configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
 from ...configuration.multimodal_vla.nested_configs import kind_of
@@ -18,6 +20,8 @@ from .composed_backbone import ComposedBackbone
 from .text_encoders import text_model_class
 from .tower_outputs import check_arguments_of_tower
 from .vlm_backbone import VLMBackbone
+
+CONFIG = ("config.json",)
 
 
 def make_backbone(config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module]) -> ComposedBackbone | VLMBackbone:
@@ -41,6 +45,8 @@ def configs_of_backbones(vision: str | Sequence[str], text: str, grounding: bool
     towers than one or two.
     """
     towers = [vision] if isinstance(vision, str) else list(vision)
+    for place in (text, *towers):
+        check_place(place, CONFIG)
     if len(towers) not in (1, 2):
         raise ConfigError(f"vision={vision!r} names {len(towers)} vision towers; a composed VLA has one or two.")
     found = {"text_config": AutoConfig.from_pretrained(text)}
@@ -65,6 +71,7 @@ def load_backbones(
     """The parts of a `ComposedBackbone`, by its attributes, and their configs, by the fields of `MultimodalVLAConfig`;
     arguments as in `from_backbones`, whose errors come before weights are read.
     """
+    check_dtype("dtype", dtype)
     configs = configs_of_backbones(vision, text, grounding)
     MultimodalVLAConfig(**configs, **options)  # checks
     dtype = torch.float32 if dtype is None else dtype
@@ -94,6 +101,8 @@ def load_vlm(
     vlm: str, dtype: torch.dtype | str | None, vlm_kwargs: Mapping[str, Any] | None
 ) -> dict[str, PreTrainedModel]:
     """The part of a `VLMBackbone`, by its attribute; arguments as in `from_vlm`."""
+    check_dtype("dtype", dtype)
+    check_place(vlm, CONFIG)
     check_proven("vlm_config", kind_of(AutoConfig.from_pretrained(vlm)))  # before weights are read
     dtype = torch.float32 if dtype is None else dtype
     return {"vlm": AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))}

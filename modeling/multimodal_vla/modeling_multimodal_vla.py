@@ -19,7 +19,7 @@ from ...configuration.multimodal_vla.head_facts import HEAD_FACTS
 from ..action_normalization import affine_terms, find_statistics
 from ..film import FiLM
 from ..finite_predictions import require_finite
-from ..input_checks import check_inputs, one_of, refuse_sampling
+from ..input_checks import check_inputs, check_labels, one_of, refuse_sampling
 from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
@@ -239,6 +239,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         numbers["sample_weight"] = sample_weight
         check_inputs(self, input_ids, attention_mask, numbers)
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
+        check_labels(labels, input_ids)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         asked = prompt if answer_mask is None else prompt.without(answer_mask)

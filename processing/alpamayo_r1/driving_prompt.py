@@ -13,6 +13,7 @@ from ..prompts import instruction_of
 from ..sample_inputs import finite_numbers
 from .special_tokens import TRAJ_TOKEN
 
+FASTEST = 20  # metres from one pose to the next, 200 m/s
 FRAMES = ("ego", "world")  # of a history: that of its last pose, or any other
 IMAGE_TOKEN = "<|image_pad|>"
 SYSTEM_PROMPT = "You are a driving assistant that generates safe and accurate actions."
@@ -46,16 +47,35 @@ def request_of(text: str, system: str, behind: str) -> str:
     return instruction_of(text, head[: head.index(path)] + "{images}", behind, rf"(?:{token}|<i\d+>)*")
 
 
+def check_pace(xyz: torch.Tensor) -> None:
+    """Refuse positions (batch, steps, 3), a tenth of a second apart, that no car in metres has.
+
+    Raises:
+        InputError: the message names the row of the batch and the distance.
+    """
+    paces = xyz.diff(dim=1).norm(dim=-1).amax(dim=1).tolist()
+    wrong = [row for row, pace in enumerate(paces) if pace > FASTEST]
+    if wrong:
+        raise InputError(
+            f"ego_history_xyz of row {wrong[0]} moves {paces[wrong[0]]:.6g} m from one pose to the next, a tenth of a "
+            f"second later; more than {FASTEST} m is no car: positions are in metres."
+        )
+
+
 def read_history(xyz: Any, rot: Any, frame: str = "ego") -> tuple[torch.Tensor, torch.Tensor]:
     """Poses in any of the accepted forms -> (batch, 1, steps, 3) and (batch, 1, steps, 3, 3) float32.
 
     frame: `ego`, that of the last pose, or `world`, any other, which is left here (in float64).
 
     Raises:
-        InputError: another form or frame, fewer than two poses, values that are not finite, or no rotations.
+        InputError: another form or frame, fewer than two poses, values that are not finite, no rotations, or steps
+            that no car makes.
     """
     if frame not in FRAMES:
         raise InputError(f"history_frame={frame!r} is unknown; choose from {', '.join(FRAMES)}.")
+    for name, value in (("ego_history_xyz", xyz), ("ego_history_rot", rot)):
+        if value is None:
+            raise InputError(f"{name} is missing: past poses, in metres and as rotation matrices, are needed.")
     form = "(steps, 3), (batch, steps, 3) or (batch, 1, steps, 3)"
     xyz = finite_numbers("ego_history_xyz", xyz, form, torch.float64)
     rot = finite_numbers("ego_history_rot", rot, f"{form}, with (3, 3) for 3", torch.float64)
@@ -74,6 +94,7 @@ def read_history(xyz: Any, rot: Any, frame: str = "ego") -> tuple[torch.Tensor, 
     if xyz.shape[2] < 2:
         raise InputError(f"ego_history_xyz has {xyz.shape[2]} poses; at least two are needed.")
     check_poses("ego_history", xyz[:, 0], rot[:, 0], ends_at_origin=frame == "ego")
+    check_pace(xyz[:, 0])
     if frame == "world":
         xyz, rot = in_frame_of_last(xyz, rot, xyz[:, :, -1], rot[:, :, -1])
     return xyz.float(), rot.float()

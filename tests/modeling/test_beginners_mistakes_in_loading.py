@@ -243,3 +243,60 @@ def test_what_is_no_base_is_named(mistake, family):
         pytest.skip("it is composed of parts")
     name, *words = BASES[mistake]
     refused(lambda: family.model.from_base(name), ConfigError, name, *words)
+
+
+PARTS = {
+    "a misspelt folder": ({"vision": "/nowhere/siglip"}, "'/nowhere/siglip' is no checkpoint", "no such folder"),
+    "an address": ({"text": "https://huggingface.co/google/gemma"}, "an address", "'google/gemma'"),
+    "fp16": ({"dtype": "fp16"}, "dtype='fp16'", "write 'float16'"),
+    "a misspelt field": ({"action_head": "flow", "action_dims": 3}, "action_dims=3", "did you mean action_dim"),
+}
+
+
+@pytest.mark.parametrize("mistake", PARTS)
+def test_a_mistake_in_the_parts_of_a_composed_model_is_named(mistake):
+    given, *words = PARTS[mistake]
+    of = {"vision": "google/siglip", "text": "google/gemma"} | given
+    refused(lambda: vlahub.MultimodalVLAForActionPrediction.from_backbones(**of), ConfigError, *words)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [({"vlm": "/nowhere/vlm"}, ("no such folder",)), ({"dtype": "bf16"}, ("bf16",))]
+)
+def test_a_mistake_in_a_vlm_is_named(given, words):
+    of = {"vlm": "org/vlm"} | given
+    refused(lambda: vlahub.MultimodalVLAForActionPrediction.from_vlm(**of), ConfigError, *words)
+
+
+# ---- saving, and what is switched on
+
+
+@pytest.mark.parametrize("kind", ["model", "config", "processor"])
+def test_a_file_is_no_place_to_save_in(kind, family, family_checkpoint, tmp_path):
+    (tmp_path / "vla").write_text("mine")
+    saved = getattr(family, kind).from_pretrained(family_checkpoint)
+    refused(lambda: saved.save_pretrained(tmp_path / "vla"), CheckpointError, "vla') writes a folder", "a file")
+    assert (tmp_path / "vla").read_text() == "mine"
+
+
+def test_a_name_that_no_repository_has_is_not_pushed_to(family, family_checkpoint):
+    config = family.config.from_pretrained(family_checkpoint)
+    refused(lambda: config.push_to_hub("you/your/vla"), ValueError, "'you/your/vla'", "namespace/repo_name")
+
+
+FAST = {
+    "an unknown mode": ({"mode": "cuda"}, "mode='cuda' is unknown", "'graphs' or 'compile'"),
+    "no graphs": ({"max_graphs": 0}, "max_graphs=0", "above 0"),
+    "a text": ({"max_batch_size": "8"}, "max_batch_size='8'", "whole number"),
+    "no bucket": ({"length_bucket": 0}, "length_bucket=0", "above 0"),
+    "neither true nor false": ({"fuse_projections": "yes"}, "fuse_projections='yes'", "true or false"),
+}
+
+
+@pytest.mark.parametrize("mistake", FAST)
+def test_a_mistake_in_fast_prediction_is_named(mistake, family, family_checkpoint):
+    given, *words = FAST[mistake]
+    if not family.apart:
+        pytest.skip("one method of all families")
+    model = family.model(family.config.from_pretrained(family_checkpoint))
+    refused(lambda: model.enable_fast_prediction(**given), ConfigError, *words)

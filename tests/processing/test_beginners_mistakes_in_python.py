@@ -93,3 +93,68 @@ def test_a_mistake_in_the_call_of_a_model_is_named(mistake, robot, model):
     change, *words = MODEL[mistake]
     batch = dict(robot(images=VIEWS, text="go", state=STATE))
     refused(lambda: model.predict_action(**{**batch, **change(batch)}), words)
+
+
+# ---- a car
+
+CAMERAS = np.stack(VIEWS).transpose(0, 3, 1, 2)[:, None]  # one frame each
+XYZ = np.stack([np.linspace(-8, 0, 16), np.zeros(16), np.zeros(16)], axis=-1)
+ROT = np.tile(np.eye(3), (16, 1, 1))
+
+# What is given to the processor of a car in place of two cameras and sixteen poses.
+SCENE = {
+    "no images": ({"images": None}, "images holds a NoneType", "uint8"),
+    "no camera": ({"images": []}, "images holds no image", "uint8"),
+    "files": ({"images": ["front.png"]}, "images[0] holds a str", "PIL images"),
+    "pixels of 0 to 1": ({"images": CAMERAS / 255}, "float64 of shape (2, 1, 3, 40, 48)", "uint8"),
+    "no positions": ({"ego_history_xyz": None}, "ego_history_xyz is missing", "metres"),
+    "no rotations": ({"ego_history_rot": None}, "ego_history_rot is missing", "rotation matrices"),
+    "other lengths": ({"ego_history_xyz": XYZ[:8]}, "(16, 3, 3)", "(8, 3, 3)"),
+    "without height": ({"ego_history_xyz": XYZ[:, :2]}, "(16, 2)"),
+    "quaternions": ({"ego_history_rot": np.tile([1.0, 0, 0, 0], (16, 1))}, "has shape (16, 4)", "(16, 3, 3)"),
+    "angles": ({"ego_history_rot": np.zeros(16)}, "has shape (16,)", "(16, 3, 3)"),
+    "positions with NaN": ({"ego_history_xyz": XYZ * np.nan}, "ego_history_xyz", "not finite"),
+    "rotations with NaN": ({"ego_history_rot": ROT * np.nan}, "ego_history_rot", "not finite"),
+    "mirrored": ({"ego_history_rot": -ROT}, "no rotation", "determinant 1"),
+    "in the frame of a map": ({"ego_history_xyz": XYZ + 500}, "not at the origin", "history_frame='world'"),
+    "the last pose first": ({"ego_history_xyz": XYZ[::-1].copy()}, "ends at [-8.0, 0.0, 0.0] m", "frame of the last"),
+    "in millimetres": ({"ego_history_xyz": XYZ * 1000}, "moves 533.333 m", "positions are in metres"),
+    "two of one pose": ({"ego_history_xyz": XYZ[-1:], "ego_history_rot": ROT[-1:]}, "1 poses", "at least two"),
+    "a number as text": ({"text": 3}, "text is a int (3)", "a string"),
+    "an unknown frame": ({"history_frame": "map"}, "history_frame='map' is unknown", "ego, world"),
+}
+
+# What is given to `sample_trajectories` beside a prompt.
+DRIVE = {
+    "no rotations": ({"ego_history_rot": None}, "ego_history_xyz and ego_history_rot are both needed"),
+    "patches without sizes": ({"image_grid_thw": None}, "image_grid_thw is missing", "pixel_values"),
+    "no warmth": ({"temperature": 0.0}, "temperature=0.0", "above 0"),
+    "more than all": ({"top_p": 2.0}, "top_p=2.0", "up to 1"),
+    "no sample": ({"num_traj_samples": 0}, "num_traj_samples=0", "above 0"),
+    "no token": ({"max_new_tokens": 0}, "max_new_tokens=0", "above 0"),
+    "no step": ({"num_inference_steps": 0}, "=0 must be a whole number above 0"),
+}
+
+
+@pytest.fixture(scope="module")
+def car(family, family_checkpoint):
+    """The processor and the model of a car."""
+    if family.unnorm_key is not None:
+        pytest.skip("a robot has no past poses")
+    model = family.model.from_pretrained(family_checkpoint).eval()
+    return family.processor.from_pretrained(family_checkpoint), model
+
+
+@pytest.mark.parametrize("mistake", SCENE)
+def test_a_mistake_in_a_scene_is_named(mistake, car):
+    given, *words = SCENE[mistake]
+    scene = {"images": CAMERAS, "ego_history_xyz": XYZ, "ego_history_rot": ROT}
+    refused(lambda: car[0](**scene | given), words)
+
+
+@pytest.mark.parametrize("mistake", DRIVE)
+def test_a_mistake_in_a_call_for_trajectories_is_named(mistake, car):
+    processor, model = car
+    given, *words = DRIVE[mistake]
+    inputs = dict(processor(images=CAMERAS, ego_history_xyz=XYZ, ego_history_rot=ROT))
+    refused(lambda: model.sample_trajectories(**inputs | given), words)
