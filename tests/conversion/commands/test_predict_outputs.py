@@ -156,7 +156,7 @@ def test_samples_of_a_robot_are_written_with_their_spread(diffusion, merged, vie
     np.testing.assert_allclose(found["spread"], samples.std(axis=0), atol=1e-5)
     assert robot(tmp_path / "model", one, "--output", output) == 0  # an earlier result, known again
     assert robot(merged, views, "--num-samples", "3") == 1
-    assert "num_samples=3" in capsys.readouterr().err
+    assert "--num-samples 3: this model" in capsys.readouterr().err
 
 
 def test_output_and_plot_are_two_files(driver, scene, tmp_path, no_model, capsys):
