@@ -9,7 +9,8 @@ from ...modeling.action_normalization import find_statistics
 from ...processing.image_reader import open_image
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
-from ..terminal import Column, Table, show, waiting
+from ..table_lines import Column, Table
+from ..terminal import show, waiting
 from .checkpoint_loading import load_config, load_model, load_processor
 from .dimensions import NAMES
 from .prediction_plot import plot_trace
