@@ -52,9 +52,9 @@ class DrivingPolicy:
         self.folder, self.processor, self.view_names = folder, processor, processor.view_names
         self.reading = threading.Lock()  # tokenizers are not for two threads at once
 
-    def load(self, device: str, fast: str | None = None) -> None:
-        """Read the weights; fast: see `load_model`."""
-        self.model = load_model(self.folder, device, fast=fast)
+    def load(self, device: str, fast: str | None = None, quiet: bool = False) -> None:
+        """Read the weights; fast, quiet: see `load_model`."""
+        self.model = load_model(self.folder, device, fast=fast, quiet=quiet)
         self.device, self.is_fast = torch.device(device), self.model.fast_prediction is not None
 
     def facts(self) -> dict[str, Any]:

@@ -120,7 +120,7 @@ def loaded(named: dict[str, str], arguments: argparse.Namespace, by: "Observatio
     for name, policy in policies.items():
         check_options(policy, name, arguments, by)
     for name, policy in policies.items():  # once all that was given is known to fit: it takes minutes
-        policy.load(arguments.device, arguments.fast)
+        policy.load(arguments.device, arguments.fast, arguments.quiet)
         sessions = ActionSessions(arguments.n_action_steps, arguments.temporal_ensemble)
         service.add(name, policy, batching, sessions, arguments.unnorm_key)
     return service

@@ -56,10 +56,10 @@ class RobotPolicy:
         self.num_views, self.num_action_chunks = processor.image_processor.num_images_in_input, config.num_action_chunks
         self.reading = threading.Lock()  # tokenizers are not for two threads at once
 
-    def load(self, device: str, fast: str | None = None) -> None:
-        """Read the weights; fast: see `load_model`."""
+    def load(self, device: str, fast: str | None = None, quiet: bool = False) -> None:
+        """Read the weights; fast, quiet: see `load_model`."""
         self.merges  # noqa: B018  # tried here, and not by the first client's request
-        self.model = load_model(self.folder, device, fast=fast)
+        self.model = load_model(self.folder, device, fast=fast, quiet=quiet)
         self.device, self.is_fast = torch.device(device), self.model.fast_prediction is not None
 
     def facts(self) -> dict[str, Any]:

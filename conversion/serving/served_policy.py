@@ -39,8 +39,8 @@ class ServedPolicy(Protocol):
     def facts(self) -> dict[str, Any]:
         """What a client may want to know; JSON."""
 
-    def load(self, device: str, fast: str | None) -> None:
-        """Read the weights; fast: see `load_model`."""
+    def load(self, device: str, fast: str | None, quiet: bool) -> None:
+        """Read the weights; fast, quiet: see `load_model`."""
 
     def check_unnorm_key(self, unnorm_key: str | None) -> None:
         """Raises InputError for a default that the model does not know."""

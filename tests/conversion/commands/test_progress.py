@@ -24,8 +24,8 @@ from vlahub.conversion.cli import main
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 # A call of each command, and the names of its bars: what it does for longer than two seconds at the size of a model
-# that somebody uses. Not here: `inspect` reads headers, `serve` and `push` need a client and a Hub (tests/conversion/
-# serving, tests/hub), the downloads are the Hub's library's.
+# that somebody uses. Not here: `inspect` reads headers, `serve` has a test below, `push` needs a Hub (tests/hub), and
+# the downloads are the Hub's library's.
 WRITES = {"writing weights", "verifying", "recomputing"}
 SEEN = "--images views/0.png views/1.png --instruction go"
 TRAINING = "--dataset data --output out --max-steps 1 --batch-size 1 --rank 2 --use-cpu True --save-strategy no"
@@ -123,6 +123,20 @@ def test_long_work_has_bars_on_stderr_and_none_when_it_is_quiet(line, call, tmp_
     assert call(line, "--quiet") == 0
     printed = capsys.readouterr()
     assert not bars and printed.err == "" and (printed.out == "" or json.loads(printed.out))
+
+
+def test_a_server_shows_what_it_waits_for_before_it_serves(call, capsys, bars, monkeypatch):
+    server = pytest.importorskip("vlahub.conversion.serving.server")
+    monkeypatch.setattr(server, "run_server", lambda *_: None)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert call("serve merged --port 0 --fast graphs") == 0
+    assert {name.removesuffix(": ") for name in bars} >= {"loading the model", "predicting for the first time"}
+    printed = capsys.readouterr()
+    assert "serving " in printed.out and "\r" not in printed.out and "no effect on cpu" in printed.err
+    bars.clear()
+    assert call("serve merged --port 0 --fast graphs --quiet") == 0
+    printed = capsys.readouterr()
+    assert not bars and printed.out == printed.err == ""
 
 
 def on_a_terminal(lines, environment):
