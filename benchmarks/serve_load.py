@@ -88,7 +88,7 @@ def http_client(url: str, session: str | None, seen: Seen, until: float, seed: i
         while time.monotonic() < until:
             bad = choose.choice(list(BAD)) if choose.random() < SHARE_OF_BAD else None
             fields = good_request(draw) | ({"session": session} if session else {}) | BAD.get(bad, {})
-            body = json.dumps(encoded(fields))
+            body = json.dumps(encoded(fields), allow_nan=False)
             start = time.monotonic()
             response = connection.post(url + "/act", data=body, timeout=TIMEOUT)
             seconds, answer = time.monotonic() - start, json.loads(response.text, object_hook=decoded)

@@ -160,4 +160,4 @@ def listed_views(views: Sequence[str], names: Sequence[str] | None) -> str:
 
 def literal(text: str) -> str:
     """A string of Python on one line, whatever it holds."""
-    return json.dumps(text, ensure_ascii=False) if text.isprintable() else ascii(text)
+    return json.dumps(text, ensure_ascii=False, allow_nan=False) if text.isprintable() else ascii(text)

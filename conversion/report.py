@@ -6,9 +6,10 @@ from pathlib import Path
 
 from .files.file_hashes import report_text
 from .files.file_kinds import REPORT_NAME, LeftBehind
+from .table_lines import Column, Table
 from .tensors.plan import Leftover, Plan, PlannedTensor
 from .tensors.verify_tensors import some
-from .terminal import Column, Table, text_of
+from .terminal import text_of
 
 COUNT = Column("number", right=True, width=5, before="  ")
 KIND = Column("kind", width=11, before="  ")

@@ -5,59 +5,28 @@ Results go to stdout; bars, messages and warnings to stderr. Nothing here is slo
 
 import importlib.util
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import StringIO
 from threading import Event, Thread
 from typing import IO, Any
 
+from .table_lines import FOLDED_WIDTH, Table, plain_text
+
 WAIT = 2.0  # seconds before a bar appears
-FOLDED_WIDTH = 16  # of a column whose texts are broken into lines, at least
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    Attributes:
-        name: its heading.
-        right: aligned to the right, as numbers are.
-        width: in plain lines, at least.
-        before: in plain lines, what stands between it and the column before.
-        ragged: in plain lines, every text is as wide as it is.
-        folds: may be broken into several lines where a terminal is narrow; others are always whole.
-    """
-
-    name: str
-    right: bool = False
-    width: int = 0
-    before: str = " "
-    ragged: bool = False
-    folds: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """Texts in rows.
-
-    Attributes:
-        rows: a text for each column.
-        title: a line above it.
-        header: whether plain lines begin with the names of the columns; a drawn table always has them.
-    """
-
-    columns: Sequence[Column]
-    rows: Sequence[Sequence[str]]
-    title: str | None = None
-    header: bool = True
 
 
 def is_plain(stream: IO[str] | None = None) -> bool:
     """Whether a stream (default: stdout) takes plain text only: no terminal, a dumb one, or NO_COLOR is set."""
     stream = stream or sys.stdout
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb" or not stream.isatty()
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal that stdout is; `None` where it is none, so that lines stay whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def show(*tables: Table) -> None:
@@ -68,28 +37,8 @@ def show(*tables: Table) -> None:
 def text_of(*tables: Table) -> str:
     """Tables as stdout takes them: drawn with colours in a terminal where rich is installed (extra `terminal`)."""
     if is_plain() or importlib.util.find_spec("rich") is None:
-        return plain_text(*tables)
+        return plain_text(*tables, width=terminal_width())
     return "\n".join(drawn(table) for table in tables)
-
-
-def plain_text(*tables: Table) -> str:
-    """Aligned columns without any control character."""
-    return "\n".join(line for table in tables for line in plain_lines(table))
-
-
-def plain_lines(table: Table) -> list[str]:
-    names = [[column.name for column in table.columns]] if table.header else []
-    rows = [*names, *table.rows]
-    widths = [0 if c.ragged else max([c.width, *(len(row[i]) for row in rows)]) for i, c in enumerate(table.columns)]
-    return ([table.title] if table.title else []) + [plain_line(table.columns, widths, row) for row in rows]
-
-
-def plain_line(columns: Sequence[Column], widths: Sequence[int], row: Sequence[str]) -> str:
-    cells = [
-        (column.before if i or column.before != " " else "") + (text.rjust if column.right else text.ljust)(width)
-        for i, (column, width, text) in enumerate(zip(columns, widths, row, strict=True))
-    ]
-    return "".join(cells).rstrip()
 
 
 def drawn(table: Table) -> str:
@@ -110,7 +59,7 @@ def drawn(table: Table) -> str:
     for row in table.rows:
         picture.add_row(*(Text(text.strip()) for text in row))
     if console.measure(picture, options=console.options.update(max_width=10**6)).minimum > console.width:
-        return plain_text(table)
+        return plain_text(table, width=terminal_width())
     console.print(picture)
     return console.file.getvalue().rstrip("\n")
 

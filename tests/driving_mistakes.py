@@ -10,6 +10,7 @@ PREDICT = {
     "a robot's statistics": (f"predict driver {SCENE} --unnorm-key table", 1, "--unnorm-key", "leave it out"),
     "a robot's samples": (f"predict driver {SCENE} --num-samples 3", 1, "--num-samples", "leave it out"),
     "a car's scene for a robot": (f"predict merged {SCENE}", 1, "--history", "moves a robot", "leave it out"),
+    "no sets": (f"predict driver {SCENE} --num-traj-sets 0", 2, "--num-traj-sets", "'0'", "from 1 on"),
     "no trajectories": (f"predict driver {SCENE} --num-traj-samples 0", 2, "--num-traj-samples", "'0'", "from 1 on"),
     "trajectories in words": (f"predict driver {SCENE} --num-traj-samples six", 2, "'six'", "whole number from 1 on"),
     "a share above one": (f"predict driver {SCENE} --top-p 95", 2, "--top-p", "'95'", "above 0 and up to 1"),

@@ -102,6 +102,12 @@ PREDICT = {
     "a state that is not finite": (f"predict merged {SEEN} --state 0 0 0 0 0 0 0 nan", 1, "nan", "not finite"),
     "no such device": (f"predict merged {SEEN} --device gpu", 1, "--device gpu", "--device cpu always can"),
     "an option of a car": (f"predict merged {SEEN} --history scene.json", 1, "--history", "moves a robot"),
+    "steps of a head without": (
+        f"predict merged {SEEN} --num-inference-steps 5",
+        1,
+        "--num-inference-steps 5",
+        "leave it out",
+    ),
     "an embodiment": (f"predict merged {SEEN} --embodiment-id 1", 1, "--embodiment-id", "leave it out"),
     "an output that is somebody's": (
         f"predict merged {SEEN} --output note.txt",

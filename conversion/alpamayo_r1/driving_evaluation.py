@@ -24,7 +24,8 @@ from ..predictions.evaluated_data import (
     with_advantage,
 )
 from ..predictions.processes import Processes, joined_processes
-from ..terminal import Column, Table, show
+from ..table_lines import Column, Table
+from ..terminal import show
 from .evaluation_plot import plot_scenes
 
 POSE = "observation.state"

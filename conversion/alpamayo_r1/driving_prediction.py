@@ -97,16 +97,16 @@ def seen_images(scene: dict[str, np.ndarray], history: Path, paths: list[Path] |
 
 
 def printed(output: Any) -> dict[str, Any]:
-    """Print all texts and the first trajectory; returns what is written of one scene."""
-    result = {
-        "pred_xyz": output.pred_xyz[0, 0].tolist(),
-        "reasoning": output.reasoning[0][0],
-        "has_start_token": output.has_start_token[0, 0].tolist(),
-    }
-    for text, started in zip(result["reasoning"], result["has_start_token"], strict=True):
-        print(f"reasoning: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
-    print_table("xyz", result["pred_xyz"][0][:WAYPOINTS_SHOWN])
-    return result
+    """Print all texts and the first trajectory; returns what is written of one scene: the first set, and where there
+    are several all of them as `sets`, too."""
+    rows = zip(output.pred_xyz[0].tolist(), output.reasoning[0], output.has_start_token[0].tolist(), strict=True)
+    sets = [dict(zip(("pred_xyz", "reasoning", "has_start_token"), row, strict=True)) for row in rows]
+    for number, one in enumerate(sets, 1):
+        name = "reasoning" if len(sets) == 1 else f"reasoning (set {number})"
+        for text, started in zip(one["reasoning"], one["has_start_token"], strict=True):
+            print(f"{name}: {text!r}" + ("" if started else " (ended without announcing a trajectory)"))
+    print_table("xyz", sets[0]["pred_xyz"][0][:WAYPOINTS_SHOWN])
+    return sets[0] | ({"sets": sets} if len(sets) > 1 else {})
 
 
 def future_of(scene: dict[str, np.ndarray], frame: str) -> torch.Tensor | None:
@@ -138,7 +138,8 @@ def compared(pred_xyz: torch.Tensor, driven: torch.Tensor) -> dict[str, float]:
     steps = min(pred_xyz.shape[3], len(driven))
     paths = pred_xyz[..., :steps, :], driven[None, :steps]
     figures = {"minADE": minADE(*paths).item(), "minFDE": minFDE(*paths).item()}
-    best = f"best of {pred_xyz.shape[2]} samples over {steps / 10:.1f} s"
+    mean = f", mean of {pred_xyz.shape[1]} sets" if pred_xyz.shape[1] > 1 else ""
+    best = f"best of {pred_xyz.shape[2]} samples over {steps / 10:.1f} s{mean}"
     print(f"minADE: {figures['minADE']:.3f} m, minFDE: {figures['minFDE']:.3f} m ({best})")
     return figures
 

@@ -44,6 +44,12 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
         choices=FRAMES,
         help="frame of the history: of its last pose, or any other, which is converted (default ego)",
     )
+    group.add_argument(
+        "--num-traj-sets",
+        type=count,
+        metavar="N",
+        help="groups of so many trajectories, compared one by one (default 1)",
+    )
     add_sampling_arguments(group)
 
 
@@ -81,6 +87,9 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     from .driving_prediction import predict_trajectories
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
+    for option in ("num_traj_sets", "num_inference_steps"):
+        if (value := getattr(arguments, option)) is not None:
+            sampling[option] = value
     name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
     more = {"device": arguments.device, "fast": arguments.fast, "name": name, "quiet": arguments.quiet}
     return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
@@ -94,11 +103,11 @@ def draw_driving_example(*asked: Any) -> str:
 
 DRIVING = PredictionKind(
     does="drives and reasons",
-    options=("history", "history_frame", *SAMPLING),
+    options=("history", "history_frame", "num_traj_sets", *SAMPLING),
     add_arguments=add_driving_arguments,
     predict=predict_driving,
     result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
-    sometimes=frozenset({"minADE", "minFDE"}),
+    sometimes=frozenset({"minADE", "minFDE", "sets"}),
     draw_example=draw_driving_example,
 )
 DRIVING_EVALUATION = PredictionKind(

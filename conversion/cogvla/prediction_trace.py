@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..predictions.patch_attention import patch_attention
 from ..predictions.prediction_trace import (
     Asked,
     KeptTokens,
@@ -67,19 +68,12 @@ def seen_views(processor: Any, pixel_values: torch.Tensor) -> list[np.ndarray]:
 
 
 def attention_in(model: Any, tower: str, qkv: torch.Tensor) -> PatchAttention:
-    """In the last block of a tower, mean over its heads.
-
-    qkv: (views, tokens, 3 * hidden_size); tokens are class token and registers, patches, aggregation tokens.
-    """
+    """In the last block of a tower; qkv: (views, tokens, 3 * hidden_size)."""
     attention = getattr(model.vision_backbone, tower).blocks[-1].attn
-    patches, count = getattr(model.config, f"{tower}_config").num_patches, model.config.num_vision_aggr
-    query, key, _ = qkv.float().unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
-    scores = query[:, :, -count:] @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
-    given = scores.softmax(dim=-1).mean(dim=1)[..., -count - patches : -count]
-    on_patches = given.sum(dim=-1)
-    side = round(patches**0.5)
-    weights = given / on_patches.unsqueeze(-1)
-    return PatchAttention(ENCODERS[tower], on_host(weights), on_host(on_patches), (side, side))
+    side = round(getattr(model.config, f"{tower}_config").num_patches ** 0.5)
+    query, key, _ = qkv.chunk(3, dim=-1)
+    count = model.config.num_vision_aggr
+    return patch_attention(ENCODERS[tower], query, key, attention.num_heads, count, (side, side))
 
 
 def kept_tokens(config: Any, passes: list[Any]) -> KeptTokens:

@@ -22,12 +22,13 @@ def run_inspect(arguments: argparse.Namespace) -> None:
     with ending_at_interrupt():
         from ..inspection.inspect_checkpoint import inspect_checkpoint
         from ..inspection.text import BLOCKS, PLAIN_BAR, text_of
+        from ..terminal import terminal_width
 
     inspection = inspect_checkpoint(arguments.checkpoint, revision=arguments.revision)
     if arguments.json:
         print(json_text(inspection.as_dict(), "the inspection", indent=1), end="")
     elif not arguments.quiet:
-        print(text_of(inspection, BLOCKS if shows_blocks() else PLAIN_BAR))
+        print(text_of(inspection, BLOCKS if shows_blocks() else PLAIN_BAR, terminal_width()))
 
 
 def shows_blocks() -> bool:

@@ -80,6 +80,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
         from ..job import check_device
         from ..serving.observation_map import read_map
         from ..serving.server import address_of, bound_socket, run_server
+        from ..terminal import waiting
 
     check_device(arguments.device)
     named = named_checkpoints(arguments.checkpoints)
@@ -87,7 +88,9 @@ def run_serve(arguments: argparse.Namespace) -> None:
     by = read_map(arguments.observation_map) if arguments.observation_map else None
     with bound_socket(arguments.host, arguments.port, token) as bound:
         service = loaded(named, arguments, by)
-        for name, taken in service.warm_up().items():
+        with waiting("predicting for the first time"):
+            first = service.warm_up()
+        for name, taken in first.items():
             say(arguments, f"{name}: the first prediction took {taken:.2f} s")
         bound.listen()  # so that whoever reads the next line can connect
         say(arguments, f"serving {', '.join(service.models)} at {address_of(bound)} (stop with Ctrl-C)")

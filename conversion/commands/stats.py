@@ -11,7 +11,8 @@ from typing import IO, Any
 
 from ..files.given_datasets import check_dataset_name, reading_dataset
 from ..files.output_file import check_output_file, files_of, result_file
-from ..terminal import Column, Table, show
+from ..table_lines import Column, Table
+from ..terminal import show
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .model_kinds import refuse_same

@@ -23,6 +23,7 @@ OTHER_WORDS = {
     "--lora": ["--adapter"],
     "--verbose": ["--debug"],
     "--plot": ["--picture"],
+    "--num-trajectories": ["--num-traj-samples"],
     "--token": [],
 }
 ADVICE = {"--token": "log in with `hf auth login`, or set HF_TOKEN"}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from ...configuration.vla_errors import ConversionError
 from ..files.given_paths import meant_folder, why_not_local
 from ..files.json_file import json_text
-from ..terminal import Column, Table, show
+from ..table_lines import Column, Table
+from ..terminal import show
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .shared_arguments import add_device_argument

@@ -37,7 +37,8 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
     fps = arguments.fps or recorded_rate(episodes)
     with output_folder(output, overwrite=False) as folder:
         writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)
-        for episode in tqdm(islice(episodes, count), total=count, unit="episode", disable=arguments.quiet):
+        how = {"desc": "converting", "unit": "episode", "disable": arguments.quiet}
+        for episode in tqdm(islice(episodes, count), total=count, **how):
             writer.add(episode)
         writer.finish()
     if not arguments.quiet:

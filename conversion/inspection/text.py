@@ -7,6 +7,7 @@ from typing import Any
 
 from ...configuration.weight_parts import size_text
 from ..family_inspection import ModelFacts, StatisticsTable
+from ..table_lines import Column, Table, hanging, plain_text
 from .inspection import Inspection, NextStep
 
 MOST_KEYS = 3  # statistics of more datasets are counted, not shown
@@ -19,34 +20,32 @@ PLAIN_BAR, BLOCKS = "#", "█"
 class Section:
     """A heading and rows of one width; columns: their heads, none for pairs of a name and a value.
 
-    right: numbers of the columns that are set to the right.
+    right: numbers of the columns that are set to the right; folds: whether a text may be broken where a terminal is
+    narrow, as a command line that is copied may not.
     """
 
     title: str
     rows: list[Sequence[str]]
     columns: Sequence[str] = ()
     right: frozenset[int] = field(default_factory=frozenset)
+    folds: bool = True
 
 
-def text_of(inspection: Inspection, bar: str = PLAIN_BAR) -> str:
-    """For people. bar: what bars of a chart are made of."""
+def text_of(inspection: Inspection, bar: str = PLAIN_BAR, width: int | None = None) -> str:
+    """For people. bar: what bars of a chart are made of; width: of the terminal, see `plain_text`."""
     head = f"{inspection.place}: {inspection.words}"
-    parts = [render(section) for section in sections(inspection, bar) if section.rows]
+    head = head if width is None else "\n".join(hanging(head, width, 2))
+    parts = [plain_text(table_of(section), width=width) for section in sections(inspection, bar) if section.rows]
     return "\n\n".join([head, *parts])
 
 
-def render(section: Section) -> str:
-    """A title, and its rows in columns of plain text."""
-    table = [list(section.columns), *section.rows] if section.columns else section.rows
-    widths = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    lines = []
-    for row in table:
-        cells = [
-            cell.rjust(width) if i in section.right else cell.ljust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append("  " + "  ".join(cells).rstrip())
-    return "\n".join([section.title, *lines])
+def table_of(section: Section) -> Table:
+    names = section.columns or [""] * len(section.rows[0])
+    columns = [
+        Column(name, right=i in section.right, before="  ", folds=i not in section.right and section.folds)
+        for i, name in enumerate(names)
+    ]
+    return Table(columns, section.rows, section.title, header=bool(section.columns))
 
 
 def sections(inspection: Inspection, bar: str = PLAIN_BAR) -> Iterator[Section]:
@@ -126,7 +125,7 @@ def model_rows(model: ModelFacts) -> Iterator[tuple[str, str]]:
 def pruning_section(ratios: dict[int, float], bar: str) -> Section:
     """A bar chart of the share of vision tokens that each pruning layer keeps."""
     rows = [(str(layer), f"{ratio:.1%}", bar * round(BAR * ratio)) for layer, ratio in sorted(ratios.items())]
-    return Section("vision tokens kept by layer (LFP)", rows, ("layer", "kept", ""), frozenset({0, 1}))
+    return Section("vision tokens kept by layer (LFP)", rows, ("layer", "kept", ""), frozenset({0, 1}), folds=False)
 
 
 def statistics_sections(tables: Sequence[StatisticsTable]) -> Iterator[Section]:
@@ -193,7 +192,7 @@ def files_section(inspection: Inspection) -> Section:
 def step_sections(step: NextStep) -> Iterator[Section]:
     """A command line, then what it would find, and what it needs."""
     title = f"next ({step.words})" if step.words else "next"
-    yield Section(title, [(step.command,)])
+    yield Section(title, [(step.command,)], folds=False)
     yield Section("  it would find", [(s.name, f"{s.value}  -  {s.how}") for s in step.settings])
     yield Section("  it needs", [(need.option, need.why) for need in step.needed])
 

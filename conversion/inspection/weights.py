@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 from ...configuration.vla_errors import ConversionError
 from ...configuration.weight_parts import TensorEntry
@@ -40,9 +41,10 @@ def read_weights(place: Place) -> Weights:
 def sharded(place: Place, index: str) -> Weights:
     """By an index; shards that it names and that are missing, and tensors in the wrong place, are problems."""
     try:
-        weight_map = dict(load_json(place.folder / index)["weight_map"])
+        content = load_json(place.folder / index)
+        weight_map, total = dict(content["weight_map"]), (content.get("metadata") or {}).get("total_size")
         named = sorted({shard for shard in weight_map.values() if isinstance(shard, str)})
-    except (ConversionError, KeyError, TypeError, ValueError) as error:
+    except (ConversionError, AttributeError, KeyError, TypeError, ValueError) as error:
         return Weights(problems=[f"{index} is not an index of shards: {error}"])
     missing = [shard for shard in named if shard not in place.sizes]
     weights = read_files(place, [shard for shard in named if shard in place.sizes])
@@ -57,9 +59,23 @@ def sharded(place: Place, index: str) -> Weights:
     wrong = [key for key, shard in weight_map.items() if shard in read and found.get(key) != shard]
     if wrong:
         weights.problems.append(f"{index} names tensors that their shards do not hold: {listed(wrong)}.")
+    weights.problems += size_problems(index, total, weights.tensors) if not weights.problems else []
     if extra := [key for key in found if key not in weight_map]:
         weights.problems.append(f"{index} leaves out tensors that its shards hold: {listed(extra)}.")
     return weights
+
+
+def size_problems(index: str, total: Any, tensors: list[TensorEntry]) -> list[str]:
+    """Where an index counts other bytes than its shards hold. Nothing that loads a model reads that number; of pickles,
+    where two names may share their bytes, it is not compared.
+    """
+    stored = sum(tensor.bytes for tensor in tensors)
+    if total in (None, stored) or "safetensors" not in index:
+        return []
+    return [
+        f"{index} says total_size={total!r}, its shards hold {stored} bytes of tensors: were they converted or "
+        "replaced after it was written? Models load all the same."
+    ]
 
 
 def read_files(place: Place, files: Iterable[str]) -> Weights:

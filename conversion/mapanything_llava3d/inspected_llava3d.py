@@ -11,6 +11,7 @@ from ..family_inspection import (
     RunPlan,
     robot_facts,
 )
+from .geometry_heads import CHANNELS, has_usual_heads, sharing_heads
 
 EXPERT_WORDS = {"deep_fusion": "flow matching, joined to the language model's layers", "dit": "DiT head"}
 BASE_TYPES = ("llava_llama", "llava_mistral", "llama", "mistral")
@@ -37,7 +38,10 @@ def llava3d_plans(facts: RunFacts) -> list[RunPlan]:
     if framework.get("name"):
         plan.know("framework", framework["name"], "read (config)")
     if facts.shapes:
-        plan.know("geometry branch", any(n.startswith("geometric_model.") for n in facts.shapes), "read (tensors)")
+        has_geometry = any(name.startswith("geometric_model.") for name in facts.shapes)
+        plan.know("geometry branch", has_geometry, "read (tensors)")
+        if has_geometry and sharing_heads(facts.config.get("mapanything_config") or {}) is None:
+            settle_heads(plan, facts)
     if facts.statistics:
         plan.know("norm_stats", sorted(facts.statistics), "read")
     else:
@@ -47,6 +51,14 @@ def llava3d_plans(facts: RunFacts) -> list[RunPlan]:
     if not facts.config.get("vision_config"):
         plan.need("--vision DIR", "the vision tower's config.json is not in the run")
     return [plan]
+
+
+def settle_heads(plan: RunPlan, facts: RunFacts) -> None:
+    """Of the geometry branch, whose heads nothing in the run says."""
+    if has_usual_heads(facts.shapes):
+        plan.know("geometry_heads", f"{CHANNELS} channels each", "assumed (--geometry DIR)")
+    else:
+        plan.need("--geometry DIR", "the heads of its MapAnything are in the config.json of that alone")
 
 
 def uses_of_base(config: Mapping[str, Any]) -> list[str]:

@@ -45,7 +45,10 @@ def tokenizer_with_image_token(folders: list[Path]) -> PreTrainedTokenizerBase:
     slow = next((folder for folder in folders if (folder / "tokenizer.model").exists()), None)
     if fast is None and slow is None:
         where = " nor in ".join(str(folder) for folder in folders)
-        raise ConversionError(f"no tokenizer.json is in {where}: pass --tokenizer DIR, that of the language model.")
+        raise ConversionError(
+            f"no tokenizer.json is in {where}: pass --language DIR, the language model with its tokenizer, or "
+            "--tokenizer DIR."
+        )
     tokenizer = load_slow_tokenizer(slow) if fast is None else load_fast_tokenizer(fast)
     add_image_token(tokenizer, IMAGE_TOKEN)
     return tokenizer

@@ -15,6 +15,7 @@ from ..job import Job, Prepared
 from ..settings import Settings
 from ..tensors.collected import Collected
 from ..tensors.size_limits import check_layers
+from .geometry_heads import sharing_heads
 from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
 from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .run import Run, collect_run, read_run
@@ -25,7 +26,6 @@ from .sizes import (
     expert_fields,
     geometry_config,
     language_fields,
-    sharing_heads,
     vision_fields,
 )
 

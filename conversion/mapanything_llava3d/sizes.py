@@ -14,6 +14,7 @@ from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d impo
 from ...configuration.vla_errors import ConversionError
 from ..tensors.collected import Collected
 from ..tensors.plan import Fact
+from .geometry_heads import CHANNELS, SOME_WIDTH, has_usual_heads, sharing_heads
 
 LANGUAGE_TYPES = {"llama": "llama", "llava_llama": "llama", "mistral": "mistral", "llava_mistral": "mistral"}
 LANGUAGE_FIELDS = (
@@ -93,16 +94,22 @@ def vision_fields(published: Mapping[str, Any], collected: Collected) -> dict[st
 
 
 def geometry_config(published: Mapping[str, Any], collected: Collected) -> MapAnythingGeometryConfig:
-    """published: config.json of MapAnything, which may be empty: heads have 64 channels unless it says otherwise."""
+    """published: config.json of MapAnything, which may be empty: heads have 64 channels unless it says otherwise.
+
+    Raises:
+        ConversionError: they cannot have 64.
+    """
     prefix = "geometric_model."
-    names = [name for name in collected.candidates if name.startswith(prefix)]
-    shapes = {name.removeprefix(prefix): collected.shape(name) for name in names}
-    return infer_geometry_config(shapes, info_sharing_num_attention_heads=sharing_heads(published))
-
-
-def sharing_heads(published: Mapping[str, Any]) -> int | None:
-    """Attention heads of the transformer over all views, where MapAnything's config.json says them."""
-    return ((published.get("info_sharing_config") or {}).get("module_args") or {}).get("num_heads")
+    shapes = {name: collected.shape(name) for name in collected.candidates if name.startswith(prefix)}
+    heads = sharing_heads(published)
+    if heads is None and not has_usual_heads(shapes):
+        raise ConversionError(
+            f"the geometry branch's transformer over all views is {shapes[SOME_WIDTH][0]} wide, which is no number of "
+            f"heads of {CHANNELS} channels, and nothing says its heads: pass --geometry DIR, a MapAnything whose "
+            "config.json does (info_sharing_config.module_args.num_heads)."
+        )
+    shapes = {name.removeprefix(prefix): shape for name, shape in shapes.items()}
+    return infer_geometry_config(shapes, info_sharing_num_attention_heads=heads)
 
 
 def dit_fields(collected: Collected) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from ..files.settings_errors import reading_settings
 from ..files.tokenizer_files import check_tokenizer_files
 from ..tensors.size_limits import check_layers_of
 from ..tensors.tensor_source import open_checkpoint
+from ..terminal import waiting
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
@@ -56,9 +57,9 @@ def load_model(
     """
     dtype = dtype or ("float32" if torch.device(device).type == "cpu" else "auto")
     chosen = dtype if dtype == "auto" else getattr(torch, dtype)
-    with naming(folder):
+    with naming(folder), waiting("loading the model"):
         model = AutoModelForImageTextToText.from_pretrained(folder, trust_remote_code=False, dtype=chosen)
-    model = model.to(device).eval()
+        model = model.to(device).eval()
     if fast is not None:
         model.enable_fast_prediction(fast)
         if fast == "graphs" and torch.device(device).type != "cuda" and not quiet:

@@ -72,7 +72,8 @@ def predict_robot(
     from .robot_prediction import predict_actions
 
     given = arguments
-    asked = {"advantage": given.advantage, "embodiment_id": given.embodiment_id, "num_samples": given.num_samples}
+    names = "advantage", "embodiment_id", "num_samples", "num_inference_steps"
+    asked = {name: getattr(given, name) for name in names}
     seen = given.images, given.instruction, given.state
     picture = (trace, files["plot"]) if "plot" in files else None
     how = {"fast": given.fast, "picture": picture, "quiet": given.quiet}

@@ -18,7 +18,8 @@ from ...training.collators import RobotCollator, collator_for
 from ...training.dimension_names import dimension_names, dimension_units, frames_per_second
 from ...training.gripper_events import gripper_events
 from ...training.open_loop import Samples, noise_for, predicted_in_batches, samples_of
-from ..terminal import Column, Table, show
+from ..table_lines import Column, Table
+from ..terminal import show
 from .action_plot import plot_actions
 from .checkpoint_loading import load_config, load_model, load_processor
 from .evaluated_data import (

@@ -9,7 +9,8 @@ from ...modeling.action_normalization import find_statistics
 from ...processing.image_reader import open_image
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
-from ..terminal import Column, Table, show, waiting
+from ..table_lines import Column, Table
+from ..terminal import show, waiting
 from .checkpoint_loading import load_config, load_model, load_processor
 from .dimensions import NAMES
 from .prediction_plot import plot_trace
@@ -29,6 +30,7 @@ def predict_actions(
     embodiment_id: int | None = None,
     fast: str | None = None,
     num_samples: int | None = None,
+    num_inference_steps: int | None = None,
     picture: tuple[Trace, Path] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -39,11 +41,13 @@ def predict_actions(
         state: in the robot's units; zeros where it is not given and the model has one.
         advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
         num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
+        num_inference_steps: of a head that starts from noise.
         picture: how to trace the prediction, and where to draw it.
         quiet: no notes.
 
     Raises:
-        InputError: images or instruction are missing, or the model has no state, one embodiment, or no samples.
+        InputError: images or instruction are missing, or the model has no state, one embodiment, no samples or no
+            steps.
     """
     missing = [] if paths else ["--images FILE ..."]
     missing += ["--instruction TEXT"] if instruction is None else []
@@ -56,14 +60,14 @@ def predict_actions(
         images = [open_image(path) for path in listed_files(paths)]
     processor, config = load_processor(folder), load_config(folder)
     find_statistics(config.norm_stats, unnorm_key)
-    given = given_options(processor, config, state, advantage, embodiment_id, num_samples)
+    given = given_options(processor, config, state, advantage, embodiment_id)
+    options = sampling_options(config, num_samples, num_inference_steps)
     with reading_settings(folder):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
     if processor.state_dim and state is None and not quiet:
         print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
-    options = {"unnorm_key": unnorm_key} | ({} if num_samples is None else {"num_samples": num_samples})
-    asked = Asked(images, instruction, inputs.to(device), options)
+    asked = Asked(images, instruction, inputs.to(device), {"unnorm_key": unnorm_key, **options})
     with waiting("predicting"):
         drawn = predicted(model, asked) if picture is None else drawn_with_picture(model, processor, asked, *picture)
     names = NAMES if drawn.actions.shape[-1] == len(NAMES) else range(drawn.actions.shape[-1])
@@ -76,7 +80,6 @@ def given_options(
     state: list[float] | None,
     advantage: str | None,
     embodiment_id: int | None,
-    num_samples: int | None,
 ) -> dict[str, Any]:
     """What the processor is given beside images and text. Raises InputError for what the model has no use for."""
     size = processor.state_dim
@@ -87,12 +90,22 @@ def given_options(
     state = state or ([0.0] * size if size else None)
     if embodiment_id is not None and config.num_embodiments == 1:
         raise InputError(f"--embodiment-id {embodiment_id}: this model has one embodiment; leave it out.")
+    given = {"advantage": advantage, "embodiment_id": embodiment_id}
+    return {"state": state, **{name: value for name, value in given.items() if value is not None}}
+
+
+def sampling_options(config: Any, num_samples: int | None, num_inference_steps: int | None) -> dict[str, int]:
+    """Those of `predict_action` that were given. Raises InputError for what the action head has no use for."""
     if num_samples is not None and not config.draws_samples:
         raise InputError(
             f"--num-samples {num_samples}: this model's action head predicts one chunk and draws none; leave it out."
         )
-    given = {"advantage": advantage, "embodiment_id": embodiment_id}
-    return {"state": state, **{name: value for name, value in given.items() if value is not None}}
+    if num_inference_steps is not None and not config.draws_noise:
+        raise InputError(
+            f"--num-inference-steps {num_inference_steps}: this model's action head takes a single one; leave it out."
+        )
+    given = {"num_samples": num_samples, "num_inference_steps": num_inference_steps}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def drawn_with_picture(model: Any, processor: Any, asked: Asked, trace: Trace, path: Path) -> Drawn:

@@ -11,6 +11,7 @@ from .plot_style import FAINT, HEAT, LABEL, SMALL, axes_in
 from .prediction_trace import KeptTokens, PatchAttention, PredictionTrace
 
 IN_A_ROW = 4  # views without maps
+LEAST_COLUMNS = 3  # of views with maps, so that a view and its only map stand close
 CELL, GAP = 2.3, 0.3  # inches of a view and below it
 LEFT, RIGHT = 0.3, 0.3
 BAR = 0.75  # inches of a scale
@@ -37,8 +38,8 @@ def views_panel(trace: PredictionTrace, names: list[str]) -> Panel:
     patches = trace.kept is not None and not trace.attention and trace.kept.grid is not None
     if maps:
         note = (
-            "Colour: attention of the learned aggregation tokens to patches (last block, mean of tokens and heads); "
-            "1 is a patch's average."
+            "Colour: attention of the learned aggregation tokens to patches (last block that runs, mean of tokens and "
+            "heads); 1 is a patch's average."
         )
         height = HEADING + 0.3 + len(names) * (CELL + GAP) + BAR
         return Panel(f"Views, {seen}, and where the model looks", note, height, partial(draw_maps, trace, names, maps))
@@ -79,7 +80,10 @@ def resampled(values: np.ndarray, grid: tuple[int, int]) -> np.ndarray:
 
 def draw_maps(trace: PredictionTrace, names: list[str], maps: list[PatchMap], area: Any) -> None:
     """A row a view: itself, then its maps; a scale below each column of maps."""
-    grid = axes_in(area, len(names), 1 + len(maps), (LEFT, RIGHT, HEADING + 0.3, GAP + BAR), (0.3, GAP))
+    columns = max(1 + len(maps), LEAST_COLUMNS)
+    grid = axes_in(area, len(names), columns, (LEFT, RIGHT, HEADING + 0.3, GAP + BAR), (0.3, GAP))
+    for axes in grid[:, 1 + len(maps) :].flat:
+        axes.set_axis_off()
     for axes, name, view in zip(grid[:, 0], names, trace.views, strict=True):
         show(axes, view, name)
     for column, patch_map in enumerate(maps, 1):

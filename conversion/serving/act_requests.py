@@ -99,4 +99,4 @@ def plain(value: Any, said: dict[str, Any]) -> Any:
 
 def double(form: Callable, value: Any, said: dict[str, Any]) -> str:
     """The answer as text of JSON, which is sent as JSON once more."""
-    return json.dumps(form(value, said))
+    return json.dumps(form(value, said), allow_nan=False)

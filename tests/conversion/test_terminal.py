@@ -11,7 +11,9 @@ import termios
 import pytest
 
 from vlahub.conversion import terminal
-from vlahub.conversion.terminal import Column, Table, is_plain, plain_text, text_of
+from vlahub.conversion.cli import main
+from vlahub.conversion.table_lines import Column, Table, plain_text
+from vlahub.conversion.terminal import is_plain, text_of
 
 ACTIONS = Table(
     [Column("step", right=True, width=4), Column("gripper", right=True, width=9), Column("note", folds=True)],
@@ -52,6 +54,54 @@ def test_a_terminal_that_cannot_or_must_not_gets_plain_lines(name, value, on_a_t
 def test_without_rich_a_terminal_gets_plain_lines(on_a_terminal):
     on_a_terminal.setattr(terminal.importlib.util, "find_spec", lambda name: None)
     assert text_of(ACTIONS) == "\n".join(LINES)
+
+
+PARTS = Table(
+    [Column("part", before="  ", folds=True), Column("bytes", right=True, before="  "), Column("dtype", before="  ")],
+    [["FiLM and aggregation tokens of the towers", "35,300", "float32"], ["projector", "1", "bfloat16"]],
+    "parts of a checkpoint, and what they are stored as",
+)
+SETTINGS = Table(
+    [
+        Column("", before="  "),
+        Column("", before="  ", ragged=True),
+        Column("", before="  -  ", ragged=True, folds=True),
+    ],
+    [["bins", "256", "read (config.json of the training run)"], ["decoding", "parallel", "assumed"]],
+    header=False,
+)
+
+
+def test_a_narrow_terminal_gets_texts_broken_inside_of_their_column_and_numbers_whole():
+    assert plain_text(PARTS, width=45).splitlines() == [
+        "parts of a checkpoint, and what they are",
+        "  stored as",
+        "  part                        bytes  dtype",
+        "  FiLM and aggregation       35,300  float32",
+        "  tokens of the towers",
+        "  projector                       1  bfloat16",
+    ]
+    assert plain_text(SETTINGS, width=40).splitlines() == [
+        "  bins      256  -  read (config.json of",
+        "              the training run)",
+        "  decoding  parallel  -  assumed",
+    ]
+    assert plain_text(PARTS, width=30).splitlines()[2:] == plain_text(PARTS).splitlines()[1:]  # no room: rows are whole
+    assert plain_text(PARTS, SETTINGS, width=200) == plain_text(PARTS, SETTINGS)
+
+
+def test_inspect_keeps_to_the_width_of_a_terminal_but_for_commands(merged, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["inspect", str(merged)]) == 0
+    narrow = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: False)
+    assert main(["inspect", str(merged)]) == 0
+    whole = capsys.readouterr().out.splitlines()
+    assert [line for line in narrow if len(line) > 60 and not line.startswith("  vlahub ")] == []
+    assert max(map(len, whole)) > 60 and len(narrow) > len(whole)
+    letters, wanted = (sorted("".join("".join(lines).replace("█", "#").split())) for lines in (narrow, whole))
+    assert letters == wanted  # nothing is cut off
 
 
 WAIT = """

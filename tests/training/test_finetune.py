@@ -300,7 +300,7 @@ def test_columns_of_other_names_and_vectors_in_pieces_are_learnt_alike(finetune,
 
 
 def test_a_run_that_is_not_finite_ends_with_an_error_and_writes_nothing(finetune, table, tmp_path):
-    statistics = {"t": {part: {"q01": [-1e-30] * n, "q99": [1e-30] * n} for part, n in (("action", 7), ("proprio", 8))}}
+    statistics = {"t": {part: {"q01": [-10.0] * n, "q99": [10.0] * n} for part, n in (("action", 7), ("proprio", 8))}}
     (tmp_path / "s.json").write_text(json.dumps(statistics))
     sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path / "out"), *QUICK]
     options = ["--max_steps", "3", "--learning_rate", "1e38", "--train", "full", "--max_grad_norm", "0"]

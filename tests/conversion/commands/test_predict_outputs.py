@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlahub.conversion.alpamayo_r1 import trajectory_plot
+from vlahub.conversion.alpamayo_r1 import driving_prediction, trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
-from vlahub.conversion.predictions import checkpoint_loading
+from vlahub.conversion.predictions import checkpoint_loading, robot_prediction
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,42 @@ def test_samples_of_a_robot_are_written_with_their_spread(diffusion, merged, vie
     np.testing.assert_allclose(found["spread"], samples.std(axis=0), atol=1e-5)
     assert robot(tmp_path / "model", one, "--output", output) == 0  # an earlier result, known again
     assert robot(merged, views, "--num-samples", "3") == 1
-    assert "--num-samples 3" in capsys.readouterr().err
+    assert "--num-samples 3: this model's action head predicts one chunk" in capsys.readouterr().err
+
+
+def test_steps_are_those_of_the_prediction_and_of_its_path(diffusion, merged, views, tmp_path, monkeypatch, capsys):
+    assert diffusion.merge(tmp_path / "model", "--dtype", "float32") == 0
+    output, one, paths = tmp_path / "out.json", views / "0.png", []
+    monkeypatch.setattr(robot_prediction, "plot_trace", lambda path, trace, *_: paths.append(trace.path))
+    assert robot(tmp_path / "model", one, "--output", output, "--num-inference-steps", "2") == 0
+    plain = output.read_text()
+    options = ["--output", output, "--num-inference-steps", "2", "--plot", tmp_path / "out.png"]
+    assert robot(tmp_path / "model", one, *options) == 0
+    assert output.read_text() == plain and len(paths[0]) == 2 + 1
+    capsys.readouterr()
+    assert robot(merged, views, "--num-inference-steps", "3") == 1
+    assert "--num-inference-steps 3: this model's action head takes a single one" in capsys.readouterr().err
+
+
+def test_sets_of_trajectories_are_printed_written_and_drawn(driver, scene, tmp_path, monkeypatch, capsys):
+    known = dict(np.load(scene))
+    future = np.stack([np.linspace(0.5, 32, 64), *[np.zeros(64)] * 2], axis=-1)
+    np.savez(tmp_path / "scene.npz", **known, ego_future_xyz=future)
+    drawn, plain = [], driving_prediction.plot_trajectories
+    monkeypatch.setattr(
+        driving_prediction, "plot_trajectories", lambda *given, **more: drawn.append(given[2]) or plain(*given, **more)
+    )
+    output, options = tmp_path / "out.json", ["--num-traj-sets", "2", "--num-inference-steps", "2"]
+    options += ["--num-traj-samples", "3", "--output", output, "--plot", tmp_path / "out.png"]
+    for _ in range(2):  # an earlier result, known again
+        assert drive(driver, tmp_path / "scene.npz", *options) == 0
+    printed, found = capsys.readouterr().out, json.loads(output.read_text())
+    assert "reasoning (set 2):" in printed and "best of 3 samples over" in printed and "mean of 2 sets" in printed
+    assert drawn[0].shape[:2] == (2, 3)
+    np.testing.assert_allclose([one["pred_xyz"] for one in found["sets"]], drawn[0].numpy(), atol=1e-6)
+    assert {name: found[name] for name in found["sets"][0]} == found["sets"][0]
+    errors = np.linalg.norm(drawn[0].numpy()[..., :2] - future[: drawn[0].shape[2], :2], axis=-1)
+    assert found["minADE"] == pytest.approx(errors.mean(axis=-1).min(axis=1).mean(), rel=1e-5)
 
 
 def test_output_and_plot_are_two_files(driver, scene, tmp_path, no_model, capsys):
@@ -196,7 +231,7 @@ def test_a_picture_is_known_again_where_its_format_has_a_place_for_that(suffix, 
 
 
 ROBOT_HAS_NO_USE = [
-    ["--history", "x.npz"], ["--num-traj-samples", "2"], ["--top-p", "0.5"], ["--top-k", "1"],
+    ["--history", "x.npz"], ["--num-traj-sets", "2"], ["--num-traj-samples", "2"], ["--top-p", "0.5"], ["--top-k", "1"],
     ["--temperature", "0.1"], ["--max-new-tokens", "3"],
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from vlahub.conversion.cli import main, make_parser, merge_lora_main
 from vlahub.conversion.commands.train_options import OWN_NAMES
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-QUICK = ["--use_cpu", "--steps", "1", "--batch-size", "2", "--rank", "2", "--save-strategy", "no"]
+QUICK = ["--use_cpu", "--steps", "1", "--batch-size", "2", "--save-strategy", "no"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def sources(tmp_path_factory):
 def train(sources, tmp_path):
     def call(*words, model="model"):
         given = [str(sources / model), "--dataset", str(sources / "table"), "--output", str(tmp_path / "run")]
-        return main(["train", *given, *QUICK, *words])
+        rank = [] if "--train" in words else ["--rank", "2"]
+        return main(["train", *given, *QUICK, *rank, *words])
 
     return call
 

@@ -227,6 +227,51 @@ def test_shards_that_are_missing_are_named(tmp_path):
     assert f"names {shard.name}, which is missing" in odd(tmp_path)
 
 
+@pytest.mark.parametrize("total", [1, 10**12, "many"])
+def test_a_total_size_that_is_not_that_of_the_shards_is_odd_and_hinders_no_merge(total, cogvla, tmp_path):
+    run = cogvla.copied_with_base(tmp_path)
+    assert not inspect_checkpoint(str(run.base)).oddities
+    index = run.base / "model.safetensors.index.json"
+    content = json.loads(index.read_text())
+    stored = sum(tensor.nbytes for shard in run.base.glob("*.safetensors") for tensor in load_file(shard).values())
+    content["metadata"] = {"total_size": stored}
+    index.write_text(json.dumps(content))
+    assert not inspect_checkpoint(str(run.base)).oddities
+    content["metadata"] = {"total_size": total}
+    index.write_text(json.dumps(content))
+    assert f"says total_size={total!r}, its shards hold {stored} bytes" in odd(run.base)
+    assert run.merge(tmp_path / "out", "--dry-run") == 0
+
+
+def in_pickles(base, shards):
+    """The weights of a published model as `pytorch_model.bin`, or as so many shards of it."""
+    files = sorted(base.glob("model*.safetensors"))
+    tensors = {name: tensor for file in files for name, tensor in load_file(file).items()}
+    for file in base.glob("model*.safetensors*"):
+        file.unlink()
+    if shards == 1:
+        torch.save(tensors, base / "pytorch_model.bin")
+        return
+    weight_map = {name: f"pytorch_model-{i % shards + 1:05}-of-{shards:05}.bin" for i, name in enumerate(tensors)}
+    for shard in set(weight_map.values()):
+        torch.save({name: tensor for name, tensor in tensors.items() if weight_map[name] == shard}, base / shard)
+    metadata = {"total_size": sum(tensor.nbytes for tensor in tensors.values())}
+    (base / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": metadata, "weight_map": weight_map}))
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_repository_of_pickles_alone_is_inspected_as_the_same_in_safetensors(shards, openvla, tmp_path):
+    run = openvla.copied_with_base(tmp_path)
+    wanted = inspect_checkpoint(str(run.base))
+    in_pickles(run.base, shards)
+    found = inspect_checkpoint(str(run.base))
+    assert (found.kind, found.family, found.parts) == (wanted.kind, wanted.family, wanted.parts)
+    assert found.bytes == wanted.bytes and found.memory == wanted.memory
+    assert wanted.oddities == [] and [oddity.split(": ")[0] for oddity in found.oddities] == ["weights are pickled"]
+    assert [step.command for step in found.next_steps] == [step.command for step in wanted.next_steps]
+    assert run.merge(tmp_path / "out", "--decoding", "autoregressive", "--dry-run") == 0
+
+
 @pytest.mark.parametrize("keep", [4, 100, -1000])
 def test_a_file_that_is_cut_off_is_odd_and_no_failure(keep, copied):
     path = copied / "model.safetensors"

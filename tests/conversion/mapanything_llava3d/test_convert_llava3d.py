@@ -1,8 +1,10 @@
 """Published checkpoints of 3dvla-starvla_framework, rebuilt at a tiny size, become what loads with one line."""
 
 import json
+import shlex
 import shutil
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from vlahub import MapAnythingLlava3DForConditionalGeneration, MapAnythingLlava3DProcessor
 from vlahub.conversion.cli import main
+from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
 from vlahub.conversion.tensors import choice
 
 INTERFACE = "mapanythingllava3d_vlm_interface.model."
@@ -75,6 +78,13 @@ def framework_config(**action_model):
     vlm = {"base_vlm": "/somewhere/base", "prefix_image_dropout_prob": 0.1, "use_geometric_branch": True}
     framework = {"name": "MapAnythingLlava3DPI", "mapanything_llava3d": vlm, "action_model": {**action, **action_model}}
     return {"run_id": "tiny", "framework": framework, "datasets": {"vla_data": {"CoT_prompt": PROMPT}}}
+
+
+NEEDED = {
+    "dit_run": ["--geometry", "--language", "--vision"],
+    "fused_folder": ["--geometry"],
+    "without_statistics": ["--geometry", "--statistics", "--language", "--vision"],
+}
 
 
 @pytest.fixture(scope="session")
@@ -531,3 +541,36 @@ def test_statistics_that_cannot_be_used_end_a_conversion_and_an_assembly(
     options = ["--statistics", str(file), "--action-horizon", "4", "--use-state", "--state-dim", "8"]
     assert_refused(parts.assemble(tmp_path / "out", *options), capsys, message)
     assert not (tmp_path / "out").exists()
+
+
+# What inspect says before
+
+
+@pytest.mark.parametrize("name", ["dit_run", "fused_folder", "without_statistics"])
+def test_the_command_that_inspect_prints_is_accepted_and_each_option_of_it_is_needed(
+    name, parts, request, tmp_path, capsys
+):
+    if name == "without_statistics":
+        run = request.getfixturevalue("dit_run").copied(tmp_path / "run")
+        (run.folder / "dataset_statistics.json").unlink()
+    else:
+        run = request.getfixturevalue(name)
+    (step,) = inspect_checkpoint(str(run.folder)).next_steps
+    values = {
+        str(run.folder): str(tmp_path / "out"),  # behind it stands OUTPUT
+        "--language": str(parts.folder / "language"),
+        "--vision": str(parts.folder / "vision"),
+        "--geometry": str(parts.folder / "geometry"),
+        "--statistics": str(parts.folder / "dataset_statistics.json"),
+    }
+
+    def carried_out(command):
+        words = shlex.split(command)[1:]
+        filled = [values.get(before, word) for before, word in pairwise(["", *words])]
+        return main([*filled, "--dry-run", "--quiet"])
+
+    assert [need.option.split()[0] for need in step.needed] == NEEDED[name]
+    assert carried_out(step.command) == 0, capsys.readouterr().err
+    for need in step.needed:
+        assert carried_out(step.command.replace(f" {need.option}", "")) == 1
+        assert need.option.split()[0] in capsys.readouterr().err

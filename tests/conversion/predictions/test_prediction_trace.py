@@ -74,6 +74,7 @@ def composed(options=(), **fields):
     return model, *asked_of(model, images, 2, **dict(options))
 
 
+AGGREGATION = {"use_aggr": True, "num_vision_aggr": 3}
 OPENVLA = {"use_film": False, "use_aggr": False, "use_lfp": False, "vision_aggregate_type": "concat"}
 TWO_TOWERS = {"second_vision_config": DINO, "vision_aggregate_type": "moe", "projector_type": "mlp"}
 MODELS = {
@@ -92,6 +93,9 @@ MODELS = {
     "llava, both": lambda **more: llava3d(action_expert_type="deep_fusion+dit", **more),
     "composed, flow": lambda **more: composed(action_head="flow", **more),
     "composed, mlp": lambda **more: composed(action_head="mlp", **TWO_TOWERS, **more),
+    "composed, aggregation": lambda **more: composed(
+        action_head="flow", use_film=True, **TWO_TOWERS, **AGGREGATION, **more
+    ),
 }
 
 
@@ -134,45 +138,56 @@ def test_samples_of_a_picture_are_those_of_a_prediction(kind):
 # ---- CogVLA
 
 
-def naive_attention(block, states, count, patches):
+def naive_attention(queries, keys, heads, count, patches):
     """(views, tokens, patches): token by token, head by head."""
-    attention = block.attn
-    qkv = attention.qkv(block.norm1(states)).double()
-    width = qkv.shape[-1] // 3
-    size = width // attention.num_heads
-    rows = torch.zeros(len(qkv), count, patches, dtype=torch.float64)
-    for view in range(len(qkv)):
+    queries, keys = queries.double(), keys.double()
+    size = queries.shape[-1] // heads
+    rows = torch.zeros(len(queries), count, patches, dtype=torch.float64)
+    for view in range(len(queries)):
         for token in range(count):
-            for head in range(attention.num_heads):
+            for head in range(heads):
                 part = slice(head * size, (head + 1) * size)
-                query, keys = qkv[view, token - count, part], qkv[view, :, width : 2 * width][:, part]
-                weights = torch.softmax(keys @ query / size**0.5, dim=0)
-                rows[view, token] += weights[-count - patches : -count] / attention.num_heads
+                query, seen = queries[view, token - count, part], keys[view, :, part]
+                weights = torch.softmax(seen @ query / size**0.5, dim=0)
+                rows[view, token] += weights[-count - patches : -count] / heads
     return rows
+
+
+def assert_attention(attention, rows, side):
+    """That of a trace is the naive one."""
+    shares = rows.sum(dim=-1)
+    np.testing.assert_allclose(attention.on_patches, shares, atol=1e-6)
+    np.testing.assert_allclose(attention.weights, rows / shares[..., None], atol=1e-6)
+    np.testing.assert_allclose(attention.weights.sum(axis=-1), 1, atol=1e-6)
+    assert attention.weights.shape == rows.shape and attention.grid == (side, side)
+    assert attention.weights.std() > 0.01 and (attention.on_patches < 1).all()
+
+
+def inputs_while(modules, run):
+    """What `run` returns, and what each module was given last, by the names of `modules`."""
+    seen = {}
+    handles = [
+        module.register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0]}))
+        for name, module in modules.items()
+    ]
+    found = run()
+    for handle in handles:
+        handle.remove()
+    return found, seen
 
 
 def test_attention_of_aggregation_tokens_is_the_naive_one_and_adds_up_to_one():
     model, processor, asked = cogvla()
-    seen = {}
     towers = {"DINOv2": model.vision_backbone.featurizer, "SigLIP": model.vision_backbone.fused_featurizer}
-    handles = [
-        tower.blocks[-1].register_forward_pre_hook(lambda _, given, name=name: seen.update({name: given[0]}))
-        for name, tower in towers.items()
-    ]
-    trace = trace_of(model, processor, asked)
-    for handle in handles:
-        handle.remove()
+    blocks = {name: tower.blocks[-1] for name, tower in towers.items()}
+    trace, seen = inputs_while(blocks, lambda: trace_of(model, processor, asked))
     assert [attention.encoder for attention in trace.attention] == list(towers)
     for attention in trace.attention:
-        count, patches = model.config.num_vision_aggr, 4
+        block = blocks[attention.encoder]
         with torch.no_grad():
-            rows = naive_attention(towers[attention.encoder].blocks[-1], seen[attention.encoder], count, patches)
-        shares = rows.sum(dim=-1)
-        np.testing.assert_allclose(attention.on_patches, shares, atol=1e-6)
-        np.testing.assert_allclose(attention.weights, rows / shares[..., None], atol=1e-6)
-        np.testing.assert_allclose(attention.weights.sum(axis=-1), 1, atol=1e-6)
-        assert attention.weights.shape == (2, count, patches) and attention.grid == (2, 2)
-        assert attention.weights.std() > 0.01 and (attention.on_patches < 1).all()
+            query, key, _ = block.attn.qkv(block.norm1(seen[attention.encoder])).chunk(3, dim=-1)
+        heads, count = block.attn.num_heads, model.config.num_vision_aggr
+        assert_attention(attention, naive_attention(query, key, heads, count, 4), 2)
 
 
 @pytest.mark.parametrize("kind", ["cogvla", "pruned patches", "pruned, token by token"])
@@ -257,6 +272,37 @@ def test_the_weights_of_two_composed_towers_are_those_of_the_prediction():
     np.testing.assert_array_equal(trace.encoder_weights, found.moe_ratios[0].numpy())
     np.testing.assert_allclose(trace.encoder_weights.sum(axis=1), 1, atol=1e-6)
     assert trace.encoders == ("siglip", "dinov2")
+
+
+REGISTERS = {**DINO, "model_type": "dinov2_with_registers", "num_register_tokens": 2, "patch_size": 7}
+AGGREGATING = {
+    "one tower": {},
+    "two towers of other patches, FiLM": {"second_vision_config": REGISTERS, "use_film": True},
+    "weighed, features of the second to last block": {**TWO_TOWERS, "vision_feature_layer": -2},
+    "beside a text tower, flow": {"vision_config": SIGLIP_AND_TEXT, "action_head": "flow", "use_film": True},
+}
+
+
+@pytest.mark.parametrize("name", AGGREGATING)
+def test_attention_of_composed_aggregation_tokens_is_the_naive_one(name):
+    model, processor, asked = composed(**{"action_head": "mlp", **AGGREGATION, **AGGREGATING[name]})
+    config, readers = model.config, {}
+    for number, (tower, part) in enumerate(zip(model.backbone.towers, config.towers.values(), strict=True)):
+        last = f".{part.num_hidden_layers + (config.vision_feature_layer or -1)}."
+        layers = {path: layer for path, layer in tower.named_modules() if last in path}
+        (query,) = (layer for path, layer in layers.items() if path.endswith((".q_proj", ".query")))
+        (key,) = (layer for path, layer in layers.items() if path.endswith((".k_proj", ".key")))
+        readers[number] = query, key
+    queries = {number: query for number, (query, _) in readers.items()}
+    trace, seen = inputs_while(queries, lambda: trace_of(model, processor, asked))
+    assert len(trace.attention) == len(readers) and [one.encoder for one in trace.attention] == list(trace.encoders)
+    for number, tower in enumerate(config.towers.values()):
+        with torch.no_grad():
+            query, key = (layer(seen[number]) for layer in readers[number])
+        side = IMAGE_SIZE // tower.patch_size
+        rows = naive_attention(query, key, tower.num_attention_heads, 3, side**2)
+        assert_attention(trace.attention[number], rows, side)
+    assert trace_of(*composed(action_head="mlp")).attention == ()
 
 
 def test_the_grounding_score_is_the_models():

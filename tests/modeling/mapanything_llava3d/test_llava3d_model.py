@@ -876,7 +876,7 @@ REFUSED = {
     "state of other samples": ({"state": torch.zeros(2, STATE)}, "state has .*shape"),
     "noise of other samples": ({"noise": torch.zeros(2, HORIZON, DIM)}, "noise has .*shape"),
     "short noise": ({"noise": torch.zeros(3, HORIZON - 1, DIM)}, "noise has .*shape"),
-    "mask of another length": ({"attention_mask": torch.ones(3, 5)}, "attention_mask has .*shape"),
+    "mask of another length": ({"attention_mask": torch.ones(3, 5, dtype=torch.long)}, "attention_mask has .*shape"),
 }
 PREDICTION_ONLY = {
     "no steps": ({"num_steps": 0}, "num_steps=0"),

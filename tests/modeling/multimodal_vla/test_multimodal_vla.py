@@ -571,7 +571,10 @@ def test_weights_that_lack_a_part_are_refused_by_its_name(composed, tmp_path):
         ({"proprio": None}, r"^state is missing.* \(2, 4\)"),
         ({"proprio": torch.zeros(2, 5)}, r"^state has shape \(2, 5\); .* \(2, 4\)"),
         ({"proprio": torch.zeros(1, 4)}, r"^state has shape \(1, 4\)"),
-        ({"attention_mask": torch.ones(2, 5)}, r"^attention_mask has shape \(2, 5\), input_ids \(2, 6\)"),
+        (
+            {"attention_mask": torch.ones(2, 5, dtype=torch.long)},
+            r"^attention_mask has shape \(2, 5\), input_ids \(2, 6\)",
+        ),
         ({"attention_mask": torch.tensor([[1] * 6, [0] * 6])}, "^attention_mask has a row of padding alone"),
         ({"unnorm_key": "b"}, "^unnorm_key='b' is unknown; choices: a"),
         ({"noise": torch.zeros(1, CHUNK, DIM)}, r"^noise has shape \(1, 4, 3\)"),
