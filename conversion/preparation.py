@@ -30,6 +30,7 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
     if not own:
         check_roles(job.base, job.adapters)
+        check_different(job.adapters)
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
     with reading_settings(*folders):
         for folder in folders:
@@ -41,6 +42,13 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
             raise ConversionError(f"{', '.join(unused)}: a model of the kind {chosen.name!r} has no use for it.")
         check_tokenizer_folder(job)
         return chosen.prepare(job)
+
+
+def check_different(adapters: list[Path]) -> None:
+    """Raises ConversionError for an adapter that would be added twice."""
+    for number, adapter in enumerate(adapters):
+        if any(adapter.resolve() == other.resolve() for other in adapters[:number]):
+            raise ConversionError(f"--adapter {adapter} is given twice, and would be added twice: name it once.")
 
 
 def chosen_family(job: Job, folders: list[Path]) -> str:

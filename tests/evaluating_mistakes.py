@@ -111,6 +111,17 @@ STATS = {
 }
 
 TRAIN = {
+    "views by their short names": (
+        f"{TRAINED} --images primary wrist",
+        1,
+        "['primary', 'wrist'] (did you mean observation.images.primary observation.images.wrist?)",
+    ),
+    "statistics of a robot for a car": (
+        "train driver --dataset drives --output out --statistics run/dataset_statistics.json",
+        1,
+        "--statistics",
+        "numbers of its own; leave it out",
+    ),
     "a column of texts that is not there": (f"{TRAINED} --text instruction", 1, "'instruction'", "'task'"),
     "a column of weights that is not there": (f"{TRAINED} --weight-column weight", 1, "'weight'", "'task'"),
     "nothing to go on with": (f"{TRAINED} --resume", 1, "--resume", "out holds no run", "leave it out"),

@@ -13,6 +13,12 @@ MERGE_LORA = {
         "seem to be swapped",
         "Run: vlahub merge-lora --base base --adapter run",
     ),
+    "one adapter twice": (
+        "merge-lora --base base --adapter run --adapter ./run --output out",
+        1,
+        "--adapter run is given twice",
+        "name it once",
+    ),
     "the base as the adapter": (
         "merge-lora --base base --adapter base --output out",
         1,

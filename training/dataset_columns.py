@@ -18,7 +18,9 @@ def require_columns(frames: Dataset, names: Sequence[str]) -> None:
     """Raises InputError unless the frames have these columns."""
     missing = [name for name in names if name not in frames.column_names]
     if missing:
-        raise InputError(f"the frames have no columns {missing}; they have {frames.column_names}.")
+        meant = [column for column in frames.column_names if short_name(column) in missing]
+        hint = f" (did you mean {' '.join(meant)}?)" if meant else ""
+        raise InputError(f"the frames have no columns {missing}{hint}; they have {frames.column_names}.")
 
 
 def camera_columns(frames: Dataset, view_names: Sequence[str] | None, images: Sequence[str] | None = None) -> list[str]:

@@ -5,7 +5,9 @@ import io
 from contextlib import ExitStack, nullcontext, redirect_stdout
 from pathlib import Path
 
+from ...configuration.vla_errors import InputError
 from ..families import OURS
+from ..files.file_kinds import CARD_NAME
 from ..files.given_paths import input_paths
 from ..files.json_file import json_text
 from ..files.output_file import check_output_file, files_of, result_file
@@ -102,9 +104,12 @@ def is_prediction(path: Path) -> bool:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is a picture that this command drew."""
+    """Whether a file is a picture that this command drew. Raises InputError for that of a checkpoint's card."""
     from ..plots.picture_file import PREDICTION_MARK, is_marked
 
+    card = path.with_name(CARD_NAME)
+    if card.is_file() and f"]({path.name})" in card.read_text(encoding="utf-8", errors="replace"):
+        raise InputError(f"{path} is the picture that {card} shows, and vlahub card renews it; name another file.")
     return is_marked(path, PREDICTION_MARK)
 
 

@@ -16,6 +16,8 @@ from .dimensions import NAMES
 from .prediction_plot import plot_trace
 from .prediction_trace import Asked, Drawn, Trace, predicted
 
+NO_STATE = "the model reads the robot's state, and --state was not given: zeros stand for its {size} values"
+
 
 def predict_actions(
     folder: Path,
@@ -62,6 +64,8 @@ def predict_actions(
     options = sampling_options(config, num_samples, num_inference_steps)
     with reading_settings(folder):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
+    if processor.state_dim and state is None and not quiet:
+        print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
     asked = Asked(images, instruction, inputs.to(device), {"unnorm_key": unnorm_key, **options})
     with waiting("predicting"):

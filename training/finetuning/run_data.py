@@ -9,6 +9,7 @@ from datasets import Dataset
 from transformers import PretrainedConfig, ProcessorMixin, TrainingArguments
 
 from ...configuration.view_names import record_views
+from ...configuration.vla_errors import InputError
 from ..augmentation import RandomAugmentation
 from ..collators import collator_for
 from ..dataset_columns import camera_columns, require_columns
@@ -73,7 +74,9 @@ def settle_data(
     require_columns(frames, [*options.images, *texts_of(options, config)])
     assumed = assumptions(frames, options, config, state)
     statistics = None
-    if config.normalization_type is not None:
+    if config.normalization_type is None:
+        refuse_statistics(options)
+    else:
         given = options.statistics, options.unmasked_actions, options.action, state
         statistics = run_statistics(frames, options.dataset, *given, quiet, progress)
     images = camera_columns(frames, processor.view_names or config.view_names, options.images)
@@ -83,6 +86,14 @@ def settle_data(
     collator([found[0]])  # for what it refuses
     measured = held_out and collator.examples_from(held_out, columns)
     return RunData(found, measured, statistics, images, views, state, len(frames), assumed)
+
+
+def refuse_statistics(options: FinetuneOptions) -> None:
+    """Raises InputError for what a model that normalises by numbers of its own would leave unread."""
+    given = {"--statistics": options.statistics, "--unmasked-actions": options.unmasked_actions}
+    for name, value in given.items():
+        if value:
+            raise InputError(f"{name}: this model normalises by numbers of its own; leave it out.")
 
 
 def apply_data(

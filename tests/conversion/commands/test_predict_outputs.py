@@ -311,3 +311,22 @@ def test_a_quiet_prediction_is_json_alone_and_with_an_output_nothing(merged, vie
     assert robot(merged, views, "--quiet", "--output", tmp_path / "out.json") == 0
     assert json.loads(printed.out) == json.loads((tmp_path / "out.json").read_text())
     assert printed.err == "" and capsys.readouterr() == ("", "")
+
+
+def test_the_picture_that_a_card_shows_is_left_to_the_card(merged, views, tmp_path, no_model, capsys):
+    picture = tmp_path / "prediction.png"
+    Image.new("RGB", (8, 8)).save(picture)
+    picture.write_bytes(picture.read_bytes() + b"vlahub predict")
+    assert predict.is_picture(picture)
+    (tmp_path / "README.md").write_text("![what it predicts](prediction.png)")
+    assert robot(merged, views, "--plot", picture) == 1
+    assert "prediction.png is the picture that" in (error := capsys.readouterr().err) and "name another file" in error
+
+
+def test_a_state_that_is_not_given_is_told(merged, views, capsys):
+    assert robot(merged, views) == 0
+    assert "--state was not given: zeros stand for its 8 values" in capsys.readouterr().err
+    assert robot(merged, views, "--quiet") == robot(merged, views, "--quiet", "--state", *[0] * 8) == 0
+    printed = capsys.readouterr()
+    first, second = map(json.loads, filter(None, printed.out.splitlines()))
+    assert first == second and printed.err == ""
