@@ -21,7 +21,8 @@ from vlahub.training.finetuning import finetune
 pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-QUICK = ["--use_cpu", "--rank", "2", "--learning-rate", "1e-3"]
+QUICK = ["--use_cpu", "--learning-rate", "1e-3"]
+RANK = ["--rank", "2"]
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 ACCELERATE = ["-m", "accelerate.commands.launch", "--main_process_port", "0", "--multi_gpu", "--num_processes", "2"]
@@ -79,7 +80,8 @@ def predictions(family, model, folder):
 def test_what_was_trained_is_what_its_folder_or_its_merge_predicts(family, what, sources, trained, tmp_path, capsys):
     run = tmp_path / "run"
     masks = [] if family == "alpamayo_r1" else ["--unmasked-actions", "-1"]
-    words = [*words_of(sources, family, run), "--train", what, "--steps", "2", "--batch-size", "2", *masks]
+    rank = RANK if what == "lora" else []
+    words = [*words_of(sources, family, run), "--train", what, "--steps", "2", "--batch-size", "2", *rank, *masks]
     assert main(["train", *words, "--save-strategy", "no"]) == 0
     said, card = capsys.readouterr().out, (run / "README.md").read_text()
     for file in ("trainer_state.json", "vlahub_train.json", "processor_config.json"):
@@ -128,9 +130,9 @@ def test_a_run_in_4_bits_says_so_and_is_merged_into_full_precision(sources, tmp_
 def test_two_processes_leave_the_run_that_one_leaves(launcher, sources, tmp_path, capfd):
     """A checkpoint is saved after each step, while the other process goes on."""
     calm = ["--max_steps", "2", "--save_steps", "1", "--logging_steps", "1", "--lr_scheduler_type", "constant"]
-    words = words_of(sources, "multimodal_vla", tmp_path / "one")
+    words = [*words_of(sources, "multimodal_vla", tmp_path / "one"), *RANK]
     assert main(["train", *words, *calm, "--batch-size", "2", "--quiet"]) == 0
-    words = words_of(sources, "multimodal_vla", tmp_path / "two")
+    words = [*words_of(sources, "multimodal_vla", tmp_path / "two"), *RANK]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     command = [sys.executable, *launcher, "-m", "vlahub", "train", *words, *calm, "--batch-size", "1"]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
@@ -149,7 +151,7 @@ def test_two_processes_leave_the_run_that_one_leaves(launcher, sources, tmp_path
 def test_figures_of_the_steps_are_in_tensorboards_file(sources, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    words = words_of(sources, "multimodal_vla", tmp_path / "run")
+    words = [*words_of(sources, "multimodal_vla", tmp_path / "run"), *RANK]
     options = ["--steps", "2", "--logging-steps", "1", "--report-to", "tensorboard", "--quiet"]
     assert main(["train", *words, *options]) == 0
     [file] = (tmp_path / "run").rglob("events.out.tfevents.*")

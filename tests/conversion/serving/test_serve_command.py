@@ -84,6 +84,7 @@ def test_a_served_checkpoint_answers_until_a_signal_and_what_is_asked_then_is_an
             asking.join(60)
             assert np.shape(found[0].json()["actions"]) == (4, 7)
             assert process.wait(60) == 0
-            assert process.stdout.read() == "stopped\n" and "rror" not in process.stderr.read()
+            said = process.stderr.read()  # other libraries warn there
+            assert process.stdout.read() == "stopped\n" and "error: " not in said and "Traceback" not in said
         finally:
             process.kill()
