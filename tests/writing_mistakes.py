@@ -237,7 +237,7 @@ MERGE_LORA = {
         "Without --family",
     ),
     "two runs": (
-        f"merge-lora --base base --adapter run --adapter run --output out {RUN}",
+        f"merge-lora --base base --adapter run --adapter two_heads --output out {RUN}",
         1,
         "2 were given",
         "name one with --adapter",
