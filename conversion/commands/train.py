@@ -64,8 +64,18 @@ def run_train(arguments: argparse.Namespace) -> None:
             print(as_text(overview_of(run)), flush=True)
         if not arguments.dry_run:
             run_finetuning(run)
+            leave_group()
     if run.speaks:
         print(closing_words(run, arguments.dry_run))
+
+
+def leave_group() -> None:
+    """All processes of a training end together: one that leaves gloo's threads running may be aborted at its end."""
+    from accelerate import PartialState
+
+    state = PartialState()
+    state.wait_for_everyone()
+    state.destroy_process_group()
 
 
 def check_output(output: Path, sources: Sequence[str]) -> None:

@@ -34,7 +34,7 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
         episodes = HDF5Episodes(arguments.source, choice, arguments.swap_colours)
     count = min(len(episodes), arguments.max_episodes or len(episodes))
     next(iter(episodes), None)  # what is wrong with the first one is said before anything else
-    fps = arguments.fps or recorded_rate(episodes)
+    fps = arguments.fps or recorded_rate(episodes, arguments.quiet)
     with output_folder(output, overwrite=False) as folder:
         writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)
         how = {"desc": "converting", "unit": "episode", "disable": arguments.quiet}
@@ -49,11 +49,12 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
         print(f"wrote {output}")
 
 
-def recorded_rate(episodes: RLDSEpisodes | HDF5Episodes) -> int:
+def recorded_rate(episodes: RLDSEpisodes | HDF5Episodes, quiet: bool = False) -> int:
     """Frames in a second that the source tells of, or those that are assumed, which a note says."""
     if (rate := getattr(episodes, "fps", None)) is not None:
         return rate
-    print(f"note: nothing says how many frames a second has; {ASSUMED_FPS} are assumed (--fps)", file=sys.stderr)
+    if not quiet:
+        print(f"note: nothing says how many frames a second has; {ASSUMED_FPS} are assumed (--fps)", file=sys.stderr)
     return ASSUMED_FPS
 
 
