@@ -49,11 +49,6 @@ def check_inputs(
             f"attention_mask has shape {tuple(attention_mask.shape)}, input_ids {tuple(input_ids.shape)}{behind}; "
             f"{wanted} is needed."
         )
-    if attention_mask is not None and attention_mask.is_floating_point():
-        raise InputError(
-            f"attention_mask is {attention_mask.dtype}; whole numbers or torch.bool are needed, 1 on tokens and 0 on "
-            "padding: is it one that is added to scores?"
-        )
     for name, value in numbers.items():
         if not value.is_floating_point():
             raise InputError(f"{name} is {value.dtype}; floating point numbers are needed, as a processor makes them.")
