@@ -16,6 +16,7 @@ from .assumptions import assumptions_warning
 from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
+from .merged_adapters import MERGED, merged_adapters
 from .output_folder import output_folder
 from .quantised_layers import describe_errors, quantise_plan
 from .report import describe, report_of, write_report
@@ -105,6 +106,8 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)
     report |= {"command": job.command, "made_with": {name: version(name) for name in MADE_WITH}}
+    if merged := merged_adapters(job.base, job.adapters):
+        report[MERGED] = merged
     report["foreign_code"] = sorted(path.name for path in prepared.code.foreign)
     with output_folder(job.output, job.overwrite) as folder:
         prepared.write_files(folder, report)

@@ -11,6 +11,7 @@ from .files.run_files import read_run_config
 from .files.settings_errors import reading_settings
 from .folders.folder_roles import check_part, check_roles, is_own_to_quantise
 from .job import Job, Prepared, source_folders
+from .merged_adapters import check_not_merged
 from .own_checkpoint import prepare_own
 from .quantised_layers import quantise_plan
 from .tensors.plan import Plan
@@ -30,7 +31,7 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
     own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
     if not own:
         check_roles(job.base, job.adapters)
-        check_different(job.adapters)
+        check_not_merged(job.base, job.adapters)
     folders = [folder for folder in (job.adapters[0], job.base) if folder]
     with reading_settings(*folders):
         for folder in folders:
@@ -42,13 +43,6 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
             raise ConversionError(f"{', '.join(unused)}: a model of the kind {chosen.name!r} has no use for it.")
         check_tokenizer_folder(job)
         return chosen.prepare(job)
-
-
-def check_different(adapters: list[Path]) -> None:
-    """Raises ConversionError for an adapter that would be added twice."""
-    for number, adapter in enumerate(adapters):
-        if any(adapter.resolve() == other.resolve() for other in adapters[:number]):
-            raise ConversionError(f"--adapter {adapter} is given twice, and would be added twice: name it once.")
 
 
 def chosen_family(job: Job, folders: list[Path]) -> str:

@@ -155,8 +155,14 @@ MERGE_LORA = {
         "--base empty holds no model weights",
         "Is the download or the copy incomplete?",
     ),
-    "a merged base": (
+    "a base that holds the adapter": (
         f"merge-lora --base merged --adapter run --output out {RUN}",
+        1,
+        "--base merged holds the adapter run already",
+        "name the model that it was trained on",
+    ),
+    "a merged base": (
+        f"merge-lora --base merged --adapter cut_adapter --output out {RUN}",
         1,
         "--base merged is a checkpoint of vlahub already",
         "openvla/openvla-7b",
@@ -237,7 +243,7 @@ MERGE_LORA = {
         "Without --family",
     ),
     "two runs": (
-        f"merge-lora --base base --adapter run --adapter two_heads --output out {RUN}",
+        f"merge-lora --base base --adapter run --adapter cut_adapter --output out {RUN}",
         1,
         "2 were given",
         "name one with --adapter",
