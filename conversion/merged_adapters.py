@@ -7,8 +7,7 @@ from ..configuration.vla_errors import ConversionError
 from .files.file_hashes import entry_of_file
 from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
-from .files.weight_names import ADAPTER_NAMES
-from .folders.folder_contents import ADAPTER_FOLDER
+from .files.weight_names import ADAPTER_FOLDER, ADAPTER_NAMES
 
 MERGED = "merged_adapters"  # in a report: SHA-256 of the weights of each adapter that the checkpoint holds
 

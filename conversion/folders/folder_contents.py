@@ -13,10 +13,9 @@ from ..families import FAMILIES, OURS
 from ..family import Family
 from ..files.file_kinds import STATISTICS_NAME
 from ..files.run_files import read_run_config
-from ..files.weight_names import ADAPTER_NAMES, INDEX_NAMES, WHOLE_NAMES
+from ..files.weight_names import ADAPTER_FOLDER, ADAPTER_NAMES, INDEX_NAMES, WHOLE_NAMES
 
 ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_FOLDER = "lora_adapter"
 LEVELS = ("*", f"{ADAPTER_FOLDER}/*")  # where else an adapter may lie
 SHOWN = 3
 
