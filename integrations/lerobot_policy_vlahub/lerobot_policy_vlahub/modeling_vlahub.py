@@ -29,7 +29,7 @@ from .checkpoint_folders import (
 )
 from .configuration_vlahub import VlahubConfig
 from .policy_features import images_of, settle_config
-from .robot_observations import instructions_of, samples_of, state_of
+from .robot_observations import instructions_of, samples_of, size_of, state_of
 from .training_statistics import chosen_statistics
 
 
@@ -85,7 +85,7 @@ class VlahubPolicy(PreTrainedPolicy):
 
         noise: see `predict_action_chunk`.
         """
-        tasks = instructions_of(batch, batch_size(batch, self.views), self.config.instruction)
+        tasks = instructions_of(batch, size_of(batch, self.views), self.config.instruction)
         if tasks != self.tasks:  # of another task, or another number of environments
             self.reset()
             self.tasks = tasks
@@ -239,8 +239,3 @@ class VlahubPolicy(PreTrainedPolicy):
                 "out, or give it alone, with --policy.type=vlahub."
             )
         return cls(config, folder=folder / CHECKPOINT, **kwargs).eval()
-
-
-def batch_size(batch: dict[str, Any], keys: list[str]) -> int:
-    """Of a batch with these images, of which one may be missing; that is said later."""
-    return next((len(batch[key]) for key in keys if key in batch), 0)

@@ -38,14 +38,20 @@ def uint8_images(name: str, images: torch.Tensor) -> list[np.ndarray]:
     return list(images.permute(0, 2, 3, 1).contiguous().numpy())
 
 
+def size_of(batch: Mapping[str, Any], keys: Sequence[str]) -> int:
+    """How many samples a batch has. Raises InputError where one of the images `keys` is missing."""
+    if missing := [key for key in keys if key not in batch]:
+        raise InputError(f"the observation has no {', '.join(missing)}; it holds {', '.join(sorted(batch))}.")
+    return len(batch[keys[0]])
+
+
 def samples_of(batch: Mapping[str, Any], keys: Sequence[str]) -> list[list[np.ndarray]]:
     """The views of each sample, in the order of `keys`.
 
     Raises:
         InputError: an image is missing, or see `uint8_images`.
     """
-    if missing := [key for key in keys if key not in batch]:
-        raise InputError(f"the observation has no {', '.join(missing)}; it holds {', '.join(sorted(batch))}.")
+    size_of(batch, keys)
     views = [uint8_images(key, batch[key]) for key in keys]
     return [list(sample) for sample in zip(*views, strict=True)]
 

@@ -89,6 +89,26 @@ def test_a_policy_that_was_saved_is_the_same_and_holds_a_checkpoint(robot_checkp
         VlahubPolicy.from_pretrained(tmp_path / "policy", config=other)
 
 
+def test_weights_that_were_gathered_elsewhere_are_saved(make_checkpoint, tmp_path):
+    """As under FSDP, where LeRobot 0.6 hands the whole state dict over."""
+    policy, *_ = policy_of(make_checkpoint("cogvla"))
+    gathered = {name: value + 1 if value.is_floating_point() else value for name, value in policy.state_dict().items()}
+    (tmp_path / "policy").mkdir()
+    policy._save_pretrained(tmp_path / "policy", state_dict=gathered)
+    again = VlahubPolicy.from_pretrained(tmp_path / "policy").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in gathered.items())
+
+
+def test_a_policy_on_the_hub_is_downloaded_at_its_revision(make_checkpoint, tmp_path, monkeypatch):
+    asked = []
+    policy, *_ = policy_of(make_checkpoint("cogvla"))
+    policy.save_pretrained(tmp_path / "policy")
+    found = "lerobot_policy_vlahub.checkpoint_folders.snapshot_download"
+    monkeypatch.setattr(found, lambda name, **options: asked.append((name, options["revision"])) or tmp_path / "policy")
+    VlahubPolicy.from_pretrained("me/policy", revision="v1")
+    assert asked == [("me/policy", "v1")]
+
+
 def test_a_checkpoint_is_a_pretrained_policy_by_the_names_of_its_views(make_checkpoint):
     checkpoint = make_checkpoint("cogvla", processor={"view_names": ["primary", "wrist"]})
     policy = VlahubPolicy.from_pretrained(checkpoint)
