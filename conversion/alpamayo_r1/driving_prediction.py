@@ -13,13 +13,13 @@ from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
 from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ...processing.image_reader import open_image
+from ...training.waiting import waiting
 from ..files.given_paths import meant_file, meant_folder
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files
 from ..predictions.checkpoint_loading import load_model, load_processor
 from ..predictions.robot_prediction import print_table
-from ..terminal import waiting
 from .camera_names import by_camera, given_names, in_trained_order, trained_names
 from .trajectory_plot import plot_trajectories
 

@@ -7,10 +7,11 @@ from typing import Any
 from ...configuration.vla_errors import InputError
 from ...modeling.action_normalization import find_statistics
 from ...processing.image_reader import open_image
+from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
 from ..table_lines import Column, Table
-from ..terminal import show, waiting
+from ..terminal import show
 from .checkpoint_loading import load_config, load_model, load_processor
 from .dimensions import NAMES
 from .prediction_plot import plot_trace
