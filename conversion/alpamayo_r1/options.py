@@ -7,6 +7,7 @@ from typing import Any
 
 from ..option_values import above_zero, count, probability
 from ..predictions.evaluation import SHARED
+from ..predictions.flow_options import FLOW
 from ..predictions.prediction import PredictionKind
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
@@ -87,12 +88,12 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     from .driving_prediction import predict_trajectories
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    for option in ("num_traj_sets", "num_inference_steps"):
-        if (value := getattr(arguments, option)) is not None:
-            sampling[option] = value
+    if arguments.num_traj_sets is not None:
+        sampling["num_traj_sets"] = arguments.num_traj_sets
+    flow = {name: getattr(arguments, name) for name in FLOW}
     name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
     more = {"device": arguments.device, "fast": arguments.fast, "name": name, "quiet": arguments.quiet}
-    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, flow=flow, **more)
 
 
 def draw_driving_example(*asked: Any) -> str:

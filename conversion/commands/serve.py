@@ -85,10 +85,10 @@ def run_serve(arguments: argparse.Namespace) -> None:
     """
     check_packages()
     with ending_at_interrupt():
+        from ...training.waiting import waiting
         from ..job import check_device
         from ..serving.observation_map import read_map
         from ..serving.server import address_of, bound_socket, listen, run_server
-        from ..terminal import waiting
 
     check_device(arguments.device)
     named = named_checkpoints(arguments.checkpoints)
