@@ -11,9 +11,11 @@ from ..predictions.flow_options import FLOW
 from ..predictions.prediction import PredictionKind
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
+EXPERT = "expert"  # role of the release whose expert is taken
 SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
 FRAMES = ("ego", "world")
 SOURCES = ("expert", "text")
+YES_OR_NO = ("yes", "no")
 
 
 @dataclass
@@ -21,13 +23,30 @@ class AlpamayoOptions:
     """`None` where an option was not given."""
 
     statistics: Path | None = None  # refused
+    camera_labels: str | None = None  # of `YES_OR_NO`
+
+    @property
+    def names_cameras(self) -> bool | None:
+        return None if self.camera_labels is None else self.camera_labels == YES_OR_NO[0]
 
 
 def add_alpamayo_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `convert`, for what an Alpamayo-R1 does not bring itself."""
-    group = parser.add_argument_group("Alpamayo-R1")
+    group = parser.add_argument_group("Alpamayo-R1 and 1.5")
     group.add_argument(
         "--vlm", metavar="DIR", help="the Qwen3-VL it was trained from: config, tokenizer and image settings are read"
+    )
+    group.add_argument(
+        "--expert",
+        metavar="DIR",
+        help="the release that a first stage of fine-tuning, which leaves the language model alone, began with: its "
+        "expert is taken (default: a new one, which is not trained)",
+    )
+    group.add_argument(
+        "--camera-labels",
+        "--camera_labels",
+        choices=YES_OR_NO,
+        help="whether prompts name cameras and number frames (default: yes of Alpamayo 1.5, no of R1)",
     )
 
 
