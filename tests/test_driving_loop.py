@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from datasets import load_from_disk
+from PIL import Image
 
 from vlahub.data import DrivingScenes
 from vlahub.processing.alpamayo_r1.driving_prompt import read_history
@@ -14,7 +15,9 @@ sys.path.append(str(Path(__file__).parents[1] / "examples" / "closed_loop"))
 from driving_cameras import ASPHALT, CAMERAS, RoadCamera
 from driving_demonstrations import POSE, WAYPOINTS, wandering_drive, write_demonstrations
 from driving_drivers import arc, as_before, expert, frames_now, straight_on
+from driving_loop import drive_all, drive_turned, train_driver
 from driving_motion import Poses, along_arc, placed_at, pose, seen_from, yaw_of
+from driving_picture import draw_loop
 from driving_replay import HISTORY, PLAN_EVERY, history_of, in_lane, offsets, replay, started
 from driving_road import SPACING, Drive, drawn_road, road_of
 
@@ -156,3 +159,21 @@ def test_a_plan_is_followed_for_half_a_second():
     assert len(drive.along) == HISTORY + PLAN_EVERY
     car = pose(start.path.xyz[-1, :2], float(yaw_of(start.path.rot[-1])))
     np.testing.assert_allclose(drive.path.xyz[-1], along_arc(car, 4.5, 0.03).xyz, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_a_model_learns_by_vlahub_train_to_keep_to_the_lane_of_unseen_roads(tmp_path):
+    """A short training, and the car's centre; the demonstration trains longer and asks for the whole car."""
+    untrained, trained = train_driver(tmp_path, drives=900, steps=500, batch_size=16, seed=3)
+    loop = 12, 10.0, 3
+    drives = drive_all(untrained, trained, *loop)
+    time, roads = {}, {}
+    for name, each in (drives | {"turned": drive_turned(trained, *loop)}).items():
+        time[name], roads[name] = in_lane(each, width=0)
+    assert roads["scripted"] == 1
+    assert min(roads["trained"], roads["turned"]) >= 0.75 and min(time["trained"], time["turned"]) > 0.9
+    for name in ("untrained", "straight on", "as before"):
+        assert roads[name] < 0.2 and time[name] < 0.5
+    draw_loop(tmp_path / "loop.png", drives, [0, 5], "trained")
+    with Image.open(tmp_path / "loop.png") as picture:
+        assert picture.size == (880, 825)

@@ -20,14 +20,25 @@ from driving_demonstrations import SPEEDS, write_demonstrations
 from driving_drivers import ModelDriver, as_before, expert, straight_on
 from driving_model import write_driver
 from driving_picture import draw_loop
-from driving_replay import in_lane, replay, started
+from driving_replay import in_lane, offsets, replay, started
 from driving_road import Drive, drawn_road
 
 import vlahub
 from vlahub.conversion.cli import main as vlahub_command
 
 LEARN = ["--train", "full", "--learn_text", "--stop_grad_from_vlm", "False", "--backbone_lr_scale", "1"]
-LEARN += ["--learning-rate", "2e-3", "--lr_scheduler_type", "cosine", "--warmup-steps", "50", "--save-strategy", "no"]
+LEARN += [
+    "--learning-rate",
+    "2e-3",
+    "--lr_scheduler_type",
+    "cosine",
+    "--warmup-steps",
+    "50",
+    "--save-strategy",
+    "no",
+    "--disable_tqdm",
+    "True",
+]
 UNSEEN = 1_000_000  # the first seed of the roads that are driven on; demonstrations have seeds below
 TURNED, MOVED = 2.0, np.array([310.0, -170.0])  # radians and metres of the other frame
 
@@ -73,11 +84,19 @@ def drive_turned(trained: Path, roads: int, seconds: float, seed: int) -> list[D
     return replay(model_driver(trained, seed), starts, seconds)
 
 
+def shares_of(drives: Sequence[Drive]) -> dict[str, float]:
+    """How much of the time and on how many of the roads throughout the car is within the lane, on how many its centre,
+    and the mean over roads of how far, in metres, a car comes from the lane's centre."""
+    time, roads = in_lane(drives)
+    farthest = float(np.mean([np.abs(offsets(drive)).max() for drive in drives]))
+    return {"time": time, "roads": roads, "centre": in_lane(drives, width=0)[1], "farthest": farthest}
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("demo_driving_loop_output"), help="folder (replaced)")
-    parser.add_argument("--drives", type=int, default=3000, help="demonstrations")
-    parser.add_argument("--steps", type=int, default=1500, help="of training")
+    parser.add_argument("--drives", type=int, default=2500, help="demonstrations")
+    parser.add_argument("--steps", type=int, default=1200, help="of training")
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--roads", type=int, default=20, help="unseen ones that are driven on")
     parser.add_argument("--seconds", type=float, default=15.0, help="of driving on each")
@@ -90,11 +109,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     loop = options.roads, options.seconds, options.seed
     drives = drive_all(untrained, trained, *loop)
     measured = drives | {"trained, in a turned frame": drive_turned(trained, *loop)}
-    shares = {name: dict(zip(("time", "roads"), in_lane(each), strict=True)) for name, each in measured.items()}
+    shares = {name: shares_of(each) for name, each in measured.items()}
     (folder / "in_lane.json").write_text(json.dumps(shares, indent=2))
-    print(f"{options.roads} unseen roads, {options.seconds:g} s each; within the lane:")
+    print(f"{options.roads} unseen roads, {options.seconds:g} s each; within the lane are")
+    print(f"{'':28}{'the car, of':>14}{'throughout,':>14}{'its centre':>14}{'farthest from':>16}")
+    print(f"{'':28}{'the time':>14}{'of the roads':>14}{'throughout':>14}{'the centre, m':>16}")
     for name, share in shares.items():
-        print(f"  {name:28} {share['time']:6.1%} of the time, {share['roads']:6.1%} of the roads throughout")
+        print(f"{name:28}{share['time']:14.1%}{share['roads']:14.1%}{share['centre']:14.1%}{share['farthest']:16.2f}")
     draw_loop(folder / "loop.png", drives, range(min(options.roads, 3)), "trained")
     print(f"the picture is {folder / 'loop.png'}, the checkpoint {trained}")
 

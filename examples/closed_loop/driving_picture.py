@@ -1,16 +1,25 @@
-"""A picture of the closed loop: the road from above with the paths of all drivers, and what the camera saw."""
+"""A picture of the closed loop: roads from above with the paths of all drivers, how far from the centre they are, and what the camera
+saw."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from driving_cameras import CAMERAS, RoadCamera
+from driving_cameras import CAMERAS
 from driving_demonstrations import frame_of
-from driving_replay import HISTORY
+from driving_motion import TIME_STEP
+from driving_replay import HISTORY, offsets
 from driving_road import HALF_LANE, Drive
 
-COLOURS = {"scripted": "tab:green", "trained": "tab:blue", "untrained": "tab:red"}
-COLOURS |= {"straight on": "tab:orange", "as before": "tab:purple"}
+STYLES = {
+    "scripted": {"color": "black", "linestyle": "--", "zorder": 3},
+    "trained": {"color": "tab:blue", "linewidth": 2},
+    "untrained": {"color": "tab:red"},
+    "straight on": {"color": "tab:orange"},
+    "as before": {"color": "tab:purple"},
+}
 SHOWN = 8  # frames of the strip
 FINE = {"width_pixels": 160, "height_pixels": 160}
 MARGIN = 15.0  # metres around the road
@@ -21,34 +30,50 @@ def draw_loop(path: Path, drives: Mapping[str, Sequence[Drive]], roads: Sequence
     of the roads."""
     from matplotlib import pyplot
 
-    figure = pyplot.figure(figsize=(4 * len(roads), 6.6), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(3, 1))
-    panels = above.subplots(1, len(roads), squeeze=False)[0]
-    for panel, number in zip(panels, roads, strict=True):
-        draw_road(panel, {name: each[number] for name, each in drives.items()})
-    panels[0].legend(fontsize=8)
-    shown = drives[strip][roads[0]]
-    frames = below.subplots(1, SHOWN, squeeze=False)[0]
-    for panel, step in zip(frames, np.linspace(HISTORY, len(shown.along) - 1, SHOWN).astype(int), strict=True):
-        camera = next(iter(CAMERAS.values()))
-        fine = RoadCamera(camera.field_of_view, camera.down, camera.height, **FINE)
-        panel.imshow(frame_of(shown, fine, step))
-        panel.set_title(f"{(step - HISTORY + 1) / 10:.1f} s", fontsize=8)
-        panel.axis("off")
-    below.suptitle(f"what the camera of the {strip} model sees on the first road (drawn finer)", fontsize=9)
+    figure = pyplot.figure(figsize=(4 * len(roads), 7.5), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(3.2, 1))
+    panels = above.subplots(2, len(roads), squeeze=False, height_ratios=(2, 1))
+    for (road, beside), number in zip(panels.T, roads, strict=True):
+        draw_road(road, {name: each[number] for name, each in drives.items()})
+        draw_offsets(beside, {name: each[number] for name, each in drives.items()})
+    panels[0, 0].set_ylabel("metres", fontsize=8)
+    panels[1, 0].set_ylabel("metres left of the centre", fontsize=8)
+    above.legend(*panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=6, fontsize=8)
+    draw_frames(below.subplots(1, SHOWN, squeeze=False)[0], drives[strip][roads[0]])
+    below.suptitle(f"what the camera of the {strip} model sees on the first road (here drawn finer)", fontsize=9)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
 
 
-def draw_road(panel, drives: Mapping[str, Drive]) -> None:
-    """One road from above, and the path of each driver; a path ends where it leaves the panel."""
+def draw_road(panel: Any, drives: Mapping[str, Drive]) -> None:
+    """One road from above, and the path of each driver, as far as the panel goes."""
     road, far = next(iter(drives.values())).road, max(drive.along[-1] for drive in drives.values())
     centre, headings = road.at(np.arange(0, far + 20, 0.5))
     left = np.stack([-np.sin(headings), np.cos(headings)], axis=-1) * HALF_LANE
     panel.fill(*np.concatenate([centre + left, (centre - left)[::-1]]).T, color="0.85", label="lane")
     for name, drive in drives.items():
-        panel.plot(*drive.path.xyz[:, :2].T, color=COLOURS[name], linewidth=1.1, label=name)
+        panel.plot(*drive.path.xyz[:, :2].T, label=name, **STYLES[name])
     panel.set_xlim(centre[:, 0].min() - MARGIN, centre[:, 0].max() + MARGIN)
     panel.set_ylim(centre[:, 1].min() - MARGIN, centre[:, 1].max() + MARGIN)
-    panel.set_aspect("equal")
+    panel.set_aspect("equal", adjustable="datalim")
     panel.tick_params(labelsize=7)
+
+
+def draw_offsets(panel: Any, drives: Mapping[str, Drive]) -> None:
+    """How far from the lane's centre each car is over time, between the lane's edges."""
+    for name, drive in drives.items():
+        left = offsets(drive)
+        panel.plot(np.arange(1, len(left) + 1) * TIME_STEP, left, **STYLES[name])
+    panel.axhspan(-HALF_LANE, HALF_LANE, color="0.85", zorder=0)
+    panel.set_ylim(-2.5, 2.5)
+    panel.set_xlabel("seconds", fontsize=8)
+    panel.tick_params(labelsize=7)
+
+
+def draw_frames(panels: Sequence[Any], drive: Drive) -> None:
+    """What the first camera sees at times spread over the drive."""
+    camera = replace(next(iter(CAMERAS.values())), **FINE)
+    for panel, step in zip(panels, np.linspace(HISTORY, len(drive.along) - 1, SHOWN).astype(int), strict=True):
+        panel.imshow(frame_of(drive, camera, step))
+        panel.set_title(f"{(step - HISTORY + 1) * TIME_STEP:.1f} s", fontsize=8)
+        panel.axis("off")

@@ -8,6 +8,7 @@ from driving_motion import TIME_STEP, Poses, placed_at, pose, seen_from
 from driving_road import HALF_LANE, Drive, Road
 
 PLAN_EVERY = 5  # steps of `TIME_STEP`
+CAR_WIDTH = 1.8  # metres
 HISTORY = 16  # poses up to now that a driver knows
 
 # From drives, each up to now, to the paths ahead (steps, ...) in the frame of the car, of `PLAN_EVERY` steps or more.
@@ -51,8 +52,8 @@ def offsets(drive: Drive) -> np.ndarray:
     return np.array([drive.road.nearest(xyz[:2], along)[1] for xyz, along in pairs])
 
 
-def in_lane(drives: Sequence[Drive]) -> tuple[float, float]:
-    """Of these drives, the share of the time in which the car's centre is within its lane, and of those that are
-    always so."""
-    inside = np.array([np.abs(offsets(drive)) <= HALF_LANE for drive in drives])
+def in_lane(drives: Sequence[Drive], width: float = CAR_WIDTH) -> tuple[float, float]:
+    """Of these drives, the share of the time in which a car of this width, in metres, is within its lane, and the share
+    of those in which it always is; width 0: the car's centre."""
+    inside = np.array([np.abs(offsets(drive)) + width / 2 <= HALF_LANE for drive in drives])
     return float(inside.mean()), float(inside.all(axis=1).mean())
