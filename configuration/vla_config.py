@@ -79,6 +79,8 @@ class VLAConfig(KnownFieldsConfig):
     does = "A vision-language-action model"  # the beginning of the sentence of the model card
     action_text = ""  # what the model card says about actions that no statistics describe, Markdown
     draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
+    follows_flow = False  # whether that is done along a flow, by a solver whose steps can be chosen
+    can_be_guided = False  # whether a prediction takes `guidance_scale`
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state

@@ -13,12 +13,12 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from ...configuration.vla_errors import ConfigError, ConversionError
+from ...training.waiting import waiting
 from ..files.json_file import check_regular, load_json, read_json
 from ..files.settings_errors import reading_settings
 from ..files.tokenizer_files import check_tokenizer_files
 from ..tensors.size_limits import check_layers_of
 from ..tensors.tensor_source import open_checkpoint
-from ..terminal import waiting
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ...configuration.checkpoint_card import is_repository
 from ...configuration.vla_errors import ConversionError
+from ...training.waiting import WAIT
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
 from ..files.given_paths import HOME, meant_folder
@@ -21,7 +22,7 @@ from ..folders.folder_contents import look_at, published_family
 from ..folders.folder_roles import hint
 from ..report import left_behind_table
 from ..tensors.tensor_source import TensorGroup, open_checkpoint
-from ..terminal import WAIT, text_of
+from ..terminal import text_of
 from .published_card import card_to_publish
 from .uploaded_files import files_to_upload
 

@@ -13,6 +13,8 @@ import requests
 from served_observations import observation
 
 from vlahub.conversion.cli import main
+from vlahub.conversion.serving.server import bound_socket, listen
+from vlahub.errors import ConversionError
 
 REFUSED = {
     "--host 0.0.0.0: others than this machine may reach it": ["--host", "0.0.0.0"],
@@ -20,6 +22,8 @@ REFUSED = {
     "cannot be bound": ["--port", "TAKEN"],
     "--token-file no/such cannot be read": ["--token-file", "no/such"],
     "--token-file empty holds no token": ["--token-file", "empty"],
+    "--token-file words holds no token": ["--token-file", "words"],
+    "--instruction says nothing": ["--instruction", " "],
     "unnorm_key='other' is unknown; choices: demo_tabletop": ["--unnorm-key", "other"],
     "--observation-map no/such cannot be read": ["--observation-map", "no/such"],
     "has 3 images; policy sees 2 views": ["--observation-map", "three.yaml"],
@@ -38,6 +42,7 @@ def test_what_cannot_be_served_is_refused_before_weights_are_read(message, folde
     capsys.readouterr()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "words").write_text("two words, größer")
     (tmp_path / "three.yaml").write_text("images: [a, b, c]\nstate: s\n")
     monkeypatch.setattr("vlahub.conversion.serving.robot_policy.load_model", None)
     with socket.socket() as taken:
@@ -49,6 +54,21 @@ def test_what_cannot_be_served_is_refused_before_weights_are_read(message, folde
     printed = capsys.readouterr()
     assert printed.out == "" and len(printed.err.splitlines()) == 1
     assert message.replace("--host : ", "--host ::: ") in printed.err
+
+
+def test_the_token_of_the_variable_is_checked_as_that_of_a_file(monkeypatch, capsys, folder_of):
+    monkeypatch.setenv("VLAHUB_SERVE_TOKEN", "two words")
+    assert main(["serve", f"policy={folder_of('cogvla')}", "--port", "0"]) == 1
+    assert "VLAHUB_SERVE_TOKEN holds no token: one line of ASCII" in capsys.readouterr().err
+
+
+def test_a_port_that_another_server_took_meanwhile_is_named():
+    first, second = bound_socket("127.0.0.1", 0, None), None
+    with first:
+        second = bound_socket("127.0.0.1", first.getsockname()[1], None)  # none of them listens yet
+        with second, pytest.raises(ConversionError, match=r"--port \d+ cannot be bound: .* choose another port"):
+            listen(first)
+            listen(second)
 
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, capsys):
