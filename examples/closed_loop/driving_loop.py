@@ -27,18 +27,8 @@ import vlahub
 from vlahub.conversion.cli import main as vlahub_command
 
 LEARN = ["--train", "full", "--learn_text", "--stop_grad_from_vlm", "False", "--backbone_lr_scale", "1"]
-LEARN += [
-    "--learning-rate",
-    "2e-3",
-    "--lr_scheduler_type",
-    "cosine",
-    "--warmup-steps",
-    "50",
-    "--save-strategy",
-    "no",
-    "--disable_tqdm",
-    "True",
-]
+LEARN += ["--learning-rate", "2e-3", "--lr_scheduler_type", "cosine", "--warmup-steps", "50"]
+LEARN += ["--save-strategy", "no", "--disable_tqdm", "True"]
 UNSEEN = 1_000_000  # the first seed of the roads that are driven on; demonstrations have seeds below
 TURNED, MOVED = 2.0, np.array([310.0, -170.0])  # radians and metres of the other frame
 

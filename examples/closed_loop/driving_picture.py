@@ -1,5 +1,4 @@
-"""A picture of the closed loop: roads from above with the paths of all drivers, how far from the centre they are, and what the camera
-saw."""
+"""A picture of the closed loop: roads from above with all paths, offsets from the centre, what the camera saw."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -53,9 +52,11 @@ def draw_road(panel: Any, drives: Mapping[str, Drive]) -> None:
     panel.fill(*np.concatenate([centre + left, (centre - left)[::-1]]).T, color="0.85", label="lane")
     for name, drive in drives.items():
         panel.plot(*drive.path.xyz[:, :2].T, label=name, **STYLES[name])
-    panel.set_xlim(centre[:, 0].min() - MARGIN, centre[:, 0].max() + MARGIN)
-    panel.set_ylim(centre[:, 1].min() - MARGIN, centre[:, 1].max() + MARGIN)
-    panel.set_aspect("equal", adjustable="datalim")
+    middle = (centre.min(axis=0) + centre.max(axis=0)) / 2
+    reach = np.ptp(centre, axis=0).max() / 2 + MARGIN
+    panel.set_xlim(middle[0] - reach, middle[0] + reach)
+    panel.set_ylim(middle[1] - reach, middle[1] + reach)
+    panel.set_aspect("equal")
     panel.tick_params(labelsize=7)
 
 
