@@ -52,6 +52,9 @@ class GatedPolicy:
     def facts(self):
         return {"state_dim": 1}
 
+    def blank(self):
+        return {}
+
     def prepared(self, observation):
         state = float(np.reshape(observation["state"], 1)[0])
         return SimpleNamespace(state=state, group=None, task=observation["instruction"])

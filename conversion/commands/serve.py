@@ -88,7 +88,7 @@ def run_serve(arguments: argparse.Namespace) -> None:
         from ...training.waiting import waiting
         from ..job import check_device
         from ..serving.observation_map import read_map
-        from ..serving.server import address_of, bound_socket, listen, run_server
+        from ..serving.server import address_of, bound_socket, run_server
 
     check_device(arguments.device)
     named = named_checkpoints(arguments.checkpoints)
@@ -101,9 +101,8 @@ def run_serve(arguments: argparse.Namespace) -> None:
                 first = service.warm_up()
             for name, taken in first.items():
                 say(arguments, f"{name}: the first prediction took {taken:.2f} s")
-            listen(bound)  # so that whoever reads the next line can connect
-            say(arguments, f"serving {', '.join(service.models)} at {address_of(bound)} (stop with Ctrl-C)")
-            run_server(service, bound, token)
+            line = f"serving {', '.join(service.models)} at {address_of(bound)} (stop with Ctrl-C)"
+            run_server(service, bound, token, ready=lambda: say(arguments, line))
         finally:
             service.close(0)
     say(arguments, "stopped")

@@ -14,7 +14,7 @@ from starlette.requests import ClientDisconnect
 from .act_requests import Act, read_act
 from .client_presence import for_client
 from .limits import Limits
-from .openapi_texts import ACT, DESCRIPTION
+from .openapi_texts import DESCRIPTION, act_text
 from .openpi_websocket import serve_openpi
 from .prediction_service import PredictionService, ServedModel
 from .refusals import ClientGone, RequestRefused, described, status_of
@@ -39,7 +39,7 @@ def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
         request_id = request.state.request_id  # whoever calls this logs the error
         return JSONResponse(described(error, request_id), 500, {"x-request-id": request_id})
 
-    @app.head("/healthz", include_in_schema=False)
+    @app.head("/healthz", response_class=PlainTextResponse, include_in_schema=False)
     @app.get("/healthz", response_class=PlainTextResponse, summary="OK while requests are taken")
     async def healthz(response: Response) -> str:
         if service.is_working():
@@ -55,11 +55,14 @@ def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
     async def metrics() -> Response:
         return Response(service.metrics.text(service.gauges()), media_type=CONTENT_TYPE)
 
-    @app.post("/act", openapi_extra=ACT, summary="An observation in, actions out")
+    blanks = {model.name: model.policy.blank() for model in service.models.values()}
+    first = dict([next(iter(blanks.items()))])
+
+    @app.post("/act", openapi_extra=act_text(first), summary="An observation in, actions out")
     async def act(request: Request) -> Response:
         return await answer(service, request, None)
 
-    @app.post("/{model}/act", openapi_extra=ACT, summary="The same, of a model by its name")
+    @app.post("/{model}/act", openapi_extra=act_text(blanks), summary="The same, of a model by its name")
     async def act_of(request: Request, model: str) -> Response:
         return await answer(service, request, model)
 

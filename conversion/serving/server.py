@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -72,9 +72,13 @@ class Server(uvicorn.Server):
     at once, whoever waits for an answer there.
     """
 
-    def __init__(self, config: uvicorn.Config, service: PredictionService):
+    def __init__(self, config: uvicorn.Config, service: PredictionService, ready: Callable[[], None]):
         super().__init__(config)
-        self.service = service
+        self.service, self.ready = service, ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """No new requests, answers to those that are there (or 504), and the end; a second signal ends it at once."""
@@ -98,8 +102,10 @@ class Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def make_server(service: PredictionService, token: str | None = None) -> Server:
-    """A server that `run(sockets=[...])` starts."""
+def make_server(
+    service: PredictionService, token: str | None = None, ready: Callable[[], None] = lambda: None
+) -> Server:
+    """A server that `run(sockets=[...])` starts. ready: is called when requests are answered and signals end it."""
     config = uvicorn.Config(
         make_app(service, token),
         lifespan="off",
@@ -111,12 +117,20 @@ def make_server(service: PredictionService, token: str | None = None) -> Server:
         ws_per_message_deflate=False,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
-    return Server(config, service)
+    return Server(config, service, ready)
 
 
-def run_server(service: PredictionService, bound: socket.socket, token: str | None = None) -> None:
-    """Serve until a signal; then no new requests, answers to those that are there, and the end."""
-    server = make_server(service, token)
+def run_server(service: PredictionService, bound: socket.socket, token: str | None, ready: Callable[[], None]) -> None:
+    """Serve until a signal; then no new requests, answers to those that are there, and the end.
+
+    Args:
+        ready: see `make_server`.
+
+    Raises:
+        ConversionError: another server, which was bound at the same time, listens there by now.
+    """
+    server = make_server(service, token, ready)
+    listen(bound)
     try:
         server.run(sockets=[bound])
     except SystemExit as error:

@@ -1,5 +1,7 @@
 """`vlahub serve` as a command: what it refuses before it loads a weight, and how it stops."""
 
+import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -10,9 +12,11 @@ import json_numpy
 import numpy as np
 import pytest
 import requests
+import websockets.sync.client
 from served_observations import observation
 
 from vlahub.conversion.cli import main
+from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.server import bound_socket, listen
 from vlahub.errors import ConversionError
 
@@ -77,34 +81,71 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, capsys):
     assert "needs no_such_package: pip install 'vlahub[serve]'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_served_checkpoint_answers_until_a_signal_and_what_is_asked_then_is_answered(number, folder_of, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("secret\n")
-    words = ["serve", f"policy={folder_of('cogvla')}", "--port", "0", "--token-file", str(token), "--host", "0.0.0.0"]
-    words += ["--batch-window", "1000"]
-    call = [sys.executable, "-m", "vlahub", *words]
+@contextlib.contextmanager
+def serving(*words):
+    """A process of the command, and the address that it prints."""
+    call = [sys.executable, "-m", "vlahub", "serve", *map(str, words), "--port", "0"]
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            lines = [process.stdout.readline() for _ in range(2)]
-            assert "the first prediction took" in lines[0] and "serving policy at http://0.0.0.0:" in lines[1]
-            url = "http://127.0.0.1:" + lines[1].split(":")[2].split()[0] + "/act"
-            found = []
-
-            def ask():
-                body = json_numpy.dumps({"images": observation()["images"], **fields})
-                found.append(requests.post(url, data=body, headers={"authorization": "Bearer secret"}, timeout=60))
-
-            fields = {name: observation()[name] for name in ("instruction", "state")}
-            asking = threading.Thread(target=ask)
-            asking.start()
-            asking.join(0.4)  # it waits in the queue then, for others
-            process.send_signal(number)
-            asking.join(60)
-            assert np.shape(found[0].json()["actions"]) == (4, 7)
-            assert process.wait(60) == 0
-            said = process.stderr.read()  # other libraries warn there
-            assert process.stdout.read() == "stopped\n" and "error: " not in said and "Traceback" not in said
+            assert "the first prediction took" in process.stdout.readline()
+            yield process, re.match(r"serving policy at http://[^:]*:(\d+) ", process.stdout.readline())[1]
         finally:
             process.kill()
+
+
+def came(port):
+    """Requests that are answered, or wait for the model."""
+    headers = {"authorization": "Bearer secret"}
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=60).text
+    counts = re.findall(r"^vlahub_(?:requests_total|queue_length)\{.*\} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, counts))
+
+
+def ended(process):
+    """Whether it ended by itself and without a word about it; other libraries warn there."""
+    assert process.wait(60) == 0
+    said = process.stderr.read()
+    return process.stdout.read() == "stopped\n" and "error: " not in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_served_checkpoint_answers_both_protocols_and_at_a_signal_what_was_asked(number, folder_of, tmp_path):
+    (tmp_path / "token").write_text("secret\n")
+    words = [f"policy={folder_of('cogvla')}", "--token-file", tmp_path / "token", "--host", "0.0.0.0"]
+    given, found = observation(), []
+    state = np.array(given["state"])
+    with serving(*words, "--batch-window", "1000") as (process, port):
+
+        def ask():
+            fields = {"images": given["images"], "instruction": given["instruction"], "state": state}
+            headers = {"authorization": "Bearer secret"}
+            url = f"http://127.0.0.1:{port}/act"
+            found.append(requests.post(url, data=json_numpy.dumps(fields), headers=headers, timeout=60))
+
+        views = dict(zip(("observation/image", "observation/wrist_image"), given["images"], strict=True))
+        frame = packed({**views, "observation/state": state, "prompt": given["instruction"]})
+        headers = {"Authorization": "Api-Key secret"}
+        with websockets.sync.client.connect(f"ws://127.0.0.1:{port}", additional_headers=headers) as connection:
+            assert unpacked_map(connection.recv(60))["model"] == "policy"
+            connection.send(frame)
+            first = unpacked_map(connection.recv(60))["actions"]
+            connection.send(frame)
+            asking = threading.Thread(target=ask)
+            asking.start()
+            while came(port) < 3:  # the last two wait in the queue then, for others
+                asking.join(0.02)
+            process.send_signal(number)
+            asking.join(60)
+            again = unpacked_map(connection.recv(60))["actions"]
+        actions = found[0].json()["actions"]
+        np.testing.assert_allclose(again, first, atol=1e-5)
+        np.testing.assert_allclose(actions, first, atol=1e-5)
+        assert ended(process)
+
+
+@pytest.mark.slow
+def test_a_signal_as_soon_as_the_server_says_that_it_serves_ends_it_as_any_other(folder_of):
+    with serving(f"policy={folder_of('cogvla')}") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert ended(process)

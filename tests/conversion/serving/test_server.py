@@ -231,8 +231,14 @@ def test_unknown_paths_and_models_have_the_one_form_of_errors_and_the_pages_are_
     models = requests.get(served.url + "/metadata", timeout=WAIT).json()["models"]
     assert [model["model"] for model in models] == ["oft", "flow"] and models[0]["unnorm_keys"] == ["demo_tabletop"]
     assert models[0]["action_names"]["demo_tabletop"] == list("abcdefg")
-    page = requests.get(served.url + "/openapi.json", timeout=WAIT).json()
-    assert "unnorm_key" in json.dumps(page["paths"]["/act"]["post"]["requestBody"])
+    page = requests.get(served.url + "/openapi.json", timeout=WAIT).json()["paths"]
+    found = {
+        path: page[path]["post"]["requestBody"]["content"]["application/json"] for path in ("/act", "/{model}/act")
+    }
+    assert "unnorm_key" in found["/act"]["schema"]["properties"] and list(found["/act"]["examples"]) == ["oft"]
+    for name, example in found["/{model}/act"]["examples"].items():
+        answer = requests.post(f"{served.url}/{name}/act", json=example["value"], timeout=WAIT)
+        assert answer.json()["model"] == name and np.shape(answer.json()["actions"])[1] == 7
     assert requests.get(served.url + "/docs", timeout=WAIT).status_code == 200
 
 
