@@ -97,7 +97,9 @@ class PredictionService:
         given = dict(observation)
         if given.get("unnorm_key") is None:
             given["unnorm_key"] = model.unnorm_key
-        return await asyncio.to_thread(model.policy.prepared, given)
+        prepared = await asyncio.to_thread(model.policy.prepared, given)
+        self.metrics.add_far(model.name, prepared.far)
+        return prepared
 
     async def predict(self, model: ServedModel, prepared: Any, client: str) -> Answer:
         """What the model predicts for it.
