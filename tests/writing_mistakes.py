@@ -14,9 +14,9 @@ MERGE_LORA = {
         "Run: vlahub merge-lora --base base --adapter run",
     ),
     "commas between adapters": (
-        "merge-lora --base base --adapter run,other --output out",
+        "merge-lora --base base --adapter run,merged --output out",
         2,
-        "'run,other' is no file or folder",
+        "'run,merged' is no file or folder",
         "give --adapter for each of several",
     ),
     "one adapter twice": (
