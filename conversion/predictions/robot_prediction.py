@@ -1,11 +1,13 @@
 """The actions that a robot's checkpoint predicts, as a table, as what is written to a file, and as a picture."""
 
 import sys
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...configuration.vla_errors import InputError
+from ...configuration.vla_errors import FarStateWarning, InputError
 from ...modeling.action_normalization import find_statistics
 from ...processing.image_reader import open_image
 from ...training.waiting import waiting
@@ -65,7 +67,7 @@ def predict_actions(
     find_statistics(config.norm_stats, unnorm_key)
     given = given_options(processor, config, state, advantage, embodiment_id)
     options = sampling_options(config, num_samples) | (flow_options(config, flow) if flow else {})
-    with reading_settings(folder):
+    with reading_settings(folder), warning_in_a_line(quiet):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
     if processor.state_dim and state is None and not quiet:
         print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
@@ -75,6 +77,19 @@ def predict_actions(
         drawn = predicted(model, asked) if picture is None else drawn_with_picture(model, processor, asked, *picture)
     names = NAMES if drawn.actions.shape[-1] == len(NAMES) else range(drawn.actions.shape[-1])
     return printed(names, drawn)
+
+
+@contextmanager
+def warning_in_a_line(quiet: bool) -> Iterator[None]:
+    """A state far outside of the statistics is told as notes are; other warnings as they are."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", FarStateWarning)
+        yield
+    for warning in found:
+        if not issubclass(warning.category, FarStateWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif not quiet:
+            print(f"vlahub: {warning.message}", file=sys.stderr)
 
 
 def given_options(

@@ -55,6 +55,14 @@ def check_branch(revision: str | None) -> None:
         )
 
 
+def check_target(repo_id: str, revision: str | None, create_pr: bool) -> None:
+    """Raises ConversionError for what can be no place to upload to."""
+    check_repository_id(repo_id)
+    check_branch(revision)
+    if create_pr and revision:
+        raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
+
+
 def push_checkpoint(
     folder: Path,
     repo_id: str,
@@ -86,10 +94,7 @@ def push_checkpoint(
             token is missing or does not permit it, the Hub refuses or cannot be reached. No branch that others load
             from has changed.
     """
-    check_repository_id(repo_id)
-    check_branch(revision)
-    if create_pr and revision:
-        raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
+    check_target(repo_id, revision, create_pr)
     files, left = files_to_upload(folder, loadable_weights(folder), allow_code)
     with explained(repo_id), progress_bars(not quiet):
         if not get_token():

@@ -128,7 +128,9 @@ class PredictionService:
     async def prepared(self, model: ServedModel, observation: Mapping[str, Any]) -> Any:
         """An observation in the model's form. Raises InputError; nothing was queued."""
         given = model.defaults | {name: value for name, value in observation.items() if value is not None}
-        return await asyncio.to_thread(model.policy.prepared, given)
+        prepared = await asyncio.to_thread(model.policy.prepared, given)
+        self.metrics.add_far(model.name, prepared.far)
+        return prepared
 
     async def predict(self, model: ServedModel, prepared: Any, client: str) -> Answer:
         """What the model predicts for it; cancelled, it leaves the queue.

@@ -19,7 +19,7 @@ from .overview import Table, memory_table, parts_table, settings_table, statisti
 from .prepared import Finetuning
 from .run_card import write_run_card
 from .run_data import apply_data, collator_of, read_frames, settle_data
-from .run_model import first_pass, load_model, with_what_trains
+from .run_model import check_is_ours, first_pass, load_model, with_what_trains
 from .run_record import check_resumed, write_record
 
 
@@ -29,11 +29,13 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     What does not fit is refused before the model is loaded, where its config tells.
 
     Raises:
+        CheckpointError: `options.model` is no checkpoint of a family known here.
         InputError, ConfigError: see `check_finetune`, `settle_data`, `with_what_trains`.
     """
     check_finetune(options, arguments)
     if options.resume:
         check_resumed(arguments.output_dir, options)
+    check_is_ours(options.model)
     config = AutoConfig.from_pretrained(options.model)
     check_own_classes(config)
     processor = AutoProcessor.from_pretrained(options.model)
