@@ -11,7 +11,8 @@ from ..terminal import waiting
 from .camera_names import by_camera, numbers_of
 from .driving_prediction import camera_folders, read_arrays, seen_images
 
-USELESS = ("nav", "guidance_weight", "noise_temperature", "num_traj_sets", "num_traj_samples", "num_inference_steps")
+ARGUMENTS = {"max_new_tokens": "max_generation_length", "num_traj_samples": "num_samples"}  # of `generate_text`
+USELESS = ("nav", "guidance_weight", "noise_temperature", "num_traj_sets", "num_inference_steps")
 
 
 def refuse_beside(arguments: argparse.Namespace, files: dict[str, Path]) -> None:
@@ -35,7 +36,8 @@ def answer(
     fast: str | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
-    """The answer, printed and as it is written; arguments as in `predict_trajectories`.
+    """The answers, printed and as they are written: one, or `num_traj_samples` of `sampling`; arguments as in
+    `predict_trajectories`.
 
     Raises:
         InputError: there are no images, or the question cannot be one.
@@ -52,12 +54,11 @@ def answer(
     with reading_settings(folder):
         inputs = processor(images=shown, question=question, camera_indices=numbers)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
-    drawn = dict(sampling)
-    if (limit := drawn.pop("max_new_tokens", None)) is not None:
-        drawn["max_generation_length"] = limit
+    drawn = {ARGUMENTS.get(name, name): value for name, value in sampling.items()}
     with waiting("answering"):
         output = model.generate_text(inputs.to(device), **drawn)
-    text, finished = output.answer[0, 0], bool(output.finished[0, 0])
+    texts, finished = list(output.answer[0]), output.finished[0].tolist()
     print(f"question: {question!r}")
-    print(f"answer: {text!r}" + ("" if finished else " (not finished)"))
-    return {"question": question, "answer": text, "finished": finished}
+    for text, is_whole in zip(texts, finished, strict=True):
+        print(f"answer: {text!r}" + ("" if is_whole else " (not finished)"))
+    return {"question": question, "answers": texts, "finished": finished}

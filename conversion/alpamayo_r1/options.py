@@ -104,7 +104,9 @@ def add_later_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(group: Any) -> None:
-    group.add_argument("--num-traj-samples", type=count, metavar="N", help="trajectories to draw (default 6)")
+    group.add_argument(
+        "--num-traj-samples", type=count, metavar="N", help="trajectories to draw (default 6), or answers (1)"
+    )
     group.add_argument("--top-p", type=probability, metavar="P", help="of the reasoning (default 0.98)")
     group.add_argument("--top-k", type=count, metavar="K", help="of the reasoning; 1 is greedy")
     group.add_argument("--temperature", type=above_zero, metavar="T", help="of the reasoning (default 0.6)")
@@ -170,7 +172,7 @@ DRIVING = PredictionKind(
     predict=predict_driving,
     result=frozenset({"pred_xyz", "reasoning", "has_start_token"}),
     sometimes=frozenset({"minADE", "minFDE", "sets"}),
-    answer=frozenset({"question", "answer", "finished"}),
+    answer=frozenset({"question", "answers", "finished"}),
     draw_example=draw_driving_example,
 )
 DRIVING_EVALUATION = PredictionKind(

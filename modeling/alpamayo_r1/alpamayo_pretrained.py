@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import GenerationMixin
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..cache_names import CACHE_NAMES
@@ -16,12 +15,8 @@ from .reasoning_text import load_tokenizer
 from .start_in_memory import EXPERT_PARTS
 
 
-class AlpamayoR1PreTrainedModel(StrictPreTrainedModel, GenerationMixin):
-    """A model of which `vlm` is the Qwen3-VL, and `expert` a stack of layers as many.
-
-    Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
-    a nameless one, of which no object can be pickled.
-    """
+class AlpamayoR1PreTrainedModel(StrictPreTrainedModel):
+    """A model of which `vlm` is the Qwen3-VL, and `expert` a stack of layers as many."""
 
     config_class = AlpamayoR1Config
     base_model_prefix = "vlm"

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Qwen3VLForConditionalGeneration
+from transformers import GenerationMixin, Qwen3VLForConditionalGeneration
 from transformers.generation import LogitsProcessor, StoppingCriteria
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from transformers.utils import can_return_tuple
@@ -46,8 +46,11 @@ from .waypoint_projection import PerWaypointActionInProjV2
 from .written_trajectories import with_written_texts, writing, written_trajectories
 
 
-class AlpamayoR1(AlpamayoR1PreTrainedModel):
+class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
     """The model that users call: `sample_trajectories` to drive, `generate_text` to ask, `forward` to train.
+
+    Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
+    a nameless one, of which no object can be pickled.
 
     Attributes:
         tokenizer: that of the checkpoint, when the model was loaded from one that has it; else `None`.

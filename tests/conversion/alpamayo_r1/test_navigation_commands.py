@@ -92,14 +92,14 @@ def test_a_question_is_answered_printed_and_written_again(drivers, scene, parts,
         found = predicted(drivers["alpamayo1_5"], scene, tmp_path, *options)
     inputs = processor(arrays["images"], question="Is the light red?", camera_indices=CAMERAS)
     wanted = model.generate_text(inputs, top_k=1, max_generation_length=5)
-    assert found == {"question": "Is the light red?", "answer": wanted.answer[0, 0], "finished": False}
+    assert found == {"question": "Is the light red?", "answers": [wanted.answer[0, 0]], "finished": [False]}
     assert f"answer: {wanted.answer[0, 0]!r} (not finished)" in capsys.readouterr().out
 
 
 BESIDE = {
     "--nav": ["--nav", NAV],
     "--guidance-weight": ["--guidance-weight", "1.5"],
-    "--num-traj-samples": ["--num-traj-samples", "2"],
+    "--num-traj-sets": ["--num-traj-sets", "2"],
     "--history": ["--images", "x.png"],
     "--history-frame": ["--history-frame", "ego"],
     "--plot": ["--plot", "x.png"],
