@@ -20,6 +20,7 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .alpamayo_facts import alpamayo_actions, alpamayo_does, alpamayo_facts
 from .alpamayo_weight_parts import ALPAMAYO_PARTS
+from .trajectory_vocabulary import special_token_id
 
 # The published classes that a config may name, by the field that names them, without the package in front.
 TARGETS = {
@@ -262,6 +263,10 @@ class AlpamayoR1Config(VLAConfig):
     def hist_token_start_idx(self) -> int:
         """Id of the first token of a history: behind those of the future."""
         return self.traj_token_start_idx + self.traj_tokenizer_cfg["num_bins"]
+
+    def special_token_id(self, key: str) -> int | None:
+        """The id of a special token (`trajectory_vocabulary.py`); `None` where there are only those of `TRAJ_TOKEN`."""
+        return special_token_id(key, self.traj_token_ids, self.add_special_tokens)
 
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
