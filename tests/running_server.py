@@ -57,7 +57,7 @@ class GatedPolicy:
 
     def prepared(self, observation):
         state = float(np.reshape(observation["state"], 1)[0])
-        return SimpleNamespace(state=state, group=None, task=observation["instruction"])
+        return SimpleNamespace(state=state, group=None, task=observation["instruction"], far=())
 
     def predicted(self, requests):
         self.asked.append([request.state for request in requests])
