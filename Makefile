@@ -9,13 +9,17 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
+# The first Python 3.12 that runs: on the path, or of pyenv.
+LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12),\
+	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
-	demo-driving-loop test-newest lint docs benchmark clean
+	test-lerobot demo-driving-loop test-newest lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -51,6 +55,14 @@ test-transformers4: .venv4/installed
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest
 
+# Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
+test-lerobot:
+	@python='$(LEROBOT_PYTHON)'; \
+	if [ -z "$$python" ]; then echo "test-lerobot: skipped, for LeRobot 0.6 needs Python 3.12, and there is none"; \
+	elif ! $(MAKE) --silent .venv-lerobot/installed LEROBOT_PYTHON="$$python"; then \
+		echo "test-lerobot: skipped, for LeRobot or torch could not be installed (above)"; \
+	else cd integrations/lerobot_policy_vlahub && OMP_NUM_THREADS=1 ../../.venv-lerobot/bin/python -m pytest; fi
+
 lint: .venv/installed
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -81,6 +93,13 @@ benchmark: .venv/installed
 		--editable '.[dev]'
 	touch $@
 
+# torch's default build brings CUDA: 6 GB.
+.venv-lerobot/installed: setup.cfg constraints-lerobot.txt integrations/lerobot_policy_vlahub/pyproject.toml
+	$(LEROBOT_PYTHON) -m venv .venv-lerobot
+	.venv-lerobot/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lerobot.txt \
+		'lerobot[training,evaluation,async]' --editable . --editable 'integrations/lerobot_policy_vlahub[test]'
+	touch $@
+
 clean:
-	rm -rf .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
+	rm -rf .venv-lerobot .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
 		demo_finetune_output demo_stages_output demo_driving_loop_output site build *.egg-info

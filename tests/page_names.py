@@ -160,5 +160,6 @@ PAGES = {
     "docs/pictures.md": Page(("my-vla", "view_0.png", "view_1.png"), lambda: loaded("my-vla")),
     "docs/training.md": Page(("my-vla", "path/to/lerobot")),
     "docs/inspect.md": Page((*RUN, "my-vla")),
+    "docs/lerobot.md": Page(("path/to/lerobot",)),
     "docs/vlm-backbones.md": Page(("HuggingFaceM4/Idefics3-8B-Llama3",), a_vlm),
 }

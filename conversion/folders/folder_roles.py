@@ -20,6 +20,7 @@ from .folder_contents import (
 from .other_policies import other_policy
 
 CHECKPOINT, RUN, MODEL = "checkpoint", "run", "model"  # what a command needs in a place
+OWN_CHECKPOINT = "checkpoint"  # in what integrations/lerobot_policy_vlahub saves
 UNKNOWN = (Kind.MODEL, Kind.OTHER)  # what is loaded by transformers, or fails there by its own words
 
 
@@ -183,6 +184,8 @@ def hint(contents: FolderContents, wanted: str = CHECKPOINT) -> str:
 def hint_of_stranger(contents: FolderContents, wanted: str) -> str:
     """What to do with what is no model of a kind that is known here."""
     folder = contents.folder
+    if contents.kind is Kind.LEROBOT and (folder / OWN_CHECKPOINT / "config.json").is_file():
+        return f"It holds a checkpoint of vlahub that LeRobot runs or trained: name {folder / OWN_CHECKPOINT}"
     if contents.kind is Kind.LEROBOT:
         return (
             f"Policies of LeRobot (this one's type is {read_run_config(folder).get('type')!r}) are not converted: run "

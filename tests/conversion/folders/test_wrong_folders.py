@@ -84,6 +84,10 @@ FOLDERS = {
         {"config.json": {"type": "act"}, "train_config.json": {}, "model.safetensors": {}},
         ["LeRobot policy", "'act'", "lerobot-eval"],
     ),
+    "a LeRobot policy of ours": (
+        {"config.json": LEROBOT | {"type": "vlahub"}, "checkpoint/config.json": {}},
+        ["LeRobot policy", "holds a checkpoint of vlahub", "/checkpoint"],
+    ),
     "a LeRobot dataset": ({"meta/info.json": {}}, ["LeRobot dataset", "vlahub stats"]),
     "an adapter": (
         {"adapter_config.json": {}, "adapter_model.safetensors": {}},
