@@ -7,12 +7,15 @@ from typing import Any
 
 from ..option_values import above_zero, count, probability
 from ..predictions.evaluation import SHARED
+from ..predictions.flow_options import FLOW
 from ..predictions.prediction import PredictionKind
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
+EXPERT = "expert"  # role of the release whose expert is taken
 SAMPLING = ("num_traj_samples", "top_p", "top_k", "temperature", "max_new_tokens")
 FRAMES = ("ego", "world")
 SOURCES = ("expert", "text")
+YES_OR_NO = ("yes", "no")
 
 
 @dataclass
@@ -20,13 +23,30 @@ class AlpamayoOptions:
     """`None` where an option was not given."""
 
     statistics: Path | None = None  # refused
+    camera_labels: str | None = None  # of `YES_OR_NO`
+
+    @property
+    def names_cameras(self) -> bool | None:
+        return None if self.camera_labels is None else self.camera_labels == YES_OR_NO[0]
 
 
 def add_alpamayo_arguments(parser: argparse.ArgumentParser) -> None:
     """Of `convert`, for what an Alpamayo-R1 does not bring itself."""
-    group = parser.add_argument_group("Alpamayo-R1")
+    group = parser.add_argument_group("Alpamayo-R1 and 1.5")
     group.add_argument(
         "--vlm", metavar="DIR", help="the Qwen3-VL it was trained from: config, tokenizer and image settings are read"
+    )
+    group.add_argument(
+        "--expert",
+        metavar="DIR",
+        help="the release that a first stage of fine-tuning, which leaves the language model alone, began with: its "
+        "expert is taken (default: a new one, which is not trained)",
+    )
+    group.add_argument(
+        "--camera-labels",
+        "--camera_labels",
+        choices=YES_OR_NO,
+        help="whether prompts name cameras and number frames (default: yes of Alpamayo 1.5, no of R1)",
     )
 
 
@@ -87,12 +107,12 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     from .driving_prediction import predict_trajectories
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    for option in ("num_traj_sets", "num_inference_steps"):
-        if (value := getattr(arguments, option)) is not None:
-            sampling[option] = value
+    if arguments.num_traj_sets is not None:
+        sampling["num_traj_sets"] = arguments.num_traj_sets
+    flow = {name: getattr(arguments, name) for name in FLOW}
     name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
     more = {"device": arguments.device, "fast": arguments.fast, "name": name, "quiet": arguments.quiet}
-    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
+    return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, flow=flow, **more)
 
 
 def draw_driving_example(*asked: Any) -> str:

@@ -12,7 +12,8 @@ from ..files.given_paths import input_paths
 from ..files.json_file import json_text
 from ..files.output_file import check_output_file, files_of, result_file
 from ..files.output_guard import json_of
-from ..option_values import count, seed
+from ..option_values import seed
+from ..predictions.flow_options import add_flow_arguments
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .model_kinds import different, family_of, refuse_same, refuse_unused
@@ -46,9 +47,7 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         "docs/pictures.md",
     )
     add_fast_argument(parser)
-    parser.add_argument(
-        "--num-inference-steps", type=count, metavar="N", help="of flow matching or diffusion (default: the model's)"
-    )
+    add_flow_arguments(parser)
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of text and noise (default 0)")
     parser.add_argument(
         "--quiet", action="store_true", help="print no table: the JSON alone, and with --output nothing but errors"

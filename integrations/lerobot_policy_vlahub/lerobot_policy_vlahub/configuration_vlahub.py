@@ -35,7 +35,8 @@ class VlahubConfig(PreTrainedConfig):
             predicted at each step then.
         num_inference_steps: of a flow or diffusion head; the checkpoint's.
         advantage, embodiment_id: of checkpoints that learnt words, or several robots.
-        dtype: of the weights; by default float32 on a CPU, else that of the checkpoint. What trains is float32.
+        dtype: of the weights in predictions; by default float32 on a CPU, else that of the checkpoint. What trains is
+            float32.
         fast: a mode of fast prediction, "graphs" or "compile".
         stage: what trains, see `vlahub train`: "full", "A" (what is new), "B" (also the language model's top layers).
         top_layers: of the language model, with stage B.
@@ -90,11 +91,9 @@ class VlahubConfig(PreTrainedConfig):
     @cached_property
     def steps_of_chunk(self) -> int:
         """Of the checkpoint, whose config.json alone is read: LeRobot asks before there is a policy."""
-        from vlahub.conversion.predictions.checkpoint_loading import load_config
+        from .checkpoint_folders import checkpoint_folder, robot_config  # slow to import
 
-        from .checkpoint_folders import checkpoint_folder
-
-        return load_config(checkpoint_folder(self.checkpoint, self.revision, weights=False)).num_action_chunks
+        return robot_config(checkpoint_folder(self.checkpoint, self.revision, weights=False)).num_action_chunks
 
     @property
     def observation_delta_indices(self) -> None:

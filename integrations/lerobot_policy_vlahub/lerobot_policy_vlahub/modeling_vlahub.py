@@ -3,18 +3,20 @@
 import dataclasses
 from collections import deque
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
+from huggingface_hub import HfApi
 from lerobot.configs.policies import PreTrainedConfig
-from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.policies.pretrained import PreTrainedPolicy
-from lerobot.utils.constants import ACTION, OBS_IMAGES
+from lerobot.utils.constants import ACTION
 
 from vlahub.conversion.predictions.checkpoint_loading import load_model, load_processor
 from vlahub.data import collator_for
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_normalization import find_statistics
+from vlahub.training.lora_config import lora_config
 from vlahub.training.training_stages import trainable_parameter_groups
 
 from .checkpoint_folders import (
@@ -26,7 +28,7 @@ from .checkpoint_folders import (
     saved_origin,
 )
 from .configuration_vlahub import VlahubConfig
-from .robot_features import check_vector, view_keys
+from .policy_features import images_of, settle_config
 from .robot_observations import instructions_of, samples_of, state_of
 from .training_statistics import chosen_statistics
 
@@ -56,9 +58,10 @@ class VlahubPolicy(PreTrainedPolicy):
     ):
         super().__init__(config)
         folder = folder or checkpoint_folder(config.checkpoint, config.revision)
+        model_config = robot_config(folder)
         self.processor = load_processor(folder)
-        settle_config(config, robot_config(folder), self.processor)
-        self.views = [key for key, feature in config.input_features.items() if feature.type is FeatureType.VISUAL]
+        settle_config(config, model_config, self.processor)
+        self.views = images_of(config)
         self.model = load_model(folder, config.device, config.dtype, config.fast)
         if config.statistics is not None:
             chosen_statistics(config, self.model.config, self.processor, dataset_stats)
@@ -121,18 +124,39 @@ class VlahubPolicy(PreTrainedPolicy):
         return found.loss, {name: float(part.detach()) for name, part in parts.items() if part is not None}
 
     def get_optim_params(self) -> list[dict[str, Any]]:
-        """The optimiser's groups: what `stage` trains, or the adapters of `--peft.method_type`; in float32."""
+        """The optimiser's groups, in float32: what `stage` trains, or the adapters of LeRobot's `--peft`.
+
+        Raises:
+            ConfigError: the weights were rounded when they were loaded.
+            InputError: see `trainable_parameter_groups`.
+        """
+        if self.config.dtype not in (None, "float32"):
+            raise ConfigError(
+                f"dtype={self.config.dtype}: what trains is float32; leave it out. `accelerate launch "
+                "--mixed_precision=bf16 $(which lerobot-train)` computes in bfloat16."
+            )
+        self.float()  # exact, whatever the file has
         if any(".lora_" in name for name, _ in self.named_parameters()):
-            groups = [{"params": [p for p in self.parameters() if p.requires_grad]}]
-        else:
-            layers = self.config.top_layers if self.config.stage == "B" else 0
-            scales = {"backbone_lr_scale": self.config.backbone_lr_scale, "lr": self.config.optimizer_lr}
-            found = trainable_parameter_groups(self.model, self.config.stage, layers, **scales)
-            groups = [{"params": group["params"], "lr": group["lr"]} for group in found]
-        for group in groups:
-            for parameter in group["params"]:
-                parameter.data = parameter.data.float()
-        return groups
+            return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
+        layers = self.config.top_layers if self.config.stage == "B" else 0
+        scales = {"backbone_lr_scale": self.config.backbone_lr_scale, "lr": self.config.optimizer_lr}
+        groups = trainable_parameter_groups(self.model, self.config.stage, layers, **scales)
+        return [{"params": group["params"], "lr": group["lr"]} for group in groups]
+
+    def _get_default_peft_targets(self) -> dict[str, Any]:
+        """What gets a LoRA, and what is new and trains whole, as in `vlahub train`; for LeRobot's `--peft`."""
+        found = lora_config(self.model)
+        names = {"target_modules": found.target_modules, "modules_to_save": found.modules_to_save}
+        return {name: [f"model.{module}" for module in modules] for name, modules in names.items() if modules}
+
+    def _validate_peft_config(self, peft_config: Any) -> None:
+        """Raises ConfigError for statistics that the folder of an adapter would not hold."""
+        super()._validate_peft_config(peft_config)
+        if self.config.statistics is not None:
+            raise ConfigError(
+                f"statistics={self.config.statistics}: the folder of an adapter holds none; write a policy with them "
+                "first (python -m lerobot_policy_vlahub --statistics), and train that by --policy.path."
+            )
 
     @property
     def device(self) -> torch.device:
@@ -172,6 +196,19 @@ class VlahubPolicy(PreTrainedPolicy):
         self.model.save_pretrained(save_directory / CHECKPOINT, state_dict=weights or None)
         self.processor.save_pretrained(save_directory / CHECKPOINT)
 
+    def push_model_to_hub(self, cfg: Any, peft_model: Any = None, **options: Any) -> None:
+        """As in LeRobot, which uploads no other files than JSON, YAML, Markdown and weights; code and tokenizer follow.
+
+        options: of LeRobot 0.6.
+        """
+        super().push_model_to_hub(cfg, peft_model, **options)
+        if peft_model is not None:
+            return
+        with TemporaryDirectory() as folder:
+            self.model.config.save_pretrained(folder)
+            self.processor.save_pretrained(folder)
+            HfApi().upload_folder(repo_id=self.config.repo_id, folder_path=folder, path_in_repo=CHECKPOINT)
+
     @classmethod
     def from_pretrained(
         cls,
@@ -190,7 +227,7 @@ class VlahubPolicy(PreTrainedPolicy):
         Raises:
             ConfigError: `config` names another checkpoint than the one that the policy began from.
         """
-        download = {"token": token, "cache_dir": cache_dir, "force_download": force_download}
+        download: dict[str, Any] = {"token": token, "cache_dir": cache_dir, "force_download": force_download}
         folder = policy_folder(pretrained_name_or_path, revision, local_files_only=local_files_only, **download)
         kwargs = {name: kwargs[name] for name in ("dataset_stats", "dataset_meta") if name in kwargs}
         if not is_saved_policy(folder):
@@ -207,44 +244,3 @@ class VlahubPolicy(PreTrainedPolicy):
 def batch_size(batch: dict[str, Any], keys: list[str]) -> int:
     """Of a batch with these images, of which one may be missing; that is said later."""
     return next((len(batch[key]) for key in keys if key in batch), 0)
-
-
-def settle_config(config: VlahubConfig, model_config: Any, processor: Any) -> None:
-    """Let LeRobot's config say what the checkpoint says, and refuse what does not fit it."""
-    steps = model_config.num_action_chunks
-    if config.chunk_size not in (None, steps):
-        raise ConfigError(f"chunk_size={config.chunk_size}: this checkpoint predicts chunks of {steps}; leave it out.")
-    if config.n_action_steps is not None and config.n_action_steps > steps:
-        raise ConfigError(f"n_action_steps={config.n_action_steps}: a chunk of this checkpoint has {steps} actions.")
-    config.chunk_size = steps
-    if not config.input_features:
-        config.input_features = own_features(config, model_config, processor)
-    if not config.output_features:
-        config.output_features = {ACTION: PolicyFeature(FeatureType.ACTION, (model_config.action_dim,))}
-    shapes = {key: feature.shape for key, feature in {**config.input_features, **config.output_features}.items()}
-    images = [key for key, feature in config.input_features.items() if feature.type is FeatureType.VISUAL]
-    names = processor.view_names or model_config.view_names
-    keys = view_keys(images, names, processor.image_processor.num_images_in_input, config.views)
-    if processor.state_dim is not None:
-        check_vector(config.state_feature, shapes, processor.state_dim, "a state")
-        keys = [*keys, config.state_feature]
-    check_vector(ACTION, shapes, model_config.action_dim, "the actions")
-    config.input_features = {key: config.input_features[key] for key in keys}
-
-
-def own_features(config: VlahubConfig, model_config: Any, processor: Any) -> dict[str, PolicyFeature]:
-    """The features of a checkpoint where no environment, dataset or robot says which there are.
-
-    Raises:
-        ConfigError: the checkpoint records no names of its views, and nobody else says them.
-    """
-    names = processor.view_names or model_config.view_names
-    keys = list(config.views.values()) or [f"{OBS_IMAGES}.{name}" for name in names or []]
-    if not keys:
-        raise ConfigError(
-            "this checkpoint records no names of its views: --policy.views says which image features they are."
-        )
-    features = {key: PolicyFeature(FeatureType.VISUAL, (3, 0, 0)) for key in keys}
-    if processor.state_dim is not None:
-        features[config.state_feature] = PolicyFeature(FeatureType.STATE, (processor.state_dim,))
-    return features

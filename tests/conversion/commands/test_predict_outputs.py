@@ -7,12 +7,15 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from families import make_llava3d
 from PIL import Image
 
 from vlahub.conversion.alpamayo_r1 import driving_prediction, trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
 from vlahub.conversion.predictions import checkpoint_loading, robot_prediction
+from vlahub.conversion.predictions.prediction_plot import panels_of
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +174,51 @@ def test_steps_are_those_of_the_prediction_and_of_its_path(diffusion, merged, vi
     capsys.readouterr()
     assert robot(merged, views, "--num-inference-steps", "3") == 1
     assert "--num-inference-steps 3: this model's action head takes a single one" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def flowing(tmp_path_factory):
+    """A LLaVA-3D with a DiT head that can be guided, not to be changed."""
+    fields = {"action_expert_type": "dit", "dit_config": {"condition_dropout": 0.1}}
+    return make_llava3d(tmp_path_factory.mktemp("flowing") / "llava", **fields)
+
+
+FLOW = {"ode_solver": "heun", "ode_spacing": "cosine", "guidance_scale": 2.5, "num_inference_steps": 3}
+
+
+@pytest.mark.parametrize("name", [None, *(pytest.param(name, marks=pytest.mark.slow) for name in FLOW)])
+def test_how_a_flow_is_followed_is_said_by_options_that_reach_prediction_and_picture(name, flowing, views, tmp_path,
+                                                                                      monkeypatch):  # fmt: skip
+    asked, drawn, plain = FLOW if name is None else {name: FLOW[name]}, [], robot_prediction.plot_trace
+    monkeypatch.setattr(robot_prediction, "plot_trace", lambda *given: drawn.append(given) or plain(*given))
+    options = [word for key, value in asked.items() for word in (f"--{key.replace('_', '-')}", value)]
+    outputs = ["--output", tmp_path / "out.json", "--plot", tmp_path / "out.png"]
+    assert robot(flowing, views, *options, *outputs) == 0
+    _, trace, model, processor, what = drawn[0]
+    torch.manual_seed(0)
+    found = model.predict_action(**what.inputs, **asked)[0]
+    assert json.loads((tmp_path / "out.json").read_text())["actions"] == found.tolist()
+    torch.manual_seed(0)
+    assert not torch.equal(model.predict_action(**what.inputs)[0], found)
+    assert len(trace.path) == asked.get("num_inference_steps", model.config.num_inference_steps) + 1
+    np.testing.assert_array_equal(trace.path[-1], found.numpy())
+    note = next(panel.note for panel in panels_of(trace, model, processor, what) if "noise" in panel.note)
+    wanted = ["heun"] * ("ode_solver" in asked) + ["cosine"] * ("ode_spacing" in asked)
+    wanted += ["guidance scale 2.5"] * ("guidance_scale" in asked)
+    assert all(word in note for word in wanted)
+
+
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [
+        (["--ode-solver", "heun"], "--ode-solver heun: this model's action head follows no flow"),
+        (["--ode-spacing", "cosine"], "--ode-spacing cosine: this model's action head follows no flow"),
+        (["--guidance-scale", "2"], "--guidance-scale 2.0: this model has no DiT head that was trained with"),
+    ],
+)
+def test_a_head_that_follows_no_flow_refuses_how_to(option, answer, merged, views, capsys):
+    assert robot(merged, views, *option) == 1
+    assert answer in capsys.readouterr().err
 
 
 def test_sets_of_trajectories_are_printed_written_and_drawn(driver, scene, tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub import metadata_load
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import (
@@ -18,6 +19,8 @@ from transformers import (
 )
 
 from vlahub.conversion.cli import main
+from vlahub.conversion.generic.card import task_of_base
+from vlahub.conversion.model_card import card_metadata_of
 from vlahub.conversion.tensors import computation
 
 TEXT = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -63,7 +66,7 @@ CASES = {
     "all biases": (with_bias, {"target_modules": ATTENTION, "bias": "all"}),
     "biases of adapted layers": (with_bias, {"target_modules": ATTENTION, "bias": "lora_only"}),
     "bias of B": (with_bias, {"target_modules": ATTENTION, "lora_bias": True}),
-    "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [1, 5, 9]}}),
+    "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [9, 1, 5]}}),
     "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
     "image and text": (llava, {"target_modules": ATTENTION}),
     "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
@@ -267,3 +270,25 @@ def test_biases_that_the_config_says_were_trained_are_there(tmp_path, capsys, bi
     save_file(left, file)
     assert merge(tmp_path, folders) == 1
     assert "lacks model.layers.1.self_attn.v_proj.bias" in capsys.readouterr().err
+
+
+def test_the_card_has_the_task_languages_and_tags_of_the_base(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    tags = ["robotics", "gguf", "arxiv:2406.09246", "merged", "vla"]
+    said = {"pipeline_tag": "robotics", "language": ["en"], "tags": tags, "license": "mit", "widget": [{"text": "x"}]}
+    (tmp_path / "base" / "README.md").write_text(f"---\n{json.dumps(said)}\n---\n# Base\n")
+    assert merge(tmp_path, folders) == 0
+    found = metadata_load(tmp_path / "out" / "README.md")
+    assert {name: found[name] for name in ("pipeline_tag", "language", "license")} == {
+        "pipeline_tag": "robotics",
+        "language": ["en"],
+        "license": "mit",
+    }
+    assert found["tags"] == ["lora", "merged", "robotics", "vla"] and "widget" not in found
+
+
+@pytest.mark.parametrize("card", ["", "no metadata", "---\ntags: vla\n---\n", "---\n- a list\n---\n", "---\n{\n---\n"])
+def test_a_card_of_the_base_that_says_little_or_is_damaged_gives_what_it_has(card, tmp_path):
+    assert task_of_base(card_metadata_of(tmp_path)) == {"tags": []}
+    (tmp_path / "README.md").write_text(card)
+    assert task_of_base(card_metadata_of(tmp_path)) == {"tags": ["vla"] if "vla" in card else []}

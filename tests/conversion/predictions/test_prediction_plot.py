@@ -52,6 +52,7 @@ def plot(path, trace, text="lift it", normalization="bounds_q99"):
     dim = trace.drawn.actions.shape[-1]
     config = SimpleNamespace(norm_stats={"a": {"action": statistics(dim)}}, normalization_type=normalization)
     config.action_dim, config.name_or_path, config.model_type = dim, "runs/my-vla", "cogvla"
+    config.follows_flow = False
     processor = SimpleNamespace(view_names=NAMES[: len(trace.views)])
     plot_trace(path, trace, SimpleNamespace(config=config), processor, Asked(None, text, {}, {}))
 

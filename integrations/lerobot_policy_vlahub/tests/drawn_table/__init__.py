@@ -87,7 +87,7 @@ class DrawnTable(gym.Env):
         return self.observed(), float(success), is_over and success, is_over, {"is_success": success}
 
     def observed(self) -> dict:
-        view = draw_table(self.blocks, self.pose[:3])
+        view = draw_table(self.blocks, np.maximum(self.pose[:3], (-1, -1, 0)))
         pixels = {"primary": np.asarray(view), "wrist": np.asarray(wrist_view(view, self.pose))}
         return {"pixels": pixels, "agent_pos": np.array([*self.pose, self.finger, -self.finger])}
 
