@@ -28,7 +28,16 @@ VLAHUB = [sys.executable, "-m", "vlahub"]
 ENOUGH = 0.8  # of the episodes
 WANDERING_STEPS = 120  # of the untrained model; the expert needs fewer than this
 TRAINING = ["--batch-size", "64", "--backbone-lr-scale", "1", "--weight-decay", "0.01", "--warmup-steps", "100"]
-TRAINING += ["--lr-scheduler-type", "cosine", "--max-grad-norm", "1", "--logging-steps", "100", "--save-steps", "100000"]
+TRAINING += [
+    "--lr-scheduler-type",
+    "cosine",
+    "--max-grad-norm",
+    "1",
+    "--logging-steps",
+    "100",
+    "--save-steps",
+    "100000",
+]
 TRAINING += ["--dataloader-num-workers", "1"]
 
 
@@ -174,8 +183,12 @@ def run(*command: str) -> None:
 def run_together(commands: list[list[str]]) -> None:
     """Show commands and run them side by side; a failure ends the demonstration."""
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    running = [subprocess.Popen(command, env=environment) for command in commands if show(command) is None]
-    if any([process.wait() for process in running]):
+    running = []
+    for command in commands:
+        show(command)
+        running.append(subprocess.Popen(command, env=environment))
+    codes = [process.wait() for process in running]
+    if any(codes):
         sys.exit(1)
 
 

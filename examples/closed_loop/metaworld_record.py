@@ -2,9 +2,9 @@
 
 python examples/closed_loop/metaworld_record.py FOLDER --episodes 2000
 
-An episode is a short window of a demonstration, for another goal each: what a policy must learn is where the goal is, and
-further frames of the same goal teach little of that. What is recorded is what the expert would do; what is done there is
-that with noise (DART, arXiv 1703.09327), so that the policy also sees how to come back.
+An episode is a short window of a demonstration, for another goal each: what a policy must learn is where the goal is,
+and further frames of the same goal teach little of that. What is recorded is what the expert would do; what is done
+there is that with noise (DART, arXiv 1703.09327), so that the policy also sees how to come back.
 """
 
 import argparse
