@@ -129,6 +129,7 @@ PAGES = {
         ),
         a_driver,
     ),
+    "docs/closed-loop.md": Page(slow=False),
     "docs/driving-loop.md": Page(slow=False),
     "docs/training-alpamayo-r1.md": Page(("Qwen/Qwen3-VL-8B-Instruct", "drives")),
     "docs/composing.md": Page(("google/siglip-base-patch16-224", "google/gemma-2b"), lambda: a_batch(8)),
