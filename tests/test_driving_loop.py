@@ -5,18 +5,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from datasets import load_from_disk
 from PIL import Image
 
+from vlahub import AlpamayoR1, AlpamayoR1Processor
 from vlahub.data import DrivingScenes
 from vlahub.processing.alpamayo_r1.driving_prompt import read_history
 
 sys.path.append(str(Path(__file__).parents[1] / "examples" / "closed_loop"))
 from driving_cameras import ASPHALT, CAMERAS, RoadCamera
 from driving_demonstrations import POSE, WAYPOINTS, wandering_drive, write_demonstrations
-from driving_drivers import arc, as_before, expert, frames_now, straight_on
+from driving_drivers import ModelDriver, arc, as_before, expert, frames_now, straight_on
 from driving_loop import drive_all, drive_turned, train_driver
-from driving_motion import Poses, along_arc, placed_at, pose, seen_from, yaw_of
+from driving_model import write_driver
+from driving_motion import TIME_STEP, Poses, along_arc, placed_at, pose, seen_from, yaw_of
 from driving_picture import draw_loop
 from driving_replay import HISTORY, PLAN_EVERY, history_of, in_lane, offsets, replay, started
 from driving_road import SPACING, Drive, drawn_road, road_of
@@ -159,6 +162,24 @@ def test_a_plan_is_followed_for_half_a_second():
     assert len(drive.along) == HISTORY + PLAN_EVERY
     car = pose(start.path.xyz[-1, :2], float(yaw_of(start.path.rot[-1])))
     np.testing.assert_allclose(drive.path.xyz[-1], along_arc(car, 4.5, 0.03).xyz, atol=1e-9)
+
+
+def test_the_car_follows_what_the_model_predicts_from_the_poses_in_the_world(tmp_path):
+    """By hand: the processor changes the frame of the history, and homogeneous matrices that of the prediction."""
+    write_driver(tmp_path)
+    model, processor = AlpamayoR1.from_pretrained(tmp_path).eval(), AlpamayoR1Processor.from_pretrained(tmp_path)
+    before = [drive.turned(2.0, SHIFT) for drive in starts(2, 60.0)]
+    after = replay(ModelDriver(model, processor, seed=5), before, PLAN_EVERY * TIME_STEP)
+    paths = [drive.path.last(HISTORY) for drive in before]
+    xyz, rot = (np.stack([getattr(path, part) for path in paths]) for part in ("xyz", "rot"))
+    inputs = processor([frames_now(drive) for drive in before], xyz, rot, history_frame="world")
+    options = {"num_traj_samples": 1, "top_k": 1, "max_new_tokens": 16}
+    drawn = model.sample_trajectories(**inputs, **options, generator=torch.Generator().manual_seed(5))
+    for row, (start, end) in enumerate(zip(before, after, strict=True)):
+        for step in range(PLAN_EVERY):
+            ahead = Poses(drawn.pred_xyz[row, 0, 0, step].double().numpy(), drawn.pred_rot[row, 0, 0, step].numpy())
+            expected = matrix(start.path.at(-1)) @ matrix(ahead)
+            np.testing.assert_allclose(matrix(end.path.at(HISTORY + step)), expected, atol=1e-3)
 
 
 @pytest.mark.slow
