@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,12 +18,15 @@ from served_observations import observation
 
 from vlahub.conversion.cli import main
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
+from vlahub.conversion.serving.robot_policy import RobotPolicy
 from vlahub.conversion.serving.server import bound_socket, listen
 from vlahub.errors import ConversionError
 
 REFUSED = {
     "--host 0.0.0.0: others than this machine may reach it": ["--host", "0.0.0.0"],
     "--host : others": ["--host", "::"],
+    "--host ::ffff:0.0.0.0: others": ["--host", "::ffff:0.0.0.0"],
+    "--host 0: others": ["--host", "0"],
     "cannot be bound": ["--port", "TAKEN"],
     "--token-file no/such cannot be read": ["--token-file", "no/such"],
     "--token-file empty holds no token": ["--token-file", "empty"],
@@ -60,6 +64,27 @@ def test_what_cannot_be_served_is_refused_before_weights_are_read(message, folde
     assert message.replace("--host : ", "--host ::: ") in printed.err
 
 
+def test_a_start_that_fails_leaves_nothing_half_open(folder_of, tmp_path, monkeypatch, capsys):
+    first, second = folder_of("cogvla"), tmp_path / "second"
+    shutil.copytree(first, second)
+    with (second / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+
+    def left():
+        return [thread for thread in threading.enumerate() if thread.name == "vlahub predictions"]
+
+    before = left()
+    words = ["--port", "0", f"first={first}"]
+    assert main(["serve", *words, f"second={second}"]) == 1  # which is read when the first has its weights
+    monkeypatch.setattr(RobotPolicy, "predicted", lambda self, requests: 1 / 0)
+    assert main(["serve", *words]) == 1  # at the first prediction
+    printed = capsys.readouterr()
+    assert "serving" not in printed.out and "division" in printed.err
+    for thread in set(left()) - set(before):
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_the_token_of_the_variable_is_checked_as_that_of_a_file(monkeypatch, capsys, folder_of):
     monkeypatch.setenv("VLAHUB_SERVE_TOKEN", "two words")
     assert main(["serve", f"policy={folder_of('cogvla')}", "--port", "0"]) == 1
@@ -70,7 +95,7 @@ def test_a_port_that_another_server_took_meanwhile_is_named():
     first, second = bound_socket("127.0.0.1", 0, None), None
     with first:
         second = bound_socket("127.0.0.1", first.getsockname()[1], None)  # none of them listens yet
-        with second, pytest.raises(ConversionError, match=r"--port \d+ cannot be bound: .* choose another port"):
+        with second, pytest.raises(ConversionError, match=r"--port \d+ cannot be bound: .* choose another"):
             listen(first)
             listen(second)
 
