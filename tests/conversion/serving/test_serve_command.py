@@ -107,9 +107,9 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, capsys):
 
 
 @contextlib.contextmanager
-def serving(*words):
-    """A process of the command, and the address that it prints."""
-    call = [sys.executable, "-m", "vlahub", "serve", *map(str, words), "--port", "0"]
+def serving(*words, python=("-m", "vlahub")):
+    """A process of the command, and the port that it prints."""
+    call = [sys.executable, *python, "serve", *map(str, words), "--port", "0"]
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert "the first prediction took" in process.stdout.readline()
@@ -120,7 +120,7 @@ def serving(*words):
 
 def came(port):
     """Requests that are answered, or wait for the model."""
-    headers = {"authorization": "Bearer secret"}
+    headers = {"authorization": "Bearer secret"}  # where one is asked for
     text = requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=60).text
     counts = re.findall(r"^vlahub_(?:requests_total|queue_length)\{.*\} (\S+)$", text, re.MULTILINE)
     return sum(map(float, counts))
@@ -173,4 +173,49 @@ def test_a_served_checkpoint_answers_both_protocols_and_at_a_signal_what_was_ask
 def test_a_signal_as_soon_as_the_server_says_that_it_serves_ends_it_as_any_other(folder_of):
     with serving(f"policy={folder_of('cogvla')}") as (process, _):
         process.send_signal(signal.SIGTERM)
+        assert ended(process)
+
+
+ENDLESS = """
+import sys
+import torch
+from vlahub.conversion.cli import main
+from vlahub.conversion.serving import server
+from vlahub.conversion.serving.robot_policy import RobotPolicy
+
+predicted = RobotPolicy.predicted
+
+def endless(self, requests):
+    print("predicting", flush=True)
+    square = torch.zeros(2000, 2000)
+    while True:
+        square = square @ square
+
+def first(self, requests):
+    RobotPolicy.predicted = endless
+    return predicted(self, requests)
+
+RobotPolicy.predicted, server.STOP_SECONDS = first, 0.5
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_prediction_that_does_not_end_does_not_keep_the_server(signals, folder_of):
+    given, found = observation(), []
+    words = [f"policy={folder_of('cogvla')}", "--timeout", "1" if signals == 1 else "60"]
+    with serving(*words, python=("-c", ENDLESS)) as (process, port):
+
+        def ask():
+            found.append(requests.post(f"http://127.0.0.1:{port}/act", data=json_numpy.dumps(given), timeout=120))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert process.stdout.readline() == "predicting\n"
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            asking.join(0.2)
+        asking.join(60)
+        assert found[0].status_code == (504 if signals == 1 else 503)
         assert ended(process)
