@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,6 +107,9 @@ def run_serve(arguments: argparse.Namespace) -> None:
         finally:
             service.close(0)
     say(arguments, "stopped")
+    if service.is_predicting():  # in a thread that cannot be ended; torch would abort the process under it
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def loaded(named: dict[str, str], arguments: argparse.Namespace, by: "ObservationMap | None") -> "PredictionService":

@@ -33,6 +33,7 @@ async def for_client(work: Coroutine[Any, Any, T], gone: "asyncio.Future[Any]", 
     finally:
         working.cancel()
         await asyncio.wait({working})  # so that it has left its queue before anybody hears of it
+        _ = working.cancelled() or working.exception()  # which nobody waits for any longer
     if gone.done():
         raise ClientGone
     raise RequestRefused(f"no answer within {allowed:g} seconds; ask again later.", 504)

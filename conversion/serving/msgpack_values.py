@@ -34,7 +34,8 @@ def unpacked_map(data: bytes) -> dict[str, Any]:
     except InputError:
         raise
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise InputError(f"the observation is no msgpack: {error}.") from error
+        reason = str(error) or type(error).__name__  # nested too deep: a StackError, which says nothing
+        raise InputError(f"the observation is no msgpack: {reason}.") from error
     if not isinstance(value, dict):
         raise InputError(f"the observation is a {type(value).__name__}; a map of keys is needed.")
     return value

@@ -128,17 +128,21 @@ class PredictionQueue:
     def next_batch(self) -> list[Waiting]:
         """Those that are predicted next; empty at the end of all."""
         with self.changed:
-            while not self.clients:
-                if self.is_closed:
-                    return []
-                self.changed.wait()
-            first = next(iter(self.clients.values()))[0]
-            deadline = first.since + self.window
-            while first.group is not None and len(self) < self.sizes[-1] and not self.is_closed:
-                if (left := deadline - time.monotonic()) <= 0:
-                    break
+            while self.clients or not self.is_closed:
+                left = self.seconds_to_wait()
+                if left is not None and left <= 0:
+                    return taken(self.clients, self.sizes)
                 self.changed.wait(left)
-            return taken(self.clients, self.sizes)
+            return []
+
+    def seconds_to_wait(self) -> float | None:
+        """Until the next batch is taken; `None`: until something is there."""
+        if not self.clients:
+            return None
+        first = next(iter(self.clients.values()))[0]
+        if first.group is None or len(self) >= self.sizes[-1] or self.is_closed:
+            return 0
+        return first.since + self.window - time.monotonic()
 
     def answer(self, batch: list[Waiting]) -> None:
         """Every future of a batch gets a value or an error; where a batch fails, each request is tried by itself."""

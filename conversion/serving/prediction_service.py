@@ -160,6 +160,10 @@ class PredictionService:
             seconds[name] = time.monotonic() - start
         return seconds
 
+    def is_predicting(self) -> bool:
+        """Whether a prediction that nobody waits for goes on behind a `close`."""
+        return any(model.queue.thread.is_alive() for model in self.models.values())
+
     def close(self, timeout: float = 10.0) -> None:
         """Answer what waits, and end."""
         for model in self.models.values():

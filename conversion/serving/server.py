@@ -26,13 +26,13 @@ def bound_socket(host: str, port: int, token: str | None) -> socket.socket:
         InputError: others than this machine reach the address, and there is no token.
         ConversionError: it cannot be bound.
     """
-    if not is_loopback(host) and token is None:
-        raise InputError(
-            f"--host {host}: others than this machine may reach it, and there is no token; give --token-file FILE, or "
-            "leave --host out for 127.0.0.1."
-        )
     with naming_address(host, port):
         family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        if token is None and not is_loopback(address[0]):  # the address itself: a name may be anybody's
+            raise InputError(
+                f"--host {host}: others than this machine may reach it, and there is no token; give --token-file FILE, "
+                "or leave --host out for 127.0.0.1."
+            )
         bound = socket.socket(family, kind)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -56,7 +56,7 @@ def naming_address(host: str, port: int) -> Iterator[None]:
         yield
     except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConversionError(f"--host {host} --port {port} cannot be bound: {reason}; choose another port.") from error
+        raise ConversionError(f"--host {host} --port {port} cannot be bound: {reason}; choose another.") from error
 
 
 def address_of(bound: socket.socket) -> str:

@@ -141,6 +141,7 @@ def test_deep_json_is_refused_and_a_picture_is_not_decoded_before_its_size_is_kn
 
 BROKEN_FRAMES = [
     (b"\xc1", "no msgpack"),
+    (b"\x91" * 100_000, "no msgpack: StackError"),
     (packed([1]), "is a list; a map"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"", b"dtype": "|O", b"shape": [1]}}), "dtype '|O'"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"123", b"dtype": "<f4", b"shape": [1]}}), "3 bytes"),

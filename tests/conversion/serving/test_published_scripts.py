@@ -3,6 +3,7 @@
 Each loop has the robot that it was written for, with a small untrained composed model.
 """
 
+import importlib.util
 import json
 import sys
 from types import ModuleType
@@ -113,15 +114,14 @@ def test_openpis_droid_loop(served):
     assert np.array_equal(np.array(scenes.actions)[:, :7], np.clip(done[:, :7], -1, 1).astype(np.float64))
 
 
-def broker():
-    """The real ActionChunkBroker; of the package dm-tree, which it needs, one function is put in its place."""
-    if "tree" not in sys.modules:
+@pytest.fixture
+def broker(monkeypatch):
+    """The real ActionChunkBroker; where dm-tree is not there, which it needs, its one function is put in its place."""
+    if importlib.util.find_spec("tree") is None:
         tree = ModuleType("tree")
         tree.map_structure = map_structure
-        sys.modules["tree"] = tree
-    from openpi_client.action_chunk_broker import ActionChunkBroker
-
-    return ActionChunkBroker
+        monkeypatch.setitem(sys.modules, "tree", tree)
+    return importlib.import_module("openpi_client.action_chunk_broker").ActionChunkBroker
 
 
 def map_structure(function, value):
@@ -131,14 +131,14 @@ def map_structure(function, value):
 
 
 @of("aloha")
-def test_openpis_aloha_runtime_whose_observations_have_no_prompt(served):
+def test_openpis_aloha_runtime_whose_observations_have_no_prompt(served, broker):
     running, policy = served
     client = client_of(running)
     facts = client.get_server_metadata()
     assert facts["instruction"] == TASK
     scenes = Scenes(dict.fromkeys(ROBOTS["aloha"][0], IMAGE) | {"qpos": (14,)})
     environment = AlohaEnvironment(scenes, steps=5, reset_position=facts.get("reset_pose"))
-    agent = PolicyAgent(policy=broker()(policy=client, action_horizon=4))
+    agent = PolicyAgent(policy=broker(policy=client, action_horizon=4))
     Runtime(environment, agent, subscribers=[], num_episodes=2).run()
     planned = [scenes.asked[i] for i in (0, 4, 5, 9)]  # a new episode begins with a new chunk
     chunks = [

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,12 +18,15 @@ from served_observations import observation
 
 from vlahub.conversion.cli import main
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
+from vlahub.conversion.serving.robot_policy import RobotPolicy
 from vlahub.conversion.serving.server import bound_socket, listen
 from vlahub.errors import ConversionError
 
 REFUSED = {
     "--host 0.0.0.0: others than this machine may reach it": ["--host", "0.0.0.0"],
     "--host : others": ["--host", "::"],
+    "--host ::ffff:0.0.0.0: others": ["--host", "::ffff:0.0.0.0"],
+    "--host 0: others": ["--host", "0"],
     "cannot be bound": ["--port", "TAKEN"],
     "--token-file no/such cannot be read": ["--token-file", "no/such"],
     "--token-file empty holds no token": ["--token-file", "empty"],
@@ -60,6 +64,27 @@ def test_what_cannot_be_served_is_refused_before_weights_are_read(message, folde
     assert message.replace("--host : ", "--host ::: ") in printed.err
 
 
+def test_a_start_that_fails_leaves_nothing_half_open(folder_of, tmp_path, monkeypatch, capsys):
+    first, second = folder_of("cogvla"), tmp_path / "second"
+    shutil.copytree(first, second)
+    with (second / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+
+    def left():
+        return [thread for thread in threading.enumerate() if thread.name == "vlahub predictions"]
+
+    before = left()
+    words = ["--port", "0", f"first={first}"]
+    assert main(["serve", *words, f"second={second}"]) == 1  # which is read when the first has its weights
+    monkeypatch.setattr(RobotPolicy, "predicted", lambda self, requests: 1 / 0)
+    assert main(["serve", *words]) == 1  # at the first prediction
+    printed = capsys.readouterr()
+    assert "serving" not in printed.out and "division" in printed.err
+    for thread in set(left()) - set(before):
+        thread.join(60)
+        assert not thread.is_alive()
+
+
 def test_the_token_of_the_variable_is_checked_as_that_of_a_file(monkeypatch, capsys, folder_of):
     monkeypatch.setenv("VLAHUB_SERVE_TOKEN", "two words")
     assert main(["serve", f"policy={folder_of('cogvla')}", "--port", "0"]) == 1
@@ -70,7 +95,7 @@ def test_a_port_that_another_server_took_meanwhile_is_named():
     first, second = bound_socket("127.0.0.1", 0, None), None
     with first:
         second = bound_socket("127.0.0.1", first.getsockname()[1], None)  # none of them listens yet
-        with second, pytest.raises(ConversionError, match=r"--port \d+ cannot be bound: .* choose another port"):
+        with second, pytest.raises(ConversionError, match=r"--port \d+ cannot be bound: .* choose another"):
             listen(first)
             listen(second)
 
@@ -82,9 +107,9 @@ def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, capsys):
 
 
 @contextlib.contextmanager
-def serving(*words):
-    """A process of the command, and the address that it prints."""
-    call = [sys.executable, "-m", "vlahub", "serve", *map(str, words), "--port", "0"]
+def serving(*words, python=("-m", "vlahub")):
+    """A process of the command, and the port that it prints."""
+    call = [sys.executable, *python, "serve", *map(str, words), "--port", "0"]
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert "the first prediction took" in process.stdout.readline()
@@ -95,7 +120,7 @@ def serving(*words):
 
 def came(port):
     """Requests that are answered, or wait for the model."""
-    headers = {"authorization": "Bearer secret"}
+    headers = {"authorization": "Bearer secret"}  # where one is asked for
     text = requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=60).text
     counts = re.findall(r"^vlahub_(?:requests_total|queue_length)\{.*\} (\S+)$", text, re.MULTILINE)
     return sum(map(float, counts))
@@ -148,4 +173,49 @@ def test_a_served_checkpoint_answers_both_protocols_and_at_a_signal_what_was_ask
 def test_a_signal_as_soon_as_the_server_says_that_it_serves_ends_it_as_any_other(folder_of):
     with serving(f"policy={folder_of('cogvla')}") as (process, _):
         process.send_signal(signal.SIGTERM)
+        assert ended(process)
+
+
+ENDLESS = """
+import sys
+import torch
+from vlahub.conversion.cli import main
+from vlahub.conversion.serving import server
+from vlahub.conversion.serving.robot_policy import RobotPolicy
+
+predicted = RobotPolicy.predicted
+
+def endless(self, requests):
+    print("predicting", flush=True)
+    square = torch.zeros(2000, 2000)
+    while True:
+        square = square @ square
+
+def first(self, requests):
+    RobotPolicy.predicted = endless
+    return predicted(self, requests)
+
+RobotPolicy.predicted, server.STOP_SECONDS = first, 0.5
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_prediction_that_does_not_end_does_not_keep_the_server(signals, folder_of):
+    given, found = observation(), []
+    words = [f"policy={folder_of('cogvla')}", "--timeout", "1" if signals == 1 else "60"]
+    with serving(*words, python=("-c", ENDLESS)) as (process, port):
+
+        def ask():
+            found.append(requests.post(f"http://127.0.0.1:{port}/act", data=json_numpy.dumps(given), timeout=120))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert process.stdout.readline() == "predicting\n"
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            asking.join(0.2)
+        asking.join(60)
+        assert found[0].status_code == (504 if signals == 1 else 503)
         assert ended(process)
