@@ -205,7 +205,7 @@ def test_how_a_flow_is_followed_is_said_by_options_that_reach_prediction_and_pic
     np.testing.assert_array_equal(trace.path[-1], found.numpy())
     note = next(panel.note for panel in panels_of(trace, model, processor, what) if "noise" in panel.note)
     wanted = ["heun"] * ("ode_solver" in asked) + ["cosine"] * ("ode_spacing" in asked)
-    wanted += ["guidance scale 2.5"] * ("guidance_scale" in asked)
+    wanted += ["guidance 2.5"] * ("guidance_scale" in asked)
     assert all(word in note for word in wanted)
 
 
