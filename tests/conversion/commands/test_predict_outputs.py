@@ -277,6 +277,17 @@ def test_sets_of_trajectories_are_printed_written_and_drawn(driver, scene, tmp_p
     assert found["minADE"] == pytest.approx(errors.mean(axis=-1).min(axis=1).mean(), rel=1e-5)
 
 
+def test_an_output_inside_of_the_checkpoint_is_told_of(merged, views, tmp_path, capsys):
+    shutil.copytree(merged, tmp_path / "model")
+    output = tmp_path / "model" / "out.json"
+    assert robot(tmp_path / "model", views, "--output", output) == 0
+    assert f"note: {output} lies inside of {tmp_path / 'model'}, which is read" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "model"), "--quiet"]) == 1
+    assert "additional: out.json" in capsys.readouterr().err
+    assert robot(tmp_path / "model", views, "--output", output.with_name("more.json"), "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
 def test_output_and_plot_are_two_files(driver, scene, tmp_path, no_model, capsys):
     assert drive(driver, scene, "--plot", tmp_path / "a.png", "--output", tmp_path / "x" / ".." / "a.png") == 1
     assert "both name" in capsys.readouterr().err
