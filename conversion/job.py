@@ -24,7 +24,7 @@ from .tensors.plan import Plan
 from .tensors.verify_tensors import verify_written
 from .tensors.weight_writer import write_weights
 from .travelling.travelling_code import TravellingCode, not_taken
-from .untrained_tensors import untrained_mark
+from .untrained_copies import untrained_mark
 
 MADE_WITH = ("vlahub", "transformers", "torch")
 Options = TypeVar("Options")

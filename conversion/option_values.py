@@ -42,6 +42,12 @@ def from_zero(text: str) -> float:
     return value
 
 
+def finite_number(text: str) -> float:
+    if not math.isfinite(value := number(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number")
+    return value
+
+
 def probability(text: str) -> float:
     """A number above 0 and up to 1."""
     if not 0 < (value := number(text)) <= 1:

@@ -26,6 +26,7 @@ class PredictionKind:
             write by their option; returns what is written as JSON.
         result: the names in that, by which an earlier result is known.
         sometimes: names that a result may have beside them.
+        answer: the names in the result of a question, where such a model answers any.
         trace: predicts, and tells what the prediction came from, for the picture of a robot's model.
         draw_example: draws what the example of a card predicts, given the path, model, processor, the images of the
             views and what is asked (`card_snippet.Asked`); returns what the example prints.
@@ -37,12 +38,13 @@ class PredictionKind:
     predict: Callable[[Path, argparse.Namespace, dict[str, Path]], dict[str, Any]] = field(compare=False)
     result: frozenset[str]
     sometimes: frozenset[str] = frozenset()
+    answer: frozenset[str] | None = None
     trace: "Trace | None" = field(default=None, compare=False)
     draw_example: Callable[..., str] | None = field(default=None, compare=False)
 
     def wrote(self, content: Mapping[str, Any]) -> bool:
         """Whether this is what an earlier run wrote."""
-        return self.result <= set(content) <= self.result | self.sometimes
+        return self.result <= set(content) <= self.result | self.sometimes or set(content) == self.answer
 
 
 def state_value(text: str) -> float:

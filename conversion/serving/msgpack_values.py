@@ -51,5 +51,8 @@ def map_as_array(value: dict[Any, Any]) -> Any:
         dtype, number = value.get(b"dtype"), value.get(b"data")
         if not isinstance(dtype, str) or not NUMBERS.fullmatch(dtype) or not isinstance(number, (bool, int, float)):
             raise InputError(f"a number of numpy is {number!r:.40} with dtype {dtype!r:.40}, which is none.")
-        return np.dtype(dtype).type(number)
+        try:
+            return np.dtype(dtype).type(number)
+        except (OverflowError, ValueError) as error:
+            raise InputError(f"a number of numpy is {number!r:.40}, which {dtype} cannot hold.") from error
     return value

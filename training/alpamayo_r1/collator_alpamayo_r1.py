@@ -75,11 +75,12 @@ class AlpamayoR1Collator:
             raise InputError("learn_actions=False leaves nothing to learn; add learn_trajectory_text=True.")
 
     def examples_from(self, frames: Dataset, columns: ExampleColumns) -> DrivingScenes:
-        """The examples of a dataset that this collator takes, with its column `reasoning`; raises what `DrivingScenes`
-        raises."""
+        """The examples of a dataset that this collator takes, with its column `reasoning`, and as many poses as its
+        model reads and predicts; raises what `DrivingScenes` raises."""
         reasoning = "reasoning" if "reasoning" in frames.column_names else None
         more = {"weight": columns.weight, "advantage": columns.advantage, "reasoning": reasoning}
-        return DrivingScenes(frames, columns.state or (), columns.images, **more)
+        steps = {"num_history": self.history_steps, "num_future": self.config.num_action_chunks}
+        return DrivingScenes(frames, columns.state or (), columns.images, **steps, **more)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.

@@ -326,7 +326,8 @@ def test_a_picture_is_known_again_where_its_format_has_a_place_for_that(suffix, 
 
 ROBOT_HAS_NO_USE = [
     ["--history", "x.npz"], ["--num-traj-sets", "2"], ["--num-traj-samples", "2"], ["--top-p", "0.5"], ["--top-k", "1"],
-    ["--temperature", "0.1"], ["--max-new-tokens", "3"],
+    ["--temperature", "0.1"], ["--max-new-tokens", "3"], ["--nav", "left"], ["--question", "why?"],
+    ["--guidance-weight", "1.5"], ["--noise-temperature", "0.6"], ["--camera-indices", "1"],
 ]  # fmt: skip
 
 
