@@ -16,7 +16,7 @@ from ..option_values import count, whole_number
 from ..predictions.flow_options import add_flow_arguments
 from .command import Command
 from .error_boundary import ending_at_interrupt
-from .model_kinds import different, family_of, refuse_same, refuse_unused
+from .model_kinds import different, family_of, refuse_same, refuse_unused, tell_of_place
 from .shared_arguments import DTYPES, add_fast_argument
 from .stats import loading_bars
 
@@ -132,9 +132,10 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     check_ready(folder)
     family = family_of(folder)
     refuse_unused(arguments, family.name, family.evaluation, KINDS)
+    first = int(os.environ.get("RANK", 0)) == 0  # of the processes that `accelerate launch` started
+    tell_of_place(outputs.values(), folder, arguments.quiet or not first)
     inputs = files_of([folder, *given])
     with ExitStack() as stack:
-        first = int(os.environ.get("RANK", 0)) == 0  # of the processes that `accelerate launch` started
         stack.enter_context(loading_bars(first and not arguments.quiet))
         files = {}
         for name, path in outputs.items() if first else ():

@@ -16,7 +16,7 @@ from ..option_values import seed
 from ..predictions.flow_options import add_flow_arguments
 from .command import Command
 from .error_boundary import ending_at_interrupt
-from .model_kinds import different, family_of, refuse_same, refuse_unused
+from .model_kinds import different, family_of, refuse_same, refuse_unused, tell_of_place
 from .shared_arguments import add_fast_argument
 
 KINDS = different(family.prediction for family in OURS.values())
@@ -84,6 +84,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     family = family_of(folder)
     refuse_unused(arguments, family.name, family.prediction, KINDS)
     refuse_same(outputs)
+    tell_of_place(outputs.values(), folder, arguments.quiet)
     inputs = files_of([folder, *given])
     with ExitStack() as stack:
         files = {name: stack.enter_context(result_file(path, is_ours[name], inputs)) for name, path in outputs.items()}

@@ -60,7 +60,7 @@ def path_panel(path: np.ndarray, space: ActionSpace, is_sampled: bool, how: str 
     steps, actions = len(path) - 1, path.shape[1]
     lines = "the line is the action" if actions == 1 else "a line is an action of the chunk, dark the first"
     end = "the first sample" if is_sampled else "the prediction"
-    note = f"From noise (left, step 0) to {end} (right) in {steps} steps{how}; {lines}."
+    note = f"From noise (left) to {end} (right) in {steps} steps{how}; {lines}."
     return panel_of_dimensions("How the actions came out of noise", note, space, partial(draw_path, path, space))
 
 

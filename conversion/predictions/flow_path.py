@@ -20,8 +20,8 @@ def steps_in_words(config: Any, options: Mapping[str, Any]) -> str:
         return ""
     solver, spacing = (options.get(name) or getattr(config, name) for name in ODE_CHOICES)
     scale = options.get("guidance_scale", config.dit_config.guidance_scale) if config.can_be_guided else None
-    guided = "" if scale in (None, 1) else f", guidance scale {scale:g}"
-    return f" of {solver}, {spacing} in their length{guided}"
+    guided = "" if scale in (None, 1) else f", guidance {scale:g}"
+    return f" ({solver}, {spacing}{guided})"
 
 
 def flow_path(model: Any, asked: Asked, noisy: list[torch.Tensor], drawn: Drawn) -> np.ndarray:
