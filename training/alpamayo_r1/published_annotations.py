@@ -29,7 +29,7 @@ class NavigationSamples(torch.utils.data.Dataset):
         """
         Args:
             path: JSON, a list of `{"clip_id": ..., "t0_relative": ..., "nav_text": ...}` and perhaps `"cot"`, times in
-                microseconds from the clip's start; further entries (`nav_maneuver`, `distance_m`) are kept in `samples`.
+                microseconds from the clip's start; others (`nav_maneuver`, `distance_m`) are kept in `samples`.
             avdi, options: of `load_physical_aiavdataset`.
 
         Raises:
@@ -83,10 +83,8 @@ class LingoQuestions(torch.utils.data.Dataset):
         Raises:
             InputError: the file or a column is missing, or `num_frames` is no whole number above 0.
         """
-        if num_frames is not None and (
-            isinstance(num_frames, bool) or not isinstance(num_frames, int) or num_frames < 1
-        ):
-            raise InputError(f"num_frames={num_frames!r} must be a whole number above 0.")
+        if num_frames is not None:
+            check_count("num_frames", num_frames)
         self.folder, self.num_frames = Path(folder), num_frames
         path = self.folder / f"{split}.parquet"
         if not path.is_file():
