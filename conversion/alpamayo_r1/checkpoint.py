@@ -1,5 +1,6 @@
 """A published Alpamayo-R1 and the files of its base model become one folder that loads with one line."""
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from ..tensors.plan import Fact
 from ..tensors.size_limits import check_layers
 from .names import EXPERT_PARTS
 from .options import EXPERT, VLM, AlpamayoOptions
-from .releases import FIRST_STAGE, LABELS, has_later_names, release_facts
+from .releases import FIRST_STAGE, LABELS, has_later_names, is_fine_tuned, release_of
 from .weights import has_expert
 
 BASE_TYPE = "qwen3_vl"
@@ -153,6 +154,22 @@ def assumed_fields(published: dict[str, Any], config: AlpamayoR1Config) -> list[
     """Settings that the published config.json leaves to the default of the released model."""
     why = "the released model's, for config.json does not have it"
     return [assumed(name, getattr(config, name), why) for name in ANSWER_FIELDS if name not in published]
+
+
+def release_facts(published: Mapping[str, Any], given: bool | None) -> tuple[bool, list[Fact]]:
+    """Whether prompts name cameras, and that and the release for the report.
+
+    published: config.json of the run, of a first stage with `--expert` that of its release; given: `--camera-labels`,
+    `None` where it was not.
+    """
+    release = release_of(published)
+    facts = [Fact("release", release.name, release.how)]
+    if given is not None:
+        return given, [*facts, Fact(LABELS, given, "given (--camera-labels)")]
+    if is_fine_tuned(published) and not release.camera_labels:
+        why = "fine-tuning does not record the release that it began with"
+        return False, [*facts, assumed(LABELS, False, why, "--camera-labels yes")]
+    return release.camera_labels, [*facts, Fact(LABELS, release.camera_labels, f"that of {release.name}")]
 
 
 def check_tokens(config: AlpamayoR1Config, tokenizer: PreTrainedTokenizerBase, later_names: bool) -> list[Fact]:

@@ -8,9 +8,6 @@ import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..assumptions import assumed
-from ..tensors.plan import Fact
-
 R1, LATER = "Alpamayo-R1", "Alpamayo 1.5"
 FIRST_STAGE = "alpamayo_reasoning_vla"  # model type of the VLM without an expert
 PUBLISHED = ("alpamayo_r1", "alpamayo1_5", FIRST_STAGE)
@@ -43,22 +40,6 @@ def is_fine_tuned(published: Mapping[str, Any]) -> bool:
     """Whether published fine-tuning wrote it, which leaves no trace of the release that it began with."""
     names = published.get("architectures") or []
     return published.get("model_type") == FIRST_STAGE or any(str(name).startswith(TRAINED) for name in names)
-
-
-def release_facts(published: Mapping[str, Any], given: bool | None) -> tuple[bool, list[Fact]]:
-    """Whether prompts name cameras, and that and the release for the report.
-
-    published: config.json of the run, of a first stage with `--expert` that of its release; given: `--camera-labels`,
-    `None` where it was not.
-    """
-    release = release_of(published)
-    facts = [Fact("release", release.name, release.how)]
-    if given is not None:
-        return given, [*facts, Fact(LABELS, given, "given (--camera-labels)")]
-    if is_fine_tuned(published) and not release.camera_labels:
-        why = "fine-tuning does not record the release that it began with"
-        return False, [*facts, assumed(LABELS, False, why, "--camera-labels yes")]
-    return release.camera_labels, [*facts, Fact(LABELS, release.camera_labels, f"that of {release.name}")]
 
 
 def has_later_names(published: Mapping[str, Any]) -> bool:

@@ -76,6 +76,9 @@ def test_report_card_config_and_processor_say_which_release_it_is(source, capsys
     output = published.convert()
     assert settings_of(output)["release"]["value"] == name and settings_of(output)["camera_labels"]["value"] is labels
     assert name in capsys.readouterr().out
+    for folder in (published.folder, output):
+        assert main(["inspect", str(folder)]) == 0
+        assert ("Alpamayo 1.5" in capsys.readouterr().out) == labels
     card = (output / "README.md").read_text()
     assert f"The release is {name}." in card and ("named, with numbers of frames" in card) == labels
     config = json.loads((output / "config.json").read_text())

@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 import torch
 from alpamayo_golden import BATCH, Forced, published_model
+from host_waits import HostWaits
 from traced_graphs import TracedGraph
 
 from vlahub.errors import InputError
@@ -154,6 +155,51 @@ def test_fast_prediction_gives_the_same_without_falling_back(case, scene, weight
         torch.testing.assert_close(guided().actions, wanted, **CLOSE)
     stats = model.fast_prediction_stats
     assert stats.captures and stats.replays > stats.captures and not stats.eager_fallbacks
+
+
+def test_a_guided_drive_waits_for_a_device_as_often_as_another(case, scene):
+    model = published_model(case, "sdpa", mask_prompt_padding=True)
+    asked = []
+    for weight in (None, 1.5):
+        guided = partial(drive, model, scene, None, samples=2, max_new_tokens=4, guidance_weight=weight)
+        with HostWaits(elsewhere=True):
+            guided()  # what is made once
+        with HostWaits(elsewhere=True) as waits:
+            guided()
+        assert waits.handed == 0, waits
+        asked.append(waits.asked)
+    assert asked[0] == asked[1]
+
+
+def test_texts_of_other_lengths_need_no_further_graph(case, scene):
+    """Prompts are padded to a bucket, with and without navigation, and so are the texts between them."""
+    model = published_model(case, "sdpa", mask_prompt_padding=True)
+    model.fast_prediction = FastPrediction(model, {"mode": "graphs", "length_bucket": 48}, TracedGraph)
+    routed, captures = row_of(scene, 1), []
+    for text in ([], [40], [40, 41, 42, 43]):  # longer navigation
+        ids = routed["input_ids"]
+        place = (ids[0] == ROUTE_END).nonzero().item()
+        ids = torch.cat([ids[:, :place], torch.tensor([text], dtype=torch.long), ids[:, place:]], dim=1)
+        drive(
+            model,
+            routed | {"input_ids": ids},
+            noise_of(1),
+            guidance_weight=1.5,
+            **forced(routed | {"input_ids": ids}, 1),
+        )
+        captures.append(model.fast_prediction_stats.captures)
+    assert captures[0] == captures[1] == captures[2] and not model.fast_prediction_stats.eager_fallbacks
+
+
+@pytest.mark.slow
+def test_a_guided_drive_behind_its_images_is_one_graph(case, scene):
+    torch._dynamo.reset()
+    model = published_model(case, "sdpa", mask_prompt_padding=True)
+    guided = partial(drive, model, scene, noise_of(4), samples=2, max_new_tokens=3, guidance_weight=1.5)
+    wanted = guided()
+    model.predict_trajectories = torch.compile(model.predict_trajectories, backend="eager", fullgraph=True)
+    torch.testing.assert_close(guided().actions, wanted.actions, **CLOSE)
+    torch._dynamo.reset()
 
 
 @pytest.mark.slow
