@@ -24,6 +24,8 @@ ROBOT = """inputs = processor(
 print(tuple(actions.shape))
 print(actions[0, :3])
 """
+RELEASE_CAMERAS = [0, 1, 2, 6]  # cross left, front wide, cross right, front tele
+NAVIGATION = "Turn left onto Main St in 40m"
 TEXT = """inputs = processor(images={images}, text={text}){note}
 tokens = model.generate(**inputs, max_new_tokens=20, do_sample=False)
 print(processor.batch_decode(tokens, skip_special_tokens=True))
@@ -112,9 +114,25 @@ def car_call(config: Any, asked: Asked, values: dict[str, str]) -> str:
         poses=poses,
         dt=f"{dt:g}",
         start=start,
-        request=f", text={literal(asked.text)}" if asked.text else "",
+        request=(f", text={literal(asked.text)}" if asked.text else "") + named_words(car_words(config, asked)),
         waypoints=config.action_space_cfg["n_waypoints"],
     )
+
+
+def car_words(config: Any, asked: Asked) -> dict[str, Any]:
+    """What the prompt of a driving model that was trained with names of cameras has beside the request: their numbers
+    (of the four of the release, where there are four), unless `view_names` are recorded, and navigation."""
+    if not config.camera_labels:
+        return {}
+    count = count_of_views(config, asked)
+    numbers = RELEASE_CAMERAS if count == len(RELEASE_CAMERAS) else list(range(count))
+    return ({} if config.view_names else {"camera_indices": numbers}) | {"nav_text": NAVIGATION}
+
+
+def named_words(words: dict[str, Any]) -> str:
+    """Further arguments of a call as code, on lines of their own."""
+    lines = [f",\n    {name}={literal(value) if isinstance(value, str) else value}" for name, value in words.items()]
+    return "".join(lines) + ",\n" * bool(lines)
 
 
 def straight_path(config: Any) -> tuple[int, str]:

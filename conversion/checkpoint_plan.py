@@ -44,8 +44,9 @@ def plan_checkpoint(
     return plan
 
 
-def plan_again(family: Family, job: Job, folder: Path) -> Plan:
-    """The plan that led to a checkpoint, whose config is known, from its sources in `job`.
+def plan_again(family: Family, job: Job, folder: Path, new: Sequence[str] = (), seed: int = 0) -> Plan:
+    """The plan that led to a checkpoint, whose config is known, from its sources in `job`; new, seed: as in
+    `plan_checkpoint`.
 
     Raises:
         ConversionError: the sources cannot be read, or do not fit the config.
@@ -54,7 +55,7 @@ def plan_again(family: Family, job: Job, folder: Path) -> Plan:
         return family.prepare(job).plan
     collected = tensors_of_run(family, job)
     dtype = choose_dtype(job.dtype, collected, family.embeddings, [])
-    return make_plan(family, collected, family.config.from_pretrained(folder), dtype)
+    return make_plan(family, collected, family.config.from_pretrained(folder), dtype, new, seed)
 
 
 def tensors_of_run(family: Family, job: Job) -> Collected:

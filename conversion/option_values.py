@@ -35,6 +35,19 @@ def above_zero(text: str) -> float:
     return value
 
 
+def from_zero(text: str) -> float:
+    """A finite number from 0 on."""
+    if not 0 <= (value := number(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 0 on")
+    return value
+
+
+def finite_number(text: str) -> float:
+    if not math.isfinite(value := number(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no finite number")
+    return value
+
+
 def probability(text: str) -> float:
     """A number above 0 and up to 1."""
     if not 0 < (value := number(text)) <= 1:

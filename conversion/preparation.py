@@ -5,6 +5,7 @@ from pathlib import Path
 from ..configuration.vla_errors import ConversionError
 from .checkpoint_plan import plan_again
 from .families import FAMILIES
+from .family_card import new_tensors
 from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
 from .files.run_files import read_run_config
@@ -132,4 +133,11 @@ def plan_of(report: dict, folder: Path, job: Job) -> Plan:
         raise ConversionError(
             f"{folder} was created or assembled; do it once more: the same sources and seed give the same bytes."
         )
-    return plan_again(family, job, folder)
+    with_weights = {role for role, weights in family.parts.items() if weights}
+    if unread := sorted(with_weights & set(report["inputs"]) - set(job.parts)):
+        raise ConversionError(
+            f"{folder} also holds weights of another source (--{unread[0]}); convert once more: the same sources give "
+            "the same bytes."
+        )
+    new = sorted({name.partition(".")[0] for name in new_tensors(report)})
+    return plan_again(family, job, folder, new, report["settings"]["seed"]["value"] if new else 0)

@@ -3,7 +3,8 @@
 python examples/predict_trajectory.py CHECKPOINT scene.npz
 
 scene.npz holds images (cameras, frames, 3, height, width) uint8, ego_history_xyz (steps, 3), ego_history_rot (steps, 3,
-3) and, if it is known, ego_future_xyz.
+3) and, if they are known, ego_future_xyz and camera_indices, the number of each camera. A model that was trained with
+names of cameras in its prompts (Alpamayo 1.5) gets them, and may be told where to drive.
 """
 
 import argparse
@@ -22,6 +23,8 @@ def main() -> None:
     parser.add_argument("scene", help=".npz with images and driven path")
     parser.add_argument("--num-traj-samples", type=int, default=6)
     parser.add_argument("--max-new-tokens", type=int, default=64)
+    parser.add_argument("--nav", help='where to drive, such as "Turn left onto Main St in 40m"')
+    parser.add_argument("--guidance-weight", type=float, help="how much more than learnt that decides")
     arguments = parser.parse_args()
 
     processor = AutoProcessor.from_pretrained(arguments.checkpoint, trust_remote_code=True)
@@ -30,10 +33,14 @@ def main() -> None:
     )
     scene = np.load(arguments.scene)
     names = ("images", "ego_history_xyz", "ego_history_rot")
-    inputs = processor(**{name: scene[name] for name in names})
+    cameras = scene["camera_indices"] if processor.camera_labels and "camera_indices" in scene else None
+    inputs = processor(**{name: scene[name] for name in names}, camera_indices=cameras, nav_text=arguments.nav)
     torch.manual_seed(0)
     output = model.sample_trajectories(
-        **inputs, num_traj_samples=arguments.num_traj_samples, max_new_tokens=arguments.max_new_tokens
+        **inputs,
+        num_traj_samples=arguments.num_traj_samples,
+        max_new_tokens=arguments.max_new_tokens,
+        guidance_weight=arguments.guidance_weight,
     )
 
     print(

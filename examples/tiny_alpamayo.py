@@ -56,6 +56,7 @@ TEMPLATE = """{%- for message in messages %}{{- '<|im_start|>' + message.role + 
 {%- elif 'text' in part %}{{- part.text }}{%- endif %}{%- endfor %}{%- endif %}{{- '<|im_end|>\\n' }}{%- endfor %}
 {%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}"""
 
+LATER = "alpamayo1_5"  # package and model type of the later release
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -128,6 +129,9 @@ class TinyAlpamayo:
         sampler = {"_target_": f"{self.package}.diffusion.flow_matching.FlowMatching", "int_method": "euler"}
         projection = {"_target_": f"{self.package}.models.action_in_proj.PerWaypointActionInProjV2", **IN_PROJ}
         config: dict[str, Any] = {"model_type": "alpamayo_r1", "architectures": ["AlpamayoR1"]}
+        if self.package == LATER:
+            config = {"model_type": LATER, "architectures": ["Alpamayo1_5"], "include_camera_ids": True}
+            config["include_frame_nums"] = True
         config |= {"vlm_backend": "qwenvl3", "vlm_name_or_path": "somebody/a-base-model", "model_dtype": "bfloat16"}
         config |= {"expert_cfg": EXPERT, "action_space_cfg": space, "diffusion_cfg": {**sampler, "x_dims": None}}
         config |= {"action_in_proj_cfg": projection, "action_out_proj_cfg": {"_target_": "torch.nn.Linear"}}

@@ -223,8 +223,8 @@ class FastPrediction:
         """The least recently used buffers go, and with them the graphs over them: they are large, a graph is not."""
         while len(self.buffers) >= min(self.max_graphs, MAX_BUFFERS):
             _, gone = self.buffers.popitem(last=False)
-            addresses = signature_of((gone,), with_address=True)
-            for key in [key for key in self.graphs if key[3] == addresses]:
+            places = [(each.data_ptr(), each.nbytes) for each in with_tensors(gone)]
+            for key in [key for key in self.graphs if lies_in(key[3], places)]:
                 self.evict(key)
 
     def evict(self, key: tuple) -> None:
@@ -259,6 +259,12 @@ class FastPrediction:
                 self.counts["drops"] += bool(self.graphs)
                 self.forget()
                 self.prepare(model)
+
+
+def lies_in(signature: tuple, places: list[tuple[int, int]]) -> bool:
+    """Whether a tensor of a signature with addresses begins in one of these places: where it begins, and its bytes."""
+    starts = [leaf[3][0] for leaf in signature[1:] if isinstance(leaf, tuple)]
+    return any(first <= start < first + size for start in starts for first, size in places)
 
 
 class CompiledCall:

@@ -22,7 +22,7 @@ from vlahub.conversion.cli import main
 sys.path.append(str(REPOSITORY / "examples"))
 from drawn_scene import draw_scene
 from driving_scene import driving_scene
-from tiny_alpamayo import TinyAlpamayo
+from tiny_alpamayo import LATER, TinyAlpamayo
 from tiny_backbones import SIZES, write_backbones
 from tiny_dataset import write_dataset
 from tiny_driving_dataset import write_driving_dataset
@@ -85,6 +85,12 @@ def alpamayo(folder: Path) -> Path:
     TinyAlpamayo().write(folder)
     sources = [str(folder / "published"), str(folder / "driver"), "--vlm", str(folder / "vlm"), "--quiet"]
     assert main(["convert", *sources]) == 0
+    return folder
+
+
+def later_alpamayo(folder: Path) -> Path:
+    """The same of the later release."""
+    TinyAlpamayo(package=LATER).write(folder)
     return folder
 
 
@@ -213,6 +219,8 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "facebook/map-anything": (functools.partial(llava3d_part, role="geometry"), ""),
     "nvidia/Alpamayo-R1-10B": (alpamayo, "published"),
     "Qwen/Qwen3-VL-8B-Instruct": (alpamayo, "base"),
+    "nvidia/Alpamayo-1.5-10B": (later_alpamayo, "published"),
+    "nvidia/Cosmos-Reason2-8B": (later_alpamayo, "base"),
     "my-driver": (alpamayo, "driver"),
     "scene.npz": (scene, ""),
     "drives": (drives, ""),
@@ -229,7 +237,7 @@ FOLDERS: dict[str, tuple[Callable[[Path], Path], str]] = {
 def prepare(name: str, page_folder: Path, cache: Path) -> None:
     """Put what a page calls `name` into its folder; what was made before is copied."""
     maker, part = FOLDERS[name]
-    label = getattr(maker, "__name__", name) if maker is run_of_cogvla or maker is alpamayo else name
+    label = getattr(maker, "__name__", name) if maker in (run_of_cogvla, alpamayo, later_alpamayo) else name
     made = cache / label.replace("/", "--")
     source = made / ".source"
     if not source.exists():

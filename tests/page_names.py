@@ -123,8 +123,14 @@ PAGES = {
         lambda: a_batch(50),
     ),
     "docs/driving-with-alpamayo-r1.md": Page(
-        ("nvidia/Alpamayo-R1-10B", "Qwen/Qwen3-VL-8B-Instruct", "scene.npz"), a_driver
+        (
+            *("nvidia/Alpamayo-R1-10B", "Qwen/Qwen3-VL-8B-Instruct", "scene.npz"),
+            *("nvidia/Alpamayo-1.5-10B", "nvidia/Cosmos-Reason2-8B"),
+        ),
+        a_driver,
     ),
+    "docs/closed-loop.md": Page(slow=False),
+    "docs/driving-loop.md": Page(slow=False),
     "docs/training-alpamayo-r1.md": Page(("Qwen/Qwen3-VL-8B-Instruct", "drives")),
     "docs/composing.md": Page(("google/siglip-base-patch16-224", "google/gemma-2b"), lambda: a_batch(8)),
     "docs/fine-tuning.md": Page(("you/your-vla", "path/to/lerobot"), a_trainer),

@@ -16,7 +16,7 @@ from transformers import PreTrainedModel
 
 from .finite_guard import check_finite_weights
 
-METHODS = ("predict_action", "sample_trajectories", "generate")
+METHODS = ("predict_action", "sample_trajectories", "generate", "generate_text")
 
 
 def shard_model(model: PreTrainedModel, mesh: DeviceMesh | None = None) -> PreTrainedModel:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from vlahub.configuration.mapanything_llava3d.configuration_mapanything import MapAnythingGeometryConfig
     from vlahub.configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
     from vlahub.configuration.multimodal_vla.configuration_multimodal_vla import MultimodalVLAConfig
+    from vlahub.conversion.alpamayo_r1.navigation_plot import plot_navigation
     from vlahub.conversion.prediction_picture import plot_prediction
     from vlahub.modeling.action_tokens import actions_to_tokens, tokens_to_actions
     from vlahub.modeling.alpamayo_r1.modeling_alpamayo_r1 import AlpamayoR1
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
         MapAnythingLlava3DForConditionalGeneration,
     )
     from vlahub.modeling.multimodal_vla.modeling_multimodal_vla import MultimodalVLAForActionPrediction
+    from vlahub.processing.alpamayo_r1.navigation_comparison import compare_navigation, swap_direction
     from vlahub.processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
     from vlahub.processing.cogvla.image_processing_cogvla import CogVLAImageProcessor
     from vlahub.processing.cogvla.processing_cogvla import CogVLAProcessor
@@ -108,6 +110,7 @@ __all__ = [
     "actions_to_tokens",
     "check_run_folder",
     "clear_run_folder",
+    "compare_navigation",
     "errors",
     "freeze_unreached",
     "last_checkpoint",
@@ -115,11 +118,13 @@ __all__ = [
     "lora_config",
     "minADE",
     "minFDE",
+    "plot_navigation",
     "plot_prediction",
     "quantization_config",
     "save_sharded",
     "set_stop_gradient",
     "shard_model",
+    "swap_direction",
     "tokens_to_actions",
     "trainable_parameter_groups",
     "write_adapter_card",
@@ -167,17 +172,20 @@ HOMES = {
     "actions_to_tokens": "vlahub.modeling.action_tokens",
     "check_run_folder": "vlahub.training.run_folder",
     "clear_run_folder": "vlahub.training.run_folder",
+    "compare_navigation": "vlahub.processing.alpamayo_r1.navigation_comparison",
     "freeze_unreached": "vlahub.training.unreached",
     "last_checkpoint": "vlahub.training.trainer",
     "load_physical_aiavdataset": "vlahub.training.alpamayo_r1.physical_ai_av_clips",
     "lora_config": "vlahub.training.lora_config",
     "minADE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
     "minFDE": "vlahub.modeling.alpamayo_r1.trajectory_metrics",
+    "plot_navigation": "vlahub.conversion.alpamayo_r1.navigation_plot",
     "plot_prediction": "vlahub.conversion.prediction_picture",
     "quantization_config": "vlahub.training.quantization",
     "save_sharded": "vlahub.training.sharding",
     "set_stop_gradient": "vlahub.training.unreached",
     "shard_model": "vlahub.training.sharding",
+    "swap_direction": "vlahub.processing.alpamayo_r1.navigation_comparison",
     "tokens_to_actions": "vlahub.modeling.action_tokens",
     "trainable_parameter_groups": "vlahub.training.training_stages",
     "write_adapter_card": "vlahub.training.adapter_card",

@@ -3,6 +3,7 @@
 from vlahub.configuration.view_names import record_views
 from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.alpamayo_r1.driving_scenes import DrivingScenes
+from vlahub.training.alpamayo_r1.published_annotations import LingoQuestions, NavigationSamples
 from vlahub.training.augmentation import RandomAugmentation
 from vlahub.training.collators import (
     AlpamayoR1Collator,
@@ -21,8 +22,10 @@ __all__ = [
     "AlpamayoR1Collator",
     "CogVLACollator",
     "DrivingScenes",
+    "LingoQuestions",
     "MapAnythingLlava3DCollator",
     "MultimodalVLACollator",
+    "NavigationSamples",
     "RandomAugmentation",
     "apply_norm_stats",
     "apply_statistics",

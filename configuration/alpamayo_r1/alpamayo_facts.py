@@ -24,6 +24,7 @@ def alpamayo_facts(config: Any) -> dict[str, str]:
         "expert": f"{stack_text(config.expert_config)}, over the keys and values of the language model; {steps}",
         "trajectory": f"{space['n_waypoints']} waypoints, {space['dt']:g} s apart",
         "history": f"{poses} poses as {config.tokens_per_history_traj} tokens",
+        "prompt's cameras": "named, with numbers of frames" if config.camera_labels else "in order, without names",
         "images": f"resized to between {config.min_pixels:,} and {config.max_pixels:,} pixels",
     }
 

@@ -20,6 +20,7 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .alpamayo_facts import alpamayo_actions, alpamayo_does, alpamayo_facts
 from .alpamayo_weight_parts import ALPAMAYO_PARTS
+from .trajectory_vocabulary import special_token_id
 
 # The published classes that a config may name, by the field that names them, without the package in front.
 TARGETS = {
@@ -43,6 +44,9 @@ PUBLISHED_RUN = ("attn_implementation", "model_dtype", "keep_same_dtype")  # how
 # Further fields of published files; they are kept as they are.
 PUBLISHED_FIELDS = frozenset({"vlm_backend", "padding_side", "include_camera_ids", "include_frame_nums"})
 NOT_ARGUMENTS = ("_target_", "_recursive_", "_convert_", "load_weights")
+# Of `FlowMatching` in both releases (the later one swallows any other), and of ours.
+DIFFUSION = ("x_dims", "int_method", "num_inference_steps", "train_timestep_sampler", "train_ignore_guidance_rate")
+DIFFUSION += ("inference_guidance_weight", "use_classifier_free_guidance", "ode_solver", "ode_spacing")
 
 ACTION_SPACE = {
     "accel_mean": 0.02902694707164455,
@@ -119,6 +123,8 @@ class AlpamayoR1Config(VLAConfig):
         min_pixels, max_pixels: bounds on the size of a resized image, in pixels.
         expert_non_causal_attention: action tokens see each other in both directions.
         mask_prompt_padding: the expert does not see a prompt's padding; False reproduces the published code.
+        camera_labels: prompts say which camera an image is of, and its number among that camera's frames: so Alpamayo
+            1.5 was trained, and not R1. The processor's default.
         stop_grad_from_vlm: the expert's loss has no gradient in the VLM's keys and values (the published training's
             default): the VLM learns from labels alone. Stages and adapters that train it by actions set it to False.
         vlm_name_or_path: where the base came from; kept as text, never opened.
@@ -132,6 +138,7 @@ class AlpamayoR1Config(VLAConfig):
     model_type = "alpamayo_r1"
     predicts = "trajectories"
     draws_noise = True
+    follows_flow = True
     actions_read = "keys"
     action_dim = ACTION_DIM
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
@@ -170,6 +177,7 @@ class AlpamayoR1Config(VLAConfig):
         add_special_tokens: bool = True,
         vlm_name_or_path: str | None = None,
         stop_grad_from_vlm: bool = True,
+        camera_labels: bool = False,
         view_names: list[str] | None = None,
         num_action_chunks: int | None = None,
         num_inference_steps: int | None = None,
@@ -186,7 +194,7 @@ class AlpamayoR1Config(VLAConfig):
         self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **space}
         diffusion = arguments_of("diffusion_cfg", diffusion_cfg)
         short = {"num_inference_steps": num_inference_steps, "ode_solver": ode_solver, "ode_spacing": ode_spacing}
-        self.diffusion_cfg = with_short_form(diffusion, **short)
+        self.diffusion_cfg = checked_diffusion(with_short_form(diffusion, **short))
         self.action_in_proj_cfg = {**ACTION_IN_PROJ, **arguments_of("action_in_proj_cfg", action_in_proj_cfg)}
         self.action_out_proj_cfg = arguments_of("action_out_proj_cfg", action_out_proj_cfg)
         tokenizer = arguments_of("traj_tokenizer_cfg", traj_tokenizer_cfg)
@@ -256,6 +264,10 @@ class AlpamayoR1Config(VLAConfig):
         """Id of the first token of a history: behind those of the future."""
         return self.traj_token_start_idx + self.traj_tokenizer_cfg["num_bins"]
 
+    def special_token_id(self, key: str) -> int | None:
+        """The id of a special token (`trajectory_vocabulary.py`); `None` where there are only those of `TRAJ_TOKEN`."""
+        return special_token_id(key, self.traj_token_ids, self.add_special_tokens)
+
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         self.check_fast_prediction()
@@ -317,6 +329,13 @@ def with_short_form(arguments: dict[str, Any], **short: int | str | None) -> dic
         if arguments.get(name, value) != value:
             raise ConfigError(f"{name} is {arguments[name]!r} in its part's dict and {value!r} beside it; give one.")
     return arguments | given
+
+
+def checked_diffusion(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Raises ConfigError for one that `FlowMatching` does not have in any release."""
+    if unknown := sorted(arguments.keys() - set(DIFFUSION)):
+        raise ConfigError(f"diffusion_cfg has {unknown[0]!r}; known are {', '.join(DIFFUSION)}.")
+    return arguments
 
 
 def as_vlm_config(value: Qwen3VLConfig | dict | None, vocab_size: int) -> Qwen3VLConfig:

@@ -7,7 +7,7 @@ from ..family import Family
 from .card import CARD
 from .inspected_alpamayo import INSPECTION
 from .names import EMBEDDINGS, TABLE
-from .options import DRIVING, DRIVING_EVALUATION, VLM, AlpamayoOptions, add_alpamayo_arguments
+from .options import DRIVING, DRIVING_EVALUATION, EXPERT, VLM, AlpamayoOptions, add_alpamayo_arguments
 from .start_options import AlpamayoStartOptions, add_start_arguments
 
 if TYPE_CHECKING:  # slow to import
@@ -25,6 +25,12 @@ def prepare_alpamayo(job: "Job") -> "Prepared":
     from .checkpoint import plan_alpamayo
 
     return plan_alpamayo(ALPAMAYO_R1, job)
+
+
+def collect_alpamayo(job: "Job") -> "Collected":
+    from .weights import collect_weights
+
+    return collect_weights(job)
 
 
 def create_alpamayo(job: "Job") -> "Prepared":
@@ -47,14 +53,15 @@ def check_alpamayo(collected: "Collected", config: "AlpamayoR1Config") -> None:
 
 ALPAMAYO_R1 = Family(
     name="alpamayo_r1",
-    published=("alpamayo_r1", "alpamayo1_5"),
+    published=("alpamayo_r1", "alpamayo1_5", "alpamayo_reasoning_vla"),
     is_converted=is_converted_alpamayo,
     needed=f" --{VLM} BASE",
     arguments={"convert": add_alpamayo_arguments, "create": add_start_arguments},
     options=AlpamayoOptions,
     create_options=AlpamayoStartOptions,
-    parts={VLM: False},
+    parts={VLM: False, EXPERT: True},
     table=TABLE,
+    collect=collect_alpamayo,
     embeddings=EMBEDDINGS,
     check=check_alpamayo,
     misfit=f"does --{VLM} name the base model that this one was trained from?",

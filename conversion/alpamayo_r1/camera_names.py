@@ -20,6 +20,20 @@ def by_camera(images: Any, scene: Mapping[str, Any]) -> Any:
     return images.reshape(np.size(scene[INDICES]), -1, *images.shape[1:])
 
 
+def numbers_of(
+    given: Sequence[int] | None, scene: Mapping[str, Any], folders: Sequence[Path] | None, are_named: bool
+) -> list[int] | None:
+    """The numbers of the cameras for the prompt: as given; else, where the model was trained with names of cameras
+    (`are_named`), those of the scene, or of folders that have the names of PhysicalAI-AV's cameras; else `None`.
+    """
+    if given or not are_named:
+        return list(given) if given else None
+    if INDICES in scene:
+        return [int(number) for number in np.asarray(scene[INDICES]).reshape(-1)]
+    known = [CAMERAS.get((path.stem if path.is_file() else path.name).lower()) for path in folders or ()]
+    return None if not known or None in known else known
+
+
 def given_names(scene: Mapping[str, Any], folders: Sequence[Path] | None, count: int) -> list[str] | None:
     """The names that come with the images: of their folders or files, else by the scene's `camera_indices`.
 

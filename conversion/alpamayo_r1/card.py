@@ -6,14 +6,17 @@ from ..family_card import Card, Origin, licence_list, new_text
 
 CONSTANTS = """ What the published files hold as buffers (statistics of the actions, frequencies) was compared
 with the config, from which the model computes it."""
+RELEASE = " The release is {release}."
 ROWS = """ Embeddings and output embeddings have {count:,} new rows, around the mean of the base's, for the tokens of
 trajectories."""
 
 
 def alpamayo_values(config: Any, report: dict) -> dict[str, str]:
     """config: an `AlpamayoR1Config`."""
+    release = report["settings"].get("release")
+    said = RELEASE.format(release=release["value"]) if release else ""
     return {
-        "constants": CONSTANTS if "vlm" in report["inputs"] else "",
+        "constants": (CONSTANTS if "vlm" in report["inputs"] else "") + said,
         "new": new_text(report) + new_rows_text(report),
     }
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ...configuration.card_snippet import Asked, by_name, straight_path
+from ...configuration.card_snippet import Asked, by_name, car_words, straight_path
 from .camera_names import trained_names
 from .trajectory_plot import plot_trajectories
 
@@ -27,6 +27,7 @@ def draw_driving_example(path: Path, model: Any, processor: Any, views: list[Ima
         ego_history_xyz=xyz,
         ego_history_rot=np.tile(np.eye(3), (poses, 1, 1)),
         **({"text": asked.text} if asked.text else {}),
+        **car_words(model.config, asked),
     )
     torch.manual_seed(0)
     output = model.sample_trajectories(**inputs, num_traj_samples=1)

@@ -13,6 +13,7 @@ from ..family_inspection import (
     StatisticsTable,
 )
 from .options import VLM
+from .releases import LATER, release_of
 
 DIMENSIONS = (("acceleration", "accel", "m/s^2"), ("curvature", "curvature", "1/m"))
 
@@ -36,6 +37,7 @@ def alpamayo_facts(config: Mapping[str, Any], processor: Mapping[str, Any]) -> M
         num_inference_steps=steps,
         prompt=f"{processor['system_prompt']} ... {request}" if request and processor.get("system_prompt") else None,
         choices={
+            "release": LATER if release_of(config).name == LATER else None,
             "time step": f"{space['dt']} s" if space.get("dt") else None,
             "history": f"{history} tokens" if history else None,
             "trajectory as text": f"{future} tokens" if future else None,

@@ -15,10 +15,11 @@ from ..predictions.checkpoint_loading import load_model, load_processor
 from .options import SAMPLING
 
 PATH = ("ego_history_xyz", "ego_history_rot")
-OBSERVATION = ("images", *PATH, "history_frame", "text", "advantage", "seed", *SAMPLING)
+ASKED = (*SAMPLING, "guidance_weight", "noise_temperature")
+TEXTS = ("history_frame", "text", "advantage", "nav_text")
+OBSERVATION = ("images", *PATH, *TEXTS, "camera_indices", "seed", *ASKED)
 COUNTS = ("num_traj_samples", "max_new_tokens", "top_k")
 MOST = {"num_traj_samples": 64, "max_new_tokens": 1024, "temperature": 100}  # that one request may ask for
-TEXTS = ("history_frame", "text", "advantage")
 MAX_TEXT = 10_000  # characters
 MAX_SEED, FAR = 2**63, 1e9
 BLANK_SIZE = (320, 576)
@@ -27,7 +28,8 @@ WARM_UP_TOKENS = 4
 
 @dataclass(frozen=True)
 class PreparedScene:
-    """A scene that can be predicted, by itself: `group` is `None`, and there are no chunks of a `task`.
+    """A scene that can be predicted, by itself: `group` is `None`, and there are neither chunks of a `task`
+    nor a state that could be `far` outside.
 
     Attributes:
         inputs: what the processor made of it.
@@ -40,6 +42,7 @@ class PreparedScene:
     seed: int | None
     group: None = None
     task: None = None
+    far: tuple[int, ...] = ()
 
 
 class DrivingPolicy:
@@ -84,7 +87,8 @@ class DrivingPolicy:
         Args:
             observation: `images` (a list of cameras, or a dict by their names, each an image or a list of frames, the
                 oldest first), `ego_history_xyz` (steps, 3) metres, `ego_history_rot` (steps, 3, 3), and, where wanted,
-                `history_frame`, `text`, `advantage`, `seed` and the arguments of `sample_trajectories`.
+                `history_frame`, `text`, `advantage`, `nav_text`, `camera_indices`, `seed` and the arguments of
+                `sample_trajectories`.
 
         Raises:
             InputError: something is missing, unknown, or has the wrong form; the message names it.
@@ -94,7 +98,7 @@ class DrivingPolicy:
             raise InputError(f"the scene holds {', '.join(unknown)}; known are {', '.join(OBSERVATION)}.")
         if missing := [name for name in ("images", *PATH) if name not in known]:
             raise InputError(f"the scene lacks {', '.join(missing)}.")
-        sampling = checked_sampling({name: known.pop(name) for name in SAMPLING if name in known})
+        sampling = checked_sampling({name: known.pop(name) for name in ASKED if name in known})
         seed = known.pop("seed", None)
         if seed is not None and not (is_whole(seed) and 0 <= seed < MAX_SEED):
             raise InputError(f"seed is {seed!r}; a whole number from 0 on is needed.")

@@ -90,12 +90,12 @@ def trajectory_figure(
     driven = None if gt_xyz is None else _one(_paths("driven", gt_xyz))
     samples = samples_of_scene(predicted, reasoning, has_start_token, driven)
     groups = grouped(samples[:NUMBERED])
-    width, heights = _cells(views)
+    width, heights = cells(views)
     top = TITLE_HEIGHT + sum(heights) + ABOVE_AXES
     texts = lay_out(groups, len(samples), has_reference=driven is not None)
     axes_height = max(AXES_LEAST, texts.height - BELOW_AXES)
     figure = new_figure(top + axes_height + BELOW_AXES, title)
-    _draw_cameras(figure, views, names, width, heights)
+    draw_cameras(figure, views, names, width, heights)
     axes = place(figure, AXES_LEFT, top, AXES_WIDTH, axes_height)
     _draw_paths(axes, groups, samples[NUMBERED:], history, driven)
     heading = top - ABOVE_AXES + 0.1
@@ -129,7 +129,7 @@ def _one(xyz: np.ndarray) -> np.ndarray:
     return xyz.reshape(-1, 3)
 
 
-def _cells(views: Sequence[np.ndarray]) -> tuple[float, list[float]]:
+def cells(views: Sequence[np.ndarray]) -> tuple[float, list[float]]:
     """The width of a camera's picture and the height of each row with names and gaps, in inches."""
     columns = min(len(views), PER_ROW)
     width = min((WIDTH - 2 * EDGE - (columns - 1) * GAP) / columns, WIDEST_VIEW)
@@ -138,7 +138,7 @@ def _cells(views: Sequence[np.ndarray]) -> tuple[float, list[float]]:
     return width, [min(height, HIGHEST_VIEW) + NAME_HEIGHT + GAP for height in highest]
 
 
-def _draw_cameras(
+def draw_cameras(
     figure: "Figure", views: Sequence[np.ndarray], names: Sequence[str], width: float, heights: Sequence[float]
 ) -> None:
     """A picture each, with its name above."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..option_values import count
+from .flow_options import FLOW
 
 if TYPE_CHECKING:  # slow to import
     from .prediction_trace import Trace
@@ -25,6 +26,7 @@ class PredictionKind:
             write by their option; returns what is written as JSON.
         result: the names in that, by which an earlier result is known.
         sometimes: names that a result may have beside them.
+        answer: the names in the result of a question, where such a model answers any.
         trace: predicts, and tells what the prediction came from, for the picture of a robot's model.
         draw_example: draws what the example of a card predicts, given the path, model, processor, the images of the
             views and what is asked (`card_snippet.Asked`); returns what the example prints.
@@ -36,12 +38,13 @@ class PredictionKind:
     predict: Callable[[Path, argparse.Namespace, dict[str, Path]], dict[str, Any]] = field(compare=False)
     result: frozenset[str]
     sometimes: frozenset[str] = frozenset()
+    answer: frozenset[str] | None = None
     trace: "Trace | None" = field(default=None, compare=False)
     draw_example: Callable[..., str] | None = field(default=None, compare=False)
 
     def wrote(self, content: Mapping[str, Any]) -> bool:
         """Whether this is what an earlier run wrote."""
-        return self.result <= set(content) <= self.result | self.sometimes
+        return self.result <= set(content) <= self.result | self.sometimes or set(content) == self.answer
 
 
 def state_value(text: str) -> float:
@@ -72,8 +75,8 @@ def predict_robot(
     from .robot_prediction import predict_actions
 
     given = arguments
-    names = "advantage", "embodiment_id", "num_samples", "num_inference_steps"
-    asked = {name: getattr(given, name) for name in names}
+    asked = {name: getattr(given, name) for name in ("advantage", "embodiment_id", "num_samples")}
+    asked["flow"] = {name: getattr(given, name) for name in FLOW}
     seen = given.images, given.instruction, given.state
     picture = (trace, files["plot"]) if "plot" in files else None
     how = {"fast": given.fast, "picture": picture, "quiet": given.quiet}

@@ -1,6 +1,5 @@
 """What a caller passes to Alpamayo-R1, checked before anything is computed."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -144,15 +143,3 @@ def check_room(input_ids: torch.LongTensor, config: AlpamayoR1Config, max_new_to
     """Raises InputError for prompts that leave no room for text and trajectory."""
     parts = {"prompt": input_ids.shape[1], "text to be written": max_new_tokens, "trajectory": config.n_waypoints}
     check_length(parts, config.vlm_config.text_config.max_position_embeddings)
-
-
-def published_inputs(data: Mapping[str, Any], diffusion_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Arguments of `sample_trajectories` in the published call's. Raises InputError for an unknown option."""
-    options = dict(diffusion_kwargs or {})
-    steps, solver = options.pop("inference_step", None), options.pop("int_method", None)
-    if options:
-        raise InputError(f"diffusion_kwargs holds {sorted(options)}; known are inference_step and int_method.")
-    known = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
-    tokenized = {name: data["tokenized_data"][name] for name in known if name in data["tokenized_data"]}
-    poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
-    return tokenized | poses | {"num_inference_steps": steps, "ode_solver": solver}

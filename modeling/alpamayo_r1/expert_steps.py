@@ -4,6 +4,7 @@ The expert's tokens see keys and values where the text left them (`text_keys.py`
 whatever the number of its samples, and the expert's own are put behind those of the text, anew in each step.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -16,9 +17,14 @@ from ..prediction_core import run_core
 from ..shared_prefix_attention import prefix_bias, shared_prefix_attention
 from ..stack_passes import PrefixCache, run_suffix
 from .expert_velocity import ExpertParts, positions_behind
-from .rollout import Rollout
+from .guided_velocity import mixed
+from .navigation_guidance import Unguided, halves
+from .rollout import Prompt, Rollout
 from .text_keys import TextKeys
 from .text_layer import can_run_in_parts, run_in_parts, turning
+
+BYTES_AT_ONCE = 2**31  # of scores in one layer; 6 samples of the release have 0.2 GB
+Velocity = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Noise(NamedTuple):
@@ -40,6 +46,23 @@ class Noise(NamedTuple):
     z: torch.Tensor
 
 
+class GuidedNoise(NamedTuple):
+    """What trajectories are made of over texts with navigation and without; routed: (rows,) bool, whose have any."""
+
+    guided: Noise
+    unguided: Noise
+    routed: torch.Tensor
+
+
+class Steps(NamedTuple):
+    """How trajectories are made: see `OdeSampling`; weight: of guidance, `None` without; together: both passes of a
+    step as one batch."""
+
+    ode: OdeSampling
+    weight: float | None = None
+    together: bool = True
+
+
 class Drive(NamedTuple):
     """Normalised actions (rows, waypoints, 2), and the poses that they lead along: (rows, waypoints, 3) and (rows,
     waypoints, 3, 3)."""
@@ -55,26 +78,79 @@ def driven(
     noise: torch.Tensor,
     ode: OdeSampling,
     history: tuple[torch.Tensor, torch.Tensor],
+    unguided: Unguided | None = None,
 ) -> Drive:
     """Actions and poses behind accepted texts.
 
     model: an `AlpamayoR1`; noise: (rows, waypoints, 2), float32; history: (batch, steps, 3) and (batch, steps, 3, 3).
     """
     prompt, lengths = rollout.prompt, rollout.lengths
-    real = prompt.real if model.config.mask_prompt_padding else torch.ones_like(prompt.real)
-    first = prompt.repeated(prompt.last_position) + 1 + lengths
     start = prompt.repeated(model.action_space.last_speed(*history)), prompt.repeated(history[0][:, -1, 2])
     read = lengths.clamp(max=rollout.read)
-    return run_core(model, drive, Noise(noise, real, read, first, *start), ode, prompt.keys)
+    real = prompt.real if model.config.mask_prompt_padding else torch.ones_like(prompt.real)
+    guided = Noise(noise, real, read, first_position(prompt, lengths), *start)
+    if unguided is None:
+        return run_core(model, drive, guided, Steps(ode), prompt.keys)
+    routed = prompt.repeated(unguided.routed)
+    first, read = first_position(unguided.prompt, lengths), torch.where(routed, lengths, read)
+    alone = guided._replace(real=unguided.prompt.real, lengths=read, first=first)
+    steps = Steps(ode, unguided.weight, fit_together(model.expert_parts, noise, unguided.keys))
+    return run_core(model, drive_guided, GuidedNoise(guided, alone, routed), steps, unguided.keys)
 
 
-def drive(model: nn.Module, inputs: Noise, options: OdeSampling, keys: TextKeys) -> Drive:
+def first_position(prompt: Prompt, lengths: torch.LongTensor) -> torch.LongTensor:
+    """(rows,), of the expert's first token, behind texts of these lengths."""
+    return prompt.repeated(prompt.last_position) + 1 + lengths
+
+
+def drive(model: nn.Module, inputs: Noise, options: Steps, keys: TextKeys) -> Drive:
     """Core: all steps from noise to actions, and the path that these lead along."""
-    velocity = velocity_of(model.expert_parts, inputs, keys)
-    steps, solver, spacing = options
+    return along(model, inputs, options.ode, velocity_of(model.expert_parts, inputs, keys))
+
+
+def drive_guided(model: nn.Module, inputs: GuidedNoise, options: Steps, keys: TextKeys) -> Drive:
+    """Core: as `drive`, by two velocities of each step; keys: of both halves."""
+    return along(model, inputs.guided, options.ode, guided_by(model.expert_parts, inputs, options, keys))
+
+
+def along(model: nn.Module, inputs: Noise, ode: OdeSampling, velocity: Velocity) -> Drive:
+    """Follow a velocity from noise to actions, and these to poses."""
+    steps, solver, spacing = ode
     given = {"inference_step": steps, "ode_solver": solver, "ode_spacing": spacing, "noise": inputs.noise}
+    given["use_classifier_free_guidance"] = False  # that of a text is in the velocity
     actions = model.diffusion.sample(len(inputs.noise), velocity, inputs.noise.device, **given)
     return Drive(actions, *model.action_space.drive(actions, inputs.speed, inputs.z))
+
+
+def guided_by(parts: ExpertParts, inputs: GuidedNoise, options: Steps, keys: TextKeys) -> Velocity:
+    """`velocity(x, t)` of rows with navigation mixed, and of those without their own."""
+    guided, unguided, routed = inputs
+    if options.weight == 0:  # rows without navigation have the same prompt twice
+        return velocity_of(parts, unguided, halves(keys)[1])
+    if options.together:
+        both = velocity_of(parts, Noise(*(torch.cat(pair) for pair in zip(guided, unguided, strict=True))), keys)
+
+        def two(x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return both(torch.cat([x, x]), torch.cat([t, t])).chunk(2)
+    else:
+        of_keys = zip((guided, unguided), halves(keys), strict=True)
+        alone = [velocity_of(parts, *each) for each in of_keys]
+
+        def two(x: torch.Tensor, t: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            return tuple(one(x, t) for one in alone)
+
+    def velocity(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        with_route, without = two(x, t)
+        return torch.where(routed[:, None, None], mixed(with_route, without, options.weight), with_route.float())
+
+    return velocity
+
+
+def fit_together(parts: ExpertParts, noise: torch.Tensor, keys: TextKeys) -> bool:
+    """Whether scores of attention of both passes of a step, float32, are no more than `BYTES_AT_ONCE`."""
+    rows, tokens, _ = noise.shape
+    length = keys.prompt[0][0].shape[2] + keys.written[0][0].shape[2]
+    return 4 * 2 * rows * parts.expert.config.num_attention_heads * tokens * length <= BYTES_AT_ONCE
 
 
 def velocity_of(parts: ExpertParts, inputs: Noise, keys: TextKeys):

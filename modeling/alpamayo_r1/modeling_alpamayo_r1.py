@@ -5,9 +5,8 @@ same keys and values, turns noise into normalised accelerations and curvatures; 
 poses. Upstream: NVlabs/alpamayo, src/alpamayo_r1/models/alpamayo_r1.py.
 """
 
-import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -18,23 +17,23 @@ from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
 from transformers.utils import can_return_tuple
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
-from ...configuration.vla_errors import InputError
-from ..cache_names import CACHE_NAMES
-from ..fast_prediction import FastPredictionStats
 from ..input_checks import execution_device
-from ..llama_layers import projections_of
 from ..loss_items import Items, check_sample_weight
 from ..prediction_core import exclusive
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
-from ..strict_loading import StrictPreTrainedModel, tied_weights
-from .driving_inputs import check_arguments, check_room, checked_history, checked_shape, published_inputs, read_poses
+from .alpamayo_pretrained import AlpamayoR1PreTrainedModel
+from .answer_text import AlpamayoR1TextOutput, answer_sampling, written_answers
+from .driving_inputs import check_arguments, check_room, checked_history, checked_shape, read_poses
 from .expert_steps import driven
 from .expert_velocity import ExpertParts
+from .navigation_guidance import Guidance, guidance_of, halves, read_unguided
+from .navigation_markers import route_of
+from .prompt_pass import PromptInputs
 from .prompt_reading import decoder_modules, fuse_history, read_scene
-from .reasoning_text import load_tokenizer, parts_of_texts
-from .rollout import TextSampling, prefill, sample_text, text_sampling, warpers
-from .start_in_memory import EXPERT_PARTS, start_from_base
+from .published_calls import published_guided_inputs, published_inputs, published_outputs, tokenized
+from .rollout import TextSampling, keys_for, prefill, sample_text, text_sampling, warpers
+from .start_in_memory import start_from_base
 from .training_pass import Learnt, training_pass
 from .trajectory_flow_matching import FlowMatching
 from .trajectory_outputs import AlpamayoR1Output, AlpamayoR1TrajectoryOutput, Trajectories, check_drawn, with_texts
@@ -47,8 +46,8 @@ from .waypoint_projection import PerWaypointActionInProjV2
 from .written_trajectories import with_written_texts, writing, written_trajectories
 
 
-class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
-    """The model that users call: `sample_trajectories` to drive, `forward` to train, `generate` for text.
+class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
+    """The model that users call: `sample_trajectories` to drive, `generate_text` to ask, `forward` to train.
 
     Where a checkpoint brings the code, transformers would replace a class that generates and is no `GenerationMixin` by
     a nameless one, of which no object can be pickled.
@@ -56,19 +55,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     Attributes:
         tokenizer: that of the checkpoint, when the model was loaded from one that has it; else `None`.
     """
-
-    config_class = AlpamayoR1Config
-    base_model_prefix = "vlm"
-    supports_gradient_checkpointing = True
-    accepts_loss_kwargs = False
-    pretrained_parts = ("vlm",)
-    action_parts = EXPERT_PARTS
-    named_parts = {"expert": tuple(part.rstrip(".") for part in EXPERT_PARTS)}
-    _no_split_modules = ["Qwen3VLTextDecoderLayer", "Qwen3VLVisionBlock"]
-    _skip_keys_device_placement = list(CACHE_NAMES)
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _tied_weights_keys = tied_weights({"vlm.lm_head.weight": "vlm.model.language_model.embed_tokens.weight"})
 
     def __init__(self, config: AlpamayoR1Config):
         super().__init__(config)
@@ -91,15 +77,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         self.post_init()
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):
-        """As in transformers; the tokenizer of the checkpoint comes along, for the texts of the samples."""
-        loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        model = loaded[0] if isinstance(loaded, tuple) else loaded
-        found = load_tokenizer(pretrained_model_name_or_path, kwargs)
-        model.tokenizer = model.tokenizer if found is None else found  # an adapter has its base model's
-        return loaded
-
-    @classmethod
     def from_base(cls, base: str, *, seed: int = 0, dtype: torch.dtype | str = "auto", **switches) -> "AlpamayoR1":
         """The start of a driver: a Qwen3-VL with the tokens of trajectories, and an expert that is not trained.
 
@@ -116,27 +93,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             ConfigError: the base is none of these, or a switch does not fit it; the message names it.
         """
         return start_from_base(cls, base, seed, dtype, switches)
-
-    def projections_to_fuse(self) -> list[list[nn.Module]]:
-        """Queries, keys and values, gate and up, of each layer of the VLM's text and of the expert."""
-        layers = *self.vlm.model.language_model.layers, *self.expert.layers
-        return [group for layer in layers for group in projections_of(layer)]
-
-    @property
-    def language_part(self) -> nn.Module:
-        return self.vlm.model.language_model
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.vlm.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.vlm.set_input_embeddings(value)
-
-    def get_output_embeddings(self) -> nn.Module:
-        return self.vlm.lm_head
-
-    def set_output_embeddings(self, value: nn.Module) -> None:
-        self.vlm.lm_head = value
 
     @torch.no_grad()
     def sample_trajectories(
@@ -161,6 +117,8 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         check_finite: bool = True,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
+        guidance_weight: float | None = None,
+        noise_temperature: float = 1.0,
     ) -> AlpamayoR1TrajectoryOutput:
         """Reason about a scene and draw trajectories, `num_traj_sets` times `num_traj_samples` for each prompt.
 
@@ -175,6 +133,10 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             max_new_tokens: limit of the reasoning; `tokens_per_future_traj` of the config by default.
             num_inference_steps, ode_solver, ode_spacing: steps of the trajectory, and how they are made, see
                 `ode_sampling.py`; by default as the config says.
+            guidance_weight: how much more than learnt navigation in the prompts decides, of the velocity
+                `(1 - weight) * unguided + weight * guided`; 1 or `None` is one pass with navigation, 0 one without,
+                the published example has 1.5. A prompt without navigation keeps its own velocity.
+            noise_temperature: factor of the noise; below 1 trajectories are less diverse.
             noise: (batch * sets * samples, waypoints, 2), where trajectories start, in this order; drawn when left out.
             generator: for text and noise.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
@@ -182,19 +144,23 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
             check_finite: end with an error where trajectories, logits, or what they were computed from are not finite.
 
         Raises:
-            InputError: an argument has the wrong form, or the history does not end at the origin.
+            InputError: an argument has the wrong form, the history does not end at the origin, or guidance is asked for
+                where no prompt has navigation.
             NonFiniteError: see `check_finite`.
         """
         numbers = {"pixel_values": pixel_values, "noise": noise}
         poses = ego_history_xyz, ego_history_rot
-        history, grid, late = checked_scene(self, input_ids, attention_mask, image_grid_thw, poses, numbers)
+        route = route_of(self.config, guidance_weight)
+        history, grid, late = checked_scene(self, input_ids, attention_mask, image_grid_thw, poses, numbers, route)
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
-        start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, execution_device(self))
+        place = execution_device(self)
+        start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, place, noise_temperature)
         ode = self.diffusion.sampling(num_inference_steps, ode_solver, ode_spacing)
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
-        scene, sampling.padding = read_scene(self, input_ids, attention_mask, pixel_values, grid)
+        scene, sampling.padding, grid = read_scene(self, input_ids, attention_mask, pixel_values, grid)
+        scene["guidance"] = guidance_of(self, scene, grid, route, guidance_weight)
         steps = {"num_steps": ode.num_inference_steps, "ode_solver": ode.ode_solver, "ode_spacing": ode.ode_spacing}
         drawn = self.predict_trajectories(**scene, history=history, noise=start, sampling=sampling, **steps)
         check_drawn(self, drawn, shape[0], numbers, late, check_finite)
@@ -213,6 +179,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         num_steps: int,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
+        guidance: Guidance | None = None,
     ) -> Trajectories:
         """The tensors of `sample_trajectories`, of a scene that was checked and whose images were read.
 
@@ -221,29 +188,23 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
 
         input_ids, positions, real, images: see `read_scene`; history: (batch, steps, 3) and (batch, steps, 3, 3);
         noise: (rows, waypoints, 2), as many for each prompt; num_steps, ode_solver, ode_spacing:
-        as in `sample_trajectories`.
+        as in `sample_trajectories`; guidance: of `guidance_of`.
         """
         xyz, rot = history
         samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
-        fused = self.with_history(input_ids, xyz, rot)
-        room = sampling.max_new_tokens, noise.shape[1]
+        fused, room = self.with_history(input_ids, xyz, rot), (sampling.max_new_tokens, noise.shape[1])
+        unguided = None
         with exclusive(self), without_checkpointing(decoder_modules(self.vlm)):
-            prompt = prefill(self, fused, positions, real, images, samples, room)
-            rollout = sample_text(self, prompt, sampling)
-            drive = driven(self, rollout, noise, ode, history)
+            keys = keys_for(self, len(fused) * (1 if guidance is None else 2), fused.shape[1], samples, room)
+            first = keys if guidance is None else halves(keys)[0]
+            rollout = sample_text(
+                self, prefill(self, PromptInputs(fused, positions, real, images), samples, first), sampling
+            )
+            if guidance is not None:
+                alone = self.with_history(guidance.prompt.input_ids, xyz, rot)
+                unguided = read_unguided(self, rollout, guidance, alone, keys)
+            drive = driven(self, rollout, noise, ode, history, unguided)
         return Trajectories(*drive, rollout.sequences, rollout.lengths, rollout.finite, rollout.longest)
-
-    def enable_diffusion_expert_cuda_graph(self, max_batch_size: int | None = None, max_graphs: int = 4) -> None:
-        """`enable_fast_prediction` under the published name: of a whole drive, whose four parts have a graph each.
-
-        max_batch_size: trajectories of one call; larger calls run eagerly. max_graphs: shapes of calls that are kept.
-        """
-        self.enable_fast_prediction("graphs", max_graphs=4 * max_graphs, max_batch_size=max_batch_size)
-
-    @property
-    def diffusion_expert_cuda_graph_stats(self) -> FastPredictionStats | None:
-        """`fast_prediction_stats` under the published name."""
-        return self.fast_prediction_stats
 
     def sample_trajectories_from_data_with_vlm_rollout(
         self,
@@ -263,21 +224,71 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         Args:
             data: `{"tokenized_data": {"input_ids": ..., "pixel_values": ..., ...}, "ego_history_xyz": ...,
                 "ego_history_rot": ...}`; it is left as it is.
-            diffusion_kwargs: `{"inference_step": steps, "int_method": solver}`.
+            diffusion_kwargs: `{"inference_step": steps, "int_method": solver, "temperature": of the noise}`.
             return_extra: also return `{"cot": texts, "meta_action": ..., "answer": ...}`, (batch, sets, samples) each.
             check_finite: as in `sample_trajectories`.
 
         Returns:
             `pred_xyz, pred_rot`, and the texts on request.
         """
-        inputs = published_inputs(data, diffusion_kwargs)
-        if return_extra and self.tokenizer is None:
-            raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
         text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
-        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets}
-        output = self.sample_trajectories(**inputs, **text, **count, check_finite=check_finite)
-        texts = (output.sequences, output.has_start_token.shape, self.tokenizer)
-        return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])
+        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "check_finite": check_finite}
+        return published_outputs(self, published_inputs(data, diffusion_kwargs) | text | count, return_extra)
+
+    def sample_trajectories_from_data_with_vlm_rollout_cfg_nav(
+        self,
+        data: dict[str, Any],
+        top_p: float = 0.98,
+        top_k: int | None = None,
+        temperature: float = 0.6,
+        num_traj_samples: int = 6,
+        num_traj_sets: int = 1,
+        diffusion_kwargs: dict[str, Any] | None = None,
+        max_generation_length: int | None = None,
+        return_extra: bool = False,
+        check_finite: bool = True,
+    ) -> tuple:
+        """The same with guidance by navigation, under the name that Alpamayo 1.5 has for it.
+
+        diffusion_kwargs: as above, with `"use_classifier_free_guidance": True` and `"inference_guidance_weight"`, which
+            is `guidance_weight` of `sample_trajectories`.
+        """
+        text = {"top_p": top_p, "top_k": top_k, "temperature": temperature, "max_new_tokens": max_generation_length}
+        count = {"num_traj_samples": num_traj_samples, "num_traj_sets": num_traj_sets, "check_finite": check_finite}
+        inputs = published_guided_inputs(data, diffusion_kwargs, self.diffusion)
+        return published_outputs(self, inputs | text | count, return_extra)
+
+    @torch.no_grad()
+    def generate_text(
+        self,
+        data: Mapping[str, Any],
+        top_p: float = 0.98,
+        top_k: int | None = None,
+        temperature: float = 0.6,
+        num_samples: int = 1,
+        max_generation_length: int = 256,
+        as_published: bool = False,
+        generator: torch.Generator | None = None,
+        logits_processor: Sequence[LogitsProcessor] | None = None,
+        stopping_criteria: Sequence[StoppingCriteria] | None = None,
+    ) -> AlpamayoR1TextOutput:
+        """Answer questions about images: text alone, to `<|im_end|>` or the limit.
+
+        Args:
+            data: what the processor returns for a question; or `{"tokenized_data": it}`, as published.
+            num_samples: texts of each prompt; prompt and images run once whatever it is.
+            as_published: trajectory tokens may be written, and an answer that was cut off is empty.
+            The others are as in `sample_trajectories`.
+
+        Raises:
+            InputError: an argument has the wrong form, or the prompt has placeholders of a path.
+            NonFiniteError: logits, or what they were computed from, are not finite.
+        """
+        callers = logits_processor, stopping_criteria, generator
+        sampling = answer_sampling(
+            self, max_generation_length, warpers(temperature, top_k, top_p), callers, as_published
+        )
+        return written_answers(self, tokenized(data), num_samples, sampling, as_published)
 
     @torch.no_grad()
     def write_trajectories(
@@ -307,7 +318,7 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
         shape = checked_shape(len(input_ids), 1, num_traj_samples)
         drawing = warpers(temperature, top_k, top_p), None, None, generator
         sampling = writing(self.config, self.tokenizer, input_ids.shape[1], max_new_tokens, drawing)
-        scene, sampling.padding = read_scene(self, input_ids, attention_mask, pixel_values, grid)
+        scene, sampling.padding, _ = read_scene(self, input_ids, attention_mask, pixel_values, grid)
         drawn = written_trajectories(self, scene, history, num_traj_samples, sampling)
         check_drawn(self, drawn, shape[0], numbers, late)
         return with_written_texts(drawn, shape, input_ids.shape[1], sampling, self.tokenizer)
@@ -368,14 +379,6 @@ class AlpamayoR1(StrictPreTrainedModel, GenerationMixin):
     ) -> dict[str, torch.Tensor]:
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`."""
         return counted_items(labels, trajectory_labels, ego_future_xyz, sample_weight)
-
-    @torch.no_grad()
-    def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:
-        """Text alone, by the VLM's own `generate`."""
-        if "mm_token_type_ids" in inspect.signature(self.vlm.forward).parameters:  # also under accelerate's hooks
-            is_image = input_ids == self.config.vlm_config.image_token_id
-            kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
-        return self.vlm.generate(input_ids=input_ids, **kwargs)
 
     def history(
         self, input_ids: torch.LongTensor, xyz: torch.Tensor | None, rot: torch.Tensor | None, wait: bool = True

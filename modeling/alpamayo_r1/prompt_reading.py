@@ -72,7 +72,7 @@ def read_scene(
     attention_mask: torch.Tensor | None,
     pixel_values: torch.Tensor | None,
     image_grid_thw: torch.LongTensor | None,
-) -> tuple[dict[str, Any], int]:
+) -> tuple[dict[str, Any], int, torch.LongTensor | None]:
     """All that depends on prompts and images alone, of values that were checked (`check_values`).
 
     model: an `AlpamayoR1`; image_grid_thw: (images, 3), on the CPU.
@@ -81,7 +81,7 @@ def read_scene(
         `input_ids`; `positions` (3, batch, length); `real` (batch, length) bool, false on padding, or `None` where
         there was no mask; `images`, what the vision tower makes of them, or `None`. Before prompts there is as much
         more padding as fast prediction wants: how much, is the second. There is none where the expert sees padding
-        (`mask_prompt_padding=False`): more of it is another answer.
+        (`mask_prompt_padding=False`): more of it is another answer. The third is the grid where the model computes.
     """
     length = input_ids.shape[1]
     if model.config.mask_prompt_padding:
@@ -90,7 +90,7 @@ def read_scene(
     positions, real = places_of(model.vlm, input_ids, attention_mask, grid)
     real = None if attention_mask is None else real
     scene = {"input_ids": input_ids, "positions": positions, "real": real, "images": images}
-    return scene, input_ids.shape[1] - length
+    return scene, input_ids.shape[1] - length, grid
 
 
 def places_of(

@@ -41,7 +41,12 @@ def split_text(texts: Sequence[str]) -> dict[str, list[str]]:
 
 def reasoning_of(text: str) -> str:
     """The reasoning, also where it was not ended properly: then all of the text up to the first marker."""
-    return extract_part(text, "cot") or re.split(r"<\|\w+\|>", text, maxsplit=1)[0].strip()
+    return extract_part(text, "cot") or unmarked(text)
+
+
+def unmarked(text: str) -> str:
+    """All of a text up to the first marker."""
+    return re.split(r"<\|\w+\|>", text, maxsplit=1)[0].strip()
 
 
 def parts_of_texts(token_ids: torch.LongTensor, shape: tuple[int, ...], tokenizer: Any) -> dict[str, np.ndarray]:

@@ -31,7 +31,6 @@ from .token_drawing import (
     possible,
     with_token,
 )
-from .vision_encoding import Images
 
 TOKENS_BETWEEN_CHECKS = 8  # a look at a device waits for it; a token too many costs one step of all rows
 
@@ -113,24 +112,20 @@ class Rollout:
         return self.tokens.shape[1] - 1
 
 
-def prefill(
-    model: nn.Module,
-    input_ids: torch.LongTensor,
-    positions: torch.LongTensor,
-    real: torch.Tensor | None,
-    images: Images | None,
-    samples: int,
-    room: tuple[int, int],
-) -> Prompt:
-    """Run prompts once; positions, real, images as in `read_tokens`.
+def keys_for(model: nn.Module, batch: int, prompt: int, samples: int, room: tuple[int, int]) -> TextKeys:
+    """Memory for so many prompts of this length, and for samples of each.
 
-    model: an `AlpamayoR1`; samples: texts of each prompt; room: places for the new tokens of each, and for waypoints.
+    model: an `AlpamayoR1`; room: places for the new tokens of each, and for waypoints.
     """
-    sizes = TextSizes(len(input_ids), samples, input_ids.shape[1], bucketed(model, room[0]), room[1])
-    keys = text_keys(model, model.vlm, sizes)
-    logits = prompt_logits(model, PromptInputs(input_ids, positions, real, images), keys)
-    real = torch.ones_like(input_ids) if real is None else real
-    return Prompt(input_ids, real.bool(), positions[:, :, -1].amax(dim=0), logits, samples, keys)
+    return text_keys(model, model.vlm, TextSizes(batch, samples, prompt, bucketed(model, room[0]), room[1]))
+
+
+def prefill(model: nn.Module, inputs: PromptInputs, samples: int, keys: TextKeys) -> Prompt:
+    """Run prompts once; samples: texts of each prompt that there is room for in `keys`."""
+    logits = prompt_logits(model, inputs, keys)
+    real = torch.ones_like(inputs.input_ids) if inputs.real is None else inputs.real
+    last = inputs.positions[:, :, -1].amax(dim=0)
+    return Prompt(inputs.input_ids, real.bool(), last, logits, samples, keys)
 
 
 def warpers(temperature: float, top_k: int | None, top_p: float) -> Warping:

@@ -33,6 +33,20 @@ class NextToken(NamedTuple):
     exponentials: torch.Tensor | None = None
 
 
+class SameText(NamedTuple):
+    """Texts that were written before, over other prompts.
+
+    Attributes:
+        tokens: (rows, columns).
+        real: (batch, prompt) bool, false on the padding of prompts.
+        first_position: (rows,), that of the first token.
+    """
+
+    tokens: torch.LongTensor
+    real: torch.Tensor
+    first_position: torch.LongTensor
+
+
 def write_token(model: nn.Module, inputs: NextToken, options: Drawing, keys: TextKeys) -> WrittenText:
     """Core: read the last token of each row, and draw the next."""
     return draw(read_token(model, inputs, (), keys), inputs.written, inputs.exponentials, options)
@@ -43,10 +57,21 @@ def read_token(model: nn.Module, inputs: NextToken, options: tuple, keys: TextKe
     vlm, place = model.vlm, inputs.written.count - 1
     embeds = vlm.get_input_embeddings()(inputs.written.tokens.index_select(1, place))
     positions = (inputs.first_position + place)[None, :, None].expand(3, -1, -1)
-    seen = torch.arange(keys.written[0][0].shape[2], device=place.device) <= place
+    seen = (torch.arange(keys.written[0][0].shape[2], device=place.device) <= place)[None]
     run = run_layers if all_in_parts(vlm.model.language_model, embeds) else run_whole
     states = run(vlm.model.language_model, embeds, positions, (inputs.real, seen), place, keys)
     return vlm.lm_head(states[:, -1]).float()
+
+
+def read_same_text(model: nn.Module, inputs: SameText, options: tuple, keys: TextKeys) -> torch.Tensor:
+    """Core: read texts whole, whose keys and values are written; the last states of their last tokens, (rows,
+    hidden_size). Its decoder is `all_in_parts`."""
+    decoder, columns = model.vlm.model.language_model, inputs.tokens.shape[1]
+    places = torch.arange(columns, device=inputs.tokens.device)
+    seen = torch.arange(keys.written[0][0].shape[2], device=places.device) <= places[:, None]
+    positions = (inputs.first_position[:, None] + places)[None].expand(3, -1, -1)
+    embeds = model.vlm.get_input_embeddings()(inputs.tokens)
+    return run_layers(decoder, embeds, positions, (inputs.real, seen), places, keys)[:, -1]
 
 
 def all_in_parts(decoder: Qwen3VLTextModel, states: torch.Tensor) -> bool:
@@ -66,13 +91,13 @@ def run_layers(
     place: torch.LongTensor,
     keys: TextKeys,
 ) -> torch.Tensor:
-    """The last hidden states of one token a row.
+    """The last hidden states of the same tokens of all rows.
 
-    states: (rows, 1, hidden_size), embeddings; positions: (3, rows, 1); seen: (batch, prompt) and (room,) bool, what is
-    looked at of prompts and of what is written; place: (1,), where keys and values of the tokens go.
+    states: (rows, tokens, hidden_size), embeddings; positions: (3, rows, tokens); seen: (batch, prompt) and (tokens,
+    room) bool, what is looked at of prompts and of what is written; place: (tokens,), where keys and values go.
     """
     rotary = turning(decoder.rotary_emb(states, positions))
-    bias = prefix_bias(seen[0], seen[1].view(1, 1, 1, -1))
+    bias = prefix_bias(seen[0], seen[1][None, None])
     for layer, prompt, written in zip(decoder.layers, keys.prompt, keys.written, strict=True):
 
         def attend(queries, new_keys, new_values, layer=layer, prompt=prompt, written=written):
@@ -91,7 +116,8 @@ def run_whole(
     place: torch.LongTensor,
     keys: TextKeys,
 ) -> torch.Tensor:
-    """As `run_layers`, by the stock decoder and its layers with all that is hooked to them; keys are repeated."""
+    """As `run_layers`, of one token, by the stock decoder and its layers with all that is hooked to them; keys are
+    repeated."""
     rows, batch, implementation = len(states), len(seen[0]), decoder.config._attn_implementation or ""
     whole = torch.cat([seen[0].repeat_interleave(rows // batch, dim=0), seen[1].expand(rows, -1)], dim=1)
     mask = whole.long() if "flash" in implementation else mask_for(implementation, whole[:, None], states.dtype)
@@ -129,6 +155,6 @@ class RepeatingCache:
 
 
 def write(kept: KeysValues, new: KeysValues, place: torch.LongTensor) -> None:
-    """Put keys and values (rows, key heads, 1, head_dim) where they are kept."""
+    """Put keys and values (rows, key heads, tokens, head_dim) where they are kept."""
     for memory, tokens in zip(kept, new, strict=True):
         memory.index_copy_(2, place.to(memory.device), tokens.to(memory.dtype))

@@ -14,6 +14,7 @@ from ...configuration.ode_choices import ODE_CHOICES
 from ...configuration.vla_errors import ConfigError, InputError
 from ..flow_matching import FlowMatchingLoss
 from ..ode_sampling import OdeSampling, chosen_sampling, integrate
+from .guided_velocity import check_finite_number, guided_velocity
 
 LATEST = 0.999  # time that training with `beta` draws stays below
 SAMPLERS = ("beta", "uniform")
@@ -33,6 +34,8 @@ class FlowMatching(nn.Module):
         num_inference_steps, ode_solver, ode_spacing: of `sample`, where it is not told otherwise; see
             `ode_sampling.py`.
         train_timestep_sampler: `beta` or `uniform`.
+        inference_guidance_weight, use_classifier_free_guidance: of `sample`, where it is not told otherwise.
+        train_ignore_guidance_rate: read and without effect: which share of a training ran without guidance.
 
     Raises:
         ConfigError: an option has an unknown value.
@@ -46,6 +49,9 @@ class FlowMatching(nn.Module):
         train_timestep_sampler: str = "beta",
         ode_solver: str | None = None,
         ode_spacing: str = "uniform",
+        inference_guidance_weight: float = 1.0,
+        use_classifier_free_guidance: bool = False,
+        train_ignore_guidance_rate: float | None = None,
     ):
         super().__init__()
         if int_method != "euler":
@@ -60,6 +66,8 @@ class FlowMatching(nn.Module):
             )
         self.x_dims = (x_dims,) if isinstance(x_dims, int) else tuple(x_dims)
         self.num_inference_steps = num_inference_steps
+        self.inference_guidance_weight = inference_guidance_weight
+        self.use_classifier_free_guidance = use_classifier_free_guidance
         self.train_timestep_sampler = train_timestep_sampler
         self.flow_loss = FlowMatchingLoss()
 
@@ -75,6 +83,10 @@ class FlowMatching(nn.Module):
         generator: torch.Generator | None = None,
         ode_solver: str | None = None,
         ode_spacing: str | None = None,
+        unguided_step_fn: Callable[..., torch.Tensor] | None = None,
+        use_classifier_free_guidance: bool | None = None,
+        inference_guidance_weight: float | None = None,
+        temperature: float = 1.0,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Samples (batch_size, *x_dims) in steps from noise.
 
@@ -84,13 +96,21 @@ class FlowMatching(nn.Module):
             return_all_steps: return (batch_size, steps + 1, *x_dims), from noise to sample, and the times (steps + 1,).
             inference_step, ode_solver, ode_spacing: number of steps, and how they are made.
             noise: (batch_size, *x_dims); drawn from `generator` or torch's own when left out.
+            unguided_step_fn: as `step_fn`, without what the latter is guided by; called for the same x and t.
+            use_classifier_free_guidance, inference_guidance_weight: whether the two are mixed, and how, see
+                `guided_velocity`; by default as this module was made.
+            temperature: factor of the noise, given or drawn.
 
         Raises:
-            InputError: `inference_step` is no whole number above 0, a choice is unknown, or the noise has another
-                shape.
+            InputError: `inference_step` is no whole number above 0, a choice is unknown, the noise has another shape,
+                guidance is asked for without `unguided_step_fn`, or a weight or temperature is no finite number.
         """
         ode = self.sampling(inference_step, ode_solver, ode_spacing)
-        states, noise = [], self.checked_or_drawn(batch_size, noise, generator, device)
+        is_guided = use_classifier_free_guidance
+        if self.use_classifier_free_guidance if is_guided is None else is_guided:
+            weight = self.inference_guidance_weight if inference_guidance_weight is None else inference_guidance_weight
+            step_fn = guided_velocity(step_fn, unguided_step_fn, weight)
+        states, noise = [], self.checked_or_drawn(batch_size, noise, generator, device, temperature)
 
         def backwards(x: torch.Tensor, progress: float) -> torch.Tensor:
             t = torch.full((batch_size, *[1] * len(self.x_dims)), progress, dtype=torch.float32, device=x.device)
@@ -115,15 +135,18 @@ class FlowMatching(nn.Module):
         noise: torch.Tensor | None,
         generator: torch.Generator | None,
         device: torch.device | str,
+        temperature: float = 1.0,
     ) -> torch.Tensor:
-        """Noise (batch_size, *x_dims), float32."""
+        """Noise (batch_size, *x_dims), float32, times a temperature. Raises InputError as `sample` does."""
+        check_finite_number("noise temperature", temperature, least=0.0)
         wanted = batch_size, *self.x_dims
         if noise is None:
             place = device if generator is None else generator.device  # torch draws only where its generator is
             noise = torch.randn(wanted, generator=generator, device=place, dtype=torch.float32)
         if noise.shape != wanted:
             raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
-        return noise.to(device, torch.float32)
+        noise = noise.to(device, torch.float32)
+        return noise if temperature == 1 else noise * temperature
 
     def construct_training_data(
         self, x: torch.Tensor, noise: torch.Tensor | None = None, timesteps: torch.Tensor | None = None

@@ -95,10 +95,22 @@ def check_drawn(
     """
     outputs = {name: getattr(drawn, name).unflatten(0, (batch, -1)) for name in ("actions", "pred_xyz", "pred_rot")}
     outputs["logits of the text"] = drawn.finite.view(batch, -1).all(dim=1)
+    check_outputs(model, outputs, inputs, late, check_finite)
+
+
+def check_outputs(
+    model: nn.Module,
+    outputs: Mapping[str, torch.Tensor],
+    inputs: Mapping[str, torch.Tensor | None],
+    late: Sequence[ValueCheck] = (),
+    check_finite: bool = True,
+) -> None:
+    """As `check_drawn`, of any outputs (`require_finite`)."""
     flags = [~check.fault for check in late] + ([is_whole(outputs, inputs)] if check_finite else [])
     if not flags:
         return
-    whole = torch.stack([flag.to(drawn.actions.device) for flag in flags]).all().cpu()
+    device = next(iter(outputs.values())).device
+    whole = torch.stack([flag.to(device) for flag in flags]).all().cpu()
     if late and not whole.numpy():
         look_again(late)
     if check_finite:

@@ -16,6 +16,7 @@ from ..input_checks import check_rows
 from ..mrope_positions import check_image_tokens
 from .driving_inputs import Poses, check_arguments, check_placeholders, shaped_poses
 from .ego_frame import at_hand, check_poses, pose_faults
+from .navigation_markers import Route, is_wrong_route, refuse_route
 
 
 class ValueCheck(NamedTuple):
@@ -51,10 +52,11 @@ def checked_scene(
     image_grid_thw: Any,
     poses: Poses,
     numbers: dict[str, Any],
+    route: Route | None = None,
 ) -> tuple[Poses, torch.LongTensor | None, list[ValueCheck]]:
     """The history where the model computes, the grid on the CPU, and the checks of values that lie on a device.
 
-    model: an `AlpamayoR1`; poses: a history; numbers: see `check_arguments`.
+    model: an `AlpamayoR1`; poses: a history; numbers: see `check_arguments`; route: of a guided prediction.
 
     Raises:
         InputError: an argument has the wrong form, or see `check_values`.
@@ -62,7 +64,31 @@ def checked_scene(
     grid = on_host(image_grid_thw)
     check_arguments(model, input_ids, attention_mask, *poses, numbers, grid, wait=False)
     history = model.history(input_ids, *poses, wait=False)
-    return history, grid, check_values(model.config, input_ids, attention_mask, grid, poses)
+    late = check_values(model.config, input_ids, attention_mask, grid, poses)
+    if route is not None:
+        late += at_once([ValueCheck(is_wrong_route(input_ids, route), lambda: refuse_route(input_ids, route))])
+    return history, grid, late
+
+
+def checked_prompt(
+    model: nn.Module, input_ids: Any, attention_mask: Any, image_grid_thw: Any, numbers: dict[str, Any]
+) -> tuple[torch.LongTensor | None, list[ValueCheck]]:
+    """As `checked_scene`, of a prompt without a path: no placeholder of a history may be in it."""
+    grid = on_host(image_grid_thw)
+    check_arguments(model, input_ids, attention_mask, None, None, numbers, grid, wait=False)
+    prompt, holder = PromptValues(input_ids, attention_mask, grid, 0), model.config.traj_token_ids["history"]
+    unfilled = ValueCheck((input_ids == holder).any(), lambda: refuse_unfilled(input_ids, holder))
+    wrong = ValueCheck(is_wrong(prompt, model.config), lambda: refuse_prompt(prompt, model.config))
+    return grid, at_once([unfilled, wrong])
+
+
+def refuse_unfilled(input_ids: torch.LongTensor, placeholder: int) -> None:
+    """Raises InputError with the number of placeholders, if there are any."""
+    if count := int((input_ids == placeholder).sum()):
+        raise InputError(
+            f"input_ids has {count} history placeholders, and no path is put there: let the processor do so "
+            "(fuse_traj_tokens), or ask without a path."
+        )
 
 
 def check_values(
@@ -86,6 +112,11 @@ def check_values(
         ValueCheck(pose_faults(*poses, True).any(), lambda: check_poses("ego_history", *poses, ends_at_origin=True)),
         ValueCheck(is_wrong(prompt, config), lambda: refuse_prompt(prompt, config)),
     ]
+    return at_once(checks)
+
+
+def at_once(checks: list[ValueCheck]) -> list[ValueCheck]:
+    """Refuse what is at hand and wrong; returns the checks of what lies on a device."""
     for check in checks:
         if at_hand(check.fault) and check.fault.numpy():
             check.refuse()

@@ -14,8 +14,9 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ..input_checks import check_length
 from ..prediction_core import exclusive
 from ..stack_passes import without_checkpointing
+from .prompt_pass import PromptInputs
 from .prompt_reading import decoder_modules
-from .rollout import TextSampling, prefill, sample_text, text_sampling
+from .rollout import TextSampling, keys_for, prefill, sample_text, text_sampling
 from .token_drawing import WithoutTrajectoryTokens, WrittenText
 from .trajectory_outputs import AlpamayoR1TrajectoryOutput, Trajectories, with_texts
 from .trajectory_text import future_tokenizer
@@ -99,10 +100,9 @@ def written_trajectories(
     config, tokenizer = model.config, future_tokenizer(model.config)
     fused = model.with_history(scene["input_ids"], *history)
     with exclusive(model), without_checkpointing(decoder_modules(model.vlm)):
-        room = sampling.max_new_tokens, 0
-        rollout = sample_text(
-            model, prefill(model, **{**scene, "input_ids": fused}, samples=samples, room=room), sampling
-        )
+        keys = keys_for(model, *fused.shape, samples, (sampling.max_new_tokens, 0))
+        prompt = prefill(model, PromptInputs(**{**scene, "input_ids": fused}), samples, keys)
+        rollout = sample_text(model, prompt, sampling)
     written = rollout.tokens
     first = (written == config.traj_token_ids["future_start"]).int().argmax(dim=1, keepdim=True) + 1
     places = first + torch.arange(config.tokens_per_future_traj, device=written.device)

@@ -4,10 +4,12 @@ Published form: NVlabs/alpamayo, helper.py (`create_message`), and the chat temp
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...configuration.vla_errors import InputError
+from .camera_labels import labels_before, read_indices
 from .driving_prompt import IMAGE_TOKEN
+from .route_and_question import ROUTE
 from .special_tokens import TRAJ_TOKEN
 
 # What Qwen3-VL's own template writes for such messages.
@@ -26,17 +28,54 @@ def text_part(text: str) -> dict[str, str]:
     return {"type": "text", "text": text}
 
 
-def driving_messages(
-    frames: Sequence[Any], system: str, num_history_tokens: int, request: str, answer_start: str
-) -> list[dict[str, Any]]:
-    """The chat of one scene, up to where the answer begins."""
+class SceneMessage(NamedTuple):
+    """frames: of a scene; labels: what stands before each, empty for none; system: the system's line."""
+
+    frames: Sequence[Any]
+    labels: Sequence[str]
+    system: str
+
+    def written(self, text: str, answer_start: str) -> list[dict[str, Any]]:
+        """The chat with this text behind the images, up to where the answer begins."""
+        user: list[dict[str, Any]] = []
+        for frame, label in zip(self.frames, self.labels or [""] * len(self.frames), strict=True):
+            user += [text_part(label)] if label else []
+            user.append({"type": "image", "image": frame})
+        return [
+            {"role": "system", "content": [text_part(self.system)]},
+            {"role": "user", "content": [*user, text_part(text)]},
+            {"role": "assistant", "content": [text_part(answer_start)]},
+        ]
+
+
+def driving_text(num_history_tokens: int, nav_text: str | None, request: str) -> str:
+    """What stands behind the images of a scene."""
     path = TRAJ_TOKEN["history_start"] + TRAJ_TOKEN["history"] * num_history_tokens + TRAJ_TOKEN["history_end"]
-    images = [{"type": "image", "image": frame} for frame in frames]
-    return [
-        {"role": "system", "content": [text_part(system)]},
-        {"role": "user", "content": [*images, text_part(path + request)]},
-        {"role": "assistant", "content": [text_part(answer_start)]},
-    ]
+    return path + ("" if nav_text is None else nav_text.join(ROUTE)) + request
+
+
+def published_frames(frames: Any) -> list[Any]:
+    """Frames (images, 3, height, width), or in a list. Raises InputError for another number of dimensions."""
+    if getattr(frames, "ndim", 4) != 4:
+        raise InputError(f"frames has shape {tuple(frames.shape)}; (images, 3, height, width) is needed.")
+    return list(frames)
+
+
+def published_labels(frames: Sequence[Any], camera_indices: Any, num_frames_per_camera: int) -> list[str]:
+    """What stands before each frame, empty without `camera_indices`.
+
+    Raises:
+        InputError: the frames are more or fewer than so many of each camera.
+    """
+    (indices,) = read_indices(camera_indices, 1)
+    if indices is None:
+        return []
+    if len(frames) != len(indices) * num_frames_per_camera:
+        raise InputError(
+            f"frames holds {len(frames)} images; {num_frames_per_camera} (num_frames_per_camera) of each of "
+            f"{len(indices)} cameras are needed."
+        )
+    return labels_before(indices, [num_frames_per_camera] * len(indices))
 
 
 def images_of(messages: Sequence[Message]) -> list[Any]:

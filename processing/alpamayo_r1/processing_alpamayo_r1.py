@@ -8,31 +8,50 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from transformers import BatchFeature
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.language_model_config import check_positive
-from ...configuration.vla_errors import ConfigError, InputError
-from ...modeling.alpamayo_r1.reasoning_text import split_text
+from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
 from ..advantage_prompt import ADVANTAGE_TEMPLATE, advantages_of, checked_template, with_advantage
 from ..chat_turns import Turn, read_turns
 from ..image_processing_alpamayo_r1 import AlpamayoR1ImageProcessor
 from ..portable_processor import PortableProcessor
-from ..prompts import check_image_tokens, padded, prompt_token_ids
-from ..sample_inputs import check_return_tensors, checked_texts, named_in_order
+from ..prompts import check_image_tokens, prompt_token_ids
+from ..sample_inputs import check_return_tensors
 from .driving_prompt import (
     IMAGE_TOKEN,
     REQUEST,
     SYSTEM_PROMPT,
+    DrivingPrompt,
     driving_prompt_pieces,
+    question_prompt_pieces,
     read_history,
     request_of,
 )
-from .messages import CHAT_TEMPLATE, driving_messages, images_of, with_image_tokens
-from .special_tokens import TRAJ_TOKEN, VALUE_TOKEN
+from .history_placeholders import check_tokens, filled
+from .messages import (
+    CHAT_TEMPLATE,
+    SceneMessage,
+    driving_text,
+    images_of,
+    published_frames,
+    published_labels,
+    with_image_tokens,
+)
+from .route_and_question import (
+    ANSWER_START,
+    QUESTION,
+    check_alone,
+    check_request,
+    navigations_of,
+    questions_of,
+)
+from .scene_samples import as_batch, in_order, labels_of, requests_of, split_samples
+from .special_tokens import TRAJ_TOKEN
+from .written_parts import split_ids
 
 
 class AlpamayoR1Processor(PortableProcessor):
@@ -49,12 +68,14 @@ class AlpamayoR1Processor(PortableProcessor):
         padding_side: of shorter prompts in a batch; the model wants "left".
         view_names: names of the views in the order of training; a dict of views is put in that order.
         advantage_template: the request with a word of `advantage`, at "{instruction}" and "{advantage}".
+        camera_labels: the model was trained with names of cameras in its prompts: Alpamayo 1.5.
 
     Raises:
         ConfigError: an argument has the wrong form or does not fit the tokenizer; the message names it.
     """
 
     auto_classes = AlpamayoR1Config.auto_classes
+    model_types = (AlpamayoR1Config.model_type,)
 
     def __init__(
         self,
@@ -69,6 +90,7 @@ class AlpamayoR1Processor(PortableProcessor):
         padding_side: str = "left",
         view_names: list[str] | None = None,
         advantage_template: str = ADVANTAGE_TEMPLATE,
+        camera_labels: bool = False,
         **kwargs,
     ):
         self.num_history_tokens = num_history_tokens
@@ -78,8 +100,9 @@ class AlpamayoR1Processor(PortableProcessor):
         self.request = request
         self.answer_start = answer_start
         self.advantage_template = checked_template(advantage_template)
+        self.camera_labels = camera_labels
         check_positive("num_history_tokens", num_history_tokens)
-        self.check_tokens(tokenizer)
+        check_tokens(tokenizer, history_token_start_idx, self.history_values.vocab_size)
         super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
 
     @classmethod
@@ -100,24 +123,8 @@ class AlpamayoR1Processor(PortableProcessor):
             history_token_config=config.hist_traj_tokenizer_cfg,
             history_token_start_idx=config.hist_token_start_idx,
             view_names=config.view_names,
+            camera_labels=config.camera_labels,
         )
-
-    def check_tokens(self, tokenizer: Any) -> None:
-        """Refuse a tokenizer without the trajectory tokens, or with the history's values at other ids."""
-        vocabulary = tokenizer.get_vocab()
-        names = (TRAJ_TOKEN["history_start"], TRAJ_TOKEN["history"], TRAJ_TOKEN["history_end"], VALUE_TOKEN.format(0))
-        for name in (IMAGE_TOKEN, *names):
-            if name not in vocabulary:
-                raise ConfigError(f"the tokenizer has no token {name!r}; call add_trajectory_tokens first.")
-        first = self.history_token_start_idx - vocabulary[VALUE_TOKEN.format(0)]
-        last = first + self.history_values.vocab_size - 1
-        for value in (first, last):
-            found, expected = vocabulary.get(VALUE_TOKEN.format(value)), vocabulary[VALUE_TOKEN.format(0)] + value
-            if found != expected:
-                raise ConfigError(
-                    f"history_token_start_idx={self.history_token_start_idx} with {last - first + 1} values needs "
-                    f"{VALUE_TOKEN.format(value)!r} at id {expected}; in the tokenizer it is at {found}."
-                )
 
     @property
     def history_values(self) -> DeltaTrajectoryTokenizer:
@@ -127,16 +134,19 @@ class AlpamayoR1Processor(PortableProcessor):
     def __call__(
         self,
         images: Any,
-        ego_history_xyz: Any,
-        ego_history_rot: Any,
+        ego_history_xyz: Any = None,
+        ego_history_rot: Any = None,
         text: str | Sequence[str] | None = None,
         return_tensors: str = "pt",
         padding_side: str | None = None,
         history_frame: str = "ego",
         advantage: str | Sequence[str | None] | None = None,
         history: Any = None,
+        camera_indices: Any = None,
+        nav_text: str | Sequence[str | None] | None = None,
+        question: str | Sequence[str] | None = None,
     ) -> BatchFeature:
-        """Prepare one sample (a history without a batch dimension) or a batch.
+        """Prepare one sample (a history without a batch dimension) or a batch; or questions about images.
 
         Args:
             images: of one sample (cameras, frames, 3, height, width) uint8, or lists of cameras of lists of frames, or
@@ -156,22 +166,38 @@ class AlpamayoR1Processor(PortableProcessor):
             padding_side: "right" or "left"; the processor's setting by default.
             advantage: a word beside the request, such as "positive", for a model that learnt such words; one for
                 all samples or one for each, `None` for none.
+            camera_indices: the number of each camera, as PhysicalAI-AV counts them (`camera_labels.py`), in the order
+                of the images; of all samples, or a list with those of each. Prompts name the cameras then, as Alpamayo
+                1.5 was trained: it saw cameras in the order of their numbers, and nothing is sorted here. Without, they
+                are named by `view_names` where `camera_labels` is set and these are the dataset's.
+            nav_text: where to drive ("Turn left onto Main St in 40m"), one for all samples or one for each, `None` for
+                none; it stands between path and request, letter by letter.
+            question: one, or one for each entry of `images`; it stands alone: without path, request and navigation. The
+                result is for `generate_text`.
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), with the history's tokens in place; `pixel_values` and
             `image_grid_thw` of all images of the batch; `ego_history_xyz` (batch, 1, steps, 3) and `ego_history_rot`
-            (batch, 1, steps, 3, 3) float32: the arguments of `sample_trajectories`.
+            (batch, 1, steps, 3, 3) float32: the arguments of `sample_trajectories`. With a question no poses.
 
         Raises:
             InputError: an argument has the wrong form, the history has fewer than two poses, values that are not
-                finite or matrices that are no rotations, its last pose is not the origin, or its tokens are not as
-                many as the placeholders.
+                finite or matrices that are no rotations, its last pose is not the origin, its tokens are not as many
+                as the placeholders, cameras are not as many as the images are grouped for, navigation or question holds
+                a marker, or a question comes with what it stands without.
         """
         check_return_tensors(return_tensors)
+        side = padding_side or self.padding_side
+        poses = {"ego_history_xyz": ego_history_xyz, "ego_history_rot": ego_history_rot}
+        if question is not None:
+            check_alone(poses | {"text": text, "advantage": advantage, "history": history, "nav_text": nav_text})
+            return self.asked(images, questions_of(question, self.tokenizer), camera_indices, side, return_tensors)
         xyz, rot = read_history(ego_history_xyz, ego_history_rot, history_frame)
-        samples = self.split_samples(images, len(xyz))
-        requests = self.requests(text, len(xyz))
-        words = zip(requests, read_turns(history, len(xyz)), advantages_of(advantage, len(xyz)), strict=True)
+        samples = split_samples(images, len(xyz), self.view_names, "ego_history_xyz")
+        labels = labels_of(samples, camera_indices, self.view_names, self.camera_labels)
+        routes = navigations_of(nav_text, len(xyz), self.tokenizer)
+        requests, turns = requests_of(text, self.request, len(xyz)), read_turns(history, len(xyz))
+        words = zip(requests, turns, advantages_of(advantage, len(xyz)), labels, routes, strict=True)
         pixels = [self.image_processor(sample, return_tensors="np") for sample in samples]
         rows = [
             self.prompt_ids(self.image_processor.tokens_per_image(sample["image_grid_thw"]), *said)
@@ -179,25 +205,56 @@ class AlpamayoR1Processor(PortableProcessor):
         ]
         tokens = tokenize_history(self.history_values, xyz, rot, self.history_token_start_idx)
         rows = [self.with_history(row, found) for row, found in zip(rows, tokens.tolist(), strict=True)]
-        data = padded(rows, self.tokenizer, padding_side or self.padding_side)
-        for name in ("pixel_values", "image_grid_thw"):
-            data[name] = np.concatenate([sample[name] for sample in pixels])
-        data |= {"ego_history_xyz": xyz.numpy(), "ego_history_rot": rot.numpy()}
-        return BatchFeature(data, tensor_type=return_tensors)
+        driven = {"ego_history_xyz": xyz.numpy(), "ego_history_rot": rot.numpy()}
+        return as_batch(rows, pixels, self.tokenizer, side, return_tensors, driven)
+
+    def asked(
+        self, images: Any, questions: Sequence[str], camera_indices: Any, side: str, return_tensors: str | None
+    ) -> BatchFeature:
+        """Questions about images, as `__call__` returns them."""
+        samples = split_samples(images, len(questions), self.view_names, "question")
+        labels = labels_of(samples, camera_indices, self.view_names, self.camera_labels)
+        pixels = [self.image_processor(sample, return_tensors="np") for sample in samples]
+        counts = [self.image_processor.tokens_per_image(sample["image_grid_thw"]) for sample in pixels]
+        pieces = [question_prompt_pieces(self.system_prompt, *scene) for scene in zip(counts, labels, strict=True)]
+        words = zip(pieces, questions, strict=True)
+        rows = [prompt_token_ids(self.tokenizer, *said, add_special_tokens=False) for said in words]
+        return as_batch(rows, pixels, self.tokenizer, side, return_tensors)
 
     # ---- the published calls
 
-    def create_message(self, frames: Any) -> list[dict[str, Any]]:
+    def create_message(
+        self,
+        frames: Any,
+        camera_indices: Any = None,
+        num_frames_per_camera: int = 4,
+        nav_text: str | None = None,
+        use_nav_prompt: bool = False,
+    ) -> list[dict[str, Any]]:
         """The chat of one scene, up to where the answer begins, for `apply_chat_template`.
 
-        frames: (images, 3, height, width) uint8, camera by camera with the oldest frame first, or a list of images.
-        Raises InputError for an array of another number of dimensions.
+        Args:
+            frames: (images, 3, height, width) uint8, camera by camera with the oldest frame first, or a list of images.
+            camera_indices, nav_text: as in `__call__`; num_frames_per_camera: with `camera_indices`.
+            use_nav_prompt: without effect, as published.
+
+        Raises:
+            InputError: an array of another number of dimensions, frames that are not as many as said, or as `__call__`.
         """
-        if getattr(frames, "ndim", 4) != 4:
-            raise InputError(f"frames has shape {tuple(frames.shape)}; (images, 3, height, width) is needed.")
-        return driving_messages(
-            list(frames), self.system_prompt, self.num_history_tokens, self.request, self.answer_start
-        )
+        found = published_frames(frames)
+        labels = published_labels(found, camera_indices, num_frames_per_camera)
+        (route,) = navigations_of(nav_text, 1, self.tokenizer)
+        text = driving_text(self.num_history_tokens, route, self.request)
+        return SceneMessage(found, labels, self.system_prompt).written(text, self.answer_start)
+
+    def create_vqa_message(
+        self, frames: Any, question: str, camera_indices: Any = None, num_frames_per_camera: int = 4
+    ) -> list[dict[str, Any]]:
+        """The chat of a question about one scene; arguments and errors as in `create_message`."""
+        found = published_frames(frames)
+        labels = published_labels(found, camera_indices, num_frames_per_camera)
+        (text,) = questions_of(question, self.tokenizer)
+        return SceneMessage(found, labels, self.system_prompt).written(text.join(QUESTION), ANSWER_START)
 
     def apply_chat_template(
         self,
@@ -245,10 +302,7 @@ class AlpamayoR1Processor(PortableProcessor):
         counts = [self.image_processor.tokens_per_image(p["image_grid_thw"]) if p else [] for p in pixels]
         rows = [with_image_tokens(text, count) for text, count in zip(texts, counts, strict=True)]
         rows = self.tokenizer(rows, add_special_tokens=False)["input_ids"]
-        data = padded(rows, self.tokenizer, padding_side or self.padding_side)
-        for name in ("pixel_values", "image_grid_thw") if any(pixels) else ():
-            data[name] = np.concatenate([sample[name] for sample in pixels if sample])
-        output = BatchFeature(data, tensor_type=return_tensors)
+        output = as_batch(rows, pixels, self.tokenizer, padding_side or self.padding_side, return_tensors)
         return output if return_dict else output["input_ids"]
 
     def fuse_traj_tokens(
@@ -274,34 +328,9 @@ class AlpamayoR1Processor(PortableProcessor):
 
     # ---- the parts of a prompt
 
-    def split_samples(self, images: Any, batch_size: int) -> list[Any]:
-        """The images of each sample; with one sample all that there are, in any nesting."""
-        if batch_size == 1:
-            return [self.in_order(images)]
-        if not hasattr(images, "__len__") or len(images) != batch_size:
-            count = f"{len(images)} samples" if hasattr(images, "__len__") else type(images).__name__
-            raise InputError(f"images holds {count}, ego_history_xyz {batch_size}; give one entry for each history.")
-        return [self.in_order(sample) for sample in images]
-
     def in_order(self, sample: Any) -> Any:
         """A dict of cameras as the list of their frames, in the order of training; other forms as they are."""
-        if not isinstance(sample, Mapping):
-            return sample
-        if self.view_names is None:
-            raise InputError(
-                f"images has the cameras {list(sample)}, but this checkpoint records no view_names: give a list, "
-                "camera by camera as in training."
-            )
-        return [frames for _, frames in named_in_order(sample, self.view_names)]
-
-    def requests(self, text: str | Sequence[str] | None, batch_size: int) -> list[str]:
-        """One request for each sample."""
-        texts = checked_texts(self.request if text is None else text)
-        if text is None or isinstance(text, str):
-            return texts * batch_size
-        if len(texts) != batch_size:
-            raise InputError(f"text holds {len(texts)} requests, ego_history_xyz {batch_size} samples.")
-        return texts
+        return in_order(sample, self.view_names)
 
     def prompt_text(self, tokens_per_image: Sequence[int], text: str | None = None) -> str:
         """The prompt of one sample as a reader sees it, with placeholders for its history; the ids: `prompt_ids`.
@@ -311,10 +340,13 @@ class AlpamayoR1Processor(PortableProcessor):
         before, behind = self.prompt_pieces(tokens_per_image)
         return before + (self.request if text is None else text) + behind
 
-    def prompt_pieces(self, tokens_per_image: Sequence[int], turns: Sequence[Turn] = ()) -> list[str]:
-        """What stands around the texts of earlier turns and the request, one more than these."""
-        prompt = self.system_prompt, tokens_per_image, self.num_history_tokens
-        *before, behind = driving_prompt_pieces(*prompt, turns)
+    def prompt_pieces(self, tokens_per_image: Sequence[int], *rest: Any) -> list[str]:
+        """What stands around the texts of earlier turns, of navigation and the request, one more than these.
+
+        rest: labels, whether there is navigation, and turns, see `DrivingPrompt`.
+        """
+        prompt = DrivingPrompt(self.system_prompt, tokens_per_image, self.num_history_tokens, *rest)
+        *before, behind = driving_prompt_pieces(prompt)
         return [*before, behind + self.answer_start]
 
     def prompt_ids(
@@ -323,29 +355,23 @@ class AlpamayoR1Processor(PortableProcessor):
         text: str | None = None,
         turns: Sequence[Turn] = (),
         advantage: str | None = None,
+        labels: Sequence[str] = (),
+        nav_text: str | None = None,
     ) -> list[int]:
         """The prompt of one sample as ids. Raises InputError for a text that brings image tokens of its own."""
-        pieces = self.prompt_pieces(tokens_per_image, turns)
+        pieces = self.prompt_pieces(tokens_per_image, labels, nav_text is not None, turns)
         request = self.request if text is None else request_of(text, self.system_prompt, pieces[-1])
+        check_request(request)
         request = with_advantage(self.advantage_template, request, advantage)
         kept = (IMAGE_TOKEN, TRAJ_TOKEN["history"])  # refused by their number
-        texts = [*(turn.text for turn in turns), request]
+        texts = [*(turn.text for turn in turns), *([] if nav_text is None else [nav_text]), request]
         ids = prompt_token_ids(self.tokenizer, pieces, texts, kept, add_special_tokens=False)
         check_image_tokens(ids, self.tokenizer, IMAGE_TOKEN, sum(tokens_per_image))
         return ids
 
     def with_history(self, ids: list[int], history: list[int]) -> list[int]:
         """The ids with the history's tokens in place of the placeholders. Raises InputError for another number."""
-        placeholder = self.tokenizer.convert_tokens_to_ids(TRAJ_TOKEN["history"])
-        count = ids.count(placeholder)
-        if count != len(history):
-            raise InputError(
-                f"the prompt has {count} history placeholders, ego_history_xyz gives {len(history)} tokens; "
-                "num_history_tokens and the number of poses must fit each other: with 3 tokens a pose, give "
-                f"{count // 3} poses."
-            )
-        tokens = iter(history)
-        return [next(tokens) if i == placeholder else i for i in ids]
+        return filled(ids, history, self.tokenizer.convert_tokens_to_ids(TRAJ_TOKEN["history"]))
 
     def split_reasoning(self, token_ids: Any, skip_special_tokens: bool = False) -> dict[str, Any]:
         """Generated tokens, with or without the prompt, as `{"cot": ..., "meta_action": ..., "answer": ...}`.
@@ -358,22 +384,8 @@ class AlpamayoR1Processor(PortableProcessor):
         Raises:
             InputError: token_ids has another number of dimensions.
         """
-        ids = np.asarray(token_ids.cpu() if isinstance(token_ids, torch.Tensor) else token_ids)
-        if ids.ndim not in (1, 2):
-            raise InputError(f"token_ids has shape {ids.shape}; accepted is (length,) or (rows, length).")
-        texts = [self.tokenizer.decode(row, skip_special_tokens=False) for row in np.atleast_2d(ids).tolist()]
-        parts = split_text(texts)
-        if skip_special_tokens:
-            special = [t.content for t in self.tokenizer.added_tokens_decoder.values() if t.special]
-            parts = {part: [_without(text, special) for text in texts] for part, texts in parts.items()}
-        return parts if ids.ndim == 2 else {part: texts[0] for part, texts in parts.items()}
+        return split_ids(self.tokenizer, token_ids, skip_special_tokens)
 
     def decode(self, sequences: Any, skip_special_tokens: bool = False) -> dict[str, Any]:
         """Reasoning apart from the rest, see `split_reasoning`; `batch_decode` gives whole texts, as elsewhere."""
         return self.split_reasoning(sequences, skip_special_tokens)
-
-
-def _without(text: str, tokens: Sequence[str]) -> str:
-    for token in tokens:
-        text = text.replace(token, "")
-    return text.strip()

@@ -1,6 +1,5 @@
 """Batches for Alpamayo-R1: prompts with their reasoning, and the paths behind and ahead of the car."""
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +17,10 @@ from ..collator_entries import Augment, Example, advantages, entries, numbers, s
 from ..collator_robot import flow_draws
 from ..example_columns import ExampleColumns
 from .driving_scenes import DrivingScenes
+from .question_examples import MARKER, TURN_END, is_question, joined_rows, question_row, routes
 
 # What the model writes before the expert takes over.
 ANSWER = SPECIAL_TOKENS["cot_start"] + "{reasoning}" + SPECIAL_TOKENS["cot_end"] + TRAJ_TOKEN["future_start"]
-MARKER = re.compile(r"<\|\w+\|>|<i\d+>")
-TURN_END = "<|im_end|>"
 TOLERANCE = 1e-2  # metres, and entries of a rotation
 
 
@@ -33,7 +31,11 @@ class AlpamayoR1Collator:
     (steps, 3) and `ego_future_rot` (steps, 3, 3), steps being `num_action_chunks`: metres and rotations in the frame of
     the last history pose. It may hold `text` (the request; the processor's by default), `reasoning` (empty by default),
     `time` (0..1, 0 being noise) and `noise` (steps, 2) of the flow matching, `sample_weight`, what it weighs in the
-    losses, and `advantage`, a word for its prompt. The action space normalises the actions: there are no statistics.
+    losses, `advantage`, a word for its prompt, and as Alpamayo 1.5 is trained `nav_text` and `camera_indices`, see the
+    processor. The action space normalises the actions: there are no statistics.
+
+    Or it holds `images`, `question` and `answer`, and perhaps `camera_indices` and `sample_weight`: with `learn_text`
+    alone of what actions learn by, in a batch by themselves or among others.
 
     Args:
         config, processor: of the model.
@@ -75,11 +77,12 @@ class AlpamayoR1Collator:
             raise InputError("learn_actions=False leaves nothing to learn; add learn_trajectory_text=True.")
 
     def examples_from(self, frames: Dataset, columns: ExampleColumns) -> DrivingScenes:
-        """The examples of a dataset that this collator takes, with its column `reasoning`; raises what `DrivingScenes`
-        raises."""
-        reasoning = "reasoning" if "reasoning" in frames.column_names else None
-        more = {"weight": columns.weight, "advantage": columns.advantage, "reasoning": reasoning}
-        return DrivingScenes(frames, columns.state or (), columns.images, **more)
+        """The examples of a dataset that this collator takes, with its columns `reasoning` and `nav_text`, and as many
+        poses as its model reads and predicts; raises what `DrivingScenes` raises."""
+        texts_of = {name: name for name in ("reasoning", "nav_text") if name in frames.column_names}
+        more = {"weight": columns.weight, "advantage": columns.advantage, **texts_of}
+        steps = {"num_history": self.history_steps, "num_future": self.config.num_action_chunks}
+        return DrivingScenes(frames, columns.state or (), columns.images, **steps, **more)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.
@@ -96,19 +99,38 @@ class AlpamayoR1Collator:
         Raises:
             InputError: an entry is missing or has the wrong form; the message names the example and the entry.
         """
+        if any(is_question(example) for example in examples):
+            return self.with_questions(examples)
         history = self.poses(examples, "ego_history", self.history_steps)
         check_origin(*history.values())
         future = self.poses(examples, "ego_future", self.config.num_action_chunks)
         draws = flow_draws(examples, (self.config.num_action_chunks, 2))
         answers = self.answers(examples, history, future)
         requests = texts(examples, "text", default=self.processor.request)
-        words = {"text": requests} | advantages(examples)
+        words = {"text": requests} | advantages(examples) | routes(examples)
         batch = dict(self.processor(self.frames(examples), *history.values(), **words, padding_side="right"))
         text = with_answers(batch["input_ids"], batch["attention_mask"], answers, self.processor.tokenizer)
         text |= self.labels_of(
             text.pop("labels"), text["input_ids"], [example.get("reasoning") is not None for example in examples]
         )
         return batch | text | (future | draws if self.learn_actions else {}) | sample_weights(examples)
+
+    def with_questions(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """As `__call__`, of examples of which some ask: all that is learnt is text, and paths are in their prompts.
+
+        Raises:
+            InputError: actions are learnt, too, text is not, or an entry is missing.
+        """
+        if self.learn_actions or not self.learn_text:
+            raise InputError(
+                "examples with a question teach text alone: collate them with learn_text=True and learn_actions=False."
+            )
+        frames, processor = self.frames(examples), self.processor
+        rows = [
+            question_row(processor, example, images) if is_question(example) else self([example])
+            for example, images in zip(examples, frames, strict=True)
+        ]
+        return joined_rows(rows, processor.tokenizer) | sample_weights(examples)
 
     def labels_of(
         self, labels: torch.LongTensor, input_ids: torch.LongTensor, reasons: Sequence[bool]
@@ -144,7 +166,7 @@ class AlpamayoR1Collator:
         """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
         history = self.poses(examples, "ego_history", self.history_steps)
         words = {"text": texts(examples, "text", default=self.processor.request)} | advantages(examples)
-        return self.processor(self.frames(examples), *history.values(), **words)
+        return self.processor(self.frames(examples), *history.values(), **words, **routes(examples))
 
     def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
         """The path ahead of each example, (batch, steps, 3) metres."""
@@ -171,7 +193,7 @@ class AlpamayoR1Collator:
         samples = [self.processor.in_order(sample) for sample in entries(examples, "images")]
         if self.augment is None:
             return samples
-        return [[self.augment(Image.fromarray(frame)) for frame in read_frames(sample)] for sample in samples]
+        return [augmented(sample, self.augment) for sample in samples]
 
     def answers(
         self, examples: Sequence[Example], history: dict[str, torch.Tensor], future: dict[str, torch.Tensor]
@@ -191,6 +213,14 @@ class AlpamayoR1Collator:
         values = self.future_tokenizer.encode(*history.values(), *future.values()) + self.config.traj_token_start_idx
         end = [self.config.traj_token_ids["future_end"], tokenizer.convert_tokens_to_ids(TURN_END)]
         return [row + future + end for row, future in zip(rows, values.tolist(), strict=True)]
+
+
+def augmented(images: Any, augment: Augment) -> Any:
+    """Images of one sample, each changed on its own, in lists as they were grouped."""
+    if isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) > 3:
+        return [augmented(entry, augment) for entry in images]
+    (frame,) = read_frames(images)
+    return augment(Image.fromarray(frame))
 
 
 def check_origin(xyz: torch.Tensor, rot: torch.Tensor) -> None:

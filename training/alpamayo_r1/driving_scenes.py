@@ -56,6 +56,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         timestamp: str | None = TIMESTAMP,
         weight: str | None = None,
         advantage: str | None = None,
+        nav_text: str | None = None,
     ) -> None:
         """
         Args:
@@ -69,6 +70,7 @@ class DrivingScenes(torch.utils.data.Dataset):
             episode: column with the number of the episode.
             weight: column of what each row weighs in the losses, a number of 0 or more; `None`: all alike.
             advantage: column of a word for the prompt, such as "positive"; a row without one has none.
+            nav_text: column of where to drive, as Alpamayo 1.5 reads it; a row without has none.
             frame, timestamp: columns of the number and of the time (seconds) of each row in its episode. By default
                 they are looked at where the frames have them; `None`: not.
 
@@ -82,7 +84,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         check_readable(frames)
         self.num_frames, self.num_history, self.num_future = num_frames, num_history, num_future
         self.images = image_columns(frames) if images is None else list(images)
-        given = ("text", text), ("reasoning", reasoning), ("advantage", advantage)
+        given = ("text", text), ("reasoning", reasoning), ("advantage", advantage), ("nav_text", nav_text)
         self.texts = {name: column for name, column in given if column}
         self.passed_on = [name for name in PASSED_ON if name in frames.column_names]
         self.weight = weight

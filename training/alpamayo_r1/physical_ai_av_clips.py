@@ -10,16 +10,8 @@ import numpy as np
 import torch
 
 from ...configuration.vla_errors import InputError
+from ...processing.alpamayo_r1.camera_labels import CAMERAS
 
-CAMERAS = {  # the number of each camera, in whose order a model sees them
-    "camera_cross_left_120fov": 0,
-    "camera_front_wide_120fov": 1,
-    "camera_cross_right_120fov": 2,
-    "camera_rear_left_70fov": 3,
-    "camera_rear_tele_30fov": 4,
-    "camera_rear_right_70fov": 5,
-    "camera_front_tele_30fov": 6,
-}
 SEEN = ("CROSS_LEFT_120FOV", "FRONT_WIDE_120FOV", "CROSS_RIGHT_120FOV", "FRONT_TELE_30FOV")  # by Alpamayo-R1
 MICROSECONDS = 1_000_000
 

@@ -1,0 +1,85 @@
+"""The calls of the published scripts of Alpamayo-R1 and 1.5, as calls of the model here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from ...configuration.vla_errors import InputError
+from .reasoning_text import parts_of_texts
+from .trajectory_flow_matching import FlowMatching
+
+TENSORS = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
+POSES = ("ego_history_xyz", "ego_history_rot")
+FLAG, WEIGHT = "use_classifier_free_guidance", "inference_guidance_weight"
+OPTIONS = {"inference_step": "num_inference_steps", "int_method": "ode_solver", "temperature": "noise_temperature"}
+GUIDED = "sample_trajectories_from_data_with_vlm_rollout_cfg_nav"
+
+
+def published_inputs(data: Mapping[str, Any], diffusion_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Arguments of `sample_trajectories` in the published call without guidance.
+
+    Raises:
+        InputError: an option is unknown, or is one of guidance.
+    """
+    options = known_options(diffusion_kwargs)
+    if options.pop(FLAG, False):
+        raise InputError(f"diffusion_kwargs holds {FLAG}=True: this call is not guided; {GUIDED} is.")
+    if (weight := options.pop(WEIGHT, None)) is not None:
+        raise InputError(f"diffusion_kwargs holds {WEIGHT}={weight!r}: this call is not guided; {GUIDED} is.")
+    return tokenized(data) | {name: data[name] for name in POSES} | renamed(options)
+
+
+def published_guided_inputs(
+    data: Mapping[str, Any], diffusion_kwargs: Mapping[str, Any] | None, flow: FlowMatching
+) -> dict[str, Any]:
+    """The same of the published call with guidance. flow: of the model, for what is not given.
+
+    Raises:
+        InputError: an option is unknown, guidance is not switched on, or no weight says how strong it is.
+    """
+    options = known_options(diffusion_kwargs)
+    flag, weight = options.pop(FLAG, None), options.pop(WEIGHT, None)
+    if not (flow.use_classifier_free_guidance if flag is None else flag):
+        raise InputError(f"diffusion_kwargs needs {FLAG}=True: without it this is the call without guidance.")
+    if weight is None and flow.inference_guidance_weight == 1:
+        raise InputError(f"diffusion_kwargs needs {WEIGHT}: the model's, 1, is the call without guidance.")
+    weight = flow.inference_guidance_weight if weight is None else weight
+    return tokenized(data) | {name: data[name] for name in POSES} | renamed(options) | {"guidance_weight": weight}
+
+
+def known_options(diffusion_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Raises InputError for one that is unknown."""
+    options = dict(diffusion_kwargs or {})
+    known = (*OPTIONS, FLAG, WEIGHT)
+    if unknown := sorted(options.keys() - set(known)):
+        raise InputError(f"diffusion_kwargs holds {unknown}; known are {', '.join(known)}.")
+    return options
+
+
+def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {OPTIONS[name]: value for name, value in options.items() if value is not None}
+
+
+def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The tensors of a prompt in `{"tokenized_data": {...}, ...}`, or in what the processor returns.
+
+    Raises InputError where there are none.
+    """
+    given = data.get("tokenized_data", data)
+    if "input_ids" not in given:
+        raise InputError("data holds no input_ids: give what the processor returns, or {'tokenized_data': it, ...}.")
+    return {name: given[name] for name in TENSORS if name in given}
+
+
+def published_outputs(model: nn.Module, arguments: Mapping[str, Any], return_extra: bool) -> tuple:
+    """`pred_xyz, pred_rot` of `sample_trajectories`, and on request the parts of the texts, (batch, sets, samples).
+
+    Raises:
+        InputError: as that call does; or texts are asked for and the model has no tokenizer.
+    """
+    if return_extra and model.tokenizer is None:
+        raise InputError("return_extra needs the tokenizer: load the model from a checkpoint that has one.")
+    output = model.sample_trajectories(**arguments)
+    texts = (output.sequences, output.has_start_token.shape, model.tokenizer)
+    return output.pred_xyz, output.pred_rot, *([parts_of_texts(*texts)] if return_extra else [])

@@ -1,0 +1,123 @@
+"""Examples with navigation, names of cameras and questions, in batches and among each other."""
+
+import numpy as np
+import pytest
+import torch
+from alpamayo_golden import published_model
+from alpamayo_prompts import frames, history, make_processor, tiny_tokenizer
+
+from vlahub.data import AlpamayoR1Collator
+from vlahub.errors import InputError
+
+TEXT = {"learn_text": True, "learn_actions": False}
+NAV = "Turn left onto Main St in 40m"
+
+
+@pytest.fixture(scope="module")
+def processor(golden):
+    base = tiny_tokenizer(golden("alpamayo/special_tokens").config["added_by_base_tokenizer"])
+    return make_processor(base, later_names=True, camera_labels=True)
+
+
+@pytest.fixture(scope="module")
+def asked(golden):
+    return golden("alpamayo_1_5/sft_vqa")
+
+
+@pytest.fixture(scope="module")
+def model(asked):
+    return published_model(asked, "sdpa")
+
+
+@pytest.fixture
+def questions(asked):
+    """The examples of the published case, but for their pixels."""
+    return [
+        {
+            "images": frames(row["frames"], seed=i),
+            **{name: row[name] for name in ("question", "answer")},
+            "camera_indices": torch.tensor(row["cameras"]),
+        }
+        for i, row in enumerate(asked["run"]["rows"])
+    ]
+
+
+def drive(seed=0, **more):
+    xyz, rot = (np.asarray(part, dtype=np.float32) for part in history(seed))
+    ahead = np.stack([np.linspace(0.5, 32, 64), *[np.zeros(64)] * 2], axis=-1).astype(np.float32)
+    future = {"ego_future_xyz": ahead, "ego_future_rot": np.tile(np.eye(3, dtype=np.float32), (64, 1, 1))}
+    return {"images": frames(4, seed=seed), "ego_history_xyz": xyz, "ego_history_rot": rot, **future, **more}
+
+
+def test_questions_are_the_published_ids_and_labels(asked, processor, model, questions):
+    batch = AlpamayoR1Collator(model.config, processor, **TEXT)(questions)
+    ids, mask, labels = (asked.input(name) for name in ("input_ids", "attention_mask", "labels_mask"))
+    for i in range(2):
+        real = mask[i].bool()
+        found = batch["attention_mask"][i].bool()
+        assert torch.equal(batch["input_ids"][i][found], ids[i][real][:-1])  # but for a line end, which is not learnt
+        wanted = ids[i].masked_fill(~labels[i].bool(), -100)[real][:-1]
+        assert torch.equal(batch["labels"][i][found], wanted)
+    assert set(batch) == {"input_ids", "attention_mask", "labels", "pixel_values", "image_grid_thw"}
+
+
+def test_navigation_and_cameras_go_into_the_prompt_of_a_drive(processor, model):
+    examples = [drive(nav_text=NAV, camera_indices=[1, 6]), drive(1, camera_indices=np.array([0, 2]))]
+    collator = AlpamayoR1Collator(model.config, processor, learn_text=True)
+    batch = collator(examples)
+    for i, (nav, cameras) in enumerate(((NAV, [1, 6]), (None, [0, 2]))):
+        poses = (examples[i][f"ego_history_{part}"] for part in ("xyz", "rot"))
+        prompt = processor(examples[i]["images"], *poses, nav_text=nav, camera_indices=cameras)["input_ids"][0]
+        assert torch.equal(batch["input_ids"][i, : len(prompt)], prompt)
+    scenes = collator.scenes(examples)
+    text = processor.tokenizer.decode(scenes["input_ids"][0])
+    assert f"<|route_start|>{NAV}<|route_end|>" in text and "Front telephoto camera: frame 0" in text
+
+
+def test_questions_and_drives_learn_together_as_alone(processor, model, questions):
+    collator = AlpamayoR1Collator(model.config, processor, **TEXT, learn_trajectory_text=True)
+    examples = [questions[0], drive(nav_text=NAV, camera_indices=[1, 6], reasoning="keep left"), questions[1]]
+    batch = collator(examples)
+    for i, example in enumerate(examples):
+        alone = collator([example])
+        real = batch["attention_mask"][i].bool()
+        for name in ("input_ids", "labels"):
+            assert torch.equal(batch[name][i][real], alone[name][0])
+        places = batch["trajectory_labels"][i] != -100
+        assert places.sum() == (130 if i == 1 else 0)
+    with torch.no_grad():
+        output = model(**batch)
+    assert output.loss.isfinite() and output.trajectory_lm_loss > 0
+
+
+def test_frames_that_are_augmented_stay_with_their_cameras(processor, model):
+    collator = AlpamayoR1Collator(model.config, processor, augment=lambda image: image, learn_text=True)
+    images = [list(frames(3)), list(frames(1, seed=1))]
+    example = drive(images=images, camera_indices=[1, 6])
+    plain = AlpamayoR1Collator(model.config, processor, learn_text=True)([example])
+    found = collator([example])
+    assert torch.equal(found["input_ids"], plain["input_ids"]) and torch.equal(
+        found["pixel_values"], plain["pixel_values"]
+    )
+
+
+WRONG = {
+    "actions": ({}, {"learn_text": True}, "teach text alone"),
+    "no text": ({}, {"learn_actions": False, "learn_trajectory_text": True}, "teach text alone"),
+    "marker": ({"answer": "yes<|im_end|>"}, TEXT, "'answer' holds the marker"),
+    "no answer": ({"answer": None}, TEXT, "has no 'answer'"),
+    "some weigh": ({"sample_weight": 2.0}, TEXT, "sample_weight"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_questions_that_cannot_be_learnt_are_refused(processor, model, questions, name):
+    changes, options, message = WRONG[name]
+    examples = [questions[0] | changes, questions[1]]
+    with pytest.raises(InputError, match=message):
+        AlpamayoR1Collator(model.config, processor, **options)(examples)
+
+
+def test_cameras_of_some_examples_alone_are_refused(processor, model):
+    with pytest.raises(InputError, match=r"examples\[1\] has no camera_indices"):
+        AlpamayoR1Collator(model.config, processor, learn_text=True)([drive(camera_indices=[1, 6]), drive(1)])
