@@ -13,6 +13,7 @@ from vlahub.conversion.families import FAMILIES
 SPAN = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 FOREIGN = {
+    "--env": "of lerobot-eval",
     "--image_aug": "of published training code, part of a run's name",
     "--inference": "of lerobot-rollout",
     "--mixed_precision": "of accelerate launch",
