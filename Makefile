@@ -99,6 +99,7 @@ benchmark: .venv/installed
 
 # torch's default build brings CUDA: 6 GB.
 .venv-lerobot/installed: setup.cfg constraints-lerobot.txt integrations/lerobot_policy_vlahub/pyproject.toml
+	@test -n '$(LEROBOT_PYTHON)' || { echo 'LeRobot 0.6 needs Python 3.12, and there is none' >&2; exit 1; }
 	$(LEROBOT_PYTHON) -m venv .venv-lerobot
 	.venv-lerobot/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lerobot.txt \
 		'lerobot[training,evaluation,async]' --editable . --editable 'integrations/lerobot_policy_vlahub[test]'

@@ -30,7 +30,8 @@ def seen(count, seed=0):
     """What `count` environments give: uint8 images (height, width, 3) and states."""
     draws = np.random.default_rng(seed)
     pixels = {name: draws.integers(0, 256, (count, HEIGHT, WIDTH, 3), np.uint8) for name in ("primary", "wrist")}
-    return {"pixels": pixels, "agent_pos": draws.uniform(-0.4, 0.4, (count, 8)).astype(np.float32)}
+    states = np.column_stack([draws.uniform(-0.2, 0.2, (count, 6)), np.tile((0.02, -0.02), (count, 1))])
+    return {"pixels": pixels, "agent_pos": states.astype(np.float32)}
 
 
 def as_lerobot(observation, tasks):
