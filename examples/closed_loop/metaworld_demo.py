@@ -26,7 +26,7 @@ from metaworld_scene import TASKS, expert_success
 HERE = Path(__file__).parent
 VLAHUB = [sys.executable, "-m", "vlahub"]
 ENOUGH = 0.8  # of the episodes
-WANDERING_STEPS = 120  # of the untrained model; the expert needs fewer than this
+WANDERING = 10, 120  # episodes of the untrained model and their steps, of which the expert needs fewer than 80
 TRAINING = ["--batch-size", "64", "--backbone-lr-scale", "1", "--weight-decay", "0.01", "--warmup-steps", "100"]
 TRAINING += [
     "--lr-scheduler-type",
@@ -57,9 +57,9 @@ def main() -> None:
     figures = {"expert": {task: share(expert_success(task, evaluated(arguments))) for task in TASKS}}
     figures["lerobot-eval"] = evaluated_by_lerobot(folder, checkpoint, arguments)
     with served(checkpoint, folder) as url:
-        figures["openpi-client"] = evaluated_by_openpi(folder, url, arguments)
+        figures["openpi-client"] = evaluated_by_openpi(folder, url, evaluated(arguments))
     with served(folder / "untrained", folder) as url:
-        figures["untrained"] = evaluated_by_openpi(folder, url, arguments, WANDERING_STEPS)
+        figures["untrained"] = evaluated_by_openpi(folder, url, evaluated(arguments)[: WANDERING[0]], WANDERING[1])
     figures["largest difference of the actions"] = {task: difference(folder, task) for task in TASKS}
     (folder / "figures.json").write_text(json.dumps(figures, indent=2))
     print(json.dumps(figures, indent=2))
@@ -114,22 +114,19 @@ def evaluated_by_lerobot(folder: Path, checkpoint: Path, arguments: argparse.Nam
     return {task: info["overall"]["pc_success"] / 100 for task, info in found.items()}
 
 
-def evaluated_by_openpi(
-    folder: Path, url: str, arguments: argparse.Namespace, max_steps: int | None = None
-) -> dict[str, float]:
-    """The same episodes; max_steps: of the untrained model, whose actions are not kept."""
-    seeds, commands = evaluated(arguments), []
+def evaluated_by_openpi(folder: Path, url: str, seeds: range, max_steps: int | None = None) -> dict[str, float]:
+    """The success of each task; max_steps: of the untrained model, whose actions are not kept."""
+    name, commands = "openpi" if max_steps is None else "untrained", []
     for task in TASKS:
-        options = [url, task, "--seed", str(seeds.start), "--episodes", str(len(seeds))]
-        options += ["--figures", str(folder / f"{task}_{'openpi' if max_steps is None else 'untrained'}.json")]
+        options = ["--seed", str(seeds.start), "--episodes", str(len(seeds))]
+        options += ["--figures", str(figures_file(folder, task, name))]
         if max_steps is None:
-            options += ["--actions", str(actions_file(folder, task, "openpi")), "--strip", str(folder / f"{task}.png")]
+            options += ["--actions", str(actions_file(folder, task, name)), "--strip", str(folder / f"{task}.png")]
         else:
             options += ["--max-steps", str(max_steps)]
-        commands.append([sys.executable, script("openpi"), *options])
+        commands.append([sys.executable, script("openpi"), url, task, *options])
     run_together(commands)
-    name = "openpi" if max_steps is None else "untrained"
-    return {task: json.loads((folder / f"{task}_{name}.json").read_text())["success"] for task in TASKS}
+    return {task: json.loads(figures_file(folder, task, name).read_text())["success"] for task in TASKS}
 
 
 def difference(folder: Path, task: str) -> float:
@@ -140,6 +137,10 @@ def difference(folder: Path, task: str) -> float:
 
 def actions_file(folder: Path, task: str, way: str) -> Path:
     return folder / f"{task}_actions_{way}.npz"
+
+
+def figures_file(folder: Path, task: str, way: str) -> Path:
+    return folder / f"{task}_{way}.json"
 
 
 def share(successes: Iterator[bool]) -> float:
