@@ -5,6 +5,7 @@
 #   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
 #   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
 #   make demo-stages     a tiny OpenVLA becomes OpenVLA-OFT and then CogVLA, stage by stage
+#   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
@@ -13,8 +14,8 @@ PYTHON ?= python3
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
-	test-newest lint docs benchmark clean
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board test test-slow \
+	test-transformers4 test-newest lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -34,6 +35,10 @@ demo-finetune: .venv/installed
 demo-stages: .venv/installed
 	rm -rf demo_stages_output
 	.venv/bin/python examples/stages.py --output demo_stages_output
+
+FAMILY ?= multimodal_vla
+demo-drawn-board: .venv/installed
+	.venv/bin/python examples/closed_loop/demo_drawn_board.py --family $(FAMILY) --output demo_drawn_board_output
 
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
@@ -79,4 +84,4 @@ benchmark: .venv/installed
 
 clean:
 	rm -rf .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
-		demo_finetune_output demo_stages_output site build *.egg-info
+		demo_finetune_output demo_stages_output demo_drawn_board_output site build *.egg-info
