@@ -7,6 +7,7 @@
 #   make demo-stages     a tiny OpenVLA becomes OpenVLA-OFT and then CogVLA, stage by stage
 #   make demo-driving-loop   a tiny Alpamayo-R1 learns a drawn lane and drives in a closed loop, in minutes
 #   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot
+#   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
@@ -19,8 +20,8 @@ LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.py
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
-.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
-	demo-closed-loop test-lerobot demo-driving-loop test-newest lint docs benchmark clean
+.PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
+	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -46,6 +47,10 @@ demo-driving-loop: .venv/installed
 
 demo-closed-loop: .venv-lerobot/metaworld
 	.venv-lerobot/bin/python examples/closed_loop/metaworld_demo.py --output demo_closed_loop_output
+
+FAMILY ?= multimodal_vla
+demo-drawn-board: .venv/installed
+	.venv/bin/python examples/closed_loop/demo_drawn_board.py --family $(FAMILY) --output demo_drawn_board_output
 
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
@@ -113,6 +118,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venv-lerobot demo_closed_loop_output demo_output demo_llava3d_output \
-		demo_alpamayo_output demo_composed_output \
-		demo_finetune_output demo_stages_output demo_driving_loop_output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venv-lerobot demo_*output site build *.egg-info

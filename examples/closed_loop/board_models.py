@@ -14,6 +14,7 @@ from tiny_models import BEGIN, make_tokenizer
 CHUNKS = 2
 STACK = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4}
 PATCHES = {"image_size": PIXELS, "patch_size": 8}  # a block is as large as a patch
+BROAD = {"initializer_range": 0.2}  # also of the towers, whose width is 32; with 0.1 it takes twice as long
 ROBOT = {"action_dim": 2, "num_action_chunks": CHUNKS, "state_dim": 2}
 
 
@@ -22,10 +23,11 @@ def make_cogvla(folder: Path, **fields) -> None:
     tower = {"hidden_size": 32, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 2, **PATCHES}
     siglip = {"num_registers": 0, "has_class_token": False, "has_layer_scale": False}
     config = vlahub.CogVLAConfig(
-        text_config={**STACK, **BEGIN, "vocab_size": 64 + 256 + 64, "max_position_embeddings": 256},
+        text_config={**STACK, **BROAD, "vocab_size": 64 + 256 + 64, "max_position_embeddings": 256},
         featurizer_config=vlahub.CogVLAVisionConfig(num_registers=2, **tower),
         fused_featurizer_config=vlahub.CogVLAVisionConfig(**siglip, **tower),
-        **{"num_vision_aggr": 16, "prompt_end_token_id": 4, "stop_token_id": 2, "pad_token_id": 3, **ROBOT, **fields},
+        **{"num_vision_aggr": 16, "lfp_type": "interleave", "prompt_end_token_id": 4, "stop_token_id": 2}
+        | {"pad_token_id": 3, **ROBOT, **fields},
     )
     images = vlahub.CogVLAImageProcessor(image_sizes=(PIXELS, PIXELS), evaluation_size=PIXELS)
     vlahub.CogVLAForActionPrediction(config).save_pretrained(folder)
@@ -41,7 +43,8 @@ def make_llava3d(folder: Path, **fields) -> None:
         vision_config={**STACK, **PATCHES},
         text_config={**STACK, **BEGIN, "model_type": "mistral", "num_key_value_heads": 2, "vocab_size": 64},
         geometry_config={**sizes, **PATCHES, **{f"info_sharing_{name}": size for name, size in sizes.items()}},
-        **{"use_state": True, "expert_hidden_size": 64, "image_token_id": processor.image_token_id, **ROBOT, **fields},
+        **{"use_state": True, "expert_hidden_size": 64, "image_token_id": processor.image_token_id}
+        | {"use_time_weight": False, **ROBOT, **fields},
     )
     vlahub.MapAnythingLlava3DForConditionalGeneration(config).save_pretrained(folder)
     processor.save_pretrained(folder)

@@ -29,20 +29,21 @@ DEMONSTRATED = 1_000_000  # seed of the first of those
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a family learns the board. train: as in `vlahub train`; options: further ones of it."""
+    """How a family learns the board. options: of `vlahub train`, beside `OPTIONS`."""
 
     steps: int
-    train: str = "full"
-    options: tuple[str, ...] = ()
+    options: tuple[str, ...]
 
 
 # What all need: a learning rate for small models from scratch, for the vision towers, too; a rise at the beginning.
 OPTIONS = "--batch-size 64 --learning-rate 3e-3 --warmup-steps 50 --lr_scheduler_type cosine --adam_beta2 0.95"
-OPTIONS += " --backbone-lr-scale 1 --logging-steps 100 --save_strategy no --disable_tqdm true"
+OPTIONS += " --logging-steps 100 --save_strategy no --disable_tqdm true"
+WHOLE = ("--train", "full", "--backbone-lr-scale", "1")
+LORA = ("--train", "lora", "--rank", "64", "--alpha", "128")
 RECIPES = {
-    "cogvla": Recipe(steps=700),
-    "mapanything_llava3d": Recipe(steps=700),
-    "multimodal_vla": Recipe(steps=500),
+    "cogvla": Recipe(550, WHOLE),
+    "mapanything_llava3d": Recipe(650, (*WHOLE, "--learning-rate", "5e-3")),
+    "multimodal_vla": Recipe(420, LORA),
 }
 
 
@@ -56,9 +57,9 @@ def learned_checkpoint(family: str, folder: Path, seed: int = 0) -> Path:
     write_demonstrations(data, SCENES, FRAMES, DEMONSTRATED + seed * SCENES)
     statistics = folder / "dataset_statistics.json"
     vlahub("stats", data, "--output", statistics)
-    words = ["--dataset", data, "--statistics", statistics, "--output", run, "--seed", seed]
-    vlahub("train", base, *words, "--train", recipe.train, "--steps", recipe.steps, *OPTIONS.split(), *recipe.options)
-    if recipe.train != "lora":
+    words = ["--dataset", data, "--statistics", statistics, "--output", run, "--seed", seed, "--steps", recipe.steps]
+    vlahub("train", base, *words, *OPTIONS.split(), *recipe.options)
+    if recipe.options != LORA:
         return run
     vlahub("merge-lora", "--base", base, "--adapter", run, "--output", folder / "checkpoint")
     return folder / "checkpoint"
@@ -83,7 +84,7 @@ def loaded_policy(folder: Path, statistics_of: Path | None = None) -> Policy:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--family", choices=sorted(MAKERS), default="cogvla")
+    parser.add_argument("--family", choices=sorted(MAKERS), default="multimodal_vla")
     parser.add_argument("--seed", type=int, default=0, help="of the model and of the boards that are demonstrated")
     parser.add_argument("--output", type=Path, default=Path("demo_drawn_board_output"), help="folder (replaced)")
     arguments = parser.parse_args()
