@@ -75,6 +75,14 @@ def test_a_planned_circle_is_driven_as_that_circle(curvature):
     np.testing.assert_allclose(steps, steps[0], atol=1e-9)
 
 
+def test_rotations_stay_rotations_however_often_the_car_plans():
+    road = road_of(np.tile(np.repeat([0.03, -0.03], 60), 10))
+    drive = replay(expert, [started(road, 9.0)], 50.0)[0]
+    squares = drive.path.rot @ np.swapaxes(drive.path.rot, 1, 2)
+    np.testing.assert_allclose(squares, np.broadcast_to(np.eye(3), squares.shape), atol=1e-12)
+    assert in_lane([drive]) == (1, 1)
+
+
 def test_a_road_of_one_curvature_is_a_circle_with_the_car_left_and_right_of_it():
     road = road_of(np.full(100, 0.04))
     np.testing.assert_allclose(np.linalg.norm(road.points - [0, 25.0], axis=1), 25, atol=1e-9)
