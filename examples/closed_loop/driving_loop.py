@@ -51,12 +51,12 @@ def model_driver(checkpoint: Path, seed: int) -> ModelDriver:
     return ModelDriver(model, vlahub.AlpamayoR1Processor.from_pretrained(checkpoint), seed)
 
 
-def unseen_starts(roads: int, seed: int) -> list[Drive]:
-    """A car at the beginning of each of so many roads, at a speed of its own."""
-    starts = []
+def unseen_starts(roads: int, seconds: float, seed: int) -> list[Drive]:
+    """A car at the beginning of each of so many roads, at a speed of its own; none comes to the end of its road."""
+    starts, length = [], 100 + 1.2 * SPEEDS[1] * seconds
     for number in range(roads):
         random = np.random.RandomState(UNSEEN + 1000 * seed + number)
-        starts.append(started(drawn_road(random), random.uniform(*SPEEDS)))
+        starts.append(started(drawn_road(random, length), random.uniform(*SPEEDS)))
     return starts
 
 
@@ -64,13 +64,13 @@ def drive_all(untrained: Path, trained: Path, roads: int, seconds: float, seed: 
     """The drives of every driver, by its name, on the same unseen roads."""
     drivers = {"scripted": expert, "trained": model_driver(trained, seed), "untrained": model_driver(untrained, seed)}
     drivers |= {"straight on": straight_on, "as before": as_before}
-    starts = unseen_starts(roads, seed)
+    starts = unseen_starts(roads, seconds, seed)
     return {name: replay(driver, starts, seconds) for name, driver in drivers.items()}
 
 
 def drive_turned(trained: Path, roads: int, seconds: float, seed: int) -> list[Drive]:
     """What the trained model drives on the same roads in a frame that is turned and moved."""
-    starts = [drive.turned(TURNED, MOVED) for drive in unseen_starts(roads, seed)]
+    starts = [drive.turned(TURNED, MOVED) for drive in unseen_starts(roads, seconds, seed)]
     return replay(model_driver(trained, seed), starts, seconds)
 
 

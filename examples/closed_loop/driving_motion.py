@@ -50,6 +50,12 @@ def placed_at(car: Poses, path: Poses) -> Poses:
     return Poses(path.xyz @ car.rot.T + car.xyz, car.rot @ path.rot)
 
 
+def nearest_rotations(rot: np.ndarray) -> np.ndarray:
+    """The rotations that are nearest to matrices (..., 3, 3) that rounding has left a little off."""
+    left, _, right = np.linalg.svd(rot)
+    return left @ right
+
+
 def along_arc(car: Poses, distance: float, curvature: float) -> Poses:
     """The pose so many metres on, on a circle of this curvature (1/m, positive to the left)."""
     turn = curvature * distance

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from driving_expert import pursued
-from driving_motion import TIME_STEP, Poses, placed_at, pose, seen_from
+from driving_motion import TIME_STEP, Poses, nearest_rotations, placed_at, pose, seen_from
 from driving_road import HALF_LANE, Drive, Road
 
 PLAN_EVERY = 5  # steps of `TIME_STEP`
@@ -27,6 +27,8 @@ def replay(driver: Driver, starts: Sequence[Drive], seconds: float) -> list[Driv
 def followed(drive: Drive, plan: Poses) -> Drive:
     """A drive with the first `PLAN_EVERY` poses of a plan, which is in the frame of its last pose, behind it."""
     path = placed_at(drive.path.at(-1), Poses(plan.xyz[:PLAN_EVERY], plan.rot[:PLAN_EVERY]))
+    # A plan that was made by `seen_from` has the rounding of the car's rotation in it, which would treble each time.
+    path = Poses(path.xyz, nearest_rotations(path.rot))
     along = [drive.along[-1]]
     for xyz in path.xyz:
         along.append(drive.road.nearest(xyz[:2], along[-1])[0])
