@@ -5,16 +5,22 @@
 #   make demo-composed   a SigLIP and a Gemma become a VLA that learns and predicts
 #   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
 #   make demo-stages     a tiny OpenVLA becomes OpenVLA-OFT and then CogVLA, stage by stage
+#   make demo-driving-loop   a tiny Alpamayo-R1 learns a drawn lane and drives in a closed loop, in minutes
+#   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
+# The first Python 3.12 that runs: on the path, or of pyenv.
+LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12),\
+	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages test test-slow test-transformers4 \
-	test-newest lint docs benchmark clean
+	demo-closed-loop test-lerobot demo-driving-loop test-newest lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -35,6 +41,12 @@ demo-stages: .venv/installed
 	rm -rf demo_stages_output
 	.venv/bin/python examples/stages.py --output demo_stages_output
 
+demo-driving-loop: .venv/installed
+	.venv/bin/python examples/closed_loop/driving_loop.py --output demo_driving_loop_output
+
+demo-closed-loop: .venv-lerobot/metaworld
+	.venv-lerobot/bin/python examples/closed_loop/metaworld_demo.py --output demo_closed_loop_output
+
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
 
@@ -46,6 +58,14 @@ test-transformers4: .venv4/installed
 
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest
+
+# Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
+test-lerobot:
+	@python='$(LEROBOT_PYTHON)'; \
+	if [ -z "$$python" ]; then echo "test-lerobot: skipped, for LeRobot 0.6 needs Python 3.12, and there is none"; \
+	elif ! $(MAKE) --silent .venv-lerobot/installed LEROBOT_PYTHON="$$python"; then \
+		echo "test-lerobot: skipped, for LeRobot or torch could not be installed (above)"; \
+	else cd integrations/lerobot_policy_vlahub && OMP_NUM_THREADS=1 ../../.venv-lerobot/bin/python -m pytest; fi
 
 lint: .venv/installed
 	.venv/bin/ruff check .
@@ -77,6 +97,21 @@ benchmark: .venv/installed
 		--editable '.[dev]'
 	touch $@
 
+# torch's default build brings CUDA: 6 GB.
+.venv-lerobot/installed: setup.cfg constraints-lerobot.txt integrations/lerobot_policy_vlahub/pyproject.toml
+	$(LEROBOT_PYTHON) -m venv .venv-lerobot
+	.venv-lerobot/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lerobot.txt \
+		'lerobot[training,evaluation,async]' --editable . --editable 'integrations/lerobot_policy_vlahub[test]'
+	touch $@
+
+# Beside LeRobot the simulator (mujoco 4 breaks it), the server, and a client that asks for numpy below 2 and works with newer.
+.venv-lerobot/metaworld: .venv-lerobot/installed
+	.venv-lerobot/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-lerobot.txt \
+		metaworld==3.1.1 mujoco==3.3.0 --editable '.[serve]'
+	.venv-lerobot/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2
+	touch $@
+
 clean:
-	rm -rf .venv .venv4 .venvnew demo_output demo_llava3d_output demo_alpamayo_output demo_composed_output \
-		demo_finetune_output demo_stages_output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venv-lerobot demo_closed_loop_output demo_output demo_llava3d_output \
+		demo_alpamayo_output demo_composed_output \
+		demo_finetune_output demo_stages_output demo_driving_loop_output site build *.egg-info

@@ -98,6 +98,7 @@ def write_checkpoint_card(
     repository: str = PLACEHOLDER,
     tensors: Sequence[TensorEntry] | None = None,
     origin: str = "",
+    warning: str = "",
 ) -> None:
     """Write README.md for a model of one of our families whose weights were just saved there.
 
@@ -107,7 +108,7 @@ def write_checkpoint_card(
 
     Args:
         tensors: of the model; those whose files lie in the folder where they are not given.
-        origin: where the weights are from, see `checkpoint_card`.
+        origin, warning: see `checkpoint_card`.
     """
     path = Path(folder) / CARD_NAME
     known = path.read_text(encoding="utf-8") if path.is_file() else None
@@ -121,12 +122,17 @@ def write_checkpoint_card(
     if known is not None and is_of(known, config):
         text = stamped(with_other_weights(known, sizes), config)
     else:
-        text = checkpoint_card(config, repository, known, sizes, origin)
+        text = checkpoint_card(config, repository, known, sizes, origin, warning)
     path.write_text(text, encoding="utf-8")
 
 
 def checkpoint_card(
-    config: Any, repository: str = PLACEHOLDER, known: str | None = None, sizes: str = "", origin: str = ""
+    config: Any,
+    repository: str = PLACEHOLDER,
+    known: str | None = None,
+    sizes: str = "",
+    origin: str = "",
+    warning: str = "",
 ) -> str:
     """A card from the config alone.
 
@@ -134,16 +140,17 @@ def checkpoint_card(
         known: an older one, whose licence, base model and datasets still hold.
         sizes: of the weights beside it, see `card_weights`.
         origin: the sections that say where the weights are from; by default what `known` says in its metadata.
+        warning: above all else, that the weights are not trained.
     """
     kept = kept_metadata(known)
     data = ModelCardData(
         library_name="transformers",
         pipeline_tag=pipeline_of(config),
-        tags=["robotics", "vision-language-action", config.model_type],
+        tags=["robotics", "vision-language-action", config.model_type, *(["untrained"] if warning else [])],
         **kept,
     )
     body = sections(card_body(config, repository, sizes=sizes), origin or origin_text(kept))
-    return stamped(f"---\n{data.to_yaml()}\n---\n\n# {title_of(config)}\n\n{body}", config)
+    return stamped(f"---\n{data.to_yaml()}\n---\n\n# {title_of(config)}\n\n{warning}{body}", config)
 
 
 # What it says

@@ -1,6 +1,7 @@
 """Whether what is given to `from_pretrained` can be a checkpoint of the class that reads it."""
 
 import difflib
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,20 +100,45 @@ def check_target(folder: Any) -> None:
         raise CheckpointError(f"save_pretrained({str(folder)!r}) writes a folder: {what}; name another one.")
 
 
-def check_model_type(place: Any, fields: Mapping[str, Any], wanted: str, kept: str) -> None:
+def check_family_of_folder(
+    place: Any, subfolder: str | None, own: str | None, wanted: Sequence[str], kept: str
+) -> None:
+    """Refuse a folder of another family's model, where the file `own`, which says whose it is, is not there.
+
+    Args:
+        place, subfolder: as given to `from_pretrained`; what is no folder is not looked at.
+        wanted: model types, one of which has to be there; none is any; kept: what reads it.
+
+    Raises:
+        CheckpointError: see `check_model_type`.
+    """
+    folder = Path(os.fspath(place or ""), subfolder or "")
+    config = folder / "config.json"
+    if not wanted or (own and (folder / own).is_file()) or not config.is_file():
+        return
+    try:
+        fields = json.loads(config.read_text(encoding="utf-8"))
+    except ValueError:  # transformers says so
+        return
+    if isinstance(fields, dict):
+        check_model_type(place, fields, wanted, kept)
+
+
+def check_model_type(place: Any, fields: Mapping[str, Any], wanted: Sequence[str], kept: str) -> None:
     """Refuse the config of another family.
 
     Args:
         fields: of a config.json; without a `model_type` it passes.
-        wanted: the `model_type` of the class that reads it, `kept`.
+        wanted: the `model_type`s of what reads it, `kept`.
 
     Raises:
         CheckpointError: the message names both, and what loads it.
     """
-    found = fields.get("model_type", wanted)
-    if found != wanted:
+    found = fields.get("model_type", wanted[0])
+    if found not in wanted:
+        reads = " or ".join(map(repr, wanted))
         of = next(iter(fields.get("architectures") or ()), None)
         raise CheckpointError(
-            f"{place} is a checkpoint of model_type {found!r}{f' ({of})' if of else ''}, and {kept} reads {wanted!r}: "
+            f"{place} is a checkpoint of model_type {found!r}{f' ({of})' if of else ''}, and {kept} reads {reads}: "
             f"{AUTO_HINT}; what is no checkpoint of vlahub yet becomes one by: vlahub convert {place} OUTPUT"
         )

@@ -14,11 +14,11 @@ from .checkpoint_place import check_model_type, check_place, check_target
 from .dtype_names import check_dtype
 from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
-from .known_fields import KnownFieldsConfig, check_changes, own_arguments
+from .known_fields import KnownFieldsConfig, check_changes, known_fields, own_arguments
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics
 from .remote_code import write_remote_code
-from .vla_errors import ConfigError
+from .vla_errors import CheckpointError, ConfigError
 from .weight_parts import NO_PARTS
 
 
@@ -79,6 +79,8 @@ class VLAConfig(KnownFieldsConfig):
     does = "A vision-language-action model"  # the beginning of the sentence of the model card
     action_text = ""  # what the model card says about actions that no statistics describe, Markdown
     draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
+    follows_flow = False  # whether that is done along a flow, by a solver whose steps can be chosen
+    can_be_guided = False  # whether a prediction takes `guidance_scale`
     num_images_in_input = None  # camera views of one sample; `None` is any number
     use_state = False  # whether the robot's state is an input
     state_dim = None  # numbers of one state
@@ -106,7 +108,12 @@ class VLAConfig(KnownFieldsConfig):
         if not (is_config and os.path.isfile(pretrained_model_name_or_path)):
             check_place(pretrained_model_name_or_path, ("config.json",), kwargs.get("subfolder"))
         fields, others = super().get_config_dict(pretrained_model_name_or_path, **kwargs)
-        check_model_type(pretrained_model_name_or_path, fields, cls.model_type, cls.__name__)
+        check_model_type(pretrained_model_name_or_path, fields, [cls.model_type], cls.__name__)
+        if "model_type" not in fields and known_fields(cls).isdisjoint(name for name in fields if name[0] != "_"):
+            raise CheckpointError(
+                f"the config.json of {pretrained_model_name_or_path} has no model_type, and no field of a "
+                f"{cls.__name__}: it is no model's."
+            )
         return fields, others
 
     @classmethod

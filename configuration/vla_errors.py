@@ -26,5 +26,10 @@ class CheckpointError(ConfigError, OSError):
     transformers raises for such."""
 
 
+class FarStateWarning(UserWarning):
+    """A state lies far outside of what the training data had, so that the prediction means little; see
+    `state_range.py`. Each dimension is named once by a processor."""
+
+
 class ConversionError(VLAError, RuntimeError):
     """A source checkpoint, an adapter or an output folder is not what the conversion needs; nothing was written."""

@@ -8,6 +8,7 @@ from ..configuration.card_markdown import code, sections
 from ..configuration.card_metadata import kept_metadata, origin_text
 from ..configuration.card_weights import reported_tensors
 from ..configuration.checkpoint_card import CARD_NAME, body_of, is_stamped, is_unedited, write_checkpoint_card
+from .family_card import untrained_text
 from .model_card import command_text
 
 MADE = """## How it was made
@@ -32,6 +33,7 @@ def write_copied_card(folder: Path, config: Any, report: dict) -> None:
         config,
         tensors=reported_tensors(report["tensors"]),
         origin=sections(made, origin_of(known, source)),
+        warning=untrained_text(report),
     )
 
 

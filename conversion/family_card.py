@@ -1,16 +1,21 @@
 """What README.md of one family says besides what all of them say, and words for it; nothing here is slow to import."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from ..configuration.card_licence import licence_name
 from ..configuration.card_markdown import code, words
+from .untrained_tensors import INITIALISED, untrained_in
 
 UNKNOWN_LICENCE = "Not recorded where this checkpoint was made; the terms of the base model apply."
 UNTRAINED = """> **This checkpoint is not trained.** It is a starting point for training: parts of it hold random
 > numbers, and so what it predicts means nothing.
+
+"""
+PARTLY = """> **Parts of this checkpoint were never trained**: in {parts} there is what the start, which it was made
+> from, was initialised with. Where predictions read that, they mean nothing.
 
 """
 NEW = """
@@ -88,12 +93,20 @@ def licence_list(licences: dict[str, dict[str, str]], inputs: dict[str, str]) ->
 
 def new_tensors(report: dict) -> dict[str, dict]:
     """Those that hold random numbers."""
-    return {name: tensor for name, tensor in report["tensors"].items() if tensor["operation"] == "initialised"}
+    return {name: tensor for name, tensor in report["tensors"].items() if tensor["operation"] == INITIALISED}
 
 
 def untrained_text(report: dict) -> str:
-    """A warning at the top of the card of a start; empty where everything was trained."""
-    return UNTRAINED if new_tensors(report) else ""
+    """A warning at the top of the card of a start, and of what was made of one; empty where everything was trained."""
+    found = untrained_in(report)
+    if found is None or found.is_start:
+        return UNTRAINED if found else ""
+    return PARTLY.format(parts=listed([code(part) for part in parts_with(found.names)]))
+
+
+def parts_with(names: Iterable[str]) -> list[str]:
+    """The first words of tensors' names."""
+    return sorted({name.partition(".")[0] for name in names})
 
 
 def new_text(report: dict) -> str:
@@ -102,7 +115,7 @@ def new_text(report: dict) -> str:
     if not new:
         return ""
     said = report["settings"].get("new_tensors")  # where parts lie inside of the base's
-    parts = said["value"] if said else listed([code(part) for part in sorted({name.split(".")[0] for name in new})])
+    parts = said["value"] if said else listed([code(part) for part in parts_with(new)])
     size = sum(prod(tensor["shape"]) for tensor in new.values())
     rest = "the base" if "base" in report["inputs"] else "the published parts"
     seed = report["settings"]["seed"]["value"]

@@ -24,6 +24,7 @@ from .tensors.plan import Plan
 from .tensors.verify_tensors import verify_written
 from .tensors.weight_writer import write_weights
 from .travelling.travelling_code import TravellingCode, not_taken
+from .untrained_copies import untrained_mark
 
 MADE_WITH = ("vlahub", "transformers", "torch")
 Options = TypeVar("Options")
@@ -106,6 +107,7 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)
     report |= {"command": job.command, "made_with": {name: version(name) for name in MADE_WITH}}
+    report |= untrained_mark(prepared.plan)
     if merged := merged_adapters(job.base, job.adapters):
         report[MERGED] = merged
     report["foreign_code"] = sorted(path.name for path in prepared.code.foreign)

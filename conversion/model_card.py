@@ -17,6 +17,7 @@ from ..configuration.checkpoint_card import CARD_NAME, PLACEHOLDER, card_body, i
 from .assumptions import assumptions_text
 from .family_card import Card, Origin, listed, new_tensors, new_text, untrained_text
 from .files.json_file import read_json
+from .untrained_tensors import untrained_in
 
 FOREIGN_CODE = """## Code
 
@@ -93,7 +94,7 @@ def card_metadata(card: Card, config: Any, report: dict, origin: Origin) -> Mode
         datasets=repositories(sorted(config.norm_stats)),
         library_name="transformers",
         pipeline_tag=pipeline_of(config),
-        tags=[*card.tags, config.model_type, *(["untrained"] if new_tensors(report) else [])],
+        tags=[*card.tags, config.model_type, *(["untrained"] if untrained_in(report) else [])],
         **origin.licence,
     )
 
@@ -107,11 +108,17 @@ def repositories(names: str | list[str]) -> str | list[str] | None:
 
 def base_licence(base_folder: Path) -> dict[str, str]:
     """`license` and what belongs to it, from the base's model card; empty where nothing is known."""
-    card = base_folder / CARD_NAME
+    return hub_licence(card_metadata_of(base_folder))
+
+
+def card_metadata_of(folder: Path) -> dict[str, Any]:
+    """What the card of a folder says to the Hub; empty where there is none, or a damaged one."""
+    card = folder / CARD_NAME
     try:
-        return hub_licence((metadata_load(card) if card.is_file() else None) or {})
-    except (ValueError, yaml.YAMLError):  # a damaged card says nothing
+        found = metadata_load(card) if card.is_file() else None
+    except (ValueError, yaml.YAMLError):
         return {}
+    return found if isinstance(found, dict) else {}
 
 
 def card_values(card: Card, config: Any, report: dict) -> dict[str, str]:

@@ -11,11 +11,11 @@ from transformers.utils import logging
 
 from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
+from ..training.waiting import waiting
 from .files.json_file import read_json
 from .tensors.size_limits import check_layers
 from .tensors.tensor_source import TensorGroup
 from .tensors.verify_tensors import some
-from .terminal import waiting
 
 
 def check_against_class(folder: Path, group: TensorGroup) -> str:

@@ -12,10 +12,11 @@ SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
 
 
-def source_folder(name: str, weights: bool = True, everything: bool = False) -> Path:
+def source_folder(name: str, weights: bool = True, everything: bool = False, revision: str | None = None) -> Path:
     """`name` as a local folder; a repository id is downloaded into the Hub's cache, on request without its weights.
 
     everything: download all files, also those that no conversion reads.
+    revision: of a repository: branch, tag or commit.
 
     Raises:
         ConversionError: there is neither such a folder nor such a repository.
@@ -28,6 +29,6 @@ def source_folder(name: str, weights: bool = True, everything: bool = False) -> 
         raise ConversionError(f"{name} is neither a folder nor a repository that can be reached: {local}")
     patterns = None if everything else PATTERNS if weights else SETTINGS
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
     except hub_errors() as error:
-        raise ConversionError(no_repository(name, None, error)) from error
+        raise ConversionError(no_repository(name, revision, error)) from error

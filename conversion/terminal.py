@@ -10,12 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
-from threading import Event, Thread
 from typing import IO, Any
 
 from .table_lines import FOLDED_WIDTH, Table, plain_text
-
-WAIT = 2.0  # seconds before a bar appears
 
 
 def is_plain(stream: IO[str] | None = None) -> bool:
@@ -62,34 +59,6 @@ def drawn(table: Table) -> str:
         return plain_text(table, width=terminal_width())
     console.print(picture)
     return console.file.getvalue().rstrip("\n")
-
-
-@contextmanager
-def waiting(what: str) -> Iterator[None]:
-    """Show on a terminal what takes so long and for how long already; for work that has no steps to count."""
-    from transformers.utils import logging
-
-    if not logging.is_progress_bar_enabled() or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
-        yield
-        return
-    from tqdm import tqdm
-
-    ended = Event()
-
-    def tick() -> None:
-        if ended.wait(WAIT):
-            return
-        with tqdm(desc=what, bar_format="{desc} {elapsed}", leave=False) as bar:
-            while not ended.wait(0.5):
-                bar.refresh()
-
-    clock = Thread(target=tick, daemon=True)
-    clock.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        clock.join()
 
 
 @contextmanager

@@ -5,7 +5,7 @@ python examples/tiny_models.py FAMILY FOLDER
 
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -30,9 +30,9 @@ ROBOT = {"action_dim": 7}
 CHUNKS, STATE, VIEWS = 4, 8, 2
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(instructions: Iterable[str] = tuple(task for task, *_ in TASKS)) -> PreTrainedTokenizerFast:
     """One token a word of the prompts; `<s>` begins a text."""
-    words = dict.fromkeys([*SPECIAL, *PROMPT.split(), *" ".join(task for task, *_ in TASKS).split()])
+    words = dict.fromkeys([*SPECIAL, *PROMPT.split(), *" ".join(instructions).split()])
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.post_processor = TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

@@ -1,5 +1,7 @@
 """What image processors share: checked settings; and camera images, views of a scene, brought to one size."""
 
+import difflib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,10 +9,14 @@ import numpy as np
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from ..configuration.checkpoint_place import check_place
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
 from .sample_inputs import read_samples
+
+IMAGE_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+MISSPELT = 0.85  # how much alike a word is that can only be meant, of 1
 
 
 class CheckedImageProcessor(BaseImageProcessor):
@@ -21,8 +27,23 @@ class CheckedImageProcessor(BaseImageProcessor):
     makes_prompts = False  # whether it puts image tokens into prompts, too
 
     @classmethod
+    def get_image_processor_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any
+    ) -> tuple[dict, dict]:
+        """As in transformers, of `from_pretrained`. Raises CheckpointError for a place without an image processor."""
+        check_place(pretrained_model_name_or_path, IMAGE_PROCESSOR_FILES, kwargs.get("subfolder"))
+        return super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+
+    @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
-        """As in transformers, which sets what overrides the file as attributes that nobody has checked."""
+        """As in transformers, which sets what overrides the file as attributes that nobody has checked.
+
+        Other words are those of a processor and its tokenizer, and pass, but for a misspelt one.
+        """
+        for name, value in kwargs.items():
+            alike = difflib.get_close_matches(name, cls.arguments, 1, MISSPELT)
+            if alike and alike != [name]:
+                raise ConfigError(f"{cls.__name__} has no argument {name}={value!r}: did you mean {alike[0]}?")
         overrides = {name: kwargs.pop(name) for name in cls.arguments if name in kwargs}
         return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
 

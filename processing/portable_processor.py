@@ -2,17 +2,18 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import transformers
 from transformers import ProcessorMixin
 
-from ..configuration.checkpoint_place import check_place, check_target
+from ..configuration.checkpoint_place import check_family_of_folder, check_place, check_target
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from .loading_words import check_loading_words
 from .prompts import check_padding_side
 
 # 5.x writes classes that 4.57 does not know, and rebuilds its Llama tokenizer from vocabulary and merges; this one
@@ -23,7 +24,8 @@ COMMON_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "
 
 
 class PortableProcessor(ProcessorMixin):
-    """An image processor and a tokenizer; a subclass names its `auto_classes`, `{Auto class: "file.Class"}`.
+    """An image processor and a tokenizer; a subclass names its `auto_classes`, `{Auto class: "file.Class"}`, and the
+    `model_types` of the models that it is for.
 
     A subclass has an `__init__` of its own: transformers saves the attributes that have the name of an argument there.
 
@@ -40,6 +42,7 @@ class PortableProcessor(ProcessorMixin):
         image_processor_class = "AutoImageProcessor"
         tokenizer_class = "AutoTokenizer"
     auto_classes = {}
+    model_types = ()
 
     def __init__(
         self, image_processor: Any, tokenizer: Any, padding_side: str, view_names: Sequence[str] | None, **kwargs: Any
@@ -54,10 +57,19 @@ class PortableProcessor(ProcessorMixin):
         """As in transformers.
 
         Raises:
-            CheckpointError: there is no processor, or one of another class.
+            CheckpointError: there is no processor, or one of another class or family.
+            ConfigError: an argument that neither the processor nor its parts know.
         """
-        check_place(pretrained_model_name_or_path, PROCESSOR_FILES, kwargs.get("subfolder"))
+        place, subfolder = pretrained_model_name_or_path, kwargs.get("subfolder")
+        check_place(place, PROCESSOR_FILES, subfolder)
+        check_family_of_folder(place, subfolder, PROCESSOR_FILES[0], cls.model_types, cls.__name__)
         return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+
+    @classmethod
+    def from_args_and_dict(cls, args: Sequence[Any], processor_dict: Mapping[str, Any], **kwargs: Any):
+        """As in transformers, of `from_pretrained`, whose error of an unknown argument it raises."""
+        check_loading_words(cls, args[0], kwargs)
+        return super().from_args_and_dict(args, processor_dict, **kwargs)
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:

@@ -2,6 +2,7 @@
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,16 +11,21 @@ import torch
 
 from ..configuration.language_model_config import check_positive
 from ..configuration.normalization_statistics import STATE_PARTS, check_finite, check_statistics
-from ..configuration.vla_errors import ConfigError, InputError
+from ..configuration.vla_errors import ConfigError, FarStateWarning, InputError
 from ..modeling.action_normalization import find_statistics, normalize
 from ..modeling.input_checks import one_of
 from .advantage_prompt import ADVANTAGE_TEMPLATE, advantages_of, checked_template, with_advantage
 from .portable_processor import PortableProcessor
 from .prompts import instruction_of
 from .sample_inputs import check_return_tensors, finite_numbers, pair_samples, read_samples
+from .state_range import FarValue, far_values
 
 SIZES = frozenset(["state_dim", "proprio_dim"])  # the words for the size of the state
 STATE_FORM = "(state_dim,), (batch, state_dim) or (batch, 1, state_dim)"
+FAR_STATE = (
+    "the state lies far outside of the training data's, and is clipped where a range normalises it: {}. Are units, "
+    "order and unnorm_key those of the training?"
+)
 
 
 class RobotProcessor(PortableProcessor):
@@ -73,6 +79,7 @@ class RobotProcessor(PortableProcessor):
         self.prompt_template = prompt_template
         self.advantage_template = checked_template(advantage_template)
         check_statistics(self.norm_stats, normalization_type, action_dim, state_dim)
+        self.warned_of: set[tuple[str | None, int]] = set()
         super().__init__(image_processor, tokenizer, padding_side, view_names, **kwargs)
 
     @classmethod
@@ -134,13 +141,34 @@ class RobotProcessor(PortableProcessor):
             return None
         rows = state_rows(state, batch_size, self.state_dim)
         if unnorm_key is None or isinstance(unnorm_key, str):
-            return normalize(rows, self.state_statistics(unnorm_key), self.normalization_type)
+            statistics = self.state_statistics(unnorm_key)
+            self.warn_of(far_values(rows.numpy(), statistics), unnorm_key)
+            return normalize(rows, statistics, self.normalization_type)
         if len(unnorm_key) != batch_size:
             raise InputError(
                 f"unnorm_key has {len(unnorm_key)} entries, the batch {batch_size} rows; they must be as many."
             )
         statistics = [self.state_statistics(key) for key in unnorm_key]
+        for key, row, own in zip(unnorm_key, rows, statistics, strict=True):
+            self.warn_of(far_values(row[None].numpy(), own), key)
         return torch.stack([normalize(*pair, self.normalization_type) for pair in zip(rows, statistics, strict=True)])
+
+    def warn_of(self, found: Sequence[FarValue], unnorm_key: str | None) -> None:
+        """Warn of values far outside of the statistics, once of each dimension: a robot asks many times a second."""
+        if new := [value for value in found if (unnorm_key, value.dimension) not in self.warned_of]:
+            self.warned_of.update((unnorm_key, value.dimension) for value in new)
+            text = FAR_STATE.format("; ".join(map(str, new)))
+            warnings.warn(text, FarStateWarning, stacklevel=5)  # where the processor is called
+
+    def far_values(self, state: Any, unnorm_key: str | None) -> list[FarValue]:
+        """What of one state, as a call takes it, lies far outside of the statistics; nothing for a model without.
+
+        Raises:
+            InputError: see `normalize_state`.
+        """
+        if self.state_dim is None or state is None:
+            return []
+        return far_values(state_rows(state, 1, self.state_dim).numpy(), self.state_statistics(unnorm_key))
 
     def state_statistics(self, unnorm_key: str | None) -> dict[str, Any]:
         """Raises InputError for an unknown or ambiguous key, and for statistics without a state."""

@@ -182,16 +182,32 @@ def whole_numbers(name: str, value: Any, batch_size: int) -> np.ndarray:
     return np.broadcast_to(array, (batch_size,)).astype(np.int64)
 
 
+def on_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().cpu()
+
+
+def of_array(value: Any) -> torch.Tensor:
+    """A copy: torch takes no array that is backwards or of the other byte order, and warns of one that is read-only."""
+    array = np.array(of_tensors(value))
+    return torch.as_tensor(array.astype(array.dtype.newbyteorder("=")))
+
+
+def of_tensors(value: Any) -> Any:
+    """A list with tensors in it, on any device, as one of arrays; anything else as it is."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return [on_cpu(v).double().numpy() if isinstance(v, torch.Tensor) else of_tensors(v) for v in value]
+
+
 def finite_numbers(name: str, value: Any, form: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """The value as a tensor of `dtype` and any shape, on the CPU and without a gradient.
 
     Raises InputError unless it holds real numbers that are finite in float32, in which models compute.
     """
     try:
-        array = value.detach() if isinstance(value, torch.Tensor) else np.asarray(value)
-        numbers = torch.as_tensor(array).cpu()
-        if numbers.is_complex():
-            raise TypeError(f"{numbers.dtype} is not real")
+        numbers = on_cpu(value) if isinstance(value, torch.Tensor) else of_array(value)
+        if numbers.is_complex() or numbers.dtype == torch.bool:
+            raise TypeError(f"{numbers.dtype} is no real number")
         numbers = numbers.to(dtype)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise InputError(f"{name} must be numbers, {form}: {error}") from error

@@ -96,6 +96,11 @@ TRAIN = {
         "report_to='wandbb' is unknown",
         "wandb",
     ),
+    "commas between columns": (
+        "train merged --dataset data --output out --images observation.images.primary,observation.images.wrist",
+        1,
+        "did you mean observation.images.primary observation.images.wrist?",
+    ),
     "a column of images that is not there": (
         "train merged --dataset data --output out --images observation.images.front",
         1,

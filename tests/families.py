@@ -79,8 +79,8 @@ def make_cogvla(folder):
     return folder / "out"
 
 
-def make_llava3d(folder):
-    """A model with random weights, every part in use, and its processor, saved."""
+def make_llava3d(folder, **fields):
+    """A model with random weights, every part in use unless fields say otherwise, and its processor, saved."""
     torch.manual_seed(0)
     statistics = {"demo_tabletop": {"action": bounds(7), "state": bounds(len(STATE))}}
     words = dict.fromkeys(["<unk>", "</s>", *INSTRUCTION.split()])
@@ -94,7 +94,7 @@ def make_llava3d(folder):
     )
     config = llava3d_config(
         text_config={"model_type": "mistral", "rope_theta": 5e5},
-        action_expert_type="deep_fusion+dit",
+        **{"action_expert_type": "deep_fusion+dit"} | fields,
         num_action_chunks=8,
         use_state=True,
         state_dim=len(STATE),

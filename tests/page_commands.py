@@ -31,6 +31,13 @@ NOT_RUN = {
     "vlahub serve": "answers until it is stopped; tests/conversion/serving starts it; its options are parsed",
     "python examples/clients/act_client.py": "asks a server; tests/conversion/serving runs it with one",
     "python examples/clients/openpi_client.py": "the same, of openpi",
+    **dict.fromkeys(
+        (
+            *("lerobot-eval", "lerobot-train", "lerobot-rollout", "python -m lerobot.async_inference.robot_client"),
+            *("python -m lerobot_policy_vlahub", "python -m lerobot_policy_vlahub.policy_server"),
+        ),
+        "needs LeRobot; the tests of integrations/lerobot_policy_vlahub run it, and know its options",
+    ),
     "accelerate launch": "needs several devices; what it launches is parsed",
     "torchrun": "needs several devices; what it launches is parsed",
 }

@@ -129,6 +129,8 @@ PAGES = {
         ),
         a_driver,
     ),
+    "docs/closed-loop.md": Page(slow=False),
+    "docs/driving-loop.md": Page(slow=False),
     "docs/training-alpamayo-r1.md": Page(("Qwen/Qwen3-VL-8B-Instruct", "drives")),
     "docs/composing.md": Page(("google/siglip-base-patch16-224", "google/gemma-2b"), lambda: a_batch(8)),
     "docs/fine-tuning.md": Page(("you/your-vla", "path/to/lerobot"), a_trainer),
@@ -159,5 +161,6 @@ PAGES = {
     "docs/pictures.md": Page(("my-vla", "view_0.png", "view_1.png"), lambda: loaded("my-vla")),
     "docs/training.md": Page(("my-vla", "path/to/lerobot")),
     "docs/inspect.md": Page((*RUN, "my-vla")),
+    "docs/lerobot.md": Page(("path/to/lerobot",)),
     "docs/vlm-backbones.md": Page(("HuggingFaceM4/Idefics3-8B-Llama3",), a_vlm),
 }

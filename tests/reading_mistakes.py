@@ -31,6 +31,17 @@ PREDICT = {
         "has 3 images, expected 2",
         "one image for each view",
     ),
+    "commas between images": (
+        "predict merged --images views/view_0.png,views/view_1.png --instruction go",
+        2,
+        "'views/view_0.png,views/view_1.png' is no file or folder",
+        "put spaces between several: views/view_0.png views/view_1.png",
+    ),
+    "commas between named images that are not there": (
+        "predict merged --images primary=a.png,wrist=b.png --instruction go",
+        2,
+        "put spaces between several: primary=a.png wrist=b.png",
+    ),
     "an image that is not there": (
         "predict merged --images views/view_0.png views/view_2.png --instruction go",
         1,

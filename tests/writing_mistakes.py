@@ -13,6 +13,12 @@ MERGE_LORA = {
         "seem to be swapped",
         "Run: vlahub merge-lora --base base --adapter run",
     ),
+    "commas between adapters": (
+        "merge-lora --base base --adapter run,merged --output out",
+        2,
+        "'run,merged' is no file or folder",
+        "give --adapter for each of several",
+    ),
     "one adapter twice": (
         "merge-lora --base base --adapter run --adapter ./run --output out",
         1,

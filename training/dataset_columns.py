@@ -19,6 +19,8 @@ def require_columns(frames: Dataset, names: Sequence[str]) -> None:
     missing = [name for name in names if name not in frames.column_names]
     if missing:
         meant = [column for column in frames.column_names if short_name(column) in missing]
+        if not meant and any("," in name for name in missing):
+            meant = [column for name in missing for column in name.split(",") if column in frames.column_names]
         hint = f" (did you mean {' '.join(meant)}?)" if meant else ""
         raise InputError(f"the frames have no columns {missing}{hint}; they have {frames.column_names}.")
 

@@ -1,9 +1,10 @@
-"""All errors that vlahub raises on purpose."""
+"""All errors that vlahub raises on purpose, and the warning that it has a class of."""
 
 from vlahub.configuration.vla_errors import (
     CheckpointError,
     ConfigError,
     ConversionError,
+    FarStateWarning,
     ImageFileError,
     InputError,
     NonFiniteError,
@@ -14,6 +15,7 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "ConversionError",
+    "FarStateWarning",
     "ImageFileError",
     "InputError",
     "NonFiniteError",

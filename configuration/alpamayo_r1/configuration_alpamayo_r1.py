@@ -138,6 +138,7 @@ class AlpamayoR1Config(VLAConfig):
     model_type = "alpamayo_r1"
     predicts = "trajectories"
     draws_noise = True
+    follows_flow = True
     actions_read = "keys"
     action_dim = ACTION_DIM
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}

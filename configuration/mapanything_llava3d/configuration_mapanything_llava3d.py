@@ -212,6 +212,16 @@ class MapAnythingLlava3DConfig(VLAConfig):
         return self.predicts == "actions"
 
     @property
+    def follows_flow(self) -> bool:
+        """See `VLAConfig`."""
+        return self.predicts == "actions"
+
+    @property
+    def can_be_guided(self) -> bool:
+        """See `VLAConfig`; a DiT head alone can, if it knows the null condition."""
+        return self.has_dit and not self.has_deep_fusion and self.dit_config.condition_dropout > 0
+
+    @property
     def facts(self) -> dict[str, str]:
         """See `VLAConfig`."""
         return llava3d_facts(self)

@@ -249,6 +249,11 @@ class MultimodalVLAConfig(VLAConfig):
         return HEAD_FACTS[self.action_head].has_draws
 
     @property
+    def follows_flow(self) -> bool:
+        """See `VLAConfig`."""
+        return self.action_head == "flow"
+
+    @property
     def actions_read(self) -> str:
         """See `VLAConfig`."""
         return HEAD_FACTS[self.action_head].actions_read

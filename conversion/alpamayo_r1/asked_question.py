@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.vla_errors import InputError
+from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
 from ..predictions.checkpoint_loading import load_model, load_processor
-from ..terminal import waiting
 from .camera_names import by_camera, numbers_of
 from .driving_prediction import camera_folders, read_arrays, seen_images
 

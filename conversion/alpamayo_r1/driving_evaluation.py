@@ -23,6 +23,7 @@ from ..predictions.evaluated_data import (
     settings_of,
     with_advantage,
 )
+from ..predictions.flow_options import flow_options
 from ..predictions.processes import Processes, joined_processes
 from ..table_lines import Column, Table
 from ..terminal import show
@@ -107,8 +108,10 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
     if arguments.text:
         check_texts(data.frames, [arguments.text])
     writes = arguments.trajectory_source == "text"
-    if writes and arguments.num_inference_steps is not None:
-        raise InputError("--num-inference-steps: what the language model writes has none; leave it out.")
+    flow = flow_options(config, vars(arguments))
+    if writes and flow:
+        named = ", ".join(f"--{name.replace('_', '-')}" for name in flow)
+        raise InputError(f"{named}: what the language model writes follows no flow; leave it out.")
     collator = AlpamayoR1Collator(config, processor, learn_trajectory_text=writes, learn_actions=not writes)
     steps = {"num_history": collator.history_steps, "num_future": config.num_action_chunks}
     examples = DrivingScenes(data.frames, arguments.state or POSE, data.views, text=arguments.text, **steps)
@@ -132,7 +135,7 @@ def predicted_paths(
         start = {"generator": torch.Generator(device).manual_seed(batch_seed(arguments.seed, samples))}
         if collator.learn_actions:
             start["noise"] = noise_for(samples, arguments.seed, shape).flatten(0, 1)
-            start["num_inference_steps"] = arguments.num_inference_steps
+            start |= flow_options(collator.config, vars(arguments))
         batch = with_advantage(batch, arguments.advantage)
         output = collator.predicted(model, batch, device, **start, **sampling)
         found = output.pred_xyz[:, 0].float().cpu(), collator.recorded(batch), output.has_start_token[:, 0].cpu()

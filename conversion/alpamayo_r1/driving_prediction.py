@@ -1,6 +1,7 @@
 """The trajectories that a driving model predicts for one scene: read, printed, drawn, and what is written to a file."""
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -13,13 +14,14 @@ from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
 from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ...processing.image_reader import open_image
+from ...training.waiting import waiting
 from ..files.given_paths import meant_file, meant_folder
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files
-from ..predictions.checkpoint_loading import load_model, load_processor
+from ..predictions.checkpoint_loading import load_config, load_model, load_processor
+from ..predictions.flow_options import flow_options
 from ..predictions.robot_prediction import print_table
-from ..terminal import waiting
 from .camera_names import by_camera, given_names, in_trained_order, numbers_of, trained_names
 from .trajectory_plot import plot_trajectories
 
@@ -37,6 +39,7 @@ def predict_trajectories(
     fast: str | None = None,
     name: str | None = None,
     quiet: bool = False,
+    flow: Mapping[str, Any] | None = None,
     nav: str | None = None,
     camera_indices: list[int] | None = None,
 ) -> dict[str, Any]:
@@ -53,6 +56,7 @@ def predict_trajectories(
         plot: where to draw the picture; fast: see `load_model`.
         name: of the checkpoint in the picture's title; the folder's by default.
         quiet: no notes.
+        flow: see `flow_options`.
         nav: where to drive.
         camera_indices: the number of each camera; by default as the scene tells them.
 
@@ -69,13 +73,14 @@ def predict_trajectories(
     shown = by_camera(images, told)
     names = given_names(scene, folders, len(shown)) if plot else None
     processor = load_processor(folder)
+    options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})
     numbers = numbers_of(camera_indices, told, folders, processor.camera_labels)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):
         inputs = processor(shown, **poses, history_frame=frame, nav_text=nav, camera_indices=numbers)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
     with waiting("predicting"):
-        output = model.sample_trajectories(**inputs.to(device), **(sampling or {}))
+        output = model.sample_trajectories(**inputs.to(device), **options)
     result = printed(output)
     if driven is not None:
         result |= compared(output.pred_xyz[:1].cpu(), driven)

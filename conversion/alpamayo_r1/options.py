@@ -7,6 +7,7 @@ from typing import Any
 
 from ..option_values import above_zero, count, finite_number, from_zero, probability
 from ..predictions.evaluation import SHARED
+from ..predictions.flow_options import FLOW
 from ..predictions.prediction import PredictionKind
 
 VLM = "vlm"  # role of the base model, of which all but the weights is read
@@ -141,11 +142,12 @@ def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str
     from .driving_prediction import predict_trajectories
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)
-    for option in ("num_traj_sets", "num_inference_steps", "guidance_weight", "noise_temperature"):
+    for option in ("num_traj_sets", "guidance_weight", "noise_temperature"):
         if (value := getattr(arguments, option)) is not None:
             sampling[option] = value
     name = None if Path(arguments.checkpoint).exists() else arguments.checkpoint
     more = {"device": arguments.device, "fast": arguments.fast, "name": name, "quiet": arguments.quiet}
+    more |= {"flow": {name: getattr(arguments, name) for name in FLOW}}
     more |= {"nav": arguments.nav, "camera_indices": arguments.camera_indices}
     return predict_trajectories(folder, arguments.images, arguments.history, frame, sampling, plot, **more)
 

@@ -28,7 +28,8 @@ WARM_UP_TOKENS = 4
 
 @dataclass(frozen=True)
 class PreparedScene:
-    """A scene that can be predicted, by itself: `group` is `None`, and there are no chunks of a `task`.
+    """A scene that can be predicted, by itself: `group` is `None`, and there are neither chunks of a `task`
+    nor a state that could be `far` outside.
 
     Attributes:
         inputs: what the processor made of it.
@@ -41,6 +42,7 @@ class PreparedScene:
     seed: int | None
     group: None = None
     task: None = None
+    far: tuple[int, ...] = ()
 
 
 class DrivingPolicy:

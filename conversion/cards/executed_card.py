@@ -14,6 +14,7 @@ from ...configuration.card_snippet import Asked, snippet
 from ...configuration.checkpoint_card import CARD_NAME, is_unedited, stamped
 from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.action_normalization import find_statistics
+from ...training.waiting import waiting
 from ..family_card import listed
 from ..files.file_hashes import read_report
 from ..files.file_kinds import PICTURE_NAME, REPORT_NAME, is_example_view
@@ -21,7 +22,6 @@ from ..folders.folder_roles import check_ready
 from ..plots.picture_file import PREDICTION_MARK, is_marked
 from ..predictions.checkpoint_loading import check_folder
 from ..publishing.uploaded_files import code_not_ours
-from ..terminal import waiting
 from ..travelling.travelling_code import own_config
 from .card_files import bytes_of, check_place, exchange_files, with_recorded
 from .card_text import check_metadata, repository_in, text_to_complete

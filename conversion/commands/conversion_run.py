@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ...configuration.vla_errors import ConversionError, VLAError
 from ..families import FAMILIES
 from ..files.given_paths import input_paths
-from ..files.output_guard import check_output
+from ..files.output_guard import check_output, lies_inside
 from .error_boundary import ending_at_interrupt
 
 if TYPE_CHECKING:  # at run time in the functions that need them: importing torch takes seconds
@@ -32,6 +32,8 @@ def carry_out(arguments: argparse.Namespace, prepare_job: "Callable[[Job, str], 
         check_repository_id(arguments.push_to_hub)
     check_output(arguments.output, arguments.overwrite, input_paths(arguments), arguments.dry_run)  # before downloads
     job = job_of(arguments)
+    if note := lies_inside(job.output, [*job.adapters, *([job.base] if job.base else []), *job.parts.values()]):
+        say(job, f"note: {note}")
     tries = getattr(arguments, "run_example", False)
     run_job(job, lambda job: checked(prepare_job(job, arguments.family), tries))
     if tries and not job.dry_run:

@@ -13,9 +13,10 @@ from ..files.json_file import json_text
 from ..files.output_file import check_output_file, files_of, result_file
 from ..files.output_guard import json_of
 from ..option_values import count, whole_number
+from ..predictions.flow_options import add_flow_arguments
 from .command import Command
 from .error_boundary import ending_at_interrupt
-from .model_kinds import different, family_of, refuse_same, refuse_unused
+from .model_kinds import different, family_of, refuse_same, refuse_unused, tell_of_place
 from .shared_arguments import DTYPES, add_fast_argument
 from .stats import loading_bars
 
@@ -45,7 +46,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--advantage", metavar="WORD", help="in all prompts, for a model that learnt such words")
     parser.add_argument("--batch-size", type=count, default=8, metavar="N", help="samples at once (default 8)")
     parser.add_argument("--num-workers", type=whole_number, default=0, metavar="N", help="processes that read images")
-    parser.add_argument("--num-inference-steps", type=count, metavar="N", help="of flow matching or diffusion")
+    add_flow_arguments(parser)
     parser.add_argument("--seed", type=whole_number, default=0, metavar="N", help="of noise and text (default 0)")
     parser.add_argument("--dtype", choices=DTYPES, help="of the weights (default: float32 on a CPU, else as stored)")
     parser.add_argument(
@@ -131,9 +132,10 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
     check_ready(folder)
     family = family_of(folder)
     refuse_unused(arguments, family.name, family.evaluation, KINDS)
+    first = int(os.environ.get("RANK", 0)) == 0  # of the processes that `accelerate launch` started
+    tell_of_place(outputs.values(), folder, arguments.quiet or not first)
     inputs = files_of([folder, *given])
     with ExitStack() as stack:
-        first = int(os.environ.get("RANK", 0)) == 0  # of the processes that `accelerate launch` started
         stack.enter_context(loading_bars(first and not arguments.quiet))
         files = {}
         for name, path in outputs.items() if first else ():

@@ -1,6 +1,7 @@
 """What commands that ask a model share: which family it is of, and which options and outputs fit it."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from ...configuration.vla_errors import ConversionError, InputError
 from ..families import OURS
 from ..family import Family
 from ..files.json_file import read_json
+from ..files.output_guard import lies_inside
 from ..predictions.prediction import PredictionKind
 
 
@@ -55,6 +57,12 @@ def refuse_unused(
     if unused := [option for option in others if getattr(arguments, option) is not None]:
         options = ", ".join(f"--{option.replace('_', '-')}" for option in unused)
         raise InputError(f"{options}: a model of the kind {name!r} {own.does}, and has no use for it; leave it out.")
+
+
+def tell_of_place(outputs: Iterable[Path], folder: Path, quiet: bool) -> None:
+    """Say so where an output lies inside of the checkpoint."""
+    for note in () if quiet else filter(None, (lies_inside(path, [folder]) for path in outputs)):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def refuse_same(outputs: dict[str, Path]) -> None:

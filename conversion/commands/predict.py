@@ -12,10 +12,11 @@ from ..files.given_paths import input_paths
 from ..files.json_file import json_text
 from ..files.output_file import check_output_file, files_of, result_file
 from ..files.output_guard import json_of
-from ..option_values import count, seed
+from ..option_values import seed
+from ..predictions.flow_options import add_flow_arguments
 from .command import Command
 from .error_boundary import ending_at_interrupt
-from .model_kinds import different, family_of, refuse_same, refuse_unused
+from .model_kinds import different, family_of, refuse_same, refuse_unused, tell_of_place
 from .shared_arguments import add_fast_argument
 
 KINDS = different(family.prediction for family in OURS.values())
@@ -46,9 +47,7 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         "docs/pictures.md",
     )
     add_fast_argument(parser)
-    parser.add_argument(
-        "--num-inference-steps", type=count, metavar="N", help="of flow matching or diffusion (default: the model's)"
-    )
+    add_flow_arguments(parser)
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="of text and noise (default 0)")
     parser.add_argument(
         "--quiet", action="store_true", help="print no table: the JSON alone, and with --output nothing but errors"
@@ -85,6 +84,7 @@ def run_predict(arguments: argparse.Namespace) -> None:
     family = family_of(folder)
     refuse_unused(arguments, family.name, family.prediction, KINDS)
     refuse_same(outputs)
+    tell_of_place(outputs.values(), folder, arguments.quiet)
     inputs = files_of([folder, *given])
     with ExitStack() as stack:
         files = {name: stack.enter_context(result_file(path, is_ours[name], inputs)) for name, path in outputs.items()}

@@ -16,14 +16,22 @@ def add_push_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--create-pr", action="store_true", help="open a pull request instead of committing")
     add_card_argument(parser)
     parser.add_argument("--allow-code", action="store_true", help="publish Python files that are not vlahub's, too")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be uploaded, and stop; the Hub is not asked"
+    )
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def run_push(arguments: argparse.Namespace) -> None:
-    """Prints the URL."""
+    """Prints the URL, or what would be uploaded."""
     with ending_at_interrupt():
         from ..publishing.push_checkpoint import push_checkpoint
+        from ..publishing.upload_plan import show_upload
 
+    if arguments.dry_run:
+        show_upload(arguments.checkpoint, arguments.repo_id, arguments.revision, arguments.create_pr,
+                    arguments.allow_code, arguments.quiet)  # fmt: skip
+        return
     url = push_checkpoint(
         arguments.checkpoint,
         arguments.repo_id,

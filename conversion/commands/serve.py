@@ -4,6 +4,7 @@ import argparse
 import importlib.util
 import os
 import re
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,7 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="where to compute, such as cuda")
     add_fast_argument(parser)
     parser.add_argument("--unnorm-key", metavar="KEY", help="whose statistics, for clients that send no unnorm_key")
+    parser.add_argument("--instruction", metavar="TEXT", help="for clients that send none, as those of openpi's ALOHA")
     parser.add_argument(
         "--observation-map", type=Path, metavar="FILE.yaml", help="which keys of a client are which views and state"
     )
@@ -61,6 +63,13 @@ def add_queue_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--temporal-ensemble", type=weight, metavar="M", help="average chunks in sessions, as ACT does with 0.01"
     )
+    parser.add_argument(
+        "--session-timeout",
+        type=seconds,
+        default=60.0,
+        metavar="S",
+        help="without a question, after which a session's actions are dropped (default 60)",
+    )
     parser.add_argument("--max-body", type=byte_size, default=32 * 10**6, metavar="SIZE", help="default 32MB")
     parser.add_argument("--max-images", type=above_zero, default=16, metavar="N", help="of a request (default 16)")
     parser.add_argument(
@@ -77,10 +86,10 @@ def run_serve(arguments: argparse.Namespace) -> None:
     """
     check_packages()
     with ending_at_interrupt():
+        from ...training.waiting import waiting
         from ..job import check_device
         from ..serving.observation_map import read_map
         from ..serving.server import address_of, bound_socket, run_server
-        from ..terminal import waiting
 
     check_device(arguments.device)
     named = named_checkpoints(arguments.checkpoints)
@@ -88,14 +97,19 @@ def run_serve(arguments: argparse.Namespace) -> None:
     by = read_map(arguments.observation_map) if arguments.observation_map else None
     with bound_socket(arguments.host, arguments.port, token) as bound:
         service = loaded(named, arguments, by)
-        with waiting("predicting for the first time"):
-            first = service.warm_up()
-        for name, taken in first.items():
-            say(arguments, f"{name}: the first prediction took {taken:.2f} s")
-        bound.listen()  # so that whoever reads the next line can connect
-        say(arguments, f"serving {', '.join(service.models)} at {address_of(bound)} (stop with Ctrl-C)")
-        run_server(service, bound, token)
+        try:
+            with waiting("predicting for the first time"):
+                first = service.warm_up()
+            for name, taken in first.items():
+                say(arguments, f"{name}: the first prediction took {taken:.2f} s")
+            line = f"serving {', '.join(service.models)} at {address_of(bound)} (stop with Ctrl-C)"
+            run_server(service, bound, token, ready=lambda: say(arguments, line))
+        finally:
+            service.close(0)
     say(arguments, "stopped")
+    if service.is_predicting():  # in a thread that cannot be ended; torch would abort the process under it
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def loaded(named: dict[str, str], arguments: argparse.Namespace, by: "ObservationMap | None") -> "PredictionService":
@@ -119,10 +133,12 @@ def loaded(named: dict[str, str], arguments: argparse.Namespace, by: "Observatio
     policies = {name: family_of(folder).served(folder) for name, folder in folders.items()}
     for name, policy in policies.items():
         check_options(policy, name, arguments, by)
-    for name, policy in policies.items():  # once all that was given is known to fit: it takes minutes
+    for policy in policies.values():  # once all that was given is known to fit: it takes minutes
         policy.load(arguments.device, arguments.fast, arguments.quiet)
-        sessions = ActionSessions(arguments.n_action_steps, arguments.temporal_ensemble)
-        service.add(name, policy, batching, sessions, arguments.unnorm_key)
+    for name, policy in policies.items():
+        steps, ensemble = arguments.n_action_steps, arguments.temporal_ensemble
+        sessions = ActionSessions(steps, ensemble, timeout=arguments.session_timeout)
+        service.add(name, policy, batching, sessions, arguments.unnorm_key, arguments.instruction)
     return service
 
 
@@ -131,12 +147,14 @@ def check_options(
 ) -> None:
     """Raises InputError or ConversionError for options that do not fit a model."""
     for_robots = {"--observation-map": by, "--n-action-steps": arguments.n_action_steps}
-    for_robots["--temporal-ensemble"] = arguments.temporal_ensemble
+    for_robots |= {"--temporal-ensemble": arguments.temporal_ensemble, "--instruction": arguments.instruction}
     given = [option for option, value in for_robots.items() if value is not None]
     if given and not policy.has_actions:
         raise InputError(f"{', '.join(given)}: {name} drives, and has no use for it; leave it out.")
     if by is not None:
         by.check(policy, name)
+    if arguments.instruction is not None and not arguments.instruction.strip():
+        raise InputError("--instruction says nothing; leave it out where all clients send one.")
     policy.check_unnorm_key(arguments.unnorm_key)
     steps, most = arguments.n_action_steps, policy.num_action_chunks
     if steps is not None and arguments.temporal_ensemble is not None:
@@ -176,16 +194,17 @@ def token_of(path: Path | None) -> str | None:
     """The token that requests need.
 
     Raises:
-        ConversionError: the file cannot be read, or says nothing.
+        ConversionError: the file cannot be read, or it or the variable holds what no header can carry.
     """
-    if path is None:
-        return os.environ.get(TOKEN) or None
+    if path is None and not os.environ.get(TOKEN):
+        return None
+    source = TOKEN if path is None else f"--token-file {path}"
     try:
-        token = path.read_text(encoding="utf-8").strip()
+        token = (os.environ[TOKEN] if path is None else path.read_text(encoding="utf-8")).strip()
     except (OSError, ValueError) as error:
-        raise ConversionError(f"--token-file {path} cannot be read: {error}.") from error
-    if not token or not token.isprintable():
-        raise ConversionError(f"--token-file {path} holds no token: one line of text is needed.")
+        raise ConversionError(f"{source} cannot be read: {error}.") from error
+    if not re.fullmatch("[!-~]+", token):  # what a header carries as it is
+        raise ConversionError(f"{source} holds no token: one line of ASCII without spaces is needed.")
     return token
 
 

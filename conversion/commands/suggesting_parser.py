@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from difflib import get_close_matches
 from typing import Any, NoReturn
 
-from .listed_values import ListedValues
+from .listed_values import ListedValues, advice_on_commas
 
 # What other programs call an option; those of our names that a command has are meant.
 OTHER_WORDS = {
@@ -97,6 +97,8 @@ class SuggestingParser(argparse.ArgumentParser):
         return found
 
     def _get_value(self, action: argparse.Action, text: str) -> Any:
+        if advice := advice_on_commas(action, text):
+            raise argparse.ArgumentError(action, f"{text!r} is no file or folder; {advice}")
         try:
             return super()._get_value(action, text)
         except argparse.ArgumentError as error:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from ...configuration.vla_errors import InputError
 from ...training.finetuning.options import FinetuneOptions
 from ..files.given_datasets import check_dataset_name, reading_dataset
 from ..files.given_paths import exists
+from ..files.output_guard import lies_inside
 from .command import Command
 from .error_boundary import ending_at_interrupt
 from .stats import loading_bars
@@ -62,6 +64,7 @@ def run_train(arguments: argparse.Namespace) -> None:
             run = prepare_finetuning(options, training, arguments.quiet)
         if run.speaks:
             print(as_text(overview_of(run)), flush=True)
+            note_of_place(arguments.output, [arguments.model, arguments.dataset])
         if not arguments.dry_run:
             run_finetuning(run)
             leave_group()
@@ -84,6 +87,12 @@ def check_output(output: Path, sources: Sequence[str]) -> None:
         raise InputError(f"{output} is a file; --output names the folder of the run.")
     if same := [name for name in sources if exists(Path(name)) and Path(name).resolve() == output.resolve()]:
         raise InputError(f"--output {output} is what the run begins from ({same[0]}); name another folder.")
+
+
+def note_of_place(output: Path, sources: Sequence[str]) -> None:
+    """Say so where the run's folder lies inside of what the run begins from."""
+    if note := lies_inside(output, map(Path, sources)):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def check_sizes(arguments: argparse.Namespace) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ...configuration.vla_errors import ConversionError
-from ..files.output_guard import check_output
+from ..files.output_guard import check_output, lies_inside
 from ..output_folder import output_folder
 from .hdf5_episodes import HDF5Episodes
 from .lerobot_writer import LeRobotWriter
@@ -34,6 +34,8 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
         episodes = HDF5Episodes(arguments.source, choice, arguments.swap_colours)
     count = min(len(episodes), arguments.max_episodes or len(episodes))
     next(iter(episodes), None)  # what is wrong with the first one is said before anything else
+    if not arguments.quiet and (note := lies_inside(output, [arguments.source])):
+        print(f"note: {note}", file=sys.stderr)
     fps = arguments.fps or recorded_rate(episodes, arguments.quiet)
     with output_folder(output, overwrite=False) as folder:
         writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)

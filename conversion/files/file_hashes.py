@@ -10,7 +10,7 @@ from typing import Any
 from tqdm import tqdm
 
 from ...configuration.vla_errors import ConversionError
-from ..terminal import WAIT
+from ...training.waiting import WAIT
 from .file_kinds import OF_TOOLS, REPORT_NAME, leads_out
 from .json_file import json_text, read_json
 

@@ -126,6 +126,18 @@ def check_inputs(output: Path, folder: Path, inputs: Iterable[Path]) -> None:
                 )
 
 
+def lies_inside(output: Path, sources: Iterable[Path]) -> str | None:
+    """What to say of an output inside of a folder that is read; `None` where it lies elsewhere."""
+    folder = resolved(output)
+    source = next((source for source in sources if source.is_dir() and resolved(source) in folder.parents), None)
+    if source is None:
+        return None
+    return (
+        f"{output} lies inside of {source}, which is read: whoever copies, replaces or removes that does so with the "
+        "output, and of a checkpoint `vlahub verify` calls it additional; a place beside it has none of this."
+    )
+
+
 def links_of(source: Path) -> Iterator[Path]:
     """Links in a folder that is read, and in its sub-folders."""
     if not source.is_dir():

@@ -19,6 +19,8 @@ from .folder_contents import (
 )
 from .other_policies import other_policy
 
+CHECKPOINT, RUN, MODEL = "checkpoint", "run", "model"  # what a command needs in a place
+OWN_CHECKPOINT = "checkpoint"  # in what integrations/lerobot_policy_vlahub saves
 UNKNOWN = (Kind.MODEL, Kind.OTHER)  # what is loaded by transformers, or fails there by its own words
 
 
@@ -58,10 +60,10 @@ def is_own_to_quantise(folder: Path) -> bool:
 def check_base(contents: FolderContents) -> None:
     """Of a merge: a whole model and nothing that belongs to a run."""
     if contents.kind is Kind.OTHER:
-        raise ConversionError(f"--base {contents.folder} holds no model weights: {contents}. {hint(contents)}")
+        raise ConversionError(f"--base {contents.folder} holds no model weights: {contents}. {hint(contents, MODEL)}")
     if contents.kind not in (Kind.MODEL, Kind.CONVERTED):
         raise ConversionError(
-            f"--base must name a whole model and nothing of a training run: {contents}. {hint(contents)}"
+            f"--base must name a whole model and nothing of a training run: {contents}. {hint(contents, MODEL)}"
         )
 
 
@@ -75,7 +77,7 @@ def refuse_adapter(contents: FolderContents, base: Path) -> None:
         )
     raise ConversionError(
         f"{contents.folder} holds no adapter ({ADAPTER_FOLDER}/{ADAPTER_NAMES[0]} or {ADAPTER_NAMES[0]}): {contents}. "
-        f"{hint(contents)}"
+        f"{hint(contents, RUN)}"
     )
 
 
@@ -91,7 +93,7 @@ def check_whole(contents: FolderContents) -> None:
             f"{contents}: it loads as it is, and nothing is left to convert but its precision "
             f"(--quantize). To check it: vlahub verify {contents.folder}"
         )
-    raise ConversionError(f"{contents.folder} holds no model weights: {contents}. {hint(contents)}")
+    raise ConversionError(f"{contents.folder} holds no model weights: {contents}. {hint(contents, MODEL)}")
 
 
 def check_checkpoint(folder: Path) -> None:
@@ -112,7 +114,8 @@ def check_ready(folder: Path) -> None:
     contents = look_at(folder)
     refuse_other_policy(contents)
     config = read_run_config(folder) if contents.kind in (*UNKNOWN, Kind.CONVERTED, Kind.MERGED_RUN) else {}
-    nothing_yet = contents.kind is Kind.OTHER and (contents.adapters_below or models_below(folder))
+    below = contents.adapters_below or models_below(folder) or runs_below(folder)
+    nothing_yet = contents.kind is Kind.OTHER and below
     if is_converted(config) or (contents.kind in UNKNOWN and not published_family(config) and not nothing_yet):
         return
     raise ConversionError(f"{contents}, which cannot be loaded as it is. {hint(contents)}")
@@ -147,10 +150,10 @@ def check_part(role: str, folder: Path) -> None:
     """Refuse, as a source of a new model, what holds an adapter, which would be left out, or no weights."""
     contents = look_at(folder)
     if contents.kind in (Kind.OTHER, Kind.DATASET, Kind.SAVED_DATASET, Kind.CACHE, Kind.PIPELINE):
-        raise ConversionError(f"--{role} {folder} holds no model weights: {contents}. {hint(contents)}")
+        raise ConversionError(f"--{role} {folder} holds no model weights: {contents}. {hint(contents, MODEL)}")
     merged = role == "base" and contents.kind is Kind.MERGED_RUN  # whose adapter is in its weights
     if contents.kind in (*ADAPTED, Kind.SIDE_FILES, Kind.LEROBOT) and not merged:
-        raise ConversionError(f"--{role} must name a whole model: {contents}. {hint(contents)}")
+        raise ConversionError(f"--{role} must name a whole model: {contents}. {hint(contents, MODEL)}")
 
 
 def loose_weights(folder: Path) -> bool:
@@ -158,8 +161,8 @@ def loose_weights(folder: Path) -> bool:
     return bool(matches(folder, LOOSE_FILES))
 
 
-def hint(contents: FolderContents) -> str:
-    """The command that fits what a folder holds."""
+def hint(contents: FolderContents, wanted: str = CHECKPOINT) -> str:
+    """The command that fits what a folder holds; wanted: what its place in the command needs."""
     if contents.run_of:
         return f"Run: {merge_command('BASE', contents.run_of)}"
     if contents.kind in (Kind.RUN, Kind.ADAPTER):
@@ -169,15 +172,20 @@ def hint(contents: FolderContents) -> str:
     if whole or published:
         return f"Run first: vlahub convert {contents.folder} OUTPUT{published.needed if published else ''}"
     if contents.adapters_below:
-        return f"Name the folder that the adapter lies in: {contents.folder / contents.adapters_below[0]}"
+        adapter = contents.folder / contents.adapters_below[0]
+        if wanted == CHECKPOINT:
+            return f"Run first: {merge_command('BASE', adapter)}"
+        return f"Name the folder that the adapter lies in: {adapter}"
     if contents.kind is Kind.SIDE_FILES:
         return f"The run's {ADAPTER_FOLDER}/ or its merged weights are missing: copy them beside the side files."
-    return hint_of_stranger(contents)
+    return hint_of_stranger(contents, wanted)
 
 
-def hint_of_stranger(contents: FolderContents) -> str:
+def hint_of_stranger(contents: FolderContents, wanted: str) -> str:
     """What to do with what is no model of a kind that is known here."""
     folder = contents.folder
+    if contents.kind is Kind.LEROBOT and (folder / OWN_CHECKPOINT / "config.json").is_file():
+        return f"It holds a checkpoint of vlahub that LeRobot runs or trained: name {folder / OWN_CHECKPOINT}"
     if contents.kind is Kind.LEROBOT:
         return (
             f"Policies of LeRobot (this one's type is {read_run_config(folder).get('type')!r}) are not converted: run "
@@ -193,13 +201,31 @@ def hint_of_stranger(contents: FolderContents) -> str:
         return "Commands that read a dataset take it as --dataset."
     if contents.kind is Kind.PIPELINE:
         return "It is no vision-language-action model known here."
-    runs = sorted(entry for entry in folder.iterdir() if (entry / ADAPTER_FOLDER / ADAPTER_NAMES[0]).is_file())
-    if contents.kind is Kind.OTHER and runs:
-        return f"Name a run in it: {', '.join(map(str, runs[:3]))}"
-    models = models_below(folder)
-    if contents.kind is Kind.OTHER and models:
-        return f"Name a model in it: {', '.join(map(str, models[:3]))}"
-    return "Is the download or the copy incomplete?"
+    below = hint_of_what_lies_below(folder, wanted) if contents.kind is Kind.OTHER else ""
+    return below or "Is the download or the copy incomplete?"
+
+
+def hint_of_what_lies_below(folder: Path, wanted: str) -> str:
+    """Of a folder of folders: that which was probably meant, or what makes it of them; nothing where there is none."""
+    runs, models = runs_below(folder), models_below(folder)
+    ready = [model for model in models if is_converted(read_run_config(model))]
+    others = [model for model in models if model not in ready]
+    if wanted == CHECKPOINT and not ready and runs:
+        return f"Run first: {merge_command(others[0] if len(others) == 1 else 'BASE', runs[0])}"
+    if wanted == CHECKPOINT and not ready and others:
+        return hint(look_at(others[0])) if published_family(read_run_config(others[0])) else named("model", others)
+    order = {CHECKPOINT: ready, RUN: runs, MODEL: models}
+    found = {wanted: order[wanted]} | order  # what is wanted comes first
+    return next((named(kind, places) for kind, places in found.items() if places), "")
+
+
+def named(kind: str, places: list[Path]) -> str:
+    return f"Name a {kind} in it: {', '.join(map(str, places[:3]))}"
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Folders in a folder that hold a training run."""
+    return sorted(entry for entry in folder.iterdir() if (entry / ADAPTER_FOLDER / ADAPTER_NAMES[0]).is_file())
 
 
 def models_below(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from ..family_inspection import RunFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..folders.folder_contents import FolderContents, Kind, is_converted, look_at
+from ..folders.folder_roles import OWN_CHECKPOINT, RUN
 from ..folders.folder_roles import hint as hint_of_folder
 from ..folders.other_policies import other_policy
 from .inspection import Inspection, NextStep
@@ -126,7 +127,7 @@ def hint(look: Look) -> str:
     if look.contents.kind is Kind.DATASET:
         return f"Its statistics: vlahub stats {look.place.name} --output dataset_statistics.json"
     if not look.place.is_remote:
-        return hint_of_folder(look.contents)
+        return hint_of_folder(look.contents, RUN)
     return "Is the download or the copy incomplete?"
 
 
@@ -259,6 +260,8 @@ def family_of_tensors(weights: Weights) -> Family | None:
 
 def inspected_stranger(look: Look, words: str | None) -> Inspection:
     """A policy of another project."""
+    if (look.place.folder / OWN_CHECKPOINT / "config.json").is_file():
+        words = f"a policy of LeRobot, which holds a checkpoint of vlahub: {look.place.name}/{OWN_CHECKPOINT}"
     words = words or f"a policy of LeRobot ({look.config.get('type')}), which vlahub neither loads nor converts"
     inspection = Inspection(look.place.name, "unsupported", words, files=roles_of(look.place))
     add_weights(look, inspection, None, read_weights(look.place), published=False)

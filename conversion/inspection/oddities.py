@@ -11,6 +11,7 @@ from ..family_inspection import FamilyInspection, ModelFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.json_file import read_json
 from ..travelling.auto_map import references
+from ..untrained_tensors import untrained_in
 from .places import Place
 from .weights import listed
 
@@ -77,7 +78,9 @@ def oddities_of_statistics(config: Mapping[str, Any], facts: ModelFacts) -> Iter
 
 
 def oddities_of_record(place: Place, report: Mapping[str, Any], tensors: Sequence[TensorEntry]) -> Iterator[str]:
-    """What is otherwise than conversion_report.json recorded; contents are compared by `vlahub verify`."""
+    """What conversion_report.json says is untrained, or has otherwise; contents are compared by `vlahub verify`."""
+    if untrained := untrained_in(report):
+        yield f"never trained, and as random as at the start: {listed(sorted(untrained.names))}."
     recorded = report.get("tensors") or {}
     found = {tensor.name: tensor for tensor in tensors}
     if recorded and found:

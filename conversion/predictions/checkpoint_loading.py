@@ -13,15 +13,17 @@ import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 
 from ...configuration.vla_errors import ConfigError, ConversionError
+from ...training.waiting import waiting
 from ..files.json_file import check_regular, load_json, read_json
 from ..files.settings_errors import reading_settings
 from ..files.tokenizer_files import check_tokenizer_files
 from ..tensors.size_limits import check_layers_of
 from ..tensors.tensor_source import open_checkpoint
-from ..terminal import waiting
+from ..untrained_tensors import untrained_of
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
 PROCESSORS = ("processor_config.json", "preprocessor_config.json")
+NOT_TRAINED = "vlahub: {} is a start for training: parts of it hold random numbers, and its predictions mean nothing."
 
 
 def load_processor(folder: Path) -> Any:
@@ -53,8 +55,10 @@ def load_model(
 
     dtype: such as "bfloat16", or "auto" for that of the weights; `None`: float32 on a CPU, else that of the weights.
     fast: a mode of `enable_fast_prediction`; without it the config says whether that is on.
-    quiet: do not say where that has no effect.
+    quiet: do not say where that has no effect, or that the checkpoint was never trained.
     """
+    if not quiet and (untrained := untrained_of(folder)) and untrained.is_start:
+        print(NOT_TRAINED.format(folder), file=sys.stderr)
     dtype = dtype or ("float32" if torch.device(device).type == "cpu" else "auto")
     chosen = dtype if dtype == "auto" else getattr(torch, dtype)
     with naming(folder), waiting("loading the model"):

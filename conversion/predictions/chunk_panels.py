@@ -54,13 +54,13 @@ def chunk_panel(drawn: Drawn, space: ActionSpace) -> Panel:
     return panel_of_dimensions("Actions", note, space, partial(draw_chunk, drawn, space))
 
 
-def path_panel(path: np.ndarray, space: ActionSpace, is_sampled: bool) -> Panel:
+def path_panel(path: np.ndarray, space: ActionSpace, is_sampled: bool, how: str = "") -> Panel:
     """path: (steps + 1, num_action_chunks, action_dim), from noise to actions in the robot's units; is_sampled: it is
-    that of the first of several samples."""
+    that of the first of several samples; how: its steps were made, see `steps_in_words`."""
     steps, actions = len(path) - 1, path.shape[1]
     lines = "the line is the action" if actions == 1 else "a line is an action of the chunk, dark the first"
     end = "the first sample" if is_sampled else "the prediction"
-    note = f"From noise (left, step 0) to {end} (right) in {steps} steps; {lines}."
+    note = f"From noise (left) to {end} (right) in {steps} steps{how}; {lines}."
     return panel_of_dimensions("How the actions came out of noise", note, space, partial(draw_path, path, space))
 
 

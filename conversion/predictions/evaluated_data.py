@@ -17,11 +17,12 @@ from ...training.hub_dataset import dataset_folder
 from ...training.lerobot import load_frames
 from ...training.open_loop import Samples, episodes_of
 from ...training.video_frames import image_columns
+from .flow_options import FLOW
 from .processes import Processes
 
 EPISODE = "episode_index"
-SETTINGS = ("eval_episodes", "stride", "max_samples", "batch_size", "seed", "num_inference_steps", "dtype", "revision")
-SETTINGS += ("advantage",)
+SETTINGS = ("eval_episodes", "stride", "max_samples", "batch_size", "seed", "dtype", "revision", "advantage")
+SETTINGS += FLOW
 
 
 @dataclass(frozen=True)

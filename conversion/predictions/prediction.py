@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..option_values import count
+from .flow_options import FLOW
 
 if TYPE_CHECKING:  # slow to import
     from .prediction_trace import Trace
@@ -74,8 +75,8 @@ def predict_robot(
     from .robot_prediction import predict_actions
 
     given = arguments
-    names = "advantage", "embodiment_id", "num_samples", "num_inference_steps"
-    asked = {name: getattr(given, name) for name in names}
+    asked = {name: getattr(given, name) for name in ("advantage", "embodiment_id", "num_samples")}
+    asked["flow"] = {name: getattr(given, name) for name in FLOW}
     seen = given.images, given.instruction, given.state
     picture = (trace, files["plot"]) if "plot" in files else None
     how = {"fast": given.fast, "picture": picture, "quiet": given.quiet}

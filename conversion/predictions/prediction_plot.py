@@ -10,6 +10,7 @@ from ...modeling.action_normalization import find_statistics
 from ..plots.picture_file import PREDICTION_MARK
 from .chunk_panels import action_space, chunk_panel, path_panel
 from .dimensions import dimension_names
+from .flow_path import steps_in_words
 from .panel import Panel, draw_panel
 from .plot_style import FAINT, NOTE, drawn_figure
 from .prediction_trace import Asked, PredictionTrace
@@ -55,7 +56,8 @@ def panels_of(trace: PredictionTrace, model: Any, processor: Any, asked: Asked) 
     if trace.grounding is not None:
         panels.append(grounding_panel(trace.grounding, names))
     if trace.path is not None:
-        panels.append(path_panel(trace.path, space, trace.drawn.spread is not None))
+        how = steps_in_words(config, asked.options)
+        panels.append(path_panel(trace.path, space, trace.drawn.spread is not None, how))
     return [*panels, chunk_panel(trace.drawn, space)]
 
 

@@ -31,6 +31,7 @@ from .evaluated_data import (
     settings_of,
     with_advantage,
 )
+from .flow_options import flow_options
 from .processes import Processes, joined_processes
 
 ACTION, STATE, TEXT = "action", "observation.state", "task"
@@ -92,8 +93,7 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
         raise InputError(f"{arguments.checkpoint} has no action expert: it predicts {config.predicts}, and no actions.")
     statistics = find_statistics(config.norm_stats, arguments.unnorm_key)["action"]
     collator = collator_for(config, processor, unnorm_key=arguments.unnorm_key)
-    if arguments.num_inference_steps is not None and not collator.starts_from_noise:
-        raise InputError("--num-inference-steps: the action head of this model takes a single one; leave it out.")
+    flow_options(config, vars(arguments))
     if arguments.state and not config.state_size:
         raise InputError("--state: this model was trained without a state; leave it out.")
     if arguments.gripper_tolerance < 0:
@@ -165,8 +165,7 @@ def predicted_chunks(
     """Predicted and recorded actions (samples, steps, dimensions) and padding (samples, steps), in every process."""
     collator, device = task.collator, torch.device(processes.device)
     model = load_model(folder, processes.device, arguments.dtype, arguments.fast, arguments.quiet)
-    steps = arguments.num_inference_steps
-    options = {} if steps is None else {"num_inference_steps": steps}
+    options = flow_options(collator.config, vars(arguments))
 
     def predict(batch: list[dict], samples: Samples) -> list[tuple[np.ndarray, ...]]:
         noise = noise_for(samples, arguments.seed, collator.chunk_shape)

@@ -1,18 +1,23 @@
 """The actions that a robot's checkpoint predicts, as a table, as what is written to a file, and as a picture."""
 
 import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from ...configuration.vla_errors import InputError
+from ...configuration.vla_errors import FarStateWarning, InputError
 from ...modeling.action_normalization import find_statistics
 from ...processing.image_reader import open_image
+from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
 from ..files.view_files import listed_files, named_views
 from ..table_lines import Column, Table
-from ..terminal import show, waiting
+from ..terminal import show
 from .checkpoint_loading import load_config, load_model, load_processor
 from .dimensions import NAMES
+from .flow_options import flow_options
 from .prediction_plot import plot_trace
 from .prediction_trace import Asked, Drawn, Trace, predicted
 
@@ -30,7 +35,7 @@ def predict_actions(
     embodiment_id: int | None = None,
     fast: str | None = None,
     num_samples: int | None = None,
-    num_inference_steps: int | None = None,
+    flow: Mapping[str, Any] | None = None,
     picture: tuple[Trace, Path] | None = None,
     quiet: bool = False,
 ) -> dict[str, Any]:
@@ -41,13 +46,13 @@ def predict_actions(
         state: in the robot's units; zeros where it is not given and the model has one.
         advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
         num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
-        num_inference_steps: of a head that starts from noise.
+        flow: of a head that starts from noise, see `flow_options`.
         picture: how to trace the prediction, and where to draw it.
         quiet: no notes.
 
     Raises:
         InputError: images or instruction are missing, or the model has no state, one embodiment, no samples or no
-            steps.
+            such steps.
     """
     missing = [] if paths else ["--images FILE ..."]
     missing += ["--instruction TEXT"] if instruction is None else []
@@ -61,8 +66,8 @@ def predict_actions(
     processor, config = load_processor(folder), load_config(folder)
     find_statistics(config.norm_stats, unnorm_key)
     given = given_options(processor, config, state, advantage, embodiment_id)
-    options = sampling_options(config, num_samples, num_inference_steps)
-    with reading_settings(folder):
+    options = sampling_options(config, num_samples) | (flow_options(config, flow) if flow else {})
+    with reading_settings(folder), warning_in_a_line(quiet):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
     if processor.state_dim and state is None and not quiet:
         print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
@@ -72,6 +77,19 @@ def predict_actions(
         drawn = predicted(model, asked) if picture is None else drawn_with_picture(model, processor, asked, *picture)
     names = NAMES if drawn.actions.shape[-1] == len(NAMES) else range(drawn.actions.shape[-1])
     return printed(names, drawn)
+
+
+@contextmanager
+def warning_in_a_line(quiet: bool) -> Iterator[None]:
+    """A state far outside of the statistics is told as notes are; other warnings as they are."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always", FarStateWarning)
+        yield
+    for warning in found:
+        if not issubclass(warning.category, FarStateWarning):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        elif not quiet:
+            print(f"vlahub: {warning.message}", file=sys.stderr)
 
 
 def given_options(
@@ -94,18 +112,13 @@ def given_options(
     return {"state": state, **{name: value for name, value in given.items() if value is not None}}
 
 
-def sampling_options(config: Any, num_samples: int | None, num_inference_steps: int | None) -> dict[str, int]:
-    """Those of `predict_action` that were given. Raises InputError for what the action head has no use for."""
+def sampling_options(config: Any, num_samples: int | None) -> dict[str, int]:
+    """As `predict_action` takes them. Raises InputError where the action head draws none."""
     if num_samples is not None and not config.draws_samples:
         raise InputError(
             f"--num-samples {num_samples}: this model's action head predicts one chunk and draws none; leave it out."
         )
-    if num_inference_steps is not None and not config.draws_noise:
-        raise InputError(
-            f"--num-inference-steps {num_inference_steps}: this model's action head takes a single one; leave it out."
-        )
-    given = {"num_samples": num_samples, "num_inference_steps": num_inference_steps}
-    return {name: value for name, value in given.items() if value is not None}
+    return {} if num_samples is None else {"num_samples": num_samples}
 
 
 def drawn_with_picture(model: Any, processor: Any, asked: Asked, trace: Trace, path: Path) -> Drawn:

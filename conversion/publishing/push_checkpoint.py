@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from ...configuration.checkpoint_card import is_repository
 from ...configuration.vla_errors import ConversionError
+from ...training.waiting import WAIT
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
 from ..files.given_paths import HOME, meant_folder
@@ -21,7 +22,7 @@ from ..folders.folder_contents import look_at, published_family
 from ..folders.folder_roles import hint
 from ..report import left_behind_table
 from ..tensors.tensor_source import TensorGroup, open_checkpoint
-from ..terminal import WAIT, text_of
+from ..terminal import text_of
 from .published_card import card_to_publish
 from .uploaded_files import files_to_upload
 
@@ -52,6 +53,14 @@ def check_branch(revision: str | None) -> None:
             f"--revision {revision!r} is no name of a branch: letters, digits, '-', '_', '.' and '/' are taken, as in "
             "my-branch."
         )
+
+
+def check_target(repo_id: str, revision: str | None, create_pr: bool) -> None:
+    """Raises ConversionError for what can be no place to upload to."""
+    check_repository_id(repo_id)
+    check_branch(revision)
+    if create_pr and revision:
+        raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
 
 
 def push_checkpoint(
@@ -85,10 +94,7 @@ def push_checkpoint(
             token is missing or does not permit it, the Hub refuses or cannot be reached. No branch that others load
             from has changed.
     """
-    check_repository_id(repo_id)
-    check_branch(revision)
-    if create_pr and revision:
-        raise ConversionError(f"a pull request goes to main: leave out --create-pr, or --revision {revision}.")
+    check_target(repo_id, revision, create_pr)
     files, left = files_to_upload(folder, loadable_weights(folder), allow_code)
     with explained(repo_id), progress_bars(not quiet):
         if not get_token():

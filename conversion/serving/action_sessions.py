@@ -5,6 +5,7 @@ algorithm 2: of the actions that several chunks have for this step, the oldest f
 """
 
 import asyncio
+import time
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
@@ -14,18 +15,26 @@ import numpy as np
 from ...configuration.vla_errors import InputError
 
 MAX_NAME = 128  # characters
+SESSION_SECONDS = 60.0
 
 Predict = Callable[[], Awaitable[np.ndarray]]
 
 
 @dataclass
 class Session:
-    """What is left of a client's chunks. task: what they were predicted for; steps: asked since the beginning."""
+    """What is left of a client's chunks.
+
+    Attributes:
+        task: what they were predicted for.
+        steps: asked since the beginning.
+        asked: when, by the clock of `time.monotonic`.
+    """
 
     task: Hashable = None
     actions: deque[np.ndarray] = field(default_factory=deque)
     chunks: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
     steps: int = 0
+    asked: float = field(default_factory=time.monotonic)
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def begin(self, task: Hashable) -> None:
@@ -41,10 +50,18 @@ class ActionSessions:
         n_action_steps: actions of a chunk that are executed before the next is predicted; `None`: all.
         ensemble: m above; a chunk is predicted at each step then. `None`: no ensembling.
         most: sessions that are kept.
+        timeout: seconds without a question after which a session is forgotten: what its chunks were predicted for is
+            not what the robot sees by then.
     """
 
-    def __init__(self, n_action_steps: int | None = None, ensemble: float | None = None, most: int = 1024):
-        self.n_action_steps, self.ensemble, self.most = n_action_steps, ensemble, most
+    def __init__(
+        self,
+        n_action_steps: int | None = None,
+        ensemble: float | None = None,
+        most: int = 1024,
+        timeout: float = SESSION_SECONDS,
+    ):
+        self.n_action_steps, self.ensemble, self.most, self.timeout = n_action_steps, ensemble, most, timeout
         self.sessions: OrderedDict[str, Session] = OrderedDict()
 
     def __len__(self) -> int:
@@ -61,20 +78,38 @@ class ActionSessions:
                 has an action.
 
         Raises:
-            whatever `predict` raises; the session goes on then as if it had not been asked.
+            whatever `predict` raises; no step was taken then, but what was dropped at a beginning stays dropped.
         """
+        session = self.session(name)
+        async with session.turn:
+            if begins or task != session.task:
+                session.begin(task)
+            try:
+                if self.ensemble is not None:
+                    return self.averaged(session, await predict())
+                if not session.actions:
+                    session.actions.extend((await predict())[: self.n_action_steps])
+                return session.actions.popleft()
+            finally:
+                session.asked = time.monotonic()
+
+    def session(self, name: str) -> Session:
+        """The session of a name; those that nobody asked for some time are forgotten, and the oldest where there is no
+        room."""
+        self.forget(time.monotonic() - self.timeout)
         session = self.sessions.setdefault(name, Session())
         self.sessions.move_to_end(name)
         while len(self.sessions) > self.most:
             self.sessions.popitem(last=False)
-        async with session.turn:
-            if begins or task != session.task:
-                session.begin(task)
-            if self.ensemble is not None:
-                return self.averaged(session, await predict())
-            if not session.actions:
-                session.actions.extend((await predict())[: self.n_action_steps])
-            return session.actions.popleft()
+        return session
+
+    def forget(self, before: float) -> None:
+        """Those that were asked last before a moment, and that nobody is asking."""
+        while self.sessions:
+            name, oldest = next(iter(self.sessions.items()))
+            if oldest.asked >= before or oldest.turn.locked():
+                return
+            del self.sessions[name]
 
     def averaged(self, session: Session, chunk: np.ndarray) -> np.ndarray:
         session.chunks.append((session.steps, chunk))

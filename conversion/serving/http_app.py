@@ -9,12 +9,15 @@ from typing import Any
 from fastapi import FastAPI, Request, Response, WebSocket
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from .act_requests import Act, read_act
-from .openapi_texts import ACT, DESCRIPTION
+from .client_presence import for_client
+from .limits import Limits
+from .openapi_texts import DESCRIPTION, act_text
 from .openpi_websocket import serve_openpi
 from .prediction_service import PredictionService, ServedModel
-from .refusals import RequestRefused, described, status_of
+from .refusals import ClientGone, RequestRefused, described, status_of
 from .request_gate import RequestGate
 from .server_metrics import CONTENT_TYPE
 
@@ -31,9 +34,15 @@ def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
         message = f"{error.detail}: {request.method} {request.url.path}"
         return error_response(request, RequestRefused(message, error.status_code))
 
+    @app.exception_handler(Exception)
+    async def fail(request: Request, error: Exception) -> Response:
+        request_id = request.state.request_id  # whoever calls this logs the error
+        return JSONResponse(described(error, request_id), 500, {"x-request-id": request_id})
+
+    @app.head("/healthz", response_class=PlainTextResponse, include_in_schema=False)
     @app.get("/healthz", response_class=PlainTextResponse, summary="OK while requests are taken")
     async def healthz(response: Response) -> str:
-        if all(model.queue.is_working() for model in service.models.values()):
+        if service.is_working():
             return "OK\n"
         response.status_code = 503
         return "stopped\n"
@@ -46,11 +55,14 @@ def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
     async def metrics() -> Response:
         return Response(service.metrics.text(service.gauges()), media_type=CONTENT_TYPE)
 
-    @app.post("/act", openapi_extra=ACT, summary="An observation in, actions out")
+    blanks = {model.name: model.policy.blank() for model in service.models.values()}
+    first = dict([next(iter(blanks.items()))])
+
+    @app.post("/act", openapi_extra=act_text(first), summary="An observation in, actions out")
     async def act(request: Request) -> Response:
         return await answer(service, request, None)
 
-    @app.post("/{model}/act", openapi_extra=ACT, summary="The same, of a model by its name")
+    @app.post("/{model}/act", openapi_extra=act_text(blanks), summary="The same, of a model by its name")
     async def act_of(request: Request, model: str) -> Response:
         return await answer(service, request, model)
 
@@ -84,13 +96,26 @@ async def answer(service: PredictionService, request: Request, name: str | None)
 
 async def acted(service: PredictionService, model: ServedModel, request: Request) -> Response:
     """Raises what `status_of` knows."""
+    allowed, start = service.limits.timeout, time.monotonic()
+    body = await whole_body(request, service.limits)
+    act = await asyncio.to_thread(read_act, body, model.policy, service.limits, service.observation_map)
+    del body  # megabytes, which would wait for the model as well
+    gone = asyncio.ensure_future(hung_up(request))
     try:
-        body = await asyncio.wait_for(limited_body(request, service.limits.body), service.limits.timeout)
-    except (TimeoutError, asyncio.TimeoutError) as error:
-        message = f"the body did not come within {service.limits.timeout:g} seconds."
-        raise RequestRefused(message, 408) from error
-    act: Act = await asyncio.to_thread(read_act, body, model.policy, service.limits, service.observation_map)
-    del body
+        left = start + allowed - time.monotonic()
+        return await for_client(responded(service, model, request, act), gone, left, allowed)
+    finally:
+        gone.cancel()
+
+
+async def hung_up(request: Request) -> None:
+    """Waits until the client of a request, whose body is read, hangs up."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def responded(service: PredictionService, model: ServedModel, request: Request, act: Act) -> Response:
+    """Raises what `status_of` knows."""
     client = act.session or ":".join(map(str, request.client or ("unknown",)))
     prepared = await service.prepared(model, act.observation)
     said = {"model": model.name, "request_id": request.state.request_id}
@@ -104,6 +129,16 @@ async def acted(service: PredictionService, model: ServedModel, request: Request
 
     action = await model.sessions.next_action(act.session, prepared.task, act.begins, predict)
     return JSONResponse(act.answer(action[None], said))
+
+
+async def whole_body(request: Request, limits: Limits) -> bytes:
+    """Raises RequestRefused where it is too long (413) or does not come (408), and ClientGone."""
+    try:
+        return await asyncio.wait_for(limited_body(request, limits.body), limits.timeout)
+    except (TimeoutError, asyncio.TimeoutError) as error:
+        raise RequestRefused(f"the body did not come within {limits.timeout:g} seconds.", 408) from error
+    except ClientDisconnect as error:
+        raise ClientGone from error
 
 
 async def limited_body(request: Request, most: int) -> bytes:

@@ -111,7 +111,7 @@ def image_of(value: Any, where: str, limits: Limits) -> np.ndarray:
         raise InputError(f"{where} is a {type(value).__name__}; an array of json-numpy or a file in base64 is needed.")
     text = value.split(",", 1)[1] if value.startswith("data:") and "," in value else value
     try:
-        data = base64.b64decode(text, validate=True)
+        data = base64.b64decode("".join(text.split()), validate=True)  # `base64 FILE` breaks it into lines
     except (ValueError, binascii.Error) as error:
         raise InputError(f"{where} is no base64 of a PNG or JPEG file: {error}.") from error
     return image_of_file(data, where, limits)

@@ -34,7 +34,8 @@ def unpacked_map(data: bytes) -> dict[str, Any]:
     except InputError:
         raise
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise InputError(f"the observation is no msgpack: {error}.") from error
+        reason = str(error) or type(error).__name__  # nested too deep: a StackError, which says nothing
+        raise InputError(f"the observation is no msgpack: {reason}.") from error
     if not isinstance(value, dict):
         raise InputError(f"the observation is a {type(value).__name__}; a map of keys is needed.")
     return value
@@ -51,5 +52,8 @@ def map_as_array(value: dict[Any, Any]) -> Any:
         dtype, number = value.get(b"dtype"), value.get(b"data")
         if not isinstance(dtype, str) or not NUMBERS.fullmatch(dtype) or not isinstance(number, (bool, int, float)):
             raise InputError(f"a number of numpy is {number!r:.40} with dtype {dtype!r:.40}, which is none.")
-        return np.dtype(dtype).type(number)
+        try:
+            return np.dtype(dtype).type(number)
+        except (OverflowError, ValueError) as error:
+            raise InputError(f"a number of numpy is {number!r:.40}, which {dtype} cannot hold.") from error
     return value

@@ -38,7 +38,7 @@ class ObservationMap:
     instruction: str
 
     def observation(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """`images`, `state` and `instruction` of what a client sent; other keys are left out.
+        """`images`, `state` and `instruction` (or `None`) of what a client sent; other keys are left out.
 
         Raises:
             InputError: a key is missing.
@@ -49,7 +49,7 @@ class ObservationMap:
             images = [value_at(given, key) for key in self.images]
         parts = [value_at(given, key) for key in self.state]
         state = joined(parts) if parts else None
-        return {"images": images, "state": state, "instruction": value_at(given, self.instruction)}
+        return {"images": images, "state": state, "instruction": value_at(given, self.instruction, is_optional=True)}
 
     def check(self, policy: ServedPolicy, name: str) -> None:
         """Raises ConversionError where it does not fit a policy, by the policy's name."""
@@ -86,13 +86,15 @@ def read_map(path: Path) -> ObservationMap:
     return ObservationMap(images, tuple(state), instruction)
 
 
-def value_at(given: Mapping[str, Any], key: str) -> Any:
-    """The value of a key, or of a path in nested mappings. Raises InputError where there is none."""
+def value_at(given: Mapping[str, Any], key: str, is_optional: bool = False) -> Any:
+    """The value of a key, or of a path in nested mappings. Raises InputError where there is none and must be one."""
     if key in given:
         return given[key]
     value: Any = given
     for part in key.split("/"):
         if not isinstance(value, Mapping) or part not in value:
+            if is_optional:
+                return None
             raise InputError(f"the observation has no {key!r}; it holds {sorted(map(str, given))}.")
         value = value[part]
     return value

@@ -15,7 +15,8 @@ def views_of(images: Mapping[str, Any], view_names: Sequence[str] | None, is_ord
     Args:
         images: by the client's names, such as `full_image` and `wrist_image`.
         view_names: of the model; a name that both have is one view, else the only image without "wrist" in its name is
-            the only view without, and so for those with it. A model without names sees the main camera first.
+            the only view without, and so for those with it; of several on wrists "left" and "right" are told apart. A
+            model without names sees the main camera first.
         is_ordered: the client sends several wrist cameras in the order of training, as OpenVLA-OFT's do.
 
     Raises:
@@ -33,13 +34,27 @@ def views_of(images: Mapping[str, Any], view_names: Sequence[str] | None, is_ord
     if set(by_name) == set(view_names):
         return by_name
     pairs = list(zip(parted(view_names), parted(by_name), strict=True))
-    pairs = [pair for pair in pairs if any(pair)]
+    pairs = [each for pair in pairs for each in by_side(*pair)]
     if any(len(group) != 1 for pair in pairs for group in pair):
         raise InputError(
             f"the images are {list(images)}, the views of this checkpoint {list(view_names)}: give each of them and no "
             "others by these names, or start the server with --observation-map."
         )
     return {view: by_name[name] for (view,), (name,) in pairs}
+
+
+def by_side(views: list[str], given: list[str]) -> list[tuple[list[str], list[str]]]:
+    """Cameras of one kind in pairs of lists: all, or, where there are several, those of the left and the right arm."""
+    if len(views) < 2:
+        return [(views, given)] if views or given else []
+    sides = sorted({side_of(name) for name in (*views, *given)})
+    return [([n for n in views if side_of(n) == side], [n for n in given if side_of(n) == side]) for side in sides]
+
+
+def side_of(name: str) -> str:
+    """`left`, `right`, or nothing where a name says neither or both."""
+    sides = [side for side in ("left", "right") if side in name.lower()]
+    return sides[0] if len(sides) == 1 else ""
 
 
 def parted(names: Sequence[str] | Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -8,6 +8,7 @@ server failed; where the observation was wrong it stays, so that the next one ca
 import asyncio
 import logging
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ from fastapi import WebSocket, WebSocketDisconnect
 
 from ...configuration.vla_errors import InputError
 from .client_observations import mapped, observation_of_openpi
+from .client_presence import for_client
 from .limits import Limits, image_array
 from .msgpack_values import packed, unpacked_map
 from .observation_map import ObservationMap
 from .prediction_service import PredictionService, ServedModel
-from .refusals import described, status_of
+from .refusals import ClientGone, RequestRefused, described, status_of
 from .served_policy import ServedPolicy
 
 LOG = logging.getLogger("vlahub.serve")
@@ -31,62 +33,98 @@ async def serve_openpi(service: PredictionService, socket: WebSocket, name: str 
     """One connection, to its end."""
     await socket.accept()
     request_id = socket.state.request_id
+    frames = FramesAhead(socket)
     try:
         model = service.model(name)
         await socket.send_bytes(packed(model.facts()))
         number, previous = 0, None
-        while True:
+        while (message := await frames.next()) is not None:
             number += 1
-            message = await socket.receive()
-            if message["type"] == "websocket.disconnect":
-                return
             start = time.monotonic()
-            if not await answered(service, model, socket, message.get("bytes"), previous, f"{request_id}-{number}"):
+            asked = Asked(message.get("bytes"), f"{request_id}-{number}", previous)
+            if not await answered(service, model, socket, asked, frames.gone):
                 return
             previous = time.monotonic() - start
     except WebSocketDisconnect:
         return
-    except Exception as error:  # no such model
+    except RequestRefused as error:  # no such model
         await socket.send_text(told(error, request_id))
         await socket.close(NO_SUCH_MODEL)
+    finally:
+        frames.close()
+
+
+class FramesAhead:
+    """The messages of a socket, which is read while the last one is answered, too.
+
+    So a client that hangs up is noticed, and one that asks whether the server is alive is answered: while nobody reads
+    a socket, its pings lie there as well.
+
+    Attributes:
+        gone: is done as soon as the client has hung up.
+    """
+
+    def __init__(self, socket: WebSocket):
+        self.waiting: asyncio.Queue[Any] = asyncio.Queue(maxsize=1)
+        self.gone = asyncio.ensure_future(self.read(socket))
+
+    async def read(self, socket: WebSocket) -> None:
+        while (message := await socket.receive())["type"] != "websocket.disconnect":
+            await self.waiting.put(message)
+
+    async def next(self) -> Any:
+        """The next message; `None` after the last."""
+        coming = asyncio.ensure_future(self.waiting.get())
+        try:
+            await asyncio.wait({coming, self.gone}, return_when=asyncio.FIRST_COMPLETED)
+            return coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
+
+    def close(self) -> None:
+        self.gone.cancel()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A frame. previous: seconds of the last answer."""
+
+    frame: bytes | None
+    request_id: str
+    previous: float | None
 
 
 async def answered(
-    service: PredictionService,
-    model: ServedModel,
-    socket: WebSocket,
-    frame: bytes | None,
-    previous: float | None,
-    request_id: str,
+    service: PredictionService, model: ServedModel, socket: WebSocket, asked: Asked, gone: "asyncio.Future[Any]"
 ) -> bool:
-    """Answer one frame; whether the connection goes on. previous: seconds of the last answer."""
-    start, status = time.monotonic(), 200
+    """Answer one frame; whether the connection goes on. gone: done when the client has hung up."""
+    start, status, seconds = time.monotonic(), 200, service.limits.timeout
     try:
         with service.place(model):
-            found = await inferred(service, model, frame, request_id)
-        if previous is not None:
-            found["server_timing"]["prev_total_ms"] = previous * 1000
-        await socket.send_bytes(packed(found))
-    except WebSocketDisconnect:
-        return False
+            found = await for_client(inferred(service, model, asked), gone, seconds, seconds)
+            await socket.send_bytes(packed(found))
+    except (WebSocketDisconnect, ClientGone):
+        status = ClientGone().status
     except Exception as error:
         status = status_of(error)
         if status == 500:
-            LOG.error("request %s failed", request_id, exc_info=error)
-        await socket.send_text(told(error, request_id))
+            LOG.error("request %s failed", asked.request_id, exc_info=error)
+        await socket.send_text(told(error, asked.request_id))
         if status == 500:
             await socket.close(FAILED, REASON)
     finally:
         service.metrics.add_request(model.name, "openpi", status, time.monotonic() - start)
-    return status != 500
+    return status not in (500, ClientGone().status)
 
 
-async def inferred(service: PredictionService, model: ServedModel, frame: bytes | None, client: str) -> dict[str, Any]:
+async def inferred(service: PredictionService, model: ServedModel, asked: Asked) -> dict[str, Any]:
     """What a frame is answered. Raises what `status_of` knows."""
-    reading = asyncio.to_thread(read_frame, frame, model.policy, service.limits, service.observation_map)
+    reading = asyncio.to_thread(read_frame, asked.frame, model.policy, service.limits, service.observation_map)
     prepared = await service.prepared(model, await reading)
-    found = await service.predict(model, prepared, client.rsplit("-", 1)[0])
+    found = await service.predict(model, prepared, asked.request_id.rsplit("-", 1)[0])
     timing = {"infer_ms": (found.waited + found.predicted) * 1000}
+    if asked.previous is not None:
+        timing["prev_total_ms"] = asked.previous * 1000
     return {"actions": found.value, "server_timing": timing}
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .refusals import RequestRefused, ServerBusy
 
+STOPS = "the server stops, and takes no more requests."
 CLIENTS_SHARE = 0.5  # of the places that one client may take
 
 
@@ -30,7 +31,7 @@ class Answer:
     predicted: float
 
 
-@dataclass
+@dataclass(eq=False)
 class Waiting:
     """One request. group: those of an equal one may be predicted together; `None`: by itself."""
 
@@ -78,7 +79,7 @@ class PredictionQueue:
         return self.thread.is_alive() and not self.is_closed
 
     def submit(self, request: Any, group: Hashable, client: str) -> "Future[Answer]":
-        """A request's place in the queue; its future, cancelled, gives the place back.
+        """A request's place in the queue; its future, cancelled before the model has it, gives the place back.
 
         Raises:
             ServerBusy: there is no place, or none more for this client.
@@ -86,14 +87,24 @@ class PredictionQueue:
         """
         with self.changed:
             if self.is_closed:
-                raise RequestRefused("the server stops, and takes no more requests.", 503)
+                raise RequestRefused(STOPS, 503)
             mine = len(self.clients.get(client, ()))
             if len(self) >= self.max_waiting or mine >= max(1, self.max_waiting * CLIENTS_SHARE):
                 raise ServerBusy(f"{len(self)} requests wait, {mine} of them this client's; ask again in a moment.")
             waiting = Waiting(request, group)
             self.clients.setdefault(client, deque()).append(waiting)
             self.changed.notify_all()
+        waiting.future.add_done_callback(lambda future: self.drop(waiting, client) if future.cancelled() else None)
         return waiting.future
+
+    def drop(self, waiting: Waiting, client: str) -> None:
+        """What nobody waits for leaves the queue: it takes no place there, and none in a batch."""
+        with self.changed:
+            entries = self.clients.get(client, deque())
+            if waiting in entries:
+                entries.remove(waiting)
+            if not entries:
+                self.clients.pop(client, None)
 
     def close(self, timeout: float) -> None:
         """Answer what waits, and end; after `timeout` seconds what is left is refused."""
@@ -117,17 +128,21 @@ class PredictionQueue:
     def next_batch(self) -> list[Waiting]:
         """Those that are predicted next; empty at the end of all."""
         with self.changed:
-            while not self.clients:
-                if self.is_closed:
-                    return []
-                self.changed.wait()
-            first = next(iter(self.clients.values()))[0]
-            deadline = first.since + self.window
-            while first.group is not None and len(self) < self.sizes[-1] and not self.is_closed:
-                if (left := deadline - time.monotonic()) <= 0:
-                    break
+            while self.clients or not self.is_closed:
+                left = self.seconds_to_wait()
+                if left is not None and left <= 0:
+                    return taken(self.clients, self.sizes)
                 self.changed.wait(left)
-            return taken(self.clients, self.sizes)
+            return []
+
+    def seconds_to_wait(self) -> float | None:
+        """Until the next batch is taken; `None`: until something is there."""
+        if not self.clients:
+            return None
+        first = next(iter(self.clients.values()))[0]
+        if first.group is None or len(self) >= self.sizes[-1] or self.is_closed:
+            return 0
+        return first.since + self.window - time.monotonic()
 
     def answer(self, batch: list[Waiting]) -> None:
         """Every future of a batch gets a value or an error; where a batch fails, each request is tried by itself."""

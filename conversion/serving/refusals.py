@@ -2,6 +2,7 @@
 
 from ...configuration.vla_errors import InputError, NonFiniteError, VLAError
 
+MAX_MESSAGE = 2000  # characters: a message may quote what a client sent
 INTERNAL = "the prediction failed, and not by the request's fault; the server's log has it under this request id."
 
 
@@ -20,6 +21,13 @@ class ServerBusy(RequestRefused):
         super().__init__(message, 503)
 
 
+class ClientGone(RequestRefused):
+    """The client has hung up: nobody gets this, but it is counted, as 499."""
+
+    def __init__(self) -> None:
+        super().__init__("the client has hung up.", 499)
+
+
 def status_of(error: BaseException) -> int:
     """400: the caller's; of `RequestRefused` its own; else 500."""
     if isinstance(error, RequestRefused):
@@ -34,4 +42,10 @@ def described(error: BaseException, request_id: str) -> dict[str, dict[str, str]
     """
     is_told = isinstance(error, (RequestRefused, InputError, NonFiniteError))
     kind, text = (type(error).__name__, str(error)) if is_told else ("InternalError", INTERNAL)
-    return {"error": {"type": kind, "message": text, "request_id": request_id}}
+    return {"error": {"type": kind, "message": told(text), "request_id": request_id}}
+
+
+def told(text: str) -> str:
+    """A message that can be sent: not much longer than a page, and without halves of characters."""
+    shown = text if len(text) <= MAX_MESSAGE else f"{text[:MAX_MESSAGE]}..."
+    return shown.encode(errors="backslashreplace").decode()

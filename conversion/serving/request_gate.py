@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse
 from .refusals import RequestRefused, described
 
 OPEN_PATHS = ("/healthz",)
-KINDS = ("Bearer ", "Api-Key ")  # the second is openpi's
+KINDS = ("bearer", "api-key")  # the second is openpi's
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 Scope = MutableMapping[str, Any]
@@ -39,7 +39,8 @@ class RequestGate:
                 MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
-        refused = None if scope["path"] in OPEN_PATHS else self.refused(headers)
+        is_open = scope["type"] == "http" and scope["path"] in OPEN_PATHS
+        refused = None if is_open else self.refused(headers)
         if refused is None:
             await self.app(scope, receive, send_with_id)
         elif scope["type"] == "websocket":
@@ -59,8 +60,8 @@ class RequestGate:
                 return None
             return RequestRefused(f"web pages of {origin!r:.80} may not ask a server without a token.", 403)
         given = headers.get("authorization", "")
-        kind = next((kind for kind in KINDS if given.startswith(kind)), None)
-        if kind and hmac.compare_digest(given.removeprefix(kind).encode(), self.token.encode()):
+        kind, _, token = given.partition(" ")
+        if kind.lower() in KINDS and hmac.compare_digest(token.strip().encode(), self.token.encode()):
             return None
         return RequestRefused("this server needs a token: Authorization: Bearer TOKEN.", 401)
 

@@ -14,6 +14,7 @@ from transformers import BatchFeature
 from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.action_normalization import find_statistics
 from ...processing.prompts import padded
+from ...processing.state_range import recorded_range
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
 
 OBSERVATION = ("images", "instruction", "state", "unnorm_key", "advantage", "embodiment_id", "seed")
@@ -33,6 +34,7 @@ class Prepared:
         seed: of the noise, for heads that draw; `None`: whatever comes next.
         group: requests of an equal one may be predicted together.
         task: what else than images and state its actions are for.
+        far: dimensions of the state that lie far outside of the statistics.
     """
 
     inputs: BatchFeature
@@ -40,6 +42,7 @@ class Prepared:
     seed: int | None
     group: Hashable
     task: Hashable
+    far: tuple[int, ...] = ()
 
 
 class RobotPolicy:
@@ -113,7 +116,8 @@ class RobotPolicy:
             raise InputError(f"images hold {len(inputs['input_ids'])} observations; ask for one at a time.")
         group = None if seed is not None or not self.merges else (unnorm_key, *forms_of(inputs))
         task = instruction, unnorm_key, *(str(known.get(name)) for name in ("advantage", "embodiment_id"))
-        return Prepared(inputs, unnorm_key, seed, group, task)
+        far = tuple(value.dimension for value in self.processor.far_values(known.get("state"), unnorm_key))
+        return Prepared(inputs, unnorm_key, seed, group, task, far)
 
     def read(self, observation: Mapping[str, Any]) -> BatchFeature:
         """What the processor makes of an observation, or of several whose fields are lists."""
@@ -165,9 +169,13 @@ class RobotPolicy:
         image = np.full((BLANK_SIZE, BLANK_SIZE, 3), 127, dtype=np.uint8)
         found: dict[str, Any] = {"images": [image] * views, "instruction": "wait"}
         found["unnorm_key"] = next(iter(sorted(self.config.norm_stats)), None)
-        found["state"] = [0.0] * self.state_dim if self.state_dim else None
+        found["state"] = self.usual_state(found["unnorm_key"]) if self.state_dim else None
         found["embodiment_id"] = 0 if self.config.num_embodiments > 1 else None
         return found
+
+    def usual_state(self, unnorm_key: str | None) -> list[float]:
+        """The middle of what was recorded, (state_dim,)."""
+        return np.mean(recorded_range(self.processor.state_statistics(unnorm_key)), axis=0).tolist()
 
 
 def robot_policy_of(folder: Path) -> RobotPolicy:

@@ -10,10 +10,12 @@ class PreparedRequest(Protocol):
     Attributes:
         group: requests of an equal one may be predicted together; `None`: by itself.
         task: what a chunk was predicted for, beside what the robot saw; actions of another task are never given.
+        far: dimensions of a robot's state that lie far outside of what the model was trained on.
     """
 
     group: Hashable
     task: Hashable
+    far: Sequence[int]
 
 
 class ServedPolicy(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+FAR_STATES = "vlahub_far_states_total"
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -31,11 +32,12 @@ class Histogram:
 
 
 class ServerMetrics:
-    """Requests by model, protocol and status, their seconds, and sizes of batches; for any thread."""
+    """Requests by model, protocol and status, their seconds, sizes of batches and odd states; for any thread."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.requests: Counter[Labels] = Counter()
+        self.far: Counter[Labels] = Counter()
         self.seconds: dict[Labels, Histogram] = {}
         self.batches: dict[Labels, Histogram] = {}
 
@@ -49,11 +51,17 @@ class ServerMetrics:
         with self.lock:
             self.batches.setdefault((("model", model),), Histogram(SIZES)).add(size)
 
+    def add_far(self, model: str, dimensions: Sequence[int]) -> None:
+        with self.lock:
+            self.far.update((("dimension", str(i)), ("model", model)) for i in dimensions)
+
     def text(self, gauges: Mapping[str, Mapping[str, float]]) -> str:
         """All of it; gauges: what is counted elsewhere, `{name: {model: value}}`."""
         with self.lock:
             lines = ["# HELP vlahub_requests_total Answered requests.", "# TYPE vlahub_requests_total counter"]
             lines += [f"vlahub_requests_total{written(key)} {count}" for key, count in sorted(self.requests.items())]
+            lines += [f"# HELP {FAR_STATES} States far outside of the training's.", f"# TYPE {FAR_STATES} counter"]
+            lines += [f"{FAR_STATES}{written(key)} {count}" for key, count in sorted(self.far.items())]
             for name, what, kept in (
                 ("vlahub_request_seconds", "From a request to its answer.", self.seconds),
                 ("vlahub_batch_size", "Requests that were predicted together.", self.batches),

@@ -75,6 +75,7 @@ class AlpamayoR1Processor(PortableProcessor):
     """
 
     auto_classes = AlpamayoR1Config.auto_classes
+    model_types = (AlpamayoR1Config.model_type,)
 
     def __init__(
         self,

@@ -29,6 +29,7 @@ class CogVLAProcessor(RobotProcessor):
     """
 
     auto_classes = CogVLAConfig.auto_classes
+    model_types = (CogVLAConfig.model_type,)
     state_dim = alias("proprio_dim")
 
     def __init__(

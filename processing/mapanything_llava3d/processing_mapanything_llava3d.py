@@ -49,6 +49,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
     """
 
     auto_classes = MapAnythingLlava3DConfig.auto_classes
+    model_types = (MapAnythingLlava3DConfig.model_type,)
     state_parts = ("state", "proprio")
     proprio_dim = alias("state_dim")
 

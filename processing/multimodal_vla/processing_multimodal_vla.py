@@ -73,6 +73,7 @@ class MultimodalVLAProcessor(RobotProcessor):
     """
 
     state_dim = alias("proprio_dim")
+    model_types = ("multimodal_vla",)
 
     def __init__(
         self,

@@ -107,10 +107,11 @@ def test_inspect_keeps_to_the_width_of_a_terminal_but_for_commands(merged, capsy
 WAIT = """
 import time
 from vlahub.conversion import terminal
-terminal.WAIT = 0.05
-with terminal.waiting("predicting"):
+from vlahub.training import waiting
+waiting.WAIT = 0.05
+with waiting.waiting("predicting"):
     time.sleep(0.3)
-with terminal.quiet_libraries(), terminal.waiting("quietly"):
+with terminal.quiet_libraries(), waiting.waiting("quietly"):
     time.sleep(0.3)
 print("done")
 """

@@ -14,13 +14,20 @@ SPAN = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 FOREIGN = {
     "--image_aug": "of published training code, part of a run's name",
+    "--inference": "of lerobot-rollout",
+    "--mixed_precision": "of accelerate launch",
     "--model": "of examples/finetune.py",
     "--multi_gpu": "of accelerate launch",
     "--no-deps": "of pip",
     "--num_processes": "of accelerate launch",
     "--nproc_per_node": "of torchrun",
+    "--peft": "of lerobot-train",
+    "--policy": "of LeRobot; integrations/lerobot_policy_vlahub/tests/test_docs.py knows what may follow",
+    "--rename_map": "of LeRobot",
+    "--sample_weighting": "of lerobot-train",
     "--stages": "of examples/stages.py",
     "--training": "of examples/stages.py",
+    "--views": "of python -m lerobot_policy_vlahub",
     "--vla_server_url": "of the published evaluation scripts",
 }
 

@@ -293,3 +293,13 @@ def test_terms_made_in_inference_mode_serve_gradients():
     values = torch.zeros(2, requires_grad=True)
     unnormalize(values, statistics, "normal").sum().backward()
     assert values.grad.tolist() == pytest.approx([3.5, 0.125])
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_the_shares_of_two_towers_are_float32_and_add_up_to_one(dtype):
+    torch.manual_seed(0)
+    parts = MoEAggregator(6, 4, 8).to(dtype)
+    condition = torch.randn(16, 8).to(dtype)
+    shares, exact = parts.ratios(condition), parts.router(condition).double().exp()
+    assert shares.dtype == torch.float32
+    torch.testing.assert_close(shares.double(), exact / exact.sum(dim=-1, keepdim=True), rtol=1e-6, atol=0)

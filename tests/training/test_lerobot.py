@@ -164,6 +164,17 @@ def check_frames(frames):
 # What is read
 
 
+def test_a_chunk_of_the_older_layout_holds_as_many_episodes_as_info_json_says(tmp_path):
+    path = "data/chunk-{episode_chunk:03d}/{episode_index:04d}.parquet"
+    folder = write_lerobot(tmp_path / "data", "v2.1", data_path=path, chunks_size=3)
+    for file in sorted(folder.glob("data/*.parquet")):
+        chunk = folder / f"data/chunk-{int(file.stem) // 3:03d}"
+        chunk.mkdir(exist_ok=True)
+        file.rename(chunk / file.name)
+    assert len(list(folder.glob("data/chunk-*"))) == 2
+    check_frames(load_frames(folder))
+
+
 @pytest.mark.parametrize("kind", ["image", "video"])
 @pytest.mark.parametrize("version", GROUPS)
 def test_every_row_has_its_numbers_its_instruction_and_its_picture(version, kind, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
 import vlahub
 from vlahub.data import collator_for
@@ -161,6 +161,25 @@ def test_weights_of_a_loss_weigh_its_parts(trainer):
     for wrong in ({"words": 1.0}, {"text": -1.0}, {"text": float("nan")}):
         with pytest.raises(InputError, match="loss_weights"):
             trainer(1, weights=wrong)
+
+
+# ---- what is logged
+
+
+class Reporter(TrainerCallback):
+    """What a reporter sees of the logs."""
+
+    def __init__(self):
+        self.logs = []
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        self.logs.append(dict(logs))
+
+
+def test_reporters_see_the_figures_of_health(trainer):
+    reporter = Reporter()
+    trainer(1, callbacks=[reporter]).train()
+    assert {"grad_max_abs", "nonfinite/losses", "skipped_steps"} <= reporter.logs[0].keys()
 
 
 # ---- decay

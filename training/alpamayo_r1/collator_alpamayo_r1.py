@@ -77,11 +77,12 @@ class AlpamayoR1Collator:
             raise InputError("learn_actions=False leaves nothing to learn; add learn_trajectory_text=True.")
 
     def examples_from(self, frames: Dataset, columns: ExampleColumns) -> DrivingScenes:
-        """The examples of a dataset that this collator takes, with its columns `reasoning` and `nav_text`; raises what
-        `DrivingScenes` raises."""
+        """The examples of a dataset that this collator takes, with its columns `reasoning` and `nav_text`, and as many
+        poses as its model reads and predicts; raises what `DrivingScenes` raises."""
         texts_of = {name: name for name in ("reasoning", "nav_text") if name in frames.column_names}
         more = {"weight": columns.weight, "advantage": columns.advantage, **texts_of}
-        return DrivingScenes(frames, columns.state or (), columns.images, **more)
+        steps = {"num_history": self.history_steps, "num_future": self.config.num_action_chunks}
+        return DrivingScenes(frames, columns.state or (), columns.images, **steps, **more)
 
     def __call__(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Collate a batch.

@@ -10,6 +10,7 @@ from transformers.integrations.deepspeed import set_hf_deepspeed_config
 from ..own_classes import check_own_classes
 from ..run_folder import clear_run_folder
 from ..trainer import VLATrainer, last_checkpoint
+from ..waiting import waiting
 from .arguments import FinetuneArguments, check_finetune
 from .interruption import StopAfterStep, stopping_at_interrupt
 from .memory import memory_estimate
@@ -18,7 +19,7 @@ from .overview import Table, memory_table, parts_table, settings_table, statisti
 from .prepared import Finetuning
 from .run_card import write_run_card
 from .run_data import apply_data, collator_of, read_frames, settle_data
-from .run_model import first_pass, load_model, with_what_trains
+from .run_model import check_is_ours, first_pass, load_model, with_what_trains
 from .run_record import check_resumed, write_record
 
 
@@ -28,11 +29,13 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     What does not fit is refused before the model is loaded, where its config tells.
 
     Raises:
+        CheckpointError: `options.model` is no checkpoint of a family known here.
         InputError, ConfigError: see `check_finetune`, `settle_data`, `with_what_trains`.
     """
     check_finetune(options, arguments)
     if options.resume:
         check_resumed(arguments.output_dir, options)
+    check_is_ours(options.model)
     config = AutoConfig.from_pretrained(options.model)
     check_own_classes(config)
     processor = AutoProcessor.from_pretrained(options.model)
@@ -41,11 +44,13 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     progress = not (quiet_here or arguments.disable_tqdm)
     data = settle_data(frames, held_out, options, config, processor, quiet_here, progress)
     set_seed(arguments.seed)
-    model = load_model(options)
+    with waiting("loading the model", progress):
+        model = load_model(options)
     apply_data(model.config, processor, data.statistics, data.images)
     collator = collator_of(model.config, processor, options)
     model, groups = with_what_trains(model, options, arguments)
-    first = first_pass(model, collator([data.examples[0]]))
+    with waiting("computing the first loss", progress):
+        first = first_pass(model, collator([data.examples[0]]))
     return Finetuning(options, arguments, model, groups, processor, data, collator, first, quiet)
 
 
@@ -108,8 +113,9 @@ def run_finetuning(found: Finetuning) -> VLATrainer:
         raise KeyboardInterrupt(interruption(trainer)) from None
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         raise KeyboardInterrupt(interruption(trainer))
-    trainer.save_model()
-    trainer.save_state()
+    with waiting("saving", found.shows_bars):
+        trainer.save_model()
+        trainer.save_state()
     if found.data.held_out:
         figures |= trainer.evaluate()
     logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -36,3 +36,8 @@ class Finetuning:
     def speaks(self) -> bool:
         """Whether this process prints."""
         return self.arguments.process_index == 0 and not self.quiet
+
+    @property
+    def shows_bars(self) -> bool:
+        """Whether this process shows bars."""
+        return self.speaks and not self.arguments.disable_tqdm

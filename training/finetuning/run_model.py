@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedModel, TrainingArguments
 
+from ...configuration.checkpoint_place import check_family_of_folder, check_place
+from ..collators import COLLATORS
 from ..lora_config import lora_config
 from ..quantization import quantization_config
 from ..training_stages import trainable_parameter_groups
@@ -21,6 +23,16 @@ class FirstPass:
 
     loss: float
     activation_bytes: int
+
+
+def check_is_ours(place: str) -> None:
+    """Refuse what is no checkpoint of a family known here, before transformers says so in its own words.
+
+    Raises:
+        CheckpointError: the message says what there is instead, and what makes a checkpoint of it.
+    """
+    check_place(place, ("config.json",))
+    check_family_of_folder(place, None, None, tuple(COLLATORS), "a training")
 
 
 def load_model(options: FinetuneOptions) -> PreTrainedModel:

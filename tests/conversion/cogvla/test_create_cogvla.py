@@ -14,6 +14,7 @@ import vlahub
 from vlahub import CogVLAForActionPrediction
 from vlahub.configuration.cogvla.openvla_names import name_in_model
 from vlahub.conversion.cli import main
+from vlahub.conversion.predictions.checkpoint_loading import load_model
 from vlahub.data import collator_for
 from vlahub.errors import ConfigError
 
@@ -392,3 +393,28 @@ def test_the_names_of_the_published_model_are_known(key):
     assert name_in_model(key) == PUBLISHED[key]
     with pytest.raises(ConfigError, match="which no known layout has"):
         name_in_model(f"odd.{key}")
+
+
+def test_a_quantised_start_is_still_called_untrained(started, tmp_path, capsys):
+    pytest.importorskip("torchao", reason="quantising needs torchao: pip install 'vlahub[quant]'")
+    copy, again = tmp_path / "copy", tmp_path / "again"
+    assert main(["convert", str(started), str(copy), "--quantize", "int8", "--quiet"]) == 0
+    new = {name for name, entry in report_of(started)["tensors"].items() if entry["operation"] == "initialised"}
+    mark = report_of(copy)["untrained"]
+    assert mark["is_start"] and {name.replace(".qweight", ".weight") for name in mark["tensors"]} >= new
+    shutil.copytree(copy, again)
+    (again / "README.md").unlink()
+    assert main(["card", str(again), "--no-run", "--quiet"]) == 0
+    for folder in (copy, again):
+        card = (folder / "README.md").read_text()
+        assert card.count("**This checkpoint is not trained.**") == 1 and "- untrained" in card.split("---")[1]
+    for folder in (started, copy):
+        capsys.readouterr()
+        assert main(["inspect", str(folder)]) == 0
+        assert "never trained, and as random as at the start: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_start_is_named_as_such_where_it_is_loaded_for_a_prediction(quiet, started, capsys):
+    load_model(started, "cpu", quiet=quiet)
+    assert ("is a start for training" in capsys.readouterr().err) is not quiet

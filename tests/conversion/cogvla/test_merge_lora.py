@@ -435,6 +435,7 @@ def test_parallel_decoding_of_discrete_tokens_is_openvla_oft(openvla, tmp_path):
     config = read_json(tmp_path / "out" / "config.json")
     assert (config["action_attention"], config["num_action_chunks"], config["action_dim"]) == ("bidirectional", 5, 7)
     assert config["normalization_type"] == "bounds"
+    assert CogVLAProcessor.from_pretrained(tmp_path / "out").normalization_type == "bounds"
 
 
 def test_single_options_stand_in_for_the_platform_and_win_over_it(cogvla, tmp_path):

@@ -7,12 +7,16 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from families import make_llava3d
 from PIL import Image
 
+import vlahub
 from vlahub.conversion.alpamayo_r1 import driving_prediction, trajectory_plot
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import predict
 from vlahub.conversion.predictions import checkpoint_loading, robot_prediction
+from vlahub.conversion.predictions.prediction_plot import panels_of
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +177,85 @@ def test_steps_are_those_of_the_prediction_and_of_its_path(diffusion, merged, vi
     assert "--num-inference-steps 3: this model's action head takes a single one" in capsys.readouterr().err
 
 
+@pytest.fixture(scope="module")
+def flowing(tmp_path_factory):
+    """A LLaVA-3D with a DiT head that can be guided, not to be changed."""
+    fields = {"action_expert_type": "dit", "dit_config": {"condition_dropout": 0.1}}
+    return make_llava3d(tmp_path_factory.mktemp("flowing") / "llava", **fields)
+
+
+FLOW = {"ode_solver": "heun", "ode_spacing": "cosine", "guidance_scale": 2.5, "num_inference_steps": 3}
+
+
+@pytest.mark.parametrize("name", [None, *(pytest.param(name, marks=pytest.mark.slow) for name in FLOW)])
+def test_how_a_flow_is_followed_is_said_by_options_that_reach_prediction_and_picture(name, flowing, views, tmp_path,
+                                                                                      monkeypatch):  # fmt: skip
+    asked, drawn, plain = FLOW if name is None else {name: FLOW[name]}, [], robot_prediction.plot_trace
+    monkeypatch.setattr(robot_prediction, "plot_trace", lambda *given: drawn.append(given) or plain(*given))
+    options = [word for key, value in asked.items() for word in (f"--{key.replace('_', '-')}", value)]
+    outputs = ["--output", tmp_path / "out.json", "--plot", tmp_path / "out.png"]
+    assert robot(flowing, views, *options, *outputs) == 0
+    _, trace, model, processor, what = drawn[0]
+    torch.manual_seed(0)
+    found = model.predict_action(**what.inputs, **asked)[0]
+    assert json.loads((tmp_path / "out.json").read_text())["actions"] == found.tolist()
+    torch.manual_seed(0)
+    assert not torch.equal(model.predict_action(**what.inputs)[0], found)
+    assert len(trace.path) == asked.get("num_inference_steps", model.config.num_inference_steps) + 1
+    np.testing.assert_array_equal(trace.path[-1], found.numpy())
+    note = next(panel.note for panel in panels_of(trace, model, processor, what) if "noise" in panel.note)
+    wanted = ["heun"] * ("ode_solver" in asked) + ["cosine"] * ("ode_spacing" in asked)
+    wanted += ["guidance 2.5"] * ("guidance_scale" in asked)
+    assert all(word in note for word in wanted)
+
+
+@pytest.fixture(scope="module")
+def two_robots(flowing, tmp_path_factory):
+    """The same with a second robot's statistics, not to be changed."""
+    folder = tmp_path_factory.mktemp("two") / "llava"
+    shutil.copytree(flowing, folder)
+    for name in ("config.json", "processor_config.json"):
+        content = json.loads((folder / name).read_text())
+        [statistics] = content["norm_stats"].values()
+        other = {part: {"q01": [-9.0] * len(s["q01"]), "q99": [3.0] * len(s["q01"])} for part, s in statistics.items()}
+        (folder / name).write_text(json.dumps(content | {"norm_stats": {"a": statistics, "b": other}}))
+    return folder
+
+
+@pytest.mark.parametrize(("key", "state"), [("a", None), ("b", None), ("b", [0.5, -1, 0.25, 2, -2, 1, 0, -0.5])])
+def test_statistics_and_state_that_are_given_are_those_of_the_prediction(key, state, two_robots, views, tmp_path):
+    options = ["--unnorm-key", key, *(["--state", *state] if state else [])]
+    assert robot(two_robots, views, *options, "--output", tmp_path / "out.json") == 0
+    model = vlahub.MapAnythingLlava3DForConditionalGeneration.from_pretrained(two_robots)
+    processor = vlahub.MapAnythingLlava3DProcessor.from_pretrained(two_robots)
+    images = [Image.open(path) for path in sorted(views.iterdir())]
+    inputs = processor(images=images, text="lift it", state=state or [0.0] * 8, unnorm_key=key)
+    torch.manual_seed(0)
+    found = json.loads((tmp_path / "out.json").read_text())["actions"]
+    np.testing.assert_allclose(found, model.predict_action(**inputs, unnorm_key=key)[0].numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_state_far_outside_of_the_statistics_is_a_note_unless_quiet(flowing, views, capsys):
+    far = ["--state", "1e30", *["0"] * 7]
+    assert robot(flowing, views, *far) == 0
+    assert "vlahub: the state lies far outside" in (said := capsys.readouterr().err) and "state[0] is 1e+30" in said
+    assert robot(flowing, views, *far, "--quiet") == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "answer"),
+    [
+        (["--ode-solver", "heun"], "--ode-solver heun: this model's action head follows no flow"),
+        (["--ode-spacing", "cosine"], "--ode-spacing cosine: this model's action head follows no flow"),
+        (["--guidance-scale", "2"], "--guidance-scale 2.0: this model has no DiT head that was trained with"),
+    ],
+)
+def test_a_head_that_follows_no_flow_refuses_how_to(option, answer, merged, views, capsys):
+    assert robot(merged, views, *option) == 1
+    assert answer in capsys.readouterr().err
+
+
 def test_sets_of_trajectories_are_printed_written_and_drawn(driver, scene, tmp_path, monkeypatch, capsys):
     known = dict(np.load(scene))
     future = np.stack([np.linspace(0.5, 32, 64), *[np.zeros(64)] * 2], axis=-1)
@@ -192,6 +275,17 @@ def test_sets_of_trajectories_are_printed_written_and_drawn(driver, scene, tmp_p
     assert {name: found[name] for name in found["sets"][0]} == found["sets"][0]
     errors = np.linalg.norm(drawn[0].numpy()[..., :2] - future[: drawn[0].shape[2], :2], axis=-1)
     assert found["minADE"] == pytest.approx(errors.mean(axis=-1).min(axis=1).mean(), rel=1e-5)
+
+
+def test_an_output_inside_of_the_checkpoint_is_told_of(merged, views, tmp_path, capsys):
+    shutil.copytree(merged, tmp_path / "model")
+    output = tmp_path / "model" / "out.json"
+    assert robot(tmp_path / "model", views, "--output", output) == 0
+    assert f"note: {output} lies inside of {tmp_path / 'model'}, which is read" in capsys.readouterr().err
+    assert main(["verify", str(tmp_path / "model"), "--quiet"]) == 1
+    assert "additional: out.json" in capsys.readouterr().err
+    assert robot(tmp_path / "model", views, "--output", output.with_name("more.json"), "--quiet") == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_output_and_plot_are_two_files(driver, scene, tmp_path, no_model, capsys):

@@ -19,8 +19,8 @@ from mistakes_desk import write_recording
 from PIL import Image
 from tqdm.std import tqdm
 
-from vlahub.conversion import terminal
 from vlahub.conversion.cli import main
+from vlahub.training import waiting
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 # A call of each command, and the names of its bars: what it does for longer than two seconds at the size of a model
@@ -40,7 +40,7 @@ BARS = {
     "stats data --output out.json": {"statistics"},
     "data convert recorded --from hdf5 --output out --instruction go": {"converting"},
     "card copy --no-picture": {"running the example"},
-    f"train merged {TRAINING}": {"statistics"},
+    f"train merged {TRAINING}": {"statistics", "loading the model", "computing the first loss", "saving"},
 }
 # What a process runs that has no colour: all of them, one after the other, with what inspect and errors print.
 MORE = ["inspect merged", "inspect run", "inspect nothing", "predict merged --images views/0.png", "verify --no-such"]
@@ -100,7 +100,7 @@ def bars(monkeypatch):
             shown.add(bar.desc)
 
     monkeypatch.setattr(tqdm, "__init__", made)
-    monkeypatch.setattr(terminal, "WAIT", 0)
+    monkeypatch.setattr(waiting, "WAIT", 0)
     return shown
 
 

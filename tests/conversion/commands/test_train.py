@@ -124,3 +124,12 @@ def test_an_interrupt_leaves_a_checkpoint_and_resume_goes_on_from_it(train, tmp_
     assert "--rank was 2 and is 3" in capsys.readouterr().err
     assert train("--max_steps", "4", "--resume", "--quiet") == 0
     assert (tmp_path / "run" / "adapter_model.safetensors").exists()
+
+
+def test_a_run_inside_of_its_base_is_told_of(sources, capsys):
+    run = sources / "model" / "run"
+    words = ["train", str(sources / "model"), "--dataset", str(sources / "table"), "--output", str(run), *QUICK]
+    assert main([*words, "--train", "A", "--dry-run"]) == 0
+    assert f"note: {run} lies inside of {sources / 'model'}, which is read" in capsys.readouterr().err
+    assert main([*words, "--train", "A", "--dry-run", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""

@@ -11,7 +11,7 @@ from vlahub.conversion import source_folder
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands import conversion_run
 from vlahub.conversion.files import output_guard
-from vlahub.conversion.files.output_guard import check_output
+from vlahub.conversion.files.output_guard import check_output, lies_inside
 from vlahub.conversion.job import Job, run_job
 from vlahub.errors import ConversionError
 
@@ -293,3 +293,15 @@ def test_what_comes_into_the_output_while_it_is_computed_is_not_lost(cogvla, tmp
     assert cogvla.merge(tmp_path / "out", "--overwrite") == 1
     assert "notes.txt" in capsys.readouterr().err
     assert (tmp_path / "out" / "notes.txt").read_text() == "mine" and os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize(
+    ("output", "is_inside"), [("base/out", True), ("base/a/b", True), ("base2", False), ("", False)]
+)
+def test_an_output_inside_of_what_is_read_is_told_of(output, is_inside, tmp_path):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "base")
+    for source in ("base", "link"):
+        note = lies_inside(tmp_path / output, [tmp_path / "missing", tmp_path / source])
+        assert (note is not None) == is_inside
+        assert note is None or f"{tmp_path / output} lies inside of {tmp_path / source}" in note

@@ -10,7 +10,8 @@ import pytest
 
 from vlahub.conversion import source_folder as source_module
 from vlahub.conversion.cli import main
-from vlahub.conversion.folders.folder_roles import check_ready, check_trainable
+from vlahub.conversion.folders.folder_contents import look_at
+from vlahub.conversion.folders.folder_roles import check_base, check_ready, check_trainable
 from vlahub.conversion.source_folder import source_folder
 from vlahub.errors import ConversionError
 
@@ -82,6 +83,10 @@ FOLDERS = {
     "a trained LeRobot policy": (
         {"config.json": {"type": "act"}, "train_config.json": {}, "model.safetensors": {}},
         ["LeRobot policy", "'act'", "lerobot-eval"],
+    ),
+    "a LeRobot policy of ours": (
+        {"config.json": LEROBOT | {"type": "vlahub"}, "checkpoint/config.json": {}},
+        ["LeRobot policy", "holds a checkpoint of vlahub", "/checkpoint"],
     ),
     "a LeRobot dataset": ({"meta/info.json": {}}, ["LeRobot dataset", "vlahub stats"]),
     "an adapter": (
@@ -156,3 +161,25 @@ def test_what_transformers_knows_can_be_trained(tmp_path):
     check_trainable("user/name")
     with pytest.raises(ConversionError, match="cannot be trained: there is no such folder"):
         check_trainable("/no/such/folder")
+
+
+LAYOUTS = {  # folders in a folder, and what a command that loads a checkpoint, and one that merges, say of it
+    "a run and its base": (["base", "run"], "Run first: vlahub merge-lora --base {}/base --adapter {}/run", "base"),
+    "a run": (["run"], "Run first: vlahub merge-lora --base BASE --adapter {}/run", "run"),
+    "a base": (["base"], "Run first: vlahub convert {}/base OUTPUT", "base"),
+    "all": (["base", "merged", "run"], "Name a checkpoint in it: {}/merged", "base, {}/merged"),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_folder_above_is_answered_by_what_the_command_needs(name, cogvla, merged, tmp_path):
+    folders, to_load, to_merge = LAYOUTS[name]
+    (place := tmp_path / "place").mkdir()
+    for kind in folders:
+        (place / kind).symlink_to({"base": cogvla.base, "run": cogvla.run, "merged": merged}[kind])
+    with pytest.raises(ConversionError) as error:
+        check_ready(place)
+    assert to_load.replace("{}", str(place)) in str(error.value)
+    with pytest.raises(ConversionError) as error:
+        check_base(look_at(place))
+    assert str(error.value).endswith(f"in it: {place}/{to_merge.replace('{}', str(place))}")

@@ -5,8 +5,11 @@ import shutil
 
 import pytest
 import torch
+from huggingface_hub import metadata_load
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 from transformers import (
     CLIPVisionConfig,
     GPT2Config,
@@ -18,7 +21,11 @@ from transformers import (
 )
 
 from vlahub.conversion.cli import main
-from vlahub.conversion.tensors import computation
+from vlahub.conversion.generic.card import task_of_base
+from vlahub.conversion.generic.checkpoint import with_statistics
+from vlahub.conversion.model_card import card_metadata_of
+from vlahub.conversion.publishing import push_checkpoint
+from vlahub.conversion.tensors import computation, verify_tensors
 
 TEXT = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -63,7 +70,7 @@ CASES = {
     "all biases": (with_bias, {"target_modules": ATTENTION, "bias": "all"}),
     "biases of adapted layers": (with_bias, {"target_modules": ATTENTION, "bias": "lora_only"}),
     "bias of B": (with_bias, {"target_modules": ATTENTION, "lora_bias": True}),
-    "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [1, 5, 9]}}),
+    "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [9, 1, 5]}}),
     "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
     "image and text": (llava, {"target_modules": ATTENTION}),
     "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
@@ -267,3 +274,94 @@ def test_biases_that_the_config_says_were_trained_are_there(tmp_path, capsys, bi
     save_file(left, file)
     assert merge(tmp_path, folders) == 1
     assert "lacks model.layers.1.self_attn.v_proj.bias" in capsys.readouterr().err
+
+
+def test_the_card_has_the_task_languages_and_tags_of_the_base(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    tags = ["robotics", "gguf", "arxiv:2406.09246", "merged", "vla"]
+    said = {"pipeline_tag": "robotics", "language": ["en"], "tags": tags, "license": "mit", "widget": [{"text": "x"}]}
+    (tmp_path / "base" / "README.md").write_text(f"---\n{json.dumps(said)}\n---\n# Base\n")
+    assert merge(tmp_path, folders) == 0
+    found = metadata_load(tmp_path / "out" / "README.md")
+    assert {name: found[name] for name in ("pipeline_tag", "language", "license")} == {
+        "pipeline_tag": "robotics",
+        "language": ["en"],
+        "license": "mit",
+    }
+    assert found["tags"] == ["lora", "merged", "robotics", "vla"] and "widget" not in found
+
+
+@pytest.mark.parametrize("card", ["", "no metadata", "---\ntags: vla\n---\n", "---\n- a list\n---\n", "---\n{\n---\n"])
+def test_a_card_of_the_base_that_says_little_or_is_damaged_gives_what_it_has(card, tmp_path):
+    assert task_of_base(card_metadata_of(tmp_path)) == {"tags": []}
+    (tmp_path / "README.md").write_text(card)
+    assert task_of_base(card_metadata_of(tmp_path)) == {"tags": ["vla"] if "vla" in card else []}
+
+
+OLD, NEW = ({key: {"action": {"q01": [low], "q99": [low + 1.0]}}} for key, low in (("base_data", 0.0), ("mine", 5.0)))
+
+
+@pytest.mark.parametrize("place", ["dataset_statistics.json", "processor_config.json", "given", None])
+def test_statistics_of_a_run_replace_those_of_the_base_and_do_not_join_them(place, tmp_path):
+    config, given, found = {"norm_stats": OLD, "normalization_type": "bounds_q99"}, None, OLD if place is None else NEW
+    if place == "given":
+        given = tmp_path / "given.json"
+        given.write_text(json.dumps(NEW))
+    elif place is not None:
+        content = NEW if place.startswith("dataset") else {"norm_stats": NEW}
+        (tmp_path / place).write_text(json.dumps(content))
+    assert (
+        with_statistics(config, [tmp_path / "nothing", tmp_path][given is not None :], given)[0]["norm_stats"] == found
+    )
+    assert config["norm_stats"] == OLD
+
+
+@pytest.mark.parametrize("module", ["lm_head", "embed_tokens"])
+def test_an_untied_end_is_changed_alone_whatever_is_in_front_of_its_name(module, tmp_path):
+    folders, expected = make_case(tmp_path, llama, {"target_modules": [module]})
+    path = tmp_path / "base" / "model.safetensors"
+    tensors = {name.replace("lm_head", "language_model.lm_head"): value for name, value in load_file(path).items()}
+    save_file(tensors, path, {"format": "pt"})
+    assert merge(tmp_path, folders, "--no-verify") == 0
+    found = load_file(tmp_path / "out" / "model.safetensors")
+    assert found.keys() == tensors.keys()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(found[key.replace("lm_head", "language_model.lm_head")], value), key
+
+
+def test_every_tensor_is_recomputed_by_verifying_against_the_sources_and_a_sample_after_writing(tmp_path, monkeypatch):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    asked = []
+    plain = verify_tensors.recompute
+    monkeypatch.setattr(verify_tensors, "SAMPLE", 4)
+    monkeypatch.setattr(
+        verify_tensors, "recompute", lambda tensors, *more: asked.append(list(tensors)) or plain(asked[-1], *more)
+    )
+    assert merge(tmp_path, folders) == 0
+    count = len(load_file(tmp_path / "out" / "model.safetensors"))
+    assert [len(tensors) for tensors in asked] == [4] and sum(bool(tensor.steps) for tensor in asked[0]) == 3
+    asked.clear()
+    sources = ["--against", str(folders[0]), "--base", str(tmp_path / "base"), "--quiet"]
+    assert main(["verify", str(tmp_path / "out"), *sources]) == 0
+    assert [len(tensors) for tensors in asked] == [count] and count > 4
+
+
+def test_of_several_adapters_the_last_brings_tokenizer_and_processor(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"], adapters=3)
+    for number, brings in enumerate(("tokenizer template", "tokenizer", "")):
+        if "tokenizer" in brings:
+            Tokenizer(WordLevel({f"of{number}": 0}, "of0")).save(str(folders[number] / "tokenizer.json"))
+        if "template" in brings:
+            (folders[number] / "chat_template.jinja").write_text(f"of{number}")
+    assert merge(tmp_path, folders, "--no-verify") == 0
+    assert list(Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).get_vocab()) == ["of1"]
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == "of0"
+
+
+@pytest.mark.parametrize("options", [["--dry-run"], []])
+def test_a_dry_run_pushes_nothing(options, tmp_path, monkeypatch):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    pushed = []
+    monkeypatch.setattr(push_checkpoint, "push_checkpoint", lambda folder, name, **_: pushed.append(name) or "url")
+    assert merge(tmp_path, folders, "--no-verify", "--push-to-hub", "me/mine", *options) == 0
+    assert pushed == ([] if options else ["me/mine"]) and (tmp_path / "out").exists() is not bool(options)

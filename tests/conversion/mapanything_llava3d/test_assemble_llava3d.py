@@ -362,6 +362,20 @@ def test_a_lora_trained_on_an_assembled_checkpoint_merges_as_peft_merges_it(asse
     assert (predicted(found) - untrained).abs().max() > 0.01
     assert main(["verify", str(tmp_path / "merged"), "--quiet"]) == 0
     assert MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "merged").image_token_id == 354
+    mark = json.loads((tmp_path / "merged" / "conversion_report.json").read_text())["untrained"]
+    parts = {name.split(".")[0] for name in mark["tensors"]}  # trained were the expert and, by LoRA, both stacks
+    assert "action_expert" not in parts and parts | {"action_expert"} == untrained_parts(assembled)
+    assert not [name for name in mark["tensors"] if ".layers." in name]
+    assert mark["is_start"] is False
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert "**Parts of this checkpoint were never trained**" in card and f"`{min(parts)}`" in card
+    assert "not trained.**" not in card and "- untrained" in card.split("---")[1]
+
+
+def untrained_parts(folder):
+    """First words of the tensors that a start has initialised."""
+    tensors = json.loads((folder / "conversion_report.json").read_text())["tensors"]
+    return {name.split(".")[0] for name, entry in tensors.items() if entry["operation"] == "initialised"}
 
 
 # Refusals

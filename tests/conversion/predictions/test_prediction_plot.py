@@ -52,6 +52,8 @@ def plot(path, trace, text="lift it", normalization="bounds_q99"):
     dim = trace.drawn.actions.shape[-1]
     config = SimpleNamespace(norm_stats={"a": {"action": statistics(dim)}}, normalization_type=normalization)
     config.action_dim, config.name_or_path, config.model_type = dim, "runs/my-vla", "cogvla"
+    config.follows_flow, config.ode_solver, config.ode_spacing = True, "midpoint", "uniform"
+    config.can_be_guided, config.dit_config = True, SimpleNamespace(guidance_scale=12.5)  # the longest words
     processor = SimpleNamespace(view_names=NAMES[: len(trace.views)])
     plot_trace(path, trace, SimpleNamespace(config=config), processor, Asked(None, text, {}, {}))
 

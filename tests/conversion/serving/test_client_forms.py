@@ -67,7 +67,8 @@ def test_the_three_forms_and_the_double_encoding():
     texts = {name: json_numpy.dumps(value) for name, value in wrists.items()}  # single values, as its server takes
     again = act({**texts, "state": json_numpy.dumps(np.zeros(8)), "instruction": "lift"})
     assert np.array_equal(again.observation["images"], oft.observation["images"])
-    plain = act({"images": {"front": file_of(PICTURE), "wrist": f"data:image/png;base64,{file_of(PICTURE)}"}, **fields})
+    in_lines = base64.encodebytes(base64.b64decode(file_of(PICTURE))).decode()
+    plain = act({"images": {"front": in_lines, "wrist": f"data:image/png;base64,{file_of(PICTURE)}"}, **fields})
     assert all(np.array_equal(image, PICTURE) for image in plain.observation["images"].values())
     double = act({"encoded": json_numpy.dumps({"image": PICTURE, **fields})})
     chunk = np.arange(14, dtype=np.float32).reshape(2, 7)
@@ -140,11 +141,14 @@ def test_deep_json_is_refused_and_a_picture_is_not_decoded_before_its_size_is_kn
 
 BROKEN_FRAMES = [
     (b"\xc1", "no msgpack"),
+    (b"\x91" * 100_000, "no msgpack: StackError"),
     (packed([1]), "is a list; a map"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"", b"dtype": "|O", b"shape": [1]}}), "dtype '|O'"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"123", b"dtype": "<f4", b"shape": [1]}}), "3 bytes"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": "text", b"dtype": "<f4", b"shape": [1]}}), "data is a str"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": "x", b"dtype": "<f4"}}), "which is none"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 300, b"dtype": "|i1"}}), "which |i1 cannot hold"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": float("nan"), b"dtype": "<i8"}}), "which <i8 cannot hold"),
     (packed({"a": np.zeros(9)})[:-3], "no msgpack"),
 ]
 
@@ -166,7 +170,13 @@ VIEWS = [
     (["full_image"], ["front"], {"front": "full_image"}),
     (["full_image", "left_wrist", "right_wrist"], None, "records no names"),
     (["full_image", "other_image"], None, "records no names"),
-    (["full_image", "left_wrist_image", "right_wrist_image"], ["top", "wrist_left", "wrist_right"], "by these names"),
+    (
+        ["full_image", "right_wrist_image", "left_wrist_image"],
+        ["top", "wrist_left", "wrist_right"],
+        {"top": "full_image", "wrist_left": "left_wrist_image", "wrist_right": "right_wrist_image"},
+    ),
+    (["full_image", "wrist_image", "left_wrist_image"], ["top", "wrist_left", "wrist_right"], "by these names"),
+    (["full_image", "wrist_a", "wrist_b"], ["top", "wrist_c", "wrist_d"], "by these names"),
     (["full_image"], ["wrist"], "by these names"),
     (["full_image", "wrist_image"], ["front"], "by these names"),
     (["full_image"], ["front", "wrist"], "by these names"),

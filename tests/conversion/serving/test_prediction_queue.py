@@ -69,6 +69,17 @@ def test_requests_that_come_within_the_window_are_predicted_together():
     queue.close(WAIT)
 
 
+def test_a_request_that_is_cancelled_within_its_window_leaves_the_queue_as_it_was():
+    queue = PredictionQueue(lambda requests: requests, window=0.2, sizes=(1, 2), max_waiting=1)
+    for i in range(2):
+        future = queue.submit(i, "group", "a")
+        time.sleep(0.05)  # its thread waits for others then
+        assert future.cancel() and len(queue) == 0
+    time.sleep(0.3)
+    assert queue.submit("b", "group", "a").result(WAIT).value == "b" and queue.is_working()
+    queue.close(WAIT)
+
+
 def test_a_request_that_fails_fails_alone(queue):
     waiting, gate = queue()
     futures = [waiting.submit(request, 1, request) for request in ("a", "bad", "b")]

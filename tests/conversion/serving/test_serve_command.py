@@ -1,5 +1,8 @@
 """`vlahub serve` as a command: what it refuses before it loads a weight, and how it stops."""
 
+import contextlib
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -10,16 +13,25 @@ import json_numpy
 import numpy as np
 import pytest
 import requests
+import websockets.sync.client
 from served_observations import observation
 
 from vlahub.conversion.cli import main
+from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
+from vlahub.conversion.serving.robot_policy import RobotPolicy
+from vlahub.conversion.serving.server import bound_socket, listen
+from vlahub.errors import ConversionError
 
 REFUSED = {
     "--host 0.0.0.0: others than this machine may reach it": ["--host", "0.0.0.0"],
     "--host : others": ["--host", "::"],
+    "--host ::ffff:0.0.0.0: others": ["--host", "::ffff:0.0.0.0"],
+    "--host 0: others": ["--host", "0"],
     "cannot be bound": ["--port", "TAKEN"],
     "--token-file no/such cannot be read": ["--token-file", "no/such"],
     "--token-file empty holds no token": ["--token-file", "empty"],
+    "--token-file words holds no token": ["--token-file", "words"],
+    "--instruction says nothing": ["--instruction", " "],
     "unnorm_key='other' is unknown; choices: demo_tabletop": ["--unnorm-key", "other"],
     "--observation-map no/such cannot be read": ["--observation-map", "no/such"],
     "has 3 images; policy sees 2 views": ["--observation-map", "three.yaml"],
@@ -38,6 +50,7 @@ def test_what_cannot_be_served_is_refused_before_weights_are_read(message, folde
     capsys.readouterr()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "words").write_text("two words, größer")
     (tmp_path / "three.yaml").write_text("images: [a, b, c]\nstate: s\n")
     monkeypatch.setattr("vlahub.conversion.serving.robot_policy.load_model", None)
     with socket.socket() as taken:
@@ -51,40 +64,158 @@ def test_what_cannot_be_served_is_refused_before_weights_are_read(message, folde
     assert message.replace("--host : ", "--host ::: ") in printed.err
 
 
+def test_a_start_that_fails_leaves_nothing_half_open(folder_of, tmp_path, monkeypatch, capsys):
+    first, second = folder_of("cogvla"), tmp_path / "second"
+    shutil.copytree(first, second)
+    with (second / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+
+    def left():
+        return [thread for thread in threading.enumerate() if thread.name == "vlahub predictions"]
+
+    before = left()
+    words = ["--port", "0", f"first={first}"]
+    assert main(["serve", *words, f"second={second}"]) == 1  # which is read when the first has its weights
+    monkeypatch.setattr(RobotPolicy, "predicted", lambda self, requests: 1 / 0)
+    assert main(["serve", *words]) == 1  # at the first prediction
+    printed = capsys.readouterr()
+    assert "serving" not in printed.out and "division" in printed.err
+    for thread in set(left()) - set(before):
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_the_token_of_the_variable_is_checked_as_that_of_a_file(monkeypatch, capsys, folder_of):
+    monkeypatch.setenv("VLAHUB_SERVE_TOKEN", "two words")
+    assert main(["serve", f"policy={folder_of('cogvla')}", "--port", "0"]) == 1
+    assert "VLAHUB_SERVE_TOKEN holds no token: one line of ASCII" in capsys.readouterr().err
+
+
+def test_a_port_that_another_server_took_meanwhile_is_named():
+    first, second = bound_socket("127.0.0.1", 0, None), None
+    with first:
+        second = bound_socket("127.0.0.1", first.getsockname()[1], None)  # none of them listens yet
+        with second, pytest.raises(ConversionError, match=r"--port \d+ cannot be bound: .* choose another"):
+            listen(first)
+            listen(second)
+
+
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch, capsys):
     monkeypatch.setattr("vlahub.conversion.commands.serve.NEEDED", ("numpy", "no_such_package"))
     assert main(["serve", "x"]) == 1
     assert "needs no_such_package: pip install 'vlahub[serve]'" in capsys.readouterr().err
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_served_checkpoint_answers_until_a_signal_and_what_is_asked_then_is_answered(number, folder_of, tmp_path):
-    token = tmp_path / "token"
-    token.write_text("secret\n")
-    words = ["serve", f"policy={folder_of('cogvla')}", "--port", "0", "--token-file", str(token), "--host", "0.0.0.0"]
-    words += ["--batch-window", "1000"]
-    call = [sys.executable, "-m", "vlahub", *words]
+@contextlib.contextmanager
+def serving(*words, python=("-m", "vlahub")):
+    """A process of the command, and the port that it prints."""
+    call = [sys.executable, *python, "serve", *map(str, words), "--port", "0"]
     with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
-            lines = [process.stdout.readline() for _ in range(2)]
-            assert "the first prediction took" in lines[0] and "serving policy at http://0.0.0.0:" in lines[1]
-            url = "http://127.0.0.1:" + lines[1].split(":")[2].split()[0] + "/act"
-            found = []
-
-            def ask():
-                body = json_numpy.dumps({"images": observation()["images"], **fields})
-                found.append(requests.post(url, data=body, headers={"authorization": "Bearer secret"}, timeout=60))
-
-            fields = {name: observation()[name] for name in ("instruction", "state")}
-            asking = threading.Thread(target=ask)
-            asking.start()
-            asking.join(0.4)  # it waits in the queue then, for others
-            process.send_signal(number)
-            asking.join(60)
-            assert np.shape(found[0].json()["actions"]) == (4, 7)
-            assert process.wait(60) == 0
-            said = process.stderr.read()  # other libraries warn there
-            assert process.stdout.read() == "stopped\n" and "error: " not in said and "Traceback" not in said
+            assert "the first prediction took" in process.stdout.readline()
+            yield process, re.match(r"serving policy at http://[^:]*:(\d+) ", process.stdout.readline())[1]
         finally:
             process.kill()
+
+
+def came(port):
+    """Requests that are answered, or wait for the model."""
+    headers = {"authorization": "Bearer secret"}  # where one is asked for
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=60).text
+    counts = re.findall(r"^vlahub_(?:requests_total|queue_length)\{.*\} (\S+)$", text, re.MULTILINE)
+    return sum(map(float, counts))
+
+
+def ended(process):
+    """Whether it ended by itself and without a word about it; other libraries warn there."""
+    assert process.wait(60) == 0
+    said = process.stderr.read()
+    return process.stdout.read() == "stopped\n" and "error: " not in said and "Traceback" not in said
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_served_checkpoint_answers_both_protocols_and_at_a_signal_what_was_asked(number, folder_of, tmp_path):
+    (tmp_path / "token").write_text("secret\n")
+    words = [f"policy={folder_of('cogvla')}", "--token-file", tmp_path / "token", "--host", "0.0.0.0"]
+    given, found = observation(), []
+    state = np.array(given["state"])
+    with serving(*words, "--batch-window", "1000") as (process, port):
+
+        def ask():
+            fields = {"images": given["images"], "instruction": given["instruction"], "state": state}
+            headers = {"authorization": "Bearer secret"}
+            url = f"http://127.0.0.1:{port}/act"
+            found.append(requests.post(url, data=json_numpy.dumps(fields), headers=headers, timeout=60))
+
+        views = dict(zip(("observation/image", "observation/wrist_image"), given["images"], strict=True))
+        frame = packed({**views, "observation/state": state, "prompt": given["instruction"]})
+        headers = {"Authorization": "Api-Key secret"}
+        with websockets.sync.client.connect(f"ws://127.0.0.1:{port}", additional_headers=headers) as connection:
+            assert unpacked_map(connection.recv(60))["model"] == "policy"
+            connection.send(frame)
+            first = unpacked_map(connection.recv(60))["actions"]
+            connection.send(frame)
+            asking = threading.Thread(target=ask)
+            asking.start()
+            while came(port) < 3:  # the last two wait in the queue then, for others
+                asking.join(0.02)
+            process.send_signal(number)
+            asking.join(60)
+            again = unpacked_map(connection.recv(60))["actions"]
+        actions = found[0].json()["actions"]
+        np.testing.assert_allclose(again, first, atol=1e-5)
+        np.testing.assert_allclose(actions, first, atol=1e-5)
+        assert ended(process)
+
+
+@pytest.mark.slow
+def test_a_signal_as_soon_as_the_server_says_that_it_serves_ends_it_as_any_other(folder_of):
+    with serving(f"policy={folder_of('cogvla')}") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert ended(process)
+
+
+ENDLESS = """
+import sys
+import torch
+from vlahub.conversion.cli import main
+from vlahub.conversion.serving import server
+from vlahub.conversion.serving.robot_policy import RobotPolicy
+
+predicted = RobotPolicy.predicted
+
+def endless(self, requests):
+    print("predicting", flush=True)
+    square = torch.zeros(2000, 2000)
+    while True:
+        square = square @ square
+
+def first(self, requests):
+    RobotPolicy.predicted = endless
+    return predicted(self, requests)
+
+RobotPolicy.predicted, server.STOP_SECONDS = first, 0.5
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signals", [1, 2])
+def test_a_prediction_that_does_not_end_does_not_keep_the_server(signals, folder_of):
+    given, found = observation(), []
+    words = [f"policy={folder_of('cogvla')}", "--timeout", "1" if signals == 1 else "60"]
+    with serving(*words, python=("-c", ENDLESS)) as (process, port):
+
+        def ask():
+            found.append(requests.post(f"http://127.0.0.1:{port}/act", data=json_numpy.dumps(given), timeout=120))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        assert process.stdout.readline() == "predicting\n"
+        for _ in range(signals):
+            process.send_signal(signal.SIGINT)
+            asking.join(0.2)
+        asking.join(60)
+        assert found[0].status_code == (504 if signals == 1 else 503)
+        assert ended(process)

@@ -2,12 +2,12 @@
 
 import asyncio
 import json
-import re
 import runpy
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import json_numpy
 import numpy as np
@@ -17,42 +17,15 @@ import torch
 import websockets.exceptions
 import websockets.sync.client
 from PIL import Image
+from running_server import WAIT, Running
 from served_observations import observation
 
 from vlahub.conversion.serving.action_sessions import ActionSessions
 from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
-from vlahub.conversion.serving.server import address_of, bound_socket, make_server
 
-WAIT = 60
 REPOSITORY = Path(__file__).parents[3]
-
-
-class Running:
-    """A server in a thread of this process."""
-
-    def __init__(self, service, token=None):
-        self.service, self.token = service, token
-        self.socket = bound_socket("127.0.0.1", 0, token)
-        self.url = address_of(self.socket)
-        self.server = make_server(service, token)
-        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
-        self.thread.start()
-        while not self.server.started:
-            assert self.thread.is_alive()
-            threading.Event().wait(0.01)
-
-    def stop(self):
-        self.server.should_exit = True
-        self.thread.join(WAIT)
-        assert not self.thread.is_alive()
-        self.service.close(WAIT)
-
-    @property
-    def metrics(self):
-        found = requests.get(self.url + "/metrics", timeout=WAIT).text
-        return {name: float(value) for name, value in re.findall(r"^(\w+\{.*\}) (\S+)$", found, re.MULTILINE)}
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +205,20 @@ def test_bad_input_never_yields_an_action(served, message):
     assert error["request_id"] == response.headers["x-request-id"] == "mine-1"
 
 
+def test_an_error_quotes_no_megabytes_and_no_half_of_a_character(served):
+    for name, words in (("a" * 10**5, "a..."), ("\ud800", "holds \\ud800;")):
+        response = requests.post(served.url + "/act", data=json.dumps({"image": 1, name: 1}), timeout=WAIT)
+        message = response.json()["error"]["message"]
+        assert response.status_code == 400 and words in message and len(message) < 3000
+
+
+def test_what_fails_beside_a_prediction_has_the_one_form_too(served, monkeypatch):
+    monkeypatch.setattr(served.service, "gauges", lambda: 1 / 0)
+    response = requests.get(served.url + "/metrics", headers={"x-request-id": "mine-2"}, timeout=WAIT)
+    assert response.status_code == 500 and response.json()["error"]["type"] == "InternalError"
+    assert response.headers["x-request-id"] == response.json()["error"]["request_id"] == "mine-2"
+
+
 def test_unknown_paths_and_models_have_the_one_form_of_errors_and_the_pages_are_there(served):
     for path, status, words in (("/nothing", 404, "Not Found"), ("/act", 405, "Not Allowed")):
         response = requests.get(served.url + path, timeout=WAIT)
@@ -244,8 +231,14 @@ def test_unknown_paths_and_models_have_the_one_form_of_errors_and_the_pages_are_
     models = requests.get(served.url + "/metadata", timeout=WAIT).json()["models"]
     assert [model["model"] for model in models] == ["oft", "flow"] and models[0]["unnorm_keys"] == ["demo_tabletop"]
     assert models[0]["action_names"]["demo_tabletop"] == list("abcdefg")
-    page = requests.get(served.url + "/openapi.json", timeout=WAIT).json()
-    assert "unnorm_key" in json.dumps(page["paths"]["/act"]["post"]["requestBody"])
+    page = requests.get(served.url + "/openapi.json", timeout=WAIT).json()["paths"]
+    found = {
+        path: page[path]["post"]["requestBody"]["content"]["application/json"] for path in ("/act", "/{model}/act")
+    }
+    assert "unnorm_key" in found["/act"]["schema"]["properties"] and list(found["/act"]["examples"]) == ["oft"]
+    for name, example in found["/{model}/act"]["examples"].items():
+        answer = requests.post(f"{served.url}/{name}/act", json=example["value"], timeout=WAIT)
+        assert answer.json()["model"] == name and np.shape(answer.json()["actions"])[1] == 7
     assert requests.get(served.url + "/docs", timeout=WAIT).status_code == 200
 
 
@@ -297,6 +290,25 @@ def test_temporal_ensembling_weighs_the_chunks_that_have_an_action_for_this_step
         np.testing.assert_allclose(found[step], (np.array(rows) * (weights / weights.sum())[:, None]).sum(0), atol=1e-6)
 
 
+def test_a_session_that_nobody_asked_for_a_while_begins_anew(monkeypatch):
+    now, asked = [0.0], []
+    clock = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("vlahub.conversion.serving.action_sessions.time", clock)
+
+    async def predict():
+        asked.append(now[0])
+        return np.full((3, 1), now[0])
+
+    async def run():
+        sessions = ActionSessions(timeout=10)
+        found = []
+        for now[0], name in ((0, "a"), (9, "a"), (15, "b"), (18, "a"), (26, "b"), (29, "a")):
+            found.append((await sessions.next_action(name, "task", False, predict))[0])
+        return found, len(sessions)
+
+    assert asyncio.run(run()) == ([0, 0, 15, 0, 26, 29], 2) and asked == [0, 15, 26, 29]
+
+
 def test_a_token_is_asked_for_and_a_web_page_of_elsewhere_is_not_answered(served, policy_of):
     for origin in ("https://example.org", "null", "http://["):
         assert post(served, as_oft(), headers={"origin": origin}).status_code == 403
@@ -305,16 +317,20 @@ def test_a_token_is_asked_for_and_a_web_page_of_elsewhere_is_not_answered(served
     service.add("m", policy_of("cogvla"), Batching(), ActionSessions())
     running = Running(service, token="secret")
     try:
-        assert requests.get(running.url + "/healthz", timeout=WAIT).status_code == 200
+        for method in ("GET", "HEAD"):
+            assert requests.request(method, running.url + "/healthz", timeout=WAIT).status_code == 200
         for headers, status in (
             ({}, 401),
             ({"authorization": "Bearer wrong"}, 401),
+            ({"authorization": "secret"}, 401),
             ({"authorization": "Bearer secret"}, 200),
+            ({"authorization": "bearer  secret"}, 200),
         ):
             assert post(running, as_oft(), headers=headers).status_code == status
         address = running.url.replace("http", "ws")
-        with pytest.raises(websockets.exceptions.InvalidStatus, match="403"):
-            websockets.sync.client.connect(address)
+        for path in ("", "/m", "/healthz"):
+            with pytest.raises(websockets.exceptions.InvalidStatus, match="403"):
+                websockets.sync.client.connect(address + path)
         with websockets.sync.client.connect(address, additional_headers={"Authorization": "Api-Key secret"}) as socket:
             assert unpacked_map(socket.recv())["model"] == "m"
     finally:

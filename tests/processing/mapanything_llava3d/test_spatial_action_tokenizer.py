@@ -292,3 +292,20 @@ def test_action_tokens_with_something_between_them_are_refused():
     tokenizer = make_tokenizer("<ACTION00000>", "word", "<ACTION00001>")
     with pytest.raises(ConfigError, match="2 action tokens do not follow one another"):
         add_action_tokens(tokenizer, 2)
+
+
+@pytest.mark.parametrize("use_spherical", [True, False])
+def test_actions_outside_of_the_unit_cube_are_cut_axis_by_axis_on_both_ways(use_spherical):
+    """Off an axis that turns the direction, so a length cut to sqrt(3) would be another cell."""
+    axes = {axis: np.linspace(-1, 1, 41) for axis in NUM_BINS["translation"]}
+    counts = {part: dict.fromkeys(NUM_BINS[part], 40) for part in ("translation", "rotation")} | {"gripper": 2}
+    rotation = {axis: np.linspace(-1, 1, 41) for axis in NUM_BINS["rotation"]}
+    policy = {} if use_spherical else {"bin_policy": {"translation": axes, "rotation": rotation}}
+    tokens = SpatialActionTokenizer(counts, use_spherical=use_spherical, **policy)
+    outside = np.array([[2.0, 0.4, -0.3, 1.7, -0.2, -4.0, 3.0], [-0.2, -9.0, 1.5, 0.1, 5.0, 0.3, -2.0]])
+    np.testing.assert_array_equal(tokens.encode(outside), tokens.encode(np.clip(outside, -1, 1)))
+    first, last = tokens.id_ranges["translation"]
+    rest = [tokens.id_ranges[part][0] for part in ("rotation", "gripper")]
+    ids = np.array([[place, *rest] for place in range(first, last + 1, 7)])
+    place = tokens.decode(ids)[:, :3]
+    assert np.abs(place).max() == 1 if use_spherical else np.abs(place).max() < 1

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -13,7 +14,9 @@ from torch.utils.data import DataLoader
 
 import vlahub
 from vlahub.configuration.vla_errors import ConfigError, InputError
+from vlahub.training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 from vlahub.training.alpamayo_r1.driving_scenes import DrivingScenes
+from vlahub.training.example_columns import ExampleColumns
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FEATURES = {
@@ -224,6 +227,17 @@ def test_counts_and_transforms_are_checked():
         DrivingScenes(frames_of(table()), num_frames=0)
     with pytest.raises(InputError, match="transform"):
         DrivingScenes(frames_of(table()).with_transform(lambda batch: batch), **SMALL)
+
+
+def test_a_training_takes_as_many_poses_as_its_model_reads_and_predicts():
+    """Not as many as the release does."""
+    values = vlahub.DeltaTrajectoryTokenizer(predict_yaw=True)
+    processor = SimpleNamespace(answer_start="", num_history_tokens=12, history_values=values)
+    collator = AlpamayoR1Collator(SimpleNamespace(num_action_chunks=2), processor)
+    columns = ExampleColumns(images=["front"], state=["observation.state"])
+    scenes = collator.examples_from(frames_of(table()).remove_columns(["words", "time"]), columns)
+    assert len(scenes) == (9 - 3 - 2) + 0 + (8 - 3 - 2)  # three rows before it for four frames
+    assert len(scenes[0]["ego_history_xyz"]) == 3 and len(scenes[0]["ego_future_rot"]) == 2
 
 
 # ---- the tiny data set

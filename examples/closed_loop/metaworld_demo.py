@@ -1,0 +1,200 @@
+"""The whole chain on tasks of a simulator: demonstrations, statistics, training, LoRA, merging, and success in a loop.
+
+Meta-World's scripted experts demonstrate in LeRobot's environment; a small model learns from their recordings, and then
+solves the tasks from starts that it has not seen, by `lerobot-eval` and by `vlahub serve` with openpi-client, with the
+same actions. `make demo-closed-loop` calls this in an environment that has LeRobot.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from closed_loop_figures import largest_difference
+from metaworld_model import write_model
+from metaworld_scene import TASKS, expert_success
+
+HERE = Path(__file__).parent
+VLAHUB = [sys.executable, "-m", "vlahub"]
+ENOUGH = 0.8  # of the episodes
+WANDERING_STEPS = 120  # of the untrained model; the expert needs fewer than this
+TRAINING = ["--batch-size", "64", "--backbone-lr-scale", "1", "--weight-decay", "0.01", "--warmup-steps", "100"]
+TRAINING += [
+    "--lr-scheduler-type",
+    "cosine",
+    "--max-grad-norm",
+    "1",
+    "--logging-steps",
+    "100",
+    "--save-steps",
+    "100000",
+]
+TRAINING += ["--dataloader-num-workers", "1"]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    folder = arguments.output.resolve()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    print(f"1. demonstrations of {' and '.join(TASKS)}, by LeRobot's dataset writer: {folder}", flush=True)
+    dataset, seeds = folder / "demonstrations", ["--seed", str(arguments.seed * 1_000_000 + 100_000)]
+    run(sys.executable, script("record"), str(dataset), "--episodes", str(arguments.demonstrations), *seeds)
+
+    print("2. a small new model learns them: first whole, then by LoRA, which is merged", flush=True)
+    checkpoint = trained(folder, dataset, arguments)
+
+    print("3. unseen starts: lerobot-eval with the plugin, and vlahub serve with openpi-client", flush=True)
+    figures = {"expert": {task: share(expert_success(task, evaluated(arguments))) for task in TASKS}}
+    figures["lerobot-eval"] = evaluated_by_lerobot(folder, checkpoint, arguments)
+    with served(checkpoint, folder) as url:
+        figures["openpi-client"] = evaluated_by_openpi(folder, url, arguments)
+    with served(folder / "untrained", folder) as url:
+        figures["untrained"] = evaluated_by_openpi(folder, url, arguments, WANDERING_STEPS)
+    figures["largest difference of the actions"] = {task: difference(folder, task) for task in TASKS}
+    (folder / "figures.json").write_text(json.dumps(figures, indent=2))
+    print(json.dumps(figures, indent=2))
+    failed = [task for task in TASKS if figures["lerobot-eval"][task] < ENOUGH]
+    failed += [task for task in TASKS if figures["largest difference of the actions"][task] > 0]
+    if failed:
+        sys.exit(f"{', '.join(failed)}: fewer than {ENOUGH:.0%} of the episodes succeed, or the ways differ")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, default=Path("demo_closed_loop_output"), help="folder (replaced)")
+    parser.add_argument("--demonstrations", type=int, default=2000, help="episodes of each task")
+    parser.add_argument("--steps", type=int, default=2000, help="of the training, of which LoRA has another quarter")
+    parser.add_argument("--episodes", type=int, default=20, help="to evaluate with, of each task")
+    parser.add_argument("--seed", type=int, default=0, help="of everything: other seeds, other starts")
+    return parser.parse_args()
+
+
+def trained(folder: Path, dataset: Path, arguments: argparse.Namespace) -> Path:
+    """The merged checkpoint."""
+    new, base, adapter, checkpoint = (folder / name for name in ("untrained", "base", "adapter", "checkpoint"))
+    statistics = folder / "dataset_statistics.json"
+    run(*VLAHUB, "stats", str(dataset), "--output", str(statistics))
+    write_model(new, statistics, arguments.seed)
+    options = ["--dataset", str(dataset), "--statistics", str(statistics), *TRAINING, "--seed", str(arguments.seed)]
+    whole = ["--train", "full", "--steps", str(arguments.steps), "--learning-rate", "2e-3"]
+    run(*VLAHUB, "train", str(new), "--output", str(base), *options, *whole)
+    lora = ["--train", "lora", "--steps", str(arguments.steps // 4), "--learning-rate", "3e-4"]
+    run(*VLAHUB, "train", str(base), "--output", str(adapter), *options, *lora)
+    merge = ["--base", str(base), "--adapter", str(adapter), "--output", str(checkpoint)]
+    run(*VLAHUB, "merge-lora", *merge)
+    return checkpoint
+
+
+def evaluated(arguments: argparse.Namespace) -> range:
+    """Seeds that no demonstration has."""
+    first = 1000 + arguments.seed * 1_000_000
+    return range(first, first + arguments.episodes)
+
+
+def evaluated_by_lerobot(folder: Path, checkpoint: Path, arguments: argparse.Namespace) -> dict[str, float]:
+    """The success of each task."""
+    seeds, commands = evaluated(arguments), []
+    for task in TASKS:
+        options = [f"--policy.checkpoint={checkpoint}", "--policy.type=vlahub", "--policy.device=cpu"]
+        options += ["--env.type=metaworld", f"--env.task={task}", "--eval.batch_size=1", f"--seed={seeds.start}"]
+        options += [f"--eval.n_episodes={len(seeds)}", f"--output_dir={folder / 'lerobot_eval' / task}"]
+        commands.append([sys.executable, script("lerobot_eval"), str(actions_file(folder, task, "lerobot")), *options])
+    run_together(commands)
+    found = {task: json.loads((folder / "lerobot_eval" / task / "eval_info.json").read_text()) for task in TASKS}
+    return {task: info["overall"]["pc_success"] / 100 for task, info in found.items()}
+
+
+def evaluated_by_openpi(
+    folder: Path, url: str, arguments: argparse.Namespace, max_steps: int | None = None
+) -> dict[str, float]:
+    """The same episodes; max_steps: of the untrained model, whose actions are not kept."""
+    seeds, commands = evaluated(arguments), []
+    for task in TASKS:
+        options = [url, task, "--seed", str(seeds.start), "--episodes", str(len(seeds))]
+        options += ["--figures", str(folder / f"{task}_{'openpi' if max_steps is None else 'untrained'}.json")]
+        if max_steps is None:
+            options += ["--actions", str(actions_file(folder, task, "openpi")), "--strip", str(folder / f"{task}.png")]
+        else:
+            options += ["--max-steps", str(max_steps)]
+        commands.append([sys.executable, script("openpi"), *options])
+    run_together(commands)
+    name = "openpi" if max_steps is None else "untrained"
+    return {task: json.loads((folder / f"{task}_{name}.json").read_text())["success"] for task in TASKS}
+
+
+def difference(folder: Path, task: str) -> float:
+    """The largest between what was done in the two ways."""
+    first, second = (np.load(actions_file(folder, task, way)) for way in ("lerobot", "openpi"))
+    return largest_difference(first, second)
+
+
+def actions_file(folder: Path, task: str, way: str) -> Path:
+    return folder / f"{task}_actions_{way}.npz"
+
+
+def share(successes: Iterator[bool]) -> float:
+    return float(np.mean(list(successes)))
+
+
+def script(name: str) -> str:
+    return str(HERE / f"metaworld_{name}.py")
+
+
+@contextmanager
+def served(checkpoint: Path, folder: Path) -> Iterator[str]:
+    """A server of the checkpoint for as long as it is needed; gives its address for websockets."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    command = [*VLAHUB, "serve", str(checkpoint), "--port", str(port)]
+    show(command)
+    with (folder / "serve.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+        try:
+            wait_for(f"http://127.0.0.1:{port}/healthz", server)
+            yield f"ws://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def wait_for(url: str, server: subprocess.Popen) -> None:
+    while server.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.5)
+    sys.exit("vlahub serve ended; serve.log says why")
+
+
+def run(*command: str) -> None:
+    run_together([list(command)])
+
+
+def run_together(commands: list[list[str]]) -> None:
+    """Show commands and run them side by side; a failure ends the demonstration."""
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    running = []
+    for command in commands:
+        show(command)
+        running.append(subprocess.Popen(command, env=environment))
+    codes = [process.wait() for process in running]
+    if any(codes):
+        sys.exit(1)
+
+
+def show(command: list[str]) -> None:
+    print("$ " + " ".join(Path(word).name if word.startswith("/") else word for word in command), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Where the parts of a policy lie: a checkpoint of vlahub, or a policy that was saved and holds one."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import snapshot_download
+
+from vlahub.conversion.predictions.checkpoint_loading import load_config
+from vlahub.conversion.source_folder import source_folder
+from vlahub.errors import ConfigError
+
+CHECKPOINT = "checkpoint"  # of a saved policy, the folder that vlahub's commands take
+CONFIG = "config.json"
+
+
+def checkpoint_folder(name: str | None, revision: str | None = None, weights: bool = True) -> Path:
+    """A checkpoint of vlahub as a folder; one on the Hub is downloaded, on request without its weights.
+
+    Raises:
+        ConfigError: none was named, or a folder was given a revision.
+        ConversionError: there is neither such a folder nor such a repository.
+    """
+    if not name:
+        raise ConfigError("--policy.checkpoint is missing: name a folder or Hub repository with a vlahub checkpoint.")
+    if revision is not None and Path(name).is_dir():
+        raise ConfigError(f"--policy.revision={revision}: {name} is a folder, and only repositories have revisions.")
+    return source_folder(str(name), weights=weights, revision=revision)
+
+
+def robot_config(folder: Path) -> Any:
+    """The config of a checkpoint, without its weights.
+
+    Raises:
+        ConfigError: it is of no robot.
+    """
+    config = load_config(folder)
+    if config.predicts != "actions":
+        raise ConfigError(
+            f"{folder} is a {config.model_type} that predicts {config.predicts}: a policy of LeRobot acts for a robot, "
+            "and needs a checkpoint that predicts actions. `vlahub predict` and `vlahub serve` take it."
+        )
+    return config
+
+
+def policy_folder(name: str | Path, revision: str | None = None, **download: Any) -> Path:
+    """A policy that was saved, or a checkpoint, as a folder; one on the Hub is downloaded."""
+    if Path(name).is_dir():
+        return Path(name)
+    return Path(snapshot_download(str(name), revision=revision, **download))
+
+
+def is_saved_policy(folder: Path) -> bool:
+    """Whether a folder was written by a policy's `save_pretrained`, and not by a model's."""
+    return (folder / CHECKPOINT / CONFIG).is_file()
+
+
+def saved_origin(folder: Path) -> str | None:
+    """The `checkpoint` where a saved policy began."""
+    return json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("checkpoint")

@@ -1,0 +1,37 @@
+"""Side files of a run, and adapters that no merge can take: refused before anything is read."""
+
+import json
+
+import pytest
+import torch
+
+from vlahub.conversion.tensors.lora_merge import read_lora_config
+from vlahub.conversion.tensors.side_files import find_side_files
+from vlahub.errors import ConversionError
+
+KINDS = ("action_head", "proprio_projector")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["action_head--10_checkpoint.pt", "proprio_projector--20_checkpoint.pt"], "side files of different steps"),
+        (["action_head--10_checkpoint.pt", "action_head--20_checkpoint.pt"], "several action_head files"),
+    ],
+)
+def test_side_files_of_several_steps_are_refused_by_their_names(names, message, tmp_path):
+    for name in names:
+        torch.save({"w": torch.zeros(1)}, tmp_path / name)
+    with pytest.raises(ConversionError, match=message) as error:
+        find_side_files(tmp_path, KINDS)
+    assert all(name in str(error.value) for name in names)
+    (tmp_path / names[1]).unlink()
+    assert list(find_side_files(tmp_path, KINDS)) == ["action_head"]
+
+
+@pytest.mark.parametrize("field", [{"layer_replication": [[0, 2], [1, 2]]}, {"target_parameters": ["experts.w"]}])
+def test_an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field(field, tmp_path):
+    config = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], **field}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(ConversionError, match=f"{next(iter(field))} is set; adapters with it are not supported"):
+        read_lora_config(tmp_path)

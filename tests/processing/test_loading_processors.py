@@ -1,0 +1,91 @@
+"""What `from_pretrained` of processors is given: words that nobody reads, and places where no processor of ours is."""
+
+import json
+import shutil
+
+import pytest
+import transformers
+
+import vlahub
+from vlahub.errors import CheckpointError, ConfigError
+from vlahub.finetuning import FinetuneOptions, make_arguments, prepare_finetuning
+
+PASSED = {"trust_remote_code": False, "revision": "main", "subfolder": "", "token": "x", "use_fast": True}
+PASSED |= {"dtype": "auto"}
+PASSED |= {"cache_dir": None, "force_download": False, "local_files_only": True, "code_revision": None}
+PASSED |= {"padding_side": "right", "model_max_length": 99, "backend": "tokenizers", "device_map": "cpu"}
+
+
+@pytest.fixture(params=["class", "Auto"])
+def load(request, family, family_checkpoint):
+    kind = family.processor if request.param == "class" else transformers.AutoProcessor
+    return lambda **words: kind.from_pretrained(str(family_checkpoint), **words)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("view_name", "view_names"), ("misspelt", "lists those there are"), ("advantage_templates", "advantage_template")],
+)
+def test_a_word_that_nobody_reads_is_refused_with_what_may_be_meant(word, meant, load):
+    with pytest.raises(ConfigError, match=f"from_pretrained has no argument {word}=1; .*{meant}"):
+        load(**{word: 1})
+
+
+def test_words_of_loaders_tokenizers_and_parts_pass(load, family):
+    loaded = load(**PASSED)
+    assert loaded.tokenizer.model_max_length == 99
+    name = next(iter(set(family_words(loaded.image_processor)) & {"image_mean", "num_views", "num_images_in_input"}))
+    value = {"image_mean": [0.25, 0.5, 0.75]}.get(name, 3)
+    assert getattr(load(**{name: value}).image_processor, name) == value
+
+
+def family_words(image_processor):
+    return type(image_processor).arguments
+
+
+def test_a_misspelt_word_of_an_image_processor_is_refused_there_too(family_checkpoint, family):
+    kind = getattr(vlahub, f"{family.prefix}Processor").from_pretrained(family_checkpoint).image_processor
+    word = kind.arguments[0]
+    for loader in (type(kind), transformers.AutoImageProcessor):
+        with pytest.raises(ConfigError, match=f"has no argument {word}z=1: did you mean {word}?"):
+            loader.from_pretrained(family_checkpoint, **{f"{word}z": 1})
+
+
+KINDS = [vlahub.CogVLAProcessor, vlahub.CogVLAImageProcessor, vlahub.CogVLAConfig, vlahub.CogVLAForActionPrediction]
+
+
+def finetuning_of(folder, output):
+    options = FinetuneOptions(model=str(folder), dataset="nowhere")
+    return prepare_finetuning(options, make_arguments(output_dir=str(output)))
+
+
+PLACES = {  # what lies there, and what is said of it
+    "nothing": (shutil.rmtree, "there is no such folder"),
+    "an empty folder": (lambda folder: None, "is empty, or not there"),
+    "a config of nobody": (lambda folder: write(folder / "config.json", {"hello": 1}), "holds no p|no field of a"),
+    "a published model": (lambda folder: write_published(folder), "vlahub convert"),
+}
+
+
+def write(path, content):
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def write_published(folder):
+    write(folder / "config.json", {"model_type": "openvla", "architectures": ["OpenVLAForActionPrediction"]})
+    write(folder / "preprocessor_config.json", {"processor_class": "PrismaticProcessor"})
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("kind", [*KINDS, None], ids=lambda kind: getattr(kind, "__name__", "training"))
+def test_a_place_without_a_checkpoint_of_ours_is_named_with_what_to_do(kind, place, tmp_path):
+    folder = tmp_path / "place"
+    folder.mkdir()
+    make, words = PLACES[place]
+    if place == "a published model" and kind is vlahub.CogVLAImageProcessor:
+        pytest.skip("reads the published file, as its settings are there")
+    if place == "a config of nobody" and kind is None:
+        pytest.skip("transformers says that the model_type is missing")
+    make(folder)
+    with pytest.raises(CheckpointError, match=words):
+        finetuning_of(folder, tmp_path / "out") if kind is None else kind.from_pretrained(str(folder))

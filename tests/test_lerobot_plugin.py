@@ -1,0 +1,109 @@
+"""What of the policy for LeRobot can be held without LeRobot; its own tests are run by `make test-lerobot`."""
+
+import ast
+import configparser
+import importlib
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vlahub.errors import InputError
+
+REPOSITORY = Path(__file__).parents[1]
+PLUGIN = REPOSITORY / "integrations" / "lerobot_policy_vlahub" / "lerobot_policy_vlahub"
+
+
+def loaded(name):
+    """A file of the plugin that imports nothing of LeRobot."""
+    spec = importlib.util.spec_from_file_location(name, PLUGIN / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+features, observations = loaded("robot_features"), loaded("robot_observations")
+
+
+@pytest.mark.parametrize("file", sorted(PLUGIN.glob("*.py")), ids=lambda file: file.stem)
+def test_every_name_that_the_plugin_imports_of_vlahub_is_there(file):
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vlahub"):
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, alias.name) for alias in node.names), (node.module, node.lineno)
+
+
+def test_the_plugin_is_no_part_of_vlahubs_own_distribution():
+    setup = configparser.ConfigParser()
+    setup.read(REPOSITORY / "setup.cfg", encoding="utf-8")
+    assert "integrations" not in setup["options"]["packages"] + setup["options"]["package_dir"]
+
+
+def test_every_eight_bit_value_comes_back_from_lerobots_floats():
+    """As LeRobot's scripts make them: in place by `/= 255`, and of a dataset by `/ 255.0`."""
+    image = torch.arange(256, dtype=torch.uint8).repeat(3, 1).reshape(1, 3, 16, 16)
+    for given in (image.type(torch.float32).div_(255), image.to(torch.float32) / 255.0, image):
+        [found] = observations.uint8_images("image", given)
+        assert found.shape == (16, 16, 3) and np.array_equal(found, image[0].permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.full((1, 3, 4, 4), 1.01), "values of 1.01 to 1.01; 0 to 1 is needed"),
+        (torch.full((1, 3, 4, 4), float("nan")), "values of nan"),
+        (torch.zeros(1, 4, 4, 3), r"camera has the shape \(1, 4, 4, 3\)"),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.int64), "camera holds torch.int64"),
+    ],
+)
+def test_images_of_another_form_are_refused(images, message):
+    with pytest.raises(InputError, match=message):
+        observations.uint8_images("camera", images)
+
+
+TWO = ["observation.images.wrist", "observation.images.primary"]
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "count", "views", "expected"),
+    [
+        (TWO, ["primary", "wrist"], 2, {}, [TWO[1], TWO[0]]),
+        ([*TWO, "observation.images.side"], ["primary", "wrist"], None, {}, [TWO[1], TWO[0]]),
+        (TWO, None, 2, {}, [TWO[1], TWO[0]]),
+        (["observation.image"], ["primary"], 1, {}, ["observation.image"]),
+        (["observation.image"], None, None, {}, ["observation.image"]),
+        (["a", "b"], ["primary", "wrist"], 2, {"wrist": "a", "primary": "b"}, ["b", "a"]),
+        (["a", "b"], ["primary", "wrist"], 2, {"primary": "a", "wrist": "a"}, ["a", "a"]),
+        (["a", "b"], None, 2, {"first": "b", "second": "a"}, ["b", "a"]),
+    ],
+)
+def test_a_view_is_the_feature_of_its_name_or_the_only_one_that_it_can_be(images, names, count, views, expected):
+    assert features.view_keys(images, names, count, views) == expected
+
+
+@pytest.mark.parametrize(
+    ("images", "names", "count", "views", "message"),
+    [
+        (["a", "b"], ["primary", "wrist"], 2, {}, r"\['a', 'b'\].*\['primary', 'wrist'\].*--policy.views"),
+        (["a", "b"], None, 2, {}, "records no names.*--policy.views"),
+        (["a"], None, 2, {}, r"sees 2 views, and \['a'\] are 1"),
+        ([], ["primary"], 1, {}, r"\[\].*\['primary'\]"),
+        (["a"], ["primary"], 1, {"primary": "b"}, r"names \['b'\]; the images are \['a'\]"),
+        (["a"], ["primary"], 1, {"main": "a"}, r"views \['main'\]; those of this checkpoint are \['primary'\]"),
+        (["a", "b"], None, 1, {"one": "a", "two": "b"}, "sees 1 views"),
+    ],
+)
+def test_views_that_cannot_be_told_apart_are_refused(images, names, count, views, message):
+    with pytest.raises(InputError, match=message):
+        features.view_keys(images, names, count, views)
+
+
+def test_every_sample_has_a_task_or_the_users_instruction():
+    assert observations.instructions_of({"task": ["a", "b"]}, 2, None) == ["a", "b"]
+    assert observations.instructions_of({"task": "a"}, 2, None) == ["a", "a"]
+    assert observations.instructions_of({"task": ["a", ""]}, 2, "c") == ["c", "c"]
+    for tasks in (["a"], ["a", " "], "", None):
+        with pytest.raises(InputError, match=r"--policy.instruction"):
+            observations.instructions_of({"task": tasks}, 2, None)
