@@ -203,3 +203,13 @@ def test_a_release_whose_expert_is_missing_is_refused(source, capsys):
 
 def test_the_family_takes_the_model_types_of_all():
     assert FAMILIES["alpamayo_r1"].published == PUBLISHED
+
+
+def test_the_example_of_a_card_names_cameras_and_says_where_to_drive():
+    from vlahub.configuration.card_snippet import Asked, snippet
+
+    asked = Asked(images=("a.png", "b.png", "c.png", "d.png"))
+    code = snippet(AlpamayoR1Config(camera_labels=True), asked=asked)
+    assert "camera_indices = [0, 1, 2, 6]" in code and "camera_indices=camera_indices, nav_text=nav_text)" in code
+    compile(code, "card", "exec")
+    assert "nav_text" not in snippet(AlpamayoR1Config(), asked=asked)
