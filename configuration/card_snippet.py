@@ -26,6 +26,7 @@ print(actions[0, :3])
 """
 RELEASE_CAMERAS = [0, 1, 2, 6]  # cross left, front wide, cross right, front tele
 NAVIGATION = "Turn left onto Main St in 40m"
+WORDS = {"camera_indices": "PhysicalAI-AV's numbers, in the order of the images", "nav_text": "None for none"}
 TEXT = """inputs = processor(images={images}, text={text}){note}
 tokens = model.generate(**inputs, max_new_tokens=20, do_sample=False)
 print(processor.batch_decode(tokens, skip_special_tokens=True))
@@ -34,7 +35,7 @@ CAR = """images = {images}  # cameras, each with its frames, the oldest first{no
 xyz = np.zeros(({poses}, 3))  # metres in the frame of the last pose: x ahead, y left, z up; {dt} s apart
 xyz[:, 0] = np.linspace({start}, 0, {poses})  # straight on, at 10 m/s
 rot = np.tile(np.eye(3), ({poses}, 1, 1))  # rotations to that frame
-inputs = processor(images=images, ego_history_xyz=xyz, ego_history_rot=rot{request})
+{told}inputs = processor(images=images, ego_history_xyz=xyz, ego_history_rot=rot{request})
 
 torch.manual_seed(0)  # of text and noise
 output = model.sample_trajectories(**inputs, num_traj_samples=1)
@@ -107,14 +108,15 @@ def example_key(config: Any, asked: Asked) -> str | None:
 
 def car_call(config: Any, asked: Asked, values: dict[str, str]) -> str:
     poses, start = straight_path(config)
-    dt = config.action_space_cfg["dt"]
+    dt, words = config.action_space_cfg["dt"], car_words(config, asked)
     return CAR.format(
         images=values["images"],
         note=values["note"].replace("  # ", "; "),
         poses=poses,
         dt=f"{dt:g}",
         start=start,
-        request=(f", text={literal(asked.text)}" if asked.text else "") + named_words(car_words(config, asked)),
+        told="".join(f"{name} = {json.dumps(words[name])}  # {WORDS[name]}\n" for name in words),
+        request=(f", text={literal(asked.text)}" if asked.text else "") + "".join(f", {name}={name}" for name in words),
         waypoints=config.action_space_cfg["n_waypoints"],
     )
 
@@ -127,12 +129,6 @@ def car_words(config: Any, asked: Asked) -> dict[str, Any]:
     count = count_of_views(config, asked)
     numbers = RELEASE_CAMERAS if count == len(RELEASE_CAMERAS) else list(range(count))
     return ({} if config.view_names else {"camera_indices": numbers}) | {"nav_text": NAVIGATION}
-
-
-def named_words(words: dict[str, Any]) -> str:
-    """Further arguments of a call as code, on lines of their own."""
-    lines = [f",\n    {name}={literal(value) if isinstance(value, str) else value}" for name, value in words.items()]
-    return "".join(lines) + ",\n" * bool(lines)
 
 
 def straight_path(config: Any) -> tuple[int, str]:

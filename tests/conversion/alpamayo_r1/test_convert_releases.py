@@ -90,6 +90,7 @@ def test_report_card_config_and_processor_say_which_release_it_is(source, capsys
     assert all(torch.equal(value, source_weights[key].float()) for key, value in model.float().state_dict().items())
 
 
+@pytest.mark.slow
 def test_weights_without_buffers_convert_to_the_same(source):
     whole = source(LATER)
     first = load_file(whole.convert() / "model.safetensors")
@@ -98,6 +99,7 @@ def test_weights_without_buffers_convert_to_the_same(source):
     assert first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "guidance"),
     [
@@ -119,6 +121,7 @@ def test_an_argument_that_no_release_knows_is_refused_by_name():
         AlpamayoR1Config(diffusion_cfg={"guidance_scale": 2.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", ["earlier", "later"])
 def test_a_base_with_the_tokens_of_either_release_keeps_their_names(source, names):
     from transformers import AutoTokenizer
@@ -134,6 +137,7 @@ def test_a_base_with_the_tokens_of_either_release_keeps_their_names(source, name
     assert len(vocabulary) == 470
 
 
+@pytest.mark.slow
 def test_the_second_stage_of_fine_tuning_converts_and_labels_are_as_said(source, capsys):
     """As `to-a1` and the trainer leave it: R1's names, and the setting of cameras where 1.5 had it."""
     published = source("alpamayo_r1")
@@ -159,6 +163,7 @@ def first_stage(source):
     return published
 
 
+@pytest.mark.slow
 def test_a_first_stage_gets_a_new_expert_that_is_said_to_be_untrained(first_stage, capsys):
     output = first_stage.convert()
     model, weights = AlpamayoR1.from_pretrained(output), first_stage.weights()
@@ -187,6 +192,7 @@ def test_a_first_stage_takes_the_expert_of_its_release(first_stage, source, caps
     assert "has an expert of its own" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_release_whose_expert_is_missing_is_refused(source, capsys):
     published = source(LATER)
     published.keep(lambda name: name.startswith("vlm."))
@@ -197,3 +203,13 @@ def test_a_release_whose_expert_is_missing_is_refused(source, capsys):
 
 def test_the_family_takes_the_model_types_of_all():
     assert FAMILIES["alpamayo_r1"].published == PUBLISHED
+
+
+def test_the_example_of_a_card_names_cameras_and_says_where_to_drive():
+    from vlahub.configuration.card_snippet import Asked, snippet
+
+    asked = Asked(images=("a.png", "b.png", "c.png", "d.png"))
+    code = snippet(AlpamayoR1Config(camera_labels=True), asked=asked)
+    assert "camera_indices = [0, 1, 2, 6]" in code and "camera_indices=camera_indices, nav_text=nav_text)" in code
+    compile(code, "card", "exec")
+    assert "nav_text" not in snippet(AlpamayoR1Config(), asked=asked)

@@ -70,6 +70,7 @@ def test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels(driver
     np.testing.assert_allclose(found["pred_xyz"], wanted.pred_xyz[0, 0].numpy(), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_folders_with_the_names_of_cameras_tell_their_numbers(drivers, scene, parts, tmp_path):
     from PIL import Image
 
@@ -106,6 +107,7 @@ BESIDE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", BESIDE)
 def test_what_a_question_has_no_use_for_is_refused(drivers, scene, tmp_path, monkeypatch, capsys, option):
     monkeypatch.chdir(tmp_path)
@@ -125,6 +127,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_values_are_one_line(drivers, scene, capsys, name):
     options, code, message = WRONG[name]

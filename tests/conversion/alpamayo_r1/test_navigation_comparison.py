@@ -59,6 +59,7 @@ def test_three_drives_begin_with_the_same_noise_and_guidance_is_of_navigation_al
         assert torch.equal(found.pred_xyz, wanted.pred_xyz)
 
 
+@pytest.mark.slow
 def test_navigation_without_a_direction_has_nothing_to_swap(driver, data, tmp_path):
     model, processor = driver
     compared = compare_navigation(model, data, "Continue straight", processor=processor, **FEW)
@@ -67,6 +68,7 @@ def test_navigation_without_a_direction_has_nothing_to_swap(driver, data, tmp_pa
     assert (tmp_path / "out.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_the_picture_names_cameras_and_drives(driver, data):
     model, processor = driver
     compared = compare_navigation(model, data, NAV, processor=processor, **FEW)
@@ -90,6 +92,7 @@ def test_the_picture_names_cameras_and_drives(driver, data):
         navigation_figure(data["image_frames"], compared, [0, 1])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(driver, data):
     model, _ = driver
     with pytest.raises(InputError, match="data lacks ego_history_rot"):

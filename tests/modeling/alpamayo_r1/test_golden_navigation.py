@@ -6,7 +6,7 @@ from alpamayo_golden import BATCH, Forced, driven, published_model
 
 from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
 
-IMPLEMENTATIONS = ["sdpa", "eager"]
+IMPLEMENTATIONS = ["sdpa", pytest.param("eager", marks=pytest.mark.slow)]
 GUIDED = ("alpamayo_1_5/nav_guided", 1.5, 0.6)
 
 
@@ -108,6 +108,7 @@ def test_answers_are_the_published_tokens(golden, implementation, forced):
         assert not ((masked >= first) & (masked < first + count)).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_the_published_call_with_guidance_is_sample_trajectories(golden, implementation):
     name, weight, temperature = GUIDED

@@ -13,7 +13,7 @@ from vlahub.modeling.alpamayo_r1 import expert_steps
 from vlahub.modeling.alpamayo_r1.navigation_markers import Route, without_route
 from vlahub.modeling.fast_prediction import FastPrediction
 
-IMPLEMENTATIONS = ["sdpa", "eager"]
+IMPLEMENTATIONS = ["sdpa", pytest.param("eager", marks=pytest.mark.slow)]
 ROUTE_START, ROUTE_END, FUTURE_START, PAD = 507, 509, 498, 300
 SETS, SAMPLES = 2, 2
 CLOSE = {"atol": 2e-4, "rtol": 2e-4}
@@ -99,6 +99,7 @@ def test_weight_zero_is_the_prompt_without_navigation_with_the_same_text(model, 
     torch.testing.assert_close(found.actions, wanted.actions, **CLOSE)
 
 
+@pytest.mark.slow
 def test_a_text_without_a_start_token_is_guided_too(model, scene):
     routed = row_of(scene, 1)
     guided = partial(drive, model, routed, noise_of(1), max_new_tokens=2, num_inference_steps=1)
@@ -108,6 +109,7 @@ def test_a_text_without_a_start_token_is_guided_too(model, scene):
     torch.testing.assert_close(output.actions, mean, **CLOSE)
 
 
+@pytest.mark.slow
 def test_guidance_does_not_change_the_text(model, scene):
     options = {"top_k": None, "temperature": 1.0, "num_inference_steps": 1}
     found = []
@@ -117,6 +119,7 @@ def test_guidance_does_not_change_the_text(model, scene):
     assert torch.equal(found[0].sequences, found[1].sequences)
 
 
+@pytest.mark.slow
 def test_passes_apart_are_as_both_at_once(model, scene, monkeypatch):
     guided = partial(drive, model, scene, noise_of(4), samples=2, guidance_weight=1.5)
     wanted, passes = guided().actions, []
@@ -127,6 +130,7 @@ def test_passes_apart_are_as_both_at_once(model, scene, monkeypatch):
     assert passes == [4] * 6, "two passes of four rows in each of three steps"
 
 
+@pytest.mark.slow
 def test_a_watched_language_model_reads_the_text_again_token_by_token(model, scene):
     guided = partial(drive, model, scene, noise_of(4), samples=2, guidance_weight=1.5)
     wanted, calls = guided().actions, []
@@ -137,6 +141,7 @@ def test_a_watched_language_model_reads_the_text_again_token_by_token(model, sce
     assert len(calls) > 6
 
 
+@pytest.mark.slow
 def test_padding_that_the_expert_sees_is_that_of_the_prompt_alone(case, scene):
     """Where padding is seen, as R1 was published, what taking navigation out leaves is hidden all the same."""
     seeing, routed = published_model(case, "sdpa"), row_of(scene, 1)
@@ -145,6 +150,7 @@ def test_padding_that_the_expert_sees_is_that_of_the_prompt_alone(case, scene):
     torch.testing.assert_close(found, wanted, **CLOSE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 1.5])
 def test_fast_prediction_gives_the_same_without_falling_back(case, scene, weight):
     model = published_model(case, "sdpa", mask_prompt_padding=True)
@@ -157,6 +163,7 @@ def test_fast_prediction_gives_the_same_without_falling_back(case, scene, weight
     assert stats.captures and stats.replays > stats.captures and not stats.eager_fallbacks
 
 
+@pytest.mark.slow
 def test_a_guided_drive_waits_for_a_device_as_often_as_another(case, scene):
     model = published_model(case, "sdpa", mask_prompt_padding=True)
     asked = []
@@ -171,6 +178,7 @@ def test_a_guided_drive_waits_for_a_device_as_often_as_another(case, scene):
     assert asked[0] == asked[1]
 
 
+@pytest.mark.slow
 def test_texts_of_other_lengths_need_no_further_graph(case, scene):
     """Prompts are padded to a bucket, with and without navigation, and so are the texts between them."""
     model = published_model(case, "sdpa", mask_prompt_padding=True)
@@ -313,6 +321,7 @@ def test_answers_of_a_batch_are_as_they_are_alone(asked, implementation):
     assert together.finished.shape == (2, 2) and not together.finished.any()
 
 
+@pytest.mark.slow
 def test_answers_fast_are_as_answers_slow(asked):
     batch, _, case = asked
     model = published_model(case, "sdpa")

@@ -164,6 +164,7 @@ def test_a_model_with_camera_labels_says_that_a_prompt_has_none(later, monkeypat
     assert "camera_indices" in said[0] and "[0, 1, 2, 6]" in said[0]
 
 
+@pytest.mark.slow
 def test_the_label_setting_travels_with_the_processor(later, processor, tmp_path):
     for each, labels in ((later, True), (processor, False)):
         each.save_pretrained(tmp_path / str(labels))

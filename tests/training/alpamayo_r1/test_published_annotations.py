@@ -29,6 +29,7 @@ def written(folder, content):
     return path
 
 
+@pytest.mark.slow
 def test_samples_are_moments_of_clips_with_their_navigation(avdi, tmp_path):
     path = written(tmp_path, [SAMPLE, SAMPLE | {"t0_relative": 5_200_000.0, "cot": "Yield."}])
     samples = NavigationSamples(path, avdi, maybe_stream=False, num_frames=2)
