@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 VLAHUB = [sys.executable, "-m", "vlahub"]
 ENOUGH = 0.8  # of the episodes
 WANDERING = 10, 120  # episodes of the untrained model and their steps, of which the expert needs fewer than 80
-TRAINING = ["--batch-size", "64", "--backbone-lr-scale", "1", "--weight-decay", "0.01", "--warmup-steps", "100"]
+TRAINING = ["--batch-size", "64", "--weight-decay", "0.01", "--warmup-steps", "50"]
 TRAINING += [
     "--lr-scheduler-type",
     "cosine",
@@ -86,7 +86,7 @@ def trained(folder: Path, dataset: Path, arguments: argparse.Namespace) -> Path:
     run(*VLAHUB, "stats", str(dataset), "--output", str(statistics))
     write_model(new, statistics, arguments.seed)
     options = ["--dataset", str(dataset), "--statistics", str(statistics), *TRAINING, "--seed", str(arguments.seed)]
-    whole = ["--train", "full", "--steps", str(arguments.steps), "--learning-rate", "2e-3"]
+    whole = ["--train", "full", "--backbone-lr-scale", "1", "--steps", str(arguments.steps), "--learning-rate", "2e-3"]
     run(*VLAHUB, "train", str(new), "--output", str(base), *options, *whole)
     lora = ["--train", "lora", "--steps", str(arguments.steps // 4), "--learning-rate", "3e-4"]
     run(*VLAHUB, "train", str(base), "--output", str(adapter), *options, *lora)
