@@ -41,8 +41,8 @@ OPTIONS += " --logging-steps 100 --save_strategy no --disable_tqdm true"
 WHOLE = ("--train", "full", "--backbone-lr-scale", "1")
 LORA = ("--train", "lora", "--rank", "64", "--alpha", "128")
 RECIPES = {
-    "cogvla": Recipe(550, WHOLE),
-    "mapanything_llava3d": Recipe(650, (*WHOLE, "--learning-rate", "5e-3")),
+    "cogvla": Recipe(650, WHOLE),
+    "mapanything_llava3d": Recipe(750, (*WHOLE, "--learning-rate", "5e-3")),
     "multimodal_vla": Recipe(420, LORA),
 }
 
