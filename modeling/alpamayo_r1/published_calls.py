@@ -67,7 +67,7 @@ def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:
     Raises InputError where there are none.
     """
     given = data.get("tokenized_data", data)
-    if "input_ids" not in given:
+    if not isinstance(given, Mapping) or "input_ids" not in given:
         raise InputError("data holds no input_ids: give what the processor returns, or {'tokenized_data': it, ...}.")
     return {name: given[name] for name in TENSORS if name in given}
 

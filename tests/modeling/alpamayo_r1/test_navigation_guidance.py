@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from alpamayo_golden import BATCH, Forced, published_model
@@ -83,6 +84,8 @@ def test_one_step_is_the_mean_of_both_velocities_by_weight(model, scene):
     guided = partial(drive, model, scene, noise, num_inference_steps=1)
     actions = {weight: guided(guidance_weight=weight).actions for weight in (0, 1, 1.5, -0.5)}
     assert torch.equal(actions[1], guided().actions)
+    numpys = guided(guidance_weight=np.float32(1.5), noise_temperature=np.int64(1)).actions
+    assert torch.equal(actions[1.5], numpys)
     for weight in (1.5, -0.5):
         torch.testing.assert_close(actions[weight], (1 - weight) * actions[0] + weight * actions[1], **CLOSE)
     assert (actions[0][1] - actions[1][1]).abs().max() > 1e-2
@@ -260,6 +263,7 @@ def test_navigation_that_is_none_is_refused(model, scene, name):
 WRONG = {
     "guidance_weight=nan": {"guidance_weight": float("nan")},
     "guidance_weight='1.5'": {"guidance_weight": "1.5"},
+    "guidance_weight=1000": {"guidance_weight": 10**400},
     "guidance_weight=True": {"guidance_weight": True},
     "noise temperature=-0.1": {"noise_temperature": -0.1},
     "noise temperature=inf": {"noise_temperature": float("inf")},
@@ -359,6 +363,8 @@ def test_questions_that_cannot_be_answered_are_refused(asked, scene, model):
         model.generate_text(scene)
     with pytest.raises(InputError, match="data holds no input_ids"):
         model.generate_text({"pixel_values": None})
+    with pytest.raises(InputError, match="data holds no input_ids"):
+        model.generate_text({"tokenized_data": None})
     with pytest.raises(InputError, match="num_samples=0"):
         model.generate_text(asked[1], num_samples=0)
     with pytest.raises(InputError, match="max_new_tokens=0"):
