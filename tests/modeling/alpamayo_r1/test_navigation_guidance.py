@@ -151,6 +151,9 @@ def test_padding_that_the_expert_sees_is_that_of_the_prompt_alone(case, scene):
     hiding = published_model(case, "sdpa", mask_prompt_padding=True)
     found, wanted = (drive(each, routed, noise_of(1), guidance_weight=1.5).actions for each in (seeing, hiding))
     torch.testing.assert_close(found, wanted, **CLOSE)
+    found, wanted = (drive(seeing, scene, noise_of(2), guidance_weight=weight).actions for weight in (0, None))
+    torch.testing.assert_close(found[0], wanted[0], **CLOSE)  # its own, without navigation
+    assert (wanted[0] - drive(hiding, scene, noise_of(2)).actions[0]).abs().max() > 1e-3
 
 
 @pytest.mark.slow
@@ -285,6 +288,7 @@ CALLS = {
     "no step": ("_cfg_nav", FLAG | {"inference_guidance_weight": 1.5, "inference_step": 0}, "num_steps=0"),
     "plain with the flag": ("", FLAG, "this call is not guided; .*_cfg_nav is"),
     "plain with a weight": ("", {"inference_guidance_weight": 1.5}, "this call is not guided"),
+    "plain without a path": ("", None, "data lacks ego_history_xyz, ego_history_rot"),
     "plain without a step": ("", {"inference_step": 0}, "num_steps=0"),
 }
 
@@ -295,7 +299,7 @@ def test_the_published_calls_refuse_what_would_be_without_effect(model, scene, n
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     call = getattr(model, f"sample_trajectories_from_data_with_vlm_rollout{ending}")
     with pytest.raises(InputError, match=message):
-        call({"tokenized_data": scene, **poses}, diffusion_kwargs=options)
+        call({"tokenized_data": scene, **(poses if options is not None else {})}, diffusion_kwargs=options)
 
 
 # ---- answers
