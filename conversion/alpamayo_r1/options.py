@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...configuration.vla_errors import InputError
 from ..option_values import above_zero, count, finite_number, from_zero, probability
 from ..predictions.evaluation import SHARED
 from ..predictions.flow_options import FLOW
@@ -139,6 +140,8 @@ def evaluate_driving(folder: Path, arguments: argparse.Namespace, files: dict[st
 def predict_driving(folder: Path, arguments: argparse.Namespace, files: dict[str, Path]) -> dict[str, Any]:
     if arguments.question is not None:
         return answer_question(folder, arguments, files)
+    if arguments.nav is None and arguments.guidance_weight not in (None, 1):
+        raise InputError("--guidance-weight needs --nav TEXT: it weighs what navigation changes; leave it out, or 1.")
     from .driving_prediction import predict_trajectories
 
     frame, plot, sampling = arguments.history_frame or FRAMES[0], files.get("plot"), sampling_of(arguments)

@@ -133,9 +133,10 @@ class DrivingPolicy:
     def blank(self) -> dict[str, Any]:
         """A scene that shows nothing, for the first prediction before clients come."""
         image = np.full((*BLANK_SIZE, 3), 127, dtype=np.uint8)
-        steps = self.num_poses
+        steps, cameras = self.num_poses, len(self.view_names or [None])
         return {
-            "images": [[image]] * len(self.view_names or [None]),
+            "images": [[image]] * cameras,
+            "camera_indices": list(range(cameras)) if self.processor.camera_labels else None,
             "ego_history_xyz": np.stack([np.linspace(-steps / 10, 0, steps), *np.zeros((2, steps))], axis=-1),
             "ego_history_rot": np.tile(np.eye(3), (steps, 1, 1)),
             "max_new_tokens": WARM_UP_TOKENS,

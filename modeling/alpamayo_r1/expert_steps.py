@@ -93,7 +93,8 @@ def driven(
         return run_core(model, drive, guided, Steps(ode), prompt.keys)
     routed = prompt.repeated(unguided.routed)
     first, read = first_position(unguided.prompt, lengths), torch.where(routed, lengths, read)
-    alone = guided._replace(real=unguided.prompt.real, lengths=read, first=first)
+    real = torch.where(unguided.routed[:, None], unguided.prompt.real, real)
+    alone = guided._replace(real=real, lengths=read, first=first)
     steps = Steps(ode, unguided.weight, fit_together(model.expert_parts, noise, unguided.keys))
     return run_core(model, drive_guided, GuidedNoise(guided, alone, routed), steps, unguided.keys)
 

@@ -5,6 +5,7 @@ Source: Guided Flows (arXiv 2311.13443, equation 6); published form: NVlabs/alpa
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from ...configuration.vla_errors import InputError
 
 Velocity = Callable[..., torch.Tensor]
+LARGEST = 3e38  # of float32, in which velocities are mixed
 
 
 def guided_velocity(guided: Velocity, unguided: Velocity | None, weight: float) -> Velocity:
@@ -34,8 +36,9 @@ def mixed(guided: torch.Tensor, unguided: torch.Tensor, weight: float) -> torch.
 
 
 def check_finite_number(name: str, value: Any, least: float = -math.inf) -> None:
-    """Raises InputError for anything but a finite number, or for one below the least."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """Raises InputError for anything but a number, Python's or numpy's, that is finite in float32, or for one below the
+    least."""
+    is_number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= LARGEST
     if not is_number or value < least:
         bound = "" if least == -math.inf else f" of at least {least:g}"
         raise InputError(f"{name}={value!r} must be a finite number{bound}.")

@@ -27,7 +27,7 @@ def published_inputs(data: Mapping[str, Any], diffusion_kwargs: Mapping[str, Any
         raise InputError(f"diffusion_kwargs holds {FLAG}=True: this call is not guided; {GUIDED} is.")
     if (weight := options.pop(WEIGHT, None)) is not None:
         raise InputError(f"diffusion_kwargs holds {WEIGHT}={weight!r}: this call is not guided; {GUIDED} is.")
-    return tokenized(data) | {name: data[name] for name in POSES} | renamed(options)
+    return tokenized(data) | poses_of(data) | renamed(options)
 
 
 def published_guided_inputs(
@@ -45,7 +45,7 @@ def published_guided_inputs(
     if weight is None and flow.inference_guidance_weight == 1:
         raise InputError(f"diffusion_kwargs needs {WEIGHT}: the model's, 1, is the call without guidance.")
     weight = flow.inference_guidance_weight if weight is None else weight
-    return tokenized(data) | {name: data[name] for name in POSES} | renamed(options) | {"guidance_weight": weight}
+    return tokenized(data) | poses_of(data) | renamed(options) | {"guidance_weight": weight}
 
 
 def known_options(diffusion_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -61,13 +61,20 @@ def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
     return {OPTIONS[name]: value for name, value in options.items() if value is not None}
 
 
+def poses_of(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Raises InputError where the path just driven is missing."""
+    if missing := [name for name in POSES if name not in data]:
+        raise InputError(f"data lacks {', '.join(missing)}, the path just driven; it holds {', '.join(data)}.")
+    return {name: data[name] for name in POSES}
+
+
 def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors of a prompt in `{"tokenized_data": {...}, ...}`, or in what the processor returns.
 
     Raises InputError where there are none.
     """
     given = data.get("tokenized_data", data)
-    if "input_ids" not in given:
+    if not isinstance(given, Mapping) or "input_ids" not in given:
         raise InputError("data holds no input_ids: give what the processor returns, or {'tokenized_data': it, ...}.")
     return {name: given[name] for name in TENSORS if name in given}
 

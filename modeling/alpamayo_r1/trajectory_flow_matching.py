@@ -146,7 +146,7 @@ class FlowMatching(nn.Module):
         if noise.shape != wanted:
             raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
         noise = noise.to(device, torch.float32)
-        return noise if temperature == 1 else noise * temperature
+        return noise if temperature == 1 else noise * float(temperature)
 
     def construct_training_data(
         self, x: torch.Tensor, noise: torch.Tensor | None = None, timesteps: torch.Tensor | None = None

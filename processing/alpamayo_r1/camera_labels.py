@@ -82,25 +82,25 @@ def checked_indices(row: Any) -> list[int]:
     return [int(index) for index in row]
 
 
-def frames_of_cameras(images: Any, cameras: int) -> list[int]:
+def frames_of_cameras(images: Any, cameras: int, told_by: str = "camera_indices") -> list[int]:
     """How many frames of each camera there are in the images of one sample, in any form that is read.
+
+    told_by: what has the number of cameras, for messages.
 
     Raises:
         InputError: images are grouped as those of another number of cameras, or are not as many of each camera.
     """
     entries = parts_of(images)
-    while len(entries) == 1 and cameras > 1 and is_group(entries[0]):  # a sample in a batch of one
+    while len(entries) == 1 and is_group(entries[0]):  # a sample in a batch of one, or one camera
         entries = parts_of(entries[0])
-    counts = [count_of(entry) for entry in entries]
-    if cameras == 1:
-        return [sum(counts)]
     if any(map(is_group, entries)):
+        counts = [count_of(entry) for entry in entries]
         if len(entries) != cameras or 0 in counts:
-            raise InputError(f"images has {len(entries)} cameras, with {counts} frames, camera_indices {cameras}.")
+            raise InputError(f"images has {len(entries)} cameras, with {counts} frames, {told_by} {cameras}.")
         return counts
     if not entries or len(entries) % cameras:
         raise InputError(
-            f"images has {len(entries)} frames in a row, camera_indices {cameras} cameras: as many of each are needed."
+            f"images has {len(entries)} frames in a row, {told_by} {cameras} cameras: as many of each are needed."
         )
     return [len(entries) // cameras] * cameras
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ...configuration.vla_errors import InputError
-from .camera_labels import labels_before, read_indices
+from .camera_labels import labels_before, read_indices, warn_of_unnamed
 from .driving_prompt import IMAGE_TOKEN
 from .route_and_question import ROUTE
 from .special_tokens import TRAJ_TOKEN
@@ -61,14 +61,18 @@ def published_frames(frames: Any) -> list[Any]:
     return list(frames)
 
 
-def published_labels(frames: Sequence[Any], camera_indices: Any, num_frames_per_camera: int) -> list[str]:
-    """What stands before each frame, empty without `camera_indices`.
+def published_labels(
+    frames: Sequence[Any], camera_indices: Any, num_frames_per_camera: int, by_default: bool
+) -> list[str]:
+    """What stands before each frame, empty without `camera_indices`; by_default: the model was trained with that.
 
     Raises:
         InputError: the frames are more or fewer than so many of each camera.
     """
     (indices,) = read_indices(camera_indices, 1)
     if indices is None:
+        if by_default:
+            warn_of_unnamed()
         return []
     if len(frames) != len(indices) * num_frames_per_camera:
         raise InputError(

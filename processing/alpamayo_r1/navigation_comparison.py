@@ -14,8 +14,6 @@ from torch import nn
 from ...configuration.vla_errors import InputError
 from .processing_alpamayo_r1 import AlpamayoR1Processor
 
-MARK = "\ue000"  # of Unicode's private use
-
 
 @dataclass(frozen=True)
 class NavigationComparison:
@@ -37,12 +35,12 @@ class NavigationComparison:
 def swap_direction(nav_text: str) -> str:
     """Navigation with the words left and right swapped, of any case; as published, "Right" keeps its capital as "Left",
     and "left" becomes "right" in small letters."""
-    marked = re.sub(r"\bleft\b", MARK, nav_text, flags=re.IGNORECASE)
-    return re.sub(r"\bright\b", to_left, marked, flags=re.IGNORECASE).replace(MARK, "right")
+    return re.sub(r"\b(left|right)\b", opposite, nav_text, flags=re.IGNORECASE)
 
 
-def to_left(right: re.Match) -> str:
-    return "left" if right[0][0].islower() else "Left"
+def opposite(found: re.Match) -> str:
+    word = found[0]
+    return "right" if word.lower() == "left" else "left" if word[0].islower() else "Left"
 
 
 def compare_navigation(
@@ -66,8 +64,10 @@ def compare_navigation(
         guidance_weight: of the drives with navigation. sampling: further arguments of `sample_trajectories`, of all.
 
     Raises:
-        InputError: data lacks something, the model has no tokenizer, or as processor and model say.
+        InputError: nav_text is none, data lacks something, the model has no tokenizer, or as processor and model say.
     """
+    if not isinstance(nav_text, str):
+        raise InputError(f"nav_text is a {type(nav_text).__name__}; a text is needed, which is compared with none.")
     frames = data.get("image_frames", data.get("images"))
     missing = [name for name in ("ego_history_xyz", "ego_history_rot") if name not in data]
     if frames is None or missing:

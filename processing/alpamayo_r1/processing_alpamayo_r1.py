@@ -242,7 +242,7 @@ class AlpamayoR1Processor(PortableProcessor):
             InputError: an array of another number of dimensions, frames that are not as many as said, or as `__call__`.
         """
         found = published_frames(frames)
-        labels = published_labels(found, camera_indices, num_frames_per_camera)
+        labels = published_labels(found, camera_indices, num_frames_per_camera, self.camera_labels)
         (route,) = navigations_of(nav_text, 1, self.tokenizer)
         text = driving_text(self.num_history_tokens, route, self.request)
         return SceneMessage(found, labels, self.system_prompt).written(text, self.answer_start)
@@ -252,7 +252,7 @@ class AlpamayoR1Processor(PortableProcessor):
     ) -> list[dict[str, Any]]:
         """The chat of a question about one scene; arguments and errors as in `create_message`."""
         found = published_frames(frames)
-        labels = published_labels(found, camera_indices, num_frames_per_camera)
+        labels = published_labels(found, camera_indices, num_frames_per_camera, self.camera_labels)
         (text,) = questions_of(question, self.tokenizer)
         return SceneMessage(found, labels, self.system_prompt).written(text.join(QUESTION), ANSWER_START)
 

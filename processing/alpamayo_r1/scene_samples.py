@@ -55,13 +55,13 @@ def labels_of(
     by_default: the model was trained with names of cameras; then `view_names` tell them where a caller does not.
     Raises InputError as `read_indices` and `frames_of_cameras` do.
     """
-    numbers = read_indices(camera_indices, len(samples))
+    numbers, told_by = read_indices(camera_indices, len(samples)), "camera_indices"
     if camera_indices is None and by_default:
-        numbers = [recorded_indices(view_names)] * len(samples)
+        numbers, told_by = [recorded_indices(view_names)] * len(samples), "no camera_indices, and view_names"
         if None in numbers:
             warn_of_unnamed()
     return [
-        [] if indices is None else labels_before(indices, frames_of_cameras(sample, len(indices)))
+        [] if indices is None else labels_before(indices, frames_of_cameras(sample, len(indices), told_by))
         for sample, indices in zip(samples, numbers, strict=True)
     ]
 

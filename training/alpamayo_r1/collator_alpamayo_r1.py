@@ -20,7 +20,8 @@ from .driving_scenes import DrivingScenes
 from .question_examples import MARKER, TURN_END, is_question, joined_rows, question_row, routes
 
 # What the model writes before the expert takes over.
-ANSWER = SPECIAL_TOKENS["cot_start"] + "{reasoning}" + SPECIAL_TOKENS["cot_end"] + TRAJ_TOKEN["future_start"]
+FUTURE = TRAJ_TOKEN["future_start"]
+ANSWER = SPECIAL_TOKENS["cot_start"] + "{reasoning}" + SPECIAL_TOKENS["cot_end"] + FUTURE
 TOLERANCE = 1e-2  # metres, and entries of a rotation
 
 
@@ -44,11 +45,15 @@ class AlpamayoR1Collator:
         learn_trajectory_text: whether it learns to write the future, too, as tokens behind the reasoning.
         learn_actions: whether the expert learns the future; without it what is left is text alone, which is the first
             stage of the published training with both others.
+        with_reasoning: whether answers begin with a reasoning, be it empty; else, as the published recipe for
+            navigation, with the future, and what examples have of a reasoning is left out. The `answer_start` of the
+            processor is empty then, and its `request` "output the future trajectory.".
         unnorm_key: nothing but `None`, for there are no statistics.
 
     Raises:
         InputError: an `unnorm_key` was given, nothing is left to learn, or the processor's prompts begin the answer
-            with anything but `<|cot_start|>`; ConfigError where the config's tokens do not hold a future.
+            with anything but `<|cot_start|>`, or without reasoning at all; ConfigError where the config's tokens do not
+            hold a future.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class AlpamayoR1Collator:
         unnorm_key: str | None = None,
         learn_trajectory_text: bool = False,
         learn_actions: bool = True,
+        with_reasoning: bool = True,
     ):
         if unnorm_key is not None:
             raise InputError(f"unnorm_key={unnorm_key!r}: an alpamayo_r1 has no statistics; leave it out.")
@@ -67,11 +73,17 @@ class AlpamayoR1Collator:
             raise InputError(
                 f"answer_start={processor.answer_start!r} of the processor is not how an answer begins: {ANSWER!r}."
             )
+        if processor.answer_start and not with_reasoning:
+            raise InputError(
+                f"with_reasoning=False, but answer_start={processor.answer_start!r} of the processor opens one: give "
+                "it answer_start='' and the request of such answers, 'output the future trajectory.'."
+            )
         self.config = config
         self.processor = processor
         self.augment = augment
         self.learn_text = learn_text
         self.learn_actions = learn_actions
+        self.with_reasoning = with_reasoning
         self.future_tokenizer = future_tokenizer(config) if learn_trajectory_text else None
         if not (learn_actions or learn_text or learn_trajectory_text):
             raise InputError("learn_actions=False leaves nothing to learn; add learn_trajectory_text=True.")
@@ -89,8 +101,8 @@ class AlpamayoR1Collator:
 
         Returns:
             `input_ids` and `attention_mask` (batch, length), padded on the right: each row is the prompt of
-            `sample_trajectories`, the reasoning, `<|cot_end|>` and `<|traj_future_start|>`, and with
-            `learn_trajectory_text` the future's tokens, `<|traj_future_end|>` and the end of the turn. `pixel_values`
+            `sample_trajectories`, the reasoning and `<|cot_end|>` (see `with_reasoning`), `<|traj_future_start|>`, and
+            with `learn_trajectory_text` the future's tokens, `<|traj_future_end|>` and the turn's end. `pixel_values`
             and `image_grid_thw` of all images; `ego_history_xyz` (batch, 1, poses, 3) and `ego_history_rot` (batch, 1,
             poses, 3, 3) float32; with `learn_actions` `ego_future_xyz` (batch, steps, 3) and `ego_future_rot` (batch,
             steps, 3, 3), and `time`, `noise` as they came; with `learn_text` or `learn_trajectory_text` `labels`, and
@@ -205,9 +217,10 @@ class AlpamayoR1Collator:
             if marker:
                 raise InputError(f"examples[{i}]['reasoning'] holds the marker {marker[0]!r}; give the text alone.")
         prefix = self.processor.answer_start
-        pieces = ANSWER.removeprefix(prefix).split("{reasoning}")
+        pieces = (ANSWER.removeprefix(prefix) if self.with_reasoning else FUTURE).split("{reasoning}")
         tokenizer = self.processor.tokenizer
-        rows = [prompt_token_ids(tokenizer, pieces, text.strip(), add_special_tokens=False) for text in reasoning]
+        said = [[text.strip()] if self.with_reasoning else [] for text in reasoning]
+        rows = [prompt_token_ids(tokenizer, pieces, parts, add_special_tokens=False) for parts in said]
         if self.future_tokenizer is None:
             return rows
         values = self.future_tokenizer.encode(*history.values(), *future.values()) + self.config.traj_token_start_idx

@@ -123,7 +123,7 @@ WRONG = {
     "cameras": (["--camera-indices", "0", "1", "2"], 1, "camera_indices 3"),
     "weight": (["--guidance-weight", "nan"], 2, "no finite number"),
     "cold": (["--noise-temperature", "-1"], 2, "no number from 0 on"),
-    "guided by nothing": (["--guidance-weight", "1.5"], 1, "no prompt has navigation"),
+    "guided by nothing": (["--guidance-weight", "1.5"], 1, "--guidance-weight needs --nav TEXT"),
 }
 
 
@@ -151,3 +151,10 @@ def test_a_served_scene_has_navigation_cameras_and_guidance(drivers, parts):
     wanted = processor(arrays["images"], **poses_of(arrays), nav_text=NAV, camera_indices=CAMERAS)
     assert torch.equal(scene.inputs["input_ids"], wanted["input_ids"])
     assert scene.sampling == {"guidance_weight": 1.5, "noise_temperature": 0.6}
+
+
+@pytest.mark.parametrize(("package", "text"), [("alpamayo1_5", "Front left camera: frame 0 "), ("alpamayo_r1", None)])
+def test_the_first_scene_of_a_server_names_cameras_as_the_model_was_trained(drivers, package, text):
+    policy = driving_policy_of(drivers[package])
+    prompt = policy.processor.tokenizer.decode(policy.prepared(policy.blank()).inputs["input_ids"][0])
+    assert text in prompt if text else "camera" not in prompt

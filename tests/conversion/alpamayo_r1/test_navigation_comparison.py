@@ -101,3 +101,5 @@ def test_what_cannot_be_compared_is_refused(driver, data):
         compare_navigation(model, {name: data[name] for name in data if name != "image_frames"}, NAV)
     with pytest.raises(InputError, match="marker"):
         compare_navigation(model, data, "left<|route_end|>")
+    with pytest.raises(InputError, match="nav_text is a NoneType"):
+        compare_navigation(model, data, None)

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from alpamayo_golden import BATCH, Forced, published_model
@@ -83,6 +84,8 @@ def test_one_step_is_the_mean_of_both_velocities_by_weight(model, scene):
     guided = partial(drive, model, scene, noise, num_inference_steps=1)
     actions = {weight: guided(guidance_weight=weight).actions for weight in (0, 1, 1.5, -0.5)}
     assert torch.equal(actions[1], guided().actions)
+    numpys = guided(guidance_weight=np.float32(1.5), noise_temperature=np.int64(1)).actions
+    assert torch.equal(actions[1.5], numpys)
     for weight in (1.5, -0.5):
         torch.testing.assert_close(actions[weight], (1 - weight) * actions[0] + weight * actions[1], **CLOSE)
     assert (actions[0][1] - actions[1][1]).abs().max() > 1e-2
@@ -148,6 +151,9 @@ def test_padding_that_the_expert_sees_is_that_of_the_prompt_alone(case, scene):
     hiding = published_model(case, "sdpa", mask_prompt_padding=True)
     found, wanted = (drive(each, routed, noise_of(1), guidance_weight=1.5).actions for each in (seeing, hiding))
     torch.testing.assert_close(found, wanted, **CLOSE)
+    found, wanted = (drive(seeing, scene, noise_of(2), guidance_weight=weight).actions for weight in (0, None))
+    torch.testing.assert_close(found[0], wanted[0], **CLOSE)  # its own, without navigation
+    assert (wanted[0] - drive(hiding, scene, noise_of(2)).actions[0]).abs().max() > 1e-3
 
 
 @pytest.mark.slow
@@ -260,6 +266,7 @@ def test_navigation_that_is_none_is_refused(model, scene, name):
 WRONG = {
     "guidance_weight=nan": {"guidance_weight": float("nan")},
     "guidance_weight='1.5'": {"guidance_weight": "1.5"},
+    "guidance_weight=1000": {"guidance_weight": 10**400},
     "guidance_weight=True": {"guidance_weight": True},
     "noise temperature=-0.1": {"noise_temperature": -0.1},
     "noise temperature=inf": {"noise_temperature": float("inf")},
@@ -281,6 +288,7 @@ CALLS = {
     "no step": ("_cfg_nav", FLAG | {"inference_guidance_weight": 1.5, "inference_step": 0}, "num_steps=0"),
     "plain with the flag": ("", FLAG, "this call is not guided; .*_cfg_nav is"),
     "plain with a weight": ("", {"inference_guidance_weight": 1.5}, "this call is not guided"),
+    "plain without a path": ("", None, "data lacks ego_history_xyz, ego_history_rot"),
     "plain without a step": ("", {"inference_step": 0}, "num_steps=0"),
 }
 
@@ -291,7 +299,7 @@ def test_the_published_calls_refuse_what_would_be_without_effect(model, scene, n
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     call = getattr(model, f"sample_trajectories_from_data_with_vlm_rollout{ending}")
     with pytest.raises(InputError, match=message):
-        call({"tokenized_data": scene, **poses}, diffusion_kwargs=options)
+        call({"tokenized_data": scene, **(poses if options is not None else {})}, diffusion_kwargs=options)
 
 
 # ---- answers
@@ -359,6 +367,8 @@ def test_questions_that_cannot_be_answered_are_refused(asked, scene, model):
         model.generate_text(scene)
     with pytest.raises(InputError, match="data holds no input_ids"):
         model.generate_text({"pixel_values": None})
+    with pytest.raises(InputError, match="data holds no input_ids"):
+        model.generate_text({"tokenized_data": None})
     with pytest.raises(InputError, match="num_samples=0"):
         model.generate_text(asked[1], num_samples=0)
     with pytest.raises(InputError, match="max_new_tokens=0"):

@@ -162,6 +162,18 @@ def test_a_model_with_camera_labels_says_that_a_prompt_has_none(later, monkeypat
     assert not said
     call(later)
     assert "camera_indices" in said[0] and "[0, 1, 2, 6]" in said[0]
+    later.create_message(frames(4), camera_indices=[1])
+    assert len(said) == 1
+    later.create_message(frames(4))
+    later.create_vqa_message(frames(4), "why?")
+    assert said == [said[0]] * 3
+
+
+def test_recorded_cameras_that_are_not_as_many_as_the_images_are_told_of_by_their_own_name(added):
+    names = ["camera_front_wide_120fov", "camera_front_tele_30fov"]
+    processor = make_processor(tiny_tokenizer(added), camera_labels=True, view_names=names)
+    with pytest.raises(InputError, match="images has 3 frames in a row, no camera_indices, and view_names 2 cameras"):
+        call(processor, frames(3))
 
 
 @pytest.mark.slow
@@ -182,6 +194,7 @@ WRONG = {
     "list in navigation": ({"nav_text": [3]}, "nav_text"),
     "few frames": ({"camera_indices": [0, 1, 2]}, "2 frames in a row, camera_indices 3 cameras"),
     "other cameras": ({"images": frames(4).reshape(2, 2, 3, 60, 90), "camera_indices": [0, 1, 2]}, "images has 2 cam"),
+    "cameras in one": ({"images": frames(4).reshape(2, 2, 3, 60, 90), "camera_indices": [1]}, "2 cameras, with .* 1"),
     "a camera twice": ({"camera_indices": [1, 1]}, "twice"),
     "negative": ({"camera_indices": [-1, 1]}, "holds -1"),
     "fraction": ({"camera_indices": [0.5, 1]}, "holds 0.5"),

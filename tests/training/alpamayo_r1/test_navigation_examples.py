@@ -74,6 +74,26 @@ def test_navigation_and_cameras_go_into_the_prompt_of_a_drive(processor, model):
     assert f"<|route_start|>{NAV}<|route_end|>" in text and "Front telephoto camera: frame 0" in text
 
 
+def test_navigation_without_reasoning_is_the_published_ids_and_labels(golden, model, processor):
+    case = golden("alpamayo_1_5/sft_nav")
+    poses = [f"ego_{time}_{part}" for time in ("history", "future") for part in ("xyz", "rot")]
+    words = {"request": "output the future trajectory.", "answer_start": ""}
+    future = {"learn_trajectory_text": True, "learn_actions": False, "with_reasoning": False}
+    collator = AlpamayoR1Collator(model.config, make_processor(processor.tokenizer, **words), **future)
+    seen = [{"images": frames(2, seed=i), "reasoning": "not learnt"} for i in range(2)]
+    routes = [{"camera_indices": row["cameras"], "nav_text": row.get("nav_text")} for row in case["run"]["rows"]]
+    driven = [{name: case.input(name)[i, 0] for name in poses} for i in range(2)]
+    batch = collator([{**seen[i], **routes[i], **driven[i]} for i in range(2)])
+    specs = (case["outputs"][f"stage1.{name}"] for name in ("fused_input_ids", "labels"))
+    ids, labels = (torch.tensor(spec["values"]).view(spec["shape"]) for spec in specs)
+    learnt = torch.where(batch["labels"] != -100, batch["labels"], batch["trajectory_labels"])
+    for i in range(2):
+        found, real = batch["attention_mask"][i].bool(), case.input("attention_mask")[i].bool()
+        assert torch.equal(batch["input_ids"][i][found], ids[i][real][:-1])  # but for a line end, as above
+        assert torch.equal(learnt[i][found], labels[i][real][:-1])
+    assert (batch["labels"] != -100).sum(dim=1).tolist() == [1, 1]
+
+
 def test_questions_and_drives_learn_together_as_alone(processor, model, questions):
     collator = AlpamayoR1Collator(model.config, processor, **TEXT, learn_trajectory_text=True)
     examples = [questions[0], drive(nav_text=NAV, camera_indices=[1, 6], reasoning="keep left"), questions[1]]
@@ -105,6 +125,7 @@ WRONG = {
     "actions": ({}, {"learn_text": True}, "teach text alone"),
     "no text": ({}, {"learn_actions": False, "learn_trajectory_text": True}, "teach text alone"),
     "marker": ({"answer": "yes<|im_end|>"}, TEXT, "'answer' holds the marker"),
+    "reasoning": ({}, TEXT | {"with_reasoning": False}, r"answer_start=.* of the processor opens one"),
     "no answer": ({"answer": None}, TEXT, "has no 'answer'"),
     "some weigh": ({"sample_weight": 2.0}, TEXT, "sample_weight"),
 }
