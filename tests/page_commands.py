@@ -30,7 +30,7 @@ NOT_RUN = {
     "vlahub data convert --from rlds": "needs tensorflow-datasets; its options are parsed",
     "vlahub serve": "answers until it is stopped; tests/conversion/serving starts it; its options are parsed",
     "python examples/clients/act_client.py": "asks a server; tests/conversion/serving runs it with one",
-    "python examples/clients/openpi_client.py": "the same, of openpi",
+    "python examples/clients/websocket_client.py": "the same, of openpi",
     **dict.fromkeys(
         (
             *("lerobot-eval", "lerobot-train", "lerobot-rollout", "python -m lerobot.async_inference.robot_client"),

@@ -1,12 +1,12 @@
 """Episodes of a policy on the drawn board: how many succeed, and a picture of one."""
 
 import base64
-import io
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from board_demonstrations import png
 from drawn_board import PIXELS, SIDE, DrawnBoard
 from PIL import Image, ImageDraw
 
@@ -50,7 +50,11 @@ def served_policy(url: str, seed: int = 0) -> Policy:
     def act(observations: list[dict[str, Any]]) -> np.ndarray:
         chunks = []
         for each in observations:
-            asked = {"images": [as_png(each["image"])], "instruction": each["instruction"], "seed": seed}
+            asked = {
+                "images": [base64.b64encode(png(each["image"])).decode()],
+                "instruction": each["instruction"],
+                "seed": seed,
+            }
             response = requests.post(url + "/act", json=asked | {"state": each["state"].tolist()}, timeout=60)
             response.raise_for_status()
             chunks.append(response.json()["actions"])
@@ -59,25 +63,11 @@ def served_policy(url: str, seed: int = 0) -> Policy:
     return act
 
 
-def as_png(image: np.ndarray) -> str:
-    """An image as a request holds it."""
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, format="png")
-    return base64.b64encode(file.getvalue()).decode()
-
-
-def strip(policy: Policy, seed: int) -> Image.Image:
-    """What the camera sees when the policy is asked, side by side, with the arm (a cross) and its way until then."""
-    world, frames, way = DrawnBoard(), [], []
-    observation = world.reset(seed)
-    while True:
-        way.append(world.arm)
-        frames.append(frame_of(observation["image"], way))
-        if world.is_over:
-            return side_by_side(frames)
-        for number, action in enumerate(policy([observation])[0]):
-            way += [world.arm] if number else []
-            observation = world.step(action)
+def strip(policy: Policy, seed: int, every: int = 2) -> Image.Image:
+    """The board at the beginning and after each `every` steps, side by side, with the arm (a cross) and its way."""
+    [world] = finished_episodes(policy, [seed])
+    image = world.observation()["image"]
+    return side_by_side([frame_of(image, world.way[: step + 1]) for step in range(0, world.steps + 1, every)])
 
 
 def frame_of(image: np.ndarray, way: list[np.ndarray]) -> Image.Image:

@@ -25,8 +25,7 @@ class DrawnBoard:
     Attributes:
         colour: of the block that is meant.
         blocks: where the middle of each lies, (2,) metres by colour.
-        arm: where the arm stands, (2,) metres.
-        steps: that were made in this episode.
+        way: where the arm was, at first and after each step of this episode, (2,) metres each.
     """
 
     def reset(self, seed: int, colour: str | None = None) -> dict[str, object]:
@@ -42,8 +41,7 @@ class DrawnBoard:
         while np.linalg.norm(red - blue) < APART:
             red, blue = draws.uniform(-within, within, (2, 2))
         self.blocks = {"red": red, "blue": blue}
-        self.arm = draws.uniform(-SIDE / 2, SIDE / 2, 2)
-        self.steps = 0
+        self.way = [draws.uniform(-SIDE / 2, SIDE / 2, 2)]
         return self.observation()
 
     def observation(self) -> dict[str, object]:
@@ -60,9 +58,18 @@ class DrawnBoard:
         action = np.asarray(action, np.float64)
         if action.shape != (2,) or not np.isfinite(action).all():
             raise ValueError(f"an action is two finite numbers, not {action}")
-        self.arm = np.clip(self.arm + np.clip(action, -LARGEST, LARGEST), -SIDE / 2, SIDE / 2)
-        self.steps += 1
+        self.way.append(np.clip(self.arm + np.clip(action, -LARGEST, LARGEST), -SIDE / 2, SIDE / 2))
         return self.observation()
+
+    @property
+    def arm(self) -> np.ndarray:
+        """Where the arm stands, (2,) metres."""
+        return self.way[-1]
+
+    @property
+    def steps(self) -> int:
+        """That were made in this episode."""
+        return len(self.way) - 1
 
     @property
     def is_over(self) -> bool:

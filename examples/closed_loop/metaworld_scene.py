@@ -15,7 +15,7 @@ os.environ.setdefault("MUJOCO_GL", "osmesa")  # renders without a card and witho
 try:
     from lerobot.envs.metaworld import TASK_DESCRIPTIONS, MetaworldEnv
 except ImportError as error:
-    sys.exit(f"{error}: Meta-World and LeRobot are in the environment that `make .venv-lerobot/installed` makes.")
+    sys.exit(f"{error}: Meta-World and LeRobot are in the environment that `make .venv-lerobot/metaworld` makes.")
 except AttributeError as error:  # PyOpenGL's, where it finds no library
     sys.exit(
         f"MUJOCO_GL={os.environ['MUJOCO_GL']} cannot render here ({error}): install OSMesa (Debian and Ubuntu: "

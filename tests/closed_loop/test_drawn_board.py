@@ -2,22 +2,21 @@
 does."""
 
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from running_server import Running
 
 from vlahub.conversion.serving.action_sessions import ActionSessions
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
 from vlahub.conversion.serving.robot_policy import robot_policy_of
-from vlahub.conversion.serving.server import address_of, bound_socket, make_server
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "closed_loop"))
 from board_episodes import finished_episodes, served_policy, strip, success_rate
 from demo_drawn_board import RECIPES, UNSEEN, learned_checkpoint, loaded_policy
-from drawn_board import COLOURS, LARGEST, STEPS, DrawnBoard
+from drawn_board import COLOURS, LARGEST, SIDE, STEPS, DrawnBoard
 
 BOARDS = range(200)
 
@@ -75,7 +74,7 @@ def test_what_is_no_motion_is_refused(action):
 def test_a_motion_is_cut_at_what_the_arm_can_do_and_at_the_edge():
     world = DrawnBoard()
     world.reset(0)
-    world.arm = np.zeros(2)
+    world.way = [np.zeros(2)]
     assert np.allclose(world.step([9, -9])["state"], [LARGEST, -LARGEST])
     for _ in range(STEPS):
         state = world.step([9, -9])["state"]
@@ -107,25 +106,24 @@ def test_the_same_policy_behind_a_port_does_the_same(learned):
     policy.load("cpu")
     service = PredictionService()
     service.add("board", policy, Batching(), ActionSessions())
-    bound, server = bound_socket("127.0.0.1", 0, None), make_server(service)
-    thread = threading.Thread(target=server.run, args=([bound],), daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive()
-        threading.Event().wait(0.01)
+    running = Running(service)
     try:
-        direct, served = loaded_policy(checkpoint), served_policy(address_of(bound))
+        direct, served = loaded_policy(checkpoint), served_policy(running.url)
         alone = [finished_episodes(direct, [seed])[0] for seed in UNSEEN[:10]]
         asked = finished_episodes(served, UNSEEN[:10])
     finally:
-        server.should_exit = True
-        thread.join(60)
-        service.close(60)
+        running.stop()
     assert [world.succeeded for world in asked] == [world.succeeded for world in alone]
     assert all(np.array_equal(one.arm, other.arm) for one, other in zip(asked, alone, strict=True))
     assert np.mean([world.succeeded for world in asked]) >= 0.9
 
 
-def test_the_strip_shows_an_episode():
-    picture = strip(lambda observations: np.full((len(observations), 3, 2), 0.01), 0)
-    assert picture.size == (5 * 160 + 4 * 4, 160)  # at the start, and after each chunk
+def test_the_strip_shows_where_the_arm_was():
+    picture = np.asarray(strip(lambda observations: np.full((len(observations), 3, 2), -0.01), 0, every=3))
+    assert picture.shape == (160, 5 * 160 + 4 * 4, 3)
+    world = DrawnBoard()
+    world.reset(0)
+    for column in range(5):
+        x, y = world.arm - 0.01 * 3 * column
+        row, across = int((SIDE / 2 - y) / SIDE * 160), int((SIDE / 2 + x) / SIDE * 160)
+        assert tuple(picture[row, 164 * column + across]) == (20, 20, 24)

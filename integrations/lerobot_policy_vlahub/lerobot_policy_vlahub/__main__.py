@@ -16,13 +16,24 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("checkpoint", help="of vlahub: folder or Hub repository")
     found.add_argument("output", type=Path, help="folder to write; must not be there yet")
     found.add_argument("--revision", help="branch, tag or commit of a repository")
-    found.add_argument("--views", type=json.loads, default={}, help="""JSON: '{"view": "observation.images.top"}'""")
+    found.add_argument("--views", type=view_features, default={}, help="""JSON: '{"view": "observation.images.top"}'""")
     found.add_argument("--state-feature", help="the feature that is the robot's state")
     found.add_argument("--unnorm-key", help="whose statistics, where there are several")
     found.add_argument("--statistics", help="a dataset_statistics.json in place of the checkpoint's")
     found.add_argument("--instruction", help="what to do, in place of the robot's task")
     found.add_argument("--n-action-steps", type=int, help="actions of a chunk that are executed")
     return found
+
+
+def view_features(text: str) -> dict[str, str]:
+    """Raises ArgumentTypeError for what is no object of JSON that names an image feature for each view."""
+    try:
+        views = json.loads(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {error}") from error
+    if not isinstance(views, dict) or not all(isinstance(key, str) for key in views.values()):
+        raise argparse.ArgumentTypeError(f"""{text!r} is not of the form '{{"view": "observation.images.top"}}'""")
+    return views
 
 
 def write_policy(output: Path, **fields: object) -> None:

@@ -28,7 +28,7 @@ from .checkpoint_folders import (
     saved_origin,
 )
 from .configuration_vlahub import VlahubConfig
-from .policy_features import images_of, settle_config
+from .policy_features import settle_config
 from .robot_observations import instructions_of, samples_of, size_of, state_of
 from .training_statistics import chosen_statistics
 
@@ -60,8 +60,7 @@ class VlahubPolicy(PreTrainedPolicy):
         folder = folder or checkpoint_folder(config.checkpoint, config.revision)
         model_config = robot_config(folder)
         self.processor = load_processor(folder)
-        settle_config(config, model_config, self.processor)
-        self.views = images_of(config)
+        self.views = settle_config(config, model_config, self.processor)
         self.model = load_model(folder, config.device, config.dtype, config.fast)
         if config.statistics is not None:
             chosen_statistics(config, self.model.config, self.processor, dataset_stats)

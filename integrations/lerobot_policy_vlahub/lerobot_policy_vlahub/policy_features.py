@@ -18,9 +18,10 @@ def images_of(config: VlahubConfig) -> list[str]:
     return [key for key, feature in (config.input_features or {}).items() if feature.type is FeatureType.VISUAL]
 
 
-def settle_config(config: VlahubConfig, model_config: Any, processor: Any) -> None:
-    """Let LeRobot's config say what the checkpoint says: chunk size, and the features that are read, views in the order
-    of training.
+def settle_config(config: VlahubConfig, model_config: Any, processor: Any) -> list[str]:
+    """Let LeRobot's config say what the checkpoint says: chunk size, and the features that are read.
+
+    Returns the image feature of each view in the order of training; one feature may be several views.
 
     Raises:
         ConfigError: a number of steps does not fit the checkpoint, or nobody says which views there are.
@@ -38,12 +39,13 @@ def settle_config(config: VlahubConfig, model_config: Any, processor: Any) -> No
     if not config.output_features:
         config.output_features = {ACTION: PolicyFeature(FeatureType.ACTION, (model_config.action_dim,))}
     shapes = {key: feature.shape for key, feature in {**config.input_features, **config.output_features}.items()}
-    keys = view_keys(images_of(config), names, processor.image_processor.num_images_in_input, config.views)
+    views = view_keys(images_of(config), names, processor.image_processor.num_images_in_input, config.views)
     if state_dim is not None:
         check_vector(config.state_feature, shapes, state_dim, "a state")
-        keys = [*keys, config.state_feature]
     check_vector(ACTION, shapes, model_config.action_dim, "actions")
-    config.input_features = {key: config.input_features[key] for key in keys}
+    read = views if state_dim is None else [*views, config.state_feature]
+    config.input_features = {key: config.input_features[key] for key in read}
+    return views
 
 
 def own_features(config: VlahubConfig, view_names: list[str] | None, state_dim: int | None) -> dict[str, PolicyFeature]:
@@ -55,7 +57,8 @@ def own_features(config: VlahubConfig, view_names: list[str] | None, state_dim: 
     keys = list(config.views.values()) or [f"{OBS_IMAGES}.{name}" for name in view_names or []]
     if not keys:
         raise ConfigError(
-            "this checkpoint records no names of its views: --policy.views says which image features they are."
+            "this checkpoint records no names of its views: --policy.views, or --views of `python -m "
+            "lerobot_policy_vlahub`, says which image features they are."
         )
     features = {key: PolicyFeature(FeatureType.VISUAL, UNKNOWN_SIZE) for key in keys}
     if state_dim is not None:

@@ -114,6 +114,21 @@ def test_views_of_other_names_are_mapped_in_the_order_of_training(make_checkpoin
     assert list(policy.config.input_features) == [*names, "observation.state"]
 
 
+@pytest.mark.parametrize("family", ["cogvla", "multimodal_vla"])
+def test_one_camera_may_be_several_views(make_checkpoint, family, tmp_path):
+    """Of a model that sees any number of views, too, which would not miss one."""
+    features = {name: FEATURES[name] for name in ("observation.images.primary", "observation.state")}
+    views = dict.fromkeys(("primary", "wrist"), "observation.images.primary")
+    policy, before, _ = policy_of(make_checkpoint(family), features, views=views)
+    observation = seen(1)
+    batch = before(as_lerobot(observation, TASKS[:1]))
+    observation["pixels"]["wrist"] = observation["pixels"]["primary"]
+    expected = predicted_by_vlahub(policy, observation, TASKS[:1])
+    assert torch.equal(policy.predict_action_chunk(batch), expected)
+    policy.save_pretrained(tmp_path / "policy")
+    assert torch.equal(VlahubPolicy.from_pretrained(tmp_path / "policy").predict_action_chunk(batch), expected)
+
+
 @pytest.mark.parametrize(
     ("features", "fields", "message"),
     [

@@ -1,6 +1,6 @@
 """Ask `vlahub serve` as openpi's LIBERO example does, with the package openpi-client.
 
-python examples/clients/openpi_client.py ws://127.0.0.1:8777 "pick up the bowl" primary.png wrist.png --state 0 0 0 0
+python examples/clients/websocket_client.py ws://127.0.0.1:8777 "pick up the bowl" primary.png wrist.png --state 0 0 0 0
 """
 
 import argparse
