@@ -115,7 +115,7 @@ def car_call(config: Any, asked: Asked, values: dict[str, str]) -> str:
         poses=poses,
         dt=f"{dt:g}",
         start=start,
-        told="".join(f"{name} = {json.dumps(words[name])}  # {WORDS[name]}\n" for name in words),
+        told="".join(f"{name} = {json.dumps(words[name], allow_nan=False)}  # {WORDS[name]}\n" for name in words),
         request=(f", text={literal(asked.text)}" if asked.text else "") + "".join(f", {name}={name}" for name in words),
         waypoints=config.action_space_cfg["n_waypoints"],
     )

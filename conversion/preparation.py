@@ -133,8 +133,8 @@ def plan_of(report: dict, folder: Path, job: Job) -> Plan:
         raise ConversionError(
             f"{folder} was created or assembled; do it once more: the same sources and seed give the same bytes."
         )
-    with_weights = {role for role, weights in family.parts.items() if weights}
-    if unread := sorted(with_weights & set(report["inputs"]) - set(job.parts)):
+    read = {source.partition("/")[0] for entry in report["tensors"].values() for source in entry["sources"]}
+    if unread := sorted(read & set(family.parts) - set(job.parts)):
         raise ConversionError(
             f"{folder} also holds weights of another source (--{unread[0]}); convert once more: the same sources give "
             "the same bytes."

@@ -27,7 +27,7 @@ def release_of(published: Mapping[str, Any]) -> Release:
     """published: a config.json, as published or ours."""
     if published.get("model_type") == "alpamayo1_5":
         return Release(LATER, "read (config: model_type)", True)
-    if '"alpamayo1_5.' in json.dumps(published):
+    if '"alpamayo1_5.' in json.dumps(published, allow_nan=False):
         return Release(LATER, "read (config: names of classes)", True)
     if published.get("include_camera_ids"):
         return Release(LATER, "read (config: include_camera_ids)", True)

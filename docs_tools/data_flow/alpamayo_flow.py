@@ -4,8 +4,9 @@ import torch
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.modeling.alpamayo_r1.expert_steps import Drive, driven
+from vlahub.modeling.alpamayo_r1.prompt_pass import PromptInputs
 from vlahub.modeling.alpamayo_r1.prompt_reading import read_images
-from vlahub.modeling.alpamayo_r1.rollout import Rollout, prefill
+from vlahub.modeling.alpamayo_r1.rollout import Rollout, keys_for, prefill
 
 from .recorded_shapes import Call, recorded, size_of
 from .svg_drawing import Box, Drawing, shape
@@ -39,7 +40,8 @@ def draw() -> Drawing:
 def predicted(model: AlpamayoR1, ids: torch.Tensor, images, history: tuple) -> Drive:
     """Prompt and trajectories, around texts of which only the lengths are known."""
     positions = torch.zeros(3, *ids.shape, dtype=torch.long)
-    prompt = prefill(model, ids, positions, None, images, SAMPLES, (WRITTEN, model.config.num_action_chunks))
+    keys = keys_for(model, *ids.shape, SAMPLES, (WRITTEN, model.config.num_action_chunks))
+    prompt = prefill(model, PromptInputs(ids, positions, None, images), SAMPLES, keys)
     text = torch.zeros(SAMPLES, WRITTEN, dtype=torch.long)
     whole = torch.cat([ids.expand(SAMPLES, -1), text], dim=1)
     sound = torch.ones(SAMPLES, dtype=torch.bool)

@@ -39,7 +39,9 @@ def write_demonstrations(folder: str | Path, scenes: int, frames: int, first_see
     pd.DataFrame(episodes).to_parquet(folder / "meta/episodes/chunk-000/file-000.parquet")
     words = pd.DataFrame({"task_index": range(len(tasks))}, index=list(INSTRUCTIONS.values()))
     words.to_parquet(folder / "meta/tasks.parquet")
-    (folder / "meta/info.json").write_text(json.dumps(info(len(episodes), len(rows)), indent=4), encoding="utf-8")
+    (folder / "meta/info.json").write_text(
+        json.dumps(info(len(episodes), len(rows)), indent=4, allow_nan=False), encoding="utf-8"
+    )
 
 
 def demonstration(

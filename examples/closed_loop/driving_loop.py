@@ -100,7 +100,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     drives = drive_all(untrained, trained, *loop)
     measured = drives | {"trained, in a turned frame": drive_turned(trained, *loop)}
     shares = {name: shares_of(each) for name, each in measured.items()}
-    (folder / "in_lane.json").write_text(json.dumps(shares, indent=2))
+    (folder / "in_lane.json").write_text(json.dumps(shares, indent=2, allow_nan=False))
     print(f"{options.roads} unseen roads, {options.seconds:g} s each; within the lane are")
     print(f"{'':28}{'the car, of':>14}{'throughout,':>14}{'its centre':>14}{'farthest from':>16}")
     print(f"{'':28}{'the time':>14}{'of the roads':>14}{'throughout':>14}{'the centre, m':>16}")

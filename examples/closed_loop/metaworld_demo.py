@@ -61,8 +61,8 @@ def main() -> None:
     with served(folder / "untrained", folder) as url:
         figures["untrained"] = evaluated_by_openpi(folder, url, evaluated(arguments)[: WANDERING[0]], WANDERING[1])
     figures["largest difference of the actions"] = {task: difference(folder, task) for task in TASKS}
-    (folder / "figures.json").write_text(json.dumps(figures, indent=2))
-    print(json.dumps(figures, indent=2))
+    (folder / "figures.json").write_text(json.dumps(figures, indent=2, allow_nan=False))
+    print(json.dumps(figures, indent=2, allow_nan=False))
     failed = [task for task in TASKS if figures["lerobot-eval"][task] < ENOUGH]
     failed += [task for task in TASKS if figures["largest difference of the actions"][task] > 0]
     if failed:

@@ -35,7 +35,9 @@ def main() -> None:
     solved = [episode for episode in episodes.values() if episode.success]
     if arguments.figures:
         steps = [len(episode.actions) for episode in solved]
-        arguments.figures.write_text(json.dumps({"success": len(solved) / len(episodes), "steps": steps}))
+        arguments.figures.write_text(
+            json.dumps({"success": len(solved) / len(episodes), "steps": steps}, allow_nan=False)
+        )
     if arguments.strip and solved:
         write_strip(arguments.strip, solved[0].frames)
     print(f"{arguments.task}: {len(solved)} of {len(episodes)} episodes succeed")

@@ -235,7 +235,7 @@ def test_without_its_base_the_error_names_the_option(published, tmp_path, capsys
 def test_of_a_base_on_the_hub_no_weights_are_downloaded(published, tmp_path, monkeypatch):
     asked = {}
 
-    def download(name, allow_patterns):
+    def download(name, allow_patterns, revision):
         asked[name] = allow_patterns
         return str(published.vlm)
 

@@ -127,7 +127,7 @@ def test_long_work_has_bars_on_stderr_and_none_when_it_is_quiet(line, call, tmp_
 
 def test_a_server_shows_what_it_waits_for_before_it_serves(call, capsys, bars, monkeypatch):
     server = pytest.importorskip("vlahub.conversion.serving.server")
-    monkeypatch.setattr(server, "run_server", lambda *_: None)
+    monkeypatch.setattr(server, "run_server", lambda *_, ready: ready())
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert call("serve merged --port 0 --fast graphs") == 0
     assert {name.removesuffix(": ") for name in bars} >= {"loading the model", "predicting for the first time"}
