@@ -10,6 +10,7 @@ from PIL import Image
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
+from ...processing.alpamayo_r1.route_and_question import MARKER
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
@@ -17,7 +18,7 @@ from ..collator_entries import Augment, Example, advantages, entries, numbers, s
 from ..collator_robot import flow_draws
 from ..example_columns import ExampleColumns
 from .driving_scenes import DrivingScenes
-from .question_examples import MARKER, TURN_END, is_question, joined_rows, question_row, routes
+from .question_examples import TURN_END, is_question, joined_rows, question_row, routes
 
 # What the model writes before the expert takes over.
 FUTURE = TRAJ_TOKEN["future_start"]

@@ -3,7 +3,6 @@
 Published form: NVlabs/alpamayo-recipes, alpamayo1_5_sft (template r1_5).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,11 @@ import torch
 
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS
 from ...configuration.vla_errors import InputError
+from ...processing.alpamayo_r1.route_and_question import MARKER
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
 from ..collator_entries import Example, texts
 
-MARKER = re.compile(r"<\|\w+\|>|<i\d+>")
 TURN_END = "<|im_end|>"
 
 
