@@ -120,7 +120,7 @@ class AlpamayoR1Collator:
         draws = flow_draws(examples, (self.config.num_action_chunks, 2))
         answers = self.answers(examples, history, future)
         requests = texts(examples, "text", default=self.processor.request)
-        words = {"text": requests} | advantages(examples) | routes(examples)
+        words = {"text": requests} | advantages(examples) | routes(examples, self.processor.view_names)
         batch = dict(self.processor(self.frames(examples), *history.values(), **words, padding_side="right"))
         text = with_answers(batch["input_ids"], batch["attention_mask"], answers, self.processor.tokenizer)
         text |= self.labels_of(
@@ -179,7 +179,8 @@ class AlpamayoR1Collator:
         """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
         history = self.poses(examples, "ego_history", self.history_steps)
         words = {"text": texts(examples, "text", default=self.processor.request)} | advantages(examples)
-        return self.processor(self.frames(examples), *history.values(), **words, **routes(examples))
+        words |= routes(examples, self.processor.view_names)
+        return self.processor(self.frames(examples), *history.values(), **words)
 
     def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
         """The path ahead of each example, (batch, steps, 3) metres."""
