@@ -24,7 +24,7 @@ ROBOT = """inputs = processor(
 print(tuple(actions.shape))
 print(actions[0, :3])
 """
-RELEASE_CAMERAS = [0, 1, 2, 6]  # cross left, front wide, cross right, front tele
+FRONT, RELEASE_CAMERAS = [1], [0, 1, 2, 6]  # front wide; cross left, front wide, cross right, front tele
 NAVIGATION = "Turn left onto Main St in 40m"
 WORDS = {"camera_indices": "PhysicalAI-AV's numbers, in the order of the images", "nav_text": "None for none"}
 TEXT = """inputs = processor(images={images}, text={text}){note}
@@ -123,11 +123,11 @@ def car_call(config: Any, asked: Asked, values: dict[str, str]) -> str:
 
 def car_words(config: Any, asked: Asked) -> dict[str, Any]:
     """What the prompt of a driving model that was trained with names of cameras has beside the request: their numbers
-    (of the four of the release, where there are four), unless `view_names` are recorded, and navigation."""
+    (of one the front camera's, of four those of the release), unless `view_names` are recorded, and navigation."""
     if not config.camera_labels:
         return {}
     count = count_of_views(config, asked)
-    numbers = RELEASE_CAMERAS if count == len(RELEASE_CAMERAS) else list(range(count))
+    numbers = {len(known): known for known in (FRONT, RELEASE_CAMERAS)}.get(count, list(range(count)))
     return ({} if config.view_names else {"camera_indices": numbers}) | {"nav_text": NAVIGATION}
 
 

@@ -43,6 +43,7 @@ PACKAGES = ("alpamayo_r1.", "alpamayo1_5.")
 PUBLISHED_RUN = ("attn_implementation", "model_dtype", "keep_same_dtype")  # how the published code ran the model
 # Further fields of published files; they are kept as they are.
 PUBLISHED_FIELDS = frozenset({"vlm_backend", "padding_side", "include_camera_ids", "include_frame_nums"})
+LATER = "alpamayo1_5"  # model type of the later release
 NOT_ARGUMENTS = ("_target_", "_recursive_", "_convert_", "load_weights")
 # Of `FlowMatching` in both releases (the later one swallows any other), and of ours.
 DIFFUSION = ("x_dims", "int_method", "num_inference_steps", "train_timestep_sampler", "train_ignore_guidance_rate")
@@ -124,7 +125,8 @@ class AlpamayoR1Config(VLAConfig):
         expert_non_causal_attention: action tokens see each other in both directions.
         mask_prompt_padding: the expert does not see a prompt's padding; False reproduces the published code.
         camera_labels: prompts say which camera an image is of, and its number among that camera's frames: so Alpamayo
-            1.5 was trained, and not R1. The processor's default.
+            1.5 was trained, and not R1. The processor's default; by default true for the published fields of 1.5
+            (`model_type` alpamayo1_5).
         stop_grad_from_vlm: the expert's loss has no gradient in the VLM's keys and values (the published training's
             default): the VLM learns from labels alone. Stages and adapters that train it by actions set it to False.
         vlm_name_or_path: where the base came from; kept as text, never opened.
@@ -177,7 +179,7 @@ class AlpamayoR1Config(VLAConfig):
         add_special_tokens: bool = True,
         vlm_name_or_path: str | None = None,
         stop_grad_from_vlm: bool = True,
-        camera_labels: bool = False,
+        camera_labels: bool | None = None,
         view_names: list[str] | None = None,
         num_action_chunks: int | None = None,
         num_inference_steps: int | None = None,
@@ -187,6 +189,8 @@ class AlpamayoR1Config(VLAConfig):
     ):
         for name in PUBLISHED_RUN:
             kwargs.pop(name, None)
+        is_later = kwargs.pop("model_type", None) == LATER
+        self.camera_labels = is_later if camera_labels is None else camera_labels
         self.vlm_config = as_vlm_config(vlm_config, vocab_size)
         self.expert_cfg = copy.deepcopy(dict(EXPERT if expert_cfg is None else expert_cfg))
         self.expert_config = as_expert_text_config(self.vlm_config.text_config, expert_config, self.expert_cfg)

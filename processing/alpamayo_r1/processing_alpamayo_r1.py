@@ -194,7 +194,7 @@ class AlpamayoR1Processor(PortableProcessor):
             return self.asked(images, questions_of(question, self.tokenizer), camera_indices, side, return_tensors)
         xyz, rot = read_history(ego_history_xyz, ego_history_rot, history_frame)
         samples = split_samples(images, len(xyz), self.view_names, "ego_history_xyz")
-        labels = labels_of(samples, camera_indices, self.view_names, self.camera_labels)
+        labels = labels_of(images, samples, camera_indices, self.view_names, self.camera_labels)
         routes = navigations_of(nav_text, len(xyz), self.tokenizer)
         requests, turns = requests_of(text, self.request, len(xyz)), read_turns(history, len(xyz))
         words = zip(requests, turns, advantages_of(advantage, len(xyz)), labels, routes, strict=True)
@@ -213,7 +213,7 @@ class AlpamayoR1Processor(PortableProcessor):
     ) -> BatchFeature:
         """Questions about images, as `__call__` returns them."""
         samples = split_samples(images, len(questions), self.view_names, "question")
-        labels = labels_of(samples, camera_indices, self.view_names, self.camera_labels)
+        labels = labels_of(images, samples, camera_indices, self.view_names, self.camera_labels)
         pixels = [self.image_processor(sample, return_tensors="np") for sample in samples]
         counts = [self.image_processor.tokens_per_image(sample["image_grid_thw"]) for sample in pixels]
         pieces = [question_prompt_pieces(self.system_prompt, *scene) for scene in zip(counts, labels, strict=True)]

@@ -48,14 +48,18 @@ def requests_of(text: str | Sequence[str] | None, default: str, batch_size: int)
 
 
 def labels_of(
-    samples: Sequence[Any], camera_indices: Any, view_names: Sequence[str] | None, by_default: bool
+    images: Any, samples: Sequence[Any], camera_indices: Any, view_names: Sequence[str] | None, by_default: bool
 ) -> list[list[str]]:
     """What stands before each image of each sample; nothing where no cameras are known by number.
 
-    by_default: the model was trained with names of cameras; then `view_names` tell them where a caller does not.
-    Raises InputError as `read_indices` and `frames_of_cameras` do.
+    images, samples: as given, and of `split_samples`; by_default: the model was trained with names of cameras; then
+    `view_names` tell them where a caller does not. Raises InputError as `read_indices`, `check_named` and
+    `frames_of_cameras` do.
     """
     numbers, told_by = read_indices(camera_indices, len(samples)), "camera_indices"
+    for given, indices in zip([images] if len(samples) == 1 else images, numbers, strict=True):
+        if isinstance(given, Mapping) and indices is not None:
+            check_named(indices, view_names)
     if camera_indices is None and by_default:
         numbers, told_by = [recorded_indices(view_names)] * len(samples), "no camera_indices, and view_names"
         if None in numbers:
@@ -64,6 +68,19 @@ def labels_of(
         [] if indices is None else labels_before(indices, frames_of_cameras(sample, len(indices), told_by))
         for sample, indices in zip(samples, numbers, strict=True)
     ]
+
+
+def check_named(indices: Sequence[int], view_names: Sequence[str]) -> None:
+    """Refuse other numbers for a dict of cameras than its names have, in the order of training, which it is put in.
+
+    Raises InputError with both.
+    """
+    known = recorded_indices(view_names)
+    if known is not None and list(indices) != known:
+        raise InputError(
+            f"camera_indices={list(indices)}, but the cameras of a dict are put in the order of view_names, which have "
+            f"the numbers {known}: leave camera_indices out, or give a list of cameras."
+        )
 
 
 def as_batch(

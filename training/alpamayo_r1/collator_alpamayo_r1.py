@@ -10,6 +10,7 @@ from PIL import Image
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
+from ...processing.alpamayo_r1.route_and_question import MARKER
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
@@ -17,7 +18,7 @@ from ..collator_entries import Augment, Example, advantages, entries, numbers, s
 from ..collator_robot import flow_draws
 from ..example_columns import ExampleColumns
 from .driving_scenes import DrivingScenes
-from .question_examples import MARKER, TURN_END, is_question, joined_rows, question_row, routes
+from .question_examples import TURN_END, is_question, joined_rows, question_row, routes
 
 # What the model writes before the expert takes over.
 FUTURE = TRAJ_TOKEN["future_start"]
@@ -119,7 +120,7 @@ class AlpamayoR1Collator:
         draws = flow_draws(examples, (self.config.num_action_chunks, 2))
         answers = self.answers(examples, history, future)
         requests = texts(examples, "text", default=self.processor.request)
-        words = {"text": requests} | advantages(examples) | routes(examples)
+        words = {"text": requests} | advantages(examples) | routes(examples, self.processor.view_names)
         batch = dict(self.processor(self.frames(examples), *history.values(), **words, padding_side="right"))
         text = with_answers(batch["input_ids"], batch["attention_mask"], answers, self.processor.tokenizer)
         text |= self.labels_of(
@@ -178,7 +179,8 @@ class AlpamayoR1Collator:
         """What the processor makes of a batch, for a prediction. Raises InputError as in a call."""
         history = self.poses(examples, "ego_history", self.history_steps)
         words = {"text": texts(examples, "text", default=self.processor.request)} | advantages(examples)
-        return self.processor(self.frames(examples), *history.values(), **words, **routes(examples))
+        words |= routes(examples, self.processor.view_names)
+        return self.processor(self.frames(examples), *history.values(), **words)
 
     def recorded(self, examples: Sequence[Example]) -> torch.Tensor:
         """The path ahead of each example, (batch, steps, 3) metres."""

@@ -5,6 +5,7 @@ nav_demo_samples.json of NVlabs/alpamayo1.5, the second wayveai/LingoQA's train.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,7 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
         if not isinstance(sample["nav_text"], str) or not isinstance(sample["clip_id"], str):
             raise InputError(f"{path}: clip_id and nav_text of sample {i} must be texts.")
         moment = sample["t0_relative"]
-        if isinstance(moment, bool) or not isinstance(moment, (int, float)) or moment != moment:
+        if isinstance(moment, bool) or not isinstance(moment, (int, float)) or not math.isfinite(moment):
             raise InputError(f"{path}: t0_relative of sample {i} is {moment!r}; microseconds are needed.")
     return samples
 

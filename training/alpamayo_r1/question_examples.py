@@ -3,7 +3,6 @@
 Published form: NVlabs/alpamayo-recipes, alpamayo1_5_sft (template r1_5).
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,13 @@ import torch
 
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS
 from ...configuration.vla_errors import InputError
+from ...processing.alpamayo_r1.camera_labels import read_indices
+from ...processing.alpamayo_r1.route_and_question import MARKER
+from ...processing.alpamayo_r1.scene_samples import check_named
 from ...processing.prompts import prompt_token_ids
 from ..collator_answers import IGNORED, with_answers
 from ..collator_entries import Example, texts
 
-MARKER = re.compile(r"<\|\w+\|>|<i\d+>")
 TURN_END = "<|im_end|>"
 
 
@@ -24,11 +25,12 @@ def is_question(example: Example) -> bool:
     return isinstance(example, Mapping) and example.get("question") is not None
 
 
-def routes(examples: Sequence[Example]) -> dict[str, Any]:
-    """Navigation and numbers of cameras of examples for a processor's call, as far as any has them.
+def routes(examples: Sequence[Example], view_names: Sequence[str] | None) -> dict[str, Any]:
+    """Navigation and numbers of cameras of examples for a call of the processor that has `view_names`, as far as any
+    has them.
 
     Raises:
-        InputError: some have numbers of cameras and some have none.
+        InputError: some have numbers of cameras and some have none, or see `read_indices` and `check_named`.
     """
     texts_of = [example.get("nav_text") for example in examples]
     cameras = [example.get("camera_indices") for example in examples]
@@ -38,7 +40,11 @@ def routes(examples: Sequence[Example]) -> dict[str, Any]:
     if any(each is None for each in cameras):
         row = next(i for i, each in enumerate(cameras) if each is None)
         raise InputError(f"examples[{row}] has no camera_indices, and others of the batch have them.")
-    return found | {"camera_indices": [torch.as_tensor(each).tolist() for each in cameras]}
+    numbers = [read_indices(each, 1)[0] for each in cameras]
+    for example, indices in zip(examples, numbers, strict=True):
+        if isinstance(example.get("images"), Mapping):
+            check_named(indices, view_names)
+    return found | {"camera_indices": numbers}
 
 
 def joined_rows(rows: Sequence[Mapping[str, torch.Tensor]], tokenizer: Any) -> dict[str, torch.Tensor]:
@@ -63,7 +69,7 @@ def question_row(processor: Any, example: Example, images: Any) -> dict[str, tor
     (answer,), (question,) = (texts([example], name) for name in ("answer", "question"))
     if marker := MARKER.search(answer):
         raise InputError(f"an example's 'answer' holds the marker {marker[0]!r}; give the text alone.")
-    cameras = routes([example]).get("camera_indices")
+    cameras = routes([example], processor.view_names).get("camera_indices")
     batch = dict(processor(images, question=question, camera_indices=cameras))
     tokenizer, ids = processor.tokenizer, batch["input_ids"]
     pieces = ["", SPECIAL_TOKENS["answer_end"] + TURN_END]

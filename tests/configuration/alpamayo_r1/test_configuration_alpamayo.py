@@ -77,6 +77,12 @@ def test_the_package_of_either_release_is_known(published):
     assert "alpamayo_r1." in text
     later = json.loads(text.replace("alpamayo_r1.", "alpamayo1_5."))
     assert_same(AlpamayoR1Config(**later), AlpamayoR1Config(**published))
+    for read in (lambda fields: AlpamayoR1Config(**fields), AlpamayoR1Config.from_dict):
+        config = read(later | {"model_type": "alpamayo1_5"})
+        assert config.camera_labels is True and config.model_type == "alpamayo_r1"
+        assert AlpamayoR1Config.from_dict(config.to_dict()).camera_labels is True
+        assert read(published | {"model_type": "alpamayo_r1"}).camera_labels is False
+        assert read(later | {"model_type": "alpamayo1_5", "camera_labels": False}).camera_labels is False
 
 
 def test_a_config_survives_being_written(published, tmp_path):

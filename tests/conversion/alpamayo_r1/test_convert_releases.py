@@ -213,3 +213,5 @@ def test_the_example_of_a_card_names_cameras_and_says_where_to_drive():
     assert "camera_indices = [0, 1, 2, 6]" in code and "camera_indices=camera_indices, nav_text=nav_text)" in code
     compile(code, "card", "exec")
     assert "nav_text" not in snippet(AlpamayoR1Config(), asked=asked)
+    alone = Asked(images=("front.png",))
+    assert "camera_indices = [1]" in snippet(AlpamayoR1Config(camera_labels=True), asked=alone)

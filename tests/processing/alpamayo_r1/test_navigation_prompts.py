@@ -153,6 +153,11 @@ def test_names_of_the_dataset_tell_the_cameras_where_the_model_was_trained_with_
     images = {name: frames(2, seed=i) for i, name in enumerate(reversed(names))}
     wanted = call(processor, images, camera_indices=[1, 6])
     assert torch.equal(call(processor, images)["input_ids"], wanted["input_ids"])
+    assert torch.equal(call(processor, images, camera_indices=[1, 6])["input_ids"], wanted["input_ids"])
+    with pytest.raises(InputError, match=r"camera_indices=\[6, 1\], but the cameras of a dict .* numbers \[1, 6\]"):
+        call(processor, images, camera_indices=[6, 1])
+    with pytest.raises(InputError, match=r"camera_indices=\[6, 1\], but the cameras of a dict"):
+        processor([images, images], question=["a", "b"], camera_indices=[[1, 6], [6, 1]])
 
 
 def test_a_model_with_camera_labels_says_that_a_prompt_has_none(later, monkeypatch):

@@ -142,3 +142,15 @@ def test_questions_that_cannot_be_learnt_are_refused(processor, model, questions
 def test_cameras_of_some_examples_alone_are_refused(processor, model):
     with pytest.raises(InputError, match=r"examples\[1\] has no camera_indices"):
         AlpamayoR1Collator(model.config, processor, learn_text=True)([drive(camera_indices=[1, 6]), drive(1)])
+
+
+def test_numbers_that_are_not_those_of_an_example_s_cameras_are_refused(processor, model):
+    collator = AlpamayoR1Collator(model.config, processor, learn_text=True)
+    with pytest.raises(InputError, match="camera_indices is 1; a list"):
+        collator([drive(camera_indices=1), drive(1, camera_indices=6)])
+    names = ["camera_front_wide_120fov", "camera_front_tele_30fov"]
+    collator.processor = make_processor(processor.tokenizer, view_names=names)
+    images = {name: frames(2) for name in reversed(names)}
+    with pytest.raises(InputError, match=r"camera_indices=\[6, 1\], but the cameras of a dict"):
+        collator([drive(images=images, camera_indices=[6, 1])])
+    assert "input_ids" in collator([drive(images=images, camera_indices=np.array([1, 6]))])

@@ -49,6 +49,7 @@ WRONG = {
     "no text": ([{"clip_id": "x", "t0_relative": 1}], "sample 0 lacks nav_text"),
     "no sample": ([SAMPLE, 3], "sample 1 lacks all"),
     "number": ([SAMPLE | {"nav_text": 3}], "must be texts"),
+    "never": ([SAMPLE | {"t0_relative": float("inf")}], "t0_relative of sample 0 is inf"),
     "time": ([SAMPLE | {"t0_relative": "soon"}], "t0_relative of sample 0 is 'soon'"),
 }
 
