@@ -15,8 +15,8 @@ def views_of(images: Mapping[str, Any], view_names: Sequence[str] | None, is_ord
     Args:
         images: by the client's names, such as `full_image` and `wrist_image`.
         view_names: of the model; a name that both have is one view, else the only image without "wrist" in its name is
-            the only view without, and so for those with it; of several on wrists "left" and "right" are told apart. A
-            model without names sees the main camera first.
+            the only view without, and so for those with it; of several on wrists "left" and "right" are told apart, and
+            the one is never the other. A model without names sees the main camera first.
         is_ordered: the client sends several wrist cameras in the order of training, as OpenVLA-OFT's do.
 
     Raises:
@@ -35,7 +35,7 @@ def views_of(images: Mapping[str, Any], view_names: Sequence[str] | None, is_ord
         return by_name
     pairs = list(zip(parted(view_names), parted(by_name), strict=True))
     pairs = [each for pair in pairs for each in by_side(*pair)]
-    if any(len(group) != 1 for pair in pairs for group in pair):
+    if any(len(group) != 1 for pair in pairs for group in pair) or any(are_opposite(*pair) for pair in pairs):
         raise InputError(
             f"the images are {list(images)}, the views of this checkpoint {list(view_names)}: give each of them and no "
             "others by these names, or start the server with --observation-map."
@@ -49,6 +49,11 @@ def by_side(views: list[str], given: list[str]) -> list[tuple[list[str], list[st
         return [(views, given)] if views or given else []
     sides = sorted({side_of(name) for name in (*views, *given)})
     return [([n for n in views if side_of(n) == side], [n for n in given if side_of(n) == side]) for side in sides]
+
+
+def are_opposite(views: list[str], given: list[str]) -> bool:
+    """Whether one pair is of a left and a right camera."""
+    return {side_of(views[0]), side_of(given[0])} == {"left", "right"}
 
 
 def side_of(name: str) -> str:

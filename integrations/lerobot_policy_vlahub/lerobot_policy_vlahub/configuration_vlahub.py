@@ -34,6 +34,8 @@ class VlahubConfig(PreTrainedConfig):
         temporal_ensemble_coeff: average over all chunks that have this step, as ACT does (0.01 there); a chunk is
             predicted at each step then.
         num_inference_steps: of a flow or diffusion head; the checkpoint's.
+        openvla_gripper: the checkpoint's last action is a gripper's, 0 closed and 1 open, as in OpenVLA's copies of
+            LIBERO; the simulator is told -1 to open and 1 to close.
         advantage, embodiment_id: of checkpoints that learnt words, or several robots.
         dtype: of the weights in predictions; by default float32 on a CPU, else that of the checkpoint. What trains is
             float32.
@@ -54,6 +56,7 @@ class VlahubConfig(PreTrainedConfig):
     chunk_size: int | None = None
     temporal_ensemble_coeff: float | None = None
     num_inference_steps: int | None = None
+    openvla_gripper: bool = False
     advantage: str | None = None
     embodiment_id: int | None = None
     dtype: str | None = None

@@ -29,6 +29,7 @@ from .checkpoint_folders import (
 )
 from .configuration_vlahub import VlahubConfig
 from .policy_features import settle_config
+from .robot_actions import robosuite_gripper
 from .robot_observations import instructions_of, samples_of, size_of, state_of
 from .training_statistics import chosen_statistics
 
@@ -89,7 +90,7 @@ class VlahubPolicy(PreTrainedPolicy):
             self.reset()
             self.tasks = tasks
         if self.ensembler is not None:
-            return self.ensembler.update(self.predict_action_chunk(batch, noise))
+            return self.told(self.ensembler.update(self.predicted(batch, noise)))
         if not self.actions:
             chunk = self.predict_action_chunk(batch, noise)[:, : self.config.n_action_steps]
             self.actions.extend(chunk.transpose(0, 1))
@@ -107,12 +108,20 @@ class VlahubPolicy(PreTrainedPolicy):
             InputError: something is missing or has the wrong form.
             NonFiniteError: the prediction is not finite.
         """
+        return self.told(self.predicted(batch, noise))
+
+    def predicted(self, batch: dict[str, Any], noise: torch.Tensor | None) -> torch.Tensor:
+        """The chunk of the checkpoint, see `predict_action_chunk`."""
         if self.training:
             self.eval()
         inputs = {name: value.to(self.device) for name, value in self.read(batch).items()}
         options = {"noise": noise, "num_inference_steps": self.config.num_inference_steps}
         given = {name: value for name, value in options.items() if value is not None}
         return self.model.predict_action(**inputs, **given, unnorm_key=self.config.unnorm_key)
+
+    def told(self, actions: torch.Tensor) -> torch.Tensor:
+        """Predicted actions (..., action_dim) as the robot or simulator takes them."""
+        return robosuite_gripper(actions) if self.config.openvla_gripper else actions
 
     def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, float]]:
         """The loss of a batch with its `action`s (batch, chunk_size, action_dim), and its parts as numbers."""
@@ -126,13 +135,18 @@ class VlahubPolicy(PreTrainedPolicy):
         """The optimiser's groups, in float32: what `stage` trains, or the adapters of LeRobot's `--peft`.
 
         Raises:
-            ConfigError: the weights were rounded when they were loaded.
+            ConfigError: the weights were rounded when they were loaded, or actions are told in other units.
             InputError: see `trainable_parameter_groups`.
         """
         if self.config.dtype not in (None, "float32"):
             raise ConfigError(
                 f"dtype={self.config.dtype}: what trains is float32; leave it out. `accelerate launch "
                 "--mixed_precision=bf16 $(which lerobot-train)` computes in bfloat16."
+            )
+        if self.config.openvla_gripper:
+            raise ConfigError(
+                "openvla_gripper=True: what is learnt is the dataset's gripper; leave it out (--policy.openvla_gripper="
+                "false), and give it to lerobot-eval where the dataset has OpenVLA's."
             )
         self.float()  # exact, whatever the file has
         if any(".lora_" in name for name, _ in self.named_parameters()):

@@ -8,7 +8,7 @@ from lerobot.utils.constants import ACTION, OBS_IMAGES
 from vlahub.errors import ConfigError
 
 from .configuration_vlahub import VlahubConfig
-from .robot_features import check_vector, view_keys
+from .robot_features import check_vector, is_joined, view_keys
 
 UNKNOWN_SIZE = (3, 0, 0)  # of the images of a robot that nobody described; any size will do
 
@@ -40,7 +40,9 @@ def settle_config(config: VlahubConfig, model_config: Any, processor: Any) -> li
         config.output_features = {ACTION: PolicyFeature(FeatureType.ACTION, (model_config.action_dim,))}
     shapes = {key: feature.shape for key, feature in {**config.input_features, **config.output_features}.items()}
     views = view_keys(images_of(config), names, processor.image_processor.num_images_in_input, config.views)
-    if state_dim is not None:
+    if state_dim is not None and is_joined(config.state_feature, shapes):
+        config.input_features[config.state_feature] = PolicyFeature(FeatureType.STATE, (state_dim,))
+    elif state_dim is not None:
         check_vector(config.state_feature, shapes, state_dim, "a state")
     check_vector(ACTION, shapes, model_config.action_dim, "actions")
     read = views if state_dim is None else [*views, config.state_feature]

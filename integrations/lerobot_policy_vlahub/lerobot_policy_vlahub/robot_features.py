@@ -3,7 +3,7 @@
 Nothing of LeRobot is imported here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from vlahub.configuration.view_names import short_name
 from vlahub.conversion.serving.observed_views import views_of
@@ -66,6 +66,14 @@ def matched_keys(image_keys: Sequence[str], view_names: Sequence[str] | None) ->
             f"{EXAMPLE}, a feature for each view."
         ) from error
     return found if view_names is None else [found[view] for view in view_names]
+
+
+def is_joined(name: str, features: Collection[str]) -> bool:
+    """Whether an environment has a feature in parts that a step of LeRobot joins: LIBERO `observation.state.eef_pos`...
+
+    How many numbers that gives is known, and checked, with the first observation.
+    """
+    return name not in features and any(feature.startswith(f"{name}.") for feature in features)
 
 
 def check_vector(name: str, shapes: Mapping[str, Sequence[int]], size: int, what: str) -> None:

@@ -7,7 +7,12 @@ try:
 except ImportError:
     from lerobot.utils.control_utils import predict_action
 
-__all__ = ["ROBOT_COMMAND", "predict_action"]
+try:
+    from lerobot.envs.utils import env_to_policy_features
+except ImportError:
+    from lerobot.utils.feature_utils import env_to_policy_features
+
+__all__ = ["ROBOT_COMMAND", "env_to_policy_features", "predict_action"]
 
 
 def rollout(task, folder):

@@ -177,6 +177,7 @@ VIEWS = [
     ),
     (["full_image", "wrist_image", "left_wrist_image"], ["top", "wrist_left", "wrist_right"], "by these names"),
     (["full_image", "wrist_a", "wrist_b"], ["top", "wrist_c", "wrist_d"], "by these names"),
+    (["full_image", "right_wrist_image"], ["top", "wrist_left"], "by these names"),
     (["full_image"], ["wrist"], "by these names"),
     (["full_image", "wrist_image"], ["front"], "by these names"),
     (["full_image"], ["front", "wrist"], "by these names"),
