@@ -13,7 +13,7 @@ from lerobot.policies.pretrained import PreTrainedPolicy
 from lerobot.utils.constants import ACTION
 
 from vlahub.conversion.predictions.checkpoint_loading import load_model, load_processor
-from vlahub.data import collator_for
+from vlahub.data import collator_for, record_views
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.action_normalization import find_statistics
 from vlahub.training.lora_config import lora_config
@@ -134,6 +134,8 @@ class VlahubPolicy(PreTrainedPolicy):
     def get_optim_params(self) -> list[dict[str, Any]]:
         """The optimiser's groups, in float32: what `stage` trains, or the adapters of LeRobot's `--peft`.
 
+        Where the checkpoint records no names of its views it gets those that it is trained with, as by `vlahub train`.
+
         Raises:
             ConfigError: the weights were rounded when they were loaded, or actions are told in other units.
             InputError: see `trainable_parameter_groups`.
@@ -148,6 +150,8 @@ class VlahubPolicy(PreTrainedPolicy):
                 "openvla_gripper=True: what is learnt is the dataset's gripper; leave it out (--policy.openvla_gripper="
                 "false), and give it to lerobot-eval where the dataset has OpenVLA's."
             )
+        if not (self.processor.view_names or self.model.config.view_names):
+            record_views(self.model.config, self.processor, list(self.config.views) or self.views)
         self.float()  # exact, whatever the file has
         if any(".lora_" in name for name, _ in self.named_parameters()):
             return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]

@@ -72,6 +72,20 @@ def test_what_trains_is_what_the_stage_says_in_float32(make_checkpoint):
         policy_of(make_checkpoint("cogvla"), dtype="bfloat16")[0].get_optim_params()
 
 
+@pytest.mark.parametrize("views", [{}, {"front": CAMERAS[1], "hand": CAMERAS[0]}])
+def test_what_was_trained_knows_its_views_by_name(make_checkpoint, tmp_path, views):
+    policy, before, _ = policy_of(make_checkpoint("multimodal_vla"), views=views)
+    policy.get_optim_params()
+    batch = before(as_lerobot(seen(1), TASKS[:1]))
+    expected = policy.predict_action_chunk(batch)
+    policy.save_pretrained(tmp_path / "policy")
+    again = VlahubPolicy.from_pretrained(tmp_path / "policy")
+    assert again.processor.view_names == again.model.config.view_names == (list(views) or ["primary", "wrist"])
+    assert torch.equal(again.predict_action_chunk(batch), expected)
+    alone = policy_of(tmp_path / "policy" / "checkpoint", views=views)[0]
+    assert torch.equal(alone.predict_action_chunk(batch), expected)
+
+
 def test_a_policy_that_was_saved_is_the_same_and_holds_a_checkpoint(robot_checkpoint, tmp_path):
     policy, before, _ = policy_of(robot_checkpoint, n_action_steps=2, unnorm_key="drawn")
     batch = before(as_lerobot(seen(1), TASKS[:1]))
