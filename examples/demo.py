@@ -6,11 +6,11 @@ IMAGE=photo.png INSTRUCTION="open the drawer" make demo
 import argparse
 import os
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from demo_folder import fresh_folder
 from drawn_scene import save_views
 from PIL import Image
 from tiny_run import TinyRun
@@ -28,9 +28,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     image = Image.open(arguments.image) if arguments.image else None
-    folder = arguments.output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(arguments.output)
     print(f"1. a tiny CogVLA training run, in the layout that training leaves: {folder}")
     TinyRun().write(folder)
     views = save_views(folder, image)

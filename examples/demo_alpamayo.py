@@ -5,12 +5,12 @@ trajectories are noise that went through the whole model.
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 from demo import HERE, run
+from demo_folder import fresh_folder
 from driving_scene import driving_scene
 from tiny_alpamayo import LATER, TinyAlpamayo
 
@@ -22,9 +22,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("demo_alpamayo_output"), help="folder to write (replaced)")
     parser.add_argument("--release", choices=("1.5", "r1"), default="1.5")
     arguments = parser.parse_args()
-    folder, is_later = arguments.output.resolve(), arguments.release == "1.5"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder, is_later = fresh_folder(arguments.output), arguments.release == "1.5"
     name = "Alpamayo 1.5" if is_later else "Alpamayo-R1"
     print(f"1. a drawn scene, and a tiny {name} in the layout that is published: {folder}")
     scene = folder / "scene.npz"

@@ -4,12 +4,12 @@ Both backbones are tiny and untrained, so all of the model trains here; a pretra
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 import torch
 from demo import HERE, run
+from demo_folder import fresh_folder
 from PIL import Image
 from tiny_backbones import write_backbones
 from tqdm import trange
@@ -25,9 +25,7 @@ CHUNKS, STEPS = 4, 150
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo_composed_output"), help="folder to write (replaced)")
-    folder = parser.parse_args().output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(parser.parse_args().output)
     print(f"1. tiny backbones as transformers writes them, and a model around them: {folder}")
     write_backbones(folder)
     torch.manual_seed(0)

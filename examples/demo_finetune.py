@@ -1,12 +1,12 @@
 """A tiny CogVLA learns a drawn dataset by LoRA; adapter and base become one checkpoint, which is asked elsewhere."""
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from datasets import load_dataset
 from demo import HERE, run
+from demo_folder import fresh_folder
 from tiny_dataset import write_dataset
 from tiny_models import write_model
 
@@ -16,9 +16,7 @@ STEPS = 150
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo_finetune_output"), help="folder to write (replaced)")
-    folder = parser.parse_args().output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(parser.parse_args().output)
     print(f"1. a tiny untrained model; 32 drawn episodes in LeRobot's layout, and their statistics: {folder}")
     base, table, finetuned = folder / "tiny_model", folder / "table", folder / "run"
     write_model("cogvla", base)

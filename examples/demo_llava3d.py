@@ -4,11 +4,11 @@ The expert is new and untrained: the actions are noise that went through the who
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
 from demo import HERE, INSTRUCTION, STATE, run
+from demo_folder import fresh_folder
 from drawn_scene import save_views
 from tiny_llava3d_parts import TinyParts
 
@@ -16,9 +16,7 @@ from tiny_llava3d_parts import TinyParts
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo_llava3d_output"), help="folder to write (replaced)")
-    folder = parser.parse_args().output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(parser.parse_args().output)
     print(f"1. tiny parts in the published layouts, SigLIP, LLaVA-3D and MapAnything: {folder}")
     TinyParts().write(folder)
     views = save_views(folder, None)

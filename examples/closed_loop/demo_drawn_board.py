@@ -8,7 +8,6 @@ LoRA), the checkpoint loaded by the Auto classes, and episodes in which its acti
 
 import argparse
 import shlex
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import torch
 from board_demonstrations import write_demonstrations
 from board_episodes import Policy, checkpoint_policy, strip, success_rate
 from board_models import MAKERS, write_model
+from demo_folder import fresh_folder
 from drawn_board import LARGEST
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -88,9 +88,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the model and of the boards that are demonstrated")
     parser.add_argument("--output", type=Path, default=Path("demo_drawn_board_output"), help="folder (replaced)")
     arguments = parser.parse_args()
-    folder = arguments.output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(arguments.output)
     torch.set_num_threads(1)  # such small models are slower with more
 
     checkpoint = learned_checkpoint(arguments.family, folder, arguments.seed)

@@ -10,7 +10,6 @@ trained one also in a frame that is turned and moved.
 
 import argparse
 import json
-import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +24,9 @@ from driving_road import Drive, drawn_road
 
 import vlahub
 from vlahub.conversion.cli import main as vlahub_command
+
+sys.path.append(str(Path(__file__).parents[1]))
+from demo_folder import fresh_folder
 
 LEARN = ["--train", "full", "--learn_text", "--stop_grad_from_vlm", "False", "--backbone_lr_scale", "1"]
 LEARN += ["--learning-rate", "2e-3", "--lr_scheduler_type", "cosine", "--warmup-steps", "50"]
@@ -92,9 +94,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=15.0, help="of driving on each")
     parser.add_argument("--seed", type=int, default=0, help="of model, demonstrations, training and roads")
     options = parser.parse_args(argv)
-    folder = options.output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(options.output)
     untrained, trained = train_driver(folder, options.drives, options.steps, options.batch_size, options.seed)
     loop = options.roads, options.seconds, options.seed
     drives = drive_all(untrained, trained, *loop)

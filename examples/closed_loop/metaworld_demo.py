@@ -8,7 +8,6 @@ same actions. `make demo-closed-loop` calls this in an environment that has LeRo
 import argparse
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +21,9 @@ import numpy as np
 from closed_loop_figures import largest_difference
 from metaworld_model import write_model
 from metaworld_scene import TASKS, expert_success
+
+sys.path.append(str(Path(__file__).parents[1]))
+from demo_folder import fresh_folder
 
 HERE = Path(__file__).parent
 VLAHUB = [sys.executable, "-m", "vlahub"]
@@ -43,9 +45,7 @@ TRAINING += ["--dataloader-num-workers", "1"]
 
 def main() -> None:
     arguments = parse_arguments()
-    folder = arguments.output.resolve()
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = fresh_folder(arguments.output)
     print(f"1. demonstrations of {' and '.join(TASKS)}, by LeRobot's dataset writer: {folder}", flush=True)
     dataset, seeds = folder / "demonstrations", ["--seed", str(arguments.seed * 1_000_000 + 100_000)]
     run(sys.executable, script("record"), str(dataset), "--episodes", str(arguments.demonstrations), *seeds)
