@@ -53,6 +53,9 @@ class PredictionQueue:
         sizes: of batches, ascending from 1: the largest that is waiting is taken.
         max_waiting: requests that wait, of which one client has at most a half.
         observe: told the size of each batch.
+
+    Attributes:
+        is_predicting: the thread has a batch that is not answered yet.
     """
 
     def __init__(
@@ -67,7 +70,7 @@ class PredictionQueue:
         self.window, self.sizes, self.max_waiting = window, sizes, max_waiting
         self.clients: OrderedDict[str, deque[Waiting]] = OrderedDict()
         self.changed = threading.Condition()
-        self.is_closed = False
+        self.is_closed = self.is_predicting = False
         self.thread = threading.Thread(target=self.run, name="vlahub predictions", daemon=True)
         self.thread.start()
 
@@ -128,9 +131,11 @@ class PredictionQueue:
     def next_batch(self) -> list[Waiting]:
         """Those that are predicted next; empty at the end of all."""
         with self.changed:
+            self.is_predicting = False
             while self.clients or not self.is_closed:
                 left = self.seconds_to_wait()
                 if left is not None and left <= 0:
+                    self.is_predicting = True
                     return taken(self.clients, self.sizes)
                 self.changed.wait(left)
             return []

@@ -162,7 +162,7 @@ class PredictionService:
 
     def is_predicting(self) -> bool:
         """Whether a prediction that nobody waits for goes on behind a `close`."""
-        return any(model.queue.thread.is_alive() for model in self.models.values())
+        return any(model.queue.is_predicting for model in self.models.values())
 
     def close(self, timeout: float = 10.0) -> None:
         """Answer what waits, and end."""

@@ -120,3 +120,14 @@ def test_where_not_all_sizes_of_batches_are_recorded_the_largest_that_is_waits_n
     gate.open.set()
     assert futures[-1].result(WAIT).batch_size == 1
     assert [len(batch) for batch in gate.batches[1:]] == [4, 2, 1]
+
+
+def test_only_a_batch_that_has_no_answer_yet_is_a_prediction_that_goes_on(queue):
+    """The thread itself may live a moment longer than the queue: a process that waited for nobody would end for it."""
+    waiting, _ = queue()
+    waiting.close(0)
+    assert waiting.is_predicting
+    for _ in range(20):
+        idle = PredictionQueue(lambda requests: requests, window=0, sizes=(1,), max_waiting=4)
+        idle.close(0)
+        assert not idle.is_predicting
