@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 import vlahub
 from vlahub.data import apply_norm_stats
 
-CHUNKS, SIZE = 4, 64
+CHUNKS, SIZE = 1, 64  # an action for each frame: a further one of the same goal teaches little
 # Convolutions find where the goal is, a ball of two pixels, much sooner than the attention of a small new ViT does.
 VISION = {"model_type": "convnext", "image_size": SIZE, "patch_size": 4, "num_stages": 4, "depths": [1, 1, 1, 1]}
 VISION |= {"hidden_sizes": [32, 64, 128, 256], "layer_scale_init_value": 0.5, "initializer_range": 0.05}
