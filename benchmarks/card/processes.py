@@ -1,0 +1,105 @@
+"""The processes that check, several at a time, and what becomes of them: what they found, or why they found nothing."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.card.results import FAILED, Result
+
+FOLDER = Path(__file__).parents[2]
+MOST = 12
+TAIL = 400  # characters of what a process said last
+PAUSE = 0.2  # seconds between looks
+
+
+@dataclass
+class Unit:
+    """One process: checks, of one family or of all."""
+
+    checks: tuple[str, ...]
+    family: str | None
+    process: subprocess.Popen | None = None
+    files: tuple[Path, Path] | None = None
+
+    def start(self, device: str, folder: Path) -> None:
+        name = f"{'_'.join(self.checks)}_{self.family}"
+        lines, log = self.files = folder / f"{name}.jsonl", folder / f"{name}.log"
+        words = [device, self.family or "all", ",".join(self.checks), str(lines)]
+        command = [sys.executable, "-m", "benchmarks.card.process", *words]
+        with log.open("w") as said:
+            self.process = subprocess.Popen(command, cwd=FOLDER, env=environment(device), stdout=said, stderr=said)
+
+    def results(self, reason: str | None) -> list[Result]:
+        """What it found; and a failure, where it was cut off for a reason, ended badly or found nothing."""
+        lines, log = self.files or (None, None)
+        text = lines.read_text(encoding="utf-8") if lines and lines.exists() else ""
+        found = [Result(**json.loads(line)) for line in text.splitlines() if line.endswith("}")]
+        if reason is None and self.process.returncode:
+            reason = f"its process ended with {self.process.returncode}: ...{log.read_text()[-TAIL:]}"
+        if reason is None and not found:
+            reason = "it found nothing"
+        if reason:
+            after = f" after {found[-1].check}, {found[-1].case}" if found else ""
+            what = ", ".join(self.checks)
+            found.append(Result(what, self.family or "all", "", None, None, FAILED, reason + after, 0.0))
+        return found
+
+
+def units(device: str, checks: tuple[str, ...], family: str | None) -> list[Unit]:
+    """On a card a process for each check and family; on a CPU, where they would share two cores, one for all."""
+    if device == "cpu":
+        return [Unit(checks, family)]
+    families = (family,) if family else ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
+    return [Unit((check,), each) for check in checks for each in families]
+
+
+@dataclass
+class Run:
+    """All processes: device, when it has to be over, and how many run at a time."""
+
+    device: str
+    end: float
+    processes: int | None = None
+    running: list[Unit] = field(default_factory=list)
+
+    def results(self, waiting: list[Unit]) -> list[Result]:
+        at_once = self.processes or min(MOST, os.cpu_count() or 1)
+        found, waiting = [], list(waiting)
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                while (waiting or self.running) and time.monotonic() < self.end:
+                    while waiting and len(self.running) < at_once:
+                        self.running.append(waiting.pop(0))
+                        self.running[-1].start(self.device, Path(folder))
+                    time.sleep(PAUSE)
+                    found += self.ended()
+            finally:
+                for unit in self.running:
+                    unit.process.kill()
+                    unit.process.wait()
+            for unit in self.running:
+                found += unit.results("the time was over")
+            for unit in waiting:
+                found += unit.results("the time was over before it began")
+        return found
+
+    def ended(self) -> list[Result]:
+        done = [unit for unit in self.running if unit.process.poll() is not None]
+        self.running = [unit for unit in self.running if unit not in done]
+        for unit in done:
+            print(f"{', '.join(unit.checks)}, {unit.family or 'all families'}: done", file=sys.stderr, flush=True)
+        return [result for unit in done for result in unit.results(None)]
+
+
+def environment(device: str) -> dict[str, str]:
+    """Nothing is asked of a network; a CPU's run sees no card; compilers share the cores."""
+    settings = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
+    settings |= {"TORCHINDUCTOR_COMPILE_THREADS": "4"}
+    if device == "cpu":
+        settings["CUDA_VISIBLE_DEVICES"] = ""
+    return {**os.environ, **settings}
