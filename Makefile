@@ -11,17 +11,22 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
+#   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
-# The first Python 3.12 that runs: on the path, or of pyenv.
-LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.pyenv/versions/3.12.*/bin/python3.12),\
+# $(call python_of,3.12): the first Python 3.12 that runs, on the path or of pyenv; nothing where there is none.
+python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python$(1)),\
 	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
+LEROBOT_PYTHON ?= $(call python_of,3.12)
+LOWEST_PYTHON ?= $(call python_of,3.10)
+NEWEST_PYTHON ?= $(or $(call python_of,3.13),$(PYTHON))
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
+	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -61,8 +66,17 @@ test-slow: .venv/installed
 test-transformers4: .venv4/installed
 	$(call PYTEST,.venv4) -m "not inductor"
 
+# A warning that something goes away is ours to mend before it does; pyproject.toml names those that others raise.
 test-newest: .venvnew/installed
-	$(call PYTEST,.venvnew) -m newest
+	$(call PYTEST,.venvnew) -m newest $(REMOVALS)
+
+test-lowest:
+	@if [ -z '$(LOWEST_PYTHON)' ]; then echo "$@: skipped, for it needs Python 3.10, and there is none"; \
+	else $(MAKE) --silent .venvlow/installed && $(call PYTEST,.venvlow) -m newest; fi
+
+test-python%:
+	@if [ -z '$(call python_of,$*)' ]; then echo "$@: skipped, for there is no Python $*"; \
+	else $(MAKE) --silent .venvpy$*/installed && $(call PYTEST,.venvpy$*) -m newest; fi
 
 # Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
 test-lerobot:
@@ -96,10 +110,21 @@ benchmark: .venv/installed
 	touch $@
 
 # Of the day that it was made on; `rm -r .venvnew` for that of today.
-.venvnew/installed: setup.cfg pyproject.toml constraints-newest.txt
-	$(PYTHON) -m venv .venvnew
-	.venvnew/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-newest.txt \
-		--editable '.[dev]'
+.venvnew/installed: setup.cfg pyproject.toml
+	$(NEWEST_PYTHON) -m venv --clear .venvnew
+	.venvnew/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	touch $@
+
+# The registry has torch 2.6 for Linux with CUDA alone: 5 GB, for which bytecode is made when it is needed.
+.venvlow/installed: setup.cfg pyproject.toml constraints-lowest.txt
+	$(LOWEST_PYTHON) -m venv .venvlow
+	.venvlow/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint constraints-lowest.txt --editable '.[dev]'
+	touch $@
+
+.venvpy%/installed: setup.cfg pyproject.toml
+	$(call python_of,$*) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
 	touch $@
 
 # torch's default build brings CUDA: 6 GB.
@@ -118,4 +143,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venv-lerobot demo_*output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot demo_*output site build *.egg-info

@@ -14,6 +14,7 @@ from torch import nn
 
 # A checkpoint's own code may be loaded beside vlahub, and that of two beside each other: each has its own operator.
 OPERATOR = f"vlahub_{zlib.crc32(__name__.encode()):08x}::joint_product"
+SCHEMA = "(Tensor x, Tensor[] weights, Tensor[] biases) -> Tensor"  # torch 2.6 infers none from `list[Tensor]`
 
 
 def lay_side_by_side(linears: Sequence[nn.Linear]) -> None:
@@ -58,7 +59,7 @@ def product_if_joined(linears: Sequence[nn.Module], x: torch.Tensor) -> torch.Te
     return None
 
 
-@torch.library.custom_op(OPERATOR, mutates_args=())
+@torch.library.custom_op(OPERATOR, mutates_args=(), schema=SCHEMA)
 def joint_product(x: torch.Tensor, weights: list[torch.Tensor], biases: list[torch.Tensor]) -> torch.Tensor:
     """`F.linear` of each weight and bias, joined in the last dimension: for a compiled graph, which calls it as it is,
     so that addresses are looked at when it runs. biases: none, or one a weight."""

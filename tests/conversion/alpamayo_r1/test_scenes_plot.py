@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from picture_checks import check_texts, words_of
 
-from tests.picture_checks import check_texts, words_of
 from vlahub.conversion.alpamayo_r1.evaluation_plot import scenes_figure
 from vlahub.conversion.predictions.evaluated_data import json_ready
 from vlahub.training.alpamayo_r1.trajectory_errors import best_samples, trajectory_errors

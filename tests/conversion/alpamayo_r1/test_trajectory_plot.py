@@ -5,9 +5,9 @@ import sys
 import numpy as np
 import pytest
 import torch
+from picture_checks import check_texts, words_of
 from PIL import Image
 
-from tests.picture_checks import check_texts, words_of
 from vlahub.configuration.vla_errors import ConversionError, InputError
 from vlahub.conversion.alpamayo_r1.camera_names import by_camera, given_names, in_trained_order, trained_names
 from vlahub.conversion.alpamayo_r1.drawn_samples import joined

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from picture_checks import check_texts, words_of
 
-from tests.picture_checks import check_texts, words_of
 from vlahub.conversion.predictions.action_plot import evaluation_figure
 from vlahub.conversion.predictions.evaluated_data import json_ready
 from vlahub.training.action_errors import action_errors, executed_actions

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from host_waits import HostWaits
+from tiny_configs import alpamayo_config
+from traced_graphs import TracedGraph
 from transformers import DynamicCache
 
-from tests.host_waits import HostWaits
-from tests.tiny_configs import alpamayo_config
-from tests.traced_graphs import TracedGraph
 from vlahub import AlpamayoR1
 from vlahub.configuration.vla_errors import InputError
 from vlahub.modeling.alpamayo_r1 import prompt_pass, value_checks

@@ -6,8 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from accelerate.hooks import AlignDevicesHook, add_hook_to_module
+from host_waits import HostWaits
 from peft import LoraConfig, inject_adapter_in_model
+from tiny_configs import alpamayo_config
 from torch._dynamo.testing import CompileCounter
+from traced_graphs import TracedGraph
 from transformers.generation import (
     LogitsProcessor,
     StoppingCriteria,
@@ -17,9 +20,6 @@ from transformers.generation import (
 )
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from tests.host_waits import HostWaits
-from tests.tiny_configs import alpamayo_config
-from tests.traced_graphs import TracedGraph
 from vlahub import AlpamayoR1
 from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1, rollout
 from vlahub.modeling.alpamayo_r1.rollout import TOKENS_BETWEEN_CHECKS

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_configs import alpamayo_config
 from torch.utils._pytree import tree_leaves
 from transformers import Qwen3VLConfig
 from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextDecoderLayer
 
-from tests.tiny_configs import alpamayo_config
 from vlahub import AlpamayoR1
 from vlahub.modeling.alpamayo_r1.text_keys import TextSizes, kept_bytes, repeated_bytes, text_keys
 from vlahub.modeling.alpamayo_r1.text_layer import can_run_in_parts, run_in_parts, turning

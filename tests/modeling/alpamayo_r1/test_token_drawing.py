@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from host_waits import HostWaits
 from transformers.generation import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from tests.host_waits import HostWaits
 from vlahub.modeling.alpamayo_r1.token_drawing import (
     Drawing,
     Warping,
