@@ -15,6 +15,8 @@
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
+#   make audit   known vulnerabilities of the versions that constraints*.txt pin; says so where nobody can be asked
+#   make release sdist, wheel and SHA256SUMS of the commit in dist/, the same bytes wherever they are built
 PYTHON ?= python3
 # $(call python_of,3.12): the first Python 3.12 that runs, on the path or of pyenv; nothing where there is none.
 python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python$(1)),\
@@ -26,7 +28,8 @@ NEWEST_PYTHON ?= $(or $(call python_of,3.13),$(PYTHON))
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs benchmark clean
+	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \
+	benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -93,6 +96,12 @@ lint: .venv/installed
 docs: .venv/installed
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
 
+audit: .venv-release/installed
+	.venv-release/bin/python releasing/audit.py $(wildcard constraints*.txt)
+
+release: .venv-release/installed
+	.venv-release/bin/python releasing/release.py dist
+
 benchmark: .venv/installed
 	.venv/bin/python -m benchmarks predict
 
@@ -142,5 +151,11 @@ benchmark: .venv/installed
 	.venv-lerobot/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2
 	touch $@
 
+# No other environment may change what checks and builds a release.
+.venv-release/installed: releasing/requirements.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --requirement releasing/requirements.txt
+	touch $@
+
 clean:
-	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot demo_*output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info

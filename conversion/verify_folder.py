@@ -18,6 +18,7 @@ from .tensors.safetensors_stream import TensorInfo
 from .tensors.verify_tensors import check_names, opened, read_back, some
 from .travelling.auto_map import check_references
 from .travelling.travelling_code import differing, own_code, own_config
+from .travelling.unnamed_code import check_unnamed
 
 ACCEPT = "If that was on purpose (a card edited, a fine-tune saved over it), vlahub verify --accept records it."
 NOTHING_RECORDED = f"nothing is recorded by which a changed file could be noticed: {{}} ({REPORT_NAME})"
@@ -91,6 +92,7 @@ def described(report: dict) -> Checked:
 
 def checked_references(folder: Path) -> list[Checked]:
     check_references(folder)
+    check_unnamed(folder)
     return [Checked("auto_map", None, None, "the folder", "all code that is named lies in the folder")]
 
 
@@ -163,6 +165,7 @@ def accept_changes(folder: Path, quiet: bool = False) -> str:
             f"{folder} has no {REPORT_NAME} in which changes could be recorded: conversions write one."
         )
     check_references(folder)
+    check_unnamed(folder)
     group = opened(folder)
     check_against_class(folder, group)
     found = read_back(group, quiet)

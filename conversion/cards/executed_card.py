@@ -23,6 +23,7 @@ from ..plots.picture_file import PREDICTION_MARK, is_marked
 from ..predictions.checkpoint_loading import check_folder
 from ..publishing.uploaded_files import code_not_ours
 from ..travelling.travelling_code import own_config
+from ..travelling.unnamed_code import generation_code
 from .card_files import bytes_of, check_place, exchange_files, with_recorded
 from .card_text import check_metadata, repository_in, text_to_complete
 from .example_images import ExampleImages, drawn_images, given_images, kept_images
@@ -82,7 +83,7 @@ def write_executed_card(folder: Path, request: CardRequest = CardRequest()) -> s
     text = text_to_complete(folder, known, config, report)
     check_metadata(text)
     check_request(request, config)
-    if request.run and not request.allow_code and (others := code_not_ours(folder)):
+    if request.run and not request.allow_code and (others := code_not_ours(folder) + generation_code(folder)):
         raise ConversionError(
             f"{folder} holds code that is not this release's ({', '.join(others)}), which the example would run: read "
             "it, and pass --allow-code to run it, or --no-run for a card without output."

@@ -11,6 +11,7 @@ from ..family_inspection import FamilyInspection, ModelFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.json_file import read_json
 from ..travelling.auto_map import references
+from ..travelling.unnamed_code import ADAPTER, GENERATION
 from ..untrained_tensors import untrained_in
 from .places import Place
 from .weights import listed
@@ -53,7 +54,7 @@ def oddities_of_checkpoint(
 
 
 def oddities_of_code(place: Place) -> Iterator[str]:
-    """Names of code that lead out of the folder, or to a file that is not there."""
+    """Names of code that lead out of the folder, or to a file that is not there; and code that no file names."""
     for file in REFERRING:
         content = read_json([place.folder], file, required=False) or {}
         for reference in dict.fromkeys(references(content)):
@@ -62,6 +63,10 @@ def oddities_of_code(place: Place) -> Iterator[str]:
                 yield f"{file} names the code {reference}, which lies in another repository."
             elif module not in place.sizes:
                 yield f"{file} names the code {reference}, and {module} is missing."
+    if GENERATION.as_posix() in place.sizes:
+        yield f"{GENERATION} is code that runs in the place of `generate` where code is trusted."
+    if ADAPTER in place.sizes:
+        yield f"{ADAPTER} lies beside the model: transformers loads the base that it names instead."
 
 
 def oddities_of_statistics(config: Mapping[str, Any], facts: ModelFacts) -> Iterator[str]:

@@ -19,6 +19,7 @@ from ..files.settings_errors import reading_settings
 from ..files.tokenizer_files import check_tokenizer_files
 from ..tensors.size_limits import check_layers_of
 from ..tensors.tensor_source import open_checkpoint
+from ..travelling.unnamed_code import check_no_adapter
 from ..untrained_tensors import untrained_of
 
 SETTINGS = ("generation_config.json", "preprocessor_config.json", "processor_config.json", "chat_template.json")
@@ -85,8 +86,10 @@ def check_folder(folder: Path) -> None:
     """What transformers would read without end, or take down the process with.
 
     Raises:
-        ConversionError: a file is no regular file or no JSON, weights are missing or cut off, or sizes do not fit them.
+        ConversionError: a file is no regular file or no JSON, weights are missing or cut off, sizes do not fit them, or
+            an adapter's config leads to another model.
     """
+    check_no_adapter(folder)
     for path in folder.iterdir():
         if not path.is_dir():
             check_regular(path)

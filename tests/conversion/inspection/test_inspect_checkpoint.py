@@ -279,6 +279,14 @@ def test_a_file_that_is_cut_off_is_odd_and_no_failure(keep, copied):
     assert re.search("model.safetensors (is cut off|cannot be read as safetensors)", odd(copied))
 
 
+def test_code_that_no_file_names_is_odd(copied):
+    (copied / "custom_generate").mkdir()
+    (copied / "custom_generate" / "generate.py").touch()
+    (copied / "adapter_config.json").write_text('{"base_model_name_or_path": "a/b"}')
+    found = odd(copied)
+    assert "custom_generate/generate.py is code that runs" in found and "adapter_config.json lies beside" in found
+
+
 def test_a_header_that_is_no_header_is_odd(copied):
     (copied / "model.safetensors").write_bytes((5).to_bytes(8, "little") + b"[1,2]")
     assert "header is malformed" in odd(copied)
