@@ -11,6 +11,7 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make properties          those of tests/properties, with 1000 examples each (VLAHUB_EXAMPLES says others), not 25
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
@@ -21,7 +22,7 @@ LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.py
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
+	demo-closed-loop test test-slow test-transformers4 test-newest properties test-lerobot lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -63,6 +64,10 @@ test-transformers4: .venv4/installed
 
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest
+
+VLAHUB_EXAMPLES ?= 1000
+properties: .venv/installed
+	VLAHUB_EXAMPLES=$(VLAHUB_EXAMPLES) $(call PYTEST,.venv) tests/properties
 
 # Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
 test-lerobot:
