@@ -13,6 +13,7 @@
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
+#   make properties          those of tests/properties, with 1000 examples each (VLAHUB_EXAMPLES says others), not 25
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 #   make audit   known vulnerabilities of the versions that constraints*.txt pin; says so where nobody can be asked
@@ -29,7 +30,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
 	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \
-	benchmark clean
+	properties benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -80,6 +81,10 @@ test-lowest:
 test-python%:
 	@if [ -z '$(call python_of,$*)' ]; then echo "$@: skipped, for there is no Python $*"; \
 	else $(MAKE) --silent .venvpy$*/installed && $(call PYTEST,.venvpy$*) -m newest; fi
+
+VLAHUB_EXAMPLES ?= 1000
+properties: .venv/installed
+	VLAHUB_EXAMPLES=$(VLAHUB_EXAMPLES) $(call PYTEST,.venv) tests/properties
 
 # Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
 test-lerobot:

@@ -36,7 +36,7 @@ def camera_columns(frames: Dataset, view_names: Sequence[str] | None, images: Se
         `images`; else the columns of the names of `view_names`; else all but depth maps, in the dataset's order.
 
     Raises:
-        InputError: the checkpoint was trained with a view that is no image column.
+        InputError: the checkpoint was trained with a view that is no image column, or several columns are it.
     """
     if images:
         return list(images)
@@ -44,6 +44,11 @@ def camera_columns(frames: Dataset, view_names: Sequence[str] | None, images: Se
     if view_names is None:
         return columns
     known = {short_name(name): name for name in columns}
+    twice = [name for name in view_names if sum(short_name(column) == name for column in columns) > 1]
+    if twice:
+        raise InputError(
+            f"of the image columns {columns} several are the view {twice[0]!r}: name those meant (images)."
+        )
     missing = [name for name in view_names if name not in known]
     if missing:
         raise InputError(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...configuration.view_names import short_name
+from ...configuration.view_names import LEROBOT_PREFIX, short_name
 from ...configuration.vla_errors import InputError
 
 WRIST = "wrist"
@@ -20,9 +20,12 @@ def views_of(images: Mapping[str, Any], view_names: Sequence[str] | None, is_ord
         is_ordered: the client sends several wrist cameras in the order of training, as OpenVLA-OFT's do.
 
     Raises:
-        InputError: more than one assignment is possible, or none; both lists are in the message.
+        InputError: more than one assignment is possible, or none; both lists are in the message. Or two images have
+            one name.
     """
     by_name = {short_name(name): image for name, image in images.items()}
+    if len(by_name) < len(images):
+        raise InputError(f"the images are {list(images)}: with and without {LEROBOT_PREFIX!r} a name is the same one.")
     if view_names is None:
         main, wrists = parted(by_name)
         if len(main) > 1 or (len(wrists) > 1 and not is_ordered):
