@@ -11,6 +11,7 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make fuzz    damaged and hostile input of every kind, for ten minutes; SECONDS=60 SEED=3 for others
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
@@ -21,7 +22,7 @@ LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.py
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
+	demo-closed-loop test fuzz test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -57,6 +58,13 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(call PYTEST,.venv) -m slow
+
+# TARGET=headers: one target alone; with CASE=17: one case of it, as a fault is told.
+SECONDS ?= 600
+SEED ?= 0
+fuzz: .venv/installed
+	PYTHONPATH=tests:examples .venv/bin/python -W ignore -m fuzz --seconds $(SECONDS) --seed $(SEED) \
+		$(if $(TARGET),--target $(TARGET)) $(if $(CASE),--case $(CASE))
 
 test-transformers4: .venv4/installed
 	$(call PYTEST,.venv4) -m "not inductor"
