@@ -14,6 +14,7 @@
 #   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
 #   make properties          those of tests/properties, with 1000 examples each (VLAHUB_EXAMPLES says others), not 25
+#   make fuzz    damaged and hostile input of every kind, for ten minutes; SECONDS=60 SEED=3 for others
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 #   make audit   known vulnerabilities of the versions that constraints*.txt pin; says so where nobody can be asked
@@ -30,7 +31,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
 	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \
-	properties benchmark clean
+	properties fuzz benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -66,6 +67,13 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(call PYTEST,.venv) -m slow
+
+# TARGET=headers: one target alone; with CASE=17: one case of it, as a fault is told.
+SECONDS ?= 600
+SEED ?= 0
+fuzz: .venv/installed
+	PYTHONPATH=tests:examples .venv/bin/python -W ignore -m fuzz --seconds $(SECONDS) --seed $(SEED) \
+		$(if $(TARGET),--target $(TARGET)) $(if $(CASE),--case $(CASE))
 
 test-transformers4: .venv4/installed
 	$(call PYTEST,.venv4) -m "not inductor"

@@ -4,17 +4,18 @@ Both stand between comments, since they hold for these weights alone: whoever sa
 `with_other_weights` and `card_example.py`.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from .card_example import without_seen
 from .card_markdown import code, details, sections, table, words
+from .checkpoint_json import files_of_index
 from .former_card import without_former_sizes
+from .vla_errors import CheckpointError
 from .weight_parts import TORCH_NAMES, Part, PartRules, TensorEntry, memory_of, parts_of, placed, size_text
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -25,19 +26,32 @@ HEADER = ("part", "parameters", "share", "bytes", "stored as")
 
 
 def stored_tensors(folder: Path) -> list[TensorEntry]:
-    """The tensors of a folder, from the headers of its files; none without weights."""
+    """The tensors of a folder, from the headers of its files; none without weights.
+
+    Raises:
+        CheckpointError: a file is damaged, or see `files_of_index`.
+    """
     index = folder / INDEX
-    names = [WEIGHTS] if (folder / WEIGHTS).is_file() else []
-    if not names and index.is_file():
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else []
+    if not files and index.is_file():
+        files = files_of_index(index)
     found = []
-    for name in names:
-        with safe_open(folder / name, "np") as file:
-            for key in file.keys():  # noqa: SIM118 - no mapping
-                tensor = file.get_slice(key)
-                dtype = tensor.get_dtype()
-                found.append(TensorEntry(key, TORCH_NAMES.get(dtype, dtype.lower()), tuple(tensor.get_shape()), name))
+    for path in files:
+        try:
+            found += tensors_of_file(path)
+        except SafetensorError as error:
+            raise CheckpointError(f"{path} cannot be read as safetensors: {error}; fetch the file again.") from error
     return found
+
+
+def tensors_of_file(path: Path) -> list[TensorEntry]:
+    with safe_open(path, "np") as file:
+        slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+        kinds = {key: each.get_dtype() for key, each in slices.items()}
+        return [
+            TensorEntry(key, TORCH_NAMES.get(kinds[key], kinds[key].lower()), tuple(each.get_shape()), path.name)
+            for key, each in slices.items()
+        ]
 
 
 def reported_tensors(tensors: Mapping[str, Mapping]) -> list[TensorEntry]:

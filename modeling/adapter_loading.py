@@ -1,7 +1,6 @@
 """PEFT adapters through the model's own `load_adapter` and `from_pretrained`: every tensor arrives, or an error says
 which did not."""
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +11,7 @@ from safetensors import safe_open
 from torch import nn
 from transformers.utils import cached_file
 
+from ..configuration.checkpoint_json import read_mapping
 from ..configuration.vla_errors import ConfigError
 
 HAS_WEIGHT_MAPPING = not transformers.__version__.startswith("4.")
@@ -78,7 +78,7 @@ def base_of_adapter(name_or_path: Any, kwargs: dict[str, Any]) -> str | None:
     if name_or_path is None or os.path.isfile(os.path.join(name_or_path, "config.json")):
         return None
     path = cached_file(name_or_path, "adapter_config.json", **hub_arguments(kwargs), **MISSING_IS_NONE)
-    return path and json.loads(Path(path).read_text(encoding="utf-8")).get("base_model_name_or_path")
+    return path and read_mapping(Path(path)).get("base_model_name_or_path")
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 `vlahub create` makes the same start tensor by tensor, from one file into another.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from transformers import PretrainedConfig, PreTrainedModel
 
+from ..configuration.checkpoint_json import files_of_index
 from ..configuration.checkpoint_place import why_no_folder
 from ..configuration.vla_errors import ConfigError
 from .initial_values import InitialValues
@@ -62,10 +62,10 @@ class BaseTensors:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Raises ConfigError where there are none."""
+    """Raises ConfigError where there are none, or see `files_of_index`."""
     whole, index = (folder / name for name in WEIGHTS)
     if index.exists():
-        return sorted({folder / name for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()})
+        return files_of_index(index)
     if not whole.exists():
         raise ConfigError(f"{folder} holds no {WEIGHTS[0]} and no {WEIGHTS[1]}.")
     return [whole]

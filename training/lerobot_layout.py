@@ -213,8 +213,12 @@ def text_column(file: Path, rows: list[Entries]) -> str | None:
 
 def index_columns(file: Path) -> list[str]:
     """Names of the columns that were the index of a pandas frame, as it says in the file; none where it does not."""
-    described = json.loads((pq.read_schema(file).metadata or {}).get(b"pandas", b"{}"))
-    return [name for name in described.get("index_columns", []) if isinstance(name, str)]
+    try:
+        described = json.loads((pq.read_schema(file).metadata or {}).get(b"pandas", b"{}"))
+    except (ValueError, RecursionError):
+        return []
+    columns = described.get("index_columns") if isinstance(described, dict) else None
+    return [name for name in columns if isinstance(name, str)] if isinstance(columns, list) else []
 
 
 def require_files(episodes: list[Episode]) -> None:

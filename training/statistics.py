@@ -4,7 +4,6 @@ The format is that of OpenVLA's dataset_statistics.json: `norm_stats` of a confi
 """
 
 import copy
-import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ import pyarrow as pa
 from datasets import Dataset
 from tqdm import tqdm
 
+from ..configuration.checkpoint_json import read_mapping
 from ..configuration.normalization_statistics import STATE_PART, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from .dataset_columns import checked_lengths, column_names
@@ -191,8 +191,8 @@ def run_statistics(
     if not file and not unmasked_actions and (dataset / FILE).is_file():
         file = dataset / FILE
     if file:
-        statistics = json.loads(Path(file).read_text(encoding="utf-8"))
-        if not isinstance(statistics, dict) or len(statistics) != 1:
+        statistics = read_mapping(Path(file))
+        if len(statistics) != 1:
             raise InputError(f"{file} is of the datasets {list(statistics)}; it must be of this one alone.")
     else:
         found = dataset_statistics(frames, action, state, unmasked_actions, progress=progress)

@@ -39,7 +39,7 @@ def read_header(path: Path, name: str) -> Header:
             if not 0 < length <= min(LONGEST, size - 8):
                 raise ConversionError(f"{name} cannot be read as safetensors: its header would be {length} bytes long.")
             entries = json.loads(file.read(length))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConversionError(f"{name} cannot be read as safetensors: {error}") from error
     return header_of(entries, name, size, 8 + length)
 
@@ -58,7 +58,7 @@ def header_of(entries: Any, name: str, size: int, start: int | None = None) -> H
         found = {key: entry for key, entry in entries.items() if key != "__metadata__"}
         tensors = [tensor_of(key, entry, name) for key, entry in found.items()]
         end = max((entry["data_offsets"][1] for entry in found.values()), default=0)
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
+    except (AttributeError, KeyError, TypeError, IndexError, ValueError) as error:
         raise ConversionError(f"{name} cannot be read as safetensors: its header is malformed.") from error
     wanted = end + (start or 8)
     problem = None
@@ -70,5 +70,8 @@ def header_of(entries: Any, name: str, size: int, start: int | None = None) -> H
 
 
 def tensor_of(key: str, entry: Mapping[str, Any], name: str) -> TensorEntry:
-    dtype = TORCH_NAMES.get(entry["dtype"], str(entry["dtype"]).lower())
-    return TensorEntry(key, dtype, tuple(int(length) for length in entry["shape"]), name)
+    """Raises ValueError for what is no shape; `read_header` says which file it is of."""
+    dtype, shape = TORCH_NAMES.get(entry["dtype"], str(entry["dtype"]).lower()), entry["shape"]
+    if not all(type(length) is int and length >= 0 for length in [*shape, *entry["data_offsets"]]):
+        raise ValueError(f"shape {shape}")
+    return TensorEntry(key, dtype, tuple(shape), name)

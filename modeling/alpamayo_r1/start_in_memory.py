@@ -1,6 +1,5 @@
 """A start of an Alpamayo-R1 in memory: a Qwen3-VL with the tokens of trajectories and an expert that is drawn."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
+from ...configuration.checkpoint_json import read_mapping
 from ...configuration.vla_errors import ConfigError
 from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
@@ -46,7 +46,7 @@ def read_base(
     Raises:
         ConfigError: the base is neither a Qwen3-VL nor an Alpamayo-R1 of ours, or see `start_config`, `next_config`.
     """
-    published = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    published = read_mapping(folder / "config.json")
     tokenizer = load_tokenizer(folder, {})
     if tokenizer is None:
         raise ConfigError(f"{folder} has no tokenizer, to which the tokens of trajectories could be added.")

@@ -3,7 +3,6 @@
 `vlahub create` does the same tensor by tensor, from one file into another.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from ...configuration.checkpoint_json import read_mapping
 from ...configuration.cogvla.cogvla_start import own_fields, start_config
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published
 from ...configuration.cogvla.openvla_base import base_config, is_own
@@ -41,7 +41,7 @@ def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, Bas
     Raises:
         ConfigError, ConversionError: it is none that a start can be made of.
     """
-    published = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    published = read_mapping(folder / "config.json")
     if published.get("quantization_config"):
         raise ConfigError(f"{folder} is quantised: use the full-precision model that it was made from.")
     if is_own(published):
@@ -51,7 +51,7 @@ def read_base(folder: Path, given: Mapping[str, Any]) -> tuple[CogVLAConfig, Bas
     tensors = BaseTensors(folder, name_in_model)
     statistics = folder / "dataset_statistics.json"
     if statistics.exists():
-        published["norm_stats"] = json.loads(statistics.read_text(encoding="utf-8"))
+        published["norm_stats"] = read_mapping(statistics)
     return base_config(published, TensorShapes(tensors.shapes()), own_fields(given)), tensors
 
 

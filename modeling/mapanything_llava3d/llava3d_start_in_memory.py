@@ -1,6 +1,5 @@
 """A start from a LLaVA-3D checkpoint in memory: its tensors, and those of the parts that are switched on."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from ...configuration.checkpoint_json import read_mapping
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.mapanything_llava3d.llava3d_start import Llava3DStart, next_llava3d
 from ...configuration.vla_errors import ConfigError
@@ -49,7 +49,7 @@ def start_from_base(
 
 def own_config(folder: Path) -> MapAnythingLlava3DConfig:
     """Raises ConfigError where the folder holds no checkpoint of ours."""
-    published = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    published = read_mapping(folder / "config.json")
     if "expert_config" not in published or "geometry_config" not in published:
         raise ConfigError(
             f"{folder}/config.json has model_type {published.get('model_type')!r} and is no LLaVA-3D checkpoint of "

@@ -56,7 +56,7 @@ def read_samples(path: Path) -> list[dict[str, Any]]:
     """Raises InputError as `NavigationSamples` does."""
     try:
         samples = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as JSON: {error}") from error
     if not isinstance(samples, list) or not samples:
         raise InputError(f"{path} holds no list of samples.")

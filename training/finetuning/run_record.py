@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+from ...configuration.checkpoint_json import read_mapping
 from ...configuration.vla_errors import InputError
 from ..run_folder import results_in
 from .options import FinetuneOptions
@@ -32,7 +33,7 @@ def check_resumed(folder: str | Path, options: FinetuneOptions) -> None:
         if not results_in(Path(folder)):
             raise InputError(f"--resume: {folder} holds no run to go on with; leave it out to begin one there.")
         return
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = read_mapping(file)
     now = dataclasses.asdict(options)
     different = [name for name in now if name not in MAY_CHANGE and name in before and before[name] != now[name]]
     if different:
