@@ -57,13 +57,19 @@ class PortableProcessor(ProcessorMixin):
         """As in transformers.
 
         Raises:
-            CheckpointError: there is no processor, or one of another class or family.
+            CheckpointError: there is no processor, one of another class or family, or one that cannot be read.
             ConfigError: an argument that neither the processor nor its parts know.
         """
         place, subfolder = pretrained_model_name_or_path, kwargs.get("subfolder")
         check_place(place, PROCESSOR_FILES, subfolder)
         check_family_of_folder(place, subfolder, PROCESSOR_FILES[0], cls.model_types, cls.__name__)
-        return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        try:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        except (OSError, ValueError, ImportError):  # which say what is wrong, ours among them
+            raise
+        except Exception as error:  # of every kind: settings of the wrong type reach all parts of the classes
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise CheckpointError(f"the processor or tokenizer in {place} cannot be read: {reason}") from error
 
     @classmethod
     def from_args_and_dict(cls, args: Sequence[Any], processor_dict: Mapping[str, Any], **kwargs: Any):

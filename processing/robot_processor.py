@@ -140,7 +140,7 @@ class RobotProcessor(PortableProcessor):
                 raise InputError("state was given, but this checkpoint takes no robot state (state_dim is None).")
             return None
         rows = state_rows(state, batch_size, self.state_dim)
-        if unnorm_key is None or isinstance(unnorm_key, str):
+        if not isinstance(unnorm_key, (list, tuple)):
             statistics = self.state_statistics(unnorm_key)
             self.warn_of(far_values(rows.numpy(), statistics), unnorm_key)
             return normalize(rows, statistics, self.normalization_type)

@@ -48,7 +48,7 @@ def find_intrinsics(
     unnorm_key: of all samples, or a list with one for each. Raises InputError where some samples have a camera and
     others not.
     """
-    keys = [unnorm_key] * batch_size if unnorm_key is None or isinstance(unnorm_key, str) else unnorm_key
+    keys = unnorm_key if isinstance(unnorm_key, (list, tuple)) else [unnorm_key] * batch_size
     cameras = [find_intrinsic(intrinsic_config, key) for key in keys]
     if all(camera is None for camera in cameras):
         return None

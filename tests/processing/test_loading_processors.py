@@ -89,3 +89,26 @@ def test_a_place_without_a_checkpoint_of_ours_is_named_with_what_to_do(kind, pla
     make(folder)
     with pytest.raises(CheckpointError, match=words):
         finetuning_of(folder, tmp_path / "out") if kind is None else kind.from_pretrained(str(folder))
+
+
+BROKEN = {  # what is done to tokenizer.json, and to tokenizer_config.json
+    "a token without an id": (lambda content: content["added_tokens"][0].pop("id"), None),
+    "tokens that are a number": (lambda content: content.update(added_tokens=5), None),
+    "no model": (lambda content: content.pop("model"), None),
+    "a setting of the class": (None, lambda content: content.update(__class__=5)),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_tokenizer_is_named(name, family, family_checkpoint, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(family_checkpoint, folder)
+    for file, change in zip(("tokenizer.json", "tokenizer_config.json"), BROKEN[name], strict=True):
+        if change:
+            content = json.loads((folder / file).read_text(encoding="utf-8"))
+            if name == "a token without an id" and not content["added_tokens"]:
+                pytest.skip("it has no added tokens")
+            change(content)
+            write(folder / file, content)
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        family.processor.from_pretrained(folder)

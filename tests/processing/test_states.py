@@ -128,3 +128,9 @@ def test_a_server_counts_such_states_and_begins_with_none(robot, family_checkpoi
         metrics.add_far("my-vla", far)
     lines = [line for line in metrics.text({}).splitlines() if line.startswith("vlahub_far")]
     assert lines == [f'vlahub_far_states_total{{dimension="{i}",model="my-vla"}} 2' for i in (2, 7)]
+
+
+@pytest.mark.parametrize("key", [5, 1.5, b"a", {}, {"demo_tabletop": 1}, object(), ["no"], [5], [[]], True])
+def test_a_key_of_statistics_that_is_no_text_is_refused(key, robot):
+    with pytest.raises(InputError, match="unnorm_key"):
+        robot(images=VIEWS, text="go", state=STATE, unnorm_key=key)

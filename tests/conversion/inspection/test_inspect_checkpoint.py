@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import vlahub
 from vlahub.conversion.cli import main
+from vlahub.conversion.inspection.headers import read_header
 from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
 from vlahub.errors import ConversionError
 
@@ -358,3 +359,22 @@ def test_a_checkpoint_of_lower_precision_is_as_large_as_was_predicted(kind, alpa
     whole, less = inspect_checkpoint(str(alpamayo)), inspect_checkpoint(str(tmp_path / kind))
     assert (less.quantization, less.parameters) == (kind, whole.parameters)
     assert less.bytes == getattr(whole.memory, kind) and less.memory.bfloat16 == whole.memory.bfloat16
+
+
+@pytest.mark.parametrize("length", ["2", 1.5, -1, True, None, [2], float("nan"), float("inf")])
+@pytest.mark.parametrize("field", ["shape", "data_offsets"])
+def test_a_header_whose_sizes_are_none_is_refused(field, length, tmp_path):
+    entry = {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}
+    entry[field] = [*entry[field][:-1], length]
+    text = json.dumps({"a": entry}).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(4))
+    with pytest.raises(ConversionError, match="its header is malformed"):
+        read_header(path, path.name)
+
+
+def test_a_header_that_is_nested_deeply_is_refused(tmp_path):
+    text = b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text)
+    with pytest.raises(ConversionError, match="cannot be read as safetensors"):
+        read_header(tmp_path / "x", "x")

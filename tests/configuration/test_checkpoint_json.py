@@ -1,0 +1,71 @@
+"""JSON files of checkpoints that somebody else wrote: a broken one is named, and an index leads nowhere else."""
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from vlahub.configuration.card_weights import stored_tensors
+from vlahub.configuration.checkpoint_json import files_of_index, read_mapping
+from vlahub.errors import CheckpointError
+from vlahub.modeling.base_tensors import BaseTensors
+
+INDEX = "model.safetensors.index.json"
+BROKEN = {
+    "nothing": b"",
+    "cut off": b'{"a": [1, 2',
+    "no UTF-8": b'{"a": "\xff"}',
+    "deep": b"[" * 100_000 + b"]" * 100_000,
+    "a list": b"[1]",
+    "null": b"null",
+}
+READERS = {
+    "index": lambda folder: files_of_index(folder / INDEX),
+    "base": lambda folder: BaseTensors(folder, lambda key: key),
+    "card": stored_tensors,
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_named(content, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        read_mapping(path)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        read_mapping(tmp_path / "config.json")
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+@pytest.mark.parametrize(
+    "place", ["../other.safetensors", "ABSOLUTE", "missing", "", ".", "\0", "\ud800", 5, None, ["x"]]
+)
+def test_an_index_leads_to_files_beside_it_alone(place, reader, tmp_path):
+    folder, other = tmp_path / "checkpoint", tmp_path / "other.safetensors"
+    folder.mkdir()
+    for path in (folder / "one.safetensors", other):
+        save_file({"a": torch.ones(2)}, path)
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": "one.safetensors"}}))
+    assert reader(folder)
+    place = str(other) if place == "ABSOLUTE" else place
+    (folder / INDEX).write_text(json.dumps({"weight_map": {"a": place}}))
+    with pytest.raises(CheckpointError, match="names the file"):
+        reader(folder)
+
+
+@pytest.mark.parametrize("content", [{}, {"weight_map": {}}, {"weight_map": ["one"]}, {"weight_map": None}])
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_an_index_without_a_map_is_refused(content, reader, tmp_path):
+    (tmp_path / INDEX).write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="weight_map"):
+        reader(tmp_path)
+
+
+def test_a_card_names_a_damaged_file_of_weights(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"no weights at all")
+    with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
+        stored_tensors(tmp_path)
