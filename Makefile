@@ -11,6 +11,7 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make mutants             small planted faults, of which the tests have to notice 95 %; JOBS=2, ONLY="name name"
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
@@ -21,7 +22,7 @@ LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.py
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
+	demo-closed-loop test test-slow test-transformers4 test-newest mutants test-lerobot lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -63,6 +64,10 @@ test-transformers4: .venv4/installed
 
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest
+
+JOBS ?= 2
+mutants: .venv/installed
+	.venv/bin/python -m tests.mutants --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 # Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
 test-lerobot:
@@ -118,4 +123,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venv-lerobot demo_*output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venv-lerobot demo_*output mutants_output site build *.egg-info
