@@ -15,6 +15,7 @@
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
 #   make properties          those of tests/properties, with 1000 examples each (VLAHUB_EXAMPLES says others), not 25
 #   make fuzz    damaged and hostile input of every kind, for ten minutes; SECONDS=60 SEED=3 for others
+#   make mutants             small planted faults, of which the tests have to notice 95 %; JOBS=2, ONLY="name name"
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
 #   make docs    the documentation as a site, in site/index.html
 #   make audit   known vulnerabilities of the versions that constraints*.txt pin; says so where nobody can be asked
@@ -31,7 +32,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
 	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \
-	properties fuzz benchmark clean
+	properties fuzz mutants benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -93,6 +94,10 @@ test-python%:
 VLAHUB_EXAMPLES ?= 1000
 properties: .venv/installed
 	VLAHUB_EXAMPLES=$(VLAHUB_EXAMPLES) $(call PYTEST,.venv) tests/properties
+
+JOBS ?= 2
+mutants: .venv/installed
+	.venv/bin/python -m tests.mutants --jobs $(JOBS) $(if $(ONLY),--only $(ONLY))
 
 # Whoever cannot have LeRobot is told so, and has not failed; a second call installs nothing.
 test-lerobot:
@@ -171,4 +176,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info mutants_output

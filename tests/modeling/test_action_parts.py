@@ -112,6 +112,18 @@ def test_units_are_those_of_the_published_formula_in_float64(normalization_type)
     assert torch.equal(unnormalize(found, statistics, normalization_type), torch.from_numpy(units).float())
 
 
+def test_standard_scores_are_those_of_the_formula_in_float64_also_where_nothing_varies():
+    mean, std = np.array([0.0, 0.0, 0.5, 1000.0, 0.0]), np.array([0.0, 1e-9, 0.5, 0.05, 0.0])
+    scores = np.linspace(-3, 3, 7)[:, None] + np.zeros(5)
+    values = mean + scores * (std + 1e-8)
+    statistics = {"mean": mean.tolist(), "std": std.tolist()}
+    found = normalize(torch.from_numpy(values), statistics, "normal")
+    assert torch.equal(found, torch.from_numpy((values - mean) / (std + 1e-8)).float())
+    assert found[:, 0].tolist() == pytest.approx(scores[:, 0].tolist())
+    units = found.double().numpy() * (std + 1e-8) + mean
+    assert torch.equal(unnormalize(found, statistics, "normal"), torch.from_numpy(units).float())
+
+
 def test_the_state_is_clipped_to_the_range_and_standard_scores_are_not():
     far = torch.tensor([100.0, -100.0, 7.0])
     for normalization_type in TYPES:

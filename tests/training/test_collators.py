@@ -189,6 +189,38 @@ def test_examples_of_several_datasets_are_each_normalised_by_their_own_statistic
         mixed([{**keyed[0], "unnorm_key": "c"}])
 
 
+@robots
+def test_unmasked_actions_are_learnt_as_they_are(setup, family):
+    config = copy.deepcopy(setup.model.config)
+    statistics = config.norm_stats[family.unnorm_key]["action"]
+    statistics["mask"] = [True] * 6 + [False]
+    collator = collator_for(config, setup.processor, unnorm_key=family.unnorm_key)
+    examples = [{**e, "actions": np.full((8, 7), 100.0)} for e in setup.examples]
+    found = collator(examples)["actions"]
+    assert (found[..., :6] == 1).all() and (found[..., 6] == 100).all()
+
+
+@robots
+def test_predictions_of_several_datasets_are_those_of_their_rows(setup, family):
+    """With rows of two keys one behind the other in turn; noise goes with its row."""
+    config, model = setup.model.config, setup.model
+    both = dict.fromkeys("ab", config.norm_stats[family.unnorm_key])
+    config, processor = copy.deepcopy(config), copy.deepcopy(setup.processor)
+    apply_norm_stats(config, processor, both)
+    collator = collator_for(config, processor)
+    first, second = ({**example, "unnorm_key": "a"} for example in setup.examples)
+    examples = [first, {**second, "unnorm_key": "b"}, second]
+    noise = torch.randn(3, 8, 7, generator=torch.Generator().manual_seed(0))
+    before, model.config.norm_stats = model.config.norm_stats, both
+    try:
+        found = collator.predicted(model, examples, torch.device("cpu"), noise)
+        for row, example in enumerate(examples):
+            alone = collator.predicted(model, [example], torch.device("cpu"), noise[row : row + 1])
+            torch.testing.assert_close(found[row : row + 1], alone, atol=1e-4, rtol=1e-4)
+    finally:
+        model.config.norm_stats = before
+
+
 def test_draws_are_given_for_all_of_a_batch_or_for_none(setup, family):
     without = [{k: v for k, v in e.items() if k not in ("time", "noise")} for e in setup.examples]
     batch = setup.collator(without)

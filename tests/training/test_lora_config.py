@@ -223,6 +223,20 @@ def test_options_go_to_peft_and_replace_ours(family, family_checkpoint):
     assert (vlahub.lora_config(model).r, vlahub.lora_config(model).lora_alpha) == (32, 16)
 
 
+@pytest.mark.parametrize("tower", ["two towers", "siglip", "clip", "vit"])
+def test_what_does_not_run_of_a_tower_gets_no_lora(tower, tiny):
+    made = tiny("multimodal_vla", tower=tower, freeze_vision_tower=False)
+    targets = vlahub.lora_config(made.model).target_modules
+    inside = {name for name in targets if name.startswith("backbone.vision_tower.")}
+    linear = {name for name, module in made.model.named_modules() if isinstance(module, nn.Linear)}
+    idle = {name for name in linear if {"text_model", "head", "pooler"} & set(name.split("."))}
+    assert inside and not inside & idle
+    assert idle or tower == "clip"
+    made.model(**made.batch).loss.backward()
+    assert all(made.model.get_submodule(name).weight.grad is not None for name in inside)
+    assert all(made.model.get_submodule(name).weight.grad is None for name in idle)
+
+
 def test_a_frozen_vision_tower_gets_no_lora():
     sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2}
     siglip = {"model_type": "siglip_vision_model", **sizes, "image_size": 28, "patch_size": 14}

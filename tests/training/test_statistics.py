@@ -155,6 +155,14 @@ def test_unmasked_actions_count_from_either_end():
     assert found["proprio"]["mask"] == [True] * 7
 
 
+def test_a_mask_that_is_asked_for_is_computed_beside_a_file_of_the_dataset(tmp_path):
+    frames, stored = frames_of(outliers(5, 2)), {"stored": {"action": {"mask": [True, True]}}}
+    (tmp_path / "dataset_statistics.json").write_text(json.dumps(stored))
+    assert run_statistics(frames, tmp_path, quiet=True, progress=False) == stored
+    [(name, found)] = run_statistics(frames, tmp_path, None, [-1], quiet=True, progress=False).items()
+    assert name == tmp_path.name and found["action"]["mask"] == [True, False]
+
+
 # ---- refusals
 
 

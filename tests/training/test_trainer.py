@@ -12,6 +12,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 import vlahub
 from vlahub.data import collator_for
 from vlahub.errors import InputError, NonFiniteError
+from vlahub.training.trainer import last_checkpoint
 
 QUIET = {"remove_unused_columns": False, "report_to": "none", "disable_tqdm": True, "use_cpu": True}
 QUIET |= {"save_strategy": "no", "logging_steps": 1, "per_device_train_batch_size": 2, "logging_nan_inf_filter": False}
@@ -97,6 +98,21 @@ def test_weights_that_are_not_finite_are_never_written(trainer, tmp_path):
     with pytest.raises(NonFiniteError, match=rf"after step 0: weights are not finite.*{name}"):
         made.save_model()
     assert not list((tmp_path / "out").rglob("*.safetensors"))
+
+
+def test_skipped_steps_count_as_a_row_only_one_behind_the_other(trainer):
+    made = trainer(5, spoilt={2, 4})
+    made.train()
+    assert [log["skipped_steps"] for log in made.state.log_history if "loss" in log] == [0, 1, 1, 2, 2]
+
+
+def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
+    assert last_checkpoint(tmp_path) is None
+    for step, state in ((900, "{}"), (1000, '{"a": 1}\n'), (99, "{}"), (2000, '{"broken": ')):
+        (folder := tmp_path / f"checkpoint-{step}").mkdir()
+        (folder / "trainer_state.json").write_text(state)
+    (tmp_path / "checkpoint-3000").mkdir()
+    assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-1000")
 
 
 # ---- evaluation

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,9 +21,10 @@ from transformers import (
     LlavaForConditionalGeneration,
 )
 
+from vlahub.configuration.vla_config import VLAConfig
 from vlahub.conversion.cli import main
 from vlahub.conversion.generic.card import task_of_base
-from vlahub.conversion.generic.checkpoint import with_statistics
+from vlahub.conversion.generic.checkpoint import with_statistics, with_views
 from vlahub.conversion.model_card import card_metadata_of
 from vlahub.conversion.publishing import push_checkpoint
 from vlahub.conversion.tensors import computation, verify_tensors
@@ -80,7 +82,7 @@ CASES = {
 def train_adapter(base, folder, seed, **options):
     """An adapter as a training run would leave it, with every trained number moved."""
     torch.manual_seed(seed)
-    model = get_peft_model(base, LoraConfig(**options))
+    model = get_peft_model(base, LoraConfig(**{"r": 4, "lora_alpha": 6, **options}))  # alpha / r is not 1
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
@@ -356,6 +358,24 @@ def test_of_several_adapters_the_last_brings_tokenizer_and_processor(tmp_path):
     assert merge(tmp_path, folders, "--no-verify") == 0
     assert list(Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json")).get_vocab()) == ["of1"]
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == "of0"
+
+
+def test_of_several_adapters_the_last_brings_statistics_and_views(tmp_path):
+    folders = [tmp_path / name for name in ("first", "second", "third")]
+    base = {"norm_stats": OLD, "normalization_type": "bounds_q99"}
+    for number, folder in enumerate(folders[:2]):
+        folder.mkdir()
+        own = {f"of{number}": NEW["mine"]}
+        content = {"norm_stats": own, "view_names": [f"view{number}"]}
+        (folder / "processor_config.json").write_text(json.dumps(content))
+    config, (fact,) = with_statistics(base, folders)
+    assert list(config["norm_stats"]) == ["of1"] and "adapter 2" in fact.how
+    (folders[0] / "dataset_statistics.json").write_text(json.dumps(NEW))
+    assert list(with_statistics(base, folders)[0]["norm_stats"]) == ["of1"]
+    model = SimpleNamespace(model=SimpleNamespace(config=VLAConfig()))
+    model.model.config.num_images_in_input = 1
+    assert with_views(base, model, folders)[0]["view_names"] == ["view1"]
+    assert with_views(base, None, folders) == (base, [])
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []])

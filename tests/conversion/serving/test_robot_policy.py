@@ -58,6 +58,15 @@ def test_a_batch_gives_what_each_gives_alone_up_to_rounding(policy_of):
     np.testing.assert_allclose(policy.predicted(requests), alone, atol=1e-5)
 
 
+def test_requests_of_two_datasets_are_of_two_groups(policy_of, monkeypatch):
+    policy = policy_of("cogvla")
+    both = {key: next(iter(policy.config.norm_stats.values())) for key in ("a", "b")}
+    for owner in (policy.config, policy.processor):
+        monkeypatch.setattr(owner, "norm_stats", both)
+    first, again, second = (policy.prepared({**observation(), "unnorm_key": key}).group for key in ("a", "a", "b"))
+    assert first == again != second and first is not None
+
+
 @pytest.mark.parametrize(("kind", "merges"), [("llava_next", True), ("gemma3", True), ("minicpmv4_6", False)])
 def test_inputs_of_vlms_are_merged_where_their_processor_lays_them_out_one_behind_the_other(kind, merges, tmp_path):
     if kind not in TINY_VLMS:

@@ -239,6 +239,11 @@ def test_the_linear_schedule_of_a_shallow_model_follows_the_depth_of_the_schedul
     )
 
 
+def test_a_layer_whose_ratio_is_the_largest_or_the_smallest_exactly_has_it():
+    ratios = lfp_keep_ratios("shiftedlinear_decay_0.75_0.25", 0.5, num_layers=5, schedule_layers=5)
+    assert ratios == {1: 0.75, 2: 0.5, 3: 0.25, 4: 0.25}
+
+
 @pytest.mark.parametrize(
     "name, layers",
     [("deep_all", [2, 3, 4, 5]), ("deep_all_wo_last", [2, 3, 4]), ("interleave", [1, 3, 5])],

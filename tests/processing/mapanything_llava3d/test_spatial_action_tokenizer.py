@@ -294,6 +294,13 @@ def test_action_tokens_with_something_between_them_are_refused():
         add_action_tokens(tokenizer, 2)
 
 
+def test_the_gripper_is_open_from_the_half_on():
+    tokens = SpatialActionTokenizer(NUM_BINS)
+    actions = np.zeros((4, 7))
+    actions[:, 6] = np.nextafter(0.5, 0), 0.5, 0.0, 1.0
+    assert tokens.decode(tokens.encode(actions))[:, 6].tolist() == [0, 1, 0, 1]
+
+
 @pytest.mark.parametrize("use_spherical", [True, False])
 def test_actions_outside_of_the_unit_cube_are_cut_axis_by_axis_on_both_ways(use_spherical):
     """Off an axis that turns the direction, so a length cut to sqrt(3) would be another cell."""

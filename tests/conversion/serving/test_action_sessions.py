@@ -1,0 +1,53 @@
+"""Sessions hand out one action at a time: of the chunk of their task, or as chunks that overlap weigh them."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from vlahub.conversion.serving.action_sessions import ActionSessions
+
+CHUNK = 4
+
+
+class Chunks:
+    """Predictions: of the n-th chunk the actions are 10 n, 10 n + 1, ..."""
+
+    def __init__(self):
+        self.count = 0
+
+    async def predict(self):
+        self.count += 1
+        return 10.0 * self.count + np.arange(CHUNK, dtype=np.float32)[:, None]
+
+
+def asked(sessions, chunks, *calls):
+    """What the calls (session, task, begins) are answered, one behind the other."""
+
+    async def run():
+        return [float((await sessions.next_action(*call, chunks.predict))[0]) for call in calls]
+
+    return asyncio.run(run())
+
+
+def test_a_session_gets_one_action_after_the_other_and_begins_anew_with_a_task():
+    sessions, chunks = ActionSessions(n_action_steps=3), Chunks()
+    assert asked(sessions, chunks, *[("a", "lift", False)] * 5) == [10, 11, 12, 20, 21]
+    assert asked(sessions, chunks, ("a", "put", False), ("a", "put", False)) == [30, 31]
+    assert asked(sessions, chunks, ("a", "put", True), ("b", "put", False), ("a", "put", False)) == [40, 50, 41]
+    assert asked(ActionSessions(), Chunks(), *[("a", "lift", False)] * 5) == [10, 11, 12, 13, 20]
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5])
+def test_chunks_that_have_an_action_for_a_step_are_weighed_the_oldest_first(factor):
+    found = asked(ActionSessions(ensemble=factor), Chunks(), *[("a", "lift", False)] * 6)
+    for step, action in enumerate(found):
+        own = [10 * (start + 1) + step - start for start in range(step + 1) if step - start < CHUNK]
+        weights = np.exp(-factor * np.arange(len(own)))
+        assert action == pytest.approx(np.dot(own, weights) / weights.sum(), rel=1e-6)
+
+
+def test_of_too_many_sessions_the_one_that_was_asked_first_is_forgotten():
+    sessions, chunks = ActionSessions(most=2), Chunks()
+    asked(sessions, chunks, ("a", "", False), ("b", "", False), ("a", "", False), ("c", "", False))
+    assert list(sessions.sessions) == ["a", "c"]

@@ -1,0 +1,48 @@
+"""Plants each fault of the list in a copy of the tree and runs the tests that should notice it.
+
+python -m tests.mutants [--jobs N] [--only NAME ...] [--list] [--output FOLDER]
+
+Ends with 0 if at least 95 % are caught. A run that was interrupted goes on where it was, as long as no Python file of
+the tree changed; FOLDER/results.json has a row for each mutant, FOLDER/logs what the tests said.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from .every import MUTANTS
+from .planted import REPOSITORY, ListError
+from .run import MutantRun
+
+LOWEST_RATE = 0.95
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=1, help="copies in which tests run at a time")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone, and again where they ran before")
+    parser.add_argument("--list", action="store_true", help="names and files, and run nothing")
+    parser.add_argument("--limit", type=float, default=300.0, help="seconds after which tests count as hanging")
+    parser.add_argument("--output", type=Path, default=REPOSITORY / "mutants_output")
+    arguments = parser.parse_args()
+    chosen = [mutant for mutant in MUTANTS if not arguments.only or mutant.name in arguments.only]
+    if unknown := set(arguments.only or ()) - {mutant.name for mutant in chosen}:
+        parser.error(f"there is no mutant {', '.join(sorted(unknown))}; --list shows their names")
+    if arguments.list:
+        print("\n".join(f"{mutant.name:50} {mutant.file}" for mutant in chosen))
+        return 0
+    try:
+        outcomes = MutantRun(arguments.output, arguments.limit).outcomes(chosen, arguments.jobs, bool(arguments.only))
+    except ListError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    survivors = [name for name, outcome in outcomes.items() if outcome == "survived"]
+    rate = 1 - len(survivors) / len(outcomes)
+    print(f"{len(outcomes) - len(survivors)} of {len(outcomes)} caught ({rate:.1%})")
+    for name in survivors:
+        print(f"survived: {name}")
+    return 0 if rate >= LOWEST_RATE else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

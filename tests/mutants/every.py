@@ -1,0 +1,30 @@
+"""All planted faults, and the one by which a run sees that its copies are what tests import."""
+
+from . import (
+    command_mutants,
+    family_mutants,
+    merging_mutants,
+    modeling_mutants,
+    processing_mutants,
+    training_mutants,
+    verifying_mutants,
+)
+from .planted import Mutant
+
+MUTANTS: list[Mutant] = [
+    *modeling_mutants.MUTANTS,
+    *family_mutants.MUTANTS,
+    *processing_mutants.MUTANTS,
+    *command_mutants.MUTANTS,
+    *merging_mutants.MUTANTS,
+    *verifying_mutants.MUTANTS,
+    *training_mutants.MUTANTS,
+]
+
+NOTHING_IMPORTS = Mutant(
+    "nothing-imports",
+    "configuration/__init__.py",
+    '"""Configuration',
+    'raise RuntimeError("planted")\n"""Configuration',
+    ("tests/configuration/test_normalization_statistics.py",),
+)

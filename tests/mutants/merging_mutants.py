@@ -1,0 +1,327 @@
+"""Adapters into bases: which numbers, into which tensor, with what beside them."""
+
+from .planted import planted
+
+COLLECTED = "tests/conversion/tensors/test_collected.py"
+DAMAGED_ARCHIVES = "tests/conversion/tensors/test_damaged_archives.py"
+GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
+GROWN_VOCABULARY = "tests/conversion/generic/test_grown_vocabulary.py"
+INCOMPLETE_ADAPTERS = "tests/conversion/tensors/test_incomplete_adapters.py"
+MERGED_ADAPTERS = "tests/conversion/generic/test_merged_adapters.py"
+MERGE_COMPOSED = "tests/conversion/multimodal_vla/test_merge_composed.py"
+REFUSED_RUNS = "tests/conversion/cogvla/test_refused_runs.py"
+SAFETENSORS_STREAM = "tests/conversion/tensors/test_safetensors_stream.py"
+SIDE_FILES = "tests/conversion/tensors/test_side_files.py"
+TIED_EMBEDDINGS = "tests/conversion/generic/test_tied_embeddings.py"
+
+MUTANTS = [
+    *planted(
+        "conversion/generic/checkpoint.py",
+        GENERIC_MERGE,
+        (
+            "statistics-of-the-base-beside-those-of-the-run",
+            'return {**config, "norm_stats": statistics}, [fact]',
+            'return {**config, "norm_stats": {**config["norm_stats"], **statistics}}, [fact]',
+            "statistics_of_a_run_replace_those_of_the_base_and_do_not_join_them",
+        ),
+        (
+            "statistics-of-the-first-adapter",
+            "for number, folder in reversed(list(enumerate(adapters, start=1))):\n        statistics",
+            "for number, folder in enumerate(adapters, start=1):\n        statistics",
+            "of_several_adapters_the_last_brings_statistics_and_views",
+        ),
+        (
+            "views-of-the-first-adapter",
+            "for number, folder in reversed(list(enumerate(adapters, start=1))):\n        found",
+            "for number, folder in enumerate(adapters, start=1):\n        found",
+            "of_several_adapters_the_last_brings_statistics_and_views",
+        ),
+        (
+            "merged-config-keeps-the-bases-dtype",
+            "config = {**config, **dict.fromkeys(names, dtype)}",
+            "config = {**dict.fromkeys(names, dtype), **config}",
+            "dtype_converts_at_the_end",
+        ),
+    ),
+    *planted(
+        "conversion/generic/checkpoint.py",
+        MERGE_COMPOSED,
+        (
+            "processors-statistics-are-left",
+            'for name in ("config.json", PROCESSOR_CONFIG):\n        written',
+            'for name in ("config.json",):\n        written',
+            "a_plain_merge_takes_statistics_from_another_folder_and_checks_them",
+        ),
+        (
+            "merged-statistics-are-not-checked",
+            "    check_config_statistics(config)\n    return config, facts",
+            "    return config, facts",
+            "a_plain_merge_takes_statistics_from_another_folder_and_checks_them",
+        ),
+    ),
+    *planted(
+        "conversion/generic/copied_files.py",
+        GENERIC_MERGE,
+        (
+            "tokenizer-of-the-first-adapter",
+            "for path in (path for adapter in adapters for",
+            "for path in (path for adapter in reversed(adapters) for",
+            "of_several_adapters_the_last_brings_tokenizer_and_processor",
+        ),
+    ),
+    *planted(
+        "conversion/generic/merged_base.py",
+        TIED_EMBEDDINGS,
+        (
+            "one-copy-of-a-tied-weight",
+            "return [self.tensors[key] for key in keys or [self.key(name)]]",
+            "return [self.tensors[key] for key in keys[:1] or [self.key(name)]]",
+            "a_tied_pair_is_merged_as_peft_merges_it",
+        ),
+    ),
+    *planted(
+        "conversion/generic/merged_base.py",
+        GENERIC_MERGE,
+        (
+            "an-end-that-only-looks-alike",
+            "if len(found) == 1:\n            return found[0]",
+            "if found:\n            return found[0]",
+            "an_adapter_of_another_base_is_refused_by_the_name_of_its_layer",
+            "an_untied_end_is_changed_alone_whatever_is_in_front_of_its_name",
+        ),
+        (
+            "tied-key-goes-first",
+            "return found or self.tied_key(name) or similar_key",
+            "return self.tied_key(name) or found or similar_key",
+            "an_untied_end_is_changed_alone_whatever_is_in_front_of_its_name",
+        ),
+    ),
+    *planted(
+        "conversion/generic/shared_weights.py",
+        TIED_EMBEDDINGS,
+        (
+            "config-says-still-tied",
+            "            merged.config = untied(merged.config, merged.model.model.config, merged.model.vocabulary)\n",
+            "",
+            "a_tied_pair_is_merged_as_peft_merges_it",
+        ),
+        (
+            "split-loses-earlier-steps",
+            "list(stored.steps))",
+            "[])",
+            "a_second_adapter_finds_the_pair_as_the_first_left_it",
+        ),
+        (
+            "different-tied-numbers-pass",
+            "if first.info.shape == second.info.shape and are_equal(first.source, second.source):",
+            "if first.info.shape == second.info.shape:",
+            "a_tied_pair_with_different_numbers_is_refused_by_both_names",
+        ),
+    ),
+    *planted(
+        "conversion/generic/adapter_steps.py",
+        GENERIC_MERGE,
+        (
+            "trained-biases-of-a-lora-are-dropped",
+            "        if LORA_BIAS in parts:",
+            "        if False:",
+            "a_merge_is_bit_for_bit_what_peft_merges[bias of B]",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/lora_merge.py",
+        GENERIC_MERGE,
+        (
+            "token-rows-in-the-order-of-ids",
+            "        return list(indices or [])",
+            "        return sorted(indices or [])",
+            "a_merge_is_bit_for_bit_what_peft_merges[some tokens]",
+        ),
+        (
+            "lora-bias-without-its-scale",
+            'parts[LORA_BIAS].float() * layer.scaling["default"]',
+            "parts[LORA_BIAS].float()",
+            "a_merge_is_bit_for_bit_what_peft_merges[bias of B]",
+        ),
+        (
+            "blocks-take-the-first-rows-of-b",
+            "rows = slice(first, first + len(weight))",
+            "rows = slice(0, len(weight))",
+            "merging_in_blocks_of_rows_changes_nothing_but_rounding",
+        ),
+        (
+            "transposed-layers-in-blocks",
+            'and "lora_A.default.weight" in parts and not config.fan_in_fan_out',
+            'and "lora_A.default.weight" in parts',
+            "merging_in_blocks_of_rows_changes_nothing_but_rounding",
+        ),
+        (
+            "magnitudes-of-the-first-rows",
+            'ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")',
+            'ROW_PARTS = ("lora_B.default.weight", LORA_BIAS)',
+            "merging_in_blocks_of_rows_changes_nothing_but_rounding",
+        ),
+        (
+            "adapters-in-their-own-precision",
+            "tensor.to(device, torch.float32) for name, tensor in parts.items()",
+            "tensor.to(device, torch.bfloat16).to(torch.float32) for name, tensor in parts.items()",
+            "a_merge_is_bit_for_bit_what_peft_merges[DoRA]",
+        ),
+        (
+            "pissa-not-repeated",
+            "    if not changes_base(config):\n        config.init_lora_weights = True",
+            "    if True:\n        config.init_lora_weights = True",
+            "a_merge_is_bit_for_bit_what_peft_merges[PiSSA]",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/lora_merge.py",
+        SIDE_FILES,
+        (
+            "layer-replication-passes",
+            '("target_parameters", "layer_replication")',
+            '("target_parameters",)',
+            "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
+        ),
+        (
+            "target-parameters-pass",
+            '("target_parameters", "layer_replication")',
+            '("layer_replication",)',
+            "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/adapter_coverage.py",
+        INCOMPLETE_ADAPTERS,
+        (
+            "missing-rows-pass",
+            "    missing += missing_rows(config, content)\n",
+            "",
+            "what_the_config_names_and_the_file_lacks_is_named",
+        ),
+        (
+            "missing-whole-modules-pass",
+            "    missing += [name for name in named_whole(config, names, shapes) if name not in content.whole]\n",
+            "",
+            "what_the_config_names_and_the_file_lacks_is_named",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/adapter_coverage.py",
+        GENERIC_MERGE,
+        (
+            "missing-biases-pass",
+            "name in named_biases(config, names, shapes, content) if name not in content.whole]",
+            "name in () if name not in content.whole]",
+            "biases_that_the_config_says_were_trained_are_there",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/adapter_file.py",
+        GROWN_VOCABULARY,
+        (
+            "numbers-beside-an-adapter-are-ignored",
+            "                refuse_foreign_files(folder)\n",
+            "",
+            "trained_numbers_beside_an_adapter_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/collected.py",
+        COLLECTED,
+        (
+            "an-earlier-file-wins",
+            "return self.versions[-1][-1]",
+            "return self.versions[0][-1]",
+            "a_later_file_supersedes_an_earlier_one",
+        ),
+        (
+            "the-longest-name-wins",
+            "names.sort(key=lambda source: (-len(source.key), source.key))",
+            "names.sort(key=lambda source: (len(source.key), source.key))",
+            "copies_in_one_file_are_one_tensor_under_its_shortest_name",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/choice.py",
+        COLLECTED,
+        (
+            "an-adapter-into-weights-that-hold-it",
+            "return by_file.get(collected.adapter) if lacks_it else None",
+            "return by_file.get(collected.adapter)",
+            "an_adapter_goes_into_the_weights_that_lack_it_and_into_no_others",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/choice.py",
+        REFUSED_RUNS,
+        (
+            "a-wrapped-weight-without-its-lora",
+            "    elif winner in candidates.wrapped:",
+            "    elif False:",
+            "a_merged_run_whose_side_files_hold_lora_needs_the_adapter_config",
+            "a_damaged_run_is_refused_by_name_and_nothing_changes",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/plan.py",
+        INCOMPLETE_ADAPTERS,
+        (
+            "integers-are-cast",
+            "dtype if dtype and info.dtype.is_floating_point else info.dtype",
+            "dtype if dtype else info.dtype",
+            "a_buffer_of_integers_is_copied_as_it_is",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/safetensors_stream.py",
+        SAFETENSORS_STREAM,
+        (
+            "rows-from-the-start-of-a-tensor",
+            "self.infos[key].row_bytes * (rows.start or 0)",
+            "self.infos[key].row_bytes * 0",
+            "what_the_library_wrote_is_read_whole_and_by_rows",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/safetensors_stream.py",
+        GENERIC_MERGE,
+        (
+            "checksums-of-the-last-block",
+            "zlib.crc32(content, self.checksums.get(key, 0))",
+            "zlib.crc32(content)",
+            "merging_in_blocks_of_rows_changes_nothing_but_rounding",
+            "a_verified_merge_is_recomputed_from_its_sources_bit_for_bit",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/tensor_source.py",
+        DAMAGED_ARCHIVES,
+        (
+            "an-index-may-leave-tensors-out",
+            "    if left_out:",
+            "    if False:",
+            "an_index_that_leaves_out_a_tensor_of_its_shards_is_refused_by_its_name",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/tensor_source.py",
+        SAFETENSORS_STREAM,
+        (
+            "a-key-twice-in-an-index",
+            'raise ValueError(f"{key!r} appears twice")',
+            "pass",
+            "an_index_that_is_not_valid_is_refused",
+        ),
+    ),
+    *planted(
+        "conversion/merged_adapters.py",
+        MERGED_ADAPTERS,
+        (
+            "adapters-of-the-base-are-forgotten",
+            "return [*held_by(base), *filter(None, map(digest_of, adapters))]",
+            "return [*filter(None, map(digest_of, adapters))]",
+            "an_adapter_is_added_once_to_what_comes_of_its_base",
+        ),
+    ),
+]

@@ -1,0 +1,252 @@
+"""Numbers of what several models use: who sees whom, and how values become actions."""
+
+from .planted import planted
+
+PARTS = "tests/modeling/test_action_parts.py"
+ATTENTION = "tests/modeling/test_attention.py"
+PREFIX = "tests/modeling/test_prefix_cache.py"
+ODE = "tests/modeling/test_ode_sampling.py"
+FLOW = "tests/modeling/test_flow_matching_action_expert.py"
+ITEMS = "tests/training/test_loss_items.py"
+LAYER = "tests/modeling/test_decoder_layer_pass.py"
+ROPE = "tests/modeling/test_mrope_positions.py"
+SHARED = "tests/modeling/test_shared_prefix_attention.py"
+FINITE = "tests/modeling/test_finite_predictions.py"
+
+MUTANTS = [
+    *planted(
+        "modeling/action_normalization.py",
+        PARTS,
+        (
+            "no-epsilon-for-standard-scores",
+            "share * (span + EPSILON) + reference",
+            'share * (span + (0 if normalization_type == "normal" else EPSILON)) + reference',
+            "standard_scores_are_those_of_the_formula_in_float64_also_where_nothing_varies",
+        ),
+        (
+            "no-epsilon-where-standard-scores-are-made",
+            "exact - reference) / (span + EPSILON)",
+            'exact - reference) / (span + (0 if normalization_type == "normal" else EPSILON))',
+            "standard_scores_are_those_of_the_formula_in_float64_also_where_nothing_varies",
+            "a_constant_becomes_its_lower_bound_exactly_and_comes_back",
+        ),
+        (
+            "units-in-single-precision",
+            'torch.float32 if device.type == "mps" else torch.float64',
+            "torch.float32",
+            "units_are_those_of_the_published_formula_in_float64",
+        ),
+        (
+            "standard-scores-are-cut",
+            "return torch.where(mask, share, exact).float()",
+            "return torch.where(mask, share.clamp(-1, 1), exact).float()",
+            "the_state_is_clipped_to_the_range_and_standard_scores_are_not",
+        ),
+        (
+            "the-mask-of-other-statistics",
+            'make(first, second, mask, normalization_type == "normal", like.device)',
+            'make(first, second, (True,) * len(first), normalization_type == "normal", like.device)',
+            "masked_dimensions_pass_unchanged",
+        ),
+    ),
+    *planted(
+        "modeling/action_tokens.py",
+        PARTS,
+        (
+            "the-edge-of-a-bin-in-place-of-its-centre",
+            "centres = (edges[:-1] + edges[1:]) / 2",
+            "centres = edges[:-1]",
+            "a_value_comes_back_within_half_a_bin",
+        ),
+        (
+            "an-edge-belongs-to-the-bin-below",
+            "edges, right=True)",
+            "edges, right=False)",
+            "action_tokens_are_those_of_numpy_digitize",
+        ),
+    ),
+    *planted(
+        "modeling/loss_items.py",
+        ITEMS,
+        (
+            "weights-of-samples-are-ignored",
+            "return learnt_steps(actions, action_is_pad) * weights[:, None]",
+            "return learnt_steps(actions, action_is_pad)",
+            "a_sample_of_weight_three_is_three_samples",
+        ),
+        (
+            "labels-of-the-first-place-count",
+            "learnt = labels[:, 1:] != IGNORED",
+            "learnt = labels != IGNORED",
+            "the_losses_of_parts_add_up_to_that_of_the_whole",
+        ),
+        (
+            "small-totals-become-one",
+            "torch.where(total > 0, total, torch.ones_like(total))",
+            "total.clamp(min=1)",
+            "a_sample_of_weight_three_is_three_samples",
+        ),
+    ),
+    *planted(
+        "modeling/moe_aggregator.py",
+        PARTS,
+        (
+            "towers-weighed-the-other-way-round",
+            "first, second = ratios",
+            "second, first = ratios",
+            "the_weights_of_the_towers_add_up_to_one_and_weigh_their_projections",
+        ),
+        (
+            "shares-of-towers-in-half-precision",
+            "softmax(dim=-1, dtype=torch.float32)",
+            "softmax(dim=-1)",
+            "the_shares_of_two_towers_are_float32_and_add_up_to_one",
+        ),
+    ),
+    *planted(
+        "modeling/film.py",
+        PARTS,
+        (
+            "a-factor-without-one",
+            "return 1 + scale.unsqueeze(1), shift.unsqueeze(1)",
+            "return scale.unsqueeze(1), shift.unsqueeze(1)",
+            "film_scales_and_shifts_all_views_of_a_sample_alike",
+            "tests/modeling/multimodal_vla/test_two_towers.py::test_film_that_changes_nothing_leaves_the_features_of_the_towers_own_call",
+        ),
+    ),
+    *planted(
+        "modeling/attention.py",
+        ATTENTION,
+        (
+            "eager-softmax-in-half-precision",
+            "scores.softmax(dim=-1, dtype=torch.float32)",
+            "scores.softmax(dim=-1)",
+            "half_precision_stays_half_precision",
+        ),
+        (
+            "a-mask-the-other-way-round",
+            "scores.masked_fill(~mask,",
+            "scores.masked_fill(mask,",
+            "a_bool_mask_shows_the_keys_that_are_true",
+        ),
+    ),
+    *planted(
+        "modeling/stack_passes.py",
+        PREFIX,
+        (
+            "a-suffix-of-room-and-one",
+            "if prefix.shape[2] >= length and",
+            "if prefix.shape[2] >= length - 1 and",
+            "suffixes_of_any_lengths_stand_behind_the_prefix",
+        ),
+        (
+            "a-suffix-with-what-was-longer",
+            "return tuple(one[:, :, :end] for one in kept)",
+            "return kept",
+            "suffixes_of_any_lengths_stand_behind_the_prefix",
+        ),
+        (
+            "repeated-with-an-old-suffix",
+            "tensor[:, :, : self.length].repeat_interleave",
+            "tensor.repeat_interleave",
+            "repeated_samples_leave_out_what_a_suffix_wrote",
+        ),
+        (
+            "samples-in-turn",
+            "tensor[:, :, : self.length].repeat_interleave(count, dim=0)",
+            "tensor[:, :, : self.length].repeat(count, 1, 1, 1)",
+            "repeated_samples_leave_out_what_a_suffix_wrote",
+        ),
+    ),
+    *planted(
+        "modeling/shared_prefix_attention.py",
+        SHARED,
+        (
+            "padding-of-prefixes-is-seen",
+            "seen = torch.cat([shared[:, None, None]",
+            "seen = torch.cat([torch.ones_like(shared)[:, None, None]",
+            "it_is_attention_over_repeated_keys",
+        ),
+    ),
+    *planted(
+        "modeling/ode_sampling.py",
+        ODE,
+        (
+            "heun-at-the-beginning-twice",
+            "second = velocity(state - first / per_length, end).float()",
+            "second = velocity(state - first / per_length, start).float()",
+            "steps_are_those_of_the_textbook_and_their_error_falls_with_the_order_of_the_solver",
+        ),
+        (
+            "cosine-spacing-the-other-way",
+            "1 - math.cos(math.pi / 2 * share)",
+            "math.sin(math.pi / 2 * share)",
+            "steps_are_those_of_the_textbook_and_their_error_falls_with_the_order_of_the_solver",
+        ),
+        (
+            "a-call-says-less-than-the-config",
+            "getattr(defaults, name) if value is None else value for name",
+            "getattr(defaults, name) for name",
+            "a_call_says_more_than_the_defaults_and_unknown_choices_are_refused",
+        ),
+    ),
+    *planted(
+        "modeling/flow_matching.py",
+        FLOW,
+        (
+            "time-runs-the-other-way",
+            "return time * noise.float() + (1 - time) * actions.float()",
+            "return (1 - time) * noise.float() + time * actions.float()",
+            "time_one_is_noise_and_time_zero_the_actions",
+        ),
+        (
+            "times-of-another-distribution",
+            "** (1 / 1.5)",
+            "** 1.5",
+            "times_follow_their_distribution_inside_the_margins",
+        ),
+        (
+            "cosines-before-sines",
+            "torch.cat([angles.sin(), angles.cos()], dim=-1)",
+            "torch.cat([angles.cos(), angles.sin()], dim=-1)",
+            "the_time_embedding_holds_sines_and_cosines_of_geometric_periods",
+        ),
+    ),
+    *planted(
+        "modeling/decoder_layer_pass.py",
+        LAYER,
+        (
+            "heads-turned-the-other-way",
+            "torch.cat([-first, second], dim=-1)",
+            "torch.cat([first, -second], dim=-1)",
+            "states_keys_and_values_are_those_of_the_stock_layer",
+        ),
+    ),
+    *planted(
+        "modeling/mrope_positions.py",
+        ROPE,
+        (
+            "text-goes-on-behind-the-height",
+            "side = torch.maximum(height, width)[image]",
+            "side = height[image]",
+            "positions_are_those_of_transformers",
+        ),
+    ),
+    *planted(
+        "modeling/finite_predictions.py",
+        FINITE,
+        (
+            "weights-of-bfloat16-are-not-looked-at",
+            "FLOATING = (torch.float16, torch.bfloat16,",
+            "FLOATING = (torch.float16,",
+            "tests/modeling/test_bfloat16_on_a_cpu.py::test_a_weight_of_bfloat16_that_is_not_finite_is_named",
+        ),
+        (
+            "a-row-is-finite-where-something-is",
+            "values.isfinite().flatten(1).all(dim=1)",
+            "values.isfinite().flatten(1).any(dim=1)",
+            "what_is_not_finite_is_named_with_its_rows",
+            "tests/modeling/alpamayo_r1/test_token_drawing.py::test_rows_of_logits_that_are_not_finite_are_told",
+        ),
+    ),
+]

@@ -1,0 +1,219 @@
+"""What becomes of images, states and texts before a model sees them, and of data before statistics are taken."""
+
+from .planted import planted
+
+PIXELS = "tests/processing/cogvla/test_image_processing_cogvla.py"
+OPERATIONS = "tests/processing/cogvla/test_image_ops_cogvla.py"
+COGVLA = "tests/processing/cogvla/test_processing_cogvla.py"
+STATES = "tests/processing/test_states.py"
+VIEWS = "tests/processing/test_views.py"
+SPATIAL = "tests/processing/mapanything_llava3d/test_spatial_action_tokenizer.py"
+LLAVA3D = "tests/processing/mapanything_llava3d/test_processing_mapanything_llava3d.py"
+STATISTICS = "tests/training/test_statistics.py"
+VECTORS = "tests/training/test_vector_statistics.py"
+LEROBOT = "tests/training/test_lerobot.py"
+RUNNING = "tests/conversion/datasets/test_running_statistics.py"
+CONVERTED = "tests/conversion/datasets/test_data_convert.py"
+
+MUTANTS = [
+    *planted(
+        "processing/cogvla/image_processing_cogvla.py",
+        PIXELS,
+        (
+            "towers-in-each-others-statistics",
+            "towers = zip(np.float32(self.means), np.float32(self.stds), strict=True)",
+            "towers = zip(np.float32(self.means[::-1]), np.float32(self.stds[::-1]), strict=True)",
+            "the_same_picture_is_normalised_once_for_each_tower",
+        ),
+        (
+            "the-crop-of-a-call-is-ignored",
+            "crop = self.center_crop if center_crop is None else center_crop",
+            "crop = self.center_crop",
+            "the_crop_of_a_call_overrides_that_of_the_constructor",
+        ),
+    ),
+    *planted(
+        "processing/cogvla/image_ops.py",
+        OPERATIONS,
+        (
+            "crops-by-their-area",
+            "side = np.sqrt(np.float32(area))",
+            "side = np.float32(area)",
+            "center_crop_gives_the_bytes_of_tensorflow",
+        ),
+    ),
+    *planted(
+        "processing/robot_processor.py",
+        COGVLA,
+        (
+            "states-by-the-statistics-of-actions",
+            "found = [statistics[part] for part in self.state_parts if part in statistics]",
+            'found = [statistics["action"]]',
+            "the_state_is_normalised_by_the_run_statistics",
+        ),
+        (
+            "states-by-the-first-key",
+            "statistics = [self.state_statistics(key) for key in unnorm_key]",
+            "statistics = [self.state_statistics(unnorm_key[0]) for key in unnorm_key]",
+            "tests/training/test_collators.py::test_examples_of_several_datasets_are_each_normalised_by_their_own_statistics",
+        ),
+        (
+            "far-states-are-not-told",
+            "self.warn_of(far_values(rows.numpy(), statistics), unnorm_key)",
+            "pass",
+            "tests/processing/test_states.py::test_a_state_far_outside_of_the_statistics_is_warned_of",
+        ),
+    ),
+    *planted(
+        "processing/state_range.py",
+        STATES,
+        (
+            "far-below-is-near",
+            "beyond = np.maximum(low - state, state - high) / length",
+            "beyond = (state - high) / length",
+            "a_state_far_outside_of_the_statistics_is_warned_of",
+        ),
+    ),
+    *planted(
+        "processing/sample_inputs.py",
+        VIEWS,
+        (
+            "views-in-the-order-of-the-call",
+            "return [(name, found[name]) for name in view_names]",
+            "return list(found.items())",
+            "a_dict_in_any_order_is_the_list_in_the_recorded_one",
+        ),
+        (
+            "channels-stay-in-front",
+            "(image.permute(1, 2, 0) if channels_first else image)",
+            "(image.reshape(*image.shape[1:], 3) if channels_first else image)",
+            "tests/processing/cogvla/test_image_processing_cogvla.py::test_every_form_of_an_image_gives_the_same_pixels",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/spatial_action_tokenizer.py",
+        SPATIAL,
+        (
+            "actions-are-not-cut",
+            'actions = np.clip(_with_width("actions", actions, ACTION_DIM), -1, 1)',
+            'actions = _with_width("actions", actions, ACTION_DIM)',
+            "actions_outside_of_the_unit_cube_are_cut_axis_by_axis_on_both_ways",
+        ),
+        (
+            "decoded-translations-are-not-cut",
+            "place = np.clip(cartesian(place) if self.use_spherical else place, -1, 1)",
+            "place = cartesian(place) if self.use_spherical else place",
+            "actions_outside_of_the_unit_cube_are_cut_axis_by_axis_on_both_ways",
+        ),
+        (
+            "a-gripper-that-opens-above-the-half",
+            "(actions[..., 6] >= 0.5)",
+            "(actions[..., 6] > 0.5)",
+            "the_gripper_is_open_from_the_half_on",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/spatial_action_bins.py",
+        SPATIAL,
+        (
+            "small-deviations-stay-small",
+            'deviation = max(fitted["sigma"], min_sigma)',
+            'deviation = fitted["sigma"]',
+            "the_least_standard_deviation_stands_in_for_smaller_ones",
+        ),
+    ),
+    *planted(
+        "training/statistics.py",
+        STATISTICS,
+        (
+            "unmasked-actions-are-masked",
+            '    statistics["action"]["mask"] = mask\n',
+            "",
+            "unmasked_actions_count_from_either_end",
+        ),
+        (
+            "an-episode-begins-with-each-batch",
+            "(self.runs == 0 or values[0] != self.last)",
+            "1",
+            "trajectories_are_runs_of_the_episode_index",
+        ),
+        (
+            "percentiles-that-coincide-stay",
+            "    widen_quantiles(statistics)\n",
+            "",
+            "percentiles_that_coincide_though_other_values_occur_become_bounds",
+        ),
+        (
+            "statistics-of-the-model-alone",
+            "    processor.norm_stats = copy.deepcopy(norm_stats)\n",
+            "",
+            "every_robot_family_normalises_by_the_new_statistics",
+        ),
+        (
+            "a-file-beside-the-dataset-wins-over-a-mask",
+            "if not file and not unmasked_actions and (dataset / FILE).is_file():",
+            "if not file and (dataset / FILE).is_file():",
+            "a_mask_that_is_asked_for_is_computed_beside_a_file_of_the_dataset",
+        ),
+    ),
+    *planted(
+        "training/vector_statistics.py",
+        VECTORS,
+        (
+            "other-percentiles",
+            "self.sample.quantiles((0.01, 0.99))",
+            "self.sample.quantiles((0.02, 0.98))",
+            "tests/training/test_statistics.py::test_statistics_are_those_of_numpy_whatever_the_batches",
+        ),
+        (
+            "moments-of-batches-apart",
+            " + step**2 * (self.rows * len(rows) / total)",
+            "",
+            "tests/training/test_statistics.py::test_statistics_are_those_of_numpy_whatever_the_batches",
+        ),
+        (
+            "the-rows-of-the-largest-numbers",
+            "chosen = np.argpartition(numbers, self.size - 1)[: self.size]",
+            "chosen = np.argpartition(numbers, len(rows) - self.size)[-self.size :]",
+            "a_full_sample_is_the_rows_with_the_smallest_numbers_of_the_seed",
+        ),
+    ),
+    *planted(
+        "conversion/datasets/running_statistics.py",
+        RUNNING,
+        (
+            "squares-without-what-lies-apart",
+            "squares = self.squares + squares + apart**2 * (self.count * count / both)",
+            "squares = self.squares + squares",
+            "blocks_of_rows_have_the_statistics_of_all_rows",
+        ),
+        (
+            "the-least-of-the-last-block",
+            "low, high = np.minimum(self.low, low), np.maximum(self.high, high)",
+            "low, high = low, np.maximum(self.high, high)",
+            "blocks_of_rows_have_the_statistics_of_all_rows",
+        ),
+        (
+            "the-greatest-value-of-an-image-by-one",
+            "255 - found[:, ::-1].argmax(axis=1)",
+            "256 - found[:, ::-1].argmax(axis=1)",
+            "pictures_have_the_statistics_of_their_channels",
+        ),
+    ),
+    *planted(
+        "training/lerobot_layout.py",
+        LEROBOT,
+        (
+            "chunks-of-a-thousand-episodes",
+            'index // info.number("chunks_size", 1)',
+            "index // 1000",
+            "a_chunk_of_the_older_layout_holds_as_many_episodes_as_info_json_says",
+        ),
+        (
+            "every-map-of-depth-is-a-view",
+            "and value is True) for key",
+            "and value is None) for key",
+            "a_depth_map_is_no_view_unless_it_is_asked_for",
+        ),
+    ),
+]

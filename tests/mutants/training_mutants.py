@@ -1,0 +1,352 @@
+"""What is learnt, from what, and what is said about it."""
+
+from .planted import planted
+
+ACTION_CHUNKS = "tests/training/test_action_chunks.py"
+ACTION_ERRORS = "tests/training/test_action_errors.py"
+ANSWERS = "tests/training/test_answers.py"
+AUGMENTATION = "tests/training/test_augmentation.py"
+BEGINNERS_MISTAKES_IN_TRAINING = "tests/training/test_beginners_mistakes_in_training.py"
+COLLATORS = "tests/training/test_collators.py"
+HEALTH = "tests/training/test_health.py"
+LORA_CONFIG = "tests/training/test_lora_config.py"
+SAMPLE_WEIGHTS = "tests/training/test_sample_weights.py"
+TRAINER = "tests/training/test_trainer.py"
+TRAINING_STAGES = "tests/training/test_training_stages.py"
+
+MUTANTS = [
+    *planted(
+        "training/trainer.py",
+        TRAINER,
+        (
+            "weight-decay-ignored-with-groups",
+            "self.optimizer = optimizer(groups, weight_decay=amount, **options)",
+            "self.optimizer = optimizer(self.groups, **options)",
+            "groups_decay_what_the_trainer_decays",
+        ),
+        (
+            "figures-after-the-reporters",
+            "self.callback_handler.callbacks[:0] = [HealthCallback",
+            "self.callback_handler.callbacks += [HealthCallback",
+            "reporters_see_the_figures_of_health",
+        ),
+        (
+            "evaluation-augments",
+            "self.data_collator = without_augmentation(collator)",
+            "pass",
+            "evaluation_changes_no_image",
+        ),
+        (
+            "evaluation-draws-from-the-trainings-numbers",
+            "with own_randomness(self.args.seed + self.args.process_index, self.args.device):",
+            "if True:",
+            "evaluation_has_a_loss_repeats_itself_and_leaves_training_as_it_is",
+        ),
+        (
+            "weights-of-losses-are-ignored",
+            "if self.loss_weights is None:",
+            "if True:",
+            "weights_of_a_loss_weigh_its_parts",
+        ),
+        (
+            "weights-that-are-not-finite-are-written",
+            '        check_finite_weights(self.model, f"after step {self.state.global_step}")\n',
+            "",
+            "weights_that_are_not_finite_are_never_written",
+        ),
+        (
+            "the-last-checkpoint-by-its-letters",
+            'key=lambda path: int(path.name.split("-")[-1])',
+            "key=lambda path: path.name",
+            "the_last_checkpoint_is_the_whole_one_of_the_largest_step",
+        ),
+        (
+            "label-smoothing-passes",
+            "    if args.label_smoothing_factor:",
+            "    if False:",
+            "arguments_that_do_not_fit_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "training/health.py",
+        HEALTH,
+        (
+            "figures-count-evaluation",
+            "if not module.training or getattr(output",
+            "if getattr(output",
+            "figures_are_those_of_passes_by_hand_and_evaluation_does_not_count",
+        ),
+        (
+            "a-norm-that-is-squared",
+            "                mean = math.sqrt(mean)\n",
+            "                pass\n",
+            "figures_are_those_of_passes_by_hand_and_evaluation_does_not_count",
+        ),
+        (
+            "figures-are-never-reset",
+            "        self.sums.clear()\n        self.counts.clear()\n        self.steps = 0\n        return figures",
+            "        return figures",
+            "figures_are_those_of_passes_by_hand_and_evaluation_does_not_count",
+        ),
+    ),
+    *planted(
+        "training/finite_guard.py",
+        TRAINER,
+        (
+            "skipped-steps-in-all-count-in-a-row",
+            "            self.in_a_row, self.taken = 0, self.taken + 1",
+            "            self.taken = self.taken + 1",
+            "a_step_that_is_not_finite_is_skipped_and_counted",
+            "skipped_steps_count_as_a_row_only_one_behind_the_other",
+        ),
+        (
+            "gradients-that-are-not-finite-are-taken",
+            "                parameter.grad = None",
+            "                pass",
+            "a_step_that_is_not_finite_is_skipped_and_counted",
+        ),
+        (
+            "only-the-loss-is-looked-at",
+            '{"loss": torch.stack(self.losses), **gradients}',
+            '{"loss": torch.stack(self.losses)}',
+            "a_step_that_is_not_finite_is_skipped_and_counted",
+            "gradients_that_stay_not_finite_end_the_training_with_step_and_parameters",
+        ),
+    ),
+    *planted(
+        "training/action_chunks.py",
+        ACTION_CHUNKS,
+        (
+            "chunks-go-into-the-next-episode",
+            'self.ends[np.searchsorted(self.ends, index, side="right")])',
+            "len(self))",
+            "chunks_are_those_of_a_loop",
+        ),
+        (
+            "the-last-row-belongs-to-the-next-episode",
+            'np.searchsorted(self.ends, index, side="right")',
+            'np.searchsorted(self.ends, index, side="left")',
+            "chunks_are_those_of_a_loop",
+        ),
+        (
+            "one-more-step-is-padding",
+            "np.arange(self.num_action_chunks) >= self.stop(index) - index",
+            "np.arange(self.num_action_chunks) >= self.stop(index) - index - 1",
+            "chunks_are_those_of_a_loop",
+        ),
+        (
+            "chunks-are-padded-with-zeros",
+            'mode="edge")',
+            'mode="constant")',
+            "chunks_are_those_of_a_loop",
+        ),
+        (
+            "columns-of-a-state-in-the-order-of-letters",
+            "self.state = column_names(state) if state else []",
+            "self.state = sorted(column_names(state)) if state else []",
+            "several_columns_are_one_vector_in_the_order_they_are_named",
+        ),
+        (
+            "gaps-in-an-episode-pass",
+            "            check_times(frames, self.ends, column)\n",
+            "            pass\n",
+            "rows_out_of_order_and_gaps_are_refused_by_time",
+        ),
+    ),
+    *planted(
+        "training/action_errors.py",
+        ACTION_ERRORS,
+        (
+            "padding-counts-in-the-mean",
+            "mae = absolute.sum(axis=0) / count.sum()",
+            "mae = absolute.sum(axis=0) / is_pad.size",
+            "errors_are_those_of_a_loop_over_all_steps_that_are_no_padding",
+        ),
+        (
+            "deviation-of-padding-too",
+            "recorded[real].astype(np.float64).std(axis=0)",
+            "recorded.astype(np.float64).std(axis=(0, 1))",
+            "errors_are_those_of_a_loop_over_all_steps_that_are_no_padding",
+            "what_padding_holds_does_not_matter_and_nothing_else_is_no_answer",
+        ),
+        (
+            "a-chunk-is-followed-one-step-too-long",
+            "chosen = ~is_pad & (steps < until_next[:, None])",
+            "chosen = ~is_pad & (steps <= until_next[:, None])",
+            "a_robot_follows_a_chunk_until_the_next_one_is_there",
+        ),
+    ),
+    *planted(
+        "training/action_units.py",
+        BEGINNERS_MISTAKES_IN_TRAINING,
+        (
+            "masked-dimensions-are-looked-at",
+            "np.flatnonzero(masked & (high > low)",
+            "np.flatnonzero((high > low)",
+            "actions_of_the_statistics_are_not_refused",
+        ),
+    ),
+    *planted(
+        "training/collator_robot.py",
+        COLLATORS,
+        (
+            "unmasked-actions-are-cut",
+            "self.config.normalization_type, clip_unmasked=False)",
+            "self.config.normalization_type, clip_unmasked=True)",
+            "actions_are_normalised_as_predictions_are_unnormalised",
+            "unmasked_actions_are_learnt_as_they_are",
+        ),
+        (
+            "actions-by-one-statistics",
+            'statistics = find_statistics(self.config.norm_stats, key)["action"]',
+            'statistics = find_statistics(self.config.norm_stats, self.unnorm_keys(examples)[0])["action"]',
+            "examples_of_several_datasets_are_each_normalised_by_their_own_statistics",
+        ),
+        (
+            "noise-of-other-rows",
+            'batch["noise"] = noise[rows]',
+            'batch["noise"] = noise[: len(rows)]',
+            "predictions_of_several_datasets_are_those_of_their_rows",
+        ),
+        (
+            "an-examples-own-key-is-ignored",
+            'example.get("unnorm_key", self.unnorm_key)',
+            "self.unnorm_key",
+            "examples_of_several_datasets_are_each_normalised_by_their_own_statistics",
+        ),
+    ),
+    *planted(
+        "training/collator_robot.py",
+        ANSWERS,
+        (
+            "answers-without-their-end",
+            "answers.append([*ids, *self.end_of_text] if text else [])",
+            "answers.append([*ids] if text else [])",
+            "labels_are_the_answers_and_the_end_behind_each_prompt",
+        ),
+    ),
+    *planted(
+        "training/collator_entries.py",
+        SAMPLE_WEIGHTS,
+        (
+            "weights-below-zero-pass",
+            'check_range("sample_weight", found["sample_weight"], 0, float("inf"))',
+            "pass",
+            "collators_pass_weights_on_and_refuse_what_is_none",
+        ),
+    ),
+    *planted(
+        "training/collator_answers.py",
+        ANSWERS,
+        (
+            "padding-is-learnt-as-text",
+            "is_answer = (place >= ends - lengths.unsqueeze(1)) & (place < ends)",
+            "is_answer = place >= ends - lengths.unsqueeze(1)",
+            "labels_are_the_answers_and_the_end_behind_each_prompt",
+        ),
+    ),
+    *planted(
+        "training/augmentation.py",
+        AUGMENTATION,
+        (
+            "sides-of-the-area",
+            "side = math.sqrt(area)",
+            "side = area",
+            "a_crop_has_its_share_of_the_area_everywhere",
+        ),
+    ),
+    *planted(
+        "training/evaluation.py",
+        TRAINER,
+        (
+            "the-last-batch-is-left-out",
+            "for first in range(0, len(examples), batch_size):",
+            "for first in range(0, len(examples) - batch_size + 1, batch_size):",
+            "the_error_of_predictions_is_that_of_predictions_by_hand",
+        ),
+    ),
+    *planted(
+        "training/loss_totals.py",
+        TRAINER,
+        (
+            "a-part-without-a-weight-is-left-out",
+            "weights.get(part, 1.0)",
+            "weights.get(part, 0.0)",
+            "weights_of_a_loss_weigh_its_parts",
+        ),
+    ),
+    *planted(
+        "training/lora_config.py",
+        LORA_CONFIG,
+        (
+            "lora-on-a-text-tower-that-does-not-run",
+            'NOT_RUN = ("head", "pooler", "text_model")',
+            'NOT_RUN = ("head", "pooler")',
+            "what_does_not_run_of_a_tower_gets_no_lora",
+        ),
+        (
+            "lora-on-a-pooler-that-does-not-run",
+            'NOT_RUN = ("head", "pooler", "text_model")',
+            'NOT_RUN = ("head", "text_model")',
+            "what_does_not_run_of_a_tower_gets_no_lora",
+        ),
+    ),
+    *planted(
+        "training/training_stages.py",
+        TRAINING_STAGES,
+        (
+            "the-first-layers-instead-of-the-last",
+            "layers[-backbone_unfreeze_layers:]",
+            "layers[:backbone_unfreeze_layers]",
+            "a_step_moves_what_the_stage_trains_and_nothing_else",
+        ),
+        (
+            "the-experts-rate-for-the-backbone",
+            '"params": backbone, "lr_scale": backbone_lr_scale}',
+            '"params": backbone, "lr_scale": expert_lr_scale}',
+            "groups_carry_their_learning_rates",
+        ),
+        (
+            "the-vision-rate-for-all-of-a-vlm",
+            '{"backbone": (named.keys() - vision, 1.0),',
+            '{"backbone": (named.keys() - vision, vision_lr_scale),',
+            "the_stage_of_text_trains_what_was_there_before_and_towers_more_slowly",
+        ),
+    ),
+    *planted(
+        "training/training_stages.py",
+        TRAINER,
+        (
+            "norms-decay",
+            "for is_decaying, value in ((True, amount), (False, 0.0)):",
+            "for is_decaying, value in ((True, amount), (False, amount)):",
+            "groups_decay_what_the_trainer_decays",
+        ),
+    ),
+    *planted(
+        "training/unreached.py",
+        TRAINING_STAGES,
+        (
+            "keys-of-the-last-layer-are-unreached",
+            "name.startswith(QUERY_SIDE)}",
+            'name.startswith((*QUERY_SIDE, "self_attn.k_proj."))}',
+            "what_actions_do_not_reach_of_the_language_model_is_known_beforehand",
+        ),
+    ),
+    *planted(
+        "training/open_loop.py",
+        ACTION_ERRORS,
+        (
+            "every-other-frame-of-the-dataset",
+            "chosen = np.flatnonzero((frame - first[run]) % stride == 0)",
+            "chosen = np.flatnonzero(np.arange(len(rows)) % stride == 0)",
+            "samples_are_chosen_by_episode_stride_and_number",
+        ),
+        (
+            "noise-by-frame-alone",
+            "np.random.default_rng((seed, *key))",
+            "np.random.default_rng((seed, key[1]))",
+            "noise_of_a_sample_does_not_depend_on_the_others",
+        ),
+    ),
+]

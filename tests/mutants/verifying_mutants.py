@@ -1,0 +1,226 @@
+"""What is checked after writing, and later."""
+
+from .planted import planted
+
+CREATE_COGVLA = "tests/conversion/cogvla/test_create_cogvla.py"
+GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
+MERGED_ADAPTERS = "tests/conversion/generic/test_merged_adapters.py"
+MERGE_LORA = "tests/conversion/cogvla/test_merge_lora.py"
+OPTIONS_THAT_REACH = "tests/conversion/commands/test_options_that_reach.py"
+OUTPUT_FOLDER = "tests/conversion/test_output_folder.py"
+QUANTISED_CHECKPOINTS = "tests/conversion/test_quantised_checkpoints.py"
+VERIFY_FOLDER = "tests/conversion/test_verify_folder.py"
+VERIFY_TENSORS = "tests/conversion/tensors/test_verify_tensors.py"
+
+MUTANTS = [
+    *planted(
+        "conversion/tensors/verify_tensors.py",
+        GENERIC_MERGE,
+        (
+            "against-the-sources-a-sample",
+            "    recompute(plan.tensors, read_back(group, quiet), quiet, device)",
+            "    recompute(sample(plan), read_back(group, quiet), quiet, device)",
+            "every_tensor_is_recomputed_by_verifying_against_the_sources_and_a_sample_after_writing",
+        ),
+        (
+            "nothing-is-recomputed-after-writing",
+            "    recompute(sample(plan), found, quiet, device)\n",
+            "",
+            "every_tensor_is_recomputed_by_verifying_against_the_sources_and_a_sample_after_writing",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/verify_tensors.py",
+        VERIFY_TENSORS,
+        (
+            "what-was-written-is-not-compared",
+            '    if changed:\n        raise ConversionError(f"read back',
+            '    if False:\n        raise ConversionError(f"read back',
+            "what_is_read_back_is_what_was_written",
+        ),
+        (
+            "a-sum-that-overflows-is-not-finite",
+            "return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())",
+            "return bool(torch.isfinite(tensor.sum()))",
+            "finite_numbers_are_finite_though_their_sum_is_not",
+        ),
+        (
+            "only-the-last-rows-are-looked-at",
+            "finite = finite and is_finite(read)",
+            "finite = is_finite(read)",
+            "a_number_that_is_not_finite_is_found_in_any_block_of_rows",
+        ),
+        (
+            "additional-tensors-pass",
+            "    if missing or extra:",
+            "    if missing:",
+            "names_shapes_and_dtypes_are_those_that_were_planned",
+        ),
+    ),
+    *planted(
+        "conversion/verify_folder.py",
+        VERIFY_FOLDER,
+        (
+            "recorded-checksums-are-not-compared",
+            '    if changed:\n        raise ConversionError(f"Tensors',
+            '    if False:\n        raise ConversionError(f"Tensors',
+            "a_changed_number_is_named_by_tensor",
+        ),
+        (
+            "additional-code-passes",
+            "FileChanges(differing, missing, additional):",
+            "FileChanges(differing, missing, []):",
+            "code_is_compared_with_this_release",
+        ),
+        (
+            "references-are-not-checked",
+            "        lambda: checked_references(folder),\n",
+            "",
+            "an_auto_map_that_leads_elsewhere_is_an_error",
+        ),
+        (
+            "accepted-code-becomes-ours",
+            'sorted({*report.get("foreign_code", ()), *foreign_code(folder)})',
+            'sorted({*report.get("foreign_code", ())})',
+            "code_that_was_added_stays_foreign_when_it_is_accepted",
+        ),
+        (
+            "changed-tensors-keep-their-operation",
+            'kept = known if same else {"operation": CHANGED_LATER, "sources": []}',
+            "kept = known",
+            "changes_on_purpose_are_accepted_once_the_checkpoint_is_whole",
+        ),
+    ),
+    *planted(
+        "conversion/model_check.py",
+        VERIFY_FOLDER,
+        (
+            "weights-of-other-shapes-pass",
+            '("missing", "unexpected", "mismatched")',
+            '("missing", "unexpected")',
+            "tensors_of_any_other_model_are_those_of_its_own_class",
+        ),
+        (
+            "missing-weights-pass",
+            '("missing", "unexpected", "mismatched")',
+            '("unexpected", "mismatched")',
+            "tensors_of_any_other_model_are_those_of_its_own_class",
+        ),
+    ),
+    *planted(
+        "conversion/job.py",
+        OPTIONS_THAT_REACH,
+        (
+            "no-verify-verifies",
+            "        if job.verify:\n",
+            "        if True:\n",
+            "without_verifying_nothing_is_read_back_and_else_it_is",
+        ),
+        (
+            "a-device-that-is-not-used",
+            "job.max_shard_bytes, job.quiet, job.device)",
+            'job.max_shard_bytes, job.quiet, "cpu")',
+            "a_conversion_computes_and_verifies_on_the_device",
+        ),
+    ),
+    *planted(
+        "conversion/job.py",
+        MERGED_ADAPTERS,
+        (
+            "no-merged-adapters-in-the-report",
+            "        report[MERGED] = merged\n",
+            "        pass\n",
+            "an_adapter_is_added_once_to_what_comes_of_its_base",
+        ),
+    ),
+    *planted(
+        "conversion/job.py",
+        CREATE_COGVLA,
+        (
+            "untrained-tensors-are-not-marked",
+            "    report |= untrained_mark(prepared.plan)\n",
+            "",
+            "a_quantised_start_is_still_called_untrained",
+        ),
+    ),
+    *planted(
+        "conversion/preparation.py",
+        VERIFY_FOLDER,
+        (
+            "verified-with-the-bases-dtype",
+            'job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"',
+            'job.dtype = "auto"',
+            "a_recomputed_checkpoint_is_also_as_it_was_written",
+        ),
+    ),
+    *planted(
+        "conversion/preparation.py",
+        GENERIC_MERGE,
+        (
+            "a-quantised-base-passes",
+            "    if quantization:\n",
+            "    if False:\n",
+            "a_quantised_base_is_refused_with_what_to_do",
+        ),
+    ),
+    *planted(
+        "conversion/checkpoint_plan.py",
+        MERGE_LORA,
+        (
+            "dtype-of-the-strongest-embeddings",
+            "versions[0][-1].info.dtype",
+            "versions[-1][-1].info.dtype",
+            "auto_follows_a_base_in_float32",
+            "bfloat16_is_float32_rounded_once_and_auto_is_the_dtype_of_the_base",
+        ),
+    ),
+    *planted(
+        "conversion/quantised_layers.py",
+        QUANTISED_CHECKPOINTS,
+        (
+            "the-head-is-quantised",
+            "module is model.get_output_embeddings() or ",
+            "",
+            "a_checkpoint_of_lower_precision_loads_verifies_and_predicts",
+        ),
+        (
+            "new-parts-are-quantised",
+            ' or name.split(".")[0] not in model.pretrained_parts:',
+            ":",
+            "bytes_of_the_published_cogvla_at_7b",
+            "a_checkpoint_of_lower_precision_loads_verifies_and_predicts",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/quantisation.py",
+        QUANTISED_CHECKPOINTS,
+        (
+            "nibbles-the-other-way-round",
+            "packed = numbers[:, 0::2] | numbers[:, 1::2] << 4",
+            "packed = numbers[:, 1::2] | numbers[:, 0::2] << 4",
+            "int8_and_int4_numbers_are_those_of_plain_rounding",
+        ),
+        (
+            "an-error-without-a-root",
+            "return (self.squared / self.of_weight) ** 0.5 if",
+            "return (self.squared / self.of_weight) if",
+            "a_checkpoint_of_lower_precision_loads_verifies_and_predicts",
+        ),
+        (
+            "the-range-of-int8-is-halved",
+            "INT8_RANGE, INT4_RANGE = (-127, 127), (0, 15)",
+            "INT8_RANGE, INT4_RANGE = (-63, 63), (0, 15)",
+            "int8_and_int4_numbers_are_those_of_plain_rounding",
+        ),
+    ),
+    *planted(
+        "conversion/output_folder.py",
+        OUTPUT_FOLDER,
+        (
+            "others-may-write-at-the-same-time",
+            "        if not held:\n",
+            "        if False:\n",
+            "a_second_writer_is_refused_while_the_first_writes_and_welcome_afterwards",
+        ),
+    ),
+]
