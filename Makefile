@@ -12,6 +12,7 @@
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
+#   make test-gpu            what a card computes beside what a processor does, in build/card.json; DEVICE=cpu without one
 #   make docs    the documentation as a site, in site/index.html
 PYTHON ?= python3
 # The first Python 3.12 that runs: on the path, or of pyenv.
@@ -21,7 +22,7 @@ LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.py
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs benchmark clean
+	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot test-gpu lint docs benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -71,6 +72,18 @@ test-lerobot:
 	elif ! $(MAKE) --silent .venv-lerobot/installed LEROBOT_PYTHON="$$python"; then \
 		echo "test-lerobot: skipped, for LeRobot or torch could not be installed (above)"; \
 	else cd integrations/lerobot_policy_vlahub && OMP_NUM_THREADS=1 ../../.venv-lerobot/bin/python -m pytest; fi
+
+# Of a folder that holds all but torch and transformers, for machines where nothing can be installed; with .venv's
+# Python, or another that has the two.
+DEVICE ?= auto
+test-gpu:
+	@python=$(CURDIR)/.venv/bin/python; \
+	if ! test -e .venv/installed; then \
+		if $(PYTHON) -c 'import torch, transformers' 2>/dev/null; then python=$(PYTHON); \
+		else $(MAKE) --silent .venv/installed; fi; \
+	fi; \
+	$$python -m benchmarks.card.carried build/card && cd build/card && \
+	$$python -m benchmarks.card --device $(DEVICE) --json $(CURDIR)/build/card.json
 
 lint: .venv/installed
 	.venv/bin/ruff check .

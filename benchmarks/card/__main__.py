@@ -5,6 +5,7 @@ its own on a card, one a family: what one of them breaks is whole in the others.
 """
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,7 @@ def main(words: list[str] | None = None) -> int:
     if device == "cuda" and not torch.cuda.is_available():
         print("--device cuda: torch sees no CUDA device here.", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is stopped, too
     start = time.monotonic()
     minutes = arguments.minutes or MINUTES[device]
     run = Run(device, start + 60 * minutes, arguments.processes)

@@ -28,8 +28,9 @@ ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # of compiled kernels, w
 
 def jobs(device: str, family: str | None) -> Iterator[Job]:
     """Of all models as graphs on a card; else, and compiled, of each family's first and of the guided one."""
-    some = [case for case in cases(family) if case.is_first or case.make]
-    for case in cases(family) if device == "cuda" else some:
+    recorded = list(cases(family, is_recorded=True))
+    some = [case for case in recorded if case.is_first or case.make]
+    for case in recorded if device == "cuda" else some:
         yield Job("graphs", case.name, partial(graphs, case, device))
     for case in some:
         yield Job("compile", case.name, partial(compiled, case, device))
@@ -77,6 +78,8 @@ def fast_figures(
     if stats.eager_fallbacks:
         reasons = [str(each.message) for each in told if "fast prediction" in str(each.message)]
         raise RuntimeError(f"{name}: {stats.eager_fallbacks} calls ran eagerly: {stats.eager_reasons} {reasons[:1]}")
+    if not stats.captures:
+        raise RuntimeError(f"{name}: nothing was recorded")
     yield Figure(f"{name}: calls that recorded again", max(0, stats.captures * CALLS - stats.replays), 0)
 
 
