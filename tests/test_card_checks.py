@@ -1,21 +1,26 @@
 """`make test-gpu`: what its checks find is what it says, whatever becomes of them; and it runs whole without a card."""
 
+import importlib
 import json
 import os
 import subprocess
 import sys
 import time
+import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
+from traced_graphs import TracedGraph
 
 from benchmarks import card_table
 from benchmarks.card import __main__ as command
-from benchmarks.card import carried, processes, report
+from benchmarks.card import carried, host_waits, memory, processes, report
 from benchmarks.card.cases import CASES, cases, in_bfloat16
 from benchmarks.card.learning import gradient_errors, loss_and_gradients
 from benchmarks.card.processes import Run, Unit, units
 from benchmarks.card.results import Figure, Job, Result, Skipped, results_of
+from vlahub.modeling.fast_prediction import FastPrediction
 
 FAMILIES = {"cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1"}
 
@@ -177,6 +182,67 @@ def test_a_check_that_is_unknown_is_refused_and_so_is_a_card_that_is_not_there(t
     assert "--checks parities: choose from" in capsys.readouterr().err
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert command.main(["--device", "cuda", "--json", str(tmp_path / "card.json")]) == 2
+
+
+# ---- what a card alone runs
+
+
+def on_the_processor(to):
+    """`to` for which "cuda" is the CPU."""
+
+    def moved(self, *given, **named):
+        return to(self, *("cpu" if isinstance(each, str) and each == "cuda" else each for each in given), **named)
+
+    return moved
+
+
+@pytest.fixture
+def stand_in(monkeypatch):
+    """A processor that answers where a card is asked for; of its memory `more` bytes are lost from look to look."""
+    for kind in (torch.Tensor, torch.nn.Module):
+        monkeypatch.setattr(kind, "to", on_the_processor(kind.to))
+    for name in ("synchronize", "reset_peak_memory_stats", "get_sync_debug_mode", "set_sync_debug_mode"):
+        monkeypatch.setattr(torch.cuda, name, lambda *_: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 3 * 2**20)
+    monkeypatch.setattr(torch._C, "_cuda_clearCublasWorkspaces", lambda: None, raising=False)
+    monkeypatch.setattr(FastPrediction, "recorder_for", lambda self, device: TracedGraph)
+    held = SimpleNamespace(bytes=100, more=0)
+
+    def allocated():
+        held.bytes += held.more
+        return held.bytes
+
+    monkeypatch.setattr(torch.cuda, "memory_allocated", allocated)
+    return held
+
+
+@pytest.mark.parametrize("check", ["parity", "rounding", "fast_prediction", "memory", "host_waits"])
+def test_the_lines_for_a_card_run(stand_in, check):
+    """As far as a processor can tell; compiling is left out."""
+    jobs = [
+        job
+        for job in importlib.import_module(f"benchmarks.card.{check}").jobs("cuda", "mapanything_llava3d")
+        if job.case == "LLaVA-3D, deep fusion"
+    ]
+    found = [result for job in jobs for result in results_of(job)]
+    assert {result.outcome for result in found} == {"passed"}, found
+    if check == "memory":
+        assert {result.value for result in found if "peak" in result.figure} == {3.0} and len(found) == 8
+
+
+def test_memory_that_is_left_and_waits_that_cuda_tells_are_failures(stand_in, monkeypatch):
+    stand_in.more = 512
+    (case,) = cases("mapanything_llava3d", is_first=True)
+    lost = [each for each in memory.memory(case, "cuda") if "left" in each.name]
+    assert [each.value for each in lost] == [512, 512, 512] and not any(each.holds for each in lost)
+
+    def waiting(model, prompt, **options):
+        warnings.warn("Synchronization debug mode does not yet detect all synchronizing operations", stacklevel=1)
+        warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+
+    monkeypatch.setattr(host_waits, "predict", waiting)
+    (figure,) = host_waits.waits(case, "cuda")
+    assert (figure.value, figure.holds) == (1, False)
 
 
 # ---- the whole
