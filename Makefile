@@ -17,6 +17,7 @@
 #   make fuzz    damaged and hostile input of every kind, for ten minutes; SECONDS=60 SEED=3 for others
 #   make mutants             small planted faults, of which the tests have to notice 95 %; JOBS=2, ONLY="name name"
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
+#   make test-gpu            what a card computes beside what a processor does, in build/card.json; DEVICE=cpu without one
 #   make docs    the documentation as a site, in site/index.html
 #   make audit   known vulnerabilities of the versions that constraints*.txt pin; says so where nobody can be asked
 #   make release sdist, wheel and SHA256SUMS of the commit in dist/, the same bytes wherever they are built
@@ -32,7 +33,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
 	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \
-	properties fuzz mutants benchmark clean
+	properties fuzz mutants test-gpu benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -106,6 +107,18 @@ test-lerobot:
 	elif ! $(MAKE) --silent .venv-lerobot/installed LEROBOT_PYTHON="$$python"; then \
 		echo "test-lerobot: skipped, for LeRobot or torch could not be installed (above)"; \
 	else cd integrations/lerobot_policy_vlahub && OMP_NUM_THREADS=1 ../../.venv-lerobot/bin/python -m pytest; fi
+
+# Of a folder that holds all but torch and transformers, for machines where nothing can be installed; with .venv's
+# Python, or another that has the two.
+DEVICE ?= auto
+test-gpu:
+	@python=$(CURDIR)/.venv/bin/python; \
+	if ! test -e .venv/installed; then \
+		if $(PYTHON) -c 'import torch, transformers' 2>/dev/null; then python=$(PYTHON); \
+		else $(MAKE) --silent .venv/installed; fi; \
+	fi; \
+	$$python -m benchmarks.card.carried build/card && cd build/card && \
+	$$python -m benchmarks.card --device $(DEVICE) --json $(CURDIR)/build/card.json
 
 lint: .venv/installed
 	.venv/bin/ruff check .

@@ -100,7 +100,8 @@ def state_memory() -> str:
 
 
 def write(section: str) -> None:
-    """Put the section `## gpu` into RESULTS.md in place of the one that is there."""
+    """Put a section, `## gpu` say, into RESULTS.md in place of the one with this heading."""
     text = RESULTS.read_text(encoding="utf-8")
-    new, count = re.subn(r"## gpu\n.*?(?=\n## |\Z)", lambda _: section.rstrip() + "\n", text, flags=re.DOTALL)
+    heading = re.escape(section.split("\n")[0])
+    new, count = re.subn(rf"{heading}\n.*?(?=\n## |\Z)", lambda _: section.rstrip() + "\n", text, flags=re.DOTALL)
     RESULTS.write_text(new if count else f"{text.rstrip()}\n\n{section}", encoding="utf-8")

@@ -5,17 +5,19 @@ its own on a card, one a family: what one of them breaks is whole in the others.
 """
 
 import argparse
+import signal
 import sys
 import time
 from pathlib import Path
 
 import torch
 
-from benchmarks.card.processes import Run, units
+from benchmarks.card.processes import FAMILIES, Run, units
 from benchmarks.card.report import report_of, summary, write_json, write_section
 
 # One file each, those that take longest first.
-CHECKS = ("fast_prediction", "training", "low_bits", "parity", "rounding", "memory", "trainer", "host_waits")
+CHECKS = ("compiled", "fast_prediction", "training", "low_bits")
+CHECKS += ("parity", "rounding", "memory", "trainer", "host_waits")
 MINUTES = {"cuda": 4.0, "cpu": 60.0}
 
 
@@ -25,6 +27,7 @@ def main(words: list[str] | None = None) -> int:
     if device == "cuda" and not torch.cuda.is_available():
         print("--device cuda: torch sees no CUDA device here.", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is stopped, too
     start = time.monotonic()
     minutes = arguments.minutes or MINUTES[device]
     run = Run(device, start + 60 * minutes, arguments.processes)
@@ -40,7 +43,7 @@ def main(words: list[str] | None = None) -> int:
 def parsed(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.card", description=__doc__.splitlines()[0])
     parser.add_argument("--device", choices=("auto", "cuda", "cpu"), default="auto")
-    parser.add_argument("--family", help="a model_type; all of them by default")
+    parser.add_argument("--family", choices=FAMILIES, help="a model_type; all of them by default")
     parser.add_argument("--checks", type=lambda text: tuple(text.split(",")), default=CHECKS, help=",".join(CHECKS))
     parser.add_argument("--minutes", type=float, help="what is not done by then has failed: 4 on a card, 60 on a CPU")
     parser.add_argument("--processes", type=int, help="at a time; on a card as many as cores, up to 12")

@@ -24,6 +24,8 @@ class Case:
         speaks_actions: its actions are tokens, which another rounding may change altogether.
         is_trained: it is one of those that `training.py` and `memory.py` train.
         is_first: the family's first, with which costly checks content themselves.
+        asks: transformers' code of its vision tower reads grids of its device (docs/real-time-composed.md).
+        is_recorded: some of it can be recorded as a graph.
         make: makes it where no batch of the tests is at hand.
     """
 
@@ -33,6 +35,8 @@ class Case:
     speaks_actions: bool = False
     is_trained: bool = False
     is_first: bool = False
+    asks: bool = False
+    is_recorded: bool = True
     make: Callable[[], Tiny] | None = None
 
     def tiny(self) -> Tiny:
@@ -101,13 +105,12 @@ CASES = [
     ),
     Case("composed, PaliGemma", COMPOSED, {"vlm": "paligemma", "action_head": "flow"}),
     Case("composed, LLaVA", COMPOSED, {"vlm": "llava", "action_head": "mlp"}),
-    Case("composed, Qwen2.5-VL", COMPOSED, {"vlm": "qwen2_5_vl", "action_head": "flow"}),
-    Case("composed, Qwen3-VL", COMPOSED, {"vlm": "qwen3_vl", "action_head": "mlp"}),
+    Case("composed, Qwen2.5-VL", COMPOSED, {"vlm": "qwen2_5_vl", "action_head": "flow"}, asks=True),
+    Case("composed, Qwen3-VL", COMPOSED, {"vlm": "qwen3_vl", "action_head": "mlp"}, asks=True, is_recorded=False),
     Case("Alpamayo-R1", ALPAMAYO, is_trained=True, is_first=True),
     Case("Alpamayo-R1, text too", ALPAMAYO, {"labels": True}, is_trained=True),
     Case("Alpamayo 1.5, guided", ALPAMAYO, make=guided_drive),
 ]
-FAMILIES = (COGVLA, LLAVA3D, COMPOSED, ALPAMAYO)
 
 
 def cases(family: str | None = None, **wanted: bool) -> Iterator[Case]:

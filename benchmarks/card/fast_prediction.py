@@ -1,12 +1,10 @@
-"""`graphs` gives the bits of eager predictions and `compile` their numbers within rounding, also with guidance.
+"""Predictions from graphs have the bits of eager ones, also with guidance.
 
-On a CPU graphs are replayed by `tests/traced_graphs.py`, which refuses what a card would, and what is compiled has no
-compiler behind it but in the first model of a family: dynamo is what may fail there.
+On a CPU graphs are replayed by `tests/traced_graphs.py`, which refuses what a card would.
 """
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import product
 
@@ -17,22 +15,21 @@ from traced_graphs import TracedGraph
 from benchmarks.card.cases import Case, cases, in_bfloat16, on, placed, predict, predicts
 from benchmarks.card.learning import relative
 from benchmarks.card.results import Figure, Job, Skipped
-from vlahub.modeling import fast_prediction
 from vlahub.modeling.fast_prediction import FastPrediction
 
 # Nothing is padded that an eager prediction does not see: padding changes the order of sums.
 OPTIONS = {"length_bucket": 1, "max_graphs": 32}
 CALLS = 3
-ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # of compiled kernels, which keep more digits between operations
 
 
 def jobs(device: str, family: str | None) -> Iterator[Job]:
-    """Of all models as graphs on a card; else, and compiled, of each family's first and of the guided one."""
-    some = [case for case in cases(family) if case.is_first or case.make]
-    for case in cases(family) if device == "cuda" else some:
+    """Of all models on a card; else of each family's first and of the guided one."""
+    for case in cases(family, is_recorded=True) if device == "cuda" else first_and_guided(family):
         yield Job("graphs", case.name, partial(graphs, case, device))
-    for case in some:
-        yield Job("compile", case.name, partial(compiled, case, device))
+
+
+def first_and_guided(family: str | None) -> list[Case]:
+    return [case for case in cases(family) if case.is_first or case.make]
 
 
 @torch.no_grad()
@@ -47,19 +44,6 @@ def graphs(case: Case, device: str) -> Iterator[Figure]:
         options = {**OPTIONS, "fuse_projections": fused}
         model.fast_prediction = FastPrediction(model, options, None if device == "cuda" else TracedGraph)
         yield from fast_figures(model, prompt, wanted, name_of(dtype) + ", fused" * fused, bound=None)
-
-
-@torch.no_grad()
-def compiled(case: Case, device: str) -> Iterator[Figure]:
-    """On a card by Inductor and recorded as graphs."""
-    for dtype in (torch.bfloat16,) if device == "cuda" else (torch.float32,):
-        model, prompt = ready(case, device, dtype)
-        wanted = predict(model, prompt)
-        with compiler(device):
-            model.enable_fast_prediction("compile", **OPTIONS)
-            yield from fast_figures(model, prompt, wanted, name_of(dtype), ROUNDING[dtype])
-            model.disable_fast_prediction()
-    torch._dynamo.reset()
 
 
 def fast_figures(
@@ -77,6 +61,8 @@ def fast_figures(
     if stats.eager_fallbacks:
         reasons = [str(each.message) for each in told if "fast prediction" in str(each.message)]
         raise RuntimeError(f"{name}: {stats.eager_fallbacks} calls ran eagerly: {stats.eager_reasons} {reasons[:1]}")
+    if not stats.captures:
+        raise RuntimeError(f"{name}: nothing was recorded")
     yield Figure(f"{name}: calls that recorded again", max(0, stats.captures * CALLS - stats.replays), 0)
 
 
@@ -86,18 +72,6 @@ def ready(case: Case, device: str, dtype: torch.dtype) -> tuple[nn.Module, dict]
         raise Skipped("it predicts no actions")
     model = placed(tiny.model, device)
     return in_bfloat16(model) if dtype == torch.bfloat16 else model, on(device, tiny.prompt)
-
-
-@contextmanager
-def compiler(device: str) -> Iterator[None]:
-    """Inductor on a card; on a CPU what dynamo has traced runs as it is."""
-    compile_with = torch.compile
-    if device == "cpu":
-        fast_prediction.torch.compile = partial(compile_with, backend="eager")
-    try:
-        yield
-    finally:
-        fast_prediction.torch.compile = compile_with
 
 
 def name_of(dtype: torch.dtype) -> str:

@@ -28,7 +28,7 @@ def waits(case: Case, device: str) -> Iterator[Figure]:
     if not predicts(tiny):
         raise Skipped("it predicts no actions")
     call = partial(predict, placed(tiny.model, device), on(device, tiny.prompt), check_finite=False)
-    bound = most(tiny.prompt)
+    bound = None if case.asks else most(tiny.prompt)
     if device == "cuda":
         yield Figure("as CUDA counts", cuda_waits(call), bound)
     else:
@@ -42,14 +42,14 @@ def most(prompt: dict[str, Any]) -> int:
     return GRID + math.ceil(prompt["max_new_tokens"] / TOKENS_BETWEEN_LOOKS) + LOOK + TEXT
 
 
-def counted(call: Callable[[], Any], bound: int) -> Iterator[Figure]:
+def counted(call: Callable[[], Any], bound: int | None) -> Iterator[Figure]:
     """Of the second of two calls."""
     with HostWaits(elsewhere=True):
         call()
     with HostWaits(elsewhere=True) as seen:
         call()
     yield Figure("asked", seen.asked, bound)
-    yield Figure("handed over", seen.handed, 0)
+    yield Figure("handed over", seen.handed, None if bound is None else 0)
 
 
 def cuda_waits(call: Callable[[], Any]) -> int:

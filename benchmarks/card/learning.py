@@ -1,5 +1,6 @@
 """One step of learning: the loss, its gradients, and how far two of them are from each other."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -36,14 +37,14 @@ def gradient_errors(found: Gradients, wanted: Gradients) -> tuple[float, float]:
     """
     if found.keys() != wanted.keys():
         return float("inf"), float("inf")
-    whole = relative(joined(found), joined(wanted))
+    whole = relative(joined(found, wanted), joined(wanted, wanted))
     least = max(each.norm() for each in wanted.values()) / 100
     errors = [(found[name] - each).norm() / each.norm().clamp_min(least) for name, each in wanted.items()]
     return whole, float(torch.stack(errors).max())
 
 
-def joined(gradients: Gradients) -> torch.Tensor:
-    return torch.cat([each.flatten() for each in gradients.values()])
+def joined(gradients: Gradients, names: Iterable[str]) -> torch.Tensor:
+    return torch.cat([gradients[name].flatten() for name in names])
 
 
 def learning_figures(found: tuple, wanted: tuple, bounds: tuple[float, float, float], prefix: str = "") -> list[Figure]:

@@ -23,8 +23,8 @@ from vlahub.modeling.quantized_linear import QuantizedLinear
 KINDS = ("int8", "fp8", "int4")
 LARGEST = {"int8": 127, "fp8": 16, "int4": 8}  # of stored numbers, about
 SAME = 1e-4
-NEAR = 0.6  # of actions of a random model, beside those in full precision: of their size, not of others
-STEPS, LEARNING_RATE = 5, 2e-3
+NEAR = 0.9  # of a random model's actions, beside those in full precision; what has nothing to do with them is 1.4 away
+STEPS, LEARNING_RATE = 5, 5e-4
 
 
 def jobs(device: str, family: str | None) -> Iterator[Job]:
@@ -59,7 +59,7 @@ def by_torchao(case: Case, kind: str, device: str) -> Iterator[Figure]:
     tiny = case.tiny()
     model, weights = quantised(tiny.model, kind), dict(tiny.model.named_modules())
     for name, layer in own_layers_of(model).items():
-        layer.load_state_dict(quantise(weights[name].weight, kind), strict=False)
+        layer.load_state_dict(quantise(weights[name].weight, layer.kind), strict=False)
     wanted = predict(placed(tiny.model, device), on(device, tiny.prompt))
     found = predict(placed(model, device), on(device, tiny.prompt))
     yield Figure("actions, beside full precision", relative(found, wanted), NEAR)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from benchmarks.card.results import FAILED, Result
 
 FOLDER = Path(__file__).parents[2]
+FAMILIES = ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
 MOST = 12
 TAIL = 400  # characters of what a process said last
 PAUSE = 0.2  # seconds between looks
@@ -32,7 +34,15 @@ class Unit:
         words = [device, self.family or "all", ",".join(self.checks), str(lines)]
         command = [sys.executable, "-m", "benchmarks.card.process", *words]
         with log.open("w") as said:
-            self.process = subprocess.Popen(command, cwd=FOLDER, env=environment(device), stdout=said, stderr=said)
+            self.process = subprocess.Popen(
+                command, cwd=FOLDER, env=environment(device), stdout=said, stderr=said, start_new_session=True
+            )
+
+    def stop(self) -> None:
+        """With the processes that it has started."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
     def results(self, reason: str | None) -> list[Result]:
         """What it found; and a failure, where it was cut off for a reason, ended badly or found nothing."""
@@ -54,7 +64,7 @@ def units(device: str, checks: tuple[str, ...], family: str | None) -> list[Unit
     """On a card a process for each check and family; on a CPU, where they would share two cores, one for all."""
     if device == "cpu":
         return [Unit(checks, family)]
-    families = (family,) if family else ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
+    families = (family,) if family else FAMILIES
     return [Unit((check,), each) for check in checks for each in families]
 
 
@@ -80,8 +90,7 @@ class Run:
                     found += self.ended()
             finally:
                 for unit in self.running:
-                    unit.process.kill()
-                    unit.process.wait()
+                    unit.stop()
             for unit in self.running:
                 found += unit.results("the time was over")
             for unit in waiting:
@@ -97,9 +106,9 @@ class Run:
 
 
 def environment(device: str) -> dict[str, str]:
-    """Nothing is asked of a network; a CPU's run sees no card; compilers share the cores."""
+    """Nothing is asked of a network; a CPU's run sees no card, another one; compilers share the cores."""
     settings = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
     settings |= {"TORCHINDUCTOR_COMPILE_THREADS": "4"}
-    if device == "cpu":
-        settings["CUDA_VISIBLE_DEVICES"] = ""
+    cards = os.environ.get("CUDA_VISIBLE_DEVICES", "0")
+    settings["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else cards.split(",")[0]
     return {**os.environ, **settings}

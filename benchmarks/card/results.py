@@ -1,5 +1,6 @@
 """What a check found, figure by figure; one that raises has failed with its message, and the others still run."""
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -16,7 +17,7 @@ class Skipped(Exception):
 
 @dataclass(frozen=True)
 class Figure:
-    """A number that shall be at most `bound`; without a bound it is told and holds, if it is a number."""
+    """A number that shall be at most `bound`; without a bound it is told and holds, if it is finite."""
 
     name: str
     value: float
@@ -24,7 +25,7 @@ class Figure:
 
     @property
     def holds(self) -> bool:
-        return self.value == self.value and (self.bound is None or self.value <= self.bound)
+        return math.isfinite(self.value) and (self.bound is None or self.value <= self.bound)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ def results_of(job: Job) -> Iterator[Result]:
         for figure in job.run():
             count += 1
             outcome = PASSED if figure.holds else FAILED
-            why = "" if figure.holds else f"{figure.value:.3g} is not at most {figure.bound:.3g}"
+            wanted = "finite" if figure.bound is None else f"at most {figure.bound:.3g}"
+            why = "" if figure.holds else f"{figure.value:.3g} is not {wanted}"
             yield result(figure.name, figure.value, figure.bound, outcome, why)
         if not count:
             yield result("", None, None, FAILED, "it looked at nothing")

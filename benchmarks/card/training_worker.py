@@ -24,7 +24,7 @@ from benchmarks.card.cases import TRAINING_ATTENTION, Case, cases, on
 from benchmarks.card.device import as_precise_as_possible
 from benchmarks.card.learning import Gradients, gradient_errors
 
-STEPS, LEARNING_RATE = 3, 0.003
+STEPS, LEARNING_RATE = 2, 0.003
 WAYS = {"DDP": DistributedDataParallel, "FSDP2": vlahub.shard_model}
 DTYPES = ("float32", "bfloat16")
 CHECKPOINTING = {"gradient_checkpointing_kwargs": {"use_reentrant": False}}

@@ -1,0 +1,47 @@
+"""Compiled predictions have the numbers of eager ones within rounding, also with guidance.
+
+On a CPU there is no compiler behind dynamo, which is what may fail there.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+
+import torch
+
+from benchmarks.card.cases import Case, predict
+from benchmarks.card.fast_prediction import OPTIONS, fast_figures, first_and_guided, name_of, ready
+from benchmarks.card.results import Figure, Job
+from vlahub.modeling import fast_prediction
+
+ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.08}  # compiled kernels keep more digits between operations
+
+
+def jobs(device: str, family: str | None) -> Iterator[Job]:
+    for case in first_and_guided(family):
+        yield Job("compile", case.name, partial(compiled, case, device))
+
+
+@torch.no_grad()
+def compiled(case: Case, device: str) -> Iterator[Figure]:
+    """On a card by Inductor and recorded as graphs."""
+    for dtype in (torch.bfloat16,) if device == "cuda" else (torch.float32,):
+        model, prompt = ready(case, device, dtype)
+        wanted = predict(model, prompt)
+        with compiler(device):
+            model.enable_fast_prediction("compile", **OPTIONS)
+            yield from fast_figures(model, prompt, wanted, name_of(dtype), ROUNDING[dtype])
+            model.disable_fast_prediction()
+    torch._dynamo.reset()
+
+
+@contextmanager
+def compiler(device: str) -> Iterator[None]:
+    """Inductor on a card; on a CPU what dynamo has traced runs as it is."""
+    compile_with = torch.compile
+    if device == "cpu":
+        fast_prediction.torch.compile = partial(compile_with, backend="eager")
+    try:
+        yield
+    finally:
+        fast_prediction.torch.compile = compile_with
