@@ -9,6 +9,8 @@
 #   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot
 #   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
+#   make test-random SEED=7  the tests in a random order, where what a test leaves behind is an error
+#   make coverage    how much of the packages the tests run: lines and branches
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make test-lerobot        those of integrations/lerobot_policy_vlahub, where there is Python 3.12 and room for LeRobot
@@ -23,7 +25,7 @@ LEROBOT_PYTHON ?= $(firstword $(foreach python,python3.12 $(wildcard $(HOME)/.py
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
-	demo-closed-loop test test-slow test-transformers4 test-newest test-lerobot lint docs audit release benchmark clean
+	demo-closed-loop test test-random coverage test-slow test-transformers4 test-newest test-lerobot lint docs audit release benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -56,6 +58,13 @@ demo-drawn-board: .venv/installed
 
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
+
+SEED ?= 1
+test-random: .venv/installed
+	$(call PYTEST,.venv) -m "not slow" --shuffle $(SEED)
+
+coverage: .venv/installed
+	$(call PYTEST,.venv) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
 test-slow: .venv/installed
 	$(call PYTEST,.venv) -m slow
@@ -132,4 +141,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venv-lerobot .venv-release demo_*output site build *.egg-info
+	rm -rf .venv .venv4 .venvnew .venv-lerobot .venv-release demo_*output site htmlcov .coverage* build *.egg-info

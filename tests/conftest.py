@@ -18,6 +18,16 @@ import numpy as np
 import pytest
 import torch
 from families import FAMILIES
+from leftovers import no_test_ends_the_process, nothing_runs_on, the_process_is_as_before
+from random_order import pytest_addoption, pytest_collection_modifyitems
+
+__all__ = [
+    "no_test_ends_the_process",
+    "nothing_runs_on",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "the_process_is_as_before",
+]
 
 FOLDER = Path(__file__).parent / "golden"
 
