@@ -9,6 +9,8 @@
 #   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot
 #   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
+#   make test-random SEED=7  the tests in a random order, where what a test leaves behind is an error
+#   make coverage    how much of the packages the tests run: lines and branches
 #   make test-transformers4  the tests, with transformers 4.57
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
@@ -33,7 +35,7 @@ PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
 	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \
-	properties fuzz mutants test-gpu benchmark clean
+	properties fuzz mutants test-gpu test-random coverage benchmark clean
 
 demo: .venv/installed
 	.venv/bin/python examples/demo.py --output demo_output
@@ -66,6 +68,13 @@ demo-drawn-board: .venv/installed
 
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
+
+SEED ?= 1
+test-random: .venv/installed
+	$(call PYTEST,.venv) -m "not slow" --shuffle $(SEED)
+
+coverage: .venv/installed
+	$(call PYTEST,.venv) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
 test-slow: .venv/installed
 	$(call PYTEST,.venv) -m slow
@@ -189,4 +198,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info mutants_output
+	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info mutants_output htmlcov .coverage*

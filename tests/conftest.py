@@ -10,6 +10,16 @@ import pytest
 import torch
 from families import FAMILIES
 from golden_cases import golden_case
+from leftovers import no_test_ends_the_process, nothing_runs_on, the_process_is_as_before
+from random_order import pytest_addoption, pytest_collection_modifyitems
+
+__all__ = [
+    "no_test_ends_the_process",
+    "nothing_runs_on",
+    "pytest_addoption",
+    "pytest_collection_modifyitems",
+    "the_process_is_as_before",
+]
 
 gc.disable()  # until the tests are collected: all that is made before stays
 

@@ -8,7 +8,7 @@ import pytest
 from vlahub.conversion.serving.prediction_queue import PredictionQueue
 from vlahub.conversion.serving.refusals import RequestRefused, ServerBusy
 
-WAIT = 10
+WAIT = 60
 
 
 class Gate:

@@ -1,0 +1,99 @@
+"""The suite's own guards see what they are for: each is run over a test that offends."""
+
+import sys
+import textwrap
+from itertools import count
+
+import leftovers
+import pytest
+import random_order
+
+NUMBER = count()
+OFFENDERS = {
+    "environment": ("import os", "os.environ['LEFT'] = 'x'", "the environment: LEFT=None -> 'x'"),
+    "folder": ("import os", "os.chdir('/')", "the current folder"),
+    "dtype": ("import torch", "torch.set_default_dtype(torch.float64)", "torch's default dtype"),
+    "handler": ("import signal", "signal.signal(signal.SIGTERM, signal.SIG_IGN)", "handlers of signals"),
+    "logging": ("import logging", "logging.getLogger().addHandler(logging.NullHandler())", "handlers of logging"),
+}
+RUN_ON = """
+    import subprocess, sys, threading
+
+    def test_one():
+        end, child = threading.Event(), subprocess.Popen(["sleep", "60"])
+        sys.left = (end, child)
+        threading.Thread(target=end.wait, name="left").start()
+"""
+
+
+class Reports:
+    """What a run reported, in its order: `(name of the test, when, outcome, text)`."""
+
+    def __init__(self):
+        self.found = []
+
+    def pytest_runtest_logreport(self, report):
+        self.found.append((report.nodeid.partition("::")[2], report.when, report.outcome, report.longreprtext))
+
+    def of(self, when):
+        return [(outcome, text) for _, at, outcome, text in self.found if at == when]
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Run a file of tests in this process, with the guards."""
+
+    def run(text, *options):
+        (tmp_path / "pytest.ini").write_text("[pytest]\n")
+        file = tmp_path / f"test_offender_{next(NUMBER)}.py"  # a module of that name stays imported
+        file.write_text(textwrap.dedent(text))
+        reports = Reports()
+        words = [file, "-s", "-c", tmp_path / "pytest.ini", "--import-mode=importlib", *options]
+        words += ["-p", "no:cacheprovider", "-p", "no:faulthandler"]
+        pytest.main([*map(str, words)], plugins=[leftovers, random_order, reports])
+        return reports
+
+    return run
+
+
+@pytest.mark.parametrize("name", OFFENDERS)
+def test_what_a_test_changes_is_put_back_and_in_a_random_order_an_error(name, run):
+    imports, body, said = OFFENDERS[name]
+    before = leftovers.state_of_process()
+    for options, outcome in ((), "passed"), (("--shuffle", "1"), "failed"):
+        reports = run(f"{imports}\ndef test_one():\n    {body}\n", *options)
+        assert [outcome for outcome, _ in reports.of("call")] == ["passed"]
+        ((found, text),) = reports.of("teardown")
+        assert found == outcome and (f"the test left changed: {said}" in text) == bool(options)
+        assert leftovers.state_of_process() == before
+
+
+def test_threads_and_processes_that_are_left_are_named(run, monkeypatch):
+    monkeypatch.setattr(leftovers, "ENDING", 0.1)
+    monkeypatch.setattr(sys, "left", None, raising=False)
+    ((found, text),) = run(RUN_ON, "--shuffle", "1").of("teardown")
+    end, child = sys.left
+    end.set()
+    child.kill()
+    child.wait()
+    assert found == "failed" and "the file left running: process sleep 60 , thread left" in text
+
+
+def test_a_test_that_would_end_the_process_fails_and_a_child_of_its_own_may_end(run):
+    ((found, text),) = run("import os\ndef test_one():\n    os._exit(0)\n").of("call")
+    assert found == "failed" and "would end the process of the tests" in text
+    text = "import os\ndef test_one():\n    child = os.fork()\n    child or os._exit(7)\n"
+    text += "    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7\n"
+    assert run(text).of("call") == [("passed", "")]
+
+
+def test_a_seed_is_an_order_and_another_is_another(run):
+    text = "import pytest\n@pytest.mark.parametrize('n', range(9))\ndef test_one(n):\n    pass\n"
+
+    def order(*options):
+        return [name for name, when, *_ in run(text, *options).found if when == "call"]
+
+    plain, first, second = order(), order("--shuffle", "1"), order("--shuffle", "2")
+    assert first == order("--shuffle", "1")
+    assert sorted(first) == sorted(second) == sorted(plain) == plain
+    assert plain != first != second != plain
