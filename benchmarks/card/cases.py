@@ -21,7 +21,7 @@ class Case:
     """One model. fields: of its config, and options of `tiny_batch`.
 
     Attributes:
-        speaks_actions: its actions are tokens, which another rounding may change altogether.
+        writes_tokens: its actions are tokens or follow from some, which another rounding may change altogether.
         is_trained: it is one of those that `training.py` and `memory.py` train.
         is_first: the family's first, with which costly checks content themselves.
         asks: transformers' code of its vision tower reads grids of its device (docs/real-time-composed.md).
@@ -32,7 +32,7 @@ class Case:
     name: str
     family: str
     fields: dict[str, Any] = field(default_factory=dict)
-    speaks_actions: bool = False
+    writes_tokens: bool = False
     is_trained: bool = False
     is_first: bool = False
     asks: bool = False
@@ -65,14 +65,14 @@ COGVLA, LLAVA3D, COMPOSED, ALPAMAYO = "cogvla", "mapanything_llava3d", "multimod
 CASES = [
     Case("CogVLA, L1", COGVLA, {"action_head": "l1"}, is_trained=True, is_first=True),
     Case("CogVLA, diffusion", COGVLA, {"action_head": "diffusion"}, is_trained=True),
-    Case("CogVLA, tokens", COGVLA, {"action_head": "discrete"}, speaks_actions=True),
+    Case("CogVLA, tokens", COGVLA, {"action_head": "discrete"}, writes_tokens=True),
     Case("CogVLA, one projector", COGVLA, {"action_head": "l1", "vision_aggregate_type": "concat"}),
     Case("OpenVLA-OFT", COGVLA, {**OFT_FORM, "action_head": "l1", "action_attention": "bidirectional"}),
     Case(
         "OpenVLA",
         COGVLA,
         {**OFT_FORM, "action_head": "discrete", "action_attention": "causal"},
-        speaks_actions=True,
+        writes_tokens=True,
     ),
     Case("LLaVA-3D, deep fusion", LLAVA3D, is_trained=True, is_first=True),
     Case("LLaVA-3D, DiT", LLAVA3D, {"action_expert_type": "dit", **CALM}, is_trained=True),
@@ -95,7 +95,7 @@ CASES = [
         "composed, tokens, early",
         COMPOSED,
         {"action_head": "discrete", "fusion": "early", "projector_type": "mlp"},
-        speaks_actions=True,
+        writes_tokens=True,
     ),
     Case("composed, late", COMPOSED, {"action_head": "mlp", "fusion": "late", "projector_type": "linear"}),
     Case(
@@ -107,9 +107,9 @@ CASES = [
     Case("composed, LLaVA", COMPOSED, {"vlm": "llava", "action_head": "mlp"}),
     Case("composed, Qwen2.5-VL", COMPOSED, {"vlm": "qwen2_5_vl", "action_head": "flow"}, asks=True),
     Case("composed, Qwen3-VL", COMPOSED, {"vlm": "qwen3_vl", "action_head": "mlp"}, asks=True, is_recorded=False),
-    Case("Alpamayo-R1", ALPAMAYO, is_trained=True, is_first=True),
-    Case("Alpamayo-R1, text too", ALPAMAYO, {"labels": True}, is_trained=True),
-    Case("Alpamayo 1.5, guided", ALPAMAYO, make=guided_drive),
+    Case("Alpamayo-R1", ALPAMAYO, writes_tokens=True, is_trained=True, is_first=True),
+    Case("Alpamayo-R1, text too", ALPAMAYO, {"labels": True}, writes_tokens=True, is_trained=True),
+    Case("Alpamayo 1.5, guided", ALPAMAYO, writes_tokens=True, make=guided_drive),
 ]
 
 
@@ -147,7 +147,8 @@ def in_bfloat16(model: nn.Module) -> nn.Module:
 
 
 def predict(model: nn.Module, prompt: dict[str, Any], **options: Any) -> torch.Tensor:
-    """The actions of any family."""
+    """The actions of any family; what is drawn (a text between two tokens alike, say) is drawn alike in each call."""
+    torch.manual_seed(0)
     call = getattr(model, "predict_action", None)
     return call(**prompt, **options) if call else model.sample_trajectories(**prompt, **options).actions
 

@@ -24,5 +24,5 @@ def rounding(case: Case, device: str) -> Iterator[Figure]:
         yield from learning_figures(loss_and_gradients(rounded, batch), loss_and_gradients(plain, batch), LEARNING)
     if predicts(tiny):
         prompt = on(device, tiny.prompt)
-        bound = None if case.speaks_actions else ACTIONS  # one token more or less is another action
+        bound = None if case.writes_tokens else ACTIONS
         yield Figure("actions", relative(predict(rounded, prompt), predict(plain, prompt)), bound)
