@@ -283,15 +283,16 @@ class StrictPreTrainedModel(PreTrainedModel):
         with torch.device("meta"):
             return cls(copy.deepcopy(config))  # a model writes into its own
 
-    def load_custom_generate(self, name_or_path: Any = None, trust_remote_code: bool | None = None, **kwargs) -> Any:
+    def load_custom_generate(self, pretrained_model_name_or_path=None, trust_remote_code=None, **kwargs) -> Any:
         """As in transformers, where code is trusted: 4.57 runs that of a local folder without being asked to.
 
         Raises:
             OSError: it is not trusted; for `from_pretrained` of 4.57 there is none then.
         """
+        place = pretrained_model_name_or_path
         if not trust_remote_code:
-            raise OSError(f"custom_generate of {name_or_path} runs with trust_remote_code=True alone.")
-        return super().load_custom_generate(name_or_path, trust_remote_code=trust_remote_code, **kwargs)
+            raise OSError(f"custom_generate of {place} runs with trust_remote_code=True alone.")
+        return super().load_custom_generate(place, trust_remote_code=trust_remote_code, **kwargs)
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
         """As in transformers.

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +23,34 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
 
 
+KILLED_IN_ITS_MIDDLE = """
+import os, signal, sys
+sys.path.insert(0, sys.argv.pop(1))
+import finetune
+from vlahub.training.trainer import VLATrainer
+
+step = VLATrainer.training_step
+
+def killed(self, *arguments, **options):
+    if self.state.global_step == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return step(self, *arguments, **options)
+
+VLATrainer.training_step = killed
+finetune.main(sys.argv[1:])
+"""
+
+
 @pytest.fixture(scope="module")
 def finetune():
     """`finetune.main`."""
     sys.path.insert(0, str(EXAMPLES))
     import finetune as script
 
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield script.main
+    torch.set_num_threads(threads)
     sys.path.remove(str(EXAMPLES))
 
 
@@ -180,14 +199,10 @@ def test_a_killed_run_resumes_to_the_same_weights(finetune, family, table, tmp_p
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     sources = ["--model", family, "--dataset", str(table), *QUICK, "--max_steps", "6", "--save_steps", "2"]
     finetune([*sources, "--output_dir", str(whole)])
-    command = [sys.executable, str(EXAMPLES / "finetune.py"), *sources, "--output_dir", str(killed)]
-    with open(tmp_path / "log", "w") as log:
-        process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=log, stderr=log)
-    while not (killed / "checkpoint-2" / "trainer_state.json").exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, (tmp_path / "log").read_text()
-    assert not (killed / "adapter_model.safetensors").exists()
+    command = [sys.executable, "-c", KILLED_IN_ITS_MIDDLE, str(EXAMPLES), *sources, "--output_dir", str(killed)]
+    process = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert (killed / "checkpoint-2").is_dir() and not (killed / "adapter_model.safetensors").exists()
     (killed / "checkpoint-5").mkdir(exist_ok=True)  # one that was being written: it is not taken
     finetune([*sources, "--output_dir", str(killed), "--resume"])
     first, second = (load_file(folder / "adapter_model.safetensors") for folder in (whole, killed))

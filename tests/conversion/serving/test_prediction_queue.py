@@ -70,13 +70,13 @@ def test_requests_that_come_within_the_window_are_predicted_together():
 
 
 def test_a_request_that_is_cancelled_within_its_window_leaves_the_queue_as_it_was():
-    queue = PredictionQueue(lambda requests: requests, window=0.2, sizes=(1, 2), max_waiting=1)
+    queue = PredictionQueue(lambda requests: requests, window=WAIT, sizes=(1, 2), max_waiting=2)
     for i in range(2):
         future = queue.submit(i, "group", "a")
         time.sleep(0.05)  # its thread waits for others then
         assert future.cancel() and len(queue) == 0
-    time.sleep(0.3)
-    assert queue.submit("b", "group", "a").result(WAIT).value == "b" and queue.is_working()
+    both = [queue.submit(request, "group", request) for request in ("b", "c")]  # there is a place for each
+    assert [future.result(WAIT / 2).value for future in both] == ["b", "c"] and queue.is_working()
     queue.close(WAIT)
 
 

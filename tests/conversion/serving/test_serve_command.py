@@ -128,7 +128,7 @@ def came(port):
 
 def ended(process):
     """Whether it ended by itself and without a word about it; other libraries warn there."""
-    assert process.wait(60) == 0
+    assert process.wait(200) == 0
     said = process.stderr.read()
     return process.stdout.read() == "stopped\n" and "error: " not in said and "Traceback" not in said
 
