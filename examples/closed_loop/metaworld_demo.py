@@ -30,8 +30,8 @@ VLAHUB = [sys.executable, "-m", "vlahub"]
 ENOUGH = 0.8  # of the episodes
 WANDERING = 10, 120  # episodes of the untrained model and their steps, of which the expert needs fewer than 80
 BY_CHANCE = 0.2  # of the episodes, at most, that the untrained model may solve
-TRAINING = "--batch-size 64 --weight-decay 0.01 --warmup-steps 50 --lr-scheduler-type cosine --max-grad-norm 1"
-REPORTING = "--logging-steps 100 --save-steps 100000 --dataloader-num-workers 1"
+TRAINING = "--batch-size 64 --weight-decay 0.01 --warmup-steps 50 --lr-scheduler-type cosine --adam-beta2 0.95"
+REPORTING = "--max-grad-norm 1 --logging-steps 100 --save-steps 100000 --dataloader-num-workers 1"
 
 
 def main() -> None:
