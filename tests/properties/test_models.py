@@ -43,7 +43,7 @@ MODELS = {
 
 @pytest.fixture(scope="session")
 def models():
-    """`models(name)`, in evaluation; every weight is random, for a zero would hide what it multiplies."""
+    """`models(name)`, in evaluation, every weight random, for a zero would hide what it multiplies."""
     made = {}
 
     def model(name):
