@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="copies in which tests run at a time")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone, and again where they ran before")
     parser.add_argument("--list", action="store_true", help="names and files, and run nothing")
-    parser.add_argument("--limit", type=float, default=300.0, help="seconds after which tests count as hanging")
+    parser.add_argument("--limit", type=float, default=600.0, help="seconds after which tests count as hanging")
     parser.add_argument("--output", type=Path, default=REPOSITORY / "mutants_output")
     arguments = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS if not arguments.only or mutant.name in arguments.only]

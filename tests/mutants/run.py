@@ -108,7 +108,8 @@ class MutantRun:
         outcome = "survived" if found["code"] == 0 else "caught"  # also where tests cannot be imported, or hang
         row = {"outcome": outcome, **found}
         self.keep(lambda: self.results["mutants"].update({mutant.name: row}))
-        print(f"{outcome:9} {found['seconds']:6} s  {mutant.name}", flush=True)
+        note = "  (its tests did not end)" if found["code"] is None else ""
+        print(f"{outcome:9} {found['seconds']:6} s  {mutant.name}{note}", flush=True)
 
     def keep(self, change: Callable[[], object]) -> None:
         with self.lock:
