@@ -22,7 +22,7 @@ python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/ve
 LEROBOT_PYTHON ?= $(call python_of,3.12)
 LOWEST_PYTHON ?= $(call python_of,3.10)
 # A warning that something goes away is ours to mend before it does.
-REMOVALS = -W error::FutureWarning -W error::DeprecationWarning -W error::PendingDeprecationWarning
+REMOVALS = -W error::FutureWarning -W error::DeprecationWarning
 # Slow tests of what the two lines of transformers do differently: VLMs and their processors, quantisation, the Trainer.
 SLOW_OF_BOTH_LINES = tests/modeling/multimodal_vla tests/processing tests/modeling/test_quantised_predictions.py \
 	tests/conversion/test_quantised_checkpoints.py tests/training/test_distributed.py 'tests/hub/test_finetuned.py::$(FINETUNED)'
