@@ -29,7 +29,12 @@ python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/ve
 	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 LEROBOT_PYTHON ?= $(call python_of,3.12)
 LOWEST_PYTHON ?= $(call python_of,3.10)
-NEWEST_PYTHON ?= $(or $(call python_of,3.13),$(PYTHON))
+# A warning that something goes away is ours to mend before it does.
+REMOVALS = -W error::FutureWarning -W error::DeprecationWarning
+# Slow tests of what the two lines of transformers do differently: VLMs and their processors, quantisation, the Trainer.
+SLOW_OF_BOTH_LINES = tests/modeling/multimodal_vla tests/processing tests/modeling/test_quantised_predictions.py \
+	tests/conversion/test_quantised_checkpoints.py tests/training/test_distributed.py 'tests/hub/test_finetuned.py::$(FINETUNED)'
+FINETUNED = test_it_learns_and_everything_that_it_learned_is_merged_published_and_loaded_by_name[cogvla]
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
 PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
 
@@ -87,9 +92,9 @@ fuzz: .venv/installed
 		$(if $(TARGET),--target $(TARGET)) $(if $(CASE),--case $(CASE))
 
 test-transformers4: .venv4/installed
-	$(call PYTEST,.venv4) -m "not inductor"
+	$(call PYTEST,.venv4) -m "not slow and not inductor"
+	$(call PYTEST,.venv4) -m "slow and not inductor" $(SLOW_OF_BOTH_LINES)
 
-# A warning that something goes away is ours to mend before it does; pyproject.toml names those that others raise.
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest $(REMOVALS)
 
@@ -159,9 +164,10 @@ benchmark: .venv/installed
 	touch $@
 
 # Of the day that it was made on; `rm -r .venvnew` for that of today.
-.venvnew/installed: setup.cfg pyproject.toml
-	$(NEWEST_PYTHON) -m venv --clear .venvnew
-	.venvnew/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+.venvnew/installed: setup.cfg pyproject.toml constraints-newest.txt
+	$(PYTHON) -m venv .venvnew
+	.venvnew/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint constraints-newest.txt --editable '.[dev]'
 	touch $@
 
 # The registry has torch 2.6 for Linux with CUDA alone: 5 GB, for which bytecode is made when it is needed.
@@ -171,9 +177,11 @@ benchmark: .venv/installed
 		--constraint constraints-lowest.txt --editable '.[dev]'
 	touch $@
 
-.venvpy%/installed: setup.cfg pyproject.toml
+# As .venvnew, with a Python of one's choice.
+.venvpy%/installed: setup.cfg pyproject.toml constraints-newest.txt
 	$(call python_of,$*) -m venv $(@D)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint constraints-newest.txt --editable '.[dev]'
 	touch $@
 
 # torch's default build brings CUDA: 6 GB.

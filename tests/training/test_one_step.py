@@ -11,6 +11,8 @@ from vlahub import VLATrainer
 from vlahub.training.collators import collator_for
 
 pytestmark = pytest.mark.newest
+NEW = "activation_checkpointing"  # the name of transformers 5
+CHECKPOINTING = NEW if hasattr(TrainingArguments, NEW) else "gradient_checkpointing"
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
 PROMPT = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw", "state")
 
@@ -26,8 +28,7 @@ def stepped(family, family_checkpoint, family_examples, tmp_path_factory):
         max_steps=1,
         per_device_train_batch_size=2,
         learning_rate=1e-3,
-        gradient_checkpointing=True,
-        gradient_checkpointing_kwargs={"use_reentrant": False},
+        **{CHECKPOINTING: True, f"{CHECKPOINTING}_kwargs": {"use_reentrant": False}},
         remove_unused_columns=False,
         report_to=[],
         save_strategy="no",

@@ -14,6 +14,10 @@ from .options import TRAINING_DEFAULTS, FinetuneOptions
 
 PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml", "flyte": "flytekit"}  # named otherwise
 OF_THEIR_MODEL = ("galore", "apollo", "lomo")  # optimisers that are made for a model
+CHECKPOINTING = {  # names in transformers 4.57 and in 5.x
+    "gradient_checkpointing": "activation_checkpointing",
+    "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
+}
 UNUSED = {
     "do_predict": "there is nothing to predict in a training; vlahub evaluate does that",
     "resume_from_checkpoint": "--resume goes on from the last checkpoint of the output folder",
@@ -25,6 +29,13 @@ class FinetuneArguments(TrainingArguments):
     """transformers', with one that its version 5 no longer has."""
 
     overwrite_output_dir: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
+
+    def __post_init__(self) -> None:
+        """What 4.57 calls gradient checkpointing is given by the name that 5.x has for it, whose old one goes in 6."""
+        for old, new in CHECKPOINTING.items():
+            if hasattr(self, new) and getattr(self, new) is None:
+                setattr(self, new, getattr(self, old))
+        super().__post_init__()
 
 
 def make_arguments(**given: Any) -> FinetuneArguments:
@@ -46,7 +57,8 @@ def check_finetune(options: FinetuneOptions, arguments: FinetuneArguments) -> No
         InputError: the output folder holds a run, evaluation has no data, a tracker or an optimiser is not installed,
             or an argument has no effect here.
     """
-    new, old = "activation_checkpointing_kwargs", "gradient_checkpointing_kwargs"  # of transformers 5 and 4
+    old = "gradient_checkpointing_kwargs"
+    new = CHECKPOINTING[old]
     setattr(arguments, new if hasattr(arguments, new) else old, {"use_reentrant": False})
     unset_hf_deepspeed_config()  # ZeRO-3 splits models while they load, and mistakes the names of some parts
     sources = options.model, options.dataset

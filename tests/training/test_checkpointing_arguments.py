@@ -1,0 +1,23 @@
+"""Gradient checkpointing is asked for by one name on both lines of transformers, and none of them warns."""
+
+import warnings
+
+import pytest
+
+from vlahub.training.finetuning.arguments import make_arguments
+from vlahub.training.finetuning.memory import checkpoints
+
+pytestmark = pytest.mark.newest
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_checkpointing_is_switched_and_announces_no_removal(on, tmp_path):
+    settings = {"gradient_checkpointing": on, "gradient_checkpointing_kwargs": {"use_reentrant": on}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)
+        arguments = make_arguments(output_dir=str(tmp_path), use_cpu=True, **settings)
+    assert checkpoints(arguments) == on
+    # What each line's Trainer reads.
+    assert getattr(arguments, "activation_checkpointing", on) == arguments.gradient_checkpointing == on
+    kept = getattr(arguments, "activation_checkpointing_kwargs", arguments.gradient_checkpointing_kwargs)
+    assert kept == arguments.gradient_checkpointing_kwargs == {"use_reentrant": on}
