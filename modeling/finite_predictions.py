@@ -112,7 +112,8 @@ def what_is_not(
 
 def weights_on_cpu(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
     """Parameters and buffers in floating point, by name, as far as they lie on a CPU."""
-    return ((name, each) for name, each in chain(model.named_parameters(), model.named_buffers()) if is_on_cpu(each))
+    named = chain(model.named_parameters(), model.named_buffers())
+    return ((name, part) for name, each in named for part in stored_parts(each) if is_on_cpu(part))
 
 
 def unrevealed_on_cpu(model: nn.Module, revealing: Iterable[nn.Module]) -> list[torch.Tensor]:
@@ -120,7 +121,16 @@ def unrevealed_on_cpu(model: nn.Module, revealing: Iterable[nn.Module]) -> list[
     known = {linear for linear in revealing if is_plain(linear)}
     others = [module for module in model.modules() if module not in known]
     tables = [table for module in others for table in (module._parameters, module._buffers) if table]
-    return [each for table in tables for each in table.values() if each is not None and is_on_cpu(each)]
+    tensors = [each for table in tables for each in table.values() if each is not None]
+    return [part for each in tensors for part in stored_parts(each) if is_on_cpu(part)]
+
+
+def stored_parts(tensor: torch.Tensor) -> list[torch.Tensor]:
+    """The tensor itself; of a weight that torchao quantised, which knows few operations, what it is stored as."""
+    if type(tensor) in (torch.Tensor, nn.Parameter) or not hasattr(tensor, "tensor_data_names"):
+        return [tensor]
+    found = [getattr(tensor, name) for name in tensor.tensor_data_names]
+    return [part for each in found for part in stored_parts(each)]
 
 
 def is_on_cpu(tensor: torch.Tensor) -> bool:

@@ -10,6 +10,25 @@ def floating_dtype(module: nn.Module) -> torch.dtype:
     return next(found, torch.get_default_dtype())
 
 
+def computed_constants(module: nn.Module) -> list[tuple[nn.Module, str, torch.Tensor]]:
+    """Floating-point buffers that no checkpoint holds, such as the frequencies of rotary positions: `(owner, name,
+    buffer)`."""
+    return [
+        (owner, name, buffer)
+        for owner in module.modules()
+        for name, buffer in owner._buffers.items()
+        if name in owner._non_persistent_buffers_set and buffer is not None and buffer.is_floating_point()
+    ]
+
+
+def keep_precision(constants: list[tuple[nn.Module, str, torch.Tensor]]) -> None:
+    """Put constants of `computed_constants` that were cast since then back, on the device where they are now."""
+    for owner, name, before in constants:
+        now = owner._buffers[name]
+        if now.dtype != before.dtype:
+            owner._buffers[name] = before.to(now.device)
+
+
 class ModuleReference:
     """Holds a module that is not to be registered a second time: no parameter gets a second name.
 

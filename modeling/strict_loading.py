@@ -28,6 +28,7 @@ from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
 from .loading_arguments import check_loading, explain_loading, quantisation_of
 from .model_parts import kept_in_floating_point
+from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers
 
@@ -129,8 +130,11 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def _apply(self, *args, **kwargs):
         """Of `.to()`, `.half()` and their like: weights that were side by side are so again, graphs of weights that
-        moved are freed."""
+        moved are freed; and computed constants keep their dtype, as where a model is loaded in another one: places in
+        a text would be told apart no better than bfloat16 tells numbers."""
+        constants = computed_constants(self)
         moved = super()._apply(*args, **kwargs)
+        keep_precision(constants)
         if self.are_projections_fused:
             self.fuse_projections()
         if self.fast_prediction is not None:

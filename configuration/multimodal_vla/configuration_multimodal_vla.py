@@ -206,6 +206,10 @@ class MultimodalVLAConfig(VLAConfig):
         """The language model's config, wherever it is."""
         return self.text_config if self.vlm_config is None else self.vlm_config.get_text_config()
 
+    def get_text_config(self, *args, **kwargs) -> PretrainedConfig:
+        """As in transformers, also of a VLM: where its vocabulary is resized, its own config says so."""
+        return self.text_part
+
     @property
     def vision_part(self) -> PretrainedConfig:
         """The config of the vision tower alone, the first where there are two."""

@@ -57,6 +57,13 @@ class CogVLAPreTrainedModel(StrictPreTrainedModel):
         """
         return start_from_base(cls, base, seed, dtype, switches)
 
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """As in transformers; new rows are behind those of the action bins, which keep their ids."""
+        before = self.config.text_config.vocab_size
+        table = super().resize_token_embeddings(*args, **kwargs)
+        self.config.pad_to_multiple_of += self.config.text_config.vocab_size - before
+        return table
+
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         init_tower_weights(module, self.config.text_config.initializer_range)

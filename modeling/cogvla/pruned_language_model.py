@@ -135,11 +135,12 @@ class LanguageModel(nn.Module):
         real: (batch, length) bool, of the text with these tokens at its end, without the prefix.
         """
         keys = torch.cat([real[:, :1].expand(-1, prefix_length), real], dim=1)
-        embeddings, positions = self.model.embed_tokens.weight, keys.cumsum(dim=1)[:, -count:] - 1
-        mask = mask_for(self.attn_implementation, keys[:, None, :], embeddings.dtype)
+        positions, dtype = keys.cumsum(dim=1)[:, -count:] - 1, self.model.embed_tokens.weight.dtype
+        mask = mask_for(self.attn_implementation, keys[:, None, :], dtype)
         if not is_stock(self.model, LFPLlamaModel):
             return TokensAhead(mask, positions, None)
-        return TokensAhead(self.added(mask, embeddings.dtype), positions, self.model.rotary_emb(embeddings, positions))
+        here = torch.empty(0, dtype=dtype, device=real.device)  # weights that are offloaded are nowhere
+        return TokensAhead(self.added(mask, dtype), positions, self.model.rotary_emb(here, positions))
 
     def read_on(self, ids: torch.Tensor, ahead: TokensAhead, cache: Cache | GrowingCache) -> torch.Tensor:
         """One more token of each text, ids (batch, 1) -> its states (batch, 1, hidden_size); ahead: `TokensAhead.at`"""

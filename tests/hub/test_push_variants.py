@@ -1,0 +1,37 @@
+"""Every variant makes the round trip by its own methods: pushed to a Hub, and loaded by name, the same."""
+
+from pathlib import Path
+
+import pytest
+from model_variants import VARIANTS
+
+TESTS = Path(__file__).parents[1]
+ROUND_TRIP = """
+import sys
+sys.path.insert(0, tests)
+import torch, transformers
+from model_variants import VARIANTS
+import vlahub
+
+variant, place = VARIANTS[name], f"round-trip/{name}"
+model, inputs = variant.model(), variant.prediction()
+model.push_to_hub(place, private=private)
+again = vlahub.AutoModelForVision2Seq.from_pretrained(place, dtype=torch.float32).eval()
+config = transformers.AutoConfig.from_pretrained(place)
+result = {
+    "kind": type(again) is variant.kind and type(config) is variant.kind.config_class,
+    "weights": all(torch.equal(value, model.state_dict()[key]) for key, value in again.state_dict().items()),
+    "actions": torch.equal(variant.predict(again, inputs), variant.predict(model, inputs)),
+    "stays": [name for name, value in again.named_parameters() if value.is_meta],
+}
+"""
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_what_is_pushed_is_what_is_loaded_by_name(hub, pusher, name):
+    result = pusher(ROUND_TRIP, tests=str(TESTS), name=name, private=name == "openvla")
+    assert result == {"kind": True, "weights": True, "actions": True, "stays": []}
+    files = hub.repositories[f"round-trip/{name}"].at("main").files
+    assert {"config.json", "model.safetensors", "README.md"} <= files.keys()
+    assert not [file for file in files if file.endswith((".bin", ".pt", ".pkl"))]
+    assert any(file.startswith("modeling_") for file in files)

@@ -1,0 +1,97 @@
+"""LoRA adapters in every variant: added by the model or by PEFT, saved, loaded, switched off, merged."""
+
+import pytest
+import torch
+from model_variants import FEW
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers.utils import peft_utils
+
+import vlahub
+
+few = pytest.mark.parametrize("variant", FEW, indirect=True)
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+@pytest.fixture
+def adapters_of_transformers():
+    """5.24 wants a release of PEFT for a model's own methods; `peft.get_peft_model` works with any."""
+    from transformers.integrations.peft import MIN_PEFT_VERSION
+
+    try:
+        peft_utils.check_peft_version(min_version=MIN_PEFT_VERSION)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+def shaken(model):
+    """Every trained number changed, by which an adapter has an effect."""
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for value in model.parameters():
+            if value.requires_grad:
+                value += 0.05 * torch.randn(value.shape, generator=generator)
+    return model.eval()
+
+
+def everywhere(rank=4, alpha=12):
+    return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear")
+
+
+@pytest.mark.newest
+def test_an_adapter_of_the_model_is_saved_loaded_and_switched_off(
+    variant, saved, load, tmp_path, adapters_of_transformers
+):
+    model = variant.model()
+    model.add_adapter(vlahub.lora_config(model, 4, 12))
+    shaken(model)
+    changed = variant.predict(model, variant.prediction())
+    assert (changed - saved.actions).abs().max() > 1e-3
+    model.save_pretrained(tmp_path)
+    again = load()
+    again.load_adapter(str(tmp_path))
+    torch.testing.assert_close(variant.predict(again.eval(), variant.prediction()), changed, **CLOSE)
+
+
+@pytest.mark.newest
+def test_an_adapter_of_peft_everywhere_is_saved_loaded_and_merged(variant, saved, load, tmp_path):
+    model = shaken(get_peft_model(variant.model(), everywhere()))
+    changed = variant.predict(model.base_model.model, variant.prediction())
+    assert (changed - saved.actions).abs().max() > 1e-3
+    with model.disable_adapter():
+        plain = variant.predict(model.base_model.model, variant.prediction())
+    torch.testing.assert_close(plain, saved.actions, **CLOSE)
+    model.save_pretrained(tmp_path / "adapter")
+    again = PeftModel.from_pretrained(load(), tmp_path / "adapter").eval()
+    torch.testing.assert_close(variant.predict(again.base_model.model, variant.prediction()), changed, **CLOSE)
+    merged = again.merge_and_unload()
+    assert type(merged) is variant.kind
+    torch.testing.assert_close(variant.predict(merged, variant.prediction()), changed, **CLOSE)
+    merged.save_pretrained(tmp_path / "merged")
+    loaded = variant.kind.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(variant.predict(loaded, variant.prediction()), changed, **CLOSE)
+
+
+@few
+def test_what_peft_merges_is_what_vlahub_merges(variant, saved, tmp_path):
+    """The weights of `merge_and_unload` and of `vlahub merge-lora`, rank and alpha being different."""
+    from vlahub.conversion.cli import main
+
+    model = shaken(get_peft_model(variant.model(), everywhere()))
+    model.save_pretrained(tmp_path / "adapter")
+    sources = ["--base", str(saved.folder), "--adapter", str(tmp_path / "adapter"), "--output", str(tmp_path / "out")]
+    assert main(["merge-lora", *sources, "--quiet", "--dtype", "float32", "--no-verify"]) == 0
+    found = variant.kind.from_pretrained(tmp_path / "out").state_dict()
+    wanted = model.merge_and_unload().state_dict()
+    assert found.keys() == wanted.keys()
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-6, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+
+
+@few
+def test_gradients_reach_an_adapter_under_checkpointing(variant):
+    model = get_peft_model(variant.model(), everywhere()).train()
+    model.enable_input_require_grads()
+    model.gradient_checkpointing_enable()
+    model(**variant.training()).loss.backward()
+    trained = [key for key, value in model.named_parameters() if "lora_B" in key and value.grad is not None]
+    assert len(trained) > 10 and any(model.get_parameter(key).grad.any() for key in trained)

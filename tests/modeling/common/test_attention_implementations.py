@@ -1,0 +1,41 @@
+"""sdpa and eager attention are the same numbers, chosen when a model is loaded or afterwards."""
+
+import pytest
+import torch
+
+from vlahub.errors import ConfigError
+
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+@pytest.mark.newest
+def test_eager_predicts_what_sdpa_does(variant, saved, load):
+    model = load(attn_implementation="eager")
+    assert model.config._attn_implementation == "eager"
+    torch.testing.assert_close(variant.predict(model, variant.prediction()), saved.actions, **CLOSE)
+
+
+def test_sdpa_is_the_default_in_every_part(saved):
+    parts = [module.config for module in saved.model.modules() if hasattr(module, "config")]
+    assert {part._attn_implementation for part in parts} <= {"sdpa", None} and len(parts) > 2
+
+
+def test_eager_has_the_loss_and_the_gradients_of_sdpa(variant, saved, load):
+    found, wanted = load(attn_implementation="eager"), variant.model()
+    losses = [model(**variant.training()).loss for model in (found, wanted)]
+    torch.testing.assert_close(*losses, **CLOSE)
+    for loss in losses:
+        loss.backward()
+    for key, value in wanted.named_parameters():
+        if value.grad is not None:
+            error = (found.get_parameter(key).grad - value.grad).norm()
+            assert error < 1e-3 * value.grad.norm() + 1e-5, key
+
+
+def test_what_is_saved_says_nothing_of_attention(saved):
+    assert "attn_implementation" not in (saved.folder / "config.json").read_text()
+
+
+def test_an_attention_that_is_none_is_refused(load):
+    with pytest.raises((ConfigError, ValueError), match="fancy"):
+        load(attn_implementation="fancy")

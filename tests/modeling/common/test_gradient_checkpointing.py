@@ -1,0 +1,35 @@
+"""Gradient checkpointing changes neither a loss nor a gradient, and computes less at once."""
+
+import pytest
+import torch
+
+
+def gradients(model, inputs):
+    model.zero_grad()
+    loss = model(**inputs).loss
+    loss.backward()
+    return loss.detach(), {key: value.grad for key, value in model.named_parameters() if value.grad is not None}
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_losses_and_gradients_are_the_same(variant, use_reentrant):
+    model, inputs = variant.model().train(), variant.training()
+    if use_reentrant:  # wants an input with a gradient, as under PEFT
+        model.enable_input_require_grads()
+    loss, wanted = gradients(model, inputs)
+    model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    assert model.is_gradient_checkpointing
+    again, found = gradients(model, inputs)
+    torch.testing.assert_close(again, loss)
+    assert found.keys() == wanted.keys() and len(found) > 20
+    for key, value in wanted.items():
+        torch.testing.assert_close(found[key], value, rtol=1e-4, atol=1e-6, msg=lambda text, key=key: f"{key}: {text}")
+    model.gradient_checkpointing_disable()
+    assert not model.is_gradient_checkpointing
+
+
+def test_predictions_take_no_notice(variant, saved):
+    model = variant.model()
+    model.gradient_checkpointing_enable()
+    assert torch.equal(variant.predict(model, variant.prediction()), saved.actions)

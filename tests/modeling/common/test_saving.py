@@ -1,0 +1,119 @@
+"""Save and load: bit for bit, in shards, under a variant's name, in another dtype, in a subfolder; by safetensors."""
+
+import json
+
+import pytest
+import torch
+from model_variants import FEW
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+few = pytest.mark.parametrize("variant", FEW, indirect=True)
+
+
+def assert_same_weights(found, wanted):
+    one, other = found.state_dict(), wanted.state_dict()
+    assert one.keys() == other.keys()
+    assert [key for key in one if one[key].dtype != other[key].dtype or not torch.equal(one[key], other[key])] == []
+
+
+def weight_files(folder):
+    return sorted(path.name for path in folder.iterdir() if path.suffix in (".safetensors", ".bin", ".pt", ".h5"))
+
+
+def config_of(folder):
+    """What is in config.json; parts of a model that was never loaded have no dtype yet."""
+    drop = {"dtype", "torch_dtype"}
+    return json.loads(
+        (folder / "config.json").read_text(),
+        object_pairs_hook=lambda pairs: {name: value for name, value in pairs if name not in drop},
+    )
+
+
+@pytest.mark.newest
+def test_what_is_saved_is_loaded_bit_for_bit(variant, saved, load):
+    model = load()
+    assert_same_weights(model, saved.model)
+    assert torch.equal(variant.predict(model, variant.prediction()), saved.actions)
+    assert not model.training and type(model) is variant.kind
+
+
+def test_loading_reports_nothing_and_saving_again_writes_the_same_bytes(variant, saved, tmp_path):
+    model, report = variant.kind.from_pretrained(saved.folder, output_loading_info=True)
+    assert not any(report.values())
+    model.save_pretrained(tmp_path)
+    name = "model.safetensors"
+    assert (tmp_path / name).read_bytes() == (saved.folder / name).read_bytes()
+    assert config_of(tmp_path) == config_of(saved.folder)
+
+
+@pytest.mark.newest
+def test_shards_hold_each_weight_once_and_load_alike(variant, saved, tmp_path):
+    saved.model.save_pretrained(tmp_path, max_shard_size="60KB")
+    files = weight_files(tmp_path)
+    assert len(files) > 2 and all(file.endswith(".safetensors") for file in files)
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    held = {}
+    for file in files:
+        with safe_open(tmp_path / file, "pt") as shard:
+            assert not held.keys() & shard.keys()
+            held |= dict.fromkeys(shard.keys(), file)
+            assert shard.metadata()["format"] == "pt"
+    assert held == index["weight_map"] and held.keys() == load_file(saved.folder / "model.safetensors").keys()
+    sizes = [value.nbytes for value in load_file(saved.folder / "model.safetensors").values()]
+    assert index["metadata"]["total_size"] == sum(sizes)
+    assert_same_weights(variant.kind.from_pretrained(tmp_path), saved.model)
+
+
+def test_only_safetensors_are_written(saved):
+    assert weight_files(saved.folder) == ["model.safetensors"]
+
+
+@few
+def test_a_variant_of_the_weights_is_found_by_its_name_alone(variant, saved, tmp_path):
+    saved.model.save_pretrained(tmp_path, variant="best", max_shard_size="100KB")
+    assert weight_files(tmp_path) and all(".best" in file for file in weight_files(tmp_path))
+    assert_same_weights(variant.kind.from_pretrained(tmp_path, variant="best"), saved.model)
+    with pytest.raises(OSError, match="model"):
+        variant.kind.from_pretrained(tmp_path)
+
+
+@few
+@pytest.mark.parametrize(("name", "dtype"), [("dtype", torch.bfloat16), ("torch_dtype", "float16")])
+def test_weights_load_in_the_wanted_dtype(variant, saved, name, dtype):
+    wanted = getattr(torch, dtype) if isinstance(dtype, str) else dtype
+    model = variant.kind.from_pretrained(saved.folder, **{name: dtype})
+    assert model.dtype == wanted and {value.dtype for value in model.parameters()} == {wanted}
+    assert all(
+        torch.equal(value, saved.model.get_parameter(name).to(wanted)) for name, value in model.named_parameters()
+    )
+
+
+@few
+def test_weights_of_half_precision_come_back_as_they_were_saved(variant, load, tmp_path):
+    model = load(dtype=torch.bfloat16)
+    model.save_pretrained(tmp_path)
+    assert {value.dtype for value in load_file(tmp_path / "model.safetensors").values()} == {torch.bfloat16}
+    assert_same_weights(variant.kind.from_pretrained(tmp_path, dtype="auto"), model)
+    assert variant.kind.from_pretrained(tmp_path, dtype="auto").dtype == torch.bfloat16
+
+
+@few
+def test_a_subfolder_holds_a_whole_model(variant, saved, tmp_path):
+    saved.model.save_pretrained(tmp_path / "first" / "last")
+    assert_same_weights(variant.kind.from_pretrained(tmp_path, subfolder="first/last"), saved.model)
+
+
+@few
+def test_a_state_dict_of_the_callers_is_what_is_saved_and_loaded(variant, saved, tmp_path):
+    doubled = {name: value * 2 for name, value in saved.model.state_dict().items()}
+    saved.model.save_pretrained(tmp_path, state_dict=doubled)
+    found = variant.kind.from_pretrained(tmp_path).state_dict()
+    assert all(torch.equal(found[name], doubled[name]) for name in doubled)
+    assert torch.equal(variant.predict(saved.model, variant.prediction()), saved.actions)
+
+
+@few
+def test_who_is_not_the_main_process_writes_no_weights(saved, tmp_path):
+    saved.model.save_pretrained(tmp_path / "of_rank_1", is_main_process=False)
+    assert not weight_files(tmp_path / "of_rank_1")
