@@ -2,10 +2,36 @@
 is wrong with it."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .vla_errors import CheckpointError
+
+# What code of transformers and tokenizers raises on a value of the wrong kind that it did not look at.
+OF_WRONG_VALUES = (AttributeError, KeyError, IndexError, TypeError, RecursionError)
+OF_WRONG_TEXT = (json.JSONDecodeError, UnicodeDecodeError)
+
+
+@contextmanager
+def reading_files(place: Any, what: str) -> Iterator[None]:
+    """Name the place whose files some library reads, where it fails on them without a word about the file.
+
+    what: is read there.
+
+    Raises:
+        CheckpointError: a file is no JSON, or holds values that cannot be used.
+    """
+    try:
+        yield
+    except (*OF_WRONG_VALUES, *OF_WRONG_TEXT) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CheckpointError(f"the {what} in {place} cannot be read: {reason}") from error
+    except Exception as error:
+        if type(error) is not Exception:  # as the tokenizers library raises; others say what is wrong
+            raise
+        raise CheckpointError(f"the {what} in {place} cannot be read: {error}") from error
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .card_markdown import code
+from .checkpoint_json import reading_files
 from .checkpoint_place import check_model_type, check_place, check_target
 from .dtype_names import check_dtype
 from .fast_prediction_choices import checked_fast_prediction
@@ -96,6 +97,17 @@ class VLAConfig(KnownFieldsConfig):
     shared_fields = frozenset({"fast_prediction", "weight_quantization"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
     weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike, *args: Any, **kwargs: Any):
+        """As in transformers.
+
+        Raises:
+            CheckpointError: see `get_config_dict`; or a nested config holds values that cannot be used.
+            ConfigError: see `from_dict`, or a field does not fit the others.
+        """
+        with reading_files(pretrained_model_name_or_path, "config"):
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
 
     @classmethod
     def get_config_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:

@@ -9,6 +9,7 @@ from typing import Any
 import transformers
 from transformers import ProcessorMixin
 
+from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_family_of_folder, check_place, check_target
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
@@ -63,13 +64,8 @@ class PortableProcessor(ProcessorMixin):
         place, subfolder = pretrained_model_name_or_path, kwargs.get("subfolder")
         check_place(place, PROCESSOR_FILES, subfolder)
         check_family_of_folder(place, subfolder, PROCESSOR_FILES[0], cls.model_types, cls.__name__)
-        try:
+        with reading_files(place, "processor or tokenizer"):
             return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
-        except (OSError, ValueError, ImportError):  # which say what is wrong, ours among them
-            raise
-        except Exception as error:  # of every kind: settings of the wrong type reach all parts of the classes
-            reason = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise CheckpointError(f"the processor or tokenizer in {place} cannot be read: {reason}") from error
 
     @classmethod
     def from_args_and_dict(cls, args: Sequence[Any], processor_dict: Mapping[str, Any], **kwargs: Any):

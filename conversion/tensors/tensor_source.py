@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from ...configuration.checkpoint_json import is_file
 from ...configuration.vla_errors import ConversionError
 from ..files.json_file import check_regular, load_json
 from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
@@ -179,7 +180,7 @@ def read_index(path: Path) -> dict[str, str]:
     for shard in shards:
         if not isinstance(shard, str) or Path(shard).name != shard:
             raise ConversionError(f"{path} names the shard {shard!r}, which does not lie beside it.")
-        if not (path.parent / shard).exists():
+        if not is_file(path.parent / shard):
             raise ConversionError(f"{path} names the shard {shard!r}, which is missing.")
     return weight_map
 

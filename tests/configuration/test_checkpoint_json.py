@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny_configs import llava3d_config
 
+import vlahub
 from vlahub.configuration.card_weights import stored_tensors
 from vlahub.configuration.checkpoint_json import files_of_index, read_mapping
 from vlahub.errors import CheckpointError
@@ -20,6 +22,7 @@ BROKEN = {
     "a list": b"[1]",
     "null": b"null",
 }
+PLACES = ("../other.safetensors", "ABSOLUTE", "missing", "", ".", "\0", "\ud800", 5, None, ["x"])
 READERS = {
     "index": lambda folder: files_of_index(folder / INDEX),
     "base": lambda folder: BaseTensors(folder, lambda key: key),
@@ -41,9 +44,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
-@pytest.mark.parametrize(
-    "place", ["../other.safetensors", "ABSOLUTE", "missing", "", ".", "\0", "\ud800", 5, None, ["x"]]
-)
+@pytest.mark.parametrize("place", PLACES)
 def test_an_index_leads_to_files_beside_it_alone(place, reader, tmp_path):
     folder, other = tmp_path / "checkpoint", tmp_path / "other.safetensors"
     folder.mkdir()
@@ -69,3 +70,12 @@ def test_a_card_names_a_damaged_file_of_weights(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
         stored_tensors(tmp_path)
+
+
+def test_a_value_of_the_wrong_kind_in_a_nested_config_is_named_with_its_folder(tmp_path):
+    llava3d_config().save_pretrained(tmp_path)
+    content = read_mapping(tmp_path / "config.json")
+    content["text_config"]["id2label"] = ["a"]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=f"the config in {tmp_path} cannot be read"):
+        vlahub.MapAnythingLlava3DConfig.from_pretrained(tmp_path)

@@ -32,6 +32,7 @@ def prepare_process(place: Path) -> None:
         "HF_HOME": str(place / "cache"),
         "TMPDIR": str(place / "temporary"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
     }
     (place / "temporary").mkdir()
     tempfile.tempdir = None

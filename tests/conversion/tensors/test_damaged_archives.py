@@ -72,7 +72,7 @@ def test_an_index_that_leaves_out_a_tensor_of_its_shards_is_refused_by_its_name(
     assert sorted(open_checkpoint(tmp_path, "base")) == ["a", "b", "c"]
 
 
-@pytest.mark.parametrize("shard", [None, 5, ["x"], {}])
+@pytest.mark.parametrize("shard", [None, 5, ["x"], {}, "a" * 300, "\0", "missing"])
 def test_an_index_whose_shards_are_no_names_is_refused(tmp_path, shard):
     text = json.dumps({"weight_map": {"a": shard}})
     (tmp_path / "model.safetensors.index.json").write_text(text)

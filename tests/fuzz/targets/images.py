@@ -23,7 +23,7 @@ CLAIMED = (0, 1, 2**15, 65_535, 2**20, 2**31 - 1, 2**31, 2**32 - 1)
 
 
 class Images(Target):
-    name, slice = "images", 150
+    name, slice = "images", 80
 
     def change(self, random: Random, folder: Path) -> str:
         how = random.choice(("plain", "bytes", "bytes", "bytes", "cut", "bomb", "claim", "odd"))

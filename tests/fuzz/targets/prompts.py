@@ -87,7 +87,7 @@ def drawn(random: Random):
         return random.choice(OTHERS)
     text = "".join(random.choice(PARTS) for _ in range(random.randrange(1, 9)))
     if random.random() < 0.1:
-        text *= random.choice((100, 3_000))
+        text *= random.choice((30, 300))
     if random.random() < 0.2:
         text += "".join(chr(random.randrange(0x110000)) for _ in range(random.randrange(1, 30)))
     return text
