@@ -56,4 +56,5 @@ def test_the_fixture_of_this_line_is_what_it_writes(name, tmp_path):
 def without_parts(config):
     """The fields of a config.json that are no configs of their own, but for releases."""
     drop = {"transformers_version", "dtype", "torch_dtype"}
-    return {key: value for key, value in config.items() if key not in drop and not key.endswith("_config")}
+    own = {key: value for key, value in config.items() if key not in drop and not key.endswith("_config")}
+    return {key: value for key, value in own.items() if value is not None}  # 4.57 leaves out what is None
