@@ -54,3 +54,12 @@ def test_half_precision_stays_half_precision(dtype, implementation, heads):
     mixed = attend(*(x.to(dtype) for x in heads), implementation=implementation)
     assert mixed.dtype == dtype
     torch.testing.assert_close(mixed.float(), attend(*heads), atol=0.03, rtol=0.03)
+
+
+def test_the_softmax_of_attention_that_is_written_out_is_float32(heads, monkeypatch):
+    made, plain = [], torch.Tensor.softmax
+    monkeypatch.setattr(
+        torch.Tensor, "softmax", lambda *given, **named: made.append(plain(*given, **named)) or made[-1]
+    )
+    attend(*(x.bfloat16() for x in heads), implementation="eager")
+    assert [weights.dtype for weights in made] == [torch.float32]

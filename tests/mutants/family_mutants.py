@@ -42,12 +42,6 @@ MUTANTS = [
             "scores_are_float32_in_a_bfloat16_model",
         ),
         (
-            "ties-by-chance",
-            "descending=True, stable=True",
-            "descending=True, stable=False",
-            "ties_are_broken_by_position",
-        ),
-        (
             "kept-tokens-by-their-scores",
             ".indices[:, :count].sort(dim=1).values",
             ".indices[:, :count]",
@@ -179,8 +173,8 @@ MUTANTS = [
         DRAWING,
         (
             "the-likeliest-of-less",
-            "beyond = F.pad(beyond[:, :-1], (0, 1))  # one stays",
-            "pass",
+            "beyond = ascending.softmax(dim=-1).cumsum(dim=-1) <= 1 - top_p",
+            "beyond = ascending.softmax(dim=-1).cumsum(dim=-1) <= top_p",
             "scores_are_transformers",
         ),
         (

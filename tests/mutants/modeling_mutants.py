@@ -121,7 +121,7 @@ MUTANTS = [
             "eager-softmax-in-half-precision",
             "scores.softmax(dim=-1, dtype=torch.float32)",
             "scores.softmax(dim=-1)",
-            "half_precision_stays_half_precision",
+            "the_softmax_of_attention_that_is_written_out_is_float32",
         ),
         (
             "a-mask-the-other-way-round",

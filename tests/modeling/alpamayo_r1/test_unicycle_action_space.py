@@ -155,6 +155,8 @@ def test_a_given_speed_replaces_the_historys_and_then_one_pose_is_enough():
     xyz, rot = space.action_to_traj(action, CURVE[0][-1:], CURVE[1][-1:], t0_states={"v": torch.tensor(3.0)})
     torch.testing.assert_close(xyz[:, 0], 0.3 * torch.arange(1, 65.0))
     torch.testing.assert_close(rot, torch.eye(3).expand(64, 3, 3))
+    whole = space.action_to_traj(action, *CURVE[:2], t0_states={"v": torch.tensor(3.0)})[0]
+    torch.testing.assert_close(whole[:, 0], xyz[:, 0])
 
 
 def test_two_history_poses_tell_the_speed():
