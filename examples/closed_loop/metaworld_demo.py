@@ -75,7 +75,7 @@ def is_as_it_should_be(figures: dict[str, dict[str, float]], task: str) -> bool:
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo_closed_loop_output"), help="folder (replaced)")
-    parser.add_argument("--demonstrations", type=int, default=5000, help="episodes of each task, of a frame each")
+    parser.add_argument("--demonstrations", type=int, default=3000, help="episodes of each task")
     parser.add_argument("--steps", type=int, default=3000, help="of the training, of which LoRA has another eighth")
     parser.add_argument("--episodes", type=int, default=20, help="to evaluate with, of each task")
     parser.add_argument("--seed", type=int, default=0, help="of everything: other seeds, other starts")

@@ -1,6 +1,6 @@
 """Demonstrations of Meta-World's scripted experts, written by LeRobot's own dataset writer.
 
-python examples/closed_loop/metaworld_record.py FOLDER --episodes 5000
+python examples/closed_loop/metaworld_record.py FOLDER --episodes 3000
 
 An episode is a short window of a demonstration, anywhere on the way to the end of the task, for another goal each: what
 a policy must learn is where the goal is, and further frames of the same goal teach little of that. What is recorded is
@@ -34,8 +34,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="the dataset to write; it must not exist")
     parser.add_argument("--tasks", nargs="+", default=TASKS, metavar="TASK")
-    parser.add_argument("--episodes", type=int, default=5000, help="of each task")
-    parser.add_argument("--frames", type=int, default=1, help="of each episode; more for a model of longer chunks")
+    parser.add_argument("--episodes", type=int, default=3000, help="of each task")
+    parser.add_argument("--frames", type=int, default=4, help="of each episode")
     parser.add_argument("--size", type=int, default=64, help="pixels that a frame is scaled to")
     parser.add_argument("--seed", type=int, default=100_000, help="of the first episode of each task")
     parser.add_argument("--workers", type=int, default=os.cpu_count(), help="processes that simulate")
