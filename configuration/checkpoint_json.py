@@ -73,3 +73,11 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything of this name, be it no regular file; a name that no file can have is of nothing."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

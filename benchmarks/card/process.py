@@ -21,7 +21,7 @@ def main(device: str, family: str | None, checks: list[str], lines: str) -> None
         for check in checks:
             for job in jobs_of(check, device, family):
                 for result in [job] if isinstance(job, Result) else results_of(job):
-                    file.write(json.dumps(result.as_dict()) + "\n")
+                    file.write(json.dumps(result.as_dict(), allow_nan=False) + "\n")
                     file.flush()
 
 

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -24,13 +23,8 @@ def report_of(device: str, results: list[Result], seconds: float) -> dict[str, A
         **facts(device),
         "seconds": round(seconds, 1),
         **{outcome: counts[outcome] for outcome in (PASSED, FAILED, SKIPPED)},
-        "results": [finite(result.as_dict()) for result in results],
+        "results": [result.as_dict() for result in results],
     }
-
-
-def finite(line: dict[str, Any]) -> dict[str, Any]:
-    wrong = [name for name in ("value", "bound") if line[name] is not None and not math.isfinite(line[name])]
-    return line | dict.fromkeys(wrong)
 
 
 def write_json(report: dict[str, Any], path: Path) -> None:

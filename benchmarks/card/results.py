@@ -42,7 +42,10 @@ class Result:
     seconds: float
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """JSON, which knows no number that is not finite: `None` then, and `why` tells it."""
+        line = asdict(self)
+        wrong = [name for name in ("value", "bound") if line[name] is not None and not math.isfinite(line[name])]
+        return line | dict.fromkeys(wrong)
 
 
 @dataclass(frozen=True)

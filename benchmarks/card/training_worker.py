@@ -41,7 +41,7 @@ def main(family: str, device: str, folder: Path, world: int, rank: int) -> None:
         case.name: compared(case, device) for case in cases(None if family == "all" else family, is_trained=True)
     }
     if rank == 0:
-        (folder / "figures.json").write_text(json.dumps(figures))
+        (folder / "figures.json").write_text(json.dumps(figures, allow_nan=False))
     dist.barrier()
     dist.destroy_process_group()
 
@@ -63,9 +63,10 @@ def errors(model: nn.Module, split: Callable, batches: list, dtype: str, wanted:
     model.gradient_checkpointing_enable(**CHECKPOINTING)
     found = learned(split(model), batches, rounded=dtype == "bfloat16")
     losses = [abs(a - b) / abs(b) for a, b in zip(found[0], wanted[0], strict=True)]
-    if not all(map(math.isfinite, found[0])):
-        raise ArithmeticError(f"losses in {dtype} are {found[0]}")
-    return max(losses), gradient_errors(found[1], wanted[1])[0]
+    of_gradients = gradient_errors(found[1], wanted[1])[0]
+    if not all(map(math.isfinite, [*found[0], of_gradients])):
+        raise ArithmeticError(f"losses in {dtype} are {found[0]}, the error of gradients is {of_gradients}")
+    return max(losses), of_gradients
 
 
 def varied(batch: dict[str, Any], rank: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ...configuration.checkpoint_json import is_file
+from ...configuration.checkpoint_json import is_there
 from ...configuration.vla_errors import ConversionError
 from ..files.json_file import check_regular, load_json
 from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
@@ -180,7 +180,7 @@ def read_index(path: Path) -> dict[str, str]:
     for shard in shards:
         if not isinstance(shard, str) or Path(shard).name != shard:
             raise ConversionError(f"{path} names the shard {shard!r}, which does not lie beside it.")
-        if not is_file(path.parent / shard):
+        if not is_there(path.parent / shard):
             raise ConversionError(f"{path} names the shard {shard!r}, which is missing.")
     return weight_map
 

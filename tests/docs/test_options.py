@@ -13,6 +13,8 @@ from vlahub.conversion.families import FAMILIES
 SPAN = re.compile(r"`([^`\n]+)`")
 OPTION = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 FOREIGN = {
+    "--check": "of sha256sum",
+    "--checks": "of python -m benchmarks.card",
     "--env": "of lerobot-eval",
     "--image_aug": "of published training code, part of a run's name",
     "--inference": "of lerobot-rollout",
