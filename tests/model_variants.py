@@ -211,7 +211,9 @@ class Alpamayo:
         found = cls.scenes(alpamayo_case(), BOTH)
         start = config.traj_token_ids["future_start"]
         inputs = padded([[*row, 65, 66, start] for row in found.pop("tokens")], "left", config.pad_token_id)
-        inputs |= {"labels": inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)}
+        real = inputs["attention_mask"]
+        unlearnt = (real == 0) | (real.cumsum(dim=1) == 1)  # the first token would be told by the padding before it
+        inputs |= {"labels": inputs["input_ids"].masked_fill(unlearnt, -100)}
         inputs |= {name: torch.cat(value) for name, value in found.items()}
         future = torch.linspace(0, 20, 65)[1:]
         xyz = torch.stack([future, 0.01 * future**2, 0 * future], dim=-1)

@@ -18,8 +18,11 @@ def test_a_model_that_is_cast_is_one_that_was_loaded_so(variant, load, cast):
     model, wanted = getattr(load(), cast)(), load(dtype=CASTS[cast])
     assert {value.dtype for value in model.parameters()} == {CASTS[cast]} and model.dtype == CASTS[cast]
     assert buffers_that_differ(model, wanted) == []
-    inputs = variant.prediction()
-    assert torch.equal(variant.predict(model, inputs), variant.predict(wanted, inputs))
+    found = []
+    for each in (model, wanted):
+        torch.manual_seed(1)  # logits of half precision are often equal, and which of their tokens is written is drawn
+        found.append(variant.predict(each, variant.prediction()))
+    assert torch.equal(*found)
 
 
 def test_a_cast_to_bfloat16_and_back_leaves_buffers_as_they_were(load):

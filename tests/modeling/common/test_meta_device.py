@@ -2,11 +2,16 @@
 
 import pytest
 import torch
+import transformers
 from accelerate import init_empty_weights, load_checkpoint_in_model
 from model_variants import FEW
 from safetensors.torch import load_file
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
+computes_buffers = pytest.mark.skipif(
+    transformers.__version__.startswith("4."),
+    reason="transformers 4.57 fills parameters in `initialize_weights`, and no buffers: rotary frequencies stay empty",
+)
 
 
 @pytest.mark.newest
@@ -43,6 +48,7 @@ def test_accelerate_fills_a_model_of_empty_weights_from_its_own_state(variant, s
     assert torch.equal(variant.predict(model.eval(), variant.prediction()), saved.actions)
 
 
+@computes_buffers
 def test_a_model_without_memory_costs_none_and_is_given_its_own(variant, saved):
     """`to_empty` and the weights of another model; what is computed is computed by `init_weights`."""
     with torch.device("meta"):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 from accelerate import cpu_offload, disk_offload, dispatch_model, infer_auto_device_map
 from accelerate.hooks import remove_hook_from_submodules
 from model_variants import FEW
@@ -9,6 +10,8 @@ from model_variants import FEW
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 WHOLE = ["SiglipMultiheadAttentionPoolingHead"]  # reads the weights of a layer inside it, which a hook would miss
+if transformers.__version__.startswith("4."):  # whose tower asks a weight inside it for the device of its inputs
+    WHOLE += ["Qwen3VLVisionModel"]
 
 
 def parts_apart(model, other):
