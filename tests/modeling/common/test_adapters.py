@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from model_variants import FEW
+from model_variants import FEW, randomized
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers.utils import peft_utils
 
 import vlahub
+from vlahub.errors import InputError
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -33,6 +34,16 @@ def shaken(model):
     return model.eval()
 
 
+def free_to_train(variant):
+    """The variant's model; where its config keeps the language model frozen, no LoRA has a place until it does not."""
+    config = variant.make()
+    if getattr(config, "freeze_language_model", False):
+        with pytest.raises(InputError, match="freeze_language_model=False"):
+            vlahub.lora_config(variant.model())
+        config.freeze_language_model = False
+    return randomized(variant.kind._from_config(config)).eval()
+
+
 def everywhere(rank=4, alpha=12):
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear")
 
@@ -41,7 +52,7 @@ def everywhere(rank=4, alpha=12):
 def test_an_adapter_of_the_model_is_saved_loaded_and_switched_off(
     variant, saved, load, tmp_path, adapters_of_transformers
 ):
-    model = variant.model()
+    model = free_to_train(variant)
     model.add_adapter(vlahub.lora_config(model, 4, 12))
     shaken(model)
     changed = variant.predict(model, variant.prediction())

@@ -16,19 +16,50 @@ def bitsandbytes():
     return pytest.importorskip("bitsandbytes", reason="pip install 'vlahub[quant]'")
 
 
+def drawn_from(variant, model):
+    """What the prediction is drawn from: its numbers, or, where they are bins, the logits of the first ones.
+
+    An action that is a bin is right or wrong by a bin, however small the error of the model.
+    """
+    logits = []
+    head = model.get_output_embeddings()
+    hook = head.register_forward_hook(lambda module, args, out: logits.append(out)) if head is not None else None
+    found = variant.predict(model, variant.prediction())
+    if hook is not None:
+        hook.remove()
+    return logits[0] if getattr(model.config, "action_head", None) == "discrete" else found
+
+
+def of_packed_weights(model, load, kind):
+    """The saved model with those weights in float32 that a model in 4 bits holds packed."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    wanted = load()
+    with torch.no_grad():
+        for key, module in model.named_modules():
+            if isinstance(module, kind):
+                values = dequantize_4bit(module.weight.data, module.weight.quant_state)
+                wanted.get_submodule(key).weight.copy_(values)
+    return wanted
+
+
 @pytest.mark.newest
 @pytest.mark.parametrize("bits", [4, 8])
 def test_bits_are_those_of_the_pretrained_parts_and_actions_are_near(variant, saved, load, bitsandbytes, bits):
+    """In 4 bits those of the very weights that are packed, which are coarse: actions of the full ones, drawn at
+    random, are up to 0.8 deviations away."""
     model = load(quantization_config=BitsAndBytesConfig(**{f"load_in_{bits}bit": True}))
     kind = {4: bitsandbytes.nn.Linear4bit, 8: bitsandbytes.nn.Linear8bitLt}[bits]
     small = [key for key, module in model.named_modules() if isinstance(module, kind)]
     assert small and all(is_pretrained(model, key) for key in small)
     for key in small:  # some processors repack weights of layers in evaluation mode
         model.get_submodule(key).train()
-    found = variant.predict(model, variant.prediction())
+    found, full = drawn_from(variant, model), drawn_from(variant, saved.model)
     assert found.isfinite().all() and model.dtype == torch.float32
-    error = (found - saved.actions).abs().mean()
-    assert 0 < error < {4: 0.8, 8: 0.4}[bits] * saved.actions.std()
+    assert 0 < (found - full).abs().mean() < {4: 0.9, 8: 0.4}[bits] * full.std()
+    if bits == 4:
+        wanted = drawn_from(variant, of_packed_weights(model, load, kind))
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)
 
 
 @few
