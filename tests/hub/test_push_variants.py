@@ -13,7 +13,7 @@ import torch, transformers
 from model_variants import VARIANTS
 import vlahub
 
-variant, place = VARIANTS[name], f"round-trip/{name}"
+variant, place = VARIANTS[name], f"user/{name}"
 model, inputs = variant.model(), variant.prediction()
 model.push_to_hub(place, private=private)
 again = vlahub.AutoModelForVision2Seq.from_pretrained(place, dtype=torch.float32).eval()
@@ -31,7 +31,7 @@ result = {
 def test_what_is_pushed_is_what_is_loaded_by_name(hub, pusher, name):
     result = pusher(ROUND_TRIP, tests=str(TESTS), name=name, private=name == "openvla")
     assert result == {"kind": True, "weights": True, "actions": True, "stays": []}
-    files = hub.repositories[f"round-trip/{name}"].at("main").files
+    files = hub.repositories[f"user/{name}"].at("main").files
     assert {"config.json", "model.safetensors", "README.md"} <= files.keys()
     assert not [file for file in files if file.endswith((".bin", ".pt", ".pkl"))]
     assert any(file.startswith("modeling_") for file in files)
