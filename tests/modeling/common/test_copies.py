@@ -12,7 +12,7 @@ WAYS = {"pickle": lambda value: pickle.loads(pickle.dumps(value)), "deepcopy": c
 @pytest.mark.newest
 @pytest.mark.parametrize("way", WAYS)
 def test_a_copy_predicts_the_same_and_stands_alone(variant, saved, load, way):
-    """Of a model that has predicted nothing: what transformers hooks in to collect hidden states is no thing to pickle."""
+    """Of a model that has predicted nothing: what transformers hooks in to collect hidden states cannot be pickled."""
     first = load()
     model = WAYS[way](first)
     assert type(model) is variant.kind
