@@ -9,6 +9,11 @@ from model_variants import FEW
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+CALLED_AND_TIED = (
+    "alpamayo-r1",
+    "composed-mlp",
+    "composed-discrete-late",
+)  # an output layer that this map puts on disk
 IS_4 = transformers.__version__.startswith("4.")
 WHOLE = ["SiglipMultiheadAttentionPoolingHead"]  # reads the weights of a layer inside it, which a hook would miss
 if IS_4:  # whose tower asks a weight inside it for the device of its inputs
@@ -35,7 +40,7 @@ def test_a_device_map_of_one_device_is_that_device(variant, saved, load, device_
 
 @pytest.mark.newest
 def test_half_of_a_model_on_disk_predicts_the_same(variant, name, saved, load, tmp_path):
-    if IS_4 and name == "alpamayo-r1":
+    if IS_4 and name in CALLED_AND_TIED:
         pytest.skip("transformers 4.57 looks on disk for an output layer that is tied, by a name that is not saved")
     places = parts_apart(variant.model(), "disk")
     assert set(places.values()) == {"cpu", "disk"}
