@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from tiny_configs import (
     GEMMA,
@@ -304,4 +305,6 @@ VARIANTS = {
 }
 # One of each kind, for what costs more, or is the same code for all.
 FEW = ("openvla-oft", "llava3d-mistral-both", "composed-flow", "vlm-qwen-mlp", "alpamayo-1.5")
+# All, for a property that hardly depends on the variant: those that are not among the few in `make test-slow`.
+FEW_FIRST = [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
 CALLS = {"cogvla": CogVLA, "mapanything_llava3d": Llava3D, "multimodal_vla": Composed, "alpamayo_r1": Alpamayo}

@@ -4,11 +4,14 @@ import re
 
 import pytest
 import torch
+from model_variants import FEW_FIRST
 from safetensors.torch import save_file
 from transformers import PreTrainedModel
 
 from vlahub.errors import ConfigError
 from vlahub.modeling.model_parts import is_pretrained
+
+few_first = pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
 
 
 @pytest.fixture
@@ -75,11 +78,13 @@ def test_what_a_checkpoint_lacks_is_as_in_a_new_model(variant, tmp_path, dirty_m
     assert drawn and [name for name in drawn if not drawn_alike(found[name], wanted[name])] == []
 
 
+@few_first
 def test_what_a_checkpoint_lacks_follows_from_the_seed(variant, tmp_path, dirty_memory):
     found, again = (tensors_of(from_nothing(variant, tmp_path)) for _ in range(2))
     assert [name for name, value in found.items() if not torch.equal(value, again[name])] == []
 
 
+@few_first
 def test_every_weight_that_is_missing_is_named_or_counted(variant, tmp_path):
     save_file({}, tmp_path / "model.safetensors", {"format": "pt"})
     variant.make().save_pretrained(tmp_path)

@@ -5,16 +5,13 @@ import torch
 import transformers
 from accelerate import cpu_offload, disk_offload, dispatch_model, infer_auto_device_map
 from accelerate.hooks import remove_hook_from_submodules
-from model_variants import FEW
+from model_variants import FEW, FEW_FIRST
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
+few_first = pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
-CALLED_AND_TIED = (
-    "alpamayo-r1",
-    "composed-mlp",
-    "composed-discrete-late",
-)  # an output layer that this map puts on disk
+CALLED_AND_TIED = ("alpamayo-r1", "composed-mlp", "composed-discrete-late")  # this map puts its output layer on disk
 IS_4 = transformers.__version__.startswith("4.")
 WHOLE = ["SiglipMultiheadAttentionPoolingHead"]  # reads the weights of a layer inside it, which a hook would miss
 if IS_4:  # whose tower asks a weight inside it for the device of its inputs
@@ -44,6 +41,7 @@ def test_a_device_map_of_one_device_is_that_device(variant, saved, load, device_
 
 
 @pytest.mark.newest
+@few_first
 def test_half_of_a_model_on_disk_predicts_the_same(variant, name, saved, load, tmp_path):
     """A pooling head is not among what is put there, see below."""
     if IS_4 and name in CALLED_AND_TIED:
@@ -92,6 +90,7 @@ def test_a_model_on_disk_alone_predicts_the_same(variant, saved, tmp_path):
     torch.testing.assert_close(variant.predict(model, variant.prediction()), saved.actions, **CLOSE)
 
 
+@few_first
 def test_a_dispatched_model_predicts_the_same_and_takes_a_step(variant, saved):
     """Hooks that move inputs and outputs at the border of every part."""
     model = variant.model()

@@ -5,11 +5,12 @@ import json
 import pytest
 import torch
 import transformers
-from model_variants import FEW
+from model_variants import FEW, FEW_FIRST
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
+few_first = pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
 
 
 def assert_same_weights(found, wanted):
@@ -49,6 +50,7 @@ def test_loading_reports_nothing_and_saving_again_writes_the_same_bytes(variant,
 
 
 @pytest.mark.newest
+@few_first
 def test_shards_hold_each_weight_once_and_load_alike(variant, saved, tmp_path):
     saved.model.save_pretrained(tmp_path, max_shard_size="60KB")
     files = weight_files(tmp_path)
