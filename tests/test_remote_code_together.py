@@ -90,6 +90,11 @@ def test_two_families_in_one_process_are_each_as_alone(checkpoints, views, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True,
+    reason="transformers 5 knows a local folder's configuration by its text: where two folders have the same, the "
+    "model class of the first is taken for both. To be mended by what we write into that file.",
+)
 def test_two_releases_of_one_family_in_one_process_are_each_its_own(checkpoints, views, tmp_path):
     """In folders of the same name, whichever is loaded first; and again from a cache that holds the other's code."""
     own, call = checkpoints["multimodal_vla"], FAMILIES["multimodal_vla"].call
