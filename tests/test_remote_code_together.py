@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import transformers
 from families import FAMILIES
 
 # Loads checkpoints one after the other, then predicts with each in turn; without vlahub.
@@ -91,6 +92,7 @@ def test_two_families_in_one_process_are_each_as_alone(checkpoints, views, tmp_p
 
 @pytest.mark.slow
 @pytest.mark.xfail(
+    not transformers.__version__.startswith("4."),
     strict=True,
     reason="transformers 5 knows a local folder's configuration by its text: where two folders have the same, the "
     "model class of the first is taken for both. To be mended by what we write into that file.",
