@@ -9,8 +9,8 @@ from typing import Any
 
 from .vla_errors import CheckpointError
 
-# What code of transformers and tokenizers raises on a value of the wrong kind that it did not look at. ImportError: 4.57
-# then tries the slow tokenizer, whose packages may not be there.
+# What code of transformers and tokenizers raises on a value of the wrong kind that it did not look at. ImportError:
+# 4.57 then tries the slow tokenizer, whose packages may not be there.
 OF_WRONG_VALUES = (AttributeError, KeyError, IndexError, TypeError, RecursionError, ImportError)
 OF_WRONG_TEXT = (json.JSONDecodeError, UnicodeDecodeError)
 

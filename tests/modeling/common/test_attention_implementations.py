@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import transformers
 
 from vlahub.errors import ConfigError
 
@@ -17,6 +18,8 @@ def test_eager_predicts_what_sdpa_does(variant, saved, load):
 
 def test_sdpa_is_the_default_in_every_part(saved):
     parts = [module.config for module in saved.model.modules() if hasattr(module, "config")]
+    if transformers.__version__.startswith("4."):  # whose Q-former knows no other than eager attention
+        parts = [part for part in parts if part.model_type != "blip_2_qformer"]
     assert {part._attn_implementation for part in parts} <= {"sdpa", None} and len(parts) > 2
 
 
