@@ -9,6 +9,9 @@ from transformers.utils import peft_utils
 import vlahub
 from vlahub.errors import InputError
 
+# PEFT asks by a name that transformers 6 drops.
+pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*is deprecated:FutureWarning")
+
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 

@@ -46,8 +46,8 @@ def of_packed_weights(model, load, kind):
 @pytest.mark.newest
 @pytest.mark.parametrize("bits", [4, 8])
 def test_bits_are_those_of_the_pretrained_parts_and_actions_are_near(variant, saved, load, bitsandbytes, bits):
-    """In 4 bits those of the very weights that are packed, which are coarse: actions of the full ones, drawn at
-    random, are up to 0.8 deviations away."""
+    """In 4 bits those of the very weights that are packed; these are so coarse that a tiny model's actions, from weights
+    drawn at random, may be anywhere."""
     model = load(quantization_config=BitsAndBytesConfig(**{f"load_in_{bits}bit": True}))
     kind = {4: bitsandbytes.nn.Linear4bit, 8: bitsandbytes.nn.Linear8bitLt}[bits]
     small = [key for key, module in model.named_modules() if isinstance(module, kind)]
@@ -56,7 +56,8 @@ def test_bits_are_those_of_the_pretrained_parts_and_actions_are_near(variant, sa
         model.get_submodule(key).train()
     found, full = drawn_from(variant, model), drawn_from(variant, saved.model)
     assert found.isfinite().all() and model.dtype == torch.float32
-    assert 0 < (found - full).abs().mean() < {4: 0.9, 8: 0.4}[bits] * full.std()
+    distance = (found - full).abs().mean()
+    assert distance > 0 and (bits == 4 or distance < 0.4 * full.std())
     if bits == 4:
         wanted = drawn_from(variant, of_packed_weights(model, load, kind))
         torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)

@@ -63,12 +63,12 @@ def test_center_crop_gives_the_bytes_of_tensorflow():
     assert_same_pixels(center_crop(smooth(*SIZE), 0.9), GOLDEN["center_crop_only_smooth_224"]["output"])
 
 
-@pytest.mark.parametrize(("case", "levels"), zip(CASES, (10, 4, 4), strict=True))
+@pytest.mark.parametrize(("case", "levels"), list(zip(CASES, (10, 4, 4), strict=True)))
 def test_jpeg_round_trip_differs_from_tensorflow_by_its_faster_decoder_only(case, levels):
     assert_near(jpeg_round_trip(image_of(case)), GOLDEN[case]["jpeg_roundtrip"], levels)
 
 
-@pytest.mark.parametrize(("case", "levels"), zip(CASES, (10, 4, 4), strict=True))
+@pytest.mark.parametrize(("case", "levels"), list(zip(CASES, (10, 4, 4), strict=True)))
 def test_the_whole_evaluation_path_stays_near_tensorflow(case, levels):
     resized = lanczos3_resize(jpeg_round_trip(image_of(case)), SIZE)
     assert_near(resized, GOLDEN[case]["resize_image_for_policy_224"], levels)
