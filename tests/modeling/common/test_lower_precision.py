@@ -46,8 +46,8 @@ def of_packed_weights(model, load, kind):
 @pytest.mark.newest
 @pytest.mark.parametrize("bits", [4, 8])
 def test_bits_are_those_of_the_pretrained_parts_and_actions_are_near(variant, saved, load, bitsandbytes, bits):
-    """In 4 bits those of the very weights that are packed; these are so coarse that a tiny model's actions, from weights
-    drawn at random, may be anywhere."""
+    """In 4 bits those of the very weights that are packed; these are so coarse that actions of a tiny model, whose
+    weights are drawn at random, may be anywhere."""
     model = load(quantization_config=BitsAndBytesConfig(**{f"load_in_{bits}bit": True}))
     kind = {4: bitsandbytes.nn.Linear4bit, 8: bitsandbytes.nn.Linear8bitLt}[bits]
     small = [key for key, module in model.named_modules() if isinstance(module, kind)]
