@@ -16,13 +16,17 @@ def fresh_graphs():
 
 
 def compiled_prediction(variant, model):
+    """After an eager one, in which transformers hooks in what collects hidden states, under a lock."""
     method = METHODS.get(variant.family, "predict_action")
+    variant.predict(model, variant.prediction())
     setattr(model, method, torch.compile(getattr(model, method), backend="eager", fullgraph=True))
     return variant.predict(model, variant.prediction())
 
 
 @pytest.mark.slow
-def test_a_prediction_is_one_graph(variant, saved):
+def test_a_prediction_is_one_graph(variant, name, saved):
+    if name == "vlm-qwen-mlp":
+        pytest.skip("transformers' Qwen2.5-VL reads the sizes of images from the device: docs/real-time-composed.md")
     torch.testing.assert_close(compiled_prediction(variant, variant.model()), saved.actions, **CLOSE)
 
 
