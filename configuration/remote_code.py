@@ -11,12 +11,14 @@ answered in conversion/travelling/travelling_code.py.
 
 import ast
 import functools
+import hashlib
 import os
 import re
 import sys
 from pathlib import Path
 
 CODE_FOLDERS = ("configuration", "modeling", "processing")
+CONFIGURATION = "configuration_"  # begins the name of a family's config file
 FOOTER = "\n# transformers 4.57 copies only the files that this one names from a local folder.\n"
 
 
@@ -41,12 +43,26 @@ def remote_code(owner: type, auto_classes: dict[str, str]) -> dict[str, str]:
     if not all(entry in sources for entry in entries):  # loaded from a checkpoint: transformers copies the files
         return {}
     texts: dict[str, str] = {}
+    mark = mark_of(sources)
     for entry in entries:
         needed = closure(entry, sources)
         unnamed = sorted(needed - relative_imports(sources[entry]) - {entry})
-        texts |= {name: flattened(sources[name]) for name in needed if name not in texts}
-        texts[entry] = flattened(sources[entry]) + name_all(unnamed)
+        marked = {name: flattened(sources[name]) + mark * name.startswith(CONFIGURATION) for name in needed}
+        texts |= {name: text for name, text in marked.items() if name not in texts}
+        texts[entry] = marked[entry] + name_all(unnamed)
     return {f"{name}.py": text for name, text in texts.items()}
+
+
+def mark_of(sources: dict[str, Path]) -> str:
+    """A line that differs between releases, for the end of a family's config file.
+
+    transformers 5 knows a local folder's config class by the text of its file and takes, for a class that it knows, the
+    model class that it has: of two releases that differ in another file, the first one's model would run for both.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(sources):
+        digest.update(name.encode() + b"\0" + sources[name].read_bytes() + b"\0")
+    return f"\n# Of all code of this release, so that no other is taken for it: {digest.hexdigest()}\n"
 
 
 def code_files(owner: type) -> dict[str, Path]:

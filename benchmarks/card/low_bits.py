@@ -9,6 +9,7 @@ from functools import partial
 from types import ModuleType
 
 import torch
+from packed_weights import fill
 from peft import get_peft_model, prepare_model_for_kbit_training
 from torch import nn
 from transformers import BitsAndBytesConfig
@@ -22,7 +23,6 @@ from vlahub.conversion.tensors.quantisation import quantise
 from vlahub.modeling.quantized_linear import QuantizedLinear
 
 KINDS = ("int8", "fp8", "int4")
-LARGEST = {"int8": 127, "fp8": 16, "int4": 8}  # of stored numbers, about
 SAME = 1e-4
 NEAR = 0.9  # of a random model's actions, beside those in full precision; what has nothing to do with them is 1.4 away
 STEPS, LEARNING_RATE = 5, 5e-4
@@ -86,19 +86,6 @@ def with_full_weights(full: nn.Module, model: nn.Module) -> nn.Module:
     for name, layer in own_layers_of(model).items():
         modules[name].weight.copy_(layer.weight_as(torch.float32))
     return found
-
-
-def fill(layer: QuantizedLinear, generator: torch.Generator) -> None:
-    """Numbers that stand for weights of variance 1 / inputs or so."""
-    shape = layer.qweight.shape
-    if layer.kind == "fp8":
-        layer.qweight.copy_((torch.randn(shape, generator=generator) * 8).to(torch.float8_e4m3fn).view(torch.uint8))
-    else:
-        low, high = (-127, 128) if layer.kind == "int8" else (0, 256)
-        layer.qweight.copy_(torch.randint(low, high, shape, generator=generator))
-    if layer.weight_zero_point is not None:
-        layer.weight_zero_point.fill_(8)
-    layer.weight_scale.fill_(layer.in_features**-0.5 / LARGEST[layer.kind])
 
 
 # ---- bitsandbytes

@@ -88,15 +88,8 @@ def trained(folder: Path, dataset: Path, arguments: argparse.Namespace) -> Path:
     statistics = folder / "dataset_statistics.json"
     run(*VLAHUB, "stats", str(dataset), "--output", str(statistics))
     write_model(new, statistics, arguments.seed)
-    options = [
-        "--dataset",
-        str(dataset),
-        "--statistics",
-        str(statistics),
-        *f"{TRAINING} {REPORTING}".split(),
-        "--seed",
-        str(arguments.seed),
-    ]
+    options = [*f"{TRAINING} {REPORTING}".split(), "--seed", str(arguments.seed)]
+    options += ["--dataset", str(dataset), "--statistics", str(statistics)]
     whole = ["--train", "full", "--backbone-lr-scale", "1", "--steps", str(arguments.steps), "--learning-rate", "2e-3"]
     run(*VLAHUB, "train", str(new), "--output", str(base), *options, *whole)
     lora = ["--train", "lora", "--steps", str(arguments.steps // 8), "--learning-rate", "3e-4"]

@@ -4,6 +4,7 @@ import torch
 from torch import nn
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ...configuration.vla_errors import ConfigError
 from ..cache_names import CACHE_NAMES
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .film_vision_transformer import init_tower_weights
@@ -57,10 +58,21 @@ class CogVLAPreTrainedModel(StrictPreTrainedModel):
         """
         return start_from_base(cls, base, seed, dtype, switches)
 
-    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
-        """As in transformers; new rows are behind those of the action bins, which keep their ids."""
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None, *args, **kwargs
+    ) -> nn.Embedding:
+        """As in transformers; new rows are behind those of the action bins, which keep their ids.
+
+        Raises:
+            ConfigError: fewer rows would be left than tokens and bins need.
+        """
         before = self.config.text_config.vocab_size
-        table = super().resize_token_embeddings(*args, **kwargs)
+        needed, multiple = before - self.config.pad_to_multiple_of, pad_to_multiple_of or 1
+        if new_num_tokens is not None and -(-new_num_tokens // multiple) * multiple < needed:
+            raise ConfigError(
+                f"{new_num_tokens} rows are fewer than the {needed} of tokens and action bins: actions would be others."
+            )
+        table = super().resize_token_embeddings(new_num_tokens, pad_to_multiple_of, *args, **kwargs)
         self.config.pad_to_multiple_of += self.config.text_config.vocab_size - before
         return table
 

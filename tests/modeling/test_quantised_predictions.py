@@ -6,14 +6,13 @@ Their numbers are drawn, so torchao is not needed.
 import numpy as np
 import pytest
 import torch
+from packed_weights import fill
 from test_remote_code import AUTO_CLASSES, ROUNDING, in_a_fresh_process
 from traced_graphs import TracedGraph
 
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
 from vlahub.modeling.fast_prediction import FastPrediction
 from vlahub.modeling.quantized_linear import QuantizedLinear
-
-LARGEST = {"int8": 127, "fp8": 16, "int4": 8}  # of stored numbers, about
 
 
 def drawn_numbers(family, checkpoint, kind, folder):
@@ -31,18 +30,6 @@ def drawn_numbers(family, checkpoint, kind, folder):
     model.save_pretrained(folder)
     family.processor.from_pretrained(checkpoint).save_pretrained(folder)
     return folder
-
-
-def fill(layer, generator):
-    shape = layer.qweight.shape
-    if layer.kind == "fp8":
-        layer.qweight.copy_((torch.randn(shape, generator=generator) * 8).to(torch.float8_e4m3fn).view(torch.uint8))
-    else:
-        low, high = (-127, 128) if layer.kind == "int8" else (0, 256)
-        layer.qweight.copy_(torch.randint(low, high, shape, generator=generator))
-    if layer.weight_zero_point is not None:
-        layer.weight_zero_point.fill_(8)
-    layer.weight_scale.fill_(layer.in_features**-0.5 / LARGEST[layer.kind])
 
 
 @pytest.fixture

@@ -4,14 +4,12 @@ Weights are not stored: each follows from its published key, its shape, a mean a
 """
 
 import json
-import re
-import zlib
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from golden_cases import FOLDER, draw, expanded
 from safetensors.numpy import save_file
 from traced_graphs import TracedGraph
 
@@ -19,7 +17,6 @@ from vlahub import CogVLAForActionPrediction
 from vlahub.conversion.cli import main
 from vlahub.modeling.fast_prediction import FastPrediction
 
-FOLDER = Path(__file__).parents[2] / "golden"
 PREDICTIONS = [
     "cogvla/full_3img",
     "cogvla/full_1img_discrete",
@@ -48,20 +45,6 @@ OPENVLA_FIELDS = (
 
 def case_of(name):
     return json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
-
-
-def draw(key, shape, mean=0.0, std=1.0):
-    normal = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape)
-    return np.asarray(mean + std * normal, dtype=np.float32)
-
-
-def expanded(pattern):
-    """`a.{0..2}.b{1,3}` -> the six keys that it stands for."""
-    choices = []
-    for i, part in enumerate(re.split(r"\{([^}]*)\}", pattern)):
-        first, dots, last = part.partition("..") if i % 2 else (part, "", "")
-        choices.append(range(int(first), int(last) + 1) if dots else part.split(",") if i % 2 else [part])
-    return ["".join(map(str, parts)) for parts in product(*choices)]
 
 
 def published_state(case):
