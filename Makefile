@@ -29,8 +29,9 @@ python_of = $(firstword $(foreach python,python$(1) $(wildcard $(HOME)/.pyenv/ve
 	$(shell $(python) -c 'print("$(python)")' 2>/dev/null)))
 LEROBOT_PYTHON ?= $(call python_of,3.12)
 LOWEST_PYTHON ?= $(call python_of,3.10)
-# A warning that something goes away is ours to mend before it does.
-REMOVALS = -W error::FutureWarning -W error::DeprecationWarning
+# A warning that something goes away is ours to mend before it does. Where nothing is compiled yet, Python also warns of
+# the strings in other people's modules while it compiles them: that is theirs.
+REMOVALS = -W error::FutureWarning -W error::DeprecationWarning -W 'ignore:invalid escape sequence:DeprecationWarning'
 # Slow tests of what the two lines of transformers do differently: VLMs and their processors, quantisation, the Trainer.
 SLOW_OF_BOTH_LINES = tests/modeling/multimodal_vla tests/processing tests/modeling/test_quantised_predictions.py \
 	tests/conversion/test_quantised_checkpoints.py tests/training/test_distributed.py 'tests/hub/test_finetuned.py::$(FINETUNED)'
