@@ -174,7 +174,7 @@ MUTANTS = [
             "custom-pipelines-pass",
             'CODE_KEYS = ("auto_map", "custom_pipelines")',
             'CODE_KEYS = ("auto_map",)',
-            "an_adapters_auto_map_never_gets_through",
+            "code_that_an_adapter_names_never_gets_through",
         ),
         (
             "code-of-another-repository-passes",

@@ -68,6 +68,8 @@ def test_a_plain_merge_takes_statistics_from_another_folder_and_checks_them(tmp_
     config = MultimodalVLAConfig(vision_config=TOWERS["siglip"], text_config=GEMMA, norm_stats=STATISTICS)
     base = MultimodalVLAForActionPrediction(config)
     base.save_pretrained(tmp_path / "base")
+    processor = tmp_path / "base/processor_config.json"  # which un-normalises where no model is at hand
+    processor.write_text(json.dumps({"norm_stats": STATISTICS, "kept": 1}))
     get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
     given = tmp_path / "dataset_statistics.json"
 
@@ -79,8 +81,9 @@ def test_a_plain_merge_takes_statistics_from_another_folder_and_checks_them(tmp_
     mine = {"mine": {"action": {"q01": [-3.0] * 7, "q99": [2.0] * 7}}}
     assert merge("out", mine, "--statistics", str(given)) == 0
     assert MultimodalVLAConfig.from_pretrained(tmp_path / "out").norm_stats == mine
+    assert json.loads((tmp_path / "out" / processor.name).read_text()) == {"norm_stats": mine, "kept": 1}
     mine["mine"]["action"]["q99"][4] = -9.0
-    assert merge("bad", mine, "--statistics", str(given)) == 1
+    assert merge("bad", mine, "--statistics", str(given), "--dry-run") == 1  # before any work is done
     assert "['mine']['action']['q01'][4] is -3.0, above" in capsys.readouterr().err
     (tmp_path / "adapter" / given.name).write_text(json.dumps(mine))  # as a run leaves them
     assert merge("bad", mine) == 1

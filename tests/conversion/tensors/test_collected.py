@@ -40,6 +40,7 @@ def chosen(collected):
 
 def test_a_later_file_supersedes_an_earlier_one(group):
     collected = collect([group("base", {"layer.weight": ONES, "dead.x": TWOS}), group("run", {"layer.weight": TWOS})])
+    assert str(collected.best("layer.weight")) == "run:layer.weight"  # which sizes of a model are read from
     planned, leftovers = chosen(collected)
     assert str(planned.source) == "run:layer.weight" and planned.operation == "copy"
     assert [(str(left.source), left.status, left.reason) for left in [*collected.leftovers, *leftovers]] == [

@@ -250,10 +250,12 @@ def test_allowed_code_must_lie_in_the_base(with_code, capsys, damage):
     assert "modeling_own.Own" in capsys.readouterr().err
 
 
-def test_an_adapters_auto_map_never_gets_through(sources):
+def test_code_that_an_adapter_names_never_gets_through(sources):
     evil = {"AutoTokenizer": ["evil.Evil", None], "AutoProcessor": "evil.Evil"}
+    pipelines = {"evil-task": {"impl": "evil.EvilPipeline", "pt": ["AutoModel"]}}
     for name in ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json"):
-        change_json(sources / "adapter" / name, auto_map=evil, nested={"auto_map": evil, "kept": 1})
+        nested = {"auto_map": evil, "custom_pipelines": pipelines, "kept": 1}
+        change_json(sources / "adapter" / name, auto_map=evil, custom_pipelines=pipelines, nested=nested)
     (sources / "adapter" / "evil.py").write_text("class Evil: pass")
     assert merge(sources, "--quiet", "--allow-code") == 0
     for name in ("tokenizer_config.json", "processor_config.json", "preprocessor_config.json"):
