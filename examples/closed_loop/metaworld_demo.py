@@ -31,6 +31,8 @@ ENOUGH = 0.8  # of the episodes
 WANDERING = 10, 120  # episodes of the untrained model and their steps, of which the expert needs fewer than 80
 BY_CHANCE = 0.2  # of the episodes, at most, that the untrained model may solve
 TRAINING = "--batch-size 64 --weight-decay 0.01 --warmup-steps 50 --lr-scheduler-type cosine --adam-beta2 0.95"
+# Products of so small a model are not worth dividing between cores; threads that wait for each other cost far more.
+ENVIRONMENT = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
 REPORTING = "--max-grad-norm 1 --logging-steps 100 --save-steps 100000 --dataloader-num-workers 1"
 
 
@@ -76,7 +78,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("demo_closed_loop_output"), help="folder (replaced)")
     parser.add_argument("--demonstrations", type=int, default=3000, help="episodes of each task")
-    parser.add_argument("--steps", type=int, default=3000, help="of the training, of which LoRA has another eighth")
+    parser.add_argument("--steps", type=int, default=5000, help="of the training, of which LoRA has another eighth")
     parser.add_argument("--episodes", type=int, default=20, help="to evaluate with, of each task")
     parser.add_argument("--seed", type=int, default=0, help="of everything: other seeds, other starts")
     return parser.parse_args()
@@ -179,7 +181,10 @@ def served(checkpoint: Path, folder: Path) -> Iterator[str]:
         port = found.getsockname()[1]
     command = [*VLAHUB, "serve", str(checkpoint), "--port", str(port), "--max-batch", "1"]
     show(command)
-    with (folder / "serve.log").open("ab") as log, subprocess.Popen(command, stdout=log, stderr=log) as server:
+    with (
+        (folder / "serve.log").open("ab") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=ENVIRONMENT) as server,
+    ):
         try:
             wait_for(f"http://127.0.0.1:{port}/healthz", server)
             yield f"ws://127.0.0.1:{port}"
@@ -203,11 +208,10 @@ def run(*command: str) -> None:
 
 def run_together(commands: list[list[str]]) -> None:
     """Show commands and run them side by side; a failure ends the demonstration."""
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     running = []
     for command in commands:
         show(command)
-        running.append(subprocess.Popen(command, env=environment))
+        running.append(subprocess.Popen(command, env=ENVIRONMENT))
     codes = [process.wait() for process in running]
     if any(codes):
         sys.exit(1)

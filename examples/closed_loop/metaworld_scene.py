@@ -62,7 +62,13 @@ class Scene:
         self.observed, _ = self.simulation.reset(seed=seed)
 
     def frame(self) -> np.ndarray:
-        """(480, 480, 3) uint8, as LeRobot's environment returns it."""
+        """(480, 480, 3) uint8, as LeRobot's environment returns it.
+
+        Gymnasium draws in the context that is current, which with two scenes in a process may be the other one's:
+        without an error, with the other's objects.
+        """
+        if viewer := self.simulation.mujoco_renderer.viewer:  # none before the first frame
+            viewer.make_context_current()
         return np.ascontiguousarray(self.environment.render())
 
     def expert_step(self) -> Step:
