@@ -18,8 +18,7 @@ import vlahub
 from vlahub.data import apply_norm_stats
 
 CHUNKS, SIZE = 4, 64
-# Convolutions find where the goal is, a ball of two pixels, much sooner than the attention of a small new ViT does; 16
-# places of the picture that remain after three stages tell it sooner than four after a fourth.
+# Convolutions, for the goal is a ball of two pixels; 16 places of the picture are left after three stages.
 VISION = {"model_type": "convnext", "image_size": SIZE, "patch_size": 4, "num_stages": 3, "depths": [1, 1, 1]}
 VISION |= {"hidden_sizes": [32, 64, 128], "layer_scale_init_value": 0.5, "initializer_range": 0.05}
 TEXT = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}

@@ -1,5 +1,7 @@
 """Every family predicts in bfloat16 on a CPU: nearly the same, and a weight that is not finite is named there, too."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -33,5 +35,5 @@ def test_a_weight_of_bfloat16_that_is_not_finite_is_named(family, family_checkpo
     name, weight = next((n, p) for n, p in model.named_parameters() if "norm" in n and p.dim() == 1)
     with torch.no_grad():
         weight[0] = float("nan")
-    with pytest.raises(NonFiniteError, match=name.rpartition(".")[2]):
+    with pytest.raises(NonFiniteError, match=rf"computed from: .*{re.escape(name)}"):
         family_call(model, processor, VIEWS)

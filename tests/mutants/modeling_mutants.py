@@ -78,7 +78,7 @@ MUTANTS = [
             "labels-of-the-first-place-count",
             "learnt = labels[:, 1:] != IGNORED",
             "learnt = labels != IGNORED",
-            "the_losses_of_parts_add_up_to_that_of_the_whole",
+            "a_label_in_the_first_place_does_not_count_for_nothing_predicts_it",
         ),
         (
             "small-totals-become-one",

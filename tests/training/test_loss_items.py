@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 from transformers import TrainingArguments
+from transformers.loss.loss_utils import ForCausalLMLoss
 
 import vlahub
 import vlahub.data
 from vlahub.errors import InputError
-from vlahub.modeling.loss_items import weighted_mean
+from vlahub.modeling.loss_items import text_loss, weighted_mean
 
 # Family, and fields of `tiny`; Alpamayo-R1 has no chunks and so no padding of them.
 CASES = {
@@ -82,6 +83,16 @@ def test_the_losses_of_parts_add_up_to_that_of_the_whole(made, name):
     parts = gradients(model, lambda: (model(**part, num_items_in_batch=totals).loss for part in rows))
     assert parts[0] == pytest.approx(whole[0], rel=1e-4)
     torch.testing.assert_close(parts[1], whole[1], atol=2e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("weights", [None, (1.0, 1.0)], ids=["plain", "of samples"])
+def test_a_label_in_the_first_place_does_not_count_for_nothing_predicts_it(weights):
+    generator = torch.Generator().manual_seed(3)
+    logits, labels = torch.randn(2, 5, 11, generator=generator), torch.randint(11, (2, 5), generator=generator)
+    labels[0, 3:] = -100
+    wanted = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+    found = text_loss(ForCausalLMLoss, logits, labels, None, None if weights is None else torch.tensor(weights))
+    torch.testing.assert_close(found, wanted)
 
 
 @every_case
