@@ -16,7 +16,7 @@ from vlahub.configuration.vla_errors import ConfigError, ConversionError, InputE
 from vlahub.conversion.cli import main
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
 from vlahub.conversion.tensors import quantisation
-from vlahub.conversion.tensors.quantisation import quantise
+from vlahub.conversion.tensors.quantisation import QuantisationError, quantise
 from vlahub.modeling.quantized_linear import GROUP_SIZES, QuantizedLinear, dequantised, group_size_of, quantise_layers
 from vlahub.training.own_classes import check_full_precision_weights
 
@@ -75,6 +75,17 @@ def test_int8_and_int4_numbers_are_those_of_plain_rounding():
     torch.testing.assert_close(stored["weight_scale"], step)
     back = dequantised("int4", stored["qweight"], stored["weight_scale"], stored["weight_zero_point"], torch.float32)
     assert ((back - weight).view(groups.shape).abs() <= step[..., None] * 1.001).all()
+
+
+def test_an_error_of_stored_numbers_is_a_norm_over_a_norm_over_all_rows():
+    pytest.importorskip("torchao", reason="quantising needs torchao: pip install 'vlahub[quant]'")
+    weight = torch.randn(6, 256, generator=torch.Generator().manual_seed(2))
+    error, back = QuantisationError(), []
+    for rows in weight.split(4):
+        stored = quantise(rows, "int8")
+        error.add(rows, "int8", stored)
+        back.append(stored["qweight"] * stored["weight_scale"])
+    assert error.relative == pytest.approx(float((torch.cat(back) - weight).norm() / weight.norm()), rel=1e-5)
 
 
 def test_a_torchao_without_what_is_used_is_named(monkeypatch):

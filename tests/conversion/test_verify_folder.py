@@ -12,6 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from vlahub.conversion.cli import main
 from vlahub.conversion.files.file_hashes import changes_since, files_below, read_report
+from vlahub.conversion.publishing.uploaded_files import code_not_ours
 from vlahub.errors import ConversionError
 
 REPORT = "conversion_report.json"
@@ -305,6 +306,7 @@ def test_code_that_was_added_stays_foreign_when_it_is_accepted(llama, tmp_path):
     (folder / "extra.py").write_text("")
     assert main(["verify", str(folder), "--accept", "--quiet"]) == 0
     assert read_report(folder)["foreign_code"] == ["extra.py"]
+    assert "extra.py" in read_report(folder)["files"] and code_not_ours(folder) == ["extra.py"]
 
 
 def test_a_config_of_more_layers_than_tensors_is_refused_before_they_are_built(llama, tmp_path, capsys):
@@ -334,6 +336,15 @@ def test_a_name_that_is_neither_folder_nor_repository_is_one_line(tmp_path, caps
     code, said = verify(tmp_path / "nowhere", capsys)
     assert code == 1 and "nowhere" in said
     assert main(["verify", str(tmp_path), "--accept"]) == 1
+
+
+def test_a_checkpoint_of_another_dtype_is_recomputed_in_that_dtype(llama, tmp_path, capsys):
+    base, adapter = ["--base", str(llama.parent / "base")], str(llama.parent / "adapter")
+    out = tmp_path / "out"
+    options = ["--output", str(out), "--dtype", "bfloat16", "--quiet"]
+    assert main(["merge-lora", *base, "--adapter", adapter, *options]) == 0
+    assert {value.dtype for value in load_file(out / "model.safetensors").values()} == {torch.bfloat16}
+    assert verify(out, capsys, *base, "--against", adapter, "--quiet")[0] == 0
 
 
 def test_a_recomputed_checkpoint_is_also_as_it_was_written(llama, tmp_path, capsys):

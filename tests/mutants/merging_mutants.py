@@ -86,14 +86,13 @@ MUTANTS = [
             "an-end-that-only-looks-alike",
             "if len(found) == 1:\n            return found[0]",
             "if found:\n            return found[0]",
-            "an_adapter_of_another_base_is_refused_by_the_name_of_its_layer",
-            "an_untied_end_is_changed_alone_whatever_is_in_front_of_its_name",
+            "a_name_that_two_tensors_of_the_base_end_in_is_neither",
         ),
         (
-            "tied-key-goes-first",
+            "the-other-name-of-a-shared-weight-is-not-asked",
             "return found or self.tied_key(name) or similar_key",
-            "return self.tied_key(name) or found or similar_key",
-            "an_untied_end_is_changed_alone_whatever_is_in_front_of_its_name",
+            "return found or similar_key",
+            f"{TIED_EMBEDDINGS}::test_a_tied_pair_is_merged_as_peft_merges_it",
         ),
     ),
     *planted(
@@ -135,7 +134,7 @@ MUTANTS = [
             "token-rows-in-the-order-of-ids",
             "        return list(indices or [])",
             "        return sorted(indices or [])",
-            "a_merge_is_bit_for_bit_what_peft_merges[some tokens]",
+            "a_merge_is_bit_for_bit_what_peft_merges[some tokens of the embeddings]",
         ),
         (
             "lora-bias-without-its-scale",

@@ -262,7 +262,7 @@ MUTANTS = [
             "the-last-batch-is-left-out",
             "for first in range(0, len(examples), batch_size):",
             "for first in range(0, len(examples) - batch_size + 1, batch_size):",
-            "the_error_of_predictions_is_that_of_predictions_by_hand",
+            "the_error_of_predictions_is_over_all_examples_however_many_are_asked_at_once",
         ),
     ),
     *planted(

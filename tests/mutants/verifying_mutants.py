@@ -150,7 +150,7 @@ MUTANTS = [
             "verified-with-the-bases-dtype",
             'job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"',
             'job.dtype = "auto"',
-            "a_recomputed_checkpoint_is_also_as_it_was_written",
+            "a_checkpoint_of_another_dtype_is_recomputed_in_that_dtype",
         ),
     ),
     *planted(
@@ -170,8 +170,7 @@ MUTANTS = [
             "dtype-of-the-strongest-embeddings",
             "versions[0][-1].info.dtype",
             "versions[-1][-1].info.dtype",
-            "auto_follows_a_base_in_float32",
-            "bfloat16_is_float32_rounded_once_and_auto_is_the_dtype_of_the_base",
+            "tests/conversion/tensors/test_collected.py::test_auto_is_the_dtype_of_the_bases_embeddings_whatever_a_run_has",
         ),
     ),
     *planted(
@@ -204,7 +203,7 @@ MUTANTS = [
             "an-error-without-a-root",
             "return (self.squared / self.of_weight) ** 0.5 if",
             "return (self.squared / self.of_weight) if",
-            "a_checkpoint_of_lower_precision_loads_verifies_and_predicts",
+            "an_error_of_stored_numbers_is_a_norm_over_a_norm_over_all_rows",
         ),
         (
             "the-range-of-int8-is-halved",

@@ -45,6 +45,8 @@ def test_chunks_are_those_of_a_loop(size):
     for row, example in enumerate(chunks):
         assert example["actions"].dtype == np.float32
         np.testing.assert_array_equal(example["actions"], naive_chunk(row, size))
+        left = sum(episode == EPISODES[row] for episode in EPISODES[row:])
+        assert example["action_is_pad"].tolist() == [step >= left for step in range(size)]
         assert example["text"] == f"task {row}" and "state" not in example
         assert [np.asarray(image)[0, 0].tolist() for image in example["images"]] == [[row, 0, 100], [row, 0, 0]]
     assert chunks[-1]["text"] == "task 15"

@@ -177,3 +177,5 @@ def test_actions_of_other_units_than_the_statistics_are_refused(change, small_ac
 def test_actions_of_the_statistics_are_not_refused(small_actions, parts, tmp_path):
     statistics = dataset_statistics(frames(small_actions), unmasked_actions=[-1], progress=False)
     assert train_on(small_actions, statistics, parts, tmp_path).train_dataset
+    moved = small_actions + np.eye(DIM)[-1] * 5  # which is not normalised, so that its statistics do not matter
+    assert train_on(moved, statistics, parts, tmp_path).train_dataset

@@ -12,6 +12,7 @@ from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArgumen
 import vlahub
 from vlahub.data import collator_for
 from vlahub.errors import InputError, NonFiniteError
+from vlahub.training.evaluation import action_error
 from vlahub.training.trainer import last_checkpoint
 
 QUIET = {"remove_unused_columns": False, "report_to": "none", "disable_tqdm": True, "use_cpu": True}
@@ -148,6 +149,17 @@ def test_the_error_of_predictions_is_that_of_predictions_by_hand(trainer, family
         found = loaded[0].eval().predict_action(**inputs, unnorm_key=family.unnorm_key).numpy()
         wanted = np.abs(found - np.stack([example["actions"] for example in family_examples])).mean()
         assert metrics["eval_action_error"] == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 9])
+def test_the_error_of_predictions_is_over_all_examples_however_many_are_asked_at_once(batch_size):
+    class Collator:
+        def prediction_errors(self, model, chosen, device):
+            assert len(chosen) <= batch_size
+            return torch.tensor(chosen)
+
+    total = action_error(nn.Identity(), Collator(), [1.0, 2.0, 4.0, 8.0, 16.0], batch_size, torch.device("cpu"))
+    assert total.tolist() == [31, 5]
 
 
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)

@@ -25,9 +25,11 @@ from vlahub.configuration.vla_config import VLAConfig
 from vlahub.conversion.cli import main
 from vlahub.conversion.generic.card import task_of_base
 from vlahub.conversion.generic.checkpoint import with_statistics, with_views
+from vlahub.conversion.generic.merged_base import similar_key
 from vlahub.conversion.model_card import card_metadata_of
 from vlahub.conversion.publishing import push_checkpoint
 from vlahub.conversion.tensors import computation, verify_tensors
+from vlahub.errors import ConversionError
 
 TEXT = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 VISION = {"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2}
@@ -73,6 +75,7 @@ CASES = {
     "biases of adapted layers": (with_bias, {"target_modules": ATTENTION, "bias": "lora_only"}),
     "bias of B": (with_bias, {"target_modules": ATTENTION, "lora_bias": True}),
     "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [9, 1, 5]}}),
+    "some tokens of the embeddings": (llama, {"target_modules": ATTENTION, "trainable_token_indices": [9, 1, 5]}),
     "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
     "image and text": (llava, {"target_modules": ATTENTION}),
     "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
@@ -197,6 +200,13 @@ def test_an_adapter_of_another_base_is_refused_by_the_name_of_its_layer(tmp_path
     )
     assert merge(tmp_path, folders) == 1
     assert "layers.1.self_attn.q_proj" in capsys.readouterr().err
+
+
+def test_a_name_that_two_tensors_of_the_base_end_in_is_neither():
+    keys = ["first.lm_head.weight", "second.lm_head.weight", "model.norm.weight"]
+    assert similar_key("norm.weight", keys, guess=True) == "model.norm.weight"
+    with pytest.raises(ConversionError, match=r"lm_head\.weight, which the base does not have"):
+        similar_key("lm_head.weight", keys, guess=True)
 
 
 @pytest.mark.parametrize("start", ["pissa_niter_4", "corda", "loftq"])

@@ -220,8 +220,15 @@ def test_a_composed_model_with_a_tied_language_model_is_merged(tmp_path, name):
         torch.testing.assert_close(state[key], value, rtol=1e-6, atol=1e-6, msg=key)
 
 
+ORDERS = [
+    ("the head whole", "LoRA of both"),
+    ("LoRA of both", "the head whole"),
+    ("LoRA of both", "the embedding whole"),
+]
+
+
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("order", [("the head whole", "LoRA of both"), ("LoRA of both", "the head whole")])
+@pytest.mark.parametrize("order", ORDERS)
 def test_a_second_adapter_finds_the_pair_as_the_first_left_it(tmp_path, order):
     torch.manual_seed(0)
     llama().save_pretrained(tmp_path / "base")

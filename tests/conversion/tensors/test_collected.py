@@ -5,8 +5,10 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 
+from vlahub.conversion.checkpoint_plan import choose_dtype
 from vlahub.conversion.tensors.choice import choose
 from vlahub.conversion.tensors.collected import SourceGroup, collect
+from vlahub.conversion.tensors.plan import Fact
 from vlahub.conversion.tensors.rename import Row
 from vlahub.conversion.tensors.tensor_source import TensorFile, TensorGroup
 from vlahub.errors import ConversionError
@@ -47,6 +49,13 @@ def test_a_later_file_supersedes_an_earlier_one(group):
         ("base:dead.x", "unused", "not needed"),
         ("base:layer.weight", "superseded", "run has it"),
     ]
+
+
+def test_auto_is_the_dtype_of_the_bases_embeddings_whatever_a_run_has(group):
+    base, run = group("base", {"layer.weight": ONES.bfloat16()}), group("run", {"layer.weight": TWOS})
+    facts = []
+    assert choose_dtype("auto", collect([base, run]), "layer.weight", facts) == torch.bfloat16
+    assert facts == [Fact("dtype", "bfloat16", "read (embeddings)")]
 
 
 def test_copies_in_one_file_are_one_tensor_under_its_shortest_name(group):

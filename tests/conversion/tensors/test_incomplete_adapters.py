@@ -158,12 +158,14 @@ def test_integers_in_the_place_of_a_base_weight_are_refused(tmp_path, key, capsy
     assert key in error and "int32" in error and "model.safetensors" in error
 
 
-def test_a_buffer_of_integers_is_copied_as_it_is(tmp_path):
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_a_buffer_of_integers_is_copied_as_it_is(tmp_path, dtype):
     write(tmp_path, llama, target_modules=["q_proj"])
     path = tmp_path / "base" / "model.safetensors"
     save_file({**load_file(path), "model.position_ids": torch.arange(7)}, path, {"format": "pt"})
-    assert merge(tmp_path) == 0
-    assert torch.equal(load_file(tmp_path / "out" / "model.safetensors")["model.position_ids"], torch.arange(7))
+    assert merge(tmp_path, "--dtype", dtype) == 0
+    found = load_file(tmp_path / "out" / "model.safetensors")["model.position_ids"]
+    assert found.dtype == torch.int64 and torch.equal(found, torch.arange(7))
 
 
 @pytest.mark.parametrize("field", ["target_modules", "exclude_modules", "rank_pattern", "alpha_pattern"])
