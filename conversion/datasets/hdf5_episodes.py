@@ -58,7 +58,8 @@ class HDF5Episodes:
         """Frames in a second: robomimic's control frequency; `None` where a file says nothing."""
         with self.opened(self.places[0][0]) as opened:
             described = opened["data"].attrs.get("env_args") if "data" in opened else None
-        rate = json.loads(described).get("env_kwargs", {}).get("control_freq") if described is not None else None
+        settings = object_in(described).get("env_kwargs")
+        rate = settings.get("control_freq") if isinstance(settings, dict) else None
         return rate if isinstance(rate, int) and rate > 0 else None
 
     def __iter__(self) -> Iterator[RecordedEpisode]:
@@ -107,10 +108,9 @@ class HDF5Episodes:
                     return text_of(place[entry][()], f"{name}: {entry!r}")
                 if entry in place.attrs:
                     return text_of(place.attrs[entry], f"{name}: {entry!r}")
-        problem = group.parent.attrs.get("problem_info")
-        if problem is not None and self.choice.text is None:
-            found = json.loads(problem).get("language_instruction")
-            return text_of(found, f"{name}: problem_info")
+        problem = object_in(group.parent.attrs.get("problem_info"))
+        if "language_instruction" in problem and self.choice.text is None:
+            return text_of(problem["language_instruction"], f"{name}: problem_info")
         raise InputError(f"{name} has no instruction: give one with --instruction, or name its entry with --text.")
 
 
@@ -132,11 +132,23 @@ def pictures(stored: np.ndarray, where: str) -> np.ndarray:
         raise InputError(f"{where} holds {stored.dtype} {stored.shape}: neither images nor JPEG.") from error
 
 
+def object_in(attribute: Any) -> dict[str, Any]:
+    """What an attribute holds as JSON; nothing where it is missing or something else."""
+    try:
+        found = json.loads(attribute)
+    except (TypeError, ValueError, RecursionError):  # no text, no JSON, too deep
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def text_of(value: Any, where: str) -> str:
     """A text; the first of several. Raises InputError where there is none."""
     while isinstance(value, (np.ndarray, Sequence)) and not isinstance(value, (str, bytes)) and np.size(value):
         value = value.item() if isinstance(value, np.ndarray) and value.ndim == 0 else value[0]
-    value = value.decode("utf-8") if isinstance(value, bytes) else value
+    try:
+        value = value.decode("utf-8") if isinstance(value, bytes) else value
+    except UnicodeDecodeError as error:
+        raise InputError(f"{where} holds no text in UTF-8: {error}.") from None
     if not isinstance(value, str):
         raise InputError(f"{where} holds no text.")
     return value.strip()

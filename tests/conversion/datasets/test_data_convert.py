@@ -269,6 +269,36 @@ def test_libero_demonstrations_bring_their_instruction_and_rate(h5py, tmp_path, 
     check_frames(tmp_path / "out", episodes, {"agentview_rgb": "high", "eye_in_hand_rgb": "wrist"}, state="state")
 
 
+DAMAGED = ["", "{", "[1]", "{}", "7", '{"env_kwargs": 3}', "[" * 50_000, np.bytes_(b"\xff"), 7, np.zeros(2)]
+
+
+@pytest.mark.parametrize("value", DAMAGED, ids=range(len(DAMAGED)))
+def test_attributes_of_hdf5_files_that_describe_nothing_are_as_none(h5py, value, tmp_path, capsys):
+    episode = aloha_episode(0, 3, np.float32)
+    with h5py.File(tmp_path / "demo.hdf5", "w") as opened:
+        attributes = opened.create_group("data").attrs
+        attributes["problem_info"] = attributes["env_args"] = value
+        demo = opened.create_group("data/demo_0")
+        demo["actions"], demo["obs/ee_states"] = episode["action"], episode["state"][:, :6]
+        demo["obs/gripper_states"], demo["obs/agentview_rgb"] = episode["state"][:, 6:], episode["high"]
+    assert convert("hdf5", tmp_path / "demo.hdf5", tmp_path / "out", "--quiet") == 1
+    assert "has no instruction: give one with --instruction" in capsys.readouterr().err
+    given = ["--instruction", "fold it"]
+    assert convert("hdf5", tmp_path / "demo.hdf5", tmp_path / "out", "--quiet", *given) == 0
+    check_frames(tmp_path / "out", [episode], {"agentview_rgb": "high"}, state="state")
+
+
+def test_an_instruction_that_is_no_text_is_named(h5py, tmp_path, capsys):
+    with h5py.File(tmp_path / "demo.hdf5", "w") as opened:
+        opened["data/demo_0/actions"] = np.zeros((3, 7), np.float32)
+        opened["data/demo_0/obs/agentview_rgb"] = np.zeros((3, 8, 8, 3), np.uint8)
+        opened["data/demo_0/obs/ee_states"] = np.zeros((3, 6), np.float32)
+        opened["data/demo_0/obs/gripper_states"] = np.zeros((3, 1), np.float32)
+        opened["data"].attrs["language_instruction"] = np.bytes_(b"\xff\xfe")
+    assert convert("hdf5", tmp_path / "demo.hdf5", tmp_path / "out", "--quiet") == 1
+    assert "'language_instruction' holds no text in UTF-8" in capsys.readouterr().err
+
+
 def test_hdf5_files_that_do_not_fit_are_named(h5py, tmp_path, capsys):
     def refused(message, *more):
         assert convert("hdf5", tmp_path / "raw", tmp_path / "out", "--quiet", *more) == 1
