@@ -6,7 +6,8 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,16 +49,32 @@ def run_train(arguments: argparse.Namespace) -> None:
     check_kind_of_training(arguments)
     check_dataset_name(arguments.dataset)
     with ending_at_interrupt():
-        from ...training.finetuning.finetune import overview_of, prepare_finetuning, run_finetuning
-        from ...training.finetuning.overview import as_text
-        from ..folders.folder_roles import check_ready, check_trainable
-        from ..source_folder import source_folder
+        import_all()
+    with quietly() if arguments.quiet else nullcontext():
+        check_model(arguments.model)
+        train(arguments)
 
-    if arguments.quiet:
-        be_quiet()
-    check_trainable(arguments.model)
-    if not Path(arguments.model).is_dir():
-        check_ready(source_folder(arguments.model, weights=False))
+
+def import_all() -> None:
+    """What training needs, which takes seconds."""
+    from ...training.finetuning import finetune, overview  # noqa: F401
+
+
+def check_model(model: str) -> None:
+    """What can be said of a checkpoint before any of it is loaded; raises as `run_train`."""
+    from ..folders.folder_roles import check_ready, check_trainable
+    from ..source_folder import source_folder
+
+    check_trainable(model)
+    if not Path(model).is_dir():
+        check_ready(source_folder(model, weights=False))
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """What `run_train` does when names and sizes are checked."""
+    from ...training.finetuning.finetune import overview_of, prepare_finetuning, run_finetuning
+    from ...training.finetuning.overview import as_text
+
     options, training = given_options(arguments), training_arguments(arguments)
     with loading_bars(not arguments.quiet):
         with reading_dataset(arguments.dataset):
@@ -132,15 +149,29 @@ def training_arguments(arguments: argparse.Namespace) -> "FinetuneArguments":
     return make_arguments(**given)
 
 
-def be_quiet() -> None:
-    """Leave errors only, of other libraries too."""
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Errors only, of other libraries and of the workers that read data, too; afterwards all speak as before."""
     import transformers
 
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
-    os.environ["PYTHONWARNINGS"] = "ignore"  # of workers that read data
+    accelerate, said = logging.getLogger("accelerate"), transformers.logging
+    before = said.get_verbosity(), said.is_progress_bar_enabled(), accelerate.level, os.environ.get("PYTHONWARNINGS")
+    said.set_verbosity_error()
+    said.disable_progress_bar()
+    accelerate.setLevel(logging.ERROR)
+    os.environ["PYTHONWARNINGS"] = "ignore"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        said.set_verbosity(before[0])
+        if before[1]:
+            said.enable_progress_bar()
+        accelerate.setLevel(before[2])
+        del os.environ["PYTHONWARNINGS"]
+        if before[3] is not None:
+            os.environ["PYTHONWARNINGS"] = before[3]
 
 
 def closing_words(run: "Finetuning", dry_run: bool) -> str:

@@ -2,13 +2,17 @@
 
 import dataclasses
 import json
+import logging
+import os
 import re
 import shlex
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
+import transformers
 from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
 
 from vlahub.conversion.cli import main, make_parser, merge_lora_main
@@ -74,6 +78,24 @@ def test_a_run_is_merged_by_the_command_of_its_card_and_predicts(train, tmp_path
     inputs = processor(images={"primary": picture, "wrist": picture}, text="go", state=[0.0] * 8, return_tensors="pt")
     assert merged.predict_action(**inputs).isfinite().all()
     assert (tmp_path / "run" / "trainer_state.json").is_file()
+
+
+@pytest.mark.parametrize("given", [None, "default"])
+def test_a_quiet_run_says_nothing_and_leaves_the_process_as_it_was(given, train, monkeypatch, capsys):
+    if given is None:
+        monkeypatch.delenv("PYTHONWARNINGS", raising=False)
+    else:
+        monkeypatch.setenv("PYTHONWARNINGS", given)
+
+    def state():
+        libraries = logging.getLogger("accelerate").level, transformers.logging.get_verbosity()
+        return *libraries, transformers.logging.is_progress_bar_enabled(), list(warnings.filters), dict(os.environ)
+
+    train("--dry-run")  # loads what sets variables of its own
+    before, _ = state(), capsys.readouterr()
+    assert train("--dry-run", "--quiet") == 0
+    assert capsys.readouterr() == ("", "")
+    assert state() == before
 
 
 def test_a_dry_run_writes_nothing(train, tmp_path, capsys):
