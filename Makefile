@@ -6,7 +6,7 @@
 #   make demo-finetune   a tiny CogVLA learns a drawn dataset by LoRA, and is merged and asked
 #   make demo-stages     a tiny OpenVLA becomes OpenVLA-OFT and then CogVLA, stage by stage
 #   make demo-driving-loop   a tiny Alpamayo-R1 learns a drawn lane and drives in a closed loop, in minutes
-#   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and is asked to solve them in LeRobot
+#   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot, in an hour
 #   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-random SEED=7  the tests in a random order, where what a test leaves behind is an error
