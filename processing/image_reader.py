@@ -1,6 +1,7 @@
 """One camera image, however PIL keeps it, as upright 8-bit RGB: the reader of all families and of `vlahub predict`."""
 
 import os
+import struct
 import warnings
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from ..configuration.vla_errors import ImageFileError, InputError
 MAX_PIXELS = 89_478_485  # of one image; where PIL begins to warn of a decompression bomb
 POINTER = b"version https://git-lfs"
 ORIENTATION = 0x0112  # EXIF's tag
-BROKEN_FILE = (OSError, SyntaxError, EOFError, IndexError, ValueError)  # what PIL's decoders raise
+# What PIL's decoders raise; the last where a damaged file says that some gigabytes follow.
+BROKEN_FILE = (OSError, SyntaxError, EOFError, IndexError, ValueError, struct.error, MemoryError)
 PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes that PIL converts to one other mode alone
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from ...configuration.vla_errors import InputError
+from ...processing.image_reader import BROKEN_FILE
 from .recorded_episode import Choice, RecordedEpisode, present, recorded_episode
 
 ACTIONS = [["action"], ["actions"]]
@@ -128,7 +129,7 @@ def pictures(stored: np.ndarray, where: str) -> np.ndarray:
     try:
         rows = [Image.open(io.BytesIO(np.asarray(row).tobytes())).convert("RGB") for row in stored]
         return np.stack([np.asarray(row) for row in rows])
-    except (OSError, ValueError) as error:
+    except (Image.DecompressionBombError, *BROKEN_FILE) as error:
         raise InputError(f"{where} holds {stored.dtype} {stored.shape}: neither images nor JPEG.") from error
 
 

@@ -8,6 +8,7 @@ bytes. Opening a file goes through the library first, which validates all of tha
 import hashlib
 import json
 import math
+import sys
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -103,6 +104,10 @@ class SafetensorsReader:
         for key, entry in self._header[1].items():
             if entry["dtype"] not in DTYPES:
                 raise ConversionError(f"{self.path}: tensor {key} has dtype {entry['dtype']}, which is not supported.")
+            if (
+                math.prod(size for size in entry["shape"] if size) > sys.maxsize
+            ):  # one of 0 passes safetensors' own look
+                raise ConversionError(f"{self.path}: tensor {key} has shape {entry['shape']}; {remedy(self.path)}")
             infos[key] = TensorInfo(tuple(entry["shape"]), DTYPES[entry["dtype"]])
         return infos
 

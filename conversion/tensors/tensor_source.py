@@ -82,7 +82,7 @@ def check_zip(path: Path) -> None:
                 with archive.open(entry) as content:
                     while content.read(READ_BYTES):
                         pass
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         raise ConversionError(f"{path} is damaged: {error}.") from error
 
 

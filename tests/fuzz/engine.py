@@ -101,6 +101,7 @@ class Fuzzer:
         for each in (given, output, folder / "desk"):
             each.mkdir(parents=True)
         os.chdir(folder / "desk")
+        change = "(none: the target failed before)"
         try:
             change = self.target.change(Random(f"{self.target.name} {self.seed} {case}"), given)
             outcome = self.judged(case, change, given, output, doings)

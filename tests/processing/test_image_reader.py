@@ -1,6 +1,7 @@
 """One reader of images for every family and for `vlahub predict`: modes, orientation, broken and giant files."""
 
 import io
+import struct
 import time
 import warnings
 import zlib
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 import vlahub
-from vlahub.errors import InputError
+from vlahub.errors import ImageFileError, InputError
 from vlahub.processing.cogvla.image_ops import lanczos3_resize
 from vlahub.processing.image_reader import MAX_PIXELS, open_image, read_pil_image
 from vlahub.training.augmentation import RandomAugmentation
@@ -146,6 +147,37 @@ def test_a_cut_off_file_is_refused_by_its_view(pixels, tmp_path, kind):
         return  # this kind is read when it is opened
     with pytest.raises(InputError, match=r"(image 0|images\[0\]): the image cannot be decoded"):
         pixels(image)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("length", [10, 12, 20])
+def test_half_an_exif_block_is_refused_or_says_nothing(kind, length, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(RGB).save(file, kind, exif=exif.tobytes()[:length])
+    (tmp_path / "half").write_bytes(file.getvalue())
+    try:
+        image = open_image(tmp_path / "half")
+    except ImageFileError as error:
+        assert "half: the image cannot be decoded" in str(error)
+    else:
+        assert image.size in ((60, 40), (40, 60))
+
+
+@pytest.mark.parametrize("error", [MemoryError("8 GB"), struct.error("4 bytes"), SyntaxError("odd"), IndexError("0")])
+@pytest.mark.parametrize("place", ["opened", "decoded"])
+def test_whatever_a_decoder_raises_is_told_of_the_file(error, place, monkeypatch, tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "x.png")
+
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(
+        *(("PIL.Image.open", fail) if place == "opened" else ("PIL.PngImagePlugin.PngImageFile.load", fail))
+    )
+    with pytest.raises(ImageFileError, match=r"x\.png.* cannot be (read|decoded)"):
+        open_image(tmp_path / "x.png")
 
 
 def test_what_is_no_image_file_is_refused_by_its_path(tmp_path):

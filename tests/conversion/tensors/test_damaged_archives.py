@@ -39,6 +39,21 @@ def test_a_flipped_bit_in_an_archive_is_refused_by_the_name_of_the_file(tmp_path
         _ = PickleReader(tmp_path / name).infos
 
 
+@pytest.mark.parametrize("offset", range(0, 46, 2))
+def test_a_damaged_local_header_is_refused_or_says_nothing(tmp_path, offset):
+    """What stands before an entry repeats the directory, in part; names may be no text there."""
+    write(tmp_path / "x.pt")
+    content = bytearray((tmp_path / "x.pt").read_bytes())
+    content[offset] ^= 0xE0
+    (tmp_path / "x.pt").write_bytes(content)
+    try:
+        found = PickleReader(tmp_path / "x.pt").load("a")
+    except ConversionError as error:
+        assert "x.pt" in str(error)
+    else:
+        assert torch.equal(found, torch.arange(2000.0))
+
+
 def test_an_archive_without_checksums_is_read(tmp_path):
     set_crc32_options(False)
     try:

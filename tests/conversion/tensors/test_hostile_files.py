@@ -1,5 +1,6 @@
 """Files of tensors that would run something, or hold what cannot be read: refused by name."""
 
+import json
 import os
 import pickle
 
@@ -13,6 +14,22 @@ from vlahub.errors import ConversionError
 
 def side_file(run, kind):
     return next(run.run.glob(f"{kind}--*.pt"))
+
+
+# Sizes that no tensor has
+
+
+@pytest.mark.parametrize("shape", [[0, 2**64 - 1], [2**64 - 1, 0], [0, 2**63], [0, 2**62, 4], [2**40, 0, 2**40]])
+def test_a_size_beyond_all_memory_beside_an_empty_one_is_refused(shape, tmp_path):
+    header = json.dumps({"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, 0]}}).encode()
+    (tmp_path / "x.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ConversionError, match=r"x\.safetensors"):
+        TensorFile(tmp_path / "x.safetensors", "x").load("a")
+
+
+def test_an_empty_tensor_is_read(tmp_path):
+    save_file({"a": torch.empty(0, 7)}, tmp_path / "x.safetensors")
+    assert TensorFile(tmp_path / "x.safetensors", "x").load("a").shape == (0, 7)
 
 
 # Pickles that would run something

@@ -67,7 +67,7 @@ def drawn(random: Random) -> tuple[bytes, str]:
     buffer = io.BytesIO()
     try:
         image.convert(mode).save(buffer, form, **options)
-    except (OSError, ValueError, KeyError, TypeError):  # no such mode in this format
+    except (OSError, ValueError, KeyError, TypeError, struct.error):  # no such mode in this format, or half an EXIF
         mode, form, buffer = "RGB", "PNG", io.BytesIO()
         image.save(buffer, form)
     return buffer.getvalue(), f"{mode} {form} {size}"
