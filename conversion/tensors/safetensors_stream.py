@@ -104,9 +104,8 @@ class SafetensorsReader:
         for key, entry in self._header[1].items():
             if entry["dtype"] not in DTYPES:
                 raise ConversionError(f"{self.path}: tensor {key} has dtype {entry['dtype']}, which is not supported.")
-            if (
-                math.prod(size for size in entry["shape"] if size) > sys.maxsize
-            ):  # one of 0 passes safetensors' own look
+            # The library's own look lets any size pass beside one of 0; torch has no room for it.
+            if math.prod(size for size in entry["shape"] if size) > sys.maxsize:
                 raise ConversionError(f"{self.path}: tensor {key} has shape {entry['shape']}; {remedy(self.path)}")
             infos[key] = TensorInfo(tuple(entry["shape"]), DTYPES[entry["dtype"]])
         return infos
