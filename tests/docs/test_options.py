@@ -15,6 +15,7 @@ OPTION = re.compile(r"(?<![\w-])--[a-zA-Z][\w-]*")
 FOREIGN = {
     "--check": "of sha256sum",
     "--checks": "of python -m benchmarks.card",
+    "--demonstrations": "of examples/closed_loop/metaworld_demo.py",
     "--env": "of lerobot-eval",
     "--image_aug": "of published training code, part of a run's name",
     "--inference": "of lerobot-rollout",
