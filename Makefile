@@ -11,7 +11,7 @@
 #   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
 #   make test-random SEED=7  the tests in a random order, where what a test leaves behind is an error
 #   make coverage    how much of the packages the tests run: lines and branches
-#   make test-transformers4  the tests, with transformers 4.57
+#   make test-transformers4  the tests, with transformers 4.57: three cases of each; CASES=1000 for all
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
@@ -92,9 +92,11 @@ fuzz: .venv/installed
 	PYTHONPATH=tests:examples .venv/bin/python -W ignore -m fuzz --seconds $(SECONDS) --seed $(SEED) \
 		$(if $(TARGET),--target $(TARGET)) $(if $(CASE),--case $(CASE))
 
+# What runs with every set of releases whole, and of every other test three cases; CASES=1000 for all of them.
+CASES ?= 3
 test-transformers4: .venv4/installed
-	$(call PYTEST,.venv4) -m "not slow and not inductor"
-	$(call PYTEST,.venv4) -m "slow and not inductor" $(SLOW_OF_BOTH_LINES)
+	$(call PYTEST,.venv4) -m "not slow and not inductor" --cases $(CASES)
+	$(call PYTEST,.venv4) -m "slow and not inductor" --cases $(CASES) $(SLOW_OF_BOTH_LINES)
 
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest $(REMOVALS)

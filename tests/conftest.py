@@ -11,7 +11,7 @@ import torch
 from families import FAMILIES
 from golden_cases import golden_case
 from leftovers import no_test_ends_the_process, nothing_runs_on, the_process_is_as_before
-from random_order import pytest_addoption, pytest_collection_modifyitems
+from which_tests import pytest_addoption, pytest_collection_modifyitems
 
 __all__ = [
     "no_test_ends_the_process",

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import fresh_python
 import pytest
 import torch
 
@@ -115,8 +116,9 @@ def running():
 
 
 def children():
-    """Where the system lists them."""
-    return [int(word) for path in Path("/proc/self/task").glob("*/children") for word in path.read_text().split()]
+    """Where the system lists them; but the one that all fresh processes are forked from."""
+    found = [int(word) for path in Path("/proc/self/task").glob("*/children") for word in path.read_text().split()]
+    return [number for number in found if number != fresh_python.number_of_server()]
 
 
 def command_of(number):

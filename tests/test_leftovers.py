@@ -6,7 +6,7 @@ from itertools import count
 
 import leftovers
 import pytest
-import random_order
+import which_tests
 
 NUMBER = count()
 OFFENDERS = {
@@ -49,8 +49,8 @@ def run(tmp_path):
         file.write_text(textwrap.dedent(text))
         reports = Reports()
         words = [file, "-s", "-c", tmp_path / "pytest.ini", "--import-mode=importlib", *options]
-        words += ["-p", "no:cacheprovider", "-p", "no:faulthandler"]
-        pytest.main([*map(str, words)], plugins=[leftovers, random_order, reports])
+        words += ["-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception"]
+        pytest.main([*map(str, words)], plugins=[leftovers, which_tests, reports])
         return reports
 
     return run
@@ -97,3 +97,41 @@ def test_a_seed_is_an_order_and_another_is_another(run):
     assert first == order("--shuffle", "1")
     assert sorted(first) == sorted(second) == sorted(plain) == plain
     assert plain != first != second != plain
+
+
+def test_of_each_tests_cases_so_many_are_kept_from_the_first_to_the_last(run):
+    text = """
+        import pytest
+        MANY = [*range(8), pytest.param(8, marks=pytest.mark.slow)]
+
+        @pytest.mark.parametrize("n", MANY)
+        def test_many(n):
+            pass
+
+        @pytest.mark.parametrize("n", range(2))
+        def test_two(n):
+            pass
+
+        class TestMore:
+            @pytest.mark.newest
+            @pytest.mark.parametrize("n", range(4))
+            def test_four(self, n):
+                pass
+
+            @pytest.mark.parametrize("n", range(9))
+            def test_many(self, n):
+                pass
+    """
+
+    def names(*options):
+        return [name for name, when, *_ in run(text, *options).found if when == "call"]
+
+    assert names("-m", "not slow", "--cases", "3") == [
+        *("test_many[0]", "test_many[4]", "test_many[7]", "test_two[0]", "test_two[1]"),
+        *(f"TestMore::test_four[{n}]" for n in range(4)),
+        *("TestMore::test_many[0]", "TestMore::test_many[4]", "TestMore::test_many[8]"),
+    ]
+    assert [name for name in names("--cases", "1") if "four" not in name] == [
+        *("test_many[0]", "test_two[0]", "TestMore::test_many[0]"),
+    ]
+    assert len(names()) == len(names("--cases", "9")) == 24

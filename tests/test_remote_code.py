@@ -3,7 +3,6 @@
 import ast
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from fresh_python import in_fresh_python
 
 import vlahub
 from vlahub import AutoModelForVision2Seq
@@ -70,14 +70,7 @@ def in_a_fresh_process(family, folder, images, home, classes, resaved=None):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HF_"))}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "HF_MODULES_CACHE": str(home / "modules")}
     arguments = [str(folder), str(images), resaved and str(resaved), family.call, classes]
-    child = subprocess.run(
-        [sys.executable, "-I", "-c", FRESH_PROCESS, json.dumps(arguments)],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=home,
-        timeout=200,
-    )
+    child = in_fresh_python(["-I", "-c", FRESH_PROCESS, json.dumps(arguments)], env=environment, cwd=home)
     assert child.returncode == 0, child.stderr
     return json.loads(child.stdout.split("RESULT")[1])
 

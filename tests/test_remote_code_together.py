@@ -4,12 +4,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
+import tempfile
 
 import numpy as np
 import pytest
 from families import FAMILIES
+from fresh_python import FreshPython
 
 # Loads checkpoints one after the other, then predicts with each in turn; without vlahub.
 TOGETHER = """
@@ -47,25 +47,25 @@ def checkpoints(tmp_path_factory):
 
 
 def started(home, views, *jobs):
-    """A process of its own that loads (folder, call) pairs; home: of its caches."""
+    """A process of its own that loads (folder, call) pairs, and where it prints; home: of its caches."""
     home.mkdir(exist_ok=True)
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HF_"))}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(home), "HF_MODULES_CACHE": str(home / "modules")}
     arguments = json.dumps([views, [(str(folder), call) for folder, call in jobs]])
-    return subprocess.Popen(
-        [sys.executable, "-I", "-c", TOGETHER, arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        cwd=home,
-    )
+    printed = tempfile.TemporaryFile()  # noqa: SIM115 (`answer` closes it)
+    with open(os.devnull) as nothing:
+        process = FreshPython(["-I", "-c", TOGETHER, arguments], environment, home, nothing, printed, printed)
+    return process, printed
 
 
-def answer(process):
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-3000:]
-    return json.loads(output.split("RESULT")[1])
+def answer(started):
+    process, printed = started
+    with printed:
+        code = process.wait(300)
+        printed.seek(0)
+        text = printed.read().decode()
+    assert code == 0, text[-3000:]
+    return json.loads(text.split("RESULT")[1].splitlines()[0])
 
 
 def alone(home, views, folder, call):

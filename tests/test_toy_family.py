@@ -4,12 +4,12 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
 import sys
 from itertools import chain
 from pathlib import Path
 
 import pytest
+from fresh_python import in_fresh_python
 
 REPOSITORY = Path(__file__).parents[1]
 TOY = Path(__file__).with_name("toy_family")
@@ -188,9 +188,7 @@ def python(project):
         path = str(project) if inside else ""
         environment = {**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1", **environment}
         here = project if inside else project.parent
-        done = subprocess.run(
-            [sys.executable, *map(str, command)], cwd=here, env=environment, capture_output=True, text=True, timeout=120
-        )
+        done = in_fresh_python(command, env=environment, cwd=here)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -4,13 +4,12 @@ import ctypes
 import errno
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from fresh_python import in_fresh_python
 
 from vlahub.conversion import output_folder as output_folder_module
 from vlahub.conversion.output_folder import output_folder
@@ -65,9 +64,8 @@ def test_every_file_is_on_the_disk_before_the_folder_has_its_name_and_then_the_n
 def test_a_killed_run_leaves_no_output_and_the_next_one_cleans_up_and_succeeds(cogvla, tmp_path):
     sources = ["--base", str(cogvla.base), "--adapter", str(cogvla.run), *cogvla.options]
     options = ["--output", str(tmp_path / "out"), "--max-shard-size", "1MB"]
-    child = subprocess.run(
-        [sys.executable, "-c", KILLED_WHILE_WRITING, "merge-lora", *sources, *options], capture_output=True, timeout=200
-    )
+    words = ["-c", KILLED_WHILE_WRITING, "merge-lora", *sources, *options]
+    child = in_fresh_python(words, env=os.environ, cwd=tmp_path)
     assert child.returncode == -signal.SIGXFSZ, child.stderr
     assert all(name.startswith(".") for name in names(tmp_path))
     assert len(list((tmp_path / ".out.partial").glob("model-*.safetensors"))) > 1  # killed in the middle, not before

@@ -6,13 +6,12 @@ A block that is not meant to run says so in front of it: `<!-- not run: reason -
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import page_blocks
 import pytest
 import yaml
+from fresh_python import in_fresh_python
 from page_blocks import COMMANDS, Block, blocks_of
 from page_commands import NOT_RUN, carry_out, check, commands_of, is_push, reason_not_run
 from page_folders import prepare
@@ -101,7 +100,7 @@ def push(words: list[str], url: str) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     settings = {"HF_ENDPOINT": url, "HF_TOKEN": "dummy", "HF_HUB_DISABLE_XET": "1", "NO_PROXY": "127.0.0.1"}
     settings |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HOME": str(Path("hub_home").absolute())}
-    command = [sys.executable, "-m", *(re.sub("^you/", f"{USER}/", word) for word in words)]
-    done = subprocess.run(command, env={**inherited, **settings}, capture_output=True, text=True, check=False)
+    command = ["-m", *(re.sub("^you/", f"{USER}/", word) for word in words)]
+    done = in_fresh_python(command, env={**inherited, **settings}, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
     assert re.search(r"https?://", done.stdout), done.stdout

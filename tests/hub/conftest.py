@@ -3,15 +3,15 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from fresh_python import FreshPython
 
 from vlahub.conversion.cli import main
 
@@ -65,15 +65,11 @@ class Python:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
         self.log = home / "stderr.txt"
         with open(self.log, "a") as errors:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", WORKER],
-                env={**inherited, **settings},
-                cwd=home,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-            )
+            reads, self.asks = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), "rw", strict=True))
+            self.answers, writes = (os.fdopen(end, mode) for end, mode in zip(os.pipe(), "rw", strict=True))
+            with reads, writes:
+                environment = {**inherited, **settings}
+                self.process = FreshPython(["-c", WORKER], environment, home, reads, writes, errors)
 
     def __call__(self, code: str, **values: object):
         """Execute code with these variables set; returns what it left in `result`.
@@ -85,9 +81,9 @@ class Python:
         timer = threading.Timer(TIME_LIMIT, self.process.kill)
         timer.start()
         try:
-            self.process.stdin.write(json.dumps(given + code) + "\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
+            self.asks.write(json.dumps(given + code) + "\n")
+            self.asks.flush()
+            line = self.answers.readline()
         finally:
             timer.cancel()
         answer = json.loads(line) if line else {"error": "process ended", "message": self.said()[-2000:]}
@@ -101,7 +97,9 @@ class Python:
 
     def close(self) -> None:
         self.process.kill()  # it has nothing to finish, and an orderly end takes seconds
-        self.process.communicate()
+        self.answers.close()
+        with suppress(BrokenPipeError):  # of what was not read
+            self.asks.close()
 
 
 def load_module(name: str, path: Path) -> ModuleType:

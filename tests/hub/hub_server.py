@@ -163,6 +163,7 @@ class HubServer:
 class Handler(BaseHTTPRequestHandler):
     hub: HubServer
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two packets, and whoever asked acknowledges the first late
 
     def do_GET(self) -> None:
         self.answer("GET")

@@ -4,13 +4,13 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fresh_python import in_fresh_python
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
@@ -199,8 +199,8 @@ def test_a_killed_run_resumes_to_the_same_weights(finetune, family, table, tmp_p
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     sources = ["--model", family, "--dataset", str(table), *QUICK, "--max_steps", "6", "--save_steps", "2"]
     finetune([*sources, "--output_dir", str(whole)])
-    command = [sys.executable, "-c", KILLED_IN_ITS_MIDDLE, str(EXAMPLES), *sources, "--output_dir", str(killed)]
-    process = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True)
+    words = ["-c", KILLED_IN_ITS_MIDDLE, EXAMPLES, *sources, "--output_dir", killed]
+    process = in_fresh_python(words, env=os.environ, cwd=tmp_path)
     assert process.returncode == -signal.SIGKILL, process.stderr
     assert (killed / "checkpoint-2").is_dir() and not (killed / "adapter_model.safetensors").exists()
     (killed / "checkpoint-5").mkdir(exist_ok=True)  # one that was being written: it is not taken

@@ -15,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from fresh_python import in_fresh_python
 from mistakes_desk import write_recording
 from PIL import Image
 from tqdm.std import tqdm
@@ -164,8 +165,8 @@ def test_nothing_is_coloured_with_no_color_or_in_a_pipe(call, monkeypatch):
     shown = on_a_terminal(lines, environment | {"NO_COLOR": "1"})
     assert "writing weights" in shown and "what it is" in shown and "error: " in shown
     assert COLOUR.findall(shown) == []
-    asked = {"capture_output": True, "text": True, "check": True, "env": environment}
-    piped = subprocess.run([sys.executable, "-c", EACH, *lines], **asked)
+    piped = in_fresh_python(["-c", EACH, *lines], env=environment, cwd=Path.cwd())
+    assert piped.returncode == 0, piped.stderr
     assert "\x1b" not in piped.stdout + piped.stderr and "\r" not in piped.stdout
     for text in (shown, piped.stdout):
         assert text.count("exit code 0") == len(lines) - 3  # of which three fail

@@ -5,12 +5,11 @@ import importlib.util
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from fresh_python import in_fresh_python
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoTokenizer
@@ -88,14 +87,8 @@ def test_an_assembled_checkpoint_predicts_in_a_process_without_vlahub(assembled,
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HF_"))}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "HF_MODULES_CACHE": str(tmp_path / "modules")}
     state = [0.1 * i for i in range(8)]
-    child = subprocess.run(
-        [sys.executable, "-I", "-c", FRESH_PROCESS, json.dumps([str(assembled), state])],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=tmp_path,
-        timeout=200,
-    )
+    arguments = json.dumps([str(assembled), state])
+    child = in_fresh_python(["-I", "-c", FRESH_PROCESS, arguments], env=environment, cwd=tmp_path)
     assert child.returncode == 0, child.stderr
     first, second = torch.tensor(json.loads(child.stdout.split("RESULT")[1]))
     processor = MapAnythingLlava3DProcessor.from_pretrained(assembled)

@@ -2,8 +2,6 @@
 
 import copy
 import json
-import subprocess
-import sys
 from functools import partial
 
 import numpy as np
@@ -19,6 +17,7 @@ from alpamayo_prompts import (
     make_processor,
     tiny_tokenizer,
 )
+from fresh_python import in_fresh_python
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
 from vlahub.modeling.alpamayo_r1.trajectory_tokenizers import DeltaTrajectoryTokenizer, tokenize_history
@@ -440,13 +439,7 @@ def test_a_saved_processor_loads_without_vlahub(make, tmp_path):
     torch.save(inputs, tmp_path / "in.pt")
     arguments = [tmp_path / "saved", tmp_path / "in.pt", tmp_path / "out.pt"]
     environment = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    child = subprocess.run(
-        [sys.executable, "-c", WITHOUT_VLAHUB, *map(str, arguments)],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    child = in_fresh_python(["-c", WITHOUT_VLAHUB, *arguments], env=environment, cwd=tmp_path)
     assert child.returncode == 0, child.stderr[-3000:]
     found = torch.load(tmp_path / "out.pt")
     assert found.pop("template") == CHAT_TEMPLATE and found.pop("settings") == PIXELS["max_pixels"]

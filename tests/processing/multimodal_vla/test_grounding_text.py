@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from fresh_python import in_fresh_python
 from tiny_configs import BLOCK, COMPOSED, LLAMA, TOWER
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 from tokenizers.processors import TemplateProcessing
@@ -145,8 +144,7 @@ def test_a_checkpoint_scores_where_vlahub_is_not(saved, tmp_path):
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "HF_"))}
     environment |= {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path), "HF_MODULES_CACHE": str(tmp_path / "modules")}
     arguments = json.dumps([str(saved[0]), TEXTS, np.array(VIEWS).tolist()])
-    command = [sys.executable, "-I", "-c", SCORES, arguments]
-    child = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, timeout=200)
+    child = in_fresh_python(["-I", "-c", SCORES, arguments], env=environment, cwd=tmp_path)
     assert child.returncode == 0, child.stderr
     scores, module = json.loads(child.stdout.split("RESULT")[1])
     wanted = MultimodalVLAForActionPrediction.from_pretrained(saved[0]).grounding_score(**saved[1])

@@ -3,14 +3,13 @@
 import copy
 import importlib
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from fresh_python import in_fresh_python
 from PIL import Image
 from tokenizers import AddedToken, Tokenizer, pre_tokenizers, processors
 from tokenizers.models import WordLevel
@@ -621,13 +620,7 @@ def in_another_process(tmp_path, name, inputs):
     torch.save(inputs, tmp_path / "in.pt")
     arguments = [tmp_path / name, tmp_path / (name + name), tmp_path / "in.pt", tmp_path / f"{name}.pt"]
     environment = {"HF_HOME": str(tmp_path / f"home_{name}"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    child = subprocess.run(
-        [sys.executable, "-c", WITHOUT_VLAHUB, *map(str, arguments)],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
+    child = in_fresh_python(["-c", WITHOUT_VLAHUB, *arguments], env=environment, cwd=tmp_path)
     assert child.returncode == 0, child.stderr[-3000:]
     return torch.load(tmp_path / f"{name}.pt")
 

@@ -1,12 +1,11 @@
 """Processors of VLMs of transformers inside ours: chat templates, overrides, batches of training, loading alone."""
 
 import importlib.util
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import torch
+from fresh_python import in_fresh_python
 from PIL import Image
 from tiny_vlms import SIZE, TINY_VLMS, layout_of, made, processor_of, tiny_vlm, tokenizer_with, without_videos
 from transformers import AutoConfig
@@ -214,13 +213,8 @@ def test_a_checkpoint_loads_where_vlahub_is_not_installed(kind, tmp_path):
     inputs = {"images": [[noise(28, 60)], [noise(64, 30)]], "text": ["pick up the cube", "put"], "padding_side": "left"}
     torch.save(inputs, tmp_path / "in.pt")
     environment = {"HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-c",
-        WITHOUT_VLAHUB,
-        *map(str, (tmp_path / "saved", tmp_path / "in.pt", tmp_path / "out")),
-    ]
-    child = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    arguments = (tmp_path / name for name in ("saved", "in.pt", "out"))
+    child = in_fresh_python(["-c", WITHOUT_VLAHUB, *arguments], env=environment, cwd=tmp_path)
     assert child.returncode == 0, child.stderr[-3000:]
     found, actions = torch.load(tmp_path / "out")
     wanted = processor(**inputs)

@@ -1,0 +1,49 @@
+"""Which tests run, and in which order: `pytest --shuffle SEED` and `pytest --cases NUMBER`.
+
+`--shuffle` puts files in a random order, and the tests of each; one seed is one order in every worker. `--cases` keeps
+so many cases of a parametrised test, from its first to its last: enough where another environment runs them all. Of
+tests that are to run in every environment (`newest`) it keeps all.
+"""
+
+import random
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="run files and their tests in a random order")
+    parser.addoption("--cases", type=int, metavar="NUMBER", help="run so many cases of a parametrised test at most")
+
+
+@pytest.hookimpl(tryfirst=True, wrapper=True)  # pytest puts together afterwards what shares a fixture
+def pytest_collection_modifyitems(config, items):
+    if (seed := config.getoption("--shuffle")) is not None:
+        items[:] = shuffled(items, seed)
+    yield
+    if (cases := config.getoption("--cases")) is not None:
+        kept = {id(item) for item in spread(items, cases)}
+        config.hook.pytest_deselected(items=[item for item in items if id(item) not in kept])
+        items[:] = [item for item in items if id(item) in kept]
+
+
+def shuffled(items, seed):
+    draw, files = random.Random(seed), {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    order = list(files.values())
+    draw.shuffle(order)
+    for tests in order:
+        draw.shuffle(tests)
+    return [item for tests in order for item in tests]
+
+
+def spread(items, cases):
+    """Of each function's items `cases` that lie as far from each other as they can, or all."""
+    functions = {}
+    for item in items:
+        functions.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
+    for each in functions.values():
+        if len(each) <= cases or each[0].get_closest_marker("newest"):
+            yield from each
+        else:
+            yield from (each[round(step * (len(each) - 1) / max(cases - 1, 1))] for step in range(cases))
