@@ -8,10 +8,10 @@
 #   make demo-driving-loop   a tiny Alpamayo-R1 learns a drawn lane and drives in a closed loop, in minutes
 #   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot, in an hour
 #   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
-#   make test    the tests, with transformers 5.x; make test-slow those that take minutes each
+#   make test    the tests, with transformers 5.x; make test-slow those that take long: three cases of each, CASES=1000 for all
 #   make test-random SEED=7  the tests in a random order, where what a test leaves behind is an error
 #   make coverage    how much of the packages the tests run: lines and branches
-#   make test-transformers4  the tests, with transformers 4.57: three cases of each; CASES=1000 for all
+#   make test-transformers4  the tests, with transformers 4.57, as many of each
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
 #   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
@@ -75,6 +75,9 @@ demo-drawn-board: .venv/installed
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
 
+# Of a test that takes long, or that transformers 5.x runs whole, three cases; CASES=1000 for all.
+CASES ?= 3
+
 SEED ?= 1
 test-random: .venv/installed
 	$(call PYTEST,.venv) -m "not slow" --shuffle $(SEED)
@@ -83,7 +86,7 @@ coverage: .venv/installed
 	$(call PYTEST,.venv) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
 test-slow: .venv/installed
-	$(call PYTEST,.venv) -m slow
+	$(call PYTEST,.venv) -m slow --cases $(CASES)
 
 # TARGET=headers: one target alone; with CASE=17: one case of it, as a fault is told.
 SECONDS ?= 600
@@ -92,8 +95,6 @@ fuzz: .venv/installed
 	PYTHONPATH=tests:examples .venv/bin/python -W ignore -m fuzz --seconds $(SECONDS) --seed $(SEED) \
 		$(if $(TARGET),--target $(TARGET)) $(if $(CASE),--case $(CASE))
 
-# What runs with every set of releases whole, and of every other test three cases; CASES=1000 for all of them.
-CASES ?= 3
 test-transformers4: .venv4/installed
 	$(call PYTEST,.venv4) -m "not slow and not inductor" --cases $(CASES)
 	$(call PYTEST,.venv4) -m "slow and not inductor" --cases $(CASES) $(SLOW_OF_BOTH_LINES)

@@ -113,7 +113,7 @@ def test_of_each_tests_cases_so_many_are_kept_from_the_first_to_the_last(run):
             pass
 
         class TestMore:
-            @pytest.mark.newest
+            @pytest.mark.every_case
             @pytest.mark.parametrize("n", range(4))
             def test_four(self, n):
                 pass

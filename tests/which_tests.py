@@ -2,7 +2,8 @@
 
 `--shuffle` puts files in a random order, and the tests of each; one seed is one order in every worker. `--cases` keeps
 so many cases of a parametrised test, from its first to its last: enough where another environment runs them all. Of
-tests that are to run in every environment (`newest`) it keeps all.
+tests that are to run in every environment (`newest`) and of those whose cases have little in common (`every_case`: the
+pages of the documentation, the training of each family) it keeps all.
 """
 
 import random
@@ -43,7 +44,7 @@ def spread(items, cases):
     for item in items:
         functions.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
     for each in functions.values():
-        if len(each) <= cases or each[0].get_closest_marker("newest"):
+        if len(each) <= cases or any(each[0].get_closest_marker(mark) for mark in ("newest", "every_case")):
             yield from each
         else:
             yield from (each[round(step * (len(each) - 1) / max(cases - 1, 1))] for step in range(cases))

@@ -64,6 +64,7 @@ def made(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("made")
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(
     "page", [pytest.param(name, marks=[pytest.mark.slow] if PAGES[name].slow else []) for name in PAGES]
 )

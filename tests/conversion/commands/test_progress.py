@@ -105,6 +105,7 @@ def bars(monkeypatch):
     return shown
 
 
+@pytest.mark.every_case
 @pytest.mark.parametrize(
     "line", [pytest.param(line, marks=[] if line in QUICK else pytest.mark.slow, id=line) for line in BARS]
 )
