@@ -37,7 +37,7 @@ SLOW_OF_BOTH_LINES = tests/modeling/multimodal_vla tests/processing tests/modeli
 	tests/conversion/test_quantised_checkpoints.py tests/training/test_distributed.py 'tests/hub/test_finetuned.py::$(FINETUNED)'
 FINETUNED = test_it_learns_and_everything_that_it_learned_is_merged_published_and_loaded_by_name[cogvla]
 # Bytecode is kept: without it every worker and every process that a test starts compiles tests and package again.
-PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto
+PYTEST = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -n auto --dist worksteal
 
 .PHONY: demo demo-llava3d demo-alpamayo demo-composed demo-finetune demo-stages demo-drawn-board demo-driving-loop \
 	demo-closed-loop test test-slow test-transformers4 test-newest test-lowest test-lerobot lint docs audit release \

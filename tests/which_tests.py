@@ -3,7 +3,7 @@
 `--shuffle` puts files in a random order, and the tests of each; one seed is one order in every worker. `--cases` keeps
 so many cases of a parametrised test, from its first to its last: enough where another environment runs them all. Of
 tests that are to run in every environment (`newest`) and of those whose cases have little in common (`every_case`: the
-pages of the documentation, the training of each family) it keeps all.
+pages of the documentation, the training of each family) it keeps all, of those that compile kernels (`inductor`) one.
 """
 
 import random
@@ -44,7 +44,6 @@ def spread(items, cases):
     for item in items:
         functions.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
     for each in functions.values():
-        if len(each) <= cases or any(each[0].get_closest_marker(mark) for mark in ("newest", "every_case")):
-            yield from each
-        else:
-            yield from (each[round(step * (len(each) - 1) / max(cases - 1, 1))] for step in range(cases))
+        marks = {mark.name for mark in each[0].iter_markers()}
+        kept = len(each) if marks & {"newest", "every_case"} else 1 if "inductor" in marks else min(cases, len(each))
+        yield from (each[round(step * (len(each) - 1) / max(kept - 1, 1))] for step in range(kept))

@@ -23,6 +23,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 from vlahub.conversion.cli import main as vlahub_command
 
 SCENES, FRAMES = 2000, 2  # boards of the demonstrations, and frames of each of their episodes
+LEAST = 0.9  # share of the unseen boards on which a trained policy succeeds
 UNSEEN = range(100)  # the boards of the episodes; those of the demonstrations have other seeds
 DEMONSTRATED = 1_000_000  # seed of the first of those
 
@@ -98,10 +99,14 @@ def main() -> None:
         "untrained": loaded_policy(folder / "untrained", statistics_of=checkpoint),
         "random": lambda observations: draws.uniform(-LARGEST, LARGEST, (len(observations), 1, 2)),
     }
+    rates = {}
     for name, each in policies.items():
-        print(f"{name + ':':<10} {success_rate(each, UNSEEN):6.1%} of {len(UNSEEN)} unseen boards", flush=True)
+        rates[name] = success_rate(each, UNSEEN)
+        print(f"{name + ':':<10} {rates[name]:6.1%} of {len(UNSEEN)} unseen boards", flush=True)
     strip(policy, UNSEEN[0]).save(folder / "episode.png")
     print(f"an episode, from left to right: {folder / 'episode.png'}")
+    if rates["trained"] < LEAST:
+        raise SystemExit(f"the trained policy fails on more than {1 - LEAST:.0%} of the boards")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from vlahub.conversion.serving.robot_policy import robot_policy_of
 
 sys.path.append(str(Path(__file__).parents[2] / "examples" / "closed_loop"))
 from board_episodes import finished_episodes, served_policy, strip, success_rate
-from demo_drawn_board import RECIPES, UNSEEN, learned_checkpoint, loaded_policy
+from demo_drawn_board import LEAST, RECIPES, UNSEEN, learned_checkpoint, loaded_policy
 from drawn_board import COLOURS, LARGEST, SIDE, STEPS, DrawnBoard
 
 BOARDS = range(200)
@@ -81,9 +81,9 @@ def test_a_motion_is_cut_at_what_the_arm_can_do_and_at_the_edge():
     assert np.allclose(state, [0.2, -0.2])
 
 
-@pytest.fixture(scope="module", params=RECIPES)
+@pytest.fixture(scope="module", params=[family for family in RECIPES if family != "multimodal_vla"])
 def learned(request, tmp_path_factory):
-    """(folder, checkpoint) of a family."""
+    """(folder, checkpoint) of a family; `make demo-drawn-board` asks the same of multimodal_vla."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp(request.param)
@@ -94,7 +94,7 @@ def learned(request, tmp_path_factory):
 @pytest.mark.slow
 def test_a_trained_policy_succeeds_on_unseen_boards_and_an_untrained_one_does_not(learned):
     folder, checkpoint = learned
-    assert success_rate(loaded_policy(checkpoint), UNSEEN) >= 0.9
+    assert success_rate(loaded_policy(checkpoint), UNSEEN) >= LEAST
     assert success_rate(loaded_policy(folder / "untrained", statistics_of=checkpoint), UNSEEN) < 0.2
 
 

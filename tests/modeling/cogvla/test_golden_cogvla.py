@@ -168,7 +168,7 @@ def test_a_converted_checkpoint_predicts_the_published_actions(name, implementat
 
 @pytest.mark.inductor
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["cogvla/full_3img", "openvla/openvla_greedy"])
+@pytest.mark.parametrize("name", ["openvla/openvla_greedy", "cogvla/full_3img"])
 def test_a_compiled_checkpoint_predicts_the_published_actions(name, converted):
     model = CogVLAForActionPrediction.from_pretrained(converted(name), dtype=torch.float32)
     model.enable_fast_prediction(mode="compile")
