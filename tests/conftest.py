@@ -11,6 +11,7 @@ import torch
 from families import FAMILIES
 from golden_cases import golden_case
 from leftovers import no_test_ends_the_process, nothing_runs_on, the_process_is_as_before
+from own_draws import pytest_fixture_setup, pytest_runtest_call
 from which_tests import pytest_addoption, pytest_collection_modifyitems
 
 __all__ = [
@@ -18,6 +19,8 @@ __all__ = [
     "nothing_runs_on",
     "pytest_addoption",
     "pytest_collection_modifyitems",
+    "pytest_fixture_setup",
+    "pytest_runtest_call",
     "the_process_is_as_before",
 ]
 

@@ -2,13 +2,12 @@
 
 import sys
 import textwrap
-from itertools import count
 
 import leftovers
+import own_draws
 import pytest
 import which_tests
 
-NUMBER = count()
 OFFENDERS = {
     "environment": ("import os", "os.environ['LEFT'] = 'x'", "the environment: LEFT=None -> 'x'"),
     "folder": ("import os", "os.chdir('/')", "the current folder"),
@@ -45,12 +44,13 @@ def run(tmp_path):
 
     def run(text, *options):
         (tmp_path / "pytest.ini").write_text("[pytest]\n")
-        file = tmp_path / f"test_offender_{next(NUMBER)}.py"  # a module of that name stays imported
+        file = tmp_path / "test_offender.py"
         file.write_text(textwrap.dedent(text))
         reports = Reports()
         words = [file, "-s", "-c", tmp_path / "pytest.ini", "--import-mode=importlib", *options]
         words += ["-p", "no:cacheprovider", "-p", "no:faulthandler", "-p", "no:unraisableexception"]
-        pytest.main([*map(str, words)], plugins=[leftovers, which_tests, reports])
+        sys.modules.pop(file.stem, None)  # of the text before
+        pytest.main([*map(str, words)], plugins=[leftovers, own_draws, which_tests, reports])
         return reports
 
     return run
@@ -135,3 +135,40 @@ def test_of_each_tests_cases_so_many_are_kept_from_the_first_to_the_last(run):
         *("test_many[0]", "test_two[0]", "TestMore::test_many[0]"),
     ]
     assert len(names()) == len(names("--cases", "9")) == 24
+
+
+def test_what_is_drawn_follows_from_the_name_of_who_draws(run, monkeypatch):
+    text = """
+        import random, sys
+        import numpy as np
+        import pytest
+        import torch
+
+        def drawn():
+            return random.random(), np.random.rand(), torch.rand(1).item()
+
+        @pytest.fixture(scope="module", params=range(2))
+        def shared(request):
+            return drawn()
+
+        @pytest.fixture
+        def own():
+            return drawn()
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_one(shared, own, n, request):
+            name = request.node.name
+            sys.drawn[name] = (*shared, *own, *drawn())
+
+        @pytest.mark.parametrize("n", range(3))
+        def test_two(shared, own, n, request):
+            sys.drawn[request.node.name] = (*shared, *own, *drawn())
+    """
+    found = []
+    for options in ((), ("--shuffle", "1"), ("--shuffle", "2")):
+        monkeypatch.setattr(sys, "drawn", {}, raising=False)
+        run(text, *options)
+        found.append(sys.drawn)
+    assert found[0] == found[1] == found[2] and list(found[0]) != list(found[1])
+    draws = [draw for name, each in found[0].items() for draw in (each[:3], each[3:6], (name, each[6:]))]
+    assert len(draws) == 36 and len(set(draws)) == 2 + 1 + 12  # of each parameter, of the other fixture, of each test
