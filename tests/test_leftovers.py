@@ -112,6 +112,11 @@ def test_of_each_tests_cases_so_many_are_kept_from_the_first_to_the_last(run):
         def test_two(n):
             pass
 
+        @pytest.mark.inductor
+        @pytest.mark.parametrize("n", range(2))
+        def test_kernels(n):
+            pass
+
         class TestMore:
             @pytest.mark.every_case
             @pytest.mark.parametrize("n", range(4))
@@ -128,13 +133,14 @@ def test_of_each_tests_cases_so_many_are_kept_from_the_first_to_the_last(run):
 
     assert names("-m", "not slow", "--cases", "3") == [
         *("test_many[0]", "test_many[4]", "test_many[7]", "test_two[0]", "test_two[1]"),
+        "test_kernels[0]",
         *(f"TestMore::test_four[{n}]" for n in range(4)),
         *("TestMore::test_many[0]", "TestMore::test_many[4]", "TestMore::test_many[8]"),
     ]
     assert [name for name in names("--cases", "1") if "four" not in name] == [
-        *("test_many[0]", "test_two[0]", "TestMore::test_many[0]"),
+        *("test_many[0]", "test_two[0]", "test_kernels[0]", "TestMore::test_many[0]"),
     ]
-    assert len(names()) == len(names("--cases", "9")) == 24
+    assert len(names()) == len(names("--cases", "9")) == 26
 
 
 def test_what_is_drawn_follows_from_the_name_of_who_draws(run, monkeypatch):

@@ -1,9 +1,9 @@
 """Which tests run, and in which order: `pytest --shuffle SEED` and `pytest --cases NUMBER`.
 
 `--shuffle` puts files in a random order, and the tests of each; one seed is one order in every worker. `--cases` keeps
-so many cases of a parametrised test, from its first to its last: enough where another environment runs them all. Of
-tests that are to run in every environment (`newest`) and of those whose cases have little in common (`every_case`: the
-pages of the documentation, the training of each family) it keeps all, of those that compile kernels (`inductor`) one.
+so many cases of a parametrised test, from its first to its last. Of tests that are to run in every environment
+(`newest`) and of those whose cases have little in common (`every_case`: the pages of the documentation, the training of
+each family) it keeps all, of those that compile kernels (`inductor`) a third as many.
 """
 
 import random
@@ -45,5 +45,6 @@ def spread(items, cases):
         functions.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
     for each in functions.values():
         marks = {mark.name for mark in each[0].iter_markers()}
-        kept = len(each) if marks & {"newest", "every_case"} else 1 if "inductor" in marks else min(cases, len(each))
+        most = len(each) if marks & {"newest", "every_case"} else -(-cases // 3) if "inductor" in marks else cases
+        kept = min(most, len(each))
         yield from (each[round(step * (len(each) - 1) / max(kept - 1, 1))] for step in range(kept))
