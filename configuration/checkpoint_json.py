@@ -7,17 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .vla_errors import CheckpointError
-
-# What code of transformers and tokenizers raises on a value of the wrong kind that it did not look at. ImportError:
-# 4.57 then tries the slow tokenizer, whose packages may not be there.
-OF_WRONG_VALUES = (AttributeError, KeyError, IndexError, TypeError, RecursionError, ImportError)
-OF_WRONG_TEXT = (json.JSONDecodeError, UnicodeDecodeError)
+from .vla_errors import CheckpointError, ConfigError, VLAError
 
 
 @contextmanager
 def reading_files(place: Any, what: str) -> Iterator[None]:
-    """Name the place whose files some library reads, where it fails on them without a word about the file.
+    """Name the place whose files some library reads, where it fails on them.
+
+    Libraries raise whatever comes of a value that they did not look at, and where they did look their errors do not
+    name the file. An `OSError` of theirs does: it is of a file that is missing, or of the Hub.
 
     what: is read there.
 
@@ -26,13 +24,30 @@ def reading_files(place: Any, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (*OF_WRONG_VALUES, *OF_WRONG_TEXT) as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CheckpointError(f"the {what} in {place} cannot be read: {reason}") from error
+    except (VLAError, OSError):
+        raise
     except Exception as error:
-        if type(error) is not Exception:  # as the tokenizers library raises; others say what is wrong
-            raise
-        raise CheckpointError(f"the {what} in {place} cannot be read: {error}") from error
+        raise CheckpointError(f"the {what} in {place} cannot be read: {in_one_line(error)}") from error
+
+
+@contextmanager
+def reading_fields(field: str) -> Iterator[None]:
+    """The same where a config of transformers is made of the values of a field, which is a mapping.
+
+    Raises:
+        ConfigError: values that cannot be used; the message names the field.
+    """
+    try:
+        yield
+    except VLAError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{field} has a value that its config cannot have: {in_one_line(error)}") from error
+
+
+def in_one_line(error: Exception) -> str:
+    """The kind of an error and what it says."""
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

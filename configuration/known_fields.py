@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import GenerationConfig, PretrainedConfig
 
+from .checkpoint_json import reading_fields
 from .vla_errors import ConfigError
 
 # What every config of transformers takes on 4.57, on 5.x, or in their loading functions.
@@ -143,7 +144,8 @@ def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:
     to it. Arguments may be given by any of their words.
 
     Raises:
-        ConfigError: on a call with a name that is unknown, or with two words for one field and different values.
+        ConfigError: on a call with a name that is unknown, with two words for one field and different values, or with
+            a value that nothing can be made of.
     """
     signature = inspect.signature(construct)
 
@@ -156,7 +158,8 @@ def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:
         for name, value in bound.arguments.items():
             if name not in ("self", "kwargs") and not isinstance(getattr(kind, name, None), property):
                 setattr(self, name, value)
-        construct(*bound.args, **bound.kwargs)
+        with reading_fields(kind.__name__):
+            construct(*bound.args, **bound.kwargs)
 
     return constructed
 

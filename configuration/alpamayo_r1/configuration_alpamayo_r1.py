@@ -11,6 +11,7 @@ from typing import Any
 from transformers import PretrainedConfig, Qwen3VLConfig
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLTextConfig
 
+from ..checkpoint_json import reading_fields
 from ..known_fields import keeps_arguments
 from ..language_model_config import MAX_STEPS, check_choices, check_counts, check_positive, with_token_ids
 from ..ode_choices import ODE_CHOICES
@@ -191,9 +192,11 @@ class AlpamayoR1Config(VLAConfig):
             kwargs.pop(name, None)
         is_later = kwargs.pop("model_type", None) == LATER
         self.camera_labels = is_later if camera_labels is None else camera_labels
-        self.vlm_config = as_vlm_config(vlm_config, vocab_size)
-        self.expert_cfg = copy.deepcopy(dict(EXPERT if expert_cfg is None else expert_cfg))
-        self.expert_config = as_expert_text_config(self.vlm_config.text_config, expert_config, self.expert_cfg)
+        with reading_fields("vlm_config"):
+            self.vlm_config = as_vlm_config(vlm_config, vocab_size)
+        with reading_fields("expert_cfg or expert_config"):
+            self.expert_cfg = copy.deepcopy(dict(EXPERT if expert_cfg is None else expert_cfg))
+            self.expert_config = as_expert_text_config(self.vlm_config.text_config, expert_config, self.expert_cfg)
         space = with_short_form(arguments_of("action_space_cfg", action_space_cfg), n_waypoints=num_action_chunks)
         self.action_space_cfg = {**copy.deepcopy(ACTION_SPACE), **space}
         diffusion = arguments_of("diffusion_cfg", diffusion_cfg)

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformers import LlamaConfig
 
+from ..checkpoint_json import reading_fields
 from ..known_fields import keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
@@ -124,7 +125,8 @@ class CogVLAConfig(VLAConfig):
     ):
         self.featurizer_config = as_vision_config(featurizer_config, {})
         self.fused_featurizer_config = as_vision_config(fused_featurizer_config, SIGLIP_SO400M)
-        self.text_config = as_language_model_config(text_config)
+        with reading_fields("text_config"):
+            self.text_config = as_language_model_config(text_config)
         depth = self.text_config.num_hidden_layers
         self.lfp_schedule_layers = depth if lfp_schedule_layers is None else lfp_schedule_layers
         if use_state is not None:

@@ -9,6 +9,7 @@ import math
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
+from ..checkpoint_json import reading_fields
 from ..known_fields import in_own_words, keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
@@ -152,11 +153,14 @@ class MapAnythingLlava3DConfig(VLAConfig):
         num_embodiments: int = 1,
         **kwargs,
     ):
-        self.vision_config = as_vision_config(vision_config)
-        self.text_config = as_language_model_config(text_config)
+        with reading_fields("vision_config"):
+            self.vision_config = as_vision_config(vision_config)
+        with reading_fields("text_config"):
+            self.text_config = as_language_model_config(text_config)
         self.geometry_config = as_config(MapAnythingGeometryConfig, geometry_config)
         short = expert_hidden_size, expert_num_layers, expert_mlp_ratio
-        self.expert_config = as_expert_config(self.text_config, expert_config, *short)
+        with reading_fields("expert_config"):
+            self.expert_config = as_expert_config(self.text_config, expert_config, *short)
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)
         self.dit_config = self.as_dit_config(dit_config, dit_hidden_size)

@@ -9,6 +9,7 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
+from ..checkpoint_json import reading_fields
 from ..known_fields import keeps_arguments
 from ..language_model_config import (
     MAX_STEPS,
@@ -159,7 +160,8 @@ class MultimodalVLAConfig(VLAConfig):
             given |= {"vision_config": {"model_type": "siglip_vision_model"}, "text_config": {"model_type": "llama"}}
         given["second_vision_config"] = second_vision_config
         for name, value in given.items():
-            setattr(self, name, as_any_config(name, value))
+            with reading_fields(name):
+                setattr(self, name, as_any_config(name, value))
         self.check_backbones()
         joins = second_vision_config is not None and vision_aggregate_type == "concat"
         default = None if self.vlm_config is not None else "prismatic" if joins else "mlp"
@@ -170,7 +172,8 @@ class MultimodalVLAConfig(VLAConfig):
         self.num_resampler_heads = (
             largest_divisor(self.hidden_size, widths) if num_resampler_heads is None else num_resampler_heads
         )
-        self.expert_config = as_flow_config(expert_config, self.hidden_size)
+        with reading_fields("expert_config"):
+            self.expert_config = as_flow_config(expert_config, self.hidden_size)
         self.action_vocab_size = self.text_part.vocab_size if action_vocab_size is None else action_vocab_size
         self.norm_stats = copy.deepcopy(norm_stats or {})
         self.view_names = checked_view_names(view_names)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import transformers
-from transformers import AutoConfig, LlamaConfig, PretrainedConfig
+from transformers import CONFIG_MAPPING, AutoConfig, LlamaConfig, PretrainedConfig
 
 from ..language_model_config import as_language_model_config
 from ..rope_settings import readable_rope
@@ -52,10 +52,9 @@ def as_any_config(field: str, value: PretrainedConfig | dict | None) -> Pretrain
         raise ConfigError(f"{field} must be a config or a dict of its fields, not {value!r}.")
     fields: dict[str, Any] = copy.deepcopy(dict(value))
     model_type = fields.pop("model_type", None)
-    try:
-        return AutoConfig.for_model(model_type, **readable_rope(fields))
-    except ValueError as error:
-        raise ConfigError(f"{field}.model_type is {model_type!r}, which transformers does not know.") from error
+    if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
+        raise ConfigError(f"{field}.model_type is {model_type!r}, which transformers does not know.")
+    return AutoConfig.for_model(model_type, **readable_rope(fields))
 
 
 def as_flow_config(value: LlamaConfig | dict | None, hidden_size: int) -> LlamaConfig:

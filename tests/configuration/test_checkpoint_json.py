@@ -1,16 +1,18 @@
 """JSON files of checkpoints that somebody else wrote: a broken one is named, and an index leads nowhere else."""
 
 import json
+from contextlib import suppress
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny_configs import llava3d_config
+from tiny_configs import cogvla_config, composed_config, llava3d_config
 
 import vlahub
 from vlahub.configuration.card_weights import stored_tensors
 from vlahub.configuration.checkpoint_json import files_of_index, read_mapping
-from vlahub.errors import CheckpointError
+from vlahub.errors import CheckpointError, ConfigError
 from vlahub.modeling.base_tensors import BaseTensors
 
 INDEX = "model.safetensors.index.json"
@@ -72,11 +74,38 @@ def test_a_card_names_a_damaged_file_of_weights(tmp_path):
         stored_tensors(tmp_path)
 
 
-def test_a_value_of_the_wrong_kind_in_a_nested_config_is_named_with_its_folder(tmp_path):
-    llava3d_config().save_pretrained(tmp_path)
-    content = read_mapping(tmp_path / "config.json")
-    content["text_config"]["id2label"] = ["a"]
-    (tmp_path / "config.json").write_text(json.dumps(content))
-    told = "Argument id2label should be a dictionary"  # by transformers 4.57, which looks at it
-    with pytest.raises(ValueError, match=f"the config in {tmp_path} cannot be read|{told}"):
-        vlahub.MapAnythingLlava3DConfig.from_pretrained(tmp_path)
+CONFIGS = {
+    "cogvla": (cogvla_config, ("text_config", "featurizer_config", "fused_featurizer_config")),
+    "mapanything_llava3d": (
+        partial(llava3d_config, action_expert_type="dit"),
+        ("text_config", "vision_config", "expert_config", "geometry_config", "dit_config"),
+    ),
+    "multimodal_vla": (composed_config, ("text_config", "vision_config", "expert_config")),
+    "alpamayo_r1": (vlahub.AlpamayoR1Config, ("vlm_config", "expert_config")),
+}
+NESTED = [(family, field) for family, (_, fields) in CONFIGS.items() for field in fields]
+ODD_VALUES = ("wide", None, -1, 0.5, [2], {"a": 1}, True, 10**30)
+
+
+@pytest.mark.parametrize(("family", "field"), NESTED)
+def test_what_no_config_can_have_is_named_with_its_field(family, field, tmp_path):
+    config = CONFIGS[family][0]()
+    fields = config.to_dict()
+    fields[field]["id2label"] = {"new": "a"}
+    with pytest.raises(ConfigError, match=f"{type(getattr(config, field)).__name__}|{field}"):
+        type(config)(**{field: fields[field]})
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(ConfigError, match=f"{type(getattr(config, field)).__name__}|{field}"):
+        type(config).from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("family", "field"), NESTED)
+def test_odd_values_of_a_nested_config_are_refused_by_name_or_no_harm(family, field, tmp_path):
+    config = CONFIGS[family][0]()
+    for name in config.to_dict()[field]:
+        for value in ODD_VALUES:
+            fields = json.loads(config.to_json_string(use_diff=False))
+            fields[field][name] = value
+            (tmp_path / "config.json").write_text(json.dumps(fields))
+            with suppress(ConfigError):
+                type(config).from_pretrained(tmp_path)

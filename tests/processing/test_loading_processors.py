@@ -96,6 +96,8 @@ BROKEN = {  # what is done to tokenizer.json, and to tokenizer_config.json
     "tokens that are a number": (lambda content: content.update(added_tokens=5), None),
     "no model": (lambda content: content.pop("model"), None),
     "a setting of the class": (None, lambda content: content.update(__class__=5)),
+    "a side that is none": (None, lambda content: content.update(padding_side=0.5)),
+    "a token that is a list": (None, lambda content: content.update(pad_token=["<pad>", 5])),
 }
 
 
