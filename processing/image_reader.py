@@ -1,7 +1,6 @@
 """One camera image, however PIL keeps it, as upright 8-bit RGB: the reader of all families and of `vlahub predict`."""
 
 import os
-import struct
 import warnings
 from pathlib import Path
 
@@ -13,8 +12,6 @@ from ..configuration.vla_errors import ImageFileError, InputError
 MAX_PIXELS = 89_478_485  # of one image; where PIL begins to warn of a decompression bomb
 POINTER = b"version https://git-lfs"
 ORIENTATION = 0x0112  # EXIF's tag
-# What PIL's decoders raise; the last where a damaged file says that some gigabytes follow.
-BROKEN_FILE = (OSError, SyntaxError, EOFError, IndexError, ValueError, struct.error, MemoryError)
 PREMULTIPLIED = {"La": "LA", "RGBa": "RGBA"}  # modes that PIL converts to one other mode alone
 
 
@@ -30,7 +27,7 @@ def open_image(path: str | os.PathLike) -> Image.Image:
             image = Image.open(Path(path))
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
         raise ImageFileError(f"{path} is too large an image (at most {MAX_PIXELS} pixels are read): {error}") from error
-    except BROKEN_FILE as error:
+    except Exception as error:  # Pillow's readers of formats raise whatever comes of damaged bytes
         raise ImageFileError(f"{path} cannot be read as an image: {error}{advice(str(path))}") from error
     with image:
         return Image.fromarray(read_pil_image(image, str(path)))
@@ -71,7 +68,7 @@ def read_pil_image(image: Image.Image, where: str) -> np.ndarray:
         image.load()
         if image.getexif().get(ORIENTATION, 1) != 1:
             image = ImageOps.exif_transpose(image)
-    except BROKEN_FILE as error:
+    except Exception as error:  # as above, or MemoryError of a file that says that some gigabytes follow
         raise ImageFileError(f"{where}: the image cannot be decoded: {error}") from error
     if image.mode.startswith("I;16"):
         return grey_to_rgb((np.asarray(image).astype(np.uint32) + 128) // 257)

@@ -10,7 +10,6 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from ..configuration.vla_errors import ImageFileError, InputError
-from ..processing.image_reader import BROKEN_FILE
 from .dataset_columns import check_vectors, check_weights_of, column_names, joined, require_columns
 from .episodes import check_frame_numbers, check_times, run_ends
 from .video_frames import image_columns
@@ -185,12 +184,12 @@ def read_rows(frames: Dataset, index: int | list[int], images: Sequence[str]) ->
         return frames[index]
     except InputError:
         raise
-    except (Image.DecompressionBombError, *BROKEN_FILE) as error:
+    except Exception as error:  # `datasets`, pyarrow and Pillow's readers of formats have no common one
         for row in index if isinstance(index, list) else [index]:
             for name in images:
                 try:
                     frames.select_columns([name])[row]
-                except (Image.DecompressionBombError, *BROKEN_FILE) as reason:
+                except Exception as reason:
                     raise ImageFileError(f"column {name!r} has no readable image in row {row}: {reason}") from reason
         raise ImageFileError(f"the frames cannot be read in row {index}: {error}") from error
 

@@ -111,10 +111,12 @@ def load_data_files(layout: Layout) -> Dataset:
 
 
 def number_column(frames: Dataset, name: str, folder: Path) -> np.ndarray:
-    """A column of single numbers, (rows,). Raises InputError where it is missing or has gaps."""
+    """A column of single numbers, (rows,). Raises InputError where it is missing, has gaps, or holds anything else."""
     if name not in frames.column_names:
         raise InputError(f"the data files of {folder} have no column {name!r}.")
     column = frames.data.column(name)
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise InputError(f"{folder}: column {name!r} holds {column.type}; a number a row is needed.")
     if column.null_count:
         raise InputError(f"{folder}: column {name!r} has {column.null_count} rows without a value.")
     return column.to_numpy()

@@ -165,7 +165,11 @@ def test_half_an_exif_block_is_refused_or_says_nothing(kind, length, tmp_path):
         assert image.size in ((60, 40), (40, 60))
 
 
-@pytest.mark.parametrize("error", [MemoryError("8 GB"), struct.error("4 bytes"), SyntaxError("odd"), IndexError("0")])
+OF_DECODERS = [MemoryError("8 GB"), struct.error("4 bytes"), SyntaxError("odd"), IndexError("0")]
+OF_DECODERS += [NotImplementedError("flags 2"), KeyError("mode"), RuntimeError("library"), zlib.error("-3")]
+
+
+@pytest.mark.parametrize("error", OF_DECODERS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("place", ["PIL.Image.open", "PIL.PngImagePlugin.PngImageFile.load"])
 def test_whatever_a_decoder_raises_is_told_of_the_file(error, place, monkeypatch, tmp_path):
     Image.fromarray(RGB).save(tmp_path / "x.png")

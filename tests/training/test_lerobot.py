@@ -454,6 +454,16 @@ def test_rows_that_are_missing_or_wrong_are_refused(change, message, tmp_path):
         load_frames(folder)
 
 
+@pytest.mark.parametrize("name", ["episode_index", "frame_index", "task_index", "timestamp"])
+@pytest.mark.parametrize("values", [["a"], [[1]], [True], [b"1"]], ids=["texts", "lists", "truths", "bytes"])
+def test_numbers_that_are_none_are_named(name, values, tmp_path):
+    folder = write_lerobot(tmp_path / "data", kind="video")
+    for file in (folder / "data").iterdir():
+        rewrite(file, lambda t: t.set_column(t.column_names.index(name), name, pa.array(values * len(t))))
+    with pytest.raises(InputError, match=f"column '{name}' holds .*; a number a row is needed"):
+        load_frames(folder)
+
+
 def test_a_column_that_a_dataset_must_have_is_named(tmp_path):
     folder = write_lerobot(tmp_path / "data")
     for file in (folder / "data").iterdir():
@@ -696,9 +706,18 @@ def test_a_depth_map_is_no_view_unless_it_is_asked_for(tmp_path, version, kind, 
 # Broken images
 
 
-def test_a_broken_image_is_named_by_column_and_row(tmp_path):
+def unknown_flags():
+    """A file of a format with parts that Pillow has not."""
+    buffer = io.BytesIO()
+    Image.new("L", (4, 4)).save(buffer, "DDS")
+    return buffer.getvalue()[:80] + bytes(4) + buffer.getvalue()[84:]
+
+
+@pytest.mark.parametrize("kind", ["half", "text", "nothing", "unknown flags"])
+def test_a_broken_image_is_named_by_column_and_row(kind, tmp_path):
     whole = png(picture(3))["bytes"]
-    rows = [whole, whole, whole[: len(whole) // 2]]
+    broken = {"half": whole[: len(whole) // 2], "text": b"text", "nothing": b"", "unknown flags": unknown_flags()}
+    rows = [whole, whole, broken[kind]]
     columns = {"front": [{"bytes": whole, "path": None}] * 3, "wrist": [{"bytes": row, "path": None} for row in rows]}
     columns |= {"action": [[1.0]] * 3, "task": ["go"] * 3, "episode_index": [0] * 3}
     features = {"front": datasets.Image(), "wrist": datasets.Image(), "task": datasets.Value("string")}

@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tiny_dataset import write_dataset
 
+from vlahub.training.action_chunks import read_rows
 from vlahub.training.lerobot import load_frames
 from vlahub.training.statistics import run_statistics
+from vlahub.training.video_frames import image_columns
 
 from ..byte_changes import changed_bytes
 from ..folders import FolderTarget, Source, linked_copy
@@ -46,7 +48,7 @@ def read(folder: Path, output: Path) -> None:
     """All rows can be read, and statistics of them are finite."""
     frames = load_frames(folder)
     assert len(frames) == 9, len(frames)
-    row = frames[len(frames) - 1]
+    row = read_rows(frames, len(frames) - 1, image_columns(frames))
     assert isinstance(row["task"], str), row["task"]
     found = run_statistics(frames, folder, quiet=True, progress=False)
     json.dumps(found, allow_nan=False)
