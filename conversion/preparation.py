@@ -6,8 +6,8 @@ from ..configuration.vla_errors import ConversionError
 from .checkpoint_plan import plan_again
 from .families import FAMILIES
 from .family_card import new_tensors
-from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
+from .files.report_form import load_report
 from .files.run_files import read_run_config
 from .files.settings_errors import reading_settings
 from .folders.folder_roles import check_part, check_roles, is_own_to_quantise
@@ -114,7 +114,7 @@ def verify_sources(folder: Path, job: Job, quiet: bool = False) -> Plan:
     own = job.quantize is not None and job.base is None and is_own_to_quantise(job.adapters[0])
     if not own:
         check_roles(job.base, job.adapters)
-    report = read_json([folder], REPORT_NAME, required=True)
+    report = load_report(folder, required=True)
     dtype = report["settings"]["dtype"]
     job.dtype = dtype["value"] if dtype["known"].startswith("given") else "auto"
     with reading_settings(folder, *job.adapters):

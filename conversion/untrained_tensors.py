@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..configuration.vla_errors import ConversionError
-from .files.file_kinds import REPORT_NAME
-from .files.json_file import read_json
+from .files.report_form import load_report
 
 MARK = "untrained"  # in a report
 INITIALISED = "initialised"
@@ -30,7 +29,6 @@ def untrained_in(report: Mapping[str, Any]) -> Untrained | None:
 def untrained_of(folder: Path) -> Untrained | None:
     """What the report of a folder says; `None` without one that can be read."""
     try:
-        report = read_json([folder], REPORT_NAME, required=False)
+        return untrained_in(load_report(folder))
     except ConversionError:
         return None
-    return untrained_in(report or {})

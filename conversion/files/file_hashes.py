@@ -12,7 +12,8 @@ from tqdm import tqdm
 from ...configuration.vla_errors import ConversionError
 from ...training.waiting import WAIT
 from .file_kinds import OF_TOOLS, REPORT_NAME, leads_out
-from .json_file import json_text, read_json
+from .json_file import json_text
+from .report_form import load_report
 
 READ_BYTES = 2**20
 OWN_HASH = "sha256_of_the_rest"  # a file cannot hold its own hash
@@ -72,7 +73,7 @@ def read_report(folder: Path) -> dict:
     path = folder / REPORT_NAME
     if leads_out(path):
         raise ConversionError(f"{path} is a link out of its folder.")
-    report = read_json([folder], REPORT_NAME, required=False) or {}
+    report = load_report(folder)
     text = report_text(with_own_hash(report)) if OWN_HASH in report else None
     if "files" in report and path.read_bytes() != (text or "").encode():
         raise ConversionError(f"{path} was changed after it was written, so that what it says cannot be relied on.")

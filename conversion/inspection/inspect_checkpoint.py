@@ -10,7 +10,6 @@ from ...configuration.weight_parts import PLAIN_PARTS, TensorEntry, memory_of, p
 from ..families import OURS
 from ..family import Family
 from ..family_inspection import RunFacts
-from ..files.file_kinds import REPORT_NAME
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
 from ..folders.folder_contents import FolderContents, Kind, is_converted, look_at
 from ..folders.folder_roles import OWN_CHECKPOINT, RUN
@@ -23,6 +22,7 @@ from .oddities import (
     oddities_of_record,
     oddities_of_weights,
     readable,
+    readable_report,
 )
 from .parts import renamed
 from .places import Place, open_place
@@ -143,7 +143,7 @@ def inspected_own(look: Look, family: Family) -> Inspection:
     """A checkpoint that loads as it is."""
     place, config, asked = look.place, look.config, family.inspection
     processor = readable(place.folder, "processor_config.json", look.problems)
-    report = readable(place.folder, REPORT_NAME, look.problems)
+    report = readable_report(place.folder, look.problems)
     facts = asked.facts(config, processor)
     inspection = Inspection(
         place=place.name,

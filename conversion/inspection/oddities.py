@@ -1,6 +1,6 @@
 """What is missing or strange about a model's folder, a sentence each."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from ...configuration.weight_parts import QUANTISED, UNKNOWN, UNUSED, Placed, Te
 from ..family_inspection import FamilyInspection, ModelFacts
 from ..files.file_kinds import REPORT_NAME
 from ..files.json_file import read_json
+from ..files.report_form import load_report
 from ..travelling.auto_map import references
 from ..travelling.unnamed_code import ADAPTER, GENERATION
 from ..untrained_tensors import untrained_in
@@ -102,10 +103,20 @@ def oddities_of_record(place: Place, report: Mapping[str, Any], tensors: Sequenc
         yield f"files have another size than {REPORT_NAME} recorded: {listed(changed)}."
 
 
+def readable_report(folder: Path, problems: list[str]) -> dict[str, Any]:
+    """The report of a conversion, `{}` where there is none; one that conversions do not write so is a problem."""
+    return noting(problems, folder, lambda: load_report(folder))
+
+
 def readable(folder: Path, name: str, problems: list[str]) -> dict[str, Any]:
     """The content of a JSON file, `{}` where there is none; one that cannot be read is a problem."""
+    return noting(problems, folder, lambda: read_json([folder], name, required=False) or {})
+
+
+def noting(problems: list[str], folder: Path, read: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """What is read from a folder; `{}`, and a problem more, where that is refused."""
     try:
-        return read_json([folder], name, required=False) or {}
+        return read()
     except ConversionError as error:
         problems.append(str(error).replace(f"{folder}/", ""))
         return {}

@@ -39,9 +39,10 @@ def test_a_flipped_bit_in_an_archive_is_refused_by_the_name_of_the_file(tmp_path
         _ = PickleReader(tmp_path / name).infos
 
 
-@pytest.mark.parametrize("offset", range(0, 46, 2))
-def test_a_damaged_local_header_is_refused_or_says_nothing(tmp_path, offset):
-    """What stands before an entry repeats the directory, in part; names may be no text there."""
+@pytest.mark.parametrize("offset", [*range(0, 46, 2), *range(-98, 0)])
+def test_damage_around_the_entries_is_refused_or_says_nothing(tmp_path, offset):
+    """What stands before an entry repeats the directory, in part; names may be no text there. The end of the file says
+    where the directory is, twice."""
     write(tmp_path / "x.pt")
     content = bytearray((tmp_path / "x.pt").read_bytes())
     content[offset] ^= 0xE0
