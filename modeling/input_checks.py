@@ -174,7 +174,7 @@ def one_of(**given: Any) -> Any:
     used = {name: value for name, value in given.items() if value is not None}
     if len(used) > 1:
         raise InputError(f"{' and '.join(used)} are two names of one argument; pass one of them.")
-    return next(iter(used.values()), None)
+    return [*used.values(), None][0]  # torch.compile of torch 2.6 knows no `next` with a default
 
 
 def check_length(parts: Mapping[str, int], limit: int | None) -> None:

@@ -10,8 +10,10 @@ from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
+from torch import nn
 from transformers import BitsAndBytesConfig
 from transformers.quantizers import AutoQuantizationConfig
+from transformers.utils import is_accelerate_available
 
 from ..configuration.checkpoint_place import check_place
 from ..configuration.dtype_names import check_dtype
@@ -87,6 +89,20 @@ def check_device(device_map: Any) -> None:
         if number and int(number[1] or 0) >= count:
             found = f"torch finds {count} CUDA devices" if count else "torch finds no CUDA device"
             raise ConfigError(f"device_map={device_map!r}: {found} here; use another device, or 'cpu'.")
+
+
+def check_disk(model: nn.Module) -> None:
+    """Refuse weights on disk under an accelerate that without a word may take one of them for the others of its module:
+    until 1.14, where tied ones are among them (its pull request 4083).
+
+    Raises:
+        ConfigError: there are such.
+    """
+    if "disk" in getattr(model, "hf_device_map", {}).values() and not is_accelerate_available("1.15.0"):
+        raise ConfigError(
+            "this device_map puts weights on disk, which releases of accelerate before 1.15 mix up: pip install -U "
+            "accelerate, or keep them in memory ('cpu')."
+        )
 
 
 def explain_loading(error: Exception, kind: type, place: Any, arguments: Mapping[str, Any]) -> None:

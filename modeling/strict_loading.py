@@ -26,7 +26,7 @@ from .adapter_loading import (
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
-from .loading_arguments import check_loading, explain_loading, quantisation_of
+from .loading_arguments import check_disk, check_loading, explain_loading, quantisation_of
 from .model_parts import kept_in_floating_point
 from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
@@ -219,7 +219,8 @@ class StrictPreTrainedModel(PreTrainedModel):
             CheckpointError: there is no checkpoint of this family, or a file of its weights is missing or broken.
             ConfigError: the weights lack parameters of the model, hold others or have other shapes; or one of
                 `new_parts` is no part of the model, or the weights hold some of it. The message names them. Also where
-                fields of the `config` that goes with the call do not fit together, or an argument cannot be.
+                fields of the `config` that goes with the call do not fit together, an argument cannot be, or weights
+                go to disk and accelerate is older than 1.15.
         """
         check_loading(cls, pretrained_model_name_or_path, kwargs)
         if (quantisation := quantisation_of(kwargs)) is not None:
@@ -258,6 +259,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         missing = set(info["missing_keys"])
         check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})
         check_new(pretrained_model_name_or_path, parts, missing)
+        check_disk(model)
         return (model, info) if output_loading_info else model
 
     @classmethod

@@ -33,6 +33,7 @@ def prepare_process(place: Path) -> None:
         "TMPDIR": str(place / "temporary"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "DATASETS_VERBOSITY": "critical",  # what it says of files it also raises
     }
     (place / "temporary").mkdir()
     tempfile.tempdir = None

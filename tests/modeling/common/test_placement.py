@@ -8,6 +8,9 @@ from accelerate.hooks import remove_hook_from_submodules
 from model_variants import FEW, FEW_FIRST
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
+from vlahub.errors import ConfigError
+from vlahub.modeling import loading_arguments
+
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
 few_first = pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
@@ -53,6 +56,15 @@ def test_half_of_a_model_on_disk_predicts_the_same(variant, name, saved, load, t
     model = load(device_map=places, offload_folder=str(tmp_path))
     assert "meta" in {value.device.type for value in model.parameters()}
     torch.testing.assert_close(variant.predict(model, variant.prediction()), saved.actions, **CLOSE)
+
+
+@few_first
+def test_nothing_is_put_on_disk_that_an_older_accelerate_would_mix_up(variant, saved, load, tmp_path, monkeypatch):
+    places = parts_apart(saved.model, "disk")
+    monkeypatch.setattr(loading_arguments, "is_accelerate_available", lambda version: version != "1.15.0")
+    with pytest.raises(ConfigError, match="pip install -U accelerate"):
+        load(device_map=places, offload_folder=str(tmp_path))
+    load(device_map=dict.fromkeys(places, "cpu"))
 
 
 @pytest.mark.xfail(raises=RuntimeError, strict=True, reason="transformers: its attention reads a layer inside of it")
