@@ -100,7 +100,11 @@ class PortableProcessor(ProcessorMixin):
 
 
 def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
-    """Rewrite `tokenizer_config.json` in `folder`, if there is one beside a `tokenizer.json`."""
+    """Rewrite `tokenizer_config.json` in `folder`, if there is one beside a `tokenizer.json`.
+
+    Raises:
+        ConfigError: the tokenizer came with a setting that is no finite number.
+    """
     path = folder / "tokenizer_config.json"
     if not path.exists() or not (folder / "tokenizer.json").exists():
         return
@@ -114,6 +118,8 @@ def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
     if named and "extra_special_tokens" not in config:  # 4.57 makes attributes of these alone
         config["extra_special_tokens"] = named
     config.update(tokenizer_class=TOKENIZER_CLASS, processor_class=processor_class)
-    path.write_text(
-        json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    try:
+        text = json.dumps(config, indent=2, ensure_ascii=False, sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise ConfigError(f"{path.name} would hold a number that JSON has not: {error}; give another one.") from error
+    path.write_text(text + "\n", encoding="utf-8")

@@ -4,9 +4,10 @@ The weights of both have one form. Published fine-tuning (NVlabs/alpamayo-recipe
 the config of 1.5 for it (scripts/convert_checkpoint.py, `to-a1`); its first stage leaves the VLM alone.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from ..files.json_file import json_text
 
 R1, LATER = "Alpamayo-R1", "Alpamayo 1.5"
 FIRST_STAGE = "alpamayo_reasoning_vla"  # model type of the VLM without an expert
@@ -27,7 +28,7 @@ def release_of(published: Mapping[str, Any]) -> Release:
     """published: a config.json, as published or ours."""
     if published.get("model_type") == "alpamayo1_5":
         return Release(LATER, "read (config: model_type)", True)
-    if '"alpamayo1_5.' in json.dumps(published, allow_nan=False):
+    if '"alpamayo1_5.' in json_text(published, "config.json"):
         return Release(LATER, "read (config: names of classes)", True)
     if published.get("include_camera_ids"):
         return Release(LATER, "read (config: include_camera_ids)", True)

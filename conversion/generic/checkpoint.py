@@ -3,7 +3,6 @@
 Equal to `PeftModel.from_pretrained(model, adapter).merge_and_unload()`, without the model in memory.
 """
 
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -136,7 +135,7 @@ def vocabulary_facts(before: dict, after: dict) -> list[Fact]:
     if before == after:
         return []
     changed = {name: after[name] for name in after if after[name] != before.get(name)}
-    return [Fact("config.json", json.dumps(changed, allow_nan=False), "inferred (the adapter's embeddings)")]
+    return [Fact("config.json", json_text(changed, "config.json").strip(), "inferred (the adapter's embeddings)")]
 
 
 def with_statistics(config: dict, adapters: list[Path], given: Path | None = None) -> tuple[dict, list[Fact]]:

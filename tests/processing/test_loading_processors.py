@@ -114,3 +114,13 @@ def test_a_broken_tokenizer_is_named(name, family, family_checkpoint, tmp_path):
             write(folder / file, content)
     with pytest.raises(CheckpointError, match="cannot be read"):
         family.processor.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_setting_that_json_has_not_is_not_saved(value, family, family_checkpoint, tmp_path):
+    shutil.copytree(family_checkpoint, tmp_path / "copy")
+    path = tmp_path / "copy/tokenizer_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | {"scale": value}), encoding="utf-8")
+    processor = family.processor.from_pretrained(tmp_path / "copy")
+    with pytest.raises(ConfigError, match=r"tokenizer_config\.json would hold a number that JSON has not"):
+        processor.save_pretrained(tmp_path / "saved")
