@@ -24,7 +24,7 @@ def reading_files(place: Any, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (VLAError, OSError):
+    except (VLAError, OSError, MemoryError):
         raise
     except Exception as error:
         raise CheckpointError(f"the {what} in {place} cannot be read: {in_one_line(error)}") from error
@@ -39,7 +39,7 @@ def reading_fields(field: str) -> Iterator[None]:
     """
     try:
         yield
-    except VLAError:
+    except (VLAError, MemoryError):
         raise
     except Exception as error:
         raise ConfigError(f"{field} has a value that its config cannot have: {in_one_line(error)}") from error

@@ -13,6 +13,7 @@ from typing import Any
 from transformers import GenerationConfig, PretrainedConfig
 
 from .checkpoint_json import reading_fields
+from .language_model_config import check_sizes
 from .vla_errors import ConfigError
 
 # What every config of transformers takes on 4.57, on 5.x, or in their loading functions.
@@ -144,8 +145,8 @@ def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:
     to it. Arguments may be given by any of their words.
 
     Raises:
-        ConfigError: on a call with a name that is unknown, with two words for one field and different values, or with
-            a value that nothing can be made of.
+        ConfigError: on a call with a name that is unknown, with two words for one field and different values, with a
+            value that nothing can be made of, or with a size beyond all memory.
     """
     signature = inspect.signature(construct)
 
@@ -159,6 +160,7 @@ def keeps_arguments(construct: Callable[..., None]) -> Callable[..., None]:
             if name not in ("self", "kwargs") and not isinstance(getattr(kind, name, None), property):
                 setattr(self, name, value)
         with reading_fields(kind.__name__):
+            check_sizes(given)
             construct(*bound.args, **bound.kwargs)
 
     return constructed

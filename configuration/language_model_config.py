@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from transformers import LlamaConfig, MistralConfig, PretrainedConfig
@@ -91,6 +92,29 @@ def check_positive(field: str, value: Any, largest: int = MAX_COUNT) -> None:
         raise ConfigError(f"{field}={value!r} must be a positive whole number.")
     if value > largest:
         raise ConfigError(f"{field}={value} is larger than any model can use; at most {largest} is accepted.")
+
+
+def check_sizes(fields: Mapping[str, Any], prefix: str = "") -> None:
+    """Refuse numbers of layers, labels and their like that no memory has room for, in nested configs, too: before
+    transformers makes a list with an entry for each.
+
+    prefix: of the names in the message.
+
+    Raises:
+        ConfigError: one is larger than `MAX_COUNT`.
+    """
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            check_sizes(value, f"{prefix}{name}.")
+        elif is_size(name) and isinstance(value, (int, float)) and value > MAX_COUNT:
+            check_positive(f"{prefix}{name}", int(min(value, 2**63)))
+
+
+def is_size(name: Any) -> bool:
+    """Whether a field of this name counts something that a model or its config has, each for itself."""
+    if not isinstance(name, str):  # {0: "a label"}
+        return False
+    return name.startswith(("num_", "n_")) or name.endswith(("_size", "_layers", "_depth")) or name == "depth"
 
 
 def check_counts(config: PretrainedConfig, *fields: str) -> None:

@@ -1,5 +1,6 @@
 """JSON files of checkpoints that somebody else wrote: a broken one is named, and an index leads nowhere else."""
 
+import itertools
 import json
 from contextlib import suppress
 from functools import partial
@@ -85,6 +86,7 @@ CONFIGS = {
 }
 NESTED = [(family, field) for family, (_, fields) in CONFIGS.items() for field in fields]
 ODD_VALUES = ("wide", None, -1, 0.5, [2], {"a": 1}, True, 10**30)
+COUNTED = {"num_hidden_layers", "num_layers", "num_labels", "depth"}  # configs hold a list of so many entries
 
 
 @pytest.mark.parametrize(("family", "field"), NESTED)
@@ -99,13 +101,27 @@ def test_what_no_config_can_have_is_named_with_its_field(family, field, tmp_path
         type(config).from_pretrained(tmp_path)
 
 
+@pytest.mark.parametrize("value", [2**21, 1e9, 10**30])
 @pytest.mark.parametrize(("family", "field"), NESTED)
-def test_odd_values_of_a_nested_config_are_refused_by_name_or_no_harm(family, field, tmp_path):
+def test_a_size_beyond_all_memory_is_refused_before_there_is_a_list_of_it(family, field, value, tmp_path):
     config = CONFIGS[family][0]()
-    for name in config.to_dict()[field]:
-        for value in ODD_VALUES:
-            fields = json.loads(config.to_json_string(use_diff=False))
-            fields[field][name] = value
-            (tmp_path / "config.json").write_text(json.dumps(fields))
+    for name in COUNTED & (config.to_dict()[field].keys() | {"num_labels"}):
+        fields = config.to_dict()
+        fields[field][name] = value
+        (tmp_path / "config.json").write_text(json.dumps(fields))
+        with pytest.raises(ConfigError, match=f"{name}=.* is larger than any model can use"):
+            type(config)(**{field: fields[field]})
+        with pytest.raises(ConfigError, match=f"{name}=.* is larger than any model can use"):
+            type(config).from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(("family", "field"), NESTED)
+def test_odd_values_of_a_nested_config_are_refused_by_name_or_do_no_harm(family, field):
+    """Two of them for each field in turn."""
+    config = CONFIGS[family][0]()
+    given = config.to_dict()[field]
+    values = itertools.cycle(ODD_VALUES)
+    for name in given:
+        for value in (next(values), next(values)):
             with suppress(ConfigError):
-                type(config).from_pretrained(tmp_path)
+                type(config)(**{field: given | {name: value}})
