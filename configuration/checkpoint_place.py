@@ -137,7 +137,8 @@ def check_model_type(place: Any, fields: Mapping[str, Any], wanted: Sequence[str
     found = fields.get("model_type", wanted[0])
     if found not in wanted:
         reads = " or ".join(map(repr, wanted))
-        of = next(iter(fields.get("architectures") or ()), None)
+        names = fields.get("architectures")
+        of = names[0] if isinstance(names, list) and names else None
         raise CheckpointError(
             f"{place} is a checkpoint of model_type {found!r}{f' ({of})' if of else ''}, and {kept} reads {reads}: "
             f"{AUTO_HINT}; what is no checkpoint of vlahub yet becomes one by: vlahub convert {place} OUTPUT"

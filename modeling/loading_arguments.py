@@ -5,20 +5,23 @@ import inspect
 import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
 from safetensors import SafetensorError
 from torch import nn
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, GenerationConfig
 from transformers.quantizers import AutoQuantizationConfig
 from transformers.utils import is_accelerate_available
 
+from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_place
 from ..configuration.dtype_names import check_dtype
 from ..configuration.known_fields import own_arguments
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from .adapter_loading import hub_arguments
 from .weight_files import opened_weights
 
 FILES = ("config.json", "adapter_config.json")
@@ -113,13 +116,14 @@ def explain_loading(error: Exception, kind: type, place: Any, arguments: Mapping
 
     Raises:
         ConfigError: an argument that is unknown.
-        CheckpointError: a file of weights that is missing, or that cannot be read.
+        CheckpointError: a file of weights that is missing, or a file that cannot be read.
     """
     if isinstance(error, TypeError):
         found = re.search(r"unexpected keyword argument '(\w+)'", str(error))
         if found and found[1] in arguments:
             refuse_argument(kind, found[1], arguments[found[1]], error)
-        return
+    if not isinstance(error, OSError):
+        check_generation_config(place, arguments)
     folder = Path(str(place), arguments.get("subfolder") or "")
     if isinstance(error, SafetensorError):
         for path in sorted(folder.glob("*.safetensors")):
@@ -130,6 +134,12 @@ def explain_loading(error: Exception, kind: type, place: Any, arguments: Mapping
     missing = re.search(r"No such file or directory: ['\"]?([^'\"]*\.safetensors)", str(error))
     if missing:
         opened_weights(Path(missing[1]))
+
+
+def check_generation_config(place: Any, arguments: Mapping[str, Any]) -> None:
+    """Read generation_config.json, if there is one; raises CheckpointError where that is what fails."""
+    with reading_files(place, "generation_config.json"), suppress(OSError):
+        GenerationConfig.from_pretrained(place, **hub_arguments(arguments))
 
 
 def refuse_argument(kind: type, name: str, value: Any, error: Exception) -> NoReturn:

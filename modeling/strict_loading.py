@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -252,7 +251,7 @@ class StrictPreTrainedModel(PreTrainedModel):
             model, info = super().from_pretrained(
                 pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs
             )
-        except (TypeError, SafetensorError, OSError) as error:
+        except Exception as error:
             explain_loading(error, cls, pretrained_model_name_or_path, kwargs)
             raise
         problems = {kind: info[kind] for kind in ("unexpected_keys", "mismatched_keys")}

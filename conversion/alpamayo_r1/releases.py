@@ -4,10 +4,8 @@ The weights of both have one form. Published fine-tuning (NVlabs/alpamayo-recipe
 the config of 1.5 for it (scripts/convert_checkpoint.py, `to-a1`); its first stage leaves the VLM alone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
-
-from ..files.json_file import json_text
 
 R1, LATER = "Alpamayo-R1", "Alpamayo 1.5"
 FIRST_STAGE = "alpamayo_reasoning_vla"  # model type of the VLM without an expert
@@ -24,11 +22,20 @@ class Release(NamedTuple):
     camera_labels: bool
 
 
+def texts_in(value: Any) -> Iterator[str]:
+    """All texts in lists and mappings, but keys."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, (Mapping, list)):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(each)
+
+
 def release_of(published: Mapping[str, Any]) -> Release:
     """published: a config.json, as published or ours."""
     if published.get("model_type") == "alpamayo1_5":
         return Release(LATER, "read (config: model_type)", True)
-    if '"alpamayo1_5.' in json_text(published, "config.json"):
+    if any(text.startswith("alpamayo1_5.") for text in texts_in(published)):
         return Release(LATER, "read (config: names of classes)", True)
     if published.get("include_camera_ids"):
         return Release(LATER, "read (config: include_camera_ids)", True)

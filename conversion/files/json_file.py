@@ -11,6 +11,8 @@ from typing import Any
 
 from ...configuration.vla_errors import ConversionError
 
+SHARED_FIELDS = {"model_type": str, "architectures": list, "auto_map": dict}
+SHOULD_BE = {str: "a text", list: "a list of the names of classes", dict: "a mapping"}
 MAX_DEPTH = 64  # of lists and mappings in each other; what is read is copied and checked recursively later
 
 
@@ -47,7 +49,8 @@ def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
     """The mapping in the first file of this name in `folders`; `None` where there is none.
 
     Raises:
-        ConversionError: it cannot be read, holds something else, or is missing and `required`.
+        ConversionError: it cannot be read, holds something else, or is missing and `required`; or see
+            `check_shared_fields`.
     """
     for folder in folders:
         path = folder / name
@@ -55,11 +58,26 @@ def read_json(folders: list[Path], name: str, required: bool) -> dict | None:
             content = load_json(path)
             if not isinstance(content, dict):
                 raise ConversionError(f"{path} holds a {type(content).__name__}; a mapping is needed.")
+            check_shared_fields(content, path)
             return content
     if required:
         where = " and in ".join(map(str, folders))
         raise ConversionError(f"{name} is missing in {where}: is a path misspelt, or a download or copy incomplete?")
     return None
+
+
+def check_shared_fields(content: dict[str, Any], path: Path) -> None:
+    """Refuse what no model of transformers has in the fields that all config.json share, and that every reader of one
+    looks at. Other files pass.
+
+    Raises:
+        ConversionError: the message names the field and its value.
+    """
+    for field, kind in SHARED_FIELDS.items() if path.name == "config.json" else ():
+        value = content.get(field)
+        is_right = value is None or isinstance(value, kind)
+        if not is_right or (kind is list and not all(isinstance(name, str) for name in value or ())):
+            raise ConversionError(f"{path}: {field} is {value!r:.100}; {SHOULD_BE[kind]} belongs there.")
 
 
 def refuse_nan(path: Path) -> None:

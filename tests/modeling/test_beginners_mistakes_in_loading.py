@@ -193,6 +193,20 @@ def test_a_damaged_file_of_weights_is_named(damage, family, family_checkpoint, t
     refused(lambda: family.model.from_pretrained(folder), error, *words)
 
 
+@pytest.mark.parametrize("value", [[[5]], "five", {"a": 5}, 0.5])
+@pytest.mark.parametrize("field", ["pad_token_id", "max_new_tokens"])
+def test_a_generation_config_that_cannot_be_is_named_or_does_no_harm(field, value, family, family_checkpoint, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(family_checkpoint, folder)
+    (folder / "generation_config.json").write_text(json.dumps({field: value}))
+    try:
+        family.model.from_pretrained(folder)
+    except CheckpointError as error:
+        assert f"generation_config.json in {folder} cannot be read" in str(error)
+    else:
+        assert value not in ([[5]], {"a": 5})
+
+
 def test_a_missing_shard_is_named(family, family_checkpoint, tmp_path):
     with_weights(family_checkpoint, tmp_path, None)
     index = {"metadata": {}, "weight_map": {"a": "model-00001-of-00002.safetensors"}}

@@ -1,4 +1,4 @@
-"""No JSON that is written here holds NaN or Infinity, which are no JSON."""
+"""No JSON that is written here holds NaN or Infinity, which are no JSON; what all configs share is looked at."""
 
 import ast
 import copy
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from vlahub.conversion.files.json_file import json_text
+from vlahub.conversion.cli import main
+from vlahub.conversion.files.json_file import json_text, read_json
 from vlahub.errors import ConfigError, ConversionError
 
 REPOSITORY = Path(__file__).parents[3]
@@ -30,6 +31,28 @@ def quoted_values(node):
     for key, value in zip(node.keys, node.values, strict=True):
         if isinstance(key, ast.Constant) and key.value in NOT_A_FILE:
             yield from ast.walk(value)
+
+
+SHARED = {"model_type": (5, ["llama"], {}), "architectures": (5, "Llama", [5], {}, [[]]), "auto_map": (5, "x", ["x"])}
+
+
+@pytest.mark.parametrize(("field", "value"), [(field, value) for field, values in SHARED.items() for value in values])
+def test_a_field_of_all_configs_is_what_it_has_to_be(field, value, tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "llama", field: value}))
+    with pytest.raises(ConversionError, match=f"{path}: {field} is .* belongs there"):
+        read_json([tmp_path], "config.json", required=True)
+    place, output = str(tmp_path), str(tmp_path / "out")
+    merge = ["merge-lora", "--base", place, "--adapter", place, "--output", output]
+    for words in (["inspect", place], ["convert", place, output], merge):
+        assert main(words) == 1
+        said = capsys.readouterr().err
+        assert "error: " in said and "--debug" not in said, said
+
+
+def test_a_config_without_them_is_read(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": None, "depth": float("inf")}))
+    assert read_json([tmp_path], "config.json", required=True)["depth"] == float("inf")
 
 
 def test_every_writer_of_json_refuses_what_is_not_finite():
