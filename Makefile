@@ -9,7 +9,7 @@
 #   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot, in an hour
 #   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
 #   make test    the tests, with transformers 5.x; make test-slow those that take long: three cases of each, CASES=1000 for all
-#   make test-random SEED=7  the tests in a random order, where what a test leaves behind is an error
+#   make test-random SEED="7 8"  the tests in random orders, a line each in benchmarks/random_order.csv
 #   make coverage    how much of the packages the tests run: lines and branches
 #   make test-transformers4  the tests, with transformers 4.57, as many of each
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
@@ -80,7 +80,8 @@ CASES ?= 3
 
 SEED ?= 1
 test-random: .venv/installed
-	$(call PYTEST,.venv) -m "not slow" --shuffle $(SEED)
+	for seed in $(SEED); do $(call PYTEST,.venv) -m "not slow" --shuffle $$seed --record $(RECORD) || exit 1; done
+RECORD ?= benchmarks/random_order.csv
 
 coverage: .venv/installed
 	$(call PYTEST,.venv) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html

@@ -12,7 +12,7 @@ from families import FAMILIES
 from golden_cases import golden_case
 from leftovers import no_test_ends_the_process, nothing_runs_on, the_process_is_as_before
 from own_draws import pytest_fixture_setup, pytest_runtest_call
-from which_tests import pytest_addoption, pytest_collection_modifyitems
+from which_tests import pytest_addoption, pytest_collection_modifyitems, pytest_terminal_summary
 
 __all__ = [
     "no_test_ends_the_process",
@@ -21,6 +21,7 @@ __all__ = [
     "pytest_collection_modifyitems",
     "pytest_fixture_setup",
     "pytest_runtest_call",
+    "pytest_terminal_summary",
     "the_process_is_as_before",
 ]
 

@@ -1,11 +1,13 @@
 """The suite's own guards see what they are for: each is run over a test that offends."""
 
+import csv
 import sys
 import textwrap
 
 import leftovers
 import own_draws
 import pytest
+import transformers
 import which_tests
 
 OFFENDERS = {
@@ -97,6 +99,17 @@ def test_a_seed_is_an_order_and_another_is_another(run):
     assert first == order("--shuffle", "1")
     assert sorted(first) == sorted(second) == sorted(plain) == plain
     assert plain != first != second != plain
+
+
+def test_what_came_of_runs_is_a_table_of_them(run, tmp_path):
+    path = tmp_path / "runs.csv"
+    text = "import pytest\n@pytest.mark.parametrize('n', range(5))\ndef test_one(n):\n"
+    for seed, body in (("7", "    pass\n"), ("8", "    n == 3 and pytest.skip()\n    assert n != 2\n")):
+        run(text + body, "--shuffle", seed, "--record", str(path))
+    first, second = csv.DictReader(path.open(newline=""))
+    assert [first[name] for name in ("seed", "passed", "failed", "error", "skipped")] == ["7", "5", "0", "0", "0"]
+    assert [second[name] for name in ("seed", "passed", "failed", "error", "skipped")] == ["8", "3", "1", "0", "1"]
+    assert first["commit"] and first["transformers"] == transformers.__version__ and float(first["load"]) >= 0
 
 
 def test_of_each_tests_cases_so_many_are_kept_from_the_first_to_the_last(run):
