@@ -43,11 +43,16 @@ def sharded(place: Place, index: str) -> Weights:
     try:
         content = load_json(place.folder / index)
         weight_map, total = dict(content["weight_map"]), (content.get("metadata") or {}).get("total_size")
+        odd = {key: shard for key, shard in weight_map.items() if not isinstance(shard, str)}
         named = sorted({shard for shard in weight_map.values() if isinstance(shard, str)})
     except (ConversionError, AttributeError, KeyError, TypeError, ValueError) as error:
         return Weights(problems=[f"{index} is not an index of shards: {error}"])
     missing = [shard for shard in named if shard not in place.sizes]
     weights = read_files(place, [shard for shard in named if shard in place.sizes])
+    if odd:
+        instead = f"{next(iter(odd.values()))!r:.50}"
+        weights.problems.append(f"{index} names no file for {listed(sorted(odd))}, but {instead}.")
+        weight_map = {key: shard for key, shard in weight_map.items() if key not in odd}
     if missing:
         lost = [key for key, shard in weight_map.items() if shard in missing]
         verb = "is" if len(missing) == 1 else "are"
@@ -60,7 +65,7 @@ def sharded(place: Place, index: str) -> Weights:
     if wrong:
         weights.problems.append(f"{index} names tensors that their shards do not hold: {listed(wrong)}.")
     weights.problems += size_problems(index, total, weights.tensors) if not weights.problems else []
-    if extra := [key for key in found if key not in weight_map]:
+    if extra := [key for key in found if key not in weight_map and key not in odd]:
         weights.problems.append(f"{index} leaves out tensors that its shards hold: {listed(extra)}.")
     return weights
 

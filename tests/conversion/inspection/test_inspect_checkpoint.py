@@ -244,6 +244,20 @@ def test_a_total_size_that_is_not_that_of_the_shards_is_odd_and_hinders_no_merge
     assert run.merge(tmp_path / "out", "--dry-run") == 0
 
 
+@pytest.mark.parametrize("value", [["a"], {"a": "b"}, 5, None, True])
+def test_an_index_that_names_no_file_is_odd_and_the_rest_is_read(value, openvla, tmp_path):
+    run = openvla.copied_with_base(tmp_path)
+    index = next(run.base.glob("*.index.json"))
+    content = json.loads(index.read_text())
+    key = sorted(content["weight_map"])[3]
+    content["weight_map"][key] = value
+    index.write_text(json.dumps(content))
+    found = inspect_checkpoint(str(run.base))
+    assert any(f"names no file for {key}, but {value!r}" in oddity for oddity in found.oddities), found.oddities
+    assert not any("leaves out" in oddity for oddity in found.oddities)
+    assert found.family == "cogvla" and found.parameters
+
+
 def in_pickles(base, shards):
     """The weights of a published model as `pytorch_model.bin`, or as so many shards of it."""
     files = sorted(base.glob("model*.safetensors"))
