@@ -12,6 +12,9 @@ LAYER = "tests/modeling/test_decoder_layer_pass.py"
 ROPE = "tests/modeling/test_mrope_positions.py"
 SHARED = "tests/modeling/test_shared_prefix_attention.py"
 FINITE = "tests/modeling/test_finite_predictions.py"
+SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
+START_ALPAMAYO = "tests/conversion/alpamayo_r1/test_start_alpamayo.py"
+ANSWERS = "tests/training/test_answers.py"
 
 MUTANTS = [
     *planted(
@@ -85,6 +88,12 @@ MUTANTS = [
             "torch.where(total > 0, total, torch.ones_like(total))",
             "total.clamp(min=1)",
             "a_sample_of_weight_three_is_three_samples",
+        ),
+        (
+            "weights-that-are-all-zero-pass",
+            "if items is None and not sum(values):",
+            "if False:",
+            "weights_that_no_mean_can_be_taken_by_are_refused",
         ),
     ),
     *planted(
@@ -211,6 +220,12 @@ MUTANTS = [
             "torch.cat([angles.cos(), angles.sin()], dim=-1)",
             "the_time_embedding_holds_sines_and_cosines_of_geometric_periods",
         ),
+        (
+            "times-below-zero-pass",
+            "if not 0 <= t <= 1]",
+            "if not t <= 1]",
+            "tests/training/test_beginners_mistakes_in_training.py::test_a_time_outside_of_flow_matching_is_refused",
+        ),
     ),
     *planted(
         "modeling/decoder_layer_pass.py",
@@ -247,6 +262,70 @@ MUTANTS = [
             "values.isfinite().flatten(1).any(dim=1)",
             "what_is_not_finite_is_named_with_its_rows",
             "tests/modeling/alpamayo_r1/test_token_drawing.py::test_rows_of_logits_that_are_not_finite_are_told",
+        ),
+    ),
+    *planted(
+        "modeling/flow_matching_action_expert.py",
+        SAMPLED_ACTIONS,
+        (
+            "noise-that-is-uniform-in-flow",
+            "torch.randn(wanted, device=like.device)",
+            "torch.rand(wanted, device=like.device)",
+            "llava3d_draws_over_one_prefix",
+        ),
+        (
+            "the-expert-draws-times-of-beta-alone",
+            "return sample_time(batch_size, self.time_sampling, device)",
+            "return sample_time(batch_size, device=device)",
+            "tests/modeling/test_flow_matching_action_expert.py::test_the_chosen_distribution_of_times_is_drawn_from",
+        ),
+    ),
+    *planted(
+        "modeling/sampled_actions.py",
+        SAMPLED_ACTIONS,
+        (
+            "spread-of-samples-by-one-less",
+            "correction=0",
+            "correction=1",
+            "llava3d_draws_over_one_prefix",
+        ),
+        (
+            "entropy-in-half-precision",
+            "torch.special.entr(logits.float().softmax(dim=-1))",
+            "torch.special.entr(logits.softmax(dim=-1))",
+            "bins_of_bfloat16_are_drawn_and_told_by_probabilities_of_float32",
+        ),
+        (
+            "bins-drawn-in-half-precision",
+            "probabilities = logits.float().softmax(dim=-1)",
+            "probabilities = logits.softmax(dim=-1).float()",
+            "bins_of_bfloat16_are_drawn_and_told_by_probabilities_of_float32",
+        ),
+    ),
+    *planted(
+        "modeling/vocabulary_rows.py",
+        START_ALPAMAYO,
+        (
+            "new-rows-by-their-variance",
+            "NOISE**0.5 * deviation",
+            "NOISE * deviation",
+            "new_rows_are_transformers_own_but_for_a_noise_that_is_smaller_than_any_rounding",
+        ),
+    ),
+    *planted(
+        "modeling/masking.py",
+        ANSWERS,
+        (
+            "padding-conditions-beside-an-answer",
+            "(check_mask(tokens, attention_mask) & ~is_answer).long()",
+            "(~is_answer).long()",
+            "the_head_sees_the_prompt_alone_and_the_text_is_learnt_behind_it",
+        ),
+        (
+            "samples-stand-behind-each-other",
+            "keepdim=True) + places % own",
+            "keepdim=True) + places",
+            "tests/modeling/test_sampled_actions.py::test_llava3d_draws_over_one_prefix",
         ),
     ),
 ]

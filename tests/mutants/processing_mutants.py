@@ -14,6 +14,8 @@ VECTORS = "tests/training/test_vector_statistics.py"
 LEROBOT = "tests/training/test_lerobot.py"
 RUNNING = "tests/conversion/datasets/test_running_statistics.py"
 CONVERTED = "tests/conversion/datasets/test_data_convert.py"
+IMAGE_READER = "tests/processing/test_image_reader.py"
+IMAGE_PROCESSING_ALPAMAYO_R1 = "tests/processing/test_image_processing_alpamayo_r1.py"
 
 MUTANTS = [
     *planted(
@@ -73,6 +75,18 @@ MUTANTS = [
             "beyond = (state - high) / length",
             "a_state_far_outside_of_the_statistics_is_warned_of",
         ),
+        (
+            "a-constant-state-by-one",
+            "np.maximum(np.abs(low), 1)",
+            "1",
+            "a_state_far_outside_of_the_statistics_is_warned_of",
+        ),
+        (
+            "a-state-of-one-deviation",
+            "return mean - 3 * std, mean + 3 * std",
+            "return mean - std, mean + std",
+            "a_state_far_outside_of_the_statistics_is_warned_of",
+        ),
     ),
     *planted(
         "processing/sample_inputs.py",
@@ -117,6 +131,12 @@ MUTANTS = [
         SPATIAL,
         (
             "small-deviations-stay-small",
+            'deviation = max(fitted["sigma"], min_sigma)',
+            'deviation = fitted["sigma"]',
+            "the_least_standard_deviation_stands_in_for_smaller_ones",
+        ),
+        (
+            "a-least-deviation-is-ignored",
             'deviation = max(fitted["sigma"], min_sigma)',
             'deviation = fitted["sigma"]',
             "the_least_standard_deviation_stands_in_for_smaller_ones",
@@ -214,6 +234,46 @@ MUTANTS = [
             "and value is True) for key",
             "and value is None) for key",
             "a_depth_map_is_no_view_unless_it_is_asked_for",
+        ),
+    ),
+    *planted(
+        "processing/image_reader.py",
+        IMAGE_READER,
+        (
+            "sixteen-bits-are-cut",
+            "(np.asarray(image).astype(np.uint32) + 128) // 257",
+            "np.asarray(image).astype(np.uint32) >> 8",
+            "16_bits_are_scaled_by_the_white_of_each",
+        ),
+    ),
+    *planted(
+        "processing/prompts.py",
+        COGVLA,
+        (
+            "prompts-padded-with-their-end",
+            "(tokenizer.pad_token_id, tokenizer.eos_token_id) if",
+            "(tokenizer.eos_token_id, tokenizer.pad_token_id) if",
+            "a_batch_of_prompts_is_padded_on_the_right",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/camera_intrinsics.py",
+        LLAVA3D,
+        (
+            "the-camera-of-another-dataset",
+            "if unnorm_key is None and len(intrinsic_config) == 1:",
+            "if len(intrinsic_config) == 1:",
+            "the_only_camera_is_used_without_a_key_but_not_for_another_dataset",
+        ),
+    ),
+    *planted(
+        "processing/image_processing_alpamayo_r1.py",
+        IMAGE_PROCESSING_ALPAMAYO_R1,
+        (
+            "pixels-without-antialiasing",
+            'mode="bicubic", antialias=True)',
+            'mode="bicubic", antialias=False)',
+            "patches_are_the_published_ones",
         ),
     ),
 ]

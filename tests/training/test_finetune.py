@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -345,6 +346,14 @@ def test_whole_episodes_are_held_out(table, share, count):
         hold_out_episodes(frames, 1.0)
     with pytest.raises(InputError, match="two or more"):
         hold_out_episodes(frames.select([0, 1]), 0.5)
+
+
+def test_the_share_of_episodes_is_rounded_and_a_seed_chooses_which():
+    frames = datasets.Dataset.from_dict({"episode_index": np.arange(19).repeat(2)})
+    for share, count in ((0.1, 2), (0.34, 6), (0.35, 7)):
+        assert len(hold_out_episodes(frames, share)[1]) == 2 * count
+    chosen = {tuple(hold_out_episodes(frames, 0.3, seed)[1]["episode_index"]) for seed in range(8)}
+    assert len(chosen) == 8
 
 
 def test_the_script_is_short():
