@@ -28,6 +28,11 @@ COGVLA_START = "tests/configuration/cogvla/test_cogvla_start.py"
 OPENVLA_SIZES = "tests/configuration/cogvla/test_openvla_sizes.py"
 NORMALIZATION_STATISTICS = "tests/configuration/test_normalization_statistics.py"
 CONFIGURATION_LLAVA3D = "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py"
+NEXT_LLAVA3D = "tests/conversion/mapanything_llava3d/test_next_llava3d.py"
+QUANTISED_CHECKPOINTS = "tests/conversion/test_quantised_checkpoints.py"
+GROUNDING_TEXT = "tests/processing/multimodal_vla/test_grounding_text.py"
+TRAJECTORY_TEXT = "tests/modeling/alpamayo_r1/test_trajectory_text.py"
+REASONING_TEXT = "tests/modeling/alpamayo_r1/test_reasoning_text.py"
 
 MUTANTS = [
     *planted(
@@ -368,6 +373,12 @@ MUTANTS = [
             "place = places.amax().expand(len(states))",
             "a_text_is_pooled_without_its_padding",
         ),
+        (
+            "the-first-place-in-place-of-the-first-token",
+            "place = places.masked_fill(~real, real.shape[1]).amin(dim=1)",
+            "place = places.amin().expand(len(states))",
+            "a_text_is_pooled_without_its_padding",
+        ),
     ),
     *planted(
         "modeling/alpamayo_r1/waypoint_projection.py",
@@ -670,6 +681,12 @@ MUTANTS = [
             "pixel_values",
             "both_pixel_ranges_show_the_same_picture_to_both_branches",
         ),
+        (
+            "deviations-of-imagenet-in-another-order",
+            "(0.229, 0.224, 0.225)",
+            "(0.225, 0.224, 0.229)",
+            "tests/modeling/mapanything_llava3d/test_mapanything_geometry.py::test_pixels_of_the_geometry_branch_have_the_statistics_of_imagenet",
+        ),
     ),
     *planted(
         "modeling/mapanything_llava3d/action_experts.py",
@@ -685,6 +702,84 @@ MUTANTS = [
             "head.bucket(1 - time)",
             "head.bucket(time)",
             "the_loss_of_both_experts_is_the_mean_of_theirs_over_one_pass_of_the_prefix",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/llava3d_start.py",
+        NEXT_LLAVA3D,
+        (
+            "statistics-of-the-base-are-lost",
+            '{**base.norm_stats, **(given.get("norm_stats") or {})}',
+            '{**(given.get("norm_stats") or {})}',
+            "what_is_switched_on_step_by_step_is_what_is_switched_on_at_once",
+        ),
+    ),
+    *planted(
+        "configuration/weight_quantization.py",
+        QUANTISED_CHECKPOINTS,
+        (
+            "groups-as-small-as-can-be",
+            "next((size for size in GROUP_SIZES if",
+            "next((size for size in GROUP_SIZES[::-1] if",
+            "bytes_of_the_published_cogvla_at_7b",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/grounding.py",
+        GROUNDING_TEXT,
+        (
+            "scores-without-their-shift",
+            "return scores if shift is None else scores + shift.float()",
+            "return scores",
+            "the_score_is_that_of_the_two_towers_for_the_same_pictures_and_texts",
+        ),
+        (
+            "cosines-in-half-precision",
+            'F.normalize(getattr(features, "pooler_output", features).float(), dim=-1)',
+            'F.normalize(getattr(features, "pooler_output", features), dim=-1)',
+            "tests/modeling/multimodal_vla/test_multimodal_vla.py::test_cosines_of_bfloat16_features_are_float32",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/navigation_markers.py",
+        GUIDANCE,
+        (
+            "padding-of-routes-is-real",
+            "kept = kept if real is None else kept & real",
+            "kept = kept",
+            "one_step_is_the_mean_of_both_velocities_by_weight",
+        ),
+        (
+            "routes-that-end-first-pass",
+            "(counts[0] > 1) | backwards).any()",
+            "(counts[0] > 1)).any()",
+            "navigation_that_is_none_is_refused",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/trajectory_text.py",
+        TRAJECTORY_TEXT,
+        (
+            "weights-of-samples-not-of-futures",
+            "        errors = errors * sample_weight.to(errors)[:, None]\n",
+            "        pass\n",
+            "a_sample_of_weight_three_is_three_samples_in_both_losses_of_text",
+        ),
+        (
+            "values-of-futures-and-one-more",
+            "(ids < first + config.traj_vocab_size)",
+            "(ids <= first + config.traj_vocab_size)",
+            "tokens_beside_the_values_of_trajectories_are_none_of_them",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/reasoning_text.py",
+        REASONING_TEXT,
+        (
+            "the-first-reasoning-marker",
+            'before.rpartition(f"<|{part}_start|>")',
+            'before.partition(f"<|{part}_start|>")',
+            "a_part_reaches_from_its_last_start_to_its_first_end",
         ),
     ),
 ]

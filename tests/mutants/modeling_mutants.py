@@ -15,6 +15,11 @@ FINITE = "tests/modeling/test_finite_predictions.py"
 SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
 START_ALPAMAYO = "tests/conversion/alpamayo_r1/test_start_alpamayo.py"
 ANSWERS = "tests/training/test_answers.py"
+SEEDED_NUMBERS = "tests/modeling/test_seeded_numbers.py"
+QUANTISED_PREDICTIONS = "tests/modeling/test_quantised_predictions.py"
+NEW_PARTS = "tests/modeling/test_new_parts.py"
+INITIAL_VALUES = "tests/modeling/common/test_initial_values.py"
+ARGUMENTS = "tests/modeling/test_arguments.py"
 
 MUTANTS = [
     *planted(
@@ -311,6 +316,12 @@ MUTANTS = [
             "NOISE * deviation",
             "new_rows_are_transformers_own_but_for_a_noise_that_is_smaller_than_any_rounding",
         ),
+        (
+            "new-rows-that-repeat",
+            "first * len(mean), last * len(mean))",
+            "0, (last - first) * len(mean))",
+            "tests/modeling/test_seeded_numbers.py::test_new_rows_of_a_vocabulary_are_the_same_in_blocks_and_differ_from_each_other",
+        ),
     ),
     *planted(
         "modeling/masking.py",
@@ -326,6 +337,62 @@ MUTANTS = [
             "keepdim=True) + places % own",
             "keepdim=True) + places",
             "tests/modeling/test_sampled_actions.py::test_llava3d_draws_over_one_prefix",
+        ),
+    ),
+    *planted(
+        "modeling/seeded_numbers.py",
+        SEEDED_NUMBERS,
+        (
+            "numbers-repeat-after-a-piece",
+            "generator_of(name, seed, number).standard_normal",
+            "generator_of(name, seed, 0).standard_normal",
+            "no_piece_repeats_another_nor_another_name_or_seed",
+        ),
+    ),
+    *planted(
+        "modeling/quantized_linear.py",
+        QUANTISED_PREDICTIONS,
+        (
+            "nibbles-the-other-way",
+            "torch.stack([qweight & 15, qweight >> 4]",
+            "torch.stack([qweight >> 4, qweight & 15]",
+            "of_two_numbers_in_a_byte_the_first_is_in_the_lower_half",
+        ),
+        (
+            "scales-follow-the-dtype",
+            "            self.weight_scale = scale.to(self.weight_scale.device)\n",
+            "            pass\n",
+            "scales_stay_as_they_are_where_a_model_gets_another_dtype",
+        ),
+    ),
+    *planted(
+        "modeling/new_parts.py",
+        NEW_PARTS,
+        (
+            "parts-that-are-there-are-made-new",
+            "if there := sorted(inside - missing):",
+            "if there := sorted(set()):",
+            "parts_that_are_none_or_are_there_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "modeling/initial_values.py",
+        INITIAL_VALUES,
+        (
+            "unknown-deviations-are-small",
+            "if len(arguments) > 1 else 1.0)",
+            "if len(arguments) > 1 else 0.02)",
+            "values_and_deviations_are_those_that_were_asked_for",
+        ),
+    ),
+    *planted(
+        "modeling/input_checks.py",
+        ARGUMENTS,
+        (
+            "an-id-too-many",
+            "wrong = (ids < 0) | (ids >= vocab_size)",
+            "wrong = (ids < 0) | (ids > vocab_size)",
+            "the_last_embedding_has_an_id_and_there_is_none_behind_it",
         ),
     ),
 ]

@@ -15,6 +15,8 @@ TRAINER = "tests/training/test_trainer.py"
 TRAINING_STAGES = "tests/training/test_training_stages.py"
 FINETUNE = "tests/training/test_finetune.py"
 STATISTICS = "tests/training/test_statistics.py"
+DRIVING_SCENES = "tests/training/alpamayo_r1/test_driving_scenes.py"
+LEROBOT = "tests/training/test_lerobot.py"
 
 MUTANTS = [
     *planted(
@@ -485,6 +487,62 @@ MUTANTS = [
             "(self.runs == 0 or values[0] != self.last)",
             "1",
             "trajectories_are_runs_of_the_episode_index",
+        ),
+    ),
+    *planted(
+        "training/alpamayo_r1/collator_alpamayo_r1.py",
+        COLLATORS,
+        (
+            "turned-origins-are-learnt",
+            "(rot[:, -1] - torch.eye(3)).abs().amax(dim=(1, 2))",
+            "torch.zeros(len(rot))",
+            "a_bad_driving_example_is_named",
+        ),
+    ),
+    *planted(
+        "training/alpamayo_r1/driving_scenes.py",
+        DRIVING_SCENES,
+        (
+            "scenes-without-all-of-their-frames",
+            "before = max(self.num_history, self.num_frames) - 1",
+            "before = self.num_history - 1",
+            "cameras_come_in_the_order_asked_for_and_frames_may_reach_farther_back_than_poses",
+        ),
+        (
+            "quaternions-as-long-as-they-are",
+            "rotations(poses[:, 3:] / length[:, None])",
+            "rotations(poses[:, 3:])",
+            "quaternions_of_nearly_length_one_are_rotations_all_the_same",
+        ),
+    ),
+    *planted(
+        "training/vector_statistics.py",
+        STATISTICS,
+        (
+            "moments-from-zero",
+            "self.origin = rows[0].astype(np.float64)",
+            "self.origin = np.zeros(self.width)",
+            "moments_keep_their_digits_at_a_large_offset",
+        ),
+    ),
+    *planted(
+        "training/video_frames.py",
+        LEROBOT,
+        (
+            "frames-however-far-away",
+            "if nearest is None or abs(nearest.time - time) > tolerance:",
+            "if nearest is None:",
+            "no_frame_near_enough_is_refused_with_file_and_both_times",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_data.py",
+        FINETUNE,
+        (
+            "every-run-holds-out-the-same-episodes",
+            "hold_out_episodes(frames, options.eval_episodes, arguments.seed)",
+            "hold_out_episodes(frames, options.eval_episodes)",
+            "the_seed_of_a_run_chooses_the_episodes_that_are_held_out",
         ),
     ),
 ]

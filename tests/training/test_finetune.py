@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -13,12 +14,13 @@ import pytest
 import torch
 from fresh_python import in_fresh_python
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
 
 from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
+from vlahub.training.finetuning.run_data import read_frames
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
@@ -354,6 +356,16 @@ def test_the_share_of_episodes_is_rounded_and_a_seed_chooses_which():
         assert len(hold_out_episodes(frames, share)[1]) == 2 * count
     chosen = {tuple(hold_out_episodes(frames, 0.3, seed)[1]["episode_index"]) for seed in range(8)}
     assert len(chosen) == 8
+
+
+def test_the_seed_of_a_run_chooses_the_episodes_that_are_held_out(table, tmp_path):
+    options, chosen = SimpleNamespace(dataset=table, eval_episodes=0.5), set()
+    for seed in range(4):
+        arguments = TrainingArguments(tmp_path, seed=seed, use_cpu=True)
+        held = read_frames(options, arguments)[1]["episode_index"]
+        assert held == hold_out_episodes(load_frames(table), 0.5, seed)[1]["episode_index"]
+        chosen.add(tuple(held))
+    assert len(chosen) > 1
 
 
 def test_the_script_is_short():
