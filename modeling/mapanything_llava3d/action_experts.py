@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from ..flow_matching import interpolate
+from ..flow_matching import check_share, interpolate
 from ..flow_matching_action_expert import FlowMatchingActionExpert
 from ..flow_sampling import FlowStep, followed_flow
 from ..loss_items import ActionTargets
@@ -62,9 +62,11 @@ def action_loss(
     if parts.head is None:
         given = actions, state, attention_mask, None, time, noise, stop_grad, *counted, embodiment_id
         return parts.expert.compute_loss(prefix_embs, *given)
+    if time is not None:
+        check_share(time)  # before it is the head's, which a message would name
+        time = 1 - time
     with torch.set_grad_enabled(torch.is_grad_enabled() and not stop_grad):
         states, _ = read_prefix(parts.stack, prefix_embs, attention_mask, parts.causal, keep=False)
-    time = None if time is None else 1 - time
     return parts.head.compute_loss(states, actions, state, attention_mask, time, noise, *counted, embodiment_id)
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vlahub.errors import InputError
-from vlahub.modeling.input_checks import check_length
+from vlahub.modeling.input_checks import check_ids, check_length
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 STEPS = np.linspace(-8, 0, 16)
@@ -289,3 +289,10 @@ def test_a_row_without_room_for_its_actions_is_refused_in_training(loaded):
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     with pytest.raises(InputError, match=f"row 0 has {needed - 1} real tokens.* at least {needed}"):
         loaded.model(**inputs)
+
+
+def test_the_last_embedding_has_an_id_and_there_is_none_behind_it():
+    embeddings = torch.nn.Embedding(5, 2)
+    check_ids(torch.tensor([[0, 4], [4, 1]]), embeddings)
+    with pytest.raises(InputError, match=r"input_ids\[1, 0\] is 5; the model has embeddings of 0 to 4"):
+        check_ids(torch.tensor([[0, 4], [5, 1]]), embeddings)

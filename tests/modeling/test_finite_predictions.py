@@ -178,6 +178,29 @@ def test_noise_that_a_diffusion_step_would_clip_is_an_error(made):
         model.predict_action(**inputs)
 
 
+@pytest.mark.parametrize(
+    ("head", "part", "name"),
+    [
+        ("diffusion", "action_head", "predicted noise"),
+        ("discrete", "language_model.lm_head", "logits"),
+        ("token by token", "language_model.lm_head", "logits"),
+    ],
+)
+def test_one_sample_of_several_that_is_not_finite_is_an_error_that_names_its_row(head, part, name, made):
+    model, inputs = made(("cogvla", head))
+    calls = []
+
+    def spoil(module, arguments, found):
+        calls.append(found)
+        if len(calls) == (1 if head == "discrete" else 2):
+            found[-1, 0, 0] = NAN
+
+    model.get_submodule(part).register_forward_hook(spoil)
+    with pytest.raises(NonFiniteError, match=rf"{name} \(rows \[1\] of the batch\)"):
+        model.predict_action(**inputs | {"num_samples": 2, "noise": None})
+    assert all(len(found) == (2 if head == "discrete" else 4) for found in calls)
+
+
 def test_grounding_scores_are_checked(randomized):
     text = {"hidden_size": 16, **BLOCK, "vocab_size": 40, "max_position_embeddings": 8, "projection_size": 16}
     vision = {"model_type": "siglip", "text_config": text, "vision_config": TOWER}

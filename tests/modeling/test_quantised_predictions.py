@@ -12,7 +12,7 @@ from traced_graphs import TracedGraph
 
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
 from vlahub.modeling.fast_prediction import FastPrediction
-from vlahub.modeling.quantized_linear import QuantizedLinear
+from vlahub.modeling.quantized_linear import QuantizedLinear, dequantised
 
 
 def drawn_numbers(family, checkpoint, kind, folder):
@@ -75,3 +75,20 @@ def test_a_fresh_process_without_vlahub_predicts_the_same_actions(
     actions = torch.tensor(found["actions"][AUTO_CLASSES[0]])
     model, processor = family.model.from_pretrained(folder), family.processor.from_pretrained(folder)
     torch.testing.assert_close(actions, family_call(model, processor, views), **ROUNDING)
+
+
+def test_of_two_numbers_in_a_byte_the_first_is_in_the_lower_half():
+    numbers = torch.arange(64).view(2, 32) % 16
+    packed = (numbers[:, ::2] + 16 * numbers[:, 1::2]).to(torch.uint8)
+    scale, zero_point = torch.tensor([[0.5], [0.25]]), torch.tensor([[3], [0]], dtype=torch.uint8)
+    found = dequantised("int4", packed, scale, zero_point, torch.float32)
+    assert torch.equal(found, (numbers - zero_point) * scale)
+
+
+@pytest.mark.parametrize("kind", ["int8", "fp8", "int4"])
+def test_scales_stay_as_they_are_where_a_model_gets_another_dtype(kind):
+    layer = QuantizedLinear(torch.nn.Linear(32, 4), kind)
+    layer.weight_scale.fill_(0.1)
+    layer.to(torch.bfloat16)
+    assert layer.bias.dtype == torch.bfloat16 and layer.weight_scale.dtype == torch.float32
+    assert (layer.weight_scale == torch.tensor(0.1)).all()

@@ -104,6 +104,18 @@ def test_bins_are_drawn_by_their_probabilities_and_their_entropy_is_that_of_the_
         torch.testing.assert_close(row.bincount(minlength=4) / 20_000, wanted, atol=0.02, rtol=0)
 
 
+def test_bins_of_bfloat16_are_drawn_and_told_by_probabilities_of_float32():
+    """In bfloat16 they are rounded to three digits, and so is the entropy."""
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(512, 64, generator=generator).bfloat16()
+    exponentials = torch.empty(512, 64).exponential_(generator=generator)
+    assert token_entropy(logits).dtype == torch.float32
+    torch.testing.assert_close(token_entropy(logits), token_entropy(logits.float()), atol=0, rtol=0)
+    close = (logits.float().softmax(-1) / exponentials).sort(dim=-1, descending=True).values
+    assert (close[:, 1] / close[:, 0]).max() > 0.995  # two bins between which rounding would decide
+    assert torch.equal(drawn_bins(logits, exponentials), drawn_bins(logits.float(), exponentials))
+
+
 def entropy_of(logits):
     found = torch.distributions.Categorical(logits=logits.detach()).entropy()
     return found.view(len(found), -1, 3)

@@ -12,6 +12,14 @@ LAYER = "tests/modeling/test_decoder_layer_pass.py"
 ROPE = "tests/modeling/test_mrope_positions.py"
 SHARED = "tests/modeling/test_shared_prefix_attention.py"
 FINITE = "tests/modeling/test_finite_predictions.py"
+SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
+START_ALPAMAYO = "tests/conversion/alpamayo_r1/test_start_alpamayo.py"
+ANSWERS = "tests/training/test_answers.py"
+SEEDED_NUMBERS = "tests/modeling/test_seeded_numbers.py"
+QUANTISED_PREDICTIONS = "tests/modeling/test_quantised_predictions.py"
+NEW_PARTS = "tests/modeling/test_new_parts.py"
+INITIAL_VALUES = "tests/modeling/common/test_initial_values.py"
+ARGUMENTS = "tests/modeling/test_arguments.py"
 
 MUTANTS = [
     *planted(
@@ -85,6 +93,12 @@ MUTANTS = [
             "torch.where(total > 0, total, torch.ones_like(total))",
             "total.clamp(min=1)",
             "a_sample_of_weight_three_is_three_samples",
+        ),
+        (
+            "weights-that-are-all-zero-pass",
+            "if items is None and not sum(values):",
+            "if False:",
+            "weights_that_no_mean_can_be_taken_by_are_refused",
         ),
     ),
     *planted(
@@ -211,6 +225,12 @@ MUTANTS = [
             "torch.cat([angles.cos(), angles.sin()], dim=-1)",
             "the_time_embedding_holds_sines_and_cosines_of_geometric_periods",
         ),
+        (
+            "times-below-zero-pass",
+            "if not 0 <= t <= 1]",
+            "if not t <= 1]",
+            "tests/training/test_beginners_mistakes_in_training.py::test_a_time_outside_of_flow_matching_is_refused",
+        ),
     ),
     *planted(
         "modeling/decoder_layer_pass.py",
@@ -247,6 +267,132 @@ MUTANTS = [
             "values.isfinite().flatten(1).any(dim=1)",
             "what_is_not_finite_is_named_with_its_rows",
             "tests/modeling/alpamayo_r1/test_token_drawing.py::test_rows_of_logits_that_are_not_finite_are_told",
+        ),
+    ),
+    *planted(
+        "modeling/flow_matching_action_expert.py",
+        SAMPLED_ACTIONS,
+        (
+            "noise-that-is-uniform-in-flow",
+            "torch.randn(wanted, device=like.device)",
+            "torch.rand(wanted, device=like.device)",
+            "llava3d_draws_over_one_prefix",
+        ),
+        (
+            "the-expert-draws-times-of-beta-alone",
+            "return sample_time(batch_size, self.time_sampling, device)",
+            "return sample_time(batch_size, device=device)",
+            "tests/modeling/test_flow_matching_action_expert.py::test_the_chosen_distribution_of_times_is_drawn_from",
+        ),
+    ),
+    *planted(
+        "modeling/sampled_actions.py",
+        SAMPLED_ACTIONS,
+        (
+            "spread-of-samples-by-one-less",
+            "correction=0",
+            "correction=1",
+            "llava3d_draws_over_one_prefix",
+        ),
+        (
+            "entropy-in-half-precision",
+            "torch.special.entr(logits.float().softmax(dim=-1))",
+            "torch.special.entr(logits.softmax(dim=-1))",
+            "bins_of_bfloat16_are_drawn_and_told_by_probabilities_of_float32",
+        ),
+        (
+            "bins-drawn-in-half-precision",
+            "probabilities = logits.float().softmax(dim=-1)",
+            "probabilities = logits.softmax(dim=-1).float()",
+            "bins_of_bfloat16_are_drawn_and_told_by_probabilities_of_float32",
+        ),
+    ),
+    *planted(
+        "modeling/vocabulary_rows.py",
+        START_ALPAMAYO,
+        (
+            "new-rows-by-their-variance",
+            "NOISE**0.5 * deviation",
+            "NOISE * deviation",
+            "new_rows_are_transformers_own_but_for_a_noise_that_is_smaller_than_any_rounding",
+        ),
+        (
+            "new-rows-that-repeat",
+            "first * len(mean), last * len(mean))",
+            "0, (last - first) * len(mean))",
+            "tests/modeling/test_seeded_numbers.py::test_new_rows_of_a_vocabulary_are_the_same_in_blocks_and_differ_from_each_other",
+        ),
+    ),
+    *planted(
+        "modeling/masking.py",
+        ANSWERS,
+        (
+            "padding-conditions-beside-an-answer",
+            "(check_mask(tokens, attention_mask) & ~is_answer).long()",
+            "(~is_answer).long()",
+            "the_head_sees_the_prompt_alone_and_the_text_is_learnt_behind_it",
+        ),
+        (
+            "samples-stand-behind-each-other",
+            "keepdim=True) + places % own",
+            "keepdim=True) + places",
+            "tests/modeling/test_sampled_actions.py::test_llava3d_draws_over_one_prefix",
+        ),
+    ),
+    *planted(
+        "modeling/seeded_numbers.py",
+        SEEDED_NUMBERS,
+        (
+            "numbers-repeat-after-a-piece",
+            "generator_of(name, seed, number).standard_normal",
+            "generator_of(name, seed, 0).standard_normal",
+            "no_piece_repeats_another_nor_another_name_or_seed",
+        ),
+    ),
+    *planted(
+        "modeling/quantized_linear.py",
+        QUANTISED_PREDICTIONS,
+        (
+            "nibbles-the-other-way",
+            "torch.stack([qweight & 15, qweight >> 4]",
+            "torch.stack([qweight >> 4, qweight & 15]",
+            "of_two_numbers_in_a_byte_the_first_is_in_the_lower_half",
+        ),
+        (
+            "scales-follow-the-dtype",
+            "            self.weight_scale = scale.to(self.weight_scale.device)\n",
+            "            pass\n",
+            "scales_stay_as_they_are_where_a_model_gets_another_dtype",
+        ),
+    ),
+    *planted(
+        "modeling/new_parts.py",
+        NEW_PARTS,
+        (
+            "parts-that-are-there-are-made-new",
+            "if there := sorted(inside - missing):",
+            "if there := sorted(set()):",
+            "parts_that_are_none_or_are_there_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "modeling/initial_values.py",
+        INITIAL_VALUES,
+        (
+            "unknown-deviations-are-small",
+            "if len(arguments) > 1 else 1.0)",
+            "if len(arguments) > 1 else 0.02)",
+            "values_and_deviations_are_those_that_were_asked_for",
+        ),
+    ),
+    *planted(
+        "modeling/input_checks.py",
+        ARGUMENTS,
+        (
+            "an-id-too-many",
+            "wrong = (ids < 0) | (ids >= vocab_size)",
+            "wrong = (ids < 0) | (ids > vocab_size)",
+            "the_last_embedding_has_an_id_and_there_is_none_behind_it",
         ),
     ),
 ]

@@ -14,6 +14,11 @@ VECTORS = "tests/training/test_vector_statistics.py"
 LEROBOT = "tests/training/test_lerobot.py"
 RUNNING = "tests/conversion/datasets/test_running_statistics.py"
 CONVERTED = "tests/conversion/datasets/test_data_convert.py"
+IMAGE_READER = "tests/processing/test_image_reader.py"
+IMAGE_PROCESSING_ALPAMAYO_R1 = "tests/processing/test_image_processing_alpamayo_r1.py"
+GROUNDING_TEXT = "tests/processing/multimodal_vla/test_grounding_text.py"
+TOWER_IMAGE_PROCESSORS = "tests/modeling/multimodal_vla/test_tower_image_processors.py"
+PROCESSING_MULTIMODAL_VLA = "tests/processing/multimodal_vla/test_processing_multimodal_vla.py"
 
 MUTANTS = [
     *planted(
@@ -63,6 +68,12 @@ MUTANTS = [
             "pass",
             "tests/processing/test_states.py::test_a_state_far_outside_of_the_statistics_is_warned_of",
         ),
+        (
+            "states-by-the-other-word",
+            "        return found[0]\n",
+            "        return found[-1]\n",
+            "tests/processing/test_robot_processor.py::test_of_statistics_of_the_state_under_both_words_those_of_the_published_word_count",
+        ),
     ),
     *planted(
         "processing/state_range.py",
@@ -71,6 +82,18 @@ MUTANTS = [
             "far-below-is-near",
             "beyond = np.maximum(low - state, state - high) / length",
             "beyond = (state - high) / length",
+            "a_state_far_outside_of_the_statistics_is_warned_of",
+        ),
+        (
+            "a-constant-state-by-one",
+            "np.maximum(np.abs(low), 1)",
+            "1",
+            "a_state_far_outside_of_the_statistics_is_warned_of",
+        ),
+        (
+            "a-state-of-one-deviation",
+            "return mean - 3 * std, mean + 3 * std",
+            "return mean - std, mean + std",
             "a_state_far_outside_of_the_statistics_is_warned_of",
         ),
     ),
@@ -88,6 +111,12 @@ MUTANTS = [
             "(image.permute(1, 2, 0) if channels_first else image)",
             "(image.reshape(*image.shape[1:], 3) if channels_first else image)",
             "tests/processing/cogvla/test_image_processing_cogvla.py::test_every_form_of_an_image_gives_the_same_pixels",
+        ),
+        (
+            "the-main-view-where-it-stands",
+            "for name in first + [name for name in sample if name not in first]]",
+            "for name in sample]",
+            "without_recorded_names_the_first_view_decides",
         ),
     ),
     *planted(
@@ -117,6 +146,12 @@ MUTANTS = [
         SPATIAL,
         (
             "small-deviations-stay-small",
+            'deviation = max(fitted["sigma"], min_sigma)',
+            'deviation = fitted["sigma"]',
+            "the_least_standard_deviation_stands_in_for_smaller_ones",
+        ),
+        (
+            "a-least-deviation-is-ignored",
             'deviation = max(fitted["sigma"], min_sigma)',
             'deviation = fitted["sigma"]',
             "the_least_standard_deviation_stands_in_for_smaller_ones",
@@ -214,6 +249,88 @@ MUTANTS = [
             "and value is True) for key",
             "and value is None) for key",
             "a_depth_map_is_no_view_unless_it_is_asked_for",
+        ),
+    ),
+    *planted(
+        "processing/image_reader.py",
+        IMAGE_READER,
+        (
+            "sixteen-bits-are-cut",
+            "(np.asarray(image).astype(np.uint32) + 128) // 257",
+            "np.asarray(image).astype(np.uint32) >> 8",
+            "16_bits_are_scaled_by_the_white_of_each",
+        ),
+    ),
+    *planted(
+        "processing/prompts.py",
+        COGVLA,
+        (
+            "prompts-padded-with-their-end",
+            "(tokenizer.pad_token_id, tokenizer.eos_token_id) if",
+            "(tokenizer.eos_token_id, tokenizer.pad_token_id) if",
+            "a_batch_of_prompts_is_padded_on_the_right",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/camera_intrinsics.py",
+        LLAVA3D,
+        (
+            "the-camera-of-another-dataset",
+            "if unnorm_key is None and len(intrinsic_config) == 1:",
+            "if len(intrinsic_config) == 1:",
+            "the_only_camera_is_used_without_a_key_but_not_for_another_dataset",
+        ),
+    ),
+    *planted(
+        "processing/image_processing_alpamayo_r1.py",
+        IMAGE_PROCESSING_ALPAMAYO_R1,
+        (
+            "pixels-without-antialiasing",
+            'mode="bicubic", antialias=True)',
+            'mode="bicubic", antialias=False)',
+            "patches_are_the_published_ones",
+        ),
+        (
+            "clamped-sizes-the-other-way-round",
+            "return (short, long) if height <= width else (long, short)",
+            "return (short, long)",
+            "no_shape_exceeds_max_pixels",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/grounding_text.py",
+        GROUNDING_TEXT,
+        (
+            "texts-of-towers-keep-their-case",
+            'text.lower() if self.settings["lower_case"] else text',
+            "text",
+            "siglip_2_reads_lower_case",
+        ),
+        (
+            "texts-of-towers-are-as-long-as-they-are",
+            'padded(rows, self.tokenizer, "right", length)',
+            'padded(rows, self.tokenizer, "right")',
+            "the_score_is_that_of_the_two_towers_for_the_same_pictures_and_texts",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/image_processing_tower.py",
+        TOWER_IMAGE_PROCESSORS,
+        (
+            "overrides-of-image-settings-are-lost",
+            '        found |= overrides.pop("image_settings", {})\n',
+            '        overrides.pop("image_settings", {})\n',
+            "images_are_prepared_as_the_towers_own_image_processor_does",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/bin_ids.py",
+        PROCESSING_MULTIMODAL_VLA,
+        (
+            "a-bin-too-many",
+            "(ids < first) | (ids >= vocab_size)",
+            "(ids < first) | (ids > vocab_size)",
+            "ids_that_are_no_actions_are_refused",
         ),
     ),
 ]

@@ -13,6 +13,10 @@ LORA_CONFIG = "tests/training/test_lora_config.py"
 SAMPLE_WEIGHTS = "tests/training/test_sample_weights.py"
 TRAINER = "tests/training/test_trainer.py"
 TRAINING_STAGES = "tests/training/test_training_stages.py"
+FINETUNE = "tests/training/test_finetune.py"
+STATISTICS = "tests/training/test_statistics.py"
+DRIVING_SCENES = "tests/training/alpamayo_r1/test_driving_scenes.py"
+LEROBOT = "tests/training/test_lerobot.py"
 
 MUTANTS = [
     *planted(
@@ -87,6 +91,12 @@ MUTANTS = [
             "        self.sums.clear()\n        self.counts.clear()\n        self.steps = 0\n        return figures",
             "        return figures",
             "figures_are_those_of_passes_by_hand_and_evaluation_does_not_count",
+        ),
+        (
+            "the-largest-gradient-of-all-time",
+            "self.seconds, self.steps, self.largest = 0.0, 0, None\n",
+            "self.seconds, self.steps = 0.0, 0\n",
+            "tests/training/test_trainer.py::test_a_step_that_is_not_finite_is_skipped_and_counted",
         ),
     ),
     *planted(
@@ -175,6 +185,12 @@ MUTANTS = [
             "chosen = ~is_pad & (steps <= until_next[:, None])",
             "a_robot_follows_a_chunk_until_the_next_one_is_there",
         ),
+        (
+            "a-gap-is-followed",
+            "(np.diff(self.episode) == 0) & (np.diff(self.frame) == 1)",
+            "(np.diff(self.episode) == 0)",
+            "a_robot_follows_a_chunk_until_the_next_one_is_there",
+        ),
     ),
     *planted(
         "training/action_units.py",
@@ -184,6 +200,18 @@ MUTANTS = [
             "np.flatnonzero(masked & (high > low)",
             "np.flatnonzero((high > low)",
             "actions_of_the_statistics_are_not_refused",
+        ),
+        (
+            "parts-of-a-dataset-pass",
+            "    elif isinstance(examples, Subset):\n        check_units(examples.dataset, collator)\n",
+            "",
+            "units_are_looked_at_by_the_statistics_that_normalise_and_in_parts_of_datasets",
+        ),
+        (
+            "standard-scores-of-one-deviation",
+            "DEVIATIONS = 4",
+            "DEVIATIONS = 0.1",
+            "units_are_looked_at_by_the_statistics_that_normalise_and_in_parts_of_datasets",
         ),
     ),
     *planted(
@@ -214,6 +242,12 @@ MUTANTS = [
             "self.unnorm_key",
             "examples_of_several_datasets_are_each_normalised_by_their_own_statistics",
         ),
+        (
+            "times-beyond-one-pass",
+            '        check_range("time", found["time"], 0, 1)\n',
+            "        pass\n",
+            "draws_are_given_for_all_of_a_batch_or_for_none",
+        ),
     ),
     *planted(
         "training/collator_robot.py",
@@ -234,6 +268,12 @@ MUTANTS = [
             "pass",
             "collators_pass_weights_on_and_refuse_what_is_none",
         ),
+        (
+            "an-embodiment-too-many",
+            "ids, 0, count - 1)",
+            "ids, 0, count)",
+            "tests/training/test_embodiments.py::test_ids_that_there_are_not_are_refused",
+        ),
     ),
     *planted(
         "training/collator_answers.py",
@@ -253,6 +293,36 @@ MUTANTS = [
             "side = math.sqrt(area)",
             "side = area",
             "a_crop_has_its_share_of_the_area_everywhere",
+        ),
+        (
+            "brightness-only-grows",
+            "self.brightness * (2 * brightness - 1)",
+            "self.brightness * brightness",
+            "brightness_adds_the_same_to_every_pixel",
+        ),
+        (
+            "hues-turn-one-way",
+            "self.hue * (2 * hue - 1)",
+            "self.hue * hue",
+            "hue_is_drawn_both_ways_up_to_its_bound",
+        ),
+        (
+            "saturation-by-the-draw-of-contrast",
+            "between(self.saturation, saturation)",
+            "between(self.saturation, contrast)",
+            "each_change_follows_a_draw_of_its_own",
+        ),
+        (
+            "crops-on-the-diagonal",
+            "top * (1 - side) * height",
+            "left * (1 - side) * height",
+            "each_change_follows_a_draw_of_its_own",
+        ),
+        (
+            "saturation-within-the-bounds-of-contrast",
+            "between(self.saturation, saturation)",
+            "between(self.contrast, saturation)",
+            "contrast_and_saturation_scale_distances",
         ),
     ),
     *planted(
@@ -347,6 +417,132 @@ MUTANTS = [
             "np.random.default_rng((seed, *key))",
             "np.random.default_rng((seed, key[1]))",
             "noise_of_a_sample_does_not_depend_on_the_others",
+        ),
+    ),
+    *planted(
+        "training/gripper_events.py",
+        ACTION_ERRORS,
+        (
+            "events-of-two-runs-match",
+            "np.where(follows, 1, tolerance + 1)",
+            "np.where(follows, 1, 1)",
+            "switches_of_two_runs_of_frames_are_never_matched",
+        ),
+        (
+            "a-delay-the-other-way-round",
+            "second - first for first, second in pairs",
+            "first - second for first, second in pairs",
+            "directions_delays_thresholds_and_a_gripper_that_never_moves",
+        ),
+        (
+            "precision-of-the-recorded",
+            'ratio(totals["matched"], totals["predicted"])',
+            'ratio(totals["matched"], totals["recorded"])',
+            "gripper_events_are_matched_as_often_as_possible_and_once_each",
+        ),
+    ),
+    *planted(
+        "training/episodes.py",
+        FINETUNE,
+        (
+            "the-same-episodes-for-every-seed",
+            "np.random.RandomState(seed)",
+            "np.random.RandomState(0)",
+            "the_share_of_episodes_is_rounded_and_a_seed_chooses_which",
+        ),
+        (
+            "a-share-that-is-cut",
+            "min(max(round(share * len(ends)), 1)",
+            "min(max(int(share * len(ends)), 1)",
+            "the_share_of_episodes_is_rounded_and_a_seed_chooses_which",
+        ),
+        (
+            "a-step-since-the-start-alone",
+            "for before in (rows - 1, np.maximum(start, rows - 100)):",
+            "for before in (np.maximum(start, rows - 100),):",
+            "tests/training/alpamayo_r1/test_driving_scenes.py::test_another_step_than_a_tenth_of_a_second_is_refused",
+        ),
+        (
+            "steps-that-drift",
+            "for before in (rows - 1, np.maximum(start, rows - 100)):",
+            "for before in (rows - 1,):",
+            "tests/training/alpamayo_r1/test_driving_scenes.py::test_another_step_than_a_tenth_of_a_second_is_refused",
+        ),
+    ),
+    *planted(
+        "training/dimension_names.py",
+        ACTION_ERRORS,
+        (
+            "names-in-the-order-of-the-file",
+            "return sorted(names, key=names.__getitem__)",
+            "return list(names)",
+            "dimensions_are_called_as_the_dataset_calls_them",
+        ),
+    ),
+    *planted(
+        "training/statistics.py",
+        STATISTICS,
+        (
+            "runs-that-begin-with-a-batch",
+            "(self.runs == 0 or values[0] != self.last)",
+            "1",
+            "trajectories_are_runs_of_the_episode_index",
+        ),
+    ),
+    *planted(
+        "training/alpamayo_r1/collator_alpamayo_r1.py",
+        COLLATORS,
+        (
+            "turned-origins-are-learnt",
+            "(rot[:, -1] - torch.eye(3)).abs().amax(dim=(1, 2))",
+            "torch.zeros(len(rot))",
+            "a_bad_driving_example_is_named",
+        ),
+    ),
+    *planted(
+        "training/alpamayo_r1/driving_scenes.py",
+        DRIVING_SCENES,
+        (
+            "scenes-without-all-of-their-frames",
+            "before = max(self.num_history, self.num_frames) - 1",
+            "before = self.num_history - 1",
+            "cameras_come_in_the_order_asked_for_and_frames_may_reach_farther_back_than_poses",
+        ),
+        (
+            "quaternions-as-long-as-they-are",
+            "rotations(poses[:, 3:] / length[:, None])",
+            "rotations(poses[:, 3:])",
+            "quaternions_of_nearly_length_one_are_rotations_all_the_same",
+        ),
+    ),
+    *planted(
+        "training/vector_statistics.py",
+        STATISTICS,
+        (
+            "moments-from-zero",
+            "self.origin = rows[0].astype(np.float64)",
+            "self.origin = np.zeros(self.width)",
+            "moments_keep_their_digits_at_a_large_offset",
+        ),
+    ),
+    *planted(
+        "training/video_frames.py",
+        LEROBOT,
+        (
+            "frames-however-far-away",
+            "if nearest is None or abs(nearest.time - time) > tolerance:",
+            "if nearest is None:",
+            "no_frame_near_enough_is_refused_with_file_and_both_times",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_data.py",
+        FINETUNE,
+        (
+            "every-run-holds-out-the-same-episodes",
+            "hold_out_episodes(frames, options.eval_episodes, arguments.seed)",
+            "hold_out_episodes(frames, options.eval_episodes)",
+            "the_seed_of_a_run_chooses_the_episodes_that_are_held_out",
         ),
     ),
 ]

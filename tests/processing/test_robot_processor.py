@@ -1,5 +1,7 @@
 """What the robots' processors have in common: one word for the state, its size and the views, in every family."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -68,3 +70,20 @@ def test_the_number_of_views_has_one_word_in_code_and_the_published_one_on_disk(
         assert kind.from_pretrained(tmp_path, **{name: 3}).num_images_in_input == 3
     made.num_images_in_input = None
     assert made.num_views is None
+
+
+def test_of_statistics_of_the_state_under_both_words_those_of_the_published_word_count(processor):
+    """They are written as `proprio`; `state` is read where there is no other."""
+    statistics = next(iter(processor.norm_stats.values()))
+    own = next(statistics[part] for part in processor.state_parts if part in statistics)
+    wider = {
+        name: [3 * x for x in values] if name not in ("mask", "names", "units") else values
+        for name, values in own.items()
+    }
+    first, second = processor.state_parts
+    both = copy.deepcopy(processor)
+    both.norm_stats = {"lab": {"action": statistics["action"], second: wider, first: own}}
+    found = both(images=VIEWS, text="go", state=STATE)["state"]
+    assert torch.equal(found, processor(images=VIEWS, text="go", state=STATE)["state"])
+    both.norm_stats = {"lab": {"action": statistics["action"], second: wider}}
+    assert not torch.equal(both(images=VIEWS, text="go", state=STATE)["state"], found)

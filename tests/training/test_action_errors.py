@@ -137,6 +137,17 @@ def test_directions_delays_thresholds_and_a_gripper_that_never_moves():
     assert (found["recorded"], found["predicted"], found["precision"]) == (0, 3, 0) and np.isnan(found["recall"])
 
 
+@pytest.mark.parametrize("second", [(0, [3, 4, 5]), (1, [0, 1, 2])], ids=["behind a gap", "of the next episode"])
+def test_switches_of_two_runs_of_frames_are_never_matched(second):
+    """One in the last frame of a run, the other in the second frame of the next."""
+    number, frames = second
+    episode, frame = np.array([0, 0, *[number] * 3]), np.array([0, 1, *frames])
+    recorded, predicted = (np.array(side, np.float32)[:, None, None] for side in ([0, 1, 1, 1, 1], [0, 0, 0, 1, 1]))
+    actions = executed_actions(episode, frame, predicted, recorded, np.zeros((5, 1), bool))
+    found = gripper_events(actions, 0, tolerance=2)
+    assert (found["recorded"], found["predicted"], found["matched"]) == (1, 1, 0)
+
+
 def test_samples_are_chosen_by_episode_stride_and_number():
     episode = np.repeat(list(LENGTHS), list(LENGTHS.values()))
     frames = Dataset.from_dict({"episode_index": episode})

@@ -105,6 +105,30 @@ def test_hue_is_drawn_both_ways_up_to_its_bound():
     assert (np.minimum(toward_yellow, toward_violet) == 0).all() and (red[:, 0] == 255).all()
 
 
+DRAWN = {"left": 0, "top": 1, "brightness": 2, "contrast": 3, "saturation": 4, "hue": 5}
+STRONG = {"brightness": 0.3, "contrast": (0.5, 1.5), "saturation": (0.5, 1.5), "hue": 0.2}
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_each_change_follows_a_draw_of_its_own(name, monkeypatch):
+    """What is seen of two images, one for each value of each draw: rows and columns of a ramp show where a crop is."""
+    line = np.arange(40, dtype=np.uint8) * 5
+    ramp = np.broadcast_to(line if name == "left" else line[:, None], (40, 40))
+    image = Image.fromarray(np.stack([ramp] * 3, axis=-1)) if name in ("left", "top") else NOISE
+    change = {"crop_scale": 0.5} if name in ("left", "top") else {name: STRONG[name]}
+
+    def seen(draws):
+        monkeypatch.setattr(torch, "rand", lambda count: torch.tensor(draws))
+        return values(RandomAugmentation(**{**NOTHING, **change})(image))
+
+    middle = seen([0.5] * 6)
+    for place in range(6):
+        for value in (0.1, 0.9):
+            draws = [0.5] * 6
+            draws[place] = value
+            assert np.array_equal(seen(draws), middle) == (place != DRAWN[name])
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -1,16 +1,21 @@
 """What people get wrong first with collators, losses and the Trainer: an error that names the value and the remedy,
 before anything is learnt from it."""
 
+from types import SimpleNamespace
+
 import datasets
 import numpy as np
 import pytest
 import torch
+from model_variants import VARIANTS
 from PIL import Image
+from torch.utils.data import ConcatDataset, Subset
 from transformers import TrainingArguments
 
 from vlahub import VLATrainer
 from vlahub.data import ActionChunks, apply_statistics, collator_for, dataset_statistics
 from vlahub.errors import InputError
+from vlahub.training.action_units import check_units
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 CHUNK, DIM, STATE = 8, 7, 8
@@ -106,12 +111,12 @@ def test_a_mistake_in_a_batch_of_training_is_named(mistake, parts):
     refused(lambda: model(**batch | change(batch)), words)
 
 
-def test_a_time_outside_of_flow_matching_is_refused(parts, family):
-    model, processor = parts
-    if family.prefix == "CogVLA":
-        pytest.skip("it has no flow head")
-    batch = collator_for(model.config, processor)([example()])
-    refused(lambda: model(**batch, time=torch.tensor([2.0])), ["time holds 2.0", "0 to 1"])
+@pytest.mark.parametrize("time", [2.0, -0.5])
+@pytest.mark.parametrize("name", [name for name, variant in VARIANTS.items() if "time" in variant.training()])
+def test_a_time_outside_of_flow_matching_is_refused(name, time):
+    variant = VARIANTS[name]
+    inputs = variant.training() | {"time": torch.tensor([0.3, time])}
+    refused(lambda: variant.model()(**inputs), [f"time holds {time}", "0 to 1"])
 
 
 @pytest.mark.parametrize("name", ["action_pad", "noises"])
@@ -179,3 +184,26 @@ def test_actions_of_the_statistics_are_not_refused(small_actions, parts, tmp_pat
     assert train_on(small_actions, statistics, parts, tmp_path).train_dataset
     moved = small_actions + np.eye(DIM)[-1] * 5  # which is not normalised, so that its statistics do not matter
     assert train_on(moved, statistics, parts, tmp_path).train_dataset
+
+
+WRAPPED = {
+    "as they are": lambda examples: examples,
+    "some of them": lambda examples: Subset(examples, [3, 1]),
+    "beside others": lambda examples: ConcatDataset([Subset(examples, [0]), examples]),
+}
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+@pytest.mark.parametrize("kind", ["bounds", "bounds_q99", "normal"])
+def test_units_are_looked_at_by_the_statistics_that_normalise_and_in_parts_of_datasets(kind, wrapped, small_actions):
+    statistics = dataset_statistics(frames(small_actions), unmasked_actions=[-1], progress=False)
+    config = SimpleNamespace(norm_stats={"mine": statistics}, normalization_type=kind)
+    collator = SimpleNamespace(config=config, unnorm_key=None)
+
+    def look_at(actions):
+        chunks = ActionChunks(frames(actions), CHUNK, state="observation.state")
+        check_units(WRAPPED[wrapped](chunks), collator)
+
+    look_at(small_actions)
+    for change, word in CHANGES.values():
+        refused(lambda change=change: look_at(change(small_actions)), ["column action", "dimension 0", word])

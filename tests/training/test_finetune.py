@@ -6,18 +6,21 @@ import shutil
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from fresh_python import in_fresh_python
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
 
 from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
+from vlahub.training.finetuning.run_data import read_frames
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
@@ -345,6 +348,24 @@ def test_whole_episodes_are_held_out(table, share, count):
         hold_out_episodes(frames, 1.0)
     with pytest.raises(InputError, match="two or more"):
         hold_out_episodes(frames.select([0, 1]), 0.5)
+
+
+def test_the_share_of_episodes_is_rounded_and_a_seed_chooses_which():
+    frames = datasets.Dataset.from_dict({"episode_index": np.arange(19).repeat(2)})
+    for share, count in ((0.1, 2), (0.34, 6), (0.35, 7)):
+        assert len(hold_out_episodes(frames, share)[1]) == 2 * count
+    chosen = {tuple(hold_out_episodes(frames, 0.3, seed)[1]["episode_index"]) for seed in range(8)}
+    assert len(chosen) == 8
+
+
+def test_the_seed_of_a_run_chooses_the_episodes_that_are_held_out(table, tmp_path):
+    options, chosen = SimpleNamespace(dataset=table, eval_episodes=0.5), set()
+    for seed in range(4):
+        arguments = TrainingArguments(tmp_path, seed=seed, use_cpu=True)
+        held = read_frames(options, arguments)[1]["episode_index"]
+        assert held == hold_out_episodes(load_frames(table), 0.5, seed)[1]["episode_index"]
+        chosen.add(tuple(held))
+    assert len(chosen) > 1
 
 
 def test_the_script_is_short():

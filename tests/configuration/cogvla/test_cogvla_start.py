@@ -53,6 +53,7 @@ def test_the_order_and_the_number_of_steps_change_nothing():
         (({"action_head": "l1", "action_attention": "block"}, {"film": True}), "block", 8),
         (({"decoding": "parallel", "num_action_chunks": 3},), "bidirectional", 3),
         (({"decoding": "parallel", "aggregation_tokens": 2},), "block", 8),
+        (({"decoding": "parallel", "fusion": "moe"},), "block", 8),
         (({"decoding": "parallel"}, {"decoding": "autoregressive", "num_action_chunks": 1}), "causal", 1),
     ],
 )
@@ -68,6 +69,14 @@ def test_a_start_prunes_by_the_depth_of_its_own_model():
     assert start.config.lfp_schedule_layers == 4 and sorted(start.config.lfp_keep_ratios) == [1, 2, 3]
     assert start.reasons["lfp_average_factor"] == "default"
     assert start_config(base, {"lfp": "deep_all", "lfp_schedule_layers": 9}).config.lfp_schedule_layers == 9
+
+
+def test_names_of_views_are_those_of_as_many_views():
+    base = cogvla_config(**OPENVLA, view_names=["front"])
+    assert start_config(base, {"action_head": "l1", "num_images": 1}).config.view_names == ["front"]
+    assert start_config(base, {"action_head": "l1", "num_images": 2}).config.view_names is None
+    given = {"num_images": 2, "view_names": ["wrist", "front"]}
+    assert start_config(base, {"action_head": "l1", **given}).config.view_names == ["wrist", "front"]
 
 
 def test_words_of_the_command_and_fields_are_the_same():

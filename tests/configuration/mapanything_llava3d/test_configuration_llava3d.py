@@ -331,6 +331,7 @@ def test_a_rotary_base_given_as_an_object_is_the_experts_too():
         ({"expert_config": {"model_type": "gpt2"}}, "^expert_config.model_type is 'gpt2'"),
         ({"expert_config": {"num_attention_heads": 8}}, "^expert_config.num_attention_heads=8 must be that of .* 4:"),
         ({"expert_config": {"num_key_value_heads": 4}}, "^expert_config.num_key_value_heads=4 must be .* 2:"),
+        ({"text_config": {**TEXT, "num_key_value_heads": 3}}, "^num_key_value_heads=3 .* divide num_attention_heads=4"),
         ({"expert_config": {"head_dim": 8}}, "^expert_config.head_dim=8 must be that of text_config, 16:"),
         ({"expert_config": LlamaConfig(**{**TEXT, "hidden_size": 32})}, "^expert_config.head_dim=8 must be"),
         ({"expert_config": MistralConfig(**TEXT)}, "^expert_config.model_type is 'mistral'"),

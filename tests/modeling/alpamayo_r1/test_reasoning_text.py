@@ -22,6 +22,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from vlahub import AlpamayoR1
 from vlahub.modeling.alpamayo_r1 import modeling_alpamayo_r1, rollout
+from vlahub.modeling.alpamayo_r1.reasoning_text import extract_part
 from vlahub.modeling.alpamayo_r1.rollout import TOKENS_BETWEEN_CHECKS
 from vlahub.modeling.alpamayo_r1.text_decoding import write_token
 from vlahub.modeling.fast_prediction import FastPrediction
@@ -378,3 +379,18 @@ def test_calls_of_two_threads_do_not_share_what_is_written(make_model, scenes, s
         for task, output in zip(tasks, wanted, strict=True):
             assert_same(task.result(), output)
     assert model.fast_prediction_stats.eager_fallbacks == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("slow down<|cot_end|> more", "slow down"),
+        ("<|cot_start|> slow down <|cot_end|>", "slow down"),
+        ("<|cot_start|>fast<|cot_start|>slow<|cot_end|>", "slow"),
+        ("one<|cot_end|>two<|cot_end|>", "one"),
+        ("<|cot_start|>never ended", ""),
+    ],
+)
+def test_a_part_reaches_from_its_last_start_to_its_first_end(text, found):
+    """As the published `extract_between_special_tokens`."""
+    assert extract_part(text, "cot") == found

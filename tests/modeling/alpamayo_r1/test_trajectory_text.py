@@ -7,7 +7,7 @@ from tiny_configs import alpamayo_config
 
 from vlahub import AlpamayoR1
 from vlahub.errors import ConfigError, InputError
-from vlahub.modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
+from vlahub.modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory, text_losses
 
 GREEDY = {"top_k": 1}
 
@@ -47,6 +47,36 @@ def norm(model, name):
 
 
 # ---- the losses of the published fine-tuning
+
+
+@pytest.mark.parametrize("has_text", [True, False])
+def test_a_sample_of_weight_three_is_three_samples_in_both_losses_of_text(has_text):
+    """Logits of two samples, whose labels are of a text and of a future in turn."""
+    generator = torch.Generator().manual_seed(0)
+    logits, ids = torch.randn(2, 9, 30, generator=generator), torch.randint(30, (2, 9), generator=generator)
+    is_future = torch.arange(9) % 2 == torch.tensor([[0], [1]])
+    is_future[1, 5:] = True
+    labels = ids.masked_fill(is_future, -100) if has_text else None
+    futures = ids.masked_fill(~is_future, -100)
+    found = text_losses(None, logits, labels, futures, None, torch.tensor([1.0, 3.0]))
+    rows = [0, 1, 1, 1]
+    wanted = text_losses(None, logits[rows], labels[rows] if has_text else None, futures[rows], None)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other)
+    assert (found[0] is not None) == has_text
+    plain = text_losses(None, logits, labels, futures, None)
+    assert abs(found[1] - plain[1]) > 1e-3
+
+
+def test_tokens_beside_the_values_of_trajectories_are_none_of_them(golden):
+    config = alpamayo_config(golden("alpamayo_1_5/sft_nav"))
+    first, count, markers = config.traj_token_start_idx, config.traj_vocab_size, config.traj_token_ids
+    ids = torch.tensor([first - 1, first, first + count - 1, first + count])
+    known = torch.tensor([i in (markers["future_start"], markers["future_end"]) for i in ids.tolist()])
+    assert torch.equal(is_of_trajectory(ids, config) & ~known, torch.tensor([False, True, True, False]) & ~known)
+    assert not known[-1]
 
 
 def test_a_futures_tokens_are_the_published_ones(golden):

@@ -118,6 +118,19 @@ def test_a_car_that_stops_keeps_its_heading_when_fixed():
     assert (yaw_of(published)[0, 40:] - 2).abs().max() > 1
 
 
+def test_a_car_that_trembles_where_it_stands_keeps_its_heading_when_fixed():
+    """Its steps are more than a bin, and what a cubic fits to them is less."""
+    xyz, rot = torch.zeros(1, 16, 3), torch.eye(3).expand(1, 16, 3, 3)
+    xyz[:, ::2, 1] = 0.012
+    tokenizer = DeltaTrajectoryTokenizer()
+    tokens = encoded(tokenizer, xyz, rot)
+    assert (tokens.view(1, 16, 3)[..., 1] - 499.5).abs().min() > 1
+    _, published, _ = tokenizer.decode(xyz, rot, tokens)
+    assert yaw_of(published).abs().max() > 0.8
+    _, fixed, _ = tokenizer.decode(xyz, rot, tokens, yaw_convention="fixed")
+    torch.testing.assert_close(fixed, rot)
+
+
 @pytest.mark.parametrize("poses", [2, 3, 4, 7, 10, 23])
 @pytest.mark.filterwarnings("ignore:Polyfit may be poorly conditioned")
 def test_slopes_are_those_of_numpys_polynomial_fit(poses):

@@ -173,6 +173,38 @@ def test_only_actions_with_a_value_out_of_bounds_are_out_of_bounds():
     assert SPACE.is_within_bounds(actions).tolist() == [True, False, False, False, True]
 
 
+UNEVEN = ROWS["stopping unevenly"]
+ORDERS = {"theta": 3, "v": 3, "a": 2, "kappa": 2}  # of the derivative that its smoothing makes small
+
+
+def found_with(**weights):
+    """Of an uneven drive: heading, speed, acceleration and curvature, and the speed at its start."""
+    space = UnicycleAccelCurvatureActionSpace(**weights)
+    action, states = space.traj_to_action(*UNEVEN, t0_states={"v": torch.tensor(2.0)}, output_all_states=True)
+    now = space.estimate_t0_states(*CURVE[:2])["v"]
+    return {"theta": states[:, 2], "v": states[:, 0], "a": action[:, 0], "kappa": action[:, 1]}, now
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_a_ridge_pulls_its_own_values_to_zero_and_a_smoothing_its_own_derivatives(name):
+    plain, speed = found_with()
+    pulled, at_rest = found_with(**{f"{name}_ridge": 1e9})
+    first = 1 if name == "v" else 0  # the speed at the start is given
+    assert plain[name][first:].abs().max() > 0.02 and pulled[name][first:].abs().max() < 1e-3
+    assert abs(at_rest.item() - (0 if name == "v" else speed.item())) < 1e-3
+    smooth, _ = found_with(**{f"{name}_lambda": 1e9})
+    derivatives = [torch.diff(found[name].double(), n=ORDERS[name]).abs().max() for found in (plain, smooth)]
+    assert derivatives[1] < 0.02 * derivatives[0]
+
+
+def test_the_speed_at_the_start_is_smoothed_as_it_is_asked_for():
+    """Of a history that stands still in its last step alone: a parabola through all its speeds goes on."""
+    xyz, rot = (each.clone() for each in ROWS["cruising"][:2])
+    xyz[-1] = xyz[-2]
+    speeds = [UnicycleAccelCurvatureActionSpace(v_lambda=w).estimate_t0_states(xyz, rot)["v"] for w in (1e-9, 1e3)]
+    assert speeds[0] < 2 and speeds[1] > 4
+
+
 # ---- arithmetic
 
 

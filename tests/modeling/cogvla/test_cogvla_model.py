@@ -507,6 +507,19 @@ def test_discrete_actions_refuse_continuous_targets(tiny_model, tiny_batch):
         model(**batch.training(), actions=batch.actions)
 
 
+def test_training_draws_normal_noise_and_all_steps_of_diffusion(tiny_model, tiny_batch):
+    model = tiny_model(action_head="diffusion", num_diffusion_steps=7)
+    batch = tiny_batch(model.config, block=True)
+    given = batch.training() | {"noise": None, "timesteps": None}
+    for seed in range(3):
+        torch.manual_seed(seed)
+        found = model(**given).loss
+        torch.manual_seed(seed)
+        noise = torch.randn(batch.noise.shape)
+        timesteps = torch.randint(7, (3,))
+        torch.testing.assert_close(found, model(**given | {"noise": noise, "timesteps": timesteps}).loss)
+
+
 def test_diffusion_cannot_be_trained_without_actions(tiny_model, tiny_batch):
     model = tiny_model(action_head="diffusion")
     with pytest.raises(InputError, match=r"^actions is missing"):

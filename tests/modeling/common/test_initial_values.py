@@ -6,9 +6,11 @@ import pytest
 import torch
 from model_variants import FEW_FIRST
 from safetensors.torch import save_file
+from torch import nn
 from transformers import PreTrainedModel
 
 from vlahub.errors import ConfigError
+from vlahub.modeling.initial_values import InitialValues
 from vlahub.modeling.model_parts import is_pretrained
 
 few_first = pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
@@ -96,3 +98,26 @@ def test_every_weight_that_is_missing_is_named_or_counted(variant, tmp_path):
     every = {name for name, _ in model.named_parameters(remove_duplicate=False)}  # tied ones have two names
     assert set(names.split(", ")) <= every
     assert len(list(model.parameters())) <= len(names.split(", ")) + int(more) <= len(every)
+
+
+class Drawn(nn.Module):
+    """Parameters that start in each way that is known."""
+
+    def __init__(self):
+        super().__init__()
+        for name in ("standard", "small", "ones", "zeros", "constant"):
+            self.register_parameter(name, nn.Parameter(torch.empty(3, 2)))
+        nn.init.normal_(self.standard)
+        nn.init.normal_(self.small, std=0.02)
+        nn.init.ones_(self.ones), nn.init.zeros_(self.zeros), nn.init.constant_(self.constant, 0.5)
+
+
+def test_values_and_deviations_are_those_that_were_asked_for():
+    with InitialValues() as initial, torch.device("meta"):
+        module = Drawn()
+    assert {name: initial.of(module, name).deviation for name in ("standard", "small")} == {
+        "standard": 1,
+        "small": 0.02,
+    }
+    values = {name: initial.of(module, name).value for name, _ in module.named_parameters()}
+    assert values == {"standard": None, "small": None, "ones": 1, "zeros": 0, "constant": 0.5}

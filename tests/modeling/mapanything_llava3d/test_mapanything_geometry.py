@@ -5,6 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from transformers import Dinov2Config, Dinov2Model
+from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from vlahub.configuration.mapanything_llava3d.configuration_mapanything import (
     MapAnythingGeometryConfig,
@@ -16,6 +17,7 @@ from vlahub.modeling.mapanything_llava3d.mapanything_geometry import (
     init_geometry_weights,
     reference_mark,
 )
+from vlahub.modeling.mapanything_llava3d.siglip_tower import geometry_pixels
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
 VERSIONS = ["v1", "v1_1"]
@@ -383,3 +385,12 @@ def test_gradient_checkpointing_changes_no_gradient_and_they_reach_every_paramet
     assert [name for name, gradient in plain.items() if gradient is None or not gradient.any()] == []
     for name, gradient in plain.items():
         torch.testing.assert_close(recomputed[name], gradient, msg=lambda text, name=name: f"{name}: {text}", **CLOSE)
+
+
+@pytest.mark.parametrize("pixel_range", ["unit", "siglip"])
+def test_pixels_of_the_geometry_branch_have_the_statistics_of_imagenet(pixel_range):
+    shares = torch.rand(2, 1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    mean, std = (torch.tensor(each).view(3, 1, 1) for each in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+    given = shares if pixel_range == "unit" else 2 * shares - 1
+    torch.testing.assert_close(geometry_pixels(given, pixel_range, "imagenet"), (shares - mean) / std)
+    torch.testing.assert_close(geometry_pixels(given, pixel_range, "none"), shares)

@@ -115,6 +115,19 @@ def test_a_token_learner_weighs_positions_by_a_softmax_of_an_mlps_scores(randomi
     np.testing.assert_allclose(learner(given).detach().numpy(), wanted, rtol=1e-4, atol=1e-5)
 
 
+def test_the_weights_of_a_token_learner_of_bfloat16_are_made_in_float32(randomized, monkeypatch):
+    """A softmax whose shares are rounded one by one adds up to 1 over the many places of a picture no more."""
+    learner, asked = randomized(TokenLearner(IN, OUT, LATENTS)).bfloat16(), []
+    original = torch.Tensor.softmax
+    monkeypatch.setattr(
+        torch.Tensor, "softmax", lambda *args, **kwargs: asked.append(original(*args, **kwargs)) or asked[-1]
+    )
+    assert learner(tokens(300).bfloat16()).dtype == torch.bfloat16
+    (shares,) = asked
+    assert shares.dtype == torch.float32 and shares.shape == (2, 300, LATENTS)
+    torch.testing.assert_close(shares.sum(dim=1), torch.ones(2, LATENTS), atol=1e-5, rtol=0)
+
+
 def test_learned_tokens_are_the_same_for_every_sample():
     module = LearnedTokens(3, 8)
     torch.nn.init.normal_(module.tokens)

@@ -26,6 +26,7 @@ from transformers.models.auto import AutoConfig
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction, tokens_to_actions
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.fusion import early_sequence, fuse
+from vlahub.modeling.multimodal_vla.grounding import unit_features
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
 from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 
@@ -455,6 +456,13 @@ def test_grounding_is_the_cosine_of_the_two_towers_for_each_view(composed, name)
     with pytest.raises(InputError, match="input_ids is a list; a torch tensor"):
         model.grounding_score(batch.pixels, ids.tolist())
     assert model.predict_action(**batch.prediction()).isfinite().all()
+
+
+def test_cosines_of_bfloat16_features_are_float32():
+    features = torch.randn(50, 64, generator=torch.Generator().manual_seed(0)).bfloat16()
+    found = unit_features(features)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.norm(dim=-1), torch.ones(50), atol=1e-6, rtol=0)
 
 
 def test_a_tower_without_text_gives_no_grounding(composed):

@@ -321,18 +321,24 @@ def test_a_vlm_writes_without_pictures(around, name):
     assert torch.equal(found, model.backbone.vlm.generate(input_ids=ids, **GREEDY))
 
 
+@pytest.mark.parametrize("unlearnt", [None, -1, -2])
 @every_vlm
-def test_the_language_loss_does_not_see_what_it_predicts(around, name):
-    """The states of a prompt may see all of it; those of what is to be written see nothing behind them."""
+def test_the_language_loss_does_not_see_what_it_predicts(around, name, unlearnt):
+    """The states of a prompt may see all of it; those of what is to be written see nothing behind them, also where some
+    of it is not learnt."""
     model, batch = around(name, action_head="flow"), Batch(name)
     arguments = batch.inputs([0])
     labels = arguments["input_ids"].clone()
     labels[:, :-3] = -100
+    place = -1 if unlearnt is None else unlearnt
+    if unlearnt is not None:
+        labels[:, unlearnt] = -100
     logits = model(**arguments, labels=labels).logits
     ids = arguments["input_ids"].clone()
-    ids[:, -1] += 1
-    changed = model(**{**arguments, "input_ids": ids}, labels=labels.masked_scatter(labels != -100, ids[:, -3:])).logits
-    torch.testing.assert_close(changed[:, -4:-1], logits[:, -4:-1], **CLOSE)
+    ids[:, place] += 1
+    changed = model(**{**arguments, "input_ids": ids}, labels=ids.masked_fill(labels == -100, -100)).logits
+    torch.testing.assert_close(changed[:, -4:place], logits[:, -4:place], **CLOSE)
+    assert (changed[:, place] - logits[:, place]).abs().max() > 1e-4
 
 
 # ---- pretrained

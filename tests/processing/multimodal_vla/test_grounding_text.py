@@ -64,7 +64,12 @@ def towers(request, tmp_path_factory):
     """A folder with `vision` (two towers and their tokenizer) and `language`; the name of the towers."""
     folder = tmp_path_factory.mktemp(request.param)
     torch.manual_seed(0)
-    AutoModel.from_config(TOWERS[request.param]()).save_pretrained(folder / "vision")
+    both = AutoModel.from_config(TOWERS[request.param]())
+    with torch.no_grad():
+        for name, start in (("logit_scale", 1.7), ("logit_bias", -2.5)):  # of which a CLIP has the first
+            if hasattr(both, name):
+                getattr(both, name).fill_(start)
+    both.save_pretrained(folder / "vision")
     word_tokenizer(begins=request.param == "clip").save_pretrained(folder / "vision")
     LlamaForCausalLM(LlamaConfig(**{k: v for k, v in LLAMA.items() if k != "model_type"})).save_pretrained(
         folder / "language"

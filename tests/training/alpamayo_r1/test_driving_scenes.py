@@ -113,6 +113,15 @@ def test_a_pose_may_be_joined_of_columns():
         DrivingScenes(pieces, ["place", "observation.state"], **sizes)
 
 
+def test_quaternions_of_nearly_length_one_are_rotations_all_the_same():
+    columns, exact = table(), DrivingScenes(frames_of(table()), **SMALL)
+    rows = np.array(columns["observation.state"])
+    rows[:, 3:] *= 1 + 8e-4 * np.where(np.arange(len(rows)) % 2, 1, -1)[:, None]
+    rounded = DrivingScenes(frames_of(columns | {"observation.state": rows.tolist()}), **SMALL)
+    for name in ("ego_history_rot", "ego_future_rot", "ego_history_xyz", "ego_future_xyz"):
+        np.testing.assert_allclose(rounded[0][name], exact[0][name], rtol=1e-6, atol=1e-5)
+
+
 def test_only_what_an_example_needs_is_read():
     columns = table() | {"front": [{"bytes": b"no picture", "path": None}] * 22}
     scenes = DrivingScenes(frames_of(columns), images=["left"], **SMALL)
