@@ -198,6 +198,24 @@ def test_the_base_frequency_of_the_rotary_embedding_is_not_lost(parts, tmp_path)
     torch.testing.assert_close(model.language_model_with_expert.expert.rotary_emb.inv_freq, expected)
 
 
+TEXT = {"rms_norm_eps": 3e-5, "hidden_act": "gelu", "max_position_embeddings": 600, "initializer_range": 0.03}
+TEXT |= {"model_type": "mistral", "sliding_window": 7}
+TOWER = {"layer_norm_eps": 3e-4, "hidden_act": "gelu", "attention_dropout": 0.25}
+
+
+def test_what_no_tensor_shows_is_as_in_the_published_configs(parts, tmp_path):
+    shutil.copytree(parts.folder, tmp_path / "parts")
+    edit_config(tmp_path / "parts", "language", **TEXT)
+    path = tmp_path / "parts" / "vision" / "config.json"
+    vision = json.loads(path.read_text())
+    vision.get("vision_config", vision).update(TOWER)
+    path.write_text(json.dumps(vision))
+    assert type(parts)(tmp_path / "parts").assemble(tmp_path / "out", *CHUNK, "--no-verify") == 0
+    config = MapAnythingLlava3DForConditionalGeneration.from_pretrained(tmp_path / "out").config
+    for known, found in ((TEXT, config.text_config), (TOWER, config.vision_config)):
+        assert {name: getattr(found, name) for name in known} == known
+
+
 # What is copied
 
 
