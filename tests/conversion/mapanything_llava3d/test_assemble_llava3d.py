@@ -117,6 +117,7 @@ def test_every_expert_type_can_be_assembled_loaded_and_trained(parts, tmp_path, 
 def test_options_reach_the_config(parts, tmp_path):
     options = ["--expert-layer-alignment", "even", "--prefix-attention", "causal", "--geometry-normalization", "none"]
     options += ["--normalization", "bounds", "--state-dim", "8", *EXPERTS["deep_fusion"], *CHUNK]
+    options += ["--pixel-range", "unit"]
     assert parts.assemble(tmp_path / "out", *options) == 0
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     found = [config[name] for name in ("expert_layer_alignment", "prefix_attention", "geometry_normalization")]
@@ -126,6 +127,8 @@ def test_options_reach_the_config(parts, tmp_path):
     assert (expert["hidden_size"], expert["num_hidden_layers"], expert["intermediate_size"]) == (32, 2, 64)
     processor = json.loads((tmp_path / "out" / "processor_config.json").read_text())
     assert (processor["normalization_type"], processor["state_dim"]) == ("bounds", 8)
+    images = MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out").image_processor
+    assert config["pixel_range"] == images.pixel_range == "unit"
 
 
 def test_sizes_come_from_tensors_and_heads_from_the_published_configs(assembled):
