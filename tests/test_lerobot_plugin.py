@@ -63,6 +63,23 @@ def test_images_of_another_form_are_refused(images, message):
         observations.uint8_images("camera", images)
 
 
+def test_what_lies_between_eight_bit_values_becomes_the_nearest():
+    """As images that were resized have it."""
+    given = torch.tensor([0.2, 0.8, 100.4, 100.6, 254.4, 254.6]).repeat(3, 1).reshape(1, 3, 1, 6) / 255
+    [found] = observations.uint8_images("image", given)
+    assert found[0].tolist() == [[value] * 3 for value in (0, 1, 100, 101, 254, 255)]
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (2, 9), (8,), (1, 2, 8)])
+def test_a_state_of_another_form_is_refused_and_one_that_fits_stays_as_it_is(shape):
+    state = torch.arange(16.0).reshape(2, 8)
+    assert torch.equal(observations.state_of({"state": state}, "state", 8), state)
+    assert observations.state_of({"state": state}, "state", None) is None
+    for batch in ({"state": torch.zeros(shape)}, {}):
+        with pytest.raises(InputError, match=r"state.*this checkpoint needs"):
+            observations.state_of(batch, "state", 8)
+
+
 TWO = ["observation.images.wrist", "observation.images.primary"]
 
 

@@ -2,10 +2,13 @@
 
 from . import (
     command_mutants,
+    conversion_mutants,
+    evaluated_mutants,
     family_mutants,
     merging_mutants,
     modeling_mutants,
     processing_mutants,
+    serving_mutants,
     training_mutants,
     verifying_mutants,
 )
@@ -16,6 +19,9 @@ MUTANTS: list[Mutant] = [
     *family_mutants.MUTANTS,
     *processing_mutants.MUTANTS,
     *command_mutants.MUTANTS,
+    *conversion_mutants.MUTANTS,
+    *evaluated_mutants.MUTANTS,
+    *serving_mutants.MUTANTS,
     *merging_mutants.MUTANTS,
     *verifying_mutants.MUTANTS,
     *training_mutants.MUTANTS,

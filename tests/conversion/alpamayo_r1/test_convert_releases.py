@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from vlahub import AlpamayoR1, AlpamayoR1Config, AlpamayoR1Processor
 from vlahub.configuration.vla_errors import ConfigError
+from vlahub.conversion.alpamayo_r1.checkpoint import release_facts
 from vlahub.conversion.alpamayo_r1.releases import PUBLISHED
 from vlahub.conversion.cli import main
 from vlahub.conversion.families import FAMILIES
@@ -137,6 +138,15 @@ def test_a_base_with_the_tokens_of_either_release_keeps_their_names(source, name
     assert len(vocabulary) == 470
 
 
+@pytest.mark.parametrize(("package", "usual"), [("alpamayo_r1", False), (LATER, True)])
+def test_whether_prompts_name_cameras_is_as_given_in_every_release(package, usual):
+    assert release_facts({"model_type": package}, None)[0] is usual
+    for given in (True, False):
+        found, facts = release_facts({"model_type": package}, given)
+        [fact] = [fact for fact in facts if fact.name == "camera_labels"]
+        assert found is fact.value is given and fact.how == "given (--camera-labels)"
+
+
 @pytest.mark.slow
 def test_the_second_stage_of_fine_tuning_converts_and_labels_are_as_said(source, capsys):
     """As `to-a1` and the trainer leave it: R1's names, and the setting of cameras where 1.5 had it."""
@@ -179,7 +189,10 @@ def test_a_first_stage_gets_a_new_expert_that_is_said_to_be_untrained(first_stag
 
 def test_a_first_stage_takes_the_expert_of_its_release(first_stage, source, capsys):
     release = source(LATER, "release", seed=5)
+    flow = json.loads((release.folder / "config.json").read_text())["diffusion_cfg"]
+    release.change(diffusion_cfg=flow | {"num_inference_steps": 7})
     output = first_stage.convert("--expert", str(release.folder))
+    assert AlpamayoR1Config.from_pretrained(output).num_inference_steps == 7
     found, vlm, expert = load_file(output / "model.safetensors"), first_stage.weights(), release.weights()
     for name, value in found.items():
         assert torch.equal(value, (expert if name.startswith(EXPERT) else vlm)[name]), name
@@ -190,6 +203,26 @@ def test_a_first_stage_takes_the_expert_of_its_release(first_stage, source, caps
     arguments = ["convert", str(release.folder), str(output), "--vlm", str(release.vlm), "--overwrite"]
     assert main([*arguments, "--expert", str(release.folder)]) == 1
     assert "has an expert of its own" in capsys.readouterr().err
+
+
+def test_images_are_normalised_as_the_base_does_it(source):
+    published = source("alpamayo_r1")
+    wanted = {"image_mean": [0.4, 0.45, 0.5], "image_std": [0.2, 0.25, 0.3]}
+    path = published.vlm / "preprocessor_config.json"
+    known = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(known | wanted))
+    processor = AlpamayoR1Processor.from_pretrained(published.convert("--no-verify"))
+    assert {name: list(getattr(processor.image_processor, name)) for name in wanted} == wanted
+
+
+def test_a_base_whose_image_token_is_another_in_its_tokenizer_is_refused(source, capsys):
+    published = source("alpamayo_r1")
+    path = published.vlm / "config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"image_token_id": config["image_token_id"] + 1}))
+    output = published.folder.parent / "out"
+    assert main(["convert", str(published.folder), str(output), "--vlm", str(published.vlm)]) == 1
+    assert f"image_token_id is {config['image_token_id'] + 1} in the base model's" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from PIL import Image
 
 from vlahub.configuration.vla_errors import ConversionError, InputError
 from vlahub.conversion.alpamayo_r1.camera_names import by_camera, given_names, in_trained_order, trained_names
-from vlahub.conversion.alpamayo_r1.drawn_samples import joined
+from vlahub.conversion.alpamayo_r1.drawn_samples import joined, samples_of_scene
 from vlahub.conversion.alpamayo_r1.from_above import badge_places
 from vlahub.conversion.alpamayo_r1.trajectory_plot import is_plot, plot_trajectories, trajectory_figure
 from vlahub.modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
@@ -134,7 +134,9 @@ def test_cameras_are_called_by_their_numbers_their_folders_or_what_the_model_rea
     assert given_names({"camera_indices": [1, 9]}, None, 2) == ["front wide 120°", "camera 9"]
     with pytest.raises(InputError, match="camera_indices is"):
         given_names({"camera_indices": [0, 1]}, None, 4)
-    assert by_camera(np.zeros((8, 3, 4, 5)), {"camera_indices": [0, 1]}).shape == (2, 4, 3, 4, 5)
+    flat = np.arange(8)[:, None, None, None] * np.ones((8, 3, 4, 5))  # camera by camera, each its frames
+    by_two = by_camera(flat, {"camera_indices": [0, 1]})
+    assert by_two.shape == (2, 4, 3, 4, 5) and by_two[..., 0, 0, 0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7]]
     folders = [tmp_path / f"camera_{n}" for n in ("cross_left_120fov", "front_tele_30fov", "front_wide_120fov")]
     assert [path.name[7:12] for path in in_trained_order(folders)] == ["cross", "front", "front"]
     assert in_trained_order(folders)[1] == folders[2]
@@ -142,6 +144,17 @@ def test_cameras_are_called_by_their_numbers_their_folders_or_what_the_model_rea
     assert in_trained_order([tmp_path / "b", tmp_path / "a"]) == [tmp_path / "a", tmp_path / "b"]
     assert trained_names(["observation.images.left", "tele"], 2) == ["left", "tele"]
     assert trained_names(None, 4)[1] == "camera 2, read as front wide 120°" and trained_names(["x"], 2)[1] == "camera 2"
+
+
+def test_samples_have_their_mean_and_last_distance_from_above_as_far_as_both_paths_go(drive):
+    paths = predicted(drive, 2, 3).float().numpy()
+    for driven in (drive["driven"], drive["driven"][:40]):
+        found = samples_of_scene(paths, "keep", None, driven)
+        steps = len(driven)
+        distances = np.linalg.norm((paths[:, :, :steps] - driven)[..., :2], axis=-1).reshape(6, steps)
+        assert [sample.label for sample in found] == ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3"]
+        np.testing.assert_allclose([sample.ade for sample in found], distances.mean(axis=1), rtol=1e-5)
+        np.testing.assert_allclose([sample.fde for sample in found], distances[:, -1], rtol=1e-5)
 
 
 def test_numbers_that_follow_each_other_are_joined():

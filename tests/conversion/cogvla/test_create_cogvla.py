@@ -249,6 +249,26 @@ def test_a_start_predicts_and_trains_at_once(started):
         assert any(g is not None and g.any() for g in gradients), part
 
 
+def test_images_of_a_start_are_as_it_is_told_and_else_as_in_its_base(openvla, tmp_path):
+    steps = {
+        "first": (openvla, ("--center-crop", "--image-resize", "bicubic"), (True, "bicubic")),
+        "kept": (tmp_path / "first", ("--film",), (True, "bicubic")),
+        "told": (tmp_path / "first", ("--no-center-crop", "--image-resize", "jpeg_lanczos3"), (False, "jpeg_lanczos3")),
+    }
+    for name, (base, options, wanted) in steps.items():
+        assert create(base, tmp_path / name, "--no-verify", *options) == 0
+        written = json.loads((tmp_path / name / "preprocessor_config.json").read_text())
+        assert (written["center_crop"], written["image_resize"]) == wanted, name
+
+
+def test_what_is_given_wins_over_the_platform_of_a_start(openvla, tmp_path):
+    given = ("--platform", "aloha", "--action-dim", "7", "--num-action-chunks", "3", "--action-head", "l1")
+    assert create(openvla, tmp_path / "out", "--no-verify", *given) == 0
+    config = config_of(tmp_path / "out")
+    found = config["num_action_chunks"], config["action_dim"], config["normalization_type"]
+    assert found == (3, 7, "bounds")  # the last is the platform's
+
+
 def test_a_published_oft_grows_and_keeps_its_head(merged_oft, tmp_path, capsys):
     assert create(merged_oft, tmp_path / "out", "--film") == 1
     error = capsys.readouterr().err

@@ -14,11 +14,15 @@ from datasets import load_from_disk
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+from vlahub.conversion.alpamayo_r1 import driving_evaluation
 from vlahub.conversion.cli import main
 from vlahub.conversion.predictions import robot_evaluation
 from vlahub.data import ActionChunks, DrivingScenes, apply_statistics, dataset_statistics, load_frames
+from vlahub.errors import InputError
+from vlahub.training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 from vlahub.training.collators import collator_for
-from vlahub.training.open_loop import noise_for, samples_of
+from vlahub.training.episodes import hold_out_episodes
+from vlahub.training.open_loop import batch_seed, noise_for, samples_of
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 STATE = "observation.state"
@@ -203,6 +207,60 @@ def test_parts_of_a_dataset_and_pictures(robot, table, tmp_path, capsys):
     assert evaluate(folder, table, out) == 1 and json.loads(out.read_text()) == {"actions": [[0.0]]}
 
 
+def test_other_seeds_hold_out_the_episodes_that_their_trainings_did(robot, table, tmp_path):
+    frames, few = load_frames(table), ["--max-samples", "2", "--quiet"]
+    held = {seed: hold_out_episodes(frames, 0.3, seed)[1]["episode_index"] for seed in range(5)}
+    first, other = 0, next(seed for seed in held if held[seed] != held[0])
+    for seed in (first, other):
+        words = ["--eval-episodes", "0.3", "--eval-seed", seed, *few]
+        assert evaluate(robot("composed"), table, tmp_path / "out.json", *words)["episodes"] == sorted({*held[seed]})
+
+
+def test_of_several_statistics_those_that_are_named_count(robot, table, tmp_path):
+    """Actions in another dataset's units, beside those of the table alone."""
+    model, processor = loaded(robot("composed"))
+    [(key, own)] = model.config.norm_stats.items()
+    other = json.loads(json.dumps(own))
+    for part in ("min", "q01", "mean", "q99", "max"):
+        other["action"][part] = [value + 3 for value in own["action"][part]]
+    model.config.norm_stats = processor.norm_stats = {key: own, "other": other}
+    model.save_pretrained(tmp_path / "both"), processor.save_pretrained(tmp_path / "both")
+
+    def errors(folder, *more):
+        return evaluate(folder, table, tmp_path / "out.json", "--quiet", "--episodes", "1", *more)["mae"]
+
+    alone = errors(robot("composed"))
+    assert errors(tmp_path / "both", "--unnorm-key", key) == pytest.approx(alone, rel=1e-5)
+    assert np.subtract(errors(tmp_path / "both", "--unnorm-key", "other"), alone)[:6].min() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("words", "changed"),
+    [
+        ([], {}),
+        (["--dtype", "bfloat16"], {"dtype": "bfloat16"}),
+        (["--device", "meta"], {"device": "meta"}),
+        (["--fast", "compile"], {"fast": "compile"}),
+        (["--quiet"], {"quiet": True}),
+    ],
+)
+@pytest.mark.parametrize("kind", ["robot", "car"])
+def test_weights_are_read_as_options_say(kind, words, changed, robot, driver, table, road, tmp_path, monkeypatch):
+    asked = []
+
+    def load_model(folder, device="cpu", dtype=None, fast=None, quiet=False):
+        asked.append((folder, {"device": device, "dtype": dtype, "fast": fast, "quiet": quiet}))
+        raise InputError("seen")
+
+    checkpoint, dataset, module = {
+        "robot": (robot("composed"), table, robot_evaluation),
+        "car": (driver, road, driving_evaluation),
+    }[kind]
+    monkeypatch.setattr(module, "load_model", load_model)
+    assert evaluate(checkpoint, dataset, tmp_path / "out.json", *words) == 1
+    assert asked == [(checkpoint, {"device": "cpu", "dtype": None, "fast": None, "quiet": False} | changed)]
+
+
 def test_names_columns_and_grippers_of_a_dataset(robot, table, tmp_path, capsys):
     """Two columns of actions whose names say which dimensions are grippers."""
     shutil.copytree(table, tmp_path / "named")
@@ -339,12 +397,38 @@ def test_a_driving_model_is_measured_by_its_best_sample(driver, road, tmp_path, 
     assert found["minFDE"] == pytest.approx(distances[..., -1].min(axis=1).mean(), rel=1e-4)
     np.testing.assert_allclose(found["mae"], np.mean(errors, axis=0), rtol=1e-4, atol=1e-6)
     assert [row["seconds"] for row in found["horizons"]] == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 6.4]
-    assert [entry["episode"] for entry in found["per_episode"]] == [0, 1]
+    best = distances.mean(axis=2).min(axis=1)
+    for episode, entry in enumerate(found["per_episode"]):
+        assert (entry["episode"], entry["samples"]) == (episode, np.sum(samples.episode == episode))
+        assert entry["minADE"] == pytest.approx(best[samples.episode == episode].mean(), rel=1e-4)
+    assert len(found["per_episode"]) == 2
     assert f"minADE {found['minADE']:.3f} m" in capsys.readouterr().out
     assert min(Image.open(tmp_path / "out.png").size) > 400
     again = evaluate(driver, road, tmp_path / "out.json", *DRIVING)
     assert evaluate(driver, road, tmp_path / "other.json", *DRIVING) == again
     assert evaluate(driver, road, tmp_path / "other.json", *DRIVING, "--seed", "1")["minADE"] != again["minADE"]
+
+
+def test_steps_words_and_seed_reach_every_drive(driver, road, tmp_path, monkeypatch):
+    """What the model is asked for, in batches of two scenes."""
+    asked, samples = [], samples_of(frames := load_from_disk(road), DrivingScenes(frames).rows)
+
+    def predicted(self, model, batch, device, noise, generator, num_inference_steps, **more):
+        words = [example.pop("advantage") for example in batch]
+        asked.append((noise.clone(), generator.initial_seed(), num_inference_steps, words))
+        return plain(self, model, batch, device, noise=noise, generator=generator, **more)
+
+    plain = AlpamayoR1Collator.predicted
+    monkeypatch.setattr(AlpamayoR1Collator, "predicted", predicted)
+    words = [*DRIVING, "--batch-size", "2", "--num-inference-steps", "2", "--advantage", "positive"]
+    for seed in (0, 3):
+        asked.clear()
+        settings = evaluate(driver, road, tmp_path / "out.json", *words, "--seed", seed)["settings"]
+        noise, generators, steps, given = zip(*asked, strict=True)
+        assert (settings["seed"], settings["num_inference_steps"], settings["advantage"]) == (seed, 2, "positive")
+        assert torch.equal(torch.cat(noise), noise_for(samples, seed, (2, 64, 2)).flatten(0, 1))
+        assert (steps, given) == ((2, 2), (["positive"] * 2,) * 2)
+        assert generators == tuple(batch_seed(seed, samples.taken([i])) for i in (0, 2))
 
 
 def test_a_driving_model_refuses_what_is_for_robots_and_data_that_are_no_drives(driver, table, road, tmp_path, capsys):

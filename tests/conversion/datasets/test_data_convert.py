@@ -272,6 +272,24 @@ def test_libero_demonstrations_bring_their_instruction_and_rate(h5py, tmp_path, 
 DAMAGED = ["", "{", "[1]", "{}", "7", '{"env_kwargs": 3}', "[" * 50_000, np.bytes_(b"\xff"), 7, np.zeros(2)]
 
 
+def test_depth_is_no_camera_and_an_episodes_own_instruction_counts(h5py, tmp_path):
+    """Depth that is stored as pictures, and words for the file, the group and one demonstration."""
+    pictures = np.random.RandomState(0).randint(0, 256, (2, 2, 24, 32, 3), np.uint8)
+    with h5py.File(tmp_path / "demo.hdf5", "w") as opened:
+        for number in (0, 1):
+            demo = opened.create_group(f"data/demo_{number}")
+            demo["actions"] = np.ones((2, 7))
+            for name in ("agentview_rgb", "agentview_depth_rgb"):
+                demo[f"obs/{name}"] = pictures[number]
+        opened.attrs["task"] = "tidy up"
+        opened["data"].attrs["task"] = "put the cup away"
+        opened["data/demo_1"].attrs["task"] = "lift the bowl"
+    assert convert("hdf5", tmp_path / "demo.hdf5", tmp_path / "out", "--quiet") == 0
+    frames = load_frames(tmp_path / "out")
+    assert [name for name in frames.column_names if "images" in name] == ["observation.images.agentview_rgb"]
+    assert frames["task"] == ["put the cup away"] * 2 + ["lift the bowl"] * 2
+
+
 @pytest.mark.parametrize("value", DAMAGED, ids=range(len(DAMAGED)))
 def test_attributes_of_hdf5_files_that_describe_nothing_are_as_none(h5py, value, tmp_path, capsys):
     episode = aloha_episode(0, 3, np.float32)

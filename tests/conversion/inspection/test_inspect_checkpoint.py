@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 import vlahub
 from vlahub.conversion.cli import main
+from vlahub.conversion.family_inspection import robot_facts, robot_statistics
 from vlahub.conversion.inspection.headers import read_header
 from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
 from vlahub.errors import ConversionError
@@ -373,6 +374,36 @@ def test_a_checkpoint_of_lower_precision_is_as_large_as_was_predicted(kind, alpa
     whole, less = inspect_checkpoint(str(alpamayo)), inspect_checkpoint(str(tmp_path / kind))
     assert (less.quantization, less.parameters) == (kind, whole.parameters)
     assert less.bytes == getattr(whole.memory, kind) and less.memory.bfloat16 == whole.memory.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("kind", "low", "high"), [("bounds", "min", "max"), ("bounds_q99", "q01", "q99"), ("normal", "min", "max")]
+)
+def test_ranges_are_those_that_the_model_normalises_by(kind, low, high):
+    values = {"min": [-4.0, -5.0], "q01": [-2.0, -3.0], "mean": [0.5, 0.6], "q99": [2.0, 3.0], "max": [4.0, 5.0]}
+    for part, name in (("action", "action"), ("proprio", "state"), ("state", "state")):
+        statistics = {"mine": {"action": values, part: values}}
+        table = robot_statistics(statistics, kind)[-1]
+        assert (table.key, table.part, table.range) == ("mine", name, f"{low} to {high}")
+        assert [(each.low, each.high) for each in table.dimensions] == list(zip(values[low], values[high], strict=True))
+
+
+@pytest.mark.parametrize("word", ["state_dim", "proprio_dim"])
+def test_a_state_that_a_model_does_not_use_is_none(word):
+    assert robot_facts({word: 8}, {}).state_dim == robot_facts({word: 8, "use_state": True}, {}).state_dim == 8
+    assert robot_facts({word: 8, "use_state": False}, {}).state_dim is None
+
+
+def test_tensors_that_lie_in_another_shard_than_the_index_says_are_named(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "llama"}))
+    shards = {name: f"model-0000{i}-of-00003.safetensors" for i, name in enumerate(("a", "b", "c"), 1)}
+    for name, shard in shards.items():
+        save_file({name: torch.zeros(2)}, tmp_path / shard)
+    for named, wrong in ((shards, None), ({**shards, "a": shards["b"], "b": shards["a"]}, "hold: a, b.")):
+        index = {"metadata": {"total_size": 24}, "weight_map": named}
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+        found = [text for text in inspect_checkpoint(str(tmp_path)).oddities if "index.json" in text]
+        assert len(found) == bool(wrong) and all(text.endswith(f"shards do not {wrong}") for text in found)
 
 
 @pytest.mark.parametrize("length", ["2", 1.5, -1, True, None, [2], float("nan"), float("inf")])

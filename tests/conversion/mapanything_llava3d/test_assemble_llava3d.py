@@ -117,6 +117,7 @@ def test_every_expert_type_can_be_assembled_loaded_and_trained(parts, tmp_path, 
 def test_options_reach_the_config(parts, tmp_path):
     options = ["--expert-layer-alignment", "even", "--prefix-attention", "causal", "--geometry-normalization", "none"]
     options += ["--normalization", "bounds", "--state-dim", "8", *EXPERTS["deep_fusion"], *CHUNK]
+    options += ["--pixel-range", "unit"]
     assert parts.assemble(tmp_path / "out", *options) == 0
     config = json.loads((tmp_path / "out" / "config.json").read_text())
     found = [config[name] for name in ("expert_layer_alignment", "prefix_attention", "geometry_normalization")]
@@ -126,6 +127,8 @@ def test_options_reach_the_config(parts, tmp_path):
     assert (expert["hidden_size"], expert["num_hidden_layers"], expert["intermediate_size"]) == (32, 2, 64)
     processor = json.loads((tmp_path / "out" / "processor_config.json").read_text())
     assert (processor["normalization_type"], processor["state_dim"]) == ("bounds", 8)
+    images = MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out").image_processor
+    assert config["pixel_range"] == images.pixel_range == "unit"
 
 
 def test_sizes_come_from_tensors_and_heads_from_the_published_configs(assembled):
@@ -196,6 +199,24 @@ def test_the_base_frequency_of_the_rotary_embedding_is_not_lost(parts, tmp_path)
     expected = 500000.0 ** -(torch.arange(0, 16, 2) / 16)
     torch.testing.assert_close(model.language_model.decoder.rotary_emb.inv_freq, expected)
     torch.testing.assert_close(model.language_model_with_expert.expert.rotary_emb.inv_freq, expected)
+
+
+TEXT = {"rms_norm_eps": 3e-5, "hidden_act": "gelu", "max_position_embeddings": 600, "initializer_range": 0.03}
+TEXT |= {"model_type": "mistral", "sliding_window": 7}
+TOWER = {"layer_norm_eps": 3e-4, "hidden_act": "gelu", "attention_dropout": 0.25}
+
+
+def test_what_no_tensor_shows_is_as_in_the_published_configs(parts, tmp_path):
+    shutil.copytree(parts.folder, tmp_path / "parts")
+    edit_config(tmp_path / "parts", "language", **TEXT)
+    path = tmp_path / "parts" / "vision" / "config.json"
+    vision = json.loads(path.read_text())
+    vision.get("vision_config", vision).update(TOWER)
+    path.write_text(json.dumps(vision))
+    assert type(parts)(tmp_path / "parts").assemble(tmp_path / "out", *CHUNK, "--no-verify") == 0
+    config = MapAnythingLlava3DForConditionalGeneration.from_pretrained(tmp_path / "out").config
+    for known, found in ((TEXT, config.text_config), (TOWER, config.vision_config)):
+        assert {name: getattr(found, name) for name in known} == known
 
 
 # What is copied

@@ -546,6 +546,20 @@ def test_statistics_that_cannot_be_used_end_a_conversion_and_an_assembly(
 # What inspect says before
 
 
+def test_of_several_steps_inspect_counts_the_one_that_it_names(dit_run, tmp_path):
+    run = dit_run.copied(tmp_path / "run")
+    path = next((run.folder / "checkpoints").glob("*.pt"))
+    other = path.with_name("steps_900_pytorch_model.pt")
+    shutil.copyfile(path, other)
+    state = torch.load(other, weights_only=True)
+    state["spatial_embed_tokens.weight"] = torch.zeros(3, 5)
+    torch.save(state, other)
+    one, both = (inspect_checkpoint(str(folder)) for folder in (dit_run.folder, run.folder))
+    assert both.parameters == one.parameters + 15
+    [told] = [text for text in both.oddities if "several steps" in text]
+    assert told.endswith("checkpoints/steps_900_pytorch_model.pt.")
+
+
 @pytest.mark.parametrize("name", ["dit_run", "fused_folder", "without_statistics"])
 def test_the_command_that_inspect_prints_is_accepted_and_each_option_of_it_is_needed(
     name, parts, request, tmp_path, capsys

@@ -47,6 +47,13 @@ def test_chunks_that_have_an_action_for_a_step_are_weighed_the_oldest_first(fact
         assert action == pytest.approx(np.dot(own, weights) / weights.sum(), rel=1e-6)
 
 
+def test_an_average_is_of_chunks_of_one_episode_and_one_task():
+    sessions, chunks = ActionSessions(ensemble=0.5), Chunks()
+    calls = [("a", "lift", False), ("a", "lift", False), ("a", "lift", True), ("a", "put", False)]
+    first, second, *begun = asked(sessions, chunks, *calls)
+    assert first == 10 and 11 < second < 20 and begun == [30, 40]
+
+
 def test_of_too_many_sessions_the_one_that_was_asked_first_is_forgotten():
     sessions, chunks = ActionSessions(most=2), Chunks()
     asked(sessions, chunks, ("a", "", False), ("b", "", False), ("a", "", False), ("c", "", False))

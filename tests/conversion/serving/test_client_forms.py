@@ -19,6 +19,7 @@ from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.observation_map import read_map
 from vlahub.conversion.serving.observed_views import views_of
+from vlahub.conversion.serving.openpi_websocket import read_frame
 from vlahub.errors import ConversionError, InputError
 
 ARRAYS = [
@@ -256,3 +257,32 @@ def test_an_observation_map_says_which_key_is_what(tmp_path):
     path.write_text("images: [a]\nstate: [b]")
     with pytest.raises(ConversionError, match="has 1 images; m sees 2 views"):
         read_map(path).check(policy(["primary", "wrist"]), "m")
+
+
+CHOICES = {"unnorm_key": "a", "advantage": "good", "embodiment_id": 2, "seed": 3}
+
+
+@pytest.mark.parametrize("form", ["plain", "openvla", "openpi", "mapped openpi", "mapped act"])
+def test_what_any_client_may_choose_reaches_the_model_whatever_its_form(form, tmp_path):
+    (tmp_path / "map.yaml").write_text("images: [cam]\nstate: s\ninstruction: task")
+    by = read_map(tmp_path / "map.yaml")
+    one = policy(num_views=1)
+    if form.startswith("mapped"):
+        fields = {"cam": PICTURE, "s": np.zeros(8), "task": "lift", **CHOICES}
+        is_frame = form.endswith("openpi")
+        found = read_frame(packed(fields), one, Limits(), by) if is_frame else act(fields, one, by=by).observation
+    elif form == "openpi":
+        given = {"observation/image": PICTURE, "observation/state": np.zeros(8), "prompt": "lift", **CHOICES}
+        found = read_frame(packed(given), one, Limits(), None)
+    else:
+        image = {"images": [PICTURE]} if form == "plain" else {"image": PICTURE}
+        found = act({**image, "state": [0.0] * 8, "instruction": "lift", **CHOICES}, one).observation
+    assert {name: found.get(name) for name in CHOICES} == CHOICES and found["instruction"] == "lift"
+    assert np.array_equal(found["images"], [PICTURE])
+
+
+def test_parts_of_a_mapped_state_are_joined_in_the_order_of_the_map(tmp_path):
+    (tmp_path / "map.yaml").write_text("images: [cam]\nstate: [robot/joints, gripper, base]\ninstruction: task")
+    fields = {"cam": PICTURE, "base": [7, 8], "robot": {"joints": [1, 2, 3]}, "gripper": 0.5, "task": "lift"}
+    found = act(fields, policy(num_views=1), by=read_map(tmp_path / "map.yaml")).observation
+    assert found["state"].tolist() == [1, 2, 3, 0.5, 7, 8]

@@ -1,5 +1,8 @@
 """A served policy answers what `predict_action` answers, for one observation and for several, and refuses the rest."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +15,8 @@ from tiny_vlms import TINY_VLMS, tiny_vlm
 import vlahub
 from vlahub.conversion.serving.action_sessions import ActionSessions
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
-from vlahub.conversion.serving.robot_policy import RobotPolicy, is_same
-from vlahub.errors import InputError
+from vlahub.conversion.serving.robot_policy import RobotPolicy, is_same, robot_policy_of
+from vlahub.errors import ConversionError, InputError
 
 
 def asked(policy, given, **options):
@@ -65,6 +68,23 @@ def test_requests_of_two_datasets_are_of_two_groups(policy_of, monkeypatch):
         monkeypatch.setattr(owner, "norm_stats", both)
     first, again, second = (policy.prepared({**observation(), "unnorm_key": key}).group for key in ("a", "a", "b"))
     assert first == again != second and first is not None
+
+
+@pytest.mark.parametrize("family", ROBOTS)
+def test_a_request_with_a_seed_is_predicted_by_itself(family, policy_of):
+    """Of several together the first one's noise would be all others', too."""
+    policy = policy_of(family)
+    assert policy.prepared(observation()).group is not None
+    assert all(policy.prepared(observation(seed=seed)).group is None for seed in (0, 3))
+
+
+def test_a_checkpoint_without_statistics_is_not_served(folder_of, tmp_path):
+    shutil.copytree(folder_of("cogvla"), tmp_path / "none")
+    for name in ("config.json", "processor_config.json"):
+        content = json.loads((tmp_path / "none" / name).read_text())
+        (tmp_path / "none" / name).write_text(json.dumps(content | {"norm_stats": {}}))
+    with pytest.raises(ConversionError, match="has no statistics, so that it knows no robot units"):
+        robot_policy_of(tmp_path / "none")
 
 
 @pytest.mark.parametrize(("kind", "merges"), [("llava_next", True), ("gemma3", True), ("minicpmv4_6", False)])

@@ -305,15 +305,25 @@ def test_a_session_that_nobody_asked_for_a_while_begins_anew(monkeypatch):
 
 
 def test_a_token_is_asked_for_and_a_web_page_of_elsewhere_is_not_answered(served, policy_of):
-    for origin in ("https://example.org", "null", "http://["):
+    foreign = (
+        "https://example.org",
+        "null",
+        "http://[",
+        "http://localhost.example.org",
+        "http://127.0.0.1.example.org",
+    )
+    for origin in foreign:
         assert post(served, as_oft(), headers={"origin": origin}).status_code == 403
-    assert post(served, as_oft(), headers={"origin": served.url}).status_code == 200
+    for origin in (served.url, "http://localhost:3000", "http://[::1]:80"):
+        assert post(served, as_oft(), headers={"origin": origin}).status_code == 200
     service = PredictionService()
     service.add("m", policy_of("cogvla"), Batching(), ActionSessions())
     running = Running(service, token="secret")
     try:
         for method in ("GET", "HEAD"):
             assert requests.request(method, running.url + "/healthz", timeout=WAIT).status_code == 200
+            for path in ("/metrics", "/metadata", "/docs", "/openapi.json", "/m/act", "/healthz/"):
+                assert requests.request(method, running.url + path, timeout=WAIT).status_code == 401
         for headers, status in (
             ({}, 401),
             ({"authorization": "Bearer wrong"}, 401),

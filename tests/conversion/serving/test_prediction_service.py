@@ -1,0 +1,99 @@
+"""What a service makes of an observation before it is predicted: whose word counts, and what is noted of it."""
+
+import asyncio
+import copy
+import warnings
+from types import SimpleNamespace
+
+import pytest
+from served_observations import ROBOTS, observation
+
+from vlahub.conversion.serving.action_sessions import ActionSessions
+from vlahub.conversion.serving.prediction_service import Batching, PredictionService
+from vlahub.conversion.serving.robot_policy import RobotPolicy
+from vlahub.conversion.serving.server_metrics import Histogram
+
+
+class Noting:
+    """A policy that keeps the observations it is given."""
+
+    has_actions, is_fast, view_names, num_views, state_dim, num_action_chunks = True, False, None, 1, 1, 2
+
+    def __init__(self):
+        self.given = []
+
+    def prepared(self, given):
+        self.given.append(given)
+        return SimpleNamespace(group=None, task=None, far=given.get("state", ()))
+
+
+@pytest.fixture
+def service():
+    """Of one noting policy, `m`, with words for clients that send none."""
+    made = PredictionService()
+    made.add("m", Noting(), Batching(), ActionSessions(), unnorm_key="server's", instruction="wait")
+    yield made
+    made.close()
+
+
+def noted(service, **given):
+    asyncio.run(service.prepared(service.model("m"), given))
+    return service.model("m").policy.given[-1]
+
+
+def test_what_a_client_sends_counts_and_the_server_says_the_rest(service):
+    assert noted(service) == {"unnorm_key": "server's", "instruction": "wait"}
+    assert noted(service, instruction="lift") == {"unnorm_key": "server's", "instruction": "lift"}
+    assert noted(service, unnorm_key="mine", instruction=None) == {"unnorm_key": "mine", "instruction": "wait"}
+
+
+def test_states_far_outside_are_counted_for_their_model(service):
+    for state in ((3,), (), (3, 5)):
+        noted(service, state=state)
+    lines = [line for line in service.metrics.text({}).splitlines() if line.startswith("vlahub_far")]
+    assert lines == [f'vlahub_far_states_total{{dimension="{i}",model="m"}} {n}' for i, n in ((3, 2), (5, 1))]
+
+
+def test_a_bucket_holds_what_is_at_most_its_bound():
+    """As Prometheus reads `le`."""
+    counted = Histogram((1, 2, 4))
+    for size in (1, 2, 2, 3, 5):
+        counted.add(size)
+    found = [line.split(" ") for line in counted.lines("n", ())]
+    assert [value for _, value in found] == ["1", "3", "4", "5", "13.0", "5"]
+    assert [name for name, _ in found][:4] == [f'n_bucket{{le="{bound}"}}' for bound in (1, 2, 4, "+Inf")]
+
+
+@pytest.fixture(params=ROBOTS)
+def two_datasets(request, policy_of):
+    """A policy with two datasets: `near`, and `other`, for which the states of the first are far outside."""
+    policy = policy_of(request.param)
+    config, processor = copy.deepcopy(policy.config), copy.deepcopy(policy.processor)
+    near = next(iter(config.norm_stats.values()))
+    other = copy.deepcopy(near)
+    for part in set(processor.state_parts) & set(other):
+        for name in {"min", "q01", "mean", "q99", "max"} & set(other[part]):
+            other[part][name] = [value + 1e4 for value in other[part][name]]
+    config.norm_stats = processor.norm_stats = {"near": near, "other": other}
+    return RobotPolicy(policy.folder, processor, config)
+
+
+def test_a_state_is_far_outside_of_the_statistics_that_are_asked_for(two_datasets):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        far = {key: two_datasets.prepared(observation(unnorm_key=key)).far for key in ("near", "other")}
+    assert far == {"near": (), "other": tuple(range(8))}
+
+
+def test_actions_of_a_session_are_for_one_text_dataset_advantage_and_body(two_datasets, monkeypatch):
+    config = SimpleNamespace(norm_stats=two_datasets.config.norm_stats, num_embodiments=3)
+    monkeypatch.setattr(two_datasets, "config", config)
+    monkeypatch.setattr(two_datasets, "read", lambda observation: {"input_ids": [[0]]})
+
+    def task(**given):
+        usual = {"unnorm_key": "near", "instruction": "lift", "advantage": "good", "embodiment_id": 1, "seed": 0}
+        return two_datasets.prepared(observation(**usual | given)).task
+
+    changes = {"unnorm_key": "other", "instruction": "put", "advantage": "bad", "embodiment_id": 2}
+    assert len({task(), *(task(**{name: value}) for name, value in changes.items())}) == 5
+    assert task(images=observation(1)["images"], seed=1) == task()

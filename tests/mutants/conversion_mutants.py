@@ -1,0 +1,104 @@
+"""Settings that a conversion or a start reads or is told."""
+
+from .planted import planted
+
+RELEASES = "tests/conversion/alpamayo_r1/test_convert_releases.py"
+START = "tests/conversion/cogvla/test_create_cogvla.py"
+ASSEMBLE = "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py"
+
+MUTANTS = [
+    *planted(
+        "conversion/alpamayo_r1/checkpoint.py",
+        RELEASES,
+        (
+            "cameras-are-named-in-every-release",
+            "        return given, [*facts,",
+            "        return True, [*facts,",
+            "whether_prompts_name_cameras_is_as_given_in_every_release",
+        ),
+        (
+            "diffusion-of-the-first-stage",
+            '    "diffusion_cfg",\n    "action_in_proj_cfg",',
+            '    "action_in_proj_cfg",',
+            "a_first_stage_takes_the_expert_of_its_release",
+        ),
+        (
+            "means-of-the-default",
+            '"merge_size", "image_mean", "image_std")',
+            '"merge_size")',
+            "images_are_normalised_as_the_base_does_it",
+        ),
+        (
+            "image-token-of-another-tokenizer",
+            "    if image != known:",
+            "    if False:",
+            "a_base_whose_image_token_is_another_in_its_tokenizer_is_refused",
+        ),
+        (
+            "no-pad-token-of-alpamayo",
+            "    config.pad_token_id = tokenizer.pad_token_id\n",
+            "",
+            "tests/conversion/alpamayo_r1/test_convert_alpamayo.py::test_the_checkpoint_is_one_folder_with_sizes_tokens_and_bounds_of_both_sources",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/creation.py",
+        START,
+        (
+            "platform-wins-over-what-is-given",
+            "given = {**PLATFORMS[options.platform], **own_fields(given)}",
+            "given = {**own_fields(given), **PLATFORMS[options.platform]}",
+            "what_is_given_wins_over_the_platform_of_a_start",
+        ),
+        (
+            "a-start-without-the-bases-crop",
+            'CogVLAImageProcessor(**{"image_sizes": [size, size], **known, **settings})',
+            'CogVLAImageProcessor(**{"image_sizes": [size, size], **settings})',
+            "images_of_a_start_are_as_it_is_told_and_else_as_in_its_base",
+        ),
+        (
+            "a-start-crops-as-the-base",
+            'settings = {"center_crop": options.center_crop, "image_resize": options.image_resize}',
+            'settings = {"image_resize": options.image_resize}',
+            "images_of_a_start_are_as_it_is_told_and_else_as_in_its_base",
+        ),
+        (
+            "a-start-resizes-as-the-base",
+            'settings = {"center_crop": options.center_crop, "image_resize": options.image_resize}',
+            'settings = {"center_crop": options.center_crop}',
+            "images_of_a_start_are_as_it_is_told_and_else_as_in_its_base",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/processor.py",
+        ASSEMBLE,
+        (
+            "pixel-range-of-the-default",
+            ", pixel_range=config.pixel_range\n",
+            "\n",
+            "options_reach_the_config",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/sizes.py",
+        ASSEMBLE,
+        (
+            "epsilon-of-the-tower-is-lost",
+            'VISION_FIELDS = ("num_attention_heads", "hidden_act", "layer_norm_eps",',
+            'VISION_FIELDS = ("num_attention_heads", "hidden_act",',
+            "what_no_tensor_shows_is_as_in_the_published_configs",
+        ),
+        (
+            "epsilon-of-the-language-model-is-lost",
+            '    "rms_norm_eps",\n',
+            "",
+            "what_no_tensor_shows_is_as_in_the_published_configs",
+        ),
+        (
+            "sliding-window-is-lost",
+            '    "sliding_window",\n',
+            "",
+            "what_no_tensor_shows_is_as_in_the_published_configs",
+        ),
+    ),
+]

@@ -1,0 +1,307 @@
+"""What is evaluated, predicted, counted and inspected, and the recorded data that are read for it."""
+
+from .planted import planted
+
+EVALUATE = "tests/conversion/commands/test_evaluate.py"
+PICTURE = "tests/conversion/alpamayo_r1/test_trajectory_plot.py"
+NAVIGATION = "tests/conversion/alpamayo_r1/test_navigation_commands.py"
+ALPAMAYO = "tests/conversion/alpamayo_r1/test_convert_alpamayo.py"
+RUN = "tests/conversion/mapanything_llava3d/test_convert_llava3d.py"
+INSPECT = "tests/conversion/inspection/test_inspect_checkpoint.py"
+DATA = "tests/conversion/datasets/test_data_convert.py"
+STATISTICS = "tests/training/test_statistics.py"
+
+MUTANTS = [
+    *planted(
+        "conversion/predictions/robot_evaluation.py",
+        EVALUATE,
+        (
+            "evaluate-dtype-is-ignored",
+            "load_model(folder, processes.device, arguments.dtype, arguments.fast, arguments.quiet)",
+            "load_model(folder, processes.device, None, arguments.fast, arguments.quiet)",
+            "weights_are_read_as_options_say",
+        ),
+        (
+            "evaluate-fast-is-ignored",
+            "load_model(folder, processes.device, arguments.dtype, arguments.fast, arguments.quiet)",
+            "load_model(folder, processes.device, arguments.dtype, None, arguments.quiet)",
+            "weights_are_read_as_options_say",
+        ),
+        (
+            "evaluate-unnorm-key-is-ignored",
+            "collator_for(config, processor, unnorm_key=arguments.unnorm_key)",
+            "collator_for(config, processor)",
+            "of_several_statistics_those_that_are_named_count",
+        ),
+        (
+            "evaluate-state-columns-are-ignored",
+            "state = arguments.state or ([STATE]",
+            "state = ([STATE]",
+            "names_columns_and_grippers_of_a_dataset",
+        ),
+        (
+            "gripper-of-the-statistics-before-names",
+            "given or named or unchanged or [-1]",
+            "given or unchanged or named or [-1]",
+            "names_columns_and_grippers_of_a_dataset",
+        ),
+        (
+            "evaluate-gripper-threshold-is-ignored",
+            "arguments.gripper_tolerance, arguments.gripper_threshold)",
+            "arguments.gripper_tolerance, None)",
+            "names_columns_and_grippers_of_a_dataset",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/evaluated_data.py",
+        EVALUATE,
+        (
+            "held-out-by-another-seed",
+            "hold_out_episodes(frames, arguments.eval_episodes, arguments.eval_seed)",
+            "hold_out_episodes(frames, arguments.eval_episodes, 42)",
+            "other_seeds_hold_out_the_episodes_that_their_trainings_did",
+        ),
+        (
+            "nan-in-the-figures",
+            "return None if isinstance(value, float) and np.isnan(value) else value",
+            "return value",
+            "the_error_is_what_the_trainer_logs",
+        ),
+        (
+            "settings-of-an-evaluation-without-flow",
+            "SETTINGS += FLOW\n",
+            "",
+            "steps_words_and_seed_reach_every_drive",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/driving_evaluation.py",
+        EVALUATE,
+        (
+            "drives-evaluate-steps-are-ignored",
+            "            start |= flow_options(collator.config, vars(arguments))\n",
+            "",
+            "steps_words_and_seed_reach_every_drive",
+        ),
+        (
+            "drives-evaluate-advantage-is-ignored",
+            "        batch = with_advantage(batch, arguments.advantage)\n",
+            "",
+            "steps_words_and_seed_reach_every_drive",
+        ),
+        (
+            "text-of-drives-without-its-seed",
+            "manual_seed(batch_seed(arguments.seed, samples))",
+            "manual_seed(batch_seed(0, samples))",
+            "steps_words_and_seed_reach_every_drive",
+        ),
+        (
+            "noise-of-drives-without-its-seed",
+            "noise_for(samples, arguments.seed, shape)",
+            "noise_for(samples, 0, shape)",
+            "steps_words_and_seed_reach_every_drive",
+        ),
+        (
+            "drives-minade-of-all-in-each-episode",
+            "errors[samples.episode == episode] for episode",
+            "errors for episode",
+            "a_driving_model_is_measured_by_its_best_sample",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/driving_prediction.py",
+        ALPAMAYO,
+        (
+            "future-seen-from-the-first-pose",
+            "seen_from(xyz, places[-1], axes[-1])",
+            "seen_from(xyz, places[0], axes[0])",
+            "predict_converts_a_history_of_another_frame_and_refuses_it_otherwise",
+        ),
+        (
+            "history-frame-is-ignored",
+            "history_frame=frame, nav_text",
+            'history_frame="ego", nav_text',
+            "predict_converts_a_history_of_another_frame_and_refuses_it_otherwise",
+        ),
+        (
+            "numbers-of-cameras-are-not-told",
+            "nav_text=nav, camera_indices=numbers)",
+            "nav_text=nav)",
+            "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
+        ),
+        (
+            "flow-of-a-drive-is-ignored",
+            "options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})",
+            "options = sampling or {}",
+            "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/options.py",
+        NAVIGATION,
+        (
+            "temperature-of-noise-is-ignored",
+            'for option in ("num_traj_sets", "guidance_weight", "noise_temperature"):',
+            'for option in ("num_traj_sets", "guidance_weight"):',
+            "a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/camera_names.py",
+        PICTURE,
+        (
+            "cameras-in-the-order-of-the-alphabet",
+            "key=lambda i: numbers[i] if known else folders[i])",
+            "key=lambda i: folders[i])",
+            "cameras_are_called_by_their_numbers_their_folders_or_what_the_model_reads_them_as",
+        ),
+        (
+            "frames-by-time-for-cameras",
+            "return images.reshape(np.size(scene[INDICES]), -1, *images.shape[1:])",
+            "return images.reshape(-1, np.size(scene[INDICES]), *images.shape[1:]).swapaxes(0, 1)",
+            "cameras_are_called_by_their_numbers_their_folders_or_what_the_model_reads_them_as",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/from_above.py",
+        PICTURE,
+        (
+            "left-is-right-from-above",
+            "axes.set_xlim(middle[1] + left, middle[1] - left)",
+            "axes.set_xlim(middle[1] - left, middle[1] + left)",
+            "scales_are_equal_and_the_car_is_at_the_origin_with_its_left_on_the_left",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/drawn_samples.py",
+        PICTURE,
+        (
+            "ade-for-fde",
+            "(row.mean().item(), row[-1].item())",
+            "(row.mean().item(), row.mean().item())",
+            "samples_have_their_mean_and_last_distance_from_above_as_far_as_both_paths_go",
+        ),
+    ),
+    *planted(
+        "conversion/family_inspection.py",
+        INSPECT,
+        (
+            "all-dimensions-are-normalised",
+            'normalised=at("mask", i) is not False,',
+            "normalised=True,",
+            "what_a_cogvla_reads_and_prunes_is_its_configs",
+        ),
+        (
+            "range-of-other-statistics",
+            "ranges = [wanted, *RANGES] if wanted in RANGES else list(RANGES)",
+            "ranges = list(RANGES)",
+            "ranges_are_those_that_the_model_normalises_by",
+        ),
+        (
+            "state-though-it-is-not-used",
+            ' if value_of(config, "use_state") is not False else None',
+            "",
+            "a_state_that_a_model_does_not_use_is_none",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/inspect_checkpoint.py",
+        RUN,
+        (
+            "inspected-parts-of-the-first-step",
+            "read_files(place, steps[-1:])",
+            "read_files(place, steps[:1])",
+            "of_several_steps_inspect_counts_the_one_that_it_names",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/weights.py",
+        INSPECT,
+        (
+            "tensors-in-the-wrong-shard-pass",
+            "    if wrong:\n",
+            "    if False:\n",
+            "tensors_that_lie_in_another_shard_than_the_index_says_are_named",
+        ),
+    ),
+    *planted(
+        "conversion/commands/stats.py",
+        STATISTICS,
+        (
+            "stats-exact-rows-are-ignored",
+            "                exact_rows=arguments.exact_rows,\n",
+            "",
+            "columns_name_and_sample_size_can_be_given",
+        ),
+        (
+            "stats-key-is-ignored",
+            "key = arguments.name or dataset_name(arguments.dataset)",
+            "key = dataset_name(arguments.dataset)",
+            "columns_name_and_sample_size_can_be_given",
+        ),
+        (
+            "stats-state-column-is-ignored",
+            'columns["proprio"] = arguments.state_column or ([STATE]',
+            'columns["proprio"] = ([STATE]',
+            "columns_name_and_sample_size_can_be_given",
+        ),
+        (
+            "stats-unmasked-is-ignored",
+            "                unmasked_actions=arguments.unmasked_actions,\n",
+            "",
+            "the_command_writes_what_the_model_reads_and_prints_a_table",
+        ),
+    ),
+    *planted(
+        "conversion/datasets/hdf5_episodes.py",
+        DATA,
+        (
+            "depth-is-a-camera",
+            ' and "depth" not in entry]',
+            "]",
+            "depth_is_no_camera_and_an_episodes_own_instruction_counts",
+        ),
+        (
+            "the-files-instruction-before-the-episodes",
+            "for place in (group, group.parent, file):",
+            "for place in (file, group.parent, group):",
+            "depth_is_no_camera_and_an_episodes_own_instruction_counts",
+        ),
+    ),
+    *planted(
+        "conversion/datasets/lerobot_writer.py",
+        DATA,
+        (
+            "videos-end-a-frame-early",
+            '"to_timestamp": len(pictures) / self.fps}',
+            '"to_timestamp": (len(pictures) - 1) / self.fps}',
+            "videos_hold_the_frames_of_their_episodes",
+        ),
+        (
+            "count-of-episodes-for-rows",
+            'result[name]["count"] = [self.frames]',
+            'result[name]["count"] = [len(self.episodes)]',
+            "rlds_episodes_come_back_bit_by_bit",
+        ),
+    ),
+    *planted(
+        "conversion/datasets/recorded_episode.py",
+        DATA,
+        (
+            "doubles-become-floats",
+            "values.astype(np.result_type(values.dtype, np.float32), copy=False)",
+            "values.astype(np.float32, copy=False)",
+            "aloha_episodes_come_back_in_the_order_of_their_numbers",
+        ),
+    ),
+    *planted(
+        "conversion/datasets/dataset_conversion.py",
+        DATA,
+        (
+            "the-split-is-ignored",
+            'arguments.split or "train"',
+            '"train"',
+            "entries_that_are_not_there_are_named_and_nothing_is_left",
+        ),
+    ),
+]

@@ -1,0 +1,219 @@
+"""Whose words a server takes, what it predicts together, and what reaches a policy of LeRobot."""
+
+from .planted import planted
+
+SERVICE = "tests/conversion/serving/test_prediction_service.py"
+SERVER = "tests/conversion/serving/test_server.py"
+FORMS = "tests/conversion/serving/test_client_forms.py"
+DRIVES = "tests/conversion/alpamayo_r1/test_served_driving.py"
+LEROBOT = "tests/test_lerobot_plugin.py"
+PLUGIN = "integrations/lerobot_policy_vlahub/lerobot_policy_vlahub"
+
+MUTANTS = [
+    *planted(
+        "conversion/serving/prediction_service.py",
+        SERVICE,
+        (
+            "defaults-of-the-server-win",
+            "given = model.defaults | {name: value for name, value in observation.items() if value is not None}",
+            "given = {name: value for name, value in observation.items() if value is not None} | model.defaults",
+            "what_a_client_sends_counts_and_the_server_says_the_rest",
+        ),
+        (
+            "far-states-are-not-counted",
+            "        self.metrics.add_far(model.name, prepared.far)\n",
+            "",
+            "states_far_outside_are_counted_for_their_model",
+        ),
+        (
+            "batches-of-any-size-from-graphs",
+            " if not is_fast or n & (n - 1) == 0)",
+            ")",
+            "tests/conversion/serving/test_robot_policy.py::test_the_first_prediction_is_of_every_size_of_batch_that_is_recorded",
+        ),
+        (
+            "two-models-predict-at-the-same-time",
+            "            with self.predicting:\n                return policy.predicted(requests)",
+            "            return policy.predicted(requests)",
+            "tests/conversion/serving/test_clients_that_leave.py::test_two_models_are_not_predicted_at_the_same_time",
+        ),
+    ),
+    *planted(
+        "conversion/serving/robot_policy.py",
+        SERVICE,
+        (
+            "far-by-other-statistics",
+            'self.processor.far_values(known.get("state"), unnorm_key)',
+            'self.processor.far_values(known.get("state"), next(iter(self.config.norm_stats)))',
+            "a_state_is_far_outside_of_the_statistics_that_are_asked_for",
+        ),
+        (
+            "task-without-its-statistics",
+            "task = instruction, unnorm_key, *(",
+            "task = instruction, *(",
+            "actions_of_a_session_are_for_one_text_dataset_advantage_and_body",
+        ),
+        (
+            "task-without-advantage",
+            'for name in ("advantage", "embodiment_id"))\n        far',
+            'for name in ("embodiment_id",))\n        far',
+            "actions_of_a_session_are_for_one_text_dataset_advantage_and_body",
+        ),
+        (
+            "seeded-requests-are-merged",
+            "group = None if seed is not None or not self.merges else",
+            "group = None if not self.merges else",
+            "tests/conversion/serving/test_robot_policy.py::test_a_request_with_a_seed_is_predicted_by_itself",
+        ),
+        (
+            "a-served-model-without-statistics",
+            "    if not config.norm_stats:\n",
+            "    if False:\n",
+            "tests/conversion/serving/test_robot_policy.py::test_a_checkpoint_without_statistics_is_not_served",
+        ),
+    ),
+    *planted(
+        "conversion/serving/server_metrics.py",
+        SERVICE,
+        (
+            "bounds-of-histograms-are-exclusive",
+            "self.counts[bisect_left(self.bounds, value)] += 1",
+            "self.counts[sum(bound <= value for bound in self.bounds)] += 1",
+            "a_bucket_holds_what_is_at_most_its_bound",
+        ),
+    ),
+    *planted(
+        "conversion/serving/request_gate.py",
+        SERVER,
+        (
+            "metrics-need-no-token",
+            'OPEN_PATHS = ("/healthz",)',
+            'OPEN_PATHS = ("/healthz", "/metrics")',
+            "a_token_is_asked_for_and_a_web_page_of_elsewhere_is_not_answered",
+        ),
+        (
+            "hosts-that-begin-with-localhost",
+            'if host == "localhost":',
+            'if host.startswith("localhost"):',
+            "a_token_is_asked_for_and_a_web_page_of_elsewhere_is_not_answered",
+        ),
+    ),
+    *planted(
+        "conversion/serving/action_sessions.py",
+        SERVER,
+        (
+            "sessions-age-from-their-beginning",
+            "            finally:\n                session.asked = time.monotonic()",
+            "            finally:\n                pass",
+            "a_session_that_nobody_asked_for_a_while_begins_anew",
+        ),
+        (
+            "chunks-of-the-last-episode-are-averaged",
+            "        self.actions.clear()\n        self.chunks.clear()",
+            "        self.actions.clear()",
+            "tests/conversion/serving/test_action_sessions.py::test_an_average_is_of_chunks_of_one_episode_and_one_task",
+        ),
+    ),
+    *planted(
+        "conversion/serving/client_observations.py",
+        FORMS,
+        (
+            "joints-of-droid-after-its-gripper",
+            'DROID_STATE = ("observation/joint_position", "observation/gripper_position")',
+            'DROID_STATE = ("observation/gripper_position", "observation/joint_position")',
+            "the_keys_of_openpis_clients",
+        ),
+        (
+            "choices-of-mapped-clients-are-dropped",
+            "return {**chosen(given), **found,",
+            "return {**found,",
+            "what_any_client_may_choose_reaches_the_model_whatever_its_form",
+        ),
+        (
+            "choices-of-openpi-are-dropped",
+            'return {**choices, "images": views',
+            'return {"images": views',
+            "what_any_client_may_choose_reaches_the_model_whatever_its_form",
+        ),
+    ),
+    *planted(
+        "conversion/serving/observation_map.py",
+        FORMS,
+        (
+            "parts-of-the-state-in-any-order",
+            "parts = [value_at(given, key) for key in self.state]",
+            "parts = [value_at(given, key) for key in sorted(self.state)]",
+            "parts_of_a_mapped_state_are_joined_in_the_order_of_the_map",
+        ),
+    ),
+    *planted(
+        "conversion/serving/msgpack_values.py",
+        FORMS,
+        (
+            "numbers-of-numpy-lose-their-kind",
+            "return np.dtype(dtype).type(number)",
+            "return number",
+            "arrays_are_those_of_json_numpy_and_of_msgpack_numpy",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/served_driving.py",
+        DRIVES,
+        (
+            "seeds-of-drives-are-ignored",
+            "        if request.seed is not None:\n",
+            "        if False:\n",
+            "a_scene_gives_bit_for_bit_what_sample_trajectories_gives",
+        ),
+        (
+            "sampling-of-drives-is-ignored",
+            "**inputs, **request.sampling)",
+            "**inputs)",
+            "a_scene_gives_bit_for_bit_what_sample_trajectories_gives",
+        ),
+        (
+            "any-number-of-trajectories",
+            "if name in MOST and not 0 < value <= MOST[name]:",
+            "if name in MOST and not 0 < value:",
+            "what_is_no_scene_is_refused_by_name",
+        ),
+    ),
+    *planted(
+        f"{PLUGIN}/robot_observations.py",
+        LEROBOT,
+        (
+            "lerobot-images-are-cut-down",
+            "images.float().mul(255).round().to(torch.uint8)",
+            "images.float().mul(255).to(torch.uint8)",
+            "what_lies_between_eight_bit_values_becomes_the_nearest",
+        ),
+        (
+            "lerobot-state-of-any-size",
+            "if state.ndim != 2 or state.shape[1] != state_dim:",
+            "if state.ndim != 2:",
+            "a_state_of_another_form_is_refused_and_one_that_fits_stays_as_it_is",
+        ),
+        (
+            "lerobot-instruction-of-the-batch",
+            "        return [instruction] * count\n",
+            "        pass\n",
+            "every_sample_has_a_task_or_the_users_instruction",
+        ),
+    ),
+    *planted(
+        f"{PLUGIN}/robot_features.py",
+        LEROBOT,
+        (
+            "lerobot-views-in-the-order-given",
+            "return [given[view] for view in view_names]",
+            "return list(given.values())",
+            "a_view_is_the_feature_of_its_name_or_the_only_one_that_it_can_be",
+        ),
+        (
+            "lerobot-matched-in-the-order-of-features",
+            "return [by_name[view] for view in view_names]",
+            "return [key for name, key in by_name.items() if name in view_names]",
+            "a_view_is_the_feature_of_its_name_or_the_only_one_that_it_can_be",
+        ),
+    ),
+]
