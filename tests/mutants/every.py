@@ -1,12 +1,16 @@
 """All planted faults, and the one by which a run sees that its copies are what tests import."""
 
 from . import (
+    alpamayo_r1_mutants,
+    cogvla_mutants,
     command_mutants,
+    configuration_mutants,
     conversion_mutants,
     evaluated_mutants,
-    family_mutants,
+    mapanything_llava3d_mutants,
     merging_mutants,
     modeling_mutants,
+    multimodal_vla_mutants,
     processing_mutants,
     serving_mutants,
     training_mutants,
@@ -16,7 +20,11 @@ from .planted import Mutant
 
 MUTANTS: list[Mutant] = [
     *modeling_mutants.MUTANTS,
-    *family_mutants.MUTANTS,
+    *cogvla_mutants.MUTANTS,
+    *mapanything_llava3d_mutants.MUTANTS,
+    *multimodal_vla_mutants.MUTANTS,
+    *alpamayo_r1_mutants.MUTANTS,
+    *configuration_mutants.MUTANTS,
     *processing_mutants.MUTANTS,
     *command_mutants.MUTANTS,
     *conversion_mutants.MUTANTS,
