@@ -54,11 +54,14 @@ def verify_folder(folder: Path, quiet: bool = False, code: bool = False) -> list
     Raises:
         ConversionError: something is not as it should be; the message names every file and tensor.
     """
-    check_checkpoint(folder)
-    report = read_report(folder)
+    report = read_report(folder) if folder.is_dir() else {}
     changes = changes_since(folder, report, quiet) if "files" in report else None
-    done = [described(report)]
     problems = [f"not as it was written: {changes}. {ACCEPT}"] if changes else []
+    try:
+        check_checkpoint(folder)
+    except ConversionError as error:
+        raise ConversionError(" ".join([*problems, str(error)])) from error
+    done = [described(report)]
     for check in checks(folder, report, quiet, code):
         try:
             done += check()

@@ -8,8 +8,10 @@ leaves threads that hold up the end of the process, or child processes, when its
 import logging
 import os
 import signal
+import sys
 import threading
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import fresh_python
@@ -18,7 +20,7 @@ import torch
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD)
 ENDING = 5  # seconds that threads and processes may take to end, on a busy machine
-OURS = ("PYTEST_CURRENT_TEST",)
+OURS = ("PYTEST_CURRENT_TEST", "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR")  # of pytest and of what torch has compiled
 
 
 def state_of_process():
@@ -30,10 +32,16 @@ def state_of_process():
         "torch's default dtype": torch.get_default_dtype(),
         "torch's number of threads": torch.get_num_threads(),
         "torch's determinism": (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic),
-        "handlers of signals": {number: signal.getsignal(number) for number in SIGNALS},
+        "handlers of signals": {number: handler_of(number) for number in SIGNALS},
         "handlers of logging": list(logging.getLogger().handlers),
         "the level of logging": logging.getLogger().level,
     }
+
+
+def handler_of(number):
+    """That of a signal; torch's for children, which it sets for good with a DataLoader's first workers, is none."""
+    handler = signal.getsignal(number)
+    return signal.SIG_DFL if str(getattr(handler, "__module__", "")).startswith("torch.") else handler
 
 
 def difference(before, after):
@@ -78,11 +86,9 @@ def is_strict(config):
 
 def restore(state):
     """So that only the test fails that has changed something."""
-    current = os.environ.get(OURS[0])
+    kept = {name: os.environ[name] for name in OURS if name in os.environ}
     os.environ.clear()
-    os.environ.update(state["the environment"])
-    if current is not None:
-        os.environ[OURS[0]] = current
+    os.environ.update(state["the environment"] | kept)
     os.chdir(state["the current folder"])
     torch.set_default_dtype(state["torch's default dtype"])
     torch.set_num_threads(state["torch's number of threads"])
@@ -110,15 +116,29 @@ def nothing_runs_on(pytestconfig):
 
 
 def running():
-    """Threads that the end of the process waits for, and child processes: what they are called and their number."""
-    threads = {(f"thread {thread.name}", thread.ident) for thread in threading.enumerate() if not thread.daemon}
+    """Threads that the end of the process waits for, and child processes: what they are called and their number.
+
+    But for those that libraries start once and for all: the threads in which torch compiles.
+    """
+    theirs = {thread for executor in executors_of_torch() for thread in executor._threads}
+    found = [thread for thread in threading.enumerate() if not thread.daemon and thread not in theirs]
+    threads = {(f"thread {thread.name}", thread.ident) for thread in found}
     return threads | {(f"process {command_of(number)}", number) for number in children()}
 
 
+def executors_of_torch():
+    if compiling := sys.modules.get("torch._inductor.async_compile"):
+        yield compiling.AsyncCompile.pool()
+    if prefetching := getattr(sys.modules.get("torch.utils._functools"), "_prefetch_executor", None):
+        yield prefetching
+
+
 def children():
-    """Where the system lists them; but the one that all fresh processes are forked from."""
+    """Where the system lists them; but the one that all fresh processes are forked from, and Python's that watches over
+    what processes share."""
     found = [int(word) for path in Path("/proc/self/task").glob("*/children") for word in path.read_text().split()]
-    return [number for number in found if number != fresh_python.number_of_server()]
+    kept = fresh_python.number_of_server(), resource_tracker._resource_tracker._pid
+    return [number for number in found if number not in kept]
 
 
 def command_of(number):

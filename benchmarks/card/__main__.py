@@ -8,6 +8,8 @@ import argparse
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -27,17 +29,27 @@ def main(words: list[str] | None = None) -> int:
     if device == "cuda" and not torch.cuda.is_available():
         print("--device cuda: torch sees no CUDA device here.", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is stopped, too
     start = time.monotonic()
     minutes = arguments.minutes or MINUTES[device]
     run = Run(device, start + 60 * minutes, arguments.processes)
-    results = run.results(units(device, arguments.checks, arguments.family))
+    with ends_with_what_it_started():
+        results = run.results(units(device, arguments.checks, arguments.family))
     report = report_of(device, results, time.monotonic() - start)
     write_json(report, Path(arguments.json))
     print(summary(report))
     if arguments.write:
         write_section(report)
     return int(report["failed"] > 0)
+
+
+@contextmanager
+def ends_with_what_it_started() -> Iterator[None]:
+    """Inside, SIGTERM is an exit as any other, before which processes that were started are stopped."""
+    former = signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def parsed(words: list[str] | None) -> argparse.Namespace:

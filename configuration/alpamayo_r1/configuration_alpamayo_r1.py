@@ -19,6 +19,7 @@ from ..rope_settings import readable_rope
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .action_space_settings import check_action_space
 from .alpamayo_facts import alpamayo_actions, alpamayo_does, alpamayo_facts
 from .alpamayo_weight_parts import ALPAMAYO_PARTS
 from .trajectory_vocabulary import special_token_id
@@ -278,6 +279,7 @@ class AlpamayoR1Config(VLAConfig):
     def check(self) -> None:
         """Refuse values that cannot work, by the name of the field."""
         self.check_fast_prediction()
+        check_action_space(self.action_space_cfg)
         check_counts(self, "traj_vocab_size", "tokens_per_history_traj", "tokens_per_future_traj", "min_pixels")
         check_positive("diffusion_cfg.num_inference_steps", self.num_inference_steps, MAX_STEPS)
         if self.diffusion_cfg.get("int_method", "euler") != "euler":

@@ -11,6 +11,7 @@ from ..families import OURS
 from ..family import Family
 from ..family_inspection import RunFacts
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
+from ..files.settings_errors import reading_settings
 from ..folders.folder_contents import FolderContents, Kind, is_converted, look_at
 from ..folders.folder_roles import OWN_CHECKPOINT, RUN
 from ..folders.folder_roles import hint as hint_of_folder
@@ -69,14 +70,16 @@ def inspect_checkpoint(place: str, *, revision: str | None = None, token: str | 
 
     Raises:
         ConversionError: there is neither such a folder nor such a repository, it holds nothing that is known here, or
-            its config.json cannot be read. What is missing or odd in what could be read is in `oddities` instead.
+            its config.json cannot be read, or has values that no model has. What is missing or odd in what could be
+            read is in `oddities` instead.
     """
     with open_place(place, revision, token) as opened:
         if not opened.sizes:
             raise ConversionError(f"{place} is empty: is the download or the copy incomplete?")
         config = read_config(opened)
         look = Look(opened, look_at(opened.folder), config, card_facts(opened.folder))
-        inspection = inspected(look)
+        with reading_settings(opened.folder):
+            inspection = inspected(look)
         inspection.oddities = [*look.problems, *inspection.oddities]
     inspection.place, inspection.revision = place, opened.revision
     inspection.model_type = config.get("model_type")

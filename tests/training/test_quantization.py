@@ -42,19 +42,25 @@ def full(family, family_checkpoint):
     return family.model.from_pretrained(family_checkpoint, dtype=torch.float32).train()
 
 
-@pytest.fixture(scope="module")
-def quantised(family, family_checkpoint):
+def in_4_bits(family, family_checkpoint):
     config = family.config.from_pretrained(family_checkpoint)
     options = vlahub.quantization_config(config, bnb_4bit_compute_dtype=torch.float32)
     return load_quantised(family, family_checkpoint, options)
 
 
 @pytest.fixture(scope="module")
-def trained(family, family_checkpoint, family_examples, full, quantised, tmp_path_factory):
+def quantised(family, family_checkpoint):
+    """The model in 4 bits, not to be changed."""
+    return in_4_bits(family, family_checkpoint)
+
+
+@pytest.fixture(scope="module")
+def trained(family, family_checkpoint, family_examples, full, tmp_path_factory):
     """A few steps of QLoRA: the model, losses, the frozen parameters, the adapter's folder, and a batch."""
     processor = family.processor.from_pretrained(family_checkpoint)
     batch = collator_for(full.config, processor, unnorm_key=family.unnorm_key)(family_examples)
     settings = {"use_reentrant": False}
+    quantised = in_4_bits(family, family_checkpoint)
     before = {name: p.detach().clone() for name, p in quantised.named_parameters()}
     prepared = prepare_model_for_kbit_training(quantised, gradient_checkpointing_kwargs=settings)
     model = get_peft_model(prepared, vlahub.lora_config(prepared, RANK, ALPHA))

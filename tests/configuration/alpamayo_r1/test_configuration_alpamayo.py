@@ -191,3 +191,16 @@ def test_values_that_do_not_fit_are_refused_by_name(published, changes, named):
     changes = {name: {**published[name], **value} if name == "expert_cfg" else value for name, value in changes.items()}
     with pytest.raises(ConfigError, match=named):
         AlpamayoR1Config(**{**published, **changes})
+
+
+NO_BOUNDS = (5, None, [1], [-1, 0, 1], [-1, "1"], [-1, {"a": 1}], [-1, float("inf")], [True, False])
+
+
+@pytest.mark.parametrize("field", ["accel", "curvature"])
+def test_bounds_means_and_deviations_of_actions_are_finite_numbers(field):
+    for name, values in ((f"{field}_bounds", NO_BOUNDS), (f"{field}_mean", NO_BOUNDS[1:])):
+        for value in values:
+            with pytest.raises(ConfigError, match=rf"action_space_cfg\.{name}=.* must be (a|two) finite number"):
+                AlpamayoR1Config(action_space_cfg={name: value})
+    with pytest.raises(ConfigError, match=rf"action_space_cfg\.{field}_std=nan must be a finite number"):
+        AlpamayoR1Config(action_space_cfg={f"{field}_std": float("nan")})

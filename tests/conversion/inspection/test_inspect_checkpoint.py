@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 import torch
@@ -423,3 +424,14 @@ def test_a_header_that_is_nested_deeply_is_refused(tmp_path):
     (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text)
     with pytest.raises(ConversionError, match="cannot be read as safetensors"):
         read_header(tmp_path / "x", "x")
+
+
+def test_a_checkpoint_whose_config_has_what_no_model_has_is_named(family_checkpoint, tmp_path):
+    shutil.copytree(family_checkpoint, tmp_path / "copy")
+    path = tmp_path / "copy/config.json"
+    config = json.loads(path.read_text())
+    for name in config.keys() - {"model_type", "architectures"}:
+        for value in (0.5, "text", [1], {"a": 1}):
+            path.write_text(json.dumps(config | {name: value}))
+            with suppress(ConversionError):
+                inspect_checkpoint(str(tmp_path / "copy"))
