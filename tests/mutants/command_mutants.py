@@ -171,6 +171,12 @@ MUTANTS = [
         "conversion/travelling/auto_map.py",
         TRAVELLING,
         (
+            "code-that-code-imports-may-be-missing",
+            "        waiting += found.siblings - seen\n",
+            "",
+            "allowed_code_must_lie_in_the_base[missing file]",
+        ),
+        (
             "custom-pipelines-pass",
             'CODE_KEYS = ("auto_map", "custom_pipelines")',
             'CODE_KEYS = ("auto_map",)',
