@@ -4,12 +4,14 @@ from .planted import planted
 
 COLLECTED = "tests/conversion/tensors/test_collected.py"
 DAMAGED_ARCHIVES = "tests/conversion/tensors/test_damaged_archives.py"
+FILE_HASHES = "tests/conversion/files/test_file_hashes.py"
 GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
 GROWN_VOCABULARY = "tests/conversion/generic/test_grown_vocabulary.py"
 INCOMPLETE_ADAPTERS = "tests/conversion/tensors/test_incomplete_adapters.py"
 MERGED_ADAPTERS = "tests/conversion/generic/test_merged_adapters.py"
 MERGE_COMPOSED = "tests/conversion/multimodal_vla/test_merge_composed.py"
 REFUSED_RUNS = "tests/conversion/cogvla/test_refused_runs.py"
+RESIZED_ROWS = "tests/conversion/tensors/test_resized_rows.py"
 SAFETENSORS_STREAM = "tests/conversion/tensors/test_safetensors_stream.py"
 SIDE_FILES = "tests/conversion/tensors/test_side_files.py"
 TIED_EMBEDDINGS = "tests/conversion/generic/test_tied_embeddings.py"
@@ -321,6 +323,44 @@ MUTANTS = [
             "return [*held_by(base), *filter(None, map(digest_of, adapters))]",
             "return [*filter(None, map(digest_of, adapters))]",
             "an_adapter_is_added_once_to_what_comes_of_its_base",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/resized_rows.py",
+        RESIZED_ROWS,
+        (
+            "new-rows-of-every-part-are-the-first",
+            "first - there, last - there)",
+            "0, last - first)",
+            "parts_are_those_of_the_whole",
+        ),
+        (
+            "moments-of-the-first-block",
+            "moments_of(self.file.load(self.key, rows) for rows in blocks)",
+            "moments_of(self.file.load(self.key, rows) for rows in [next(blocks)])",
+            "new_rows_differ_and_lie_around_the_mean_of_all_old_ones",
+        ),
+        (
+            "a-last-row-that-is-drawn",
+            "slice(first, min(last, there))",
+            "slice(first, min(last, there - 1))",
+            "parts_are_those_of_the_whole",
+        ),
+    ),
+    *planted(
+        "conversion/files/file_hashes.py",
+        FILE_HASHES,
+        (
+            "the-hash-of-the-last-block",
+            "            digest.update(block)\n",
+            "            digest = hashlib.sha256(block)\n",
+            "a_file_of_several_blocks_has_the_hash_of_its_whole",
+        ),
+        (
+            "what-is-known-is-read-again",
+            "{name: known.get(name) or entry_of_file(path, progress)",
+            "{name: entry_of_file(path, progress)",
+            "what_is_known_is_recorded_without_being_read",
         ),
     ),
 ]
