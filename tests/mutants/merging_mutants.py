@@ -15,6 +15,7 @@ RESIZED_ROWS = "tests/conversion/tensors/test_resized_rows.py"
 SAFETENSORS_STREAM = "tests/conversion/tensors/test_safetensors_stream.py"
 SIDE_FILES = "tests/conversion/tensors/test_side_files.py"
 TIED_EMBEDDINGS = "tests/conversion/generic/test_tied_embeddings.py"
+TOKEN_ROWS = "tests/conversion/tensors/test_token_rows.py"
 
 MUTANTS = [
     *planted(
@@ -173,6 +174,18 @@ MUTANTS = [
             "    if not changes_base(config):\n        config.init_lora_weights = True",
             "    if True:\n        config.init_lora_weights = True",
             "a_merge_is_bit_for_bit_what_peft_merges[PiSSA]",
+        ),
+        (
+            "olora-is-random",
+            'CHANGE_BASE = ("pissa", "olora")',
+            'CHANGE_BASE = ("pissa",)',
+            "a_merge_is_bit_for_bit_what_peft_merges[OLoRA]",
+        ),
+        (
+            "token-rows-of-the-shortest-fit",
+            "indices[max(fits, key=len)]",
+            "indices[min(fits, key=len)]",
+            f"{TOKEN_ROWS}::test_rows_are_those_of_the_name_that_fits_best",
         ),
     ),
     *planted(

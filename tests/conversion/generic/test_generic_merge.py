@@ -79,6 +79,7 @@ CASES = {
     "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
     "image and text": (llava, {"target_modules": ATTENTION}),
     "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
+    "OLoRA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "olora"}),
 }
 
 
