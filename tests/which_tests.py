@@ -64,8 +64,8 @@ def spread(items, cases):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """In the process that a user started; workers have no terminal."""
-    if (path := config.getoption("--record")) is None:
+    """In the process that a user started, which counts what its workers did."""
+    if (path := config.getoption("--record")) is None or hasattr(config, "workerinput"):
         return
     counts = {name: len(terminalreporter.stats.get(name, ())) for name in OUTCOMES}
     is_new = not path.exists()

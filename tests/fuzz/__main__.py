@@ -38,6 +38,7 @@ def prepare_process(place: Path) -> None:
     (place / "temporary").mkdir()
     tempfile.tempdir = None
     sys.setrecursionlimit(1000)  # of a user's process
+    sys.dont_write_bytecode = True  # of what a case is the first to import; nothing is written but a case's output
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from .planted import planted
 COLLECTED = "tests/conversion/tensors/test_collected.py"
 DAMAGED_ARCHIVES = "tests/conversion/tensors/test_damaged_archives.py"
 FILE_HASHES = "tests/conversion/files/test_file_hashes.py"
+FILE_KINDS = "tests/conversion/files/test_file_kinds.py"
 GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
 GROWN_VOCABULARY = "tests/conversion/generic/test_grown_vocabulary.py"
 INCOMPLETE_ADAPTERS = "tests/conversion/tensors/test_incomplete_adapters.py"
@@ -374,6 +375,22 @@ MUTANTS = [
             "{name: known.get(name) or entry_of_file(path, progress)",
             "{name: entry_of_file(path, progress)",
             "what_is_known_is_recorded_without_being_read",
+        ),
+    ),
+    *planted(
+        "conversion/files/file_kinds.py",
+        FILE_KINDS,
+        (
+            "tokenizers-without-their-normalizer",
+            "dict|normalizer|",
+            "dict|",
+            "a_name_is_of_a_kind[tokenizer-normalizer.json]",
+        ),
+        (
+            "notices-stay-behind",
+            "(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)",
+            "(LICENSE|LICENCE|COPYING|USE_POLICY)",
+            "a_name_is_of_a_kind[card-NOTICE]",
         ),
     ),
 ]
