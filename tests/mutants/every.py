@@ -2,6 +2,7 @@
 
 from . import (
     alpamayo_r1_mutants,
+    card_mutants,
     cogvla_mutants,
     command_mutants,
     configuration_mutants,
@@ -32,6 +33,7 @@ MUTANTS: list[Mutant] = [
     *serving_mutants.MUTANTS,
     *merging_mutants.MUTANTS,
     *verifying_mutants.MUTANTS,
+    *card_mutants.MUTANTS,
     *training_mutants.MUTANTS,
 ]
 
