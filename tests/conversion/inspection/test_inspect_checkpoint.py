@@ -6,7 +6,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
 
 import pytest
 import torch
@@ -429,9 +428,12 @@ def test_a_header_that_is_nested_deeply_is_refused(tmp_path):
 def test_a_checkpoint_whose_config_has_what_no_model_has_is_named(family_checkpoint, tmp_path):
     shutil.copytree(family_checkpoint, tmp_path / "copy")
     path = tmp_path / "copy/config.json"
-    config = json.loads(path.read_text())
+    config, refused = json.loads(path.read_text()), []
     for name in config.keys() - {"model_type", "architectures"}:
         for value in (0.5, "text", [1], {"a": 1}):
             path.write_text(json.dumps(config | {name: value}))
-            with suppress(ConversionError):
-                inspect_checkpoint(str(tmp_path / "copy"))
+            try:
+                assert inspect_checkpoint(str(tmp_path / "copy")).family
+            except ConversionError as error:
+                refused.append(str(error))
+    assert refused and all(str(tmp_path / "copy") in told for told in refused)
