@@ -79,9 +79,9 @@ test: .venv/installed
 CASES ?= 3
 
 SEED ?= 1
+RECORD ?= benchmarks/random_order.csv
 test-random: .venv/installed
 	for seed in $(SEED); do $(call PYTEST,.venv) -m "not slow" --shuffle $$seed --record $(RECORD) || exit 1; done
-RECORD ?= benchmarks/random_order.csv
 
 coverage: .venv/installed
 	$(call PYTEST,.venv) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html

@@ -11,6 +11,7 @@ from .rope_settings import readable_rope
 from .vla_errors import ConfigError
 
 MAX_COUNT = 2**20  # of anything that a config counts
+TOO_LARGE = "is larger than any model can use; at most {} is accepted."
 MAX_STEPS = 10_000  # of a denoising loop; published models take 4 to 1,000
 LANGUAGE_MODELS = {"llama": LlamaConfig, "mistral": MistralConfig}
 
@@ -91,7 +92,7 @@ def check_positive(field: str, value: Any, largest: int = MAX_COUNT) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{field}={value!r} must be a positive whole number.")
     if value > largest:
-        raise ConfigError(f"{field}={value} is larger than any model can use; at most {largest} is accepted.")
+        raise ConfigError(f"{field}={value} {TOO_LARGE.format(largest)}")
 
 
 def check_sizes(fields: Mapping[str, Any], prefix: str = "") -> None:
@@ -107,7 +108,7 @@ def check_sizes(fields: Mapping[str, Any], prefix: str = "") -> None:
         if isinstance(value, Mapping):
             check_sizes(value, f"{prefix}{name}.")
         elif is_size(name) and isinstance(value, (int, float)) and value > MAX_COUNT:
-            check_positive(f"{prefix}{name}", int(min(value, 2**63)))
+            raise ConfigError(f"{prefix}{name}={value!r:.40} {TOO_LARGE.format(MAX_COUNT)}")
 
 
 def is_size(name: Any) -> bool:
