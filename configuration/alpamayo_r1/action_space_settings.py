@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from ..normalization_statistics import is_number
 from ..vla_errors import ConfigError
 
 FIELDS = ("accel", "curvature")
@@ -25,4 +26,4 @@ def check_action_space(settings: Mapping[str, Any]) -> None:
 
 
 def is_finite_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)
