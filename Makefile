@@ -80,14 +80,15 @@ CASES ?= 3
 
 SEED ?= 1
 RECORD ?= benchmarks/random_order.csv
+# With =, for before it reads tests/conftest.py pytest takes a word of its own, such as a file that exists, for tests.
 test-random: .venv/installed
-	for seed in $(SEED); do $(call PYTEST,.venv) -m "not slow" --shuffle $$seed --record $(RECORD) || exit 1; done
+	for seed in $(SEED); do $(call PYTEST,.venv) -m "not slow" --shuffle=$$seed --record=$(RECORD) || exit 1; done
 
 coverage: .venv/installed
 	$(call PYTEST,.venv) -m "not slow" --cov --cov-report=term:skip-covered --cov-report=html
 
 test-slow: .venv/installed
-	$(call PYTEST,.venv) -m slow --cases $(CASES)
+	$(call PYTEST,.venv) -m slow --cases=$(CASES)
 
 # TARGET=headers: one target alone; with CASE=17: one case of it, as a fault is told.
 SECONDS ?= 600
@@ -97,8 +98,8 @@ fuzz: .venv/installed
 		$(if $(TARGET),--target $(TARGET)) $(if $(CASE),--case $(CASE))
 
 test-transformers4: .venv4/installed
-	$(call PYTEST,.venv4) -m "not slow and not inductor" --cases $(CASES)
-	$(call PYTEST,.venv4) -m "slow and not inductor" --cases $(CASES) $(SLOW_OF_BOTH_LINES)
+	$(call PYTEST,.venv4) -m "not slow and not inductor" --cases=$(CASES)
+	$(call PYTEST,.venv4) -m "slow and not inductor" --cases=$(CASES) $(SLOW_OF_BOTH_LINES)
 
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest $(REMOVALS)
