@@ -114,13 +114,14 @@ class HubServer:
     """Use as a context manager; `url` is what HF_ENDPOINT names.
 
     `users` maps tokens to names; writing needs one, and a user writes to repositories under the own name alone.
+    `is_private_unasked`: what a new repository is where nobody says, as owners of an organisation may set.
     """
 
     def __init__(self):
         self.users = {"dummy": "user", "strangers": "stranger"}
         self.repositories: dict[str, Repository] = {}
         self.lfs: dict[str, bytes] = {}
-        self.failures, self.puts = Failures(), 0
+        self.failures, self.puts, self.is_private_unasked = Failures(), 0, False
         self.requests: list[str] = []
         self.lock = threading.RLock()
         handler = type("Handler", (Handler,), {"hub": self})
@@ -153,11 +154,11 @@ class HubServer:
         files = {path.relative_to(folder).as_posix(): Blob(path.read_bytes(), False) for path in paths}
         repository.add(branch, files, f"Upload {branch}")
 
-    def edit(self, name: str, path: str, text: str) -> None:
+    def edit(self, name: str, path: str, text: str, branch: str = "main") -> None:
         """As somebody does in the browser."""
         repository = self.repositories[name]
-        files = {**repository.at("main").files, path: Blob(text.encode(), False)}
-        repository.add("main", files, f"Update {path}")
+        files = {**repository.at(branch).files, path: Blob(text.encode(), False)}
+        repository.add(branch, files, f"Update {path}")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -255,7 +256,8 @@ class Handler(BaseHTTPRequestHandler):
         answer = {"url": f"{self.hub.url}/{name}", "name": name, "id": name}
         if name in self.hub.repositories:
             return self.send(409, {"error": "You already created this model repo", **answer})
-        self.hub.create(name, asked.get("private", asked.get("visibility") == "private") or False)
+        asked_for = asked.get("private", asked.get("visibility"))  # by releases of the client before and since 1.0
+        self.hub.create(name, self.hub.is_private_unasked if asked_for is None else asked_for in (True, "private"))
         return self.send(200, answer)
 
     def create_branch(self, name: str, branch: str) -> None:

@@ -4,15 +4,17 @@ import json
 import re
 import shutil
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
+import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file, save_file
 
 from vlahub import CogVLAConfig
 from vlahub.conversion.cogvla.card import CARD
-from vlahub.conversion.files.file_hashes import entry_of_file
+from vlahub.conversion.files.file_hashes import entry_of_file, with_own_hash
 from vlahub.conversion.model_card import write_card
 
 LOAD = """
@@ -243,6 +245,41 @@ def test_code_of_an_older_release_that_its_report_lists_is_ours(hub, push, alter
     assert files_of(hub, "user/older-release")["film.py"].content == (folder / "film.py").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "name", ["somebody/else--modeling_other.Model", "modeling_other.Model"], ids=["elsewhere", "missing"]
+)
+def test_code_that_only_a_json_file_names_is_not_ours(hub, push, failed, altered, name):
+    path = altered(1.16) / "config.json"
+    content = json.loads(path.read_text())
+    content["auto_map"]["AutoModel"] = name
+    path.write_text(json.dumps(content))
+    with pytest.raises(failed, match=rf"not this release's \({name} in config\.json\)"):
+        push(path.parent, "user/never")
+    assert "user/never" not in hub.repositories
+
+
+def test_foreign_code_that_the_report_lists_stays_foreign(hub, push, failed, altered):
+    folder = altered(1.18)
+    (folder / "theirs.py").write_text("")
+    report = json.loads((folder / "conversion_report.json").read_text())
+    report["files"]["theirs.py"], report["foreign_code"] = entry_of_file(folder / "theirs.py"), ["theirs.py"]
+    (folder / "conversion_report.json").write_text(json.dumps(report))
+    with pytest.raises(failed, match=r"code that is not this release's \(theirs.py\)"):
+        push(folder, "user/foreign-listed")
+
+
+def test_shards_are_those_that_the_index_names(hub, push, sharded):
+    folder = sharded(1.19)
+    (folder / SECOND).rename(folder / "rest.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(index.read_text().replace(SECOND, "rest.safetensors"))
+    (folder / "other.safetensors").write_bytes((folder / "rest.safetensors").read_bytes())
+    push(folder, "user/named-shards")
+    files = files_of(hub, "user/named-shards")
+    assert files["rest.safetensors"].content == (folder / "rest.safetensors").read_bytes()
+    assert "other.safetensors" not in files
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_what_a_checkpoint_cannot_do_without_is_no_link_out_of_its_folder(
     hub, push, failed, checkpoint, tmp_path, name
@@ -300,6 +337,25 @@ def test_the_card_gets_the_name_of_the_repository_and_the_folder_keeps_its_own(h
     assert (checkpoint / "README.md").read_bytes() == before
 
 
+def test_the_report_of_a_repository_is_of_the_files_that_it_has(hub, push, checkpoint):
+    name = "user/reported"
+    push(checkpoint, name)
+    assert_report_of(files_of(hub, name))
+    hub.edit(name, "README.md", "# By hand\n")
+    push(checkpoint, name)
+    assert files_of(hub, name)["README.md"].content == b"# By hand\n"
+    assert_report_of(files_of(hub, name))
+
+
+def assert_report_of(files):
+    report = json.loads(files["conversion_report.json"].content)
+    assert {key: entry["sha256"] for key, entry in report["files"].items()} == {
+        key: sha256(files[key].content).hexdigest()
+        for key in files.keys() - {".gitattributes", "conversion_report.json"}
+    }
+    assert report == with_own_hash(report)
+
+
 def with_key(folder, key):
     """The checkpoint as if it had been trained on other data, its card included."""
     config = CogVLAConfig.from_pretrained(folder)
@@ -350,6 +406,18 @@ def test_a_card_edited_on_the_hub_survives_until_it_is_to_be_renewed(hub, push, 
         assert hub.repositories[name].text("README.md") == edited
     assert f"warning: README.md: {name} has one that was edited" in pusher.said()
     push(folder, name, card="renew")
+    assert "other_data" in hub.repositories[name].text("README.md")
+
+
+def test_a_card_edited_on_a_branch_survives_there(hub, push, checkpoint, altered):
+    name = "user/edited-branch"
+    push(checkpoint, name)
+    push(checkpoint, name, revision="tuned")
+    hub.edit(name, "README.md", "# By hand\n", branch="tuned")
+    folder = with_key(altered(1.33), "other_data")
+    push(folder, name, revision="tuned")
+    push(folder, name)
+    assert files_of(hub, name, "tuned")["README.md"].content == b"# By hand\n"
     assert "other_data" in hub.repositories[name].text("README.md")
 
 
@@ -410,6 +478,13 @@ def test_a_private_repository_is_hidden_and_a_public_one_is_not_taken_for_privat
     with pytest.raises(failed, match="user/public exists and is public"):
         push(checkpoint, "user/public", private=True)
     assert not hub.repositories["user/public"].private and hub.repositories["user/public"].head == head
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_who_says_nothing_gets_what_the_owner_has_set(hub, push, checkpoint, monkeypatch, private):
+    monkeypatch.setattr(hub, "is_private_unasked", private)
+    push(checkpoint, name := f"user/unasked-{private}")
+    assert hub.repositories[name].private == private
 
 
 def test_the_command_prints_the_url_unless_quiet(hub, pusher, checkpoint):
@@ -542,6 +617,17 @@ def point_outside(index):
     index.write_text(index.read_text().replace(SECOND, f"../{SECOND}"))
 
 
+def pickle_weights(folder):
+    for path in folder.glob("model*"):
+        path.unlink()
+    torch.save({"weight": torch.ones(2)}, folder / "pytorch_model.bin")
+
+
+def make_published(folder):
+    (folder / "conversion_report.json").unlink()
+    (folder / "config.json").write_text(json.dumps({"model_type": "openvla"}))
+
+
 SECOND = "model-00002-of-00002.safetensors"
 
 
@@ -561,9 +647,22 @@ SECOND = "model-00002-of-00002.safetensors"
             "names the shard '../model-.* does not lie beside it",
         ),
         (lambda folder: truncate(folder / "model.safetensors.index.json"), "is not an index of shards"),
+        (pickle_weights, "has no weights: neither"),
+        (make_published, "which is not converted yet"),
         (shutil.rmtree, "is no folder"),
     ],
-    ids=["no config", "no index", "no shard", "half a shard", "wrong shard", "outside", "half an index", "no folder"],
+    ids=[
+        "no config",
+        "no index",
+        "no shard",
+        "half a shard",
+        "wrong shard",
+        "outside",
+        "half an index",
+        "pickled",
+        "published",
+        "no folder",
+    ],
 )
 def test_a_folder_that_nobody_could_load_is_refused_before_the_hub_is_asked(hub, push, failed, sharded, damage, said):
     folder = sharded(2.2)
@@ -575,12 +674,21 @@ def test_a_folder_that_nobody_could_load_is_refused_before_the_hub_is_asked(hub,
     assert len(hub.requests) == seen
 
 
+def test_a_damaged_file_of_all_weights_is_refused_before_the_hub_is_asked(hub, push, failed, altered):
+    truncate((folder := altered(2.25)) / "model.safetensors")
+    seen = len(hub.requests)
+    with pytest.raises(failed, match=r"model\.safetensors cannot be read as safetensors"):
+        push(folder, "user/never")
+    assert len(hub.requests) == seen
+
+
 @pytest.mark.parametrize(
     ("name", "options", "said"),
     [
         ("nobody", {}, "'nobody' is no repository id"),
         ("user/a/b", {}, "'user/a/b' is no repository id"),
         ("user/--", {}, "'user/--' is no repository id"),
+        ("user/never", {"revision": "0" * 40}, f"--revision {'0' * 40} is a commit, which nothing is added to"),
         ("user/never", {"create_pr": True, "revision": "next"}, "leave out --create-pr, or --revision next"),
     ],
 )

@@ -2,14 +2,27 @@
 
 import importlib.util
 import io
+import os
 import shutil
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 SCRIPT = Path(__file__).parents[2] / "releasing" / "release.py"
+
+# A stand-in for `python -m build`: what it was given, with the modes of the files that it makes itself.
+BUILD = """
+import os, pathlib, sys, tarfile, uuid
+made, source = map(pathlib.Path, sys.argv[-2:])
+made.mkdir()
+(source / "made.txt").write_text(os.environ["SOURCE_DATE_EPOCH"])
+with tarfile.open(made / "project-1.tar.gz", "w:gz") as archive:
+    archive.add(source, "project-1")
+(made / "project-1.whl").write_text(str(uuid.uuid4()) if (source / "varies").exists() else "wheel")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +72,57 @@ def test_what_is_not_committed_is_no_release(release, tmp_path, monkeypatch, cap
     (tmp_path / "new.py").touch()
     assert release.main(tmp_path / "dist") == 1
     assert "?? new.py" in capsys.readouterr().err and not (tmp_path / "dist").exists()
+
+
+@pytest.fixture
+def project(release, tmp_path, monkeypatch):
+    """`project(name, ...) -> dist`: a repository of these files is committed, where it is built into `dist`."""
+    run, root = subprocess.run, tmp_path / "project"
+
+    def stub(words, **options):
+        is_build = words[1:3] == ["-m", "build"]
+        return run([sys.executable, "-c", BUILD, *words[-2:]] if is_build else words, **options)
+
+    def commit(*names):
+        root.mkdir()
+        for name in names:
+            (root / name).write_text("dist\nlocal.txt\n" if name == ".gitignore" else name)
+        run(["git", "init", "--quiet", str(root)], check=True)
+        run(["git", "-C", str(root), "add", "."], check=True)
+        user = ["-c", "user.name=me", "-c", "user.email=me@example.org"]
+        run(["git", "-C", str(root), *user, "commit", "--quiet", "--message", "first"], check=True)
+        return root / "dist"
+
+    monkeypatch.setattr(release, "ROOT", root)
+    monkeypatch.setattr(release.subprocess, "run", stub)
+    return commit
+
+
+@pytest.fixture
+def umask():
+    """`umask(mode)` sets it until the test ends."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def test_a_commit_gives_the_same_files_wherever_it_is_built(release, project, umask):
+    dist = project("one.py", ".gitignore")
+    (dist.parent / "local.txt").touch()
+    lists = []
+    for mode in (0o077, 0o002):
+        umask(mode)
+        assert release.main(dist) == 0
+        lists.append((dist / release.SUMS).read_text())
+    assert lists[0] == lists[1]
+    with tarfile.open(dist / "project-1.tar.gz") as archive:
+        assert {*archive.getnames()} == {
+            "project-1",
+            *(f"project-1/{name}" for name in ("one.py", ".gitignore", "made.txt")),
+        }
+
+
+def test_what_is_not_the_same_when_built_again_is_no_release(release, project, umask, capsys):
+    dist = project("one.py", "varies", ".gitignore")
+    assert release.main(dist) == 1
+    assert "not the same bytes when built again: project-1.whl" in capsys.readouterr().err and not dist.exists()

@@ -30,6 +30,7 @@ def test_a_dry_run_names_files_and_what_stays(merged, tmp_path, capsys):
     [
         (["mine"], "'mine' is no repository id"),
         (["me/mine", "--revision", "a..b"], "no name of a branch"),
+        (["me/mine", "--revision", "0" * 40], "is a commit"),
         (["me/mine", "--revision", "b", "--create-pr"], "a pull request goes to main"),
     ],
 )
