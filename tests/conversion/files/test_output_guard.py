@@ -59,6 +59,15 @@ def test_a_folder_with_our_report_alone_can_be_replaced_and_one_with_another_fil
         check_output(tmp_path / "out", overwrite=True)
 
 
+@pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
+def test_a_checkpoint_has_a_config_and_weights_and_no_index_alone(missing, tmp_path):
+    folder = write_checkpoint(tmp_path / "out", **{"model.safetensors.index.json": "{}", "tokenizer.json": "{}"})
+    check_output(folder, overwrite=True)
+    (folder / missing).unlink()
+    with pytest.raises(ConversionError, match="is no checkpoint"):
+        check_output(folder, overwrite=True)
+
+
 def test_an_empty_folder_and_a_new_name_are_free(tmp_path):
     (tmp_path / "empty").mkdir()
     for name in ("empty", "new", "deep/below/new"):

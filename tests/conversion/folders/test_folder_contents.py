@@ -55,6 +55,7 @@ FOLDERS = {
     "adapter inside": (Kind.ADAPTER, ["lora_adapter/adapter_model.bin"], OPENVLA),
     "side files": (Kind.SIDE_FILES, list(SIDE_FILES), OPENVLA),
     "LeRobot": (Kind.LEROBOT, ["model.safetensors"], PI0),
+    "a model with LeRobot's words": (Kind.MODEL, ["model.safetensors", "train_config.json"], LLAMA | PI0),
     "framework": (Kind.FRAMEWORK_RUN, ["checkpoints/steps_10_pytorch_model.pt"], {"framework": {"name": "x"}}),
     "cogvla": (Kind.CONVERTED, ["model.safetensors"], {"model_type": "cogvla"}),
     "composed": (Kind.CONVERTED, ["model.safetensors"], {"model_type": "multimodal_vla"}),
