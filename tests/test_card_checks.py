@@ -1,6 +1,6 @@
 """`make test-gpu`: what its checks find is what it says, whatever becomes of them; and it runs whole without a card."""
 
-import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -17,7 +17,7 @@ from traced_graphs import TracedGraph
 
 from benchmarks import card_table
 from benchmarks.card import __main__ as command
-from benchmarks.card import carried, compiled, host_waits, memory, processes, report
+from benchmarks.card import carried, compiled, device, host_waits, low_bits, memory, processes, report
 from benchmarks.card.cases import CASES, cases, in_bfloat16, predict
 from benchmarks.card.fast_prediction import OPTIONS, ready
 from benchmarks.card.learning import gradient_errors, loss_and_gradients
@@ -132,6 +132,31 @@ def test_compiling_is_skipped_where_nothing_can_be_compiled(monkeypatch):
     (job,) = compiled.jobs("cuda", "mapanything_llava3d")
     (result,) = results_of(job)
     assert (result.outcome, result.why) == ("skipped", "Inductor needs a C compiler for a card, and there is none here")
+
+
+@pytest.mark.parametrize("text", ["answer = 42", "raise AttributeError('made for another torch')"])
+def test_a_package_that_was_carried_is_found_only_by_the_check_that_needs_it_and_if_it_works(
+    tmp_path, monkeypatch, text
+):
+    folder = tmp_path / "carriedpackage"
+    folder.mkdir()
+    (folder / "carriedpackage.py").write_text(text)
+    (folder / "carriedpackage-1.5.dist-info").mkdir()
+    (folder / "carriedpackage-1.5.dist-info" / "METADATA").write_text("Name: carriedpackage\nVersion: 1.5\n")
+    for module in (low_bits, device):
+        monkeypatch.setattr(module, "APART", tmp_path)
+    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(before))
+    assert device.version("carriedpackage") == "1.5" and device.version("nocarriedpackage") == "not installed"
+    assert importlib.util.find_spec("carriedpackage") is None
+    if "raise" in text:
+        with pytest.raises(Skipped, match="made for another torch"):
+            low_bits.needed("carriedpackage")
+        assert sys.path == before and importlib.util.find_spec("carriedpackage") is None
+    else:
+        assert low_bits.needed("carriedpackage").answer == 42
+        assert sys.path == [*before, str(folder)]
+        del sys.modules["carriedpackage"]
 
 
 # ---- processes
