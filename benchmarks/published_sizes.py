@@ -99,8 +99,11 @@ def llava3d_inputs(model: MapAnythingLlava3DForConditionalGeneration, batch: int
 
 
 def robot_inputs(model, input_ids: torch.Tensor, views: tuple[int, int]) -> dict[str, torch.Tensor]:
+    """As of a processor, whose prompts have a mask; without one attention would be another kernel than that of graphs,
+    which have one in any case."""
     pixels = torch.rand(len(input_ids), *views, 224, 224, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return {"input_ids": input_ids.to(model.device), "pixel_values": pixels.to(model.device, model.dtype)}
+    prompt = {"input_ids": input_ids.to(model.device), "attention_mask": torch.ones_like(input_ids).to(model.device)}
+    return prompt | {"pixel_values": pixels.to(model.device, model.dtype)}
 
 
 def ids(*shape: int, end: int = 29000) -> torch.Tensor:
@@ -126,8 +129,10 @@ def alpamayo_inputs(model: AlpamayoR1, small: bool) -> dict[str, torch.Tensor]:
     xyz = torch.zeros(1, 16, 3)
     xyz[0, :, 0] = torch.linspace(-7.5, 0, 16)
     patches = torch.randn(images * grid[1] * grid[2], 1536, generator=torch.Generator().manual_seed(0))
+    prompt = torch.tensor([image * images + history + text], device=model.device)
     return {
-        "input_ids": torch.tensor([image * images + history + text], device=model.device),
+        "input_ids": prompt,
+        "attention_mask": torch.ones_like(prompt),
         "pixel_values": patches.to(model.device, model.dtype),
         "image_grid_thw": torch.tensor([grid] * images),
         "ego_history_xyz": xyz.to(model.device),

@@ -2,7 +2,7 @@
 
 import gc
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -50,17 +50,40 @@ class GraphMemory:
         """Calls of other threads, which may allocate, do not end it; nor does Python, by collecting a graph."""
         if self.pool is None:
             self.pool = torch.cuda.graph_pool_handle()
-        was_collecting = gc.isenabled()
+        was_collecting, callers = gc.isenabled(), torch.cuda.current_stream()
         gc.disable()
         try:
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream, capture_error_mode="thread_local"):
                 yield
         except BaseException:
-            self.pool = None  # whatever a recording that failed left in it
+            leave_failed_recording(self.pool, callers)
+            self.pool = None  # whatever it left in it
             raise
         finally:
             if was_collecting:
                 gc.enable()
+
+
+def leave_failed_recording(pool: Any, stream: torch.cuda.Stream) -> None:
+    """What torch itself leaves undone where the end of a recording fails, so that the process computes on as before.
+
+    The caller would stay on the stream of the recording. Before torch 2.13 (pytorch/pytorch#180395) the allocator takes
+    the recording for one that goes on, and refuses the next; and the generator of random numbers refuses the next draw.
+
+    stream: the caller's.
+    """
+    torch.cuda.set_stream(stream)
+    device = torch.cuda.current_device()
+    with suppress(Exception):  # also an error where it is done already
+        torch._C._cuda_endAllocateToPool(device, pool)
+    generator = torch.cuda.default_generators[device]
+    with suppress(Exception):
+        drawn = generator.get_offset()
+        try:
+            torch.rand(1, device=f"cuda:{device}")
+            generator.set_offset(drawn)
+        except RuntimeError:
+            generator.graphsafe_set_state(generator.clone_state())
 
 
 class CapturedGraph:

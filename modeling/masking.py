@@ -9,8 +9,11 @@ be what torch itself makes of one in bool, 0 and minus infinity, made once for a
 """
 
 import torch
+import torch.nn.functional as F
 
 from ..configuration.vla_errors import InputError
+
+AT_ONCE = 8  # numbers of a mask that kernels of a card read at once, where they have 16 bits; of 32 bits half as many
 
 
 def mask_for(implementation: str | None, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
@@ -30,6 +33,18 @@ def additive(allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
 def without_empty_rows(allowed: torch.Tensor) -> torch.Tensor:
     """(batch, length, length) bool, where padding, which sees nothing and is not seen, sees itself."""
     return allowed | torch.eye(allowed.shape[-1], dtype=torch.bool, device=allowed.device)
+
+
+def without_first(mask: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+    """A mask (batch, 1, queries, keys) without its first rows and columns.
+
+    A mask that is added to scores has to begin where kernels of a card may read `AT_ONCE` numbers: torch's attention
+    copies one whose rows do not, but not one of which that holds for its first number alone.
+    """
+    rest = mask[..., rows:, columns:]
+    if mask.dtype == torch.bool or mask.stride(-2) % AT_ONCE or columns % AT_ONCE == 0:
+        return rest
+    return F.pad(rest, (0, -rest.shape[-1] % AT_ONCE))[..., : rest.shape[-1]]
 
 
 def prefix_attention(

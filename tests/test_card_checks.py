@@ -1,6 +1,6 @@
 """`make test-gpu`: what its checks find is what it says, whatever becomes of them; and it runs whole without a card."""
 
-import importlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -11,12 +11,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
 from traced_graphs import TracedGraph
 
 from benchmarks import card_table
 from benchmarks.card import __main__ as command
-from benchmarks.card import carried, host_waits, memory, processes, report
-from benchmarks.card.cases import CASES, cases, in_bfloat16
+from benchmarks.card import carried, compiled, device, host_waits, low_bits, memory, processes, report
+from benchmarks.card.cases import CASES, cases, in_bfloat16, predict
+from benchmarks.card.fast_prediction import OPTIONS, ready
 from benchmarks.card.learning import gradient_errors, loss_and_gradients
 from benchmarks.card.processes import Run, Unit, units
 from benchmarks.card.results import Figure, Job, Result, Skipped, results_of
@@ -86,6 +89,74 @@ def test_a_batch_brings_all_that_is_drawn_and_rounding_leaves_buffers(family):
     rounded = in_bfloat16(tiny.model)
     assert {each.dtype for each in rounded.parameters()} == {torch.bfloat16}
     assert [each.dtype for each in rounded.buffers()] == buffers
+
+
+PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm", "aten::baddbmm", "aten::convolution", "aten::_scaled_dot_product")
+
+
+def form_of(func, args, kwargs):
+    """What decides which kernel a product is."""
+    tensors = [each for each in tree_iter((args, kwargs)) if isinstance(each, torch.Tensor)]
+    return func.name(), *((each.dtype, each.shape, each.stride()) for each in tensors)
+
+
+class Products(TorchDispatchMode):
+    def __init__(self):
+        super().__init__()
+        self.found = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.name().startswith(PRODUCTS):
+            self.found.add(form_of(func, args, kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+@torch.no_grad()
+def test_graphs_are_held_against_predictions_of_the_same_products(family):
+    """Those of others, such as attention without a mask, have other bits on a card, and the same on a processor."""
+    (case,) = cases(family, is_first=True)
+    model, prompt = ready(case, "cpu", torch.float32)
+    model.fuse_projections()
+    with Products() as eager:
+        predict(model, prompt)
+    model.fast_prediction = FastPrediction(model, OPTIONS, TracedGraph)
+    predict(model, prompt)
+    steps = [step for graph in model.fast_prediction.graphs.values() for step in graph.steps]
+    recorded = {form_of(*step[:3]) for step in steps if step[0].name().startswith(PRODUCTS)}
+    assert recorded and recorded <= eager.found
+
+
+def test_compiling_is_skipped_where_nothing_can_be_compiled(monkeypatch):
+    monkeypatch.setattr(compiled, "missing_for_triton", lambda: "a C compiler")
+    (job,) = compiled.jobs("cuda", "mapanything_llava3d")
+    (result,) = results_of(job)
+    assert (result.outcome, result.why) == ("skipped", "Inductor needs a C compiler for a card, and there is none here")
+
+
+@pytest.mark.parametrize("text", ["answer = 42", "raise AttributeError('made for another torch')"])
+def test_a_package_that_was_carried_is_found_only_by_the_check_that_needs_it_and_if_it_works(
+    tmp_path, monkeypatch, text
+):
+    folder = tmp_path / "carriedpackage"
+    folder.mkdir()
+    (folder / "carriedpackage.py").write_text(text)
+    (folder / "carriedpackage-1.5.dist-info").mkdir()
+    (folder / "carriedpackage-1.5.dist-info" / "METADATA").write_text("Name: carriedpackage\nVersion: 1.5\n")
+    for module in (low_bits, device):
+        monkeypatch.setattr(module, "APART", tmp_path)
+    before = list(sys.path)
+    monkeypatch.setattr(sys, "path", list(before))
+    assert device.version("carriedpackage") == "1.5" and device.version("nocarriedpackage") == "not installed"
+    assert importlib.util.find_spec("carriedpackage") is None
+    if "raise" in text:
+        with pytest.raises(Skipped, match="made for another torch"):
+            low_bits.needed("carriedpackage")
+        assert sys.path == before and importlib.util.find_spec("carriedpackage") is None
+    else:
+        assert low_bits.needed("carriedpackage").answer == 42
+        assert sys.path == [*before, str(folder)]
+        del sys.modules["carriedpackage"]
 
 
 # ---- processes

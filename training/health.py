@@ -169,7 +169,7 @@ class StepFigures(TrainerCallback):
 
     def on_train_begin(self, args, state, control, **kwargs):
         self.__init__()
-        if torch.cuda.is_available():
+        if args.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
 
     def on_step_begin(self, args, state, control, **kwargs):

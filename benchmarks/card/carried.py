@@ -16,12 +16,14 @@ import zipfile
 from importlib import metadata
 from pathlib import Path
 
+from benchmarks.card import APART
 from benchmarks.card.device import commit
 
 REPOSITORY = Path(__file__).parents[2]
 BESIDE = ("tests", "examples", "benchmarks")
 FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
-PURE = ("datasets", "dill", "multiprocess", "torchao", "pytest", "pluggy", "iniconfig")
+PURE = ("datasets", "dill", "multiprocess", "pytest", "pluggy", "iniconfig")
+PURE_APART = ("torchao",)
 PACKAGES = "packages"  # the folder of these
 NOT_CARRIED = shutil.ignore_patterns("__pycache__", "*.pyc", "*.so")
 ISOLATION_SINCE = 77  # of setuptools, which `pyproject.toml` asks for
@@ -39,6 +41,8 @@ def main(folder: Path) -> None:
         archive.extractall(folder)
     for package in PURE:
         carry(package, folder / PACKAGES)
+    for package in PURE_APART:
+        carry(package, folder / APART.name / package)
 
 
 def wheel(work: Path) -> Path:

@@ -3,15 +3,20 @@
 On a CPU there is no compiler behind dynamo, which is what may fail there.
 """
 
+import os
+import shutil
+import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 
 import torch
 
 from benchmarks.card.cases import Case, predict
 from benchmarks.card.fast_prediction import OPTIONS, fast_figures, first_and_guided, name_of, ready
-from benchmarks.card.results import Figure, Job
+from benchmarks.card.results import Figure, Job, Skipped
 from vlahub.modeling import fast_prediction
 
 ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.08}  # compiled kernels keep more digits between operations
@@ -27,6 +32,8 @@ def jobs(device: str, family: str | None) -> Iterator[Job]:
 @torch.no_grad()
 def compiled(case: Case, device: str) -> Iterator[Figure]:
     """On a card by Inductor and recorded as graphs, in bfloat16 where no token depends on the rounding."""
+    if device == "cuda" and (missing := missing_for_triton()):
+        raise Skipped(f"Inductor needs {missing} for a card, and there is none here")
     dtype = torch.bfloat16 if device == "cuda" and not case.writes_tokens else torch.float32
     model, prompt = ready(case, device, dtype)
     wanted = predict(model, prompt)
@@ -35,6 +42,16 @@ def compiled(case: Case, device: str) -> Iterator[Figure]:
         yield from fast_figures(model, prompt, wanted, name_of(dtype), ROUNDING[dtype])
         model.disable_fast_prediction()
     torch._dynamo.reset()
+
+
+def missing_for_triton() -> str | None:
+    """What kernels of Inductor are built with, if it is not here: each is launched by a small module in C."""
+    if find_spec("triton") is None:
+        return "Triton"
+    if not (os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")):
+        return "a C compiler (gcc, clang, or what CC names)"
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    return None if header.exists() else f"{header} (python3-dev)"
 
 
 @contextmanager

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from benchmarks.card import APART
+
 COMMIT = Path(__file__).parents[2] / "commit.txt"  # where there is no repository
 PACKAGES = ("torch", "transformers", "accelerate", "peft", "huggingface_hub", "datasets", "bitsandbytes", "torchao")
 
@@ -36,7 +38,8 @@ def version(package: str) -> str:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
-        return "not installed"
+        carried = metadata.distributions(name=package, path=[str(APART / package)])
+        return next((each.version for each in carried), "not installed")
 
 
 def commit() -> str:

@@ -67,11 +67,13 @@ def fast_figures(
 
 
 def ready(case: Case, device: str, dtype: torch.dtype) -> tuple[nn.Module, dict]:
+    """A model, and a prompt with a mask in any case: graphs have one, and attention without is another kernel."""
     tiny = case.tiny()
     if not predicts(tiny):
         raise Skipped("it predicts no actions")
-    model = placed(tiny.model, device)
-    return in_bfloat16(model) if dtype == torch.bfloat16 else model, on(device, tiny.prompt)
+    model, prompt = placed(tiny.model, device), tiny.prompt
+    prompt = {"attention_mask": torch.ones_like(prompt["input_ids"])} | prompt
+    return in_bfloat16(model) if dtype == torch.bfloat16 else model, on(device, prompt)
 
 
 def name_of(dtype: torch.dtype) -> str:

@@ -3,6 +3,7 @@
 import copy
 import importlib
 import math
+import sys
 import tempfile
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from torch import nn
 from transformers import BitsAndBytesConfig
 
 import vlahub
+from benchmarks.card import APART
 from benchmarks.card.cases import Case, cases, on, placed, predict
 from benchmarks.card.learning import relative
 from benchmarks.card.results import Figure, Job, Skipped
@@ -130,8 +132,11 @@ def adapted(model: nn.Module, batch: dict) -> list[float]:
 
 
 def needed(package: str) -> ModuleType:
-    """A package that need not be there."""
+    """A package that need not be there; one that was carried along is found by others only where it works."""
+    carried = str(APART / package)
+    sys.path.append(carried)
     try:
         return importlib.import_module(package)
     except Exception as error:  # a build for another CUDA or torch fails in ways of its own
+        sys.path.remove(carried)
         raise Skipped(f"{package} cannot be used here: {type(error).__name__}: {error}") from error

@@ -15,6 +15,7 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMod
 from ..cache_names import cache_argument
 from ..fused_linears import product_if_joined
 from ..llama_layers import LAYERS_CACHE, Rotary, attended, decoder_layer, gated, is_stock, normed, projections_of
+from ..masking import without_first
 
 STACKS_CACHE = cache_argument(LlamaModel.forward)
 
@@ -110,7 +111,8 @@ class LFPDecoderLayer(LlamaDecoderLayer):
         """
         if pruning is None:
             keys = kwargs[LAYERS_CACHE].get_seq_length(self.layer_idx) + hidden_states.shape[1]
-            return decoder_layer(self, hidden_states, attention_mask[..., -keys:], position_embeddings, **kwargs)
+            mask = without_first(attention_mask, 0, attention_mask.shape[-1] - keys)
+            return decoder_layer(self, hidden_states, mask, position_embeddings, **kwargs)
         states = normed(self.input_layernorm, hidden_states)
         scores = self.router(states, pruning)
         kept = highest_scored(scores[:, 1 : 1 + pruning.num_vision_tokens], self.keep_ratio)
@@ -120,7 +122,7 @@ class LFPDecoderLayer(LlamaDecoderLayer):
 
         residual = select(hidden_states, places)
         rotary = tuple(x[:, : residual.shape[1]] for x in position_embeddings)
-        mask = attention_mask[..., dropped:, dropped:]
+        mask = without_first(attention_mask, dropped, dropped)
         residual = residual + attended(self.self_attn, select(states, places), mask, rotary, **kwargs)
         weights = scores.gather(1, places).unsqueeze(-1).to(residual.dtype)
         output = gated(self.mlp, normed(self.post_attention_layernorm, residual))

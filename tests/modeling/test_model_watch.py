@@ -1,4 +1,7 @@
-"""What is looked at before a replay, and why a model runs eagerly."""
+"""What is looked at before a replay, why a model runs eagerly, and what a recording that failed leaves behind."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -108,3 +111,69 @@ def test_the_stand_in_refuses_what_a_card_would(number):
 def test_the_stand_in_takes_a_number_that_stays_on_the_host():
     recorded = TracedGraph(lambda x: x * torch.tensor(3.0, dtype=x.dtype), torch.ones(2), (), GraphMemory())
     assert recorded(torch.full((2,), 2.0)).tolist() == [6.0, 6.0]
+
+
+# ---- a recording that failed
+
+
+class Draws:
+    """The generator of a card's random numbers, which a recording that failed may leave where it draws no more."""
+
+    def __init__(self, is_stuck):
+        self.is_stuck, self.offset, self.renewed = is_stuck, 8, 0
+
+    def rand(self, *size, device):
+        assert device == "cuda:1"
+        if self.is_stuck:
+            raise RuntimeError("Offset increment outside graph capture encountered unexpectedly.")
+        self.offset += 4
+
+    def get_offset(self):
+        return self.offset
+
+    def set_offset(self, offset):
+        self.offset = offset
+
+    def clone_state(self):
+        return Draws(is_stuck=False)
+
+    def graphsafe_set_state(self, state):
+        self.is_stuck, self.renewed = state.is_stuck, self.renewed + 1
+
+
+@pytest.mark.parametrize("is_left_open", [True, False])
+def test_a_recording_that_fails_leaves_stream_allocator_and_random_numbers_as_they_were(monkeypatch, is_left_open):
+    """As torch 2.6 and 2.13 leave them, as far as a processor can tell."""
+    draws, streams, open_pools = Draws(is_left_open), ["the caller's"], []
+
+    @contextmanager
+    def graph(recorded, pool, stream, capture_error_mode):
+        streams.append(stream)
+        open_pools.append(pool)
+        yield
+        if not is_left_open:
+            open_pools.remove(pool)
+        raise RuntimeError("operation failed due to a previous error during capture")
+
+    cuda = SimpleNamespace(
+        graph=graph,
+        graph_pool_handle=lambda: (0, 7),
+        current_stream=lambda: streams[-1],
+        set_stream=streams.append,
+        current_device=lambda: 1,
+        default_generators=[None, draws],
+    )
+    for name, value in vars(cuda).items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch, "rand", draws.rand)
+
+    def end(device, pool):
+        open_pools.remove(pool)  # an error where it is closed, as torch's
+
+    monkeypatch.setattr(torch._C, "_cuda_endAllocateToPool", end, raising=False)
+    memory = GraphMemory()
+    memory.stream = "of recordings"
+    with pytest.raises(RuntimeError, match="a previous error"), memory.recording(None):
+        pass
+    assert streams[-1] == "the caller's" and not open_pools and memory.pool is None
+    assert (draws.is_stuck, draws.renewed, draws.offset) == (False, int(is_left_open), 8)

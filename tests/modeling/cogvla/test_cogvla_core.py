@@ -5,6 +5,7 @@ import torch
 from host_waits import HostWaits
 from torch import nn
 from torch._dynamo.testing import CompileCounter
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from traced_graphs import TracedGraph
 
@@ -69,6 +70,32 @@ def test_a_prediction_asks_its_device_once_and_without_the_check_never(head, tin
                 model.predict_action(**arguments, **options)
             assert waits.found == {"_local_scalar_dense": 1}
         assert model.fast_prediction_stats.eager_fallbacks == 0
+
+
+class AddedMasks(TorchFunctionMode):
+    """Those that fused attention gets, where it gets some that is added to scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        mask = (kwargs or {}).get("attn_mask")
+        if getattr(func, "__name__", "") == "scaled_dot_product_attention" and mask is not None:
+            self.found += [mask] * mask.is_floating_point()
+        return func(*args, **(kwargs or {}))
+
+
+@every_head
+def test_kernels_of_a_card_can_read_the_masks_of_every_layer(head, tiny_model, tiny_batch):
+    """16 bytes at once; torch's attention copies what has other rows than of a multiple of 8, and looks at no more."""
+    model = tiny_model(**HEADS[head]).bfloat16()
+    for length in range(8, 16):
+        arguments = tiny_batch(model.config, lengths=(length, length - 3)).prediction((0, 1))
+        with AddedMasks() as masks:
+            model.predict_action(**arguments)
+        read = [mask for mask in masks.found if not any(stride % 8 for stride in mask.stride()[:-1])]
+        assert masks.found and not any(mask.data_ptr() % 16 for mask in read)
 
 
 @every_head
