@@ -352,6 +352,17 @@ def test_one_text_of_several_that_is_not_finite_ends_a_drive_with_the_row_of_its
         hook.remove()
 
 
+@pytest.mark.parametrize("left", [float("-inf"), NAN])
+def test_a_processor_that_leaves_no_token_ends_a_drive_with_the_rows(driving, left):
+    model, scene, options = driving
+
+    def emptied(_, scores):
+        return scores.index_fill(0, torch.tensor([2]), left)  # the first sample of the second prompt
+
+    with pytest.raises(NonFiniteError, match=r"logits of the text \(rows \[1\]"):
+        model.sample_trajectories(**scene, **options, logits_processor=[emptied])
+
+
 def test_a_scene_that_is_not_finite_is_named_by_its_row_under_each_name_of_the_method(driving):
     model, scene, options = driving
     half = len(scene["pixel_values"]) // 2

@@ -18,6 +18,7 @@ FINITE_PREDICTIONS = "tests/modeling/test_finite_predictions.py"
 START_ALPAMAYO = "tests/conversion/alpamayo_r1/test_start_alpamayo.py"
 FAST_PREDICTION_OF_FAMILIES = "tests/modeling/test_fast_prediction_of_families.py"
 TEXT_KEYS = "tests/modeling/alpamayo_r1/test_text_keys.py"
+ADAPTERS_THROUGH_MODEL = "tests/modeling/test_adapters_through_model.py"
 
 MUTANTS = [
     *planted(
@@ -497,7 +498,7 @@ MUTANTS = [
             "a-start-without-padding",
             "    config.pad_token_id = tokenizer.pad_token_id\n",
             "",
-            "seed_name_and_padding_of_a_start_in_python_are_what_is_said",
+            "seed_names_and_padding_of_a_start_in_python_are_what_is_said",
         ),
     ),
     *planted(
@@ -565,13 +566,13 @@ MUTANTS = [
             "a-named-base-is-the-folder",
             "config.vlm_name_or_path or str(base)",
             "str(base)",
-            "seed_name_and_padding_of_a_start_in_python_are_what_is_said",
+            "seed_names_and_padding_of_a_start_in_python_are_what_is_said",
         ),
         (
             "new-token-rows-of-seed-0",
             "name, seed, 0, rows - len(old)",
             "name, 0, 0, rows - len(old)",
-            "seed_name_and_padding_of_a_start_in_python_are_what_is_said",
+            "seed_names_and_padding_of_a_start_in_python_are_what_is_said",
         ),
     ),
     *planted(
@@ -624,6 +625,156 @@ MUTANTS = [
             "*self.vlm.model.language_model.layers, *self.expert.layers",
             "*self.vlm.model.language_model.layers,",
             "projections_of_text_and_expert_are_fused",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/alpamayo_pretrained.py",
+        ADAPTERS_THROUGH_MODEL,
+        (
+            "an-adapter-takes-the-tokenizer-away",
+            "model.tokenizer if found is None else found",
+            "found",
+            "a_folder_of_an_adapter_loads_its_base_and_itself",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/published_calls.py",
+        GUIDANCE,
+        (
+            "published-calls-read-padding",
+            '("input_ids", "attention_mask", "pixel_values"',
+            '("input_ids", "pixel_values"',
+            "answers_of_a_batch_are_as_they_are_alone",
+        ),
+        (
+            "a-weight-without-guidance-is-dropped",
+            "    if (weight := options.pop(WEIGHT, None)) is not None:",
+            "    if options.pop(WEIGHT, None) is not None and False:",
+            "the_published_calls_refuse_what_would_be_without_effect",
+        ),
+        (
+            "the-models-own-guidance-does-not-count",
+            "(flow.use_classifier_free_guidance if flag is None else flag)",
+            "flag",
+            "guidance_that_the_model_was_made_with_needs_no_options",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/modeling_alpamayo_r1.py",
+        GUIDANCE,
+        (
+            "a-guided-published-call-always-checks",
+            '"num_traj_sets": num_traj_sets, "check_finite": check_finite}\n        inputs =',
+            '"num_traj_sets": num_traj_sets}\n        inputs =',
+            "the_published_calls_hand_all_options_on",
+        ),
+        (
+            "a-published-call-always-checks",
+            '"num_traj_sets": num_traj_sets, "check_finite": check_finite}\n        return',
+            '"num_traj_sets": num_traj_sets}\n        return',
+            "the_published_calls_hand_all_options_on",
+        ),
+        (
+            "noise-at-full-temperature",
+            "generator, place, noise_temperature)",
+            "generator, place, 1.0)",
+            "tests/modeling/alpamayo_r1/test_golden_navigation.py::test_guidance_gives_the_published_trajectories",
+        ),
+        (
+            "the-configs-stop-of-gradients-wins",
+            "self.config.stop_grad_from_vlm if stop_grad_from_vlm is None else stop_grad_from_vlm",
+            "self.config.stop_grad_from_vlm",
+            "tests/modeling/alpamayo_r1/test_alpamayo_model.py::test_the_loss_of_the_expert_stops_at_the_vlms_keys_and_values",
+        ),
+        (
+            "written-trajectories-are-not-checked",
+            "        check_drawn(self, drawn, shape[0], numbers, late)\n",
+            "",
+            "tests/modeling/alpamayo_r1/test_trajectory_text.py::test_a_trajectory_that_is_written_from_what_is_not_finite_is_an_error",
+        ),
+        (
+            "written-trajectories-are-not-of-the-generator",
+            "warpers(temperature, top_k, top_p), None, None, generator",
+            "warpers(temperature, top_k, top_p), None, None, None",
+            "tests/modeling/alpamayo_r1/test_trajectory_text.py::test_samples_of_one_prompt_are_written_together",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/modeling_alpamayo_r1.py",
+        ALPAMAYO_MODEL,
+        (
+            "the-expert-has-flash-attention",
+            'if "flash" in (config.expert_config._attn_implementation or ""):',
+            "if False:",
+            "an_expert_does_without_flash_attention_which_does_not_take_its_masks",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/rollout.py",
+        REASONING_TEXT,
+        (
+            "callers-functions-see-our-padding",
+            "drawing, before = sampling.drawing, prompt.repeated(prompt.input_ids[:, sampling.padding :])",
+            "drawing, before = sampling.drawing, prompt.repeated(prompt.input_ids)",
+            "texts_from_graphs_are_the_same_whatever_the_prompts_are_padded_to",
+        ),
+        (
+            "a-processor-may-leave-no-token",
+            "sound & possible_rows",
+            "sound",
+            "tests/modeling/test_finite_predictions.py::test_a_processor_that_leaves_no_token_ends_a_drive_with_the_rows",
+        ),
+        (
+            "padding-behind-texts-is-the-configs",
+            "config.pad_token_id if tokenizer is None else tokenizer.pad_token_id",
+            "config.pad_token_id",
+            "padding_behind_a_text_is_the_tokenizers_the_configs_or_its_end",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/text_decoding.py",
+        REASONING_TEXT,
+        (
+            "samples-see-other-prompts-when-watched",
+            "shared.repeat_interleave(samples, dim=0)",
+            "shared.repeat(samples, 1, 1, 1)",
+            "texts_of_a_changed_model_are_those_of_its_whole_pass",
+        ),
+        (
+            "samples-see-other-prompts-padding-when-watched",
+            "seen[0].repeat_interleave(rows // batch, dim=0)",
+            "seen[0].repeat(rows // batch, 1)",
+            "texts_of_a_changed_model_are_those_of_its_whole_pass",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/prompt_reading.py",
+        REASONING_TEXT,
+        (
+            "padding-is-added-where-the-expert-sees-it",
+            "    if model.config.mask_prompt_padding:\n",
+            "    if True:\n",
+            "no_padding_is_added_that_the_expert_would_see",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/driving_inputs.py",
+        ALPAMAYO_MODEL,
+        (
+            "no-room-is-kept-for-waypoints",
+            '"trajectory": config.n_waypoints}',
+            '"trajectory": 0}',
+            "a_prompt_without_room_for_text_and_waypoints_is_refused",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/alpamayo_start.py",
+        START_ALPAMAYO,
+        (
+            "a-start-has-all-special-tokens",
+            'fields.get("add_special_tokens", True))',
+            "True)",
+            "a_start_may_have_the_markers_of_trajectories_alone",
         ),
     ),
 ]

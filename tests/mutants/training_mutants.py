@@ -17,6 +17,7 @@ FINETUNE = "tests/training/test_finetune.py"
 STATISTICS = "tests/training/test_statistics.py"
 DRIVING_SCENES = "tests/training/alpamayo_r1/test_driving_scenes.py"
 LEROBOT = "tests/training/test_lerobot.py"
+MEMORY_ESTIMATE = "tests/training/test_memory_estimate.py"
 
 MUTANTS = [
     *planted(
@@ -543,6 +544,34 @@ MUTANTS = [
             "hold_out_episodes(frames, options.eval_episodes, arguments.seed)",
             "hold_out_episodes(frames, options.eval_episodes)",
             "the_seed_of_a_run_chooses_the_episodes_that_are_held_out",
+        ),
+    ),
+    *planted(
+        "training/finetuning/memory.py",
+        MEMORY_ESTIMATE,
+        (
+            "ddp-buckets-are-free",
+            "gradients *= 2",
+            "gradients *= 1",
+            "gradients_are_there_twice_where_devices_share_nothing_else",
+        ),
+        (
+            "states-of-8-bits-are-the-weights",
+            '("8bit", 2, 1.0)',
+            '("8bit", 2, None)',
+            "an_optimisers_states_are_those_of_the_weights_that_train",
+        ),
+        (
+            "lion-has-two-states",
+            '    ("lion_8bit", 1, 1.0),\n',
+            "",
+            "an_optimisers_states_are_those_of_the_weights_that_train",
+        ),
+        (
+            "activations-of-one-example",
+            "example_bytes * arguments.per_device_train_batch_size * ",
+            "example_bytes * ",
+            "activations_are_those_of_each_example_and_half_in_the_place_of_float32",
         ),
     ),
 ]

@@ -342,13 +342,25 @@ def test_the_start_in_python_is_that_of_the_command(base, start, tmp_path):
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in there.items())
 
 
-def test_seed_name_and_padding_of_a_start_in_python_are_what_is_said(base, tmp_path):
+def test_seed_names_and_padding_of_a_start_in_python_are_what_is_said(base, tmp_path):
     assert create(base, tmp_path / "out", *TOKENS, "--seed", "5") == 0
-    model = AlpamayoR1.from_base(str(base), seed=5, **SWITCHES, vlm_name_or_path="Qwen/Qwen3-VL-8B-Instruct")
+    switches = {"vlm_name_or_path": "Qwen/Qwen3-VL-8B-Instruct", "view_names": ["front", "left"]}
+    model = AlpamayoR1.from_base(str(base), seed=5, **SWITCHES, **switches)
     written = weights(tmp_path / "out")
     assert all(torch.equal(value, written[name]) for name, value in model.state_dict().items())
     assert model.config.vlm_name_or_path == "Qwen/Qwen3-VL-8B-Instruct"
     assert model.config.pad_token_id == model.tokenizer.pad_token_id is not None
+    processor = AlpamayoR1Processor.for_config(model.config, model.tokenizer)
+    assert processor.view_names == ["front", "left"]
+    assert (processor.image_processor.min_pixels, processor.image_processor.max_pixels) == (1024, 8192)
+
+
+def test_a_start_may_have_the_markers_of_trajectories_alone(base):
+    model = AlpamayoR1.from_base(str(base), **SWITCHES, add_special_tokens=False)
+    vocabulary = model.tokenizer.get_vocab()
+    assert len(vocabulary) == model.config.vocab_size == KNOWN + 160 + 6
+    assert "<|cot_start|>" not in vocabulary
+    assert vocabulary["<|traj_future_start|>"] == model.config.traj_token_ids["future_start"]
 
 
 def without_dtypes(config):

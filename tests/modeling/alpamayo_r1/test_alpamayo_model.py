@@ -484,6 +484,15 @@ def test_options_out_of_range_are_refused_by_name(options, named, model, scenes)
         sample(model, scenes.batch(0), **{"noise": noise(1), **options})
 
 
+def test_a_prompt_without_room_for_text_and_waypoints_is_refused(make_model, scenes):
+    model, batch = make_model(), scenes.batch(0)
+    limit = batch["input_ids"].shape[1] + 6 + 64
+    model.config.vlm_config.text_config.max_position_embeddings = limit
+    sample(model, batch, max_new_tokens=6)
+    with pytest.raises(InputError, match=f"only {limit} positions"):
+        sample(model, batch, max_new_tokens=7)
+
+
 def broken_history(name, change):
     return lambda batch: {**batch, name: change(batch[name])}
 
@@ -601,6 +610,12 @@ def test_action_tokens_see_later_ones_only_where_the_config_says_so(both_ways, m
 
     assert torch.equal(one[..., :40, :], other[..., :40, :]) is not both_ways
     assert not torch.allclose(one[..., 40:, :], other[..., 40:, :])
+
+
+def test_an_expert_does_without_flash_attention_which_does_not_take_its_masks(make_config):
+    config = make_config()
+    config.expert_config._attn_implementation = "flash_attention_2"
+    assert AlpamayoR1(config).expert.config._attn_implementation == "sdpa"
 
 
 def test_weights_of_half_precision_draw_float32_actions_near_the_full_ones(make_model, scenes):
