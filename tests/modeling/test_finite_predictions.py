@@ -336,6 +336,33 @@ def test_weights_that_are_nan_end_a_drive_with_the_error_and_not_within_the_text
         parameter.data.copy_(kept)
 
 
+def test_one_text_of_several_that_is_not_finite_ends_a_drive_with_the_row_of_its_prompt(driving):
+    model, scene, options = driving
+    spoil = torch.zeros(4, 1, dtype=torch.bool)
+    spoil[3] = True  # the second sample of the second prompt
+
+    def spoilt(_, arguments, logits):
+        return logits.masked_fill(spoil, NAN) if len(logits) == len(spoil) else logits
+
+    hook = model.vlm.lm_head.register_forward_hook(spoilt)
+    try:
+        with pytest.raises(NonFiniteError, match=r"logits of the text \(rows \[1\]"):
+            model.sample_trajectories(**scene, **options, top_k=1)
+    finally:
+        hook.remove()
+
+
+@pytest.mark.parametrize("left", [float("-inf"), NAN])
+def test_a_processor_that_leaves_no_token_ends_a_drive_with_the_rows(driving, left):
+    model, scene, options = driving
+
+    def emptied(_, scores):
+        return scores.index_fill(0, torch.tensor([2]), left)  # the first sample of the second prompt
+
+    with pytest.raises(NonFiniteError, match=r"logits of the text \(rows \[1\]"):
+        model.sample_trajectories(**scene, **options, logits_processor=[emptied])
+
+
 def test_a_scene_that_is_not_finite_is_named_by_its_row_under_each_name_of_the_method(driving):
     model, scene, options = driving
     half = len(scene["pixel_values"]) // 2

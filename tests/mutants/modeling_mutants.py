@@ -20,6 +20,12 @@ QUANTISED_PREDICTIONS = "tests/modeling/test_quantised_predictions.py"
 NEW_PARTS = "tests/modeling/test_new_parts.py"
 INITIAL_VALUES = "tests/modeling/common/test_initial_values.py"
 ARGUMENTS = "tests/modeling/test_arguments.py"
+FAST_PREDICTION = "tests/modeling/test_fast_prediction.py"
+MODEL_WATCH = "tests/modeling/test_model_watch.py"
+BEGINNERS_MISTAKES_IN_LOADING = "tests/modeling/test_beginners_mistakes_in_loading.py"
+EMBODIMENTS = "tests/training/test_embodiments.py"
+FUSED_LINEARS = "tests/modeling/test_fused_linears.py"
+DTYPES = "tests/modeling/common/test_dtypes.py"
 
 MUTANTS = [
     *planted(
@@ -393,6 +399,90 @@ MUTANTS = [
             "wrong = (ids < 0) | (ids >= vocab_size)",
             "wrong = (ids < 0) | (ids > vocab_size)",
             "the_last_embedding_has_an_id_and_there_is_none_behind_it",
+        ),
+    ),
+    *planted(
+        "modeling/model_watch.py",
+        FAST_PREDICTION,
+        (
+            "graphs-outlive-new-numbers-of-modules",
+            "numbers = [fields.get(name) for fields, names in self.numbers for name in names]",
+            "numbers = []",
+            "a_changed_model_is_never_answered_for_as_it_was",
+        ),
+        (
+            "graphs-outlive-other-factors-of-adapters",
+            "return tuple(module.active_adapters), factors, ",
+            "return tuple(module.active_adapters), ",
+            "adapters_that_change_weights_where_they_are",
+        ),
+        (
+            "graphs-outlive-switched-off-adapters",
+            "factors, module.disable_adapters, ",
+            "factors, ",
+            "switching_an_adapter_off_is_seen",
+        ),
+        (
+            "graphs-under-global-hooks",
+            "            or any(getattr(torch_module, name) for name in GLOBAL_HOOKS)\n",
+            "",
+            "tests/modeling/test_model_watch.py::test_reasons_against_graphs",
+        ),
+    ),
+    *planted(
+        "modeling/kernel_settings.py",
+        MODEL_WATCH,
+        (
+            "graphs-of-another-determinism",
+            "        torch.are_deterministic_algorithms_enabled(),\n",
+            "",
+            "settings_that_choose_kernels_are_told_apart",
+        ),
+    ),
+    *planted(
+        "modeling/loading_arguments.py",
+        BEGINNERS_MISTAKES_IN_LOADING,
+        (
+            "a-device-of-the-same-number",
+            "int(number[1] or 0) >= count",
+            "int(number[1] or 0) > count",
+            "a_device_that_is_not_there_is_named",
+        ),
+    ),
+    *planted(
+        "modeling/embodiments.py",
+        EMBODIMENTS,
+        (
+            "an-embodiment-above-the-last",
+            "0 <= number < num_embodiments",
+            "0 <= number <= num_embodiments",
+            "the_command_line_says_whose_and_how_good",
+        ),
+    ),
+    *planted(
+        "modeling/fused_linears.py",
+        FUSED_LINEARS,
+        (
+            "shared-weights-are-joined",
+            "return one_kind and len({weight.data_ptr() for weight in weights}) == len(weights)",
+            "return one_kind",
+            "what_does_not_fit_is_left_where_it_is",
+        ),
+        (
+            "compiled-products-forget-biases",
+            "zip(weights, biases or [None] * len(weights), strict=True)",
+            "zip(weights, [None] * len(weights), strict=True)",
+            "a_compiled_product_looks_where_the_weights_lie_when_it_runs",
+        ),
+    ),
+    *planted(
+        "modeling/modules.py",
+        DTYPES,
+        (
+            "constants-are-put-back-where-they-were",
+            "before.to(now.device)",
+            "before",
+            "a_constant_that_keeps_its_precision_goes_where_its_module_goes",
         ),
     ),
 ]

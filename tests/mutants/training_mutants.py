@@ -17,6 +17,11 @@ FINETUNE = "tests/training/test_finetune.py"
 STATISTICS = "tests/training/test_statistics.py"
 DRIVING_SCENES = "tests/training/alpamayo_r1/test_driving_scenes.py"
 LEROBOT = "tests/training/test_lerobot.py"
+MEMORY_ESTIMATE = "tests/training/test_memory_estimate.py"
+SHARDING = "tests/training/test_sharding.py"
+SERVING = "tests/properties/test_serving.py"
+ADAPTER_CARD = "tests/training/test_adapter_card.py"
+PUBLISHED_STAGES = "tests/training/alpamayo_r1/test_published_stages.py"
 
 MUTANTS = [
     *planted(
@@ -543,6 +548,118 @@ MUTANTS = [
             "hold_out_episodes(frames, options.eval_episodes, arguments.seed)",
             "hold_out_episodes(frames, options.eval_episodes)",
             "the_seed_of_a_run_chooses_the_episodes_that_are_held_out",
+        ),
+    ),
+    *planted(
+        "training/finetuning/memory.py",
+        MEMORY_ESTIMATE,
+        (
+            "ddp-buckets-are-free",
+            "gradients *= 2",
+            "gradients *= 1",
+            "gradients_are_there_twice_where_devices_share_nothing_else",
+        ),
+        (
+            "states-of-8-bits-are-the-weights",
+            '("8bit", 2, 1.0)',
+            '("8bit", 2, None)',
+            "an_optimisers_states_are_those_of_the_weights_that_train",
+        ),
+        (
+            "lion-has-two-states",
+            '    ("lion_8bit", 1, 1.0),\n',
+            "",
+            "an_optimisers_states_are_those_of_the_weights_that_train",
+        ),
+        (
+            "activations-of-one-example",
+            "example_bytes * arguments.per_device_train_batch_size * ",
+            "example_bytes * ",
+            "activations_are_those_of_each_example_and_half_in_the_place_of_float32",
+        ),
+    ),
+    *planted(
+        "training/sharding.py",
+        SHARDING,
+        (
+            "accelerate-rounds-inputs",
+            "cast_forward_inputs=False, output_dtype=None",
+            "output_dtype=None",
+            "what_goes_into_a_model_and_comes_out_is_not_rounded_under_fsdp2",
+        ),
+        (
+            "sharded-tied-weights-are-written-twice",
+            "gathered[names.get(name, name)]",
+            "gathered[name]",
+            "gathered_weights_that_the_model_ties_are_one_tensor_again",
+        ),
+    ),
+    *planted(
+        "training/dataset_columns.py",
+        SERVING,
+        (
+            "several-columns-are-one-view",
+            "for column in columns) > 1]",
+            "for column in columns) > 2]",
+            "two_images_of_one_name_are_an_error",
+        ),
+        (
+            "weights-below-0",
+            "np.flatnonzero(weights < 0)",
+            "np.flatnonzero(weights < -1)",
+            "tests/training/test_sample_weights.py::test_columns_that_are_no_weights_are_refused_before_anything_is_learnt",
+        ),
+        (
+            "columns-are-sorted",
+            "for column in columns], axis=1)",
+            "for column in sorted(columns)], axis=1)",
+            "tests/training/test_dataset_columns.py::test_a_vector_has_its_columns_in_the_order_of_their_names",
+        ),
+        (
+            "vectors-of-the-first-column-twice",
+            "len(set(names)) != len(names)",
+            "False",
+            "tests/training/test_dataset_columns.py::test_a_vector_of_no_column_or_of_one_twice_is_refused",
+        ),
+    ),
+    *planted(
+        "training/adapter_card.py",
+        ADAPTER_CARD,
+        (
+            "an-adapters-card-leaks-its-place",
+            'name and is_repository(name) and not Path(name).exists() else Path(name or "BASE").name',
+            'name else "BASE"',
+            "the_trainer_leaves_a_card_that_says_what_the_adapter_is",
+        ),
+    ),
+    *planted(
+        "training/collators.py",
+        PUBLISHED_STAGES,
+        (
+            "collators-ignore-unknown-options",
+            "    if unknown:\n",
+            "    if False:\n",
+            "what_cannot_be_learnt_is_refused",
+        ),
+    ),
+    *planted(
+        "training/lerobot.py",
+        LEROBOT,
+        (
+            "videos-begin-with-their-file",
+            "starts[place] + times",
+            "times",
+            "every_row_has_its_numbers_its_instruction_and_its_picture",
+        ),
+    ),
+    *planted(
+        "training/video_checks.py",
+        LEROBOT,
+        (
+            "parts-of-videos-may-overlap",
+            "video.start < end - tolerance",
+            "video.start < end - 1",
+            "parts_of_videos_that_do_not_fit_their_episodes_are_refused",
         ),
     ),
 ]

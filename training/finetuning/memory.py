@@ -20,6 +20,9 @@ from transformers import TrainingArguments
 # In the name of the optimiser -> how many states a weight has, and the bytes of each; None: those of the weight.
 OPTIMIZERS = (
     ("4bit", 2, 0.5),
+    ("lion_8bit", 1, 1.0),
+    ("rmsprop_bnb_8bit", 1, 1.0),
+    ("ademamix_8bit", 3, 1.0),
     ("8bit", 2, 1.0),
     ("lomo", 0, None),
     ("adafactor", 0, None),  # one number a row and a column
@@ -27,6 +30,7 @@ OPTIMIZERS = (
     ("lion", 1, None),
     ("rmsprop", 1, None),
     ("adagrad", 1, None),
+    ("ademamix", 3, None),
     ("", 2, None),  # Adam's two moments, and what is not listed
 )
 

@@ -114,6 +114,18 @@ def test_configs_do_not_share_their_dicts(published):
     assert AlpamayoR1Config().traj_token_ids["history"] == 155684
 
 
+@pytest.mark.parametrize("field", ["expert_cfg", "action_space_cfg", "action_in_proj_cfg", "traj_tokenizer_cfg"])
+def test_what_is_changed_in_a_config_does_not_become_a_default(field):
+    changed, before = AlpamayoR1Config(), copy.deepcopy(getattr(AlpamayoR1Config(), field))
+    for name, value in getattr(changed, field).items():
+        getattr(changed, field)[name] = value.append(0) if isinstance(value, list) else None
+    assert getattr(AlpamayoR1Config(), field) == before
+
+
+def test_the_card_counts_the_poses_of_a_history():
+    assert AlpamayoR1Config().facts["history"] == "16 poses as 48 tokens"
+
+
 # ---- names of classes
 
 
@@ -174,6 +186,9 @@ def test_nothing_is_imported_opened_or_connected(published, monkeypatch):
     ("changes", "named"),
     [
         ({"vocab_size": 400}, "vocab_size=400"),
+        ({"traj_token_start_idx": 10, "traj_vocab_size": 391, "vocab_size": 400}, "vocab_size=400 does not hold"),
+        ({"diffusion_cfg": {"num_inference_steps": 5}, "num_inference_steps": 7}, "is 5 in its part's dict and 7"),
+        ({"diffusion_cfg": {"int_method": "heun"}}, "int_method='heun' is unknown"),
         ({"traj_vocab_size": 0}, "traj_vocab_size"),
         ({"traj_vocab_size": 1.5}, "traj_vocab_size"),
         ({"tokens_per_history_traj": -1}, "tokens_per_history_traj"),

@@ -12,7 +12,7 @@ from transformers import Qwen3VLForConditionalGeneration
 from vlahub import AlpamayoR1, AlpamayoR1Config, AlpamayoR1Processor
 from vlahub.conversion.cli import main
 from vlahub.errors import ConfigError
-from vlahub.modeling.alpamayo_r1.alpamayo_start import expert_sizes
+from vlahub.modeling.alpamayo_r1.alpamayo_start import expert_sizes, next_config
 
 EMBEDDINGS, HEAD = "vlm.model.language_model.embed_tokens.weight", "vlm.lm_head.weight"
 PARTS = ("expert.", "action_in_proj.", "action_out_proj.")
@@ -183,6 +183,19 @@ def test_the_defaults_are_the_releases():
     assert expert_sizes(released, {}) == released.expert_cfg
 
 
+def test_an_expert_has_a_head_for_each_of_the_bases_keys():
+    config = AlpamayoR1Config()
+    config.vlm_config.text_config.num_key_value_heads = 24
+    assert expert_sizes(config, {})["num_attention_heads"] == 24
+
+
+def test_what_is_not_said_of_a_part_of_the_next_expert_is_the_bases():
+    base = AlpamayoR1Config(action_in_proj_cfg={"num_enc_layers": 1})
+    switches = {"expert_cfg": {"hidden_size": 1536}, "action_in_proj_cfg": {"hidden_size": 24}}
+    found = next_config(base, switches).action_in_proj_cfg
+    assert found == {**AlpamayoR1Config().action_in_proj_cfg, "num_enc_layers": 1, "hidden_size": 24}
+
+
 def test_the_seed_alone_decides_what_is_new(base, start, tmp_path):
     assert create(base, tmp_path / "again", *TOKENS, "--seed", "0", "--max-shard-size", "50KB") == 0
     assert create(base, tmp_path / "other", *TOKENS, "--seed", "1") == 0
@@ -327,6 +340,27 @@ def test_the_start_in_python_is_that_of_the_command(base, start, tmp_path):
     again = AlpamayoR1.from_pretrained(tmp_path)
     assert again.tokenizer.get_vocab() == model.tokenizer.get_vocab()
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in there.items())
+
+
+def test_seed_names_and_padding_of_a_start_in_python_are_what_is_said(base, tmp_path):
+    assert create(base, tmp_path / "out", *TOKENS, "--seed", "5") == 0
+    switches = {"vlm_name_or_path": "Qwen/Qwen3-VL-8B-Instruct", "view_names": ["front", "left"]}
+    model = AlpamayoR1.from_base(str(base), seed=5, **SWITCHES, **switches)
+    written = weights(tmp_path / "out")
+    assert all(torch.equal(value, written[name]) for name, value in model.state_dict().items())
+    assert model.config.vlm_name_or_path == "Qwen/Qwen3-VL-8B-Instruct"
+    assert model.config.pad_token_id == model.tokenizer.pad_token_id is not None
+    processor = AlpamayoR1Processor.for_config(model.config, model.tokenizer)
+    assert processor.view_names == ["front", "left"]
+    assert (processor.image_processor.min_pixels, processor.image_processor.max_pixels) == (1024, 8192)
+
+
+def test_a_start_may_have_the_markers_of_trajectories_alone(base):
+    model = AlpamayoR1.from_base(str(base), **SWITCHES, add_special_tokens=False)
+    vocabulary = model.tokenizer.get_vocab()
+    assert len(vocabulary) == model.config.vocab_size == KNOWN + 160 + 6
+    assert "<|cot_start|>" not in vocabulary
+    assert vocabulary["<|traj_future_start|>"] == model.config.traj_token_ids["future_start"]
 
 
 def without_dtypes(config):

@@ -15,6 +15,7 @@ from transformers.generation import LogitsProcessor, StoppingCriteria
 from vlahub import AlpamayoR1, AlpamayoR1Config
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.alpamayo_r1 import expert_steps
+from vlahub.modeling.fused_linears import lie_side_by_side
 
 START, IM_END, PAD, IMAGE, HISTORY = 498, 302, 300, 312, 501
 TRAJECTORY = range(326, 486)
@@ -199,6 +200,19 @@ def test_the_expert_never_changes_or_copies_the_keys_and_values_of_the_text(mode
         for (place, found), (first_place, first) in zip(parts, steps[0], strict=True):
             assert place == first_place
             assert torch.equal(found, first)
+
+
+def test_the_published_switch_keeps_the_four_graphs_of_each_shape_of_a_drive(model):
+    model.enable_diffusion_expert_cuda_graph(max_batch_size=6, max_graphs=2)
+    assert (model.fast_prediction.max_graphs, model.fast_prediction.max_batch_size) == (8, 6)
+
+
+def test_projections_of_text_and_expert_are_fused(model):
+    model.fuse_projections()
+    for layer in (*model.vlm.model.language_model.layers, *model.expert.layers):
+        attention, mlp = layer.self_attn, layer.mlp
+        for group in ((attention.q_proj, attention.k_proj, attention.v_proj), (mlp.gate_proj, mlp.up_proj)):
+            assert lie_side_by_side([linear.weight for linear in group])
 
 
 # ---- batches
@@ -452,6 +466,7 @@ REFUSED = {
     "top_k 0": ({"top_k": 0}, "top_k"),
     "top_k part": ({"top_k": 1.5}, "top_k"),
     "no samples": ({"num_traj_samples": 0, "noise": None}, "num_traj_samples"),
+    "true samples": ({"num_traj_samples": True}, "num_traj_samples=True"),
     "half a sample": ({"num_traj_samples": 0.5, "noise": None}, "num_traj_samples"),
     "no sets": ({"num_traj_sets": 0, "noise": None}, "num_traj_sets"),
     "no steps": ({"num_inference_steps": 0}, "steps"),
@@ -469,6 +484,15 @@ def test_options_out_of_range_are_refused_by_name(options, named, model, scenes)
         sample(model, scenes.batch(0), **{"noise": noise(1), **options})
 
 
+def test_a_prompt_without_room_for_text_and_waypoints_is_refused(make_model, scenes):
+    model, batch = make_model(), scenes.batch(0)
+    limit = batch["input_ids"].shape[1] + 6 + 64
+    model.config.vlm_config.text_config.max_position_embeddings = limit
+    sample(model, batch, max_new_tokens=6)
+    with pytest.raises(InputError, match=f"only {limit} positions"):
+        sample(model, batch, max_new_tokens=7)
+
+
 def broken_history(name, change):
     return lambda batch: {**batch, name: change(batch[name])}
 
@@ -479,7 +503,13 @@ def with_value(tensor, value):
     return tensor
 
 
+def of_two(batch):
+    """With poses of two prompts."""
+    return batch | {name: batch[name].repeat(2, *[1] * (batch[name].dim() - 1)) for name in batch if "ego" in name}
+
+
 BROKEN = {
+    "both of two": (of_two, r"ego_history_xyz has shape \(2, 16, 3\)"),
     "rows": (broken_history("ego_history_xyz", lambda x: x.repeat(2, 1, 1, 1)), r"ego_history_xyz"),
     "two trajectories": (broken_history("ego_history_xyz", lambda x: x.repeat(1, 2, 1, 1)), "ego_history_xyz"),
     "two dimensions": (broken_history("ego_history_xyz", lambda x: x[..., :2]), "ego_history_xyz"),
@@ -580,6 +610,12 @@ def test_action_tokens_see_later_ones_only_where_the_config_says_so(both_ways, m
 
     assert torch.equal(one[..., :40, :], other[..., :40, :]) is not both_ways
     assert not torch.allclose(one[..., 40:, :], other[..., 40:, :])
+
+
+def test_an_expert_does_without_flash_attention_which_does_not_take_its_masks(make_config):
+    config = make_config()
+    config.expert_config._attn_implementation = "flash_attention_2"
+    assert AlpamayoR1(config).expert.config._attn_implementation == "sdpa"
 
 
 def test_weights_of_half_precision_draw_float32_actions_near_the_full_ones(make_model, scenes):
@@ -812,6 +848,16 @@ def test_gradient_checkpointing_computes_the_layers_of_the_expert_once_more(mode
     assert len(calls) == 2 * len(model.expert.layers)
 
 
+def test_gradient_checkpointing_computes_the_layers_of_a_text_alone_once_more(model, scenes):
+    calls, batch = [], scenes.batch(0)
+    layers = model.vlm.model.language_model.layers
+    for layer in layers:
+        layer.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
+    model.train().gradient_checkpointing_enable()
+    model(**batch, labels=batch["input_ids"]).loss.backward()
+    assert len(calls) == 2 * len(layers)
+
+
 @pytest.mark.parametrize("sampler", ["beta", "uniform"])
 def test_times_are_drawn_as_the_config_says(sampler, make_model, scenes):
     model = make_model(diffusion_cfg={"train_timestep_sampler": sampler})
@@ -826,8 +872,15 @@ def test_times_are_drawn_as_the_config_says(sampler, make_model, scenes):
     torch.testing.assert_close(loss, model(**batch, time=times).loss)
 
 
+def without_start(input_ids, row):
+    changed = input_ids.clone()
+    changed[row] = changed[row].masked_fill(changed[row] == START, 40)
+    return changed
+
+
 UNTRAINABLE = {
     "no start token": (lambda b: {**b, "input_ids": b["input_ids"].masked_fill(b["input_ids"] == START, 40)}, "start"),
+    "one without": (lambda b: {**b, "input_ids": without_start(b["input_ids"], row=1)}, r"rows \[1\] .* start"),
     "no rotations": (lambda b: {**b, "ego_future_rot": None}, "ego_future_rot"),
     "no history": (lambda b: {**b, "ego_history_xyz": None}, "ego_history_xyz"),
     "waypoints": (lambda b: {**b, **{n: b[n][:, :60] for n in ("ego_future_xyz", "ego_future_rot")}}, "64"),

@@ -1,6 +1,7 @@
 """Guidance by navigation and answers: batches, samples and sets together, what they equal, and what is refused."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,10 @@ from traced_graphs import TracedGraph
 
 from vlahub.errors import InputError
 from vlahub.modeling.alpamayo_r1 import expert_steps
+from vlahub.modeling.alpamayo_r1.answer_text import parts_of
 from vlahub.modeling.alpamayo_r1.navigation_markers import Route, without_route
+from vlahub.modeling.alpamayo_r1.published_calls import published_guided_inputs
+from vlahub.modeling.alpamayo_r1.trajectory_flow_matching import FlowMatching
 from vlahub.modeling.fast_prediction import FastPrediction
 
 IMPLEMENTATIONS = ["sdpa", pytest.param("eager", marks=pytest.mark.slow)]
@@ -302,6 +306,34 @@ def test_the_published_calls_refuse_what_would_be_without_effect(model, scene, n
         call({"tokenized_data": scene, **(poses if options is not None else {})}, diffusion_kwargs=options)
 
 
+@pytest.mark.parametrize("ending", ["", "_cfg_nav"])
+def test_the_published_calls_hand_all_options_on(model, scene, ending, monkeypatch):
+    asked = {}
+
+    def sample(**arguments):
+        asked.update(arguments)
+        return SimpleNamespace(pred_xyz=1, pred_rot=2, sequences=None, has_start_token=torch.ones(1))
+
+    monkeypatch.setattr(model, "sample_trajectories", sample)
+    options = {"top_p": 0.5, "top_k": 3, "temperature": 0.7, "num_traj_samples": 2, "num_traj_sets": 3}
+    guided = FLAG | {"inference_guidance_weight": 1.5} if ending else {}
+    diffusion = {"inference_step": 4, "int_method": "euler", "temperature": 0.8, **guided}
+    call = getattr(model, f"sample_trajectories_from_data_with_vlm_rollout{ending}")
+    given = {**options, "max_generation_length": 5, "check_finite": False, "diffusion_kwargs": diffusion}
+    assert call(scene, **given) == (1, 2)
+    wanted = options | {"max_new_tokens": 5, "check_finite": False, "num_inference_steps": 4, "ode_solver": "euler"}
+    wanted |= {"noise_temperature": 0.8, **({"guidance_weight": 1.5} if ending else {})}
+    assert {name: value for name, value in asked.items() if name not in scene} == wanted
+    assert all(asked[name] is scene[name] for name in scene)
+
+
+def test_guidance_that_the_model_was_made_with_needs_no_options(scene):
+    flow = FlowMatching((64, 2), use_classifier_free_guidance=True, inference_guidance_weight=1.5)
+    assert published_guided_inputs(scene, None, flow)["guidance_weight"] == 1.5
+    with pytest.raises(InputError, match="needs use_classifier_free_guidance=True"):
+        published_guided_inputs(scene, {"use_classifier_free_guidance": False}, flow)
+
+
 # ---- answers
 
 
@@ -360,6 +392,45 @@ def test_an_answer_that_was_cut_off_is_returned_with_a_flag(asked):
     assert output["answer"].tolist() == [["xxxx xxx", "xx xx xxxxx"]]
     published = model.generate_text(first, as_published=True, **options)
     assert published.answer.tolist() == [["xxxx xxx", ""]] and published.cot.tolist() == [["", ""]]
+
+
+def test_an_answer_goes_on_behind_what_opens_a_trajectory(asked):
+    _, first, case = asked
+    tokens = torch.tensor([[40, FUTURE_START, 41, 42]])
+    length = first["input_ids"].shape[1]
+    options = {"max_generation_length": 4, "logits_processor": [Forced(tokens, length)]}
+    output = published_model(case, "sdpa").generate_text(first, **options)
+    assert output.sequences[:, length:].tolist() == tokens.tolist()
+
+
+ANSWERS = {
+    "<|answer_start|> one two <|answer_end|><|im_end|>": "one two",
+    "thought<|answer_start|><|answer_end|><|im_end|>": "",
+    "one two<|im_end|>": "one two",
+    "one <|im_end|> two": "one",
+    "one two": "one two",
+}
+
+
+@pytest.mark.parametrize("text", ANSWERS)
+def test_an_answer_is_what_was_written_before_its_first_marker(text):
+    class Tokenizer:
+        @staticmethod
+        def decode(ids, skip_special_tokens):
+            return text
+
+    arguments = Tokenizer(), torch.tensor([[40]]), torch.tensor([1]), (1, 1)
+    assert parts_of(*arguments, as_published=False)["answer"].tolist() == [[ANSWERS[text]]]
+
+
+def test_a_question_without_room_for_its_answer_is_refused(asked):
+    _, first, case = asked
+    model = published_model(case, "sdpa")
+    length = first["input_ids"].shape[1]
+    model.config.vlm_config.text_config.max_position_embeddings = length + 3
+    model.generate_text(first, max_generation_length=3)
+    with pytest.raises(InputError, match=f"only {length + 3} positions"):
+        model.generate_text(first, max_generation_length=4)
 
 
 def test_questions_that_cannot_be_answered_are_refused(asked, scene, model):

@@ -1,6 +1,7 @@
 """Texts that the samples of a prompt write together, against a loop that runs each text again for every token."""
 
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -314,6 +315,24 @@ def test_texts_from_graphs_are_the_same_whatever_the_prompts_are_padded_to(optio
     assert captures == [captures[0]] * 3
     assert model.fast_prediction_stats.replays > 3 * 5
     assert model.fast_prediction_stats.eager_fallbacks == 0
+
+
+def test_no_padding_is_added_that_the_expert_would_see(make_model, scene):
+    model, options = make_model(mask_prompt_padding=False), {"samples": 1, "max_new_tokens": 2, "top_k": 1}
+    wanted = sampled(model, scene, **options)
+    assert_same(sampled(fast(model, bucket=48), scene, **options), wanted)
+
+
+PADDING = {"tokenizer": (7, 300, 40, 7), "config": (None, 300, 40, 300), "end": (None, None, 40, 40)}
+
+
+@pytest.mark.parametrize("name", PADDING)
+def test_padding_behind_a_text_is_the_tokenizers_the_configs_or_its_end(case, name):
+    tokenizers, configs, end, wanted = PADDING[name]
+    config = alpamayo_config(case, pad_token_id=configs, eos_token_id=end)
+    tokenizer = None if tokenizers is None else SimpleNamespace(pad_token_id=tokenizers)
+    sampling = rollout.text_sampling(config, tokenizer, 3, rollout.warpers(1.0, None, 1.0))
+    assert sampling.drawing.pad_token_id == wanted
 
 
 def test_what_an_earlier_call_left_is_not_read(make_model, scenes):

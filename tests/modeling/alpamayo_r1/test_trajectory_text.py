@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from tiny_configs import alpamayo_config
 
 from vlahub import AlpamayoR1
-from vlahub.errors import ConfigError, InputError
+from vlahub.errors import ConfigError, InputError, NonFiniteError
 from vlahub.modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory, text_losses
 
 GREEDY = {"top_k": 1}
@@ -234,6 +234,17 @@ def test_samples_of_one_prompt_are_written_together(scene):
     generator = torch.Generator().manual_seed(0)
     drawn = model.write_trajectories(**prompt, num_traj_samples=2, max_new_tokens=1, generator=generator)
     assert not torch.equal(drawn.sequences[0], drawn.sequences[1])
+    torch.manual_seed(5)  # what is drawn depends on the generator alone
+    generator = torch.Generator().manual_seed(0)
+    again = model.write_trajectories(**prompt, num_traj_samples=2, max_new_tokens=1, generator=generator)
+    assert torch.equal(again.sequences, drawn.sequences)
+
+
+def test_a_trajectory_that_is_written_from_what_is_not_finite_is_an_error(scene):
+    model, prompt = scene
+    model.vlm.lm_head.weight.data[0, 0] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"logits of the text.* from: vlm\.lm_head\.weight"):
+        model.write_trajectories(**prompt, max_new_tokens=1, **GREEDY)
 
 
 def test_a_text_that_opens_its_trajectory_says_so(scene):

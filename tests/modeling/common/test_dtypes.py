@@ -2,6 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
+
+from vlahub.modeling.modules import computed_constants, keep_precision
 
 CASTS = {"half": torch.float16, "bfloat16": torch.bfloat16, "double": torch.float64}
 
@@ -44,3 +47,12 @@ def test_double_precision_predicts_the_same_more_exactly(variant, saved, load):
 def test_a_loss_in_bfloat16_is_finite_and_near(variant, load):
     losses = [load(dtype=dtype)(**variant.training()).loss for dtype in (torch.float32, torch.bfloat16)]
     assert losses[1].isfinite() and abs(losses[1] - losses[0]) < 0.1 * losses[0]
+
+
+def test_a_constant_that_keeps_its_precision_goes_where_its_module_goes():
+    module = nn.Module()
+    module.register_buffer("angles", torch.arange(3.0), persistent=False)
+    constants = computed_constants(module)
+    module.to("meta", torch.bfloat16)
+    keep_precision(constants)
+    assert (module.angles.device.type, module.angles.dtype) == ("meta", torch.float32)

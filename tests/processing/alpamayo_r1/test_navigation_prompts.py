@@ -146,6 +146,16 @@ def test_rows_of_a_batch_are_as_they_are_alone(processor):
     assert asked["attention_mask"].sum(dim=1).diff().item() > 0 and len(asked["image_grid_thw"]) == 3
 
 
+def test_a_camera_without_frames_is_refused():
+    with pytest.raises(InputError, match=r"images has 2 cameras, with \[2, 0\] frames, camera_indices 2"):
+        camera_labels.frames_of_cameras([["a", "b"], []], 2)
+
+
+def test_names_of_the_dataset_are_known_in_any_case():
+    assert camera_labels.recorded_indices(["CAMERA_FRONT_WIDE_120FOV", "camera_front_tele_30fov"]) == [1, 6]
+    assert camera_labels.recorded_indices(["camera_front_wide_120fov", "roof"]) is None
+
+
 def test_names_of_the_dataset_tell_the_cameras_where_the_model_was_trained_with_them(added):
     names = ["camera_front_wide_120fov", "camera_front_tele_30fov"]
     settings = {"camera_labels": True, "view_names": names}

@@ -317,6 +317,7 @@ def test_inputs_stay_as_they_were(make):
             r"\(1, 2, 16, 3\)",
         ),
         ({"ego_history_xyz": np.zeros(3), "ego_history_rot": np.zeros((3, 3))}, r"shape \(3,\)"),
+        ({"ego_history_xyz": np.repeat([[-25.0, 0, 0], [0, 0, 0]], [15, 1], axis=0)}, "moves 25 m from one pose"),
         ({"ego_history_xyz": "straight on"}, "ego_history_xyz must be numbers"),
         ({"images": []}, "no image"),
         ({"text": ["a", "b"]}, "text holds 2 requests, ego_history_xyz 1 samples"),

@@ -1,5 +1,7 @@
 """Examples with navigation, names of cameras and questions, in batches and among each other."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from alpamayo_prompts import frames, history, make_processor, tiny_tokenizer
 
 from vlahub.data import AlpamayoR1Collator
 from vlahub.errors import InputError
+from vlahub.training.alpamayo_r1.question_examples import joined_rows
 
 TEXT = {"learn_text": True, "learn_actions": False}
 NAV = "Turn left onto Main St in 40m"
@@ -108,6 +111,20 @@ def test_questions_and_drives_learn_together_as_alone(processor, model, question
     with torch.no_grad():
         output = model(**batch)
     assert output.loss.isfinite() and output.trajectory_lm_loss > 0
+
+
+def test_neither_padding_nor_what_has_no_labels_is_learnt():
+    def row(length, **labels):
+        ids = torch.ones(1, length, dtype=torch.long)
+        return {"input_ids": ids, "attention_mask": ids, "pixel_values": ids, "image_grid_thw": ids[:, :1], **labels}
+
+    short = row(2, labels=torch.tensor([[1, 2]]))
+    rows = [short | {"pixel_values": torch.ones(1, 3)}, row(3, trajectory_labels=torch.tensor([[4, 5, 6]]))]
+    batch = joined_rows(rows, SimpleNamespace(pad_token_id=7))
+    assert batch["input_ids"].tolist() == [[1, 1, 7], [1, 1, 1]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert batch["labels"].tolist() == [[1, 2, -100], [-100] * 3]
+    assert batch["trajectory_labels"].tolist() == [[-100] * 3, [4, 5, 6]]
 
 
 def test_frames_that_are_augmented_stay_with_their_cameras(processor, model):

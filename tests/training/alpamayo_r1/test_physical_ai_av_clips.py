@@ -1,6 +1,7 @@
 """Scenes from clips of the PhysicalAI-AV dataset, by the package itself where it is installed, and by a stand-in."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from families import FAMILIES
 
 import vlahub
 from vlahub.errors import InputError
+from vlahub.training.alpamayo_r1.physical_ai_av_clips import poses_at
 
 NAMES = ("cross_left_120fov", "front_wide_120fov", "cross_right_120fov", "front_tele_30fov")
 
@@ -58,6 +60,15 @@ def test_a_scene_is_seen_from_the_pose_of_its_moment(avdi, t0, step, counts):
     stamps = data["absolute_timestamps"]
     np.testing.assert_allclose(data["relative_timestamps"], (stamps - stamps.min()) / 1e6, atol=1e-6)
     assert (data["t0_us"], data["clip_id"]) == (t0, clips.CLIP)
+
+
+def test_poses_that_turn_about_any_axis_are_seen_from_the_one_of_the_moment():
+    random = np.random.RandomState(0)
+    xyz, turned = random.standard_normal((5, 3)), np.linalg.qr(random.standard_normal((5, 3, 3)))[0]
+    pose = SimpleNamespace(translation=xyz, rotation=SimpleNamespace(as_matrix=lambda: turned))
+    place, axes = poses_at(lambda times: SimpleNamespace(pose=pose), np.arange(5), 2, "clip")
+    np.testing.assert_allclose(place.numpy() @ turned[2].T + xyz[2], xyz, atol=1e-6)
+    np.testing.assert_allclose(turned[2] @ axes.numpy(), turned, atol=1e-6)
 
 
 def test_cameras_come_in_the_order_of_their_numbers(avdi):

@@ -1,0 +1,56 @@
+"""What a training is estimated to need, against counts by hand."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from vlahub.training.finetuning.memory import memory_estimate
+
+TRAINED, FROZEN = 8, 15  # weights
+
+
+def estimated(dtype=torch.float32, example_bytes=1000, **given):
+    model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).to(dtype)
+    model[0].requires_grad_(False)
+    defaults = {"optim": "adamw_torch", "per_device_train_batch_size": 1, "world_size": 1, "bf16": False, "fp16": False}
+    defaults |= {"fsdp": [], "deepspeed": None, "gradient_checkpointing": False}
+    return memory_estimate(model, SimpleNamespace(**defaults | given), example_bytes)
+
+
+STATES = {  # bytes of a float32 weight
+    "adamw_torch": 8,
+    "adamw_bnb_8bit": 2,
+    "adamw_torch_4bit": 1,
+    "lion_32bit": 4,
+    "paged_lion_8bit": 1,
+    "rmsprop_bnb_8bit": 1,
+    "ademamix": 12,
+    "paged_ademamix_8bit": 3,
+    "adafactor": 0,
+    "sgd": 0,
+}
+
+
+@pytest.mark.parametrize("optimizer", STATES)
+def test_an_optimisers_states_are_those_of_the_weights_that_train(optimizer):
+    assert estimated(optim=optimizer).states == TRAINED * STATES[optimizer]
+
+
+@pytest.mark.parametrize(("dtype", "size"), [(torch.float32, 4), (torch.bfloat16, 2)])
+def test_all_weights_are_stored_and_those_that_train_have_gradients(dtype, size):
+    found = estimated(dtype)
+    assert (found.weights, found.gradients) == (size * (TRAINED + FROZEN), size * TRAINED)
+    assert found.total == found.weights + found.gradients + found.states + found.activations
+
+
+def test_gradients_are_there_twice_where_devices_share_nothing_else():
+    assert estimated(world_size=2).gradients == 2 * estimated().gradients
+    assert estimated(world_size=2, fsdp=["full_shard"]).gradients == estimated().gradients
+
+
+def test_activations_are_those_of_each_example_and_half_in_the_place_of_float32():
+    assert estimated(per_device_train_batch_size=3).activations == 3000
+    assert estimated(per_device_train_batch_size=3, bf16=True).activations == 1500
+    assert estimated(torch.bfloat16, bf16=True).activations == 1000
