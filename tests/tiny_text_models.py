@@ -14,6 +14,7 @@ SIZES = {
     **{"max_seq_len": 64, "num_experts": 4, "num_local_experts": 4, "n_routed_experts": 4, "num_experts_per_tok": 2},
     **{"use_mamba_kernels": False, "mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8},
     "mamba_chunk_size": 8,
+    **{"logits_scaling": 2.5, "lm_head_multiplier": 0.5},  # of which 1 is no sign that they are read
     **{"moe_intermediate_size": 24, "n_group": 1, "topk_group": 1, "state_size": 8, "conv_kernel": 4},
 }
 

@@ -121,6 +121,15 @@ def entropy_of(logits):
     return found.view(len(found), -1, 3)
 
 
+def test_a_composed_discrete_head_draws_its_bins_by_exponential_numbers():
+    model, inputs = composed(action_head="discrete")
+    torch.manual_seed(0)
+    drawn = model.head.draws(inputs["input_ids"], None, 200)
+    assert drawn.dtype == torch.float32 and drawn.shape[:2] == (len(inputs["input_ids"]), 200)
+    shares = [(drawn > bound).float().mean() for bound in (0, 0.5, 1, 2)]
+    torch.testing.assert_close(torch.stack(shares), torch.tensor([0.0, -0.5, -1, -2]).exp(), atol=0.01, rtol=0)
+
+
 def test_a_composed_discrete_head_tells_the_entropy_of_its_tokens():
     model, inputs = composed(action_head="discrete")
     seen = []

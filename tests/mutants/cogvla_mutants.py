@@ -9,6 +9,13 @@ ITEMS = "tests/training/test_loss_items.py"
 SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
 COGVLA_START = "tests/configuration/cogvla/test_cogvla_start.py"
 OPENVLA_SIZES = "tests/configuration/cogvla/test_openvla_sizes.py"
+GOLDEN_COGVLA = "tests/modeling/cogvla/test_golden_cogvla.py"
+HEALTH = "tests/training/test_health.py"
+CREATE_COGVLA = "tests/conversion/cogvla/test_create_cogvla.py"
+REFUSED_RUNS = "tests/conversion/cogvla/test_refused_runs.py"
+MERGE_LORA = "tests/conversion/cogvla/test_merge_lora.py"
+ASSUMPTIONS = "tests/conversion/test_assumptions.py"
+INSPECT_CHECKPOINT = "tests/conversion/inspection/test_inspect_checkpoint.py"
 
 MUTANTS = [
     *planted(
@@ -218,6 +225,182 @@ MUTANTS = [
             "return said if said and said // patch_size == side else side * patch_size",
             "return side * patch_size",
             "config_json_decides_about_pixels_beside_the_last_patch_alone",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/cogvla_core.py",
+        GOLDEN_COGVLA,
+        (
+            "cogvla-means-over-action-tokens",
+            "averaged = sequence.real & ~sequence.is_action",
+            "averaged = sequence.real",
+            "a_converted_checkpoint_predicts_the_published_actions",
+        ),
+        (
+            "padding-rows-of-cogvla-keep-actions",
+            'decoded.normalized.masked_fill(~has_text, float("nan"))',
+            "decoded.normalized",
+            "tests/modeling/cogvla/test_cogvla_core.py::test_a_row_of_padding_is_an_error_or_nan_in_its_own_actions",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/cogvla_outputs.py",
+        HEALTH,
+        (
+            "kept-shares-of-all-samples",
+            "share = kept.shape[-1] / num_vision_tokens",
+            "share = kept.shape[0] / num_vision_tokens",
+            "figures_are_those_of_passes_by_hand_and_evaluation_does_not_count",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/cogvla_inputs.py",
+        COGVLA,
+        (
+            "state-tokens-not-counted-in-places",
+            '"state": int(config.state_dim is not None)',
+            '"state": 0',
+            "a_prompt_fits_where_all_that_the_language_model_reads_has_a_position",
+        ),
+        (
+            "time-tokens-not-counted-in-places",
+            '{"time": int(config.action_head == "diffusion"), "action": actions}',
+            '{"action": actions}',
+            "a_prompt_fits_where_all_that_the_language_model_reads_has_a_position",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/modeling_cogvla.py",
+        COGVLA,
+        (
+            "labels-of-the-token-before",
+            "labels.gather(1, sequence.predicting(count) + 1)",
+            "labels.gather(1, sequence.predicting(count))",
+            "the_losses_are_cross_entropy_and_mean_distance",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/prismatic_vision_backbone.py",
+        GOLDEN_COGVLA,
+        (
+            "both-towers-see-the-channels-of-one",
+            "self.fused_featurizer(views[:, 3:], condition)",
+            "self.fused_featurizer(views[:, :3], condition)",
+            "a_converted_checkpoint_predicts_the_published_actions",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/start_from_base.py",
+        CREATE_COGVLA,
+        (
+            "statistics-beside-a-base-are-not-read",
+            "if statistics.exists():",
+            "if False:",
+            "statistics_beside_a_base_are_what_its_actions_are_un_normalised_with",
+        ),
+        (
+            "quantised-bases-are-taken",
+            'if published.get("quantization_config"):',
+            "if False:",
+            "a_quantised_model_is_no_base",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/settings.py",
+        REFUSED_RUNS,
+        (
+            "statistics-of-the-base-of-a-run",
+            "read_statistics(options.statistics, layout.folders[:1])",
+            "read_statistics(options.statistics, layout.folders)",
+            "statistics_of_the_base_are_none_of_a_run",
+        ),
+        (
+            "platforms-win-over-what-is-given",
+            "if name in platform and given[name][0] is None:",
+            "if name in platform:",
+            "tests/conversion/cogvla/test_merge_lora.py::test_single_options_stand_in_for_the_platform_and_win_over_it",
+        ),
+        (
+            "given-diffusion-steps-are-dropped",
+            "if getattr(options, name) is not None:\n            settings.know(",
+            "if getattr(options, name) is not None and name not in settings.fields:\n            settings.know(",
+            "other_diffusion_steps_than_the_config_says_are_refused",
+        ),
+        (
+            "noise-projectors-beside-another-head",
+            'if predicts_noise != ("noisy',
+            'if predicts_noise and not ("noisy',
+            "a_projector_of_noisy_actions_belongs_to_a_diffusion_head",
+        ),
+        (
+            "parallel-cogvlas-are-openvla-ofts",
+            'attention = parallel if options.decoding == "parallel" else "causal"',
+            'attention = "bidirectional" if options.decoding == "parallel" else "causal"',
+            "tests/conversion/cogvla/test_merge_lora.py::test_parallel_decoding_of_a_cogvla_is_its_own",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/options.py",
+        MERGE_LORA,
+        (
+            "aloha-by-percentiles",
+            '"action_dim": 14, "normalization_type": "bounds"}',
+            '"action_dim": 14, "normalization_type": "bounds_q99"}',
+            "the_platform_fits_runs_of_other_sizes",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/checkpoint.py",
+        ASSUMPTIONS,
+        (
+            "lost-state-projectors-pass",
+            'if "proprio" in run_name:',
+            "if False:",
+            "a_run_whose_name_tells_of_a_state_is_not_converted_without_it",
+        ),
+        (
+            "added-tokens-stay-behind",
+            '"special_tokens_map.json", "added_tokens.json")',
+            '"special_tokens_map.json")',
+            "tests/conversion/cogvla/test_merge_lora.py::test_all_files_of_a_tokenizer_travel",
+        ),
+        (
+            "view-names-are-not-written",
+            '        "view_names": config.view_names,\n',
+            "",
+            "tests/conversion/cogvla/test_create_cogvla.py::test_names_of_views_go_on_with_the_processor_of_a_start",
+        ),
+        (
+            "loras-of-some-layers-pass",
+            "    check_run_adapter(layout, plan)\n    run_name",
+            "    run_name",
+            "tests/conversion/cogvla/test_refused_runs.py::test_a_damaged_run_is_refused_by_name_and_nothing_changes",
+        ),
+    ),
+    *planted(
+        "conversion/cogvla/inspected_cogvla.py",
+        INSPECT_CHECKPOINT,
+        (
+            "inspect-takes-a-cogvla-for-openvla-oft",
+            "    if has_cogvla_fields(facts.config):\n        plan.know",
+            "    if False:\n        plan.know",
+            "what_a_run_would_give_is_what_the_merge_reads",
+        ),
+        (
+            "inspect-draws-the-usual-average",
+            "0.5 if average is None else average",
+            "0.5",
+            "what_a_cogvla_reads_and_prunes_is_its_configs",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/modeling_cogvla.py",
+        GOLDEN_COGVLA,
+        (
+            "padded-mean-of-real-tokens",
+            '= ~sequence.is_action if config.language_mean == "padded"',
+            '= sequence.real & ~sequence.is_action if config.language_mean == "padded"',
+            "a_converted_checkpoint_reproduces_the_published_training_forward",
         ),
     ),
 ]

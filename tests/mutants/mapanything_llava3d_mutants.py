@@ -7,6 +7,10 @@ DIT_CHOICES = "tests/modeling/mapanything_llava3d/test_dit_choices.py"
 LLAVA3D_MODEL = "tests/modeling/mapanything_llava3d/test_llava3d_model.py"
 MAPANYTHING_GEOMETRY = "tests/modeling/mapanything_llava3d/test_mapanything_geometry.py"
 NEXT_LLAVA3D = "tests/conversion/mapanything_llava3d/test_next_llava3d.py"
+DIT_ACTION_HEAD = "tests/modeling/mapanything_llava3d/test_dit_action_head.py"
+LLAVA3D_PREDICTION = "tests/modeling/mapanything_llava3d/test_llava3d_prediction.py"
+ASSEMBLE_LLAVA3D = "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py"
+CONVERT_LLAVA3D = "tests/conversion/mapanything_llava3d/test_convert_llava3d.py"
 
 MUTANTS = [
     *planted(
@@ -113,6 +117,178 @@ MUTANTS = [
             '{**base.norm_stats, **(given.get("norm_stats") or {})}',
             '{**(given.get("norm_stats") or {})}',
             "what_is_switched_on_step_by_step_is_what_is_switched_on_at_once",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/dit_layers.py",
+        DIT_ACTION_HEAD,
+        (
+            "factors-of-dit-without-one",
+            "torch.cat([1 + scale, shift], dim=-1)",
+            "torch.cat([scale, shift], dim=-1)",
+            "published_losses_with_and_without_mask",
+        ),
+        (
+            "output-shift-and-scale-swapped",
+            "shift, scale = (self.output_modulation",
+            "scale, shift = (self.output_modulation",
+            "published_losses_with_and_without_mask",
+        ),
+        (
+            "frequencies-of-dits-condition-by-another-divisor",
+            "timestep_angles(buckets, half, half - 1)",
+            "timestep_angles(buckets, half, half)",
+            "published_losses_with_and_without_mask",
+        ),
+        (
+            "concatenated-tokens-that-are-normed",
+            "own_key, own_value = self.attn1.keys_values(hidden_states)",
+            "own_key, own_value = self.attn1.keys_values(normed)",
+            "published_losses_with_and_without_mask",
+        ),
+        (
+            "one-dropout-behind-the-attention-of-dit",
+            "hidden_states + self.final_dropout(self.attn1(normed, key, value, mask))",
+            "hidden_states + self.attn1(normed, key, value, mask)",
+            "a_block_drops_twice_behind_its_attention_and_twice_in_its_feed_forward",
+        ),
+        (
+            "the-contraction-of-dit-drops-nothing",
+            "nn.Linear(inner, hidden_size), nn.Dropout(dropout)",
+            "nn.Linear(inner, hidden_size), nn.Dropout(0.0)",
+            "a_block_drops_twice_behind_its_attention_and_twice_in_its_feed_forward",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/llava3d_inputs.py",
+        LLAVA3D_MODEL,
+        (
+            "one-spatial-token-too-many",
+            "(index < config.spatial_token_num)",
+            "(index <= config.spatial_token_num)",
+            "ids_past_the_vocabulary_are_fine_for_spatial_tokens_alone",
+        ),
+        (
+            "cached-text-needs-no-places",
+            "num_cached + input_ids.shape[1]",
+            "input_ids.shape[1]",
+            "text_behind_a_cache_has_to_fit_together_with_it",
+        ),
+        (
+            "image-tokens-counted-over-the-batch",
+            "return (counts == num_image_features(config, pixel_values)).all()",
+            "return counts.sum() == len(counts) * num_image_features(config, pixel_values)",
+            "without_asking_a_device_images_are_counted_in_each_row",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/llava3d_prediction.py",
+        LLAVA3D_PREDICTION,
+        (
+            "padding-of-buckets-that-is-an-image",
+            "return config.image_token_id != 0 and (",
+            "return (",
+            "no_padding_of_a_bucket_is_taken_for_an_image",
+        ),
+        (
+            "states-of-llava3d-are-not-looked-at",
+            '("pixel_values", "state", "intrinsic", "noise")',
+            '("pixel_values", "intrinsic", "noise")',
+            "a_state_that_is_not_finite_is_an_error_also_where_no_action_sees_it",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/expert_of_base_layers.py",
+        ASSEMBLE_LLAVA3D,
+        (
+            "copied-layers-in-the-order-of-the-base",
+            "for own, base in enumerate(layers):",
+            "for own, base in enumerate(sorted(layers)):",
+            "an_expert_can_start_from_layers_of_the_base",
+        ),
+        (
+            "last-norm-of-base-not-copied",
+            'found = {f"{EXPERT}norm.weight": f"{DECODER}norm.weight"}',
+            "found = {}",
+            "an_expert_can_start_from_layers_of_the_base",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/assembly.py",
+        ASSEMBLE_LLAVA3D,
+        (
+            "tokenizers-of-the-language-model-first",
+            'for role in ("tokenizer", "language") if role in job.parts]',
+            'for role in ("language", "tokenizer") if role in job.parts]',
+            "a_tokenizer_that_is_named_wins_over_that_of_the_language_model",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/run_conversion.py",
+        CONVERT_LLAVA3D,
+        (
+            "no-geometry-does-nothing",
+            "wanted and not options.no_geometry, off)",
+            "wanted, off)",
+            "options_leave_out_what_was_not_trained",
+        ),
+        (
+            "the-dropout-of-a-run-is-lost",
+            'fields["dropout"] = diffusion["dropout"]',
+            "pass",
+            "settings_of_a_run_are_read_from_its_config_and_tensors",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/run.py",
+        CONVERT_LLAVA3D,
+        (
+            "normed-hidden-states-are-taken",
+            '.get("normalize_vl_hidden"):',
+            '.get("normalise"):',
+            "a_damaged_run_is_refused_by_name_and_leaves_nothing",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/names.py",
+        CONVERT_LLAVA3D,
+        (
+            "state-projectors-without-a-state",
+            'if target.startswith(("dit_action_head.state_encoder.", "action_expert.state_proj.")) and not',
+            'if target.startswith(("dit_action_head.state_encoder.",)) and not',
+            "no_expert_without_a_state_has_use_for_its_projector",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/given_parts.py",
+        ASSEMBLE_LLAVA3D,
+        (
+            "sizes-of-no-expert-pass",
+            'unused += [] if "deep_fusion" in experts else [(name, "no joined expert") for name in OF_STACK]',
+            "unused += []",
+            "what_cannot_be_assembled_is_refused_by_name_and_leaves_nothing",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/next_step.py",
+        NEXT_LLAVA3D,
+        (
+            "processors-of-starts-keep-the-bases-statistics",
+            "processor.norm_stats = copy.deepcopy(config.norm_stats)",
+            "pass",
+            "the_processor_stays_the_bases_but_for_state_and_statistics",
+        ),
+        (
+            "processors-of-starts-keep-the-bases-normalisation",
+            "processor.normalization_type, processor.state_dim = config.normalization_type, config.state_size",
+            "processor.state_dim = config.state_size",
+            "the_processor_stays_the_bases_but_for_state_and_statistics",
+        ),
+        (
+            "experts-are-replaced-by-copies",
+            "        if base.has_deep_fusion:\n",
+            "        if False:\n",
+            "what_would_lose_or_change_a_part_of_the_base_is_refused",
         ),
     ),
 ]

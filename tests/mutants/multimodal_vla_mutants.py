@@ -9,6 +9,10 @@ MULTIMODAL_PARTS = "tests/modeling/multimodal_vla/test_multimodal_parts.py"
 TOWER_IMAGE_PROCESSORS = "tests/modeling/multimodal_vla/test_tower_image_processors.py"
 GATED_CROSS_ATTENTION = "tests/modeling/multimodal_vla/test_gated_cross_attention.py"
 GROUNDING_TEXT = "tests/processing/multimodal_vla/test_grounding_text.py"
+TWO_TOWERS = "tests/modeling/multimodal_vla/test_two_towers.py"
+SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
+BACKBONE_STATES = "tests/modeling/multimodal_vla/test_backbone_states.py"
+MULTIMODAL_VLMS = "tests/modeling/multimodal_vla/test_multimodal_vlms.py"
 
 MUTANTS = [
     *planted(
@@ -129,6 +133,164 @@ MUTANTS = [
             'F.normalize(getattr(features, "pooler_output", features).float(), dim=-1)',
             'F.normalize(getattr(features, "pooler_output", features), dim=-1)',
             "tests/modeling/multimodal_vla/test_multimodal_vla.py::test_cosines_of_bfloat16_features_are_float32",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/perceiver_resampler.py",
+        MULTIMODAL_PARTS,
+        (
+            "perceiver-latents-hidden-by-the-mask",
+            "mask.new_ones(latents.shape[:2])",
+            "mask.new_zeros(latents.shape[:2])",
+            "tokens_that_the_perceivers_mask_hides_are_not_there",
+        ),
+        (
+            "a-perceiver-of-tokens-that-are-not-normed",
+            "self.norm_tokens(tokens), latents]",
+            "tokens, latents]",
+            "latents_look_at_tokens_and_at_themselves_each_normed",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/tower_conditioning.py",
+        TWO_TOWERS,
+        (
+            "film-of-the-last-block-in-all",
+            "checkpointed(block, run_block, block, names, states, *terms[number])",
+            "checkpointed(block, run_block, block, names, states, *terms[-1])",
+            "the_tokens_of_two_towers_are_those_of_cogvlas_own_parts",
+        ),
+        (
+            "blocks-without-layer-scale",
+            "block.drop_path(getattr(block, name)(branch))",
+            "block.drop_path(branch)",
+            "the_tokens_of_two_towers_are_those_of_cogvlas_own_parts",
+        ),
+        (
+            "paths-that-are-not-dropped",
+            "block.drop_path(getattr(block, name)(branch))",
+            "getattr(block, name)(branch)",
+            "blocks_that_film_acts_in_drop_paths_as_they_do_without_it",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/tower_features.py",
+        TWO_TOWERS,
+        (
+            "layers-of-towers-by-one",
+            "features = tokens_of(states[feature_layer], tower.config)",
+            "features = tokens_of(states[feature_layer + 1], tower.config)",
+            "one_tower_gives_all_tokens_of_a_layer",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/vision_tokens.py",
+        TWO_TOWERS,
+        (
+            "widths-of-weighed-towers-swapped",
+            "widths = [tower.config.hidden_size for tower in backbone.towers]",
+            "widths = [tower.config.hidden_size for tower in backbone.towers[::-1]]",
+            "the_tokens_of_two_towers_are_those_of_cogvlas_own_parts",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_heads.py",
+        SAMPLED_ACTIONS,
+        (
+            "bins-drawn-by-uniform-numbers",
+            "torch.empty(shape, device=input_ids.device).exponential_()",
+            "torch.rand(shape, device=input_ids.device)",
+            "a_composed_discrete_head_draws_its_bins_by_exponential_numbers",
+        ),
+        (
+            "time-weights-are-not-read",
+            '{"use_time_weight": config.use_time_weight, "time_sampling"',
+            '{"use_time_weight": False, "time_sampling"',
+            "tests/modeling/multimodal_vla/test_multimodal_parts.py::test_a_flow_head_weighs_and_draws_times_as_its_config_says",
+        ),
+        (
+            "flow-loss-weighs-no-samples",
+            "            sample_weight=targets.sample_weight,\n",
+            "            sample_weight=None,\n",
+            "tests/training/test_loss_items.py::test_a_sample_of_weight_three_is_three_samples",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/context_action_network.py",
+        COMPOSED,
+        (
+            "context-that-sees-padding",
+            "prefix_attention(states, attention_mask, False, self.implementation)",
+            "prefix_attention(states, None, False, self.implementation)",
+            "a_padded_row_predicts_what_it_predicts_alone",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/language_masks.py",
+        BACKBONE_STATES,
+        (
+            "windows-counted-in-places",
+            "count[:, None, :] > count[:, :, None] - window",
+            "place[None, None, :] > place[None, :, None] - window",
+            "a_window_is_as_wide_as_the_models_own_wherever_padding_is",
+        ),
+        (
+            "windows-one-wider",
+            "count[:, :, None] - window)",
+            "count[:, :, None] - window - 1)",
+            "a_window_is_as_wide_as_the_models_own_wherever_padding_is",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/language_model_rules.py",
+        BACKBONE_STATES,
+        (
+            "logit-divisors-left-out",
+            "if config.model_type in LOGIT_DIVISORS:",
+            "if False:",
+            "a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding",
+        ),
+        (
+            "logits-without-soft-cap",
+            "return logits if cap is None else cap * torch.tanh(logits / cap)",
+            "return logits",
+            "a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/naflex_images.py",
+        TOWER_IMAGE_PROCESSORS,
+        (
+            "naflex-padding-is-real",
+            "return self.pixel_attention_mask.flatten(1) != 0",
+            "return self.pixel_attention_mask.flatten(1) >= 0",
+            "padding_of_patches_and_prompts_changes_nothing",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/backbones.py",
+        CHOICES,
+        (
+            "frozen-parts-train-on",
+            "        part.eval()\n        for module",
+            "        for module",
+            "a_frozen_tower_is_the_same_in_training",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/vlm_backbone.py",
+        MULTIMODAL_VLMS,
+        (
+            "added-tokens-see-no-later-ones",
+            " | (added[None, :] & added[:, None])",
+            "",
+            "added_tokens_see_everything_and_what_is_written_what_is_before_it",
+        ),
+        (
+            "image-tokens-are-called-text",
+            'arguments["token_type_ids"] = image_places(prompt, sequence.real)',
+            'arguments["token_type_ids"] = image_places(None, sequence.real)',
+            "tests/modeling/multimodal_vla/test_backbone_states.py::test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states",
         ),
     ),
 ]

@@ -19,6 +19,15 @@ IMAGE_PROCESSING_ALPAMAYO_R1 = "tests/processing/test_image_processing_alpamayo_
 GROUNDING_TEXT = "tests/processing/multimodal_vla/test_grounding_text.py"
 TOWER_IMAGE_PROCESSORS = "tests/modeling/multimodal_vla/test_tower_image_processors.py"
 PROCESSING_MULTIMODAL_VLA = "tests/processing/multimodal_vla/test_processing_multimodal_vla.py"
+IMAGE_PROCESSING_MAPANYTHING_LLAVA3D = (
+    "tests/processing/mapanything_llava3d/test_image_processing_mapanything_llava3d.py"
+)
+IMAGES = "tests/properties/test_images.py"
+CHAT_TURNS = "tests/processing/test_chat_turns.py"
+LOADING_PROCESSORS = "tests/processing/test_loading_processors.py"
+ADVANTAGE_PROMPT = "tests/processing/test_advantage_prompt.py"
+PORTABLE_TOKENIZERS = "tests/processing/test_portable_tokenizers.py"
+VLM_PROCESSORS = "tests/processing/multimodal_vla/test_vlm_processors.py"
 
 MUTANTS = [
     *planted(
@@ -331,6 +340,168 @@ MUTANTS = [
             "(ids < first) | (ids >= vocab_size)",
             "(ids < first) | (ids > vocab_size)",
             "ids_that_are_no_actions_are_refused",
+        ),
+    ),
+    *planted(
+        "processing/image_processors.py",
+        IMAGE_PROCESSING_MAPANYTHING_LLAVA3D,
+        (
+            "images-resized-to-width-first",
+            "resize((width, height), Image.Resampling.BICUBIC)",
+            "resize((height, width), Image.Resampling.BICUBIC)",
+            "pixels_are_those_of_the_published_siglip_processor",
+        ),
+        (
+            "image-overrides-of-a-folder-lost",
+            "{**image_processor_dict, **overrides}",
+            "{**overrides, **image_processor_dict}",
+            "tests/processing/test_loading_processors.py::test_words_of_loaders_tokenizers_and_parts_pass",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/image_processing_mapanything_llava3d.py",
+        IMAGE_PROCESSING_MAPANYTHING_LLAVA3D,
+        (
+            "patches-of-the-height-squared",
+            '(self.size["width"] // self.patch_size)',
+            '(self.size["height"] // self.patch_size)',
+            "the_number_of_image_tokens_is_the_number_of_whole_patches",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/image_processing_multimodal_vla.py",
+        IMAGES,
+        (
+            "the-second-tower-in-the-statistics-of-the-first",
+            "_normalized(scaled, self.second_image_mean, self.second_image_std)",
+            "_normalized(scaled, self.image_mean, self.image_std)",
+            "towers_of_fixed_size_see_what_pil_makes_of_an_image",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/image_prompt.py",
+        LLAVA3D,
+        (
+            "each-image-token-of-a-text-is-all-views",
+            "repeats = tokens_per_view * views // count",
+            "repeats = tokens_per_view * views",
+            "as_many_image_tokens_as_views_get_one_view_each",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/processing_mapanything_llava3d.py",
+        LLAVA3D,
+        (
+            "decoded-actions-by-no-key",
+            "self.action_statistics(unnorm_key), self.norm",
+            "self.action_statistics(None), self.norm",
+            "the_unnorm_key_selects_the_statistics_of_actions",
+        ),
+        (
+            "padding-behind-actions-is-an-action",
+            "(self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)",
+            "(self.tokenizer.eos_token_id,)",
+            "padding_behind_the_last_action_is_left_out_where_it_is_no_end_token",
+        ),
+    ),
+    *planted(
+        "processing/cogvla/processing_cogvla.py",
+        COGVLA,
+        (
+            "cogvla-instructions-keep-capitals",
+            "self.instruction_of(t.text).lower() if",
+            "self.instruction_of(t.text) if",
+            "the_prompt_is_the_published_one_in_lower_case",
+        ),
+    ),
+    *planted(
+        "processing/cogvla/prompt_turns.py",
+        CHAT_TURNS,
+        (
+            "unanswered-turns-without-end",
+            'pieces[-1] += f"  {end}"',
+            "pass",
+            "openvlas_conversation_is_that_of_its_prompt_builder",
+        ),
+    ),
+    *planted(
+        "processing/loading_words.py",
+        LOADING_PROCESSORS,
+        (
+            "misspelt-loading-words-pass",
+            'check_arguments(f"{kind.__name__}',
+            '(lambda *_: None)(f"{kind.__name__}',
+            "a_word_that_nobody_reads_is_refused_with_what_may_be_meant",
+        ),
+    ),
+    *planted(
+        "processing/advantage_prompt.py",
+        ADVANTAGE_PROMPT,
+        (
+            "advantage-lists-shorter-than-batch",
+            "if len(words) != batch_size:",
+            "if len(words) > batch_size:",
+            "what_is_no_word_is_refused",
+        ),
+    ),
+    *planted(
+        "processing/chat_turns.py",
+        CHAT_TURNS,
+        (
+            "fewer-histories-than-samples",
+            "if len(lists) != batch_size:",
+            "if len(lists) > batch_size:",
+            "histories_are_as_many_as_the_samples",
+        ),
+        (
+            "begin-tokens-of-a-template-are-a-frame",
+            'head = head.removeprefix(getattr(tokenizer, "bos_token", None) or "")',
+            "pass",
+            "a_prompt_of_the_chat_template_is_not_written_twice_where_the_tokenizer_writes_the_begin_token",
+        ),
+        (
+            "parts-of-messages-with-spaces",
+            'content = "".join(text_of(part)',
+            'content = " ".join(text_of(part)',
+            "turns_and_pieces",
+        ),
+    ),
+    *planted(
+        "processing/portable_processor.py",
+        PORTABLE_TOKENIZERS,
+        (
+            "tokenizers-lose-additional-tokens",
+            'config["additional_special_tokens"] = config.pop("extra_special_tokens")',
+            'config.pop("extra_special_tokens")',
+            "a_tokenizers_settings_are_those_that_both_lines_read",
+        ),
+        (
+            "named-tokens-are-not-attributes-on-4.57",
+            'config["extra_special_tokens"] = named',
+            "pass",
+            "a_tokenizers_settings_are_those_that_both_lines_read",
+        ),
+        (
+            "processors-of-other-classes-are-read",
+            "if {found, by_auto}.isdisjoint(",
+            "if False and {found, by_auto}.isdisjoint(",
+            "tests/modeling/test_beginners_mistakes_in_loading.py::test_a_processor_of_another_family_is_named",
+        ),
+        (
+            "views-named-in-any-number",
+            "checked_view_names(view_names, image_processor.num_images_in_input)",
+            "checked_view_names(view_names, None)",
+            "tests/processing/test_views.py::test_a_processor_has_as_many_names_as_views",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/chat_prompts.py",
+        VLM_PROCESSORS,
+        (
+            "chat-templates-see-one-image",
+            '[{"type": "image"}] * num_images +',
+            '[{"type": "image"}] +',
+            "the_prompt_is_that_of_the_chat_template_for_any_number_of_images",
         ),
     ),
 ]

@@ -125,6 +125,11 @@ def test_a_batch_is_its_samples():
     )
 
 
+def test_a_prompt_of_the_chat_template_is_not_written_twice_where_the_tokenizer_writes_the_begin_token():
+    processor = composed(ALTERNATING, prompt_template="[INST] {instruction} [/INST]")
+    assert row(processor, VIEWS, NOW, history=SAID) == row(composed(ALTERNATING), VIEWS, NOW, history=SAID)
+
+
 REFUSED = [
     ("pick up", r"history is a str \('pick up'\); a list of turns is needed"),
     ([1], r"history holds a int \(1\); a turn is a string"),
@@ -144,6 +149,12 @@ def test_what_is_no_turn_is_refused(history, message):
         composed(CHATML)(VIEWS, NOW, history=history)
 
 
+def test_histories_are_as_many_as_the_samples():
+    for count in (1, 3):
+        with pytest.raises(InputError, match=f"history holds the turns of {count} samples, the batch 2"):
+            composed(CHATML)([VIEWS] * 2, [NOW] * 2, history=[["pick up"]] * count)
+
+
 def test_what_the_template_does_not_write_is_refused():
     with pytest.raises(InputError, match="history needs a chat template, and this checkpoint has none"):
         composed(None)(VIEWS, NOW, history=SAID)
@@ -158,6 +169,8 @@ def test_what_the_template_does_not_write_is_refused():
 
 def test_turns_and_pieces():
     assert read_turns(["a", SAID[1]], 1) == [[Turn("user", "a"), Turn("assistant", "the blue one")]]
+    parts = [{"type": "text", "text": text} for text in ("pick", " up")]
+    assert read_turns([{"role": "user", "content": parts}], 1) == [[Turn("user", "pick up")]]
     assert read_turns(None, 2) == [[], []] == read_turns([None, []], 2)
     found = chat_pieces(letters(CHATML), None, [("user", "", ""), ("user", "<", ">")])
     assert found[1] == "<|im_end|>\n<|im_start|>user\n<" and found[2].startswith("><|im_end|>")

@@ -88,6 +88,12 @@ def test_names_are_saved_with_config_and_processor(recorded, tmp_path):
     assert recorded.family.config().view_names is None if recorded.family.prefix == "CogVLA" else True
 
 
+def test_a_processor_has_as_many_names_as_views(recorded, tmp_path):
+    recorded.processor.save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"view_names=.* has 3 names; the model sees \d views"):
+        recorded.family.processor.from_pretrained(tmp_path, num_images_in_input=2, view_names=[*NAMES, "side"])
+
+
 def test_training_puts_a_dict_in_the_same_order(recorded):
     collator = collator_for(recorded.config, recorded.processor, unnorm_key=recorded.family.unnorm_key)
     augmented = collator_for(recorded.config, recorded.processor, lambda image: image, recorded.family.unnorm_key)

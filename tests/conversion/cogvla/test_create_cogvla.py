@@ -11,7 +11,7 @@ from transformers import AutoProcessor
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
 import vlahub
-from vlahub import CogVLAForActionPrediction
+from vlahub import CogVLAForActionPrediction, CogVLAProcessor
 from vlahub.configuration.cogvla.openvla_names import name_in_model
 from vlahub.conversion.cli import main
 from vlahub.conversion.predictions.checkpoint_loading import load_model
@@ -261,6 +261,14 @@ def test_images_of_a_start_are_as_it_is_told_and_else_as_in_its_base(openvla, tm
         assert (written["center_crop"], written["image_resize"]) == wanted, name
 
 
+def test_names_of_views_go_on_with_the_processor_of_a_start(started, tmp_path):
+    base = changed(started, tmp_path / "base", lambda folder: None)
+    path = base / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"view_names": ["front", "wrist"]}))
+    assert create(base, tmp_path / "out", "--no-verify", "--no-center-crop") == 0
+    assert CogVLAProcessor.from_pretrained(tmp_path / "out").view_names == ["front", "wrist"]
+
+
 def test_what_is_given_wins_over_the_platform_of_a_start(openvla, tmp_path):
     given = ("--platform", "aloha", "--action-dim", "7", "--num-action-chunks", "3", "--action-head", "l1")
     assert create(openvla, tmp_path / "out", "--no-verify", *given) == 0
@@ -354,6 +362,28 @@ def edit_tensors(folder, change):
     tensors = load_file(path)
     change(tensors)
     save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_statistics_beside_a_base_are_what_its_actions_are_un_normalised_with(openvla, tmp_path):
+    own = json.loads((openvla / "config.json").read_text())["norm_stats"]
+    text = json.dumps({"beside": next(iter(own.values()))})
+    base = changed(openvla, tmp_path / "base", lambda folder: (folder / "dataset_statistics.json").write_text(text))
+    assert create(base, tmp_path / "out", "--film") == 0
+    for config in (config_of(tmp_path / "out"), CogVLAForActionPrediction.from_base(str(base), film=True).config):
+        found = config["norm_stats"] if isinstance(config, dict) else config.norm_stats
+        assert list(found) == ["beside"] and "beside" not in own
+
+
+def test_a_quantised_model_is_no_base(openvla, tmp_path):
+    """Also where its weights could be read as they are."""
+
+    def change(folder):
+        content = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(content | {"quantization_config": {"load_in_8bit": True}}))
+
+    base = changed(openvla, tmp_path / "base", change)
+    with pytest.raises(ConfigError, match="is quantised: use the full-precision model"):
+        CogVLAForActionPrediction.from_base(str(base), film=True)
 
 
 STATE = "proprio_projector.fc1.bias"

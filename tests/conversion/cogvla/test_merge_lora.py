@@ -438,6 +438,12 @@ def test_parallel_decoding_of_discrete_tokens_is_openvla_oft(openvla, tmp_path):
     assert CogVLAProcessor.from_pretrained(tmp_path / "out").normalization_type == "bounds"
 
 
+def test_parallel_decoding_of_a_cogvla_is_its_own(cogvla, merged, tmp_path):
+    assert cogvla.merge(tmp_path / "out", "--decoding", "parallel") == 0
+    found, known = (read_json(folder / "config.json")["action_attention"] for folder in (tmp_path / "out", merged))
+    assert found == known == "block"
+
+
 def test_single_options_stand_in_for_the_platform_and_win_over_it(cogvla, tmp_path):
     base = ["--base", str(cogvla.base), "--adapter", str(cogvla.run), "--num-images", "3", "--quiet"]
     single = ["--num-action-chunks", "5", "--action-dim", "7", "--normalization", "bounds"]
@@ -484,6 +490,16 @@ def test_the_tokenizer_is_copied_and_read_the_same_by_both_lines(cogvla, merged)
     settings = read_json(merged / "tokenizer_config.json")
     assert (settings["tokenizer_class"], settings["processor_class"]) == ("PreTrainedTokenizerFast", "CogVLAProcessor")
     assert settings["model_max_length"] == 2048
+
+
+def test_all_files_of_a_tokenizer_travel(cogvla, tmp_path):
+    run = cogvla.copied(tmp_path)
+    others = {"added_tokens.json": {"<PAD>": 32000}, "special_tokens_map.json": {"pad_token": "<PAD>"}}
+    for name, content in others.items():
+        (run.run / name).write_text(json.dumps(content))
+    assert run.merge(tmp_path / "out") == 0
+    for name, content in others.items():
+        assert read_json(tmp_path / "out" / name) == content
 
 
 def test_a_tokenizer_that_only_the_base_has_is_taken_from_there(cogvla, tmp_path):

@@ -121,6 +121,10 @@ DAMAGED_RUNS = {
         lambda run: edit_safetensors(adapter_file(run), drop(Q_PROJ)),
         r"adapter of \S*\.q_proj does not fit its config: missing \['lora_A",
     ),
+    "adapter without a layer that its config names": (
+        lambda run: edit_safetensors(adapter_file(run), drop_all("layers.0.self_attn.q_proj.lora_")),
+        r"adapter_model\.safetensors .*layers\.0\.self_attn\.q_proj",
+    ),
     "adapter with another rank than its config": (
         lambda run: edit_json(run.run / "lora_adapter" / "adapter_config.json", r=8),
         r"lora_A\S* of \S+ is \(4, 32\), its layer needs \(8, 32\)",
@@ -259,6 +263,34 @@ def test_a_diffusion_run_without_its_noise_projector_is_not_taken_for_regression
     side_file(run, "noisy_action_projector").unlink()
     before = snapshot(tmp_path)
     assert_refused(run.merge(tmp_path / "out"), capsys, "noisy_action_projector")
+    assert snapshot(tmp_path) == before
+
+
+def test_a_projector_of_noisy_actions_belongs_to_a_diffusion_head(
+    cogvla, diffusion, tmp_path, snapshot, capsys, assert_refused
+):
+    run, projector = cogvla.copied(tmp_path), side_file(diffusion, "noisy_action_projector")
+    (run.run / projector.name).write_bytes(projector.read_bytes())
+    before = snapshot(tmp_path)
+    words = "holds a head that is no diffusion head, but there is a noisy_action_projector"
+    assert_refused(run.merge(tmp_path / "out"), capsys, words)
+    assert snapshot(tmp_path) == before
+
+
+def test_other_diffusion_steps_than_the_config_says_are_refused(diffusion, tmp_path, snapshot, capsys, assert_refused):
+    run = diffusion.copied(tmp_path)
+    edit_json(run.run / "config.json", num_diffusion_steps_train=50)
+    before = snapshot(tmp_path)
+    words = "num_diffusion_steps is 3 by --num-diffusion-steps, but 50"
+    assert_refused(run.merge(tmp_path / "out", "--num-diffusion-steps", "3"), capsys, words)
+    assert snapshot(tmp_path) == before
+
+
+def test_statistics_of_the_base_are_none_of_a_run(cogvla, tmp_path, snapshot, capsys, assert_refused):
+    run = cogvla.copied_with_base(tmp_path)
+    (run.run / "dataset_statistics.json").rename(run.base / "dataset_statistics.json")
+    before = snapshot(tmp_path)
+    assert_refused(run.merge(tmp_path / "out"), capsys, r"dataset_statistics\.json is missing in \S+run;")
     assert snapshot(tmp_path) == before
 
 

@@ -80,8 +80,9 @@ def test_lower_precision_is_predicted_to_the_byte(saved):
         assert getattr(memory, kind) == wanted
 
 
-def test_what_a_cogvla_reads_and_prunes_is_its_configs(tmp_path):
-    config = cogvla_config(view_names=["front", "wrist"])
+@pytest.mark.parametrize("average", [0.5, 0.3])
+def test_what_a_cogvla_reads_and_prunes_is_its_configs(average, tmp_path):
+    config = cogvla_config(view_names=["front", "wrist"], lfp_average_factor=average)
     vlahub.CogVLAForActionPrediction(config).save_pretrained(tmp_path)
     found = inspect_checkpoint(str(tmp_path))
     assert found.model.token_pruning == config.lfp_keep_ratios

@@ -456,6 +456,11 @@ DAMAGE = {
         (*CHUNK, "--expert-num-layers", "9"),
         ("num_hidden_layers=9",),
     ),
+    "sizes of an expert that there is not": (
+        lambda f: None,
+        (*CHUNK, "--action-expert-type", "dit", "--expert-hidden-size", "32"),
+        ("--expert-hidden-size 32 is given, but the model will have no joined expert",),
+    ),
     "geometry and none": (lambda f: None, (*CHUNK, "--no-geometry"), ("--no-geometry",)),
     "statistics that are none": (
         lambda f: (f / "dataset_statistics.json").write_text('{"a": {"mean": [1]}}'),
@@ -501,6 +506,17 @@ def test_a_tokenizer_from_elsewhere_can_be_named(parts, tmp_path):
     options = ("--tokenizer", str(tmp_path / "tokenizer"), *CHUNK)
     assert type(parts)(tmp_path / "parts").assemble(tmp_path / "out", *options) == 0
     assert MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out").image_token_id == 354
+
+
+def test_a_tokenizer_that_is_named_wins_over_that_of_the_language_model(parts, tmp_path):
+    named = tmp_path / "tokenizer"
+    named.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(parts.folder / "language" / name, named / name)
+    config = json.loads((named / "tokenizer_config.json").read_text())
+    (named / "tokenizer_config.json").write_text(json.dumps({**config, "model_max_length": 123}))
+    assert parts.assemble(tmp_path / "out", "--tokenizer", str(named), *CHUNK) == 0
+    assert MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out").tokenizer.model_max_length == 123
 
 
 # An expert of the base's layers

@@ -11,10 +11,12 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file, save_file
+from tiny_configs import llava3d_config
 
 from vlahub import MapAnythingLlava3DForConditionalGeneration, MapAnythingLlava3DProcessor
 from vlahub.conversion.cli import main
 from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
+from vlahub.conversion.mapanything_llava3d.names import unused_reason
 from vlahub.conversion.tensors import choice
 
 INTERFACE = "mapanythingllava3d_vlm_interface.model."
@@ -289,6 +291,12 @@ def test_options_leave_out_what_was_not_trained(dit_run, tmp_path):
     assert "geometry" in reasons[f"{INTERFACE}fusion_projector.weight"]
     assert "output_projection" in reasons["action_model.model.proj_out_1.weight"]
     assert predicted(tmp_path / "out").shape == (1, 4, 7)
+
+
+@pytest.mark.parametrize("name", ["action_expert.state_proj.weight", "dit_action_head.state_encoder.layer1.weight"])
+def test_no_expert_without_a_state_has_use_for_its_projector(name):
+    without, with_state = llava3d_config(use_state=False), llava3d_config(use_state=True, state_dim=3)
+    assert "--no-state" in unused_reason(name, without) and unused_reason(name, with_state) is None
 
 
 def test_a_vision_projector_between_equal_widths_is_left_out(write_parts, tmp_path, weights_of):

@@ -111,10 +111,13 @@ def test_the_processor_stays_the_bases_but_for_state_and_statistics(plain, stati
     words = {"prompt_template": "USER: {instruction} ASSISTANT:", "view_names": ["front", "wrist"]}
     processor = MapAnythingLlava3DProcessor.from_pretrained(plain, **words)
     processor.save_pretrained(tmp_path / "base")
-    assert create(tmp_path / "base", tmp_path / "out", *DEEP, *SIZES, *statistics, "--use-state") == 0
+    options = (*DEEP, *SIZES, *statistics, "--use-state", "--normalization", "bounds")
+    assert create(tmp_path / "base", tmp_path / "out", *options) == 0
     found = MapAnythingLlava3DProcessor.from_pretrained(tmp_path / "out")
     assert {name: getattr(found, name) for name in words} == words
-    assert found.state_dim == 8 and found.norm_stats == Model.from_pretrained(tmp_path / "out").config.norm_stats
+    config = Model.from_pretrained(tmp_path / "out").config
+    assert found.state_dim == 8 and found.norm_stats == config.norm_stats
+    assert found.normalization_type == config.normalization_type == "bounds"
 
 
 def test_the_new_expert_can_be_a_copy_of_layers_of_the_base(plain, statistics, tmp_path):

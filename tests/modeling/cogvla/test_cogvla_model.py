@@ -478,6 +478,20 @@ def test_predict_action_refuses_a_wrong_argument_by_name(argument, value, tiny_m
         model.predict_action(**arguments)
 
 
+def test_a_prompt_fits_where_all_that_the_language_model_reads_has_a_position(tiny_model, tiny_batch):
+    """Beside text, images and actions a token for the state and one for the time of diffusion."""
+    model = tiny_model(action_head="diffusion")
+    arguments, text = tiny_batch(model.config).prediction(), model.config.text_config
+    seen = []
+    model.get_input_embeddings().register_forward_pre_hook(lambda _, ids: seen.append(ids[0].shape[1]))
+    text.max_position_embeddings = 1
+    with pytest.raises(InputError, match=r", 1 state, 1 time, \d+ action\), but") as caught:
+        model.predict_action(**arguments)
+    text.max_position_embeddings = int(re.search(r"has (\d+) places", str(caught.value))[1])
+    model.predict_action(**arguments)
+    assert text.max_position_embeddings == seen[-1] + model.config.num_vision_tokens + 2
+
+
 def test_a_model_without_robot_state_refuses_one(tiny_model, tiny_batch):
     model = tiny_model(state_dim=None)
     arguments = tiny_batch(model.config).prediction()

@@ -277,6 +277,18 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(head.compute_loss(**arguments), head.compute_loss(**arguments))
 
 
+def test_a_block_drops_twice_behind_its_attention_and_twice_in_its_feed_forward(monkeypatch):
+    block, kept = make_head(dropout=0.25, context="interleave").model.transformer_blocks[1], 0.75
+    states, temb = random(BATCH, TOKENS, WIDTH), random(BATCH, WIDTH, seed=1)
+    attended = states + kept**2 * block.attn1(block.norm1(states, temb))
+    expand, _, contract, _ = block.ff.net
+    wanted = attended + kept * contract(kept * expand(block.norm3(attended)))
+    monkeypatch.setattr(
+        torch.nn.functional, "dropout", lambda values, p, training, inplace: values * (1 - p) if training else values
+    )
+    torch.testing.assert_close(block.train()(states, temb), wanted)
+
+
 @every_context
 def test_gradient_checkpointing_changes_neither_loss_nor_gradients(context):
     def trained(checkpointing):

@@ -11,7 +11,7 @@ from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGen
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.cache_names import cache_argument
 from vlahub.modeling.mapanything_llava3d.action_experts import sample_actions
-from vlahub.modeling.mapanything_llava3d.llava3d_inputs import check_tokens
+from vlahub.modeling.mapanything_llava3d.llava3d_inputs import check_tokens, has_image_tokens
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import read_prefix
 from vlahub.modeling.mapanything_llava3d.siglip_tower import geometry_pixels, siglip_pixels
 
@@ -369,6 +369,15 @@ def test_a_compiled_call_still_ends_where_tokens_do_not_fit(tiny, fault, message
     arguments[place][1] = 0
     with pytest.raises(RuntimeError, match=message):
         check(*arguments)
+
+
+def test_without_asking_a_device_images_are_counted_in_each_row(tiny):
+    """One row has one too many and another one too few, so that the batch has as many as it should."""
+    config, prompt = tiny(use_geometric_branch=False).config, Batch().prompt()
+    ids, pixels = prompt["input_ids"], prompt["pixel_values"]
+    assert has_image_tokens(config, ids, pixels)
+    ids[0, ids[0].tolist().index(IMAGE)], ids[1, 0] = 3, IMAGE
+    assert not has_image_tokens(config, ids, pixels)
 
 
 # ---- the two experts together
@@ -753,6 +762,16 @@ def test_an_image_token_that_the_model_writes_is_text(tiny):
     assert (found == token).all()
 
 
+@torch.no_grad()
+def test_text_behind_a_cache_has_to_fit_together_with_it(tiny):
+    model = tiny(action_expert_type=None, text_config={"max_position_embeddings": 8})
+    text = torch.arange(3, 12)[None]
+    cache = model(text[:, :6], use_cache=True).past_key_values
+    assert model(text[:, 6:8], past_key_values=copy.deepcopy(cache)).logits.isfinite().all()
+    with pytest.raises(InputError, match=r"9 places .* only 8 positions"):
+        model(text[:, 6:], past_key_values=cache)
+
+
 @pytest.mark.parametrize("token", [IMAGE, 2])
 @torch.no_grad()
 def test_images_that_come_in_a_later_turn_are_read_or_refused_but_never_ignored(tiny, token):
@@ -818,6 +837,10 @@ def test_ids_past_the_vocabulary_are_fine_for_spatial_tokens_alone(tiny):
     torch.testing.assert_close(embeds[0, 1:], model.spatial_embed_tokens.weight[[0, 5]])
     with pytest.raises(IndexError):
         model.embed_prefix(ids + 1, None, None)
+    assert model(input_ids=ids).logits.isfinite().all()
+    for other, place in ((ids - 1, 1), (ids + 1, 2)):
+        with pytest.raises(InputError, match=rf"input_ids\[0, {place}\] is {other[0, place]};"):
+            model(input_ids=other)
 
 
 @pytest.mark.parametrize("tied", [True, False])

@@ -109,6 +109,23 @@ def test_prompts_of_a_bucket_are_one_graph_and_predict_what_they_predict_unpadde
     assert (stats.captures, stats.replays, stats.eager_fallbacks) == (2, 4, 0), stats
 
 
+def test_a_state_that_is_not_finite_is_an_error_also_where_no_action_sees_it(make):
+    """With blocks that read nothing but the VLM."""
+    model, inputs = make("dit", dit_config={**DIT, "context": "cross"}), call("dit")
+    assert torch.equal(model.predict_action(**inputs), model.predict_action(**inputs | {"state": -inputs["state"]}))
+    inputs["state"][1, 0] = torch.nan
+    with pytest.raises(NonFiniteError, match=r"computed from: state\."):
+        model.predict_action(**inputs)
+
+
+def test_no_padding_of_a_bucket_is_taken_for_an_image(make):
+    """Where images have id 0, with which prompts are padded."""
+    model, inputs = make(image_token_id=0), call(length=13)
+    inputs["input_ids"] = inputs["input_ids"].masked_fill(inputs["input_ids"] == IMAGE, 0)
+    wanted = model.predict_action(**inputs)
+    torch.testing.assert_close(recorded(model, length_bucket=8).predict_action(**inputs), wanted, **CLOSE)
+
+
 @every_kind
 def test_what_is_another_computation_is_another_graph(make, kind):
     model = make(kind)

@@ -16,6 +16,7 @@ from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS
 from vlahub.configuration.multimodal_vla.vlm_facts import VLMS
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.fusion import fuse
+from vlahub.modeling.multimodal_vla.language_masks import causal_masks
 from vlahub.modeling.multimodal_vla.multimodal_inputs import TokenSequence, checked_prompt
 
 LENGTHS = (7, 5)
@@ -88,6 +89,23 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
         text = backbone.language_model(input_ids=rows[0][None], **no_cache).logits[0]
         torch.testing.assert_close(backbone.logits(own[0]), text, atol=1e-4, rtol=1e-4)
     assert (own[0][:5] - own[1]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", ["gemma2", "cohere2"])
+@torch.no_grad()
+def test_a_window_is_as_wide_as_the_models_own_wherever_padding_is(kind):
+    text = tiny_text_config(kind)
+    text.sliding_window = 3
+    vision = {"model_type": "siglip_vision_model", **TOWER}
+    config = MultimodalVLAConfig(vision_config=vision, text_config=text, **HEAD)
+    backbone = weights_that_matter(MultimodalVLAForActionPrediction(config)).backbone
+    real = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 0, 1, 1, 1]]) == 1
+    assert isinstance(causal_masks(backbone.stack.config, real, torch.float32), dict)
+    row = torch.arange(20, 27)
+    ids = torch.full(real.shape, 7).masked_scatter(real, row.repeat(3))
+    own = backbone.stack(input_ids=row[None], use_cache=False).last_hidden_state[0]
+    found = backbone.run(TokenSequence(backbone.embed(ids), real))
+    torch.testing.assert_close(found[real].unflatten(0, (3, -1)), own.expand(3, -1, -1), atol=2e-5, rtol=2e-5)
 
 
 @pytest.mark.parametrize("fusion", ["early", "late"])

@@ -85,6 +85,20 @@ def test_latents_differ_from_each_other(resampler):
     assert torch.cdist(found, found)[0][~torch.eye(LATENTS, dtype=torch.bool)].min() > 1e-3
 
 
+@torch.no_grad()
+def test_latents_look_at_tokens_and_at_themselves_each_normed(randomized):
+    """Flamingo's formula, head by head."""
+    layer, latents = randomized(PerceiverResampler(IN, OUT, LATENTS, 1, 4)).layers[0], tokens(LATENTS, OUT)
+    attention, given = layer.attention, 3 * tokens(9, OUT, seed=1) + 1
+    normed = attention.norm_latents(latents)
+    seen = torch.cat([attention.norm_tokens(given), normed], dim=1)
+    query, key, value = attention.q_proj(normed), attention.k_proj(seen), attention.v_proj(seen)
+    heads = zip(*(part.split(OUT // 4, dim=-1) for part in (query, key, value)), strict=True)
+    mixed = [((q @ k.mT) / (OUT // 4) ** 0.5).softmax(dim=-1) @ v for q, k, v in heads]
+    wanted = latents + attention.o_proj(torch.cat(mixed, dim=-1))
+    torch.testing.assert_close(layer(latents, given, None), wanted + layer.mlp(wanted), **CLOSE)
+
+
 def test_tokens_that_the_perceivers_mask_hides_are_not_there(randomized):
     perceiver = randomized(PerceiverResampler(IN, OUT, LATENTS, 2, 4))
     given = tokens(9)
@@ -254,6 +268,13 @@ def test_a_choice_is_the_part_of_that_name():
     discrete = made(projector_type="linear", action_head="discrete")
     assert type(discrete.projector) is torch.nn.Linear and discrete.action_head is None
     assert len(discrete.action_queries.tokens) == 8 * 7 and len(made().action_queries.tokens) == 8
+
+
+@pytest.mark.parametrize(("weighs", "times"), [(True, "uniform"), (False, "beta")])
+def test_a_flow_head_weighs_and_draws_times_as_its_config_says(weighs, times):
+    options = {"use_time_weight": weighs, "time_sampling": times}
+    _, head = HEADS["flow"].modules(MultimodalVLAConfig(**CHOICES, **options, action_head="flow"))
+    assert {name: getattr(head, name) for name in options} == options
 
 
 def test_parts_of_other_choices_are_not_there():

@@ -13,6 +13,7 @@ from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.errors import InputError
 from vlahub.modeling.multimodal_vla.fusion import fuse
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
+from vlahub.modeling.multimodal_vla.vlm_backbone import full_prefix
 
 OLDER = transformers.__version__.startswith("4.")
 CLOSE = {"atol": 1e-5, "rtol": 1e-5}
@@ -168,6 +169,15 @@ def test_queries_behind_a_causal_prompt_do_not_change_its_states(around, name):
     _, _, found = fused(model, batch, [0], torch.ones(1, 2))
     plain = model.backbone.vlm.model(**batch.documented(model.backbone.vlm, [0])).last_hidden_state
     torch.testing.assert_close(found, plain, **CLOSE)
+
+
+def test_added_tokens_see_everything_and_what_is_written_what_is_before_it():
+    """Of two tokens of a prompt, padding, two written ones, and two that are added."""
+    real = torch.tensor([[1, 1, 0, 1, 1, 1, 1]]) == 1
+    written = torch.tensor([[0, 0, 0, 1, 1, 0, 0]]) == 1
+    prompt, first, second, added = "1100000", "1101000", "1101100", "1101111"
+    found = full_prefix(real, written, num_added=2)[0, [0, 1, 3, 4, 5, 6]]
+    assert ["".join(map(str, row)) for row in found.int().tolist()] == [prompt, prompt, first, second, added, added]
 
 
 def allowed(names, choices):

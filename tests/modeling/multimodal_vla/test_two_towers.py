@@ -19,9 +19,11 @@ from transformers import (
 from transformers.image_utils import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from vlahub import CogVLAForActionPrediction, MultimodalVLAConfig, MultimodalVLAForActionPrediction
+from vlahub.configuration.multimodal_vla.tower_facts import BLOCK_NAMES
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.masking import masked_mean
 from vlahub.modeling.multimodal_vla.multimodal_inputs import checked_prompt
+from vlahub.modeling.multimodal_vla.tower_conditioning import run_block
 from vlahub.modeling.multimodal_vla.vision_tokens import vision_tokens
 from vlahub.processing.multimodal_vla.image_processing_multimodal_vla import MultimodalVLAImageProcessor
 from vlahub.processing.multimodal_vla.processor_defaults import image_processor_of
@@ -174,6 +176,16 @@ def test_film_that_changes_nothing_leaves_the_features_of_the_towers_own_call(co
         features = own.last_hidden_state if layer is None else own.hidden_states[layer]
     wanted = model.projector(features[:, -4:]).unflatten(0, (2, VIEWS)).flatten(1, 2)
     torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+def test_blocks_that_film_acts_in_drop_paths_as_they_do_without_it(composed):
+    """DINOv2 has this in training, with a rate above 0."""
+    names = BLOCK_NAMES["dinov2_with_registers"]
+    block = composed().backbone.vision_tower.get_submodule(names.blocks)[0]
+    block.drop_path.forward = lambda branch: 0 * branch
+    states, factor, shift = torch.linspace(-1, 1, 2 * 7 * 16).view(2, 7, 16).split([5, 1, 1], dim=1)
+    found = run_block(block, names, states, factor, shift)
+    torch.testing.assert_close(found, states * factor + shift)
 
 
 @pytest.mark.parametrize("layer", [None, -2])

@@ -417,6 +417,13 @@ def test_end_tokens_behind_the_last_action_are_left_out(with_actions):
         with_actions.decode_actions([ids[0].tolist(), [*ids[1, :6].tolist(), 2, 2, 2]])
 
 
+def test_padding_behind_the_last_action_is_left_out_where_it_is_no_end_token(make):
+    processor = make("pieces", norm_stats={"kitchen": STATISTICS}, action_token_config=ACTION_TOKENS)
+    ids, end, filler = processor.action_tokens.encode(some_actions(1, 2)).flatten().tolist(), 2, 3
+    assert (processor.tokenizer.eos_token_id, processor.tokenizer.pad_token_id) == (end, filler)
+    assert torch.equal(processor.decode_actions([*ids, end, filler, filler]), processor.decode_actions(ids))
+
+
 def test_the_unnorm_key_selects_the_statistics_of_actions(make):
     doubled = {"action": {**STATISTICS["action"], "q01": [-4.0] * 7, "q99": [4.0] * 7}}
     stats = {"kitchen": STATISTICS, "lab": doubled}
