@@ -182,7 +182,8 @@ class StepFigures(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
         gradients = [p.grad for p in model.parameters() if p.grad is not None]
         local = [g.to_local() if isinstance(g, DTensor) else g for g in gradients]
-        largest = [g.abs().amax().float() for g in local if g.numel()]
+        # All processes have a figure, or none has: one that holds no row at all must not leave the others waiting.
+        largest = [g.abs().amax().float() if g.numel() else g.new_zeros((), dtype=torch.float) for g in local]
         if largest:
             device = largest[0].device  # a model may lie on several
             found = [*(one.to(device) for one in largest), *([] if self.largest is None else [self.largest])]

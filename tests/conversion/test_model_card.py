@@ -8,8 +8,9 @@ from huggingface_hub import ModelCard
 
 from vlahub import CogVLAConfig
 from vlahub.conversion.families import OURS
-from vlahub.conversion.family_card import ANY_CARD, Card, Origin, licence_list
+from vlahub.conversion.family_card import ANY_CARD, Card, Origin, licence_list, new_text
 from vlahub.conversion.model_card import write_card
+from vlahub.conversion.untrained_tensors import INITIALISED
 
 
 @pytest.fixture
@@ -52,3 +53,23 @@ def test_what_a_family_says_comes_before_what_all_say(card_of):
     assert "Ask it twice." in card.content and "predict_action" not in card.content
     assert card.data.base_model == ["user/a", "user/b"] and card.data.tags == ["one", "cogvla"]
     assert "- a, `user/a`: not recorded" in card.content and "- b, `user/b`: `mit`" in card.content
+
+
+@pytest.mark.parametrize(
+    ("inputs", "settings", "said"),
+    [
+        ({"vision": "v"}, {}, "`head` and `norm`. The rest is the published parts"),
+        ({"base": "b"}, {"new_tensors": {"value": "a head"}}, "a head. The rest is the base"),
+    ],
+    ids=["of parts", "of a base"],
+)
+def test_what_was_never_trained_is_counted_and_named(inputs, settings, said):
+    shapes = {"head.weight": [4, 8], "norm.bias": [3], "model.embed_tokens.weight": [100, 8]}
+    tensors = {
+        name: {"operation": "copied" if name.startswith("model") else INITIALISED, "shape": shape}
+        for name, shape in shapes.items()
+    }
+    report = {"inputs": inputs, "tensors": tensors, "settings": settings | {"seed": {"value": 7}}}
+    counted = "2 of the tensors, 35 parameters, were initialised at random with seed 7 and **never trained**: "
+    assert counted + said in " ".join(new_text(report).split())
+    assert new_text(report | {"tensors": {"model.embed_tokens.weight": tensors["model.embed_tokens.weight"]}}) == ""

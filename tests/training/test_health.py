@@ -15,6 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 import vlahub
 from vlahub.modeling.cogvla.cogvla_outputs import CogVLAOutput
 from vlahub.training.collators import collator_for
+from vlahub.training.health import StepFigures
 
 ACCUMULATED, LOGGED, EXAMPLES, CLIP = 2, 2, 8, 0.1  # two forward passes a step, two steps a log
 COMMON = {"action_loss", "nonfinite/losses", "nonfinite/gradients"}
@@ -281,3 +282,17 @@ def test_nothing_waits_for_the_device_between_logs():
     assert len(callback.sums) == 10 and all(total.is_meta for total in callback.sums.values())
     with pytest.raises((NotImplementedError, RuntimeError), match="meta"):
         callback.figures()
+
+
+@pytest.mark.parametrize(("rows", "largest"), [(0, 0.0), (2, 3.0)])
+def test_a_process_without_any_row_has_a_largest_gradient_too(rows, largest):
+    """All processes are asked for theirs at once: one that had none would leave the others waiting for ever."""
+    model = nn.ParameterList([torch.zeros(rows, 2, dtype=torch.bfloat16)])
+    model[0].grad = torch.full_like(model[0], -3)
+    figures, logs = StepFigures(), {"loss": 1.0}
+    arguments, state = SimpleNamespace(device=torch.device("cpu")), SimpleNamespace(log_history=[{}])
+    figures.on_step_begin(arguments, state, None)
+    figures.on_pre_optimizer_step(arguments, state, None, model=model)
+    figures.on_step_end(arguments, state, None)
+    figures.on_log(arguments, state, None, logs=logs)
+    assert logs["grad_max_abs"] == largest

@@ -370,9 +370,10 @@ def test_token_ids_that_would_end_the_process_are_refused(place, number, tmp_pat
         check_tokenizer_files(tmp_path)
 
 
+@pytest.mark.parametrize("number", [0, 300_000, MAX_ID])
 @pytest.mark.parametrize("place", [vocabulary, added, decoder, added_file])
-def test_token_ids_of_models_are_accepted(place, tmp_path):
-    name, content = place(300_000)
+def test_token_ids_of_models_are_accepted(place, number, tmp_path):
+    name, content = place(number)
     (tmp_path / name).write_text(json.dumps(content))
     check_tokenizer_files(tmp_path)
 

@@ -2,10 +2,15 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
+from transformers.utils import logging
 
 from vlahub.conversion.cli import main
+from vlahub.conversion.files import tokenizer_files
+from vlahub.conversion.files.tokenizer_files import check_tokenizer, load_fast_tokenizer
+from vlahub.errors import ConversionError
 
 
 def edit(path, change):
@@ -58,6 +63,39 @@ def test_settings_that_the_tokenizer_cannot_take_are_refused(openvla_oft, tmp_pa
     for folder in (run.run, run.base):
         edit(folder / "tokenizer_config.json", lambda content: content.update(added_tokens_decoder=7))
     refused(run.merge(tmp_path / "out"), capsys, "the tokenizer in", "cannot be read")
+
+
+class PanicException(BaseException):
+    """As the tokenizers library ends where its own code fails: no Exception, and known by its name alone."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "said"),
+    [(PanicException("index out of bounds\nstack"), ConversionError), (KeyboardInterrupt(), KeyboardInterrupt)],
+    ids=["panic", "interrupt"],
+)
+def test_a_panic_of_the_library_is_an_error_and_an_interrupt_is_none(raised, said, cogvla, monkeypatch):
+    def fail(path):
+        raise raised
+
+    monkeypatch.setattr(tokenizer_files, "Tokenizer", SimpleNamespace(from_file=fail))
+    with pytest.raises(said, match="cannot be read: index out of bounds$" if said is ConversionError else None):
+        check_tokenizer(cogvla.base)
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json"])
+def test_what_transformers_says_is_as_loud_afterwards_as_before(cogvla, tmp_path, name):
+    folder, before = shutil.copytree(cogvla.base, tmp_path / "base"), logging.get_verbosity()
+    try:
+        for verbosity in (logging.INFO, logging.WARNING):
+            logging.set_verbosity(verbosity)
+            load_fast_tokenizer(cogvla.base)
+            (folder / name).write_text("{")
+            with pytest.raises(ConversionError):
+                load_fast_tokenizer(folder)
+            assert logging.get_verbosity() == verbosity
+    finally:
+        logging.set_verbosity(before)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

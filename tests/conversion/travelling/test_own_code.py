@@ -35,3 +35,14 @@ def test_the_processor_is_that_of_the_last_folder(folders, order):
 def test_a_processor_that_is_not_ours_is_not_named(folders):
     code = own_code(CogVLAConfig(), folders("processing_other.Processor"))
     assert code.processor_map["AutoProcessor"] == CogVLAConfig.auto_classes["AutoProcessor"]
+
+
+def test_each_file_names_the_classes_that_it_is_of(tmp_path):
+    names = ("config.json", "generation_config.json", "processor_config.json", "tokenizer_config.json")
+    for name in names:
+        (tmp_path / name).write_text(json.dumps({"auto_map": {"AutoModel": "evil.Evil"}, "kept": 1}))
+    code = own_code(CogVLAConfig(), [])
+    code.write(tmp_path)
+    maps = {name: json.loads((tmp_path / name).read_text()).get("auto_map") for name in names}
+    assert maps == dict(zip(names, (code.auto_map, None, code.processor_map, None), strict=True))
+    assert all((tmp_path / name).read_text() == text for name, text in code.texts.items())

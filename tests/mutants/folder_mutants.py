@@ -1,0 +1,361 @@
+"""Folders: what they hold, what may be replaced, which code and tokens travel, and what their cards say."""
+
+from .planted import planted
+
+MUTANTS = [
+    *planted(
+        "conversion/checkpoint_plan.py",
+        "tests/conversion/alpamayo_r1/test_convert_alpamayo.py",
+        (
+            "copies-unchecked",
+            "        return [checked_copy(source, collected.best(shared[target])) for source in sources]",
+            "        return [Leftover(source, 'unused', 'a copy') for source in sources]",
+            "tied_embeddings_that_differ_are_refused",
+        ),
+    ),
+    *planted(
+        "conversion/checkpoint_plan.py",
+        "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py",
+        (
+            "dtype-of-given-ignored",
+            '    if name != "auto":',
+            "    if False:",
+            "a_checkpoint_in_bfloat16_is_rounded_once",
+        ),
+        (
+            "leftovers-forgotten",
+            "    leftovers = list(collected.leftovers)",
+            "    leftovers = []",
+            "every_published_tensor_is_copied_bit_for_bit_or_left_out_with_a_reason",
+        ),
+    ),
+    *planted(
+        "conversion/checkpoint_plan.py",
+        "tests/conversion/mapanything_llava3d/test_convert_llava3d.py",
+        (
+            "missing-of-new-parts-refused",
+            "    missing = [name for name in missing if not any(is_in_part(name, part) for part in new)]\n",
+            "",
+            "a_training_run_becomes_the_model_that_was_trained",
+        ),
+    ),
+    *planted(
+        "conversion/family_card.py",
+        "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py",
+        (
+            "card-says-untrained-to-all",
+            "    if found is None or found.is_start:",
+            "    if True:",
+            "a_lora_trained_on_an_assembled_checkpoint_merges_as_peft_merges_it",
+        ),
+    ),
+    *planted(
+        "conversion/family_card.py",
+        "tests/conversion/test_model_card.py",
+        (
+            "card-counts-tensors",
+            'size = sum(prod(tensor["shape"]) for tensor in new.values())',
+            'size = sum(len(tensor["shape"]) for tensor in new.values())',
+            "what_was_never_trained_is_counted_and_named",
+        ),
+        (
+            "licences-of-the-first",
+            "    if len(lines) == 1:",
+            "    if lines:",
+            "what_a_family_says_comes_before_what_all_say",
+        ),
+    ),
+    *planted(
+        "conversion/files/output_guard.py",
+        "tests/conversion/files/test_output_guard.py",
+        (
+            "index-alone-is-weights",
+            'any(is_weights(name) and not name.endswith(".index.json") for',
+            "any(is_weights(name) for",
+            "a_checkpoint_has_a_config_and_weights_and_no_index_alone",
+        ),
+        (
+            "sources-behind-links",
+            "        for path in (source, *links_of(source)):",
+            "        for path in (source,):",
+            "a_link_in_a_source_that_leads_into_the_output_is_found",
+        ),
+        (
+            "homes-may-be-replaced",
+            '        yield Path(home).resolve(), "a home directory"',
+            "        return",
+            "a_home_is_never_an_output",
+        ),
+        (
+            "mount-points-may-be-replaced",
+            "    if os.path.ismount(folder) or str(folder) in mount_points():",
+            "    if os.path.ismount(folder):",
+            "a_mount_point_is_no_output_however_it_is_mounted",
+        ),
+        (
+            "git-trees-may-be-replaced",
+            '    if (folder / ".git").exists():',
+            "    if False:",
+            "a_work_tree_is_never_replaced",
+        ),
+        (
+            "somebodys-scripts-are-code",
+            'for path in folder.glob("*.py") if MODEL_CODE.fullmatch(path.name)}',
+            'for path in folder.glob("*.py")}',
+            "what_does_not_belong_to_a_checkpoint_is_named_and_saves_the_folder",
+        ),
+        (
+            "siblings-of-code-are-foreign",
+            '            waiting += SIBLING.findall(path.read_text(encoding="utf-8", errors="replace"))\n',
+            "",
+            "a_checkpoint_with_all_that_it_may_have_can_be_replaced",
+        ),
+        (
+            "folders-in-a-checkpoint",
+            " and path.is_file() and not path.is_symlink()",
+            " and not path.is_symlink()",
+            "what_does_not_belong_to_a_checkpoint_is_named_and_saves_the_folder",
+        ),
+        (
+            "links-in-a-checkpoint",
+            " and path.is_file() and not path.is_symlink()",
+            " and path.is_file()",
+            "what_does_not_belong_to_a_checkpoint_is_named_and_saves_the_folder",
+        ),
+        (
+            "outputs-in-what-is-read",
+            "resolved(source) in folder.parents), None)",
+            "False), None)",
+            "an_output_inside_of_what_is_read_is_told_of",
+        ),
+    ),
+    *planted(
+        "conversion/files/tokenizer_files.py",
+        "tests/conversion/commands/test_error_boundary.py",
+        (
+            "ids-of-the-config-unchecked",
+            '    check_ids(folder / "tokenizer_config.json", decoder_ids(settings.get("added_tokens_decoder")))\n',
+            "",
+            "token_ids_that_would_end_the_process_are_refused",
+        ),
+        (
+            "added-ids-unchecked",
+            '            yield token.get("content"), token.get("id")',
+            "            pass",
+            "token_ids_that_would_end_the_process_are_refused",
+        ),
+        (
+            "a-true-is-an-id",
+            "type(number) is not int or",
+            "not isinstance(number, int) or",
+            "token_ids_that_would_end_the_process_are_refused",
+        ),
+        ("largest-id-too-small", "<= number <= MAX_ID", "<= number < MAX_ID", "token_ids_of_models_are_accepted"),
+    ),
+    *planted(
+        "conversion/files/tokenizer_files.py",
+        "tests/conversion/files/test_tokenizer_files.py",
+        (
+            "panics-of-the-tokenizer",
+            "    except BaseException as error:",
+            "    except Exception as error:",
+            "a_panic_of_the_library_is_an_error_and_an_interrupt_is_none",
+        ),
+        (
+            "verbosity-stays",
+            "        logging.set_verbosity(verbosity)",
+            "        pass",
+            "what_transformers_says_is_as_loud_afterwards_as_before",
+        ),
+    ),
+    *planted(
+        "conversion/folders/folder_contents.py",
+        "tests/conversion/folders/test_folder_contents.py",
+        (
+            "policies-of-lerobot-with-a-model-type",
+            '    if "model_type" in config:\n        return False\n',
+            "",
+            "a_folder_is_recognised",
+        ),
+        (
+            "merged-runs-are-models",
+            "    if weights and (adapter or side_files):\n        return Kind.MERGED_RUN\n",
+            "",
+            "a_folder_is_recognised",
+        ),
+        (
+            "published-is-converted",
+            "family is not None and family.is_converted(config)",
+            "family is not None",
+            "a_folder_is_recognised",
+        ),
+    ),
+    *planted(
+        "conversion/folders/folder_contents.py",
+        "tests/conversion/folders/test_wrong_folders.py",
+        (
+            "run-above-without-statistics",
+            "    return folder.parent if statistics or side_files_of(folder.parent) else None",
+            "    return folder.parent if side_files_of(folder.parent) else None",
+            "the_adapter_of_a_run_is_not_taken_for_the_run",
+        ),
+    ),
+    *planted(
+        "conversion/folders/folder_roles.py",
+        "tests/conversion/folders/test_folder_contents.py",
+        (
+            "swapped-is-not-seen",
+            "    if model.kind in ADAPTED and strangers and strangers[0].kind in WHOLE:",
+            "    if False:",
+            "swapped_folders_are_refused_with_the_right_command",
+        ),
+        (
+            "adapter-of-a-run-alone",
+            "    strangers = [contents for contents in found if contents.kind not in ADAPTED or contents.run_of]",
+            "    strangers = [contents for contents in found if contents.kind not in ADAPTED]",
+            "the_adapter_alone_of_a_run_is_not_merged",
+        ),
+        (
+            "converted-is-converted-again",
+            "    if contents.kind is Kind.CONVERTED:\n        raise",
+            "    if contents.kind is Kind.CONVERTED:\n        return\n        raise",
+            "what_is_converted_is_a_whole_model",
+        ),
+        (
+            "bases-with-adapters",
+            "    if contents.kind not in (Kind.MODEL, Kind.CONVERTED):\n        raise",
+            "    if False:\n        raise",
+            "a_base_is_a_whole_model_and_nothing_else",
+        ),
+        ("parts-with-adapters", "and not merged:", "and False:", "a_part_of_an_assembly_is_a_whole_model"),
+        (
+            "merged-run-as-a-part",
+            'merged = role == "base" and contents',
+            "merged = contents",
+            "a_part_of_an_assembly_is_a_whole_model",
+        ),
+    ),
+    *planted(
+        "conversion/model_card.py",
+        "tests/conversion/generic/test_generic_merge.py",
+        (
+            "a-damaged-card-ends-all",
+            "    except (ValueError, yaml.YAMLError):",
+            "    except (ValueError,):",
+            "a_card_of_the_base_that_says_little_or_is_damaged_gives_what_it_has",
+        ),
+    ),
+    *planted(
+        "conversion/model_card.py",
+        "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py",
+        (
+            "no-tag-of-the-untrained",
+            '*(["untrained"] if untrained_in(report) else [])',
+            "*[]",
+            "the_card_says_loudly_that_nothing_was_trained_and_names_every_licence",
+        ),
+    ),
+    *planted(
+        "conversion/model_card.py",
+        "tests/hub/test_publish.py",
+        (
+            "base-that-is-no-repository",
+            "return names if is_repository(names) else None",
+            "return names",
+            "base_and_datasets_are_metadata_where_they_are_repositories",
+        ),
+        (
+            "datasets-that-are-none",
+            "return [name for name in names if is_repository(name)] or None",
+            "return names or None",
+            "base_and_datasets_are_metadata_where_they_are_repositories",
+        ),
+    ),
+    *planted(
+        "conversion/travelling/auto_map.py",
+        "tests/conversion/travelling/test_auto_map.py",
+        (
+            "auto-map-in-lists-is-not-seen",
+            "        for value in content:\n            yield from references(value)\n",
+            "        return\n",
+            "all_names_are_found",
+        ),
+        (
+            "pipelines-name-no-code",
+            '                yield from strings([task.get("impl") for task in value.values()])',
+            "                pass",
+            "all_names_are_found",
+        ),
+        (
+            "nested-maps-stay",
+            "return [with_auto_map(value, auto_map) for value in content]",
+            "return content",
+            "no_name_is_left",
+        ),
+        ("code-of-other-repositories", '    if "--" in reference:', "    if False:", "what_leads_nowhere_is_told"),
+        (
+            "classes-that-a-file-has-not",
+            "        if not seen and name not in found.top:",
+            "        if False:",
+            "what_leads_nowhere_is_told",
+        ),
+    ),
+    *planted(
+        "conversion/travelling/auto_map.py",
+        "tests/conversion/travelling/test_travelling_files.py",
+        (
+            "siblings-are-not-followed",
+            "        waiting += found.siblings - seen\n",
+            "",
+            "allowed_code_must_lie_in_the_base",
+        ),
+    ),
+    *planted(
+        "conversion/travelling/travelling_code.py",
+        "tests/conversion/travelling/test_own_code.py",
+        (
+            "names-of-the-model-for-processors",
+            "PROCESSOR: self.processor_map}",
+            "PROCESSOR: self.auto_map}",
+            "each_file_names_the_classes_that_it_is_of",
+        ),
+        (
+            "generation-config-names-code",
+            ' if path.name != "generation_config.json" else None)',
+            ")",
+            "each_file_names_the_classes_that_it_is_of",
+        ),
+        (
+            "processor-of-the-first-folder",
+            "for path in (path for folder in folders for",
+            "for path in (path for folder in folders[::-1] for",
+            "the_processor_is_that_of_the_last_folder",
+        ),
+    ),
+    *planted(
+        "conversion/travelling/travelling_code.py",
+        "tests/conversion/travelling/test_travelling_files.py",
+        (
+            "foreign-code-is-not-written",
+            "            shutil.copyfile(path, folder / path.name)",
+            "            pass",
+            "allowed_code_travels_and_report_and_card_name_it",
+        ),
+        (
+            "other-code-is-the-same",
+            "if p.name not in bundle or p.read_bytes() != bundle[p.name].encode()]",
+            "if p.name not in bundle]",
+            "our_families_get_this_releases_code_and_their_own_card",
+        ),
+    ),
+    *planted(
+        "conversion/travelling/unnamed_code.py",
+        "tests/conversion/travelling/test_unnamed_code.py",
+        (
+            "adapter-beside-a-model",
+            "    check_no_adapter(folder)\n    if code",
+            "    if code",
+            "an_adapter_beside_a_model_leads_nowhere",
+        ),
+    ),
+]
