@@ -1,0 +1,143 @@
+"""Parts of a model and the memory of its weights, counted by names and headers; figures by hand."""
+
+import pytest
+
+from vlahub.configuration.weight_parts import (
+    UNKNOWN,
+    UNUSED,
+    Memory,
+    PartRow,
+    PartRules,
+    TensorEntry,
+    memory_of,
+    parts_of,
+    placed,
+    size_text,
+)
+
+RULES = PartRules(
+    rows=(
+        PartRow(r"model\.old\.", UNUSED),
+        PartRow(r"model\.vision\.", "vision tower"),
+        PartRow(r"model\.", "language model"),
+        PartRow(r"head\.", "action head"),
+    ),
+    order=("vision tower", "language model", "action head"),
+    pretrained=("model",),
+    added=("extra",),
+)
+
+
+def entries(*rows):
+    return [TensorEntry(name, dtype, shape) for name, dtype, shape in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("model.vision.proj.weight", "vision tower"),
+        ("model.layers.0.weight", "language model"),
+        ("model.old.weight", UNUSED),
+        ("head.bias", "action head"),
+        ("aligner.weight", UNKNOWN),
+        ("the_head.bias", UNKNOWN),
+    ],
+)
+def test_the_first_row_that_fits_says_the_part(name, part):
+    assert RULES.part_of(name) == part
+
+
+def test_without_an_order_the_first_word_is_the_part():
+    assert PartRules().part_of("aligner.0.weight") == "aligner"
+
+
+def test_parts_come_in_the_order_of_the_data_and_what_is_left_comes_last():
+    tensors = entries(
+        ("other.x", "float32", (3,)),
+        ("model.old.x", "float32", (2, 2)),
+        ("head.x", "int64", (2,)),
+        ("model.vision.x", "float16", (5,)),
+        ("model.vision.y", "bfloat16", (4, 4)),
+    )
+    found = parts_of(placed(tensors, RULES), RULES.order)
+    assert [(part.name, part.tensors, part.parameters, part.bytes) for part in found] == [
+        ("vision tower", 2, 21, 42),
+        ("action head", 1, 2, 16),
+        (UNUSED, 1, 4, 16),
+        (UNKNOWN, 1, 3, 12),
+    ]
+    assert found[0].dtypes == {"bfloat16": 16, "float16": 5}
+
+
+def test_what_the_model_does_not_use_needs_no_memory_and_whole_numbers_keep_their_size():
+    tensors = entries(
+        ("model.old.weight", "float32", (64, 64)),
+        ("model.vision.position", "int64", (3,)),
+        ("head.mask", "bool", (5,)),
+        ("head.scale", "float64", (7,)),
+    )
+    half = 24 + 5 + 14
+    assert memory_of(placed(tensors, RULES), RULES) == Memory(24 + 5 + 56, half, half, half)
+
+
+# Bytes of a linear layer of 256 x 128, in bfloat16, in int8 (a scale of 4 bytes for each row), in int4 (one of 4 bytes
+# and a zero point of 1 for each 128 of a row).
+WHOLE, INT8, INT4 = 2 * 256 * 128, 256 * 128 + 4 * 256, 256 * 128 // 2 + 5 * 256
+
+
+@pytest.mark.parametrize(
+    ("name", "int8", "int4"),
+    [
+        ("model.layers.0.weight", INT8, INT4),
+        ("model.vision.0.weight", INT8, INT8),
+        ("model.extra.0.weight", INT8, INT8),
+        ("head.0.weight", WHOLE, WHOLE),
+        ("model.embed_tokens.weight", WHOLE, WHOLE),
+        ("model.lm_head.weight", WHOLE, WHOLE),
+        ("model.layers.0.scale", WHOLE, WHOLE),
+    ],
+)
+def test_lower_precision_is_of_linear_layers_of_pretrained_parts_and_four_bits_of_texts(name, int8, int4):
+    tensors = placed(entries((name, "float32", (256, 128))), RULES)
+    assert memory_of(tensors, RULES) == Memory(2 * WHOLE, WHOLE, int8, int4)
+
+
+@pytest.mark.parametrize("shape", [(256,), (7, 256), (2, 256, 128)])
+def test_vectors_few_outputs_and_convolutions_stay(shape):
+    memory = memory_of(placed(entries(("model.layers.0.weight", "float32", shape)), RULES), RULES)
+    assert memory.int8 == memory.int4 == memory.bfloat16 == memory.stored // 2
+
+
+def test_rows_that_hold_less_than_they_read_are_of_eight_bits():
+    memory = memory_of(placed(entries(("model.layers.0.weight", "float32", (128, 256))), RULES), RULES)
+    assert memory.int4 == memory.int8 == 128 * 256 + 4 * 128
+
+
+def test_a_family_without_a_rule_says_nothing_of_lower_precision():
+    assert memory_of(placed(entries(("a.weight", "float32", (64, 64))), PartRules()), PartRules()).int8 is None
+
+
+def test_quantised_weights_are_counted_as_the_numbers_that_they_stand_for():
+    tensors = entries(
+        ("model.a.qweight", "uint8", (8, 64)),
+        ("model.a.weight_scale", "float32", (8, 1)),
+        ("model.a.weight_zero_point", "uint8", (8, 1)),
+        ("model.b.qweight", "int8", (8, 16)),
+        ("model.b.weight_scale", "float32", (8,)),
+        ("model.c.qweight", "float8_e4m3fn", (8, 4)),
+        ("model.c.weight_scale", "float32", (8,)),
+        ("head.weight", "float32", (10,)),
+    )
+    tensors = placed(tensors, RULES)
+    language, head = parts_of(tensors, RULES.order)
+    assert language.dtypes == {"int4": 1024, "int8": 128, "fp8": 32} and language.parameters == 1184
+    assert language.bytes == 512 + 32 + 8 + 128 + 32 + 32 + 32 and head.parameters == 10
+    assert memory_of(tensors, RULES) == Memory(language.bytes + 40, 2 * 1184 + 20)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1 KB"), (19_100_000, "19.1 MB"), (15_400_000_000, "15.4 GB")],
+)
+def test_sizes_are_told_in_powers_of_ten(size, text):
+    assert size_text(size) == text
