@@ -14,6 +14,7 @@ from PIL import Image
 FEATURES = "tensorflow_datasets.core.features"
 SHAPES = {"observation/state": (8,), "action": (7,), "reward": (), "discount": ()}
 IMAGES = {"observation/image": (24, 32), "observation/wrist_image": (16, 16)}
+INSTRUCTIONS = ("pick up the bowl", "öffne die Tür", "let go")  # the last one in the last step of an episode
 FLAGS = ("is_first", "is_last", "is_terminal")
 
 
@@ -26,22 +27,24 @@ def draw_episode(number, steps, smooth):
     for name in IMAGES if smooth else ():
         episode[name][...] = places[:, None, None, None] * 20 + 40 + np.arange(3) * 15
     episode |= {"is_first": places == 0, "is_last": places == steps - 1, "is_terminal": places == steps - 1}
-    return episode | {"language_instruction": [("pick up the bowl", "öffne die Tür")[number % 2]] * steps}
+    return episode | {"language_instruction": [INSTRUCTIONS[number % 2]] * (steps - 1) + [INSTRUCTIONS[-1]]}
 
 
-def write_rlds(folder, lengths, smooth=False):
-    """Write `folder/1.0.0` with episodes of these lengths, in two files; returns the episodes."""
+def write_rlds(folder, lengths, smooth=False, split="train"):
+    """Write `folder/1.0.0` with episodes of these lengths, in two files, or a further split; returns the episodes."""
     episodes = [draw_episode(i, steps, smooth) for i, steps in enumerate(lengths)]
     target = folder / "1.0.0"
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     (target / "features.json").write_text(json.dumps(features()))
     parts = [episodes[::2], episodes[1::2]]
-    split = {"name": "train", "numBytes": "1", "shardLengths": [str(len(part)) for part in parts]}
-    split["filepathTemplate"] = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    info = {"name": folder.name, "version": "1.0.0", "fileFormat": "tfrecord", "splits": [split]}
-    (target / "dataset_info.json").write_text(json.dumps(info))
+    written = {"name": split, "numBytes": "1", "shardLengths": [str(len(part)) for part in parts]}
+    written["filepathTemplate"] = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
+    path = target / "dataset_info.json"
+    info = json.loads(path.read_text()) if path.exists() else {"splits": []}
+    info |= {"name": folder.name, "version": "1.0.0", "fileFormat": "tfrecord", "splits": [*info["splits"], written]}
+    path.write_text(json.dumps(info))
     for number, part in enumerate(parts):
-        with open(target / f"{folder.name}-train.tfrecord-0000{number}-of-00002", "wb") as file:
+        with open(target / f"{folder.name}-{split}.tfrecord-0000{number}-of-00002", "wb") as file:
             for episode in part:
                 write_record(file, example(episode))
     return [episode for part in parts for episode in part]

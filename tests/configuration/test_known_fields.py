@@ -75,7 +75,37 @@ def test_what_transformers_takes_passes(family):
     assert str(config.dtype).endswith("bfloat16") and config.architectures == ["A"]
 
 
-@pytest.mark.parametrize("family", ["cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1"])
+WHOLE = ["cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1"]
+CHANGES = {
+    "a size": {"num_action_chunks": 0},
+    "a choice": {"fast_prediction": {"mode": "faster"}},
+    "a dtype": {"dtype": "bflot16"},
+    "an older word": {"torch_dtype": "fp16"},
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "change"),
+    [(family, change) for family in WHOLE for change in CHANGES if (family, change) != ("alpamayo_r1", "a size")],
+)
+def test_what_takes_the_place_of_a_files_is_checked_where_it_is_read(family, change, tmp_path):
+    CONFIGS[family]().save_pretrained(tmp_path)
+    (name,) = CHANGES[change]
+    for kind in (CONFIGS[family], AutoConfig):
+        with pytest.raises(ConfigError, match=name):
+            kind.from_pretrained(tmp_path, **CHANGES[change])
+
+
+@pytest.mark.parametrize("family", WHOLE[:3])
+def test_statistics_that_json_has_not_are_not_saved(family, tmp_path):
+    config = CONFIGS[family]()
+    config.norm_stats = {"a": {"action": {"q01": [0.0], "q99": [float("inf")]}}}
+    with pytest.raises(ConfigError, match=r"norm_stats\['a'\]\['action'\]\['q99'\]"):
+        config.save_pretrained(tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("family", WHOLE)
 def test_a_file_may_hold_fields_of_another_release(family, tmp_path):
     CONFIGS[family]().save_pretrained(tmp_path)
     content = json.loads((tmp_path / "config.json").read_text())

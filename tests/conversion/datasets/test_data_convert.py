@@ -14,6 +14,7 @@ from PIL import Image
 from vlahub.conversion.cli import main
 from vlahub.conversion.datasets import lerobot_writer, rlds_episodes
 from vlahub.data import ActionChunks, dataset_statistics, load_frames
+from vlahub.errors import InputError
 
 STATE = "observation.state"
 LENGTHS = [3, 5, 1, 4]
@@ -26,11 +27,14 @@ class StandIn:
         self.known = {tiny_rlds.example(episode): episode for episode in episodes}
 
     def builder_from_directory(self, folder):
-        files = sorted(rlds_episodes.Path(folder).glob("*.tfrecord-*"))
-        split = SimpleNamespace(num_examples=len(self.known), filepaths=files)
+        splits = {}
+        for info in json.loads(rlds_episodes.Path(folder, "dataset_info.json").read_text())["splits"]:
+            files = sorted(rlds_episodes.Path(folder).glob(f"*-{info['name']}.tfrecord-*"))
+            count = sum(map(int, info["shardLengths"]))
+            splits[info["name"]] = SimpleNamespace(num_examples=count, filepaths=files)
         features = SimpleNamespace(deserialize_example_np=self.decoded)
         kind = SimpleNamespace(value="tfrecord")
-        return SimpleNamespace(info=SimpleNamespace(splits={"train": split}, features=features, file_format=kind))
+        return SimpleNamespace(info=SimpleNamespace(splits=splits, features=features, file_format=kind))
 
     def decoded(self, record):
         return {"steps": (self.step(self.known[record], i) for i in range(len(self.known[record]["action"])))}
@@ -47,11 +51,13 @@ def rlds(request, tmp_path, monkeypatch):
     """`rlds(lengths)`: the folder of a dataset and its episodes, read by the package or by a stand-in for it."""
     if request.param == "package":
         pytest.importorskip("tensorflow_datasets")
+    known = []
 
     def written(lengths=LENGTHS, **drawing):
         episodes = tiny_rlds.write_rlds(tmp_path / "demo", lengths, **drawing)
+        known.extend(episodes)
         if request.param == "stand-in":
-            monkeypatch.setitem(sys.modules, "tensorflow_datasets", StandIn(episodes))
+            monkeypatch.setitem(sys.modules, "tensorflow_datasets", StandIn(known))
         return tmp_path / "demo", episodes
 
     return written
@@ -115,9 +121,9 @@ def test_rlds_episodes_come_back_bit_by_bit(rlds, tmp_path, capsys):
     assert dataset_statistics(frames, progress=False)["num_trajectories"] == 4
     info = json.loads((tmp_path / "out/meta/info.json").read_text())
     assert (info["codebase_version"], info["fps"], info["robot_type"]) == ("v3.0", 10, "widowx")
-    assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (4, 13, 2)
+    assert (info["total_episodes"], info["total_frames"], info["total_tasks"]) == (4, 13, 3)
     said = capsys.readouterr()
-    assert "4 episodes, 13 frames, 2 instructions" in said.out and "10 are assumed (--fps)" in said.err
+    assert "4 episodes, 13 frames, 3 instructions" in said.out and "10 are assumed (--fps)" in said.err
     assert convert("rlds", source, tmp_path / "out") == 1 and "not empty" in capsys.readouterr().err
     some = ["--images", "observation/wrist_image", "--action", "action", "reward", "--state", "discount", "--quiet"]
     some += ["--instruction", "go", "--max-episodes", "2", "--fps", "5"]
@@ -128,6 +134,37 @@ def test_rlds_episodes_come_back_bit_by_bit(rlds, tmp_path, capsys):
     assert np.array_equal(np.array(frames["action"][: len(wanted)], np.float32), wanted)
     assert len(frames[0][STATE]) == 1 and "observation.images.image" not in frames.column_names
     assert frames[1]["timestamp"] == pytest.approx(0.2) and capsys.readouterr().out == ""
+
+
+def test_a_split_is_read_by_its_name(rlds, tmp_path):
+    source, _ = rlds([2, 3])
+    _, episodes = rlds([4, 1, 2], split="val")
+    views = {"image": "observation/image", "wrist_image": "observation/wrist_image"}
+    assert convert("rlds", source, tmp_path / "out", "--split", "val", "--quiet") == 0
+    check_frames(tmp_path / "out", episodes, views)
+
+
+def test_colours_that_were_recorded_the_other_way_round_are_swapped(rlds, tmp_path):
+    source, episodes = rlds([2, 1])
+    assert convert("rlds", source, tmp_path / "out", "--swap-colours", "--quiet") == 0
+    for episode in episodes:
+        episode["observation/image"] = episode["observation/image"][..., ::-1]
+    check_frames(tmp_path / "out", episodes, {"image": "observation/image"})
+
+
+def test_a_file_of_records_that_ends_anywhere_but_behind_one_is_cut_off(tmp_path):
+    with open(path := tmp_path / "file.tfrecord", "wb") as file:
+        for record in (b"first", b""):
+            tiny_rlds.write_record(file, record)
+    content, first = path.read_bytes(), len(b"first") + 16
+    assert list(rlds_episodes.records(path)) == [b"first", b""]
+    for size in range(len(content)):
+        path.write_bytes(content[:size])
+        if size in (0, first):
+            assert list(rlds_episodes.records(path)) == [b"first"][: size // first]
+        else:
+            with pytest.raises(InputError, match="is cut off"):
+                list(rlds_episodes.records(path))
 
 
 def test_videos_hold_the_frames_of_their_episodes(rlds, tmp_path):
