@@ -1,5 +1,6 @@
 """`vlahub evaluate` of every family, against loops over single frames; what it refuses before it reads weights."""
 
+import argparse
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ import pytest
 import torch
 from datasets import load_from_disk
 from PIL import Image
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
 
 from vlahub.conversion.alpamayo_r1 import driving_evaluation
 from vlahub.conversion.cli import main
+from vlahub.conversion.commands.evaluate import add_evaluate_arguments
 from vlahub.conversion.predictions import robot_evaluation
 from vlahub.data import ActionChunks, DrivingScenes, apply_statistics, dataset_statistics, load_frames
 from vlahub.errors import InputError
@@ -463,3 +465,10 @@ def test_two_processes_write_the_figures_of_one(launcher, kind, robot, driver, t
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert ended.returncode != 0 and "error: " in ended.stderr
     assert {path.name for path in tmp_path.iterdir()} <= {"one.json", "two.json", "out.png"}
+
+
+def test_episodes_are_held_out_by_the_seed_that_a_training_has_unasked(tmp_path):
+    parser = argparse.ArgumentParser()
+    add_evaluate_arguments(parser)
+    asked = parser.parse_args(["model", "--dataset", "data", "--eval-episodes", "0.2"])
+    assert asked.eval_seed == TrainingArguments(output_dir=str(tmp_path)).seed

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from vlahub.conversion import job as jobs
 from vlahub.conversion import preparation
@@ -181,6 +182,21 @@ def test_an_option_of_predict_reaches_the_prediction(words, changed, merged, mon
     found = dict(asked[0].arguments)
     assert (found.pop("folder"), found.pop("paths")) == (merged, [Path("a.png"), Path("b.png")])
     assert found.pop("flow") | found == FLOW | PREDICTED | changed
+
+
+@pytest.mark.parametrize(("words", "seed"), [([], 0), (["--seed", "5"], 5)])
+def test_the_seed_of_predict_is_what_noise_and_text_are_drawn_by(words, seed, merged, monkeypatch):
+    drawn = []
+
+    def predict_actions(*given, **named):
+        drawn.append(torch.randn(3))
+        return {"actions": [[0.0]]}
+
+    monkeypatch.setattr(robot_prediction, "predict_actions", predict_actions)
+    for _ in range(2):
+        assert main(["predict", str(merged), "--images", "a.png", "b.png", "--instruction", "lift it", *words]) == 0
+    wanted = torch.randn(3, generator=torch.Generator().manual_seed(seed))
+    assert torch.equal(drawn[0], drawn[1]) and torch.equal(drawn[0], wanted)
 
 
 def test_an_option_of_predict_writes_its_file(merged, monkeypatch, tmp_path):

@@ -30,6 +30,7 @@ ARRAYS = [
     np.int32(-7),
     np.array(True),
     np.zeros((0, 3)),
+    np.asfortranarray(np.arange(6.0).reshape(2, 3)),
 ]
 PICTURE = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
 
@@ -99,6 +100,7 @@ BROKEN = {
     "dtype [['a', '<f4']]": {"image": described([3], [["a", "<f4"]])},
     "which does not exist": {"image": described([12], "<f3")},
     "shape [2, 2, 3] has 11 bytes": {"image": described([2, 2, 3], data=b"\0" * 11)},
+    "shape [2, 2, 3] has 13 bytes": {"image": described([2, 2, 3], data=b"\0" * 13)},
     "shape [-1, 3]": {"image": described([-1, 3])},
     "shape 'x'": {"image": described("x")},
     "image 'image' is float64": {"image": PICTURE / 255},
@@ -279,6 +281,12 @@ def test_what_any_client_may_choose_reaches_the_model_whatever_its_form(form, tm
         found = act({**image, "state": [0.0] * 8, "instruction": "lift", **CHOICES}, one).observation
     assert {name: found.get(name) for name in CHOICES} == CHOICES and found["instruction"] == "lift"
     assert np.array_equal(found["images"], [PICTURE])
+
+
+def test_a_client_may_pack_its_keys_as_bytes():
+    given = {b"observation/image": PICTURE, b"observation/state": np.zeros(8), b"prompt": "lift"}
+    found = read_frame(packed(given), policy(num_views=1), Limits(), None)
+    assert found["instruction"] == "lift" and np.array_equal(found["images"], [PICTURE])
 
 
 def test_parts_of_a_mapped_state_are_joined_in_the_order_of_the_map(tmp_path):
