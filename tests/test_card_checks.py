@@ -17,12 +17,13 @@ from traced_graphs import TracedGraph
 
 from benchmarks import card_table
 from benchmarks.card import __main__ as command
-from benchmarks.card import carried, compiled, device, host_waits, low_bits, memory, processes, report
+from benchmarks.card import carried, compiled, device, host_waits, low_bits, memory, processes, report, rounding
 from benchmarks.card.cases import CASES, cases, in_bfloat16, predict
 from benchmarks.card.fast_prediction import OPTIONS, ready
 from benchmarks.card.learning import gradient_errors, loss_and_gradients
 from benchmarks.card.processes import Run, Unit, units
 from benchmarks.card.results import Figure, Job, Result, Skipped, results_of
+from vlahub.modeling.cogvla import token_pruning
 from vlahub.modeling.fast_prediction import FastPrediction
 
 FAMILIES = {"cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1"}
@@ -125,6 +126,30 @@ def test_graphs_are_held_against_predictions_of_the_same_products(family):
     steps = [step for graph in model.fast_prediction.graphs.values() for step in graph.steps]
     recorded = {form_of(*step[:3]) for step in steps if step[0].name().startswith(PRODUCTS)}
     assert recorded and recorded <= eager.found
+
+
+@pytest.mark.parametrize("name", ["CogVLA, L1", "OpenVLA-OFT"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_where_rounding_keeps_other_image_tokens_differences_are_told_and_bound_nothing(monkeypatch, name, turned):
+    choose = token_pruning.highest_scored
+
+    def others_in_bfloat16(scores, ratio):
+        is_rounded = turned and torch.equal(scores, scores.bfloat16().float())
+        return choose(-scores if is_rounded else scores, ratio)
+
+    def score(self, states, pruning):
+        found = plain(self, states, pruning)
+        return found.bfloat16().float() if states.dtype == torch.bfloat16 else found
+
+    plain = token_pruning.TokenRouter.forward
+    monkeypatch.setattr(token_pruning.TokenRouter, "forward", score)
+    monkeypatch.setattr(token_pruning, "highest_scored", others_in_bfloat16)
+    (case,) = (case for case in CASES if case.name == name)
+    bounds = [figure.bound for figure in rounding.rounding(case, "cpu")]
+    assert len(bounds) == 4 and bounds == (
+        [None] * 4 if turned and case.prunes else [*rounding.LEARNING, rounding.ACTIONS]
+    )
+    assert token_pruning.highest_scored is others_in_bfloat16
 
 
 def test_compiling_is_skipped_where_nothing_can_be_compiled(monkeypatch):

@@ -39,6 +39,11 @@ class Case:
     is_recorded: bool = True
     make: Callable[[], Tiny] | None = None
 
+    @property
+    def prunes(self) -> bool:
+        """Whether layers leave out image tokens of low scores: where two are close, rounding decides which."""
+        return self.family == COGVLA and self.fields.get("use_lfp", True)
+
     def tiny(self) -> Tiny:
         """The model in evaluation mode, in float32, on the CPU."""
         made = self.make() if self.make else tiny_batch(golden_case, self.family, **self.fields)

@@ -31,10 +31,11 @@ def jobs(device: str, family: str | None) -> Iterator[Job]:
 
 @torch.no_grad()
 def compiled(case: Case, device: str) -> Iterator[Figure]:
-    """On a card by Inductor and recorded as graphs, in bfloat16 where no token depends on the rounding."""
+    """On a card by Inductor and recorded as graphs, in bfloat16 where no choice of a token depends on the rounding."""
     if device == "cuda" and (missing := missing_for_triton()):
         raise Skipped(f"Inductor needs {missing} for a card, and there is none here")
-    dtype = torch.bfloat16 if device == "cuda" and not case.writes_tokens else torch.float32
+    is_smooth = not (case.writes_tokens or case.prunes)
+    dtype = torch.bfloat16 if device == "cuda" and is_smooth else torch.float32
     model, prompt = ready(case, device, dtype)
     wanted = predict(model, prompt)
     with compiler(device):

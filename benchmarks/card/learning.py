@@ -47,7 +47,7 @@ def joined(gradients: Gradients, names: Iterable[str]) -> torch.Tensor:
     return torch.cat([gradients[name].flatten() for name in names])
 
 
-def learning_figures(found: tuple, wanted: tuple, bounds: tuple[float, float, float], prefix: str = "") -> list[Figure]:
+def learning_figures(found: tuple, wanted: tuple, bounds: tuple[float | None, ...], prefix: str = "") -> list[Figure]:
     """Of two results of `loss_and_gradients`; bounds: of the loss, all gradients, and the worst parameter's."""
     loss = abs(found[0] - wanted[0]) / abs(wanted[0])
     whole, worst = gradient_errors(found[1], wanted[1])
