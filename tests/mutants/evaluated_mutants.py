@@ -414,4 +414,68 @@ MUTANTS = [
             "pixels_that_a_model_reads_are_shown_as_the_picture_that_they_were_made_of",
         ),
     ),
+    *planted(
+        "conversion/inspection/oddities.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "lost-tensors-unsaid",
+            "if lost := [name for name in recorded if name not in found]:",
+            "if lost := []:",
+            "a_record_is_held_against_the_tensors_and_files_that_are_there",
+        ),
+        (
+            "report-of-sizes-unread",
+            'and entry["bytes"] != place.sizes[name]]',
+            "and False]",
+            "a_record_is_held_against_the_tensors_and_files_that_are_there",
+        ),
+        (
+            "names-of-more-views-unsaid",
+            "if views and names and len(names) != views:",
+            "if False:",
+            "as_many_views_have_names_as_the_model_sees",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/runs.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "side-files-of-two-steps",
+            'if len({file.partition("--")[2] for file in files}) > 1:',
+            "if False:",
+            "side_files_are_one_of_a_kind_and_of_one_step",
+        ),
+        (
+            "base-of-the-config-first",
+            'return (adapter.base if adapter else None) or config.get("_name_or_path") or None',
+            'return config.get("_name_or_path") or (adapter.base if adapter else None)',
+            "the_base_is_the_one_that_the_adapter_names_before_that_of_the_runs_config",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/provenance.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "card-of-licence-name-lost",
+            'FACTS = ("license", "license_name",',
+            'FACTS = ("license",',
+            "licence_base_and_datasets_are_those_of_the_cards_front_matter",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/headers.py",
+        "tests/conversion/inspection/test_inspect_checkpoint.py",
+        (
+            "bytes-behind-tensors-unsaid",
+            "elif start is not None and size > wanted:",
+            "elif False:",
+            "a_file_has_as_many_bytes_as_its_header_names_and_no_more",
+        ),
+        (
+            "cut-off-by-the-header",
+            "wanted = end + (start or 8)",
+            "wanted = end + 8",
+            "a_file_that_is_cut_off_is_odd_and_no_failure",
+        ),
+    ),
 ]
