@@ -258,4 +258,51 @@ MUTANTS = [
             "the_tensors_of_each_family_are_of_the_parts_that_its_papers_name",
         ),
     ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_mapanything_llava3d.py",
+        "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py",
+        (
+            "sampling-of-the-dit-ignored",
+            "default = default if self.has_deep_fusion else getattr(self.dit_config, name)",
+            "",
+            "the_sampling_of_a_dit_head_alone_is_that_of_its_own_config",
+        ),
+        (
+            "dit-of-another-robot-number",
+            '            "num_embodiments": self.num_embodiments,\n',
+            "",
+            "a_dit_head_has_the_robots_of_the_model_and_no_others",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_dit_action_head.py",
+        "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py",
+        (
+            "last-layer-read-by-own-blocks",
+            'return self.context == "self" or self.context_of_block(self.num_hidden_layers - 1) != "own"',
+            'return self.context == "self" or self.context_of_block(self.num_hidden_layers) != "own"',
+            "the_last_layer_of_the_vlm_is_read_where_the_last_block_looks_at_it",
+        ),
+    ),
+    *planted(
+        "configuration/cogvla/configuration_cogvla.py",
+        "tests/configuration/cogvla/test_configuration_cogvla.py",
+        (
+            "tokens-of-one-view",
+            "return per_image * self.num_images_in_input",
+            "return per_image",
+            "towers_with_different_patches_fit_together_by_aggregation_tokens",
+        ),
+        (
+            "schedule-of-the-models-depth",
+            '"lfp_schedule_layers": 32,',
+            '"lfp_schedule_layers": None,',
+            "a_cogvla_config_is_read_with_its_schedule_of_32_layers",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_dit_action_head.py",
+        "tests/modeling/mapanything_llava3d/test_dit_action_head.py",
+        ("noise-beyond-one", "if self.noise_s > 1:", "if False:", "fields_that_cannot_work_are_refused_by_name"),
+    ),
 ]
