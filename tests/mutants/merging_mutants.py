@@ -419,4 +419,14 @@ MUTANTS = [
             "fields_of_an_adapter_that_cannot_be_are_named",
         ),
     ),
+    *planted(
+        "conversion/tensors/adapter_names.py",
+        "tests/conversion/tensors/test_adapter_names.py",
+        (
+            "untrained-stay-behind",
+            "(?:original_module\\..+|token_adapter",
+            "(?:token_adapter",
+            "copies_of_the_base_that_a_wrapped_module_keeps_are_told_from_what_was_trained",
+        ),
+    ),
 ]
