@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from markdown_it import MarkdownIt
-from tiny_configs import cogvla_config
+from tiny_configs import cogvla_config, llava3d_config
 
+from vlahub import AlpamayoR1Config
 from vlahub.configuration.card_markdown import code, fenced, table, words
 from vlahub.configuration.card_snippet import Asked, snippet
 from vlahub.configuration.card_statistics import dimensions_table
@@ -55,6 +56,34 @@ class Read(HTMLParser):
 def rows_of(text):
     """Cells of each row of the table of dimensions."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()[2:]]
+
+
+def test_the_example_asks_for_the_first_statistics_and_for_one_robot_of_several():
+    config = llava3d_config(num_embodiments=2)
+    config.norm_stats = {"b": {}, "a": {}}
+    code = snippet(config)
+    assert code.count('unnorm_key="a"') == 2 and "    embodiment_id=0,\n" in code
+    assert "embodiment_id" not in snippet(llava3d_config())
+    assert snippet(config, asked=Asked(unnorm_key="b")).count('unnorm_key="b"') == 2
+
+
+def test_the_example_of_a_car_drives_up_to_its_place():
+    config = AlpamayoR1Config()
+    names = {"np": np}
+    lines = snippet(config).splitlines()
+    exec("\n".join(line for line in lines if line.startswith(("xyz", "rot"))), names)
+    xyz, step = names["xyz"], 10 * config.action_space_cfg["dt"]
+    assert len(xyz) * 3 == config.tokens_per_history_traj and names["rot"].shape == (len(xyz), 3, 3)
+    np.testing.assert_allclose(xyz[:, 0], step * np.arange(1 - len(xyz), 1), atol=1e-9)
+    assert not xyz[:, 1:].any()
+
+
+def test_views_of_another_number_than_the_recorded_names_stand_in_a_list():
+    config = cogvla_config(num_images_in_input=2)
+    config.view_names = ["top", "wrist"]
+    given = Asked(images=("a.png", "b.png"))
+    assert 'images={"top": Image.open("a.png"), "wrist": Image.open("b.png")},' in snippet(config, asked=given)
+    assert 'images=[Image.open("a.png")],' in snippet(config, asked=Asked(images=("a.png",)))
 
 
 # Names of anybody

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import transformers
 from huggingface_hub import ModelCard, ModelCardData
+from tiny_configs import cogvla_config
 
 from vlahub.configuration.card_stamp import config_mark, stamped_with
 from vlahub.configuration.card_weights import with_other_weights
@@ -18,6 +19,7 @@ from vlahub.configuration.checkpoint_card import (
     stamped,
     write_checkpoint_card,
 )
+from vlahub.configuration.former_card import former_card_body
 
 FORMER_CARD = Path(__file__).parents[1] / "golden" / "cogvla_card_0.1.md"
 CARD = "---\nlicense: mit\ntags:\n- a\n- b\n---\n\n# A model\n\nIt does things.\n"
@@ -116,6 +118,16 @@ def test_a_card_that_an_earlier_release_wrote_is_ours():
     assert "| parameters | 4,769,583 in float32" in card and "| parameters |" not in with_other_weights(card, "")
     assert is_unedited(card) and config_mark(card) == FORMER_MARKS["cogvla"]
     assert not is_unedited(card.replace("base model", "basis"))
+
+
+def test_the_words_of_an_earlier_release_are_about_the_first_statistics_and_this_models_views():
+    config = cogvla_config(num_images_in_input=2)
+    [statistics] = config.norm_stats.values()
+    config.norm_stats = {"b": statistics, "a": {**statistics, "num_transitions": 1234}}
+    text = former_card_body(config)
+    assert text.count('unnorm_key="a"') == 2 and 'unnorm_key="b"' not in text
+    assert '[Image.open("view_0.png"), Image.open("view_1.png")]' in text
+    assert text.index("| `a` |  | 1,234 |") < text.index("| `b` |")
 
 
 def test_a_model_whose_class_was_derived_from_ours_is_one_of_ours():

@@ -2,6 +2,10 @@
 
 import pytest
 
+from vlahub.configuration.alpamayo_r1.alpamayo_weight_parts import ALPAMAYO_PARTS
+from vlahub.configuration.cogvla.cogvla_weight_parts import COGVLA_PARTS
+from vlahub.configuration.mapanything_llava3d.llava3d_weight_parts import LLAVA3D_PARTS
+from vlahub.configuration.multimodal_vla.composed_weight_parts import COMPOSED_PARTS
 from vlahub.configuration.weight_parts import (
     UNKNOWN,
     UNUSED,
@@ -45,6 +49,31 @@ def entries(*rows):
 )
 def test_the_first_row_that_fits_says_the_part(name, part):
     assert RULES.part_of(name) == part
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "part"),
+    [
+        (COGVLA_PARTS, "vision_backbone.featurizer.blocks.3.film.scale.weight", "FiLM of the towers"),
+        (COGVLA_PARTS, "vision_backbone.fused_featurizer.blocks.3.mlp.fc1.weight", "vision tower (SigLIP)"),
+        (COGVLA_PARTS, "vision_backbone.featurizer.aggregation.tokens", "aggregation tokens"),
+        (COGVLA_PARTS, "language_model.model.layers.4.router.weight", "routers of token pruning (LFP)"),
+        (COGVLA_PARTS, "language_model.lm_head.weight", "language model"),
+        (LLAVA3D_PARTS, "language_model_with_expert.layers.0.mlp.up_proj.weight", "action expert (joined stack)"),
+        (LLAVA3D_PARTS, "dit_action_projector.weight", "DiT head"),
+        (COMPOSED_PARTS, "backbone.vision_tower.encoder.layer.0.norm1.weight", "vision tower"),
+        (COMPOSED_PARTS, "backbone.second_vision_tower.encoder.layer.0.norm1.weight", "second vision tower"),
+        (COMPOSED_PARTS, "backbone.vision_tower.text_model.head.weight", "grounding (text tower)"),
+        (COMPOSED_PARTS, "backbone.vlm.model.visual.blocks.0.norm1.weight", "vision tower"),
+        (COMPOSED_PARTS, "backbone.vlm.model.multi_modal_projector.linear.weight", "projector"),
+        (COMPOSED_PARTS, "backbone.vlm.model.language_model.norm.weight", "language model"),
+        (COMPOSED_PARTS, "late_projector.weight", "fusion"),
+        (ALPAMAYO_PARTS, "vlm.model.visual.blocks.0.norm1.weight", "vision tower (Qwen3-VL)"),
+        (ALPAMAYO_PARTS, "vlm.lm_head.weight", "language model"),
+    ],
+)
+def test_the_tensors_of_each_family_are_of_the_parts_that_its_papers_name(rules, name, part):
+    assert rules.part_of(name) == part
 
 
 def test_without_an_order_the_first_word_is_the_part():

@@ -43,4 +43,52 @@ MUTANTS = [
             "the_state_is_shown_of_models_that_read_it",
         ),
     ),
+    *planted(
+        "configuration/card_snippet.py",
+        "tests/configuration/test_card_content.py",
+        (
+            "snippet-path-one-pose-too-far",
+            "* (poses - 1):g}",
+            "* poses:g}",
+            "the_example_of_a_car_drives_up_to_its_place",
+        ),
+        (
+            "snippet-key-is-the-last",
+            "(min(config.norm_stats) if config.norm_stats",
+            "(max(config.norm_stats) if config.norm_stats",
+            "the_example_asks_for_the_first_statistics_and_for_one_robot_of_several",
+        ),
+        (
+            "snippet-without-embodiment",
+            'if config.num_embodiments > 1 else ""',
+            'if config.num_embodiments > 2 else ""',
+            "the_example_asks_for_the_first_statistics_and_for_one_robot_of_several",
+        ),
+        (
+            "snippet-names-of-other-count",
+            "names if names and len(names) == len(views) else None)",
+            "names)",
+            "views_of_another_number_than_the_recorded_names_stand_in_a_list",
+        ),
+    ),
+    *planted(
+        "configuration/former_card.py",
+        "tests/configuration/test_checkpoint_card.py",
+        (
+            "former-call-key-is-the-last",
+            "key=json.dumps(min(config.norm_stats)",
+            "key=json.dumps(max(config.norm_stats)",
+            "the_words_of_an_earlier_release_are_about_the_first_statistics_and_this_models_views",
+        ),
+    ),
+    *planted(
+        "configuration/card_stamp.py",
+        "tests/configuration/test_checkpoint_card.py",
+        (
+            "stamp-without-front-matter",
+            "text=text_hash(head + body)",
+            "text=text_hash(body)",
+            "an_edited_card_is_told_from_ours",
+        ),
+    ),
 ]

@@ -260,4 +260,58 @@ MUTANTS = [
             "images_are_views_by_name_or_by_being_the_only_one_of_their_kind",
         ),
     ),
+    *planted(
+        "conversion/option_values.py",
+        "tests/conversion/test_option_values.py",
+        (
+            "certainty-is-refused",
+            "if not 0 < (value := number(text)) <= 1:",
+            "if not 0 < (value := number(text)) < 1:",
+            "an_option_takes_its_range_with_both_ends_and_nothing_else",
+        ),
+        (
+            "nothing-is-above-zero",
+            "if not 0 < (value := number(text)) < math.inf:",
+            "if not 0 <= (value := number(text)) < math.inf:",
+            "an_option_takes_its_range_with_both_ends_and_nothing_else",
+        ),
+        (
+            "largest-seed-one-too-small",
+            "<= int(text) <= LARGEST_SEED",
+            "<= int(text) < LARGEST_SEED",
+            "an_option_takes_its_range_with_both_ends_and_nothing_else",
+        ),
+    ),
+    *planted(
+        "conversion/files/view_files.py",
+        "tests/conversion/files/test_view_files.py",
+        (
+            "files-of-a-folder-as-they-lie",
+            "found = sorted(path for",
+            "found = list(path for",
+            "a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffixes",
+        ),
+        (
+            "suffixes-in-small-letters",
+            "if path.suffix.lower() in SUFFIXES)",
+            "if path.suffix in SUFFIXES)",
+            "a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffixes",
+        ),
+    ),
+    *planted(
+        "conversion/commands/serve.py",
+        "tests/conversion/serving/test_serve_command.py",
+        (
+            "steps-and-averages-together",
+            "if steps is not None and arguments.temporal_ensemble is not None:",
+            "if False:",
+            "what_cannot_be_served_is_refused_before_weights_are_read",
+        ),
+        (
+            "names-of-routes-for-models",
+            "if not NAME.fullmatch(name) or name in RESERVED:",
+            "if not NAME.fullmatch(name):",
+            "what_cannot_be_served_is_refused_before_weights_are_read",
+        ),
+    ),
 ]

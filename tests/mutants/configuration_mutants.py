@@ -136,4 +136,173 @@ MUTANTS = [
             "a_config_shares_nothing_with_what_it_was_given",
         ),
     ),
+    *planted(
+        "configuration/view_names.py",
+        "tests/processing/test_views.py",
+        (
+            "record-views-config-forgets",
+            "    config.view_names = list(names)\n",
+            "",
+            "names_are_saved_with_config_and_processor",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/tower_checks.py",
+        "tests/modeling/multimodal_vla/test_two_towers.py",
+        (
+            "layer-minus-one-is-accepted",
+            "<= layer <= -2:",
+            "<= layer <= -1:",
+            "choices_of_towers_that_cannot_work_are_refused_by_name",
+        ),
+        (
+            "deepest-layer-is-refused",
+            "not -depth <= layer",
+            "not -depth < layer",
+            "one_tower_gives_all_tokens_of_a_layer",
+        ),
+        (
+            "moe-chosen-with-a-vlm",
+            'given += ["vision_aggregate_type"] * (config.vision_aggregate_type != "concat")',
+            "given += []",
+            "choices_of_towers_are_refused_with_a_vlm",
+        ),
+        (
+            "gated-over-padding",
+            "if config.projector_type not in JOINING:",
+            "if False:",
+            "tests/modeling/multimodal_vla/test_tower_image_processors.py::test_layers_do_not_look_at_the_padding_of_patches",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/proven_backbones.py",
+        "tests/modeling/multimodal_vla/test_backbone_choices.py",
+        (
+            "vit-mae-as-tower",
+            '    "vit_mae": "it leaves out patches at random",\n',
+            "",
+            "a_vision_model_that_cannot_be_read_is_refused_before_weights_are_read",
+        ),
+        (
+            "swin2sr-as-tower",
+            '    "swin2sr": "it gives another picture, and no features",\n',
+            "",
+            "what_gives_no_features_of_a_picture_is_refused_wherever_a_tower_stands",
+        ),
+        (
+            "width-of-first-stage",
+            "vision_config.hidden_sizes[-1]",
+            "vision_config.hidden_sizes[0]",
+            "what_enters_the_projector_is_what_the_tower_gives_for_each_view",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/configuration_multimodal_vla.py",
+        "tests/configuration/multimodal_vla/test_configuration_multimodal_vla.py",
+        (
+            "heads-of-the-text-alone",
+            'widths = self.hidden_size if self.projector_type != "qformer" else self.vision_hidden_size',
+            "widths = self.hidden_size",
+            "resamplers_have_as_many_heads_as_divide_all_that_they_read",
+        ),
+        (
+            "vlm-tied-otherwise-inside",
+            'found["vlm_config"]["text_config"] |= tied',
+            "pass",
+            "a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked",
+        ),
+        (
+            "bins-above-the-vocabulary",
+            "if self.action_vocab_size > self.text_part.vocab_size:",
+            "if False:",
+            "a_value_that_cannot_work_is_refused_by_its_name",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/configuration_multimodal_vla.py",
+        "tests/modeling/multimodal_vla/test_gated_cross_attention.py",
+        (
+            "gated-language-model-trains",
+            'self.freeze_language_model = fusion == "gated_cross_attention"',
+            "self.freeze_language_model = False",
+            "closed_gates_open_and_a_frozen_language_model_stays_as_it_is",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/gated_language_models.py",
+        "tests/modeling/multimodal_vla/test_gated_cross_attention.py",
+        (
+            "gated-in-any-model",
+            "if config.text_config.model_type not in HAND_DOWN:",
+            "if False:",
+            "what_cannot_look_is_refused_by_name",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/head_facts.py",
+        "tests/modeling/test_sampled_actions.py",
+        (
+            "regression-draws-samples",
+            "config.num_action_chunks, draws_samples=False)",
+            "config.num_action_chunks)",
+            "regression_has_nothing_to_draw",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/composed_weight_parts.py",
+        "tests/configuration/test_weight_parts.py",
+        (
+            "second-tower-counted-as-first",
+            'second_vision_tower\\.", SECOND)',
+            'second_vision_tower\\.", TOWER)',
+            "the_tensors_of_each_family_are_of_the_parts_that_its_papers_name",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_mapanything_llava3d.py",
+        "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py",
+        (
+            "sampling-of-the-dit-ignored",
+            "default = default if self.has_deep_fusion else getattr(self.dit_config, name)",
+            "",
+            "the_sampling_of_a_dit_head_alone_is_that_of_its_own_config",
+        ),
+        (
+            "dit-of-another-robot-number",
+            '            "num_embodiments": self.num_embodiments,\n',
+            "",
+            "a_dit_head_has_the_robots_of_the_model_and_no_others",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_dit_action_head.py",
+        "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py",
+        (
+            "last-layer-read-by-own-blocks",
+            'return self.context == "self" or self.context_of_block(self.num_hidden_layers - 1) != "own"',
+            'return self.context == "self" or self.context_of_block(self.num_hidden_layers) != "own"',
+            "the_last_layer_of_the_vlm_is_read_where_the_last_block_looks_at_it",
+        ),
+    ),
+    *planted(
+        "configuration/cogvla/configuration_cogvla.py",
+        "tests/configuration/cogvla/test_configuration_cogvla.py",
+        (
+            "tokens-of-one-view",
+            "return per_image * self.num_images_in_input",
+            "return per_image",
+            "towers_with_different_patches_fit_together_by_aggregation_tokens",
+        ),
+        (
+            "schedule-of-the-models-depth",
+            '"lfp_schedule_layers": 32,',
+            '"lfp_schedule_layers": None,',
+            "a_cogvla_config_is_read_with_its_schedule_of_32_layers",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_dit_action_head.py",
+        "tests/modeling/mapanything_llava3d/test_dit_action_head.py",
+        ("noise-beyond-one", "if self.noise_s > 1:", "if False:", "fields_that_cannot_work_are_refused_by_name"),
+    ),
 ]

@@ -101,4 +101,36 @@ MUTANTS = [
             "what_no_tensor_shows_is_as_in_the_published_configs",
         ),
     ),
+    *planted(
+        "conversion/settings.py",
+        "tests/conversion/test_settings.py",
+        (
+            "what-is-known-gives-way",
+            "if known is not None and known != value:",
+            "if False:",
+            "what_is_known_stays_and_what_contradicts_it_is_refused",
+        ),
+        (
+            "an-option-loses-to-its-default",
+            "        if given is not None:\n            self.know",
+            "        if given:\n            self.know",
+            "an_option_comes_before_a_default_and_what_nothing_says_is_asked_for",
+        ),
+    ),
+    *planted(
+        "conversion/dataset_statistics.py",
+        "tests/conversion/test_settings.py",
+        (
+            "statistics-of-the-first-folder-alone",
+            "    for folder in folders:\n",
+            "    for folder in folders[:1]:\n",
+            "statistics_are_those_of_the_file_that_is_given_then_of_the_first_folder_that_has_some",
+        ),
+        (
+            "statistics-of-any-size",
+            "return sizes.pop() if len(sizes) == 1 else None",
+            "return max(sizes) if sizes else None",
+            "a_size_is_known_where_all_datasets_have_it",
+        ),
+    ),
 ]

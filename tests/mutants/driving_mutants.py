@@ -302,4 +302,86 @@ MUTANTS = [
             "trajectories_are_measured_by_the_best_sample",
         ),
     ),
+    *planted(
+        "conversion/alpamayo_r1/inspected_alpamayo.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "means-of-space-turned",
+            'space[f"{key}_mean"], space[f"{key}_std"])',
+            'space[f"{key}_std"], space[f"{key}_mean"])',
+            "the_action_space_of_a_car_has_its_ranges_means_and_deviations",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/releases.py",
+        "tests/conversion/alpamayo_r1/test_convert_releases.py",
+        (
+            "later-release-by-class-alone",
+            'if published.get("include_camera_ids"):',
+            "if False:",
+            "each_trace_of_the_later_release_tells_it",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/trajectory_plot.py",
+        "tests/conversion/alpamayo_r1/test_trajectory_plot.py",
+        (
+            "first-frames-in-trajectories",
+            "read_frames(camera)[-1]",
+            "read_frames(camera)[0]",
+            "of_each_camera_the_last_frame_is_shown_under_its_name",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/reasoning_texts.py",
+        "tests/conversion/alpamayo_r1/test_trajectory_plot.py",
+        (
+            "distances-of-one-sample",
+            "if len(found) > 1 else [])",
+            "if len(found) > 2 else [])",
+            "a_text_has_the_least_and_the_greatest_distance_of_its_samples_and_those_that_are_not_there_are_counted",
+        ),
+        (
+            "unstarted-unflagged",
+            "if not sample.started]",
+            "if sample.started]",
+            "lines_are_the_arrays_and_each_has_the_colour_of_its_text",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/creation.py",
+        "tests/conversion/alpamayo_r1/test_start_alpamayo.py",
+        (
+            "rows-of-the-head-drawn-otherwise",
+            "name = EMBEDDINGS if config.tie_word_embeddings else target",
+            "name = target",
+            "a_base_with_one_matrix_for_both_ends_stays_so",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/evaluation_plot.py",
+        "tests/conversion/alpamayo_r1/test_scenes_plot.py",
+        (
+            "distance-with-height",
+            "(sample - driven)[:, :2]",
+            "(sample - driven)[:, :3]",
+            "lines_are_the_paths_and_the_errors_those_of_the_file",
+        ),
+        (
+            "seconds-from-zero",
+            "seconds = np.arange(1, len(errors) + 1) * TIME_STEP",
+            "seconds = np.arange(len(errors)) * TIME_STEP",
+            "lines_are_the_paths_and_the_errors_those_of_the_file",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/navigation_plot.py",
+        "tests/conversion/alpamayo_r1/test_navigation_comparison.py",
+        (
+            "first-frames-of-cameras",
+            "read_frames(camera)[-1]",
+            "read_frames(camera)[0]",
+            "each_drive_has_its_own_lines_and_its_first_text_below_the_last_frames",
+        ),
+    ),
 ]

@@ -304,4 +304,178 @@ MUTANTS = [
             "entries_that_are_not_there_are_named_and_nothing_is_left",
         ),
     ),
+    *planted(
+        "conversion/predictions/chunk_panels.py",
+        "tests/conversion/predictions/test_drawn_panels.py",
+        (
+            "chunk-spread-about-the-first",
+            "values.mean(axis=0), drawn.spread",
+            "values[0], drawn.spread",
+            "a_chunk_is_its_first_sample_in_the_band_of_the_spread_about_the_mean",
+        ),
+        (
+            "path-actions-of-one-dimension",
+            "path[:, action, number]",
+            "path[:, action, 0]",
+            "the_way_out_of_noise_is_a_line_for_each_action_of_each_dimension",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/view_panels.py",
+        "tests/conversion/predictions/test_drawn_panels.py",
+        (
+            "tokens-kept-by-the-first-layer",
+            "last, grid = max(kept.kept), attention[0].grid",
+            "last, grid = min(kept.kept), attention[0].grid",
+            "attention_is_a_multiple_of_the_even_share_and_that_of_tokens_that_are_read_last",
+        ),
+        (
+            "patches-that-are-read-whitened",
+            "~last[number].reshape",
+            "last[number].reshape",
+            "patches_that_the_last_pruning_layer_leaves_out_are_white",
+        ),
+        (
+            "maps-resampled-by-remainder",
+            "np.arange(new) * old // new",
+            "np.arange(new) % old",
+            "a_map_on_a_finer_grid_repeats_its_patches",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/share_panels.py",
+        "tests/conversion/predictions/test_drawn_panels.py",
+        (
+            "encoders-bars-over-each-other",
+            "        start = start + share\n",
+            "",
+            "shares_of_encoders_stand_side_by_side_and_those_of_layers_over_their_number",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/flow_path.py",
+        "tests/conversion/predictions/test_flow_options.py",
+        (
+            "steps-in-words-of-the-config",
+            "(options.get(name) or getattr(config, name) for",
+            "(getattr(config, name) for",
+            "the_words_about_a_flow_are_those_of_the_call_before_those_of_the_config",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/flow_options.py",
+        "tests/conversion/predictions/test_flow_options.py",
+        (
+            "guidance-of-zero-is-the-configs",
+            "if given[name] is not None}",
+            "if given[name]}",
+            "what_is_given_is_an_argument_and_what_is_not_is_the_models",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/action_plot.py",
+        "tests/conversion/predictions/test_action_plot.py",
+        (
+            "switches-of-all-episodes",
+            "actions.frame[rows & (found == sign)]",
+            "actions.frame[found == sign]",
+            "switches_are_those_of_their_own_episode_and_none_is_between_chunks_that_do_not_meet",
+        ),
+        (
+            "switches-follow-nothing",
+            "> threshold, actions.follows)",
+            "> threshold, np.ones_like(actions.follows))",
+            "switches_are_those_of_their_own_episode_and_none_is_between_chunks_that_do_not_meet",
+        ),
+        (
+            "gaps-are-joined",
+            "np.insert(values, gaps, np.nan)",
+            "np.insert(values, gaps, values[gaps])",
+            "lines_are_the_actions_over_time_and_bars_the_errors_by_step",
+        ),
+    ),
+    *planted(
+        "conversion/plots/statistics_plot.py",
+        "tests/conversion/plots/test_statistics_plot.py",
+        (
+            "mask-of-statistics-turned",
+            '"" if part.statistics["mask"][i] else',
+            '"" if not part.statistics["mask"][i] else',
+            "names_and_units_are_told",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/shown_views.py",
+        "tests/conversion/predictions/test_drawn_panels.py",
+        (
+            "pictures-of-views-over-one",
+            ".numpy() * std + mean)",
+            ".numpy() * mean + std)",
+            "pixels_that_a_model_reads_are_shown_as_the_picture_that_they_were_made_of",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/oddities.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "lost-tensors-unsaid",
+            "if lost := [name for name in recorded if name not in found]:",
+            "if lost := []:",
+            "a_record_is_held_against_the_tensors_and_files_that_are_there",
+        ),
+        (
+            "report-of-sizes-unread",
+            'and entry["bytes"] != place.sizes[name]]',
+            "and False]",
+            "a_record_is_held_against_the_tensors_and_files_that_are_there",
+        ),
+        (
+            "names-of-more-views-unsaid",
+            "if views and names and len(names) != views:",
+            "if False:",
+            "as_many_views_have_names_as_the_model_sees",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/runs.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "side-files-of-two-steps",
+            'if len({file.partition("--")[2] for file in files}) > 1:',
+            "if False:",
+            "side_files_are_one_of_a_kind_and_of_one_step",
+        ),
+        (
+            "base-of-the-config-first",
+            'return (adapter.base if adapter else None) or config.get("_name_or_path") or None',
+            'return config.get("_name_or_path") or (adapter.base if adapter else None)',
+            "the_base_is_the_one_that_the_adapter_names_before_that_of_the_runs_config",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/provenance.py",
+        "tests/conversion/inspection/test_inspected_records.py",
+        (
+            "card-of-licence-name-lost",
+            'FACTS = ("license", "license_name",',
+            'FACTS = ("license",',
+            "licence_base_and_datasets_are_those_of_the_cards_front_matter",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/headers.py",
+        "tests/conversion/inspection/test_inspect_checkpoint.py",
+        (
+            "bytes-behind-tensors-unsaid",
+            "elif start is not None and size > wanted:",
+            "elif False:",
+            "a_file_has_as_many_bytes_as_its_header_names_and_no_more",
+        ),
+        (
+            "cut-off-by-the-header",
+            "wanted = end + (start or 8)",
+            "wanted = end + 8",
+            "a_file_that_is_cut_off_is_odd_and_no_failure",
+        ),
+    ),
 ]

@@ -393,4 +393,40 @@ MUTANTS = [
             "a_name_is_of_a_kind[card-NOTICE]",
         ),
     ),
+    *planted(
+        "conversion/tensors/base_model.py",
+        "tests/conversion/tensors/test_base_model.py",
+        (
+            "either-of-two-tensors",
+            "        if len(found) > 1:\n            raise",
+            "        if False:\n            raise",
+            "a_name_that_two_tensors_answer_to_is_refused",
+        ),
+        (
+            "another-form-is-merged",
+            "if not whole and translated == name:",
+            "if False:",
+            "what_is_computed_with_in_another_form_is_refused_and_what_the_file_has_of_it_is_not",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/adapter_patterns.py",
+        "tests/conversion/commands/test_error_boundary.py",
+        (
+            "ranks-without-a-limit",
+            "type(value) is int and 1 <= value <= MAX_RANK",
+            "type(value) is int and 1 <= value",
+            "fields_of_an_adapter_that_cannot_be_are_named",
+        ),
+    ),
+    *planted(
+        "conversion/tensors/adapter_names.py",
+        "tests/conversion/tensors/test_adapter_names.py",
+        (
+            "untrained-stay-behind",
+            "(?:original_module\\..+|token_adapter",
+            "(?:token_adapter",
+            "copies_of_the_base_that_a_wrapped_module_keeps_are_told_from_what_was_trained",
+        ),
+    ),
 ]

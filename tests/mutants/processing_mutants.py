@@ -504,4 +504,34 @@ MUTANTS = [
             "the_prompt_is_that_of_the_chat_template_for_any_number_of_images",
         ),
     ),
+    *planted(
+        "processing/multimodal_vla/prepared_by_vlm.py",
+        "tests/processing/multimodal_vla/test_vlm_processors.py",
+        (
+            "begin-tokens-twice",
+            '"add_special_tokens": not starts,',
+            '"add_special_tokens": True,',
+            "a_begin_token_that_the_template_writes_is_not_added_once_more",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/pixtral_prompts.py",
+        "tests/processing/multimodal_vla/test_vlm_processors.py",
+        (
+            "breaks-behind-the-last-row",
+            ".removesuffix(self.image_break_token)",
+            "",
+            "pixtral_is_prepared_as_published_where_torchvision_is_missing",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/processor_defaults.py",
+        "tests/processing/multimodal_vla/test_processing_multimodal_vla.py",
+        (
+            "class-token-for-siglip",
+            "(tower_type(vlm.vision_config) in WITH_CLASS_TOKEN)",
+            "True",
+            "llava_gets_its_published_prompt_and_as_many_tokens_as_its_tower_gives",
+        ),
+    ),
 ]

@@ -216,4 +216,64 @@ MUTANTS = [
             "a_view_is_the_feature_of_its_name_or_the_only_one_that_it_can_be",
         ),
     ),
+    *planted(
+        "conversion/commands/serve.py",
+        "tests/conversion/serving/test_serve_command.py",
+        (
+            "window-in-seconds",
+            "Batching(arguments.batch_window / 1000,",
+            "Batching(arguments.batch_window,",
+            "every_option_of_requests_batches_and_sessions_reaches_its_own_place",
+        ),
+        (
+            "images-limit-pixels",
+            "arguments.max_images, arguments.max_pixels, arguments.timeout",
+            "arguments.max_pixels, arguments.max_images, arguments.timeout",
+            "every_option_of_requests_batches_and_sessions_reaches_its_own_place",
+        ),
+        (
+            "sessions-live-a-minute",
+            "ensemble, timeout=arguments.session_timeout)",
+            "ensemble)",
+            "every_option_of_requests_batches_and_sessions_reaches_its_own_place",
+        ),
+    ),
+    *planted(
+        "conversion/serving/limits.py",
+        "tests/conversion/serving/test_client_forms.py",
+        (
+            "channels-first-turned-over",
+            "value.transpose(1, 2, 0)",
+            "value.transpose(2, 1, 0)",
+            "an_array_may_have_its_channels_first_and_is_the_same_picture",
+        ),
+        (
+            "one-image-too-many",
+            "if next(number) > self.images:",
+            "if next(number) > self.images + 1:",
+            "what_cannot_be_read_is_refused_by_name",
+        ),
+    ),
+    *planted(
+        "conversion/serving/act_requests.py",
+        "tests/conversion/serving/test_client_forms.py",
+        (
+            "nulls-are-values",
+            "in payload.items() if value is not None}",
+            "in payload.items()}",
+            "a_field_that_is_null_is_as_one_that_is_not_there",
+        ),
+        (
+            "last-action-for-openvla",
+            "return encoded(value[0])",
+            "return encoded(value[-1])",
+            "the_three_forms_and_the_double_encoding",
+        ),
+        (
+            "plain-answers-without-remarks",
+            'return {"actions": value.tolist(), **said}',
+            'return {"actions": value.tolist()}',
+            "the_three_forms_and_the_double_encoding",
+        ),
+    ),
 ]

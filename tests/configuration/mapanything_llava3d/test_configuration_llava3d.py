@@ -177,6 +177,33 @@ def test_the_dit_head_follows_the_model_unless_it_says_otherwise():
     assert MapAnythingLlava3DConfig(text_config=TEXT, **{**fields, "use_state": False}).dit_config.state_dim is None
 
 
+def test_the_sampling_of_a_dit_head_alone_is_that_of_its_own_config():
+    dit = {"num_hidden_layers": 2, "num_inference_steps": 3, "ode_solver": "heun", "ode_spacing": "cosine"}
+    sampling = {"dit": (3, "heun", "cosine"), "deep_fusion+dit": (10, "euler", "uniform")}
+    for kind, wanted in sampling.items():
+        config = MapAnythingLlava3DConfig(text_config=TEXT, dit_config=dit, action_expert_type=kind)
+        assert (config.num_inference_steps, config.ode_solver, config.ode_spacing) == wanted
+        given = MapAnythingLlava3DConfig(
+            text_config=TEXT, dit_config=dit, action_expert_type=kind, ode_solver="midpoint"
+        )
+        assert (given.num_inference_steps, given.ode_solver) == (wanted[0], "midpoint")
+
+
+def test_a_dit_head_has_the_robots_of_the_model_and_no_others():
+    fields = {"text_config": TEXT, "action_expert_type": "dit", "num_embodiments": 3}
+    assert MapAnythingLlava3DConfig(**fields).dit_config.num_embodiments == 3
+    with pytest.raises(ConfigError, match=r"^dit_config.num_embodiments=2 must be 3"):
+        MapAnythingLlava3DConfig(**fields, dit_config={"num_embodiments": 2})
+
+
+@pytest.mark.parametrize("context", ["interleave", "cross", "concat", "self"])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_the_last_layer_of_the_vlm_is_read_where_the_last_block_looks_at_it(context, blocks):
+    """Interleaved blocks look at the VLM and at their own tokens by turns; `self` begins with its last states."""
+    head = DiTActionHeadConfig(num_hidden_layers=blocks, context=context)
+    assert head.reads_last_layer == (context != "interleave" or blocks % 2 == 1)
+
+
 def test_image_tokens_are_the_patches_of_one_view_or_what_was_said():
     assert MapAnythingLlava3DConfig(vision_config={"image_size": 384, "patch_size": 14}).num_image_tokens == 729
     assert MapAnythingLlava3DConfig(image_seq_length=5).num_image_tokens == 5

@@ -148,6 +148,13 @@ def test_special_tokens_and_tying_are_the_language_models_unless_they_are_given(
     assert not MultimodalVLAConfig().tie_word_embeddings
 
 
+@pytest.mark.parametrize(("projector", "heads"), [("qformer", 4), ("perceiver", 8), ("mlp", 8)])
+def test_resamplers_have_as_many_heads_as_divide_all_that_they_read(projector, heads):
+    """A Q-Former's layers look at vision features of their own width, 20 here; a perceiver's have the text's, 32."""
+    parts = {**PARTS, "vision_config": {**VISION, "hidden_size": 20}}
+    assert MultimodalVLAConfig(**parts, projector_type=projector).num_resampler_heads == heads
+
+
 # ---- being written and read
 
 
@@ -166,6 +173,16 @@ def test_a_config_survives_a_dict_a_copy_and_a_file(make, tmp_path):
     assert written["auto_map"]["AutoModel"] == "modeling_multimodal_vla.MultimodalVLAForActionPrediction"
     loaded.save_pretrained(tmp_path / "again")
     assert json.loads((tmp_path / "again" / "config.json").read_text()) == written
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked(tied):
+    """4.57 asks the text's config, 5.x the VLM's: a file in which they differ would be two models."""
+    vlm = {**PALIGEMMA, "tie_word_embeddings": tied, "text_config": {**TEXT, "tie_word_embeddings": not tied}}
+    config = MultimodalVLAConfig(vlm_config=vlm)
+    written = config.to_diff_dict()["vlm_config"]
+    said = {written["tie_word_embeddings"], written["text_config"]["tie_word_embeddings"]}
+    assert said == {config.tie_word_embeddings}
 
 
 def test_a_field_can_be_changed_while_loading(tmp_path):

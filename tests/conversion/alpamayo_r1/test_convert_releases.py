@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from vlahub import AlpamayoR1, AlpamayoR1Config, AlpamayoR1Processor
 from vlahub.configuration.vla_errors import ConfigError
 from vlahub.conversion.alpamayo_r1.checkpoint import release_facts
-from vlahub.conversion.alpamayo_r1.releases import PUBLISHED
+from vlahub.conversion.alpamayo_r1.releases import PUBLISHED, release_of
 from vlahub.conversion.cli import main
 from vlahub.conversion.families import FAMILIES
 
@@ -236,6 +236,22 @@ def test_a_release_whose_expert_is_missing_is_refused(source, capsys):
 
 def test_the_family_takes_the_model_types_of_all():
     assert FAMILIES["alpamayo_r1"].published == PUBLISHED
+
+
+@pytest.mark.parametrize(
+    ("published", "is_later"),
+    [
+        ({"model_type": "alpamayo1_5"}, True),
+        ({"model_type": "alpamayo_r1", "traj_tokenizer_cfg": {"_target_": ["alpamayo1_5.models.X"]}}, True),
+        ({"model_type": "alpamayo_r1", "include_camera_ids": True}, True),
+        ({"model_type": "alpamayo_r1", "camera_labels": True}, True),
+        ({"model_type": "alpamayo_r1", "include_camera_ids": False, "camera_labels": False}, False),
+        ({"model_type": "alpamayo_r1", "alpamayo1_5.key": "alpamayo_r1.models.X", "note": "of alpamayo1_5."}, False),
+    ],
+)
+def test_each_trace_of_the_later_release_tells_it(published, is_later):
+    found = release_of(published)
+    assert (found.name, found.camera_labels) == ("Alpamayo 1.5" if is_later else "Alpamayo-R1", is_later)
 
 
 def test_the_example_of_a_card_names_cameras_and_says_where_to_drive():

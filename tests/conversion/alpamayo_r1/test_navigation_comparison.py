@@ -1,5 +1,7 @@
 """One scene with navigation, without, and with left and right swapped: outputs, picture, and what is refused."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,31 @@ def test_the_picture_names_cameras_and_drives(driver, data):
     assert len([line for line in axes.lines if len(line.get_xdata()) == 64]) == 1 + 6
     with pytest.raises(InputError, match="camera_indices has 2 numbers, and there are images of 7"):
         navigation_figure(data["image_frames"], compared, [0, 1])
+
+
+def test_each_drive_has_its_own_lines_and_its_first_text_below_the_last_frames():
+    """Without a model: what is drawn of what was predicted."""
+    draw = np.random.RandomState(0)
+    images = draw.randint(0, 256, (2, 3, 3, 8, 12)).astype(np.uint8)
+    outputs = {
+        name: SimpleNamespace(pred_xyz=torch.tensor(draw.randn(1, 1, 2, 5, 3)), reasoning=[[[f"{name} text", "other"]]])
+        for name in ("with_nav", "without_nav", "swapped")
+    }
+    compared = SimpleNamespace(nav_text="Turn left", swapped_text="Turn right", **outputs)
+    figure = navigation_figure(images, compared, [1, 6])
+    *cameras, axes = figure.axes
+    for shown, seen in zip(cameras, images, strict=True):
+        np.testing.assert_array_equal(shown.images[0].get_array(), seen[-1].transpose(1, 2, 0))
+    drawn = {line.get_label().partition(" (")[0]: line for line in axes.lines}
+    lines = [line.get_xydata()[:, ::-1] for line in axes.lines]
+    written = {text.get_text(): text.get_color() for text in figure.texts}
+    names = {"with_nav": "with navigation", "without_nav": "without navigation", "swapped": "left and right swapped"}
+    for name, label in names.items():
+        paths = outputs[name].pred_xyz[0, 0].float().numpy()
+        np.testing.assert_array_equal(drawn[label].get_xydata()[:, ::-1], paths[0, :, :2])
+        assert any(np.array_equal(line, paths[1, :, :2]) for line in lines)
+        assert written[label] == drawn[label].get_color() and f"{name} text" in written
+    assert "“Turn left”" in written and "“Turn right”" in written and "other" not in written
 
 
 @pytest.mark.slow

@@ -48,6 +48,8 @@ def test_lines_are_the_paths_and_the_errors_those_of_the_file(scenes, shown):
     for line, name in zip(horizons.lines, ("minADE", "minFDE"), strict=True):
         assert line.get_xydata().tolist() == [[row["seconds"], row[name]] for row in result["horizons"]]
     np.testing.assert_array_equal(np.stack([line.get_ydata() for line in steps.lines], -1), result["per_step"]["mae"])
+    for line in steps.lines:
+        np.testing.assert_allclose(line.get_xdata(), np.arange(1, 65) / 10)
     read = words_of(figure)
     for wanted in ("scene 0", f"minADE {result['minADE']:.3f} m", "ahead (m)", "to the side (m)", "time from now (s)"):
         assert wanted in read

@@ -10,8 +10,9 @@ from PIL import Image
 
 from vlahub.configuration.vla_errors import ConversionError, InputError
 from vlahub.conversion.alpamayo_r1.camera_names import by_camera, given_names, in_trained_order, trained_names
-from vlahub.conversion.alpamayo_r1.drawn_samples import joined, samples_of_scene
+from vlahub.conversion.alpamayo_r1.drawn_samples import grouped, joined, samples_of_scene
 from vlahub.conversion.alpamayo_r1.from_above import badge_places
+from vlahub.conversion.alpamayo_r1.reasoning_texts import lay_out
 from vlahub.conversion.alpamayo_r1.trajectory_plot import is_plot, plot_trajectories, trajectory_figure
 from vlahub.modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 
@@ -155,6 +156,32 @@ def test_samples_have_their_mean_and_last_distance_from_above_as_far_as_both_pat
         assert [sample.label for sample in found] == ["1.1", "1.2", "1.3", "2.1", "2.2", "2.3"]
         np.testing.assert_allclose([sample.ade for sample in found], distances.mean(axis=1), rtol=1e-5)
         np.testing.assert_allclose([sample.fde for sample in found], distances[:, -1], rtol=1e-5)
+
+
+def test_a_text_has_the_least_and_the_greatest_distance_of_its_samples_and_those_that_are_not_there_are_counted(drive):
+    paths = predicted(drive, 18).float().numpy()
+    texts = ["keep", "left", "keep"] + [f"number {i}" for i in range(15)]
+    samples = samples_of_scene(paths, texts, [True, False, False] + [True] * 15, drive["driven"])
+    laid_out = lay_out(grouped(samples[:16]), 18, has_reference=True)
+    both = [sorted(getattr(samples[i], name) for i in (0, 2)) for name in ("ade", "fde")]
+    (ade, last_ade), (fde, last_fde) = both
+    first, second, third, *_ = laid_out.entries
+    assert first.remark == f"ADE {ade:.2f} to {last_ade:.2f} m, FDE {fde:.2f} to {last_fde:.2f} m"
+    assert second.remark == f"ADE {samples[1].ade:.2f} m, FDE {samples[1].fde:.2f} m"
+    flags = ["! 3 ended without opening its trajectory", "! ended without opening its trajectory", ""]
+    assert [entry.flag for entry in (first, second, third)] == flags
+    assert laid_out.more == "… and 2 more samples, drawn in grey"
+    assert not any(entry.remark for entry in lay_out(grouped(samples[:16]), 16, has_reference=False).entries)
+
+
+def test_of_each_camera_the_last_frame_is_shown_under_its_name(drive):
+    names = ["front", "left", "right", "tele"]
+    figure = trajectory_figure(drive["images"], predicted(drive, 1, 2), "keep", camera_names=names)
+    shown = [axes for axes in figure.axes if axes.images]
+    for axes, frames in zip(shown, drive["images"], strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), frames[-1].transpose(1, 2, 0))
+    places = {text.get_text(): text.get_position() for text in figure.texts if text.get_text() in names}
+    assert [places[name][0] for name in names] == [axes.get_position().x0 for axes in shown]
 
 
 def test_numbers_that_follow_each_other_are_joined():

@@ -419,6 +419,18 @@ def test_a_header_whose_sizes_are_none_is_refused(field, length, tmp_path):
         read_header(path, path.name)
 
 
+@pytest.mark.parametrize(
+    ("more", "problem"), [(-1, "is cut off: it has 95 bytes"), (0, None), (3, "has 3 bytes behind")]
+)
+def test_a_file_has_as_many_bytes_as_its_header_names_and_no_more(more, problem, tmp_path):
+    text = json.dumps({"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}).ljust(72).encode()
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + bytes(16 + more))
+    found = read_header(path, path.name)
+    assert [(entry.name, entry.dtype, entry.shape) for entry in found.tensors] == [("a", "float32", (4,))]
+    assert found.problem is None if problem is None else problem in found.problem
+
+
 def test_a_header_that_is_nested_deeply_is_refused(tmp_path):
     text = b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     (tmp_path / "x").write_bytes(len(text).to_bytes(8, "little") + text)

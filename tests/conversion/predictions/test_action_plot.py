@@ -60,14 +60,34 @@ def test_lines_are_the_actions_over_time_and_bars_the_errors_by_step(stride, fps
     assert "episode 6" not in read and f"mean absolute error {result['action_error']:.4g}" in read
 
 
+def marked_switches(axes):
+    return {line.get_label(): line.get_xdata().tolist() for line in axes.lines if line.get_marker() in ("^", "v")}
+
+
 def test_switches_of_a_gripper_are_marked_where_they_are():
     actions, result = evaluated(["x", "hand"], [1], episodes=1)
     figure = evaluation_figure(actions, result, ["", ""], None)
     axes, _ = panels(figure, "hand:")
-    marked = {line.get_label(): line.get_xdata().tolist() for line in axes.lines if line.get_marker() in ("^", "v")}
-    assert marked == {"recorded up": [10], "recorded down": [20], "predicted up": [11], "predicted down": [1, 21]}
+    assert marked_switches(axes) == {
+        "recorded up": [10],
+        "recorded down": [20],
+        "predicted up": [11],
+        "predicted down": [1, 21],
+    }
     assert "2 of 2 switches met, 3 predicted" in words_of(figure)
     assert "in the units of the dataset's actions" in words_of(figure)
+
+
+def test_switches_are_those_of_their_own_episode_and_none_is_between_chunks_that_do_not_meet():
+    actions, result = evaluated(["x", "hand"], [1], stride=7)
+    second = actions.episode == 4
+    actions.recorded[second, 1] = actions.predicted[second, 1] = actions.frame[second] == 8
+    figure = evaluation_figure(actions, result, ["", ""], None)
+    *shown, _ = panels(figure, "hand:")
+    # Chunks reach the frames 0 to 3, 7 to 10, 14 to 17, ...: at 14 and 21 nobody knows what was before.
+    once = {"recorded up": [10], "recorded down": [], "predicted up": [], "predicted down": [1]}
+    there_and_back = {"recorded up": [8], "recorded down": [9], "predicted up": [8], "predicted down": [9]}
+    assert [marked_switches(axes) for axes in shown] == [once, there_and_back]
 
 
 @pytest.mark.parametrize("case", ["seven", "thirty-two", "one step that never moves", "large and small numbers"])

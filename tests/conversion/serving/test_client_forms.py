@@ -81,6 +81,24 @@ def test_the_three_forms_and_the_double_encoding():
     assert isinstance(answers[3], str) and np.array_equal(json_numpy.loads(answers[3]), chunk[0])
 
 
+@pytest.mark.parametrize("form", ["image", "images"])
+def test_an_array_may_have_its_channels_first_and_is_the_same_picture(form):
+    """As openpi's clients of ALOHA send them; a picture that is higher than wide stays so."""
+    first = PICTURE.transpose(2, 0, 1)
+    asked = {"image": first} if form == "image" else {"images": {"front": first}}
+    read = act(asked | {"instruction": "lift"}, policy(num_views=1, state_dim=None)).observation["images"]
+    [seen] = read.values() if isinstance(read, dict) else read
+    assert np.array_equal(seen, PICTURE) and PICTURE.shape[0] != PICTURE.shape[1]
+
+
+def test_a_field_that_is_null_is_as_one_that_is_not_there():
+    wanted = act({"image": PICTURE, "instruction": "lift"}, policy(num_views=1, state_dim=None))
+    nulls = dict.fromkeys(("full_image", "images", "state", "unnorm_key", "session", "reset"))
+    found = act({"image": PICTURE, "instruction": "lift", **nulls}, policy(num_views=1, state_dim=None))
+    assert found.observation.keys() == wanted.observation.keys() and found.session is None and not found.begins
+    assert np.array_equal(found.observation["images"], wanted.observation["images"])
+
+
 def test_a_model_without_a_state_does_without_the_state_that_published_clients_send():
     assert act({"full_image": PICTURE, "state": [1.0]}, policy(state_dim=None)).observation["state"] is None
 

@@ -1,5 +1,6 @@
 """`vlahub serve` as a command: what it refuses before it loads a weight, and how it stops."""
 
+import argparse
 import contextlib
 import re
 import shutil
@@ -8,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+from types import SimpleNamespace
 
 import json_numpy
 import numpy as np
@@ -17,10 +19,37 @@ import websockets.sync.client
 from served_observations import observation
 
 from vlahub.conversion.cli import main
+from vlahub.conversion.commands import serve
+from vlahub.conversion.folders import folder_roles
+from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.robot_policy import RobotPolicy
 from vlahub.conversion.serving.server import bound_socket, listen
 from vlahub.errors import ConversionError
+
+
+def test_every_option_of_requests_batches_and_sessions_reaches_its_own_place(monkeypatch, tmp_path):
+    """No model is loaded; every number is another one."""
+    asked = []
+    policy = SimpleNamespace(has_actions=True, is_fast=False, num_action_chunks=4, check_unnorm_key=asked.append)
+    policy.load = lambda *given: asked.append(given)
+    monkeypatch.setattr(folder_roles, "check_ready", lambda folder: None)
+    monkeypatch.setattr(serve, "family_of", lambda folder: SimpleNamespace(served=lambda folder: policy))
+    parser = argparse.ArgumentParser()
+    serve.add_serve_arguments(parser)
+    words = "--batch-window 20 --max-batch 3 --max-queue 5 --timeout 7 --n-action-steps 2 --session-timeout 11"
+    words += " --max-body 13kB --max-images 17 --max-pixels 19 --unnorm-key key --instruction go --fast graphs --quiet"
+    service = serve.loaded({"a": str(tmp_path)}, parser.parse_args([str(tmp_path), *words.split()]), None)
+    try:
+        assert service.limits == Limits(body=13_000, images=17, pixels=19, timeout=7)
+        found = service.models["a"]
+        assert found.queue.window == 0.02 and found.queue.max_waiting == 5
+        assert (found.sessions.n_action_steps, found.sessions.ensemble, found.sessions.timeout) == (2, None, 11)
+        assert found.defaults == {"unnorm_key": "key", "instruction": "go"}
+        assert asked == ["key", ("cpu", "graphs", True)]
+    finally:
+        service.close(0)
+
 
 REFUSED = {
     "--host 0.0.0.0: others than this machine may reach it": ["--host", "0.0.0.0"],

@@ -239,6 +239,27 @@ def test_a_vision_model_that_cannot_be_read_is_refused_before_weights_are_read(k
         MultimodalVLAForActionPrediction.from_backbones(str(tmp_path / "vision"), str(tmp_path / "text"), **COMPOSED)
 
 
+# Written out: the table of the package is what is asked.
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("dinat", "height, width, channels"),
+        ("mgp-str", "characters"),
+        ("pixtral", "sizes of its images"),
+        ("sam_hq_vision_model", "another width"),
+        ("swin2sr", "another picture"),
+        ("timesformer", "videos"),
+        ("videomae", "videos"),
+        ("vit_mae", "at random"),
+        ("vivit", "videos"),
+    ],
+)
+def test_what_gives_no_features_of_a_picture_is_refused_wherever_a_tower_stands(kind, reason):
+    for field in ("vision_config", "second_vision_config"):
+        with pytest.raises(ConfigError, match=rf"^{field}.model_type='{kind}' cannot be the vision tower .*{reason}"):
+            composed_config(**{field: AutoConfig.for_model(kind)})
+
+
 # ---- text
 
 

@@ -425,7 +425,11 @@ def test_choices_of_towers_that_cannot_work_are_refused_by_name(fields, message)
 
 
 @pytest.mark.parametrize(
-    "field", [{"use_film": True}, {"use_aggr": True}, {"second_vision_config": DINO}, {"vision_feature_layer": -2}]
+    "field",
+    [
+        *({"use_film": True}, {"use_aggr": True}, {"second_vision_config": DINO}, {"vision_feature_layer": -2}),
+        {"vision_aggregate_type": "moe"},
+    ],
 )
 def test_choices_of_towers_are_refused_with_a_vlm(field):
     vlm = {"model_type": "llava", "vision_config": CLIPVisionConfig(**TOWER).to_dict(), "text_config": LLAMA}

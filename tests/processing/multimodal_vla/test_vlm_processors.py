@@ -63,6 +63,15 @@ def test_a_vlms_own_chat_template_comes_before_the_documented_prompt():
     assert MultimodalVLAProcessor.for_config(config_of(vlm), own).prompt_template == found.prompt_template
 
 
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_begin_token_that_the_template_writes_is_not_added_once_more(is_written):
+    vlm, own = tiny_vlm("llava_next")
+    begin = own.tokenizer.bos_token if is_written else ""
+    own.chat_template = begin + ROLES + "{% if part['type'] == 'image' %}<image>{% else %}" + TEXT
+    for given in ({}, {"prompt_template": f"{begin}{{images}}{{instruction}}", "image_format": "{image}"}):
+        assert MultimodalVLAProcessor.for_config(config_of(vlm), own, **given).add_special_tokens != is_written
+
+
 def test_a_tokenizer_with_a_chat_template_of_text_alone_gets_the_documented_prompt():
     vlm, own = tiny_vlm("internvl")
     own.tokenizer.chat_template = "{% for turn in messages %}{{ turn['content'] + 'END' }}{% endfor %}"
