@@ -356,4 +356,14 @@ MUTANTS = [
             "published_predictions_with_and_without_mask",
         ),
     ),
+    *planted(
+        "modeling/mapanything_llava3d/modeling_mapanything_llava3d.py",
+        LLAVA3D_MODEL,
+        (
+            "time-sampling-of-the-default",
+            "                time_sampling=config.time_sampling,\n",
+            "",
+            "times_are_drawn_as_the_config_says",
+        ),
+    ),
 ]
