@@ -50,6 +50,21 @@ def test_a_dataset_is_read_by_its_name_and_revision(table, hub, python, failed):
         assert raised.value.kind == "InputError"
 
 
+def test_all_that_a_dataset_is_made_of_is_downloaded_and_nothing_else(hub, python, tmp_path):
+    parts = ["meta/info.json", "meta/episodes/chunk-000/file-000.parquet", "data/chunk-000/file-000.parquet"]
+    parts += ["videos/top/chunk-000/file-000.mp4", "images/top/frame-0.png", "dataset_statistics.json"]
+    for name in (*parts, "README.md", "checkpoints/model.safetensors"):
+        (tmp_path / "whole" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "whole" / name).write_text("{}")
+    hub.upload("user/whole", tmp_path / "whole")
+    worker = python()
+    worker("from vlahub.training.hub_dataset import dataset_folder; import os")
+    worker("folder = dataset_folder('user/whole')")
+    found = worker("result = [os.path.join(at, name) for at, _, names in os.walk(folder) for name in names]")
+    folder = worker("result = str(folder)")
+    assert sorted(name.removeprefix(f"{folder}/") for name in found) == sorted(parts)
+
+
 @pytest.mark.slow
 def test_what_was_downloaded_is_read_without_the_hub(table, hub, python, failed):
     setup = "from vlahub.data import load_frames"

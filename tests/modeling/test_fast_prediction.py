@@ -12,7 +12,7 @@ from traced_graphs import TracedGraph
 from transformers import PretrainedConfig
 
 from vlahub.errors import ConfigError
-from vlahub.modeling.fast_prediction import FastPrediction
+from vlahub.modeling.fast_prediction import FastPrediction, causes, with_own_code
 from vlahub.modeling.fused_linears import lie_side_by_side
 from vlahub.modeling.prediction_core import exclusive, kept_buffers, padded_before, padded_behind, run_core
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
@@ -382,6 +382,141 @@ def test_a_saved_model_has_its_own_names_and_numbers(model, tmp_path, size):
     torch.testing.assert_close(plain(again, x), before)
 
 
+def test_the_largest_batch_is_replayed_and_a_larger_one_is_not(model):
+    recorded(model, max_batch_size=2)
+    for rows in (2, 3):
+        model.predict(torch.ones(rows, 4))
+    stats = model.fast_prediction_stats
+    assert (stats.captures, stats.eager_reasons) == (1, {"batch above max_batch_size": 1})
+
+
+def test_a_model_that_changes_before_anything_is_recorded_drops_nothing(model):
+    recorded(model)
+    replace_module(model)
+    model.predict(torch.ones(2, 4))
+    assert (model.fast_prediction_stats.captures, model.fast_prediction_stats.drops) == (1, 0)
+
+
+def test_the_least_recently_used_buffers_make_room(model):
+    recorded(model)
+    for rows in (1, 2, 1, 3, 1):
+        model.count(torch.ones(rows, 4), 1)
+    assert model.fast_prediction_stats.captures == 3  # 3 instead of 2, and 1 is there still
+
+
+def test_graphs_over_a_part_of_buffers_go_with_them(model):
+    recorded(model)
+    with torch.no_grad():
+        for rows in (1, 2, 3):
+            x = torch.ones(rows, 4)
+            both = kept_buffers(model, rows, lambda rows=rows: torch.zeros(2, rows, 6))
+            run_core(model, counting_core, Inputs(x, torch.zeros(rows, 6)), (), both[1])
+    stats = model.fast_prediction_stats
+    assert len(model.fast_prediction.buffers) == stats.graphs == 2
+
+
+def test_buffers_in_another_order_need_a_graph_of_their_own(model):
+    recorded(model)
+    square, more, x = torch.zeros(6, 6), torch.randn(6, 6), torch.randn(6, 4)
+    with torch.no_grad():
+        wanted = more + model.first(x)
+        for buffer in (square, square.mT):
+            run_core(model, counting_core, Inputs(x, more), (), buffer)
+            torch.testing.assert_close(buffer, wanted)
+    assert model.fast_prediction_stats.captures == 2
+
+
+def test_a_session_that_began_eagerly_stays_so_behind_one_inside_of_it(model):
+    recorded(model)
+    hook = model.first.register_forward_hook(lambda *arguments: None)
+    with torch.no_grad(), exclusive(model):
+        with exclusive(model):
+            pass
+        hook.remove()
+        model.predict(torch.ones(2, 4))
+    assert model.fast_prediction_stats.eager_reasons == {"hooks": 1}
+    model.predict(torch.ones(2, 4))
+    assert model.fast_prediction_stats.captures == 1
+
+
+def asking_over_buffers(model, inputs, options, total):
+    total.copy_(inputs.x * float(inputs.x.sum()))
+    return Found(total.clone())
+
+
+def test_what_cannot_be_recorded_over_some_buffers_is_not_tried_over_others(model, recwarn):
+    recorded(model)
+    x = torch.ones(2, 4)
+    with torch.no_grad():
+        for buffer in (torch.zeros(2, 4), torch.zeros(2, 4)):
+            assert torch.equal(run_core(model, asking_over_buffers, Inputs(x), (), buffer).y, 8 * x)
+    assert len([each for each in recwarn if "runs eagerly" in str(each.message)]) == 1
+    assert len(model.fast_prediction.refused) == 1
+
+
+def test_few_refusals_are_remembered(model, monkeypatch):
+    monkeypatch.setattr("vlahub.modeling.fast_prediction.MAX_REFUSED", 2)
+    recorded(model)
+    for rows in (1, 2, 3, 4):
+        with pytest.warns(UserWarning, match="asking_core runs eagerly"):
+            model.predict(torch.ones(rows, 4), core=asking_core)
+    assert len(model.fast_prediction.refused) == 2
+
+
+def test_a_warning_names_what_an_error_came_from(model):
+    def failing():
+        try:
+            raise KeyError("what failed")
+        finally:
+            raise RuntimeError("the recording ended")
+
+    with pytest.raises(RuntimeError) as caught:
+        failing()
+    assert causes(caught.value) == "RuntimeError: the recording ended (after KeyError: 'what failed')"
+    assert causes(ValueError("alone")) == "ValueError: alone"
+
+
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """What torch.compile was asked for, as it is."""
+    monkeypatch.setattr(torch, "compile", lambda function, **options: function)
+
+
+def returning_core(model, inputs, options):
+    return Found(inputs.x)
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_a_compiled_core_gets_tensors_of_its_own_in_one_layout(model):
+    recorded(model, mode="compile")
+    x = torch.randn(4, 2).mT
+    for given in (x, x.contiguous()):
+        found = model.predict(given, core=returning_core).y
+        assert torch.equal(found, given)
+        assert found.data_ptr() != given.data_ptr()
+        assert found.stride() == (4, 1)
+    assert model.fast_prediction_stats.captures == 1
+
+
+@pytest.mark.usefixtures("uncompiled")
+def test_what_was_compiled_for_a_core_goes_with_it(model):
+    recorded(model, mode="compile", max_graphs=2)
+    for rows in (1, 2, 3):
+        model.predict(torch.ones(rows, 4))
+    fast = model.fast_prediction
+    assert set(fast.compiled_codes) == set(fast.graphs)
+    assert len(fast.graphs) == 2
+
+
+def test_a_core_with_code_of_its_own_is_the_same_function():
+    def core(model, inputs, options=2, *, factor=3):
+        return inputs * options * factor
+
+    own = with_own_code(core)
+    assert own.__code__ is not core.__code__
+    assert own(None, 1) == core(None, 1) == 6
+
+
 @pytest.mark.parametrize("side", [padded_behind, padded_before])
 def test_prompts_of_one_bucket_have_one_length(model, side):
     ids = torch.arange(1, 6).expand(2, -1)
@@ -392,6 +527,25 @@ def test_prompts_of_one_bucket_have_one_length(model, side):
     assert longer.shape == mask.shape == (2, 8)
     assert torch.equal(longer[mask == 1].view(2, 5), ids)
     assert bool(mask[:, 0].all()) == (side is padded_behind)
+
+
+@pytest.mark.parametrize("side", [padded_behind, padded_before])
+def test_prompts_as_long_as_a_bucket_are_not_longer(model, side):
+    recorded(model, length_bucket=4)
+    with torch.no_grad():
+        lengths = [side(model, torch.ones(2, length, dtype=torch.long), None)[0].shape[1] for length in (3, 4, 5, 8)]
+    assert lengths == [4, 4, 8, 8]
+
+
+@pytest.mark.parametrize("dtype", [torch.bool, torch.int32, torch.float32, None], ids=str)
+def test_masks_of_any_dtype_are_one_signature(model, dtype):
+    ids = torch.arange(1, 6).expand(2, -1)
+    mask = None if dtype is None else torch.ones(2, 5).to(dtype)
+    recorded(model, length_bucket=4)
+    with torch.no_grad():
+        padded = padded_behind(model, ids, mask)[1]
+    assert torch.equal(padded, torch.tensor([[1] * 5 + [0] * 3] * 2))
+    assert padded.dtype == torch.long
 
 
 WRONG = [

@@ -9,6 +9,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaModel
 
 from vlahub.errors import ConfigError, InputError
+from vlahub.modeling.embodiments import EmbodimentLinear
 from vlahub.modeling.flow_matching import (
     FlowMatchingLoss,
     integrate,
@@ -149,6 +150,35 @@ def test_samples_under_a_mask_and_positions_of_the_callers_are_those_of_padding(
     wanted = expert.sample_actions(PREFIX_EMBS, STATES, 3, PADDING, **known)
     found = expert.sample_actions(PREFIX_EMBS, STATES, 3, joint, positions, **known)
     torch.testing.assert_close(found, wanted, **CLOSE)
+
+
+@pytest.mark.parametrize("given", ["mask", "positions"])
+def test_samples_under_a_mask_or_positions_alone_are_those_of_each_noise(make, given):
+    expert, _ = make()
+    joint, positions, _ = build_joint_attention_inputs(PREFIX_EMBS, HORIZON + 2, PADDING)
+    more = (joint, None) if given == "mask" else (None, positions)
+    noise = numbers(BATCH, 2, HORIZON, DIM, seed=8)
+    wanted = [expert.sample_actions(PREFIX_EMBS, STATES, 3, *more, noise=each) for each in noise.unbind(1)]
+    found = expert.sample_actions(PREFIX_EMBS, STATES, 3, *more, noise=noise, num_samples=2)
+    torch.testing.assert_close(found, torch.stack(wanted, dim=1), **CLOSE)
+
+
+def test_each_embodiment_has_its_own_encoders_and_decoder(make):
+    expert, _ = make(num_embodiments=3)
+    ids = torch.tensor([2, 0, 1])
+    noise = numbers(BATCH, 2, HORIZON, DIM, seed=8)
+    found = expert.sample_actions(PREFIX_EMBS, STATES, 3, noise=noise, num_samples=2, embodiment_id=ids)
+    own = [name for name, module in expert.named_modules() if isinstance(module, EmbodimentLinear)]
+    assert {name.split(".")[0] for name in own} == {"state_proj", "action_in_proj", "action_out_proj"}
+    for row, index in enumerate(ids.tolist()):
+        plain, _ = make()
+        weights = {
+            name: value[index] if name.rpartition(".")[0] in own else value
+            for name, value in expert.state_dict().items()
+        }
+        plain.load_state_dict(weights)
+        wanted = plain.sample_actions(PREFIX_EMBS, STATES, 3, noise=noise, num_samples=2)
+        torch.testing.assert_close(found[row], wanted[row], **CLOSE)
 
 
 @pytest.mark.parametrize("use_state", [True, False])

@@ -16,6 +16,8 @@ REFUSED_RUNS = "tests/conversion/cogvla/test_refused_runs.py"
 MERGE_LORA = "tests/conversion/cogvla/test_merge_lora.py"
 ASSUMPTIONS = "tests/conversion/test_assumptions.py"
 INSPECT_CHECKPOINT = "tests/conversion/inspection/test_inspect_checkpoint.py"
+REVEALING_PARTS = "tests/modeling/cogvla/test_revealing_parts.py"
+RESIZED_VOCABULARY = "tests/modeling/cogvla/test_resized_vocabulary.py"
 
 MUTANTS = [
     *planted(
@@ -401,6 +403,48 @@ MUTANTS = [
             '= ~sequence.is_action if config.language_mean == "padded"',
             '= sequence.real & ~sequence.is_action if config.language_mean == "padded"',
             "a_converted_checkpoint_reproduces_the_published_training_forward",
+        ),
+    ),
+    *planted(
+        "modeling/revealing_layers.py",
+        REVEALING_PARTS,
+        (
+            "hooked-blocks-reveal",
+            "for module in (block, block.attn, block.mlp, *films)):",
+            "for module in (block,)):",
+            "parts_of_towers_that_do_something_else_are_looked_at",
+        ),
+        (
+            "queries-reveal-themselves",
+            "return [attention.v_proj, attention.o_proj,",
+            "return [attention.q_proj, attention.v_proj, attention.o_proj,",
+            "most_weights_are_not_looked_at",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/revealing_parts.py",
+        REVEALING_PARTS,
+        (
+            "towers-of-other-classes-reveal",
+            "towers = [each for each in towers if is_known(each, FiLMVisionTransformer)]",
+            "towers = [each for each in towers if each is not None]",
+            "parts_of_towers_that_do_something_else_are_looked_at",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/cogvla_pretrained_model.py",
+        RESIZED_VOCABULARY,
+        (
+            "resized-rows-are-forgotten",
+            "        self.config.pad_to_multiple_of += self.config.text_config.vocab_size - before\n",
+            "",
+            "actions_are_the_same_with_any_size_that_holds_the_bins",
+        ),
+        (
+            "resized-without-rounding-up",
+            "-(-new_num_tokens // multiple) * multiple < needed",
+            "new_num_tokens < needed",
+            "actions_are_the_same_with_any_size_that_holds_the_bins",
         ),
     ),
 ]

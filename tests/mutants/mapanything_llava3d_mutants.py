@@ -11,6 +11,7 @@ DIT_ACTION_HEAD = "tests/modeling/mapanything_llava3d/test_dit_action_head.py"
 LLAVA3D_PREDICTION = "tests/modeling/mapanything_llava3d/test_llava3d_prediction.py"
 ASSEMBLE_LLAVA3D = "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py"
 CONVERT_LLAVA3D = "tests/conversion/mapanything_llava3d/test_convert_llava3d.py"
+JOINT_STACKS = "tests/modeling/mapanything_llava3d/test_joint_stacks.py"
 
 MUTANTS = [
     *planted(
@@ -289,6 +290,80 @@ MUTANTS = [
             "        if base.has_deep_fusion:\n",
             "        if False:\n",
             "what_would_lose_or_change_a_part_of_the_base_is_refused",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/llava3d_with_action_expert.py",
+        JOINT_STACKS,
+        (
+            "even-partners-from-the-first",
+            "[(i + 1) * num_base_layers // num_expert_layers - 1 for",
+            "[i * num_base_layers // num_expert_layers for",
+            "a_shorter_expert_pairs_with_the_layers_that_were_asked_for",
+        ),
+        (
+            "the-suffix-sees-the-masked-prefix",
+            "            real = check_mask(suffix.new_empty(len(suffix), cache.length), attention_mask)\n",
+            "            check_mask(suffix.new_empty(len(suffix), cache.length), attention_mask)\n",
+            "a_suffix_sees_what_its_own_mask_leaves_of_a_kept_prefix",
+        ),
+        (
+            "one-cache-of-masks-though-given",
+            "if any(value is not None for value in given):",
+            "if all(value is not None for value in given):",
+            "a_suffix_sees_what_its_own_mask_leaves_of_a_kept_prefix",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/joint_pass.py",
+        JOINT_STACKS,
+        (
+            "infinities-stay-in-masks",
+            "return mask.clamp(min=HIDDEN).to(dtype)",
+            "return mask.to(dtype)",
+            "what_a_callers_mask_hides_is_a_number_in_every_dtype",
+        ),
+        (
+            "layers-alone-in-the-joint-pass-see-no-mask",
+            "run_prefix([layer], prefix, mask_alone, rotary_alone)",
+            "run_prefix([layer], prefix, 0 * mask_alone, rotary_alone)",
+            "a_shorter_expert_pairs_with_the_layers_that_were_asked_for",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/dit_sampling.py",
+        DIT_CHOICES,
+        (
+            "the-other-half-is-without-condition",
+            ">= len(both[0]) // 2",
+            "< len(both[0]) // 2",
+            "guidance_is_the_formula_over_two_plain_passes_in_one_batch",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/dit_sampling.py",
+        DIT_ACTION_HEAD,
+        (
+            "modulations-of-the-first-time",
+            "tuple(each[rows] for each in times.modulations)",
+            "tuple(each[:1] for each in times.modulations)",
+            "published_predictions_with_and_without_mask",
+        ),
+        (
+            "waves-of-the-first-time",
+            "times.waves[rows]",
+            "times.waves[:1]",
+            "published_predictions_with_and_without_mask",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/modeling_mapanything_llava3d.py",
+        LLAVA3D_MODEL,
+        (
+            "time-sampling-of-the-default",
+            "                time_sampling=config.time_sampling,\n",
+            "",
+            "times_are_drawn_as_the_config_says",
         ),
     ),
 ]

@@ -26,6 +26,10 @@ BEGINNERS_MISTAKES_IN_LOADING = "tests/modeling/test_beginners_mistakes_in_loadi
 EMBODIMENTS = "tests/training/test_embodiments.py"
 FUSED_LINEARS = "tests/modeling/test_fused_linears.py"
 DTYPES = "tests/modeling/common/test_dtypes.py"
+LLAMA_LAYERS = "tests/modeling/test_llama_layers.py"
+VISION_LAYERS = "tests/modeling/test_vision_layers.py"
+MLPS = "tests/modeling/test_mlp.py"
+CACHE_NAMES = "tests/modeling/test_cache_names.py"
 
 MUTANTS = [
     *planted(
@@ -483,6 +487,236 @@ MUTANTS = [
             "before.to(now.device)",
             "before",
             "a_constant_that_keeps_its_precision_goes_where_its_module_goes",
+        ),
+    ),
+    *planted(
+        "modeling/fast_prediction.py",
+        FAST_PREDICTION,
+        (
+            "batches-of-the-largest-size-run-eagerly",
+            "len(first) > self.max_batch_size",
+            "len(first) >= self.max_batch_size",
+            "the_largest_batch_is_replayed_and_a_larger_one_is_not",
+        ),
+        (
+            "graphs-over-freed-buffers-stay",
+            "if lies_in(key[3], places)",
+            "if key[3] in places",
+            "few_sizes_of_buffers_are_kept_and_graphs_go_with_them",
+        ),
+        (
+            "only-graphs-at-the-beginning-of-buffers",
+            "first <= start < first + size",
+            "first == start",
+            "graphs_over_a_part_of_buffers_go_with_them",
+        ),
+        (
+            "the-oldest-graph-goes-though-used",
+            "            self.graphs.move_to_end(key)\n",
+            "",
+            "the_least_recently_used_makes_room",
+        ),
+        (
+            "the-oldest-buffers-go-though-used",
+            "            self.buffers.move_to_end(key)\n",
+            "",
+            "the_least_recently_used_buffers_make_room",
+        ),
+        (
+            "drops-of-nothing-count",
+            'self.counts["drops"] += bool(self.graphs)',
+            'self.counts["drops"] += 1',
+            "a_model_that_changes_before_anything_is_recorded_drops_nothing",
+        ),
+        (
+            "own-code-without-keyword-defaults",
+            "    own.__kwdefaults__ = core.__kwdefaults__\n",
+            "",
+            "a_core_with_code_of_its_own_is_the_same_function",
+        ),
+        (
+            "refusals-are-of-one-address",
+            "return core, options, inputs, settings",
+            "return key",
+            "what_cannot_be_recorded_over_some_buffers_is_not_tried_over_others",
+        ),
+        (
+            "an-inner-session-ends-the-outer",
+            "self.in_session = outer",
+            "self.in_session = None",
+            "a_session_that_began_eagerly_stays_so_behind_one_inside_of_it",
+        ),
+        (
+            "evicted-code-is-kept",
+            "        free_compiled(self.compiled_codes.pop(key, None))\n",
+            "",
+            "what_was_compiled_for_a_core_goes_with_it",
+        ),
+        (
+            "causes-by-from-alone",
+            "before = error.__cause__ or error.__context__",
+            "before = error.__cause__",
+            "a_warning_names_what_an_error_came_from",
+        ),
+        (
+            "refusals-are-kept-for-ever",
+            "while len(self.refused) > MAX_REFUSED",
+            "while len(self.refused) > 10 * MAX_REFUSED",
+            "few_refusals_are_remembered",
+        ),
+        (
+            "compiled-calls-read-the-callers-tensors",
+            "    def __call__(self, inputs: Any) -> Any:\n        return self.function(copied(inputs))",
+            "    def __call__(self, inputs: Any) -> Any:\n        return self.function(inputs)",
+            "a_compiled_core_gets_tensors_of_its_own_in_one_layout",
+        ),
+        (
+            "copies-keep-graphs",
+            "        return None\n\n    def __reduce__",
+            "        return self\n\n    def __reduce__",
+            "a_copy_starts_without",
+        ),
+    ),
+    *planted(
+        "modeling/captured_graphs.py",
+        FAST_PREDICTION,
+        (
+            "kept-strides-are-no-signature",
+            "(each.data_ptr(), each.stride()) if",
+            "(each.data_ptr(),) if",
+            "buffers_in_another_order_need_a_graph_of_their_own",
+        ),
+    ),
+    *planted(
+        "modeling/prediction_core.py",
+        FAST_PREDICTION,
+        (
+            "padding-of-a-whole-bucket",
+            "return -(-length // bucket) * bucket",
+            "return (length // bucket + 1) * bucket",
+            "prompts_as_long_as_a_bucket_are_not_longer",
+        ),
+        (
+            "bucket-mask-in-its-own-dtype",
+            "attention_mask.to(input_ids.dtype)",
+            "attention_mask",
+            "masks_of_any_dtype_are_one_signature",
+        ),
+    ),
+    *planted(
+        "modeling/llama_layers.py",
+        LLAMA_LAYERS,
+        (
+            "norms-of-torchs-epsilon",
+            "norm.weight, norm.variance_epsilon)",
+            "norm.weight)",
+            "states_keys_and_values_are_those_of_the_stock_layer",
+        ),
+        (
+            "norms-in-lower-precision",
+            " or norm.weight.dtype != hidden_states.dtype:",
+            ":",
+            "a_norm_in_another_dtype_than_the_states_is_the_norm_itself",
+        ),
+        (
+            "subclasses-are-stock",
+            "type(module) is kind and",
+            "isinstance(module, kind) and",
+            "a_part_of_a_derived_class_does_what_that_does",
+        ),
+        (
+            "hooks-of-llama-parts-are-passed-by",
+            "and not module.training and is_unhooked(module)",
+            "and not module.training",
+            "a_part_that_is_watched_is_called",
+        ),
+        (
+            "values-of-the-keys",
+            "heads[:, queries + keys :]",
+            "heads[:, queries : queries + keys]",
+            "states_keys_and_values_are_those_of_the_stock_layer",
+        ),
+        (
+            "turned-back",
+            "torch.cat([-second, first], dim=-1)",
+            "torch.cat([second, -first], dim=-1)",
+            "states_keys_and_values_are_those_of_the_stock_layer",
+        ),
+        (
+            "up-gates-the-gate",
+            "mlp.act_fn(gate) * up",
+            "mlp.act_fn(up) * gate",
+            "states_keys_and_values_are_those_of_the_stock_layer",
+        ),
+    ),
+    *planted(
+        "modeling/vision_layers.py",
+        VISION_LAYERS,
+        (
+            "second-norm-of-torchs-epsilon",
+            "self.norm2 = nn.LayerNorm(hidden_size, eps=config.layer_norm_eps)",
+            "self.norm2 = nn.LayerNorm(hidden_size)",
+            "a_block_is_its_formula_in_trainings_and_predictions",
+        ),
+        (
+            "one-layer-scale-for-both",
+            "self.attn(self.norm1(hidden_states)), self.ls1)",
+            "self.attn(self.norm1(hidden_states)), self.ls2)",
+            "a_block_is_its_formula_in_trainings_and_predictions",
+        ),
+        (
+            "the-gate-is-the-second-half",
+            "gate, value = self.w12",
+            "value, gate = self.w12",
+            "a_block_is_its_formula_in_trainings_and_predictions",
+        ),
+        (
+            "towers-attend-by-sdpa",
+            "implementation=self.config._attn_implementation",
+            'implementation="sdpa"',
+            "a_block_attends_as_its_config_says_also_where_that_changes",
+        ),
+    ),
+    *planted(
+        "modeling/flow_sampling.py",
+        FLOW,
+        (
+            "samples-share-though-masked",
+            "is_shared = attention_mask is None and position_ids is None",
+            "is_shared = position_ids is None",
+            "samples_under_a_mask_or_positions_alone_are_those_of_each_noise",
+        ),
+        (
+            "actions-of-no-embodiment",
+            "self.expert.read(suffix_out.reshape(suffix.shape), *self.ids)",
+            "self.expert.read(suffix_out.reshape(suffix.shape), *[0 * i for i in self.ids])",
+            "each_embodiment_has_its_own_encoders_and_decoder",
+        ),
+        (
+            "a-prefix-at-counted-positions",
+            "expert.kept_prefix(prefix_embs, attention_mask, position_ids)",
+            "expert.kept_prefix(prefix_embs, attention_mask, None)",
+            "padding_alone_and_a_joint_mask_give_the_same_loss_and_samples",
+        ),
+    ),
+    *planted(
+        "modeling/mlp.py",
+        MLPS,
+        (
+            "predicted-gelu-by-tanh",
+            "torch.ops.aten.gelu_(linear(features))",
+            'torch.ops.aten.gelu_(linear(features), approximate="tanh")',
+            "predictions_and_trainings_are_the_same_arithmetic",
+        ),
+    ),
+    *planted(
+        "modeling/cache_names.py",
+        CACHE_NAMES,
+        (
+            "one-cache-twice-is-refused",
+            " and cache is not past_key_values:",
+            ":",
+            "two_caches_under_two_names_are_refused",
         ),
     ),
 ]

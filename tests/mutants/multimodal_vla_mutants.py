@@ -293,4 +293,40 @@ MUTANTS = [
             "tests/modeling/multimodal_vla/test_backbone_states.py::test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states",
         ),
     ),
+    *planted(
+        "modeling/multimodal_vla/composed_pretrained_model.py",
+        MULTIMODAL_PARTS,
+        (
+            "learned-tokens-by-one-deviation",
+            'std = getattr(text, "initializer_range", None) or getattr(text, "init_std", 0.02)',
+            "std = 0.02",
+            "learned_tokens_begin_as_wide_as_the_text_models_weights",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_backbone.py",
+        TWO_TOWERS,
+        (
+            "sizes-of-the-first-tower",
+            "size = self.image_sizes[number]",
+            "size = self.image_sizes[0]",
+            "a_tower_of_another_size_than_its_pictures_is_told_so",
+        ),
+        (
+            "conditions-of-one-tower",
+            "self.of_size(i, views), inside[i], embedding",
+            "self.of_size(i, views), inside[0], embedding",
+            "the_tokens_of_two_towers_are_those_of_cogvlas_own_parts",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/multimodal_inputs.py",
+        TWO_TOWERS,
+        (
+            "images-of-any-samples",
+            "if count != len(prompt.input_ids):",
+            "if count > len(prompt.input_ids):",
+            "pictures_in_one_normalisation_are_refused_and_so_are_those_of_other_samples",
+        ),
+    ),
 ]

@@ -22,6 +22,10 @@ SHARDING = "tests/training/test_sharding.py"
 SERVING = "tests/properties/test_serving.py"
 ADAPTER_CARD = "tests/training/test_adapter_card.py"
 PUBLISHED_STAGES = "tests/training/alpamayo_r1/test_published_stages.py"
+RUN_DESCRIPTION = "tests/training/test_run_description.py"
+INTERRUPTION = "tests/training/test_interruption.py"
+HUB_DATASET = "tests/hub/test_dataset.py"
+QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
@@ -660,6 +664,246 @@ MUTANTS = [
             "video.start < end - tolerance",
             "video.start < end - 1",
             "parts_of_videos_that_do_not_fit_their_episodes_are_refused",
+        ),
+    ),
+    *planted(
+        "training/finetuning/overview.py",
+        RUN_DESCRIPTION,
+        (
+            "a-step-of-one-device",
+            "arguments.gradient_accumulation_steps * arguments.world_size",
+            "arguments.gradient_accumulation_steps",
+            "a_step_counts_the_examples_of_all_devices",
+        ),
+        (
+            "epochs-though-steps-are-given",
+            "arguments.max_steps if arguments.max_steps > 0 else",
+            "arguments.max_steps if arguments.max_steps < 0 else",
+            "settings_are_those_that_hold",
+        ),
+        (
+            "precision-of-weights-in-bf16",
+            '"bf16" if arguments.bf16 else "fp16" if',
+            '"fp16" if',
+            "settings_are_those_that_hold",
+        ),
+        (
+            "masks-shown-the-other-way",
+            '"normalised" if masked else "passes unchanged"',
+            '"passes unchanged" if masked else "normalised"',
+            "dimensions_are_shown_with_their_own_names_numbers_and_mask",
+        ),
+        (
+            "names-of-the-actions-columns-for-the-state",
+            '"state", data.state or []',
+            '"state", options.action',
+            "dimensions_are_shown_with_their_own_names_numbers_and_mask",
+        ),
+        (
+            "bytes-by-1024",
+            "count, power = count / 1000, power + 1",
+            "count, power = count / 1024, power + 1",
+            "bytes_are_counted_by_thousands",
+        ),
+    ),
+    *planted(
+        "training/finetuning/arguments.py",
+        RUN_DESCRIPTION,
+        (
+            "the-given-loses-to-defaults",
+            "{**TRAINING_DEFAULTS, **given}",
+            "{**given, **TRAINING_DEFAULTS}",
+            "what_is_given_wins_over_the_defaults",
+        ),
+        (
+            "evaluation-of-nothing-passes",
+            'if arguments.eval_strategy != "no" and not',
+            'if arguments.eval_strategy == "steps" and not',
+            "an_evaluation_needs_episodes",
+        ),
+        (
+            "quantise-full-passes",
+            'if options.quantize and options.train != "lora":',
+            'if options.quantize and options.train == "full":',
+            "weights_in_4_bits_are_for_lora_alone",
+        ),
+    ),
+    *planted(
+        "training/finetuning/trained_parts.py",
+        RUN_DESCRIPTION,
+        (
+            "lora-counts-as-whole",
+            '"whole" if self.trained - self.lora == self.parameters - self.lora',
+            '"whole" if self.trained == self.parameters - self.lora',
+            "how_a_part_trains_in_words",
+        ),
+        (
+            "four-bit-weights-count-once",
+            "(2 if type(parameter)",
+            "(1 if type(parameter)",
+            "parts_are_counted_by_what_trains_of_them",
+        ),
+        (
+            "frozen-copies-are-parts",
+            '        if ".original_module." in name:\n            continue\n',
+            "",
+            "parts_are_counted_by_what_trains_of_them",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_model.py",
+        RUN_DESCRIPTION,
+        (
+            "weights-count-as-activations",
+            "if storage.data_ptr() not in own:",
+            "if True:",
+            "what_a_backward_pass_needs_is_counted_once_and_without_the_weights",
+        ),
+        (
+            "activations-count-each-time",
+            "kept[storage.data_ptr()] = storage.nbytes()",
+            "kept[len(kept)] = storage.nbytes()",
+            "what_a_backward_pass_needs_is_counted_once_and_without_the_weights",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_record.py",
+        RUN_DESCRIPTION,
+        (
+            "other-options-go-on",
+            'MAY_CHANGE = {"resume"}',
+            'MAY_CHANGE = {"resume", "train", "dataset", "images", "action"}',
+            "a_run_goes_on_with_every_option_that_it_was_begun_with",
+        ),
+    ),
+    *planted(
+        "training/run_folder.py",
+        RUN_DESCRIPTION,
+        (
+            "torch-files-are-no-results",
+            ', "pytorch_model*.bin")',
+            ")",
+            "every_result_of_a_run_is_seen_and_goes_when_it_is_replaced",
+        ),
+        (
+            "checkpoints-stay-when-replaced",
+            "            shutil.rmtree(path, ignore_errors=True)",
+            "            pass",
+            "every_result_of_a_run_is_seen_and_goes_when_it_is_replaced",
+        ),
+    ),
+    *planted(
+        "training/finetuning/interruption.py",
+        INTERRUPTION,
+        (
+            "interrupt-without-a-checkpoint",
+            "control.should_training_stop = control.should_save = True",
+            "control.should_training_stop = True",
+            "the_first_interrupt_is_for_after_the_step_and_the_second_is_the_processes",
+        ),
+        (
+            "the-second-interrupt-asks-again",
+            "        callback.asked = True\n        signal.signal(signal.SIGINT, previous)",
+            "        callback.asked = True",
+            "the_first_interrupt_is_for_after_the_step_and_the_second_is_the_processes",
+        ),
+        (
+            "several-processes-stop-in-turn",
+            "if processes > 1 or ignored or",
+            "if ignored or",
+            "of_several_processes_each_is_interrupted_as_usual",
+        ),
+        (
+            "the-handler-stays",
+            "    try:\n        yield\n    finally:\n        signal.signal(signal.SIGINT, previous)",
+            "    yield",
+            "an_error_leaves_interrupts_as_they_were",
+        ),
+    ),
+    *planted(
+        "training/cogvla/collator_cogvla.py",
+        COLLATORS,
+        (
+            "padding-by-steps-alone",
+            "is_pad.repeat_interleave(self.config.action_dim, dim=1)",
+            "is_pad.repeat(1, self.config.action_dim)",
+            "cogvla_does_not_learn_the_padding_of_a_chunk",
+        ),
+        (
+            "padding-from-the-end",
+            "tokens, behind=1)",
+            "tokens)",
+            "cogvla_does_not_learn_the_padding_of_a_chunk",
+        ),
+        (
+            "continuous-batches-without-padding",
+            'return batch | {"actions": actions} | padding | draws',
+            'return batch | {"actions": actions} | draws',
+            "cogvla_does_not_learn_the_padding_of_a_chunk",
+        ),
+        (
+            "timesteps-are-cut",
+            '            if (found["timesteps"] != steps).any():',
+            "            if False:",
+            "cogvla_diffusion_takes_noise_and_timesteps",
+        ),
+    ),
+    *planted(
+        "training/mapanything_llava3d/collator_mapanything_llava3d.py",
+        COLLATORS,
+        (
+            "llava3d-padding-in-the-wrong-order",
+            "padding.repeat_interleave(TOKENS_PER_STEP, dim=1)",
+            "padding.repeat(1, TOKENS_PER_STEP)",
+            "action_tokens_of_padding_are_not_learned",
+        ),
+        (
+            "llava3d-tokens-without-weights",
+            'return batch | {"labels": labels} | sample_weights(examples)',
+            'return batch | {"labels": labels}',
+            "action_tokens_of_padding_are_not_learned",
+        ),
+    ),
+    *planted(
+        "training/hub_dataset.py",
+        HUB_DATASET,
+        (
+            "revisions-of-the-info-alone",
+            'snapshot_download(name, repo_type="dataset", revision=revision, allow',
+            'snapshot_download(name, repo_type="dataset", allow',
+            "a_dataset_is_read_by_its_name_and_revision",
+        ),
+        (
+            "videos-are-not-downloaded",
+            '"data/*", "videos/*", ',
+            '"data/*", ',
+            "all_that_a_dataset_is_made_of_is_downloaded_and_nothing_else",
+        ),
+        (
+            "statistics-are-not-downloaded",
+            ', "dataset_statistics.json"]',
+            "]",
+            "all_that_a_dataset_is_made_of_is_downloaded_and_nothing_else",
+        ),
+    ),
+    *planted(
+        "training/quantization.py",
+        QUANTIZATION,
+        (
+            "quantisation-without-given-options",
+            "{**defaults, **options}",
+            "{**options, **defaults}",
+            "options_take_the_place_of_defaults_and_the_models_config_stays",
+        ),
+    ),
+    *planted(
+        "modeling/model_parts.py",
+        QUANTIZATION,
+        (
+            "output-embeddings-in-4-bits",
+            " - {id(model.get_output_embeddings())}",
+            "",
+            "the_language_models_layers_are_in_4_bits_and_nothing_else",
         ),
     ),
 ]

@@ -378,6 +378,36 @@ def test_action_tokens_follow_the_text_and_they_alone_are_learned(setup, writer)
     torch.testing.assert_close(output.loss, torch.stack(losses).mean(), rtol=1e-5, atol=1e-6)
 
 
+def check_learnt_tokens(collator, examples, per_step, behind):
+    """Of a chunk with padding the tokens of real steps are learnt, and those behind all steps."""
+    real = (3, 8)
+    padded = [
+        {**example, "action_is_pad": np.arange(8) >= count, "sample_weight": 0.5 * count}
+        for example, count in zip(examples, real, strict=True)
+    ]
+    whole, batch = collator(examples), collator(padded)
+    assert batch["sample_weight"].tolist() == [1.5, 4.0]
+    for labels, found, count in zip(whole["labels"], batch["labels"], real, strict=True):
+        answer = labels[labels != -100].tolist()
+        hidden = [-100] * per_step * (8 - count)
+        assert len(answer) == 8 * per_step + behind
+        assert found[labels != -100].tolist() == answer[: per_step * count] + hidden + answer[8 * per_step :]
+    return batch
+
+
+@only("mapanything_llava3d")
+def test_action_tokens_of_padding_are_not_learned(setup, writer):
+    check_learnt_tokens(collator_for(*writer), setup.examples, 3, 0)
+
+
+@only("cogvla")
+@pytest.mark.parametrize("head", ["discrete", "l1"])
+def test_cogvla_does_not_learn_the_padding_of_a_chunk(setup, cogvla, head):
+    batch = check_learnt_tokens(cogvla(action_head=head)[1], setup.examples, 7, 1)
+    if head == "l1":
+        assert batch["action_is_pad"].tolist() == [[False] * 3 + [True] * 5, [False] * 8]
+
+
 @only("mapanything_llava3d")
 def test_a_model_that_cannot_learn_actions_is_refused(writer, setup):
     config, processor = writer

@@ -90,3 +90,36 @@ def test_layers_that_do_something_else_are_looked_at(change, part, made):
     linear.weight.data[0] = -float("inf")
     with pytest.raises(NonFiniteError, match=f"computed from.*{part}"):
         model.predict_action(**inputs)
+
+
+class Hiding:
+    """Mixed into a class: what it returns is finite."""
+
+    def forward(self, *args, **kwargs):
+        return super().forward(*args, **kwargs).nan_to_num(0, 0, 0)
+
+
+HIDDEN_IN_TOWERS = {
+    "attention": ("blocks.0.attn", "attn.proj"),
+    "MLP": ("blocks.0.mlp", "mlp.fc1"),
+    "the block": ("blocks.0", "mlp.fc2"),
+    "FiLM": ("blocks.0.film.scale", "film.scale"),
+    "the tower": ("", "mlp.fc2"),
+}
+
+
+@pytest.mark.parametrize("how", ["hook", "another class"])
+@pytest.mark.parametrize("hiding", HIDDEN_IN_TOWERS)
+def test_parts_of_towers_that_do_something_else_are_looked_at(hiding, how, made):
+    model, inputs = made("l1")
+    name, part = HIDDEN_IN_TOWERS[hiding]
+    tower = model.vision_backbone.featurizer
+    module = tower.get_submodule(name)
+    if how == "hook":
+        hide_products(module)
+    else:
+        module.__class__ = type("Other", (Hiding, type(module)), {})
+    assert model.predict_action(**inputs).isfinite().all()
+    tower.blocks[0].get_submodule(part).weight.data.view(-1)[0] = float("nan")
+    with pytest.raises(NonFiniteError, match=f"computed from.*{part}"):
+        model.predict_action(**inputs)

@@ -10,7 +10,9 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel, MistralConfig, MistralModel
 
 from vlahub.errors import InputError
+from vlahub.modeling.mapanything_llava3d.joint_pass import HIDDEN, fitted
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import LLaVA3DWithActionExpertModel, paired_layers
+from vlahub.modeling.stack_passes import PrefixCache
 
 KINDS = {"llama": (LlamaConfig, LlamaModel), "mistral": (MistralConfig, MistralModel)}
 HEADS, HEAD_SIZE, PREFIX, SUFFIX = 4, 8, 6, 5
@@ -150,6 +152,19 @@ def test_padding_of_a_kept_prefix_may_be_given_again(stacks):
     wanted = model(mask, inputs_embeds=[prefix, suffix])[0][1]
     _, cache = model(mask, inputs_embeds=[prefix, None], use_cache=True)
     torch.testing.assert_close(model(mask, past_key_values=cache, inputs_embeds=[None, suffix])[0][1], wanted, **CLOSE)
+
+
+@torch.no_grad()
+def test_a_suffix_sees_what_its_own_mask_leaves_of_a_kept_prefix(stacks):
+    model, (_, suffix) = stacks(), streams()
+    cache = kept(model)
+    for count in (4, 2, 5):
+        shorter = PrefixCache(count)
+        shorter.layers = [tuple(each[:, :, :count] for each in layer) for layer in cache.layers]
+        wanted = model(past_key_values=shorter, inputs_embeds=[None, suffix])[0][1]
+        mask = (torch.arange(PREFIX) < count).long().expand(3, -1)
+        found = model(mask, past_key_values=cache, inputs_embeds=[None, suffix])[0][1]
+        torch.testing.assert_close(found, wanted, **CLOSE)
 
 
 ALIGNMENTS = [
@@ -534,3 +549,11 @@ def test_a_mask_of_zeros_and_ones_is_not_taken_for_an_additive_one(stacks, shape
     cache = kept(model) if shape == "suffix" else None
     with pytest.raises(InputError, match="must be floating point"):
         model(mask, past_key_values=cache, inputs_embeds=given)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_what_a_callers_mask_hides_is_a_number_in_every_dtype(dtype):
+    mask = torch.tensor([0, BLOCKED, float("-inf"), -2.0]).expand(1, 1, 1, -1)
+    hidden = torch.tensor(HIDDEN).to(dtype).item()
+    assert fitted(mask, dtype).flatten().tolist() == [0, hidden, hidden, -2]
+    assert hidden > torch.finfo(torch.float16).min

@@ -1003,3 +1003,11 @@ def test_the_loss_of_the_experts_can_stop_at_the_language_model(tiny, kind):
     experts = ("language_model_with_expert.", "action_expert.", "dit_action")
     assert kept == {name for name in reached if name.startswith(experts)} and kept < reached
     assert not model.config.stop_grad_from_vlm  # joint training is what this family was published with
+
+
+@pytest.mark.parametrize(("times", "mean"), [("beta", 0.6), ("uniform", 0.5)])
+def test_times_are_drawn_as_the_config_says(llava3d, times, mean):
+    model, _ = llava3d(action_expert_type="deep_fusion", time_sampling=times)
+    torch.manual_seed(0)
+    drawn = model.drawn(actions=torch.zeros(4000, 4, 7))["time"]
+    assert drawn.mean().item() == pytest.approx(mean, abs=0.02)

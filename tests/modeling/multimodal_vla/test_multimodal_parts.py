@@ -284,3 +284,12 @@ def test_parts_of_other_choices_are_not_there():
 
 def test_every_head_that_a_config_may_choose_has_a_class():
     assert tuple(HEADS) == tuple(HEAD_FACTS)
+
+
+@pytest.mark.parametrize("spread", [0.3, 0.02])
+def test_learned_tokens_begin_as_wide_as_the_text_models_weights(spread):
+    torch.manual_seed(0)
+    text = {**CHOICES["text_config"], "initializer_range": spread}
+    config = MultimodalVLAConfig(**{**CHOICES, "text_config": text, "action_head": "mlp", "num_action_chunks": 64})
+    tokens = MultimodalVLAForActionPrediction(config).action_queries.tokens
+    assert tokens.std().item() == pytest.approx(spread, rel=0.1)

@@ -437,6 +437,19 @@ def test_choices_of_towers_are_refused_with_a_vlm(field):
         MultimodalVLAConfig(vlm_config=vlm, **field)
 
 
+@pytest.mark.parametrize("larger", ["vision_config", "second_vision_config"])
+@torch.no_grad()
+def test_a_tower_of_another_size_than_its_pictures_is_told_so(composed, larger):
+    model = composed(**{"vision_config": SIGLIP, "second_vision_config": SIGLIP, larger: {**SIGLIP, "image_size": 56}})
+    told = []
+    for tower in model.backbone.towers:
+        tower.register_forward_pre_hook(
+            lambda module, args, kwargs: told.append(kwargs.get("interpolate_pos_encoding", False)), with_kwargs=True
+        )
+    assert model.predict_action(**arguments(model)).isfinite().all()
+    assert told == [larger == "vision_config", larger == "second_vision_config"]
+
+
 def test_pictures_in_one_normalisation_are_refused_and_so_are_those_of_other_samples(composed):
     model = composed(use_film=True)
     with pytest.raises(InputError, match=r"\(batch, views, 6, height, width\)"):

@@ -1,0 +1,221 @@
+"""What is said of a run before and behind it: its settings, its parts, its options; and what its first pass needs."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from vlahub.configuration.normalization_statistics import STATE_PART
+from vlahub.errors import InputError
+from vlahub.training.finetuning import run_model
+from vlahub.training.finetuning.arguments import check_finetune, make_arguments
+from vlahub.training.finetuning.options import STRATEGIES, TRAINING_DEFAULTS, FinetuneOptions
+from vlahub.training.finetuning.overview import in_bytes, settings_of, statistics_table
+from vlahub.training.finetuning.run_data import RunData
+from vlahub.training.finetuning.run_model import first_pass
+from vlahub.training.finetuning.run_record import check_resumed, write_record
+from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
+from vlahub.training.run_folder import check_run_folder, clear_run_folder
+
+
+@pytest.fixture
+def arguments(tmp_path):
+    """`arguments(**given)`, as a fine-tune has them."""
+    return lambda **given: make_arguments(output_dir=str(tmp_path / "run"), use_cpu=True, **given)
+
+
+def options_of(**given):
+    return FinetuneOptions(model="base", dataset="data", **given)
+
+
+def data_of(**given):
+    known = {"examples": range(1200), "held_out": None, "statistics": None, "images": [], "views": [], "state": None}
+    return RunData(**known | {"rows": 1200} | given)
+
+
+# ---- settings
+
+
+class OnDevices(SimpleNamespace):
+    """Arguments as they are in each of several processes."""
+
+    def __init__(self, arguments, count):
+        super().__init__(
+            **{f.name: getattr(arguments, f.name) for f in dataclasses.fields(arguments)}, world_size=count
+        )
+
+
+def test_a_step_counts_the_examples_of_all_devices(arguments):
+    given = arguments(per_device_train_batch_size=3, gradient_accumulation_steps=2)
+    assert settings_of(data_of(), options_of(), given)["examples of a step"].startswith("6 (3 a device, 2 accum")
+    found = settings_of(data_of(), options_of(), OnDevices(given, 4))["examples of a step"]
+    assert found == "24 (3 a device, 2 accumulated, 4 devices)"
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "said"),
+    [
+        ({"max_steps": 50, "num_train_epochs": 2}, "steps", "50"),
+        ({"num_train_epochs": 2.5}, "steps", "2.5 epochs"),
+        ({"bf16": True}, "precision", "bf16"),
+        ({}, "precision", "that of the weights (float16)"),
+        ({"warmup_steps": 7, "learning_rate": 2e-4}, "learning rate", "0.0002, linear, warm-up 7"),
+        ({"seed": 5}, "seed", "5"),
+    ],
+)
+def test_settings_are_those_that_hold(arguments, given, name, said):
+    assert str(settings_of(data_of(), options_of(dtype="float16"), arguments(**given))[name]) == said
+
+
+def test_what_is_given_wins_over_the_defaults(arguments):
+    default = arguments()
+    assert all(getattr(default, name) == value for name, value in TRAINING_DEFAULTS.items() if name != "report_to")
+    assert (arguments(learning_rate=0.25).learning_rate, arguments(save_total_limit=9).save_total_limit) == (0.25, 9)
+
+
+def test_dimensions_are_shown_with_their_own_names_numbers_and_mask(tmp_path):
+    (tmp_path / "meta").mkdir()
+    features = '{"features": {"act": {"names": ["x", "grip"]}, "pose": {"names": ["knee", "hip"]}}}'
+    (tmp_path / "meta/info.json").write_text(features)
+    numbers = {"q01": [-1.0, 0.0], "q99": [2.0, 4.0]}
+    statistics = {
+        "a": {"action": {**numbers, "mask": [True, False]}, STATE_PART: {"q01": [3.0, 5.0], "q99": [6.0, 7.0]}}
+    }
+    options = dataclasses.replace(options_of(), dataset=str(tmp_path), action=["act"])
+    config = SimpleNamespace(normalization_type="bounds_q99")
+    table = statistics_table(data_of(statistics=statistics, state=["pose"]), config, options)
+    assert [tuple(row) for row in table.rows] == [
+        ("action", "x", "-1", "2", "normalised"),
+        ("action", "grip", "0", "4", "passes unchanged"),
+        ("state", "knee", "3", "6", "normalised"),
+        ("state", "hip", "5", "7", "normalised"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(999, "999 B"), (1000, "1 kB"), (1.5e9, "1.5 GB"), (2e12, "2 TB"), (3e15, "3e+03 TB")]
+)
+def test_bytes_are_counted_by_thousands(count, said):
+    assert in_bytes(count) == said
+
+
+# ---- parts
+
+
+class Base(nn.Module):
+    pretrained_parts = ("language_model",)
+    added_parts = ("film",)
+
+    def __init__(self):
+        super().__init__()
+        self.language_model = nn.ModuleDict({"a": nn.Linear(4, 5), "film": nn.Linear(4, 2), "vision": nn.Linear(3, 3)})
+        self.head = nn.Linear(2, 2)
+
+
+class Params4bit(nn.Parameter):
+    """Two numbers a byte."""
+
+
+def test_parts_are_counted_by_what_trains_of_them():
+    base = Base()
+    base.language_model.requires_grad_(False)
+    base.language_model["a"].lora_A = nn.Linear(4, 1, bias=False)
+    base.language_model["a"].original_module = nn.Linear(4, 5)  # a frozen copy
+    base.language_model["film"].requires_grad_(True)
+    base.language_model["vision"].weight = Params4bit(torch.zeros(3, 3), requires_grad=False)
+    base.head.bias.requires_grad_(False)
+    found = {part.name: (part.parameters, part.trained, part.how) for part in trained_parts(base)}
+    assert found == {
+        "language_model": (25 + 4, 4, "LoRA"),
+        "language_model: film": (10, 10, "whole"),
+        "language_model: vision": (18 + 3, 0, "frozen"),
+        "head": (6, 4, "in part"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("counts", "how"),
+    [
+        ((10, 0, 0), "frozen"),
+        ((10, 4, 4), "LoRA"),
+        ((10, 10, 0), "whole"),
+        ((10, 6, 0), "in part"),
+        ((10, 10, 4), "LoRA, and whole"),
+        ((10, 6, 4), "LoRA, and in part"),
+    ],
+)
+def test_how_a_part_trains_in_words(counts, how):
+    assert PartCount("head", *counts).how == how
+
+
+def test_what_a_backward_pass_needs_is_counted_once_and_without_the_weights(monkeypatch):
+    monkeypatch.setattr(run_model, "loss_of_batch", lambda model, batch: model(batch["x"]))
+    monkeypatch.setattr(run_model, "freeze_outside", lambda model, loss: None)
+
+    class Twice(nn.Linear):
+        def forward(self, x):
+            return (super().forward(x) * super().forward(x)).sum()
+
+    x = torch.randn(6, 10, requires_grad=True)
+    found = first_pass(Twice(10, 7), {"x": x})
+    assert found.activation_bytes == x.nbytes + 2 * (6 * 7 * 4)
+
+
+# ---- what is refused, and what is gone on with
+
+
+@pytest.mark.parametrize("train", STRATEGIES)
+def test_weights_in_4_bits_are_for_lora_alone(arguments, train):
+    options = options_of(train=train, quantize=True)
+    if train == "lora":
+        check_finetune(options, arguments())
+    else:
+        with pytest.raises(InputError, match="weights in 4 bits do not train"):
+            check_finetune(options, arguments())
+
+
+@pytest.mark.parametrize("when", ["steps", "epoch"])
+def test_an_evaluation_needs_episodes(arguments, when):
+    given = arguments(eval_strategy=when)
+    with pytest.raises(InputError, match="needs data to evaluate with"):
+        check_finetune(options_of(), given)
+    check_finetune(options_of(eval_episodes=0.5), given)
+
+
+def changed(value):
+    if isinstance(value, list):
+        return [*value, 7]
+    return not value if isinstance(value, bool) else f"{value}x" if isinstance(value, str | None) else value + 1
+
+
+@pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(FinetuneOptions)])
+def test_a_run_goes_on_with_every_option_that_it_was_begun_with(tmp_path, name):
+    options = options_of()
+    write_record(tmp_path, options)
+    check_resumed(tmp_path, options)
+    other = dataclasses.replace(options, **{name: changed(getattr(options, name))})
+    if name == "resume":
+        check_resumed(tmp_path, other)
+    else:
+        with pytest.raises(InputError, match=f"--{name} was .* and is "):
+            check_resumed(tmp_path, other)
+
+
+RESULTS = ["adapter_model.safetensors", "adapter_model.bin", "model.safetensors", "model-00001-of-00002.safetensors"]
+RESULTS += ["model.safetensors.index.json", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin", "checkpoint-3"]
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_every_result_of_a_run_is_seen_and_goes_when_it_is_replaced(tmp_path, name):
+    kept = tmp_path / "notes.txt"
+    for path in (tmp_path / name / "inside" if name.startswith("checkpoint") else tmp_path / name, kept):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    with pytest.raises(InputError, match=f"holds a run .{name}"):
+        check_run_folder(tmp_path, resume=False, overwrite=False)
+    check_run_folder(tmp_path, resume=False, overwrite=True)
+    clear_run_folder(tmp_path)
+    assert list(tmp_path.iterdir()) == [kept]
+    check_run_folder(tmp_path, resume=False, overwrite=False)
