@@ -719,4 +719,14 @@ MUTANTS = [
             "two_caches_under_two_names_are_refused",
         ),
     ),
+    *planted(
+        "modeling/base_tensors.py",
+        "tests/conversion/cogvla/test_create_cogvla.py",
+        (
+            "starts-with-the-name-of-nothing",
+            '    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet\n',
+            "",
+            "from_base_is_what_the_command_writes",
+        ),
+    ),
 ]

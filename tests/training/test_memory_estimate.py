@@ -30,6 +30,7 @@ STATES = {  # bytes of a float32 weight
     "paged_ademamix_8bit": 3,
     "adafactor": 0,
     "sgd": 0,
+    "schedule_free_sgd": 4,
 }
 
 

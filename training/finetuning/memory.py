@@ -26,6 +26,7 @@ OPTIMIZERS = (
     ("8bit", 2, 1.0),
     ("lomo", 0, None),
     ("adafactor", 0, None),  # one number a row and a column
+    ("schedule_free_sgd", 1, None),
     ("sgd", 0, None),
     ("lion", 1, None),
     ("rmsprop", 1, None),

@@ -327,6 +327,7 @@ SWITCHES = {
 
 def test_the_start_in_python_is_that_of_the_command(base, start, tmp_path):
     model = AlpamayoR1.from_base(str(base), **SWITCHES)
+    assert model.name_or_path == model.config.name_or_path == ""  # which an adapter would name as its base
     written, there = weights(start), model.state_dict()
     assert there.keys() == written.keys() and all(torch.equal(there[name], value) for name, value in written.items())
     processor = AlpamayoR1Processor.for_config(model.config, model.tokenizer)

@@ -186,6 +186,7 @@ def test_from_base_is_what_the_command_writes(openvla, started, tmp_path, dtype)
     kind = CogVLAForActionPrediction
     model = kind.from_base(str(openvla), dtype=getattr(torch, dtype, dtype), **SWITCHES)
     written = kind.from_pretrained(folder, dtype="auto")
+    assert model.name_or_path == model.config.name_or_path == ""  # which an adapter would name as its base
     assert_same(model.state_dict(), written.state_dict())
     assert settings_of(model) == settings_of(written)
     model.save_pretrained(tmp_path / "saved")

@@ -174,6 +174,7 @@ def test_a_start_in_python_is_that_of_the_command(plain, with_expert, statistics
     content = json.loads(Path(statistics[1]).read_text())
     sizes = {"expert_hidden_size": 32, "expert_num_layers": 2, "num_action_chunks": 4, "action_dim": 7}
     model = Model.from_base(str(plain), action_expert_type="deep_fusion", norm_stats=content, **sizes)
+    assert model.name_or_path == model.config.name_or_path == ""  # which an adapter would name as its base
     written = weights(with_expert)
     assert all(torch.equal(value, written[name]) for name, value in model.state_dict().items())
     model.save_pretrained(tmp_path)
