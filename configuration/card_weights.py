@@ -13,12 +13,11 @@ from safetensors import SafetensorError, safe_open
 
 from .card_example import without_seen
 from .card_markdown import code, details, sections, table, words
-from .checkpoint_json import files_of_index
+from .checkpoint_weights import files_of_weights
 from .former_card import without_former_sizes
 from .vla_errors import CheckpointError
 from .weight_parts import TORCH_NAMES, Part, PartRules, TensorEntry, memory_of, parts_of, placed, size_text
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 SIZES = ("<!-- sizes of these weights -->", "<!-- end of sizes -->")
 LOWER_PRECISION = """The weights of linear layers are stored in lower precision ({kind}) and multiplied in the dtype of
 what they are given; all else, policy heads and embeddings among it, is stored as it was.{size}"""
@@ -29,14 +28,10 @@ def stored_tensors(folder: Path) -> list[TensorEntry]:
     """The tensors of a folder, from the headers of its files; none without weights.
 
     Raises:
-        CheckpointError: a file is damaged, or see `files_of_index`.
+        CheckpointError: a file is damaged, or see `files_of_weights`.
     """
-    index = folder / INDEX
-    files = [folder / WEIGHTS] if (folder / WEIGHTS).is_file() else []
-    if not files and index.is_file():
-        files = files_of_index(index)
     found = []
-    for path in files:
+    for path in files_of_weights(folder):
         try:
             found += tensors_of_file(path)
         except SafetensorError as error:

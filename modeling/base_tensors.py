@@ -12,14 +12,13 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
 from transformers import PretrainedConfig, PreTrainedModel
 
-from ..configuration.checkpoint_json import files_of_index
 from ..configuration.checkpoint_place import why_no_folder
+from ..configuration.checkpoint_weights import WEIGHT_NAMES, files_of_weights
 from ..configuration.vla_errors import ConfigError
 from .initial_values import InitialValues
 from .seeded_numbers import normal_numbers
 from .weight_files import opened_weights
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 NOT_TAKEN = {
     "torch_dtype": "it is called dtype here",
@@ -62,13 +61,11 @@ class BaseTensors:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Raises ConfigError where there are none, or see `files_of_index`."""
-    whole, index = (folder / name for name in WEIGHTS)
-    if index.exists():
-        return files_of_index(index)
-    if not whole.exists():
-        raise ConfigError(f"{folder} holds no {WEIGHTS[0]} and no {WEIGHTS[1]}.")
-    return [whole]
+    """Raises ConfigError where there are none, or see `files_of_weights`."""
+    files = files_of_weights(folder)
+    if not files:
+        raise ConfigError(f"{folder} holds no {WEIGHT_NAMES[0]} and no {WEIGHT_NAMES[1]}.")
+    return files
 
 
 def base_folder(base: str | Path, hub: Mapping[str, Any], files: Sequence[str]) -> Path:

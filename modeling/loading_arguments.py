@@ -18,6 +18,7 @@ from transformers.utils import is_accelerate_available
 
 from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_place
+from ..configuration.checkpoint_weights import entry_of_weights
 from ..configuration.dtype_names import check_dtype
 from ..configuration.known_fields import own_arguments
 from ..configuration.vla_errors import CheckpointError, ConfigError
@@ -44,6 +45,7 @@ def check_loading(kind: type, place: Any, arguments: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: the message names the argument and its value.
+        CheckpointError: the folder is none of a checkpoint, or see `check_one_set`.
     """
     config = arguments.get("config")
     if config is not None and not hasattr(config, "to_dict") and not isinstance(config, (str, os.PathLike)):
@@ -52,6 +54,8 @@ def check_loading(kind: type, place: Any, arguments: Mapping[str, Any]) -> None:
             f"{kind.config_class.__name__}.from_pretrained gives it: change its fields and pass it on."
         )
     check_place(place, FILES if config is None else (), arguments.get("subfolder"))
+    if place is not None:
+        entry_of_weights(Path(os.fspath(place), arguments.get("subfolder") or ""), arguments.get("variant"))
     for name in ("dtype", "torch_dtype"):
         check_dtype(name, arguments.get(name))
     check_device(arguments.get("device_map"))

@@ -3,6 +3,7 @@
 import copy
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ from .model_parts import kept_in_floating_point
 from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers
+from .replaced_weights import files_since, one_set_of_weights, remove_replaced
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -183,15 +185,23 @@ class StrictPreTrainedModel(PreTrainedModel):
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
         """
         check_target(save_directory)
-        super().save_pretrained(save_directory, *args, **kwargs)
-        if kwargs.get("is_main_process", True) and is_model_of(self, self.config):
+        writes = kwargs.get("is_main_process", True)
+        with one_set_of_weights(save_directory, kwargs.get("variant")) if writes else nullcontext():
+            super().save_pretrained(save_directory, *args, **kwargs)
+        if writes and is_model_of(self, self.config):
             write_checkpoint_card(save_directory, self.config)
 
-    def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args, **kwargs):
-        """Of `push_to_hub`, which has just put the repository's card, or an empty one, into the folder."""
+    def _upload_modified_files(
+        self, working_dir: str | os.PathLike, repo_id: str, files_timestamps: dict[str, float], *args, **kwargs
+    ):
+        """Of `push_to_hub`, which has just put the repository's card, or an empty one, into the folder. Weights that
+        those of the folder replace go out of the repository: transformers might load them."""
         if is_model_of(self, self.config):
             write_checkpoint_card(working_dir, self.config, repo_id)
-        return super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+        commit = super()._upload_modified_files(working_dir, repo_id, files_timestamps, *args, **kwargs)
+        saved = files_since(working_dir, files_timestamps)
+        remove_replaced(repo_id, saved, commit.pr_revision or kwargs.get("revision"), kwargs.get("token"))
+        return commit
 
     @classmethod
     def from_pretrained(

@@ -8,12 +8,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
 from ..families import FAMILIES, OURS
 from ..family import Family
 from ..files.file_kinds import STATISTICS_NAME
 from ..files.run_files import read_run_config
-from ..files.weight_names import ADAPTER_FOLDER, ADAPTER_NAMES, INDEX_NAMES, WHOLE_NAMES
+from ..files.weight_names import ADAPTER_FOLDER, ADAPTER_NAMES
 
 ADAPTER_CONFIG = "adapter_config.json"
 LEVELS = ("*", f"{ADAPTER_FOLDER}/*")  # where else an adapter may lie
@@ -91,7 +92,7 @@ def look_at(folder: Path) -> FolderContents:
     """
     if not folder.is_dir():
         raise ConversionError(f"{folder} is not a folder.")
-    weights = [name for name in (*INDEX_NAMES, *WHOLE_NAMES) if (folder / name).exists()][:1]
+    weights = [name for name in WEIGHT_NAMES if (folder / name).exists()][:1]
     places = [path for name in ADAPTER_NAMES for path in (f"{ADAPTER_FOLDER}/{name}", name)]
     adapter = [path for path in places if (folder / path).exists()]
     side_files = side_files_of(folder)

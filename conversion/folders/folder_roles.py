@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
 from ..files.file_kinds import REPORT_NAME
 from ..files.given_paths import why_no_single_name
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
-from ..files.weight_names import ADAPTER_NAMES, INDEX_NAMES, WHOLE_NAMES
+from ..files.weight_names import ADAPTER_NAMES
 from .folder_contents import (
     ADAPTED,
     ADAPTER_FOLDER,
@@ -234,7 +235,7 @@ def models_below(folder: Path) -> list[Path]:
 
 
 def holds_model(folder: Path) -> bool:
-    return (folder / "config.json").is_file() and any((folder / n).is_file() for n in (*INDEX_NAMES, *WHOLE_NAMES))
+    return (folder / "config.json").is_file() and any((folder / n).is_file() for n in WEIGHT_NAMES)
 
 
 def merge_command(base: Path | str, adapter: Path | str) -> str:

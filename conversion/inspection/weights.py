@@ -5,10 +5,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...configuration.vla_errors import ConversionError
+from ...configuration.checkpoint_weights import WEIGHT_NAMES, entry_of_weights
+from ...configuration.vla_errors import CheckpointError, ConversionError
 from ...configuration.weight_parts import TensorEntry
 from ..files.json_file import load_json
-from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
 from .headers import Header
 from .places import AT_ONCE, Place
 
@@ -31,11 +31,15 @@ class Weights:
 
 def read_weights(place: Place) -> Weights:
     """The weights of a whole model, in transformers' form: sharded, or one file."""
-    for index in INDEX_NAMES:
-        if index in place.sizes:
-            return sharded(place, index)
-    whole = [name for name in WHOLE_NAMES if name in place.sizes][:1]
-    return read_files(place, whole)
+    name = next((name for name in WEIGHT_NAMES if name in place.sizes), None)
+    if name is None:
+        return Weights()
+    weights = sharded(place, name) if name.endswith(".json") else read_files(place, [name])
+    try:
+        entry_of_weights(place.folder)
+    except CheckpointError as error:
+        weights.problems.append(str(error).replace(str(place.folder), place.name))
+    return weights
 
 
 def sharded(place: Place, index: str) -> Weights:

@@ -11,7 +11,9 @@ from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_b
 from tqdm import tqdm
 
 from ...configuration.checkpoint_card import is_repository
+from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
+from ...modeling.replaced_weights import replaced_weights
 from ...training.waiting import WAIT
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
@@ -26,10 +28,8 @@ from ..terminal import text_of
 from .published_card import card_to_publish
 from .uploaded_files import files_to_upload
 
-WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_BRANCH = re.compile(r"[^\w./-]|^[-/.]|\.\.|//|[/.]$|\.lock$")
-WEIGHT_FILES = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN, with a token that may write to it"
 # What the library raises when a request fails: its own errors, those of its HTTP client (which depends on its version),
 # ValueError for refused metadata or objects, RuntimeError around the failed upload of one file.
@@ -143,7 +143,7 @@ def make_operations(
     if card == present_card:
         content.pop(CARD_NAME, None)
     names = tqdm(sorted(content), desc="hashing", unit="file", delay=WAIT, leave=False, disable=quiet)
-    stale = sorted(name for name in present - set(content) if WEIGHT_FILES.fullmatch(name))
+    stale = replaced_weights(present, content)
     return [
         *(CommitOperationAdd(name, content[name]) for name in names),
         *(CommitOperationDelete(name) for name in stale),
@@ -187,7 +187,9 @@ def loadable_weights(folder: Path) -> TensorGroup:
         )
     weights = open_checkpoint(folder, folder.name)
     if weights is None or any(file.path.suffix != ".safetensors" for file in weights.files):
-        raise ConversionError(f"{folder} has no weights: neither {WEIGHTS} nor {INDEX}. {hint(look_at(folder))}")
+        raise ConversionError(
+            f"{folder} has no weights: neither {WEIGHT_NAMES[0]} nor {WEIGHT_NAMES[1]}. {hint(look_at(folder))}"
+        )
     if published_family(read_run_config(folder)) and not (folder / REPORT_NAME).is_file():
         raise ConversionError(f"{look_at(folder)}, which is not converted yet. {hint(look_at(folder))}")
     list(weights)  # reads the header of every file

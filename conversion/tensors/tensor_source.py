@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from ...configuration.checkpoint_json import is_there
+from ...configuration.checkpoint_weights import entry_of_weights
 from ...configuration.vla_errors import ConversionError
 from ..files.json_file import check_regular, load_json
-from ..files.weight_names import INDEX_NAMES, WHOLE_NAMES
 from .pickled_tensors import check_tensors
 from .safetensors_stream import ALL, SafetensorsReader, TensorInfo
 
@@ -153,18 +153,18 @@ def open_checkpoint(folder: Path, label: str) -> TensorGroup | None:
     Raises:
         ConversionError: the index is not valid: it names a file outside the folder, or a shard is missing, or a shard
             does not hold what the index says, or holds more.
+        CheckpointError: there are two sets of weights.
     """
-    for name in INDEX_NAMES:
-        if (folder / name).exists():
-            weight_map = read_index(folder / name)
-            shards = sorted(set(weight_map.values()))
-            group = TensorGroup([TensorFile(folder / shard, f"{label}/{shard}") for shard in shards])
-            check_index(folder / name, weight_map, group)
-            return group
-    for name in WHOLE_NAMES:
-        if (folder / name).exists():
-            return TensorGroup([TensorFile(folder / name, f"{label}/{name}")])
-    return None
+    entry = entry_of_weights(folder)
+    if entry is None:
+        return None
+    if entry.suffix != ".json":
+        return TensorGroup([TensorFile(entry, f"{label}/{entry.name}")])
+    weight_map = read_index(entry)
+    shards = sorted(set(weight_map.values()))
+    group = TensorGroup([TensorFile(folder / shard, f"{label}/{shard}") for shard in shards])
+    check_index(entry, weight_map, group)
+    return group
 
 
 def read_index(path: Path) -> dict[str, str]:

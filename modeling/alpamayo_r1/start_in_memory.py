@@ -9,8 +9,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.checkpoint_json import read_mapping
+from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
 from ..vocabulary_rows import moments_of, new_rows
 from .alpamayo_start import next_config, start_config
@@ -19,7 +20,14 @@ from .reasoning_text import load_tokenizer
 BASE_TYPE = "qwen3_vl"
 EXPERT_PARTS = ("expert.", "action_in_proj.", "action_out_proj.")
 EMBEDDINGS, HEAD = "vlm.model.language_model.embed_tokens.weight", "vlm.lm_head.weight"
-FILES = ["config.json", "tokenizer*.json", "special_tokens_map.json", "chat_template*", "*.safetensors", WEIGHTS[1]]
+FILES = [
+    "config.json",
+    "tokenizer*.json",
+    "special_tokens_map.json",
+    "chat_template*",
+    "*.safetensors",
+    WEIGHT_NAMES[1],
+]
 NOT_OF_CONFIG = ("architectures", "auto_map", "dtype", "torch_dtype", "transformers_version")  # of its file
 
 

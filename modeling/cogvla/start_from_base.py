@@ -11,16 +11,17 @@ import torch
 from transformers import PreTrainedModel
 
 from ...configuration.checkpoint_json import read_mapping
+from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.cogvla.cogvla_start import own_fields, start_config
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published
 from ...configuration.cogvla.openvla_base import base_config, is_own
 from ...configuration.cogvla.openvla_names import name_in_model, unused_reason
 from ...configuration.cogvla.openvla_sizes import EMBEDDINGS, TensorShapes
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
 
-FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHTS[1]]
+FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHT_NAMES[1]]
 SIDE_FILES = "*--*_checkpoint.pt"
 
 

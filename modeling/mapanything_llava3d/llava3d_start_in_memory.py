@@ -8,16 +8,17 @@ import torch
 from transformers import PreTrainedModel
 
 from ...configuration.checkpoint_json import read_mapping
+from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.mapanything_llava3d.llava3d_start import Llava3DStart, next_llava3d
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import WEIGHTS, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
 from ..initial_values import described
 from ..new_parts import is_in_part
 from .expert_of_base_layers import chosen_layers, copied_sizes, copied_tensors, starts_from_base
 
 EMBEDDINGS = "language_model.model.model.embed_tokens.weight"
-FILES = ["config.json", "*.safetensors", WEIGHTS[1]]
+FILES = ["config.json", "*.safetensors", WEIGHT_NAMES[1]]
 
 
 def start_from_base(

@@ -35,3 +35,48 @@ def test_what_is_pushed_is_what_is_loaded_by_name(hub, pusher, name):
     assert {"config.json", "model.safetensors", "README.md"} <= files.keys()
     assert not [file for file in files if file.endswith((".bin", ".pt", ".pkl"))]
     assert any(file.startswith("modeling_") for file in files)
+
+
+REPLACED = """
+import sys
+sys.path.insert(0, tests)
+import torch
+from model_variants import VARIANTS
+import vlahub
+
+model, place = VARIANTS[name].model(), "user/replaced"
+result = []
+for value, size in enumerate(["5GB", "60KB", "5GB"]):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    model.push_to_hub(place, max_shard_size=size, revision=revision)
+    again = vlahub.AutoModelForVision2Seq.from_pretrained(place, revision=revision)
+    result.append(all((parameter == value).all().item() for parameter in again.parameters()))
+"""
+
+
+@pytest.mark.parametrize("revision", [None, "branch"])
+def test_what_is_pushed_is_loaded_though_other_files_held_weights_before(hub, pusher, revision):
+    name = next(iter(VARIANTS))
+    assert pusher(REPLACED, tests=str(TESTS), name=name, revision=revision) == [True] * 3
+    files = hub.repositories["user/replaced"].at(revision or "main").files
+    assert [file for file in files if "safetensors" in file] == ["model.safetensors"]
+
+
+PROPOSED = """
+import sys
+sys.path.insert(0, tests)
+from model_variants import VARIANTS
+
+model, place = VARIANTS[name].model(), "user/proposed"
+model.push_to_hub(place, max_shard_size="60KB")
+result = model.push_to_hub(place, create_pr=True).pr_revision
+"""
+
+
+def test_a_pull_request_takes_its_own_weights_away_and_leaves_those_of_main(hub, pusher):
+    revision = pusher(PROPOSED, tests=str(TESTS), name=next(iter(VARIANTS)))
+    main, proposed = (hub.repositories["user/proposed"].at(place).files for place in ("main", revision))
+    assert "model.safetensors.index.json" in main and "model.safetensors" not in main
+    assert [file for file in proposed if "safetensors" in file] == ["model.safetensors"]

@@ -87,18 +87,6 @@ MUTANTS = [
             "only_the_files_of_a_checkpoint_are_uploaded_in_one_commit",
         ),
         (
-            "stale-weights-stay",
-            "if WEIGHT_FILES.fullmatch(name))",
-            "if False)",
-            "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
-        ),
-        (
-            "stale-weights-of-any-name",
-            "if WEIGHT_FILES.fullmatch(name))",
-            "if name.endswith('.safetensors'))",
-            "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
-        ),
-        (
             "branch-before-its-files",
             "api.preupload_lfs_files(repo_id, [o for o in operations if isinstance(o, CommitOperationAdd)])",
             "pass",
@@ -224,6 +212,107 @@ MUTANTS = [
             "sorted(old.getmembers(), key=lambda entry: entry.name)",
             "old.getmembers()",
             "an_sdist_is_the_same_whoever_built_it_and_when",
+        ),
+    ),
+    *planted(
+        "modeling/replaced_weights.py",
+        "tests/hub/test_publish.py",
+        (
+            "stale-weights-stay",
+            "in set(present) - saved if SAVED.fullmatch(name))",
+            "in ())",
+            "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
+        ),
+        (
+            "stale-weights-of-any-name",
+            "in set(present) - saved if SAVED.fullmatch(name))",
+            "in set(present) - saved if name.endswith('.safetensors'))",
+            "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
+        ),
+    ),
+    *planted(
+        "modeling/replaced_weights.py",
+        "tests/modeling/common/test_saving.py",
+        (
+            "weights-of-an-earlier-save-stay",
+            "            (Path(folder) / name).unlink()",
+            "            pass",
+            "what_was_saved_last_is_loaded_though_other_files_held_it_before",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/common/test_saving.py",
+        (
+            "weights-of-any-variant-are-the-plain-ones",
+            'one_set_of_weights(save_directory, kwargs.get("variant"))',
+            "one_set_of_weights(save_directory)",
+            "what_was_saved_last_is_loaded_though_other_files_held_it_before",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/hub/test_push_variants.py",
+        (
+            "pushed-beside-older-weights",
+            '        remove_replaced(repo_id, saved, commit.pr_revision or kwargs.get("revision"), kwargs.get("token"))\n',
+            "",
+            "what_is_pushed_is_loaded_though_other_files_held_weights_before",
+        ),
+        (
+            "a-pull-request-clears-main",
+            'commit.pr_revision or kwargs.get("revision")',
+            'kwargs.get("revision")',
+            "a_pull_request_takes_its_own_weights_away_and_leaves_those_of_main",
+        ),
+        (
+            "a-branch-clears-main",
+            'commit.pr_revision or kwargs.get("revision")',
+            "commit.pr_revision",
+            "what_is_pushed_is_loaded_though_other_files_held_weights_before",
+        ),
+    ),
+    *planted(
+        "configuration/checkpoint_weights.py",
+        "tests/configuration/test_checkpoint_weights.py",
+        (
+            "two-sets-of-weights",
+            "            check_one_set(folder, whole, index)\n",
+            "",
+            "two_sets_of_weights_are_refused_by_all_who_read_them",
+            "an_inspection_shows_what_is_read_and_says_that_there_is_more",
+        ),
+        (
+            "index-before-the-whole-file",
+            "zip(names[::2], names[1::2], strict=True)",
+            "zip(names[1::2], names[::2], strict=True)",
+            "an_index_of_the_one_file_is_no_second_set",
+        ),
+        (
+            "pickles-first",
+            "    names = [with_variant(name, variant) for name in WEIGHT_NAMES]",
+            "    names = [with_variant(name, variant) for name in WEIGHT_NAMES[2:] + WEIGHT_NAMES[:2]]",
+            "the_weights_are_those_that_transformers_reads",
+        ),
+    ),
+    *planted(
+        "modeling/loading_arguments.py",
+        "tests/configuration/test_checkpoint_weights.py",
+        (
+            "two-sets-of-another-variant",
+            ', arguments.get("variant"))',
+            ")",
+            "two_sets_of_one_variant_are_refused_where_it_is_loaded",
+        ),
+    ),
+    *planted(
+        "modeling/replaced_weights.py",
+        "tests/modeling/common/test_adapters.py",
+        (
+            "weights-go-though-none-were-saved",
+            "if written := {name for name in after if after[name] != before.get(name)}:",
+            "if (written := {name for name in after if after[name] != before.get(name)}) or True:",
+            "an_adapter_that_is_saved_leaves_the_weights_beside_it",
         ),
     ),
 ]

@@ -51,6 +51,18 @@ def everywhere(rank=4, alpha=12):
     return LoraConfig(r=rank, lora_alpha=alpha, target_modules="all-linear")
 
 
+@few
+def test_an_adapter_that_is_saved_leaves_the_weights_beside_it(variant, tmp_path, adapters_of_transformers):
+    model = free_to_train(variant)
+    model.save_pretrained(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"of somebody")
+    there = {name: (tmp_path / name).read_bytes() for name in ("model.safetensors", "pytorch_model.bin")}
+    model.add_adapter(vlahub.lora_config(model, 4, 12))
+    model.save_pretrained(tmp_path)
+    assert (tmp_path / "adapter_model.safetensors").is_file()
+    assert {name: (tmp_path / name).read_bytes() for name in there} == there
+
+
 @pytest.mark.newest
 def test_an_adapter_of_the_model_is_saved_loaded_and_switched_off(
     variant, saved, load, tmp_path, adapters_of_transformers

@@ -124,3 +124,35 @@ def test_a_state_dict_of_the_callers_is_what_is_saved_and_loaded(variant, saved,
 def test_who_is_not_the_main_process_writes_no_weights(saved, tmp_path):
     saved.model.save_pretrained(tmp_path / "of_rank_1", is_main_process=False)
     assert not weight_files(tmp_path / "of_rank_1")
+
+
+def changed(model, value):
+    """The same model with other weights."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    return model
+
+
+@few_first
+@pytest.mark.parametrize("name", [None, "fp16"])
+def test_what_was_saved_last_is_loaded_though_other_files_held_it_before(variant, load, name, tmp_path):
+    """transformers leaves a file of all weights beside a new index, and loads that file."""
+    model = load()
+    for value, size in enumerate(["5GB", "60KB", "5GB", "60KB", "80KB"]):
+        changed(model, value).save_pretrained(tmp_path, max_shard_size=size, variant=name)
+        found = variant.kind.from_pretrained(tmp_path, variant=name)
+        assert all((parameter == value).all() for parameter in found.parameters())
+        assert len(list(tmp_path.glob("*.index*.json"))) == (size != "5GB")
+
+
+@few_first
+def test_a_save_of_other_files_leaves_weights_where_they_are(variant, load, tmp_path):
+    model = load()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "pytorch_model.bin").write_bytes(b"of somebody")
+    there = {path: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith(("model", "pytorch"))}
+    model.save_pretrained(tmp_path, is_main_process=False)
+    model.save_pretrained(tmp_path, variant="fp16")
+    model.config.save_pretrained(tmp_path)
+    assert {path: path.read_bytes() for path in there} == there

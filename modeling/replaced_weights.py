@@ -1,0 +1,59 @@
+"""Weights that a save replaces: transformers leaves them where their files have other names, and might load them."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import CommitOperationDelete, HfApi
+
+from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
+
+SAVED = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+MESSAGE = "Remove weights that the last commit replaced"
+
+
+@contextmanager
+def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
+    """Around the saving of a model: of the files that all weights are read from, those that it did not write go away.
+
+    variant: of the names, as in `save_pretrained`.
+    """
+    names = [with_variant(name, variant) for name in WEIGHT_NAMES]
+    before = states_of(Path(folder), names)
+    yield
+    after = states_of(Path(folder), names)
+    if written := {name for name in after if after[name] != before.get(name)}:
+        for name in after.keys() - written:
+            (Path(folder) / name).unlink()
+
+
+def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """When the files of these names were written, and how large they are."""
+    found = {name: (folder / name).stat() for name in names if (folder / name).is_file()}
+    return {name: (state.st_mtime_ns, state.st_size) for name, state in found.items()}
+
+
+def replaced_weights(present: Iterable[str], saved: Iterable[str]) -> list[str]:
+    """The files of weights among those `present` in a repository that are not `saved`, where these hold weights."""
+    saved = set(saved)
+    if not any(SAVED.fullmatch(name) for name in saved):
+        return []
+    return sorted(name for name in set(present) - saved if SAVED.fullmatch(name))
+
+
+def remove_replaced(repo_id: str, saved: Iterable[str], revision: str | None, token: str | bool | None) -> None:
+    """Take them out of a repository, by a commit behind that of the files `saved`."""
+    saved = [name for name in saved if SAVED.fullmatch(name)]
+    if not saved:
+        return
+    api = HfApi(token=token)
+    if stale := replaced_weights(api.list_repo_files(repo_id, revision=revision), saved):
+        operations = [CommitOperationDelete(name) for name in stale]
+        api.create_commit(repo_id, operations, commit_message=MESSAGE, revision=revision)
+
+
+def files_since(folder: str | os.PathLike, times: Mapping[str, float]) -> list[str]:
+    """Names of the files that were written since; times: of those that were there, by their names."""
+    return [name for name in os.listdir(folder) if os.path.getmtime(os.path.join(folder, name)) > times.get(name, -1)]
