@@ -19,6 +19,7 @@ from .tensors.plan import Plan
 from .tensors.size_limits import check_layers_of
 from .tensors.verify_tensors import verify_against
 from .travelling.travelling_code import own_config
+from .unused_options import refuse_unused
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model")
 
@@ -38,12 +39,13 @@ def prepare(job: Job, family: str = "auto") -> Prepared:
         for folder in folders:
             check_full_precision(read_json([folder], "config.json", required=False) or {})
         if own:
+            refuse_unused(job.given, None, job.parts, "vlahub's own")
             return prepare_own(job)
         chosen = FAMILIES[chosen_family(job, folders) if family == "auto" else family]
-        if unused := [f"--{role}" for role in job.parts if role not in chosen.parts]:
-            raise ConversionError(f"{', '.join(unused)}: a model of the kind {chosen.name!r} has no use for it.")
         check_tokenizer_folder(job)
-        return chosen.prepare(job)
+        prepared = chosen.prepare(job)  # where that fails, its reason says more
+        refuse_unused(job.given, chosen.options, [role for role in job.parts if role not in chosen.parts], chosen.name)
+        return prepared
 
 
 def chosen_family(job: Job, folders: list[Path]) -> str:

@@ -1,11 +1,12 @@
-"""Parts and options of a new LLaVA-3D model that do not fit each other, refused before a tensor is looked at."""
+"""Parts and options of a LLaVA-3D model that do not fit each other, refused before a tensor is looked at."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from ...configuration.vla_errors import ConversionError
 from ..files.json_file import read_json
-from .options import Llava3DOptions, option_of
+from .options import Llava3DOptions, Llava3DRunOptions, option_of
 from .sizes import LANGUAGE_TYPES
 
 KINDS = {  # what a part is, and the model types that say so
@@ -15,6 +16,7 @@ KINDS = {  # what a part is, and the model types that say so
 SIZES = ("expert_hidden_size", "expert_num_layers", "expert_mlp_ratio", "dit_num_layers")
 OF_DIT = ("dit_num_layers", "context", "output_projection", "condition_dropout")
 OF_STACK = ("expert_hidden_size", "expert_num_layers", "expert_mlp_ratio")
+OF_RUNS_ACTIONS = ("num_action_chunks", "normalization", "num_inference_steps", "statistics")
 OF_ACTIONS = ("action_dim", "num_action_chunks", "use_state", "state_dim", "num_embodiments")
 
 
@@ -48,9 +50,29 @@ def check_used(options: Llava3DOptions, experts: str) -> None:
     unused = [] if "dit" in experts else [(name, "no DiT head") for name in OF_DIT]
     unused += [] if "deep_fusion" in experts else [(name, "no joined expert") for name in OF_STACK]
     unused += [(name, "no action expert") for name in OF_ACTIONS] if experts == "none" else []
+    refuse_given(options, unused, f" (--action-expert-type {experts})")
+
+
+def check_used_by_run(options: Llava3DRunOptions, experts: str | None, has_geometry: bool) -> None:
+    """Refuse options of parts that a converted model has not.
+
+    experts: what it has, as `--action-expert-type` says it, or `None`.
+
+    Raises:
+        ConversionError: the message names the option.
+    """
+    unused = [] if "dit" in (experts or "") else [(name, "no DiT head") for name in ("context", "output_projection")]
+    unused += [] if "deep_fusion" in (experts or "") else [("expert_layer_alignment", "no joined expert")]
+    unused += [] if has_geometry else [("geometry_normalization", "no geometry branch")]
+    unused += [] if experts else [(name, "no action expert") for name in OF_RUNS_ACTIONS]
+    refuse_given(options, unused)
+
+
+def refuse_given(options: Any, unused: Iterable[tuple[str, str]], why: str = "") -> None:
+    """unused: options, and what the model lacks for each."""
     for name, lack in unused:
         if getattr(options, name) is not None:
             raise ConversionError(
-                f"{option_of(name)} {getattr(options, name)} is given, but the model will have {lack} "
-                f"(--action-expert-type {experts}); leave it out."
+                f"{option_of(name)} {getattr(options, name)} is given, but the model will have {lack}{why}; leave it "
+                "out."
             )

@@ -9,7 +9,13 @@ from ..predictions.prediction import robot_prediction
 from .card import CARD
 from .inspected_llava3d import INSPECTION
 from .names import FINAL_FILES, FRAMEWORK, RUN_TABLE, STEP_FILES, unused_reason
-from .options import Llava3DOptions, add_assembly_arguments, add_creation_arguments, add_run_arguments
+from .options import (
+    Llava3DOptions,
+    Llava3DRunOptions,
+    add_assembly_arguments,
+    add_creation_arguments,
+    add_run_arguments,
+)
 
 if TYPE_CHECKING:  # slow to import
     from ..job import Job, Prepared
@@ -43,7 +49,7 @@ def create_llava3d(job: "Job") -> "Prepared":
 def collect_llava3d(job: "Job") -> "Collected":
     from .run import collect_run, read_run
 
-    return collect_run(read_run(job.adapters[0], job.options(Llava3DOptions).step))
+    return collect_run(read_run(job.adapters[0], job.options(Llava3DRunOptions).step))
 
 
 def trace_llava3d(*asked: Any) -> "PredictionTrace":
@@ -63,7 +69,8 @@ MAPANYTHING_LLAVA3D = Family(
         "create": add_creation_arguments,
         "assemble": add_assembly_arguments,
     },
-    options=Llava3DOptions,
+    options=Llava3DRunOptions,
+    create_options=Llava3DOptions,
     parts={"vision": True, "language": True, "geometry": True, "tokenizer": False},
     table=RUN_TABLE,
     embeddings="language_model.model.model.embed_tokens.weight",

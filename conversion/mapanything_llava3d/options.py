@@ -57,8 +57,26 @@ class Llava3DOptions:
     normalization: str | None = None
     statistics: Path | None = None
     no_geometry: bool = False
-    step: str | None = None
     seed: int = 0
+
+
+@dataclass
+class Llava3DRunOptions:
+    """Of `convert`: what a run does not say itself; `None` where an option was not given."""
+
+    num_action_chunks: int | None = None
+    use_state: bool | None = None
+    expert_layer_alignment: str | None = None
+    prefix_attention: str | None = None
+    context: str | None = None
+    output_projection: str | None = None
+    pixel_range: str | None = None
+    geometry_normalization: str | None = None
+    num_inference_steps: int | None = None
+    normalization: str | None = None
+    statistics: Path | None = None
+    no_geometry: bool = False
+    step: str | None = None
 
 
 def option_of(name: str) -> str:
@@ -81,7 +99,7 @@ def add_assembly_arguments(parser: argparse.ArgumentParser, required: bool = Tru
         "--language", required=required, metavar="LLAVA3D", help="of LLaVA-3D, or a plain Llama or Mistral"
     )
     parser.add_argument("--geometry", metavar="MAPANYTHING", help="of MapAnything")
-    parser.add_argument("--no-geometry", action="store_true", help="build without the geometry branch")
+    parser.add_argument("--no-geometry", action="store_true", default=None, help="build without the geometry branch")
     add_seed_argument(parser)
     expert = parser.add_argument_group("action expert")
     expert.add_argument("--action-expert-type", choices=EXPERTS, help="default deep_fusion")
@@ -121,7 +139,7 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--geometry", metavar="DIR", help="the same of the geometry branch; default: 64 channels a head")
     group.add_argument("--step", metavar="N", help="which file of checkpoints/, or 'final', where there are several")
     group.add_argument("--no-state", dest="use_state", action="store_const", const=False, help="trained without state")
-    group.add_argument("--no-geometry", action="store_true", help="trained without the geometry branch")
+    group.add_argument("--no-geometry", action="store_true", default=None, help="trained without the geometry branch")
     add_shared_arguments(group)
 
 

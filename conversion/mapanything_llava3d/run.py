@@ -48,11 +48,17 @@ def read_run(folder: Path, step: str | None) -> Run:
     data = (config.get("datasets") or {}).get("vla_data") or {}
     return Run(
         folder=folder,
-        weights=open_checkpoint(folder, "run") or TensorGroup([TensorFile(*weights_file(folder, step))]),
+        weights=weights_of(folder, step),
         model={} if framework else config,
         framework=framework,
         prompt=data.get("CoT_prompt"),
     )
+
+
+def weights_of(folder: Path, step: str | None) -> TensorGroup:
+    """Those in transformers' form, where there are such and no step is named; else those of one file of a run."""
+    whole = open_checkpoint(folder, "run") if step is None else None
+    return whole or TensorGroup([TensorFile(*weights_file(folder, step))])
 
 
 def weights_file(folder: Path, step: str | None) -> tuple[Path, str]:

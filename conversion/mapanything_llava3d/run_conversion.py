@@ -16,7 +16,8 @@ from ..settings import Settings
 from ..tensors.collected import Collected
 from ..tensors.size_limits import check_layers
 from .geometry_heads import sharing_heads
-from .options import CHUNK, MODEL_FIELDS, Llava3DOptions, option_of
+from .given_parts import check_used_by_run
+from .options import CHUNK, MODEL_FIELDS, Llava3DRunOptions, option_of
 from .processor import IMAGE_TOKEN, make_llava3d_processor, tokenizer_with_image_token
 from .run import Run, collect_run, read_run
 from .sizes import (
@@ -60,7 +61,7 @@ def plan_conversion(family: Family, job: Job) -> Prepared:
     Raises:
         ConversionError, ConfigError: something is missing, unknown or does not fit.
     """
-    options = job.options(Llava3DOptions)
+    options = job.options(Llava3DRunOptions)
     run = read_run(job.adapters[0], options.step)
     collected = collect_run(run)
     tokenizer = tokenizer_with_image_token([*given_tokenizers(job), run.folder])
@@ -92,7 +93,7 @@ def processor_settings(run: Run, settings: Settings) -> dict[str, Any]:
     return found
 
 
-def add_parts_of_run(job: Job, run: Run, options: Llava3DOptions, collected: Collected, settings: Settings) -> None:
+def add_parts_of_run(job: Job, run: Run, options: Llava3DRunOptions, collected: Collected, settings: Settings) -> None:
     """Configs of vision tower, language model and geometry branch."""
     configs = {role: part_config(job, run, role) for role in PARTS}
     for config in (run.model, run.framework, *configs.values()):
@@ -144,12 +145,13 @@ def add_published(run: Run, settings: Settings) -> None:
         settings.assume(name, said.get(name), "read (config)")
 
 
-def add_experts(run: Run, options: Llava3DOptions, collected: Collected, settings: Settings) -> None:
+def add_experts(run: Run, options: Llava3DRunOptions, collected: Collected, settings: Settings) -> None:
     """Which experts there are, their sizes, and what trained them."""
     names = collected.candidates
     has_flow, has_dit = "action_expert.action_in_proj.weight" in names, "dit_action_head.future_tokens.weight" in names
     kinds = [kind for kind, there in (("deep_fusion", has_flow), ("dit", has_dit)) if there]
     settings.know("action_expert_type", "+".join(kinds) or None, "read", "tensors")
+    check_used_by_run(options, settings.fields["action_expert_type"], settings.fields["use_geometric_branch"])
     if "spatial_embed_tokens.weight" in names:
         settings.know("use_spatial_token", True, "read", "tensors")
         settings.know("spatial_token_num", collected.shape("spatial_embed_tokens.weight")[0], "read", "tensors")
@@ -171,7 +173,7 @@ def add_experts(run: Run, options: Llava3DOptions, collected: Collected, setting
         settings.fields["dit_config"] = dit_settings(run, options, collected, settings)
 
 
-def add_chunk_of_run(run: Run, options: Llava3DOptions, collected: Collected, settings: Settings, part: str) -> None:
+def add_chunk_of_run(run: Run, options: Llava3DRunOptions, collected: Collected, settings: Settings, part: str) -> None:
     """Sizes of actions and state; the horizon is in no tensor."""
     flow = part == "action_expert"
     action = f"{part}.{'action_in_proj' if flow else 'action_encoder.layer1'}.weight"
@@ -188,7 +190,7 @@ def add_chunk_of_run(run: Run, options: Llava3DOptions, collected: Collected, se
     settings.require(CHUNK, "--action-horizon N, the actions of one prediction")
 
 
-def add_units(run: Run, options: Llava3DOptions, settings: Settings) -> None:
+def add_units(run: Run, options: Llava3DRunOptions, settings: Settings) -> None:
     """The statistics of the training data: published code un-normalises with 1st and 99th percentile."""
     if not settings.add_statistics(options.statistics, [run.folder]):
         raise ConversionError(
@@ -198,7 +200,7 @@ def add_units(run: Run, options: Llava3DOptions, settings: Settings) -> None:
     settings.suppose("normalization_type", "bounds_q99", WHY, "--normalization")
 
 
-def dit_settings(run: Run, options: Llava3DOptions, collected: Collected, settings: Settings) -> dict[str, Any]:
+def dit_settings(run: Run, options: Llava3DRunOptions, collected: Collected, settings: Settings) -> dict[str, Any]:
     """Fields of the DiT head: from tensors, from the run's config, from options, and the published code's defaults."""
     trained = run.framework.get("action_model") or {}
     diffusion = trained.get("diffusion_model_cfg") or {}

@@ -133,4 +133,20 @@ MUTANTS = [
             "a_size_is_known_where_all_datasets_have_it",
         ),
     ),
+    *planted(
+        "conversion/preparation.py",
+        "tests/conversion/test_unused_options.py",
+        (
+            "options-of-other-families-are-ignored",
+            "        refuse_unused(job.given, chosen.options, [role for role in job.parts if role not in chosen.parts], chosen.name)\n",
+            "",
+            "a_merge_into_any_model_refuses_what_only_a_family_reads",
+        ),
+        (
+            "options-of-a-quantised-copy-are-ignored",
+            """            refuse_unused(job.given, None, job.parts, "vlahub's own")\n""",
+            "",
+            "a_checkpoint_of_ours_that_is_quantised_takes_no_settings",
+        ),
+    ),
 ]

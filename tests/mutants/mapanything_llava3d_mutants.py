@@ -366,4 +366,36 @@ MUTANTS = [
             "times_are_drawn_as_the_config_says",
         ),
     ),
+    *planted(
+        "conversion/mapanything_llava3d/given_parts.py",
+        "tests/conversion/mapanything_llava3d/test_convert_llava3d.py",
+        (
+            "dit-options-of-a-run-without-a-dit",
+            'unused = [] if "dit" in (experts or "") else [(name, "no DiT head") for name in ("context", "output_projection")]',
+            "unused = []",
+            "an_option_that_a_run_has_no_use_for_is_refused",
+        ),
+        (
+            "geometry-options-without-geometry",
+            'unused += [] if has_geometry else [("geometry_normalization", "no geometry branch")]',
+            "pass",
+            "an_option_that_a_run_has_no_use_for_is_refused",
+        ),
+        (
+            "options-of-actions-without-an-expert",
+            'unused += [] if experts else [(name, "no action expert") for name in OF_RUNS_ACTIONS]',
+            "pass",
+            "an_option_that_a_run_has_no_use_for_is_refused",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/run.py",
+        "tests/conversion/mapanything_llava3d/test_convert_llava3d.py",
+        (
+            "a-step-beside-whole-weights-is-ignored",
+            'open_checkpoint(folder, "run") if step is None else None',
+            'open_checkpoint(folder, "run")',
+            "an_option_that_a_run_has_no_use_for_is_refused",
+        ),
+    ),
 ]

@@ -271,6 +271,40 @@ def test_of_several_steps_the_one_that_is_named_is_converted(dit_run, tmp_path, 
     assert_refused(run.convert(tmp_path / "none", "--step", "7"), capsys, "--step 7", "500")
 
 
+UNUSED = {  # options that a run has no use for, and what the error says
+    "dit_run": [("--expert-layer-alignment even", "no joined expert")],
+    "fused_folder": [
+        ("--context concat", "no DiT head"),
+        ("--output-projection none", "no DiT head"),
+        ("--step 7", "there are model.safetensors"),
+        ("--no-geometry --geometry-normalization imagenet", "no geometry branch"),
+    ],
+    "without_experts": [
+        ("--num-action-chunks 4", "no action expert"),
+        ("--normalization bounds", "no action expert"),
+        ("--num-inference-steps 4", "no action expert"),
+    ],
+}
+
+
+@pytest.fixture(scope="session")
+def without_experts(fused_folder, tmp_path_factory):
+    """The same without what predicts actions."""
+    run = fused_folder.copied(tmp_path_factory.mktemp("without") / "published")
+    tensors = load_file(run.folder / "model.safetensors")
+    kept = {name: value for name, value in tensors.items() if "expert" not in name}
+    save_file(kept, run.folder / "model.safetensors", {"format": "pt"})
+    (run.folder / "dataset_statistics.json").unlink()
+    return run
+
+
+@pytest.mark.parametrize(("name", "option", "lack"), [(n, *row) for n, rows in UNUSED.items() for row in rows])
+def test_an_option_that_a_run_has_no_use_for_is_refused(name, option, lack, request, tmp_path, capsys):
+    run = request.getfixturevalue(name)
+    assert_refused(run.convert(tmp_path / "out", *option.split()), capsys, option.split("--")[-1].split()[0], lack)
+    assert run.convert(tmp_path / "out", "--dry-run") == 0
+
+
 def test_a_run_that_was_trained_with_both_contexts_says_so(dit_run, tmp_path):
     run = dit_run.copied(tmp_path / "run")
     edit_yaml(run.folder / "config.yaml", lambda f: f["action_model"].update(use_concat_cross_context=True))
