@@ -255,8 +255,8 @@ MUTANTS = [
         "tests/hub/test_push_variants.py",
         (
             "pushed-beside-older-weights",
-            '        remove_replaced(repo_id, saved, commit.pr_revision or kwargs.get("revision"), kwargs.get("token"))\n',
-            "",
+            "        remove_replaced(repo_id, saved,",
+            "        remove_replaced(repo_id, [],",
             "what_is_pushed_is_loaded_though_other_files_held_weights_before",
         ),
         (
