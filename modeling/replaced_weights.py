@@ -16,7 +16,8 @@ MESSAGE = "Remove weights that the last commit replaced"
 
 @contextmanager
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
-    """Around the saving of a model: of the files that all weights are read from, those that it did not write go away.
+    """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
+    transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -25,7 +26,8 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
     yield
     after = states_of(Path(folder), names)
     if written := {name for name in after if after[name] != before.get(name)}:
-        for name in after.keys() - written:
+        pairs = max(names.index(name) for name in written) // 2 + 1  # of a file and an index
+        for name in after.keys() & set(names[: 2 * pairs]) - written:
             (Path(folder) / name).unlink()
 
 

@@ -55,8 +55,8 @@ def everywhere(rank=4, alpha=12):
 def test_an_adapter_that_is_saved_leaves_the_weights_beside_it(variant, tmp_path, adapters_of_transformers):
     model = free_to_train(variant)
     model.save_pretrained(tmp_path)
-    (tmp_path / "pytorch_model.bin").write_bytes(b"of somebody")
-    there = {name: (tmp_path / name).read_bytes() for name in ("model.safetensors", "pytorch_model.bin")}
+    (tmp_path / "pytorch_model.bin.index.json").write_bytes(b"of somebody")
+    there = {name: (tmp_path / name).read_bytes() for name in ("model.safetensors", "pytorch_model.bin.index.json")}
     model.add_adapter(vlahub.lora_config(model, 4, 12))
     model.save_pretrained(tmp_path)
     assert (tmp_path / "adapter_model.safetensors").is_file()

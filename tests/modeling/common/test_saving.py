@@ -154,5 +154,6 @@ def test_a_save_of_other_files_leaves_weights_where_they_are(variant, load, tmp_
     there = {path: path.read_bytes() for path in tmp_path.iterdir() if path.name.startswith(("model", "pytorch"))}
     model.save_pretrained(tmp_path, is_main_process=False)
     model.save_pretrained(tmp_path, variant="fp16")
+    model.save_pretrained(tmp_path)
     model.config.save_pretrained(tmp_path)
     assert {path: path.read_bytes() for path in there} == there

@@ -1,0 +1,48 @@
+"""After a save transformers chooses what was written, whatever lay there; nothing else goes away."""
+
+from itertools import product
+
+import pytest
+
+from vlahub.configuration.checkpoint_weights import WEIGHT_NAMES, entry_of_weights
+from vlahub.modeling.replaced_weights import one_set_of_weights, replaced_weights
+
+SAFE, SAFE_INDEX, PICKLED, PICKLED_INDEX = WEIGHT_NAMES
+STAYS = {SAFE: {PICKLED, PICKLED_INDEX}, SAFE_INDEX: {PICKLED, PICKLED_INDEX}, PICKLED: set(), PICKLED_INDEX: set()}
+
+
+@pytest.mark.parametrize("written", WEIGHT_NAMES)
+@pytest.mark.parametrize("there", list(product([False, True], repeat=4)), ids=str)
+def test_what_was_written_is_what_is_read(there, written, tmp_path):
+    before = {name for name, is_there in zip(WEIGHT_NAMES, there, strict=True) if is_there}
+    for name in before:
+        (tmp_path / name).write_text("old")
+    with one_set_of_weights(tmp_path):
+        (tmp_path / written).write_text("the new one")
+        (tmp_path / "config.json").write_text("{}")
+    left = {path.name for path in tmp_path.iterdir()} - {"config.json"}
+    assert left == {written} | (before & STAYS[written])
+    assert entry_of_weights(tmp_path).name == written
+
+
+def test_where_nothing_was_written_all_stays(tmp_path):
+    for name in WEIGHT_NAMES:
+        (tmp_path / name).write_text("old")
+    with one_set_of_weights(tmp_path):
+        (tmp_path / "adapter_model.safetensors").write_text("new")
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_a_save_that_fails_takes_nothing_away(tmp_path):
+    (tmp_path / SAFE).write_text("old")
+    with pytest.raises(OSError, match="full"), one_set_of_weights(tmp_path):
+        (tmp_path / SAFE_INDEX).write_text("half of it")
+        raise OSError("the disk is full")
+    assert (tmp_path / SAFE).read_text() == "old"
+
+
+def test_files_of_a_repository_are_replaced_by_such_of_weights_alone():
+    present = [SAFE, "model-00001-of-00002.safetensors", "README.md", "adapter_model.safetensors", PICKLED]
+    assert replaced_weights(present, ["README.md", "config.json"]) == []
+    assert replaced_weights(present, [SAFE]) == ["model-00001-of-00002.safetensors"]
+    assert replaced_weights(present, [SAFE_INDEX]) == ["model-00001-of-00002.safetensors", SAFE]
