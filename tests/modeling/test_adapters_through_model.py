@@ -1,5 +1,6 @@
 """PEFT adapters by the model's own methods: what is saved is what was trained, and what is loaded is what was saved."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,6 +13,7 @@ from transformers.utils import peft_utils
 
 import vlahub
 from vlahub.errors import ConfigError
+from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
 pytestmark = pytest.mark.newest
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
@@ -75,6 +77,32 @@ def test_a_folder_of_an_adapter_loads_its_base_and_itself(family, family_call, t
     torch.testing.assert_close(family_call(model, trained.processor, VIEWS), wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_the_adapter_of_a_folder_gets_the_name_that_is_asked_for(family, trained):
+    model = family.model.from_pretrained(trained.folder, dtype=torch.float32, adapter_name="robot")
+    assert model.active_adapters() == ["robot"]
+    assert_same_adapter(model, trained, "robot")
+
+
+def test_revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base(family, trained, monkeypatch):
+    asked = {}
+
+    class Loaded:
+        def load_adapter(self, place, name, adapter_kwargs):
+            asked["adapter"] = place, name, adapter_kwargs
+
+    def load(place, output_loading_info, **given):
+        asked["base"] = place, given
+        return Loaded()
+
+    monkeypatch.setattr(family.model, "from_pretrained", load)
+    files = {"revision": "v1", "subfolder": trained.folder.name, "token": "secret"}
+    options = {"adapter_name": "robot", "dtype": torch.float32, "new_parts": ["action_head"]}
+    StrictPreTrainedModel.from_pretrained.__func__(family.model, trained.folder.parent, **files, **options)
+    base = json.loads((trained.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    assert asked["base"] == (base, {"token": "secret", "dtype": torch.float32, "new_parts": ["action_head"]})
+    assert asked["adapter"] == (trained.folder.parent, "robot", files)
+
+
 def test_an_adapter_in_the_vision_tower_is_saved_whole(family, family_checkpoint, tmp_path):
     model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
     model.add_adapter(LoraConfig(r=2, target_modules="all-linear"))
@@ -94,11 +122,27 @@ def test_a_trainer_saves_the_same(trained, tmp_path):
     assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
-def test_an_adapter_that_lacks_a_tensor_is_refused_by_its_name(family, family_checkpoint, trained, tmp_path):
+def lost(state, name):
+    del state[name]
+    return "missing keys: .*lora_B"
+
+
+def one_more(state, name):
+    state[name.replace("lora_B", "lora_C")] = torch.ones(2)
+    return "unexpected keys: .*lora_C"
+
+
+def of_another_rank(state, name):
+    state[name] = torch.cat([state[name]] * 2, dim=1)
+    return "ignore_mismatched_sizes|size mismatch for .*lora_B"  # by transformers, which logs the names; 4.57: by PEFT
+
+
+@pytest.mark.parametrize("change", [lost, one_more, of_another_rank])
+def test_an_adapter_of_other_tensors_is_refused_by_their_names(change, family, family_checkpoint, trained, tmp_path):
     state = load_file(trained.folder / "adapter_model.safetensors")
-    lost = next(key for key in state if "lora_B" in key)
-    save_file({key: value for key, value in state.items() if key != lost}, tmp_path / "adapter_model.safetensors")
+    message = change(state, next(key for key in state if "lora_B" in key))
+    save_file(state, tmp_path / "adapter_model.safetensors")
     (tmp_path / "adapter_config.json").write_text((trained.folder / "adapter_config.json").read_text())
     model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
-    with pytest.raises(ConfigError, match=r"missing keys: .*lora_B"):
+    with pytest.raises((ConfigError, RuntimeError), match=message):
         model.load_adapter(str(tmp_path))

@@ -285,6 +285,14 @@ def test_a_mistake_in_a_vlm_is_named(given, words):
 # ---- saving, and what is switched on
 
 
+def test_a_field_that_was_changed_to_what_cannot_be_is_named_before_weights_are_read(family, family_checkpoint):
+    config = transformers.AutoConfig.from_pretrained(family_checkpoint)
+    field = "num_action_chunks" if config.normalization_type else "min_pixels"
+    setattr(config, field, 0)
+    with pytest.raises(ConfigError, match=f"{field}=.*0"):
+        family.model.from_pretrained(family_checkpoint, config=config)
+
+
 @pytest.mark.parametrize("kind", ["model", "config", "processor"])
 def test_a_file_is_no_place_to_save_in(kind, family, family_checkpoint, tmp_path):
     (tmp_path / "vla").write_text("mine")

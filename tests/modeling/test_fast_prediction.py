@@ -362,6 +362,12 @@ def test_weights_stay_side_by_side_when_a_model_moves(model):
     assert model.num_parameters() == 2 * (24 + 6)
 
 
+def test_projections_are_one_again_in_another_dtype_without_fast_prediction(model):
+    model.fuse_projections()
+    model.double()
+    assert model.fast_prediction is None and lie_side_by_side([model.first.weight, model.second.weight])
+
+
 def test_a_copy_starts_without(model):
     recorded(model)
     model.predict(torch.randn(2, 4))

@@ -7,6 +7,7 @@ from traced_graphs import TracedGraph
 
 from vlahub.errors import ConfigError
 from vlahub.modeling.fast_prediction import FastPrediction
+from vlahub.modeling.fused_linears import lie_side_by_side
 
 
 @pytest.fixture
@@ -43,6 +44,9 @@ def test_a_checkpoint_of_fused_weights_is_what_it_was(family, family_checkpoint,
     plain = family.model.from_pretrained(family_checkpoint)
     fused = family.model.from_pretrained(family_checkpoint, fuse_projections=True)
     assert fused.num_parameters() == plain.num_parameters()
+    assert all(lie_side_by_side([linear.weight for linear in group]) for group in fused.projections_to_fuse())
+    told, _ = family.model.from_pretrained(family_checkpoint, fuse_projections=True, output_loading_info=True)
+    assert all(lie_side_by_side([linear.weight for linear in group]) for group in told.projections_to_fuse())
     fused.save_pretrained(tmp_path, max_shard_size=size)
     again = family.model.from_pretrained(tmp_path).state_dict()
     wanted = plain.state_dict()

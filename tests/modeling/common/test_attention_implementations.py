@@ -42,3 +42,11 @@ def test_what_is_saved_says_nothing_of_attention(saved):
 def test_an_attention_that_is_none_is_refused(load):
     with pytest.raises((ConfigError, ValueError), match="fancy"):
         load(attn_implementation="fancy")
+
+
+def test_flash_attention_is_refused_where_masks_do_not_allow_it(variant, load):
+    """An Alpamayo-R1 has it in its language model, and says what is missing where it is not installed."""
+    with pytest.raises((ConfigError, ImportError, ValueError)) as raised:
+        load(attn_implementation="flash_attention_2")
+    refused = isinstance(raised.value, ConfigError) and "flash attention does not take its masks" in str(raised.value)
+    assert refused != variant.kind._supports_flash_attn

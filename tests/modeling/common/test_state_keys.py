@@ -5,11 +5,15 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from model_variants import FEW_FIRST
+from safetensors.torch import load_file, save_file
+
+from vlahub.errors import ConfigError
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "state_keys.json"
 
@@ -37,3 +41,36 @@ def test_every_name_is_one_of_the_model_that_runs_or_is_renamed_for_the_other_li
     assert result.unexpected_keys == []
     wanted = saved.model.state_dict()
     assert [key for key, value in model.state_dict().items() if not torch.equal(value, wanted[key])] == []
+
+
+def one_more(weights, name):
+    weights["somebody.weight"] = torch.ones(2)
+    return "unexpected keys: .*somebody.weight"
+
+
+def one_more_inside(weights, name):
+    weights[f"{name}_of_another_release"] = torch.ones(2)
+    return f"unexpected keys: .*{name}_of_another_release"
+
+
+def one_less(weights, name):
+    del weights[name]
+    return f"missing keys: .*{name}"
+
+
+def one_of_another_shape(weights, name):
+    weights[name] = torch.cat([weights[name], weights[name]])
+    return f"mismatched keys: .*{name}"
+
+
+@pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
+@pytest.mark.parametrize("change", [one_more, one_more_inside, one_less, one_of_another_shape])
+def test_weights_that_are_not_those_of_the_model_are_refused_by_name(change, variant, saved, tmp_path):
+    shutil.copytree(saved.folder, tmp_path / "checkpoint")
+    path = tmp_path / "checkpoint" / "model.safetensors"
+    weights = load_file(path)
+    both = weights.keys() & saved.model.state_dict().keys()  # under one name in the file and in the model
+    message = change(weights, min(name for name in both if weights[name].dim() == 2))
+    save_file(weights, path, {"format": "pt"})
+    with pytest.raises(ConfigError, match=message):
+        variant.kind.from_pretrained(path.parent)
