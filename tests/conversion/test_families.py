@@ -46,10 +46,10 @@ def test_a_run_of_a_family_is_planned_by_what_the_value_says(name):
 
 
 def test_a_family_takes_its_own_options_of_what_was_given(tmp_path):
-    given = {"num_images": 2, "seed": 3, "statistics": None, "unknown": "x"}
+    given = {"num_images": 2, "step": "3", "statistics": None, "unknown": "x"}
     job = Job([tmp_path], tmp_path / "out", given=given)
     cogvla, llava3d = (job.options(FAMILIES[name].options) for name in ("cogvla", "mapanything_llava3d"))
-    assert cogvla.num_images == 2 and llava3d.seed == 3 and cogvla.statistics is None
+    assert cogvla.num_images == 2 and llava3d.step == "3" and cogvla.statistics is None
     assert not hasattr(llava3d, "num_images") and {option.name for option in fields(Job)}.isdisjoint(vars(cogvla))
 
 
