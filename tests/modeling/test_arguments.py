@@ -156,6 +156,22 @@ def test_a_model_says_what_is_wrong(loaded, name, change, words):
         loaded.model(**inputs)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda ids: ids[:, 1:], r"labels is torch.int64 of shape \(1, \d+\); token ids \(1, \d+\) are needed"),
+        (lambda ids: ids.float(), r"labels is torch.float32 of shape"),
+        (lambda ids: ids[0], r"labels is torch.int64 of shape \(\d+,\)"),
+        (lambda ids: ids.tolist(), "labels is a list; a torch tensor is needed"),
+    ],
+    ids=["short", "float", "flat", "list"],
+)
+def test_labels_of_another_form_are_refused(loaded, change, words):
+    inputs = loaded.prepare()
+    with pytest.raises(InputError, match=words):
+        loaded.model(**inputs, labels=change(inputs["input_ids"]))
+
+
 def test_a_row_of_padding_is_named_in_a_batch(loaded):
     inputs = {name: torch.cat([value, value]) for name, value in loaded.prepare().items()}
     loaded.predict(inputs)

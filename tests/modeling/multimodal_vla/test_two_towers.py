@@ -284,6 +284,18 @@ def test_the_text_conditions_the_towers_and_their_mixture(composed):
         assert (found[0] - found[1]).abs().amax(dim=(1, 2)).min() > 1e-3
 
 
+def test_what_towers_weigh_is_asked_by_the_prompt_and_not_by_the_answer_behind_it(composed):
+    model, given = of_choice(composed, "moe")
+    wanted = model.predict_action(**given, return_dict=True).moe_ratios
+    behind = {"input_ids": torch.tensor([[11, 12]] * 2), "attention_mask": torch.ones(2, 2, dtype=torch.long)}
+    answered = {**given, **{name: torch.cat([given[name], more], dim=1) for name, more in behind.items()}}
+    answered["answer_mask"] = torch.tensor([[0, 0, 0, 0, 1, 1]] * 2)
+    actions = torch.zeros(2, 4, 3)
+    torch.testing.assert_close(model(**answered, actions=actions).moe_ratios, wanted, **CLOSE)
+    other = model(**{**answered, "answer_mask": None}, actions=actions).moe_ratios
+    assert (other - wanted).abs().max() > 1e-3
+
+
 def test_a_new_model_sees_through_film_as_without_it():
     torch.manual_seed(0)
     plain = MultimodalVLAForActionPrediction(composed_config(**PAIR)).eval()
