@@ -56,6 +56,7 @@ for value, size in enumerate(["5GB", "60KB", "5GB"]):
 """
 
 
+@pytest.mark.newest
 @pytest.mark.parametrize("revision", [None, "branch"])
 def test_what_is_pushed_is_loaded_though_other_files_held_weights_before(hub, pusher, revision):
     name = next(iter(VARIANTS))

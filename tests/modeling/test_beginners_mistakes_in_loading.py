@@ -275,7 +275,12 @@ def test_a_mistake_in_the_parts_of_a_composed_model_is_named(mistake):
 
 
 @pytest.mark.parametrize(
-    ("given", "words"), [({"vlm": "/nowhere/vlm"}, ("no such folder",)), ({"dtype": "bf16"}, ("bf16",))]
+    ("given", "words"),
+    [
+        ({"vlm": "/nowhere/vlm"}, ("no such folder",)),
+        ({"dtype": "bf16"}, ("bf16",)),
+        ({"action_dims": 3}, ("action_dims=3", "did you mean action_dim")),
+    ],
 )
 def test_a_mistake_in_a_vlm_is_named(given, words):
     of = {"vlm": "org/vlm"} | given

@@ -209,6 +209,8 @@ def test_grounding_scores_are_checked(randomized):
     assert model.grounding_score(pixels, ids).isfinite().all()
     with pytest.raises(NonFiniteError, match=r"scores \(rows \[1\] .*pixel_values"):
         model.grounding_score(with_value(pixels, NAN), ids)
+    with pytest.raises(InputError, match="spatial_shape is no argument of this model"):
+        model.grounding_score(pixels, ids, spatial_shape=torch.ones(1, 2))
     assert not model.grounding_score(with_value(pixels, NAN), ids, check_finite=False).isfinite().all()
 
 

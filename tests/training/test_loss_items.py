@@ -71,6 +71,7 @@ def gradients(model, losses):
 def test_the_losses_of_parts_add_up_to_that_of_the_whole(made, name):
     model, batch = made.model, made.batch
     batch = batch | model.drawn(**batch)
+    assert model.drawn(**batch) == {}  # what a batch has is not drawn again
     torch.manual_seed(0)
     whole = gradients(model, lambda: [model(**batch).loss])
     rows = in_two(made, batch)

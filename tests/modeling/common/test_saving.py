@@ -134,6 +134,7 @@ def changed(model, value):
     return model
 
 
+@pytest.mark.newest
 @few_first
 @pytest.mark.parametrize("name", [None, "fp16"])
 def test_what_was_saved_last_is_loaded_though_other_files_held_it_before(variant, load, name, tmp_path):
