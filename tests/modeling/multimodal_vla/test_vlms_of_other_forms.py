@@ -5,6 +5,7 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from safetensors.torch import load_file
 from tiny_vlms import LLAMA, TINY_VLMS, tiny_vlm, tokenizer_with
 from transformers import Blip2Processor, BlipImageProcessor
 
@@ -59,6 +60,28 @@ def test_tokens_behind_a_mllama_prompt_look_at_what_the_next_words_would(side):
     if side == "left":  # the prompt's end is behind the instruction, and the same
         assert torch.equal(of_length(masks[0], masks[1].shape[1])[:, -4:], masks[1][:, -4:])
     assert torch.equal(of_length(masks[0], masks[1].shape[1])[1], masks[1][1])
+
+
+def test_experts_are_written_as_they_were_published_on_either_line(randomized, tmp_path):
+    """(experts, in, out); transformers 5 holds them the other way round."""
+    config = config_of("qwen3_vl_moe")
+    model = randomized(MultimodalVLAForActionPrediction(config)).eval()
+    model.save_pretrained(tmp_path)
+    text = config.vlm_config.text_config
+    shapes = {"gate_up_proj": (text.hidden_size, 2 * text.moe_intermediate_size)}
+    shapes["down_proj"] = (text.moe_intermediate_size, text.hidden_size)
+    written, own = load_file(tmp_path / "model.safetensors"), model.state_dict()
+    for name, shape in shapes.items():
+        found = {key: value for key, value in written.items() if key.endswith(f"experts.{name}")}
+        assert found and {value.shape[1:] for value in found.values()} == {shape}
+        assert all(torch.equal(value, own[key] if OLDER else own[key].mT) for key, value in found.items())
+    again, resumed = (
+        MultimodalVLAForActionPrediction.from_pretrained(tmp_path),
+        MultimodalVLAForActionPrediction(config),
+    )
+    resumed.load_state_dict(written)
+    for other in (again, resumed):
+        assert all(torch.equal(value, own[key]) for key, value in other.state_dict().items())
 
 
 def test_parts_that_need_image_features_are_refused_for_a_vlm_without():
