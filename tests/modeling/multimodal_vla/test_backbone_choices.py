@@ -431,3 +431,14 @@ def test_the_first_token_of_a_causal_model_stands_for_no_text(fusion):
 
 def test_the_tables_of_facts_are_tested():
     assert {*FEATURE_MAPS, *WIDTHS_OF_STAGES} <= set(TOWERS) and set(TEXT_ENCODERS) <= set(CONFIG_MAPPING_NAMES)
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip", "siglip2"])
+def test_a_towers_weights_are_written_with_the_level_that_one_line_lacks(kind, tmp_path):
+    sizes = {**TOWER, "num_patches": 16} if kind == "siglip2" else TOWER
+    model = composed(vision_config={"model_type": f"{kind}_vision_model", **sizes})
+    model.save_pretrained(tmp_path)
+    written = [name for name in load_file(tmp_path / "model.safetensors") if "vision_tower" in name]
+    assert written and all(name.startswith("backbone.vision_tower.vision_model.") for name in written)
+    again, wanted = MultimodalVLAForActionPrediction.from_pretrained(tmp_path).state_dict(), model.state_dict()
+    assert all(torch.equal(value, wanted[name]) for name, value in again.items())

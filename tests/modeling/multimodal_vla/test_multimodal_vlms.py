@@ -313,9 +313,13 @@ def test_a_padded_prompt_is_continued_as_it_is_alone(around, name):
         assert torch.equal(together[i, -4:], model.generate(**batch.inputs([i]), **GREEDY)[0, -4:])
 
 
-@every_vlm
-def test_writing_and_the_logits_of_forward_agree(around, name):
-    model, batch = around(name, action_head="flow"), Batch(name, "left")
+WRITERS = [*((name, "early") for name in VLMS), ("llava", "film"), ("llava", "late")]
+
+
+@pytest.mark.parametrize(("name", "fusion"), WRITERS)
+def test_writing_and_the_logits_of_forward_agree(around, name, fusion):
+    """With FiLM text is written from modulated images, and with late fusion from none."""
+    model, batch = around(name, action_head="flow", fusion=fusion), Batch(name, "left")
     written = model.generate(
         **batch.inputs(), **{**GREEDY, "max_new_tokens": 1}, output_logits=True, return_dict_in_generate=True
     )

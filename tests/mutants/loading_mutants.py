@@ -1,0 +1,503 @@
+"""Loading strictly, adapters and bases; predictions, text and files of composed models."""
+
+from .planted import planted
+
+MUTANTS = [
+    *planted(
+        "modeling/adapter_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "transformers-renames-of-adapters",
+            "if not renames_any(rule, names)]",
+            "if True]",
+            "an_adapter_is_loaded_into_a_fresh_model_whole",
+        ),
+        (
+            "no-renames-of-adapters",
+            "if not renames_any(rule, names)]",
+            "if False]",
+            "an_adapter_is_loaded_into_a_fresh_model_whole",
+        ),
+        (
+            "adapter-lacks-tensors",
+            '("missing_keys", "unexpected_keys", "mismatched_keys")',
+            '("unexpected_keys", "mismatched_keys")',
+            "an_adapter_that_lacks_a_tensor_is_refused_by_its_name",
+        ),
+        (
+            "adapter-holds-more",
+            '("missing_keys", "unexpected_keys", "mismatched_keys")',
+            '("missing_keys", "mismatched_keys")',
+            "an_adapter_of_other_tensors_is_refused_by_their_names",
+        ),
+        (
+            "subfolder-of-a-checkpoint-is-ignored",
+            '"revision", "subfolder", "token")',
+            '"revision", "token")',
+            "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
+        ),
+    ),
+    *planted(
+        "modeling/base_tensors.py",
+        "tests/conversion/cogvla/test_create_cogvla.py",
+        (
+            "dtype-of-the-base-as-float32",
+            'found = base if dtype == "auto" else',
+            'found = torch.float32 if dtype == "auto" else',
+            "from_base_is_what_the_command_writes",
+        ),
+        (
+            "whole-dtypes-pass",
+            "not isinstance(found, torch.dtype) or not found.is_floating_point",
+            "not isinstance(found, torch.dtype)",
+            "what_from_base_does_not_know_is_refused",
+        ),
+        (
+            "start-values-are-drawn",
+            "    if start.value is not None:\n        return torch.full(shape, start.value)\n",
+            "",
+            "from_base_is_what_the_command_writes",
+        ),
+        (
+            "start-seed-is-zero",
+            "normal_numbers(name, seed, start.deviation, 0, size)",
+            "normal_numbers(name, 0, start.deviation, 0, size)",
+            "pruning_is_switched_on_in_a_model_that_was_trained_without_it",
+        ),
+    ),
+    *planted(
+        "modeling/base_tensors.py",
+        "tests/modeling/test_base_tensors.py",
+        (
+            "revision-of-a-base",
+            '"local_files_only", "revision", "token")',
+            '"local_files_only", "token")',
+            "each_argument_goes_where_it_belongs",
+        ),
+        (
+            "loading-arguments-of-a-start",
+            'LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder", "attn_implementation")',
+            'LOADING_ARGUMENTS = ("device_map", "max_memory", "offload_folder")',
+            "each_argument_goes_where_it_belongs",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_prediction.py",
+        "tests/modeling/multimodal_vla/test_fast_composed.py",
+        (
+            "padding-that-may-not-be",
+            "if too_long or not model.backbone.may_be_padded:",
+            "if too_long:",
+            "what_vlms_with_processors_of_their_own_ask_is_known",
+        ),
+        (
+            "buckets-are-not-taken-off",
+            "    except InputError:\n        if prompt.input_ids.shape[1] == length:\n            raise\n",
+            "    except InputError:\n        raise\n",
+            "a_bucket_that_is_longer_than_the_language_model_is_left_out",
+        ),
+        (
+            "towers-sizes-inside-the-core",
+            "    if backbone.reads_sizes(prompt):\n        prompt = backbone.with_features(prompt)\n",
+            "",
+            "what_vlms_ask_is_known_with_features_of_their_own_and_with_others",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_prediction.py",
+        "tests/modeling/multimodal_vla/test_unanswered_rows.py",
+        (
+            "rows-without-text-are-answered",
+            "answered, counts = prompt.real.any(dim=1), None",
+            "answered, counts = torch.ones_like(prompt.real[:, 0]), None",
+            "a_row_without_text_is_nan_and_the_others_are_what_they_were",
+        ),
+        (
+            "miscounted-images-are-answered",
+            "answered = answered & (counts[0] == counts[1])",
+            "pass",
+            "miscounted_image_tokens_make_every_row_nan",
+        ),
+        (
+            "state-is-not-looked-at",
+            'read = {"pixel_values": prompt.pixel_values, "state": inputs.state, "draws": inputs.draws}',
+            'read = {"pixel_values": prompt.pixel_values, "draws": inputs.draws}',
+            "what_is_read_is_looked_at_though_the_answer_is_finite",
+        ),
+        (
+            "draws-are-not-looked-at",
+            'read = {"pixel_values": prompt.pixel_values, "state": inputs.state, "draws": inputs.draws}',
+            'read = {"pixel_values": prompt.pixel_values, "state": inputs.state}',
+            "what_is_read_is_looked_at_though_the_answer_is_finite",
+        ),
+        (
+            "miscounts-are-non-finite",
+            "            check_count(*found.counts.tolist())",
+            "            pass",
+            "miscounted_image_tokens_make_every_row_nan",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/multimodal_vla/test_gated_cross_attention.py",
+        (
+            "gates-stay-shut",
+            "            open_layers(self.backbone.stack.layers)",
+            "            pass",
+            "layers_look_at_the_images_of_their_sample_as_the_formula_says",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/multimodal_vla/test_multimodal_vla.py",
+        (
+            "actions-of-any-form",
+            "            check_actions(actions, len(states), self.config)\n",
+            "",
+            "actions_of_another_shape_are_refused",
+        ),
+        (
+            "action-loss-alone",
+            "MultimodalVLAOutput(sum(losses) if losses else None,",
+            "MultimodalVLAOutput(losses[0] if losses else None,",
+            "the_language_loss_is_that_of_the_language_model_on_the_same_embeddings",
+        ),
+        (
+            "frozen-parts-train",
+            "        self.freeze()\n",
+            "",
+            "a_training_step_reaches_every_part_and_what_is_written_predicts_the_same",
+        ),
+        (
+            "new-parts-beside-the-text-tower",
+            'put_beside(model, parts.get("vlm", parts.get("language_model")))',
+            "pass",
+            "pretrained_backbones_keep_their_weights_and_give_new_parts_their_dtype",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/multimodal_vla/test_multimodal_vlms.py",
+        (
+            "late-fusion-sees-images-in-text",
+            'self.config.fusion not in ("late", "film")',
+            'self.config.fusion not in ("film",)',
+            "writing_and_the_logits_of_forward_agree",
+        ),
+        (
+            "film-is-left-out-of-text",
+            'self.config.fusion not in ("late", "film")',
+            'self.config.fusion not in ("late",)',
+            "writing_and_the_logits_of_forward_agree",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/multimodal_vla/test_two_towers.py",
+        (
+            "ratios-of-the-answer",
+            "ratios = moe_ratios(self.backbone, self.projector, asked)",
+            "ratios = moe_ratios(self.backbone, self.projector, prompt)",
+            "what_towers_weigh_is_asked_by_the_prompt_and_not_by_the_answer_behind_it",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/test_arguments.py",
+        ("labels-of-any-form", "        check_labels(labels, input_ids)\n", "", "labels_of_another_form_are_refused"),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/test_beginners_mistakes_in_loading.py",
+        (
+            "unknown-options-of-backbones",
+            "options, known_fields(cls.config_class))\n        parts, configs",
+            "{}, known_fields(cls.config_class))\n        parts, configs",
+            "a_mistake_in_the_parts_of_a_composed_model_is_named",
+        ),
+        (
+            "unknown-options-of-a-vlm",
+            "check_arguments(cls.config_class.__name__, options, known_fields(cls.config_class))\n        parts = load",
+            "parts = load",
+            "a_mistake_in_a_vlm_is_named",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/test_finite_predictions.py",
+        (
+            "grounding-is-not-checked",
+            "        check_vlm_inputs(self, vision_inputs)\n",
+            "",
+            "grounding_scores_are_checked",
+        ),
+        (
+            "grounding-scores-of-nan",
+            '            require_finite(self, {"scores": scores}, {"pixel_values": pixel_values})',
+            "            pass",
+            "grounding_scores_are_checked",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/test_ode_sampling.py",
+        (
+            "sampling-options-of-no-flow",
+            "        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)\n",
+            "",
+            "a_composed_flow_head_follows_them_and_other_heads_refuse_them",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/test_sampled_actions.py",
+        (
+            "chunks-of-no-head-that-draws",
+            '            check_num_samples(num_samples, self.config.draws_samples, f"action_head={head!r}")',
+            "            pass",
+            "a_composed_flow_head_draws_over_one_prefix",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/processing/multimodal_vla/test_grounding_text.py",
+        (
+            "logits-are-cosines",
+            "scores = scaled(self.backbone.vision_tower, scores) if as_logits else scores",
+            "pass",
+            "the_score_is_that_of_the_two_towers_for_the_same_pictures_and_texts",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/training/test_answers.py",
+        (
+            "heads-see-the-answer",
+            "states, real, _ = fuse(self.fusion_parts, self.config, asked, state)",
+            "pass",
+            "the_head_sees_the_prompt_alone_and_the_text_is_learnt_behind_it",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/training/test_loss_items.py",
+        (
+            "weights-of-any-form",
+            "        check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)\n",
+            "",
+            "weights_that_no_mean_can_be_taken_by_are_refused",
+        ),
+        (
+            "text-loss-without-weights",
+            "text_loss(plain, logits, labels, num_items_in_batch, sample_weight)",
+            "text_loss(plain, logits, labels, num_items_in_batch, None)",
+            "a_sample_of_weight_three_is_three_samples",
+        ),
+        (
+            "text-loss-without-items",
+            "text_loss(plain, logits, labels, num_items_in_batch, sample_weight)",
+            "text_loss(plain, logits, labels, None, sample_weight)",
+            "the_losses_of_parts_add_up_to_that_of_the_whole",
+        ),
+        (
+            "times-are-drawn-twice",
+            "if actions is None or time is not None or not",
+            "if actions is None or not",
+            "the_losses_of_parts_add_up_to_that_of_the_whole",
+        ),
+        (
+            "padded-steps-are-counted",
+            "ActionTargets(actions, time, action_is_pad=action_is_pad, sample_weight=sample_weight)",
+            "ActionTargets(actions, time, sample_weight=sample_weight)",
+            "the_losses_of_parts_add_up_to_that_of_the_whole",
+        ),
+        (
+            "text-items-without-weights",
+            '{"text": text_items(labels, sample_weight)}',
+            '{"text": text_items(labels, None)}',
+            "a_sample_of_weight_three_is_three_samples",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/portable_weights.py",
+        "tests/modeling/common/test_both_lines.py",
+        (
+            "first-names-stay-away",
+            '            state_dict = with_first_names(state_dict, f"{name}.", self.get_submodule(name))',
+            "            pass",
+            "what_either_line_wrote_predicts_what_it_predicted_there",
+        ),
+        (
+            "levels-stay-away",
+            "found = with_level(state_dict, flattened_towers(self, self.parts_with_first_names))",
+            "found = dict(state_dict)",
+            "what_either_line_wrote_predicts_what_it_predicted_there",
+        ),
+        (
+            "tied-weights-of-no-part",
+            "if prefix and isinstance(part, PreTrainedModel)",
+            "if False",
+            "what_either_line_wrote_predicts_what_it_predicted_there",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/portable_weights.py",
+        "tests/modeling/multimodal_vla/test_backbone_choices.py",
+        (
+            "computed-places-stay-away",
+            '            state_dict = state_dict | computed_places(f"{name}.", self.get_submodule(name))',
+            "            pass",
+            "a_swins_file_has_what_4_57_reads_on_both_lines",
+        ),
+        (
+            "siglip2-keeps-its-level",
+            'FLATTENED = ("CLIPVisionModel", "Siglip2VisionModel", "SiglipVisionModel")',
+            'FLATTENED = ("CLIPVisionModel", "SiglipVisionModel")',
+            "a_towers_weights_are_written_with_the_level_that_one_line_lacks",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/portable_weights.py",
+        "tests/modeling/multimodal_vla/test_vlms_of_other_forms.py",
+        (
+            "turned-weights-as-they-are",
+            "        return found | turned\n\n\ndef with_first",
+            "        return found\n\n\ndef with_first",
+            "experts_are_written_as_they_were_published_on_either_line",
+        ),
+        (
+            "turned-weights-load-as-they-are",
+            "return super().load_state_dict(renamed | turned, *args, **kwargs)",
+            "return super().load_state_dict(renamed, *args, **kwargs)",
+            "experts_are_written_as_they_were_published_on_either_line",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/portable_weights.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "adapters-under-written-names",
+            'if WRITES_OWN_NAMES and not getattr(self, "_hf_peft_config_loaded", False):',
+            "if WRITES_OWN_NAMES:",
+            "an_adapter_in_the_vision_tower_is_saved_whole",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/common/test_attention_implementations.py",
+        (
+            "flash-attention-passes",
+            'if "flash" in asked and not self._supports_flash_attn:',
+            "if False:",
+            "flash_attention_is_refused_where_masks_do_not_allow_it",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/common/test_saving.py",
+        (
+            "loading-info-of-none",
+            "return (model, info) if output_loading_info else model",
+            "return (model, {}) if output_loading_info else model",
+            "loading_reports_nothing_and_saving_again_writes_the_same_bytes",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/common/test_state_keys.py",
+        (
+            "mismatched-shapes-pass",
+            'for kind in ("unexpected_keys", "mismatched_keys")}',
+            'for kind in ("unexpected_keys",)}',
+            "weights_that_are_not_those_of_the_model_are_refused_by_name",
+        ),
+        (
+            "unexpected-weights-pass",
+            'for kind in ("unexpected_keys", "mismatched_keys")}',
+            'for kind in ("mismatched_keys",)}',
+            "weights_that_are_not_those_of_the_model_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "stages-adapter-of-the-base-revision",
+            'if key not in ("adapter_name", "revision", "subfolder")}',
+            'if key not in ("adapter_name", "subfolder")}',
+            "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
+        ),
+        (
+            "adapters-always-default-name",
+            "model.load_adapter(adapter, name, adapter_kwargs=files)",
+            "model.load_adapter(adapter, None, adapter_kwargs=files)",
+            "the_adapter_of_a_folder_gets_the_name_that_is_asked_for",
+        ),
+        (
+            "new-parts-not-for-an-adapters-base",
+            'kwargs |= {"new_parts": new_parts} if new_parts else {}',
+            "pass",
+            "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_beginners_mistakes_in_loading.py",
+        (
+            "changed-configs-are-not-checked",
+            "            config.check()",
+            "            pass",
+            "a_field_that_was_changed_to_what_cannot_be_is_named_before_weights_are_read",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_fast_prediction.py",
+        (
+            "fused-weights-stay-apart-after-a-move",
+            "        if self.are_projections_fused:\n            self.fuse_projections()",
+            "        pass",
+            "projections_are_one_again_in_another_dtype_without_fast_prediction",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_fast_prediction_of_families.py",
+        (
+            "fuse-on-loading-does-nothing",
+            "(loaded[0] if output_loading_info else loaded).fuse_projections()",
+            "pass",
+            "a_checkpoint_of_fused_weights_is_what_it_was",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_new_parts.py",
+        (
+            "new-parts-are-not-checked",
+            "        check_new(pretrained_model_name_or_path, parts, missing)\n",
+            "",
+            "parts_that_are_none_or_are_there_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_quantised_loading.py",
+        (
+            "plain-quantisation-of-all",
+            "quantisation.llm_int8_skip_modules = kept_in_floating_point(model)",
+            "pass",
+            "a_plain_config_quantises_the_language_model_alone",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_beginners_mistakes_in_loading.py",
+        (
+            "a-file-in-the-folders-place",
+            "        check_target(save_directory)\n",
+            "",
+            "a_file_is_no_place_to_save_in",
+        ),
+    ),
+]
