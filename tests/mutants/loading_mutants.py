@@ -22,7 +22,7 @@ MUTANTS = [
             "adapter-lacks-tensors",
             '("missing_keys", "unexpected_keys", "mismatched_keys")',
             '("unexpected_keys", "mismatched_keys")',
-            "an_adapter_that_lacks_a_tensor_is_refused_by_its_name",
+            "an_adapter_of_other_tensors_is_refused_by_their_names",
         ),
         (
             "adapter-holds-more",
