@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText
 from vlahub.conversion.alpamayo_r1.driving_prediction import read_arrays
 from vlahub.conversion.files.run_files import read_run_config
 from vlahub.conversion.inspection.headers import read_header
+from vlahub.conversion.predictions.checkpoint_loading import load_config, load_model, load_processor
 from vlahub.conversion.serving.observation_map import read_map
 from vlahub.conversion.tensors.safetensors_stream import SafetensorsReader
 from vlahub.errors import ConversionError, VLAError
@@ -33,6 +34,17 @@ def test_pickled_weights_of_a_stranger_run_nothing_when_a_model_is_loaded(family
     with pytest.raises(Exception, match=r"weights_only|Weights only|Unable to load weights"):
         AutoModelForImageTextToText.from_pretrained(copy)
     assert not (tmp_path / "ran").exists()
+
+
+def test_code_in_a_checkpoint_is_not_what_predicts_on_the_command_line(family_checkpoint, tmp_path):
+    copy = shutil.copytree(family_checkpoint, tmp_path / "copy")
+    code = list(copy.glob("*.py"))
+    assert len(code) > 10
+    for path in code:
+        path.write_text(f"import os\n\nos.makedirs({str(tmp_path / 'ran')!r}, exist_ok=True)\n{path.read_text()}")
+    own = [type(load_processor(copy)), type(load_config(copy)), type(load_model(copy, "cpu", quiet=True))]
+    assert not (tmp_path / "ran").exists()
+    assert all(kind.__module__.startswith("vlahub.") for kind in own)
 
 
 @pytest.mark.parametrize("length", [100_000_001, 2**63, 0])
