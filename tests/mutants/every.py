@@ -2,6 +2,7 @@
 
 from . import (
     alpamayo_r1_mutants,
+    asking_mutants,
     card_mutants,
     cogvla_mutants,
     command_mutants,
@@ -39,6 +40,7 @@ MUTANTS: list[Mutant] = [
     *conversion_mutants.MUTANTS,
     *evaluated_mutants.MUTANTS,
     *folder_mutants.MUTANTS,
+    *asking_mutants.MUTANTS,
     *loading_mutants.MUTANTS,
     *serving_mutants.MUTANTS,
     *merging_mutants.MUTANTS,
