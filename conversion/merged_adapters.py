@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
+from .files.adapter_places import ADAPTER_FOLDER, ADAPTER_NAMES
 from .files.file_hashes import entry_of_file
 from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
-from .files.weight_names import ADAPTER_FOLDER, ADAPTER_NAMES
 
 MERGED = "merged_adapters"  # in a report: SHA-256 of the weights of each adapter that the checkpoint holds
 

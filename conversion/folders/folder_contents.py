@@ -12,9 +12,9 @@ from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
 from ..families import FAMILIES, OURS
 from ..family import Family
+from ..files.adapter_places import ADAPTER_FOLDER, ADAPTER_NAMES
 from ..files.file_kinds import STATISTICS_NAME
 from ..files.run_files import read_run_config
-from ..files.weight_names import ADAPTER_FOLDER, ADAPTER_NAMES
 
 ADAPTER_CONFIG = "adapter_config.json"
 LEVELS = ("*", f"{ADAPTER_FOLDER}/*")  # where else an adapter may lie

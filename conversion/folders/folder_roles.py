@@ -4,10 +4,10 @@ from pathlib import Path
 
 from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
+from ..files.adapter_places import ADAPTER_NAMES
 from ..files.file_kinds import REPORT_NAME
 from ..files.given_paths import why_no_single_name
 from ..files.run_files import LOOSE_FILES, matches, read_run_config
-from ..files.weight_names import ADAPTER_NAMES
 from .folder_contents import (
     ADAPTED,
     ADAPTER_FOLDER,

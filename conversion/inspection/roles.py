@@ -3,8 +3,8 @@
 import re
 
 from ..families import FAMILIES
+from ..files.adapter_places import ADAPTER_NAMES
 from ..files.file_kinds import PICKLED, kind_of
-from ..files.weight_names import ADAPTER_NAMES
 from ..folders.folder_contents import ADAPTER_CONFIG
 from .inspection import FileRole
 from .places import Place

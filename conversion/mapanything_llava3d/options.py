@@ -31,52 +31,46 @@ CHUNK = "action_horizon"  # what config.json and the report call num_action_chun
 
 
 @dataclass
-class Llava3DOptions:
-    """`None` where an option was not given."""
+class SharedOptions:
+    """What a run does not say itself, and a start is made with; `None` where an option was not given."""
+
+    num_action_chunks: int | None = None
+    use_state: bool | None = None
+    expert_layer_alignment: str | None = None
+    prefix_attention: str | None = None
+    context: str | None = None
+    output_projection: str | None = None
+    pixel_range: str | None = None
+    geometry_normalization: str | None = None
+    num_inference_steps: int | None = None
+    normalization: str | None = None
+    statistics: Path | None = None
+    no_geometry: bool = False
+
+
+@dataclass
+class Llava3DRunOptions(SharedOptions):
+    """Of `convert`."""
+
+    step: str | None = None
+
+
+@dataclass
+class Llava3DOptions(SharedOptions):
+    """Of `create` and `assemble`."""
 
     action_expert_type: str | None = None
     expert_hidden_size: int | None = None
     expert_num_layers: int | None = None
     expert_mlp_ratio: float | None = None
-    expert_layer_alignment: str | None = None
     expert_init: str | None = None
     expert_init_layers: list[int] | None = None
     dit_num_layers: int | None = None
-    context: str | None = None
-    output_projection: str | None = None
     condition_dropout: float | None = None
     num_embodiments: int | None = None
     action_dim: int | None = None
-    num_action_chunks: int | None = None
-    use_state: bool | None = None
     state_dim: int | None = None
-    prefix_attention: str | None = None
-    pixel_range: str | None = None
-    geometry_normalization: str | None = None
-    num_inference_steps: int | None = None
-    normalization: str | None = None
-    statistics: Path | None = None
-    no_geometry: bool = False
     seed: int = 0
-
-
-@dataclass
-class Llava3DRunOptions:
-    """Of `convert`: what a run does not say itself; `None` where an option was not given."""
-
-    num_action_chunks: int | None = None
-    use_state: bool | None = None
-    expert_layer_alignment: str | None = None
-    prefix_attention: str | None = None
-    context: str | None = None
-    output_projection: str | None = None
-    pixel_range: str | None = None
-    geometry_normalization: str | None = None
-    num_inference_steps: int | None = None
-    normalization: str | None = None
-    statistics: Path | None = None
-    no_geometry: bool = False
-    step: str | None = None
 
 
 def option_of(name: str) -> str:

@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
-from ..files.weight_names import ADAPTER_NAMES
+from ..files.adapter_places import ADAPTER_NAMES
 from .adapter_names import SAVED_MODULE, TOKEN_ROWS, UNTRAINED, full_name, parse_adapter_key, plain_name
 from .lora_merge import read_lora_config
 from .plan import SourceTensor
