@@ -10,7 +10,7 @@ from huggingface_hub import CommitOperationDelete, HfApi
 
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
 
-SAVED = re.compile(r"model(-\d+-of-\d+)?\.safetensors(\.index\.json)?")
+SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
 MESSAGE = "Remove weights that the last commit replaced"
 
 
@@ -38,11 +38,16 @@ def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
 
 
 def replaced_weights(present: Iterable[str], saved: Iterable[str]) -> list[str]:
-    """The files of weights among those `present` in a repository that are not `saved`, where these hold weights."""
+    """The files of weights `present` in a repository that are not `saved`, of the variants that these are of."""
     saved = set(saved)
-    if not any(SAVED.fullmatch(name) for name in saved):
-        return []
-    return sorted(name for name in set(present) - saved if SAVED.fullmatch(name))
+    variants = {variant_of(name) for name in saved if SAVED.fullmatch(name)}
+    return sorted(name for name in set(present) - saved if SAVED.fullmatch(name) and variant_of(name) in variants)
+
+
+def variant_of(name: str) -> str | None:
+    """That of a file of weights, `.fp16` of `model.fp16-00001-of-00002.safetensors`; `None`: it has none."""
+    found = SAVED.fullmatch(name)
+    return found[1] or found[3]
 
 
 def remove_replaced(repo_id: str, saved: Iterable[str], revision: str | None, token: str | bool | None) -> None:

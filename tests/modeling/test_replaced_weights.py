@@ -46,3 +46,13 @@ def test_files_of_a_repository_are_replaced_by_such_of_weights_alone():
     assert replaced_weights(present, ["README.md", "config.json"]) == []
     assert replaced_weights(present, [SAFE]) == ["model-00001-of-00002.safetensors"]
     assert replaced_weights(present, [SAFE_INDEX]) == ["model-00001-of-00002.safetensors", SAFE]
+
+
+FP16 = ["model.fp16-00001-of-00002.safetensors", "model.fp16.safetensors", "model.safetensors.index.fp16.json"]
+
+
+@pytest.mark.parametrize("saved", FP16)
+def test_a_variant_replaces_its_own_files_alone(saved):
+    plain = [SAFE, SAFE_INDEX, "model-00001-of-00002.safetensors"]
+    assert replaced_weights([*plain, *FP16], [saved]) == sorted(set(FP16) - {saved})
+    assert replaced_weights([*plain, *FP16], plain[:1]) == sorted(plain[1:])

@@ -219,13 +219,13 @@ MUTANTS = [
         "tests/hub/test_publish.py",
         (
             "stale-weights-stay",
-            "in set(present) - saved if SAVED.fullmatch(name))",
+            "in set(present) - saved if SAVED.fullmatch(name) and variant_of(name) in variants)",
             "in ())",
             "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
         ),
         (
             "stale-weights-of-any-name",
-            "in set(present) - saved if SAVED.fullmatch(name))",
+            "in set(present) - saved if SAVED.fullmatch(name) and variant_of(name) in variants)",
             "in set(present) - saved if name.endswith('.safetensors'))",
             "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
         ),
