@@ -1,6 +1,7 @@
 """Which file of a folder all its weights are read from: transformers' order, and never one of two sets unseen."""
 
 from pathlib import Path
+from typing import Any
 
 from .checkpoint_json import files_of_index, is_file, is_there, read_mapping
 from .vla_errors import CheckpointError
@@ -25,7 +26,8 @@ def entry_of_weights(folder: Path, variant: str | None = None) -> Path | None:
     names = [with_variant(name, variant) for name in WEIGHT_NAMES]
     for whole, index in zip(names[::2], names[1::2], strict=True):
         if is_there(folder / whole):
-            check_one_set(folder, whole, index)
+            if is_there(folder / index):
+                check_one_set(folder, whole, folder / index)
             return folder / whole
         if is_there(folder / index):
             return folder / index
@@ -44,19 +46,20 @@ def files_of_weights(folder: Path) -> list[Path]:
     return files_of_index(entry) if entry.suffix == ".json" else [entry]
 
 
-def check_one_set(folder: Path, whole: str, index: str) -> None:
+def check_one_set(place: Any, whole: str, index: Path) -> None:
     """Refuse weights in one file beside an index of other files: transformers reads the former, be it the older.
+
+    Args:
+        place: the folder or repository of both, for the message; whole: the file's name.
 
     Raises:
         CheckpointError: so it is, or the index cannot be read.
     """
-    if not is_there(folder / index):
-        return
-    shards = read_mapping(folder / index).get("weight_map") if is_file(folder / index) else None
-    if not isinstance(shards, dict) or set(map(str, shards.values())) != {whole}:
+    shards = read_mapping(index).get("weight_map") if is_file(index) else None
+    if not isinstance(shards, dict) or set(map(str, shards.values())) != {Path(whole).name}:
         raise CheckpointError(
-            f"{folder} holds weights twice, in {whole} and in the files that {index} names: remove the ones that are "
-            "not meant, or transformers reads the former, which may be the older."
+            f"{place} holds weights twice, in {whole} and in the files that {index.name} names: remove the ones that "
+            "are not meant, or transformers reads the former, which may be the older."
         )
 
 

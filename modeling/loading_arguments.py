@@ -14,15 +14,15 @@ from safetensors import SafetensorError
 from torch import nn
 from transformers import BitsAndBytesConfig, GenerationConfig
 from transformers.quantizers import AutoQuantizationConfig
-from transformers.utils import is_accelerate_available
+from transformers.utils import cached_file, has_file, is_accelerate_available
 
 from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_place
-from ..configuration.checkpoint_weights import entry_of_weights
+from ..configuration.checkpoint_weights import WEIGHT_NAMES, check_one_set, entry_of_weights, with_variant
 from ..configuration.dtype_names import check_dtype
 from ..configuration.known_fields import own_arguments
 from ..configuration.vla_errors import CheckpointError, ConfigError
-from .adapter_loading import hub_arguments
+from .adapter_loading import MISSING_IS_NONE, hub_arguments
 from .weight_files import opened_weights
 
 FILES = ("config.json", "adapter_config.json")
@@ -45,7 +45,7 @@ def check_loading(kind: type, place: Any, arguments: Mapping[str, Any]) -> None:
 
     Raises:
         ConfigError: the message names the argument and its value.
-        CheckpointError: the folder is none of a checkpoint, or see `check_one_set`.
+        CheckpointError: the folder is none of a checkpoint, or see `check_one_set`, for repositories too.
     """
     config = arguments.get("config")
     if config is not None and not hasattr(config, "to_dict") and not isinstance(config, (str, os.PathLike)):
@@ -54,11 +54,27 @@ def check_loading(kind: type, place: Any, arguments: Mapping[str, Any]) -> None:
             f"{kind.config_class.__name__}.from_pretrained gives it: change its fields and pass it on."
         )
     check_place(place, FILES if config is None else (), arguments.get("subfolder"))
-    if place is not None:
+    if place is not None and os.path.isdir(place):
         entry_of_weights(Path(os.fspath(place), arguments.get("subfolder") or ""), arguments.get("variant"))
+    elif place is not None:
+        check_repository(os.fspath(place), arguments)
     for name in ("dtype", "torch_dtype"):
         check_dtype(name, arguments.get(name))
     check_device(arguments.get("device_map"))
+
+
+def check_repository(place: str, arguments: Mapping[str, Any]) -> None:
+    """`check_one_set` of a repository, or of what the cache has of it; one that cannot be read passes.
+
+    Raises:
+        CheckpointError: see there.
+    """
+    given = {"subfolder": "", **hub_arguments(arguments)}
+    folder, where = given.pop("subfolder") or "", {k: v for k, v in given.items() if k != "force_download"}
+    whole, index = (os.path.join(folder, with_variant(name, arguments.get("variant"))) for name in WEIGHT_NAMES[:2])
+    path = cached_file(place, index, **where, **MISSING_IS_NONE)
+    if path is not None and has_file(place, whole, **where):
+        check_one_set(place, whole, Path(path))
 
 
 def quantisation_of(arguments: dict[str, Any]) -> Any:

@@ -118,6 +118,11 @@ def add_parts_of_run(job: Job, run: Run, options: Llava3DRunOptions, collected: 
             why = "as every published MapAnything has them"
             settings.facts.append(assumed("geometry_heads", "64 channels each", why, "--geometry DIR"))
         settings.fields["geometry_config"] = geometry_config(published, collected)
+    elif "geometry" in job.parts:
+        raise ConversionError(
+            f"--geometry {job.parts['geometry']} is given, but the model will have no geometry branch, {off}; leave "
+            "it out."
+        )
 
 
 def part_config(job: Job, run: Run, role: str) -> dict[str, Any]:

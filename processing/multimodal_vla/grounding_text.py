@@ -114,16 +114,25 @@ class GroundingText:
         return cls(PreTrainedTokenizerFast(tokenizer_file=file, **tokens), settings)
 
 
-def grounding_ids(grounding_text: GroundingText | None, texts: Sequence[str], history: Any) -> dict[str, np.ndarray]:
-    """What `GroundingText` makes of texts. Raises InputError where there is none, and for earlier turns."""
+def grounding_ids(
+    grounding_text: GroundingText | None, texts: Sequence[str], **of_prompts: Any
+) -> dict[str, np.ndarray]:
+    """What `GroundingText` makes of texts.
+
+    of_prompts: arguments that only a prompt has a place for, by their names.
+
+    Raises:
+        InputError: there is no `GroundingText`, or an argument of a prompt is given.
+    """
     if grounding_text is None:
         raise InputError(
             "grounding=True needs the tokenizer of a text tower, and this processor has none: build the model with "
             "from_backbones(..., grounding=True), and the processor with for_config(config, tokenizer, "
             "grounding_tokenizer=...)."
         )
-    if history:
-        raise InputError("history was given with grounding=True; a text tower reads one text: say all of it there.")
+    for name, value in of_prompts.items():
+        if value:
+            raise InputError(f"{name} was given with grounding=True; a text tower reads one text: say all of it there.")
     return grounding_text(texts)
 
 

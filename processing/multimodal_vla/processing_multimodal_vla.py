@@ -265,7 +265,7 @@ class MultimodalVLAProcessor(RobotProcessor):
                 image tokens, there are earlier turns and no chat template that takes them, or there is no text tower.
         """
         if grounding:
-            return self.grounding_inputs(images, text, history, return_tensors)
+            return self.grounding_inputs(images, text, history, advantage, return_tensors)
         samples, instructions, data = self.read(images, text, state, proprio, unnorm_key, return_tensors)
         side = padding_side or self.padding_side
         check_padding_side(side, InputError)
@@ -281,12 +281,15 @@ class MultimodalVLAProcessor(RobotProcessor):
         data |= padded(rows, self.tokenizer, side) | pixels
         return BatchFeature(data, tensor_type=return_tensors)
 
-    def grounding_inputs(self, images: Any, text: Any, history: Any, return_tensors: str | None) -> BatchFeature:
+    def grounding_inputs(
+        self, images: Any, text: Any, history: Any, advantage: Any, return_tensors: str | None
+    ) -> BatchFeature:
         """What `grounding_score` reads: the views as a prediction sees them, and the text for the text tower."""
         check_return_tensors(return_tensors)
         samples, texts = pair_samples(images, text)
         samples = read_samples(samples, self.image_processor.num_images_in_input, self.view_names)
-        data = grounding_ids(self.grounding_text, [self.instruction_of(text) for text in texts], history)
+        said = [self.instruction_of(text) for text in texts]
+        data = grounding_ids(self.grounding_text, said, history=history, advantage=advantage)
         return BatchFeature(data | self.pixels(samples)[0], tensor_type=return_tensors)
 
     def pixels(self, samples: list[list[np.ndarray]]) -> tuple[dict[str, np.ndarray], list[list[int]]]:

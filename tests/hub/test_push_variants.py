@@ -65,6 +65,43 @@ def test_what_is_pushed_is_loaded_though_other_files_held_weights_before(hub, pu
     assert [file for file in files if "safetensors" in file] == ["model.safetensors"]
 
 
+TWO_SETS = """
+import sys, tempfile
+sys.path.insert(0, tests)
+from huggingface_hub import HfApi
+from model_variants import VARIANTS
+import vlahub
+
+model, names = VARIANTS[name].model(), ["model.safetensors", "model.safetensors.index.json"]
+if variant:
+    names = ["model.fp16.safetensors", "model.safetensors.index.fp16.json"]
+with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+    model.save_pretrained(first, variant=variant)
+    model.save_pretrained(second, max_shard_size="60KB", variant=variant)
+    HfApi().create_repo("user/two", exist_ok=True)
+    for folder, kept in ((first, names[:1]), (second, names[1:] + ["config.json", "*-of-*"])):
+        HfApi().upload_folder(repo_id="user/two", folder_path=folder, allow_patterns=kept, path_in_repo=subfolder)
+"""
+LOADED = """
+import vlahub
+kwargs = {"subfolder": subfolder} if subfolder else {}
+result = type(vlahub.AutoModelForVision2Seq.from_pretrained("user/two", variant=variant, **kwargs)).__name__
+"""
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(("variant", "subfolder"), [(None, None), ("fp16", None), (None, "inside")])
+def test_a_repository_of_two_sets_of_weights_is_refused(hub, pusher, failed, variant, subfolder):
+    given = {"variant": variant, "subfolder": subfolder}
+    pusher(TWO_SETS, tests=str(TESTS), name=next(iter(VARIANTS)), **given)
+    with pytest.raises(failed, match=r"CheckpointError: user/two holds weights twice, in .*safetensors and in"):
+        pusher(LOADED, **given)
+    files = hub.repositories["user/two"].at("main").files
+    (whole,) = (file for file in files if file.endswith("safetensors") and "-of-" not in file)
+    pusher("HfApi().delete_file(whole, 'user/two')", whole=whole)
+    assert pusher(LOADED, **given) == VARIANTS[next(iter(VARIANTS))].kind.__name__
+
+
 PROPOSED = """
 import sys
 sys.path.insert(0, tests)

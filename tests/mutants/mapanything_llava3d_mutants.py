@@ -234,6 +234,12 @@ MUTANTS = [
             "options_leave_out_what_was_not_trained",
         ),
         (
+            "geometry-for-a-model-without-is-not-read",
+            '    elif "geometry" in job.parts:',
+            "    elif False:",
+            "an_option_that_a_run_has_no_use_for_is_refused",
+        ),
+        (
             "the-dropout-of-a-run-is-lost",
             'fields["dropout"] = diffusion["dropout"]',
             "pass",

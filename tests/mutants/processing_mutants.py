@@ -321,6 +321,22 @@ MUTANTS = [
             'padded(rows, self.tokenizer, "right")',
             "the_score_is_that_of_the_two_towers_for_the_same_pictures_and_texts",
         ),
+        (
+            "words-for-a-prompt-go-to-a-tower",
+            '        if value:\n            raise InputError(f"{name} was',
+            '        if False:\n            raise InputError(f"{name} was',
+            "a_processor_without_a_text_tower_refuses_grounding_and_says_what_to_do",
+        ),
+    ),
+    *planted(
+        "processing/multimodal_vla/processing_multimodal_vla.py",
+        GROUNDING_TEXT,
+        (
+            "advantages-of-texts-for-towers-are-lost",
+            "history=history, advantage=advantage)",
+            "history=history)",
+            "a_processor_without_a_text_tower_refuses_grounding_and_says_what_to_do",
+        ),
     ),
     *planted(
         "processing/multimodal_vla/image_processing_tower.py",

@@ -277,8 +277,8 @@ MUTANTS = [
         "tests/configuration/test_checkpoint_weights.py",
         (
             "two-sets-of-weights",
-            "            check_one_set(folder, whole, index)\n",
-            "",
+            "                check_one_set(folder, whole, folder / index)",
+            "                pass",
             "two_sets_of_weights_are_refused_by_all_who_read_them",
             "an_inspection_shows_what_is_read_and_says_that_there_is_more",
         ),
@@ -300,8 +300,8 @@ MUTANTS = [
         "tests/configuration/test_checkpoint_weights.py",
         (
             "two-sets-of-another-variant",
-            ', arguments.get("variant"))',
-            ")",
+            '.get("subfolder") or ""), arguments.get("variant"))',
+            '.get("subfolder") or ""))',
             "two_sets_of_one_variant_are_refused_where_it_is_loaded",
         ),
     ),
@@ -313,6 +313,28 @@ MUTANTS = [
             "if written := {name for name in after if after[name] != before.get(name)}:",
             "if (written := {name for name in after if after[name] != before.get(name)}) or True:",
             "an_adapter_that_is_saved_leaves_the_weights_beside_it",
+        ),
+    ),
+    *planted(
+        "modeling/loading_arguments.py",
+        "tests/hub/test_push_variants.py",
+        (
+            "two-sets-in-a-repository",
+            "        check_repository(os.fspath(place), arguments)",
+            "        pass",
+            "a_repository_of_two_sets_of_weights_is_refused",
+        ),
+        (
+            "two-sets-in-a-subfolder",
+            'given.pop("subfolder") or ""',
+            'given.pop("subfolder") and ""',
+            "a_repository_of_two_sets_of_weights_is_refused",
+        ),
+        (
+            "two-sets-of-a-variant-in-a-repository",
+            'with_variant(name, arguments.get("variant"))) for',
+            "with_variant(name, None)) for",
+            "a_repository_of_two_sets_of_weights_is_refused",
         ),
     ),
 ]

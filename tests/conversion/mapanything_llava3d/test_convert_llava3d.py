@@ -38,6 +38,11 @@ class PublishedRun:
         shutil.copytree(self.folder, folder)
         return PublishedRun(folder, self.options)
 
+    def without_geometry(self):
+        """The same, converted as a model without the geometry branch."""
+        place = self.options.index("--geometry")
+        return PublishedRun(self.folder, (*self.options[:place], *self.options[place + 2 :], "--no-geometry"))
+
 
 def published_names(weights):
     """Our names -> those of the published model, without a framework around it."""
@@ -277,8 +282,9 @@ UNUSED = {  # options that a run has no use for, and what the error says
         ("--context concat", "no DiT head"),
         ("--output-projection none", "no DiT head"),
         ("--step 7", "there are model.safetensors"),
-        ("--no-geometry --geometry-normalization imagenet", "no geometry branch"),
+        ("--no-geometry", "the model will have no geometry branch, given (--no-geometry)"),
     ],
+    "without_geometry": [("--geometry-normalization imagenet", "no geometry branch")],
     "without_experts": [
         ("--num-action-chunks 4", "no action expert"),
         ("--normalization bounds", "no action expert"),
@@ -296,6 +302,11 @@ def without_experts(fused_folder, tmp_path_factory):
     save_file(kept, run.folder / "model.safetensors", {"format": "pt"})
     (run.folder / "dataset_statistics.json").unlink()
     return run
+
+
+@pytest.fixture
+def without_geometry(fused_folder):
+    return fused_folder.without_geometry()
 
 
 @pytest.mark.parametrize(("name", "option", "lack"), [(n, *row) for n, rows in UNUSED.items() for row in rows])
@@ -318,8 +329,8 @@ def test_a_run_that_was_trained_with_both_contexts_says_so(dit_run, tmp_path):
 
 
 def test_options_leave_out_what_was_not_trained(dit_run, tmp_path):
-    options = ("--no-state", "--no-geometry", "--output-projection", "none")
-    assert dit_run.convert(tmp_path / "out", *options) == 0
+    options = ("--no-state", "--output-projection", "none")
+    assert dit_run.without_geometry().convert(tmp_path / "out", *options) == 0
     reasons = {row["source"].split(":")[1]: row["reason"] for row in report_of(tmp_path / "out")["leftovers"]}
     assert "--no-state" in reasons["action_model.state_encoder.layer1.weight"]
     assert "geometry" in reasons[f"{INTERFACE}fusion_projector.weight"]

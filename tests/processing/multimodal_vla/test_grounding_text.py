@@ -208,7 +208,8 @@ def test_a_processor_without_a_text_tower_refuses_grounding_and_says_what_to_do(
     processor = made(config_of("siglip"), word_tokenizer())
     with pytest.raises(InputError, match=f"has 11 tokens for the text tower, which reads 1 to {LENGTH}"):
         processor(VIEWS, "a red cup on the table a red cup on", grounding=True)
-    with pytest.raises(InputError, match="history was given with grounding=True"):
-        processor(VIEWS, "a cup", grounding=True, history=["a red cup"])
+    for name, value in {"history": ["a red cup"], "advantage": "positive"}.items():
+        with pytest.raises(InputError, match=f"{name} was given with grounding=True"):
+            processor(VIEWS, "a cup", grounding=True, **{name: value})
     with pytest.raises(InputError, match="must be as many"):
         processor([VIEWS], ["a cup", "a red cup"], grounding=True)
