@@ -38,7 +38,8 @@ class VLATrainer(Trainer):
 
     Args:
         groups: of the optimiser, from `trainable_parameter_groups`; the Trainer's own without them. Norms and biases
-            do not decay, as in the Trainer's own.
+            do not decay, as in the Trainer's own. One without an `lr` has the arguments' learning rate times its
+            `lr_scale`.
         max_skipped_steps: how many steps in a row may have gradients that are not finite; they are skipped.
         predict_in_evaluation: also log `eval_action_error`, the mean error of predictions for the evaluation's
             examples: of actions in robot units, of trajectories in metres. Sharded models are left out.
@@ -89,7 +90,9 @@ class VLATrainer(Trainer):
         if self.optimizer is None and self.groups:
             optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             decaying, amount = self.get_decay_parameter_names(self.model), self.args.weight_decay
-            groups = split_by_decay(self.model, self.groups, decaying, amount)
+            rate = self.args.learning_rate
+            groups = [{"lr": rate * group.get("lr_scale", 1.0), **group} for group in self.groups]
+            groups = split_by_decay(self.model, groups, decaying, amount)
             self.optimizer = optimizer(groups, weight_decay=amount, **options)
         return super().create_optimizer(*args)
 

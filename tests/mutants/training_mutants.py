@@ -38,6 +38,18 @@ MUTANTS = [
             "groups_decay_what_the_trainer_decays",
         ),
         (
+            "groups-all-at-the-full-rate",
+            ' * group.get("lr_scale", 1.0)',
+            "",
+            "a_group_without_a_learning_rate_has_its_share_of_the_arguments_rate",
+        ),
+        (
+            "a-groups-own-rate-is-ignored",
+            '{"lr": rate * group.get("lr_scale", 1.0), **group}',
+            '{**group, "lr": rate * group.get("lr_scale", 1.0)}',
+            "a_group_without_a_learning_rate_has_its_share_of_the_arguments_rate",
+        ),
+        (
             "figures-after-the-reporters",
             "self.callback_handler.callbacks[:0] = [HealthCallback",
             "self.callback_handler.callbacks += [HealthCallback",
@@ -779,6 +791,19 @@ MUTANTS = [
     *planted(
         "training/run_folder.py",
         RUN_DESCRIPTION,
+        (
+            "an-adapters-config-stays-beside-a-whole-model",
+            '("adapter_config.json", "config.json", ',
+            '("config.json", ',
+            "what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays",
+            "tests/training/test_finetune.py::test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so",
+        ),
+        (
+            "a-card-that-was-edited-goes",
+            '        if is_unedited(card.read_text(encoding="utf-8")):\n            card.unlink()',
+            "        card.unlink()",
+            "what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays",
+        ),
         (
             "torch-files-are-no-results",
             ', "pytorch_model*.bin")',

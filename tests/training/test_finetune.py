@@ -230,11 +230,17 @@ def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, tabl
     with pytest.raises(InputError, match="no column 'left'"):
         finetune([*sources, "--action", "left", "--overwrite_output_dir"])
     assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
-    finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
+    trainer = finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
     assert not list(tmp_path.glob("adapter_model*")) and not (tmp_path / "checkpoint-2").exists()
-    assert (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "adapter_config.json").exists()
+    loaded = dict(AutoModelForImageTextToText.from_pretrained(tmp_path).named_parameters())
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in trainer.model.named_parameters())
+    card = (tmp_path / "README.md").read_text()
+    assert "An adapter of" not in card and "nothing has to be merged" in card
     with pytest.raises(InputError, match=r"model\.safetensors"):
         finetune([*sources, "--max_steps", "1"])
+    finetune([*sources, "--max_steps", "1", "--overwrite_output_dir"])
+    assert not list(tmp_path.glob("model*.safetensors")) and not (tmp_path / "config.json").exists()
 
 
 def test_held_out_episodes_are_measured_and_not_learnt(finetune, family, dataset, tmp_path):

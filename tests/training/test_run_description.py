@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from vlahub import MultimodalVLAConfig
+from vlahub.configuration.checkpoint_card import stamped
 from vlahub.configuration.normalization_statistics import STATE_PART
 from vlahub.errors import InputError
 from vlahub.training.finetuning import run_model
@@ -201,6 +203,22 @@ def test_a_run_goes_on_with_every_option_that_it_was_begun_with(tmp_path, name):
     else:
         with pytest.raises(InputError, match=f"--{name} was .* and is "):
             check_resumed(tmp_path, other)
+
+
+def test_what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays(tmp_path):
+    described = ["adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja"]
+    for name in [*described, "notes.txt"]:
+        (tmp_path / name).write_text("")
+    card = tmp_path / "README.md"
+    card.write_text(stamped("---\n---\n\n# An adapter", MultimodalVLAConfig()))
+    clear_run_folder(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 6  # nothing there is a run's
+    for text, stays in ((card.read_text(), []), ("# My own words", ["README.md"])):
+        for name in [*described, "model.safetensors"]:
+            (tmp_path / name).write_text("")
+        card.write_text(text)
+        clear_run_folder(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [*stays, "notes.txt"]
 
 
 RESULTS = ["adapter_model.safetensors", "adapter_model.bin", "model.safetensors", "model-00001-of-00002.safetensors"]

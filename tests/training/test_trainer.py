@@ -234,6 +234,25 @@ def test_groups_decay_what_the_trainer_decays(trainer):
     assert not found & {f"{name}.weight" for name in norms}
 
 
+def test_a_group_without_a_learning_rate_has_its_share_of_the_arguments_rate(trainer):
+    """With decay each group becomes two, and without it the one that it is."""
+    for decay in (0.0, 0.1):
+        made = trainer(1, learning_rate=0.5, weight_decay=decay, groups=lambda m: trainable(m, lr=None))
+        made.create_optimizer()
+        rates = {group["name"]: group["lr"] for group in made.optimizer.param_groups}
+        assert rates == pytest.approx({"expert": 0.25, "backbone": 0.05})
+    made = trainer(1, learning_rate=0.5, groups=lambda m: [{"params": list(m.parameters())}])
+    made.create_optimizer()
+    assert [group["lr"] for group in made.optimizer.param_groups] == [0.5]
+    made = trainer(1, learning_rate=0.5, groups=lambda m: trainable(m, lr=3.0))
+    made.create_optimizer()
+    assert sorted(group["lr"] for group in made.optimizer.param_groups) == pytest.approx([0.3, 1.5])
+
+
+def trainable(model, lr):
+    return vlahub.trainable_parameter_groups(model, "full", expert_lr_scale=0.5, lr=lr)
+
+
 # ---- arguments
 
 

@@ -129,6 +129,7 @@ def write_beginning(found: Finetuning) -> None:
     """What the folder holds from its first step on: the options, and the statistics."""
     folder = Path(found.arguments.output_dir)
     write_record(folder, found.options)
+    (folder / "dataset_statistics.json").unlink(missing_ok=True)  # of a run that this one replaces
     if found.data.statistics:
         text = json.dumps(found.data.statistics, indent=2, allow_nan=False)
         (folder / "dataset_statistics.json").write_text(text, encoding="utf-8")
