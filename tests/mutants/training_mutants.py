@@ -787,6 +787,26 @@ MUTANTS = [
             'MAY_CHANGE = {"resume", "train", "dataset", "images", "action"}',
             "a_run_goes_on_with_every_option_that_it_was_begun_with",
         ),
+        (
+            "other-seeds-go-on",
+            '"dataloader_drop_last", "seed", "data_seed")',
+            '"dataloader_drop_last")',
+            "a_run_goes_on_by_the_arguments_that_its_checkpoint_has",
+            "tests/conversion/commands/test_train.py::test_an_interrupt_leaves_a_checkpoint_and_resume_goes_on_from_it",
+        ),
+        (
+            "a-run-stays-on-as-many-devices",
+            "arguments.gradient_accumulation_steps * arguments.world_size",
+            "arguments.gradient_accumulation_steps",
+            "how_long_a_run_is_what_it_reports_and_on_how_many_devices_may_change",
+        ),
+        (
+            "an-optimiser-that-begins-anew",
+            "    check_optimizer_is_there(last_checkpoint(folder))\n",
+            "",
+            "a_run_whose_checkpoint_has_weights_alone_does_not_go_on",
+            "tests/conversion/commands/test_train.py::test_a_run_that_saved_weights_alone_does_not_go_on",
+        ),
     ),
     *planted(
         "training/run_folder.py",

@@ -34,7 +34,7 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     """
     check_finetune(options, arguments)
     if options.resume:
-        check_resumed(arguments.output_dir, options)
+        check_resumed(options, arguments)
     check_is_ours(options.model)
     config = AutoConfig.from_pretrained(options.model)
     check_own_classes(config)
@@ -128,7 +128,7 @@ def run_finetuning(found: Finetuning) -> VLATrainer:
 def write_beginning(found: Finetuning) -> None:
     """What the folder holds from its first step on: the options, and the statistics."""
     folder = Path(found.arguments.output_dir)
-    write_record(folder, found.options)
+    write_record(found.options, found.arguments)
     (folder / "dataset_statistics.json").unlink(missing_ok=True)  # of a run that this one replaces
     if found.data.statistics:
         text = json.dumps(found.data.statistics, indent=2, allow_nan=False)
