@@ -12,7 +12,7 @@ from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
 from .action_units import check_units
 from .adapter_card import write_adapter_card
-from .evaluation import action_error, own_randomness, targets_of, without_augmentation
+from .evaluation import action_error, own_randomness, seed_of, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
@@ -31,8 +31,9 @@ class VLATrainer(Trainer):
     - Gradients and weights that are not finite end it with an error, and are never saved (`FiniteGuard`).
     - Flow times, noise and actions stay float32, whatever the weights are computed in.
     - Examples weigh what their `sample_weight` says, in a mean over the whole step; in evaluation all weigh alike.
-    - Every process draws times, noise and augmentation of its own; evaluation draws the same ones each time, changes
-      no image, and leaves training as it would be without it.
+    - Every process draws times, noise and augmentation of its own, and a run that goes on from a checkpoint draws what
+      it would have drawn, all but augmentation in the middle of an epoch. Evaluation draws the same ones each time,
+      changes no image, and leaves training as it would be without it.
     - The checkpoint of a sharded model ties what the model ties.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
@@ -102,7 +103,10 @@ class VLATrainer(Trainer):
         if not self.counts_items:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
         batches = list(islice(epoch_iterator, num_batches))
-        return batches, loss_totals(base_of(self.model), batches, self.accelerator)
+        # Amid an epoch transformers restores a checkpoint's random numbers behind this: these are the step's own.
+        seed = seed_of(self.args.seed, self.args.process_index, self.state.global_step)
+        with own_randomness(seed, self.args.device):
+            return batches, loss_totals(base_of(self.model), batches, self.accelerator)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.counts_items and not isinstance(num_items_in_batch, dict):

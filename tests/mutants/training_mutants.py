@@ -50,6 +50,25 @@ MUTANTS = [
             "a_group_without_a_learning_rate_has_its_share_of_the_arguments_rate",
         ),
         (
+            "times-from-the-trainings-numbers",
+            "with own_randomness(seed, self.args.device):",
+            "if True:",
+            "what_is_drawn_for_a_step_is_of_the_step_and_its_process",
+            "tests/training/test_finetune.py::test_a_killed_run_resumes_to_the_same_weights",
+        ),
+        (
+            "every-process-draws-the-same-times",
+            "seed_of(self.args.seed, self.args.process_index, self.state.global_step)",
+            "seed_of(self.args.seed, self.state.global_step)",
+            "what_is_drawn_for_a_step_is_of_the_step_and_its_process",
+        ),
+        (
+            "every-step-draws-the-same-times",
+            "self.args.process_index, self.state.global_step)\n        with own",
+            "self.args.process_index)\n        with own",
+            "what_is_drawn_for_a_step_is_of_the_step_and_its_process",
+        ),
+        (
             "figures-after-the-reporters",
             "self.callback_handler.callbacks[:0] = [HealthCallback",
             "self.callback_handler.callbacks += [HealthCallback",

@@ -196,16 +196,16 @@ def test_checkpointing_changes_nothing(finetune, family, dataset, tmp_path):
     np.testing.assert_allclose(*found, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["cogvla", "mapanything_llava3d"])
-def test_a_killed_run_resumes_to_the_same_weights(finetune, family, table, tmp_path):
-    """Killed for good while it trains; what it resumes from is a checkpoint in its middle."""
+@pytest.mark.parametrize(("family", "step"), [("cogvla", 2), ("mapanything_llava3d", 2), ("mapanything_llava3d", 3)])
+def test_a_killed_run_resumes_to_the_same_weights(finetune, family, step, table, tmp_path):
+    """Killed for good while it trains; what it resumes from is a checkpoint at an epoch's end or in its middle."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    sources = ["--model", family, "--dataset", str(table), *QUICK, "--max_steps", "6", "--save_steps", "2"]
+    sources = ["--model", family, "--dataset", str(table), *QUICK, "--max_steps", "6", f"--save_steps={step}"]
     finetune([*sources, "--output_dir", str(whole)])
     words = ["-c", KILLED_IN_ITS_MIDDLE, EXAMPLES, *sources, "--output_dir", killed]
     process = in_fresh_python(words, env=os.environ, cwd=tmp_path)
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert (killed / "checkpoint-2").is_dir() and not (killed / "adapter_model.safetensors").exists()
+    assert (killed / f"checkpoint-{step}").is_dir() and not (killed / "adapter_model.safetensors").exists()
     (killed / "checkpoint-5").mkdir(exist_ok=True)  # one that was being written: it is not taken
     finetune([*sources, "--output_dir", str(killed), "--resume"])
     first, second = (load_file(folder / "adapter_model.safetensors") for folder in (whole, killed))

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 
 import numpy as np
 import pytest
@@ -114,6 +115,29 @@ def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
         (folder / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-3000").mkdir()
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-1000")
+
+
+# ---- steps
+
+
+def test_what_is_drawn_for_a_step_is_of_the_step_and_its_process(trainer, family_examples, monkeypatch):
+    """And leaves the random numbers of everything else as they are."""
+    made, drawn = trainer(1), []
+    monkeypatch.setattr(made, "counts_items", True)
+    monkeypatch.setattr(
+        "vlahub.training.trainer.loss_totals",
+        lambda *given: drawn.append((torch.rand(1).item(), np.random.rand(), random.random())),
+    )
+    for step, process, seed in ((0, 0, 0), (0, 0, 1), (1, 0, 0), (0, 1, 0)):
+        made.state.global_step = step
+        monkeypatch.setattr(type(made.args), "process_index", process)
+        torch.manual_seed(seed)
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+        made.get_batch_samples(iter([{}]), 1, made.args.device)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
+    assert drawn[0] == drawn[1]
+    assert all(len({values[kind] for values in drawn}) == 3 for kind in range(3))
 
 
 # ---- evaluation
