@@ -1,5 +1,7 @@
 """transformers' Trainer, with what training a VLA on several devices and in stages needs beside it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -32,8 +34,8 @@ class VLATrainer(Trainer):
     - Flow times, noise and actions stay float32, whatever the weights are computed in.
     - Examples weigh what their `sample_weight` says, in a mean over the whole step; in evaluation all weigh alike.
     - Every process draws times, noise and augmentation of its own, and a run that goes on from a checkpoint draws what
-      it would have drawn, all but augmentation in the middle of an epoch. Evaluation draws the same ones each time,
-      changes no image, and leaves training as it would be without it.
+      it would have drawn, all but augmentation in the middle of an epoch. Evaluation draws the same ones each time, and
+      leaves training as it would be without it; neither it nor `predict` changes an image.
     - The checkpoint of a sharded model ties what the model ties.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
@@ -49,8 +51,8 @@ class VLATrainer(Trainer):
         The others are the Trainer's.
 
     Raises:
-        InputError: an argument of the Trainer's is set that does not fit, or the actions of the training data lie
-            outside of the statistics that normalise them (`check_units`).
+        InputError: an argument of the Trainer's is set that does not fit, the model has an adapter by `add_adapter`, or
+            the actions of the training data lie outside of the statistics that normalise them (`check_units`).
         NonFiniteError: gradients or weights are not finite; the message says in which step, and names parameters.
     """
 
@@ -69,6 +71,7 @@ class VLATrainer(Trainer):
         check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
         check_full_precision_weights(self.model)
+        check_adapter(self.model)
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)
         self.guard = FiniteGuard(max_skipped_steps)
@@ -134,10 +137,20 @@ class VLATrainer(Trainer):
     # ---- evaluation
 
     def get_eval_dataloader(self, *args, **kwargs):
+        with self.unchanged_images():
+            return super().get_eval_dataloader(*args, **kwargs)
+
+    def get_test_dataloader(self, *args, **kwargs):
+        with self.unchanged_images():
+            return super().get_test_dataloader(*args, **kwargs)
+
+    @contextmanager
+    def unchanged_images(self) -> Iterator[None]:
+        """The collator without augmentation, for the dataloaders that are made inside."""
         collator = self.data_collator
         self.data_collator = without_augmentation(collator)
         try:
-            return super().get_eval_dataloader(*args, **kwargs)
+            yield
         finally:
             self.data_collator = collator
 
@@ -194,6 +207,15 @@ def check_arguments(args: Any) -> None:
         raise InputError(
             f"label_smoothing_factor={args.label_smoothing_factor}: the models make their losses themselves, without "
             "label smoothing; leave it at 0."
+        )
+
+
+def check_adapter(model: Any) -> None:
+    """Raises InputError for an adapter inside of a model, of which no whole checkpoint and no card can be written."""
+    if hasattr(model, "peft_config") and base_of(model) is model:
+        raise InputError(
+            f"this {type(model).__name__} has an adapter by `add_adapter`; train the model that "
+            "`peft.get_peft_model(model, vlahub.lora_config(model))` makes of it instead."
         )
 
 

@@ -78,13 +78,25 @@ MUTANTS = [
             "evaluation-augments",
             "self.data_collator = without_augmentation(collator)",
             "pass",
-            "evaluation_changes_no_image",
+            "evaluation_and_predictions_change_no_image",
         ),
         (
             "evaluation-draws-from-the-trainings-numbers",
             "with own_randomness(self.args.seed + self.args.process_index, self.args.device):",
             "if True:",
             "evaluation_has_a_loss_repeats_itself_and_leaves_training_as_it_is",
+        ),
+        (
+            "predictions-are-of-augmented-images",
+            "        with self.unchanged_images():\n            return super().get_test_dataloader(*args, **kwargs)",
+            "        return super().get_test_dataloader(*args, **kwargs)",
+            "evaluation_and_predictions_change_no_image",
+        ),
+        (
+            "an-adapter-inside-of-a-model-trains",
+            "        check_adapter(self.model)\n",
+            "",
+            "an_adapter_that_is_no_model_of_pefts_is_refused_before_it_trains",
         ),
         (
             "weights-of-losses-are-ignored",
@@ -666,6 +678,12 @@ MUTANTS = [
             'name else "BASE"',
             "the_trainer_leaves_a_card_that_says_what_the_adapter_is",
         ),
+        (
+            "a-card-counts-the-names-that-peft-keeps",
+            "sum(isinstance(module, BaseTunerLayer) for module in model.modules())",
+            "len(targets or ())",
+            "the_trainer_leaves_a_card_that_says_what_the_adapter_is",
+        ),
     ),
     *planted(
         "training/collators.py",
@@ -757,6 +775,56 @@ MUTANTS = [
             'if options.quantize and options.train != "lora":',
             'if options.quantize and options.train == "full":',
             "weights_in_4_bits_are_for_lora_alone",
+        ),
+        (
+            "checkpointing-loses-what-was-asked-for",
+            "{**(getattr(arguments, name) or {}), ",
+            "{",
+            "checkpointing_is_never_reentrant_and_else_as_it_was_asked_for",
+        ),
+        (
+            "the-precision-of-the-launch-is-lost",
+            "            os.environ[PRECISION] = LAUNCHED_PRECISION\n",
+            "            os.environ.pop(PRECISION, None)\n",
+            "a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_card.py",
+        RUN_DESCRIPTION,
+        (
+            "losses-weigh-alike-however-many-steps-they-are-of",
+            ", weights=np.diff([0, *losses])",
+            "",
+            "figures_of_a_run_that_was_gone_on_with_are_of_all_of_its_steps",
+        ),
+        (
+            "times-of-a-part-are-the-runs",
+            'if not (resumed and name.startswith("train_"))',
+            'if not (resumed and name == "train_loss")',
+            "figures_of_a_run_that_was_gone_on_with_are_of_all_of_its_steps",
+        ),
+    ),
+    *planted(
+        "training/finetuning/finetune.py",
+        FINETUNE,
+        (
+            "a-run-is-pushed-without-its-card",
+            "trainer.create_model_card = lambda **_: write_card()",
+            "pass",
+            "what_is_pushed_is_the_folder_with_its_card",
+        ),
+        (
+            "a-run-is-pushed-before-it-has-a-card",
+            "trainer.save_model(_internal_call=True)",
+            "trainer.save_model()",
+            "what_is_pushed_is_the_folder_with_its_card",
+        ),
+        (
+            "a-run-that-was-gone-on-with-counts-as-one-part",
+            "resumed=begin is not None",
+            "resumed=False",
+            "a_killed_run_resumes_to_the_same_weights",
         ),
     ),
     *planted(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from fresh_python import in_fresh_python
+from huggingface_hub import HfApi
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
 
 from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
@@ -212,6 +214,38 @@ def test_a_killed_run_resumes_to_the_same_weights(finetune, family, step, table,
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(second[name], first[name], rtol=0, atol=1e-7, msg=name)
+    said = figures(killed)
+    assert said["train_loss"] == pytest.approx(figures(whole)["train_loss"], abs=1e-3)
+    finetune([*sources, "--output_dir", str(killed), "--resume"])  # there is nothing left to do
+    assert figures(killed) == said
+
+
+def figures(folder):
+    """What the card of a run says of its losses."""
+    card = (folder / "README.md").read_text()
+    return {
+        name: float(value) for name, value in re.findall(r"\| (train_loss|last loss[^|]*) \| ([0-9.e+-]+) \|", card)
+    }
+
+
+def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, monkeypatch):
+    pushed = []
+    monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, token=None: setattr(self, "hub_model_id", "you/run"))
+
+    def push(*_, folder_path, **__):
+        pushed.append({path.name: path.read_bytes() for path in Path(folder_path).iterdir() if path.is_file()})
+
+    monkeypatch.setattr(HfApi, "upload_folder", push)
+    monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    for strategy in ("lora", "A"):
+        out = tmp_path / strategy
+        sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(out), *QUICK]
+        options = ["--train", strategy, "--max_steps", "1", "--save_strategy", "no", "--push_to_hub", "True"]
+        finetune([*sources, *options, "--hub_model_id", "you/run"])
+        [there] = pushed
+        assert b"## How it was trained" in there["README.md"] and "trainer_state.json" in there
+        assert there["README.md"] == (out / "README.md").read_bytes()
+        pushed.clear()
 
 
 def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, table, tmp_path):

@@ -7,15 +7,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from transformers import Trainer
 
 from vlahub import MultimodalVLAConfig
 from vlahub.configuration.checkpoint_card import stamped
 from vlahub.configuration.normalization_statistics import STATE_PART
 from vlahub.errors import InputError
+from vlahub.training.finetuning import arguments as run_arguments
 from vlahub.training.finetuning import run_model
 from vlahub.training.finetuning.arguments import check_finetune, make_arguments
 from vlahub.training.finetuning.options import STRATEGIES, TRAINING_DEFAULTS, FinetuneOptions
 from vlahub.training.finetuning.overview import in_bytes, settings_of, statistics_table
+from vlahub.training.finetuning.run_card import figures_of
 from vlahub.training.finetuning.run_data import RunData
 from vlahub.training.finetuning.run_model import first_pass
 from vlahub.training.finetuning.run_record import RECORD, check_resumed, write_record
@@ -104,6 +107,19 @@ def test_bytes_are_counted_by_thousands(count, said):
     assert in_bytes(count) == said
 
 
+# ---- figures
+
+
+def test_figures_of_a_run_that_was_gone_on_with_are_of_all_of_its_steps():
+    history = [{"step": 2, "loss": 4.0}, {"step": 2, "eval_loss": 9.0}, {"step": 6, "loss": 1.0}]
+    measured = {"train_loss": 0.0, "train_runtime": 1.0, "total_flos": 5.0, "eval_loss": 9.0}
+    last = {"last loss that was logged": 1.0}
+    assert figures_of(measured, history, resumed=False) == measured | last
+    gone_on = {"total_flos": 5.0, "eval_loss": 9.0, "train_loss": (2 * 4.0 + 4 * 1.0) / 6} | last
+    assert figures_of(measured, history, resumed=True) == gone_on
+    assert figures_of(measured, [], resumed=True) == {"total_flos": 5.0, "eval_loss": 9.0}
+
+
 # ---- parts
 
 
@@ -177,6 +193,27 @@ def test_weights_in_4_bits_are_for_lora_alone(arguments, train):
     else:
         with pytest.raises(InputError, match="weights in 4 bits do not train"):
             check_finetune(options, arguments())
+
+
+def test_checkpointing_is_never_reentrant_and_else_as_it_was_asked_for(arguments):
+    for asked in (None, {"preserve_rng_state": False}, {"preserve_rng_state": False, "use_reentrant": True}):
+        given = arguments(gradient_checkpointing=True, gradient_checkpointing_kwargs=asked)
+        check_finetune(options_of(), given)
+        wanted = {"use_reentrant": False} | ({"preserve_rng_state": False} if asked else {})
+        old = given.gradient_checkpointing_kwargs
+        assert getattr(given, "activation_checkpointing_kwargs", old) == wanted  # what each line's Trainer reads
+
+
+@pytest.mark.parametrize("launched", [None, "bf16"])
+def test_a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had(
+    arguments, launched, monkeypatch
+):
+    monkeypatch.setattr(run_arguments, "LAUNCHED_PRECISION", launched)
+    found = []
+    for given in ({}, {"bf16": True}, {}):
+        trainer = Trainer(nn.Linear(1, 1), arguments(**given))
+        found.append(trainer.accelerator.mixed_precision)
+    assert found == [launched or "no", "bf16", launched or "no"]
 
 
 @pytest.mark.parametrize("when", ["steps", "epoch"])

@@ -187,10 +187,11 @@ def test_the_error_of_predictions_is_over_all_examples_however_many_are_asked_at
 
 
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)
-def test_evaluation_changes_no_image(loaded, trainer):
+def test_evaluation_and_predictions_change_no_image(loaded, trainer):
     made = trainer(1)
     made.data_collator.augment = lambda image: 1 / 0
     made.evaluate()
+    made.predict(made.eval_dataset)
     with pytest.raises(ZeroDivisionError):
         made.train()
 
@@ -285,6 +286,14 @@ def trainable(model, lr):
 def test_arguments_that_do_not_fit_are_refused_by_name(trainer, name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         trainer(1, **{name: value})
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_an_adapter_that_is_no_model_of_pefts_is_refused_before_it_trains(loaded, tmp_path):
+    model = copy.deepcopy(loaded[0])
+    model.add_adapter(vlahub.lora_config(model, r=2, lora_alpha=4))
+    with pytest.raises(InputError, match=r"add_adapter.*get_peft_model"):
+        vlahub.VLATrainer(model, TrainingArguments(str(tmp_path), **QUIET))
 
 
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)

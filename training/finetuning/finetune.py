@@ -1,6 +1,7 @@
 """A fine-tune from its options to its folder: prepared, told of, trained and saved."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from .memory import memory_estimate
 from .options import FinetuneOptions
 from .overview import Table, memory_table, parts_table, settings_table, statistics_table, view_table
 from .prepared import Finetuning
-from .run_card import write_run_card
+from .run_card import figures_of, write_run_card
 from .run_data import apply_data, collator_of, read_frames, settle_data
 from .run_model import check_is_ours, first_pass, load_model, with_what_trains
 from .run_record import check_resumed, write_record
@@ -89,7 +90,8 @@ def make_trainer(found: Finetuning) -> VLATrainer:
 def run_finetuning(found: Finetuning) -> VLATrainer:
     """Train, and leave the run's folder: weights, processor, statistics, trainer_state.json, figures and a card.
 
-    An interrupt saves a checkpoint after its step, where one process trains.
+    An interrupt saves a checkpoint after its step, where one process trains. With `push_to_hub` the folder is pushed
+    when all of this is there.
 
     Raises:
         KeyboardInterrupt: interrupted; the message says what `--resume` goes on from.
@@ -114,14 +116,17 @@ def run_finetuning(found: Finetuning) -> VLATrainer:
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         raise KeyboardInterrupt(interruption(trainer))
     with waiting("saving", found.shows_bars):
-        trainer.save_model()
+        trainer.save_model(_internal_call=True)  # which pushes nothing yet
         trainer.save_state()
     if found.data.held_out:
         figures |= trainer.evaluate()
-    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    figures |= {"last loss that was logged": logged[-1]} if logged else {}
+    figures = figures_of(figures, trainer.state.log_history, resumed=begin is not None)
+    write_card = partial(write_run_card, found, trainer.state.global_step, figures)
     if trainer.is_world_process_zero():
-        write_run_card(found, trainer.state.global_step, figures)
+        write_card()
+    if arguments.push_to_hub:
+        trainer.create_model_card = lambda **_: write_card()  # a push saves the model again, and its card with it
+        trainer.push_to_hub()
     return trainer
 
 
