@@ -26,6 +26,8 @@ from .collator_entries import (
 )
 from .example_columns import ExampleColumns
 
+INSTRUCTION = "task"  # the column of LeRobot's datasets
+
 
 class RobotCollator:
     """A subclass is called with a list of examples and returns the arguments of its model's `forward`.
@@ -81,7 +83,7 @@ class RobotCollator:
             columns.images,
             columns.state,
             columns.action,
-            columns.text,
+            columns.text or INSTRUCTION,
             repeat_last=columns.repeat_last,
             answer=columns.answer,
             weight=columns.weight,

@@ -7,6 +7,7 @@ from typing import Any
 from .lerobot_layout import INFO, read_json
 
 KEYS = ("names", "units")
+COLUMNS = "columns"
 
 
 def dimension_names(dataset: str | Path, columns: Sequence[str], size: int) -> list[str]:
@@ -35,14 +36,19 @@ def dimension_units(dataset: str | Path, columns: Sequence[str], size: int) -> l
 def record_names(
     statistics: dict[str, Any], dataset: str | Path, columns: Mapping[str, str | Sequence[str] | None]
 ) -> None:
-    """Put `names` and `units` of the dimensions into statistics, where the dataset has them: for cards and `inspect`.
+    """Put `columns` into statistics, what each part is of; and `names` and `units` of the dimensions, where the dataset
+    has them: for cards and `inspect`.
 
     columns: of each part of the statistics.
     """
     for part, given in columns.items():
         found = statistics.get(part)
-        for key in KEYS if found and given else ():
-            said = entries_of(dataset, [given] if isinstance(given, str) else given, key)
+        if not (found and given):
+            continue
+        joined = [given] if isinstance(given, str) else list(given)
+        found[COLUMNS] = joined
+        for key in KEYS:
+            said = entries_of(dataset, joined, key)
             if len(said) == len(found["min"]):
                 found[key] = said
 

@@ -9,6 +9,7 @@ class ExampleColumns:
     """Names of columns; the arguments of `ActionChunks` and, where a car has such, of `DrivingScenes`.
 
     Attributes:
+        text: of the instruction; where none is named a robot's is `task`, and a car has none.
         state: of the robot, or of the car's pose.
         repeat_last: let models learn to repeat the last action of an episode.
     """
@@ -16,7 +17,7 @@ class ExampleColumns:
     images: Sequence[str]
     state: Sequence[str] | None
     action: Sequence[str] = ("action",)
-    text: str = "task"
+    text: str | None = None
     weight: str | None = None
     advantage: str | None = None
     embodiment: str | None = None

@@ -5,7 +5,7 @@ The format is that of OpenVLA's dataset_statistics.json: `norm_stats` of a confi
 
 import copy
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ from ..configuration.checkpoint_json import read_mapping
 from ..configuration.normalization_statistics import STATE_PART, check_statistics
 from ..configuration.vla_errors import ConfigError, InputError
 from .dataset_columns import checked_lengths, column_names
-from .dimension_names import record_names
+from .dimension_names import COLUMNS, record_names
+from .hub_dataset import dataset_folder
 from .vector_statistics import VectorStatistics
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ def apply_norm_stats(
     check_statistics(norm_stats, kinds[0], model_config.action_dim, model_config.state_size)
     model_config.norm_stats = copy.deepcopy(norm_stats)
     processor.norm_stats = copy.deepcopy(norm_stats)
+    processor.warned_of = set()  # by the statistics before
 
 
 def run_statistics(
@@ -168,41 +170,71 @@ def run_statistics(
     state: str | Sequence[str] | None = None,
     quiet: bool = False,
     progress: bool = True,
+    rows: int | None = None,
 ) -> dict[str, Any]:
     """`{unnorm_key: statistics}`; says where they come from, and which actions they normalise.
 
     Args:
         frames: to compute from.
-        dataset: whose name is the key; a folder may hold a dataset_statistics.json, which is taken unless there are
-            `unmasked_actions`.
+        dataset: whose name is the key; a folder, or a LeRobot dataset on the Hub, may hold a dataset_statistics.json,
+            which is taken unless there are `unmasked_actions`.
         file: takes the place of both.
         unmasked_actions, action, state: as in `dataset_statistics`.
         quiet: say nothing.
         progress: show a bar while computing.
+        rows: of the whole dataset, where `frames` are a part of it.
 
     Raises:
-        InputError: the file is of several datasets, or `unmasked_actions` are given beside it.
+        InputError: the file is of several datasets, or `unmasked_actions` are given beside it; or the dataset's own
+            file says that it is of other columns.
     """
-    dataset = Path(dataset)
+    folder, dataset = dataset_folder(dataset) or Path(dataset), Path(dataset)
+    columns = {"action": action, STATE_PART: state}
     if file and unmasked_actions:
         raise InputError(
             f"unmasked_actions={list(unmasked_actions)} is for statistics that are computed; {file} has a mask."
         )
-    if not file and not unmasked_actions and (dataset / FILE).is_file():
-        file = dataset / FILE
+    own = folder / FILE
+    if not file and not unmasked_actions and own.is_file():
+        file = own
     if file:
         statistics = read_mapping(Path(file))
         if len(statistics) != 1:
             raise InputError(f"{file} is of the datasets {list(statistics)}; it must be of this one alone.")
+        if file == own:
+            check_columns_of(own, *statistics.values(), columns)
     else:
         found = dataset_statistics(frames, action, state, unmasked_actions, progress=progress)
-        record_names(found, dataset, {"action": action, STATE_PART: state})
+        record_names(found, folder, columns)
         statistics = {dataset.resolve().name: found}
     if not quiet:
         [(key, found)] = statistics.items()
-        mask = found.get("action", {}).get("mask")
-        print(f"statistics of {key}: {file or 'computed'}; mask of the actions: {'all' if mask is None else mask}")
+        mask, counted = found.get("action", {}).get("mask"), found.get("num_transitions")
+        total = len(frames) if rows is None else rows
+        others = "" if counted in (None, len(frames), total) else f", of {counted} rows where the dataset has {total}"
+        print(
+            f"statistics of {key}: {file or 'computed'}{others}; mask of the actions: {'all' if mask is None else mask}"
+        )
     return statistics
+
+
+def check_columns_of(file: Path, statistics: Any, columns: Mapping[str, str | Sequence[str] | None]) -> None:
+    """Refuse a dataset's own statistics that are of other columns than are learnt; those of older files are unknown.
+
+    columns: of each part.
+
+    Raises:
+        InputError: the message names both, and what to do.
+    """
+    for part, given in columns.items():
+        found = statistics.get(part) if isinstance(statistics, dict) else None
+        said = found.get(COLUMNS) if isinstance(found, dict) else None
+        wanted = column_names(given) if given else None
+        if said and wanted and said != wanted:
+            raise InputError(
+                f"{file}: its {part!r} is of the columns {said}, not of {wanted}: make a file of these (vlahub stats) "
+                "and give it as the run's statistics."
+            )
 
 
 def widen_quantiles(statistics: dict[str, Any]) -> None:

@@ -59,8 +59,8 @@ def check_file_rate(file: Path, fps: float) -> None:
 
 
 def same_rate(first: float, second: float) -> bool:
-    """29.97 and 30 are not the same: after 17 s a row would show its neighbour."""
-    return abs(first - second) <= 1e-3 * second
+    """30000/1001 and 30 are not the same: after 17 s a row would show its neighbour. Rounded to two digits it is."""
+    return abs(first - second) <= 5e-4 * second
 
 
 def check_times(layout: Layout, episode: np.ndarray, times: np.ndarray, tolerance: float) -> None:

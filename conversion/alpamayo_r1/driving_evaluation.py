@@ -9,9 +9,11 @@ import torch
 
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_metrics import minADE
+from ...processing.alpamayo_r1.route_and_question import reads_routes
 from ...training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 from ...training.alpamayo_r1.driving_scenes import DrivingScenes
 from ...training.alpamayo_r1.trajectory_errors import best_samples, trajectory_errors
+from ...training.example_columns import ExampleColumns
 from ...training.open_loop import Samples, batch_seed, noise_for, predicted_in_batches, samples_of
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
 from ..predictions.evaluated_data import (
@@ -33,6 +35,8 @@ POSE = "observation.state"
 SAMPLES = 6  # trajectories of a scene
 NAMES = ["x", "y", "z"]
 SETTINGS = ("top_p", "top_k", "temperature", "max_new_tokens")
+ROUTES = "nav_text"
+PROMPTS = ("text", ROUTES)  # texts of the examples that their prompts hold
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,7 @@ def evaluate_trajectories(
             return {}
     samples = drives.samples
     settings = settings_of(arguments, drives.data, (*SETTINGS, "trajectory_source"))
+    settings |= {name: drives.examples.texts[name] for name in PROMPTS if name in drives.examples.texts}
     result = described(arguments, drives.data, samples) | {"settings": settings, "dimensions": NAMES}
     result |= {"num_traj_samples": paths.predicted.shape[1], "started": paths.started.float().mean().item()}
     result |= trajectory_errors(paths.predicted, paths.driven) | {"per_episode": per_episode(samples, paths)}
@@ -113,8 +118,10 @@ def prepared(folder: Path, arguments: argparse.Namespace, processes: Processes) 
         named = ", ".join(f"--{name.replace('_', '-')}" for name in flow)
         raise InputError(f"{named}: what the language model writes follows no flow; leave it out.")
     collator = AlpamayoR1Collator(config, processor, learn_trajectory_text=writes, learn_actions=not writes)
-    steps = {"num_history": collator.history_steps, "num_future": config.num_action_chunks}
-    examples = DrivingScenes(data.frames, arguments.state or POSE, data.views, text=arguments.text, **steps)
+    columns = ExampleColumns(data.views, arguments.state or [POSE], text=arguments.text)
+    routes = [ROUTES] if ROUTES in data.frames.column_names and not reads_routes(processor.tokenizer) else []
+    # As in a training, which reads the column of navigation by itself.
+    examples = collator.examples_from(data.frames.remove_columns(routes), columns)
     samples = samples_of(data.frames, examples.rows, arguments.stride, arguments.max_samples)
     first = [examples[int(samples.index[0])]]
     collator.recorded(first)

@@ -77,6 +77,7 @@ def run_stats(arguments: argparse.Namespace) -> None:
     """
     with ending_at_interrupt():
         from ...training.dimension_names import record_names
+        from ...training.hub_dataset import dataset_folder
         from ...training.lerobot import load_frames
         from ...training.statistics import statistics_and_rows
 
@@ -87,6 +88,7 @@ def run_stats(arguments: argparse.Namespace) -> None:
     with output_file(arguments.output, arguments.overwrite, inputs) as file, loading_bars(not arguments.quiet):
         with reading_dataset(arguments.dataset):
             frames = load_frames(arguments.dataset, revision=arguments.revision)
+            folder = dataset_folder(arguments.dataset, arguments.revision) or arguments.dataset
         columns = {"action": arguments.action_column}
         columns["proprio"] = arguments.state_column or ([STATE] if STATE in frames.column_names else None)
         with notes_on_stderr():
@@ -98,11 +100,11 @@ def run_stats(arguments: argparse.Namespace) -> None:
                 exact_rows=arguments.exact_rows,
                 progress=not arguments.quiet,
             )
-        record_names(statistics, arguments.dataset, columns)
+        record_names(statistics, folder, columns)
         key = arguments.name or dataset_name(arguments.dataset)
         file.write(json.dumps({key: statistics}, indent=1, allow_nan=False) + "\n")
         if arguments.plot:
-            draw(arguments, key, statistics, rows, columns, inputs)
+            draw(arguments.plot, folder, key, statistics, rows, columns, inputs)
     if not arguments.quiet:
         for part in ("action", "proprio"):
             if part in statistics:
@@ -128,24 +130,25 @@ def is_statistics_picture(path: Path) -> bool:
 
 
 def draw(
-    arguments: argparse.Namespace,
+    picture: Path,
+    dataset: str | Path,
     key: str,
     statistics: dict[str, Any],
     rows: dict[str, Any],
     columns: dict[str, list[str] | None],
     inputs: Iterable[Path],
 ) -> None:
-    """The picture of `--plot`; rows: of each part, those that the quantiles were taken of."""
+    """Draw a picture; rows: of each part, those that the quantiles were taken of."""
     from ...training.dimension_names import dimension_names, dimension_units
     from ..plots.statistics_plot import DrawnPart, plot_statistics
 
     parts = []
     for part, found in rows.items():
-        of = arguments.dataset, columns[part], found.shape[1]
+        of = dataset, columns[part], found.shape[1]
         title = "state" if part == "proprio" else part
         parts.append(DrawnPart(title, statistics[part], found, dimension_names(*of), dimension_units(*of)))
     title = f"{key}: {statistics['num_transitions']:,} rows"
-    with result_file(arguments.plot, is_statistics_picture, inputs) as path:
+    with result_file(picture, is_statistics_picture, inputs) as path:
         plot_statistics(path, parts, title)
 
 

@@ -40,7 +40,7 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
     with output_folder(output, overwrite=False) as folder:
         writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)
         how = {"desc": "converting", "unit": "episode", "disable": arguments.quiet}
-        for episode in tqdm(islice(episodes, count), total=count, **how):
+        for episode in tqdm(islice(episodes, arguments.max_episodes), total=count, **how):
             writer.add(episode)
         writer.finish()
     if not arguments.quiet:

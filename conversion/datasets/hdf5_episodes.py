@@ -42,7 +42,8 @@ class HDF5Episodes:
 
     def __init__(self, source: Path, choice: Choice, swap_colours: bool = False):
         self.h5py = import_h5py()
-        files = [source] if source.is_file() else [path for path in source.rglob("*") if path.suffix in SUFFIXES]
+        found = [source] if source.is_file() else source.rglob("*")
+        files = [path for path in found if path == source or path.suffix.lower() in SUFFIXES]
         if not files:
             raise InputError(
                 f"{source} holds no files that end with {' or '.join(SUFFIXES)}; is it of another format (--from rlds)?"
@@ -55,8 +56,20 @@ class HDF5Episodes:
 
     @property
     def fps(self) -> int | None:
-        """Frames in a second: robomimic's control frequency; `None` where a file says nothing."""
-        with self.opened(self.places[0][0]) as opened:
+        """Frames in a second: robomimic's control frequency; `None` where no file says one.
+
+        Raises:
+            InputError: files were recorded at different rates.
+        """
+        rates = {rate: file for file in dict.fromkeys(file for file, _ in self.places) if (rate := self.rate_of(file))}
+        if len(rates) > 1:
+            said = ", ".join(f"{file.name} {rate}" for rate, file in rates.items())
+            raise InputError(f"the files have different numbers of frames in a second ({said}): convert them apart.")
+        return next(iter(rates), None)
+
+    def rate_of(self, file: Path) -> int | None:
+        """What one file says; `None` where it says nothing."""
+        with self.opened(file) as opened:
             described = opened["data"].attrs.get("env_args") if "data" in opened else None
         settings = object_in(described).get("env_kwargs")
         rate = settings.get("control_freq") if isinstance(settings, dict) else None

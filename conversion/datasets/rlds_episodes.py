@@ -49,14 +49,25 @@ class RLDSEpisodes:
             yield self.episode(f"episode {number} of {self.split}", example)
 
     def examples(self) -> Iterator[Mapping[str, Any]]:
-        """Decoded examples, in the order of the files."""
+        """Decoded examples, in the order of the files.
+
+        Raises:
+            InputError: a file is cut off, or at the end there were not as many as the dataset says.
+        """
         info = self.builder.info
         if str(getattr(info.file_format, "value", info.file_format)) != "tfrecord":
             yield from self.builder.as_data_source(split=self.split)
             return
+        found = 0
         for file in info.splits[self.split].filepaths:
             for record in records(Path(file)):
+                found += 1
                 yield info.features.deserialize_example_np(record)
+        if found != self.count:
+            raise InputError(
+                f"the files of {self.split} hold {found} episodes, {INFO} says {self.count}: one is cut off or of "
+                "another version; copy the dataset anew."
+            )
 
     def episode(self, name: str, example: Mapping[str, Any]) -> RecordedEpisode:
         if "steps" not in example:

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
+from ...configuration.view_names import short_name
 from ...configuration.vla_errors import InputError
 from ...training.dataset_columns import camera_columns, require_columns
 from ...training.episodes import hold_out_episodes
@@ -57,12 +58,37 @@ def evaluated_data(arguments: argparse.Namespace, view_names: Sequence[str] | No
     elif arguments.eval_episodes is not None:
         _, frames = hold_out_episodes(frames, arguments.eval_episodes, arguments.eval_seed)
     views = camera_columns(frames, view_names, arguments.images)
+    check_places(views, view_names)
     require_columns(frames, views)
     if len(set(views)) < len(views):
         raise InputError(f"--images {' '.join(views)}: a column is there twice; name one for each view.")
     if missing := [name for name in views if name not in image_columns(frames)]:
         raise InputError(f"--images: the columns {missing} hold no images; those that do are {image_columns(frames)}.")
     return EvaluatedData(str(folder or arguments.dataset), frames, views)
+
+
+def check_places(columns: Sequence[str], view_names: Sequence[str] | None) -> None:
+    """Refuse columns that are not as many as the views of a checkpoint, or are views of it at other places.
+
+    view_names: in the order of the training; `None` where the checkpoint records none.
+
+    Raises:
+        InputError: the message names both.
+    """
+    if not view_names:
+        return
+    if len(columns) != len(view_names):
+        raise InputError(
+            f"--images names {len(columns)} columns, {list(columns)}; the checkpoint was trained with the views "
+            f"{list(view_names)}: name a column for each, in this order."
+        )
+    for place, column in enumerate(columns):
+        name = short_name(column)
+        if name in view_names and view_names[place] != name:
+            raise InputError(
+                f"--images: {column} is in place {place}, where the checkpoint was trained with the view "
+                f"{view_names[place]!r}: name the columns in the order of {list(view_names)}."
+            )
 
 
 def check_texts(frames: Dataset, columns: Sequence[str]) -> None:

@@ -37,6 +37,11 @@ def navigations_of(nav_text: str | Sequence[str | None] | None, batch_size: int,
     return list(texts)
 
 
+def reads_routes(tokenizer: Any) -> bool:
+    """Whether a model was trained with navigation: its tokenizer has the tokens around it."""
+    return set(ROUTE) <= set(tokenizer.get_added_vocab())
+
+
 def questions_of(question: Any, tokenizer: Any) -> list[str]:
     """One question for each sample. Raises InputError as `navigations_of` does."""
     texts = checked_texts(question, "question")

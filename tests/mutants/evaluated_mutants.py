@@ -56,6 +56,18 @@ MUTANTS = [
         "conversion/predictions/evaluated_data.py",
         EVALUATE,
         (
+            "views-at-other-places",
+            "    check_places(views, view_names)\n",
+            "",
+            "views_that_a_checkpoint_records_are_looked_at_before_weights_are_read",
+        ),
+        (
+            "views-of-any-number",
+            "    if len(columns) != len(view_names):",
+            "    if False:",
+            "columns_at_other_places_than_their_views_are_refused",
+        ),
+        (
             "held-out-by-another-seed",
             "hold_out_episodes(frames, arguments.eval_episodes, arguments.eval_seed)",
             "hold_out_episodes(frames, arguments.eval_episodes, 42)",
@@ -77,6 +89,12 @@ MUTANTS = [
     *planted(
         "conversion/alpamayo_r1/driving_evaluation.py",
         EVALUATE,
+        (
+            "drives-evaluate-without-navigation",
+            "and not reads_routes(processor.tokenizer) else []",
+            "else []",
+            "a_driving_model_is_asked_with_the_navigation_that_its_training_reads",
+        ),
         (
             "drives-evaluate-steps-are-ignored",
             "            start |= flow_options(collator.config, vars(arguments))\n",
@@ -255,6 +273,18 @@ MUTANTS = [
     *planted(
         "conversion/datasets/hdf5_episodes.py",
         DATA,
+        (
+            "endings-in-small-letters-alone",
+            "path.suffix.lower() in SUFFIXES",
+            "path.suffix in SUFFIXES",
+            "files_of_a_folder_have_one_rate_and_any_case_of_ending",
+        ),
+        (
+            "rate-of-the-first-file",
+            "        if len(rates) > 1:",
+            "        if False:",
+            "files_of_a_folder_have_one_rate_and_any_case_of_ending",
+        ),
         (
             "depth-is-a-camera",
             ' and "depth" not in entry]',

@@ -195,8 +195,8 @@ MUTANTS = [
         ),
         (
             "a-file-beside-the-dataset-wins-over-a-mask",
-            "if not file and not unmasked_actions and (dataset / FILE).is_file():",
-            "if not file and (dataset / FILE).is_file():",
+            "if not file and not unmasked_actions and own.is_file():",
+            "if not file and own.is_file():",
             "a_mask_that_is_asked_for_is_computed_beside_a_file_of_the_dataset",
         ),
     ),

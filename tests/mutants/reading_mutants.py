@@ -239,6 +239,12 @@ MUTANTS = [
         "conversion/datasets/rlds_episodes.py",
         "tests/conversion/datasets/test_data_convert.py",
         (
+            "episodes-that-are-not-there",
+            "        if found != self.count:",
+            "        if False:",
+            "as_many_episodes_are_converted_as_the_dataset_says",
+        ),
+        (
             "split-of-the-default",
             "for file in info.splits[self.split].filepaths:",
             'for file in info.splits["train"].filepaths:',

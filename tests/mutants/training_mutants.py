@@ -545,6 +545,13 @@ MUTANTS = [
         "training/alpamayo_r1/collator_alpamayo_r1.py",
         COLLATORS,
         (
+            "requests-of-drives-are-not-read",
+            '{"text": columns.text, "weight"',
+            '{"weight"',
+            DRIVING_SCENES
+            + "::test_a_training_reads_the_request_that_is_named_and_the_texts_that_are_there_by_themselves",
+        ),
+        (
             "turned-origins-are-learnt",
             "(rot[:, -1] - torch.eye(3)).abs().amax(dim=(1, 2))",
             "torch.zeros(len(rot))",
@@ -595,6 +602,62 @@ MUTANTS = [
             "hold_out_episodes(frames, options.eval_episodes, arguments.seed)",
             "hold_out_episodes(frames, options.eval_episodes)",
             "the_seed_of_a_run_chooses_the_episodes_that_are_held_out",
+        ),
+        (
+            "goes-on-in-new-units",
+            "given = (begun_with, ()) if begun_with else",
+            "given = (begun_with, ()) if False else",
+            "a_run_goes_on_in_the_units_that_it_began_with",
+        ),
+        (
+            "unread-options-are-taken",
+            "    check_read(options, config)\n",
+            "",
+            "an_unread_option_is_refused_before_the_model_is_loaded",
+        ),
+    ),
+    *planted(
+        "training/finetuning/unread_options.py",
+        RUN_DESCRIPTION,
+        (
+            "answers-without-text",
+            "    if not options.learns_text:",
+            "    if False:",
+            "an_option_that_nothing_reads_is_refused",
+        ),
+        (
+            "states-of-models-without-are-taken",
+            'unread | {"state": "this model takes no state"}',
+            "unread",
+            "an_option_that_nothing_reads_is_refused",
+        ),
+    ),
+    *planted(
+        "training/statistics.py",
+        STATISTICS,
+        (
+            "own-statistics-of-any-columns",
+            "            check_columns_of(own, *statistics.values(), columns)\n",
+            "            pass\n",
+            "a_dataset_s_own_statistics_of_other_columns_are_refused",
+        ),
+        (
+            "statistics-of-hub-datasets-stay-unread",
+            "folder, dataset = dataset_folder(dataset) or Path(dataset), Path(dataset)",
+            "folder, dataset = Path(dataset), Path(dataset)",
+            "a_dataset_on_the_hub_has_the_statistics_and_names_that_its_folder_has",
+        ),
+        (
+            "grown-datasets-without-a-word",
+            'others = "" if counted in (None, len(frames), total) else',
+            'others = "" if True else',
+            "it_is_said_that_a_dataset_has_grown_since_its_statistics_were_made",
+        ),
+        (
+            "warned-of-once-for-all-statistics",
+            "    processor.warned_of = set()  # by the statistics before\n",
+            "",
+            "new_statistics_warn_of_far_states_anew",
         ),
     ),
     *planted(
@@ -709,6 +772,12 @@ MUTANTS = [
         "training/video_checks.py",
         LEROBOT,
         (
+            "ntsc-is-thirty",
+            "<= 5e-4 * second",
+            "<= 1e-3 * second",
+            "rates_at_which_a_row_would_come_to_show_its_neighbour_are_not_the_same",
+        ),
+        (
             "parts-of-videos-may-overlap",
             "video.start < end - tolerance",
             "video.start < end - 1",
@@ -808,6 +877,12 @@ MUTANTS = [
     *planted(
         "training/finetuning/finetune.py",
         FINETUNE,
+        (
+            "statistics-of-a-replaced-run-stay",
+            "(folder / STATISTICS).unlink(missing_ok=True)",
+            "pass",
+            "tests/training/test_run_description.py::test_statistics_of_a_replaced_run_go_where_the_new_one_has_none",
+        ),
         (
             "a-run-is-pushed-without-its-card",
             "trainer.create_model_card = lambda **_: write_card()",

@@ -22,7 +22,9 @@ from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
+from vlahub.training.finetuning.options import STATE
 from vlahub.training.finetuning.run_data import read_frames
+from vlahub.training.statistics import run_statistics
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
@@ -174,6 +176,13 @@ def test_alpamayos_published_stages_follow_each_other(finetune, road, tmp_path):
     assert not AutoModelForImageTextToText.from_pretrained(third).config.stop_grad_from_vlm
 
 
+def test_an_unread_option_is_refused_before_the_model_is_loaded(finetune, family, dataset, tmp_path, monkeypatch):
+    sources = ["--model", family, "--dataset", str(dataset), "--output_dir", str(tmp_path), *QUICK]
+    monkeypatch.setattr("vlahub.training.finetuning.finetune.load_model", None)
+    with pytest.raises(InputError, match=r"--text_weight 0\.5: no text is learnt"):
+        finetune([*sources, "--text_weight", "0.5"])
+
+
 def test_text_alone_is_refused_for_a_family_that_does_not_write_its_actions(finetune, table, tmp_path):
     sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path)]
     with pytest.raises(InputError, match="a multimodal_vla does not learn with learn_actions, learn_trajectory_text"):
@@ -248,6 +257,26 @@ def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, m
         pushed.clear()
 
 
+@pytest.mark.parametrize("source", ["computed", "of the folder", "given"])
+def test_a_run_goes_on_in_the_units_that_it_began_with(finetune, table, tmp_path, source):
+    """The dataset's own have changed meanwhile."""
+    folder, given = shutil.copytree(table, tmp_path / "data" / "table"), tmp_path / "given.json"
+    file = given if source == "given" else folder / "dataset_statistics.json"
+    [statistics] = run_statistics(load_frames(table), table, state=STATE, quiet=True, progress=False).values()
+    if source != "computed":
+        file.write_text(json.dumps({"mine": statistics}))
+    more = ["--statistics", str(given)] if source == "given" else []
+    sources = ["--model", "multimodal_vla", "--dataset", str(folder), "--output_dir", str(tmp_path / "run"), *QUICK]
+    finetune([*sources, *more, "--max_steps", "1", "--save_steps", "1"])
+    own = tmp_path / "run" / "dataset_statistics.json"
+    began = own.read_text()
+    other = {**statistics, "action": {**statistics["action"], "q99": [9.0] * 7, "max": [9.0] * 7}}
+    file.write_text(json.dumps({"mine": other}))
+    trainer = finetune([*sources, *more, "--max_steps", "2", "--save_steps", "1", "--resume"])
+    assert own.read_text() == began and trainer.model.config.norm_stats == json.loads(began)
+    assert trainer.state.global_step == 2
+
+
 def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, table, tmp_path):
     sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path), *QUICK]
     finetune([*sources, "--max_steps", "2", "--save_steps", "2"])
@@ -318,7 +347,10 @@ def test_statistics_come_from_where_they_are_and_that_is_said(finetune, table, t
     other = {"other": {**computed["mine"], "num_transitions": 5}}
     (folder / "dataset_statistics.json").write_text(json.dumps(other))
     own, said = run("own")
-    assert own == other and f"statistics of other: {folder / 'dataset_statistics.json'}; mask" in said
+    rows = "of 5 rows where the dataset has 8"
+    assert own == other and f"statistics of other: {folder / 'dataset_statistics.json'}, {rows}; mask" in said
+    with pytest.raises(InputError, match=r"its 'action' is of the columns \['action'\], not of \['observation.state'"):
+        run("columns", "--action", "observation.state", "--state", "action")
     again, said = run("again", "--unmasked_actions", "0")
     assert list(again) == ["mine"] and again["mine"]["action"]["mask"] == [False] + [True] * 6
     (tmp_path / "third.json").write_text(json.dumps({"third": computed["mine"]}))
@@ -348,7 +380,10 @@ def test_columns_of_other_names_and_vectors_in_pieces_are_learnt_alike(finetune,
     named = ["--dataset", str(tmp_path / "table"), "--images", "image", "wrist", "--state", "joints", "state"]
     joined = finetune([*sources, str(tmp_path / "joined"), *named, "--action", "left", "gripper"])
     assert losses(joined) == losses(plain)
-    assert joined.model.config.norm_stats == plain.model.config.norm_stats
+    found, wanted = (trainer.model.config.norm_stats["table"] for trainer in (joined, plain))
+    assert found["action"].pop("columns") == ["left", "gripper"] and wanted["action"].pop("columns") == ["action"]
+    assert found["proprio"].pop("columns") == ["joints", "state"] and wanted["proprio"].pop("columns")
+    assert found == wanted
     assert joined.model.config.view_names == ["image", "wrist"]
     finetune([*sources, str(tmp_path / "named"), *named, "--action", "actions", "--max_steps", "1"])
     with pytest.raises(InputError, match="there is no column 'states'"):

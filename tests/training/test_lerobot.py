@@ -26,7 +26,7 @@ from vlahub.training import video_frames
 from vlahub.training.action_chunks import ActionChunks
 from vlahub.training.lerobot import load_frames
 from vlahub.training.lerobot_paths import filled_template
-from vlahub.training.video_checks import rounding
+from vlahub.training.video_checks import rounding, same_rate
 from vlahub.training.video_frames import VideoFrame, image_columns, nearest_frame, read_frame
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -337,6 +337,11 @@ def test_a_video_of_another_rate_is_refused_on_load(version, tmp_path):
     write_video(file, [picture(row) for row in range(15, 19)], fps=12)
     with pytest.raises(InputError, match=rf"{file.name} has 12 frames in a second, the dataset 10"):
         load_frames(folder)
+
+
+@pytest.mark.parametrize(("rate", "fps"), [(30000 / 1001, 30), (24000 / 1001, 24), (29.9, 30), (30, 30000 / 1001)])
+def test_rates_at_which_a_row_would_come_to_show_its_neighbour_are_not_the_same(rate, fps):
+    assert not same_rate(rate, fps) and same_rate(rate, rate) and same_rate(round(rate, 2), rate)
 
 
 @pytest.mark.parametrize("key", ["info", "video_info"])

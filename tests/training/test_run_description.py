@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -16,6 +17,7 @@ from vlahub.errors import InputError
 from vlahub.training.finetuning import arguments as run_arguments
 from vlahub.training.finetuning import run_model
 from vlahub.training.finetuning.arguments import check_finetune, make_arguments
+from vlahub.training.finetuning.finetune import write_beginning
 from vlahub.training.finetuning.options import STRATEGIES, TRAINING_DEFAULTS, FinetuneOptions
 from vlahub.training.finetuning.overview import in_bytes, settings_of, statistics_table
 from vlahub.training.finetuning.run_card import figures_of
@@ -23,6 +25,7 @@ from vlahub.training.finetuning.run_data import RunData
 from vlahub.training.finetuning.run_model import first_pass
 from vlahub.training.finetuning.run_record import RECORD, check_resumed, write_record
 from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
+from vlahub.training.finetuning.unread_options import check_read
 from vlahub.training.run_folder import check_run_folder, clear_run_folder
 
 
@@ -322,6 +325,46 @@ def test_what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays(tmp_pat
         card.write_text(text)
         clear_run_folder(tmp_path)
         assert sorted(path.name for path in tmp_path.iterdir()) == [*stays, "notes.txt"]
+
+
+ROBOT = SimpleNamespace(normalization_type="bounds", num_embodiments=1, state_size=8)
+CAR = SimpleNamespace(normalization_type=None)
+UNREAD = [  # a model, an option that it leaves unread, and what is said
+    (CAR, {"statistics": "a.json"}, "--statistics a.json: this model normalises by numbers of its own"),
+    (CAR, {"unmasked_actions": [-1, 2]}, "--unmasked_actions -1 2: this model normalises by numbers of its own"),
+    (CAR, {"action": ["left"]}, "--action left: a car's actions are its poses"),
+    (CAR, {"repeat_last": True}, "--repeat_last True: a car's examples end"),
+    (CAR, {"embodiment_column": "robot"}, "--embodiment_column robot: this model has one embodiment"),
+    (CAR, {"answer": "said", "learn_text": True}, "--answer said: this model learns to write the column 'reasoning'"),
+    (CAR, {"text_weight": 0.5}, "--text_weight 0.5: no text is learnt"),
+    (ROBOT, {"answer": "answer"}, "--answer answer: no text is learnt"),
+    (ROBOT, {"text_weight": 0.5}, "--text_weight 0.5: no text is learnt"),
+    (ROBOT, {"embodiment_column": "robot"}, "--embodiment_column robot: this model has one embodiment"),
+    (SimpleNamespace(**{**vars(ROBOT), "state_size": None}), {"state": ["pose"]}, "--state pose: this model takes no"),
+]
+
+
+@pytest.mark.parametrize(("config", "given", "message"), UNREAD, ids=lambda value: str(value)[:40])
+def test_an_option_that_nothing_reads_is_refused(config, given, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_read(options_of(**given), config)
+    check_read(options_of(), config)
+
+
+def test_options_that_a_model_reads_are_taken():
+    robots = SimpleNamespace(**{**vars(ROBOT), "num_embodiments": 2})
+    given = {"embodiment_column": "robot", "answer": "said", "text_weight": 0.5, "learn_text": True, "state": ["pose"]}
+    check_read(options_of(**given, statistics="a.json", unmasked_actions=[1], action=["a"], repeat_last=True), robots)
+    check_read(options_of(text="request", state=["pose"], text_weight=0.5, trajectory_text=True), CAR)
+    check_read(options_of(train="vlm", text_weight=0.5), CAR)
+
+
+def test_statistics_of_a_replaced_run_go_where_the_new_one_has_none(arguments, tmp_path):
+    file = tmp_path / "run/dataset_statistics.json"
+    for statistics in ({"kitchen": {}}, None):
+        given = {"options": options_of(), "arguments": arguments(), "data": data_of(statistics=statistics)}
+        write_beginning(SimpleNamespace(**given))
+        assert file.is_file() == bool(statistics)
 
 
 RESULTS = ["adapter_model.safetensors", "adapter_model.bin", "model.safetensors", "model-00001-of-00002.safetensors"]

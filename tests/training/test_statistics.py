@@ -38,9 +38,10 @@ def outliers(rows, dimensions, dtype=np.float64, seed=0):
     return np.random.default_rng(seed).standard_cauchy((rows, dimensions)).astype(dtype)
 
 
-def check_against_numpy(found, values, mask=None):
+def check_against_numpy(found, values, mask=None, columns=None):
     values = np.asarray(values).astype(np.float64)
-    assert list(found) == ["min", "max", "mean", "std", "q01", "q99", "mask"]
+    assert list(found) == ["min", "max", "mean", "std", "q01", "q99", "mask", *(["columns"] if columns else [])]
+    assert found.get("columns") == columns
     for name, wanted in (
         ("min", values.min(axis=0)),
         ("max", values.max(axis=0)),
@@ -161,6 +162,54 @@ def test_a_mask_that_is_asked_for_is_computed_beside_a_file_of_the_dataset(tmp_p
     assert run_statistics(frames, tmp_path, quiet=True, progress=False) == stored
     [(name, found)] = run_statistics(frames, tmp_path, None, [-1], quiet=True, progress=False).items()
     assert name == tmp_path.name and found["action"]["mask"] == [True, False]
+
+
+def test_a_dataset_on_the_hub_has_the_statistics_and_names_that_its_folder_has(tmp_path, monkeypatch):
+    frames, stored = frames_of(outliers(5, 2), outliers(5, 1)), {"stored": {"action": {"mask": [True, True]}}}
+    monkeypatch.setattr("vlahub.training.statistics.dataset_folder", lambda name: {"user/table": tmp_path}[name])
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json").write_text(json.dumps({"features": {"action": {"names": ["x", "y"]}}}))
+    [(name, found)] = run_statistics(frames, "user/table", quiet=True, progress=False).items()
+    assert (name, found["action"]["names"]) == ("table", ["x", "y"])
+    (tmp_path / "dataset_statistics.json").write_text(json.dumps(stored))
+    assert run_statistics(frames, "user/table", quiet=True, progress=False) == stored
+
+
+@pytest.mark.parametrize(
+    ("action", "state"), [("gripper", STATE), ("action", ["gripper"]), (["action", "gripper"], STATE)]
+)
+def test_a_dataset_s_own_statistics_of_other_columns_are_refused(action, state, dataset):
+    frames = load_from_disk(dataset.folder).add_column("gripper", np.arange(300.0))
+    dataset.output = dataset.folder / "dataset_statistics.json"
+    assert stats(dataset, "--quiet") == 0
+    for given in (STATE, None):
+        assert run_statistics(frames, dataset.folder, state=given, quiet=True, progress=False)
+    with pytest.raises(InputError, match=r"is of the columns \['(action|observation.state)'\], not of"):
+        run_statistics(frames, dataset.folder, action=action, state=state, quiet=True, progress=False)
+
+
+def test_it_is_said_that_a_dataset_has_grown_since_its_statistics_were_made(dataset, capsys):
+    frames = load_from_disk(dataset.folder)
+    dataset.output = dataset.folder / "dataset_statistics.json"
+    assert stats(dataset, "--quiet") == 0
+    more = concatenate_datasets([frames, frames.select(range(20))])
+    for given, rows, said in (
+        (frames, None, False),
+        (frames, 320, False),
+        (more, None, True),
+        (frames.select([0]), 320, True),
+    ):
+        run_statistics(given, dataset.folder, progress=False, rows=rows)
+        assert ("of 300 rows where the dataset has 320;" in capsys.readouterr().out) == said
+
+
+def test_new_statistics_warn_of_far_states_anew():
+    statistics = dataset_statistics(frames_of(outliers(50, 3), outliers(50, 2)), progress=False)
+    config = cogvla_config(norm_stats={"a": statistics}, action_dim=3, state_dim=2)
+    processor = SimpleNamespace(warned_of={("a", 0)})
+    processor.normalization_type = config.normalization_type
+    apply_statistics(config, processor, "a", statistics)
+    assert not processor.warned_of
 
 
 # ---- refusals
@@ -339,8 +388,8 @@ def test_the_command_writes_what_the_model_reads_and_prints_a_table(dataset, cap
     content = json.loads(dataset.output.read_text(encoding="utf-8"))
     assert list(content) == ["red_blocks.v1"]
     found = content["red_blocks.v1"]
-    check_against_numpy(found["action"], dataset.actions, [False, True, False])
-    check_against_numpy(found["proprio"], dataset.states)
+    check_against_numpy(found["action"], dataset.actions, [False, True, False], ["action"])
+    check_against_numpy(found["proprio"], dataset.states, None, ["observation.state"])
     assert (found["num_transitions"], found["num_trajectories"]) == (300, 3)
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
@@ -370,7 +419,9 @@ def test_quiet_prints_nothing_nor_does_datasets_while_it_reads_parquet(tmp_path,
     capsys.readouterr()
     assert main(["stats", str(tmp_path / "a.parquet"), "--output", str(tmp_path / "out.json"), "--quiet"]) == 0
     assert capsys.readouterr() == ("", "")
-    check_against_numpy(json.loads((tmp_path / "out.json").read_text())["a.parquet"]["action"], actions)
+    check_against_numpy(
+        json.loads((tmp_path / "out.json").read_text())["a.parquet"]["action"], actions, None, ["action"]
+    )
 
 
 def test_a_dataset_without_state_has_no_proprio_part(dataset):
@@ -477,7 +528,9 @@ def test_joined_columns_are_one_vector(tmp_path):
     assert main([*arguments, "--action", "gripper", "action", "--state", STATE, "gripper"]) == 0
     written = json.loads((tmp_path / "a.json").read_text())["data"]
     for part in ("action", "proprio"):
-        assert written[part] == {name: pytest.approx(values, rel=1e-9) for name, values in found[part].items()}
+        columns = {"action": ["gripper", "action"], "proprio": [STATE, "gripper"]}[part]
+        wanted = {name: pytest.approx(values, rel=1e-9) for name, values in found[part].items()}
+        assert written[part] == {**wanted, "columns": columns}
 
 
 def test_names_and_units_of_the_dataset_stand_in_its_statistics_and_in_cards(dataset):

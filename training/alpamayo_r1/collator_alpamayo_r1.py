@@ -93,7 +93,7 @@ class AlpamayoR1Collator:
         """The examples of a dataset that this collator takes, with its columns `reasoning` and `nav_text`, and as many
         poses as its model reads and predicts; raises what `DrivingScenes` raises."""
         texts_of = {name: name for name in ("reasoning", "nav_text") if name in frames.column_names}
-        more = {"weight": columns.weight, "advantage": columns.advantage, **texts_of}
+        more = {"text": columns.text, "weight": columns.weight, "advantage": columns.advantage, **texts_of}
         steps = {"num_history": self.history_steps, "num_future": self.config.num_action_chunks}
         return DrivingScenes(frames, columns.state or (), columns.images, **steps, **more)
 

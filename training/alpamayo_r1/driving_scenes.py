@@ -1,6 +1,7 @@
 """Recorded drives as driving examples: for each moment the frames and poses around it, as Alpamayo-R1 learns them."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ STEP, STEP_TOLERANCE = 0.1, 0.01  # seconds between two rows, as the model was t
 class DrivingScenes(torch.utils.data.Dataset):
     """Frames -> examples for `AlpamayoR1Collator`, one for each row with enough of its episode before and after it.
 
-    An example holds `images` (camera by camera, oldest frame first), `ego_history_xyz` (num_history, 3),
+    An example holds `images` (a list for each camera, oldest frame first), `ego_history_xyz` (num_history, 3),
     `ego_history_rot` (num_history, 3, 3), `ego_future_xyz` (num_future, 3) and `ego_future_rot` (num_future, 3, 3), all
     float32 in metres in the frame of the row's own pose, which ends the history; and `text`, `reasoning`, `time`,
     `noise` of the row, where the frames have them.
@@ -137,13 +138,11 @@ class DrivingScenes(torch.utils.data.Dataset):
             **self.entries_of(row),
         }
 
-    def frames_before(self, after: int) -> list[Any]:
-        """The last frames before row `after`, camera by camera, the oldest first."""
+    def frames_before(self, after: int) -> list[list[Any]]:
+        """The last frames before row `after`, those of each camera in a list, the oldest first."""
         rows = range(after - self.num_frames, after)
         shown = read_rows(self.views, list(rows), self.images)
-        return [
-            as_image(image, name, row) for name in self.images for row, image in zip(rows, shown[name], strict=True)
-        ]
+        return [[as_image(*frame) for frame in zip(shown[name], repeat(name), rows)] for name in self.images]
 
     def relative_poses(self, row: int, rows: slice) -> tuple[np.ndarray, np.ndarray]:
         """Positions (steps, 3) and rotations (steps, 3, 3) of `rows` in the frame of the pose of `row`, float32."""

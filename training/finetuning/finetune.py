@@ -10,6 +10,7 @@ from transformers.integrations.deepspeed import set_hf_deepspeed_config
 
 from ..own_classes import check_own_classes
 from ..run_folder import clear_run_folder
+from ..statistics import FILE as STATISTICS
 from ..trainer import VLATrainer, last_checkpoint
 from ..waiting import waiting
 from .arguments import FinetuneArguments, check_finetune
@@ -43,7 +44,8 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     frames, held_out = read_frames(options, arguments)
     quiet_here = quiet or arguments.process_index > 0
     progress = not (quiet_here or arguments.disable_tqdm)
-    data = settle_data(frames, held_out, options, config, processor, quiet_here, progress)
+    begun_with = statistics_of(arguments.output_dir) if options.resume else None
+    data = settle_data(frames, held_out, options, config, processor, quiet_here, progress, begun_with)
     set_seed(arguments.seed)
     with waiting("loading the model", progress):
         model = load_model(options)
@@ -134,10 +136,17 @@ def write_beginning(found: Finetuning) -> None:
     """What the folder holds from its first step on: the options, and the statistics."""
     folder = Path(found.arguments.output_dir)
     write_record(found.options, found.arguments)
-    (folder / "dataset_statistics.json").unlink(missing_ok=True)  # of a run that this one replaces
     if found.data.statistics:
         text = json.dumps(found.data.statistics, indent=2, allow_nan=False)
-        (folder / "dataset_statistics.json").write_text(text, encoding="utf-8")
+        (folder / STATISTICS).write_text(text, encoding="utf-8")
+    else:
+        (folder / STATISTICS).unlink(missing_ok=True)  # of a run that this one replaces
+
+
+def statistics_of(folder: str) -> Path | None:
+    """The file of the statistics that a run began with; `None` where it has none."""
+    file = Path(folder, STATISTICS)
+    return file if file.is_file() else None
 
 
 def interruption(trainer: VLATrainer) -> str:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-STATE, INSTRUCTION = "observation.state", "task"
+STATE, ACTION, INSTRUCTION, ANSWER = "observation.state", "action", "task", "answer"
 STRATEGIES = ["lora", "A", "B", "full", "vlm"]
 DTYPES = ["float32", "bfloat16", "float16"]
 TRAINING_DEFAULTS: dict[str, Any] = {
@@ -53,11 +53,11 @@ class FinetuneOptions:
     vision_lr_scale: float = field(default=0.1, metadata={"help": "on that of the vision tower, with --train vlm"})
     dtype: str = field(default="float32", metadata={"help": "of the weights", "choices": DTYPES})
     images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
-    action: list[str] = field(
-        default_factory=lambda: ["action"], metadata={"help": "column of the actions, or several"}
-    )
+    action: list[str] = field(default_factory=lambda: [ACTION], metadata={"help": "column of the actions, or several"})
     state: list[str] = field(default_factory=lambda: [STATE], metadata={"help": "of the state or the pose, or several"})
-    text: str = field(default=INSTRUCTION, metadata={"help": "column of the instruction"})
+    text: str | None = field(
+        default=None, metadata={"help": f"column of the instruction ({INSTRUCTION}; a car needs none)"}
+    )
     statistics: str | None = field(default=None, metadata={"help": "file; default: the dataset folder's, or computed"})
     unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
     eval_episodes: float = field(default=0.0, metadata={"help": "share of the episodes to evaluate with"})
@@ -66,8 +66,10 @@ class FinetuneOptions:
     learn_text: bool = field(default=False, metadata={"help": "also to write `reasoning` (Alpamayo-R1) or `--answer`"})
     trajectory_text: bool = field(default=False, metadata={"help": "also to write trajectories (Alpamayo-R1)"})
     stop_grad_from_vlm: bool | None = field(default=None, metadata={"help": "the VLM learns from text alone"})
-    answer: str = field(default="answer", metadata={"help": "column of the text to write, with --learn_text"})
-    text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, with --learn_text"})
+    answer: str | None = field(
+        default=None, metadata={"help": f"column of the text to write, with --learn_text ({ANSWER})"}
+    )
+    text_weight: float = field(default=1.0, metadata={"help": "of the loss of text, where text is learnt"})
     weight_column: str | None = field(default=None, metadata={"help": "of what each row weighs in the loss"})
     advantage_column: str | None = field(default=None, metadata={"help": "of a word for the prompt"})
     embodiment_column: str | None = field(default=None, metadata={"help": "of the robot, where a model has several"})

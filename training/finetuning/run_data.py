@@ -9,15 +9,16 @@ from datasets import Dataset
 from transformers import PretrainedConfig, ProcessorMixin, TrainingArguments
 
 from ...configuration.view_names import record_views
-from ...configuration.vla_errors import InputError
 from ..augmentation import RandomAugmentation
 from ..collators import collator_for
 from ..dataset_columns import camera_columns, require_columns
 from ..episodes import hold_out_episodes
 from ..example_columns import ExampleColumns
+from ..hub_dataset import dataset_folder
 from ..lerobot import load_frames
 from ..statistics import apply_statistics, run_statistics
-from .options import INSTRUCTION, STATE, FinetuneOptions
+from .options import ANSWER, INSTRUCTION, STATE, FinetuneOptions
+from .unread_options import check_read
 
 
 @dataclass
@@ -60,25 +61,27 @@ def settle_data(
     processor: ProcessorMixin,
     quiet: bool = False,
     progress: bool = True,
+    begun_with: Path | None = None,
 ) -> RunData:
     """Examples, statistics and views; `config` and `processor` get the latter two.
 
     Args:
         quiet: do not say where the statistics come from; progress: show bars.
+        begun_with: the file of the statistics that a run which goes on began with, in whose units it has learnt.
 
     Raises:
-        InputError, ConfigError: columns are missing, or sizes, views or statistics do not fit the model; the message
-            names what the dataset has.
+        InputError, ConfigError: columns are missing, an option is given that nothing reads, or sizes, views or
+            statistics do not fit the model; the message names what the dataset has.
     """
+    check_read(options, config)
     state = state_columns(frames, options)
     require_columns(frames, [*options.images, *texts_of(options, config)])
     assumed = assumptions(frames, options, config, state)
     statistics = None
-    if config.normalization_type is None:
-        refuse_statistics(options)
-    else:
-        given = options.statistics, options.unmasked_actions, options.action, state
-        statistics = run_statistics(frames, options.dataset, *given, quiet, progress)
+    if config.normalization_type is not None:
+        given = (begun_with, ()) if begun_with else (options.statistics, options.unmasked_actions)
+        rows = len(frames) + len(held_out or ())
+        statistics = run_statistics(frames, options.dataset, *given, options.action, state, quiet, progress, rows)
     images = camera_columns(frames, processor.view_names or config.view_names, options.images)
     views = apply_data(config, processor, statistics, images)
     collator, columns = collator_of(config, processor, options), columns_of(options, images, state)
@@ -86,14 +89,6 @@ def settle_data(
     collator([found[0]])  # for what it refuses
     measured = held_out and collator.examples_from(held_out, columns)
     return RunData(found, measured, statistics, images, views, state, len(frames), assumed)
-
-
-def refuse_statistics(options: FinetuneOptions) -> None:
-    """Raises InputError for what a model that normalises by numbers of its own would leave unread."""
-    given = {"--statistics": options.statistics, "--unmasked-actions": options.unmasked_actions}
-    for name, value in given.items():
-        if value:
-            raise InputError(f"{name}: this model normalises by numbers of its own; leave it out.")
 
 
 def apply_data(
@@ -106,16 +101,19 @@ def apply_data(
 
 
 def texts_of(options: FinetuneOptions, config: PretrainedConfig) -> list[str]:
-    """Columns beside actions, state and images that the examples need; a car has no instruction unless one is named."""
-    needs_text = config.normalization_type is not None or options.text != INSTRUCTION
-    text = [options.text] if needs_text else []
+    """Columns beside actions, state and images that the examples need."""
     named = options.weight_column, options.advantage_column, options.embodiment_column
-    return [*text, *(name for name in named if name)]
+    return [name for name in (instruction_of(options, config), *named) if name]
+
+
+def instruction_of(options: FinetuneOptions, config: PretrainedConfig) -> str | None:
+    """The column of the instruction; a car has none unless one is named."""
+    return options.text or (None if config.normalization_type is None else INSTRUCTION)
 
 
 def columns_of(options: FinetuneOptions, images: list[str], state: list[str] | None) -> ExampleColumns:
     """Those that the options name."""
-    answer = options.answer if options.learn_text else None
+    answer = (options.answer or ANSWER) if options.learn_text else None
     names = options.weight_column, options.advantage_column, options.embodiment_column, answer
     return ExampleColumns(images, state, options.action, options.text, *names, options.repeat_last)
 
@@ -148,7 +146,8 @@ def assumptions(
     if config.normalization_type is not None:
         if state is None:
             found.append(f"state: none, for the dataset has no column {STATE}; --state names another")
-        computed = not options.statistics and not Path(options.dataset, "dataset_statistics.json").is_file()
+        folder = dataset_folder(options.dataset) or options.dataset
+        computed = not options.statistics and not Path(folder, "dataset_statistics.json").is_file()
         if computed and not options.unmasked_actions:
             found.append("actions: all dimensions are normalised, a gripper too; --unmasked-actions -1 leaves the last")
     elif "reasoning" not in frames.column_names:

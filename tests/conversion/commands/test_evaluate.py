@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,8 +20,13 @@ from vlahub.conversion.alpamayo_r1 import driving_evaluation
 from vlahub.conversion.cli import main
 from vlahub.conversion.commands.evaluate import add_evaluate_arguments
 from vlahub.conversion.predictions import robot_evaluation
+from vlahub.conversion.predictions.evaluated_data import check_places
+from vlahub.conversion.predictions.flow_options import FLOW
+from vlahub.conversion.predictions.processes import joined_processes
 from vlahub.data import ActionChunks, DrivingScenes, apply_statistics, dataset_statistics, load_frames
 from vlahub.errors import InputError
+from vlahub.processing.alpamayo_r1.messages import ROUTE
+from vlahub.processing.alpamayo_r1.route_and_question import reads_routes
 from vlahub.training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 from vlahub.training.collators import collator_for
 from vlahub.training.episodes import hold_out_episodes
@@ -431,6 +437,67 @@ def test_steps_words_and_seed_reach_every_drive(driver, road, tmp_path, monkeypa
         assert torch.equal(torch.cat(noise), noise_for(samples, seed, (2, 64, 2)).flatten(0, 1))
         assert (steps, given) == ((2, 2), (["positive"] * 2,) * 2)
         assert generators == tuple(batch_seed(seed, samples.taken([i])) for i in (0, 2))
+
+
+def asked_of(driver, road, **more):
+    """What an evaluation would ask, before weights are read."""
+    unset = dict.fromkeys(
+        ("revision", "episodes", "eval_episodes", "images", "state", "text", "advantage", "max_samples")
+    )
+    flow = dict.fromkeys(FLOW)
+    given = {"dataset": str(road), "trajectory_source": "expert", "stride": 1, **unset, **flow, **more}
+    with joined_processes("cpu") as processes:
+        return driving_evaluation.prepared(driver, argparse.Namespace(**given), processes)
+
+
+def test_a_driving_model_is_asked_with_the_navigation_that_its_training_reads(driver, road, tmp_path, monkeypatch):
+    """One without tokens for it is asked without."""
+    frames = load_from_disk(road)
+    frames.add_column("nav_text", [f"turn {row}" for row in range(len(frames))]).save_to_disk(tmp_path / "routes")
+    drives = asked_of(driver, tmp_path / "routes", text="reasoning")
+    assert (drives.examples.texts["nav_text"], drives.examples.texts["text"]) == ("nav_text", "reasoning")
+    example, tokenizer = drives.examples[0], drives.collator.processor.tokenizer
+    prompt = tokenizer.decode(drives.collator.scenes([example])["input_ids"][0])
+    assert example["nav_text"].join(ROUTE) in prompt and example["text"] in prompt
+    assert "nav_text" not in asked_of(driver, road).examples.texts
+    monkeypatch.setattr(tokenizer.__class__, "get_added_vocab", lambda self: {})
+    assert not reads_routes(tokenizer)
+    assert "nav_text" not in asked_of(driver, tmp_path / "routes").examples.texts
+
+
+WIDE, TELE = "observation.images.wide", "observation.images.tele"
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([TELE, WIDE], "observation.images.tele is in place 0, where the checkpoint was trained with the view 'wide'"),
+        (
+            ["front", WIDE],
+            "observation.images.wide is in place 1, where the checkpoint was trained with the view 'tele'",
+        ),
+        ([WIDE], "--images names 1 columns"),
+        ([WIDE, TELE, "left"], "--images names 3 columns"),
+    ],
+)
+def test_columns_at_other_places_than_their_views_are_refused(columns, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_places(columns, ["wide", "tele"])
+    for others in ([WIDE, TELE], ["front", "left"], [WIDE, "left"]):
+        check_places(others, ["wide", "tele"])
+    check_places(columns, None)
+
+
+def test_views_that_a_checkpoint_records_are_looked_at_before_weights_are_read(driver, road, tmp_path):
+    far, front = (f"observation.images.{name}" for name in ("far", "front"))
+    shutil.copytree(driver, tmp_path / "named")
+    processor = AutoProcessor.from_pretrained(driver)
+    processor.view_names = ["front", "far"]
+    processor.save_pretrained(tmp_path / "named")
+    assert asked_of(tmp_path / "named", road).data.views == [front, far]
+    assert asked_of(tmp_path / "named", road, images=[front, far]).data.views == [front, far]
+    with pytest.raises(InputError, match="is in place 0"):
+        asked_of(tmp_path / "named", road, images=[far, front])
 
 
 def test_a_driving_model_refuses_what_is_for_robots_and_data_that_are_no_drives(driver, table, road, tmp_path, capsys):

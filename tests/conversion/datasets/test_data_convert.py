@@ -167,6 +167,18 @@ def test_a_file_of_records_that_ends_anywhere_but_behind_one_is_cut_off(tmp_path
                 list(rlds_episodes.records(path))
 
 
+@pytest.mark.parametrize(("change", "found"), [("cut", 1), ("twice", 5)])
+def test_as_many_episodes_are_converted_as_the_dataset_says(rlds, change, found, tmp_path, capsys):
+    """A file that ends behind a record, or has records of another copy behind its own."""
+    source, _ = rlds([2, 3, 2], smooth=True)
+    last = sorted(source.glob("1.0.0/*tfrecord*"))[0]
+    last.write_bytes(b"" if change == "cut" else last.read_bytes() * 2)
+    assert convert("rlds", source, tmp_path / "out", "--quiet") == 1
+    assert f"the files of train hold {found} episodes, dataset_info.json says 3" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert convert("rlds", source, tmp_path / "one", "--quiet", "--max-episodes", "1") == 0
+
+
 def test_videos_hold_the_frames_of_their_episodes(rlds, tmp_path):
     source, episodes = rlds(smooth=True)
     assert convert("rlds", source, tmp_path / "out", "--videos", "--quiet") == 0
@@ -304,6 +316,29 @@ def test_libero_demonstrations_bring_their_instruction_and_rate(h5py, tmp_path, 
     assert convert("hdf5", tmp_path / "task_demo.hdf5", tmp_path / "out", "--quiet") == 0
     assert "assumed" not in capsys.readouterr().err
     check_frames(tmp_path / "out", episodes, {"agentview_rgb": "high", "eye_in_hand_rgb": "wrist"}, state="state")
+
+
+def write_rated(h5py, file, rate):
+    with h5py.File(file, "w") as opened:
+        episode = aloha_episode(0, 3, np.float32)
+        opened.create_group("data").attrs["env_args"] = json.dumps({"env_kwargs": {"control_freq": rate}})
+        demo = opened.create_group("data/demo_0")
+        demo["actions"], demo["obs/ee_states"] = episode["action"], episode["state"][:, :6]
+        demo["obs/gripper_states"], demo["obs/agentview_rgb"] = episode["state"][:, 6:], episode["high"]
+
+
+def test_files_of_a_folder_have_one_rate_and_any_case_of_ending(h5py, tmp_path, capsys):
+    (tmp_path / "raw").mkdir()
+    for number, (rate, ending) in enumerate([(20, "hdf5"), (None, "HDF5"), (20, "H5")]):
+        write_rated(h5py, tmp_path / f"raw/{number}.{ending}", rate)
+    more = ["--quiet", "--instruction", "go"]
+    assert convert("hdf5", tmp_path / "raw", tmp_path / "out", *more) == 0
+    info = json.loads((tmp_path / "out/meta/info.json").read_text())
+    assert (info["fps"], info["total_episodes"]) == (20, 3)
+    write_rated(h5py, tmp_path / "raw/3.h5", 10)
+    assert convert("hdf5", tmp_path / "raw", tmp_path / "other", *more) == 1
+    assert "different numbers of frames in a second (2.H5 20, 3.h5 10)" in capsys.readouterr().err
+    assert convert("hdf5", tmp_path / "raw", tmp_path / "other", *more, "--fps", "20") == 0
 
 
 DAMAGED = ["", "{", "[1]", "{}", "7", '{"env_kwargs": 3}', "[" * 50_000, np.bytes_(b"\xff"), 7, np.zeros(2)]

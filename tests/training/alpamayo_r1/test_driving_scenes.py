@@ -81,8 +81,8 @@ def test_every_row_with_enough_neighbours_is_an_example():
     assert len(scenes) == len(rows)
     for scene, row in zip((scenes[i] for i in range(len(scenes))), rows, strict=True):
         assert set(scene) == {"images", "text", "time", *(f"ego_{a}_{b}" for a in ("history", "future") for b in PARTS)}
-        pixels = [np.asarray(image)[0, 0].tolist() for image in scene["images"]]
-        assert pixels == [[row - 1, 0, 0], [row, 0, 0], [row - 1, 0, 255], [row, 0, 255]]
+        pixels = [[np.asarray(image)[0, 0].tolist() for image in camera] for camera in scene["images"]]
+        assert pixels == [[[row - 1, 0, 0], [row, 0, 0]], [[row - 1, 0, 255], [row, 0, 255]]]
         assert scene["text"] == f"row {row}" and scene["time"] == pytest.approx(row / 100)
         for name, around in (("history", range(row - 2, row + 1)), ("future", range(row + 1, row + 5))):
             poses = [seen_from(columns["observation.state"][row], columns["observation.state"][i]) for i in around]
@@ -99,7 +99,8 @@ def test_every_row_with_enough_neighbours_is_an_example():
 def test_cameras_come_in_the_order_asked_for_and_frames_may_reach_farther_back_than_poses():
     scenes = DrivingScenes(frames_of(table()), images=["left"], num_frames=4, num_history=3, num_future=4)
     assert len(scenes) == 3  # rows 3, 4 and 17
-    assert [np.asarray(image)[0, 0].tolist() for image in scenes[0]["images"]] == [[row, 0, 255] for row in range(4)]
+    [camera] = scenes[0]["images"]
+    assert [np.asarray(image)[0, 0].tolist() for image in camera] == [[row, 0, 255] for row in range(4)]
 
 
 def test_a_pose_may_be_joined_of_columns():
@@ -125,7 +126,7 @@ def test_quaternions_of_nearly_length_one_are_rotations_all_the_same():
 def test_only_what_an_example_needs_is_read():
     columns = table() | {"front": [{"bytes": b"no picture", "path": None}] * 22}
     scenes = DrivingScenes(frames_of(columns), images=["left"], **SMALL)
-    assert len(scenes[0]["images"]) == 2
+    assert [len(camera) for camera in scenes[0]["images"]] == [2]
 
 
 def test_a_text_that_is_none_is_left_out():
@@ -226,7 +227,7 @@ def test_rows_that_are_missing_or_out_of_order_are_refused(order):
 
 def test_images_that_datasets_leaves_as_bytes_are_decoded():
     frames = frames_of(table()).cast_column("front", datasets.Image(decode=False))
-    assert np.asarray(DrivingScenes(frames, **SMALL)[0]["images"][0])[0, 0].tolist() == [1, 0, 0]
+    assert np.asarray(DrivingScenes(frames, **SMALL)[0]["images"][0][0])[0, 0].tolist() == [1, 0, 0]
     with pytest.raises(InputError, match="IterableDataset"):
         DrivingScenes(frames.to_iterable_dataset(), **SMALL)
 
@@ -247,6 +248,18 @@ def test_a_training_takes_as_many_poses_as_its_model_reads_and_predicts():
     scenes = collator.examples_from(frames_of(table()).remove_columns(["words", "time"]), columns)
     assert len(scenes) == (9 - 3 - 2) + 0 + (8 - 3 - 2)  # three rows before it for four frames
     assert len(scenes[0]["ego_history_xyz"]) == 3 and len(scenes[0]["ego_future_rot"]) == 2
+
+
+def test_a_training_reads_the_request_that_is_named_and_the_texts_that_are_there_by_themselves():
+    values = vlahub.DeltaTrajectoryTokenizer(predict_yaw=True)
+    processor = SimpleNamespace(answer_start="", num_history_tokens=9, history_values=values)
+    collator = AlpamayoR1Collator(SimpleNamespace(num_action_chunks=2), processor)
+    frames = frames_of(table())
+    frames = frames.add_column("nav_text", [f"turn {row}" for row in range(22)])
+    given = {"images": ["front"], "state": ["observation.state"]}
+    for text in ("words", None):
+        scenes = collator.examples_from(frames, ExampleColumns(**given, text=text))
+        assert scenes[0].get("text") == (text and "row 3") and scenes[0]["nav_text"] == "turn 3"
 
 
 # ---- the tiny data set
@@ -271,7 +284,7 @@ def drives(tmp_path_factory):
 
 def test_the_tiny_data_set_has_two_scenes_an_episode_which_the_action_space_can_drive(drives):
     scenes = DrivingScenes(drives, reasoning="reasoning")
-    assert len(scenes) == 6 and {len(scene["images"]) for scene in scenes} == {8}
+    assert len(scenes) == 6 and {len(camera) for scene in scenes for camera in scene["images"]} == {4}
     space = vlahub.UnicycleAccelCurvatureActionSpace(**vlahub.AlpamayoR1Config().action_space_cfg)
     for scene in scenes:
         history, future = ([torch.from_numpy(scene[f"ego_{n}_{p}"]) for p in PARTS] for n in ("history", "future"))
@@ -285,7 +298,7 @@ def test_the_road_bends_where_the_car_goes(drives):
     """The road's share of the picture, left half against right half, tells the sign of the path's last y."""
     scenes = DrivingScenes(drives, images=["observation.images.far"], num_frames=1)
     for scene in scenes:
-        pixels = np.asarray(scene["images"][0]).astype(int)
+        pixels = np.asarray(scene["images"][0][0]).astype(int)
         road = np.abs(pixels - [78, 80, 84]).sum(-1)[33:45] < 6
         tilt = road[:, :32].sum() - road[:, 32:].sum()
         assert np.sign(tilt) == np.sign(scene["ego_future_xyz"][-1, 1])
