@@ -103,6 +103,10 @@ class FlowMatchingActionExpert(nn.Module):
         """The network, under its published name."""
         return self._network.module
 
+    def use_network(self, network: nn.Module) -> None:
+        """Use another network of the same widths from now on: whatever stands where the owner's was."""
+        self._network.refer_to(network)
+
     @property
     def dtype(self) -> torch.dtype:
         return floating_dtype(self)

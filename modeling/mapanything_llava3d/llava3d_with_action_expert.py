@@ -64,6 +64,10 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         """The base's stack."""
         return self._base.module
 
+    def use_base(self, stack: nn.Module) -> None:
+        """Join the expert to another stack of the same sizes from now on: whatever stands where the owner's was."""
+        self._base.refer_to(stack)
+
     @property
     def hidden_size(self) -> int:
         """Width of the prefix."""

@@ -277,10 +277,15 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
     # ---- actions
 
     def expert_parts(self) -> ActionParts:
+        """The parts that there are now: PEFT puts others in the place of those that it trains whole."""
+        stack, network = self.language_model.decoder, self.language_model_with_expert
+        if network is not None:
+            network.use_base(stack)
+            self.action_expert.use_network(network)
         return ActionParts(
-            self.language_model.decoder,
+            stack,
             self.config.prefix_attention == "causal",
-            self.language_model_with_expert,
+            network,
             self.action_expert,
             self.dit_action_head,
             self.dit_action_projector,

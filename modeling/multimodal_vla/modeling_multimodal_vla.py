@@ -331,7 +331,9 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
 
     @property
     def head(self) -> Head:
-        """What reads actions out of states."""
+        """What reads actions out of states, with the network that there is now: PEFT puts others in its place."""
+        if self.action_network is not None:
+            self.action_head.use_network(self.action_network)
         return HEADS[self.config.action_head](self.action_head, self.get_output_embeddings(), self.config)
 
     def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:

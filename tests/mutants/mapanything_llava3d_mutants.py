@@ -12,8 +12,25 @@ LLAVA3D_PREDICTION = "tests/modeling/mapanything_llava3d/test_llava3d_prediction
 ASSEMBLE_LLAVA3D = "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py"
 CONVERT_LLAVA3D = "tests/conversion/mapanything_llava3d/test_convert_llava3d.py"
 JOINT_STACKS = "tests/modeling/mapanything_llava3d/test_joint_stacks.py"
+ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
+    *planted(
+        "modeling/mapanything_llava3d/modeling_mapanything_llava3d.py",
+        ADAPTERS,
+        (
+            "an-expert-stays-joined-to-the-first-language-model",
+            "            network.use_base(stack)\n",
+            "",
+            "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
+        ),
+        (
+            "an-expert-keeps-the-first-stacks",
+            "            self.action_expert.use_network(network)\n",
+            "",
+            "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
+        ),
+    ),
     *planted(
         "modeling/mapanything_llava3d/dit_action_head.py",
         SAMPLED_ACTIONS,

@@ -13,8 +13,19 @@ TWO_TOWERS = "tests/modeling/multimodal_vla/test_two_towers.py"
 SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
 BACKBONE_STATES = "tests/modeling/multimodal_vla/test_backbone_states.py"
 MULTIMODAL_VLMS = "tests/modeling/multimodal_vla/test_multimodal_vlms.py"
+ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        ADAPTERS,
+        (
+            "a-flow-head-keeps-the-first-network",
+            "            self.action_head.use_network(self.action_network)\n",
+            "            pass\n",
+            "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
+        ),
+    ),
     *planted(
         "modeling/multimodal_vla/fusion.py",
         COMPOSED,
