@@ -251,6 +251,28 @@ MUTANTS = [
             "count[:, :, None] - window - 1)",
             "a_window_is_as_wide_as_the_models_own_wherever_padding_is",
         ),
+        (
+            "windows-in-training-counted-in-places",
+            "is_made = not torch.is_grad_enabled() and not",
+            "is_made = not",
+            "a_window_is_as_wide_as_the_models_own_wherever_padding_is",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/vlm_backbone.py",
+        BACKBONE_STATES,
+        (
+            "windows-beside-images-counted-in-places",
+            "self.facts.carries_state or windowed or",
+            "self.facts.carries_state or",
+            "queries_behind_gemma_3_see_what_they_see_without_padding",
+        ),
+        (
+            "images-stay-where-padding-was",
+            "(each.gather(-1, order.expand_as(each)) for each in places)",
+            "(places[0].gather(-1, order), places[1])",
+            "queries_behind_gemma_3_see_what_they_see_without_padding",
+        ),
     ),
     *planted(
         "modeling/multimodal_vla/language_model_rules.py",
@@ -299,8 +321,8 @@ MUTANTS = [
         ),
         (
             "image-tokens-are-called-text",
-            'arguments["token_type_ids"] = image_places(prompt, sequence.real)',
-            'arguments["token_type_ids"] = image_places(None, sequence.real)',
+            "image_places(prompt, real)\n        if",
+            "image_places(None, real)\n        if",
             "tests/modeling/multimodal_vla/test_backbone_states.py::test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states",
         ),
     ),
