@@ -621,6 +621,12 @@ MUTANTS = [
             "the_published_switch_keeps_the_four_graphs_of_each_shape_of_a_drive",
         ),
         (
+            "text-is-written-behind-a-place-without-a-path",
+            '        refuse_unfilled(input_ids, self.config.traj_token_ids["history"])\n',
+            "",
+            "text_is_not_written_behind_a_place_without_a_path",
+        ),
+        (
             "the-experts-projections-stay-apart",
             "*self.vlm.model.language_model.layers, *self.expert.layers",
             "*self.vlm.model.language_model.layers,",
@@ -760,6 +766,24 @@ MUTANTS = [
     *planted(
         "modeling/alpamayo_r1/driving_inputs.py",
         ALPAMAYO_MODEL,
+        (
+            "a-place-without-a-path-is-trained-on",
+            '        refuse_unfilled(input_ids, model.config.traj_token_ids["history"])\n',
+            "",
+            "half_of_a_path_and_a_place_without_one_are_refused_in_training",
+        ),
+        (
+            "rotations-of-no-history-are-left-out",
+            "all(given is None for given in (*history, *future))",
+            "history[0] is None and future[0] is None",
+            "half_of_a_path_and_a_place_without_one_are_refused_in_training",
+        ),
+        (
+            "rotations-of-no-future-are-left-out",
+            "if future == (None, None):",
+            "if future[0] is None:",
+            "half_of_a_path_and_a_place_without_one_are_refused_in_training",
+        ),
         (
             "no-room-is-kept-for-waypoints",
             '"trajectory": config.n_waypoints}',
