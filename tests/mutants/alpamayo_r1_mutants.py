@@ -709,6 +709,12 @@ MUTANTS = [
         "modeling/alpamayo_r1/modeling_alpamayo_r1.py",
         ALPAMAYO_MODEL,
         (
+            "a-drive-takes-the-steps-it-was-made-for",
+            "chosen_sampling(self.config, num_inference_steps, None, ode_solver",
+            "chosen_sampling(self.diffusion, num_inference_steps, None, ode_solver",
+            "tests/modeling/test_ode_sampling.py::test_alpamayo_follows_its_config_or_the_call",
+        ),
+        (
             "the-expert-has-flash-attention",
             'if "flash" in (config.expert_config._attn_implementation or ""):',
             "if False:",

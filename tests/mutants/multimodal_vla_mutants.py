@@ -20,9 +20,15 @@ MUTANTS = [
         "modeling/multimodal_vla/modeling_multimodal_vla.py",
         ADAPTERS,
         (
+            "a-flow-head-draws-and-weighs-as-it-was-made",
+            "times = self.config.use_time_weight, self.config.time_sampling",
+            "times = self.action_head.use_time_weight, self.action_head.time_sampling",
+            "tests/modeling/common/test_saving.py::test_what_is_set_in_a_models_config_is_used_before_it_is_saved",
+        ),
+        (
             "a-flow-head-keeps-the-first-network",
-            "            self.action_head.use_network(self.action_network)\n",
-            "            pass\n",
+            "follow_owner(self.action_network, *times)",
+            "follow_owner(self.action_head.llava_with_expert, *times)",
             "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
         ),
     ),
