@@ -130,6 +130,18 @@ MUTANTS = [
             "        if False:",
             "a_merge_is_bit_for_bit_what_peft_merges[bias of B]",
         ),
+        (
+            "layers-of-the-kind-that-peft-saved-last",
+            "    own.fan_in_fan_out = isinstance(layer, Conv1D)\n",
+            "",
+            "a_merge_is_bit_for_bit_what_peft_merges[layers of both kinds]",
+        ),
+        (
+            "all-layers-of-a-known-model-are-linear",
+            "isinstance(layer, Conv1D)",
+            "False",
+            "a_merge_is_bit_for_bit_what_peft_merges[transposed layers]",
+        ),
     ),
     *planted(
         "conversion/tensors/lora_merge.py",
