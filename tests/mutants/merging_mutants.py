@@ -268,6 +268,18 @@ MUTANTS = [
             "names.sort(key=lambda source: (len(source.key), source.key))",
             "copies_in_one_file_are_one_tensor_under_its_shortest_name",
         ),
+        (
+            "the-last-of-two-loras-in-a-file",
+            "first = known.parts.setdefault(key.part, source)",
+            "known.parts[key.part] = first = source",
+            "a_part_of_a_lora_under_two_names_is_one_or_refused",
+        ),
+        (
+            "the-bias-of-a-runs-lora-is-dropped",
+            "if lora.part == LORA_BIAS:",
+            "if False:",
+            "the_bias_of_a_lora_goes_into_the_bias_that_lacks_it_and_into_no_other",
+        ),
     ),
     *planted(
         "conversion/tensors/choice.py",
