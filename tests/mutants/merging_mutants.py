@@ -248,8 +248,14 @@ MUTANTS = [
         GROWN_VOCABULARY,
         (
             "numbers-beside-an-adapter-are-ignored",
-            "                refuse_foreign_files(folder)\n",
+            "    refuse_foreign_files(path.parent)\n",
             "",
+            "trained_numbers_beside_an_adapter_are_refused_by_name",
+        ),
+        (
+            "numbers-above-a-lora-adapter-are-ignored",
+            "    if folder.name == ADAPTER_FOLDER:\n",
+            "    if False:\n",
             "trained_numbers_beside_an_adapter_are_refused_by_name",
         ),
     ),
@@ -361,6 +367,12 @@ MUTANTS = [
             "return [*held_by(base), *filter(None, map(digest_of, adapters))]",
             "return [*filter(None, map(digest_of, adapters))]",
             "an_adapter_is_added_once_to_what_comes_of_its_base",
+        ),
+        (
+            "the-last-adapter-of-a-run-is-recorded",
+            "for file in adapter_files(run)), None)",
+            "for file in reversed(adapter_files(run))), None)",
+            "of_two_adapters_in_a_run_the_one_that_is_merged_is_recorded",
         ),
     ),
     *planted(
