@@ -426,5 +426,11 @@ MUTANTS = [
             'open_checkpoint(folder, "run")',
             "an_option_that_a_run_has_no_use_for_is_refused",
         ),
+        (
+            "the-first-of-two-files-of-a-step",
+            "    if others:\n",
+            "    if False:\n",
+            "of_two_files_of_one_step_none_is_taken_unseen",
+        ),
     ),
 ]
