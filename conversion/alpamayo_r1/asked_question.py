@@ -46,11 +46,10 @@ def answer(
     if not paths and scene_file is None:
         raise InputError("--question needs --images PATH ..., or --history FILE with images.")
     scene = {} if paths else read_arrays(scene_file)
-    images = seen_images(scene, scene_file, paths)
     processor = load_processor(folder)
-    shown = by_camera(images, scene)
-    names = camera_folders(paths) if paths else None
-    numbers = numbers_of(camera_indices, scene, names, processor.camera_labels)
+    cameras = camera_folders(paths, processor.view_names) if paths else None
+    shown = by_camera(seen_images(scene, scene_file, cameras), scene)
+    numbers = numbers_of(camera_indices, scene, cameras, processor.camera_labels)
     with reading_settings(folder):
         inputs = processor(images=shown, question=question, camera_indices=numbers)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes

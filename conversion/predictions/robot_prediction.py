@@ -42,7 +42,7 @@ def predict_actions(
     """A chunk of actions in robot units, printed as a table; returns what is written.
 
     Args:
-        paths: of the views: files, one folder of them, or NAME=FILE for each.
+        paths: of the views: files, one folder of them (see `listed_files`), or NAME=FILE for each.
         state: in the robot's units; zeros where it is not given and the model has one.
         advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
         num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
@@ -60,10 +60,10 @@ def predict_actions(
         raise InputError(f"this model needs --images FILE ... and --instruction TEXT; missing: {', '.join(missing)}.")
     if not instruction.strip():
         raise InputError(f"--instruction {instruction!r} says nothing; say what to do, as in the training data.")
+    processor, config = load_processor(folder), load_config(folder)
     images = named_views(paths)
     if images is None:
-        images = [open_image(path) for path in listed_files(paths)]
-    processor, config = load_processor(folder), load_config(folder)
+        images = [open_image(path) for path in listed_files(paths, processor.view_names)]
     find_statistics(config.norm_stats, unnorm_key)
     given = given_options(processor, config, state, advantage, embodiment_id)
     options = sampling_options(config, num_samples) | (flow_options(config, flow) if flow else {})

@@ -151,9 +151,15 @@ MUTANTS = [
         PICTURE,
         (
             "cameras-in-the-order-of-the-alphabet",
-            "key=lambda i: numbers[i] if known else folders[i])",
-            "key=lambda i: folders[i])",
+            "key=numbers.get if is_known else None)",
+            "key=None)",
             "cameras_are_called_by_their_numbers_their_folders_or_what_the_model_reads_them_as",
+        ),
+        (
+            "cameras-of-folders-whatever-the-checkpoint-names",
+            "return by_views(cameras, view_names) or sorted(",
+            "return sorted(",
+            "tests/conversion/files/test_view_files.py::test_folders_of_frames_with_the_names_of_the_views_are_in_their_order",
         ),
         (
             "frames-by-time-for-cameras",
