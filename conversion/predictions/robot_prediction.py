@@ -9,6 +9,7 @@ from typing import Any
 
 from ...configuration.vla_errors import FarStateWarning, InputError
 from ...modeling.action_normalization import find_statistics
+from ...modeling.embodiments import check_embodiments
 from ...processing.image_reader import open_image
 from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
@@ -51,8 +52,8 @@ def predict_actions(
         quiet: no notes.
 
     Raises:
-        InputError: images or instruction are missing, or the model has no state, one embodiment, no samples or no
-            such steps.
+        InputError: images or instruction are missing, or the model has no state, one embodiment or none of that
+            number, no samples or no such steps.
     """
     missing = [] if paths else ["--images FILE ..."]
     missing += ["--instruction TEXT"] if instruction is None else []
@@ -69,6 +70,7 @@ def predict_actions(
     options = sampling_options(config, num_samples) | (flow_options(config, flow) if flow else {})
     with reading_settings(folder), warning_in_a_line(quiet):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
+    check_embodiments(config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)
     if processor.state_dim and state is None and not quiet:
         print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes

@@ -66,6 +66,12 @@ MUTANTS = [
             "tests/conversion/serving/test_robot_policy.py::test_a_request_with_a_seed_is_predicted_by_itself",
         ),
         (
+            "robots-that-a-served-model-does-not-know",
+            '        check_embodiments(self.config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)\n',
+            "",
+            "tests/conversion/serving/test_robot_policy.py::test_a_robot_that_a_model_does_not_know_is_refused_before_it_is_asked",
+        ),
+        (
             "a-served-model-without-statistics",
             "    if not config.norm_stats:\n",
             "    if False:\n",
