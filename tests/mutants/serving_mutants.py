@@ -151,6 +151,18 @@ MUTANTS = [
             "parts = [value_at(given, key) for key in sorted(self.state)]",
             "parts_of_a_mapped_state_are_joined_in_the_order_of_the_map",
         ),
+        (
+            "mapped-clients-are-heard-by-prompt-alone",
+            "others = [name for name in INSTRUCTIONS if name in given]",
+            'others = [name for name in ("prompt",) if name in given]',
+            "an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another",
+        ),
+        (
+            "an-instruction-by-another-key-is-dropped",
+            "if len(others) > (self.instruction is None):",
+            "if len(others) > 1:",
+            "an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another",
+        ),
     ),
     *planted(
         "conversion/serving/msgpack_values.py",
