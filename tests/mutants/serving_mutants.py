@@ -114,6 +114,18 @@ MUTANTS = [
             "a_session_that_nobody_asked_for_a_while_begins_anew",
         ),
         (
+            "sessions-that-are-asked-are-forgotten",
+            "if session.asked < before and not session.turn.locked():",
+            "if session.asked < before:",
+            "tests/conversion/serving/test_action_sessions.py::test_a_session_is_forgotten_whatever_others_ask_meanwhile",
+        ),
+        (
+            "a-session-hides-those-behind-it",
+            "            if session.asked < before and not session.turn.locked():\n                del",
+            "            if session.asked >= before or session.turn.locked():\n                return\n            del",
+            "tests/conversion/serving/test_action_sessions.py::test_a_session_is_forgotten_whatever_others_ask_meanwhile",
+        ),
+        (
             "chunks-of-the-last-episode-are-averaged",
             "        self.actions.clear()\n        self.chunks.clear()",
             "        self.actions.clear()",
