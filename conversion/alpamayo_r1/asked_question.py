@@ -8,11 +8,12 @@ from ...configuration.vla_errors import InputError
 from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
 from ..predictions.checkpoint_loading import load_model, load_processor
+from ..predictions.flow_options import FLOW
 from .camera_names import by_camera, numbers_of
 from .driving_prediction import camera_folders, read_arrays, seen_images
 
 ARGUMENTS = {"max_new_tokens": "max_generation_length", "num_traj_samples": "num_samples"}  # of `generate_text`
-USELESS = ("nav", "guidance_weight", "noise_temperature", "num_traj_sets", "num_inference_steps")
+USELESS = ("nav", "guidance_weight", "noise_temperature", "num_traj_sets", *FLOW)
 
 
 def refuse_beside(arguments: argparse.Namespace, files: dict[str, Path]) -> None:

@@ -34,6 +34,12 @@ MUTANTS = [
             "of_several_statistics_those_that_are_named_count",
         ),
         (
+            "a-number-before-a-column-of-robots",
+            "    if column is not None and number is not None:",
+            "    if False:",
+            "a_word_for_the_prompts_and_the_number_of_a_robot",
+        ),
+        (
             "evaluate-state-columns-are-ignored",
             "state = arguments.state or ([STATE]",
             "state = ([STATE]",
@@ -144,6 +150,16 @@ MUTANTS = [
             'for option in ("num_traj_sets", "guidance_weight", "noise_temperature"):',
             'for option in ("num_traj_sets", "guidance_weight"):',
             "a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/asked_question.py",
+        NAVIGATION,
+        (
+            "questions-follow-a-flow",
+            '"num_traj_sets", *FLOW)',
+            '"num_traj_sets")',
+            "what_a_question_has_no_use_for_is_refused",
         ),
     ),
     *planted(
