@@ -169,7 +169,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         options = ActionOptions(ode, scale, self.config.normalization_type, check_finite)
         found = run_prediction(self, input_ids, attention_mask, given, options)
         if check_finite:
-            require_sound(self, input_ids, attention_mask, inputs, found, statistics)
+            require_sound(self, input_ids, attention_mask, inputs, found, statistics, embodiment_id)
         if num_samples is not None:
             return with_spread(found.actions, found.normalized)
         if return_dict:
