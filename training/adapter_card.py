@@ -84,15 +84,19 @@ def adapter_card(model: Any) -> str:
         architecture=type(base_model).__name__,
         rank=getattr(config, "r", "none"),
         alpha=getattr(config, "lora_alpha", "none"),
-        layers=layers_text(getattr(config, "target_modules", None)),
+        layers=layers_text(getattr(config, "target_modules", None), model),
         whole=", ".join(some(config.modules_to_save)) or "nothing",
     )
     return stamped(f"---\n{data.to_yaml()}\n---\n\n{text}", base_model.config)
 
 
-def layers_text(targets: Any) -> str:
-    """How many layers, or the pattern that names them."""
-    return f"layers that match {code(targets)}" if isinstance(targets, str) else f"{len(targets or ())} layers"
+def layers_text(targets: Any, model: Any) -> str:
+    """How many layers have an adapter, or the pattern that names them; one name that PEFT keeps may be of many."""
+    from peft.tuners.tuners_utils import BaseTunerLayer  # slow to import
+
+    if isinstance(targets, str):
+        return f"layers that match {code(targets)}"
+    return f"{sum(isinstance(module, BaseTunerLayer) for module in model.modules())} layers"
 
 
 def some(names: Any) -> list[str]:

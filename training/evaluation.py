@@ -29,6 +29,11 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
             np.random.set_state(before[1])
 
 
+def seed_of(*numbers: int) -> int:
+    """One seed of several numbers of 0 or more: another one wherever a number is another."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])
+
+
 def without_augmentation(collator: Callable) -> Callable:
     """A collator of ours that leaves images as they are; any other one as it is."""
     if getattr(collator, "augment", None) is None:

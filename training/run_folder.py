@@ -2,11 +2,16 @@
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from ..configuration.checkpoint_card import CARD_NAME, is_unedited
 from ..configuration.vla_errors import InputError
 
 RESULTS = ("adapter_model.*", "model.safetensors", "model-*.safetensors", "*.index.json", "pytorch_model*.bin")
+# What a run of one kind leaves beside its weights and one of another kind does not replace: beside a whole model's
+# weights, `adapter_config.json` has them looked for in the base.
+OF_ONE_KIND = ("adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja")
 
 
 def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources: Sequence[str | Path] = ()) -> None:
@@ -40,12 +45,20 @@ def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources:
 
 
 def clear_run_folder(folder: str | Path) -> None:
-    """Take weights and checkpoints of an earlier run away."""
-    for path in results_in(Path(folder)):
+    """Take an earlier run's weights, checkpoints and what describes them away; a card that somebody edited stays."""
+    folder = Path(folder)
+    results = results_in(folder)
+    if not results:
+        return  # what else lies there is no run's
+    card = folder / CARD_NAME
+    with suppress(FileNotFoundError):  # other processes do the same
+        if is_unedited(card.read_text(encoding="utf-8")):
+            card.unlink()
+    for path in [*results, *(folder / name for name in OF_ONE_KIND)]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)  # other processes do the same
+            path.unlink(missing_ok=True)
 
 
 def results_in(folder: Path) -> list[Path]:

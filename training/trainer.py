@@ -1,5 +1,7 @@
 """transformers' Trainer, with what training a VLA on several devices and in stages needs beside it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
 from .action_units import check_units
 from .adapter_card import write_adapter_card
-from .evaluation import action_error, own_randomness, targets_of, without_augmentation
+from .evaluation import action_error, own_randomness, seed_of, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
@@ -31,14 +33,16 @@ class VLATrainer(Trainer):
     - Gradients and weights that are not finite end it with an error, and are never saved (`FiniteGuard`).
     - Flow times, noise and actions stay float32, whatever the weights are computed in.
     - Examples weigh what their `sample_weight` says, in a mean over the whole step; in evaluation all weigh alike.
-    - Every process draws times, noise and augmentation of its own; evaluation draws the same ones each time, changes
-      no image, and leaves training as it would be without it.
+    - Every process draws times, noise and augmentation of its own, and a run that goes on from a checkpoint draws what
+      it would have drawn, all but augmentation in the middle of an epoch. Evaluation draws the same ones each time, and
+      leaves training as it would be without it; neither it nor `predict` changes an image.
     - The checkpoint of a sharded model ties what the model ties.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
         groups: of the optimiser, from `trainable_parameter_groups`; the Trainer's own without them. Norms and biases
-            do not decay, as in the Trainer's own.
+            do not decay, as in the Trainer's own. One without an `lr` has the arguments' learning rate times its
+            `lr_scale`.
         max_skipped_steps: how many steps in a row may have gradients that are not finite; they are skipped.
         predict_in_evaluation: also log `eval_action_error`, the mean error of predictions for the evaluation's
             examples: of actions in robot units, of trajectories in metres. Sharded models are left out.
@@ -47,8 +51,8 @@ class VLATrainer(Trainer):
         The others are the Trainer's.
 
     Raises:
-        InputError: an argument of the Trainer's is set that does not fit, or the actions of the training data lie
-            outside of the statistics that normalise them (`check_units`).
+        InputError: an argument of the Trainer's is set that does not fit, the model has an adapter by `add_adapter`, or
+            the actions of the training data lie outside of the statistics that normalise them (`check_units`).
         NonFiniteError: gradients or weights are not finite; the message says in which step, and names parameters.
     """
 
@@ -67,6 +71,7 @@ class VLATrainer(Trainer):
         check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
         check_full_precision_weights(self.model)
+        check_adapter(self.model)
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)
         self.guard = FiniteGuard(max_skipped_steps)
@@ -89,7 +94,9 @@ class VLATrainer(Trainer):
         if self.optimizer is None and self.groups:
             optimizer, options = self.get_optimizer_cls_and_kwargs(self.args, self.model)
             decaying, amount = self.get_decay_parameter_names(self.model), self.args.weight_decay
-            groups = split_by_decay(self.model, self.groups, decaying, amount)
+            rate = self.args.learning_rate
+            groups = [{"lr": rate * group.get("lr_scale", 1.0), **group} for group in self.groups]
+            groups = split_by_decay(self.model, groups, decaying, amount)
             self.optimizer = optimizer(groups, weight_decay=amount, **options)
         return super().create_optimizer(*args)
 
@@ -99,7 +106,10 @@ class VLATrainer(Trainer):
         if not self.counts_items:
             return super().get_batch_samples(epoch_iterator, num_batches, device)
         batches = list(islice(epoch_iterator, num_batches))
-        return batches, loss_totals(base_of(self.model), batches, self.accelerator)
+        # Amid an epoch transformers restores a checkpoint's random numbers behind this: these are the step's own.
+        seed = seed_of(self.args.seed, self.args.process_index, self.state.global_step)
+        with own_randomness(seed, self.args.device):
+            return batches, loss_totals(base_of(self.model), batches, self.accelerator)
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         if self.counts_items and not isinstance(num_items_in_batch, dict):
@@ -127,10 +137,20 @@ class VLATrainer(Trainer):
     # ---- evaluation
 
     def get_eval_dataloader(self, *args, **kwargs):
+        with self.unchanged_images():
+            return super().get_eval_dataloader(*args, **kwargs)
+
+    def get_test_dataloader(self, *args, **kwargs):
+        with self.unchanged_images():
+            return super().get_test_dataloader(*args, **kwargs)
+
+    @contextmanager
+    def unchanged_images(self) -> Iterator[None]:
+        """The collator without augmentation, for the dataloaders that are made inside."""
         collator = self.data_collator
         self.data_collator = without_augmentation(collator)
         try:
-            return super().get_eval_dataloader(*args, **kwargs)
+            yield
         finally:
             self.data_collator = collator
 
@@ -187,6 +207,15 @@ def check_arguments(args: Any) -> None:
         raise InputError(
             f"label_smoothing_factor={args.label_smoothing_factor}: the models make their losses themselves, without "
             "label smoothing; leave it at 0."
+        )
+
+
+def check_adapter(model: Any) -> None:
+    """Raises InputError for an adapter inside of a model, of which no whole checkpoint and no card can be written."""
+    if hasattr(model, "peft_config") and base_of(model) is model:
+        raise InputError(
+            f"this {type(model).__name__} has an adapter by `add_adapter`; train the model that "
+            "`peft.get_peft_model(model, vlahub.lora_config(model))` makes of it instead."
         )
 
 

@@ -40,7 +40,8 @@ def trainable_parameter_groups(
         backbone_unfreeze_layers: how many of the language model's top layers train in stage B.
         backbone_lr_scale, expert_lr_scale: factors on the learning rate; of stage `vlm` there is none on that of the
             language model.
-        lr: the learning rate; with it each group has an `lr`, without it only its `lr_scale`.
+        lr: the learning rate; with it each group has an `lr`, without it only its `lr_scale`, by which `VLATrainer`
+            multiplies its arguments' learning rate.
         action_loss_only: also freeze what a loss of actions cannot reach, as distributed training needs it: output
             embeddings, and where an expert reads keys and values alone, the rest of the last layer. After stage A it
             sets the config's `stop_grad_from_vlm` to False: the VLM could not learn otherwise. False for training with

@@ -11,7 +11,7 @@ from transformers import TrainingArguments
 import vlahub
 from vlahub.configuration.checkpoint_card import is_unedited
 
-SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 1, "num_attention_heads": 2}
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 2}
 STATISTICS = {"kitchen": {"action": {"q01": [-1.0] * 7, "q99": [2.0] * 7}}}
 
 
@@ -42,6 +42,8 @@ def trainer_of(model, folder):
 
 def test_the_trainer_leaves_a_card_that_says_what_the_adapter_is(base, adapted, tmp_path):
     trainer = trainer_of(adapted, tmp_path)
+    layers = sum(name.endswith("lora_A.default.weight") for name, _ in adapted.named_parameters())
+    assert layers > len(adapted.peft_config["default"].target_modules)  # of which PEFT keeps the ends of the names
     for _ in range(2):  # PEFT adds to what it finds
         trainer.save_model()
         text = (tmp_path / "README.md").read_text()
@@ -50,7 +52,7 @@ def test_the_trainer_leaves_a_card_that_says_what_the_adapter_is(base, adapted, 
         assert {"lora", "multimodal_vla"} <= set(card.data.tags)
         for fact in (
             "merge-lora --base my-base",
-            "rank 3, alpha 5",
+            f"rank 3, alpha 5, {layers} layers",
             "`action_head.",
             "MultimodalVLAForActionPrediction",
         ):

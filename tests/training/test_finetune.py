@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -13,8 +14,9 @@ import numpy as np
 import pytest
 import torch
 from fresh_python import in_fresh_python
+from huggingface_hub import HfApi
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArguments
+from transformers import AutoModelForImageTextToText, AutoProcessor, Trainer, TrainingArguments
 
 from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
@@ -205,22 +207,54 @@ def test_checkpointing_changes_nothing(finetune, family, dataset, tmp_path):
     np.testing.assert_allclose(*found, rtol=1e-5)
 
 
-@pytest.mark.parametrize("family", ["cogvla", "mapanything_llava3d"])
-def test_a_killed_run_resumes_to_the_same_weights(finetune, family, table, tmp_path):
-    """Killed for good while it trains; what it resumes from is a checkpoint in its middle."""
+@pytest.mark.parametrize(("family", "step"), [("cogvla", 2), ("mapanything_llava3d", 2), ("mapanything_llava3d", 3)])
+def test_a_killed_run_resumes_to_the_same_weights(finetune, family, step, table, tmp_path):
+    """Killed for good while it trains; what it resumes from is a checkpoint at an epoch's end or in its middle."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    sources = ["--model", family, "--dataset", str(table), *QUICK, "--max_steps", "6", "--save_steps", "2"]
+    sources = ["--model", family, "--dataset", str(table), *QUICK, "--max_steps", "6", f"--save_steps={step}"]
     finetune([*sources, "--output_dir", str(whole)])
     words = ["-c", KILLED_IN_ITS_MIDDLE, EXAMPLES, *sources, "--output_dir", killed]
     process = in_fresh_python(words, env=os.environ, cwd=tmp_path)
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert (killed / "checkpoint-2").is_dir() and not (killed / "adapter_model.safetensors").exists()
+    assert (killed / f"checkpoint-{step}").is_dir() and not (killed / "adapter_model.safetensors").exists()
     (killed / "checkpoint-5").mkdir(exist_ok=True)  # one that was being written: it is not taken
     finetune([*sources, "--output_dir", str(killed), "--resume"])
     first, second = (load_file(folder / "adapter_model.safetensors") for folder in (whole, killed))
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(second[name], first[name], rtol=0, atol=1e-7, msg=name)
+    said = figures(killed)
+    assert said["train_loss"] == pytest.approx(figures(whole)["train_loss"], abs=1e-3)
+    finetune([*sources, "--output_dir", str(killed), "--resume"])  # there is nothing left to do
+    assert figures(killed) == said
+
+
+def figures(folder):
+    """What the card of a run says of its losses."""
+    card = (folder / "README.md").read_text()
+    return {
+        name: float(value) for name, value in re.findall(r"\| (train_loss|last loss[^|]*) \| ([0-9.e+-]+) \|", card)
+    }
+
+
+def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, monkeypatch):
+    pushed = []
+    monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, token=None: setattr(self, "hub_model_id", "you/run"))
+
+    def push(*_, folder_path, **__):
+        pushed.append({path.name: path.read_bytes() for path in Path(folder_path).iterdir() if path.is_file()})
+
+    monkeypatch.setattr(HfApi, "upload_folder", push)
+    monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    for strategy in ("lora", "A"):
+        out = tmp_path / strategy
+        sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(out), *QUICK]
+        options = ["--train", strategy, "--max_steps", "1", "--save_strategy", "no", "--push_to_hub", "True"]
+        finetune([*sources, *options, "--hub_model_id", "you/run"])
+        [there] = pushed
+        assert b"## How it was trained" in there["README.md"] and "trainer_state.json" in there
+        assert there["README.md"] == (out / "README.md").read_bytes()
+        pushed.clear()
 
 
 @pytest.mark.parametrize("source", ["computed", "of the folder", "given"])
@@ -259,11 +293,17 @@ def test_a_run_that_is_there_is_not_replaced_unless_it_is_said_so(finetune, tabl
     with pytest.raises(InputError, match="no column 'left'"):
         finetune([*sources, "--action", "left", "--overwrite_output_dir"])
     assert (tmp_path / "adapter_model.safetensors").read_bytes() == before and (tmp_path / "checkpoint-2").exists()
-    finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
+    trainer = finetune([*sources, "--max_steps", "1", "--train", "A", "--overwrite_output_dir"])
     assert not list(tmp_path.glob("adapter_model*")) and not (tmp_path / "checkpoint-2").exists()
-    assert (tmp_path / "model.safetensors").exists()
+    assert not (tmp_path / "adapter_config.json").exists()
+    loaded = dict(AutoModelForImageTextToText.from_pretrained(tmp_path).named_parameters())
+    assert all(torch.equal(tensor, loaded[name]) for name, tensor in trainer.model.named_parameters())
+    card = (tmp_path / "README.md").read_text()
+    assert "An adapter of" not in card and "nothing has to be merged" in card
     with pytest.raises(InputError, match=r"model\.safetensors"):
         finetune([*sources, "--max_steps", "1"])
+    finetune([*sources, "--max_steps", "1", "--overwrite_output_dir"])
+    assert not list(tmp_path.glob("model*.safetensors")) and not (tmp_path / "config.json").exists()
 
 
 def test_held_out_episodes_are_measured_and_not_learnt(finetune, family, dataset, tmp_path):

@@ -1,22 +1,28 @@
 """What is said of a run before and behind it: its settings, its parts, its options; and what its first pass needs."""
 
 import dataclasses
+import json
 import re
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
+from transformers import Trainer
 
+from vlahub import MultimodalVLAConfig
+from vlahub.configuration.checkpoint_card import stamped
 from vlahub.configuration.normalization_statistics import STATE_PART
 from vlahub.errors import InputError
+from vlahub.training.finetuning import arguments as run_arguments
 from vlahub.training.finetuning import run_model
 from vlahub.training.finetuning.arguments import check_finetune, make_arguments
 from vlahub.training.finetuning.options import STRATEGIES, TRAINING_DEFAULTS, FinetuneOptions
 from vlahub.training.finetuning.overview import in_bytes, settings_of, statistics_table
+from vlahub.training.finetuning.run_card import figures_of
 from vlahub.training.finetuning.run_data import RunData
 from vlahub.training.finetuning.run_model import first_pass
-from vlahub.training.finetuning.run_record import check_resumed, write_record
+from vlahub.training.finetuning.run_record import RECORD, check_resumed, write_record
 from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
 from vlahub.training.finetuning.unread_options import check_read
 from vlahub.training.run_folder import check_run_folder, clear_run_folder
@@ -103,6 +109,19 @@ def test_bytes_are_counted_by_thousands(count, said):
     assert in_bytes(count) == said
 
 
+# ---- figures
+
+
+def test_figures_of_a_run_that_was_gone_on_with_are_of_all_of_its_steps():
+    history = [{"step": 2, "loss": 4.0}, {"step": 2, "eval_loss": 9.0}, {"step": 6, "loss": 1.0}]
+    measured = {"train_loss": 0.0, "train_runtime": 1.0, "total_flos": 5.0, "eval_loss": 9.0}
+    last = {"last loss that was logged": 1.0}
+    assert figures_of(measured, history, resumed=False) == measured | last
+    gone_on = {"total_flos": 5.0, "eval_loss": 9.0, "train_loss": (2 * 4.0 + 4 * 1.0) / 6} | last
+    assert figures_of(measured, history, resumed=True) == gone_on
+    assert figures_of(measured, [], resumed=True) == {"total_flos": 5.0, "eval_loss": 9.0}
+
+
 # ---- parts
 
 
@@ -178,6 +197,27 @@ def test_weights_in_4_bits_are_for_lora_alone(arguments, train):
             check_finetune(options, arguments())
 
 
+def test_checkpointing_is_never_reentrant_and_else_as_it_was_asked_for(arguments):
+    for asked in (None, {"preserve_rng_state": False}, {"preserve_rng_state": False, "use_reentrant": True}):
+        given = arguments(gradient_checkpointing=True, gradient_checkpointing_kwargs=asked)
+        check_finetune(options_of(), given)
+        wanted = {"use_reentrant": False} | ({"preserve_rng_state": False} if asked else {})
+        old = given.gradient_checkpointing_kwargs
+        assert getattr(given, "activation_checkpointing_kwargs", old) == wanted  # what each line's Trainer reads
+
+
+@pytest.mark.parametrize("launched", [None, "bf16"])
+def test_a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had(
+    arguments, launched, monkeypatch
+):
+    monkeypatch.setattr(run_arguments, "LAUNCHED_PRECISION", launched)
+    found = []
+    for given in ({}, {"bf16": True}, {}):
+        trainer = Trainer(nn.Linear(1, 1), arguments(**given))
+        found.append(trainer.accelerator.mixed_precision)
+    assert found == [launched or "no", "bf16", launched or "no"]
+
+
 @pytest.mark.parametrize("when", ["steps", "epoch"])
 def test_an_evaluation_needs_episodes(arguments, when):
     given = arguments(eval_strategy=when)
@@ -193,16 +233,97 @@ def changed(value):
 
 
 @pytest.mark.parametrize("name", [each.name for each in dataclasses.fields(FinetuneOptions)])
-def test_a_run_goes_on_with_every_option_that_it_was_begun_with(tmp_path, name):
+def test_a_run_goes_on_with_every_option_that_it_was_begun_with(arguments, name):
     options = options_of()
-    write_record(tmp_path, options)
-    check_resumed(tmp_path, options)
+    write_record(options, arguments())
+    check_resumed(options, arguments())
     other = dataclasses.replace(options, **{name: changed(getattr(options, name))})
     if name == "resume":
-        check_resumed(tmp_path, other)
+        check_resumed(other, arguments())
     else:
         with pytest.raises(InputError, match=f"--{name} was .* and is "):
-            check_resumed(tmp_path, other)
+            check_resumed(other, arguments())
+
+
+OTHER_COURSES = [
+    {"learning_rate": 1e-3},
+    {"lr_scheduler_type": "constant"},
+    {"lr_scheduler_type": "cosine_with_restarts", "lr_scheduler_kwargs": {"num_cycles": 2}},
+    {"warmup_steps": 3},
+    {"optim": "adafactor"},
+    {"optim": "adafactor", "optim_args": "clip_threshold=2.0"},
+    {"adam_beta1": 0.5},
+    {"adam_beta2": 0.5},
+    {"adam_epsilon": 1e-3},
+    {"weight_decay": 0.1},
+    {"max_grad_norm": float("inf")},
+    {"per_device_train_batch_size": 3},
+    {"gradient_accumulation_steps": 2},
+    {"dataloader_drop_last": True},
+    {"seed": 7},
+    {"data_seed": 7},
+    {"bf16": True},
+    {"neftune_noise_alpha": 5.0},
+]
+
+
+@pytest.mark.parametrize("given", OTHER_COURSES, ids=lambda given: list(given)[-1])
+def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given):
+    """The optimiser's are the checkpoint's, whatever is asked for, and other examples would be held out."""
+    before, asked = {"optim": "adamw_torch"}, {**{"optim": "adamw_torch"}, **given}
+    if "lr_scheduler_kwargs" in given:
+        before["lr_scheduler_type"] = given["lr_scheduler_type"]
+    if "optim_args" in given:
+        before["optim"] = given["optim"]
+    write_record(options_of(), arguments(**before))
+    check_resumed(options_of(), arguments(**before))
+    with pytest.raises(InputError, match=rf"cannot go on with other options: --{list(given)[-1]}\b.* was [^,]*$"):
+        check_resumed(options_of(), arguments(**asked))
+    write_record(options_of(), arguments(**asked))
+    check_resumed(options_of(), arguments(**asked))
+
+
+def test_how_long_a_run_is_what_it_reports_and_on_how_many_devices_may_change(arguments):
+    write_record(options_of(), OnDevices(arguments(gradient_accumulation_steps=2, max_steps=4), 2))
+    given = {"max_steps": 9, "save_steps": 3, "logging_steps": 1, "eval_steps": 2, "save_total_limit": 7}
+    check_resumed(options_of(), arguments(gradient_accumulation_steps=4, **given))
+    with pytest.raises(InputError, match="--gradient_accumulation_steps times processes was 4 and is 2"):
+        check_resumed(options_of(), arguments(gradient_accumulation_steps=2, **given))
+
+
+def test_a_record_of_an_earlier_release_says_nothing_of_the_arguments(arguments, tmp_path):
+    (folder := tmp_path / "run").mkdir()
+    (folder / RECORD).write_text(json.dumps(dataclasses.asdict(options_of())))
+    check_resumed(options_of(), arguments(learning_rate=1.0))
+
+
+@pytest.mark.parametrize("states", ["rng_state.pth", "rng_state_0.pth", None])
+def test_a_run_whose_checkpoint_has_weights_alone_does_not_go_on(arguments, tmp_path, states):
+    write_record(options_of(), arguments())
+    (folder := tmp_path / "run/checkpoint-2").mkdir()
+    for name in ("trainer_state.json", "adapter_model.safetensors", *([states] if states else [])):
+        (folder / name).write_text("{}")
+    if states:
+        check_resumed(options_of(), arguments())
+    else:
+        with pytest.raises(InputError, match=r"checkpoint-2 has weights, but no state of the optimiser"):
+            check_resumed(options_of(), arguments())
+
+
+def test_what_describes_a_run_goes_with_it_and_what_somebody_wrote_stays(tmp_path):
+    described = ["adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja"]
+    for name in [*described, "notes.txt"]:
+        (tmp_path / name).write_text("")
+    card = tmp_path / "README.md"
+    card.write_text(stamped("---\n---\n\n# An adapter", MultimodalVLAConfig()))
+    clear_run_folder(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 6  # nothing there is a run's
+    for text, stays in ((card.read_text(), []), ("# My own words", ["README.md"])):
+        for name in [*described, "model.safetensors"]:
+            (tmp_path / name).write_text("")
+        card.write_text(text)
+        clear_run_folder(tmp_path)
+        assert sorted(path.name for path in tmp_path.iterdir()) == [*stays, "notes.txt"]
 
 
 ROBOT = SimpleNamespace(normalization_type="bounds", num_embodiments=1, state_size=8)

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 
 import numpy as np
 import pytest
@@ -116,6 +117,29 @@ def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
     assert last_checkpoint(tmp_path) == str(tmp_path / "checkpoint-1000")
 
 
+# ---- steps
+
+
+def test_what_is_drawn_for_a_step_is_of_the_step_and_its_process(trainer, family_examples, monkeypatch):
+    """And leaves the random numbers of everything else as they are."""
+    made, drawn = trainer(1), []
+    monkeypatch.setattr(made, "counts_items", True)
+    monkeypatch.setattr(
+        "vlahub.training.trainer.loss_totals",
+        lambda *given: drawn.append((torch.rand(1).item(), np.random.rand(), random.random())),
+    )
+    for step, process, seed in ((0, 0, 0), (0, 0, 1), (1, 0, 0), (0, 1, 0)):
+        made.state.global_step = step
+        monkeypatch.setattr(type(made.args), "process_index", process)
+        torch.manual_seed(seed)
+        before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()
+        made.get_batch_samples(iter([{}]), 1, made.args.device)
+        assert torch.equal(torch.get_rng_state(), before[0])
+        assert (random.getstate(), np.random.get_state()[1].tolist()) == before[1:]
+    assert drawn[0] == drawn[1]
+    assert all(len({values[kind] for values in drawn}) == 3 for kind in range(3))
+
+
 # ---- evaluation
 
 
@@ -163,10 +187,11 @@ def test_the_error_of_predictions_is_over_all_examples_however_many_are_asked_at
 
 
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)
-def test_evaluation_changes_no_image(loaded, trainer):
+def test_evaluation_and_predictions_change_no_image(loaded, trainer):
     made = trainer(1)
     made.data_collator.augment = lambda image: 1 / 0
     made.evaluate()
+    made.predict(made.eval_dataset)
     with pytest.raises(ZeroDivisionError):
         made.train()
 
@@ -234,6 +259,25 @@ def test_groups_decay_what_the_trainer_decays(trainer):
     assert not found & {f"{name}.weight" for name in norms}
 
 
+def test_a_group_without_a_learning_rate_has_its_share_of_the_arguments_rate(trainer):
+    """With decay each group becomes two, and without it the one that it is."""
+    for decay in (0.0, 0.1):
+        made = trainer(1, learning_rate=0.5, weight_decay=decay, groups=lambda m: trainable(m, lr=None))
+        made.create_optimizer()
+        rates = {group["name"]: group["lr"] for group in made.optimizer.param_groups}
+        assert rates == pytest.approx({"expert": 0.25, "backbone": 0.05})
+    made = trainer(1, learning_rate=0.5, groups=lambda m: [{"params": list(m.parameters())}])
+    made.create_optimizer()
+    assert [group["lr"] for group in made.optimizer.param_groups] == [0.5]
+    made = trainer(1, learning_rate=0.5, groups=lambda m: trainable(m, lr=3.0))
+    made.create_optimizer()
+    assert sorted(group["lr"] for group in made.optimizer.param_groups) == pytest.approx([0.3, 1.5])
+
+
+def trainable(model, lr):
+    return vlahub.trainable_parameter_groups(model, "full", expert_lr_scale=0.5, lr=lr)
+
+
 # ---- arguments
 
 
@@ -242,6 +286,14 @@ def test_groups_decay_what_the_trainer_decays(trainer):
 def test_arguments_that_do_not_fit_are_refused_by_name(trainer, name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         trainer(1, **{name: value})
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_an_adapter_that_is_no_model_of_pefts_is_refused_before_it_trains(loaded, tmp_path):
+    model = copy.deepcopy(loaded[0])
+    model.add_adapter(vlahub.lora_config(model, r=2, lora_alpha=4))
+    with pytest.raises(InputError, match=r"add_adapter.*get_peft_model"):
+        vlahub.VLATrainer(model, TrainingArguments(str(tmp_path), **QUIET))
 
 
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)

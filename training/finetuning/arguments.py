@@ -1,5 +1,6 @@
 """transformers' TrainingArguments for a fine-tune: made, and refused where they would end badly later."""
 
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,8 @@ CHECKPOINTING = {  # names in transformers 4.57 and in 5.x
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+LAUNCHED_PRECISION = os.environ.get(PRECISION)  # that of `accelerate launch`
 UNUSED = {
     "do_predict": "there is nothing to predict in a training; vlahub evaluate does that",
     "resume_from_checkpoint": "--resume goes on from the last checkpoint of the output folder",
@@ -31,7 +34,14 @@ class FinetuneArguments(TrainingArguments):
     overwrite_output_dir: bool = field(default=False, metadata={"help": "replace the run that output_dir holds"})
 
     def __post_init__(self) -> None:
-        """What 4.57 calls gradient checkpointing is given by the name that 5.x has for it, whose old one goes in 6."""
+        """What 4.57 calls gradient checkpointing is given by the name that 5.x has for it, whose old one goes in 6.
+
+        4.57 leaves the precision of a run in the environment, from which the next one in the process would take it.
+        """
+        if LAUNCHED_PRECISION is None:
+            os.environ.pop(PRECISION, None)
+        else:
+            os.environ[PRECISION] = LAUNCHED_PRECISION
         for old, new in CHECKPOINTING.items():
             if hasattr(self, new) and getattr(self, new) is None:
                 setattr(self, new, getattr(self, old))
@@ -59,7 +69,8 @@ def check_finetune(options: FinetuneOptions, arguments: FinetuneArguments) -> No
     """
     old = "gradient_checkpointing_kwargs"
     new = CHECKPOINTING[old]
-    setattr(arguments, new if hasattr(arguments, new) else old, {"use_reentrant": False})
+    name = new if hasattr(arguments, new) else old
+    setattr(arguments, name, {**(getattr(arguments, name) or {}), "use_reentrant": False})
     unset_hf_deepspeed_config()  # ZeRO-3 splits models while they load, and mistakes the names of some parts
     sources = options.model, options.dataset
     check_run_folder(arguments.output_dir, options.resume, arguments.overwrite_output_dir, sources)

@@ -1,6 +1,7 @@
 """A fine-tune from its options to its folder: prepared, told of, trained and saved."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .memory import memory_estimate
 from .options import FinetuneOptions
 from .overview import Table, memory_table, parts_table, settings_table, statistics_table, view_table
 from .prepared import Finetuning
-from .run_card import write_run_card
+from .run_card import figures_of, write_run_card
 from .run_data import apply_data, collator_of, read_frames, settle_data
 from .run_model import check_is_ours, first_pass, load_model, with_what_trains
 from .run_record import check_resumed, write_record
@@ -35,7 +36,7 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     """
     check_finetune(options, arguments)
     if options.resume:
-        check_resumed(arguments.output_dir, options)
+        check_resumed(options, arguments)
     check_is_ours(options.model)
     config = AutoConfig.from_pretrained(options.model)
     check_own_classes(config)
@@ -91,7 +92,8 @@ def make_trainer(found: Finetuning) -> VLATrainer:
 def run_finetuning(found: Finetuning) -> VLATrainer:
     """Train, and leave the run's folder: weights, processor, statistics, trainer_state.json, figures and a card.
 
-    An interrupt saves a checkpoint after its step, where one process trains.
+    An interrupt saves a checkpoint after its step, where one process trains. With `push_to_hub` the folder is pushed
+    when all of this is there.
 
     Raises:
         KeyboardInterrupt: interrupted; the message says what `--resume` goes on from.
@@ -116,21 +118,25 @@ def run_finetuning(found: Finetuning) -> VLATrainer:
     if stop.asked and trainer.state.global_step < trainer.state.max_steps:
         raise KeyboardInterrupt(interruption(trainer))
     with waiting("saving", found.shows_bars):
-        trainer.save_model()
+        trainer.save_model(_internal_call=True)  # which pushes nothing yet
         trainer.save_state()
     if found.data.held_out:
         figures |= trainer.evaluate()
-    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    figures |= {"last loss that was logged": logged[-1]} if logged else {}
+    figures = figures_of(figures, trainer.state.log_history, resumed=begin is not None)
+    write_card = partial(write_run_card, found, trainer.state.global_step, figures)
     if trainer.is_world_process_zero():
-        write_run_card(found, trainer.state.global_step, figures)
+        write_card()
+    if arguments.push_to_hub:
+        trainer.create_model_card = lambda **_: write_card()  # a push saves the model again, and its card with it
+        trainer.push_to_hub()
     return trainer
 
 
 def write_beginning(found: Finetuning) -> None:
     """What the folder holds from its first step on: the options, and the statistics."""
     folder = Path(found.arguments.output_dir)
-    write_record(folder, found.options)
+    write_record(found.options, found.arguments)
+    (folder / "dataset_statistics.json").unlink(missing_ok=True)  # of a run that this one replaces
     if found.data.statistics:
         text = json.dumps(found.data.statistics, indent=2, allow_nan=False)
         (folder / STATISTICS).write_text(text, encoding="utf-8")

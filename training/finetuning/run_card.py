@@ -2,10 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...configuration.card_markdown import code
 from ...configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, stamped
@@ -48,6 +50,21 @@ WORDS = {
     "full": "everything (full)",
     "vlm": "the VLM by text alone (vlm)",
 }
+
+
+def figures_of(measured: Mapping[str, Any], history: Sequence[Mapping], resumed: bool) -> dict[str, Any]:
+    """What a training and its evaluation came to; of a run that was gone on with, over all of its parts.
+
+    Args:
+        measured: by transformers. Times are those of the last part alone, and so is the loss, which is 0 where no step
+            was left to do, and in 4.57 divided by the steps of all parts.
+        history: what was logged, of all parts.
+    """
+    losses = {entry["step"]: entry["loss"] for entry in history if "loss" in entry}
+    figures = {name: value for name, value in measured.items() if not (resumed and name.startswith("train_"))}
+    if resumed and losses:  # each is the mean of the steps since the one before
+        figures["train_loss"] = float(np.average(list(losses.values()), weights=np.diff([0, *losses])))
+    return figures | ({"last loss that was logged": list(losses.values())[-1]} if losses else {})
 
 
 def write_run_card(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> None:

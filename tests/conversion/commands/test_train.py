@@ -144,8 +144,16 @@ def test_an_interrupt_leaves_a_checkpoint_and_resume_goes_on_from_it(train, tmp_
     assert "checkpoint-2 is saved" in err and "--resume" in err and out == ""
     assert train("--max_steps", "4", "--resume", "--rank", "3") == 1
     assert "--rank was 2 and is 3" in capsys.readouterr().err
+    assert train("--max_steps", "4", "--resume", "--learning-rate", "1", "--seed", "1") == 1
+    assert "--learning_rate was 0.0005 and is 1.0, --seed was 42 and is 1." in capsys.readouterr().err
     assert train("--max_steps", "4", "--resume", "--quiet") == 0
     assert (tmp_path / "run" / "adapter_model.safetensors").exists()
+
+
+def test_a_run_that_saved_weights_alone_does_not_go_on(train, capsys):
+    assert train("--save-strategy", "steps", "--save-steps", "1", "--save-only-model", "--quiet") == 0
+    assert train("--max-steps", "2", "--resume", "--quiet") == 1
+    assert "checkpoint-1 has weights, but no state of the optimiser" in capsys.readouterr().err
 
 
 def test_a_run_inside_of_its_base_is_told_of(sources, capsys):
