@@ -195,7 +195,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         self, working_dir: str | os.PathLike, repo_id: str, files_timestamps: dict[str, float], *args, **kwargs
     ):
         """Of `push_to_hub`, which has just put the repository's card, or an empty one, into the folder. Weights that
-        those of the folder replace go out of the repository: transformers might load them."""
+        those of the folder replace, and an adapter, go out of the repository: transformers might load them."""
         if is_model_of(self, self.config):
             write_checkpoint_card(working_dir, self.config, repo_id)
         commit = super()._upload_modified_files(working_dir, repo_id, files_timestamps, *args, **kwargs)

@@ -41,10 +41,12 @@ REPLACED = """
 import sys
 sys.path.insert(0, tests)
 import torch
+from huggingface_hub import HfApi
 from model_variants import VARIANTS
 import vlahub
 
 model, place = VARIANTS[name].model(), "user/replaced"
+adapter = b'{"peft_type": "LORA", "base_model_name_or_path": "user/another"}'
 result = []
 for value, size in enumerate(["5GB", "60KB", "5GB"]):
     with torch.no_grad():
@@ -52,6 +54,9 @@ for value, size in enumerate(["5GB", "60KB", "5GB"]):
             parameter.fill_(value)
     model.push_to_hub(place, max_shard_size=size, revision=revision)
     again = vlahub.AutoModelForVision2Seq.from_pretrained(place, revision=revision)
+    HfApi().upload_file(
+        repo_id=place, path_or_fileobj=adapter, path_in_repo="adapter_config.json", revision=revision
+    )
     result.append(all((parameter == value).all().item() for parameter in again.parameters()))
 """
 

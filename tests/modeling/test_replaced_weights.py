@@ -42,10 +42,19 @@ def test_a_save_that_fails_takes_nothing_away(tmp_path):
 
 
 def test_files_of_a_repository_are_replaced_by_such_of_weights_alone():
-    present = [SAFE, "model-00001-of-00002.safetensors", "README.md", "adapter_model.safetensors", PICKLED]
+    present = [SAFE, "model-00001-of-00002.safetensors", "README.md", "head.safetensors", PICKLED]
     assert replaced_weights(present, ["README.md", "config.json"]) == []
     assert replaced_weights(present, [SAFE]) == ["model-00001-of-00002.safetensors"]
     assert replaced_weights(present, [SAFE_INDEX]) == ["model-00001-of-00002.safetensors", SAFE]
+
+
+ADAPTER = ["adapter_config.json", "adapter_model.bin", "adapter_model.safetensors"]
+
+
+@pytest.mark.parametrize("saved", WEIGHT_NAMES[:2])
+def test_whole_weights_replace_an_adapter_and_an_adapter_replaces_none(saved):
+    assert replaced_weights([*ADAPTER, "policy/adapter_config.json", "README.md"], [saved]) == ADAPTER
+    assert replaced_weights([SAFE, SAFE_INDEX, *ADAPTER], ADAPTER[2:]) == []
 
 
 FP16 = ["model.fp16-00001-of-00002.safetensors", "model.fp16.safetensors", "model.safetensors.index.fp16.json"]
