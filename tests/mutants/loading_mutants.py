@@ -36,6 +36,25 @@ MUTANTS = [
             '"revision", "token")',
             "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
         ),
+        (
+            "adapter-beside-a-model",
+            "    check_no_model_beside(place, files",
+            "    0 and check_no_model_beside(place, files",
+            "an_adapter_beside_the_weights_of_a_model_is_refused",
+            "tests/hub/test_push_variants.py::test_an_adapter_beside_the_model_of_a_repository_is_refused",
+        ),
+        (
+            "adapters-of-auto-classes-are-left-to-transformers",
+            'by_auto = asked.get("_adapter_model_path") is not None',
+            "by_auto = False",
+            "a_base_that_lacks_tensors_is_refused_by_their_names",
+        ),
+        (
+            "revision-that-an-adapter-names",
+            'of_base["revision"] = revision',
+            "pass",
+            "the_revision_of_the_base_is_what_the_adapter_names",
+        ),
     ),
     *planted(
         "modeling/base_tensors.py",
