@@ -139,7 +139,7 @@ MUTANTS = [
         PUBLISH,
         (
             "weights-of-another-layout-stay",
-            "*(CommitOperationDelete(name) for name in stale),",
+            "*(CommitOperationDelete(name) for name in files_to_delete(present, content)),",
             "",
             "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
         ),

@@ -37,7 +37,7 @@ MUTANTS = [
             "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
         ),
         (
-            "adapter-beside-a-model",
+            "an-adapter-beside-a-model-is-loaded",
             "    check_no_model_beside(place, files",
             "    0 and check_no_model_beside(place, files",
             "an_adapter_beside_the_weights_of_a_model_is_refused",
