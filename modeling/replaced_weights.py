@@ -19,7 +19,8 @@ MESSAGE = "Remove weights that the last commit replaced"
 @contextmanager
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
-    transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay.
+    transformers would choose it, or could not tell it from what was written, and so does an adapter, which it would
+    add. Pickles beside safetensors stay.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -31,6 +32,8 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
         pairs = max(names.index(name) for name in written) // 2 + 1  # of a file and an index
         for name in after.keys() & set(names[: 2 * pairs]) - written:
             (Path(folder) / name).unlink()
+        for name in ADAPTER:
+            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:

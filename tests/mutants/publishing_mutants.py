@@ -268,6 +268,13 @@ MUTANTS = [
             "            pass",
             "what_was_saved_last_is_loaded_though_other_files_held_it_before",
         ),
+        (
+            "adapter-stays-beside-what-was-saved",
+            "(Path(folder) / name).unlink(missing_ok=True)",
+            "pass",
+            "tests/modeling/test_replaced_weights.py::test_whole_weights_replace_an_adapter_in_their_folder",
+            "tests/modeling/test_adapters_through_model.py::test_a_model_that_is_saved_over_its_adapter_is_what_is_loaded",
+        ),
     ),
     *planted(
         "modeling/strict_loading.py",
