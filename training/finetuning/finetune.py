@@ -136,7 +136,7 @@ def write_beginning(found: Finetuning) -> None:
     """What the folder holds from its first step on: the options, and the statistics."""
     folder = Path(found.arguments.output_dir)
     write_record(found.options, found.arguments)
-    (folder / "dataset_statistics.json").unlink(missing_ok=True)  # of a run that this one replaces
+    (folder / STATISTICS).unlink(missing_ok=True)  # of a run that this one replaces
     if found.data.statistics:
         text = json.dumps(found.data.statistics, indent=2, allow_nan=False)
         (folder / STATISTICS).write_text(text, encoding="utf-8")
