@@ -1,8 +1,8 @@
 """Rotary settings that both lines of transformers read.
 
-5.x writes `rope_parameters`; 4.57 reads `rope_theta`, `partial_rotary_factor` and `rope_scaling` and ignores the other.
-Without this a base frequency, or a share of dimensions that rotate, other than the default would be lost silently
-between the two.
+5.x writes `rope_parameters`, with one entry for each kind of layer where these differ; 4.57 reads fields of other names
+and ignores it. Without this a base frequency, a scaling, or a share of dimensions that rotate, other than the default
+would be lost silently between the two.
 """
 
 from collections.abc import Mapping
@@ -10,23 +10,77 @@ from typing import Any
 
 import transformers
 
+from .vla_errors import ConfigError
+
 OWN_FIELDS = ("rope_theta", "partial_rotary_factor")  # of 4.57
+OTHER_NAMES = dict.fromkeys(("gpt_neox", "gpt_neox_japanese"), ("rotary_emb_base", "rotary_pct"))  # of these fields
 WANTS_A_TYPE = ("mllama_text_model",)  # that cannot be built on 4.57 without one
+# 4.57's fields for the base frequencies of full and of sliding attention.
+FREQUENCIES = {
+    "gemma3_text": ("rope_theta", "rope_local_base_freq"),
+    "gemma3n_text": ("rope_theta", "rope_local_base_freq"),
+    "modernbert-decoder": ("global_rope_theta", "local_rope_theta"),
+    "olmo3": ("rope_theta", "rope_theta"),
+}
+DEFAULT = {"rope_type": "default"}
 READS_PARAMETERS = not transformers.__version__.startswith("4.")
 
 
 def readable_rope(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of a config, nested ones included, as the running line reads them."""
+    """The fields of a config, its `model_type` and nested ones included, as the running line reads them.
+
+    Raises:
+        ConfigError: see `of_layers`.
+    """
     found = {
         name: readable_rope(value) if isinstance(value, Mapping) and name != "rope_parameters" else value
         for name, value in fields.items()
     }
-    rope = found.get("rope_parameters")
-    if READS_PARAMETERS or not rope or "rope_type" not in rope:  # without a type: one entry for each kind of layer
+    rope, kind = found.get("rope_parameters"), found.get("model_type")
+    if READS_PARAMETERS:
+        return found | parameters_of_olmo(found) if kind == "olmo3" and not rope else found
+    if not rope:
         return found
     del found["rope_parameters"]
-    found |= {name: rope[name] for name in OWN_FIELDS if name in rope}
+    if "rope_type" not in rope:  # one entry for each kind of layer
+        return found | of_layers(kind, rope)
+    names = OTHER_NAMES.get(kind, OWN_FIELDS)
+    found |= {name: rope[own] for own, name in zip(OWN_FIELDS, names, strict=True) if own in rope}
+    return found | {"rope_scaling": scaling_of(rope, kind)}
+
+
+def scaling_of(rope: Mapping[str, Any], kind: str | None) -> dict[str, Any] | None:
+    """4.57's `rope_scaling`; `None` where there is none."""
     scaling = {name: value for name, value in rope.items() if name not in OWN_FIELDS}
-    is_default = scaling == {"rope_type": "default"} and found.get("model_type") not in WANTS_A_TYPE
-    found["rope_scaling"] = None if is_default else scaling
-    return found
+    return None if scaling == DEFAULT and kind not in WANTS_A_TYPE else scaling
+
+
+def of_layers(kind: str | None, rope: Mapping[str, Any]) -> dict[str, Any]:
+    """4.57's fields for the `rope_parameters` of full and of sliding attention; what it scales is the former.
+
+    kind: the model type.
+
+    Raises:
+        ConfigError: it has none for these.
+    """
+    full, sliding = (dict(rope.get(name) or {}) for name in ("full_attention", "sliding_attention"))
+    allowed = {
+        "olmo3": DEFAULT | {"rope_theta": full.get("rope_theta")},  # of one frequency
+        "modernbert-decoder": full,  # of one setting, whatever `local_rope_theta` says
+    }.get(kind, DEFAULT | {"rope_theta": sliding.get("rope_theta")})
+    if kind not in FREQUENCIES or sliding != allowed or "rope_theta" not in full or "partial_rotary_factor" in full:
+        raise ConfigError(
+            f"rope_parameters={dict(rope)!r} of a {kind} cannot be expressed in transformers "
+            f"{transformers.__version__}: load this with transformers 5 or newer."
+        )
+    names = FREQUENCIES[kind]
+    return {"rope_scaling": scaling_of(full, kind), names[1]: sliding["rope_theta"], names[0]: full["rope_theta"]}
+
+
+def parameters_of_olmo(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`rope_parameters` of what 4.57 wrote of an OLMo 3: 5.x gives its `rope_theta` to full attention alone."""
+    if fields.get("rope_theta") is None:
+        return {}
+    theta = {"rope_theta": fields["rope_theta"]}
+    full = (fields.get("rope_scaling") or DEFAULT) | theta
+    return {"rope_parameters": {"full_attention": full, "sliding_attention": DEFAULT | theta}, "rope_scaling": None}

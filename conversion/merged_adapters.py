@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
-from .files.adapter_places import ADAPTER_FOLDER, ADAPTER_NAMES
+from .files.adapter_places import adapter_files
 from .files.file_hashes import entry_of_file
 from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
@@ -45,5 +45,4 @@ def held_by(base: Path | None) -> list[str]:
 
 def digest_of(run: Path) -> str | None:
     """SHA-256 of the weights of an adapter, which lies in a run or in a folder of its own; `None` where none does."""
-    files = (folder / name for folder in (run, run / ADAPTER_FOLDER) for name in ADAPTER_NAMES)
-    return next((entry_of_file(file)["sha256"] for file in files if file.is_file()), None)
+    return next((entry_of_file(run / file)["sha256"] for file in adapter_files(run)), None)

@@ -4,17 +4,20 @@ which did not."""
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import transformers
 from safetensors import safe_open
 from torch import nn
-from transformers.utils import cached_file
+from transformers.utils import cached_file, has_file
 
 from ..configuration.checkpoint_json import read_mapping
-from ..configuration.vla_errors import ConfigError
+from ..configuration.checkpoint_place import ADAPTER
+from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
+from ..configuration.vla_errors import CheckpointError, ConfigError
 
 HAS_WEIGHT_MAPPING = not transformers.__version__.startswith("4.")
+OF_ADAPTERS = ("adapter_kwargs", "adapter_name")
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 MISSING_IS_NONE = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
 PEFT_PREFIX = "base_model.model."
@@ -70,15 +73,59 @@ def adapter_problems(model: nn.Module, source: Any, name: str | None, info: Any)
     return {"missing_keys": wanted - given, "unexpected_keys": given - wanted}
 
 
-def base_of_adapter(name_or_path: Any, kwargs: dict[str, Any]) -> str | None:
-    """The model that the adapter in a folder or repository was trained on; `None` where there is a model itself.
+class FoundAdapter(NamedTuple):
+    """An adapter and its base, each with the arguments of `from_pretrained` that say which of its files are meant."""
 
-    kwargs: those of `from_pretrained`.
+    base: str
+    base_files: dict[str, Any]
+    place: Any
+    files: dict[str, Any]
+
+
+def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None:
+    """The adapter that the arguments of `from_pretrained` lead to, as an Auto class has found it (it passes on the base
+    and `_adapter_model_path`), or as it lies in a folder or repository; `None` where there is a model itself.
+
+    Raises:
+        CheckpointError: see `check_no_model_beside`.
     """
-    if name_or_path is None or os.path.isfile(os.path.join(name_or_path, "config.json")):
+    own, asked = hub_arguments(kwargs), dict(kwargs.get("adapter_kwargs") or {})
+    of_base = {key: value for key, value in own.items() if key not in ("revision", "subfolder")}
+    by_auto = asked.get("_adapter_model_path") is not None
+    place = asked["_adapter_model_path"] if by_auto else name_or_path
+    files = (of_base if by_auto else own) | hub_arguments(asked)
+    path = None if place is None else cached_file(place, ADAPTER, **files, **MISSING_IS_NONE)
+    if path is None:
         return None
-    path = cached_file(name_or_path, "adapter_config.json", **hub_arguments(kwargs), **MISSING_IS_NONE)
-    return path and read_mapping(Path(path)).get("base_model_name_or_path")
+    check_no_model_beside(place, files, kwargs.get("variant"))
+    if by_auto:
+        return FoundAdapter(name_or_path, own, place, files)
+    if os.path.isfile(os.path.join(name_or_path, own.get("subfolder") or "", "config.json")):
+        return FoundAdapter(name_or_path, own, place, files) if files.get("subfolder") != own.get("subfolder") else None
+    written = read_mapping(Path(path))
+    if (revision := written.get("revision")) is not None:
+        of_base["revision"] = revision
+    base = written.get("base_model_name_or_path")
+    return base and FoundAdapter(base, of_base, place, files)
+
+
+def check_no_model_beside(place: Any, files: dict[str, Any], variant: str | None) -> None:
+    """Refuse the weights of a model in the folder or repository of an adapter: which of them is read, and whether the
+    adapter is added to them, differs between releases of transformers.
+
+    files: the arguments that say which files are meant; variant: of the weights.
+
+    Raises:
+        CheckpointError: there are such.
+    """
+    where = {key: value for key, value in files.items() if key not in ("force_download", "subfolder")}
+    for name in WEIGHT_NAMES:
+        whole = os.path.join(files.get("subfolder") or "", with_variant(name, variant))
+        if has_file(place, whole, **where):
+            raise CheckpointError(
+                f"{place} holds an adapter ({ADAPTER}) and the weights of a model ({whole}): remove the files of the "
+                "one that is not meant, or move the adapter into a folder of its own."
+            )
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from ..configuration.vla_errors import InputError
 class EmbodimentLinear(nn.Module):
     """A linear layer for each embodiment.
 
-    (batch, tokens, in_features) and ids (batch,) -> (batch, tokens, out_features).
+    (batch, tokens, in_features) and ids (batch,) -> (batch, tokens, out_features); NaN for a row whose id is negative,
+    which as an index would count from the last: values are not looked at on every device (`check_embodiments`).
     """
 
     def __init__(self, num_embodiments: int, in_features: int, out_features: int):
@@ -28,7 +29,8 @@ class EmbodimentLinear(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, features: torch.Tensor, embodiment_id: torch.LongTensor) -> torch.Tensor:
-        return torch.baddbmm(self.bias[embodiment_id][:, None], features, self.weight[embodiment_id].mT)
+        bias = self.bias[embodiment_id].masked_fill(embodiment_id[:, None] < 0, math.nan)
+        return torch.baddbmm(bias[:, None], features, self.weight[embodiment_id].mT)
 
 
 def linear_for(num_embodiments: int, in_features: int, out_features: int) -> nn.Module:
@@ -73,8 +75,12 @@ def check_embodiments(num_embodiments: int, embodiment_id: Any, batch_size: int)
             f"embodiment_id is {form or repr(embodiment_id)}; a tensor of whole numbers of shape ({batch_size},) is "
             "needed."
         )
-    if embodiment_id.device.type != "cpu" or torch.compiler.is_compiling():
-        return
+    if embodiment_id.device.type == "cpu" and not torch.compiler.is_compiling():
+        check_known(num_embodiments, embodiment_id)
+
+
+def check_known(num_embodiments: int, embodiment_id: torch.LongTensor) -> None:
+    """Look at ids (batch,) on the CPU. Raises InputError for one without weights."""
     for row, number in enumerate(embodiment_id.numpy()):
         if not 0 <= number < num_embodiments:
             raise InputError(f"embodiment_id[{row}] is {number}; the model has embodiments 0 to {num_embodiments - 1}.")

@@ -103,6 +103,12 @@ class FlowMatchingActionExpert(nn.Module):
         """The network, under its published name."""
         return self._network.module
 
+    def follow_owner(self, network: nn.Module, use_time_weight: bool, time_sampling: str) -> None:
+        """From now on use whatever stands where the owner's network was, and times as its config says."""
+        self._network.refer_to(network)
+        if (use_time_weight, time_sampling) != (self.use_time_weight, self.time_sampling):
+            self.use_time_weight, self.time_sampling = use_time_weight, time_sampling
+
     @property
     def dtype(self) -> torch.dtype:
         return floating_dtype(self)

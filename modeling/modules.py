@@ -33,11 +33,18 @@ class ModuleReference:
     """Holds a module that is not to be registered a second time: no parameter gets a second name.
 
     A deep copy of a whole model refers to the copied module. A deep copy of the user alone, which is what PEFT's
-    `modules_to_save` makes, refers to the one module that there is, and not to a silent second one.
+    `modules_to_save` makes, refers to the one module that there is, and not to a silent second one. Where something
+    else took that one's place, such as PEFT's wrapper of a copy that trains, the owner says so by `refer_to` before it
+    uses the user.
     """
 
     def __init__(self, module: nn.Module):
         self.module = module
+
+    def refer_to(self, module: nn.Module) -> None:
+        """From now on to this module; a compiled call that changes nothing has nothing to write."""
+        if self.module is not module:
+            self.module = module
 
     def __deepcopy__(self, memo: dict) -> "ModuleReference":
         return ModuleReference(memo.get(id(self.module), self.module))

@@ -1,4 +1,5 @@
-"""Weights that a save replaces: transformers leaves them where their files have other names, and might load them."""
+"""What a save replaces: transformers leaves weights of other names and an adapter where they are, and might load
+them."""
 
 import os
 import re
@@ -11,13 +12,15 @@ from huggingface_hub import CommitOperationDelete, HfApi
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
 
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 MESSAGE = "Remove weights that the last commit replaced"
 
 
 @contextmanager
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
-    transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay.
+    transformers would choose it, or could not tell it from what was written, and so does an adapter, which it would
+    add. Pickles beside safetensors stay.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -29,6 +32,8 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
         pairs = max(names.index(name) for name in written) // 2 + 1  # of a file and an index
         for name in after.keys() & set(names[: 2 * pairs]) - written:
             (Path(folder) / name).unlink()
+        for name in ADAPTER:
+            (Path(folder) / name).unlink(missing_ok=True)
 
 
 def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
@@ -38,10 +43,13 @@ def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
 
 
 def replaced_weights(present: Iterable[str], saved: Iterable[str]) -> list[str]:
-    """The files of weights `present` in a repository that are not `saved`, of the variants that these are of."""
+    """The files of weights `present` in a repository that are not `saved`, of the variants that these are of; and of
+    an adapter, with which transformers would load the base that it names in the place of any weights."""
     saved = set(saved)
     variants = {variant_of(name) for name in saved if SAVED.fullmatch(name)}
-    return sorted(name for name in set(present) - saved if SAVED.fullmatch(name) and variant_of(name) in variants)
+    others = set(present) - saved
+    weights = [name for name in others if SAVED.fullmatch(name) and variant_of(name) in variants]
+    return sorted(weights + list(others.intersection(ADAPTER) if variants else ()))
 
 
 def variant_of(name: str) -> str | None:

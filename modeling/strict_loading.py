@@ -17,8 +17,11 @@ from ..configuration.fast_prediction_choices import checked_fast_prediction
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import (
     HAS_WEIGHT_MAPPING,
+    HUB_ARGUMENTS,
+    OF_ADAPTERS,
+    FoundAdapter,
+    adapter_of,
     adapter_problems,
-    base_of_adapter,
     check_names,
     hub_arguments,
     own_weight_mapping,
@@ -179,7 +182,8 @@ class StrictPreTrainedModel(PreTrainedModel):
             nn.init.zeros_(module.weight)
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
-        """As in transformers; the folder also gets a README.md, unless it has one that was edited.
+        """As in transformers; the folder also gets a README.md, unless it has one that was edited. Weights of the whole
+        model replace those that lie there, and an adapter.
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
@@ -195,7 +199,7 @@ class StrictPreTrainedModel(PreTrainedModel):
         self, working_dir: str | os.PathLike, repo_id: str, files_timestamps: dict[str, float], *args, **kwargs
     ):
         """Of `push_to_hub`, which has just put the repository's card, or an empty one, into the folder. Weights that
-        those of the folder replace go out of the repository: transformers might load them."""
+        those of the folder replace, and an adapter, go out of the repository: transformers might load them."""
         if is_model_of(self, self.config):
             write_checkpoint_card(working_dir, self.config, repo_id)
         commit = super()._upload_modified_files(working_dir, repo_id, files_timestamps, *args, **kwargs)
@@ -247,9 +251,9 @@ class StrictPreTrainedModel(PreTrainedModel):
         config = kwargs.get("config")
         if getattr(config, "model_type", None) == cls.config_class.model_type:
             config.check()  # its fields may have been changed since it was made
-        if (base := base_of_adapter(pretrained_model_name_or_path, kwargs)) is not None:
+        if (adapter := adapter_of(pretrained_model_name_or_path, kwargs)) is not None:
             kwargs |= {"new_parts": new_parts} if new_parts else {}
-            return cls.from_adapter(base, pretrained_model_name_or_path, args, output_loading_info, kwargs)
+            return cls.from_adapter(adapter, args, output_loading_info, kwargs)
         parts = {}
         if new_parts:
             names = cls.without_memory(pretrained_model_name_or_path, kwargs).state_dict()
@@ -272,13 +276,14 @@ class StrictPreTrainedModel(PreTrainedModel):
         return (model, info) if output_loading_info else model
 
     @classmethod
-    def from_adapter(cls, base: str, adapter: Any, args: tuple, output_loading_info: bool, kwargs: dict[str, Any]):
+    def from_adapter(cls, adapter: FoundAdapter, args: tuple, output_loading_info: bool, kwargs: dict[str, Any]):
         """The base model, and in it the adapter; 5.x by itself reports on the latter only."""
-        files, name = hub_arguments(kwargs), kwargs.get("adapter_name")
-        others = {key: value for key, value in kwargs.items() if key not in ("adapter_name", "revision", "subfolder")}
-        loaded = cls.from_pretrained(base, *args, output_loading_info=output_loading_info, **others)
+        others = {key: value for key, value in kwargs.items() if key not in OF_ADAPTERS + HUB_ARGUMENTS}
+        loaded = cls.from_pretrained(
+            adapter.base, *args, output_loading_info=output_loading_info, **others, **adapter.base_files
+        )
         model = loaded[0] if output_loading_info else loaded
-        model.load_adapter(adapter, name, adapter_kwargs=files)
+        model.load_adapter(adapter.place, kwargs.get("adapter_name"), adapter_kwargs=adapter.files)
         return loaded
 
     @classmethod

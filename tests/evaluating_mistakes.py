@@ -11,6 +11,13 @@ EVALUATE = {
     "a range backwards": (f"{ASKED} --episodes 2-0", 2, "'2-0'", "a range such as 7-9"),
     "one episode in the singular": (f"{ASKED} --episode 1", 2, "--episode", "did you mean --episodes?"),
     "episodes in two ways": (f"{ASKED} --episodes 0 --eval-episodes 0.5", 2, "--eval-episodes", "--episodes"),
+    "a seed of no episodes": (
+        f"{ASKED} --eval-seed 7",
+        1,
+        "--eval-seed 7",
+        "--eval-episodes",
+        "--seed is that of noise",
+    ),
     "a share of per cents": (f"{ASKED} --eval-episodes 10", 1, "10.0", "between 0 and 1"),
     "a column of the state that is not there": (f"{ASKED} --state robot", 1, "['robot']", "observation.state"),
     "the actions as the state": (f"{ASKED} --state action", 1, "--state-column action", "(8,) is needed"),

@@ -42,7 +42,7 @@ def as_any_config(field: str, value: PretrainedConfig | dict | None) -> Pretrain
     """A config of whatever class its `model_type` names, as the running line of transformers reads it.
 
     Raises:
-        ConfigError: the model type is missing or not one of transformers'.
+        ConfigError: the model type is missing or not one of transformers', or see `readable_rope`.
     """
     if value is None:
         return None
@@ -50,11 +50,10 @@ def as_any_config(field: str, value: PretrainedConfig | dict | None) -> Pretrain
         return copy.deepcopy(value)
     if not isinstance(value, Mapping):
         raise ConfigError(f"{field} must be a config or a dict of its fields, not {value!r}.")
-    fields: dict[str, Any] = copy.deepcopy(dict(value))
-    model_type = fields.pop("model_type", None)
+    model_type = value.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise ConfigError(f"{field}.model_type is {model_type!r}, which transformers does not know.")
-    return AutoConfig.for_model(model_type, **readable_rope(fields))
+    return AutoConfig.for_model(**readable_rope(copy.deepcopy(dict(value))))
 
 
 def as_flow_config(value: LlamaConfig | dict | None, hidden_size: int) -> LlamaConfig:

@@ -8,11 +8,12 @@ from ...configuration.vla_errors import InputError
 from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
 from ..predictions.checkpoint_loading import load_model, load_processor
+from ..predictions.flow_options import FLOW
 from .camera_names import by_camera, numbers_of
 from .driving_prediction import camera_folders, read_arrays, seen_images
 
 ARGUMENTS = {"max_new_tokens": "max_generation_length", "num_traj_samples": "num_samples"}  # of `generate_text`
-USELESS = ("nav", "guidance_weight", "noise_temperature", "num_traj_sets", "num_inference_steps")
+USELESS = ("nav", "guidance_weight", "noise_temperature", "num_traj_sets", *FLOW)
 
 
 def refuse_beside(arguments: argparse.Namespace, files: dict[str, Path]) -> None:
@@ -46,11 +47,10 @@ def answer(
     if not paths and scene_file is None:
         raise InputError("--question needs --images PATH ..., or --history FILE with images.")
     scene = {} if paths else read_arrays(scene_file)
-    images = seen_images(scene, scene_file, paths)
     processor = load_processor(folder)
-    shown = by_camera(images, scene)
-    names = camera_folders(paths) if paths else None
-    numbers = numbers_of(camera_indices, scene, names, processor.camera_labels)
+    cameras = camera_folders(paths, processor.view_names) if paths else None
+    shown = by_camera(seen_images(scene, scene_file, cameras), scene)
+    numbers = numbers_of(camera_indices, scene, cameras, processor.camera_labels)
     with reading_settings(folder):
         inputs = processor(images=shown, question=question, camera_indices=numbers)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes

@@ -9,6 +9,7 @@ import numpy as np
 
 from ...configuration.vla_errors import InputError
 from ...training.alpamayo_r1.physical_ai_av_clips import CAMERAS, SEEN
+from ..files.view_files import by_views, view_of
 
 INDICES = "camera_indices"  # of a scene, as `load_physical_aiavdataset` numbers them
 
@@ -30,7 +31,7 @@ def numbers_of(
         return list(given) if given else None
     if INDICES in scene:
         return [int(number) for number in np.asarray(scene[INDICES]).reshape(-1)]
-    known = [CAMERAS.get((path.stem if path.is_file() else path.name).lower()) for path in folders or ()]
+    known = [CAMERAS.get(view_of(path).lower()) for path in folders or ()]
     return None if not known or None in known else known
 
 
@@ -41,7 +42,7 @@ def given_names(scene: Mapping[str, Any], folders: Sequence[Path] | None, count:
         InputError: the scene has not a number for each camera.
     """
     if folders:
-        return [readable(path.stem if path.is_file() else path.name) for path in folders]
+        return [readable(view_of(path)) for path in folders]
     if INDICES not in scene:
         return None
     numbers = np.asarray(scene[INDICES]).reshape(-1).tolist()
@@ -66,8 +67,10 @@ def readable(name: str) -> str:
     return re.sub(r"\b(\d+)fov\b", r"\1°", short.replace("_", " "))
 
 
-def in_trained_order(folders: Sequence[Path]) -> list[Path]:
-    """Folders of cameras: by the numbers of PhysicalAI-AV where all have its names, else by their names."""
-    numbers = [CAMERAS.get(folder.name.lower()) for folder in folders]
-    known = None not in numbers
-    return [folders[i] for i in sorted(range(len(folders)), key=lambda i: numbers[i] if known else folders[i])]
+def in_trained_order(cameras: Sequence[Path], view_names: Sequence[str] | None = None) -> list[Path]:
+    """Folders or files of cameras: as the checkpoint's views where they have these names, else by the numbers of
+    PhysicalAI-AV where all have its names, else by their names.
+    """
+    numbers = {camera: CAMERAS.get(view_of(camera).lower()) for camera in cameras}
+    is_known = None not in numbers.values()
+    return by_views(cameras, view_names) or sorted(cameras, key=numbers.get if is_known else None)

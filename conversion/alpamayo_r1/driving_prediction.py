@@ -1,7 +1,7 @@
 """The trajectories that a driving model predicts for one scene: read, printed, drawn, and what is written to a file."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -67,12 +67,13 @@ def predict_trajectories(
     if history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
     scene = read_scene(history)
-    images = seen_images(scene, history, paths)
+    processor = load_processor(folder)
+    folders = camera_folders(paths, processor.view_names) if paths else None
+    images = seen_images(scene, history, folders)
     driven = future_of(scene, frame)
-    told, folders = {} if paths else scene, camera_folders(paths) if paths else None
+    told = {} if paths else scene
     shown = by_camera(images, told)
     names = given_names(scene, folders, len(shown)) if plot else None
-    processor = load_processor(folder)
     options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})
     numbers = numbers_of(camera_indices, told, folders, processor.camera_labels)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
@@ -99,9 +100,9 @@ def predict_trajectories(
     return result
 
 
-def seen_images(scene: dict[str, np.ndarray], history: Path, paths: list[Path] | None) -> Any:
-    """Those of `paths`, else the scene's own. Raises InputError where there are none."""
-    images = read_cameras(paths) if paths else scene.get("images", scene.get("image_frames"))
+def seen_images(scene: dict[str, np.ndarray], history: Path, cameras: list[Path] | None) -> Any:
+    """Those of `cameras`, else the scene's own. Raises InputError where there are none."""
+    images = read_cameras(cameras) if cameras else scene.get("images", scene.get("image_frames"))
     if images is None:
         raise InputError(f"{history} holds no images: pass --images.")
     return images
@@ -181,13 +182,12 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise ConversionError(f"{path} cannot be read as .npz or .json of arrays: {error}") from error
 
 
-def read_cameras(paths: list[Path]) -> list[list[Image.Image]]:
-    """Frames by camera: those of each subfolder, else every file is a camera with one frame.
+def read_cameras(cameras: list[Path]) -> list[list[Image.Image]]:
+    """Frames by camera: those of a folder, or a file, which is a camera with one frame.
 
-    Raises:
-        InputError: a file is no image, cameras have names that only a robot's views have, or one is given twice.
+    Raises InputError where a file is no image, or a folder holds none.
     """
-    return [[open_image(file) for file in listed_files([path])] for path in camera_folders(paths)]
+    return [[open_image(file) for file in listed_files([camera])] for camera in cameras]
 
 
 def check_cameras(paths: list[Path]) -> None:
@@ -207,11 +207,15 @@ def check_cameras(paths: list[Path]) -> None:
         raise InputError(f"--images {above[0]} is a folder of folders; give it alone, or name the folders in it.")
 
 
-def camera_folders(paths: list[Path]) -> list[Path]:
-    """The subfolders of a folder, a camera each; else the files, which are cameras with one frame.
+def camera_folders(paths: list[Path], view_names: Sequence[str] | None = None) -> list[Path]:
+    """Several folders or files as given, each a camera; of one folder what is in it, in the order of training.
 
-    Subfolders with the names of PhysicalAI-AV's cameras are in the order that Alpamayo-R1 is trained on.
+    These are its subfolders, or else its files, which are cameras with one frame; see `in_trained_order`.
+
+    Raises:
+        InputError: cameras have names that only a robot's views have, one is given twice, or there are none.
     """
     check_cameras(paths)
-    cameras = sorted(path for path in paths[0].iterdir() if path.is_dir()) if paths[0].is_dir() else []
-    return in_trained_order(cameras) if cameras else listed_files(paths)
+    if len(paths) > 1 or not paths[0].is_dir():
+        return paths
+    return in_trained_order([path for path in paths[0].iterdir() if path.is_dir()] or listed_files(paths), view_names)

@@ -62,7 +62,7 @@ def in_order(config: Any, paths: list[Path]) -> list[Path]:
     """The files in the order of the model's views."""
     named = named_files(paths)
     if named is None:
-        return listed_files(paths)
+        return listed_files(paths, config.view_names)
     views = config.view_names
     if not views or sorted(views) != sorted(named):
         known = ", ".join(views) if views else "none: give the files alone, in order"

@@ -44,6 +44,7 @@ def plan_cogvla(family: Family, job: Job) -> Prepared:
         )
     options = job.options(CogVLAOptions)
     layout = find_layout(job.base, job.adapters[0])
+    layout.tokenizer = job.parts.get("tokenizer")
     collected = collect_layout(layout)
     config, facts = make_config(layout, collected, options)
     plan = plan_checkpoint(family, job, collected, config, facts)
@@ -122,13 +123,20 @@ def read_image_processor(
 
 
 def tokenizer_folder(layout: RunLayout) -> Path | None:
-    found = (folder for folder in layout.folders if (folder / "tokenizer.json").exists())
+    folders = [layout.tokenizer] if layout.tokenizer else layout.folders
+    found = (folder for folder in folders if (folder / "tokenizer.json").exists())
     return next((folder for folder in found if not leads_out(folder / "tokenizer.json")), None)
 
 
 def check_tokenizer_of(job: Job, layout: RunLayout) -> None:
-    """It travels as it is: notice a damaged one before anything is written, and say it where there is none."""
+    """It travels as it is: notice a damaged one before anything is written, and say it where there is none.
+
+    Raises:
+        ConversionError: it is damaged, or one was given that cannot travel.
+    """
     tokenizer = tokenizer_folder(layout)
+    if tokenizer is None and layout.tokenizer:
+        raise ConversionError(f"--tokenizer {layout.tokenizer} holds no tokenizer.json, or a link out of the folder.")
     if tokenizer is not None:
         load_fast_tokenizer(tokenizer, links_out(tokenizer))
     else:

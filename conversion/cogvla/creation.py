@@ -72,8 +72,7 @@ def plan_start(family: Family, job: Job) -> Prepared:
     plan = plan_checkpoint(family, job, collected, config, facts, new, options.seed)
     if not config.norm_stats:
         say(job, "warning: without --statistics the checkpoint can be trained, but predict_action has no units yet.")
-    if "tokenizer" in job.parts:
-        layout.folders.append(job.parts["tokenizer"])
+    layout.tokenizer = job.parts.get("tokenizer")
     image_processor = start_image_processor(layout, options, config, facts)
     check_tokenizer_of(job, layout)
     processor = partial(write_processor, layout, config, image_processor)

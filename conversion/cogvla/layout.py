@@ -26,6 +26,7 @@ class RunLayout:
         side_files: by the keys of `SIDE_FILES`.
         config: the parsed config.json, of the run where it has one.
         folders: where processor and tokenizer files may lie, best first.
+        tokenizer: the folder of the one that was given, which goes before those.
     """
 
     weights: TensorGroup
@@ -35,6 +36,7 @@ class RunLayout:
     adapter: TensorFile | None = None
     lora_config: LoraConfig | None = None
     side_files: dict[str, TensorFile] = field(default_factory=dict)
+    tokenizer: Path | None = None
 
 
 def find_layout(base: Path | None, run: Path, label: str = "run") -> RunLayout:

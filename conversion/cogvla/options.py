@@ -116,7 +116,7 @@ def add_start_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder or Hub repository: a published OpenVLA, a merged OpenVLA-OFT or CogVLA, or an earlier step",
     )
     add_seed_argument(parser)
-    parser.add_argument("--tokenizer", metavar="DIR", help="with a tokenizer.json, where the base has none")
+    parser.add_argument("--tokenizer", metavar="DIR", help="with a tokenizer.json that takes the place of the base's")
     add_statistics_argument(parser)
     group = parser.add_argument_group("parts to switch on; what the base has stays")
     group.add_argument(

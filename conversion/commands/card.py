@@ -16,8 +16,9 @@ def add_card_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="what the example is asked about: files, or one folder, in order, or NAME=FILE for each view; the picture "
-        "shows them (default: the example draws its own, so that it prints the same wherever it runs)",
+        help="what the example is asked about: files, one folder, or NAME=FILE for each view, as vlahub predict reads "
+        "them; the picture shows them (default: the example draws its own, so that it prints the same wherever it "
+        "runs)",
     )
     parser.add_argument(
         "--keep-images",

@@ -6,6 +6,7 @@ import re
 from contextlib import ExitStack
 from pathlib import Path
 
+from ...configuration.vla_errors import InputError
 from ..families import OURS
 from ..files.given_datasets import check_dataset_name, reading_dataset
 from ..files.given_paths import input_paths
@@ -81,7 +82,6 @@ def add_choice_of_samples(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--eval-seed",
         type=int,
-        default=TRAINING_SEED,
         metavar="N",
         help=f"of --eval-episodes: the training's --seed (default {TRAINING_SEED})",
     )
@@ -101,6 +101,18 @@ def numbers(text: str) -> range:
     return range(int(match[1]), last + 1)
 
 
+def settled_seed(arguments: argparse.Namespace) -> int | None:
+    """That of the training which held the episodes out; `None` where none were. Raises InputError for one without."""
+    if arguments.eval_episodes is not None:
+        return TRAINING_SEED if arguments.eval_seed is None else arguments.eval_seed
+    if arguments.eval_seed is not None:
+        raise InputError(
+            f"--eval-seed {arguments.eval_seed} says which episodes --eval-episodes SHARE takes: give that, too, or "
+            "leave it out; --seed is that of noise and text."
+        )
+    return None
+
+
 def run_evaluate(arguments: argparse.Namespace) -> None:
     """Print the figures, and write what is asked for.
 
@@ -117,6 +129,7 @@ def run_evaluate(arguments: argparse.Namespace) -> None:
 
     if arguments.episodes is not None:
         arguments.episodes = sorted({number for part in arguments.episodes for number in part})
+    arguments.eval_seed = settled_seed(arguments)
     if arguments.device:
         check_device(arguments.device)
     if arguments.plot:

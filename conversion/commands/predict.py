@@ -29,8 +29,8 @@ def add_predict_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="files, or one folder, in order, or NAME=FILE for each view; a driving model reads a folder's subfolders "
-        "as cameras, files as frames",
+        help="files, in order, or one folder, whose files have the names of the views or are in order by name, or "
+        "NAME=FILE for each view; a driving model reads a folder's subfolders as cameras, files as frames",
     )
     parser.add_argument(
         "--output",

@@ -1,9 +1,11 @@
 """Files of camera views: as given, those of a folder, or with names (`primary=a.png`)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
+from ...configuration.view_names import short_name
 from ...configuration.vla_errors import InputError
 from ...processing.image_reader import open_image
 
@@ -38,11 +40,28 @@ def named_files(paths: list[Path]) -> dict[str, Path] | None:
     return {name: Path(file) for name, _, file in parts}
 
 
-def listed_files(paths: list[Path]) -> list[Path]:
-    """Files as given; of a folder its images by name."""
+def listed_files(paths: list[Path], view_names: Sequence[str] | None = None) -> list[Path]:
+    """Files as given; of a folder its images, in the order of a checkpoint's views where they have these names, else by
+    name.
+    """
     if len(paths) > 1 or not paths[0].is_dir():
         return paths
     found = sorted(path for path in paths[0].iterdir() if path.suffix.lower() in SUFFIXES)
     if not found:
         raise InputError(f"{paths[0]} holds no images ({', '.join(SUFFIXES)}).")
-    return found
+    return by_views(found, view_names) or found
+
+
+def by_views(paths: Sequence[Path], view_names: Sequence[str] | None) -> list[Path] | None:
+    """Files or folders in the order of a checkpoint's views; `None` where these have other names.
+
+    view_names: as the checkpoint records them; upper and lower case are one, as on many a disk.
+    """
+    views = [name.lower() for name in view_names or ()]
+    found = {short_name(view_of(path)).lower(): path for path in paths}
+    return [found[name] for name in views] if sorted(views) == sorted(found) and len(found) == len(paths) else None
+
+
+def view_of(path: Path) -> str:
+    """The name of the view, or camera, that a file or a folder of frames is of."""
+    return path.stem if path.is_file() else path.name

@@ -12,7 +12,7 @@ from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
 from ..families import FAMILIES, OURS
 from ..family import Family
-from ..files.adapter_places import ADAPTER_FOLDER, ADAPTER_NAMES
+from ..files.adapter_places import ADAPTER_FOLDER, ADAPTER_NAMES, adapter_files
 from ..files.file_kinds import STATISTICS_NAME
 from ..files.run_files import read_run_config
 
@@ -93,8 +93,7 @@ def look_at(folder: Path) -> FolderContents:
     if not folder.is_dir():
         raise ConversionError(f"{folder} is not a folder.")
     weights = [name for name in WEIGHT_NAMES if (folder / name).exists()][:1]
-    places = [path for name in ADAPTER_NAMES for path in (f"{ADAPTER_FOLDER}/{name}", name)]
-    adapter = [path for path in places if (folder / path).exists()]
+    adapter = adapter_files(folder)
     side_files = side_files_of(folder)
     config = {} if adapter or side_files else read_run_config(folder)
     kind = look_of(folder, config, weights, adapter, side_files)

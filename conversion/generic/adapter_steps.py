@@ -1,8 +1,10 @@
 """One adapter's steps in the plan of its base: which tensor each of its own changes, replaces or makes larger."""
 
+import copy
 from pathlib import Path
 
 from peft import LoraConfig
+from transformers.pytorch_utils import Conv1D
 
 from ...configuration.vla_errors import ConversionError
 from ..tensors.adapter_coverage import check_coverage
@@ -81,10 +83,23 @@ def add_loras(merged: MergedBase, content: AdapterContent, config: LoraConfig) -
     """A step for every LoRA, and another where it has a bias."""
     for module, parts in in_order(merged, content.loras):
         for planned in merged.planned(f"{module}.weight"):
-            check_adapter(module, planned.info.shape, {part: source.shape for part, source in parts.items()}, config)
-            planned.steps.append(Step("lora", module, parts, config))
+            own = config_of_layer(merged, planned.name, config)
+            check_adapter(module, planned.info.shape, {part: source.shape for part, source in parts.items()}, own)
+            planned.steps.append(Step("lora", module, parts, own))
         if LORA_BIAS in parts:
             merged.tensors[merged.key(f"{module}.bias")].steps.append(Step("lora_bias", module, parts, config))
+
+
+def config_of_layer(merged: MergedBase, key: str, config: LoraConfig) -> LoraConfig:
+    """The adapter's config for one of the base's weights: `fan_in_fan_out`, which PEFT finds out for each layer but
+    saves once for all, says whether it is a GPT-2 layer (in, out). Where the model is not known, the saved one holds.
+    """
+    layer = merged.model.module_of(key) if merged.model else None
+    if layer is None:
+        return config
+    own = copy.copy(config)
+    own.fan_in_fan_out = isinstance(layer, Conv1D)
+    return own
 
 
 def in_order(merged: MergedBase, by_module: dict) -> list[tuple]:

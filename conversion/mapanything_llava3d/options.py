@@ -138,7 +138,9 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_shared_arguments(group: argparse._ArgumentGroup | argparse.ArgumentParser) -> None:
-    group.add_argument("--tokenizer", metavar="DIR", help="with a tokenizer.json, where the language model has none")
+    group.add_argument(
+        "--tokenizer", metavar="DIR", help="with a tokenizer.json that takes the place of the language model's"
+    )
     add_statistics_argument(group)
     group.add_argument("--prefix-attention", choices=CHOICES["prefix_attention"], help="among images and text")
     group.add_argument("--expert-layer-alignment", choices=CHOICES["expert_layer_alignment"], help="default top")

@@ -37,8 +37,8 @@ def read_run(folder: Path, step: str | None) -> Run:
     """Look at what is there.
 
     Raises:
-        ConversionError: there are no weights, several files of them and no `step`, or settings that the model here
-            cannot reproduce.
+        ConversionError: there are no weights, several files of them and no `step`, or of one step, or settings that
+            the model here cannot reproduce.
     """
     config = read_run_config(folder)
     framework = config.get("framework") or {}
@@ -63,17 +63,20 @@ def weights_of(folder: Path, step: str | None) -> TensorGroup:
 
 def weights_file(folder: Path, step: str | None) -> tuple[Path, str]:
     """The one file of weights and its name in reports."""
-    found = {re.search(r"steps_(\d+)", path.name)[1]: path for path in matches(folder, STEP_FILES)}
-    found |= dict(zip(("final",), matches(folder, FINAL_FILES), strict=False))
-    if not found:
-        found = {path.name: path for path in matches(folder, LOOSE_FILES)}
+    steps = {path: re.search(r"steps_(\d+)", path.name)[1] for path in matches(folder, STEP_FILES)}
+    steps |= dict.fromkeys(matches(folder, FINAL_FILES), "final")
+    steps = steps or {path: path.name for path in matches(folder, LOOSE_FILES)}
+    found = list(dict.fromkeys(steps.values()))
     if not found:
         raise ConversionError(f"{folder} holds no weights (model.safetensors, checkpoints/steps_N_pytorch_model.pt).")
     if step is None and len(found) > 1:
         raise ConversionError(f"{folder} holds several checkpoints: pass --step with one of {', '.join(found)}.")
     if step is not None and step not in found:
         raise ConversionError(f"--step {step} is not in {folder}; there are {', '.join(found)}.")
-    path = found[step] if step is not None else next(iter(found.values()))
+    path, *others = [path for path, known in steps.items() if known == (step or found[0])]
+    if others:
+        names = " and ".join(str(other.relative_to(folder)) for other in (path, *others))
+        raise ConversionError(f"{folder} holds one step twice, in {names}: keep the one to convert.")
     return path, f"run/{path.relative_to(folder)}"
 
 

@@ -22,7 +22,8 @@ from .flow_options import FLOW
 from .processes import Processes
 
 EPISODE = "episode_index"
-SETTINGS = ("eval_episodes", "stride", "max_samples", "batch_size", "seed", "dtype", "revision", "advantage")
+SETTINGS = ("eval_episodes", "eval_seed", "stride", "max_samples", "batch_size", "seed", "dtype", "revision")
+SETTINGS += ("advantage",)
 SETTINGS += FLOW
 
 

@@ -71,7 +71,7 @@ def evaluate_actions(folder: Path, arguments: argparse.Namespace, plot: Path | N
         if not processes.is_main:
             return {}
     result, actions = figures(task, chunks, arguments)
-    settings = settings_of(arguments, task.data, ("unnorm_key", "embodiment_id"))
+    settings = settings_of(arguments, task.data, ("unnorm_key", "embodiment_id", "embodiment_column"))
     result = json_ready(described(arguments, task.data, task.samples) | {"settings": settings} | result)
     if not arguments.quiet:
         print_result(result)
@@ -136,12 +136,16 @@ def chosen_embodiment(arguments: argparse.Namespace, count: int) -> str | int | 
     """The column of the robots' numbers, or that of all frames; none for a model of one robot.
 
     Raises:
-        InputError: one is given to a model of one robot.
+        InputError: both are given, or one to a model of one robot.
     """
     column, number = arguments.embodiment_column, arguments.embodiment_id
     if count == 1 and (column is not None or number is not None):
         given = f"--embodiment-id {number}" if column is None else f"--embodiment-column {column}"
         raise InputError(f"{given}: this model has one embodiment; leave it out.")
+    if column is not None and number is not None:
+        raise InputError(
+            f"--embodiment-column {column}, --embodiment-id {number}: both say whose; leave one of them out."
+        )
     return None if count == 1 else (column or "embodiment_id") if number is None else number
 
 

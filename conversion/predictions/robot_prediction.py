@@ -9,6 +9,7 @@ from typing import Any
 
 from ...configuration.vla_errors import FarStateWarning, InputError
 from ...modeling.action_normalization import find_statistics
+from ...modeling.embodiments import check_embodiments
 from ...processing.image_reader import open_image
 from ...training.waiting import waiting
 from ..files.settings_errors import reading_settings
@@ -42,7 +43,7 @@ def predict_actions(
     """A chunk of actions in robot units, printed as a table; returns what is written.
 
     Args:
-        paths: of the views: files, one folder of them, or NAME=FILE for each.
+        paths: of the views: files, one folder of them (see `listed_files`), or NAME=FILE for each.
         state: in the robot's units; zeros where it is not given and the model has one.
         advantage: a word for the prompt; embodiment_id: of a model that has several; fast: see `load_model`.
         num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
@@ -51,8 +52,8 @@ def predict_actions(
         quiet: no notes.
 
     Raises:
-        InputError: images or instruction are missing, or the model has no state, one embodiment, no samples or no
-            such steps.
+        InputError: images or instruction are missing, or the model has no state, one embodiment or none of that
+            number, no samples or no such steps.
     """
     missing = [] if paths else ["--images FILE ..."]
     missing += ["--instruction TEXT"] if instruction is None else []
@@ -60,15 +61,16 @@ def predict_actions(
         raise InputError(f"this model needs --images FILE ... and --instruction TEXT; missing: {', '.join(missing)}.")
     if not instruction.strip():
         raise InputError(f"--instruction {instruction!r} says nothing; say what to do, as in the training data.")
+    processor, config = load_processor(folder), load_config(folder)
     images = named_views(paths)
     if images is None:
-        images = [open_image(path) for path in listed_files(paths)]
-    processor, config = load_processor(folder), load_config(folder)
+        images = [open_image(path) for path in listed_files(paths, processor.view_names)]
     find_statistics(config.norm_stats, unnorm_key)
     given = given_options(processor, config, state, advantage, embodiment_id)
     options = sampling_options(config, num_samples) | (flow_options(config, flow) if flow else {})
     with reading_settings(folder), warning_in_a_line(quiet):
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
+    check_embodiments(config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)
     if processor.state_dim and state is None and not quiet:
         print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes

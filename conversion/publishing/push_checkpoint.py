@@ -13,7 +13,6 @@ from tqdm import tqdm
 from ...configuration.checkpoint_card import is_repository
 from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConversionError
-from ...modeling.replaced_weights import replaced_weights
 from ...training.waiting import WAIT
 from ..files.file_hashes import changes_since, entry_of, report_text, with_own_hash
 from ..files.file_kinds import CARD_NAME, REPORT_NAME
@@ -26,7 +25,7 @@ from ..report import left_behind_table
 from ..tensors.tensor_source import TensorGroup, open_checkpoint
 from ..terminal import text_of
 from .published_card import card_to_publish
-from .uploaded_files import files_to_upload
+from .uploaded_files import files_to_delete, files_to_upload
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 NO_BRANCH = re.compile(r"[^\w./-]|^[-/.]|\.\.|//|[/.]$|\.lock$")
@@ -75,9 +74,9 @@ def push_checkpoint(
 ) -> str:
     """Upload a folder in one commit; returns the URL of the commit or pull request.
 
-    The repository is made if it does not exist, and so is the branch. Weights that the folder does not have are deleted
-    by the same commit, or transformers might load them. Files that arrived in an upload that broke off are not sent
-    again.
+    The repository is made if it does not exist, and so is the branch. The same commit deletes what
+    the folder does not have and transformers might load in its place, see `files_to_delete`. Files that arrived in an
+    upload that broke off are not sent again.
 
     Args:
         folder: what `merge-lora` or `save_pretrained` wrote; only the files of a checkpoint are uploaded, see
@@ -131,7 +130,7 @@ def create_repository(api: HfApi, repo_id: str, private: bool) -> None:
 def make_operations(
     files: list[Path], folder: Path, card: str | None, present_card: str | None, present: set[str], quiet: bool = True
 ) -> list[CommitOperationAdd | CommitOperationDelete]:
-    """All files and the card, and the removal of weights that `present`, the repository's files, has besides.
+    """All files and the card, and the removal of what `present`, the repository's files, has that would be read, too.
 
     card, present_card: what the repository will have, as the report says in its list of files, and what it has.
     """
@@ -143,10 +142,9 @@ def make_operations(
     if card == present_card:
         content.pop(CARD_NAME, None)
     names = tqdm(sorted(content), desc="hashing", unit="file", delay=WAIT, leave=False, disable=quiet)
-    stale = replaced_weights(present, content)
     return [
         *(CommitOperationAdd(name, content[name]) for name in names),
-        *(CommitOperationDelete(name) for name in stale),
+        *(CommitOperationDelete(name) for name in files_to_delete(present, content)),
     ]
 
 

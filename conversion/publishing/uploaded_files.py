@@ -1,16 +1,23 @@
-"""Which files of a folder `push` uploads: those of a checkpoint, and no code that is not ours unless it was allowed."""
+"""Which files of a folder `push` uploads: those of a checkpoint, and no code that is not ours unless it was allowed;
+and which of the repository it deletes: those that would be read beside them."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
+from ...modeling.replaced_weights import replaced_weights
 from ..files.file_hashes import entry_of_file
 from ..files.file_kinds import (
     CARD_NAME,
     CODE,
+    CONFIG,
     KINDS,
     PICTURE,
+    PROCESSOR,
     REPORT_NAME,
+    TOKENIZER,
     LeftBehind,
+    kind_of,
     leads_out,
     left_behind,
     travelling,
@@ -19,6 +26,8 @@ from ..files.json_file import read_json
 from ..tensors.tensor_source import TensorGroup
 from ..travelling.auto_map import config_files, read, reference_problem, references
 from ..travelling.travelling_code import differing, own_code, own_config
+
+READ_BY_FOLDER = ("custom_generate/", "additional_chat_templates/")  # by transformers, whatever else is there
 
 
 def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tuple[list[Path], list[LeftBehind]]:
@@ -43,6 +52,15 @@ def files_to_upload(folder: Path, weights: TensorGroup, allow_code: bool) -> tup
     files = sorted({*travelling(folder, *KINDS), *shards} - {entry.path for entry in stale})
     left = [entry for entry in left_behind(folder) if entry.path not in shards] + stale
     return files, [LeftBehind(entry.path.relative_to(folder), entry.reason) for entry in left]
+
+
+def files_to_delete(present: Iterable[str], uploaded: Iterable[str]) -> list[str]:
+    """Of a repository's files `present` those that transformers would read beside what is `uploaded`, or in its place:
+    older weights, an adapter, settings, tokenizer and code of generation. What else its owner keeps there stays."""
+    others = set(present) - set(uploaded)
+    read = {name for name in others if kind_of(name) in (CONFIG, PROCESSOR, TOKENIZER)}
+    read.update(name for name in others if name.startswith(READ_BY_FOLDER))
+    return sorted(read.union(replaced_weights(present, uploaded)))
 
 
 def pictures_not_shown(folder: Path) -> list[LeftBehind]:

@@ -104,12 +104,13 @@ class ActionSessions:
         return session
 
     def forget(self, before: float) -> None:
-        """Those that were asked last before a moment, and that nobody is asking."""
-        while self.sessions:
-            name, oldest = next(iter(self.sessions.items()))
-            if oldest.asked >= before or oldest.turn.locked():
-                return
-            del self.sessions[name]
+        """Those that were asked last before a moment, and that nobody is asking.
+
+        They stand in the order in which questions came, not in that of the answers, by which they are forgotten.
+        """
+        for name, session in list(self.sessions.items()):
+            if session.asked < before and not session.turn.locked():
+                del self.sessions[name]
 
     def averaged(self, session: Session, chunk: np.ndarray) -> np.ndarray:
         session.chunks.append((session.steps, chunk))

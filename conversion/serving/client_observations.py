@@ -13,7 +13,7 @@ import numpy as np
 
 from ...configuration.vla_errors import InputError
 from .limits import ReadImage
-from .observation_map import ObservationMap, joined
+from .observation_map import INSTRUCTIONS, ObservationMap, joined
 from .observed_views import views_of
 from .served_policy import ServedPolicy
 
@@ -21,7 +21,6 @@ CHOICES = ("unnorm_key", "advantage", "embodiment_id", "seed")  # that any clien
 PREFIXES = ("observation.images.", "observation/images/", "observation/", "observation.", "images/")
 STATES = ("state", "observation/state", "observation.state")
 DROID_STATE = ("observation/joint_position", "observation/gripper_position")
-INSTRUCTIONS = ("prompt", "instruction", "task")
 MAIN = {"image": "OpenVLA", "full_image": "OpenVLA-OFT"}
 
 

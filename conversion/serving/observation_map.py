@@ -23,6 +23,7 @@ from ..files.settings_errors import one_line
 from .served_policy import ServedPolicy
 
 FIELDS = ("images", "state", "instruction")
+INSTRUCTIONS = ("prompt", "instruction", "task")  # keys of published clients
 
 
 @dataclass(frozen=True)
@@ -30,18 +31,18 @@ class ObservationMap:
     """Attributes:
     images: key by view, or keys in the order of training.
     state: keys whose values are joined; empty for a model without a state.
-    instruction: its key.
+    instruction: its key; `None`: whichever of `INSTRUCTIONS` is there.
     """
 
     images: dict[str, str] | list[str]
     state: tuple[str, ...]
-    instruction: str
+    instruction: str | None
 
     def observation(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """`images`, `state` and `instruction` (or `None`) of what a client sent; other keys are left out.
 
         Raises:
-            InputError: a key is missing.
+            InputError: a key is missing, or which of several is the instruction is not known.
         """
         if isinstance(self.images, dict):
             images: Any = {view: value_at(given, key) for view, key in self.images.items()}
@@ -49,7 +50,23 @@ class ObservationMap:
             images = [value_at(given, key) for key in self.images]
         parts = [value_at(given, key) for key in self.state]
         state = joined(parts) if parts else None
-        return {"images": images, "state": state, "instruction": value_at(given, self.instruction, is_optional=True)}
+        return {"images": images, "state": state, "instruction": self.instruction_of(given)}
+
+    def instruction_of(self, given: Mapping[str, Any]) -> Any:
+        """What the client says, `None` where it says nothing: `--instruction` speaks for those alone.
+
+        Raises:
+            InputError: there are several, or another than the one that is named.
+        """
+        if self.instruction is not None:
+            found = value_at(given, self.instruction, is_optional=True)
+            if found is not None:
+                return found
+        others = [name for name in INSTRUCTIONS if name in given]
+        if len(others) > (self.instruction is None):
+            wanted = "one of them is needed" if self.instruction is None else f"its instruction is {self.instruction!r}"
+            raise InputError(f"the observation holds {' and '.join(others)}; by --observation-map {wanted}.")
+        return given[others[0]] if others else None
 
     def check(self, policy: ServedPolicy, name: str) -> None:
         """Raises ConversionError where it does not fit a policy, by the policy's name."""
@@ -76,9 +93,10 @@ def read_map(path: Path) -> ObservationMap:
         found = list(content) if isinstance(content, dict) else content
         raise ConversionError(f"--observation-map {path} holds {found!r:.200}; its fields are {', '.join(FIELDS)}.")
     images, state = content["images"], content.get("state") or []
-    state, instruction = [state] if isinstance(state, str) else state, content.get("instruction", "prompt")
+    state, instruction = [state] if isinstance(state, str) else state, content.get("instruction")
     keys = list(images.values()) if isinstance(images, dict) else images
-    for name, value in (("images", keys), ("state", state), ("instruction", [instruction])):
+    named = [instruction] if "instruction" in content else []
+    for name, value in (("images", keys), ("state", state), ("instruction", named)):
         if not isinstance(value, list) or not all(isinstance(key, str) and key for key in value):
             raise ConversionError(f"--observation-map {path}: {name} must name keys of the client's observation.")
     if not keys or len(set(keys)) < len(keys):

@@ -13,6 +13,7 @@ from transformers import BatchFeature
 
 from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.action_normalization import find_statistics
+from ...modeling.embodiments import check_embodiments
 from ...processing.prompts import padded
 from ...processing.state_range import recorded_range
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
@@ -114,6 +115,7 @@ class RobotPolicy:
         inputs = self.read(known)
         if len(inputs["input_ids"]) != 1:
             raise InputError(f"images hold {len(inputs['input_ids'])} observations; ask for one at a time.")
+        check_embodiments(self.config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)
         group = None if seed is not None or not self.merges else (unnorm_key, *forms_of(inputs))
         task = instruction, unnorm_key, *(str(known.get(name)) for name in ("advantage", "embodiment_id"))
         far = tuple(value.dimension for value in self.processor.far_values(known.get("state"), unnorm_key))

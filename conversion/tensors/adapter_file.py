@@ -8,7 +8,7 @@ import torch
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
-from ..files.adapter_places import ADAPTER_NAMES
+from ..files.adapter_places import ADAPTER_FOLDER, adapter_files
 from .adapter_names import SAVED_MODULE, TOKEN_ROWS, UNTRAINED, full_name, parse_adapter_key, plain_name
 from .lora_merge import read_lora_config
 from .plan import SourceTensor
@@ -19,6 +19,7 @@ FOREIGN_FILES = (
     "new_embeddings.safetensors",
     "new_embeddings.bin",
     "non_lora_trainables.bin",
+    "non_lora_state_dict.bin",
     "mm_projector.bin",
 )
 
@@ -47,16 +48,18 @@ def find_adapter(run: Path) -> tuple[TensorFile | None, LoraConfig | None]:
         ConversionError: its config is missing or not one of a LoRA that can be merged, or trained numbers lie beside it
             in a file that an adapter does not have.
     """
-    for folder in (run / "lora_adapter", run):
-        for name in ADAPTER_NAMES:
-            if (folder / name).exists():
-                refuse_foreign_files(folder)
-                label = f"run/{folder.relative_to(run) / name}"
-                return TensorFile(folder / name, label), read_lora_config(folder)
-    return None, None
+    place = next(iter(adapter_files(run)), None)
+    if place is None:
+        return None, None
+    path = run / place
+    refuse_foreign_files(path.parent)
+    return TensorFile(path, f"run/{place}"), read_lora_config(path.parent)
 
 
 def refuse_foreign_files(folder: Path) -> None:
+    """folder: of an adapter; where it is a run's `lora_adapter`, the files lie in the run."""
+    if folder.name == ADAPTER_FOLDER:
+        refuse_foreign_files(folder.parent)
     for name in FOREIGN_FILES:
         if (folder / name).exists():
             raise ConversionError(

@@ -18,7 +18,7 @@ def choose(
 
     Raises:
         ConversionError: the source has another shape, is no floating point, differs from a copy of it in the same
-            files, or its adapter does not fit.
+            files, as may a part of its adapter, or the adapter does not fit.
     """
     candidates = collected.candidates[target]
     *weaker, (*copies, winner) = candidates.versions
@@ -31,12 +31,13 @@ def choose(
     reason = f"{winner.file.label} has it"
     leftovers = [Leftover(source, "superseded", reason) for version in weaker for source in version]
     leftovers += [checked_copy(copy, winner) for copy in copies]
+    leftovers += [checked_copy(copy, part) for copy, part in candidates.again]
     lora = adapter_of(winner, candidates, collected)
     for other in candidates.adapters:
         if other is not lora:
             reason = f"{winner.file.label} has the trained weight"
-            leftovers += [Leftover(source, "superseded", reason) for source in other.parts.values()]
-    if lora:
+            leftovers += [Leftover(source, "superseded", reason) for source in other.own_parts]
+    if lora and lora.kind == "lora":
         check_adapter(lora.module, shape, {part: source.shape for part, source in lora.parts.items()}, lora.config)
     elif winner in candidates.wrapped:
         raise ConversionError(f"{winner.file.path} holds {winner.key} but not the LoRA that belongs to it.")

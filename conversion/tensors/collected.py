@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from peft import LoraConfig
 
 from ...configuration.vla_errors import ConversionError
 from .adapter_names import BASE_LAYER_KEY, UNTRAINED, AdapterKey, full_name, parse_adapter_key, plain_name
+from .lora_merge import LORA_BIAS
 from .plan import Leftover, SourceTensor, Step
 from .rename import Row, rename
 from .tensor_source import TensorFile, TensorGroup
@@ -35,12 +36,14 @@ class Candidates:
 
     Attributes:
         versions: one for each group that has the tensor, the weakest first: its names in there, the best one last.
-        adapters: LoRAs for it, one for each file that has one.
+        adapters: LoRAs for it, one for each file that has one; for a bias the same as for its weight.
+        again: (a copy, the part): parts of a LoRA that their file holds under a second name.
         wrapped: those of the versions that are the weight inside a LoRA layer.
     """
 
     versions: list[list[SourceTensor]] = field(default_factory=list)
     adapters: list[Step] = field(default_factory=list)
+    again: list[tuple[SourceTensor, SourceTensor]] = field(default_factory=list)
     wrapped: set[SourceTensor] = field(default_factory=set)
 
     @property
@@ -50,9 +53,10 @@ class Candidates:
 
     @property
     def sources(self) -> list[SourceTensor]:
-        """All versions under all their names, and the parts of the adapters."""
-        parts = [source for lora in self.adapters for source in lora.parts.values()]
-        return [source for version in self.versions for source in version] + parts
+        """All versions and parts of the adapters, under all their names."""
+        parts = [source for lora in self.adapters for source in lora.own_parts]
+        copies = [copy for copy, _ in self.again]
+        return [source for version in self.versions for source in version] + parts + copies
 
 
 @dataclass
@@ -128,7 +132,10 @@ def add_group(collected: Collected, group: SourceGroup, lora_config: LoraConfig 
         if target is None:
             collected.leftovers.append(Leftover(source, "unused", reason))
         elif lora:
-            add_lora_part(collected.candidates[target].adapters, lora, source, lora_config)
+            step = add_lora_part(collected.candidates[target], lora, source, lora_config)
+            if lora.part == LORA_BIAS:
+                bias = rename(f"{lora.module}.bias", group.table, str(file.path)).target
+                collected.candidates[bias].adapters.append(replace(step, kind="lora_bias"))
         else:
             versions[target].append(source)
             inside = BASE_LAYER_KEY.fullmatch(name)
@@ -139,16 +146,20 @@ def add_group(collected: Collected, group: SourceGroup, lora_config: LoraConfig 
         collected.candidates[target].versions.append(names)
 
 
-def add_lora_part(adapters: list[Step], key: AdapterKey, source: SourceTensor, lora_config: LoraConfig | None) -> None:
+def add_lora_part(
+    candidates: Candidates, key: AdapterKey, source: SourceTensor, lora_config: LoraConfig | None
+) -> Step:
     """Add one tensor of a LoRA to its file's step. Raises ConversionError where no config says how strong it is."""
     source.check_floating()
-    for known in adapters:
+    for known in candidates.adapters:
         if source.file is known.file:
-            known.parts[key.part] = source
-            return
+            first = known.parts.setdefault(key.part, source)
+            candidates.again += [(source, first)] if first is not source else []
+            return known
     if lora_config is None:
         raise ConversionError(
             f"{source.file.path}: {source.key} is part of a LoRA, but the run has no lora_adapter/adapter_config.json, "
             "without which its strength (alpha / r) is unknown."
         )
-    adapters.append(Step("lora", key.module, {key.part: source}, lora_config))
+    candidates.adapters.append(Step("lora", key.module, {key.part: source}, lora_config))
+    return candidates.adapters[-1]

@@ -10,6 +10,7 @@ from ...configuration.vla_errors import ConversionError
 from ...modeling.quantized_linear import stored_shapes
 from ..files.file_kinds import LeftBehind
 from .initialised import InitialisedTensor
+from .lora_merge import LORA_BIAS
 from .safetensors_stream import ALL, TensorInfo
 from .tensor_source import TensorFile
 
@@ -72,6 +73,11 @@ class Step:
     def file(self) -> TensorFile:
         """That all of its parts are in."""
         return next(iter(self.parts.values())).file
+
+    @property
+    def own_parts(self) -> list[SourceTensor]:
+        """The parts that go into no other tensor: the bias of B into a bias, all others into the weight."""
+        return [part for name, part in self.parts.items() if (name == LORA_BIAS) == (self.kind == "lora_bias")]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from ..cache_names import CACHE_NAMES
 from ..fast_prediction import FastPredictionStats
 from ..llama_layers import projections_of
 from ..strict_loading import StrictPreTrainedModel, tied_weights
+from .driving_inputs import refuse_unfilled
 from .reasoning_text import load_tokenizer
 from .start_in_memory import EXPERT_PARTS
 
@@ -75,7 +76,8 @@ class AlpamayoR1PreTrainedModel(StrictPreTrainedModel):
 
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:
-        """Text alone, by the VLM's own `generate`."""
+        """Text alone, by the VLM's own `generate`. Raises InputError for prompts with a place for a path."""
+        refuse_unfilled(input_ids, self.config.traj_token_ids["history"])
         if "mm_token_type_ids" in inspect.signature(self.vlm.forward).parameters:  # also under accelerate's hooks
             is_image = input_ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them

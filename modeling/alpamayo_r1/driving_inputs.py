@@ -81,12 +81,16 @@ def read_poses(
     """Prompts with their histories, and normalised actions (batch, waypoints, 2) that lead along the futures.
 
     model: an `AlpamayoR1`.
+
+    Raises:
+        InputError: poses have another form, half of them is missing, or prompts have a place for a history that is.
     """
-    if history[0] is None and future[0] is None:
+    if all(given is None for given in (*history, *future)):
+        refuse_unfilled(input_ids, model.config.traj_token_ids["history"])
         return input_ids, None
     history = model.history(input_ids, *history)
     input_ids = model.with_history(input_ids, *history)
-    if future[0] is None:
+    if future == (None, None):
         return input_ids, None
     future = checked_future(*future, len(input_ids), execution_device(model))
     return input_ids, model.action_space.traj_to_action(*history, *future)
@@ -103,12 +107,21 @@ def check_placeholders(input_ids: torch.LongTensor, config: AlpamayoR1Config, nu
         )
 
 
+def refuse_unfilled(input_ids: torch.LongTensor, placeholder: int) -> None:
+    """Raises InputError with the number of placeholders, if there are any."""
+    if count := int((input_ids == placeholder).sum()):
+        raise InputError(
+            f"input_ids has {count} history placeholders, and no path is put there: let the processor do so "
+            "(fuse_traj_tokens), or ask without a path."
+        )
+
+
 def checked_future(
-    xyz: torch.Tensor, rot: torch.Tensor | None, batch: int, device: torch.device
+    xyz: torch.Tensor | None, rot: torch.Tensor | None, batch: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """(batch, waypoints, 3) and (batch, waypoints, 3, 3) on the device, in float32; see `check_poses`."""
-    if rot is None:
-        raise InputError("ego_future_rot is missing: a future has positions and rotations.")
+    if xyz is None or rot is None:
+        raise InputError("ego_future_xyz and ego_future_rot are both needed.")
     xyz, rot = shaped_poses("ego_future", xyz, rot, batch)
     check_poses("ego_future", xyz, rot, ends_at_origin=False)
     return xyz.to(device, torch.float32), rot.to(device, torch.float32)

@@ -19,6 +19,7 @@ from transformers.utils import can_return_tuple
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ..input_checks import execution_device
 from ..loss_items import Items, check_sample_weight
+from ..ode_sampling import chosen_sampling
 from ..prediction_core import exclusive
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import without_checkpointing
@@ -155,7 +156,7 @@ class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
         shape = checked_shape(len(input_ids), num_traj_sets, num_traj_samples)
         place = execution_device(self)
         start = self.diffusion.checked_or_drawn(math.prod(shape), noise, generator, place, noise_temperature)
-        ode = self.diffusion.sampling(num_inference_steps, ode_solver, ode_spacing)
+        ode = chosen_sampling(self.config, num_inference_steps, None, ode_solver, ode_spacing)
         own, callers = warpers(temperature, top_k, top_p), (logits_processor, stopping_criteria, generator)
         sampling = text_sampling(self.config, self.tokenizer, max_new_tokens, own, *callers)
         check_room(input_ids, self.config, sampling.max_new_tokens)
@@ -191,9 +192,9 @@ class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
         as in `sample_trajectories`; guidance: of `guidance_of`.
         """
         xyz, rot = history
-        samples, ode = len(noise) // len(input_ids), self.diffusion.sampling(num_steps, ode_solver, ode_spacing)
+        ode = chosen_sampling(self.config, None, num_steps, ode_solver, ode_spacing)
         fused, room = self.with_history(input_ids, xyz, rot), (sampling.max_new_tokens, noise.shape[1])
-        unguided = None
+        samples, unguided = len(noise) // len(input_ids), None
         with exclusive(self), without_checkpointing(decoder_modules(self.vlm)):
             keys = keys_for(self, len(fused) * (1 if guidance is None else 2), fused.shape[1], samples, room)
             first = keys if guidance is None else halves(keys)[0]

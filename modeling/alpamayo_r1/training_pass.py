@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from ...configuration.vla_errors import InputError
 from ..flow_matching import check_share
 from ..input_checks import check_labels
 from ..loss_items import Items
@@ -36,6 +37,15 @@ class Learnt(NamedTuple):
         return self.labels is not None or self.trajectory_labels is not None
 
 
+def check_draws(learnt: Learnt) -> None:
+    """Refuse a time outside of 0..1, and time or noise without a future (InputError)."""
+    if learnt.time is not None:
+        check_share(learnt.time)
+    for name in ("time", "noise"):
+        if learnt.target is None and getattr(learnt, name) is not None:
+            raise InputError(f"{name} was given without ego_future_xyz: it is of the loss of a future; leave it out.")
+
+
 def training_pass(
     model: nn.Module,
     input_ids: torch.LongTensor,
@@ -50,8 +60,7 @@ def training_pass(
     """
     check_labels(learnt.labels, input_ids)
     check_labels(learnt.trajectory_labels, input_ids, "trajectory_labels")
-    if learnt.time is not None:
-        check_share(learnt.time)
+    check_draws(learnt)
     config, target = model.config, learnt.target
     positions, real = places_of(model.vlm, input_ids, attention_mask, images[1])
     learns = learnt.has_labels or target is None or not stop

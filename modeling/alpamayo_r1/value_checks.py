@@ -14,7 +14,7 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.vla_errors import InputError
 from ..input_checks import check_rows
 from ..mrope_positions import check_image_tokens
-from .driving_inputs import Poses, check_arguments, check_placeholders, shaped_poses
+from .driving_inputs import Poses, check_arguments, check_placeholders, refuse_unfilled, shaped_poses
 from .ego_frame import at_hand, check_poses, pose_faults
 from .navigation_markers import Route, is_wrong_route, refuse_route
 
@@ -80,15 +80,6 @@ def checked_prompt(
     unfilled = ValueCheck((input_ids == holder).any(), lambda: refuse_unfilled(input_ids, holder))
     wrong = ValueCheck(is_wrong(prompt, model.config), lambda: refuse_prompt(prompt, model.config))
     return grid, at_once([unfilled, wrong])
-
-
-def refuse_unfilled(input_ids: torch.LongTensor, placeholder: int) -> None:
-    """Raises InputError with the number of placeholders, if there are any."""
-    if count := int((input_ids == placeholder).sum()):
-        raise InputError(
-            f"input_ids has {count} history placeholders, and no path is put there: let the processor do so "
-            "(fuse_traj_tokens), or ask without a path."
-        )
 
 
 def check_values(

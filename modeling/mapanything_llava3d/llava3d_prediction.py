@@ -13,6 +13,7 @@ from torch import nn
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import NonFiniteError
 from ..action_normalization import AffineTerms, in_robot_units
+from ..embodiments import check_known
 from ..finite_predictions import is_whole, require_finite
 from ..llama_layers import projections_of
 from ..ode_sampling import OdeSampling
@@ -114,6 +115,7 @@ def require_sound(
     numbers: Mapping[str, torch.Tensor | None],
     found: PredictedActions,
     statistics: Mapping[str, Any],
+    embodiment_id: torch.LongTensor | None = None,
 ) -> None:
     """See `require_finite`; the device is asked once, and once more where something is wrong, for what it was."""
     real = padding_of(attention_mask)
@@ -121,6 +123,8 @@ def require_sound(
         require_finite(model, {"actions": found.actions}, numbers, statistics, real, found.whole)
     except NonFiniteError:
         check_tokens(model.config, input_ids, attention_mask, numbers["pixel_values"])
+        if embodiment_id is not None:
+            check_known(model.config.num_embodiments, embodiment_id.cpu())
         raise
 
 

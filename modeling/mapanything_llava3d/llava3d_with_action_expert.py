@@ -64,6 +64,12 @@ class LLaVA3DWithActionExpertModel(PreTrainedModel):
         """The base's stack."""
         return self._base.module
 
+    def follow_owner(self, stack: nn.Module, causal_prefix: bool) -> None:
+        """From now on join the expert to whatever stands where the owner's stack was, which reads a prefix so."""
+        self._base.refer_to(stack)
+        if self.causal_prefix != causal_prefix:
+            self.causal_prefix = causal_prefix
+
     @property
     def hidden_size(self) -> int:
         """Width of the prefix."""

@@ -169,7 +169,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         options = ActionOptions(ode, scale, self.config.normalization_type, check_finite)
         found = run_prediction(self, input_ids, attention_mask, given, options)
         if check_finite:
-            require_sound(self, input_ids, attention_mask, inputs, found, statistics)
+            require_sound(self, input_ids, attention_mask, inputs, found, statistics, embodiment_id)
         if num_samples is not None:
             return with_spread(found.actions, found.normalized)
         if return_dict:
@@ -277,20 +277,20 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
     # ---- actions
 
     def expert_parts(self) -> ActionParts:
-        return ActionParts(
-            self.language_model.decoder,
-            self.config.prefix_attention == "causal",
-            self.language_model_with_expert,
-            self.action_expert,
-            self.dit_action_head,
-            self.dit_action_projector,
-        )
+        """The parts that there are now, of which PEFT trains copies, and as the config is now."""
+        stack, network = self.language_model.decoder, self.language_model_with_expert
+        causal = self.config.prefix_attention == "causal"
+        if network is not None:
+            network.follow_owner(stack, causal)
+            self.action_expert.follow_owner(network, self.config.use_time_weight, self.config.time_sampling)
+        experts = self.action_expert, self.dit_action_head, self.dit_action_projector
+        return ActionParts(stack, causal, network, *experts)
 
     def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
         """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
         if actions is None or time is not None or not self.config.has_deep_fusion:
             return {}
-        return {"time": self.action_expert.sample_time(len(actions), actions.device)}
+        return {"time": self.expert_parts().expert.sample_time(len(actions), actions.device)}
 
     def loss_items(
         self,
@@ -304,7 +304,7 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         """What a batch of `forward` counts in each of its losses, see `loss_items.py`; `time` is not drawn here."""
         items = {} if labels is None else {"text": text_items(labels, sample_weight)}
         if actions is not None and self.config.has_deep_fusion:
-            items["flow"] = self.action_expert.loss_items(actions, time, action_is_pad, sample_weight)
+            items["flow"] = self.expert_parts().expert.loss_items(actions, time, action_is_pad, sample_weight)
         if actions is not None and self.config.has_dit:
             items["dit"] = learnt_steps(actions, action_is_pad, sample_weight).sum()
         return items

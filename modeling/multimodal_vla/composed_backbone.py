@@ -93,11 +93,11 @@ class ComposedBackbone(nn.Module):
         """As of `VLMBackbone`."""
         return not asks_in_layers(self.stack.config)
 
-    @property
-    def pads_first(self) -> bool:
-        """Whether padding between tokens has to go before them: a state runs on through it, or it counts as a place."""
+    def pads_first(self, length: int) -> bool:
+        """Whether padding between the tokens of a sequence has to go before them: a state runs on through it, or it
+        counts as a place."""
         config = self.stack.config
-        return config.model_type in CARRIES_STATE or counts_places(config)
+        return config.model_type in CARRIES_STATE or counts_places(config, length)
 
     @property
     def may_be_padded(self) -> bool:
@@ -168,7 +168,7 @@ class ComposedBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if not self.writes_text:
             return bidirectional_states(self.stack, sequence.embeds, sequence.real)
-        if self.pads_first:
+        if self.pads_first(sequence.real.shape[1]):
             moved, order = padding_first(sequence)
             return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
         return self.run_as_it_stands(sequence)

@@ -31,7 +31,8 @@ def causal_masks(
     In a training step, and where a model makes masks of its own (`MAKES_OWN_MASKS`, flash attention, layers that hand a
     state on), it is the padding mask (batch, length), by which transformers chooses the fastest kernel.
 
-    A window is counted in tokens, so that padding between them changes nothing.
+    A window is counted in tokens, so that padding between them changes nothing; in those of transformers it is counted
+    in places, see `counts_places`.
 
     config: of the stack; real: (batch, length) bool, false on padding; dtype: of the states.
     """
@@ -93,15 +94,16 @@ def reads_padding(config: PretrainedConfig) -> bool:
     return config.model_type == "lfm2" and OLDER
 
 
-def counts_places(config: PretrainedConfig) -> bool:
+def counts_places(config: PretrainedConfig, length: int) -> bool:
     """Whether a text model counts distances in places, so that padding between tokens moves them apart: it is told no
-    positions, or its windows are those of masks that are not made by `causal_masks`."""
+    positions, or windows below the `length` of a sequence are those of masks that are not made by `causal_masks`."""
     if config.model_type in COUNTS_PLACES:
         return True
-    if not has_windows(config):
+    windows = windows_below(config, length)
+    if windows == ():
         return False
-    known = windows_below(config, config.max_position_embeddings) is not None
-    return makes_masks(config) or config._attn_implementation not in TAKES_MASKS or not known
+    is_made = not torch.is_grad_enabled() and not makes_masks(config) and config._attn_implementation in TAKES_MASKS
+    return windows is None or not is_made
 
 
 def has_windows(config: PretrainedConfig) -> bool:

@@ -331,14 +331,17 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
 
     @property
     def head(self) -> Head:
-        """What reads actions out of states."""
+        """What reads actions out of states, with the network that there is now, of which PEFT trains a copy."""
+        if self.action_network is not None:
+            times = self.config.use_time_weight, self.config.time_sampling
+            self.action_head.follow_owner(self.action_network, *times)
         return HEADS[self.config.action_head](self.action_head, self.get_output_embeddings(), self.config)
 
     def drawn(self, actions: torch.Tensor | None = None, time: torch.Tensor | None = None, **kwargs) -> dict:
         """`{"time": (batch,)}` for a batch of `forward` that has none, where its loss weighs samples by it."""
         if actions is None or time is not None or not HEAD_FACTS[self.config.action_head].has_draws:
             return {}
-        return {"time": self.action_head.sample_time(len(actions), actions.device)}
+        return {"time": self.head.module.sample_time(len(actions), actions.device)}
 
     def loss_items(
         self,

@@ -83,7 +83,8 @@ class TokenSequence(NamedTuple):
 def padding_first(sequence: TokenSequence) -> tuple[TokenSequence, torch.LongTensor]:
     """The same with padding before all tokens, and where each token came from, (batch, tokens).
 
-    For layers that hand a state from token to token, which padding between tokens would wear off.
+    For layers that hand a state from token to token, which padding between tokens would wear off, or that see as many
+    places as a window is wide. The prompt stays as it was.
     """
     order = sequence.real.long().argsort(dim=1, stable=True)
     moved = sequence._replace(embeds=in_order(sequence.embeds, order), real=sequence.real.gather(1, order))

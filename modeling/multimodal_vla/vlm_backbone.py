@@ -17,7 +17,7 @@ from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
 from .image_sizes import grid_arguments, sizes_on_host
-from .language_masks import asks_in_layers, causal_masks, counts_places, has_windows, reads_padding
+from .language_masks import asks_in_layers, causal_masks, counts_places, has_windows, reads_padding, windows_below
 from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
@@ -214,24 +214,38 @@ class VLMBackbone(nn.Module):
         """States after the last layer's norm, (batch, tokens, hidden_size)."""
         if sequence.reads_images and self.facts.replaceable_features:
             sequence = sequence._replace(embeds=self.with_images(sequence), reads_images=False)
-        if not self.facts.carries_state and not counts_places(self.text_config):
-            return self.run_as_it_stands(sequence)
+        prompt, real = sequence.prompt, sequence.real
+        places = self.positions(real, prompt), image_places(prompt, real)
+        if not self.pads_first(real.shape[1]):
+            return self.run_as_it_stands(sequence, *places)
         moved, order = padding_first(sequence)
-        return in_order(self.run_as_it_stands(moved), order.argsort(dim=1))
+        places = (each.gather(-1, order.expand_as(each)) for each in places)
+        return in_order(self.run_as_it_stands(moved, *places), order.argsort(dim=1))
 
-    def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
-        """As `run`, with padding where it is, and images in their places unless the layers read them."""
-        prompt = sequence.prompt
-        arguments = self.images(prompt.images) if sequence.reads_images else {}
+    def pads_first(self, length: int) -> bool:
+        """As of `ComposedBackbone`; Gemma 3's masks are always those of transformers."""
+        if self.facts.full_prefix:
+            return False
+        windowed = self.facts.open_images and windows_below(self.text_config, length) != ()
+        return self.facts.carries_state or windowed or counts_places(self.text_config, length)
+
+    def run_as_it_stands(
+        self, sequence: TokenSequence, positions: torch.LongTensor, places: torch.LongTensor
+    ) -> torch.Tensor:
+        """As `run`, with padding where it is, and images in their places unless the layers read them.
+
+        positions: see `positions`; places: of images, see `image_places`.
+        """
+        arguments = self.images(sequence.prompt.images) if sequence.reads_images else {}
         if "cross_attention_mask" in arguments:
             arguments["cross_attention_mask"] = of_length(arguments["cross_attention_mask"], sequence.real.shape[1])
         if self.facts.open_images:
-            arguments["token_type_ids"] = image_places(prompt, sequence.real)
+            arguments["token_type_ids"] = places
         stack = without_head(self.language_part) if self.facts.stack_alone else self.core
         return stack(
             inputs_embeds=sequence.embeds,
             attention_mask=self.mask(sequence),
-            position_ids=self.positions(sequence.real, prompt),
+            position_ids=positions,
             use_cache=False,
             **arguments,
         ).last_hidden_state

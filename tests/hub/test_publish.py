@@ -329,6 +329,20 @@ def test_weights_of_another_layout_leave_with_the_commit_that_replaces_them(hub,
     assert len(hub.repositories[name].commits) == 4
 
 
+def test_what_would_be_read_in_its_place_leaves_with_the_commit_that_replaces_it(hub, push, checkpoint):
+    name = "user/replaced"
+    push(checkpoint, name)
+    pushed = set(files_of(hub, name))
+    owners = {"notes.txt", "policy/adapter_config.json", "LICENSE", "assets/vocab.json"}
+    read = {"adapter_config.json", "adapter_model.safetensors", "added_tokens.json", "video_preprocessor_config.json"}
+    read |= {"spiece.model", "custom_generate/generate.py", "additional_chat_templates/tools.jinja"}
+    assert not pushed & (owners | read)
+    for file in owners | read:
+        hub.edit(name, file, "{}")
+    push(checkpoint, name)
+    assert set(files_of(hub, name)) == pushed | owners
+
+
 def test_the_card_gets_the_name_of_the_repository_and_the_folder_keeps_its_own(hub, push, checkpoint):
     before = (checkpoint / "README.md").read_bytes()
     push(checkpoint, "user/named")

@@ -41,17 +41,26 @@ REPLACED = """
 import sys
 sys.path.insert(0, tests)
 import torch
+from huggingface_hub import HfApi
 from model_variants import VARIANTS
 import vlahub
 
 model, place = VARIANTS[name].model(), "user/replaced"
+adapter = b'{"peft_type": "LORA", "base_model_name_or_path": "user/another"}'
 result = []
 for value, size in enumerate(["5GB", "60KB", "5GB"]):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.fill_(value)
+    if result:
+        HfApi().upload_file(
+            repo_id=place, path_or_fileobj=adapter, path_in_repo="adapter_config.json", revision=revision
+        )
     model.push_to_hub(place, max_shard_size=size, revision=revision)
     again = vlahub.AutoModelForVision2Seq.from_pretrained(place, revision=revision)
+    HfApi().upload_file(
+        repo_id=place, path_or_fileobj=adapter, path_in_repo="adapter_config.json", revision=revision
+    )
     result.append(all((parameter == value).all().item() for parameter in again.parameters()))
 """
 
@@ -100,6 +109,26 @@ def test_a_repository_of_two_sets_of_weights_is_refused(hub, pusher, failed, var
     (whole,) = (file for file in files if file.endswith("safetensors") and "-of-" not in file)
     pusher("HfApi().delete_file(whole, 'user/two')", whole=whole)
     assert pusher(LOADED, **given) == VARIANTS[next(iter(VARIANTS))].kind.__name__
+
+
+ADAPTER_BESIDE = """
+import sys
+sys.path.insert(0, tests)
+from huggingface_hub import HfApi
+from model_variants import VARIANTS
+
+place = f"user/{name}-beside"
+VARIANTS[name].model().push_to_hub(place)
+adapter = b'{"peft_type": "LORA", "base_model_name_or_path": "user/another"}'
+HfApi().upload_file(repo_id=place, path_or_fileobj=adapter, path_in_repo="adapter_config.json")
+VARIANTS[name].kind.from_pretrained(place)
+"""
+
+
+def test_an_adapter_beside_the_model_of_a_repository_is_refused(hub, pusher, failed):
+    given = {"tests": str(TESTS), "name": next(iter(VARIANTS))}
+    with pytest.raises(failed, match=r"CheckpointError: user/\S+ holds an adapter .* weights of a model \(model.safet"):
+        pusher(ADAPTER_BESIDE, **given)
 
 
 PROPOSED = """

@@ -1,6 +1,8 @@
 """PEFT adapters by the model's own methods: what is saved is what was trained, and what is loaded is what was saved."""
 
 import json
+import re
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,11 +10,12 @@ import pytest
 import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
-from transformers import Trainer, TrainingArguments
+from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
 from transformers.utils import peft_utils
 
 import vlahub
-from vlahub.errors import ConfigError
+from vlahub.errors import CheckpointError, ConfigError
+from vlahub.modeling.adapter_loading import HAS_WEIGHT_MAPPING, adapter_of
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
 pytestmark = pytest.mark.newest
@@ -98,9 +101,87 @@ def test_revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_ba
     files = {"revision": "v1", "subfolder": trained.folder.name, "token": "secret"}
     options = {"adapter_name": "robot", "dtype": torch.float32, "new_parts": ["action_head"]}
     StrictPreTrainedModel.from_pretrained.__func__(family.model, trained.folder.parent, **files, **options)
-    base = json.loads((trained.folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+    base = written_config(trained.folder)["base_model_name_or_path"]
     assert asked["base"] == (base, {"token": "secret", "dtype": torch.float32, "new_parts": ["action_head"]})
     assert asked["adapter"] == (trained.folder.parent, "robot", files)
+
+
+def written_config(folder, **changes):
+    """What is in an adapter's config, after changes."""
+    path = folder / "adapter_config.json"
+    written = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(written))
+    return written
+
+
+def test_the_revision_of_the_base_is_what_the_adapter_names(trained, tmp_path):
+    shutil.copy(trained.folder / "adapter_config.json", tmp_path)
+    written_config(tmp_path, base_model_name_or_path="user/base", revision="v3")
+    found = adapter_of(tmp_path, {"token": "secret", "revision": "v1"})
+    assert (found.base, found.base_files) == ("user/base", {"token": "secret", "revision": "v3"})
+    assert (found.place, found.files) == (tmp_path, {"token": "secret", "revision": "v1"})
+
+
+@pytest.fixture
+def beside(family_checkpoint, trained, tmp_path):
+    """A folder of a whole model and of the adapter."""
+    folder = shutil.copytree(family_checkpoint, tmp_path / "both")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(trained.folder / name, folder)
+    return folder
+
+
+def of_class(family, folder, **kwargs):
+    return family.model.from_pretrained(folder, dtype=torch.float32, **kwargs)
+
+
+def of_auto(family, folder, **kwargs):
+    return AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32, **kwargs)
+
+
+loaders = pytest.mark.parametrize("load", [of_class, of_auto])
+
+
+@loaders
+def test_an_adapter_beside_the_weights_of_a_model_is_refused(family, load, beside):
+    with pytest.raises(CheckpointError, match=r"holds an adapter \(adapter_config.json\) and the weights of a model"):
+        load(family, beside)
+    (beside / "adapter_config.json").unlink()
+    assert type(load(family, beside)) is family.model
+
+
+@loaders
+def test_a_model_that_is_saved_over_its_adapter_is_what_is_loaded(family, family_checkpoint, load, beside):
+    model = of_class(family, family_checkpoint)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(0.5)
+    model.save_pretrained(beside)
+    assert not list(beside.glob("adapter_config*")) + list(beside.glob("adapter_model*"))
+    assert all((parameter == 0.5).all() for parameter in load(family, beside).parameters())
+
+
+@loaders
+def test_a_base_that_lacks_tensors_is_refused_by_their_names(family, family_checkpoint, load, trained, tmp_path):
+    base, adapter = shutil.copytree(family_checkpoint, tmp_path / "base"), tmp_path / "adapter"
+    shutil.copytree(trained.folder, adapter)
+    written_config(adapter, base_model_name_or_path=str(base))
+    assert_same_adapter(load(family, adapter), trained)
+    state = load_file(base / "model.safetensors")
+    lost = next(name for name in state if "mlp" in name)
+    del state[lost]
+    save_file(state, base / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ConfigError, match=f"missing keys: {re.escape(lost)}"):
+        load(family, adapter)
+
+
+@loaders
+@pytest.mark.skipif(not HAS_WEIGHT_MAPPING, reason="transformers 4.57 finds no weights of an adapter in a subfolder")
+def test_an_adapter_in_a_folder_of_its_model_is_added_to_it(family, family_checkpoint, load, trained, tmp_path):
+    folder = shutil.copytree(family_checkpoint, tmp_path / "model")
+    shutil.copytree(trained.folder, folder / "adapter")
+    written_config(folder / "adapter", base_model_name_or_path=str(folder))
+    assert_same_adapter(load(family, folder, adapter_kwargs={"subfolder": "adapter"}), trained)
 
 
 def test_an_adapter_in_the_vision_tower_is_saved_whole(family, family_checkpoint, tmp_path):

@@ -181,6 +181,13 @@ def test_each_embodiment_has_its_own_encoders_and_decoder(make):
         torch.testing.assert_close(found[row], wanted[row], **CLOSE)
 
 
+def test_a_negative_embodiment_has_no_weights_where_ids_are_not_looked_at():
+    """As on an accelerator: as an index it would be that of the last robot."""
+    layer = EmbodimentLinear(3, DIM, HORIZON)
+    found = layer(numbers(BATCH, PREFIX, DIM), torch.tensor([2, -1, 0]))
+    assert found[1].isnan().all() and found[[0, 2]].isfinite().all()
+
+
 @pytest.mark.parametrize("use_state", [True, False])
 def test_samples_are_the_euler_steps_of_joint_passes(make, use_state):
     expert, _ = make(use_state=use_state)

@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from model_variants import VARIANTS
 from tiny_configs import composed_config
 
 import vlahub
@@ -131,6 +132,23 @@ def test_a_composed_flow_head_follows_them_and_other_heads_refuse_them():
     model.config.action_head, model.action_head = "mlp", None
     with pytest.raises(InputError, match="ode_solver='heun' was given, but action_head='mlp'"):
         model.predict_action(**inputs, ode_solver="heun")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("num_inference_steps", 1), ("ode_solver", "heun"), ("ode_spacing", "cosine")]
+)
+def test_alpamayo_follows_its_config_or_the_call(field, value):
+    variant = VARIANTS["alpamayo-r1"]
+    model, inputs = variant.model(), variant.prediction()
+
+    def actions(**asked):
+        options = {"num_traj_samples": 1, "top_k": 1, "max_new_tokens": 2}
+        return model.sample_trajectories(**inputs, **options, **asked).actions
+
+    asked = actions(**{field: value})
+    assert not torch.equal(actions(), asked)
+    setattr(model.config, field, value)
+    assert torch.equal(actions(), asked)
 
 
 @pytest.mark.parametrize(("solver", "spacing"), PAIRS)

@@ -8,6 +8,7 @@ from vlahub.configuration.checkpoint_weights import WEIGHT_NAMES, entry_of_weigh
 from vlahub.modeling.replaced_weights import one_set_of_weights, replaced_weights
 
 SAFE, SAFE_INDEX, PICKLED, PICKLED_INDEX = WEIGHT_NAMES
+ADAPTER = ["adapter_config.json", "adapter_model.bin", "adapter_model.safetensors"]
 STAYS = {SAFE: {PICKLED, PICKLED_INDEX}, SAFE_INDEX: {PICKLED, PICKLED_INDEX}, PICKLED: set(), PICKLED_INDEX: set()}
 
 
@@ -26,11 +27,20 @@ def test_what_was_written_is_what_is_read(there, written, tmp_path):
 
 
 def test_where_nothing_was_written_all_stays(tmp_path):
-    for name in WEIGHT_NAMES:
+    for name in (*WEIGHT_NAMES, "adapter_config.json"):
         (tmp_path / name).write_text("old")
     with one_set_of_weights(tmp_path):
         (tmp_path / "adapter_model.safetensors").write_text("new")
-    assert len(list(tmp_path.iterdir())) == 5
+    assert len(list(tmp_path.iterdir())) == 6
+
+
+@pytest.mark.parametrize("written", [SAFE_INDEX, "model.fp16.safetensors"])
+def test_whole_weights_replace_an_adapter_in_their_folder(written, tmp_path):
+    for name in [*ADAPTER, "notes.txt"]:
+        (tmp_path / name).write_text("old")
+    with one_set_of_weights(tmp_path, "fp16" if "fp16" in written else None):
+        (tmp_path / written).write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {written, "notes.txt"}
 
 
 def test_a_save_that_fails_takes_nothing_away(tmp_path):
@@ -42,10 +52,16 @@ def test_a_save_that_fails_takes_nothing_away(tmp_path):
 
 
 def test_files_of_a_repository_are_replaced_by_such_of_weights_alone():
-    present = [SAFE, "model-00001-of-00002.safetensors", "README.md", "adapter_model.safetensors", PICKLED]
+    present = [SAFE, "model-00001-of-00002.safetensors", "README.md", "head.safetensors", PICKLED]
     assert replaced_weights(present, ["README.md", "config.json"]) == []
     assert replaced_weights(present, [SAFE]) == ["model-00001-of-00002.safetensors"]
     assert replaced_weights(present, [SAFE_INDEX]) == ["model-00001-of-00002.safetensors", SAFE]
+
+
+@pytest.mark.parametrize("saved", WEIGHT_NAMES[:2])
+def test_whole_weights_replace_an_adapter_and_an_adapter_replaces_none(saved):
+    assert replaced_weights([*ADAPTER, "policy/adapter_config.json", "README.md"], [saved]) == ADAPTER
+    assert replaced_weights([SAFE, SAFE_INDEX, *ADAPTER], ADAPTER[2:]) == []
 
 
 FP16 = ["model.fp16-00001-of-00002.safetensors", "model.fp16.safetensors", "model.safetensors.index.fp16.json"]

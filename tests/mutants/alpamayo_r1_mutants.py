@@ -621,6 +621,12 @@ MUTANTS = [
             "the_published_switch_keeps_the_four_graphs_of_each_shape_of_a_drive",
         ),
         (
+            "text-is-written-behind-a-place-without-a-path",
+            '        refuse_unfilled(input_ids, self.config.traj_token_ids["history"])\n',
+            "",
+            "text_is_not_written_behind_a_place_without_a_path",
+        ),
+        (
             "the-experts-projections-stay-apart",
             "*self.vlm.model.language_model.layers, *self.expert.layers",
             "*self.vlm.model.language_model.layers,",
@@ -703,6 +709,12 @@ MUTANTS = [
         "modeling/alpamayo_r1/modeling_alpamayo_r1.py",
         ALPAMAYO_MODEL,
         (
+            "a-drive-takes-the-steps-it-was-made-for",
+            "chosen_sampling(self.config, num_inference_steps, None, ode_solver",
+            "chosen_sampling(self.diffusion, num_inference_steps, None, ode_solver",
+            "tests/modeling/test_ode_sampling.py::test_alpamayo_follows_its_config_or_the_call",
+        ),
+        (
             "the-expert-has-flash-attention",
             'if "flash" in (config.expert_config._attn_implementation or ""):',
             "if False:",
@@ -760,6 +772,24 @@ MUTANTS = [
     *planted(
         "modeling/alpamayo_r1/driving_inputs.py",
         ALPAMAYO_MODEL,
+        (
+            "a-place-without-a-path-is-trained-on",
+            '        refuse_unfilled(input_ids, model.config.traj_token_ids["history"])\n',
+            "",
+            "half_of_a_path_and_a_place_without_one_are_refused_in_training",
+        ),
+        (
+            "rotations-of-no-history-are-left-out",
+            "all(given is None for given in (*history, *future))",
+            "history[0] is None and future[0] is None",
+            "half_of_a_path_and_a_place_without_one_are_refused_in_training",
+        ),
+        (
+            "rotations-of-no-future-are-left-out",
+            "if future == (None, None):",
+            "if future[0] is None:",
+            "half_of_a_path_and_a_place_without_one_are_refused_in_training",
+        ),
         (
             "no-room-is-kept-for-waypoints",
             '"trajectory": config.n_waypoints}',

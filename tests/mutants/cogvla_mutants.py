@@ -447,4 +447,26 @@ MUTANTS = [
             "actions_are_the_same_with_any_size_that_holds_the_bins",
         ),
     ),
+    *planted(
+        "conversion/cogvla/checkpoint.py",
+        "tests/conversion/cogvla/test_create_cogvla.py",
+        (
+            "a-named-tokenizer-comes-last",
+            "[layout.tokenizer] if layout.tokenizer else layout.folders",
+            "layout.folders + ([layout.tokenizer] if layout.tokenizer else [])",
+            "a_tokenizer_that_is_named_is_the_one_that_the_output_has",
+        ),
+        (
+            "a-conversion-has-no-named-tokenizer",
+            '    layout.tokenizer = job.parts.get("tokenizer")\n',
+            "",
+            "a_tokenizer_that_is_named_is_the_one_that_the_output_has",
+        ),
+        (
+            "a-named-tokenizer-is-left-out-unseen",
+            "    if tokenizer is None and layout.tokenizer:",
+            "    if False:",
+            "a_named_tokenizer_that_cannot_travel_is_refused",
+        ),
+    ),
 ]

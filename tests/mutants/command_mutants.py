@@ -139,7 +139,7 @@ MUTANTS = [
         PUBLISH,
         (
             "weights-of-another-layout-stay",
-            "*(CommitOperationDelete(name) for name in stale),",
+            "*(CommitOperationDelete(name) for name in files_to_delete(present, content)),",
             "",
             "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
         ),
@@ -296,6 +296,19 @@ MUTANTS = [
             "if path.suffix.lower() in SUFFIXES)",
             "if path.suffix in SUFFIXES)",
             "a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffixes",
+        ),
+        (
+            "views-of-a-folder-by-the-alphabet",
+            "return by_views(found, view_names) or found",
+            "return found",
+            "a_folder_of_files_with_the_names_of_the_views_is_in_their_order",
+            "predictions_and_cards_see_the_views_of_a_folder_in_the_order_of_training",
+        ),
+        (
+            "views-with-the-prefix-of-columns-are-others",
+            "{short_name(view_of(path)).lower(): path",
+            "{view_of(path).lower(): path",
+            "a_folder_of_files_with_the_names_of_the_views_is_in_their_order",
         ),
     ),
     *planted(

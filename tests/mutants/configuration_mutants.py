@@ -45,6 +45,22 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/rope_settings.py",
+        "tests/configuration/test_rope_settings.py",
+        (
+            "one-frequency-of-two-kinds-of-layers",
+            "return found | parameters_of_olmo(found) if kind",
+            "return found if kind",
+            "either_form_makes_the_same_model[olmo3]",
+        ),
+        (
+            "scaled-in-every-kind-of-layer",
+            '"sliding_attention": DEFAULT | theta}',
+            '"sliding_attention": full}',
+            "either_form_makes_the_same_model[olmo3]",
+        ),
+    ),
+    *planted(
         "configuration/weight_quantization.py",
         QUANTISED_CHECKPOINTS,
         (

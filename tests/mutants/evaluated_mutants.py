@@ -34,6 +34,12 @@ MUTANTS = [
             "of_several_statistics_those_that_are_named_count",
         ),
         (
+            "a-number-before-a-column-of-robots",
+            "    if column is not None and number is not None:",
+            "    if False:",
+            "a_word_for_the_prompts_and_the_number_of_a_robot",
+        ),
+        (
             "evaluate-state-columns-are-ignored",
             "state = arguments.state or ([STATE]",
             "state = ([STATE]",
@@ -165,13 +171,29 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "conversion/alpamayo_r1/asked_question.py",
+        NAVIGATION,
+        (
+            "questions-follow-a-flow",
+            '"num_traj_sets", *FLOW)',
+            '"num_traj_sets")',
+            "what_a_question_has_no_use_for_is_refused",
+        ),
+    ),
+    *planted(
         "conversion/alpamayo_r1/camera_names.py",
         PICTURE,
         (
             "cameras-in-the-order-of-the-alphabet",
-            "key=lambda i: numbers[i] if known else folders[i])",
-            "key=lambda i: folders[i])",
+            "key=numbers.get if is_known else None)",
+            "key=None)",
             "cameras_are_called_by_their_numbers_their_folders_or_what_the_model_reads_them_as",
+        ),
+        (
+            "cameras-of-folders-whatever-the-checkpoint-names",
+            "return by_views(cameras, view_names) or sorted(",
+            "return sorted(",
+            "tests/conversion/files/test_view_files.py::test_folders_of_frames_with_the_names_of_the_views_are_in_their_order",
         ),
         (
             "frames-by-time-for-cameras",

@@ -36,6 +36,31 @@ MUTANTS = [
             '"revision", "token")',
             "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
         ),
+        (
+            "stages-adapter-of-the-base-revision",
+            'if key not in ("revision", "subfolder")}',
+            'if key != "subfolder"}',
+            "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
+        ),
+        (
+            "an-adapter-beside-a-model-is-loaded",
+            "    check_no_model_beside(place, files",
+            "    0 and check_no_model_beside(place, files",
+            "an_adapter_beside_the_weights_of_a_model_is_refused",
+            "tests/hub/test_push_variants.py::test_an_adapter_beside_the_model_of_a_repository_is_refused",
+        ),
+        (
+            "adapters-of-auto-classes-are-left-to-transformers",
+            'by_auto = asked.get("_adapter_model_path") is not None',
+            "by_auto = False",
+            "a_base_that_lacks_tensors_is_refused_by_their_names",
+        ),
+        (
+            "revision-that-an-adapter-names",
+            'of_base["revision"] = revision',
+            "pass",
+            "the_revision_of_the_base_is_what_the_adapter_names",
+        ),
     ),
     *planted(
         "modeling/base_tensors.py",
@@ -422,15 +447,9 @@ MUTANTS = [
         "modeling/strict_loading.py",
         "tests/modeling/test_adapters_through_model.py",
         (
-            "stages-adapter-of-the-base-revision",
-            'if key not in ("adapter_name", "revision", "subfolder")}',
-            'if key not in ("adapter_name", "subfolder")}',
-            "revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base",
-        ),
-        (
             "adapters-always-default-name",
-            "model.load_adapter(adapter, name, adapter_kwargs=files)",
-            "model.load_adapter(adapter, None, adapter_kwargs=files)",
+            'model.load_adapter(adapter.place, kwargs.get("adapter_name"),',
+            "model.load_adapter(adapter.place, None,",
             "the_adapter_of_a_folder_gets_the_name_that_is_asked_for",
         ),
         (

@@ -12,8 +12,31 @@ LLAVA3D_PREDICTION = "tests/modeling/mapanything_llava3d/test_llava3d_prediction
 ASSEMBLE_LLAVA3D = "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py"
 CONVERT_LLAVA3D = "tests/conversion/mapanything_llava3d/test_convert_llava3d.py"
 JOINT_STACKS = "tests/modeling/mapanything_llava3d/test_joint_stacks.py"
+ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
+    *planted(
+        "modeling/mapanything_llava3d/modeling_mapanything_llava3d.py",
+        ADAPTERS,
+        (
+            "an-expert-stays-joined-to-the-first-language-model",
+            "network.follow_owner(stack, causal)",
+            "network.causal_prefix = causal",
+            "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
+        ),
+        (
+            "a-prefix-is-read-as-the-model-was-made",
+            "network.follow_owner(stack, causal)",
+            "network.follow_owner(stack, network.causal_prefix)",
+            "tests/modeling/common/test_saving.py::test_what_is_set_in_a_models_config_is_used_before_it_is_saved",
+        ),
+        (
+            "an-expert-keeps-the-first-stacks",
+            "self.action_expert.follow_owner(network, self",
+            "self.action_expert.follow_owner(self.action_expert.llava_with_expert, self",
+            "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
+        ),
+    ),
     *planted(
         "modeling/mapanything_llava3d/dit_action_head.py",
         SAMPLED_ACTIONS,
@@ -367,8 +390,8 @@ MUTANTS = [
         LLAVA3D_MODEL,
         (
             "time-sampling-of-the-default",
-            "                time_sampling=config.time_sampling,\n",
-            "",
+            "self.config.time_sampling)",
+            '"beta")',
             "times_are_drawn_as_the_config_says",
         ),
     ),
@@ -402,6 +425,12 @@ MUTANTS = [
             'open_checkpoint(folder, "run") if step is None else None',
             'open_checkpoint(folder, "run")',
             "an_option_that_a_run_has_no_use_for_is_refused",
+        ),
+        (
+            "the-first-of-two-files-of-a-step",
+            "    if others:\n",
+            "    if False:\n",
+            "of_two_files_of_one_step_none_is_taken_unseen",
         ),
     ),
 ]

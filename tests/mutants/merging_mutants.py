@@ -130,6 +130,18 @@ MUTANTS = [
             "        if False:",
             "a_merge_is_bit_for_bit_what_peft_merges[bias of B]",
         ),
+        (
+            "layers-of-the-kind-that-peft-saved-last",
+            "    own.fan_in_fan_out = isinstance(layer, Conv1D)\n",
+            "",
+            "a_merge_is_bit_for_bit_what_peft_merges[layers of both kinds]",
+        ),
+        (
+            "all-layers-of-a-known-model-are-linear",
+            "isinstance(layer, Conv1D)",
+            "False",
+            "a_merge_is_bit_for_bit_what_peft_merges[transposed layers]",
+        ),
     ),
     *planted(
         "conversion/tensors/lora_merge.py",
@@ -236,8 +248,14 @@ MUTANTS = [
         GROWN_VOCABULARY,
         (
             "numbers-beside-an-adapter-are-ignored",
-            "                refuse_foreign_files(folder)\n",
+            "    refuse_foreign_files(path.parent)\n",
             "",
+            "trained_numbers_beside_an_adapter_are_refused_by_name",
+        ),
+        (
+            "numbers-above-a-lora-adapter-are-ignored",
+            "    if folder.name == ADAPTER_FOLDER:\n",
+            "    if False:\n",
             "trained_numbers_beside_an_adapter_are_refused_by_name",
         ),
     ),
@@ -255,6 +273,18 @@ MUTANTS = [
             "names.sort(key=lambda source: (-len(source.key), source.key))",
             "names.sort(key=lambda source: (len(source.key), source.key))",
             "copies_in_one_file_are_one_tensor_under_its_shortest_name",
+        ),
+        (
+            "the-last-of-two-loras-in-a-file",
+            "first = known.parts.setdefault(key.part, source)",
+            "known.parts[key.part] = first = source",
+            "a_part_of_a_lora_under_two_names_is_one_or_refused",
+        ),
+        (
+            "the-bias-of-a-runs-lora-is-dropped",
+            "if lora.part == LORA_BIAS:",
+            "if False:",
+            "the_bias_of_a_lora_goes_into_the_bias_that_lacks_it_and_into_no_other",
         ),
     ),
     *planted(
@@ -337,6 +367,12 @@ MUTANTS = [
             "return [*held_by(base), *filter(None, map(digest_of, adapters))]",
             "return [*filter(None, map(digest_of, adapters))]",
             "an_adapter_is_added_once_to_what_comes_of_its_base",
+        ),
+        (
+            "the-last-adapter-of-a-run-is-recorded",
+            "for file in adapter_files(run)), None)",
+            "for file in reversed(adapter_files(run))), None)",
+            "of_two_adapters_in_a_run_the_one_that_is_merged_is_recorded",
         ),
     ),
     *planted(

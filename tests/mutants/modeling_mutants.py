@@ -462,6 +462,13 @@ MUTANTS = [
             "0 <= number <= num_embodiments",
             "the_command_line_says_whose_and_how_good",
         ),
+        (
+            "a-negative-embodiment-is-the-last",
+            ".masked_fill(embodiment_id[:, None] < 0, math.nan)",
+            "",
+            "tests/modeling/test_flow_matching_action_expert.py::test_a_negative_embodiment_has_no_weights_where_ids_are_not_looked_at",
+            "tests/modeling/mapanything_llava3d/test_llava3d_prediction.py::test_what_a_device_is_asked_once_for_is_named",
+        ),
     ),
     *planted(
         "modeling/fused_linears.py",

@@ -13,8 +13,25 @@ TWO_TOWERS = "tests/modeling/multimodal_vla/test_two_towers.py"
 SAMPLED_ACTIONS = "tests/modeling/test_sampled_actions.py"
 BACKBONE_STATES = "tests/modeling/multimodal_vla/test_backbone_states.py"
 MULTIMODAL_VLMS = "tests/modeling/multimodal_vla/test_multimodal_vlms.py"
+ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        ADAPTERS,
+        (
+            "a-flow-head-draws-and-weighs-as-it-was-made",
+            "times = self.config.use_time_weight, self.config.time_sampling",
+            "times = self.action_head.use_time_weight, self.action_head.time_sampling",
+            "tests/modeling/common/test_saving.py::test_what_is_set_in_a_models_config_is_used_before_it_is_saved",
+        ),
+        (
+            "a-flow-head-keeps-the-first-network",
+            "follow_owner(self.action_network, *times)",
+            "follow_owner(self.action_head.llava_with_expert, *times)",
+            "a_part_that_peft_trains_whole_takes_the_place_of_the_first",
+        ),
+    ),
     *planted(
         "modeling/multimodal_vla/fusion.py",
         COMPOSED,
@@ -240,6 +257,28 @@ MUTANTS = [
             "count[:, :, None] - window - 1)",
             "a_window_is_as_wide_as_the_models_own_wherever_padding_is",
         ),
+        (
+            "windows-in-training-counted-in-places",
+            "is_made = not torch.is_grad_enabled() and not",
+            "is_made = not",
+            "a_window_is_as_wide_as_the_models_own_wherever_padding_is",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/vlm_backbone.py",
+        BACKBONE_STATES,
+        (
+            "windows-beside-images-counted-in-places",
+            "self.facts.carries_state or windowed or",
+            "self.facts.carries_state or",
+            "queries_behind_gemma_3_see_what_they_see_without_padding",
+        ),
+        (
+            "images-stay-where-padding-was",
+            "(each.gather(-1, order.expand_as(each)) for each in places)",
+            "(places[0].gather(-1, order), places[1])",
+            "queries_behind_gemma_3_see_what_they_see_without_padding",
+        ),
     ),
     *planted(
         "modeling/multimodal_vla/language_model_rules.py",
@@ -288,8 +327,8 @@ MUTANTS = [
         ),
         (
             "image-tokens-are-called-text",
-            'arguments["token_type_ids"] = image_places(prompt, sequence.real)',
-            'arguments["token_type_ids"] = image_places(None, sequence.real)',
+            "image_places(prompt, real)\n        if",
+            "image_places(None, real)\n        if",
             "tests/modeling/multimodal_vla/test_backbone_states.py::test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states",
         ),
     ),

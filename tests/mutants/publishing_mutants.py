@@ -219,15 +219,44 @@ MUTANTS = [
         "tests/hub/test_publish.py",
         (
             "stale-weights-stay",
-            "in set(present) - saved if SAVED.fullmatch(name) and variant_of(name) in variants)",
-            "in ())",
+            "in others if SAVED.fullmatch(name) and variant_of(name) in variants]",
+            "in ()]",
             "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
         ),
         (
             "stale-weights-of-any-name",
-            "in set(present) - saved if SAVED.fullmatch(name) and variant_of(name) in variants)",
-            "in set(present) - saved if name.endswith('.safetensors'))",
-            "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
+            "in others if SAVED.fullmatch(name) and variant_of(name) in variants]",
+            "in others if name.endswith('.safetensors')]",
+            "tests/modeling/test_replaced_weights.py::test_files_of_a_repository_are_replaced_by_such_of_weights_alone",
+        ),
+        (
+            "an-adapter-stays-beside-a-push",
+            "list(others.intersection(ADAPTER) if variants else ())",
+            "[]",
+            "what_would_be_read_in_its_place_leaves_with_the_commit_that_replaces_it",
+            "tests/hub/test_push_variants.py::test_what_is_pushed_is_loaded_though_other_files_held_weights_before",
+        ),
+        (
+            "an-adapter-replaces-an-adapter",
+            "others.intersection(ADAPTER) if variants else ()",
+            "others.intersection(ADAPTER)",
+            "tests/modeling/test_replaced_weights.py::test_whole_weights_replace_an_adapter_and_an_adapter_replaces_none",
+        ),
+    ),
+    *planted(
+        "conversion/publishing/uploaded_files.py",
+        "tests/hub/test_publish.py",
+        (
+            "settings-of-before-stay",
+            "if kind_of(name) in (CONFIG, PROCESSOR, TOKENIZER)",
+            "if kind_of(name) == CONFIG",
+            "what_would_be_read_in_its_place_leaves_with_the_commit_that_replaces_it",
+        ),
+        (
+            "generation-of-before-stays",
+            "if name.startswith(READ_BY_FOLDER)",
+            "if name in READ_BY_FOLDER",
+            "what_would_be_read_in_its_place_leaves_with_the_commit_that_replaces_it",
         ),
     ),
     *planted(
@@ -238,6 +267,13 @@ MUTANTS = [
             "            (Path(folder) / name).unlink()",
             "            pass",
             "what_was_saved_last_is_loaded_though_other_files_held_it_before",
+        ),
+        (
+            "adapter-stays-beside-what-was-saved",
+            "(Path(folder) / name).unlink(missing_ok=True)",
+            "pass",
+            "tests/modeling/test_replaced_weights.py::test_whole_weights_replace_an_adapter_in_their_folder",
+            "tests/modeling/test_adapters_through_model.py::test_a_model_that_is_saved_over_its_adapter_is_what_is_loaded",
         ),
     ),
     *planted(

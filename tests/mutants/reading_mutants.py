@@ -198,9 +198,15 @@ MUTANTS = [
         "tests/conversion/commands/test_evaluate.py",
         (
             "evaluated-seed-of-the-noise",
-            "default=TRAINING_SEED,",
-            "default=0,",
+            "return TRAINING_SEED if",
+            "return 0 if",
             "episodes_are_held_out_by_the_seed_that_a_training_has_unasked",
+        ),
+        (
+            "a-seed-of-no-episodes-is-dropped",
+            "    if arguments.eval_seed is not None:",
+            "    if False:",
+            "tests/conversion/commands/test_beginners_mistakes.py::test_a_mistake_is_named_with_its_remedy_before_any_work",
         ),
         (
             "ranges-without-their-end",

@@ -66,6 +66,12 @@ MUTANTS = [
             "tests/conversion/serving/test_robot_policy.py::test_a_request_with_a_seed_is_predicted_by_itself",
         ),
         (
+            "robots-that-a-served-model-does-not-know",
+            '        check_embodiments(self.config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)\n',
+            "",
+            "tests/conversion/serving/test_robot_policy.py::test_a_robot_that_a_model_does_not_know_is_refused_before_it_is_asked",
+        ),
+        (
             "a-served-model-without-statistics",
             "    if not config.norm_stats:\n",
             "    if False:\n",
@@ -108,6 +114,18 @@ MUTANTS = [
             "a_session_that_nobody_asked_for_a_while_begins_anew",
         ),
         (
+            "sessions-that-are-asked-are-forgotten",
+            "if session.asked < before and not session.turn.locked():",
+            "if session.asked < before:",
+            "tests/conversion/serving/test_action_sessions.py::test_a_session_is_forgotten_whatever_others_ask_meanwhile",
+        ),
+        (
+            "a-session-hides-those-behind-it",
+            "            if session.asked < before and not session.turn.locked():\n                del",
+            "            if session.asked >= before or session.turn.locked():\n                return\n            del",
+            "tests/conversion/serving/test_action_sessions.py::test_a_session_is_forgotten_whatever_others_ask_meanwhile",
+        ),
+        (
             "chunks-of-the-last-episode-are-averaged",
             "        self.actions.clear()\n        self.chunks.clear()",
             "        self.actions.clear()",
@@ -144,6 +162,18 @@ MUTANTS = [
             "parts = [value_at(given, key) for key in self.state]",
             "parts = [value_at(given, key) for key in sorted(self.state)]",
             "parts_of_a_mapped_state_are_joined_in_the_order_of_the_map",
+        ),
+        (
+            "mapped-clients-are-heard-by-prompt-alone",
+            "others = [name for name in INSTRUCTIONS if name in given]",
+            'others = [name for name in ("prompt",) if name in given]',
+            "an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another",
+        ),
+        (
+            "an-instruction-by-another-key-is-dropped",
+            "if len(others) > (self.instruction is None):",
+            "if len(others) > 1:",
+            "an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another",
         ),
     ),
     *planted(

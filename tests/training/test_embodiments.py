@@ -102,6 +102,7 @@ def test_the_command_line_says_whose_and_how_good(robots, tmp_path, capsys):
     for options, message in (
         ([], "embodiment_id is missing: this model has 3 embodiments"),
         (["--embodiment-id", "3"], "embodiment_id[0] is 3; the model has embodiments 0 to 2"),
+        (["--embodiment-id", "-1"], "embodiment_id[0] is -1"),
     ):
         assert main([*command, *options]) == 1
         assert message in capsys.readouterr().err

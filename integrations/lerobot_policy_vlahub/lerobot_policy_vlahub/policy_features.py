@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import torch
 from lerobot.configs.types import FeatureType, PolicyFeature
 from lerobot.utils.constants import ACTION, OBS_IMAGES
 
 from vlahub.errors import ConfigError
+from vlahub.modeling.embodiments import check_embodiments
 
 from .configuration_vlahub import VlahubConfig
 from .robot_features import check_vector, is_joined, view_keys
@@ -25,8 +27,10 @@ def settle_config(config: VlahubConfig, model_config: Any, processor: Any) -> li
 
     Raises:
         ConfigError: a number of steps does not fit the checkpoint, or nobody says which views there are.
-        InputError: the features do not fit it.
+        InputError: the features do not fit it, or `embodiment_id` is none of its robots, or is missing.
     """
+    robot = None if config.embodiment_id is None else torch.tensor([config.embodiment_id])
+    check_embodiments(model_config.num_embodiments, robot, batch_size=1)
     steps = model_config.num_action_chunks
     if config.chunk_size not in (None, steps):
         raise ConfigError(f"chunk_size={config.chunk_size}: this checkpoint predicts chunks of {steps}; leave it out.")

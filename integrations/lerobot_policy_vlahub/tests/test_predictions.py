@@ -162,6 +162,16 @@ def test_what_does_not_fit_the_checkpoint_is_refused_by_name(make_checkpoint, fe
 
 
 @pytest.mark.parametrize(
+    ("robots", "number", "message"),
+    [(3, -1, "is -1; .* 0 to 2"), (3, 3, "is 3;"), (3, None, "missing: .* 3 embodiments"), (1, 0, "one embodiment")],
+)
+def test_a_robot_that_the_checkpoint_does_not_know_is_refused(make_checkpoint, robots, number, message):
+    checkpoint = make_checkpoint("mapanything_llava3d", num_embodiments=robots)
+    with pytest.raises(VLAError, match=f"embodiment_id.*{message}"):
+        policy_of(checkpoint, embodiment_id=number)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda batch: batch.pop("observation.images.wrist"), "has no observation.images.wrist"),

@@ -57,6 +57,17 @@ def merged_oft(tiny_run, tmp_path_factory):
     return folder / "run"
 
 
+@pytest.fixture
+def named(openvla, tmp_path):
+    """A folder with a tokenizer that is told from the base's, and nothing else."""
+    folder = tmp_path / "named"
+    folder.mkdir()
+    shutil.copy(openvla / "tokenizer.json", folder)
+    settings = json.loads((openvla / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 123}))
+    return folder
+
+
 def with_heads_inside(folder, output):
     """The same with all tensors in one file, under published names."""
     output.mkdir()
@@ -469,3 +480,31 @@ def test_a_quantised_start_is_still_called_untrained(started, tmp_path, capsys):
 def test_a_start_is_named_as_such_where_it_is_loaded_for_a_prediction(quiet, started, capsys):
     load_model(started, "cpu", quiet=quiet)
     assert ("is a start for training" in capsys.readouterr().err) is not quiet
+
+
+# A tokenizer from elsewhere
+
+
+def converted(source, output, *options):
+    return main(["convert", str(source), str(output), "--platform", "libero", "--num-images", "2", "--quiet", *options])
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+@pytest.mark.parametrize("make", ["create", "convert"])
+def test_a_tokenizer_that_is_named_is_the_one_that_the_output_has(make, has_one, openvla, merged_oft, named, tmp_path):
+    source = tmp_path / "source"
+    shutil.copytree(openvla if make == "create" else merged_oft, source)
+    if not has_one:
+        for path in source.glob("tokenizer*"):
+            path.unlink()
+    call = {"create": create, "convert": converted}[make]
+    assert call(source, tmp_path / "out", "--tokenizer", str(named)) == 0
+    assert CogVLAProcessor.from_pretrained(tmp_path / "out").tokenizer.model_max_length == 123
+
+
+@pytest.mark.parametrize("make", [create, converted])
+def test_a_named_tokenizer_that_cannot_travel_is_refused(make, openvla, merged_oft, named, tmp_path, capsys):
+    (named / "tokenizer.json").rename(named / "tokenizer.model")
+    source = openvla if make is create else merged_oft
+    assert make(source, tmp_path / "out", "--tokenizer", str(named)) == 1
+    assert f"--tokenizer {named} holds no tokenizer.json" in capsys.readouterr().err

@@ -717,3 +717,21 @@ def test_patterns_that_are_followed_cause_no_warning_that_they_are_ignored(openv
     path.write_text(json.dumps({**read_json(path), "alpha_pattern": {"q_proj": 2}}))
     assert run.merge(tmp_path / "out") == 0
     assert [str(warning.message) for warning in recwarn if "ignored" in str(warning.message)] == []
+
+
+def test_the_biases_of_a_runs_lora_are_merged(openvla_oft, tmp_path, weights_of):
+    run = openvla_oft.copied(tmp_path)
+    folder, layers = run.run / "lora_adapter", [f"projector.fc{number}" for number in (1, 2, 3)]
+    tensors = {k: v for k, v in load_file(folder / "adapter_model.safetensors").items() if ".projector." in k}
+    for layer in layers:
+        rows = len(tensors[f"base_model.model.{layer}.lora_B.weight"])
+        tensors[f"base_model.model.{layer}.lora_B.bias"] = torch.arange(rows).float()
+    save_file(tensors, folder / "adapter_model.safetensors")
+    config = {**read_json(folder / "adapter_config.json"), "lora_bias": True, "target_modules": layers}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    assert run.merge(tmp_path / "out", "--dtype", "float32") == 0
+    found, base = weights_of(tmp_path / "out"), weights_of(run.base)
+    for layer in layers:
+        grown = found[f"{layer}.bias"] - base[f"{layer}.bias"].float()
+        expected = torch.arange(len(grown)).float() * (config["lora_alpha"] / config["r"])
+        torch.testing.assert_close(grown, expected, atol=1e-5, rtol=1e-5)

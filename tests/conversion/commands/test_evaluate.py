@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, TrainingArg
 
 from vlahub.conversion.alpamayo_r1 import driving_evaluation
 from vlahub.conversion.cli import main
-from vlahub.conversion.commands.evaluate import add_evaluate_arguments
+from vlahub.conversion.commands.evaluate import add_evaluate_arguments, settled_seed
 from vlahub.conversion.predictions import robot_evaluation
 from vlahub.conversion.predictions.evaluated_data import check_places
 from vlahub.conversion.predictions.flow_options import FLOW
@@ -221,7 +221,8 @@ def test_other_seeds_hold_out_the_episodes_that_their_trainings_did(robot, table
     first, other = 0, next(seed for seed in held if held[seed] != held[0])
     for seed in (first, other):
         words = ["--eval-episodes", "0.3", "--eval-seed", seed, *few]
-        assert evaluate(robot("composed"), table, tmp_path / "out.json", *words)["episodes"] == sorted({*held[seed]})
+        found = evaluate(robot("composed"), table, tmp_path / "out.json", *words)
+        assert found["episodes"] == sorted({*held[seed]}) and found["settings"]["eval_seed"] == seed
 
 
 def test_of_several_statistics_those_that_are_named_count(robot, table, tmp_path):
@@ -314,9 +315,14 @@ def test_a_word_for_the_prompts_and_the_number_of_a_robot(examples, table, tmp_p
     np.testing.assert_allclose(column, [first[0], third[1], first[2]], rtol=1e-4)
     assert first[1] != third[1] and errors(table, "--embodiment-id", "0", "--advantage", "positive") != first
     capsys.readouterr()
+    named = ["--embodiment-column", "embodiment_id"]
+    found = evaluate(folder, tmp_path / "numbered", tmp_path / "out.json", "--quiet", *named)
+    assert found["settings"]["embodiment_column"] == "embodiment_id"
     for options in ([], ["--embodiment-id", "3"]):
         assert evaluate(folder, table, tmp_path / "out.json", *options) == 1
         assert "embodiment_id" in capsys.readouterr().err
+    assert evaluate(folder, tmp_path / "numbered", tmp_path / "out.json", *named, "--embodiment-id", "0") == 1
+    assert "--embodiment-column embodiment_id, --embodiment-id 0: both" in capsys.readouterr().err
 
 
 def without_column(frames):
@@ -538,4 +544,6 @@ def test_episodes_are_held_out_by_the_seed_that_a_training_has_unasked(tmp_path)
     parser = argparse.ArgumentParser()
     add_evaluate_arguments(parser)
     asked = parser.parse_args(["model", "--dataset", "data", "--eval-episodes", "0.2"])
-    assert asked.eval_seed == TrainingArguments(output_dir=str(tmp_path)).seed
+    assert settled_seed(asked) == TrainingArguments(output_dir=str(tmp_path)).seed
+    asked = parser.parse_args(["model", "--dataset", "data", "--eval-episodes", "0.2", "--eval-seed", "0"])
+    assert settled_seed(asked) == 0 and settled_seed(parser.parse_args(["model", "--dataset", "data"])) is None

@@ -1,10 +1,16 @@
 """Files of views on the command line."""
 
+import json
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from vlahub.conversion.alpamayo_r1.driving_prediction import camera_folders
+from vlahub.conversion.cards.example_images import given_images
+from vlahub.conversion.cli import main
 from vlahub.conversion.files.view_files import listed_files, named_views
 from vlahub.errors import InputError
 
@@ -30,3 +36,60 @@ def test_a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffi
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no images"):
         listed_files([tmp_path / "empty"])
+
+
+VIEWS = ["top", "left_wrist"]  # the alphabet has them the other way round
+
+
+@pytest.mark.parametrize("names", [VIEWS, ["observation.images.top", "Left_Wrist"]], ids=["plain", "as columns"])
+def test_a_folder_of_files_with_the_names_of_the_views_is_in_their_order(tmp_path, names):
+    for name in names:
+        (tmp_path / f"{name}.png").touch()
+    assert [path.stem for path in listed_files([tmp_path], VIEWS)] == names
+    assert [path.stem for path in camera_folders([tmp_path], VIEWS)] == names
+    for others in (None, VIEWS[:1], [*VIEWS, "right_wrist"], ["top", "wrist"]):
+        assert listed_files([tmp_path], others) == sorted(tmp_path.iterdir())
+    given = [tmp_path / f"{name}.png" for name in reversed(names)]
+    assert listed_files(given, VIEWS) == camera_folders(given, VIEWS) == given
+
+
+def test_folders_of_frames_with_the_names_of_the_views_are_in_their_order(tmp_path):
+    for views in (VIEWS, ["camera_front_tele_30fov", "camera_front_wide_120fov"]):  # numbers 6 and 1
+        clip = tmp_path / views[0]
+        for name in views:
+            (clip / name).mkdir(parents=True)
+        assert [path.name for path in camera_folders([clip], views)] == views
+        assert [path.name for path in camera_folders([clip])] == views[::-1]
+
+
+@pytest.fixture
+def checkpoint_of_views(family, family_checkpoint, tmp_path):
+    """A copy of a family's checkpoint that records `VIEWS`, and a folder of their images."""
+    folder = shutil.copytree(family_checkpoint, tmp_path / "checkpoint")
+    for name in ("config.json", "processor_config.json"):
+        content = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(content | {"view_names": VIEWS}))
+    (tmp_path / "views").mkdir()
+    for name in VIEWS:
+        pixels = np.random.RandomState(len(name)).randint(0, 255, (64, 96, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "views" / f"{name}.png")
+    return folder, tmp_path / "views"
+
+
+def test_predictions_and_cards_see_the_views_of_a_folder_in_the_order_of_training(
+    family, checkpoint_of_views, tmp_path, capsys
+):
+    folder, views = checkpoint_of_views
+    files = [views / f"{name}.png" for name in VIEWS]
+    xyz = np.stack([np.linspace(-8, 0, 16), np.zeros(16), np.zeros(16)], axis=-1).tolist()
+    poses = {"ego_history_xyz": xyz, "ego_history_rot": np.tile(np.eye(3), (16, 1, 1)).tolist()}
+    (tmp_path / "path.json").write_text(json.dumps(poses))
+    few = ["--num-traj-samples", "1", "--top-k", "1", "--max-new-tokens", "4"]
+    drives = family.prefix == "AlpamayoR1"
+    more = ["--history", str(tmp_path / "path.json"), *few] if drives else ["--instruction", "lift it"]
+    found = []
+    for images in ([views], files, files[::-1]):
+        assert main(["predict", str(folder), "--images", *map(str, images), *more, "--quiet"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1] != found[2]
+    assert list(given_images(family.config.from_pretrained(folder), [views], "").files.values()) == files

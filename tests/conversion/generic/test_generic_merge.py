@@ -19,6 +19,9 @@ from transformers import (
     LlamaForCausalLM,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    VisionEncoderDecoderConfig,
+    VisionEncoderDecoderModel,
+    ViTConfig,
 )
 
 from vlahub.configuration.vla_config import VLAConfig
@@ -51,6 +54,11 @@ def llava():
     )
 
 
+def vit_gpt2():
+    vision, text = ViTConfig(**VISION | {"hidden_size": 32}, image_size=28, patch_size=14), gpt2().config
+    return VisionEncoderDecoderModel(VisionEncoderDecoderConfig.from_encoder_decoder_configs(vision, text))
+
+
 def with_bias():
     return llama(attention_bias=True)
 
@@ -77,6 +85,8 @@ CASES = {
     "some tokens": (llama, {"target_modules": ATTENTION, "trainable_token_indices": {"embed_tokens": [9, 1, 5]}}),
     "some tokens of the embeddings": (llama, {"target_modules": ATTENTION, "trainable_token_indices": [9, 1, 5]}),
     "transposed layers": (gpt2, {"target_modules": ["c_attn", "c_proj"], "fan_in_fan_out": True}),
+    "layers of both kinds": (vit_gpt2, {"target_modules": "all-linear"}),
+    "layers of both kinds, said to be of one": (vit_gpt2, {"target_modules": "all-linear", "fan_in_fan_out": True}),
     "image and text": (llava, {"target_modules": ATTENTION}),
     "PiSSA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "pissa"}),
     "OLoRA": (llama, {"target_modules": ATTENTION, "init_lora_weights": "olora"}),

@@ -214,11 +214,14 @@ def test_an_adapter_one_level_down_in_a_run_is_named(openvla, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", ["new_embeddings.safetensors", "new_embeddings.bin", "non_lora_trainables.bin"])
-def test_trained_numbers_beside_an_adapter_are_refused_by_name(tmp_path, name, capsys):
+@pytest.mark.parametrize("inside", [".", "lora_adapter"])
+@pytest.mark.parametrize(
+    "name", ["new_embeddings.safetensors", "new_embeddings.bin", "non_lora_trainables.bin", "non_lora_state_dict.bin"]
+)
+def test_trained_numbers_beside_an_adapter_are_refused_by_name(tmp_path, name, inside, capsys):
     torch.manual_seed(0)
     llama().save_pretrained(tmp_path / "base")
-    train(llama(), tmp_path / "adapter")
+    train(llama(), tmp_path / "adapter" / inside)
     tensors = {"input_embeddings": torch.zeros(2, 16)}
     path = tmp_path / "adapter" / name
     save_file(tensors, path) if name.endswith("safetensors") else torch.save(tensors, path)

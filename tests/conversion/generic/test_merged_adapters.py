@@ -45,6 +45,15 @@ def test_an_adapter_is_added_once_to_what_comes_of_its_base(merge, tmp_path, cap
     assert main(["verify", "both", "--against", "second", "--base", "one", "--quiet"]) == 0
 
 
+def test_of_two_adapters_in_a_run_the_one_that_is_merged_is_recorded(merge, capsys):
+    shutil.copytree("second", "run")
+    shutil.copytree("first", "run/lora_adapter")
+    assert merge("base", "run", output="one") == 0
+    assert merge("one", "first") == 1
+    assert "--base one holds the adapter first already" in capsys.readouterr().err
+    assert merge("one", "second") == 0
+
+
 def test_two_copies_of_one_adapter_are_one(merge, tmp_path, capsys):
     assert merge("base", "first", "copy") == 1
     assert "--adapter copy is given twice" in capsys.readouterr().err and not (tmp_path / "out").exists()

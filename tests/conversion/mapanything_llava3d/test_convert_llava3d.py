@@ -276,6 +276,19 @@ def test_of_several_steps_the_one_that_is_named_is_converted(dit_run, tmp_path, 
     assert_refused(run.convert(tmp_path / "none", "--step", "7"), capsys, "--step 7", "500")
 
 
+@pytest.mark.parametrize("name", ["checkpoints/steps_500_pytorch_model", "final_model/pytorch_model"])
+def test_of_two_files_of_one_step_none_is_taken_unseen(dit_run, tmp_path, capsys, name):
+    run = dit_run.copied(tmp_path / "run")
+    pickled, safe = run.folder / f"{name}.pt", run.folder / f"{name}.safetensors"
+    pickled.parent.mkdir(exist_ok=True)
+    next((run.folder / "checkpoints").glob("*.pt")).rename(pickled)
+    save_file(torch.load(pickled, weights_only=True), safe)
+    for step in ([], ["--step", "final" if "final" in name else "500"]):
+        assert_refused(run.convert(tmp_path / "out", *step), capsys, "one step twice", f"{name}.pt and {name}.safet")
+    pickled.unlink()
+    assert run.convert(tmp_path / "out") == 0
+
+
 UNUSED = {  # options that a run has no use for, and what the error says
     "dit_run": [("--expert-layer-alignment even", "no joined expert")],
     "fused_folder": [

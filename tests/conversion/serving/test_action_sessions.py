@@ -58,3 +58,21 @@ def test_of_too_many_sessions_the_one_that_was_asked_first_is_forgotten():
     sessions, chunks = ActionSessions(most=2), Chunks()
     asked(sessions, chunks, ("a", "", False), ("b", "", False), ("a", "", False), ("c", "", False))
     assert list(sessions.sessions) == ["a", "c"]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_session_is_forgotten_whatever_others_ask_meanwhile(waits):
+    """The other one asked before it and was answered later, or still waits for its answer."""
+    sessions, chunks = ActionSessions(timeout=60), Chunks()
+
+    async def run():
+        for name in ("slow", "quiet"):
+            await sessions.next_action(name, "lift", False, chunks.predict)
+        slow, quiet = sessions.sessions.values()
+        quiet.asked -= 61
+        if waits:
+            slow.asked -= 61
+            await slow.turn.acquire()
+        return float((await sessions.next_action("quiet", "lift", False, chunks.predict))[0])
+
+    assert asyncio.run(run()) == 30 and list(sessions.sessions) == ["slow", "quiet"]

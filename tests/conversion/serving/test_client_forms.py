@@ -279,6 +279,25 @@ def test_an_observation_map_says_which_key_is_what(tmp_path):
         read_map(path).check(policy(["primary", "wrist"]), "m")
 
 
+@pytest.mark.parametrize("name", ["prompt", "instruction", "task"])
+def test_an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another(tmp_path, name):
+    given = {"cam": PICTURE, "s": np.zeros(8)}
+
+    def heard(named, **more):
+        (tmp_path / "map.yaml").write_text(f"images: [cam]\nstate: s\n{named}")
+        by = read_map(tmp_path / "map.yaml")
+        return act({**given, **more}, policy(num_views=1), by=by).observation["instruction"]
+
+    assert heard("", **{name: "lift"}) == heard("instruction: goal", **{name: "drop", "goal": "lift"}) == "lift"
+    assert heard("") is None and heard("instruction: goal") is None  # where --instruction speaks
+    with pytest.raises(InputError, match=f"holds {name}; .* its instruction is 'goal'"):
+        heard("instruction: goal", **{name: "lift"})
+    with pytest.raises(InputError, match=r"prompt and instruction and task; .* one of them"):
+        heard("", prompt="lift", instruction="lift", task=3)
+    with pytest.raises(ConversionError, match="instruction must name keys"):
+        heard("instruction:")
+
+
 CHOICES = {"unnorm_key": "a", "advantage": "good", "embodiment_id": 2, "seed": 3}
 
 

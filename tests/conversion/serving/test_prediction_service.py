@@ -6,6 +6,7 @@ import warnings
 from types import SimpleNamespace
 
 import pytest
+import torch
 from served_observations import ROBOTS, observation
 
 from vlahub.conversion.serving.action_sessions import ActionSessions
@@ -87,8 +88,9 @@ def test_a_state_is_far_outside_of_the_statistics_that_are_asked_for(two_dataset
 
 def test_actions_of_a_session_are_for_one_text_dataset_advantage_and_body(two_datasets, monkeypatch):
     config = SimpleNamespace(norm_stats=two_datasets.config.norm_stats, num_embodiments=3)
+    inputs = {"input_ids": [[0]], "embodiment_id": torch.tensor([0])}
     monkeypatch.setattr(two_datasets, "config", config)
-    monkeypatch.setattr(two_datasets, "read", lambda observation: {"input_ids": [[0]]})
+    monkeypatch.setattr(two_datasets, "read", lambda observation: inputs)
 
     def task(**given):
         usual = {"unnorm_key": "near", "instruction": "lift", "advantage": "good", "embodiment_id": 1, "seed": 0}

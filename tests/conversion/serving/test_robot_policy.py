@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from families import FAMILIES, INSTRUCTION
+from families import FAMILIES, INSTRUCTION, make_llava3d
 from PIL import Image
 from served_observations import ROBOTS, observation
 from tiny_configs import bounds
@@ -135,6 +135,15 @@ def test_an_observation_that_does_not_fit_is_refused_by_name(message, policy_of)
     with pytest.raises(InputError) as error:
         policy_of("cogvla").prepared(observation(**BAD[message]))
     assert message in str(error.value)
+
+
+def test_a_robot_that_a_model_does_not_know_is_refused_before_it_is_asked(tmp_path):
+    policy = robot_policy_of(make_llava3d(tmp_path, num_embodiments=3))
+    assert policy.prepared(policy.blank() | {"embodiment_id": 2}).inputs["embodiment_id"].tolist() == [2]
+    refused = {-1: r"embodiment_id\[0\] is -1; .* 0 to 2", 3: "is 3", None: "is missing: this model has 3 embodiments"}
+    for wrong, message in refused.items():
+        with pytest.raises(InputError, match=message):
+            policy.prepared(policy.blank() | {"embodiment_id": wrong})
 
 
 def test_the_first_prediction_is_of_every_size_of_batch_that_is_recorded(policy_of, monkeypatch):

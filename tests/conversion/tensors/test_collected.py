@@ -14,7 +14,7 @@ from vlahub.conversion.tensors.tensor_source import TensorFile, TensorGroup
 from vlahub.errors import ConversionError
 
 TABLE = [
-    Row(r"(?:copy\.)?(layer\.weight)", r"\1", "a layer"),
+    Row(r"(?:copy\.)?(layer\.(?:weight|bias))", r"\1", "a layer"),
     Row(r"head\.(.+)", r"layer.\1", "the same under another name"),
     Row(r"dead\..+", None, "not needed"),
 ]
@@ -79,6 +79,32 @@ def test_an_adapter_goes_into_the_weights_that_lack_it_and_into_no_others(group)
     assert planned.operation == "merge_lora"
     planned, leftovers = chosen(collect([group("merged", {"layer.weight": ONES}), adapter], file, config))
     assert planned.operation == "copy" and {left.reason for left in leftovers} == {"merged has the trained weight"}
+
+
+def test_a_part_of_a_lora_under_two_names_is_one_or_refused(group):
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=["layer"])
+    again = {name.replace("lora_A", "lora_A.other"): value.clone() for name, value in LORA.items()}
+    side = {"layer.base_layer.weight": ONES, **LORA, **again}
+    planned, leftovers = chosen(collect([group("side", side)], lora_config=config))
+    assert planned.operation == "merge_lora"
+    assert [left.reason for left in leftovers] == ["the same tensor under another name"]
+    again["base_model.model.layer.lora_A.other.weight"] += 1
+    with pytest.raises(ConversionError, match=r"two versions of one tensor: .*lora_A\.\S*weight and \S+lora_A"):
+        chosen(collect([group("twice", {**side, **again})], lora_config=config))
+
+
+def test_the_bias_of_a_lora_goes_into_the_bias_that_lacks_it_and_into_no_other(group):
+    config = LoraConfig(r=2, lora_alpha=2, target_modules=["layer"], lora_bias=True)
+    adapter = group("adapter", {**LORA, "base_model.model.layer.lora_B.bias": torch.ones(4)})
+    file, trained = adapter.files.files[0], {"layer.bias": torch.ones(4)}
+    base, run = group("base", {"layer.weight": ONES, **trained}, unmerged=True), group("run", trained)
+    planned, left = choose("layer.bias", (4,), collect([base, adapter], file, config), torch.float32)
+    assert planned.operation == "merge_lora_bias" and not left
+    collected = collect([base, adapter, run], file, config)
+    planned, left = choose("layer.bias", (4,), collected, torch.float32)
+    assert planned.operation == "copy" and len(left) == 2 and str(left[1].source).endswith("lora_B.bias")
+    planned, left = chosen(collected)
+    assert planned.operation == "merge_lora" and not left
 
 
 def test_a_lora_without_a_config_is_refused(group):

@@ -542,6 +542,34 @@ def test_a_wrong_number_of_history_placeholders_is_refused_with_both_counts(coun
         sample(model, batch)
 
 
+INCOMPLETE = {  # what is left out of a batch of training, and what is wrong then
+    "no history": (
+        ["ego_history_xyz", "ego_history_rot", "ego_future_xyz", "ego_future_rot"],
+        "48 history placeholders",
+    ),
+    "rotations": (["ego_history_xyz", "ego_future_xyz", "ego_future_rot"], "ego_history_rot are both needed"),
+    "positions": (["ego_history_rot", "ego_future_xyz", "ego_future_rot"], "ego_history_rot are both needed"),
+    "a future alone": (["ego_history_xyz", "ego_history_rot"], "ego_history_rot are both needed"),
+    "a future's rotations": (["ego_future_xyz"], "ego_future_rot are both needed"),
+    "a future's positions": (["ego_future_rot"], "ego_future_rot are both needed"),
+    "noise of no future": (["time", "ego_future_xyz", "ego_future_rot"], "noise was given without ego_future_xyz"),
+    "a time of no future": (["noise", "ego_future_xyz", "ego_future_rot"], "time was given without ego_future_xyz"),
+}
+
+
+@pytest.mark.parametrize("missing, named", INCOMPLETE.values(), ids=INCOMPLETE)
+def test_half_of_a_path_and_a_place_without_one_are_refused_in_training(missing, named, model, scenes):
+    batch = training_batch(model, scenes, 0) | {"labels": training_batch(model, scenes, 0)["input_ids"]}
+    with pytest.raises(InputError, match=named):
+        model(**{name: value for name, value in batch.items() if name not in missing})
+
+
+def test_text_is_not_written_behind_a_place_without_a_path(model, scenes):
+    prompt = {name: value for name, value in scenes.batch(0).items() if "ego" not in name}
+    with pytest.raises(InputError, match="48 history placeholders, and no path"):
+        model.generate(**prompt, max_new_tokens=1)
+
+
 # ---- the published name
 
 

@@ -52,6 +52,7 @@ def test_text_under_a_hook_is_the_same_text(make_model, scene):
     """accelerate wraps `forward` when it places a model, which hides the names of its arguments."""
     model = make_model()
     prompt = {name: scene[name] for name in NAMES[:4]}
+    prompt["input_ids"] = model.with_history(scene["input_ids"], *(scene[name][:, 0] for name in NAMES[4:]))
     options = {"max_new_tokens": 6, "do_sample": False, "eos_token_id": None}
     wanted = model.generate(**prompt, **options)
     for module in (model.vlm, model.vlm.model):

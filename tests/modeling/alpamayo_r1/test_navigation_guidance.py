@@ -289,11 +289,11 @@ CALLS = {
     "flag off": ("_cfg_nav", {"use_classifier_free_guidance": False}, "needs use_classifier_free_guidance=True"),
     "no weight": ("_cfg_nav", FLAG, "needs inference_guidance_weight"),
     "misspelt": ("_cfg_nav", FLAG | {"guidance": 1.5}, r"holds \['guidance'\]; known are inference_step"),
-    "no step": ("_cfg_nav", FLAG | {"inference_guidance_weight": 1.5, "inference_step": 0}, "num_steps=0"),
+    "no step": ("_cfg_nav", FLAG | {"inference_guidance_weight": 1.5, "inference_step": 0}, "num_inference_steps=0"),
     "plain with the flag": ("", FLAG, "this call is not guided; .*_cfg_nav is"),
     "plain with a weight": ("", {"inference_guidance_weight": 1.5}, "this call is not guided"),
     "plain without a path": ("", None, "data lacks ego_history_xyz, ego_history_rot"),
-    "plain without a step": ("", {"inference_step": 0}, "num_steps=0"),
+    "plain without a step": ("", {"inference_step": 0}, "num_inference_steps=0"),
 }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from model_variants import FEW, randomized
+from model_variants import FEW, VARIANTS, randomized
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers.utils import peft_utils
 
@@ -13,6 +13,14 @@ from vlahub.errors import InputError
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*is deprecated:FutureWarning")
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
+# Parts that PEFT can train whole, among them all that another part uses and does not own.
+WHOLE = [
+    *[("llava3d-flow", part) for part in ("language_model", "language_model_with_expert", "action_expert")],
+    *[("llava3d-mistral-both", part) for part in ("language_model_with_expert", "action_expert", "dit_action_head")],
+    *[("composed-flow", part) for part in ("action_network", "action_head")],
+    ("cogvla", "action_head"),
+    ("alpamayo-1.5", "expert"),
+]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -94,6 +102,26 @@ def test_an_adapter_of_peft_everywhere_is_saved_loaded_and_merged(variant, saved
     torch.testing.assert_close(variant.predict(merged, variant.prediction()), changed, **CLOSE)
     merged.save_pretrained(tmp_path / "merged")
     loaded = variant.kind.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(variant.predict(loaded, variant.prediction()), changed, **CLOSE)
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize(
+    ("variant", "part"), [(VARIANTS[name], part) for name, part in WHOLE], ids=map("/".join, WHOLE)
+)
+def test_a_part_that_peft_trains_whole_takes_the_place_of_the_first(variant, part, tmp_path):
+    """In training, in a prediction beside the adapter, and where the model goes on without PEFT."""
+    lora = LoraConfig(r=4, target_modules="all-linear", modules_to_save=[part])
+    model = get_peft_model(variant.model(), lora)
+    model(**variant.training()).loss.backward()
+    whole = [value for key, value in model.named_parameters() if value.requires_grad and ".modules_to_save." in key]
+    unused = [value for value in whole if value.grad is None]
+    assert len(unused) < len(whole) / 2  # of a language model that an expert reads, the end of the last layer
+    changed = variant.predict(shaken(model).base_model.model, variant.prediction())
+    merged = model.merge_and_unload()
+    torch.testing.assert_close(variant.predict(merged, variant.prediction()), changed, **CLOSE)
+    merged.save_pretrained(tmp_path)
+    loaded = variant.kind.from_pretrained(tmp_path, dtype=torch.float32)
     torch.testing.assert_close(variant.predict(loaded, variant.prediction()), changed, **CLOSE)
 
 

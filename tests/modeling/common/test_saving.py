@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 import transformers
-from model_variants import FEW, FEW_FIRST
+from model_variants import FEW, FEW_FIRST, VARIANTS
 from safetensors import safe_open
 from safetensors.torch import load_file
 
@@ -158,3 +158,31 @@ def test_a_save_of_other_files_leaves_weights_where_they_are(variant, load, tmp_
     model.save_pretrained(tmp_path)
     model.config.save_pretrained(tmp_path)
     assert {path: path.read_bytes() for path in there} == there
+
+
+# Of what a config says after training, and parts of a model have been told when they were made.
+SETTINGS = [
+    *[("llava3d-flow", *each) for each in (("use_time_weight", False), ("time_sampling", "uniform"))],
+    *[("composed-flow", *each) for each in (("use_time_weight", False), ("time_sampling", "uniform"))],
+    *[(name, "prefix_attention", "causal") for name in ("llava3d-flow", "llava3d-dit", "llava3d-mistral-both")],
+]
+
+
+@pytest.mark.parametrize(
+    ("variant", "field", "value"), [(VARIANTS[name], *rest) for name, *rest in SETTINGS], ids=map(str, SETTINGS)
+)
+def test_what_is_set_in_a_models_config_is_used_before_it_is_saved(variant, field, value, tmp_path):
+    def outcome(model):
+        torch.manual_seed(0)
+        training = {name: each for name, each in variant.training().items() if name != "time"}
+        loss = model(**training).loss.detach()
+        return torch.cat([loss.view(1), variant.predict(model, variant.prediction()).flatten()])
+
+    model = variant.model()
+    before = outcome(model)
+    assert getattr(model.config, field) != value
+    setattr(model.config, field, value)
+    found = outcome(model)
+    assert not torch.equal(found, before)
+    model.save_pretrained(tmp_path)
+    torch.testing.assert_close(outcome(variant.kind.from_pretrained(tmp_path, dtype=torch.float32).eval()), found)

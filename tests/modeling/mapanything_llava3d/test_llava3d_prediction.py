@@ -186,29 +186,35 @@ def test_every_projection_of_an_input_is_among_those_that_are_joined(make):
 
 
 @pytest.mark.parametrize(
-    ("change", "error", "message"),
+    ("kind", "change", "error", "message"),
     [
-        ({"input_ids": torch.full((2, 12), 3)}, InputError, r"has \[0, 0\] image tokens .* each sample has 8"),
-        ({"attention_mask": torch.tensor([[1] * 12, [0] * 12])}, InputError, "row of padding alone: row 1"),
-        ({"state": torch.full((2, STATE), float("nan"))}, NonFiniteError, "state"),
+        ("joined", {"input_ids": torch.full((2, 12), 3)}, InputError, r"has \[0, 0\] image tokens .* sample has 8"),
+        ("joined", {"attention_mask": torch.tensor([[1] * 12, [0] * 12])}, InputError, "padding alone: row 1"),
+        ("joined", {"state": torch.full((2, STATE), float("nan"))}, NonFiniteError, "state"),
+        *(
+            (kind, {"embodiment_id": torch.tensor([1, -1])}, InputError, r"embodiment_id\[1\] is -1; .* 0 to 2")
+            for kind in KINDS
+            if "num_embodiments" in KINDS[kind]
+        ),
     ],
 )
 @pytest.mark.parametrize("fast", [False, True])
-def test_what_a_device_is_asked_once_for_is_named(make, change, error, message, fast):
+def test_what_a_device_is_asked_once_for_is_named(make, kind, change, error, message, fast):
     """As on an accelerator, where ids are not looked at before."""
-    model = recorded(make()) if fast else make()
-    arguments = {**call(padded=True), **change}
+    model = recorded(make(kind)) if fast else make(kind)
+    arguments = {**call(kind, padded=True), **change}
     ids, mask = arguments["input_ids"], arguments["attention_mask"]
     given = [arguments[name] for name in ("pixel_values", "intrinsic", "state", "noise")]
+    robots = arguments.get("embodiment_id")
     numbers = {name: arguments[name] for name in ("pixel_values", "state", "intrinsic", "noise")}
     statistics = STATISTICS["a"]["action"]
     with torch.no_grad():
         terms = affine_terms(statistics, "bounds_q99", given[-1])
         options = ActionOptions(OdeSampling(2), 1.0, "bounds_q99", True)
-        found = run_prediction(model, ids, mask, (*given, None, terms), options)
+        found = run_prediction(model, ids, mask, (*given, robots, terms), options)
         assert not found.whole
         with HostWaits() as waits, pytest.raises(error, match=message):
-            require_sound(model, ids, mask, numbers, found, statistics)
+            require_sound(model, ids, mask, numbers, found, statistics, robots)
     assert waits.found["_local_scalar_dense"] >= 1
 
 

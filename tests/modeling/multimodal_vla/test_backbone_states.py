@@ -26,7 +26,7 @@ TEXT |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
 TOWER = {"hidden_size": 24, **BLOCK, "image_size": 28, "patch_size": 14}
 CLIP = {"model_type": "clip_vision_model", **TOWER, "num_hidden_layers": 3}
 SIGLIP = {"model_type": "siglip_vision_model", **TOWER}
-LAYERS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 64}
+LAYERS = {"layer_types": ["sliding_attention", "full_attention"], "sliding_window": 6}  # below the prompts
 COHERE = {"text_config": {"model_type": "cohere2", **TEXT}, "vision_config": SIGLIP, "downsample_factor": 1}
 FOUND = {  # image tokens of one image, and what each VLM is made of
     "aya_vision": (4, COHERE),
@@ -92,19 +92,20 @@ def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_paddi
 
 
 @pytest.mark.parametrize("kind", ["gemma2", "cohere2"])
-@torch.no_grad()
-def test_a_window_is_as_wide_as_the_models_own_wherever_padding_is(kind):
+@pytest.mark.parametrize("training", [False, True])
+def test_a_window_is_as_wide_as_the_models_own_wherever_padding_is(kind, training):
     text = tiny_text_config(kind)
     text.sliding_window = 3
     vision = {"model_type": "siglip_vision_model", **TOWER}
     config = MultimodalVLAConfig(vision_config=vision, text_config=text, **HEAD)
     backbone = weights_that_matter(MultimodalVLAForActionPrediction(config)).backbone
     real = torch.tensor([[1, 1, 1, 1, 1, 1, 1, 0, 0], [0, 0, 1, 1, 1, 1, 1, 1, 1], [1, 1, 0, 1, 1, 0, 1, 1, 1]]) == 1
-    assert isinstance(causal_masks(backbone.stack.config, real, torch.float32), dict)
     row = torch.arange(20, 27)
     ids = torch.full(real.shape, 7).masked_scatter(real, row.repeat(3))
-    own = backbone.stack(input_ids=row[None], use_cache=False).last_hidden_state[0]
-    found = backbone.run(TokenSequence(backbone.embed(ids), real))
+    with torch.set_grad_enabled(training):
+        assert isinstance(causal_masks(backbone.stack.config, real, torch.float32), dict) is not training
+        own = backbone.stack(input_ids=row[None], use_cache=False).last_hidden_state[0]
+        found = backbone.run(TokenSequence(backbone.embed(ids), real))
     torch.testing.assert_close(found[real].unflatten(0, (3, -1)), own.expand(3, -1, -1), atol=2e-5, rtol=2e-5)
 
 
@@ -154,6 +155,26 @@ def test_a_vlm_has_the_states_of_its_own_call(kind, training):
             )
             for i in range(2):
                 torch.testing.assert_close(found[i][real[i]], own[i], atol=2e-5, rtol=2e-5)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_queries_behind_gemma_3_see_what_they_see_without_padding(training):
+    """The window is below the sequence."""
+    count, fields = FOUND["gemma3"]
+    vlm = {"model_type": "gemma3", **fields, "image_token_id": IMAGE, "image_token_index": IMAGE}
+    config = MultimodalVLAConfig(vlm_config=vlm, action_dim=3, num_action_chunks=2, action_head="mlp")
+    model = weights_that_matter(MultimodalVLAForActionPrediction(config))
+    rows = [torch.tensor([1, 5, 291, *[IMAGE] * count, 292, *range(7, 7 + more)]) for more in (3, 12)]
+    pixels = torch.randn(2, 1, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+
+    def states(ids, real):
+        prompt = checked_prompt(model, ids, real.long(), pixels[: len(ids)], None)
+        return fuse(model.fusion_parts, config, prompt, None)[0][0]
+
+    with torch.set_grad_enabled(training):
+        alone = states(rows[0][None], torch.ones_like(rows[0][None]))
+        for side in ("right", "left"):
+            torch.testing.assert_close(states(*padded(rows, side)), alone, atol=2e-5, rtol=2e-5)
 
 
 def test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states():

@@ -1,0 +1,78 @@
+"""Rotary settings as either line of transformers writes them make the same model on the line that runs."""
+
+import pytest
+import torch
+import transformers
+from tiny_text_models import SIZES, weights_that_matter
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from vlahub.configuration.multimodal_vla.nested_configs import as_any_config
+from vlahub.errors import ConfigError
+
+LINEAR = {"rope_type": "linear", "factor": 8.0}
+PLAIN = {"rope_type": "default"}
+
+
+def layers(full, sliding):
+    return {"rope_parameters": {"full_attention": full, "sliding_attention": sliding}}
+
+
+# Of a model type: fields of 4.57, and those of 5.x.
+FORMS = {
+    "gemma3_text": (
+        {"rope_theta": 3333.0, "rope_local_base_freq": 77.0, "rope_scaling": LINEAR},
+        layers({"rope_theta": 3333.0, **LINEAR}, {"rope_theta": 77.0, **PLAIN}),
+    ),
+    "modernbert-decoder": (
+        {"global_rope_theta": 3333.0, "local_rope_theta": 3333.0},
+        layers(*[{"rope_theta": 3333.0, **PLAIN}] * 2),
+    ),
+    "olmo3": (
+        {"rope_theta": 77.0, "rope_scaling": LINEAR},
+        layers({"rope_theta": 77.0, **LINEAR}, {"rope_theta": 77.0, **PLAIN}),
+    ),
+    "gpt_neox_japanese": (
+        {"rotary_emb_base": 77, "rotary_pct": 0.5},
+        {"rope_parameters": {"rope_theta": 77, "partial_rotary_factor": 0.5, **PLAIN}},
+    ),
+    "gpt_neox": (
+        {"rotary_emb_base": 77, "rotary_pct": 0.5},
+        {"rope_parameters": {"rope_theta": 77, "partial_rotary_factor": 0.5, **PLAIN}},
+    ),
+}
+
+
+def logits_of(model_type, **rope):
+    """What a tiny model of six layers, of both kinds where it has two, makes of forty tokens: (1, 40, vocabulary)."""
+    base = AutoConfig.for_model(model_type)
+    fixed = {name for name in SIZES if isinstance(getattr(type(base), name, None), property)}
+    sizes = {name: value for name, value in SIZES.items() if hasattr(base, name) and name not in fixed}
+    config = as_any_config("text_config", {"model_type": model_type, **sizes, "num_hidden_layers": 6, **rope})
+    again = as_any_config("text_config", config.to_dict())  # as config.json has it
+    model = weights_that_matter(AutoModelForCausalLM.from_config(again, dtype=torch.float32)).eval()
+    ids = torch.randint(3, 250, (1, 40), generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        return model(input_ids=ids, use_cache=False).logits
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("model_type", FORMS)
+def test_either_form_makes_the_same_model(model_type):
+    older, newer = (logits_of(model_type, **form) for form in FORMS[model_type])
+    torch.testing.assert_close(older, newer, rtol=1e-4, atol=1e-4)
+    assert (older - logits_of(model_type)).abs().max() > 1e-2
+
+
+REFUSED = {
+    "olmo3": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 3333.0, **PLAIN}),
+    "modernbert-decoder": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 3333.0, **PLAIN}),
+    "gemma3_text": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 3333.0, **LINEAR}),
+    "llama": layers({"rope_theta": 77.0, **PLAIN}, {"rope_theta": 77.0, **PLAIN}),
+}
+
+
+@pytest.mark.skipif(not transformers.__version__.startswith("4."), reason="5.x has a field for all of them")
+@pytest.mark.parametrize("model_type", REFUSED)
+def test_what_an_older_line_has_no_fields_for_is_refused(model_type):
+    with pytest.raises(ConfigError, match=f"of a {model_type} cannot be expressed in transformers 4"):
+        as_any_config("text_config", {"model_type": model_type, **REFUSED[model_type]})
