@@ -27,7 +27,14 @@ from .action_decoding import ContinuousActionHead
 from .action_sequence import ActionSequence, find_action_block, left_padded, right_padded
 from .cogvla_core import predicted
 from .cogvla_core_inputs import CogVLACoreInputs, core_options, drawn_numbers
-from .cogvla_inputs import Observation, check_actions, check_observation, check_places, observation
+from .cogvla_inputs import (
+    Observation,
+    check_actions,
+    check_diffusion_options,
+    check_observation,
+    check_places,
+    observation,
+)
 from .cogvla_losses import action_loss, check_learnable, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .cogvla_pretrained_model import CogVLAPreTrainedModel
@@ -194,6 +201,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         seen = observation(self, input_ids, attention_mask, pixel_values, state, **numbers)
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_places(self.config, input_ids.shape[1])
+        check_diffusion_options(self.config, noise=noise, timesteps=timesteps)
         actions = check_actions(self.config, input_ids, "actions", actions)
         check_learnable(self, labels, actions)
         check_labels(labels, input_ids)

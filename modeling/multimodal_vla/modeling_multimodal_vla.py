@@ -160,7 +160,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             num_inference_steps, ode_solver, ode_spacing, noise: of the flow head: how many steps, also called
                 `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,
-                action_dim).
+                action_dim). Other heads refuse them.
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite, or image
                 tokens are miscounted; else those actions are NaN, and no device is waited for.
@@ -179,7 +179,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         state, head = one_of(state=state, proprio=proprio), self.config.action_head
         if num_samples is not None:
             check_num_samples(num_samples, self.config.draws_samples, f"action_head={head!r}")
-        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
+        steps = {"num_inference_steps": num_inference_steps, "num_steps": num_steps}
+        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing, **steps, noise=noise)
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, "noise": noise})
         check_state(state, len(input_ids), self.config)
@@ -239,6 +240,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         numbers["sample_weight"] = sample_weight
         check_inputs(self, input_ids, attention_mask, numbers)
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
+        check_flow_options(self.config, time=time, noise=noise)
         check_labels(labels, input_ids)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
