@@ -21,7 +21,7 @@ from .language_masks import asks_in_layers, causal_masks, counts_places, has_win
 from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
-# What VLMs of transformers call their parts, and their arguments that are not about images.
+# What VLMs of transformers call their parts, and their arguments that are not about images: a policy sees no videos.
 VISION_NAMES = ("vision_tower", "visual", "vision_model")
 EXPERTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 LANGUAGE_NAMES = ("language_model", "text_model")
@@ -29,6 +29,7 @@ NOT_OF_IMAGES = (
     *("self", "input_ids", "attention_mask", "position_ids", "past_key_values", "cache", "inputs_embeds", "use_cache"),
     *("token_type_ids", "mm_token_type_ids", "labels", "output_attentions", "output_hidden_states", "return_dict"),
     *("cache_position", "kwargs", "rope_deltas", "image_hidden_states", "mm_encoder_outputs", "logits_to_keep"),
+    *("pixel_values_videos", "video_grid_thw", "second_per_grid_ts", "image_sizes_videos", "target_sizes_videos"),
 )
 
 

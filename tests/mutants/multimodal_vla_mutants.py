@@ -326,6 +326,12 @@ MUTANTS = [
             "added_tokens_see_everything_and_what_is_written_what_is_before_it",
         ),
         (
+            "videos-are-taken-and-not-seen",
+            '*("pixel_values_videos", "video_grid_thw", ',
+            '*("pixel_values_videos", ',
+            "a_video_is_no_part_of_an_observation",
+        ),
+        (
             "image-tokens-are-called-text",
             "image_places(prompt, real)\n        if",
             "image_places(None, real)\n        if",
