@@ -20,6 +20,7 @@ from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
 from ..moe_aggregator import MoEAggregator
+from ..padded_prompts import with_prompts
 from ..prediction_core import exclusive, padded_behind, run_core
 from ..prismatic_projector import PrismaticProjector
 from ..sampled_actions import SampledActions, with_spread
@@ -242,10 +243,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         check_rows(real)
         length = input_ids.shape[1]
         output = super().generate(input_ids=ids, attention_mask=real.long(), prompt_length=length, **kwargs)
-        sequences = output if isinstance(output, torch.Tensor) else output.sequences
-        copies = sequences.shape[0] // input_ids.shape[0]
-        sequences[:, :length] = input_ids.repeat_interleave(copies, dim=0)  # padded as the caller had it
-        return output
+        return with_prompts(output, input_ids)
 
     def prepare_inputs_for_generation(
         self,

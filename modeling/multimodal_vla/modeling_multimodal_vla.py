@@ -31,7 +31,14 @@ from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import make_gated_layers, open_layers
 from .grounding import scaled, similarity_of_views
-from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
+from .multimodal_inputs import (
+    TOKEN_TYPES,
+    check_state,
+    check_vlm_inputs,
+    check_writes_text,
+    checked_prompt,
+    padding_first,
+)
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
 from .token_sequences import moe_ratios
@@ -272,7 +279,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         image_grid_thw: torch.LongTensor | None = None,
         **kwargs,
     ) -> torch.LongTensor:
-        """Text, by the `generate` of the language model or the VLM; prompts are padded on the left.
+        """Text, by the `generate` of the language model or the VLM; prompts may be padded on either side.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
         late fusion the language model sees no image. Raises InputError for an encoder, which writes none.
@@ -284,7 +291,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
             return self.backbone.generate_as_it_is(prompt, **kwargs)
-        return self.backbone.generate(prompt_sequence(self.fusion_parts, self.config, prompt), **kwargs)
+        sequence, _ = padding_first(prompt_sequence(self.fusion_parts, self.config, prompt))
+        return self.backbone.generate(sequence, **kwargs)
 
     @torch.no_grad()
     def grounding_score(
