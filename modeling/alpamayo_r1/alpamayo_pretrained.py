@@ -10,6 +10,8 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ..cache_names import CACHE_NAMES
 from ..fast_prediction import FastPredictionStats
 from ..llama_layers import projections_of
+from ..masking import check_mask
+from ..padded_prompts import padding_before, with_prompts
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .driving_inputs import refuse_unfilled
 from .reasoning_text import load_tokenizer
@@ -75,10 +77,16 @@ class AlpamayoR1PreTrainedModel(StrictPreTrainedModel):
         return self.fast_prediction_stats
 
     @torch.no_grad()
-    def generate(self, input_ids: torch.LongTensor, **kwargs) -> Any:
-        """Text alone, by the VLM's own `generate`. Raises InputError for prompts with a place for a path."""
+    def generate(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs) -> Any:
+        """Text alone, by the VLM's own `generate`; prompts may be padded on either side, and come back as they were.
+
+        Raises InputError for prompts with a place for a path.
+        """
         refuse_unfilled(input_ids, self.config.traj_token_ids["history"])
+        mask, ids = attention_mask, input_ids
+        if attention_mask is not None:
+            mask, ids = padding_before(check_mask(input_ids, attention_mask).long(), input_ids)
         if "mm_token_type_ids" in inspect.signature(self.vlm.forward).parameters:  # also under accelerate's hooks
-            is_image = input_ids == self.config.vlm_config.image_token_id
+            is_image = ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
-        return self.vlm.generate(input_ids=input_ids, **kwargs)
+        return with_prompts(self.vlm.generate(input_ids=ids, attention_mask=mask, **kwargs), input_ids)

@@ -8,7 +8,7 @@ from transformers import PreTrainedModel
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ..action_normalization import AffineTerms
 from ..sampled_actions import check_num_samples
-from .cogvla_inputs import check_actions, check_inference_steps
+from .cogvla_inputs import check_actions, check_diffusion_options, check_inference_steps
 
 
 class CogVLACoreInputs(NamedTuple):
@@ -79,6 +79,7 @@ def drawn_numbers(
         InputError: noise has another shape, or the head begins with none.
     """
     batch, device = len(input_ids), input_ids.device
+    check_diffusion_options(config, noise=noise)
     noise = check_actions(config, input_ids, "noise", noise, num_samples)
     if config.action_head == "discrete":
         return None, None if num_samples is None else exponentials_of(config, batch * num_samples, device)

@@ -118,6 +118,13 @@ def check_inference_steps(config: CogVLAConfig, given: int | None) -> int:
     return steps
 
 
+def check_diffusion_options(config: CogVLAConfig, **options: torch.Tensor | None) -> None:
+    """Refuse what only the diffusion head reads, by its name; what is `None` was not given (InputError)."""
+    given = [name for name, value in options.items() if value is not None]
+    if given and config.action_head != "diffusion":
+        raise InputError(f"{given[0]} was given, but action_head={config.action_head!r} begins with no noise.")
+
+
 def check_actions(
     config: CogVLAConfig, input_ids: torch.Tensor, name: str, value: torch.Tensor | None, num_samples: int | None = None
 ) -> torch.Tensor | None:

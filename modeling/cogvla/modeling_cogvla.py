@@ -20,6 +20,7 @@ from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
 from ..moe_aggregator import MoEAggregator
+from ..padded_prompts import with_prompts
 from ..prediction_core import exclusive, padded_behind, run_core
 from ..prismatic_projector import PrismaticProjector
 from ..sampled_actions import SampledActions, with_spread
@@ -27,7 +28,14 @@ from .action_decoding import ContinuousActionHead
 from .action_sequence import ActionSequence, find_action_block, left_padded, right_padded
 from .cogvla_core import predicted
 from .cogvla_core_inputs import CogVLACoreInputs, core_options, drawn_numbers
-from .cogvla_inputs import Observation, check_actions, check_observation, check_places, observation
+from .cogvla_inputs import (
+    Observation,
+    check_actions,
+    check_diffusion_options,
+    check_observation,
+    check_places,
+    observation,
+)
 from .cogvla_losses import action_loss, check_learnable, counted_items, noised, token_loss
 from .cogvla_outputs import CogVLAActionOutput, CogVLAOutput, training_figures
 from .cogvla_pretrained_model import CogVLAPreTrainedModel
@@ -194,6 +202,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         seen = observation(self, input_ids, attention_mask, pixel_values, state, **numbers)
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
         check_places(self.config, input_ids.shape[1])
+        check_diffusion_options(self.config, noise=noise, timesteps=timesteps)
         actions = check_actions(self.config, input_ids, "actions", actions)
         check_learnable(self, labels, actions)
         check_labels(labels, input_ids)
@@ -234,10 +243,7 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         check_rows(real)
         length = input_ids.shape[1]
         output = super().generate(input_ids=ids, attention_mask=real.long(), prompt_length=length, **kwargs)
-        sequences = output if isinstance(output, torch.Tensor) else output.sequences
-        copies = sequences.shape[0] // input_ids.shape[0]
-        sequences[:, :length] = input_ids.repeat_interleave(copies, dim=0)  # padded as the caller had it
-        return output
+        return with_prompts(output, input_ids)
 
     def prepare_inputs_for_generation(
         self,

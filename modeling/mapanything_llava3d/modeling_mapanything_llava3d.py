@@ -5,6 +5,8 @@ text embeddings; this prefix runs through the language model once; an expert tur
 that look at it. (LLaVA-3D: arXiv 2409.18125; MapAnything: arXiv 2509.13414; deep fusion after pi0: arXiv 2410.24164.)
 """
 
+from typing import Any
+
 import torch
 from torch import nn
 from transformers import Cache, GenerationMixin
@@ -20,6 +22,7 @@ from ..input_checks import check_labels, one_of, refuse_sampling
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
+from ..padded_prompts import padding_before, with_prompts
 from ..sampled_actions import SampledActions, with_spread
 from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, check_state, checked_or_drawn_noise, chosen_scale
@@ -246,6 +249,15 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
         return joined_output(text, loss, features)
 
     # ---- text
+
+    def generate(
+        self, input_ids: torch.LongTensor | None = None, attention_mask: torch.Tensor | None = None, **kwargs
+    ) -> Any:
+        """As in transformers; prompts (batch, length) may be padded on either side, and come back as they were."""
+        if input_ids is None or attention_mask is None or attention_mask.shape != input_ids.shape:
+            return super().generate(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
+        mask, ids = padding_before(attention_mask, input_ids)
+        return with_prompts(super().generate(input_ids=ids, attention_mask=mask, **kwargs), input_ids)
 
     def prepare_inputs_for_generation(
         self,

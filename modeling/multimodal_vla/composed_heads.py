@@ -195,4 +195,5 @@ def check_flow_options(config: MultimodalVLAConfig, **options: Any) -> None:
     given = {name: value for name, value in options.items() if value is not None}
     if given and config.action_head != "flow":
         name, value = next(iter(given.items()))
-        raise InputError(f"{name}={value!r} was given, but action_head={config.action_head!r} follows no flow.")
+        shown = name if isinstance(value, torch.Tensor) else f"{name}={value!r}"
+        raise InputError(f"{shown} was given, but action_head={config.action_head!r} follows no flow.")

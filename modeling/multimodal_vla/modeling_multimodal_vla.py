@@ -31,7 +31,14 @@ from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import make_gated_layers, open_layers
 from .grounding import scaled, similarity_of_views
-from .multimodal_inputs import TOKEN_TYPES, check_state, check_vlm_inputs, check_writes_text, checked_prompt
+from .multimodal_inputs import (
+    TOKEN_TYPES,
+    check_state,
+    check_vlm_inputs,
+    check_writes_text,
+    checked_prompt,
+    padding_first,
+)
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
 from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
 from .token_sequences import moe_ratios
@@ -160,7 +167,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             num_inference_steps, ode_solver, ode_spacing, noise: of the flow head: how many steps, also called
                 `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,
-                action_dim).
+                action_dim). Other heads refuse them.
             return_dict: return a `MultimodalVLAActionOutput` instead of the actions alone.
             check_finite: end with an error where the prediction, or what it was computed from, is not finite, or image
                 tokens are miscounted; else those actions are NaN, and no device is waited for.
@@ -179,7 +186,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         state, head = one_of(state=state, proprio=proprio), self.config.action_head
         if num_samples is not None:
             check_num_samples(num_samples, self.config.draws_samples, f"action_head={head!r}")
-        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)
+        steps = {"num_inference_steps": num_inference_steps, "num_steps": num_steps}
+        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing, **steps, noise=noise)
         ode = chosen_sampling(self.config, num_inference_steps, num_steps, ode_solver, ode_spacing)
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values, "state": state, "noise": noise})
         check_state(state, len(input_ids), self.config)
@@ -239,6 +247,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         numbers["sample_weight"] = sample_weight
         check_inputs(self, input_ids, attention_mask, numbers)
         check_sample_weight(sample_weight, len(input_ids), num_items_in_batch)
+        check_flow_options(self.config, time=time, noise=noise)
         check_labels(labels, input_ids)
         check_state(state, len(input_ids), self.config)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
@@ -270,7 +279,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         image_grid_thw: torch.LongTensor | None = None,
         **kwargs,
     ) -> torch.LongTensor:
-        """Text, by the `generate` of the language model or the VLM; prompts are padded on the left.
+        """Text, by the `generate` of the language model or the VLM; prompts may be padded on either side.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
         late fusion the language model sees no image. Raises InputError for an encoder, which writes none.
@@ -282,7 +291,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)
         if self.backbone.has_image_tokens and self.projector is None and self.config.fusion not in ("late", "film"):
             return self.backbone.generate_as_it_is(prompt, **kwargs)
-        return self.backbone.generate(prompt_sequence(self.fusion_parts, self.config, prompt), **kwargs)
+        sequence, _ = padding_first(prompt_sequence(self.fusion_parts, self.config, prompt))
+        return self.backbone.generate(sequence, **kwargs)
 
     @torch.no_grad()
     def grounding_score(

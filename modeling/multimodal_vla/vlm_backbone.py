@@ -16,12 +16,13 @@ from ...configuration.vla_errors import ConfigError, InputError
 from ..input_checks import check_patches, views_of
 from ..masking import mask_for, without_empty_rows
 from ..mrope_positions import rope_positions
+from ..padded_prompts import padding_before, with_prompts
 from .image_sizes import grid_arguments, sizes_on_host
 from .language_masks import asks_in_layers, causal_masks, counts_places, has_windows, reads_padding, windows_below
 from .language_model_rules import scale_of_inputs, text_positions, without_head
 from .multimodal_inputs import Prompt, TokenSequence, in_order, padding_first
 
-# What VLMs of transformers call their parts, and their arguments that are not about images.
+# What VLMs of transformers call their parts, and their arguments that are not about images: a policy sees no videos.
 VISION_NAMES = ("vision_tower", "visual", "vision_model")
 EXPERTS = ("mlp.experts.gate_up_proj", "mlp.experts.down_proj")
 LANGUAGE_NAMES = ("language_model", "text_model")
@@ -29,6 +30,7 @@ NOT_OF_IMAGES = (
     *("self", "input_ids", "attention_mask", "position_ids", "past_key_values", "cache", "inputs_embeds", "use_cache"),
     *("token_type_ids", "mm_token_type_ids", "labels", "output_attentions", "output_hidden_states", "return_dict"),
     *("cache_position", "kwargs", "rope_deltas", "image_hidden_states", "mm_encoder_outputs", "logits_to_keep"),
+    *("pixel_values_videos", "video_grid_thw", "second_per_grid_ts", "image_sizes_videos", "target_sizes_videos"),
 )
 
 
@@ -289,9 +291,12 @@ class VLMBackbone(nn.Module):
 
     def generate_as_it_is(self, prompt: Prompt, **kwargs) -> torch.LongTensor:
         """Prompts and new tokens, by the VLM's own `generate`, with the images where it puts them."""
+        real, ids, is_image = padding_before(prompt.real, prompt.input_ids, prompt.is_image)
         if prompt.pixel_values is not None:
-            kwargs |= self.images(prompt.images) | self.token_types(prompt)
-        return self.vlm.generate(input_ids=prompt.input_ids, attention_mask=prompt.real.long(), **kwargs)
+            kwargs |= self.images(prompt.images) | self.token_types(prompt._replace(input_ids=ids, is_image=is_image))
+        if "cross_attention_mask" in kwargs:
+            _, kwargs["cross_attention_mask"] = padding_before(prompt.real, kwargs["cross_attention_mask"])
+        return with_prompts(self.vlm.generate(input_ids=ids, attention_mask=real.long(), **kwargs), prompt.input_ids)
 
     def token_types(self, prompt: Prompt) -> dict[str, torch.Tensor]:
         """What some VLMs want to be told about a prompt: that it is one, and where its images are."""

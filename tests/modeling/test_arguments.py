@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from model_variants import VARIANTS
 
 from vlahub.errors import InputError
 from vlahub.modeling.input_checks import check_ids, check_length
@@ -312,3 +313,21 @@ def test_the_last_embedding_has_an_id_and_there_is_none_behind_it():
     check_ids(torch.tensor([[0, 4], [4, 1]]), embeddings)
     with pytest.raises(InputError, match=r"input_ids\[1, 0\] is 5; the model has embeddings of 0 to 4"):
         check_ids(torch.tensor([[0, 4], [5, 1]]), embeddings)
+
+
+WITHOUT_FLOW = ("composed-mlp", "composed-discrete-late", "vlm-llava-late", "cogvla", "cogvla-discrete", "openvla")
+
+
+@pytest.mark.parametrize("name", WITHOUT_FLOW)
+def test_a_head_that_begins_with_no_noise_refuses_what_belongs_to_it(name):
+    variant = VARIANTS[name]
+    model, inputs, batch = variant.model(), variant.prediction(), variant.training()
+    noise = torch.zeros(2, model.config.num_action_chunks, model.config.action_dim)
+    steps = {"num_inference_steps": 3} | ({"num_steps": 3} if variant.family == "multimodal_vla" else {})
+    time = {"time": torch.rand(2)} if variant.family == "multimodal_vla" else {"timesteps": torch.zeros(2).long()}
+    for calls, given, options in ((model.predict_action, inputs, steps), (model, batch, time)):
+        for option, value in (options | {"noise": noise}).items():
+            with pytest.raises(
+                InputError, match=f"^{option}[= 3]* was given, but action_head='{model.config.action_head}'"
+            ):
+                calls(**given, **{option: value})

@@ -259,6 +259,12 @@ MUTANTS = [
         "modeling/cogvla/cogvla_inputs.py",
         COGVLA,
         (
+            "noise-of-no-diffusion",
+            'if given and config.action_head != "diffusion":',
+            'if given and config.action_head == "discrete":',
+            "tests/modeling/test_arguments.py::test_a_head_that_begins_with_no_noise_refuses_what_belongs_to_it",
+        ),
+        (
             "state-tokens-not-counted-in-places",
             '"state": int(config.state_dim is not None)',
             '"state": 0',

@@ -268,9 +268,21 @@ MUTANTS = [
         "tests/modeling/test_ode_sampling.py",
         (
             "sampling-options-of-no-flow",
-            "        check_flow_options(self.config, ode_solver=ode_solver, ode_spacing=ode_spacing)\n",
-            "",
+            "ode_solver=ode_solver, ode_spacing=ode_spacing, **steps, noise=noise)",
+            "**steps, noise=noise)",
             "a_composed_flow_head_follows_them_and_other_heads_refuse_them",
+        ),
+        (
+            "steps-of-no-flow",
+            "ode_spacing=ode_spacing, **steps, noise=noise)",
+            "ode_spacing=ode_spacing, noise=noise)",
+            "tests/modeling/test_arguments.py::test_a_head_that_begins_with_no_noise_refuses_what_belongs_to_it",
+        ),
+        (
+            "times-of-no-flow",
+            "        check_flow_options(self.config, time=time, noise=noise)\n",
+            "",
+            "tests/modeling/test_arguments.py::test_a_head_that_begins_with_no_noise_refuses_what_belongs_to_it",
         ),
     ),
     *planted(

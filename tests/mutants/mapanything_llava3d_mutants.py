@@ -19,6 +19,12 @@ MUTANTS = [
         "modeling/mapanything_llava3d/modeling_mapanything_llava3d.py",
         ADAPTERS,
         (
+            "text-behind-padding-of-llava3d",
+            "mask, ids = padding_before(attention_mask, input_ids)",
+            "mask, ids = attention_mask, input_ids",
+            "tests/modeling/common/test_batches.py::test_text_is_the_same_on_either_side_of_padding",
+        ),
+        (
             "an-expert-stays-joined-to-the-first-language-model",
             "network.follow_owner(stack, causal)",
             "network.causal_prefix = causal",

@@ -20,6 +20,12 @@ MUTANTS = [
         "modeling/multimodal_vla/modeling_multimodal_vla.py",
         ADAPTERS,
         (
+            "text-behind-padding-of-a-composed-model",
+            "sequence, _ = padding_first(prompt_sequence(self.fusion_parts, self.config, prompt))",
+            "sequence = prompt_sequence(self.fusion_parts, self.config, prompt)",
+            "tests/modeling/common/test_batches.py::test_text_is_the_same_on_either_side_of_padding",
+        ),
+        (
             "a-flow-head-draws-and-weighs-as-it-was-made",
             "times = self.config.use_time_weight, self.config.time_sampling",
             "times = self.action_head.use_time_weight, self.action_head.time_sampling",
@@ -324,6 +330,18 @@ MUTANTS = [
             " | (added[None, :] & added[:, None])",
             "",
             "added_tokens_see_everything_and_what_is_written_what_is_before_it",
+        ),
+        (
+            "text-behind-padding-of-a-vlm",
+            "real, ids, is_image = padding_before(prompt.real, prompt.input_ids, prompt.is_image)",
+            "real, ids, is_image = prompt.real, prompt.input_ids, prompt.is_image",
+            "tests/modeling/common/test_batches.py::test_text_is_the_same_on_either_side_of_padding",
+        ),
+        (
+            "videos-are-taken-and-not-seen",
+            '*("pixel_values_videos", "video_grid_thw", ',
+            '*("pixel_values_videos", ',
+            "a_video_is_no_part_of_an_observation",
         ),
         (
             "image-tokens-are-called-text",

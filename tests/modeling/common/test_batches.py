@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from model_variants import BOTH
 
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
@@ -42,3 +43,23 @@ def test_inputs_are_left_as_they_were(variant, saved):
     before = {key: value.clone() for key, value in inputs.items() if isinstance(value, torch.Tensor)}
     variant.predict(saved.model, inputs)
     assert [key for key, value in before.items() if not torch.equal(value, inputs[key])] == []
+
+
+def prompts_of(variant, model, rows, side):
+    """Arguments of `generate`; a path is in Alpamayo's prompts, and only CogVLA writes in the light of a state."""
+    inputs = variant.prediction(rows, side)
+    if variant.family == "alpamayo_r1":
+        path = inputs["ego_history_xyz"][:, 0], inputs["ego_history_rot"][:, 0]
+        inputs["input_ids"] = model.with_history(inputs["input_ids"], *path)
+    names = ["input_ids", "attention_mask", "pixel_values", "image_grid_thw", *["state"] * (variant.family == "cogvla")]
+    return {name: inputs[name] for name in names if name in inputs}
+
+
+def test_text_is_the_same_on_either_side_of_padding(variant, saved):
+    greedy = {"max_new_tokens": 3, "do_sample": False, "eos_token_id": None}
+    alone = [saved.model.generate(**prompts_of(variant, saved.model, [row], "left"), **greedy) for row in BOTH]
+    for side in ("left", "right"):
+        prompts = prompts_of(variant, saved.model, BOTH, side)
+        found = saved.model.generate(**prompts, **greedy)
+        assert torch.equal(found[:, -3:], torch.cat([each[:, -3:] for each in alone]))
+        assert found.shape[1] == 3 or torch.equal(found[:, :-3], prompts["input_ids"])

@@ -262,6 +262,17 @@ def test_patches_need_their_grid(around, name):
         around(name).predict_action(**arguments)
 
 
+@pytest.mark.parametrize("name", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_video_is_no_part_of_an_observation(around, name):
+    inputs = Batch(name).inputs()
+    videos = {"pixel_values_videos": inputs["pixel_values"], "video_grid_thw": inputs["image_grid_thw"]}
+    model = around(name)
+    for given, value in videos.items():
+        for call in (model.predict_action, model):
+            with pytest.raises(InputError, match=f"^{given} is no argument of this model"):
+                call(**inputs, **{given: value})
+
+
 @replaceable
 def test_film_starts_as_the_identity(around, name):
     early = around(name, action_head="flow")
