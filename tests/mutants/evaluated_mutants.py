@@ -178,6 +178,12 @@ MUTANTS = [
             "tests/conversion/files/test_view_files.py::test_folders_of_frames_with_the_names_of_the_views_are_in_their_order",
         ),
         (
+            "numbers-of-other-cameras-than-their-folders",
+            "if own not in (None, number):",
+            "if False:",
+            "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_number_for_the_folder_of_another_camera_is_refused",
+        ),
+        (
             "frames-by-time-for-cameras",
             "return images.reshape(np.size(scene[INDICES]), -1, *images.shape[1:])",
             "return images.reshape(-1, np.size(scene[INDICES]), *images.shape[1:]).swapaxes(0, 1)",
