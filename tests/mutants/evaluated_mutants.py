@@ -136,6 +136,12 @@ MUTANTS = [
             "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
         ),
         (
+            "images-beside-folders-of-cameras-are-left-out",
+            "if folders and (files := images_in(paths[0])):",
+            "if False:",
+            "tests/conversion/files/test_view_files.py::test_a_driving_model_gets_all_frames_of_a_folder_in_order_and_no_folder_with_images_beside",
+        ),
+        (
             "flow-of-a-drive-is-ignored",
             "options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})",
             "options = sampling or {}",
