@@ -5,12 +5,13 @@ import configparser
 import importlib
 import importlib.util
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from vlahub.errors import InputError
+from vlahub.errors import ConfigError, InputError
 
 REPOSITORY = Path(__file__).parents[1]
 PLUGIN = REPOSITORY / "integrations" / "lerobot_policy_vlahub" / "lerobot_policy_vlahub"
@@ -25,6 +26,7 @@ def loaded(name):
 
 
 features, observations = loaded("robot_features"), loaded("robot_observations")
+places = loaded("checkpoint_folders")
 
 
 @pytest.mark.parametrize("file", sorted(PLUGIN.glob("*.py")), ids=lambda file: file.stem)
@@ -124,3 +126,23 @@ def test_every_sample_has_a_task_or_the_users_instruction():
     for tasks in (["a"], ["a", " "], "", None):
         with pytest.raises(InputError, match=r"--policy.instruction"):
             observations.instructions_of({"task": tasks}, 2, None)
+
+
+def test_a_config_may_name_what_is_loaded_and_nothing_else(tmp_path, monkeypatch):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def check(checkpoint, revision=None, name="a", asked=None):
+        places.check_same(SimpleNamespace(checkpoint=checkpoint, revision=revision), name, asked)
+
+    for same in (None, "a", "a/", str(tmp_path / "a")):
+        check(same)
+    check("me/vla", "v1", "me/vla", "v1")
+    check(None, None, "me/vla", "v1")
+    for other in (("b",), ("me/vla",), ("a", "v1"), ("me/vla", "v1", "me/vla"), ("me/vla", "v1", "me/vla", "v2")):
+        with pytest.raises(ConfigError, match="name one checkpoint alone"):
+            check(*other)
+    with pytest.raises(ConfigError, match="revision=v1: a is a folder"):
+        places.policy_folder("a", "v1")
+    assert places.policy_folder("a") == Path("a")

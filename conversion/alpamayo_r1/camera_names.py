@@ -26,13 +26,29 @@ def numbers_of(
 ) -> list[int] | None:
     """The numbers of the cameras for the prompt: as given; else, where the model was trained with names of cameras
     (`are_named`), those of the scene, or of folders that have the names of PhysicalAI-AV's cameras; else `None`.
+
+    Raises:
+        InputError: a number is given for a folder that has the name of another camera.
     """
-    if given or not are_named:
-        return list(given) if given else None
+    known = [CAMERAS.get(view_of(path).lower()) for path in folders or ()]
+    if given:
+        check_numbers(given, folders or (), known)
+        return list(given)
+    if not are_named:
+        return None
     if INDICES in scene:
         return [int(number) for number in np.asarray(scene[INDICES]).reshape(-1)]
-    known = [CAMERAS.get(view_of(path).lower()) for path in folders or ()]
     return None if not known or None in known else known
+
+
+def check_numbers(given: Sequence[int], folders: Sequence[Path], known: Sequence[int | None]) -> None:
+    """Raises InputError for a number of a folder that has the name of another camera; known: those by the names."""
+    for path, number, own in zip(folders, given, known, strict=False):
+        if own not in (None, number):
+            raise InputError(
+                f"--camera-indices {' '.join(map(str, given))}: {number} would be {path}, and that is camera {own}; "
+                "leave the option out, or give the folders in the order of the numbers."
+            )
 
 
 def given_names(scene: Mapping[str, Any], folders: Sequence[Path] | None, count: int) -> list[str] | None:

@@ -18,7 +18,7 @@ from ...training.waiting import waiting
 from ..files.given_paths import meant_file, meant_folder
 from ..files.json_file import check_regular, load_json
 from ..files.settings_errors import reading_settings
-from ..files.view_files import listed_files
+from ..files.view_files import frames_of, images_in, listed_files
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
 from ..predictions.flow_options import flow_options
 from ..predictions.robot_prediction import print_table
@@ -183,11 +183,11 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_cameras(cameras: list[Path]) -> list[list[Image.Image]]:
-    """Frames by camera: those of a folder, or a file, which is a camera with one frame.
+    """Frames by camera, the oldest first: those of a folder, or a file, which is a camera with one frame.
 
     Raises InputError where a file is no image, or a folder holds none.
     """
-    return [[open_image(file) for file in listed_files([camera])] for camera in cameras]
+    return [[open_image(file) for file in frames_of(camera)] for camera in cameras]
 
 
 def check_cameras(paths: list[Path]) -> None:
@@ -213,9 +213,16 @@ def camera_folders(paths: list[Path], view_names: Sequence[str] | None = None) -
     These are its subfolders, or else its files, which are cameras with one frame; see `in_trained_order`.
 
     Raises:
-        InputError: cameras have names that only a robot's views have, one is given twice, or there are none.
+        InputError: cameras have names that only a robot's views have, one is given twice, there are none, or images
+            lie beside subfolders.
     """
     check_cameras(paths)
     if len(paths) > 1 or not paths[0].is_dir():
         return paths
-    return in_trained_order([path for path in paths[0].iterdir() if path.is_dir()] or listed_files(paths), view_names)
+    folders = [path for path in paths[0].iterdir() if path.is_dir()]
+    if folders and (files := images_in(paths[0])):
+        raise InputError(
+            f"--images {paths[0]} holds folders, each a camera's, and beside them {files[0].name}, which is of none: "
+            "put it into a folder of its own, or elsewhere."
+        )
+    return in_trained_order(folders or listed_files(paths), view_names)

@@ -1,6 +1,8 @@
 """Files of camera views: as given, those of a folder, or with names (`primary=a.png`)."""
 
+import re
 from collections.abc import Sequence
+from decimal import Decimal
 from pathlib import Path
 
 from PIL import Image
@@ -9,7 +11,7 @@ from ...configuration.view_names import short_name
 from ...configuration.vla_errors import InputError
 from ...processing.image_reader import open_image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
 
 def named_views(paths: list[Path]) -> dict[str, Image.Image] | None:
@@ -46,10 +48,27 @@ def listed_files(paths: list[Path], view_names: Sequence[str] | None = None) -> 
     """
     if len(paths) > 1 or not paths[0].is_dir():
         return paths
-    found = sorted(path for path in paths[0].iterdir() if path.suffix.lower() in SUFFIXES)
+    found = images_in(paths[0])
     if not found:
         raise InputError(f"{paths[0]} holds no images ({', '.join(SUFFIXES)}).")
     return by_views(found, view_names) or found
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder by name."""
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
+
+
+def frames_of(camera: Path) -> list[Path]:
+    """A camera's frames as they were taken: a folder's images by the numbers in their names, `9` before `10`; of a file
+    itself. Raises InputError for a folder without images.
+    """
+    return sorted(listed_files([camera]), key=numbered)
+
+
+def numbered(path: Path) -> list[str | Decimal]:
+    """A name in parts, every second of which is a number."""
+    return [Decimal(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+(?:\.[0-9]+)?)", path.stem))]
 
 
 def by_views(paths: Sequence[Path], view_names: Sequence[str] | None) -> list[Path] | None:

@@ -287,8 +287,8 @@ MUTANTS = [
         "tests/conversion/files/test_view_files.py",
         (
             "files-of-a-folder-as-they-lie",
-            "found = sorted(path for",
-            "found = list(path for",
+            "return sorted(path for",
+            "return list(path for",
             "a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffixes",
         ),
         (
@@ -296,6 +296,18 @@ MUTANTS = [
             "if path.suffix.lower() in SUFFIXES)",
             "if path.suffix in SUFFIXES)",
             "a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffixes",
+        ),
+        (
+            "frames-by-the-alphabet",
+            "key=numbered)",
+            "key=None)",
+            "frames_of_a_camera_are_in_the_order_of_the_numbers_in_their_names",
+        ),
+        (
+            "seconds-without-their-fraction",
+            "([0-9]+(?:\\.[0-9]+)?)",
+            "([0-9]+)",
+            "frames_of_a_camera_are_in_the_order_of_the_numbers_in_their_names",
         ),
         (
             "views-of-a-folder-by-the-alphabet",

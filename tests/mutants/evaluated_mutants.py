@@ -154,6 +154,12 @@ MUTANTS = [
             "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
         ),
         (
+            "images-beside-folders-of-cameras-are-left-out",
+            "if folders and (files := images_in(paths[0])):",
+            "if False:",
+            "tests/conversion/files/test_view_files.py::test_a_driving_model_gets_all_frames_of_a_folder_in_order_and_no_folder_with_images_beside",
+        ),
+        (
             "flow-of-a-drive-is-ignored",
             "options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})",
             "options = sampling or {}",
@@ -194,6 +200,12 @@ MUTANTS = [
             "return by_views(cameras, view_names) or sorted(",
             "return sorted(",
             "tests/conversion/files/test_view_files.py::test_folders_of_frames_with_the_names_of_the_views_are_in_their_order",
+        ),
+        (
+            "numbers-of-other-cameras-than-their-folders",
+            "if own not in (None, number):",
+            "if False:",
+            "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_number_for_the_folder_of_another_camera_is_refused",
         ),
         (
             "frames-by-time-for-cameras",

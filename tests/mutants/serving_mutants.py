@@ -231,6 +231,22 @@ MUTANTS = [
         ),
     ),
     *planted(
+        f"{PLUGIN}/checkpoint_folders.py",
+        LEROBOT,
+        (
+            "lerobot-configs-of-another-checkpoint",
+            "    if is_other or config.revision",
+            "    if config.revision",
+            "a_config_may_name_what_is_loaded_and_nothing_else",
+        ),
+        (
+            "lerobot-revisions-of-a-folder-are-dropped",
+            "        check_revision(name, revision)\n        return Path(name)",
+            "        return Path(name)",
+            "a_config_may_name_what_is_loaded_and_nothing_else",
+        ),
+    ),
+    *planted(
         f"{PLUGIN}/robot_features.py",
         LEROBOT,
         (

@@ -23,9 +23,31 @@ def checkpoint_folder(name: str | None, revision: str | None = None, weights: bo
     """
     if not name:
         raise ConfigError("--policy.checkpoint is missing: name a folder or Hub repository with a vlahub checkpoint.")
-    if revision is not None and Path(name).is_dir():
-        raise ConfigError(f"--policy.revision={revision}: {name} is a folder, and only repositories have revisions.")
+    if Path(name).is_dir():
+        check_revision(name, revision)
     return source_folder(str(name), weights=weights, revision=revision)
+
+
+def check_revision(folder: str | Path, revision: str | None) -> None:
+    """Raises ConfigError for one."""
+    if revision is not None:
+        raise ConfigError(f"--policy.revision={revision}: {folder} is a folder, and only repositories have revisions.")
+
+
+def check_same(config: Any, name: str | Path, revision: str | None) -> None:
+    """Raises ConfigError where a config names another checkpoint, or another revision, than the one that is loaded."""
+    is_other = config.checkpoint is not None and not is_same(config.checkpoint, name)
+    if is_other or config.revision not in (None, revision):
+        raise ConfigError(
+            f"config names checkpoint={config.checkpoint} at revision={config.revision}, from_pretrained {name} at "
+            f"revision={revision}: name one checkpoint alone."
+        )
+
+
+def is_same(one: str | Path, other: str | Path) -> bool:
+    """Whether two names are of one folder, or of one repository."""
+    folders = [Path(name).resolve() for name in (one, other) if Path(name).is_dir()]
+    return folders[0] == folders[1] if len(folders) == 2 else str(one) == str(other)
 
 
 def robot_config(folder: Path) -> Any:
@@ -44,8 +66,13 @@ def robot_config(folder: Path) -> Any:
 
 
 def policy_folder(name: str | Path, revision: str | None = None, **download: Any) -> Path:
-    """A policy that was saved, or a checkpoint, as a folder; one on the Hub is downloaded."""
+    """A policy that was saved, or a checkpoint, as a folder; one on the Hub is downloaded.
+
+    Raises:
+        ConfigError: a folder was given a revision.
+    """
     if Path(name).is_dir():
+        check_revision(name, revision)
         return Path(name)
     return Path(snapshot_download(str(name), revision=revision, **download))
 

@@ -21,6 +21,7 @@ from vlahub.training.training_stages import trainable_parameter_groups
 
 from .checkpoint_folders import (
     CHECKPOINT,
+    check_same,
     checkpoint_folder,
     is_saved_policy,
     policy_folder,
@@ -41,6 +42,7 @@ class VlahubPolicy(PreTrainedPolicy):
         config: what LeRobot knows; it gets what the checkpoint says: chunk size, and the features that are read.
         dataset_stats: LeRobot's statistics of a dataset, read with `statistics="dataset"` alone.
         folder: of the checkpoint; by default that of `config.checkpoint`.
+        dataset_meta: LeRobot hands it to every policy; not read.
 
     Raises:
         ConfigError, InputError, ConversionError: the checkpoint cannot be read or is of no robot, or features, sizes or
@@ -55,7 +57,7 @@ class VlahubPolicy(PreTrainedPolicy):
         config: VlahubConfig,
         dataset_stats: dict[str, dict[str, Any]] | None = None,
         folder: Path | None = None,
-        **kwargs: Any,
+        dataset_meta: Any = None,
     ):
         super().__init__(config)
         folder = folder or checkpoint_folder(config.checkpoint, config.revision)
@@ -237,22 +239,33 @@ class VlahubPolicy(PreTrainedPolicy):
         cache_dir: str | Path | None = None,
         force_download: bool = False,
         local_files_only: bool = False,
-        **kwargs: Any,
+        strict: bool = True,
+        dataset_stats: dict[str, dict[str, Any]] | None = None,
+        dataset_meta: Any = None,
     ) -> "VlahubPolicy":
         """A policy that was saved, or a checkpoint of vlahub, a folder or on the Hub, in evaluation mode.
 
+        Args:
+            config: what else is said of it; `config.checkpoint` is the checkpoint, or where the policy began.
+            revision, token, cache_dir, force_download, local_files_only: of a repository.
+            strict: LeRobot's; keys of weights are always those of the model.
+            dataset_stats, dataset_meta: see the class.
+
         Raises:
-            ConfigError: `config` names another checkpoint than the one that the policy began from.
+            ConfigError: `config` names another checkpoint than the one that is loaded, or that the policy began from,
+                or a folder was given a revision.
         """
         download: dict[str, Any] = {"token": token, "cache_dir": cache_dir, "force_download": force_download}
         folder = policy_folder(pretrained_name_or_path, revision, local_files_only=local_files_only, **download)
-        kwargs = {name: kwargs[name] for name in ("dataset_stats", "dataset_meta") if name in kwargs}
         if not is_saved_policy(folder):
-            return cls(config or VlahubConfig(checkpoint=str(pretrained_name_or_path)), folder=folder, **kwargs).eval()
+            config = config or VlahubConfig(checkpoint=str(pretrained_name_or_path), revision=revision)
+            check_same(config, pretrained_name_or_path, revision)
+            config.checkpoint, config.revision = str(pretrained_name_or_path), revision
+            return cls(config, dataset_stats, folder).eval()
         config = config or PreTrainedConfig.from_pretrained(folder)
         if config.checkpoint != saved_origin(folder):
             raise ConfigError(
                 f"--policy.checkpoint={config.checkpoint}: {pretrained_name_or_path} has weights of its own; leave it "
                 "out, or give it alone, with --policy.type=vlahub."
             )
-        return cls(config, folder=folder / CHECKPOINT, **kwargs).eval()
+        return cls(config, dataset_stats, folder / CHECKPOINT).eval()

@@ -131,6 +131,34 @@ def test_a_checkpoint_is_a_pretrained_policy_by_the_names_of_its_views(make_chec
         VlahubPolicy.from_pretrained(make_checkpoint("cogvla"))
 
 
+def test_what_a_policy_is_loaded_from_is_named_once(make_checkpoint, tmp_path, monkeypatch):
+    """A config may say what else is wanted, but not another checkpoint than the one whose weights are read."""
+    checkpoint = make_checkpoint("cogvla", processor={"view_names": ["primary", "wrist"]})
+    other = make_checkpoint("multimodal_vla")
+    monkeypatch.chdir(checkpoint.parent)
+    for same in (None, str(checkpoint), checkpoint.name):
+        policy = VlahubPolicy.from_pretrained(
+            checkpoint, config=VlahubConfig(checkpoint=same, device="cpu"), strict=True
+        )
+        assert policy.config.checkpoint == str(checkpoint)
+    for fields, more in (
+        ({"checkpoint": str(other)}, {}),
+        ({"checkpoint": "me/policy"}, {}),
+        ({"revision": "v1"}, {}),
+        ({}, {"revision": "v1"}),
+    ):
+        with pytest.raises(VLAError, match=rf"{next(iter((fields | more).values()))}.*{checkpoint.name}"):
+            VlahubPolicy.from_pretrained(checkpoint, config=VlahubConfig(**fields, device="cpu"), **more)
+    policy.save_pretrained(tmp_path / "policy")
+    with pytest.raises(VLAError, match=r"revision=v1: .* is a folder"):
+        VlahubPolicy.from_pretrained(tmp_path / "policy", revision="v1")
+    for wrong in ({"n_action_steps": 1}, {"unnorm_keyy": "drawn"}):
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            VlahubPolicy.from_pretrained(checkpoint, **wrong)
+        with pytest.raises(TypeError, match=next(iter(wrong))):
+            VlahubPolicy(policy.config, **wrong)
+
+
 def test_statistics_of_a_dataset_are_taken_and_saved(make_checkpoint, dataset, statistics, tmp_path):
     checkpoint = make_checkpoint("cogvla", norm_stats={})
     with pytest.raises(VLAError, match="holds no statistics"):

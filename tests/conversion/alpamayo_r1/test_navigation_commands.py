@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from vlahub import AlpamayoR1, AlpamayoR1Processor
+from vlahub.conversion.alpamayo_r1.camera_names import numbers_of
 from vlahub.conversion.alpamayo_r1.served_driving import driving_policy_of
 from vlahub.conversion.cli import main
+from vlahub.errors import InputError
 
 NAV = "Turn left onto Main St in 40m"
 CAMERAS = [1, 6]
@@ -72,8 +75,6 @@ def test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels(driver
 
 @pytest.mark.slow
 def test_folders_with_the_names_of_cameras_tell_their_numbers(drivers, scene, parts, tmp_path):
-    from PIL import Image
-
     processor, model, arrays = parts
     for name, frames in zip(("camera_front_tele_30fov", "camera_front_wide_120fov"), arrays["images"], strict=True):
         (tmp_path / "cameras" / name).mkdir(parents=True)
@@ -140,6 +141,22 @@ def test_wrong_values_are_one_line(drivers, scene, capsys, name):
     except SystemExit as error:
         found = error.code
     assert found == code and message in capsys.readouterr().err
+
+
+def test_a_number_for_the_folder_of_another_camera_is_refused(drivers, scene, tmp_path, capsys):
+    folders = [tmp_path / name for name in ("camera_front_tele_30fov", "Camera_Front_Wide_120fov", "mine")]
+    for folder in folders:
+        folder.mkdir()
+        Image.new("RGB", (90, 60)).save(folder / "0.png")
+    for labels in (True, False):
+        assert numbers_of([6, 1, 9], {}, folders, labels) == [6, 1, 9] and numbers_of([1], {}, None, labels) == [1]
+        with pytest.raises(InputError, match=r"--camera-indices 6 2 9: 2 would be .*Wide_120fov, and that is camera 1"):
+            numbers_of([6, 2, 9], {}, folders, labels)
+    given = ["predict", str(drivers["alpamayo1_5"]), "--images", *map(str, folders[:2]), "--camera-indices", "1", "6"]
+    for question in ([], ["--question", "why?"]):
+        more = question or ["--history", str(scene)]
+        assert main([*given, *more]) == 1
+        assert "1 would be" in capsys.readouterr().err
 
 
 def test_a_question_needs_images(drivers, capsys):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vlahub.conversion.alpamayo_r1.driving_prediction import camera_folders
+from vlahub.conversion.alpamayo_r1.driving_prediction import camera_folders, read_cameras
 from vlahub.conversion.cards.example_images import given_images
 from vlahub.conversion.cli import main
-from vlahub.conversion.files.view_files import listed_files, named_views
+from vlahub.conversion.files.view_files import frames_of, listed_files, named_views
 from vlahub.errors import InputError
 
 
@@ -36,6 +36,33 @@ def test_a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffi
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="holds no images"):
         listed_files([tmp_path / "empty"])
+
+
+TIMES = {
+    "counted": ["frame_8.png", "frame_9.tif", "frame_10.TIFF", "frame_11.png"],
+    "with zeros": ["cam0_008.png", "cam0_009.png", "cam0_010.png", "cam1_001.png"],
+    "seconds": ["9.png", "10.05.png", "10.25.png", "10.5.png"],
+    "nanoseconds": ["999999999999999999.png", "1000000000000000000.png", "1000000000000000001.png"],
+    "words": ["after.png", "before.png"],
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_frames_of_a_camera_are_in_the_order_of_the_numbers_in_their_names(tmp_path, kind):
+    for name in reversed(TIMES[kind]):
+        (tmp_path / name).touch()
+    assert [path.name for path in frames_of(tmp_path)] == TIMES[kind]
+
+
+def test_a_driving_model_gets_all_frames_of_a_folder_in_order_and_no_folder_with_images_beside(tmp_path):
+    (tmp_path / "front").mkdir()
+    for i in (8, 9, 10, 11):
+        Image.new("L", (4, 4), i).save(tmp_path / "front" / f"frame_{i}.{'tif' if i == 11 else 'png'}")
+    found = read_cameras(camera_folders([tmp_path]))
+    assert [[np.asarray(frame).max() for frame in camera] for camera in found] == [[8, 9, 10, 11]]
+    Image.new("L", (4, 4)).save(tmp_path / "left.png")
+    with pytest.raises(InputError, match=r"holds folders, .*beside them left\.png"):
+        camera_folders([tmp_path])
 
 
 VIEWS = ["top", "left_wrist"]  # the alphabet has them the other way round

@@ -176,6 +176,9 @@ def test_the_example_clients_are_short_and_print_actions(client, served, policy_
     assert str(wanted(policy_of("cogvla"))) in asked.stdout, asked.stderr
     asked = subprocess.run(words[:-1], capture_output=True, text=True, timeout=WAIT, check=False)  # a number is missing
     assert "state has shape" in asked.stdout + asked.stderr
+    words = [*words[:4], *views * 2, *words[6:]]
+    asked = subprocess.run(words, capture_output=True, text=True, timeout=WAIT, check=False)  # more than have names
+    assert asked.returncode == 2 and "images" in asked.stderr + asked.stdout
 
 
 REFUSED = {
