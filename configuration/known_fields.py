@@ -106,10 +106,15 @@ class KnownFieldsConfig(PretrainedConfig):
 
     @classmethod
     def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
-        """As in transformers."""
+        """As in transformers.
+
+        Raises:
+            ConfigError: see `settable`.
+        """
         fields = {name: read_nested(cls, name, value) for name, value in config_dict.items()}
         known = known_fields(cls)
-        found = super().from_dict({name: value for name, value in fields.items() if is_known(name, known)}, **kwargs)
+        read = {name: value for name, value in fields.items() if is_known(name, known)}
+        found = super().from_dict(read, **settable(cls, kwargs))
         config = found[0] if isinstance(found, tuple) else found
         for name, value in fields.items():
             if not is_known(name, known):
@@ -119,9 +124,29 @@ class KnownFieldsConfig(PretrainedConfig):
 
 def read_nested(kind: type[KnownFieldsConfig], name: str, value: Any) -> Any:
     """A nested config of ours from a file's dict, anything else as it is."""
+    part = part_of(kind, name)
+    return part.from_dict(value) if part and isinstance(value, Mapping) else value
+
+
+def settable(kind: type[KnownFieldsConfig], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of `from_dict` as transformers can set them, one after the other: each field once, and what follows
+    from others behind them, as in the constructor; in a nested config of ours by the keys of the dict that it updates.
+
+    Raises:
+        ConfigError: two words for one field come with different values.
+    """
+    given = in_own_words(kind, changes)
+    for name, value in given.items():
+        if (part := part_of(kind, name)) and isinstance(value, Mapping):
+            own = in_own_words(part, value)
+            given[name] = {part.attribute_map.get(word, word): field for word, field in own.items()}
+    return dict(sorted(given.items(), key=lambda item: isinstance(getattr(kind, item[0], None), property)))
+
+
+def part_of(kind: type[KnownFieldsConfig], name: str) -> type[KnownFieldsConfig] | None:
+    """The class of a nested config, if it is ours."""
     part = kind.sub_configs.get(name) if isinstance(kind.sub_configs, Mapping) else None
-    is_ours = isinstance(part, type) and issubclass(part, KnownFieldsConfig)
-    return part.from_dict(value) if is_ours and isinstance(value, Mapping) else value
+    return part if isinstance(part, type) and issubclass(part, KnownFieldsConfig) else None
 
 
 def known_fields(kind: type[KnownFieldsConfig]) -> set[str]:

@@ -133,8 +133,8 @@ class VLAConfig(KnownFieldsConfig):
         """As in transformers.
 
         Raises:
-            ConfigError: a field that takes the place of the file's does not fit the others, or is none that can be
-                changed; or `dtype` is none.
+            ConfigError: a field that takes the place of the file's does not fit the others, is none that can be
+                changed, or comes by two words with different values; or `dtype` is none.
         """
         for name in ("dtype", "torch_dtype"):
             check_dtype(name, kwargs.get(name, config_dict.get(name)))

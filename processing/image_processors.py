@@ -1,14 +1,17 @@
 """What image processors share: checked settings; and camera images, views of a scene, brought to one size."""
 
 import difflib
+import json
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
+from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_place import check_place
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_config import alias
@@ -33,6 +36,16 @@ class CheckedImageProcessor(BaseImageProcessor):
         """As in transformers, of `from_pretrained`. Raises CheckpointError for a place without an image processor."""
         check_place(pretrained_model_name_or_path, IMAGE_PROCESSOR_FILES, kwargs.get("subfolder"))
         return super().get_image_processor_dict(pretrained_model_name_or_path, **kwargs)
+
+    def save_pretrained(self, save_directory: str | os.PathLike, *args: Any, **kwargs: Any) -> list[str]:
+        """As in transformers, and into the file of a processor that lies there: 5.x reads that one."""
+        written = super().save_pretrained(save_directory, *args, **kwargs)
+        path = Path(save_directory, IMAGE_PROCESSOR_FILES[1])
+        fields = read_mapping(path) if path.is_file() else {}
+        if "image_processor" in fields:
+            fields["image_processor"] |= json.loads(self.to_json_string())
+            path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        return written
 
     @classmethod
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):

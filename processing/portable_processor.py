@@ -21,6 +21,14 @@ from .prompts import check_padding_side
 # reads tokenizer.json as it stands, on both lines.
 TOKENIZER_CLASS = "PreTrainedTokenizerFast"
 PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+# What transformers reads, and does not write for every processor.
+SOMETIMES_WRITTEN = (
+    "added_tokens.json",
+    "additional_chat_templates/*.jinja",
+    "chat_template.jinja",
+    "chat_template.json",
+    "special_tokens_map.json",
+)
 COMMON_TOKENS = tuple(f"{name}_token" for name in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"))
 
 
@@ -87,10 +95,16 @@ class PortableProcessor(ProcessorMixin):
         return fields, others
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """As in transformers, in the files that both lines read; the folder also gets the code that loads it."""
+        """As in transformers, in the files that both lines read; the folder also gets the code that loads it.
+
+        Special tokens and chat templates of an earlier processor that lie there go away.
+        """
         check_target(save_directory)
         for part in (self, self.image_processor):
             part.auto_map = {name: value for name, value in self.auto_classes.items() if "Processor" in name}
+        for pattern in SOMETIMES_WRITTEN:
+            for path in Path(save_directory).glob(pattern):
+                path.unlink()
         super().save_pretrained(save_directory)
         self.image_processor.save_pretrained(save_directory)  # 4.57 reads it from a file of its own
         make_tokenizer_portable(Path(save_directory), type(self).__name__)

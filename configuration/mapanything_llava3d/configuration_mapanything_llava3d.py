@@ -6,6 +6,8 @@ and lululuyuanyuanyuanGe/3dvla-starvla_framework, starVLA/mapanything_llava3d.
 
 import copy
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from transformers import AutoConfig, LlamaConfig, MistralConfig, PretrainedConfig, SiglipVisionConfig
 
@@ -172,6 +174,25 @@ class MapAnythingLlava3DConfig(VLAConfig):
         self.check()
         if expert_config is not None:
             self.check_short_forms(*short)
+
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any):
+        """As in transformers.
+
+        Raises:
+            ConfigError: see `VLAConfig`; or `dit_config` says how to sample, and this config something else.
+        """
+        found = super().from_dict(config_dict, **kwargs)
+        config, changes = found[0] if isinstance(found, tuple) else found, kwargs.get("dit_config")
+        if isinstance(changes, Mapping):
+            asked = in_own_words(DiTActionHeadConfig, changes)
+            for name in asked.keys() & DEFAULT_SAMPLING.keys():
+                if asked[name] != getattr(config, name):
+                    raise ConfigError(
+                        f"dit_config={{{name!r}: {asked[name]!r}}} has no effect beside the {name}="
+                        f"{getattr(config, name)!r} of the config around it: give {name}={asked[name]!r} there."
+                    )
+        return found
 
     def check_short_forms(self, hidden_size: int | None, num_layers: int | None, mlp_ratio: float | None) -> None:
         """Refuse short forms that say something else than `expert_config`."""

@@ -76,7 +76,8 @@ def test_every_word_writes_the_field(family):
 
 
 @pytest.mark.parametrize("family", CLASSES)
-def test_two_words_for_one_field_must_say_the_same(family):
+def test_two_words_for_one_field_must_say_the_same(family, tmp_path):
+    CLASSES[family](**FIELDS[family]).save_pretrained(tmp_path)
     for other, own in WORDS.items():
         if own in FIELDS[family]:
             value = FIELDS[family][own]
@@ -84,6 +85,19 @@ def test_two_words_for_one_field_must_say_the_same(family):
             different = not value if isinstance(value, bool) else value + 1
             with pytest.raises(ConfigError, match=f"{own}={value} and {other}={different}, two words for one field"):
                 CLASSES[family](**FIELDS[family], **{other: different})
+            with pytest.raises(ConfigError, match=f"{own}={value} and {other}={different}, two words for one field"):
+                CLASSES[family].from_pretrained(tmp_path, **{own: value, other: different})
+            assert CLASSES[family].from_pretrained(tmp_path, **{own: value, other: value}) is not None
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("family", [family for family in CLASSES if "use_state" in FIELDS[family]])
+def test_what_is_changed_while_loading_is_what_the_constructor_makes_of_it(family, order, tmp_path):
+    fields = FIELDS[family] | {"state_dim": 3, "use_state": False}
+    CLASSES[family](**FIELDS[family]).save_pretrained(tmp_path)
+    changes = dict([("use_state", False), ("state_dim", 3)][::order])
+    found, made = CLASSES[family].from_pretrained(tmp_path, **changes), CLASSES[family](**fields)
+    assert (found.use_state, found.state_dim) == (made.use_state, made.state_dim) and not found.use_state
 
 
 @pytest.mark.parametrize("family", CLASSES)

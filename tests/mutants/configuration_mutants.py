@@ -45,6 +45,39 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/known_fields.py",
+        "tests/configuration/test_vocabulary.py",
+        (
+            "the-last-of-two-words-wins",
+            "    given = in_own_words(kind, changes)",
+            "    given = dict(changes)",
+            "two_words_for_one_field_must_say_the_same",
+        ),
+        (
+            "changes-in-the-order-of-the-call",
+            "return dict(sorted(given.items(), key=lambda item: isinstance(getattr(kind, item[0], None), property)))",
+            "return given",
+            "what_is_changed_while_loading_is_what_the_constructor_makes_of_it",
+        ),
+        (
+            "nested-changes-by-any-word",
+            "{part.attribute_map.get(word, word): field for",
+            "{word: field for",
+            "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py"
+            "::test_a_sampling_that_would_have_no_effect_is_refused_where_it_is_given",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_mapanything_llava3d.py",
+        "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py",
+        (
+            "sampling-of-a-dit-head-without-effect",
+            "if asked[name] != getattr(config, name):",
+            "if False:",
+            "a_sampling_that_would_have_no_effect_is_refused_where_it_is_given",
+        ),
+    ),
+    *planted(
         "configuration/rope_settings.py",
         "tests/configuration/test_rope_settings.py",
         (

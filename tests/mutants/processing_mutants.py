@@ -368,6 +368,12 @@ MUTANTS = [
             "pixels_are_those_of_the_published_siglip_processor",
         ),
         (
+            "images-settings-in-one-of-two-places",
+            'fields["image_processor"] |= json.loads(self.to_json_string())',
+            "pass",
+            "tests/processing/test_loading_processors.py::test_what_an_image_processor_saves_is_what_its_processor_reads",
+        ),
+        (
             "image-overrides-of-a-folder-lost",
             "{**image_processor_dict, **overrides}",
             "{**overrides, **image_processor_dict}",
@@ -502,6 +508,12 @@ MUTANTS = [
             "if {found, by_auto}.isdisjoint(",
             "if False and {found, by_auto}.isdisjoint(",
             "tests/modeling/test_beginners_mistakes_in_loading.py::test_a_processor_of_another_family_is_named",
+        ),
+        (
+            "templates-of-an-earlier-processor-stay",
+            "                path.unlink()",
+            "                pass",
+            "tests/processing/test_loading_processors.py::test_tokens_and_templates_of_an_earlier_processor_do_not_outlive_the_next",
         ),
         (
             "views-named-in-any-number",

@@ -42,7 +42,7 @@ MUTANTS = [
         "tests/configuration/test_known_fields.py",
         (
             "nested-configs-as-dicts",
-            "    return part.from_dict(value) if is_ours and isinstance(value, Mapping) else value",
+            "    return part.from_dict(value) if part and isinstance(value, Mapping) else value",
             "    return value",
             "a_file_may_hold_fields_of_another_release",
         ),

@@ -51,6 +51,35 @@ def test_a_misspelt_word_of_an_image_processor_is_refused_there_too(family_check
             loader.from_pretrained(family_checkpoint, **{f"{word}z": 1})
 
 
+@pytest.mark.newest
+def test_what_an_image_processor_saves_is_what_its_processor_reads(load, family, family_checkpoint, tmp_path):
+    folder = shutil.copytree(family_checkpoint, tmp_path / "checkpoint")
+    found = load().image_processor
+    name = next(iter(set(family_words(found)) & {"image_mean", "num_views", "num_images_in_input"}))
+    value = {"image_mean": [0.25, 0.5, 0.75]}.get(name, 3)
+    setattr(found, name, value)
+    found.save_pretrained(folder)
+    for kind in (family.processor, transformers.AutoProcessor):
+        assert getattr(kind.from_pretrained(str(folder)).image_processor, name) == value
+
+
+@pytest.mark.newest
+def test_tokens_and_templates_of_an_earlier_processor_do_not_outlive_the_next(load, tmp_path):
+    names = ["chat_template.jinja", "chat_template.json", "special_tokens_map.json", "added_tokens.json"]
+    names.append("additional_chat_templates/tools.jinja")
+    (tmp_path / "additional_chat_templates").mkdir()
+    for name in names:
+        (tmp_path / name).write_text('{"pad_token": "of another"}')
+    processor = load()
+    processor.save_pretrained(tmp_path)
+    assert [
+        name for name in names if (tmp_path / name).is_file() and "of another" in (tmp_path / name).read_text()
+    ] == []
+    again = type(processor).from_pretrained(tmp_path)
+    assert again.tokenizer.pad_token == processor.tokenizer.pad_token
+    assert again.chat_template == processor.chat_template
+
+
 KINDS = [vlahub.CogVLAProcessor, vlahub.CogVLAImageProcessor, vlahub.CogVLAConfig, vlahub.CogVLAForActionPrediction]
 
 

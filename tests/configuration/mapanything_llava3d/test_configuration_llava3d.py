@@ -189,6 +189,18 @@ def test_the_sampling_of_a_dit_head_alone_is_that_of_its_own_config():
         assert (given.num_inference_steps, given.ode_solver) == (wanted[0], "midpoint")
 
 
+@pytest.mark.parametrize("word", ["num_inference_steps", "num_inference_timesteps"])
+def test_a_sampling_that_would_have_no_effect_is_refused_where_it_is_given(word, tmp_path):
+    fields = {"text_config": TEXT, "dit_config": {"num_hidden_layers": 2}, "action_expert_type": "dit"}
+    MapAnythingLlava3DConfig(**fields, num_inference_steps=3).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"^dit_config={'num_inference_steps': 7} has no effect .*: give num_infere"):
+        MapAnythingLlava3DConfig.from_pretrained(tmp_path, dit_config={word: 7})
+    config = MapAnythingLlava3DConfig.from_pretrained(tmp_path, dit_config={word: 7}, num_inference_steps=7)
+    assert (config.num_inference_steps, config.dit_config.num_inference_steps) == (7, 7)
+    config = MapAnythingLlava3DConfig.from_pretrained(tmp_path, dit_config={"dropout": 0.2}, num_inference_steps=7)
+    assert (config.num_inference_steps, config.dit_config.dropout) == (7, 0.2)
+
+
 def test_a_dit_head_has_the_robots_of_the_model_and_no_others():
     fields = {"text_config": TEXT, "action_expert_type": "dit", "num_embodiments": 3}
     assert MapAnythingLlava3DConfig(**fields).dit_config.num_embodiments == 3
