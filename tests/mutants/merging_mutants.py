@@ -51,6 +51,13 @@ MUTANTS = [
         "conversion/generic/checkpoint.py",
         MERGE_COMPOSED,
         (
+            "a-file-of-statistics-contradicts-the-config",
+            "    if new_statistics and ",
+            "    if False and ",
+            "a_plain_merge_takes_statistics_from_another_folder_and_checks_them",
+            "of_several_runs_all_files_have_the_statistics_of_the_last",
+        ),
+        (
             "processors-statistics-are-left",
             'for name in ("config.json", PROCESSOR_CONFIG):\n        written',
             'for name in ("config.json",):\n        written',
@@ -68,9 +75,27 @@ MUTANTS = [
         GENERIC_MERGE,
         (
             "tokenizer-of-the-first-adapter",
-            "for path in (path for adapter in adapters for",
-            "for path in (path for adapter in reversed(adapters) for",
+            "    for adapter in adapters:\n        files",
+            "    for adapter in reversed(adapters):\n        files",
             "of_several_adapters_the_last_brings_tokenizer_and_processor",
+        ),
+        (
+            "the-bases-template-is-read-for-the-runs",
+            "(TEMPLATES if has_template else ())",
+            "()",
+            "no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run",
+        ),
+        (
+            "templates-of-the-base-go-with-any-tokenizer",
+            "(TEMPLATES if has_template else ())",
+            "TEMPLATES",
+            "no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run",
+        ),
+        (
+            "special-tokens-of-the-base-stay",
+            'SPECIAL_TOKENS if "tokenizer.json" in files else ()',
+            "()",
+            "no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run",
         ),
     ),
     *planted(
