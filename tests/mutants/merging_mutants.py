@@ -490,4 +490,40 @@ MUTANTS = [
             "copies_of_the_base_that_a_wrapped_module_keeps_are_told_from_what_was_trained",
         ),
     ),
+    *planted(
+        "conversion/generic/vocabulary.py",
+        GROWN_VOCABULARY,
+        (
+            "a-later-adapter-shrinks-the-vocabulary",
+            "    if new < before > merged.model.vocabulary:\n",
+            "    if False:\n",
+            "tokens_that_an_earlier_adapter_added_are_not_lost_to_a_later_one",
+        ),
+    ),
+    *planted(
+        "conversion/own_checkpoint.py",
+        "tests/conversion/test_quantised_checkpoints.py",
+        (
+            "views-of-a-card-stay-behind",
+            "if is_example_view(path.name) and path.name in card:",
+            "if False:",
+            "a_card_that_stays_has_the_images_that_its_example_reads",
+        ),
+        (
+            "pictures-of-other-weights-come-along",
+            "if is_example_view(path.name) and path.name in card:",
+            "if path.name in card:",
+            "a_card_that_stays_has_the_images_that_its_example_reads",
+        ),
+    ),
+    *planted(
+        "conversion/source_folder.py",
+        "tests/conversion/files/test_file_kinds.py",
+        (
+            "licences-stay-on-the-hub",
+            'SETTINGS += ["LICENSE*", ',
+            "SETTINGS += [",
+            "what_travels_from_a_folder_is_fetched_of_a_repository",
+        ),
+    ),
 ]
