@@ -10,7 +10,17 @@ from ..configuration.vla_config import VLAConfig
 from ..configuration.vla_errors import ConversionError
 from .checkpoint_plan import weights_of
 from .copied_card import write_copied_card
-from .files.file_kinds import CARD, CONFIG, PROCESSOR, STATISTICS, TOKENIZER, travelling
+from .files.file_kinds import (
+    CARD,
+    CARD_NAME,
+    CONFIG,
+    PICTURE,
+    PROCESSOR,
+    STATISTICS,
+    TOKENIZER,
+    is_example_view,
+    travelling,
+)
 from .job import Job, Prepared
 from .tensors.plan import Fact, Plan, PlannedTensor, SourceTensor, cast_info
 from .travelling.travelling_code import own_code, own_config
@@ -40,10 +50,15 @@ def prepare_own(job: Job) -> Prepared:
 
 
 def write_own_files(source: Path, config: VLAConfig, folder: Path, report: dict) -> None:
-    """Everything but the weights; the code is this release's, and a card that was edited stays."""
+    """Everything but the weights; the code is this release's, and a card that was edited stays, with the images that
+    its example reads."""
     for path in travelling(source, CONFIG, PROCESSOR, TOKENIZER, CARD, STATISTICS):
         if path.name != NOT_COPIED:
             shutil.copyfile(path, folder / path.name)
     config.save_pretrained(folder)
     own_code(config, [folder]).write(folder)
     write_copied_card(folder, config, report)
+    card = (folder / CARD_NAME).read_text(encoding="utf-8")
+    for path in travelling(source, PICTURE):
+        if is_example_view(path.name) and path.name in card:
+            shutil.copyfile(path, folder / path.name)

@@ -8,7 +8,10 @@ from ..configuration.vla_errors import ConversionError
 from .files.given_paths import why_not_local
 from .files.hub_reasons import hub_errors, no_repository
 
-SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.model", "*.py", "*.md"]
+# All kinds of files of a checkpoint but weights, see `file_kinds.py`, and the configs of runs.
+SETTINGS = ["*.json", "*.yaml", "*.txt", "*.jinja", "*.py", "*.md", "example_view_*.png"]
+SETTINGS += ["*.model", "*.spm", "*.tiktoken", "*.codes", "*.tokenizer"]  # vocabularies
+SETTINGS += ["LICENSE*", "LICENCE*", "NOTICE*", "COPYING*", "USE_POLICY*"]
 PATTERNS = [*SETTINGS, "*.safetensors", "*.bin", "*.pt", "lora_adapter/*"]
 
 

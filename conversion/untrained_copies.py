@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from .tensors.plan import Plan, PlannedTensor, SourceTensor
-from .untrained_tensors import MARK, Untrained, untrained_of
+from .untrained_tensors import MARK, Untrained, layer_of, untrained_of
 
 
 def untrained_mark(plan: Plan) -> dict[str, Any]:
@@ -30,13 +30,6 @@ def untrained_mark(plan: Plan) -> dict[str, Any]:
 def is_in(tensor: PlannedTensor, said: Mapping[Path | None, Untrained]) -> bool:
     found = said.get(folder_of(tensor))
     return found is not None and tensor.source.key in found.names
-
-
-def layer_of(name: str) -> str:
-    """The layer of a stack that a tensor is in, up to its number; elsewhere the module."""
-    words = name.split(".")
-    numbers = [i for i, word in enumerate(words) if word.isdecimal()]
-    return ".".join(words[: numbers[0] + 1] if numbers else words[:-1])
 
 
 def folder_of(tensor: PlannedTensor) -> Path | None:

@@ -19,10 +19,10 @@ from .tensors.verify_tensors import check_names, opened, read_back, some
 from .travelling.auto_map import check_references
 from .travelling.travelling_code import differing, own_code, own_config
 from .travelling.unnamed_code import check_unnamed
+from .untrained_tensors import CHANGED_LATER, renew_mark
 
 ACCEPT = "If that was on purpose (a card edited, a fine-tune saved over it), vlahub verify --accept records it."
 NOTHING_RECORDED = f"nothing is recorded by which a changed file could be noticed: {{}} ({REPORT_NAME})"
-CHANGED_LATER = "changed after the conversion"
 
 
 @dataclass(frozen=True)
@@ -181,6 +181,7 @@ def accept_changes(folder: Path, quiet: bool = False) -> str:
         same = {**known, **entry} == known or ("crc32" not in known and changes is None)
         kept = known if same else {"operation": CHANGED_LATER, "sources": []}
         report["tensors"][name] = {**kept, **entry}
+    renew_mark(report)
     record(report, folder, quiet=quiet)
     report["foreign_code"] = sorted({*report.get("foreign_code", ()), *foreign_code(folder)})
     if changes:

@@ -67,7 +67,7 @@ def plan_merge(job: Job, given: Path | None, families: Mapping[str, Family]) -> 
     config, views = with_views(config, merged.model, job.adapters)
     plan.facts += [*facts, *views, *code_facts(code)]
     plan.facts.append(Fact("dtype", plan.dtype_name, "read (base)" if job.dtype == "auto" else "given (--dtype)"))
-    return Prepared("generic", plan, partial(write_merged_files, job, config, code, families), code)
+    return Prepared("generic", plan, partial(write_merged_files, job, config, code, families, bool(facts)), code)
 
 
 def opened_base(job: Job, config: dict) -> MergedBase:
@@ -88,12 +88,24 @@ def merge_adapter(plan: Plan, merged: MergedBase, folder: Path, number: int) -> 
 
 
 def write_merged_files(
-    job: Job, config: dict, code: TravellingCode, families: Mapping[str, Family], folder: Path, report: dict
+    job: Job,
+    config: dict,
+    code: TravellingCode,
+    families: Mapping[str, Family],
+    new_statistics: bool,
+    folder: Path,
+    report: dict,
 ) -> None:
-    """Everything but the weights: what base and adapters bring, the statistics in it, our code, and a card."""
+    """Everything but the weights: what base and adapters bring, the statistics in it, our code, and a card.
+
+    new_statistics: those of the config are not the base's.
+    """
     copy_files(job.base, job.adapters, folder)
     write_config(folder, config, job.dtype)
     write_statistics(folder, config)
+    if new_statistics and (folder / STATISTICS_NAME).exists():  # it may be the base's, or of an earlier run
+        text = json_text(config["norm_stats"], STATISTICS_NAME, indent=2)
+        (folder / STATISTICS_NAME).write_text(text, encoding="utf-8")
     code.write(folder)
     write_merged_card(folder, report, job.base, families)
 

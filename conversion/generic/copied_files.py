@@ -1,6 +1,7 @@
 """What a merge takes over from the folders of base and adapters."""
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
@@ -21,6 +22,9 @@ from ..travelling.auto_map import read, with_auto_map
 PROCESSOR_CONFIG = "processor_config.json"
 FROM_BASE = (CONFIG, PROCESSOR, TOKENIZER, CARD, STATISTICS)
 FROM_ADAPTER = (PROCESSOR, TOKENIZER, STATISTICS)
+TOKENIZER_CONFIG = "tokenizer_config.json"
+SPECIAL_TOKENS = ("special_tokens_map.json", "added_tokens.json")  # that 4.x writes, and 5.x into tokenizer.json
+TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
@@ -32,14 +36,30 @@ def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
     for path in travelling(base, *FROM_BASE):
         if path.name != CARD_NAME and not (path.name == STATISTICS_NAME and any(map(has_statistics, adapters))):
             shutil.copyfile(path, folder / path.name)
-    for path in (path for adapter in adapters for path in travelling(adapter, *FROM_ADAPTER)):
-        if not path.name.endswith("_config.json"):
-            shutil.copyfile(path, folder / path.name)
-            continue
-        same = folder / path.name  # as the base has it
-        auto_map = read(same).get("auto_map") if same.exists() else None
-        text = json_text(with_auto_map(read(path), auto_map), path.name, indent=2, ensure_ascii=False)
-        (folder / path.name).write_text(text, encoding="utf-8")
+    for adapter in adapters:
+        files = {path.name: path for path in travelling(adapter, *FROM_ADAPTER)}
+        for name in read_instead(files):
+            (folder / name).unlink(missing_ok=True)
+        for path in files.values():
+            copy_of_adapter(path, folder)
+
+
+def copy_of_adapter(path: Path, folder: Path) -> None:
+    if not path.name.endswith("_config.json"):
+        shutil.copyfile(path, folder / path.name)
+        return
+    same = folder / path.name  # as the base has it
+    auto_map = read(same).get("auto_map") if same.exists() else None
+    text = json_text(with_auto_map(read(path), auto_map), path.name, indent=2, ensure_ascii=False)
+    (folder / path.name).write_text(text, encoding="utf-8")
+
+
+def read_instead(files: Mapping[str, Path]) -> list[str]:
+    """What earlier folders may have brought and transformers would read in the place of an adapter's own: the special
+    tokens of another tokenizer, and a chat template, where the adapter's stands in its tokenizer_config.json."""
+    special = SPECIAL_TOKENS if "tokenizer.json" in files else ()
+    has_template = TOKENIZER_CONFIG in files and read(files[TOKENIZER_CONFIG]).get("chat_template")
+    return [*special, *(TEMPLATES if has_template else ())]
 
 
 def check_copied(base: Path, adapters: list[Path]) -> None:

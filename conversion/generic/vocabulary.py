@@ -45,7 +45,7 @@ def grown_names(merged: MergedBase, whole: dict[str, SourceTensor]) -> list[str]
     """The embeddings that were resized in training: input and output alike, each as the adapter calls it.
 
     Raises:
-        ConversionError: only one of them was, or they differ in size.
+        ConversionError: only one of them was, or they differ in size, or an earlier adapter's have more rows.
     """
     if merged.model is None:
         return []
@@ -61,6 +61,12 @@ def grown_names(merged: MergedBase, whole: dict[str, SourceTensor]) -> list[str]
         raise ConversionError(
             f"the adapter resized one end of the vocabulary and not the other: there would be {sizes}; save it again "
             "with save_embedding_layers=True, or with both in modules_to_save."
+        )
+    (new,), before = set(rows.values()), max(base_rows.values())
+    if new < before > merged.model.vocabulary:
+        raise ConversionError(
+            f"the adapter has embeddings of {new} rows, but an adapter before it has {before}, whose tokens would "
+            "be lost: train the later one on what the earlier was merged into."
         )
     return [names[end] for end in ends if end in names]
 

@@ -14,9 +14,11 @@ import vlahub
 from benchmarks.quantise import drawn_anew, predictions_of, relative
 from vlahub.configuration.vla_errors import ConfigError, ConversionError, InputError
 from vlahub.conversion.cli import main
+from vlahub.conversion.own_checkpoint import write_own_files
 from vlahub.conversion.quantised_layers import as_settings, layers_to_quantise
 from vlahub.conversion.tensors import quantisation
 from vlahub.conversion.tensors.quantisation import QuantisationError, quantise
+from vlahub.conversion.travelling.travelling_code import own_config
 from vlahub.modeling.quantized_linear import GROUP_SIZES, QuantizedLinear, dequantised, group_size_of, quantise_layers
 from vlahub.training.own_classes import check_full_precision_weights
 
@@ -170,3 +172,18 @@ def test_a_damaged_choice_of_layers_is_named(family, family_checkpoint, tmp_path
         (folder / "config.json").write_text(json.dumps(config | {"weight_quantization": settings}))
         with pytest.raises(ConfigError, match=words):
             family.model.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("is_edited", [True, False])
+def test_a_card_that_stays_has_the_images_that_its_example_reads(is_edited, merged, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(merged, source)
+    out.mkdir()
+    for name in ("example_view_0.png", "example_view_1.png", "prediction.png"):
+        (source / name).write_bytes(b"of the source")
+    if is_edited:
+        with (source / "README.md").open("a") as card:
+            card.write('Image.open("example_view_1.png"), drawn in prediction.png\n')
+    report = json.loads((source / "conversion_report.json").read_text())
+    write_own_files(source, own_config(source), out, report)
+    assert [path.name for path in out.glob("*.png")] == (["example_view_1.png"] if is_edited else [])

@@ -51,6 +51,13 @@ MUTANTS = [
         "conversion/generic/checkpoint.py",
         MERGE_COMPOSED,
         (
+            "a-file-of-statistics-contradicts-the-config",
+            "    if new_statistics and ",
+            "    if False and ",
+            "a_plain_merge_takes_statistics_from_another_folder_and_checks_them",
+            "of_several_runs_all_files_have_the_statistics_of_the_last",
+        ),
+        (
             "processors-statistics-are-left",
             'for name in ("config.json", PROCESSOR_CONFIG):\n        written',
             'for name in ("config.json",):\n        written',
@@ -68,9 +75,27 @@ MUTANTS = [
         GENERIC_MERGE,
         (
             "tokenizer-of-the-first-adapter",
-            "for path in (path for adapter in adapters for",
-            "for path in (path for adapter in reversed(adapters) for",
+            "    for adapter in adapters:\n        files",
+            "    for adapter in reversed(adapters):\n        files",
             "of_several_adapters_the_last_brings_tokenizer_and_processor",
+        ),
+        (
+            "the-bases-template-is-read-for-the-runs",
+            "(TEMPLATES if has_template else ())",
+            "()",
+            "no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run",
+        ),
+        (
+            "templates-of-the-base-go-with-any-tokenizer",
+            "(TEMPLATES if has_template else ())",
+            "TEMPLATES",
+            "no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run",
+        ),
+        (
+            "special-tokens-of-the-base-stay",
+            'SPECIAL_TOKENS if "tokenizer.json" in files else ()',
+            "()",
+            "no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run",
         ),
     ),
     *planted(
@@ -463,6 +488,42 @@ MUTANTS = [
             "(?:original_module\\..+|token_adapter",
             "(?:token_adapter",
             "copies_of_the_base_that_a_wrapped_module_keeps_are_told_from_what_was_trained",
+        ),
+    ),
+    *planted(
+        "conversion/generic/vocabulary.py",
+        GROWN_VOCABULARY,
+        (
+            "a-later-adapter-shrinks-the-vocabulary",
+            "    if new < before > merged.model.vocabulary:\n",
+            "    if False:\n",
+            "tokens_that_an_earlier_adapter_added_are_not_lost_to_a_later_one",
+        ),
+    ),
+    *planted(
+        "conversion/own_checkpoint.py",
+        "tests/conversion/test_quantised_checkpoints.py",
+        (
+            "views-of-a-card-stay-behind",
+            "if is_example_view(path.name) and path.name in card:",
+            "if False:",
+            "a_card_that_stays_has_the_images_that_its_example_reads",
+        ),
+        (
+            "pictures-of-other-weights-come-along",
+            "if is_example_view(path.name) and path.name in card:",
+            "if path.name in card:",
+            "a_card_that_stays_has_the_images_that_its_example_reads",
+        ),
+    ),
+    *planted(
+        "conversion/source_folder.py",
+        "tests/conversion/files/test_file_kinds.py",
+        (
+            "licences-stay-on-the-hub",
+            'SETTINGS += ["LICENSE*", ',
+            "SETTINGS += [",
+            "what_travels_from_a_folder_is_fetched_of_a_repository",
         ),
     ),
 ]

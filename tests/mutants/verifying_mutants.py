@@ -144,6 +144,32 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "conversion/untrained_tensors.py",
+        CREATE_COGVLA,
+        (
+            "what-was-trained-later-stays-untrained",
+            "if layer_of(name) not in changed}",
+            "}",
+            "what_was_trained_and_accepted_is_untrained_no_longer",
+        ),
+        (
+            "a-start-that-was-trained-stays-a-start",
+            "not changed and (bool(new) or",
+            "(bool(new) or",
+            "what_was_trained_and_accepted_is_untrained_no_longer",
+        ),
+    ),
+    *planted(
+        "conversion/verify_folder.py",
+        CREATE_COGVLA,
+        (
+            "the-mark-of-a-start-outlives-its-training",
+            "    renew_mark(report)\n",
+            "",
+            "what_was_trained_and_accepted_is_untrained_no_longer",
+        ),
+    ),
+    *planted(
         "conversion/preparation.py",
         VERIFY_FOLDER,
         (

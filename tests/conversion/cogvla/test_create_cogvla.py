@@ -14,7 +14,10 @@ import vlahub
 from vlahub import CogVLAForActionPrediction, CogVLAProcessor
 from vlahub.configuration.cogvla.openvla_names import name_in_model
 from vlahub.conversion.cli import main
+from vlahub.conversion.files.file_hashes import with_own_hash
 from vlahub.conversion.predictions.checkpoint_loading import load_model
+from vlahub.conversion.report import write_report
+from vlahub.conversion.untrained_tensors import untrained_of
 from vlahub.data import collator_for
 from vlahub.errors import ConfigError
 
@@ -474,6 +477,34 @@ def test_a_quantised_start_is_still_called_untrained(started, tmp_path, capsys):
         capsys.readouterr()
         assert main(["inspect", str(folder)]) == 0
         assert "never trained, and as random as at the start: " in capsys.readouterr().out
+
+
+def change(folder, words):
+    """Add to the tensors that begin so, as a training would that is saved over the folder."""
+    for path in folder.glob("*.safetensors"):
+        tensors = load_file(path)
+        changed = {name: value + 1 for name, value in tensors.items() if name.startswith(words)}
+        save_file(tensors | changed, path, {"format": "pt"})
+
+
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_what_was_trained_and_accepted_is_untrained_no_longer(is_marked, started, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(started, copy)
+    report = report_of(copy)
+    new = {name for name, entry in report["tensors"].items() if entry["operation"] == "initialised"}
+    if is_marked:  # as after the merge of an adapter that reaches none of them
+        report["tensors"] |= {name: {**report["tensors"][name], "operation": "copy"} for name in new}
+        report["untrained"] = {"tensors": sorted(new), "is_start": True}
+        write_report(with_own_hash(report), copy)
+    change(copy, ("action_head.",))
+    assert main(["verify", str(copy), "--accept", "--quiet"]) == 0
+    left = untrained_of(copy)
+    assert left.names == {name for name in new if not name.startswith("action_head.")} and not left.is_start
+    assert not is_marked or report_of(copy)["untrained"] == {"tensors": sorted(left.names), "is_start": False}
+    change(copy, ("",))
+    assert main(["verify", str(copy), "--accept", "--quiet"]) == 0
+    assert untrained_of(copy) is None and "untrained" not in report_of(copy)
 
 
 @pytest.mark.parametrize("quiet", [False, True])

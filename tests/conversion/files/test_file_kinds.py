@@ -1,6 +1,7 @@
 """Which files belong to a checkpoint, by names that transformers, publishers and we give them."""
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from vlahub.conversion.files.file_kinds import (
     CARD,
@@ -14,6 +15,7 @@ from vlahub.conversion.files.file_kinds import (
     WEIGHTS,
     kind_of,
 )
+from vlahub.conversion.source_folder import PATTERNS, SETTINGS
 
 NAMES = {
     WEIGHTS: "model.safetensors model-00001-of-00003.safetensors model.safetensors.index.json",
@@ -40,3 +42,9 @@ NAMES = {
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names.split()])
 def test_a_name_is_of_a_kind(kind, name):
     assert kind_of(name) == kind
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NAMES if kind])
+def test_what_travels_from_a_folder_is_fetched_of_a_repository(kind):
+    names = set(NAMES[kind].split()) - {"prediction.png"}  # drawn anew, for other weights
+    assert set(filter_repo_objects(names, allow_patterns=PATTERNS if kind == WEIGHTS else SETTINGS)) == names

@@ -381,6 +381,23 @@ def test_of_several_adapters_the_last_brings_tokenizer_and_processor(tmp_path):
     assert (tmp_path / "out" / "chat_template.jinja").read_text() == "of0"
 
 
+def test_no_part_of_an_earlier_tokenizer_is_read_for_that_of_a_run(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"], adapters=2)
+    base, run = tmp_path / "base", folders[0]
+    for name in ("chat_template.jinja", "special_tokens_map.json", "added_tokens.json", "tokenizer_config.json"):
+        (base / name).write_text("{}")
+    Tokenizer(WordLevel({"a": 0}, "a")).save(str(run / "tokenizer.json"))
+    assert merge(tmp_path, folders, "--no-verify") == 0
+    found = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "chat_template.jinja" in found and not found & {"special_tokens_map.json", "added_tokens.json"}
+    (run / "tokenizer_config.json").write_text(json.dumps({"chat_template": "of the run"}))
+    (run / "added_tokens.json").write_text("{}")
+    assert merge(tmp_path, folders, "--no-verify", "--overwrite") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == found - {"chat_template.jinja"} | {
+        "added_tokens.json"
+    }
+
+
 def test_of_several_adapters_the_last_brings_statistics_and_views(tmp_path):
     folders = [tmp_path / name for name in ("first", "second", "third")]
     base = {"norm_stats": OLD, "normalization_type": "bounds_q99"}

@@ -227,3 +227,17 @@ def test_trained_numbers_beside_an_adapter_are_refused_by_name(tmp_path, name, i
     save_file(tensors, path) if name.endswith("safetensors") else torch.save(tensors, path)
     assert merge(tmp_path) == 1
     assert name in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_tokens_that_an_earlier_adapter_added_are_not_lost_to_a_later_one(tmp_path, capsys):
+    torch.manual_seed(0)
+    llama().save_pretrained(tmp_path / "base")
+    rows = llama().config.vocab_size
+    grown, ends = llama(), {"modules_to_save": ["embed_tokens", "lm_head"]}
+    grown.resize_token_embeddings(rows + 6)
+    train(grown, tmp_path / "grown", **ends)
+    train(llama(), tmp_path / "plain", **ends)
+    assert merge(tmp_path, tmp_path / "grown", tmp_path / "plain") == 1
+    assert f"embeddings of {rows} rows, but an adapter before it has {rows + 6}" in capsys.readouterr().err
+    assert merge(tmp_path, tmp_path / "plain", tmp_path / "grown") == 0

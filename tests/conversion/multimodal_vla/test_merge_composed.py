@@ -1,5 +1,6 @@
 """A LoRA trained on a composed VLA merges as PEFT itself merges it, and the result is as complete as its base."""
 
+import copy
 import json
 
 import pytest
@@ -64,12 +65,32 @@ def test_a_lora_of_a_composed_model_merges_as_peft_does(tower, fields, targets, 
     assert code == {path.name for path in (tmp_path / "out").glob("*.py")} and len(code) > 10
 
 
+def test_of_several_runs_all_files_have_the_statistics_of_the_last(tmp_path):
+    """The first run brings the file of statistics, the second a processor alone."""
+    config = MultimodalVLAConfig(vision_config=TOWERS["siglip"], text_config=GEMMA, norm_stats=STATISTICS)
+    base = MultimodalVLAForActionPrediction(config)
+    base.save_pretrained(tmp_path / "base")
+    words = ["merge-lora", "--base", tmp_path / "base", "--output", tmp_path / "out", "--quiet"]
+    runs = {name: {name: {"action": {"q01": [-3.0] * 7, "q99": [2.0] * 7}}} for name in ("first", "second")}
+    for place, module in (("first", "q_proj"), ("second", "v_proj")):
+        config = LoraConfig(r=2, target_modules=[module])
+        get_peft_model(copy.deepcopy(base), config).save_pretrained(tmp_path / place)
+        (tmp_path / place / "processor_config.json").write_text(json.dumps({"norm_stats": runs[place]}))
+        words += ["--adapter", tmp_path / place]
+    (tmp_path / "first" / "dataset_statistics.json").write_text(json.dumps(runs["first"]))
+    assert main([*map(str, words)]) == 0
+    for name in ("config.json", "processor_config.json"):
+        assert json.loads((tmp_path / "out" / name).read_text())["norm_stats"] == runs["second"]
+    assert json.loads((tmp_path / "out" / "dataset_statistics.json").read_text()) == runs["second"]
+
+
 def test_a_plain_merge_takes_statistics_from_another_folder_and_checks_them(tmp_path, capsys):
     config = MultimodalVLAConfig(vision_config=TOWERS["siglip"], text_config=GEMMA, norm_stats=STATISTICS)
     base = MultimodalVLAForActionPrediction(config)
     base.save_pretrained(tmp_path / "base")
     processor = tmp_path / "base/processor_config.json"  # which un-normalises where no model is at hand
     processor.write_text(json.dumps({"norm_stats": STATISTICS, "kept": 1}))
+    (tmp_path / "base" / "dataset_statistics.json").write_text(json.dumps(STATISTICS))
     get_peft_model(base, LoraConfig(r=2, target_modules=["q_proj"])).save_pretrained(tmp_path / "adapter")
     given = tmp_path / "dataset_statistics.json"
 
@@ -82,6 +103,7 @@ def test_a_plain_merge_takes_statistics_from_another_folder_and_checks_them(tmp_
     assert merge("out", mine, "--statistics", str(given)) == 0
     assert MultimodalVLAConfig.from_pretrained(tmp_path / "out").norm_stats == mine
     assert json.loads((tmp_path / "out" / processor.name).read_text()) == {"norm_stats": mine, "kept": 1}
+    assert json.loads((tmp_path / "out" / given.name).read_text()) == mine
     mine["mine"]["action"]["q99"][4] = -9.0
     assert merge("bad", mine, "--statistics", str(given), "--dry-run") == 1  # before any work is done
     assert "['mine']['action']['q01'][4] is -3.0, above" in capsys.readouterr().err
