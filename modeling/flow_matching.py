@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from ..configuration.vla_errors import InputError
+from ..configuration.vla_errors import ConfigError, InputError
 from .loss_items import weighted_mean
 from .ode_sampling import integrate as integrate  # the way from noise to actions, here for whoever looks for it
 
@@ -19,12 +19,23 @@ TIME_MARGIN = 1e-3
 
 
 def sample_time(batch_size: int, distribution: str = "beta", device: torch.device | str | None = None) -> torch.Tensor:
-    """(batch,) float32 inside (0.001, 0.999): `beta` draws from Beta(1.5, 1), `uniform` evenly."""
+    """(batch,) float32 inside (0.001, 0.999): `beta` draws from Beta(1.5, 1), `uniform` evenly.
+
+    Raises:
+        ConfigError: the distribution is another.
+    """
+    check_sampling(distribution)
     if distribution == "beta":  # its distribution function is time ** 1.5
         time = torch.rand(batch_size, device=device) ** (1 / 1.5)
     else:
         time = torch.rand(batch_size, device=device)
     return time * (1 - 2 * TIME_MARGIN) + TIME_MARGIN
+
+
+def check_sampling(distribution: str) -> None:
+    """Raises ConfigError for a distribution of times that there is not; a config may have been given it later."""
+    if distribution not in ("beta", "uniform"):
+        raise ConfigError(f"time_sampling={distribution!r} is unknown; choose from beta, uniform.")
 
 
 def interpolate(actions: torch.Tensor, noise: torch.Tensor, time: torch.Tensor) -> torch.Tensor:

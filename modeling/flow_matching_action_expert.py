@@ -17,6 +17,7 @@ from ..configuration.vla_errors import ConfigError, InputError
 from .embodiments import check_embodiments, ids_given, linear_for
 from .flow_matching import (
     FlowMatchingLoss,
+    check_sampling,
     check_share,
     interpolate,
     sample_time,
@@ -78,8 +79,7 @@ class FlowMatchingActionExpert(nn.Module):
         self.use_time_weight = use_time_weight
         self.time_sampling = time_sampling
         self.hidden_size = self.checked_width(hidden_size)
-        if time_sampling not in ("beta", "uniform"):
-            raise ConfigError(f"time_sampling={time_sampling!r} is unknown; choose from beta, uniform.")
+        check_sampling(time_sampling)
         if use_state and not state_dim:
             raise ConfigError(f"use_state=True needs state_dim, the size of the robot's state; it is {state_dim!r}.")
         self.state_dim, self.num_embodiments = state_dim, num_embodiments

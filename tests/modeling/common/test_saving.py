@@ -9,6 +9,8 @@ from model_variants import FEW, FEW_FIRST, VARIANTS
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from vlahub.errors import ConfigError
+
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
 few_first = pytest.mark.parametrize("variant", FEW_FIRST, indirect=True)
 
@@ -186,3 +188,11 @@ def test_what_is_set_in_a_models_config_is_used_before_it_is_saved(variant, fiel
     assert not torch.equal(found, before)
     model.save_pretrained(tmp_path)
     torch.testing.assert_close(outcome(variant.kind.from_pretrained(tmp_path, dtype=torch.float32).eval()), found)
+
+
+@pytest.mark.parametrize("name", ["llava3d-flow", "composed-flow"])
+def test_times_of_a_distribution_that_there_is_not_are_refused_where_they_would_be_drawn(name):
+    model, training = VARIANTS[name].model(), VARIANTS[name].training()
+    model.config.time_sampling = "normal"
+    with pytest.raises(ConfigError, match="time_sampling='normal' is unknown; choose from beta, uniform"):
+        model(**{key: value for key, value in training.items() if key != "time"})
