@@ -13,14 +13,16 @@ from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
 
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+REPLACED = "replaced_adapter"
 MESSAGE = "Remove weights that the last commit replaced"
 
 
 @contextmanager
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
-    transformers would choose it, or could not tell it from what was written, and so does an adapter, which it would
-    add. Pickles beside safetensors stay.
+    transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay. An
+    adapter, which transformers would add, goes into the subfolder `replaced_adapter`: it may be all that is left of a
+    training.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -32,8 +34,14 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
         pairs = max(names.index(name) for name in written) // 2 + 1  # of a file and an index
         for name in after.keys() & set(names[: 2 * pairs]) - written:
             (Path(folder) / name).unlink()
-        for name in ADAPTER:
-            (Path(folder) / name).unlink(missing_ok=True)
+        put_aside(Path(folder), [name for name in ADAPTER if (Path(folder) / name).is_file()])
+
+
+def put_aside(folder: Path, names: Iterable[str]) -> None:
+    """Move files into `REPLACED`, in the place of those that were put there before."""
+    for name in names:
+        (folder / REPLACED).mkdir(exist_ok=True)
+        (folder / name).replace(folder / REPLACED / name)
 
 
 def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:

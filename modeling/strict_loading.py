@@ -183,7 +183,7 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         """As in transformers; the folder also gets a README.md, unless it has one that was edited. Weights of the whole
-        model replace those that lie there, and an adapter.
+        model replace those that lie there; an adapter goes into a subfolder, see `one_set_of_weights`.
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.

@@ -35,12 +35,15 @@ def test_where_nothing_was_written_all_stays(tmp_path):
 
 
 @pytest.mark.parametrize("written", [SAFE_INDEX, "model.fp16.safetensors"])
-def test_whole_weights_replace_an_adapter_in_their_folder(written, tmp_path):
-    for name in [*ADAPTER, "notes.txt"]:
-        (tmp_path / name).write_text("old")
-    with one_set_of_weights(tmp_path, "fp16" if "fp16" in written else None):
-        (tmp_path / written).write_text("new")
-    assert {path.name for path in tmp_path.iterdir()} == {written, "notes.txt"}
+def test_whole_weights_put_an_adapter_in_their_folder_aside(written, tmp_path):
+    for content in ("first", "second"):
+        for name in [*ADAPTER, "notes.txt"]:
+            (tmp_path / name).write_text(content)
+        with one_set_of_weights(tmp_path, "fp16" if "fp16" in written else None):
+            (tmp_path / written).write_text(f"new {content}")
+        assert {path.name for path in tmp_path.iterdir()} == {written, "notes.txt", "replaced_adapter"}
+        found = {path.name: path.read_text() for path in (tmp_path / "replaced_adapter").iterdir()}
+        assert found == dict.fromkeys(ADAPTER, content)
 
 
 def test_a_save_that_fails_takes_nothing_away(tmp_path):
