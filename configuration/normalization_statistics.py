@@ -135,6 +135,15 @@ def check_finite(content: Any, at: str) -> None:
         raise ConfigError(f"{at} is {content}: a finite float32 number is needed.")
 
 
+def plain(content: Any) -> Any:
+    """The same in Python's own numbers and lists, as JSON takes them."""
+    if isinstance(content, Mapping):
+        return {name: plain(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [plain(value) for value in content]
+    return content.tolist() if isinstance(content, (np.ndarray, np.generic)) else content
+
+
 def is_number(value: Any) -> bool:
     """Whether it is a real number, Python's or numpy's; truth values are none."""
     return isinstance(value, Real) and not isinstance(value, (bool, np.bool_))

@@ -17,7 +17,7 @@ from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
 from .known_fields import KnownFieldsConfig, check_changes, known_fields, own_arguments
 from .language_model_config import check_counts
-from .normalization_statistics import check_finite, check_statistics
+from .normalization_statistics import check_finite, check_statistics, plain
 from .remote_code import write_remote_code
 from .vla_errors import CheckpointError, ConfigError
 from .weight_parts import NO_PARTS
@@ -188,6 +188,8 @@ class VLAConfig(KnownFieldsConfig):
         """
         check_target(save_directory)
         check_finite(self.norm_stats, "norm_stats")
+        if self.norm_stats:  # not every family has them
+            self.norm_stats = plain(self.norm_stats)
         self.auto_map = dict(self.auto_classes)
         write_remote_code(type(self), self.auto_classes, save_directory)
         super().save_pretrained(save_directory)

@@ -89,7 +89,8 @@ def affine_terms(statistics: Mapping[str, Any], normalization_type: str, like: t
     statistics that were changed, also where they lie, are other ones.
     """
     first, second = (tuple(statistics[name]) for name in STATISTICS[normalization_type])
-    mask = tuple(statistics.get("mask") or [True] * len(first))
+    mask = statistics.get("mask")
+    mask = tuple(mask) if mask is not None and len(mask) else (True,) * len(first)
     make = terms_of if torch.compiler.is_compiling() else kept_terms
     return make(first, second, mask, normalization_type == "normal", like.device)
 

@@ -18,6 +18,23 @@ MESSAGE = "Remove weights that the last commit replaced"
 
 
 @contextmanager
+def shards_of_other_variants(folder: str | os.PathLike, variant: str | None) -> Iterator[None]:
+    """Around the saving of a model: shards of other variants have other names meanwhile, and their own again behind it.
+    transformers deletes what begins as the files that it writes.
+
+    variant: of what is saved, as in `save_pretrained`.
+    """
+    found = [path for path in Path(folder).glob("model*-of-*.safetensors") if SAVED.fullmatch(path.name)]
+    others = [path for path in found if variant_of(path.name) != (variant and f".{variant}")]
+    aside = {path: path.rename(path.with_name(f"kept-{path.name}")) for path in others}
+    try:
+        yield
+    finally:
+        for path, renamed in aside.items():
+            renamed.rename(path)
+
+
+@contextmanager
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
     transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay. An

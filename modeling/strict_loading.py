@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -34,7 +34,8 @@ from .model_parts import kept_in_floating_point
 from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers
-from .replaced_weights import files_since, one_set_of_weights, remove_replaced
+from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
+from .saving_checks import check_whole
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -187,10 +188,16 @@ class StrictPreTrainedModel(PreTrainedModel):
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
+            ConfigError: see `check_whole`.
         """
         check_target(save_directory)
-        writes = kwargs.get("is_main_process", True)
-        with one_set_of_weights(save_directory, kwargs.get("variant")) if writes else nullcontext():
+        if not getattr(self, "_hf_peft_config_loaded", False):
+            check_whole(self, kwargs.get("state_dict") or (name for name, _ in self.named_parameters()))
+        writes, variant = kwargs.get("is_main_process", True), kwargs.get("variant")
+        with ExitStack() as around:
+            if writes:
+                around.enter_context(one_set_of_weights(save_directory, variant))
+                around.enter_context(shards_of_other_variants(save_directory, variant))
             super().save_pretrained(save_directory, *args, **kwargs)
         if writes and is_model_of(self, self.config):
             write_checkpoint_card(save_directory, self.config)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from ..configuration.language_model_config import check_positive
-from ..configuration.normalization_statistics import STATE_PARTS, check_finite, check_statistics
+from ..configuration.normalization_statistics import STATE_PARTS, check_finite, check_statistics, plain
 from ..configuration.vla_errors import ConfigError, FarStateWarning, InputError
 from ..modeling.action_normalization import find_statistics, normalize
 from ..modeling.input_checks import one_of
@@ -190,6 +190,7 @@ class RobotProcessor(PortableProcessor):
             ConfigError: statistics that were put into the processor hold a number that is not finite: JSON has no such.
         """
         check_finite(self.norm_stats, "norm_stats")
+        self.norm_stats = plain(self.norm_stats)
         super().save_pretrained(save_directory, push_to_hub, **kwargs)
 
 

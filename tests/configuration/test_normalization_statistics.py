@@ -6,10 +6,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from vlahub import CogVLAConfig, MapAnythingLlava3DConfig, MultimodalVLAConfig
 from vlahub.configuration.normalization_statistics import check_statistics
 from vlahub.errors import ConfigError
+from vlahub.modeling.action_normalization import affine_terms
 from vlahub.training.statistics import apply_statistics
 
 NAN, INF = float("nan"), float("inf")
@@ -82,6 +84,24 @@ def test_good_statistics_pass(kind):
     check_statistics({}, kind, 3, 2)  # of a model before training
     arrays = {name: np.array(values, dtype=bool if name == "mask" else np.float32) for name, values in ACTION.items()}
     check_statistics({"a": {"action": arrays}, "b": {"action": {**ACTION, "mask": []}}}, kind, 3)
+
+
+@pytest.mark.parametrize("kind", [np.array, lambda values: [np.float32(value) for value in values]])
+def test_statistics_in_numbers_of_numpy_are_saved_and_predicted_with(family, family_checkpoint, kind, tmp_path):
+    if family.unnorm_key is None:
+        pytest.skip("a car has no statistics")
+    model, processor = (part.from_pretrained(family_checkpoint) for part in (family.model, family.processor))
+    key, stats = family.unnorm_key, copy.deepcopy(model.config.norm_stats[family.unnorm_key])
+    written = {name: kind(values) for name, values in stats["action"].items() if name in ("q01", "q99")}
+    written["mask"] = np.array([True] * len(written["q01"]))
+    for part in (model.config, processor):
+        part.norm_stats = {key: {**stats, "action": written}}
+        part.save_pretrained(tmp_path)
+    found = type(model.config).from_pretrained(tmp_path).norm_stats[key]["action"]
+    assert found["mask"] == [True] * len(found["q01"])
+    np.testing.assert_allclose(found["q01"], stats["action"]["q01"])
+    read, given = (affine_terms(values, "bounds_q99", torch.zeros(1)) for values in (found, written))
+    assert all(torch.equal(one, other) for one, other in zip(read, given, strict=True))
 
 
 @pytest.mark.parametrize("case", WRONG)

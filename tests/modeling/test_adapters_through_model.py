@@ -227,3 +227,12 @@ def test_an_adapter_of_other_tensors_is_refused_by_their_names(change, family, f
     model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
     with pytest.raises((ConfigError, RuntimeError), match=message):
         model.load_adapter(str(tmp_path))
+
+
+def test_a_model_that_is_left_wrapped_is_not_saved_as_a_whole_one(family, family_checkpoint, tmp_path):
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    model.add_adapter(vlahub.lora_config(model, 4, 8))
+    model.delete_adapter("default")
+    with pytest.raises(ConfigError, match="modules of PEFT are left in this model"):
+        model.save_pretrained(tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()

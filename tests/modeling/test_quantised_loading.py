@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from transformers import BitsAndBytesConfig
+from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM, SiglipVisionConfig, SiglipVisionModel
 
 import vlahub
 from vlahub.errors import ConfigError
@@ -52,6 +52,19 @@ def test_what_a_caller_leaves_alone_himself_is_what_is_left_alone(family, family
     model = family.model.from_pretrained(family_checkpoint, quantization_config=options, dtype=torch.float32)
     small = {name for name, module in model.named_modules() if isinstance(module, bnb.nn.Linear4bit)}
     assert not small.intersection(kept) and any(not is_pretrained(model, name) for name in small)
+
+
+@pytest.mark.parametrize("bits", KINDS)
+def test_a_part_that_was_quantised_on_its_own_is_not_saved_in_a_whole_model(bits, tmp_path):
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 2}
+    SiglipVisionModel(SiglipVisionConfig(**sizes, image_size=28, patch_size=14)).save_pretrained(tmp_path / "vision")
+    LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=300)).save_pretrained(tmp_path / "text")
+    options = {"quantization_config": BitsAndBytesConfig(**{f"load_in_{bits}bit": True})}
+    paths = str(tmp_path / "vision"), str(tmp_path / "text")
+    model = vlahub.MultimodalVLAForActionPrediction.from_backbones(*paths, text_kwargs=options, action_head="mlp")
+    with pytest.raises(ConfigError, match=r"^backbone\.language_model was quantised on its own"):
+        model.save_pretrained(tmp_path / "whole")
+    assert not (tmp_path / "whole").exists()
 
 
 @pytest.mark.parametrize("name", ["cogvla", "mapanything_llava3d", "multimodal_vla"])

@@ -78,6 +78,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/vla_config.py",
+        "tests/configuration/test_normalization_statistics.py",
+        (
+            "statistics-saved-as-they-are",
+            "            self.norm_stats = plain(self.norm_stats)",
+            "            pass",
+            "statistics_in_numbers_of_numpy_are_saved_and_predicted_with",
+        ),
+    ),
+    *planted(
         "configuration/rope_settings.py",
         "tests/configuration/test_rope_settings.py",
         (

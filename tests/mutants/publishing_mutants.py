@@ -281,9 +281,42 @@ MUTANTS = [
         "tests/modeling/common/test_saving.py",
         (
             "weights-of-any-variant-are-the-plain-ones",
-            'one_set_of_weights(save_directory, kwargs.get("variant"))',
+            "one_set_of_weights(save_directory, variant)",
             "one_set_of_weights(save_directory)",
             "what_was_saved_last_is_loaded_though_other_files_held_it_before",
+        ),
+    ),
+    *planted(
+        "modeling/replaced_weights.py",
+        "tests/modeling/common/test_saving.py",
+        (
+            "shards-of-other-variants-go",
+            'if variant_of(path.name) != (variant and f".{variant}")]',
+            "if False]",
+            "shards_of_other_variants_outlive_a_save",
+        ),
+        (
+            "older-shards-of-the-variant-stay",
+            'if variant_of(path.name) != (variant and f".{variant}")]',
+            "]",
+            "shards_of_other_variants_outlive_a_save",
+        ),
+    ),
+    *planted(
+        "modeling/saving_checks.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "wrapped-models-are-saved",
+            "    if wrapped is not None:",
+            "    if False:",
+            "a_model_that_is_left_wrapped_is_not_saved_as_a_whole_one",
+        ),
+        (
+            "parts-quantised-on-their-own-are-saved",
+            'isinstance(part, PreTrainedModel) and getattr(part, "hf_quantizer", None) is not None',
+            "False",
+            "tests/modeling/test_quantised_loading.py"
+            "::test_a_part_that_was_quantised_on_its_own_is_not_saved_in_a_whole_model",
         ),
     ),
     *planted(

@@ -150,6 +150,18 @@ def test_what_was_saved_last_is_loaded_though_other_files_held_it_before(variant
 
 
 @few_first
+def test_shards_of_other_variants_outlive_a_save(variant, load, tmp_path):
+    """transformers deletes shards whose names begin as that of what it writes."""
+    model, names = load(), ["fp16b", "fp16", None]
+    for value, name in enumerate([*names, *names]):
+        changed(model, value).save_pretrained(tmp_path, variant=name, max_shard_size="60KB")
+    for value, name in enumerate(names, 3):
+        found = variant.kind.from_pretrained(tmp_path, variant=name)
+        assert all((parameter == value).all() for parameter in found.parameters())
+    assert not list(tmp_path.glob("kept-*"))
+
+
+@few_first
 def test_a_save_of_other_files_leaves_weights_where_they_are(variant, load, tmp_path):
     model = load()
     model.save_pretrained(tmp_path)
