@@ -44,7 +44,8 @@ class CheckedImageProcessor(BaseImageProcessor):
         fields = read_mapping(path) if path.is_file() else {}
         if "image_processor" in fields:
             fields["image_processor"] |= json.loads(self.to_json_string())
-            path.write_text(json.dumps(fields, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            text = json.dumps(fields, indent=2, sort_keys=True, allow_nan=False)
+            path.write_text(text + "\n", encoding="utf-8")
         return written
 
     @classmethod

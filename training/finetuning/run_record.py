@@ -41,7 +41,7 @@ def record_of(options: FinetuneOptions, arguments: TrainingArguments) -> dict[st
     course["lr_scheduler_kwargs"] = course["lr_scheduler_kwargs"] or {}  # transformers 4.57 has {} for 5.x' None
     course["warmup_steps"] = course["warmup_steps"] or getattr(arguments, "warmup_ratio", None) or 0  # 5.x: below 1
     course[BATCHES] = arguments.gradient_accumulation_steps * arguments.world_size
-    return json.loads(json.dumps(dataclasses.asdict(options) | course))
+    return json.loads(json.dumps(dataclasses.asdict(options) | course, allow_nan=False))
 
 
 def check_resumed(options: FinetuneOptions, arguments: TrainingArguments) -> None:

@@ -92,6 +92,13 @@ def sampled(model, scene, seed=0, samples=3, **options):
     return model.sample_trajectories(**scene, **fixed, **options)
 
 
+def vlm_logits(model, input_ids, **inputs):
+    """Of the token behind each text: what was written may hold the placeholder of a path, which a prompt may not."""
+    is_image = (input_ids == model.config.vlm_config.image_token_id).int()
+    types = {"mm_token_type_ids": is_image} if hasattr(model.vlm.config.text_config, "rope_parameters") else {}
+    return model.vlm(input_ids, **inputs, **types).logits[:, -1]
+
+
 @torch.no_grad()
 def written_alone(model, scene, seed=0, samples=3, max_new_tokens=12, temperature=0.6, top_k=None, top_p=0.98, **given):
     """The sequences by one pass over whole texts for every token, transformers' warpers and `torch.multinomial`."""
@@ -106,7 +113,7 @@ def written_alone(model, scene, seed=0, samples=3, max_new_tokens=12, temperatur
     for _ in range(max_new_tokens):
         more = torch.ones(len(rows), rows.shape[1] - length, dtype=torch.long)
         texts = rows.unflatten(0, (-1, samples)), torch.cat([mask, more], dim=1).unflatten(0, (-1, samples))
-        each = [model(texts[0][:, i], attention_mask=texts[1][:, i], **images).logits[:, -1] for i in range(samples)]
+        each = [vlm_logits(model, texts[0][:, i], attention_mask=texts[1][:, i], **images) for i in range(samples)]
         scores = torch.stack(each, dim=1).flatten(0, 1).float()
         scores[:, first : first + model.config.traj_vocab_size] = -torch.inf
         for warper in warpers:
