@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from ...configuration.checkpoint_place import check_place
 from ...configuration.dtype_names import check_dtype
@@ -115,17 +114,3 @@ def put_beside(model: nn.Module, owner: PreTrainedModel) -> None:
             child.to(owner.device)
             for parameter in child.parameters():  # buffers, such as rotary frequencies, stay float32
                 parameter.data = parameter.data.to(owner.dtype)
-
-
-def keep_in_evaluation(parts: Sequence[nn.Module]) -> None:
-    """Whole frozen parts stay as in evaluation while the rest trains: batch norms would learn, and layers drop out.
-
-    Layers that are checkpointed go on to be, for gradients pass through a frozen part: they ask whether they train.
-    """
-    for part in parts:
-        if any(parameter.requires_grad for parameter in part.parameters()):
-            continue
-        part.eval()
-        for module in part.modules():
-            if isinstance(module, GradientCheckpointingLayer):
-                module.training = module.gradient_checkpointing

@@ -1,5 +1,7 @@
 """What transformers and training ask of a composed VLA: how parts begin, which are frozen, where its embeddings are."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -7,7 +9,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ..learned_tokens import LearnedTokens
 from ..moe_aggregator import ratio_figures
 from ..strict_loading import StrictPreTrainedModel
-from .backbones import keep_in_evaluation
+from .frozen_parts import keep_in_evaluation
 from .gated_cross_attention import GatedCrossAttention
 from .joint_projections import joint_projections
 from .multimodal_outputs import MultimodalVLAOutput
@@ -56,11 +58,17 @@ class ComposedPreTrainedModel(PortableWeights, StrictPreTrainedModel):
             part.requires_grad_(False)
 
     def train(self, mode: bool = True) -> "ComposedPreTrainedModel":
-        """As in torch; what is frozen whole stays as in evaluation."""
+        """As in torch; a vision tower and a language model that are frozen whole, by whatever froze them, stay as in
+        evaluation."""
         super().train(mode)
         if mode:
-            keep_in_evaluation(self.frozen_parts)
+            keep_in_evaluation([*self.backbone.vision_parts, self.language_part])
         return self
+
+    def _set_gradient_checkpointing(self, *args: Any, **kwargs: Any) -> None:
+        """As in transformers, whenever it is switched: which layers ask whether they train follows from it."""
+        super()._set_gradient_checkpointing(*args, **kwargs)
+        self.train(self.training)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path, *args, **kwargs):

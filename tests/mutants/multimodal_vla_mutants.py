@@ -313,16 +313,6 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/multimodal_vla/backbones.py",
-        CHOICES,
-        (
-            "frozen-parts-train-on",
-            "        part.eval()\n        for module",
-            "        for module",
-            "a_frozen_tower_is_the_same_in_training",
-        ),
-    ),
-    *planted(
         "modeling/multimodal_vla/vlm_backbone.py",
         MULTIMODAL_VLMS,
         (
@@ -348,6 +338,44 @@ MUTANTS = [
             "image_places(prompt, real)\n        if",
             "image_places(None, real)\n        if",
             "tests/modeling/multimodal_vla/test_backbone_states.py::test_queries_behind_a_prompt_of_gemma_3_do_not_change_its_states",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/frozen_parts.py",
+        CHOICES,
+        (
+            "frozen-parts-train-on",
+            "part.train(not is_frozen)",
+            "part.train()",
+            "a_frozen_tower_is_the_same_in_training",
+        ),
+        (
+            "a-frozen-layer-drops-out-where-it-is-checkpointed",
+            "        self.layer.training = False\n",
+            "",
+            "a_frozen_text_model_is_the_same_in_training_however_it_is_checkpointed",
+        ),
+        (
+            "layers-of-a-frozen-part-are-not-checkpointed",
+            "                layer.training = True\n",
+            "",
+            "layers_of_a_frozen_text_model_are_checkpointed",
+        ),
+        (
+            "what-was-frozen-never-drops-out-again",
+            "CheckpointInEvaluation(layer, function) if is_frozen else function",
+            "CheckpointInEvaluation(layer, function)",
+            "a_text_model_that_trains_again_drops_out_again",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_pretrained_model.py",
+        CHOICES,
+        (
+            "what-a-stage-freezes-drops-out",
+            "keep_in_evaluation([*self.backbone.vision_parts, self.language_part])",
+            "keep_in_evaluation(self.frozen_parts)",
+            "a_frozen_text_model_is_the_same_in_training_however_it_is_checkpointed",
         ),
     ),
     *planted(

@@ -5,6 +5,7 @@ Their states are those of their own documented call, with padding; each trains, 
 
 import inspect
 import re
+import warnings
 from types import SimpleNamespace
 
 import numpy as np
@@ -207,6 +208,54 @@ def test_a_frozen_tower_is_the_same_in_training(kind):
     assert model.projector.training and not model.backbone.vision_tower.training
     model.backbone.vision_tower.requires_grad_(True)
     assert model.train().backbone.vision_tower.training
+
+
+@pytest.mark.parametrize("kind", ["opt", "xglm", "biogpt", "falcon", "gpt2", "t5"])
+@pytest.mark.parametrize("frozen_by", ["config", "stage"])
+def test_a_frozen_text_model_is_the_same_in_training_however_it_is_checkpointed(kind, frozen_by):
+    """Layers drop out by themselves, or by modules of theirs; those that are checkpointed ask whether they train."""
+    config = encoder_config(kind)
+    assert config.model_type == kind
+    for name in ("dropout", "dropout_rate", "activation_dropout", "hidden_dropout", "hidden_dropout_prob"):
+        if hasattr(config, name):
+            setattr(config, name, 0.5)
+    model = composed(text_config=config, freeze_language_model=frozen_by == "config")
+    if frozen_by == "stage":
+        trainable_parameter_groups(model, "A", action_loss_only=False)
+    inputs = inputs_of(model.config) | {"actions": torch.zeros(2, 4, 3)}
+    wanted = model(**inputs).loss
+    with warnings.catch_warnings(action="ignore"):  # of names that go in transformers 6
+        for call in ("eval", "train", "gradient_checkpointing_enable", "train"):
+            getattr(model, call)(*[{"use_reentrant": False}] * ("enable" in call))
+            loss = model(**inputs).loss
+            torch.testing.assert_close(loss, wanted)
+            loss.backward()
+            torch.testing.assert_close(model(**inputs).loss, wanted)
+        model.gradient_checkpointing_disable()
+    torch.testing.assert_close(model(**inputs).loss, wanted)
+
+
+@pytest.mark.parametrize("kind", ["opt", "falcon"])
+def test_a_text_model_that_trains_again_drops_out_again(kind):
+    config = tiny_text_config(kind)
+    config.update({"dropout": 0.5, "hidden_dropout": 0.5})
+    model = composed(text_config=config, freeze_language_model=True)
+    inputs = inputs_of(model.config) | {"actions": torch.zeros(2, 4, 3)}
+    with warnings.catch_warnings(action="ignore"):
+        model.train().gradient_checkpointing_enable({"use_reentrant": False})
+    model.language_part.requires_grad_(True)
+    losses = {model.train()(**inputs).loss.item() for _ in range(3)}
+    assert len(losses) == 3
+
+
+def test_layers_of_a_frozen_text_model_are_checkpointed():
+    model = composed(text_config=tiny_text_config("opt"), freeze_language_model=True)
+    with warnings.catch_warnings(action="ignore"):
+        model.train().gradient_checkpointing_enable({"use_reentrant": False})
+    ran = []
+    model.language_part.model.decoder.layers[0].fc1.register_forward_hook(lambda *_: ran.append(1))
+    model(**inputs_of(model.config), actions=torch.zeros(2, 4, 3)).loss.backward()
+    assert len(ran) == 2
 
 
 @pytest.mark.parametrize(
