@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from ..configuration.card_markdown import code, words
 from ..configuration.card_snippet import literal
 from ..configuration.checkpoint_card import CARD_NAME, body_of, is_repository, is_unedited, normalised, stamped
+from .whole_file import write_whole
 
 TEXT = """# An adapter of {title}
 
@@ -54,7 +55,7 @@ def write_adapter_card(folder: str | Path, model: Any, before: str | None = None
     if before is not None and not (is_unedited(before) or is_pefts_own(before)):
         return
     path = Path(folder) / CARD_NAME
-    path.write_text(adapter_card(model), encoding="utf-8")
+    write_whole(path, adapter_card(model))
 
 
 def is_pefts_own(text: str) -> bool:

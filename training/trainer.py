@@ -19,6 +19,7 @@ from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
 from .own_classes import check_full_precision_weights
+from .precision import check_precision
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
 
@@ -51,8 +52,9 @@ class VLATrainer(Trainer):
         The others are the Trainer's.
 
     Raises:
-        InputError: an argument of the Trainer's is set that does not fit, the model has an adapter by `add_adapter`, or
-            the actions of the training data lie outside of the statistics that normalise them (`check_units`).
+        InputError: an argument of the Trainer's is set that does not fit, accelerate has the precision of other
+            arguments, the model has an adapter by `add_adapter`, or the actions of the training data lie outside of
+            the statistics that normalise them (`check_units`).
         NonFiniteError: gradients or weights are not finite; the message says in which step, and names parameters.
     """
 
@@ -70,6 +72,7 @@ class VLATrainer(Trainer):
         self.loss_weights = loss_weights
         check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
+        check_precision(self)
         check_full_precision_weights(self.model)
         check_adapter(self.model)
         check_arguments(self.args)

@@ -851,11 +851,41 @@ MUTANTS = [
             "{",
             "checkpointing_is_never_reentrant_and_else_as_it_was_asked_for",
         ),
+    ),
+    *planted(
+        "training/precision.py",
+        RUN_DESCRIPTION,
         (
             "the-precision-of-the-launch-is-lost",
-            "            os.environ[PRECISION] = LAUNCHED_PRECISION\n",
-            "            os.environ.pop(PRECISION, None)\n",
+            "        os.environ[PRECISION] = LAUNCHED_PRECISION\n",
+            "        os.environ.pop(PRECISION, None)\n",
             "a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had",
+        ),
+        (
+            "the-precision-of-other-arguments-is-taken",
+            "if found != own and not",
+            "if False and not",
+            "a_trainer_computes_in_the_precision_of_its_arguments",
+        ),
+    ),
+    *planted(
+        "training/whole_file.py",
+        RUN_DESCRIPTION,
+        (
+            "a-record-that-a-kill-cuts-off",
+            'beside = path.with_name(f".{path.name}.{os.getpid()}.partial")',
+            "beside = path",
+            "a_run_that_is_killed_while_it_writes_its_records_keeps_those_that_it_had",
+        ),
+    ),
+    *planted(
+        "training/finetuning/finetune.py",
+        RUN_DESCRIPTION,
+        (
+            "other-images-without-a-word",
+            "if augment and not float(state.epoch).is_integer():",
+            "if False:",
+            "a_run_that_goes_on_says_where_its_images_change_otherwise",
         ),
     ),
     *planted(

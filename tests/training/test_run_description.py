@@ -3,21 +3,22 @@
 import dataclasses
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
-from transformers import Trainer
+from transformers import Trainer, TrainerState
 
 from vlahub import MultimodalVLAConfig
 from vlahub.configuration.checkpoint_card import stamped
 from vlahub.configuration.normalization_statistics import STATE_PART
 from vlahub.errors import InputError
-from vlahub.training.finetuning import arguments as run_arguments
+from vlahub.training import finetuning, precision, whole_file
 from vlahub.training.finetuning import run_model
 from vlahub.training.finetuning.arguments import check_finetune, make_arguments
-from vlahub.training.finetuning.finetune import write_beginning
+from vlahub.training.finetuning.finetune import going_on, write_beginning
 from vlahub.training.finetuning.options import STRATEGIES, TRAINING_DEFAULTS, FinetuneOptions
 from vlahub.training.finetuning.overview import in_bytes, settings_of, statistics_table
 from vlahub.training.finetuning.run_card import figures_of
@@ -27,6 +28,7 @@ from vlahub.training.finetuning.run_record import RECORD, check_resumed, write_r
 from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
 from vlahub.training.finetuning.unread_options import check_read
 from vlahub.training.run_folder import check_run_folder, clear_run_folder
+from vlahub.training.trainer import VLATrainer
 
 
 @pytest.fixture
@@ -211,12 +213,49 @@ def test_checkpointing_is_never_reentrant_and_else_as_it_was_asked_for(arguments
 def test_a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had(
     arguments, launched, monkeypatch
 ):
-    monkeypatch.setattr(run_arguments, "LAUNCHED_PRECISION", launched)
+    monkeypatch.setattr(precision, "LAUNCHED_PRECISION", launched)
     found = []
     for given in ({}, {"bf16": True}, {}):
         trainer = Trainer(nn.Linear(1, 1), arguments(**given))
         found.append(trainer.accelerator.mixed_precision)
     assert found == [launched or "no", "bf16", launched or "no"]
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_trainer_that_would_compute_in_the_precision_of_other_arguments_is_refused(arguments, first):
+    """accelerate has one for all of a process; on 5.x it refuses another one itself."""
+    made = [arguments(bf16=first), arguments(bf16=not first)]
+    found = []
+    for given in made:
+        try:
+            trainer = Trainer(nn.Linear(1, 1), given)
+            precision.check_precision(trainer)
+            found.append(trainer.accelerator.mixed_precision == ("bf16" if given.bf16 else "no"))
+        except ValueError:
+            with pytest.raises(ValueError, match=r"mixed.precision"):
+                VLATrainer(nn.Linear(1, 1), given)
+    assert len(found) < 2 and all(found)
+
+
+@pytest.mark.parametrize("given", [{}, {"bf16": True}, {"fp16": True}])
+@pytest.mark.parametrize("computes", ["no", "bf16", "fp16"])
+def test_a_trainer_computes_in_the_precision_of_its_arguments(given, computes):
+    settings = {"args": SimpleNamespace(**{"bf16": False, "fp16": False} | given), "is_deepspeed_enabled": False}
+    trainer = SimpleNamespace(accelerator=SimpleNamespace(mixed_precision=computes), **settings)
+    if computes == next(iter(given), "no"):
+        precision.check_precision(trainer)
+    else:
+        with pytest.raises(InputError, match=f"computes in '{computes}', that of other"):
+            precision.check_precision(trainer)
+
+
+@pytest.mark.parametrize("epoch", [2, 2.5])
+@pytest.mark.parametrize("augment", [False, True])
+def test_a_run_that_goes_on_says_where_its_images_change_otherwise(epoch, augment, tmp_path):
+    TrainerState(epoch=epoch).save_to_json(str(tmp_path / "trainer_state.json"))
+    said = going_on(str(tmp_path), augment, "run")
+    assert said.startswith(f"going on from {tmp_path}")
+    assert ("--augment changes the images" in said) == (augment and epoch == 2.5)
 
 
 @pytest.mark.parametrize("when", ["steps", "epoch"])
@@ -365,6 +404,33 @@ def test_statistics_of_a_replaced_run_go_where_the_new_one_has_none(arguments, t
         given = {"options": options_of(), "arguments": arguments(), "data": data_of(statistics=statistics)}
         write_beginning(SimpleNamespace(**given))
         assert file.is_file() == bool(statistics)
+
+
+@pytest.mark.parametrize("name", [RECORD, "dataset_statistics.json"])
+def test_a_run_that_is_killed_while_it_writes_its_records_keeps_those_that_it_had(arguments, name, monkeypatch):
+    given = {"options": options_of(), "arguments": arguments(), "data": data_of(statistics={"kitchen": {}})}
+    write_beginning(SimpleNamespace(**given))
+    folder = Path(given["arguments"].output_dir)
+    before = (folder / name).read_text()
+    write = Path.write_text
+
+    def write_half(path, text, *args, **kwargs):
+        if name not in path.name:
+            return write(path, text, *args, **kwargs)
+        write(path, text[: len(text) // 2], *args, **kwargs)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", write_half)
+    with pytest.raises(KeyboardInterrupt):
+        write_beginning(SimpleNamespace(**given))
+    assert (folder / name).read_text() == before
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset_statistics.json", RECORD]
+
+
+def test_every_text_of_a_run_is_written_whole():
+    files = Path(finetuning.__file__).parents[1].rglob("*.py")
+    direct = {file.name for file in files if ".write_text(" in file.read_text()}
+    assert direct == {Path(whole_file.__file__).name}
 
 
 RESULTS = ["adapter_model.safetensors", "adapter_model.bin", "model.safetensors", "model-00001-of-00002.safetensors"]

@@ -1,6 +1,5 @@
 """transformers' TrainingArguments for a fine-tune: made, and refused where they would end badly later."""
 
-import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +8,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 from ...configuration.vla_errors import InputError
+from ..precision import as_launched
 from ..run_folder import check_run_folder
 from ..trainer import check_arguments as check_trainers_arguments
 from .options import TRAINING_DEFAULTS, FinetuneOptions
@@ -19,8 +19,6 @@ CHECKPOINTING = {  # names in transformers 4.57 and in 5.x
     "gradient_checkpointing": "activation_checkpointing",
     "gradient_checkpointing_kwargs": "activation_checkpointing_kwargs",
 }
-PRECISION = "ACCELERATE_MIXED_PRECISION"
-LAUNCHED_PRECISION = os.environ.get(PRECISION)  # that of `accelerate launch`
 UNUSED = {
     "do_predict": "there is nothing to predict in a training; vlahub evaluate does that",
     "resume_from_checkpoint": "--resume goes on from the last checkpoint of the output folder",
@@ -38,10 +36,7 @@ class FinetuneArguments(TrainingArguments):
 
         4.57 leaves the precision of a run in the environment, from which the next one in the process would take it.
         """
-        if LAUNCHED_PRECISION is None:
-            os.environ.pop(PRECISION, None)
-        else:
-            os.environ[PRECISION] = LAUNCHED_PRECISION
+        as_launched()
         for old, new in CHECKPOINTING.items():
             if hasattr(self, new) and getattr(self, new) is None:
                 setattr(self, new, getattr(self, old))

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoProcessor, PrinterCallback, set_seed
+from transformers import AutoConfig, AutoProcessor, PrinterCallback, TrainerState, set_seed
 from transformers.integrations.deepspeed import set_hf_deepspeed_config
 
 from ..own_classes import check_own_classes
@@ -13,6 +13,7 @@ from ..run_folder import clear_run_folder
 from ..statistics import FILE as STATISTICS
 from ..trainer import VLATrainer, last_checkpoint
 from ..waiting import waiting
+from ..whole_file import write_whole
 from .arguments import FinetuneArguments, check_finetune
 from .interruption import StopAfterStep, stopping_at_interrupt
 from .memory import memory_estimate
@@ -107,7 +108,7 @@ def run_finetuning(found: Finetuning) -> VLATrainer:
         write_beginning(found)
     begin = last_checkpoint(arguments.output_dir) if options.resume else None
     if found.speaks and options.resume:
-        print(f"going on from {begin}" if begin else f"{arguments.output_dir} has no checkpoint: from the beginning")
+        print(going_on(begin, options.augment, arguments.output_dir))
     stop = StopAfterStep()
     trainer.add_callback(stop)
     try:
@@ -137,10 +138,23 @@ def write_beginning(found: Finetuning) -> None:
     folder = Path(found.arguments.output_dir)
     write_record(found.options, found.arguments)
     if found.data.statistics:
-        text = json.dumps(found.data.statistics, indent=2, allow_nan=False)
-        (folder / STATISTICS).write_text(text, encoding="utf-8")
+        write_whole(folder / STATISTICS, json.dumps(found.data.statistics, indent=2, allow_nan=False))
     else:
         (folder / STATISTICS).unlink(missing_ok=True)  # of a run that this one replaces
+
+
+def going_on(checkpoint: str | None, augment: bool, folder: str) -> str:
+    """What a run that goes on says, and where its images will be others than without the interruption."""
+    if checkpoint is None:
+        return f"{folder} has no checkpoint: from the beginning"
+    state = TrainerState.load_from_json(str(Path(checkpoint, "trainer_state.json")))
+    said = f"going on from {checkpoint}"
+    if augment and not float(state.epoch).is_integer():
+        said += (
+            f", amid an epoch ({state.epoch:.2f}): --augment changes the images of the rest of it otherwise than in a "
+            "run that was not interrupted, and the weights will differ from its weights"
+        )
+    return said
 
 
 def statistics_of(folder: str) -> Path | None:

@@ -14,6 +14,7 @@ from ...configuration.checkpoint_card import CARD_NAME, body_of, is_unedited, st
 from ..adapter_card import MERGE as ADAPTER_MERGE
 from ..adapter_card import USE, shown_name
 from ..loss_totals import base_of
+from ..whole_file import write_whole
 from .overview import settings_of, share
 from .prepared import Finetuning
 from .trained_parts import trained_parts
@@ -81,7 +82,7 @@ def write_run_card(found: Finetuning, steps: int, figures: Mapping[str, Any]) ->
     front = known.partition("---\n")[2].partition("\n---\n")[0]
     body = OTHER_MERGE.sub("", body_of(known).partition(HEADING)[0])
     text = f"---\n{front}\n---\n{body.rstrip()}\n\n{run_section(found, steps, figures)}"
-    path.write_text(stamped(text, base_of(found.model).config), encoding="utf-8")
+    write_whole(path, stamped(text, base_of(found.model).config))
 
 
 def run_section(found: Finetuning, steps: int, figures: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from ...configuration.checkpoint_json import read_mapping
 from ...configuration.vla_errors import InputError
 from ..run_folder import results_in
 from ..trainer import last_checkpoint
+from ..whole_file import write_whole
 from .options import FinetuneOptions
 
 RECORD = "vlahub_train.json"
@@ -31,7 +32,7 @@ def write_record(options: FinetuneOptions, arguments: TrainingArguments) -> None
     folder = Path(arguments.output_dir)
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record_of(options, arguments), indent=2, allow_nan=False)
-    (folder / RECORD).write_text(text + "\n", encoding="utf-8")
+    write_whole(folder / RECORD, text + "\n")
 
 
 def record_of(options: FinetuneOptions, arguments: TrainingArguments) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""The precision that a training computes in. accelerate has one for all of a process, which arguments set when they are
+made, and transformers 4.57 leaves it in the environment for those that come after."""
+
+import os
+
+from transformers import Trainer
+
+from ..configuration.vla_errors import InputError
+
+PRECISION = "ACCELERATE_MIXED_PRECISION"
+LAUNCHED_PRECISION = os.environ.get(PRECISION)  # that of `accelerate launch`
+
+
+def as_launched() -> None:
+    """Take the precision of other arguments out of the environment."""
+    if LAUNCHED_PRECISION is None:
+        os.environ.pop(PRECISION, None)
+    else:
+        os.environ[PRECISION] = LAUNCHED_PRECISION
+
+
+def check_precision(trainer: Trainer) -> None:
+    """Refuse a Trainer that would compute in the precision of other arguments than its own; accelerate itself refuses
+    it on 5.x. That of DeepSpeed is of its own config.
+
+    Raises:
+        InputError: the message names both precisions.
+    """
+    arguments, found = trainer.args, trainer.accelerator.mixed_precision
+    own = "bf16" if arguments.bf16 else "fp16" if arguments.fp16 else LAUNCHED_PRECISION or "no"
+    if found != own and not trainer.is_deepspeed_enabled:
+        raise InputError(
+            f"the arguments of this Trainer say mixed precision {own!r}, and accelerate computes in {found!r}, that of "
+            "other TrainingArguments in this process; make those of each training just before its Trainer, as "
+            "vlahub.finetuning.FinetuneArguments."
+        )
