@@ -1,9 +1,12 @@
 """Prompts for transformers' `generate`, which writes behind the last place of each row: their padding has to be before
 them, while a processor puts it behind them unless it is told otherwise."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+
+from ..configuration.vla_errors import InputError
 
 
 def padding_before(real: torch.Tensor, *tensors: torch.Tensor) -> list[torch.Tensor]:
@@ -11,6 +14,12 @@ def padding_before(real: torch.Tensor, *tensors: torch.Tensor) -> list[torch.Ten
     order = real.ne(0).long().argsort(dim=1, stable=True)
     rows = torch.arange(len(order), device=order.device)[:, None]
     return [each[rows, order] for each in (real, *tensors)]
+
+
+def refuse_embeds(kwargs: Mapping[str, Any]) -> None:
+    """Raises InputError for prompts as embeddings among the arguments of a `generate` that reads tokens."""
+    if kwargs.get("inputs_embeds") is not None:
+        raise InputError("inputs_embeds: generate reads input_ids, and puts images in their places; leave it out.")
 
 
 def with_prompts(output: Any, input_ids: torch.LongTensor) -> Any:

@@ -11,7 +11,7 @@ from ..cache_names import CACHE_NAMES
 from ..fast_prediction import FastPredictionStats
 from ..llama_layers import projections_of
 from ..masking import check_mask
-from ..padded_prompts import padding_before, with_prompts
+from ..padded_prompts import padding_before, refuse_embeds, with_prompts
 from ..strict_loading import StrictPreTrainedModel, tied_weights
 from .driving_inputs import refuse_unfilled
 from .reasoning_text import load_tokenizer
@@ -80,8 +80,9 @@ class AlpamayoR1PreTrainedModel(StrictPreTrainedModel):
     def generate(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs) -> Any:
         """Text alone, by the VLM's own `generate`; prompts may be padded on either side, and come back as they were.
 
-        Raises InputError for prompts with a place for a path.
+        Raises InputError for prompts with a place for a path, and for `inputs_embeds`.
         """
+        refuse_embeds(kwargs)
         refuse_unfilled(input_ids, self.config.traj_token_ids["history"])
         mask, ids = attention_mask, input_ids
         if attention_mask is not None:

@@ -20,7 +20,7 @@ from ..loss_items import Items, check_sample_weight
 from ..masking import check_mask, masked_mean
 from ..mlp import MLP
 from ..moe_aggregator import MoEAggregator
-from ..padded_prompts import with_prompts
+from ..padded_prompts import refuse_embeds, with_prompts
 from ..prediction_core import exclusive, padded_behind, run_core
 from ..prismatic_projector import PrismaticProjector
 from ..sampled_actions import SampledActions, with_spread
@@ -234,7 +234,10 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
         Args:
             input_ids, attention_mask: (batch, length) prompts.
             pixel_values, state, proprio: as in `predict_action`.
+
+        Raises InputError for `inputs_embeds`, beside what `predict_action` raises.
         """
+        refuse_embeds(kwargs)
         kwargs["state"] = one_of(state=kwargs.pop("state", None), proprio=kwargs.pop("proprio", None))
         check_inputs(self, input_ids, attention_mask, {name: kwargs.get(name) for name in ("pixel_values", "state")})
         check_ids(input_ids, self.get_input_embeddings())

@@ -22,7 +22,7 @@ from ..input_checks import check_labels, one_of, refuse_sampling
 from ..loss_items import ActionTargets, Items, check_sample_weight, items_of_text, learnt_steps, text_items
 from ..masking import check_mask, without_answers
 from ..ode_sampling import chosen_sampling
-from ..padded_prompts import padding_before, with_prompts
+from ..padded_prompts import padding_before, refuse_embeds, with_prompts
 from ..sampled_actions import SampledActions, with_spread
 from ..strict_loading import tied_weights
 from .action_experts import ActionParts, action_loss, check_state, checked_or_drawn_noise, chosen_scale
@@ -253,7 +253,11 @@ class MapAnythingLlava3DForConditionalGeneration(MapAnythingLlava3DPreTrainedMod
     def generate(
         self, input_ids: torch.LongTensor | None = None, attention_mask: torch.Tensor | None = None, **kwargs
     ) -> Any:
-        """As in transformers; prompts (batch, length) may be padded on either side, and come back as they were."""
+        """As in transformers; prompts (batch, length) may be padded on either side, and come back as they were.
+
+        Raises InputError for `inputs_embeds`, which only `forward` takes.
+        """
+        refuse_embeds(kwargs)
         if input_ids is None or attention_mask is None or attention_mask.shape != input_ids.shape:
             return super().generate(input_ids=input_ids, attention_mask=attention_mask, **kwargs)
         mask, ids = padding_before(attention_mask, input_ids)

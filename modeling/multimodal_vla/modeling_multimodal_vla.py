@@ -23,6 +23,7 @@ from ..input_checks import check_inputs, check_labels, one_of, refuse_sampling
 from ..loss_items import ActionTargets, Items, check_sample_weight, text_items, text_loss
 from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
+from ..padded_prompts import refuse_embeds
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from .backbones import load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
@@ -282,8 +283,10 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         """Text, by the `generate` of the language model or the VLM; prompts may be padded on either side.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
-        late fusion the language model sees no image. Raises InputError for an encoder, which writes none.
+        late fusion the language model sees no image. Raises InputError for an encoder, which writes none, and for
+        `inputs_embeds`.
         """
+        refuse_embeds(kwargs)
         check_writes_text(self.config, "generate")
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
         names = self.backbone.image_arguments.union(TOKEN_TYPES).intersection(kwargs)

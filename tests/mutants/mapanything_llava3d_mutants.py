@@ -16,6 +16,16 @@ ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
     *planted(
+        "modeling/padded_prompts.py",
+        "tests/modeling/common/test_batches.py",
+        (
+            "embeddings-that-nothing-reads",
+            'if kwargs.get("inputs_embeds") is not None:',
+            "if False:",
+            "prompts_as_embeddings_are_refused",
+        ),
+    ),
+    *planted(
         "modeling/mapanything_llava3d/modeling_mapanything_llava3d.py",
         ADAPTERS,
         (

@@ -4,6 +4,8 @@ import pytest
 import torch
 from model_variants import BOTH
 
+from vlahub.errors import InputError
+
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -63,3 +65,13 @@ def test_text_is_the_same_on_either_side_of_padding(variant, saved):
         found = saved.model.generate(**prompts, **greedy)
         assert torch.equal(found[:, -3:], torch.cat([each[:, -3:] for each in alone]))
         assert found.shape[1] == 3 or torch.equal(found[:, :-3], prompts["input_ids"])
+
+
+def test_prompts_as_embeddings_are_refused(variant, saved):
+    """Their padding would stay where it is, and images would have no places."""
+    prompts = prompts_of(variant, saved.model, BOTH, "right")
+    embeds = {"inputs_embeds": saved.model.get_input_embeddings()(torch.ones_like(prompts["input_ids"]))}
+    without_ids = {name: value for name, value in prompts.items() if name != "input_ids"}
+    for given in [prompts] + [without_ids] * (variant.family == "mapanything_llava3d"):  # the others cannot do without
+        with pytest.raises(InputError, match="inputs_embeds: generate reads input_ids"):
+            saved.model.generate(**given, **embeds, max_new_tokens=3)
