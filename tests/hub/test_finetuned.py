@@ -117,7 +117,7 @@ def run(request, tmp_path_factory, scripts):
 
 
 def test_it_learns_and_everything_that_it_learned_is_merged_published_and_loaded_by_name(run, push, python):
-    # As far as so few steps get; that families learn to succeed is seen in tests/closed_loop and test_driving_loop.py.
+    # As far as so few steps get; that families learn to succeed is seen in tests/closed_loop.
     assert run.loss(run.base) > 2.5 * run.loss(run.model)
     assert run.error(run.base) > 2.5 * run.error(run.model)
 

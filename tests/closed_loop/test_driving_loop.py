@@ -13,7 +13,7 @@ from vlahub import AlpamayoR1, AlpamayoR1Processor
 from vlahub.data import DrivingScenes
 from vlahub.processing.alpamayo_r1.driving_prompt import read_history
 
-sys.path.append(str(Path(__file__).parents[1] / "examples" / "closed_loop"))
+sys.path.append(str(Path(__file__).parents[2] / "examples" / "closed_loop"))
 from driving_cameras import ASPHALT, CAMERAS, RoadCamera
 from driving_demonstrations import POSE, WAYPOINTS, wandering_drive, write_demonstrations
 from driving_drivers import ModelDriver, arc, as_before, expert, frames_now, straight_on
