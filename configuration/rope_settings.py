@@ -22,6 +22,7 @@ FREQUENCIES = {
     "modernbert-decoder": ("global_rope_theta", "local_rope_theta"),
     "olmo3": ("rope_theta", "rope_theta"),
 }
+ONE_FREQUENCY = ("modernbert-decoder", "olmo3")  # in 4.57's layers of either kind, that of full attention
 DEFAULT = {"rope_type": "default"}
 READS_PARAMETERS = not transformers.__version__.startswith("4.")
 
@@ -38,7 +39,7 @@ def readable_rope(fields: Mapping[str, Any]) -> dict[str, Any]:
     }
     rope, kind = found.get("rope_parameters"), found.get("model_type")
     if READS_PARAMETERS:
-        return found | parameters_of_olmo(found) if kind == "olmo3" and not rope else found
+        return found | parameters_of_one_frequency(kind, found) if kind in ONE_FREQUENCY and not rope else found
     if not rope:
         return found
     del found["rope_parameters"]
@@ -77,10 +78,13 @@ def of_layers(kind: str | None, rope: Mapping[str, Any]) -> dict[str, Any]:
     return {"rope_scaling": scaling_of(full, kind), names[1]: sliding["rope_theta"], names[0]: full["rope_theta"]}
 
 
-def parameters_of_olmo(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """`rope_parameters` of what 4.57 wrote of an OLMo 3: 5.x gives its `rope_theta` to full attention alone."""
-    if fields.get("rope_theta") is None:
+def parameters_of_one_frequency(kind: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """`rope_parameters` of what 4.57 wrote of a model that it computes with one base frequency: 5.x gives an OLMo 3's
+    to full attention alone, and reads the other that a ModernBERT decoder has a field for."""
+    name = FREQUENCIES[kind][0]
+    if fields.get(name) is None:
         return {}
-    theta = {"rope_theta": fields["rope_theta"]}
+    theta = {"rope_theta": fields[name]}
     full = (fields.get("rope_scaling") or DEFAULT) | theta
-    return {"rope_parameters": {"full_attention": full, "sliding_attention": DEFAULT | theta}, "rope_scaling": None}
+    sliding = DEFAULT | theta if kind == "olmo3" else full
+    return {"rope_parameters": {"full_attention": full, "sliding_attention": dict(sliding)}, "rope_scaling": None}

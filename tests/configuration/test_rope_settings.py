@@ -24,7 +24,7 @@ FORMS = {
         layers({"rope_theta": 3333.0, **LINEAR}, {"rope_theta": 77.0, **PLAIN}),
     ),
     "modernbert-decoder": (
-        {"global_rope_theta": 3333.0, "local_rope_theta": 3333.0},
+        {"global_rope_theta": 3333.0, "local_rope_theta": 77.0},  # of which it computes with the former alone
         layers(*[{"rope_theta": 3333.0, **PLAIN}] * 2),
     ),
     "olmo3": (

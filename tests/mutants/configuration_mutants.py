@@ -92,15 +92,21 @@ MUTANTS = [
         "tests/configuration/test_rope_settings.py",
         (
             "one-frequency-of-two-kinds-of-layers",
-            "return found | parameters_of_olmo(found) if kind",
+            "return found | parameters_of_one_frequency(kind, found) if kind",
             "return found if kind",
             "either_form_makes_the_same_model[olmo3]",
         ),
         (
             "scaled-in-every-kind-of-layer",
-            '"sliding_attention": DEFAULT | theta}',
-            '"sliding_attention": full}',
+            'DEFAULT | theta if kind == "olmo3" else full',
+            "full",
             "either_form_makes_the_same_model[olmo3]",
+        ),
+        (
+            "a-frequency-that-4-did-not-read",
+            'ONE_FREQUENCY = ("modernbert-decoder", "olmo3")',
+            'ONE_FREQUENCY = ("olmo3",)',
+            "either_form_makes_the_same_model[modernbert-decoder]",
         ),
     ),
     *planted(
