@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from transformers import ProcessorMixin
 
 from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_family_of_folder, check_place, check_target
+from ..configuration.hub_removals import remove_from_repository
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
@@ -111,6 +114,20 @@ class PortableProcessor(ProcessorMixin):
         write_remote_code(type(self), self.auto_classes, save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+
+    def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Of `push_to_hub`. Special tokens and chat templates of an earlier processor go out of the repository, too."""
+        commit = super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+        revision = commit.pr_revision or kwargs.get("revision")
+        replaced = partial(replaced_files, Path(working_dir))
+        remove_from_repository(repo_id, replaced, revision, kwargs.get("token"))
+        return commit
+
+
+def replaced_files(folder: Path, present: Iterable[str]) -> list[str]:
+    """Of a repository's files those of an earlier processor that transformers would read beside those of `folder`."""
+    names = [name for name in present if any(fnmatch(name, pattern) for pattern in SOMETIMES_WRITTEN)]
+    return sorted(name for name in names if not (folder / name).exists())
 
 
 def make_tokenizer_portable(folder: Path, processor_class: str) -> None:
