@@ -17,6 +17,7 @@ from ..configuration.hub_removals import remove_from_repository
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from .component_settings import check_same_settings
 from .loading_words import check_loading_words
 from .prompts import check_padding_side
 
@@ -69,7 +70,8 @@ class PortableProcessor(ProcessorMixin):
         """As in transformers.
 
         Raises:
-            CheckpointError: there is no processor, one of another class or family, or one that cannot be read.
+            CheckpointError: there is no processor, one of another class or family, or one that cannot be read; or see
+                `check_same_settings`.
             ConfigError: an argument that neither the processor nor its parts know.
         """
         place, subfolder = pretrained_model_name_or_path, kwargs.get("subfolder")
@@ -86,7 +88,9 @@ class PortableProcessor(ProcessorMixin):
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:
-        """As in transformers, of `from_pretrained`, whose error of another class it raises."""
+        """As in transformers, of `from_pretrained`, whose errors of another class and of settings that differ between
+        two files it raises."""
+        arguments = dict(kwargs)  # transformers takes some of them out
         fields, others = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         found = fields.get("processor_class", cls.__name__)
         by_auto = str(fields.get("auto_map", {}).get("AutoProcessor")).rpartition(".")[2]
@@ -95,6 +99,7 @@ class PortableProcessor(ProcessorMixin):
                 f"{pretrained_model_name_or_path} holds a {found}, and {cls.__name__} cannot read it: load it by that "
                 "class, or by AutoProcessor, which takes the right one by itself."
             )
+        check_same_settings(pretrained_model_name_or_path, arguments)
         return fields, others
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
