@@ -57,14 +57,17 @@ def check_names(source: Any, problems: dict[str, Iterable[str]]) -> None:
             )
 
 
-def adapter_problems(model: nn.Module, source: Any, name: str | None, info: Any) -> dict[str, Iterable[str]]:
+def adapter_problems(
+    model: nn.Module, source: Any, name: str | None, info: Any, files: dict[str, Any]
+) -> dict[str, Iterable[str]]:
     """What did not fit when an adapter was loaded, as for `check_names`.
 
+    files: the arguments that say which files of the source are meant;
     info: what `load_adapter` returned: a report on 5.x, nothing on 4.57, where the file's names are read instead.
     """
     if info is not None:
         return {kind: getattr(info, kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
-    path = None if source is None else cached_file(source, "adapter_model.safetensors", **MISSING_IS_NONE)
+    path = None if source is None else cached_file(source, "adapter_model.safetensors", **files, **MISSING_IS_NONE)
     if path is None:
         return {}
     wanted = set(model.get_adapter_state_dict(name))
@@ -74,17 +77,22 @@ def adapter_problems(model: nn.Module, source: Any, name: str | None, info: Any)
 
 
 class FoundAdapter(NamedTuple):
-    """An adapter and its base, each with the arguments of `from_pretrained` that say which of its files are meant."""
+    """An adapter and its base, each with the arguments of `from_pretrained` that say which of its files are meant; and
+    where an Auto class has read the config that it passes on, as `from_pretrained` reads it where there is none."""
 
     base: str
     base_files: dict[str, Any]
     place: Any
     files: dict[str, Any]
+    config_place: Any
+    config_files: dict[str, Any]
 
 
 def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None:
     """The adapter that the arguments of `from_pretrained` lead to, as an Auto class has found it (it passes on the base
     and `_adapter_model_path`), or as it lies in a folder or repository; `None` where there is a model itself.
+
+    The base is of the `revision` that the adapter's config names, which an Auto class does not look at.
 
     Raises:
         CheckpointError: see `check_no_model_beside`.
@@ -98,15 +106,33 @@ def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None
     if path is None:
         return None
     check_no_model_beside(place, files, kwargs.get("variant"))
-    if by_auto:
-        return FoundAdapter(name_or_path, own, place, files)
-    if os.path.isfile(os.path.join(name_or_path, own.get("subfolder") or "", "config.json")):
-        return FoundAdapter(name_or_path, own, place, files) if files.get("subfolder") != own.get("subfolder") else None
+    in_folder = in_subfolder(place, files)
+    if place == name_or_path and is_in_model(place, own, files):
+        return FoundAdapter(name_or_path, own, *in_folder, name_or_path, own)
     written = read_mapping(Path(path))
+    base = name_or_path if by_auto and place != name_or_path else written.get("base_model_name_or_path")
+    files_of_base = dict(own) if by_auto and place != name_or_path else of_base
     if (revision := written.get("revision")) is not None:
-        of_base["revision"] = revision
-    base = written.get("base_model_name_or_path")
-    return base and FoundAdapter(base, of_base, place, files)
+        files_of_base["revision"] = revision
+    read = (name_or_path, own) if by_auto else (base, files_of_base)
+    return base and FoundAdapter(base, files_of_base, *in_folder, *read)
+
+
+def is_in_model(folder: Any, own: dict[str, Any], files: dict[str, Any]) -> bool:
+    """Whether the adapter lies in a folder of its own in that of a model.
+
+    own, files: the arguments that say which files of the model, and of the adapter, are meant.
+    """
+    config = os.path.join(folder, own.get("subfolder") or "", "config.json")
+    return os.path.isfile(config) and (files.get("subfolder") or "") != (own.get("subfolder") or "")
+
+
+def in_subfolder(place: Any, files: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A local folder and its `subfolder` as one folder: transformers 4.57 and PEFT do not look into the latter."""
+    if place is None or not os.path.isdir(place):
+        return place, files
+    others = {key: value for key, value in files.items() if key != "subfolder"}
+    return (os.path.join(place, files["subfolder"]) if files.get("subfolder") else place), others
 
 
 def check_no_model_beside(place: Any, files: dict[str, Any], variant: str | None) -> None:

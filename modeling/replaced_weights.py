@@ -3,18 +3,17 @@ them."""
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from huggingface_hub import CommitOperationDelete, HfApi
-
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
+from ..configuration.hub_removals import remove_from_repository
 
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 REPLACED = "replaced_adapter"
-MESSAGE = "Remove weights that the last commit replaced"
+OF_FORMER_WEIGHTS = ("conversion_report.json", "dataset_statistics.json")  # what commands read of a checkpoint
 
 
 @contextmanager
@@ -69,12 +68,17 @@ def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
 
 def replaced_weights(present: Iterable[str], saved: Iterable[str]) -> list[str]:
     """The files of weights `present` in a repository that are not `saved`, of the variants that these are of; and of
-    an adapter, with which transformers would load the base that it names in the place of any weights."""
+    an adapter, with which transformers would load the base that it names in the place of any weights. With weights of
+    no variant go the report and the statistics of those before: a config has the statistics of its own."""
     saved = set(saved)
     variants = {variant_of(name) for name in saved if SAVED.fullmatch(name)}
     others = set(present) - saved
-    weights = [name for name in others if SAVED.fullmatch(name) and variant_of(name) in variants]
-    return sorted(weights + list(others.intersection(ADAPTER) if variants else ()))
+    replaced = {name for name in others if SAVED.fullmatch(name) and variant_of(name) in variants}
+    if variants:
+        replaced |= others.intersection(ADAPTER)
+    if None in variants:
+        replaced |= others.intersection(OF_FORMER_WEIGHTS)
+    return sorted(replaced)
 
 
 def variant_of(name: str) -> str | None:
@@ -83,15 +87,10 @@ def variant_of(name: str) -> str | None:
     return found[1] or found[3]
 
 
-def remove_replaced(repo_id: str, saved: Iterable[str], revision: str | None, token: str | bool | None) -> None:
+def remove_replaced(repo_id: str, saved: Collection[str], revision: str | None, token: str | bool | None) -> None:
     """Take them out of a repository, by a commit behind that of the files `saved`."""
-    saved = [name for name in saved if SAVED.fullmatch(name)]
-    if not saved:
-        return
-    api = HfApi(token=token)
-    if stale := replaced_weights(api.list_repo_files(repo_id, revision=revision), saved):
-        operations = [CommitOperationDelete(name) for name in stale]
-        api.create_commit(repo_id, operations, commit_message=MESSAGE, revision=revision)
+    if any(SAVED.fullmatch(name) for name in saved):
+        remove_from_repository(repo_id, lambda present: replaced_weights(present, saved), revision, token)
 
 
 def files_since(folder: str | os.PathLike, times: Mapping[str, float]) -> list[str]:

@@ -24,8 +24,10 @@ from .adapter_loading import (
     adapter_problems,
     check_names,
     hub_arguments,
+    in_subfolder,
     own_weight_mapping,
 )
+from .config_of_run import adapted_arguments
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
@@ -284,7 +286,9 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     @classmethod
     def from_adapter(cls, adapter: FoundAdapter, args: tuple, output_loading_info: bool, kwargs: dict[str, Any]):
-        """The base model, and in it the adapter; 5.x by itself reports on the latter only."""
+        """The base model, and in it the adapter, with the settings and statistics of its run; 5.x by itself reports on
+        the adapter only."""
+        kwargs = adapted_arguments(cls.config_class, adapter, kwargs)
         others = {key: value for key, value in kwargs.items() if key not in OF_ADAPTERS + HUB_ARGUMENTS}
         loaded = cls.from_pretrained(
             adapter.base, *args, output_loading_info=output_loading_info, **others, **adapter.base_files
@@ -325,12 +329,15 @@ class StrictPreTrainedModel(PreTrainedModel):
         """As in transformers.
 
         Raises:
-            ConfigError: the adapter lacks tensors of its config or holds others; the message names them.
+            ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
+                message names them.
         """
         if HAS_WEIGHT_MAPPING:
             kwargs["weight_mapping"] = own_weight_mapping(self)
-        info = super().load_adapter(peft_model_id, adapter_name, *args, **kwargs)
-        check_names(peft_model_id, adapter_problems(self, peft_model_id, adapter_name, info))
+            kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
+        place, files = in_subfolder(peft_model_id, dict(kwargs.pop("adapter_kwargs", None) or {}))
+        info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
+        check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
         return info
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:

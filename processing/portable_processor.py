@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ from transformers import ProcessorMixin
 
 from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_family_of_folder, check_place, check_target
+from ..configuration.hub_removals import remove_from_repository
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from .component_settings import check_same_settings
 from .loading_words import check_loading_words
 from .prompts import check_padding_side
 
@@ -66,7 +70,8 @@ class PortableProcessor(ProcessorMixin):
         """As in transformers.
 
         Raises:
-            CheckpointError: there is no processor, one of another class or family, or one that cannot be read.
+            CheckpointError: there is no processor, one of another class or family, or one that cannot be read; or see
+                `check_same_settings`.
             ConfigError: an argument that neither the processor nor its parts know.
         """
         place, subfolder = pretrained_model_name_or_path, kwargs.get("subfolder")
@@ -83,7 +88,9 @@ class PortableProcessor(ProcessorMixin):
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:
-        """As in transformers, of `from_pretrained`, whose error of another class it raises."""
+        """As in transformers, of `from_pretrained`, whose errors of another class and of settings that differ between
+        two files it raises."""
+        arguments = dict(kwargs)  # transformers takes some of them out
         fields, others = super().get_processor_dict(pretrained_model_name_or_path, **kwargs)
         found = fields.get("processor_class", cls.__name__)
         by_auto = str(fields.get("auto_map", {}).get("AutoProcessor")).rpartition(".")[2]
@@ -92,6 +99,7 @@ class PortableProcessor(ProcessorMixin):
                 f"{pretrained_model_name_or_path} holds a {found}, and {cls.__name__} cannot read it: load it by that "
                 "class, or by AutoProcessor, which takes the right one by itself."
             )
+        check_same_settings(pretrained_model_name_or_path, arguments)
         return fields, others
 
     def save_pretrained(self, save_directory: str | os.PathLike, push_to_hub: bool = False, **kwargs: Any) -> None:
@@ -111,6 +119,20 @@ class PortableProcessor(ProcessorMixin):
         write_remote_code(type(self), self.auto_classes, save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+
+    def _upload_modified_files(self, working_dir: str | os.PathLike, repo_id: str, *args: Any, **kwargs: Any) -> Any:
+        """Of `push_to_hub`. Special tokens and chat templates of an earlier processor go out of the repository, too."""
+        commit = super()._upload_modified_files(working_dir, repo_id, *args, **kwargs)
+        revision = commit.pr_revision or kwargs.get("revision")
+        replaced = partial(replaced_files, Path(working_dir))
+        remove_from_repository(repo_id, replaced, revision, kwargs.get("token"))
+        return commit
+
+
+def replaced_files(folder: Path, present: Iterable[str]) -> list[str]:
+    """Of a repository's files those of an earlier processor that transformers would read beside those of `folder`."""
+    names = [name for name in present if any(fnmatch(name, pattern) for pattern in SOMETIMES_WRITTEN)]
+    return sorted(name for name in names if not (folder / name).exists())
 
 
 def make_tokenizer_portable(folder: Path, processor_class: str) -> None:

@@ -33,11 +33,13 @@ merge-lora --base {word} --adapter FOLDER --output my-vla
 
 ```python
 from peft import PeftModel
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, AutoProcessor
 
+processor = AutoProcessor.from_pretrained("FOLDER", trust_remote_code=True)
 model = AutoModelForImageTextToText.from_pretrained({literal}, trust_remote_code=True)
-model = PeftModel.from_pretrained(model, "FOLDER")
+{statistics}model = PeftModel.from_pretrained(model, "FOLDER")
 ```"""
+STATISTICS = "model.config.norm_stats = processor.norm_stats  # this run's, not the base's\n"
 MERGE, USE = "## Merge it", "## Use it beside its base"  # headings
 SHOWN = 8
 
@@ -81,6 +83,7 @@ def adapter_card(model: Any) -> str:
         shown=code(base),
         word=shlex.quote(base),
         literal=literal(base),
+        statistics=STATISTICS if getattr(base_model.config, "normalization_type", None) else "",
         kind="LoRA" if config.peft_type == "LORA" else str(config.peft_type),
         architecture=type(base_model).__name__,
         rank=getattr(config, "r", "none"),

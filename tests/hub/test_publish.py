@@ -154,7 +154,7 @@ for target in (name, copy):
     assert trainer(f"result = {WITHOUT_VLAHUB}")
     assert before != after
     assert hub.repositories[name].text("README.md") == card
-    assert set(files_of(hub, copy)) == set(files_of(hub, name)) - {"conversion_report.json"}
+    assert set(files_of(hub, copy)) == set(files_of(hub, name))  # the report was of the weights before
 
     fresh = python(vlahub=False, home="another")
     results = "result = [predict(*load(name)), predict(*load(name, revision=first)), predict(*load(copy))]"
@@ -182,6 +182,26 @@ processor.push_to_hub(name)
     assert shifted != expected
     both = "result = [predict(*load(name)), predict(*load(name, revision=first))]"
     assert python(vlahub=False)(LOAD + both, name=name, first=first) == [shifted, expected]
+
+
+def test_a_pushed_processor_leaves_no_template_of_the_one_before(hub, pusher, checkpoint):
+    name = "user/other-templates"
+    code = """
+from huggingface_hub import HfApi
+from vlahub import CogVLAProcessor
+
+processor, api = CogVLAProcessor.from_pretrained(folder), HfApi()
+api.create_repo(name)
+for path in stale + kept:
+    api.upload_file(repo_id=name, path_or_fileobj=b'{"chat_template": "of before"}', path_in_repo=path)
+processor.push_to_hub(name)
+result = CogVLAProcessor.from_pretrained(name).chat_template
+"""
+    stale = ["chat_template.jinja", "additional_chat_templates/tools.jinja", "added_tokens.json"]
+    kept = ["notes.txt", "model.safetensors", "older/chat_template.jinja"]
+    assert pusher(code, folder=str(checkpoint), name=name, stale=stale, kept=kept) is None
+    files = files_of(hub, name)
+    assert files.keys() >= {*kept, "processor_config.json"} and files.keys().isdisjoint(stale)
 
 
 # What is uploaded

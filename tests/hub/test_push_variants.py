@@ -144,3 +144,39 @@ def test_a_pull_request_takes_its_own_weights_away_and_leaves_those_of_main(hub,
     main, proposed = (hub.repositories["user/proposed"].at(place).files for place in ("main", revision))
     assert "model.safetensors.index.json" in main and "model.safetensors" not in main
     assert [file for file in proposed if "safetensors" in file] == ["model.safetensors"]
+
+
+OF_A_REVISION = """
+import sys, tempfile
+sys.path.insert(0, tests)
+import torch
+from huggingface_hub import HfApi
+from model_variants import VARIANTS
+import vlahub
+
+variant, place, api = VARIANTS[name], "user/revised", HfApi()
+model = variant.model()
+for revision, value in (("v1", 1.0), (None, 2.0)):
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.fill_(value)
+    model.config.num_inference_steps = int(value)
+    model.push_to_hub(place, revision=revision)
+model.add_adapter(vlahub.lora_config(model, 2, 4))
+(config,) = model.peft_config.values()
+config.base_model_name_or_path, config.revision = place, "v1"
+with tempfile.TemporaryDirectory() as folder:
+    model.save_pretrained(folder)
+    api.create_repo("user/adapter-of-v1", exist_ok=True)
+    api.upload_folder(repo_id="user/adapter-of-v1", folder_path=folder)
+result = []
+for kind in (variant.kind, vlahub.AutoModelForVision2Seq):
+    again = kind.from_pretrained("user/adapter-of-v1", dtype=torch.float32)
+    frozen = [value for key, value in again.named_parameters() if "base_layer" in key]
+    result.append([all((value == 1.0).all().item() for value in frozen), again.config.num_inference_steps])
+"""
+
+
+@pytest.mark.newest
+def test_the_base_of_an_adapter_has_the_revision_that_the_adapter_names(hub, pusher):
+    assert pusher(OF_A_REVISION, tests=str(TESTS), name="composed-flow") == [[True, 1]] * 2

@@ -75,3 +75,13 @@ def test_a_variant_replaces_its_own_files_alone(saved):
     plain = [SAFE, SAFE_INDEX, "model-00001-of-00002.safetensors"]
     assert replaced_weights([*plain, *FP16], [saved]) == sorted(set(FP16) - {saved})
     assert replaced_weights([*plain, *FP16], plain[:1]) == sorted(plain[1:])
+
+
+OF_BEFORE = ["conversion_report.json", "dataset_statistics.json"]
+
+
+def test_the_report_and_the_statistics_of_the_weights_before_go_with_these():
+    present = [*OF_BEFORE, "README.md", "trainer_state.json"]
+    assert replaced_weights(present, [SAFE]) == replaced_weights(present, [SAFE_INDEX]) == OF_BEFORE
+    assert replaced_weights(present, [SAFE, *OF_BEFORE]) == []
+    assert replaced_weights(present, FP16[:1]) == replaced_weights(present, ["config.json"]) == []

@@ -420,6 +420,42 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/config_of_run.py",
+        "tests/modeling/test_config_of_run.py",
+        (
+            "a-base-s-statistics-for-its-adapter",
+            "        run.norm_stats = statistics",
+            "        pass",
+            "the_statistics_beside_an_adapter_are_what_its_model_answers_by",
+        ),
+        (
+            "a-run-overrules-its-caller",
+            "and own.get(name) == old.get(name):",
+            "and True:",
+            "what_a_caller_changes_stays_and_all_else_is_of_the_run",
+        ),
+    ),
+    *planted(
+        "modeling/adapter_loading.py",
+        "tests/modeling/test_config_of_run.py",
+        (
+            "a-base-of-any-revision",
+            '        files_of_base["revision"] = revision',
+            "        pass",
+            "a_base_of_another_revision_than_the_auto_class_found_brings_its_own_config",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "a-subfolder-s-adapter-is-not-checked",
+            "adapter_problems(self, place, adapter_name, info, hub_arguments(files))",
+            "adapter_problems(self, peft_model_id, adapter_name, info, hub_arguments(files)) if False else {}",
+            "an_adapter_in_a_subfolder_is_loaded_whole_or_refused",
+        ),
+    ),
+    *planted(
         "modeling/strict_loading.py",
         "tests/modeling/common/test_attention_implementations.py",
         (

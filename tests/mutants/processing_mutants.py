@@ -31,6 +31,22 @@ VLM_PROCESSORS = "tests/processing/multimodal_vla/test_vlm_processors.py"
 
 MUTANTS = [
     *planted(
+        "processing/component_settings.py",
+        "tests/processing/test_loading_processors.py",
+        (
+            "two-files-of-other-settings-pass",
+            "if nested.get(name) != own.get(name)):",
+            "if False):",
+            "settings_of_images_that_differ_between_two_files_are_refused",
+        ),
+        (
+            "settings-of-classes-are-compared",
+            ".difference(OF_CLASSES)",
+            ".difference(())",
+            "settings_of_images_that_differ_between_two_files_are_refused",
+        ),
+    ),
+    *planted(
         "processing/cogvla/image_processing_cogvla.py",
         PIXELS,
         (

@@ -4,6 +4,26 @@ from .planted import planted
 
 MUTANTS = [
     *planted(
+        "modeling/replaced_weights.py",
+        "tests/modeling/test_replaced_weights.py",
+        (
+            "a-report-of-former-weights-stays",
+            "    if None in variants:",
+            "    if False:",
+            "the_report_and_the_statistics_of_the_weights_before_go_with_these",
+        ),
+    ),
+    *planted(
+        "processing/portable_processor.py",
+        "tests/hub/test_publish.py",
+        (
+            "templates-of-former-processors-stay",
+            "        remove_from_repository(repo_id, replaced, revision,",
+            "        (lambda *_: None)(repo_id, replaced, revision,",
+            "a_pushed_processor_leaves_no_template_of_the_one_before",
+        ),
+    ),
+    *planted(
         "conversion/publishing/push_checkpoint.py",
         "tests/conversion/commands/test_push_dry_run.py",
         (
@@ -219,27 +239,27 @@ MUTANTS = [
         "tests/hub/test_publish.py",
         (
             "stale-weights-stay",
-            "in others if SAVED.fullmatch(name) and variant_of(name) in variants]",
-            "in ()]",
+            "in others if SAVED.fullmatch(name) and variant_of(name) in variants}",
+            "in ()}",
             "weights_of_another_layout_leave_with_the_commit_that_replaces_them",
         ),
         (
             "stale-weights-of-any-name",
-            "in others if SAVED.fullmatch(name) and variant_of(name) in variants]",
-            "in others if name.endswith('.safetensors')]",
+            "in others if SAVED.fullmatch(name) and variant_of(name) in variants}",
+            "in others if name.endswith('.safetensors')}",
             "tests/modeling/test_replaced_weights.py::test_files_of_a_repository_are_replaced_by_such_of_weights_alone",
         ),
         (
             "an-adapter-stays-beside-a-push",
-            "list(others.intersection(ADAPTER) if variants else ())",
-            "[]",
+            "replaced |= others.intersection(ADAPTER)",
+            "pass",
             "what_would_be_read_in_its_place_leaves_with_the_commit_that_replaces_it",
             "tests/hub/test_push_variants.py::test_what_is_pushed_is_loaded_though_other_files_held_weights_before",
         ),
         (
             "an-adapter-replaces-an-adapter",
-            "others.intersection(ADAPTER) if variants else ()",
-            "others.intersection(ADAPTER)",
+            "    if variants:",
+            "    if True:",
             "tests/modeling/test_replaced_weights.py::test_whole_weights_replace_an_adapter_and_an_adapter_replaces_none",
         ),
     ),

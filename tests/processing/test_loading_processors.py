@@ -80,6 +80,25 @@ def test_tokens_and_templates_of_an_earlier_processor_do_not_outlive_the_next(lo
     assert again.chat_template == processor.chat_template
 
 
+@pytest.mark.newest
+def test_settings_of_images_that_differ_between_two_files_are_refused(load, family, family_checkpoint, tmp_path):
+    folder = shutil.copytree(family_checkpoint, tmp_path / "checkpoint")
+    path, others = folder / "preprocessor_config.json", folder / "processor_config.json"
+    before, fields = json.loads(path.read_text()), json.loads(others.read_text())
+    name = next(iter(set(family_words(load().image_processor)) & before.keys()))
+    write(others, fields | {"image_processor": before | {"processor_class": "Of5", "_of_transformers": 1}})
+    kinds = (family.processor, transformers.AutoProcessor)
+    for kind in kinds:
+        kind.from_pretrained(str(folder))
+    if transformers.__version__.startswith("4."):  # the change is in the file that this line does not read
+        write(others, fields | {"image_processor": before | {name: [0.9, 0.8, 0.7]}})
+    else:
+        write(path, before | {name: [0.9, 0.8, 0.7]})
+    for kind in kinds:
+        with pytest.raises(CheckpointError, match=rf"say different things.*: {name} \(.*\[0.9, 0.8, 0.7\]"):
+            kind.from_pretrained(str(folder))
+
+
 KINDS = [vlahub.CogVLAProcessor, vlahub.CogVLAImageProcessor, vlahub.CogVLAConfig, vlahub.CogVLAForActionPrediction]
 
 
