@@ -2,8 +2,11 @@
 
 from .planted import planted
 
+ACTION_ERRORS = "tests/training/test_action_errors.py"
+CLIENT_FORMS = "tests/conversion/serving/test_client_forms.py"
 CLIENT_PRESENCE = "tests/conversion/serving/test_client_presence.py"
 INSTRUCTIONS = "tests/processing/test_instructions.py"
+LEROBOT = "tests/training/test_lerobot.py"
 LEROBOT_PLUGIN = "tests/test_lerobot_plugin.py"
 MEMORY_ESTIMATE = "tests/training/test_memory_estimate.py"
 RUN_DESCRIPTION = "tests/training/test_run_description.py"
@@ -17,21 +20,9 @@ MUTANTS = [
         "conversion/tensors/weight_writer.py",
         WEIGHT_WRITER,
         (
-            "a-buffer-is-read-into-before-it-is-written",
-            "    output.write(block.planned.name, result)\n    buffers.put(buffer)\n",
-            "    buffers.put(buffer)\n    output.write(block.planned.name, result)\n",
-            "a_slow_disk_gets_the_bytes_that_were_read",
-        ),
-        (
             "the-last-block-may-fail",
             "        if pending:\n            pending.result()\n    return errors",
             "    return errors",
-            "a_block_that_cannot_be_written_is_an_error_whichever_it_is",
-        ),
-        (
-            "blocks-before-the-last-may-fail",
-            "            if pending:\n                pending.result()\n            pending = writer",
-            "            pending = writer",
             "a_block_that_cannot_be_written_is_an_error_whichever_it_is",
         ),
         (
@@ -86,6 +77,22 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "conversion/serving/client_observations.py",
+        CLIENT_FORMS,
+        (
+            "of-two-images-of-one-key-the-later",
+            "if len(named) < len(images):",
+            "if False:",
+            "one_image_under_two_names_is_refused_and_neither_is_taken_for_the_other",
+        ),
+        (
+            "of-two-states-the-first",
+            "if len(texts) > 1 or len(states) > 1:",
+            "if len(texts) > 1:",
+            "the_keys_of_openpis_clients",
+        ),
+    ),
+    *planted(
         "conversion/files/view_files.py",
         VIEW_FILES,
         (
@@ -131,6 +138,54 @@ MUTANTS = [
             "(tokenizer.pad_token_id, tokenizer.eos_token_id)",
             "(tokenizer.eos_token_id, tokenizer.pad_token_id)",
             "shorter_prompts_get_the_padding_token_and_the_end_token_where_there_is_none",
+        ),
+    ),
+    *planted(
+        "training/lerobot.py",
+        LEROBOT,
+        (
+            "videos-by-the-order-of-the-meta-files",
+            "sorted(layout.episodes, key=lambda e: e.index)",
+            "layout.episodes",
+            "episodes_in_any_order_of_the_meta_files_have_their_own_videos",
+        ),
+        (
+            "times-of-hours-as-exact-as-any",
+            "max(tolerance, rounding(times))",
+            "tolerance",
+            "times_of_hours_are_only_as_exact_as_float32",
+        ),
+        (
+            "images-in-the-datasets-folder-alone",
+            ' and (folder / row["path"]).exists()',
+            "",
+            "images_that_lie_where_the_process_works_are_found_there",
+        ),
+    ),
+    *planted(
+        "training/lerobot_layout.py",
+        LEROBOT,
+        (
+            "a-column-called-task-before-the-index",
+            'for found in (index, [name for name in texts if name == "task"], texts)',
+            'for found in ([name for name in texts if name == "task"], index, texts)',
+            "a_second_column_of_texts_beside_the_instructions_is_left_alone",
+        ),
+    ),
+    *planted(
+        "training/dimension_names.py",
+        ACTION_ERRORS,
+        (
+            "units-of-other-dimensions",
+            'return found if len(found) == size else [""] * size',
+            'return found or [""] * size',
+            "units_are_those_of_the_dataset_where_there_is_one_for_each_dimension",
+        ),
+        (
+            "a-rate-of-0",
+            "and fps > 0 else",
+            "and fps >= 0 else",
+            "a_rate_is_a_number_above_0_or_none",
         ),
     ),
     *planted(
