@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+import vlahub
 from vlahub.errors import ConfigError, InputError
 
 REPOSITORY = Path(__file__).parents[1]
@@ -26,7 +27,7 @@ def loaded(name):
 
 
 features, observations = loaded("robot_features"), loaded("robot_observations")
-places = loaded("checkpoint_folders")
+places, actions = loaded("checkpoint_folders"), loaded("robot_actions")
 
 
 @pytest.mark.parametrize("file", sorted(PLUGIN.glob("*.py")), ids=lambda file: file.stem)
@@ -112,11 +113,38 @@ def test_a_view_is_the_feature_of_its_name_or_the_only_one_that_it_can_be(images
         (["a"], ["primary"], 1, {"primary": "b"}, r"names \['b'\]; the images are \['a'\]"),
         (["a"], ["primary"], 1, {"main": "a"}, r"views \['main'\]; those of this checkpoint are \['primary'\]"),
         (["a", "b"], None, 1, {"one": "a", "two": "b"}, "sees 1 views"),
+        (["wrist", *TWO], ["primary", "wrist"], 2, {}, r"\['wrist', .*\['primary', 'wrist'\].*--policy.views"),
+        (["a", "b"], ["wrist"], 1, {"wrist": "a", TWO[0]: "b"}, r"\['wrist', 'observation.images.wrist'\]: with and"),
+        (["a", "b"], None, None, {"wrist": "a", TWO[0]: "b"}, "a name is the same"),
     ],
 )
 def test_views_that_cannot_be_told_apart_are_refused(images, names, count, views, message):
     with pytest.raises(InputError, match=message):
         features.view_keys(images, names, count, views)
+
+
+@pytest.mark.parametrize("shape", [(6,), (8,), (1, 7), (7, 1), ()])
+def test_a_vector_is_a_feature_of_as_many_numbers_and_of_one_dimension(shape):
+    features.check_vector("action", {"action": (7,), "other": shape}, 7, "actions")
+    with pytest.raises(InputError, match=r"action has the shape .*; actions of this checkpoint have 7 numbers"):
+        features.check_vector("action", {"action": shape}, 7, "actions")
+    with pytest.raises(InputError, match="needs actions of 7 numbers"):
+        features.check_vector("action", {"actions": (7,)}, 7, "actions")
+
+
+def test_a_state_in_parts_is_joined_only_where_there_is_none_as_a_whole():
+    parts = ["observation.state.eef_pos", "observation.state.gripper"]
+    assert features.is_joined("observation.state", parts)
+    assert not features.is_joined("observation.state", [*parts, "observation.state"])
+    assert not features.is_joined("observation.state", ["observation.states", "observation.images.state"])
+
+
+def test_a_gripper_of_openvla_is_closed_by_1_and_opened_by_minus_1_and_the_arm_moves_as_it_was_told():
+    told = actions.robosuite_gripper(
+        torch.tensor([[[0.3, -2.0, 0.0], [0.3, 0.1, 0.4]], [[1.0, 0.0, 1.0], [0.7, 0.7, 0.6]]])
+    )
+    assert told[..., -1].tolist() == [[1, 1], [-1, -1]]
+    assert torch.equal(told[..., :-1], torch.tensor([[[0.3, -2.0], [0.3, 0.1]], [[1.0, 0.0], [0.7, 0.7]]]))
 
 
 def test_every_sample_has_a_task_or_the_users_instruction():
@@ -146,3 +174,16 @@ def test_a_config_may_name_what_is_loaded_and_nothing_else(tmp_path, monkeypatch
     with pytest.raises(ConfigError, match="revision=v1: a is a folder"):
         places.policy_folder("a", "v1")
     assert places.policy_folder("a") == Path("a")
+
+
+def test_a_repository_is_read_at_the_revision_that_was_asked_for(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(places, "source_folder", lambda name, **options: asked.update(options) or Path(name))
+    assert places.checkpoint_folder("you/vla", "v2", weights=False) == Path("you/vla")
+    assert asked == {"weights": False, "revision": "v2"}
+
+
+def test_a_checkpoint_that_predicts_no_actions_is_no_policy(tmp_path):
+    vlahub.AlpamayoR1Config().save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"a alpamayo_r1 that predicts trajectories"):
+        places.robot_config(tmp_path)

@@ -22,6 +22,7 @@ from . import (
     serving_mutants,
     training_mutants,
     verifying_mutants,
+    writing_mutants,
 )
 from .planted import Mutant
 
@@ -47,6 +48,7 @@ MUTANTS: list[Mutant] = [
     *verifying_mutants.MUTANTS,
     *card_mutants.MUTANTS,
     *training_mutants.MUTANTS,
+    *writing_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(

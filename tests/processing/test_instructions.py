@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 
 import vlahub
 from vlahub.errors import InputError
-from vlahub.processing.prompts import instruction_of, prompt_token_ids
+from vlahub.processing.prompts import instruction_of, padded, prompt_token_ids
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 PATH = np.stack([np.linspace(-8, 0, 16), np.zeros(16), np.zeros(16)], axis=-1), np.tile(np.eye(3), (16, 1, 1))
@@ -165,6 +165,34 @@ def test_tokens_that_may_be_there_stay():
     tokenizer = made("BPE", True)
     ids = prompt_token_ids(tokenizer, ["a ", ""], "<i_1> <|end|>", kept=["<i_1>"])
     assert added_ids(tokenizer, ids) == Counter([tokenizer.convert_tokens_to_ids("<i_1>")])
+
+
+@pytest.mark.parametrize("kind", ["BPE", "WordLevel", "Unigram"])
+def test_of_two_tokens_of_a_template_the_longer_one_is_meant_where_both_begin(kind):
+    tokenizer = made(kind, True)
+    ids = prompt_token_ids(tokenizer, ["<i_1>a ", " <i_1> b <i"], "ab <|end|>", add_special_tokens=False)
+    assert added_ids(tokenizer, ids) == Counter(tokenizer.convert_tokens_to_ids(["<i_1>", "<i_1>", "<i"]))
+
+
+def test_whitespace_that_a_tokenizer_has_as_a_token_is_text():
+    tokenizer = made("BPE", True)
+    tokenizer.add_tokens([AddedToken("  ", normalized=False)])
+    wanted = tokenizer("a b  ab", add_special_tokens=False)["input_ids"]
+    assert tokenizer.convert_tokens_to_ids("  ") in wanted
+    assert prompt_token_ids(tokenizer, ["a ", ""], "b  ab", add_special_tokens=False) == wanted
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_shorter_prompts_get_the_padding_token_and_the_end_token_where_there_is_none(side):
+    tokenizer = made("BPE", True)
+    tokenizer.pad_token = "<|end|>"
+    for filler in (tokenizer.pad_token_id, tokenizer.eos_token_id):
+        rows = padded([[1, 2, 3], [4]], tokenizer, side)
+        short = [4, filler, filler] if side == "right" else [filler, filler, 4]
+        assert rows["input_ids"].tolist() == [[1, 2, 3], short]
+        assert rows["attention_mask"].tolist() == [[1, 1, 1], [int(i == 4) for i in short]]
+        tokenizer.pad_token = None
+    assert padded([[1]], tokenizer, side, length=2)["input_ids"].shape == (1, 2)
 
 
 def test_the_tokenizer_stays_as_it_was():

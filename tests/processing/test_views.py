@@ -60,7 +60,15 @@ def test_a_dict_in_any_order_is_the_list_in_the_recorded_one(recorded):
 
 
 @pytest.mark.parametrize(
-    "names", [("primary", "wrist"), ("top",), ("top", "wrist", "side"), ("top", "observation.images.top"), ()]
+    "names",
+    [
+        ("primary", "wrist"),
+        ("top",),
+        ("top", "wrist", "side"),
+        ("top", "observation.images.top"),
+        ("top", "wrist", "observation.images.top"),
+        (),
+    ],
 )
 def test_other_names_are_refused_with_both_lists(recorded, names):
     views = dict.fromkeys(names, VIEWS[0])

@@ -10,7 +10,7 @@ from datasets import Dataset
 
 from vlahub.errors import InputError
 from vlahub.evaluation import action_errors, executed_actions, gripper_events
-from vlahub.training.dimension_names import dimension_names
+from vlahub.training.dimension_names import dimension_names, dimension_units, frames_per_second, record_names
 from vlahub.training.open_loop import episodes_of, noise_for, samples_of
 
 LENGTHS = {4: 7, 2: 3, 9: 1}  # rows of each episode, by its number
@@ -190,3 +190,27 @@ def test_dimensions_are_called_as_the_dataset_calls_them(names, wanted, tmp_path
     (tmp_path / "meta/info.json").write_text(json.dumps(info))
     assert dimension_names(tmp_path, ["action"], 2) == wanted
     assert dimension_names(tmp_path / "nothing", ["action"], 2) == ["0", "1"]
+
+
+@pytest.mark.parametrize(
+    ("units", "wanted"),
+    [(["m", "rad"], ["m", "rad"]), (["m"], ["", ""]), (["m", "m", "rad"], ["", ""]), (None, ["", ""])],
+)
+def test_units_are_those_of_the_dataset_where_there_is_one_for_each_dimension(units, wanted, tmp_path):
+    (tmp_path / "meta").mkdir()
+    info = {"features": {"action": {"names": ["x", "y"], "units": units}}}
+    (tmp_path / "meta/info.json").write_text(json.dumps(info))
+    assert dimension_units(tmp_path, ["action"], 2) == wanted
+    statistics = {"action": {"min": [0.0, 0.0]}}
+    record_names(statistics, tmp_path, {"action": "action"})
+    assert statistics["action"]["names"] == ["x", "y"]
+    assert statistics["action"].get("units", ["", ""]) == wanted
+
+
+@pytest.mark.parametrize(
+    ("fps", "wanted"), [(10, 10.0), (12.5, 12.5), (0, None), (-5, None), ("10", None), (None, None)]
+)
+def test_a_rate_is_a_number_above_0_or_none(fps, wanted, tmp_path):
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta/info.json").write_text(json.dumps({"fps": fps}))
+    assert frames_per_second(tmp_path) == wanted

@@ -24,7 +24,8 @@ from vlahub.configuration.vla_errors import InputError
 from vlahub.conversion.cli import main
 from vlahub.training import video_frames
 from vlahub.training.action_chunks import ActionChunks
-from vlahub.training.lerobot import load_frames
+from vlahub.training.lerobot import camera_columns, load_frames
+from vlahub.training.lerobot_layout import read_layout
 from vlahub.training.lerobot_paths import filled_template
 from vlahub.training.video_checks import rounding, same_rate
 from vlahub.training.video_frames import VideoFrame, image_columns, nearest_frame, read_frame
@@ -197,6 +198,19 @@ def test_rows_in_any_order_come_in_the_order_of_episode_and_frame(version, kind,
     check_frames(load_frames(str(folder)))
 
 
+@pytest.mark.parametrize("version", ["v2.1", "v3.0"])
+def test_episodes_in_any_order_of_the_meta_files_have_their_own_videos(version, tmp_path):
+    folder = write_lerobot(tmp_path / "data", version, "video")
+    if version == "v2.1":
+        file = folder / "meta/episodes.jsonl"
+        file.write_text("\n".join(reversed(file.read_text().splitlines())))
+    else:
+        first, second = sorted((folder / "meta/episodes/chunk-000").iterdir())
+        rewrite(first, lambda table: table.take(list(range(len(table)))[::-1]))
+        second.rename(first.with_name("file-000-before.parquet"))
+    check_frames(load_frames(folder))
+
+
 def test_frames_are_decoded_only_where_they_are_read(tmp_path, monkeypatch):
     frames = load_frames(write_lerobot(tmp_path / "data", kind="video"))
     monkeypatch.setattr(video_frames, "read_frame", lambda *arguments: pytest.fail("decoded"))
@@ -318,6 +332,8 @@ def test_times_of_hours_are_only_as_exact_as_float32(tmp_path):
     assert frames.features[CAMERA].tolerance == 1e-4
     times = (5000 + np.arange(4) / FPS).astype(np.float32).astype(np.float64)
     assert 1e-4 < np.abs(times - 5000 - np.arange(4) / FPS).max() <= rounding(times)
+    columns = camera_columns(np.full(4, 2), times, read_layout(tmp_path / "data"), tolerance=1e-4)
+    assert columns.features[CAMERA].tolerance == rounding(times)
 
 
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
@@ -551,6 +567,10 @@ def test_a_second_column_of_texts_beside_the_instructions_is_left_alone(tmp_path
     frame = pd.DataFrame({"task_index": [1, 0], "subtask": ["a", "b"]}, index=list(TASKS[::-1]))
     frame.to_parquet(folder / "meta/tasks.parquet")
     check_frames(load_frames(folder))
+    pd.DataFrame({"task_index": [1, 0], "task": ["a", "b"]}, list(TASKS[::-1])).to_parquet(
+        folder / "meta/tasks.parquet"
+    )
+    check_frames(load_frames(folder))  # the index, whatever is called "task" beside it
     pq.write_table(
         pa.table({"task_index": [1, 0], "x": ["a", "b"], "task": TASKS[::-1]}), folder / "meta/tasks.parquet"
     )
@@ -576,6 +596,20 @@ def test_images_in_files_of_their_own_are_found_from_anywhere(stored, tmp_path, 
         Image.fromarray(picture(row)).save(folder / f"images/{row}.png")
     monkeypatch.chdir("/")
     check_frames(load_frames(folder))
+
+
+def test_images_that_lie_where_the_process_works_are_found_there(tmp_path, monkeypatch):
+    """As `datasets` finds them; those in the dataset's folder come first."""
+    for place, row in (("work", 3), ("data", 7)):
+        (tmp_path / place).mkdir()
+        Image.fromarray(picture(row)).save(tmp_path / place / "a.png")
+    Image.fromarray(picture(9)).save(tmp_path / "work/b.png")
+    monkeypatch.chdir(tmp_path / "work")
+    for name, row in (("b.png", 9), ("a.png", 7)):
+        image = pa.array([{"bytes": None, "path": name}])
+        pq.write_table(pa.table({"number": [1], "image": image}), tmp_path / "data/rows.parquet")
+        found = load_frames(tmp_path / "data")[0]["image"]
+        assert np.abs(np.asarray(found) - float(brightness(row))).max() < 4
 
 
 def test_structs_of_bytes_and_path_are_images_in_any_parquet_file(tmp_path):

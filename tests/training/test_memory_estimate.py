@@ -9,14 +9,14 @@ from torch import nn
 from vlahub.training.finetuning.memory import memory_estimate
 
 TRAINED, FROZEN = 8, 15  # weights
+DEFAULTS = {"optim": "adamw_torch", "per_device_train_batch_size": 1, "world_size": 1, "bf16": False, "fp16": False}
+DEFAULTS |= {"fsdp": [], "deepspeed": None, "gradient_checkpointing": False}
 
 
 def estimated(dtype=torch.float32, example_bytes=1000, **given):
     model = nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).to(dtype)
     model[0].requires_grad_(False)
-    defaults = {"optim": "adamw_torch", "per_device_train_batch_size": 1, "world_size": 1, "bf16": False, "fp16": False}
-    defaults |= {"fsdp": [], "deepspeed": None, "gradient_checkpointing": False}
-    return memory_estimate(model, SimpleNamespace(**defaults | given), example_bytes)
+    return memory_estimate(model, SimpleNamespace(**DEFAULTS | given), example_bytes)
 
 
 STATES = {  # bytes of a float32 weight
@@ -48,7 +48,16 @@ def test_all_weights_are_stored_and_those_that_train_have_gradients(dtype, size)
 
 def test_gradients_are_there_twice_where_devices_share_nothing_else():
     assert estimated(world_size=2).gradients == 2 * estimated().gradients
-    assert estimated(world_size=2, fsdp=["full_shard"]).gradients == estimated().gradients
+    for sharding in ({"fsdp": ["full_shard"]}, {"deepspeed": "zero3.json"}):
+        found = estimated(world_size=2, **sharding)
+        assert found.gradients == estimated().gradients
+        assert any("sharding divides" in note and "over 2 devices" in note for note in found.notes)
+
+
+def test_buffers_are_stored_like_weights():
+    model = nn.BatchNorm1d(3, affine=False)  # mean, variance and a count of 8 bytes
+    arguments = SimpleNamespace(**DEFAULTS)
+    assert memory_estimate(model, arguments, 0).weights == 2 * 3 * 4 + 8
 
 
 def test_activations_are_those_of_each_example_and_half_in_the_place_of_float32():

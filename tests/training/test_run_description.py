@@ -281,8 +281,10 @@ def test_a_run_goes_on_with_every_option_that_it_was_begun_with(arguments, name)
     if name == "resume":
         check_resumed(other, arguments())
     else:
-        with pytest.raises(InputError, match=f"--{name} was .* and is "):
-            check_resumed(other, arguments())
+        for begun, now in ((options, other), (other, options)):  # given later, and left out later
+            write_record(begun, arguments())
+            with pytest.raises(InputError, match=f"--{name} was .* and is "):
+                check_resumed(now, arguments())
 
 
 OTHER_COURSES = [
@@ -321,6 +323,14 @@ def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given
         check_resumed(options_of(), arguments(**asked))
     write_record(options_of(), arguments(**asked))
     check_resumed(options_of(), arguments(**asked))
+
+
+def test_a_share_of_the_steps_to_warm_up_is_of_the_course_by_the_name_that_4_57_has_for_it(arguments):
+    before, asked = OnDevices(arguments(), 1), OnDevices(arguments(), 1)
+    before.warmup_ratio, asked.warmup_ratio = None, 0.1
+    write_record(options_of(), before)
+    with pytest.raises(InputError, match=r"--warmup_steps was 0 and is 0\.1\."):
+        check_resumed(options_of(), asked)
 
 
 def test_how_long_a_run_is_what_it_reports_and_on_how_many_devices_may_change(arguments):

@@ -5,7 +5,7 @@ Nothing of LeRobot is imported here.
 
 from collections.abc import Collection, Mapping, Sequence
 
-from vlahub.configuration.view_names import short_name
+from vlahub.configuration.view_names import LEROBOT_PREFIX, short_name
 from vlahub.conversion.serving.observed_views import views_of
 from vlahub.errors import InputError
 
@@ -43,6 +43,8 @@ def chosen_keys(image_keys: Sequence[str], view_names: Sequence[str] | None, vie
     if unknown := [key for key in views.values() if key not in image_keys]:
         raise InputError(f"--policy.views names {unknown}; the images are {list(image_keys)}.")
     given = {short_name(view): key for view, key in views.items()}
+    if len(given) < len(views):
+        raise InputError(f"--policy.views is of {list(views)}: with and without {LEROBOT_PREFIX!r} a name is the same.")
     if view_names is None:
         return list(given.values())
     if set(given) != set(view_names):
@@ -55,7 +57,8 @@ def chosen_keys(image_keys: Sequence[str], view_names: Sequence[str] | None, vie
 def matched_keys(image_keys: Sequence[str], view_names: Sequence[str] | None) -> list[str]:
     """What follows from the names."""
     by_name = {short_name(key): key for key in image_keys}
-    if view_names is not None and set(view_names) <= set(by_name):
+    is_one = len(by_name) == len(image_keys)  # two features of one short name are told apart by the user alone
+    if view_names is not None and is_one and set(view_names) <= set(by_name):
         return [by_name[view] for view in view_names]
     try:
         found = views_of({key: key for key in image_keys}, view_names)

@@ -80,6 +80,13 @@ def test_a_folder_of_files_with_the_names_of_the_views_is_in_their_order(tmp_pat
     assert listed_files(given, VIEWS) == camera_folders(given, VIEWS) == given
 
 
+@pytest.mark.parametrize("twin", ["wrist.jpg", "observation.images.wrist.png", "Wrist.jpeg"])
+def test_two_files_of_one_view_are_both_there_and_none_is_taken_for_the_other(tmp_path, twin):
+    for name in ("primary.png", "wrist.png", twin):
+        (tmp_path / name).touch()
+    assert listed_files([tmp_path], ["primary", "wrist"]) == sorted(tmp_path.iterdir())
+
+
 def test_folders_of_frames_with_the_names_of_the_views_are_in_their_order(tmp_path):
     for views in (VIEWS, ["camera_front_tele_30fov", "camera_front_wide_120fov"]):  # numbers 6 and 1
         clip = tmp_path / views[0]

@@ -247,6 +247,17 @@ def test_the_keys_of_openpis_clients(client):
         observation_of_openpi({**given, "prompt": "lift", "observation/depth": 3}, policy(), read)
     with pytest.raises(InputError, match="more than one instruction or state"):
         observation_of_openpi({**given, "prompt": "lift", "task": "drop"}, policy(), read)
+    other = {"observation/state": STATE} if "state" in given else {"state": STATE}
+    with pytest.raises(InputError, match="more than one instruction or state"):
+        observation_of_openpi({**given, **other, "prompt": "lift"}, policy(), read)
+
+
+@pytest.mark.parametrize("twin", ["observation.images.wrist_image", "images/wrist_image", "images"])
+def test_one_image_under_two_names_is_refused_and_neither_is_taken_for_the_other(twin):
+    given, _ = OPENPI["libero"]
+    more = {twin: {"wrist_image": 3} if twin == "images" else 3}
+    with pytest.raises(InputError, match="one image under two names"):
+        observation_of_openpi({**given, **more, "prompt": "lift"}, policy(), read)
 
 
 MAP = "images: {primary: images/cam_high, wrist: side}\nstate: [a, b]\ninstruction: goal\n"
