@@ -773,6 +773,12 @@ MUTANTS = [
         "modeling/alpamayo_r1/driving_inputs.py",
         ALPAMAYO_MODEL,
         (
+            "a-future-in-16-bits-is-learnt",
+            "        if value.dtype in (torch.bfloat16, torch.float16):",
+            "        if False:",
+            "a_future_in_16_bits_is_refused_and_one_of_more_is_learnt",
+        ),
+        (
             "a-place-without-a-path-is-trained-on",
             '        refuse_unfilled(input_ids, model.config.traj_token_ids["history"])\n',
             "",
