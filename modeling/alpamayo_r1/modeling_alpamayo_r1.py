@@ -139,7 +139,7 @@ class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
                 the published example has 1.5. A prompt without navigation keeps its own velocity.
             noise_temperature: factor of the noise; below 1 trajectories are less diverse.
             noise: (batch * sets * samples, waypoints, 2), where trajectories start, in this order; drawn when left out.
-            generator: for text and noise.
+            generator: for text and noise, of any device.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
                 trajectory tokens and before temperature, top_k and top_p.
             check_finite: end with an error where trajectories, logits, or what they were computed from are not finite.

@@ -320,15 +320,21 @@ MUTANTS = [
         ),
         (
             "later-tokens-are-not-of-the-generator",
-            "step.exponentials.exponential_(generator=sampling.generator)",
+            "fill_exponentials(step.exponentials, sampling.generator)",
             "step.exponentials.exponential_()",
             "a_generator_decides_text_and_noise",
         ),
         (
             "the-first-token-is-not-of-the-generator",
-            "torch.empty_like(scores).exponential_(generator=sampling.generator)",
+            "fill_exponentials(torch.empty_like(scores), sampling.generator)",
             "torch.empty_like(scores).exponential_()",
             "a_generator_decides_text_and_noise",
+        ),
+        (
+            "what-a-callers-generator-draws-is-drawn-on-the-models-device",
+            "torch.empty_like(numbers, device=generator.device)",
+            "torch.empty_like(numbers)",
+            f"{DRAWING}::test_what_a_callers_generator_draws_is_drawn_where_it_is",
         ),
     ),
     *planted(
