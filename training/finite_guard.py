@@ -18,14 +18,15 @@ class FiniteGuard(TrainerCallback):
     """Skips steps whose loss or gradients are not finite, and ends a training that has too many of them.
 
     A skipped step changes neither weights nor the optimiser's state, and `skipped_steps` of the log counts it.
-    DeepSpeed shows no gradients, and a scaler of float16 skips by itself.
+    DeepSpeed shows no gradients. In float16 a scaler skips what overflows and lowers its scale, which it looks for in
+    the first steps: that is counted, too, but no error until the scale is below 1. Losses are looked at all the same.
 
     Args:
-        max_skipped_steps: how many steps in a row may be skipped.
+        max_skipped_steps: how many steps in a row may be skipped, beside those of a scaler.
 
     Raises:
-        NonFiniteError: one more step in a row, or all steps of a training, were not finite; the message names the
-            step and the parameters.
+        NonFiniteError: one more step in a row, or all steps of a training, were not finite, or gradients are not with
+            the scale of float16 below 1; the message names the step and the parameters, or the scale.
     """
 
     def __init__(self, max_skipped_steps: int):
@@ -37,30 +38,55 @@ class FiniteGuard(TrainerCallback):
         self.skips = False
         self.in_a_row = self.in_all = self.taken = 0
         self.where = ""
+        self.scale = 1.0  # of a scaler, before its step
         self.losses: list[torch.Tensor] = []
 
     def add_loss(self, loss: torch.Tensor) -> None:
         """Of one of the batches that make a step."""
         self.losses.append(loss.detach())
 
-    def look_at(self, model: nn.Module, step: int) -> None:
-        """The gradients of a step, before they are clipped and its optimiser's step; all processes call it."""
+    def look_at(self, model: nn.Module, step: int, is_scaled: bool = False) -> None:
+        """The gradients of a step, before they are clipped and its optimiser's step; all processes call it.
+
+        is_scaled: a scaler of float16 will look at the gradients, so that here the loss alone is looked at; where that
+        is not finite the scaler finds infinite gradients, for it can skip nothing else.
+        """
         gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
-        wrong = not_finite({"loss": torch.stack(self.losses), **gradients})
+        wrong = not_finite({"loss": torch.stack(self.losses), **({} if is_scaled else gradients)})
         self.losses.clear()
         self.skips = wrong is not None
         if wrong is None:
-            self.in_a_row, self.taken = 0, self.taken + 1
             return
         self.in_a_row, self.in_all = self.in_a_row + 1, self.in_all + 1
         self.where = f"loss or gradients are not finite in step {step}, {self.in_a_row} in a row: {wrong}"
         if self.in_a_row > self.max_skipped_steps:
             raise NonFiniteError(f"{self.where}. Look at loss and data of that step, or train with a lower rate.")
+        if is_scaled:
+            for gradient in gradients.values():
+                gradient.fill_(torch.inf)
 
-    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs):
-        if self.skips:
+    def on_pre_optimizer_step(self, args, state, control, model=None, optimizer=None, **kwargs):
+        if optimizer.scaler is not None:
+            self.scale = optimizer.scaler.get_scale()
+        elif self.skips:
             for parameter in model.parameters():
                 parameter.grad = None  # an optimiser leaves out what has none
+
+    def on_optimizer_step(self, args, state, control, optimizer=None, **kwargs):
+        if self.skips:
+            return
+        # A smaller scale is the one sign of it: a fused optimiser skips inside of its step.
+        scale = self.scale if optimizer.scaler is None else optimizer.scaler.get_scale()
+        if scale >= self.scale:
+            self.in_a_row, self.taken = 0, self.taken + 1
+            return
+        self.in_all += 1
+        self.where = f"gradients overflow in step {state.global_step + 1}"
+        if scale < 1.0:
+            raise NonFiniteError(
+                f"{self.where}, even with the scale of float16 at {scale:g}. Look at loss and data of that step, or "
+                "train in bfloat16."
+            )
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if "loss" in logs:

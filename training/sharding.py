@@ -14,6 +14,7 @@ from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from transformers import PreTrainedModel
 
+from ..configuration.vla_errors import InputError
 from .finite_guard import check_finite_weights
 
 METHODS = ("predict_action", "sample_trajectories", "generate", "generate_text")
@@ -49,11 +50,20 @@ def keep_inputs_whole(accelerator: Accelerator) -> None:
 
     Its policy would round the flow's times, noise and actions, and the loss. The models cast what meets their weights,
     and autocast, which accelerate adds, the rest.
+
+    Raises:
+        InputError: it is FSDP1 in lower precision, of which each layer rounds what goes into it.
     """
     plugin = getattr(accelerator.state, "fsdp_plugin", None)
     policy = getattr(plugin, "mixed_precision_policy", None)
-    if accelerator.is_fsdp2 and policy is not None:
-        plugin.mixed_precision_policy = replace(policy, cast_forward_inputs=False, output_dtype=None)
+    if policy is None:
+        return
+    if not accelerator.is_fsdp2:
+        raise InputError(
+            "FSDP1 in lower precision rounds times, noise, poses and actions; set fsdp_version: 2 in accelerate's "
+            "config, or {'version': 2} in fsdp_config."
+        )
+    plugin.mixed_precision_policy = replace(policy, cast_forward_inputs=False, output_dtype=None)
 
 
 def layers_to_shard(model: PreTrainedModel) -> list[str]:

@@ -53,8 +53,9 @@ class VLATrainer(Trainer):
 
     Raises:
         InputError: an argument of the Trainer's is set that does not fit, accelerate has the precision of other
-            arguments, the model has an adapter by `add_adapter`, or the actions of the training data lie outside of
-            the statistics that normalise them (`check_units`).
+            arguments, one process sees several GPUs, FSDP is the first in lower precision, the model has an adapter by
+            `add_adapter`, or the actions of the training data lie outside of the statistics that normalise them
+            (`check_units`).
         NonFiniteError: gradients or weights are not finite; the message says in which step, and names parameters.
     """
 
@@ -78,7 +79,7 @@ class VLATrainer(Trainer):
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)
         self.guard = FiniteGuard(max_skipped_steps)
-        self.counts_items = hasattr(base_of(self.model), "loss_items") and self.args.n_gpu <= 1
+        self.counts_items = hasattr(base_of(self.model), "loss_items")
         if self.counts_items:
             self.model_accepts_loss_kwargs = self.args.average_tokens_across_devices = True
         # Before those that report what is logged; the guard takes gradients away after the others have seen them.
@@ -133,8 +134,8 @@ class VLATrainer(Trainer):
         with sdpa_kernel(ATTENTION):
             loss = super().training_step(model, *args, **kwargs)
         self.guard.add_loss(loss)
-        if self.accelerator.sync_gradients and self.accelerator.scaler is None:
-            self.guard.look_at(self.model, self.state.global_step + 1)
+        if self.accelerator.sync_gradients:
+            self.guard.look_at(self.model, self.state.global_step + 1, self.accelerator.scaler is not None)
         return loss
 
     # ---- evaluation
@@ -210,6 +211,11 @@ def check_arguments(args: Any) -> None:
         raise InputError(
             f"label_smoothing_factor={args.label_smoothing_factor}: the models make their losses themselves, without "
             "label smoothing; leave it at 0."
+        )
+    if args.n_gpu > 1:
+        raise InputError(
+            f"one process sees {args.n_gpu} GPUs, in which transformers would copy the model (DataParallel): start one "
+            f"process each with `torchrun --nproc_per_node {args.n_gpu} ...`, or use one with CUDA_VISIBLE_DEVICES=0."
         )
 
 

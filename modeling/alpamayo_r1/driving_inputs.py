@@ -119,10 +119,20 @@ def refuse_unfilled(input_ids: torch.LongTensor, placeholder: int) -> None:
 def checked_future(
     xyz: torch.Tensor | None, rot: torch.Tensor | None, batch: int, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """(batch, waypoints, 3) and (batch, waypoints, 3, 3) on the device, in float32; see `check_poses`."""
+    """(batch, waypoints, 3) and (batch, waypoints, 3, 3) on the device, in float32; see `check_poses`.
+
+    Raises:
+        InputError: poses have another form, or 16 bits: accelerations are second differences of positions.
+    """
     if xyz is None or rot is None:
         raise InputError("ego_future_xyz and ego_future_rot are both needed.")
     xyz, rot = shaped_poses("ego_future", xyz, rot, batch)
+    for name, value in (("ego_future_xyz", xyz), ("ego_future_rot", rot)):
+        if value.dtype in (torch.bfloat16, torch.float16):
+            raise InputError(
+                f"{name} is {value.dtype}, too coarse for the accelerations that are learnt: pass float32, and cast "
+                "the model alone (a batch's .to(dtype) casts all that it holds)."
+            )
     check_poses("ego_future", xyz, rot, ends_at_origin=False)
     return xyz.to(device, torch.float32), rot.to(device, torch.float32)
 

@@ -139,7 +139,7 @@ class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
                 the published example has 1.5. A prompt without navigation keeps its own velocity.
             noise_temperature: factor of the noise; below 1 trajectories are less diverse.
             noise: (batch * sets * samples, waypoints, 2), where trajectories start, in this order; drawn when left out.
-            generator: for text and noise.
+            generator: for text and noise, of any device.
             logits_processor, stopping_criteria: as in transformers' `generate`; processors run after the mask of the
                 trajectory tokens and before temperature, top_k and top_p.
             check_finite: end with an error where trajectories, logits, or what they were computed from are not finite.
@@ -349,7 +349,7 @@ class AlpamayoR1(AlpamayoR1PreTrainedModel, GenerationMixin):
             input_ids: (batch, length), prompts with their reasoning and `<|traj_future_start|>`; what follows it in a
                 row is not seen by the expert.
             ego_future_xyz, ego_future_rot: (batch, waypoints, 3) and (batch, waypoints, 3, 3), or with a second
-                dimension of 1; in the frame of the last history pose.
+                dimension of 1; in the frame of the last history pose, and not in 16 bits.
             labels: (batch, length), -100 where there is nothing to learn.
             trajectory_labels: the same for the tokens of a future as text, whose mean is taken by itself.
             time, noise: (batch,) in 0..1, 0 being noise, and (batch, waypoints, 2); drawn when left out.

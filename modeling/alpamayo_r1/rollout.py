@@ -201,10 +201,17 @@ def next_token(
     ended: all texts have, and all that is wanted are their last token's keys and values.
     """
     if sampling.is_own:
-        step.exponentials.exponential_(generator=sampling.generator)
+        fill_exponentials(step.exponentials, sampling.generator)
         return run_core(model, write_token, step, sampling.drawing, prompt.keys)
     logits = run_core(model, read_token, step, (), prompt.keys)
     return step.written if ended else drawn(logits, step.written, count, prompt, sampling)
+
+
+def fill_exponentials(numbers: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    """Numbers of an exponential distribution, in place, drawn where the generator is: torch draws nowhere else."""
+    if generator is None:
+        return numbers.exponential_()
+    return numbers.copy_(torch.empty_like(numbers, device=generator.device).exponential_(generator=generator))
 
 
 def drawn(
@@ -216,7 +223,7 @@ def drawn(
     for processor in sampling.processors:
         scores = processor(torch.cat([before, written.tokens[:, :count]], dim=1), scores)
     scores = drawing.warping(scores)
-    token = chosen(scores, torch.empty_like(scores).exponential_(generator=sampling.generator))
+    token = chosen(scores, fill_exponentials(torch.empty_like(scores), sampling.generator))
     possible_rows = scores.amax(dim=-1).isfinite()  # not where a caller's processor left no token, or NaN
     written = with_token(written, token, sound & possible_rows, drawing)
     if not sampling.stopping_criteria:

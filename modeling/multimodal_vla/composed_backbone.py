@@ -174,14 +174,16 @@ class ComposedBackbone(nn.Module):
         return self.run_as_it_stands(sequence)
 
     def run_as_it_stands(self, sequence: TokenSequence) -> torch.Tensor:
-        """As `run`, with padding where it is."""
+        """As `run`, with padding where it is; in the dtype of what was read, also where a stack keeps its residuals in
+        float32 (Mamba)."""
         arguments = {"use_cache": False, "position_ids": text_positions(sequence.real, self.first_position)}
-        return self.stack(
+        states = self.stack(
             inputs_embeds=sequence.embeds,
             attention_mask=causal_masks(self.stack.config, sequence.real, sequence.embeds.dtype),
             **{name: value for name, value in arguments.items() if name in self.arguments_of_stack},
             **({} if sequence.seen is None else {SEEN: sequence.seen}),
         ).last_hidden_state
+        return states.to(sequence.embeds.dtype)
 
     @property
     def stack(self) -> nn.Module:

@@ -320,15 +320,21 @@ MUTANTS = [
         ),
         (
             "later-tokens-are-not-of-the-generator",
-            "step.exponentials.exponential_(generator=sampling.generator)",
+            "fill_exponentials(step.exponentials, sampling.generator)",
             "step.exponentials.exponential_()",
             "a_generator_decides_text_and_noise",
         ),
         (
             "the-first-token-is-not-of-the-generator",
-            "torch.empty_like(scores).exponential_(generator=sampling.generator)",
+            "fill_exponentials(torch.empty_like(scores), sampling.generator)",
             "torch.empty_like(scores).exponential_()",
             "a_generator_decides_text_and_noise",
+        ),
+        (
+            "what-a-callers-generator-draws-is-drawn-on-the-models-device",
+            "torch.empty_like(numbers, device=generator.device)",
+            "torch.empty_like(numbers)",
+            f"{DRAWING}::test_what_a_callers_generator_draws_is_drawn_where_it_is",
         ),
     ),
     *planted(
@@ -772,6 +778,12 @@ MUTANTS = [
     *planted(
         "modeling/alpamayo_r1/driving_inputs.py",
         ALPAMAYO_MODEL,
+        (
+            "a-future-in-16-bits-is-learnt",
+            "        if value.dtype in (torch.bfloat16, torch.float16):",
+            "        if False:",
+            "a_future_in_16_bits_is_refused_and_one_of_more_is_learnt",
+        ),
         (
             "a-place-without-a-path-is-trained-on",
             '        refuse_unfilled(input_ids, model.config.traj_token_ids["history"])\n',

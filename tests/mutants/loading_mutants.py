@@ -467,6 +467,16 @@ MUTANTS = [
     ),
     *planted(
         "modeling/strict_loading.py",
+        "tests/modeling/multimodal_vla/test_loaded_buffers.py",
+        (
+            "modules-without-tensors-are-left-as-they-come",
+            "    def is_custom_code(cls) -> bool:",
+            "    def is_own_code(cls) -> bool:",
+            "buffers_of_a_loaded_backbone_are_those_of_the_saved_one",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
         "tests/modeling/common/test_saving.py",
         (
             "loading-info-of-none",

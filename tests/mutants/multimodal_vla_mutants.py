@@ -390,6 +390,16 @@ MUTANTS = [
     ),
     *planted(
         "modeling/multimodal_vla/composed_backbone.py",
+        "tests/modeling/multimodal_vla/test_states_in_16_bits.py",
+        (
+            "states-in-the-dtype-of-the-residuals",
+            "return states.to(sequence.embeds.dtype)",
+            "return states",
+            "a_language_model_predicts_and_learns_in_16_bits",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/composed_backbone.py",
         TWO_TOWERS,
         (
             "sizes-of-the-first-tower",

@@ -32,6 +32,18 @@ MUTANTS = [
         "training/trainer.py",
         TRAINER,
         (
+            "several-gpus-in-one-process-pass",
+            "    if args.n_gpu > 1:",
+            "    if False:",
+            "several_gpus_in_one_process_are_refused_before_anything_is_copied",
+        ),
+        (
+            "nothing-is-looked-at-in-float16",
+            "        if self.accelerator.sync_gradients:",
+            "        if self.accelerator.sync_gradients and self.accelerator.scaler is None:",
+            "losses_that_stay_not_finite_end_a_training_in_float16",
+        ),
+        (
             "weight-decay-ignored-with-groups",
             "self.optimizer = optimizer(groups, weight_decay=amount, **options)",
             "self.optimizer = optimizer(self.groups, **options)",
@@ -169,10 +181,23 @@ MUTANTS = [
         ),
         (
             "only-the-loss-is-looked-at",
-            '{"loss": torch.stack(self.losses), **gradients}',
-            '{"loss": torch.stack(self.losses)}',
+            "**({} if is_scaled else gradients)})",
+            "})",
             "a_step_that_is_not_finite_is_skipped_and_counted",
             "gradients_that_stay_not_finite_end_the_training_with_step_and_parameters",
+        ),
+        (
+            "losses-that-are-not-finite-are-learnt-from-in-float16",
+            "gradient.fill_(torch.inf)",
+            "pass",
+            "a_loss_that_is_not_finite_is_not_learnt_from_in_float16_either",
+        ),
+        (
+            "steps-of-a-scaler-count-as-taken",
+            "if scale >= self.scale:",
+            "if True:",
+            "steps_in_which_the_scaler_of_float16_looks_for_its_scale_are_counted",
+            "a_training_in_float16_that_takes_no_step_ends_with_an_error",
         ),
     ),
     *planted(
@@ -696,6 +721,12 @@ MUTANTS = [
             "cast_forward_inputs=False, output_dtype=None",
             "output_dtype=None",
             "what_goes_into_a_model_and_comes_out_is_not_rounded_under_fsdp2",
+        ),
+        (
+            "fsdp1-rounds-inputs",
+            "    if not accelerator.is_fsdp2:",
+            "    if False:",
+            "fsdp1_is_refused_where_it_would_round_what_goes_into_a_model",
         ),
         (
             "sharded-tied-weights-are-written-twice",

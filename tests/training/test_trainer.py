@@ -108,6 +108,63 @@ def test_skipped_steps_count_as_a_row_only_one_behind_the_other(trainer):
     assert [log["skipped_steps"] for log in made.state.log_history if "loss" in log] == [0, 1, 1, 2, 2]
 
 
+def in_float16(made):
+    """What a Trainer with `fp16` has on a card: a scaler, of small gradients here."""
+    accelerator = made.accelerator
+    accelerator.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    accelerator.native_amp, accelerator.state._mixed_precision = True, "fp16"
+    return made
+
+
+def test_a_loss_that_is_not_finite_is_not_learnt_from_in_float16_either(trainer):
+    made = in_float16(trainer(3, spoilt={2}))
+    made.train()
+    assert [log["skipped_steps"] for log in made.state.log_history if "loss" in log] == [0, 1, 1]
+    assert made.guard.losses == [] and all(p.isfinite().all() for p in made.model.parameters())
+    assert {int(state["step"]) for state in made.optimizer.state.values()} == {2}
+
+
+def test_losses_that_stay_not_finite_end_a_training_in_float16(trainer):
+    made = in_float16(trainer(6, spoilt={1, 2, 3}))
+    before = weights_of(made)
+    with pytest.raises(NonFiniteError, match=r"in step 2, 2 in a row: loss"):
+        made.train()
+    assert all(torch.equal(p, before[name]) for name, p in made.model.named_parameters())
+
+
+class Overflowing(TrainerCallback):
+    """Of gradients, in these steps."""
+
+    def __init__(self, *steps):
+        self.steps = steps
+
+    def on_step_begin(self, args, state, control, model=None, **kwargs):
+        factor = float("inf") if state.global_step + 1 in self.steps else 1.0
+        trained = (p for p in model.parameters() if p.requires_grad)
+        self.hooks = [p.register_hook(lambda gradient: gradient * factor) for p in trained]
+
+    def on_step_end(self, *arguments, **kwargs):
+        for hook in self.hooks:
+            hook.remove()
+
+
+def test_steps_in_which_the_scaler_of_float16_looks_for_its_scale_are_counted(trainer):
+    made = in_float16(trainer(3, callbacks=[Overflowing(1, 2)]))
+    made.train()
+    assert [log["skipped_steps"] for log in made.state.log_history if "loss" in log] == [1, 2, 2]
+    assert made.accelerator.scaler.get_scale() == 1.0
+
+
+def test_a_training_in_float16_that_takes_no_step_ends_with_an_error(trainer):
+    with pytest.raises(NonFiniteError, match=r"no step was finite.*gradients overflow in step 2"):
+        in_float16(trainer(2, callbacks=[Overflowing(1, 2)])).train()
+
+
+def test_gradients_that_overflow_at_any_scale_end_a_training_in_float16(trainer):
+    with pytest.raises(NonFiniteError, match=r"gradients overflow in step 3, even with the scale of float16 at 0.5"):
+        in_float16(trainer(6, callbacks=[Overflowing(1, 2, 3, 4)])).train()
+
+
 def test_the_last_checkpoint_is_the_whole_one_of_the_largest_step(tmp_path):
     assert last_checkpoint(tmp_path) is None
     for step, state in ((900, "{}"), (1000, '{"a": 1}\n'), (99, "{}"), (2000, '{"broken": ')):
@@ -286,6 +343,13 @@ def trainable(model, lr):
 def test_arguments_that_do_not_fit_are_refused_by_name(trainer, name, value):
     with pytest.raises(InputError, match=f"{name}={value}"):
         trainer(1, **{name: value})
+
+
+@pytest.mark.parametrize("family", ["cogvla"], indirect=True)
+def test_several_gpus_in_one_process_are_refused_before_anything_is_copied(trainer, monkeypatch):
+    monkeypatch.setattr(TrainingArguments, "n_gpu", 2)
+    with pytest.raises(InputError, match=r"one process sees 2 GPUs.*torchrun --nproc_per_node 2"):
+        trainer(1)
 
 
 @pytest.mark.parametrize("family", ["cogvla"], indirect=True)

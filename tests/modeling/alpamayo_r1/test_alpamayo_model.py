@@ -564,6 +564,15 @@ def test_half_of_a_path_and_a_place_without_one_are_refused_in_training(missing,
         model(**{name: value for name, value in batch.items() if name not in missing})
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["ego_future_xyz", "ego_future_rot"])
+def test_a_future_in_16_bits_is_refused_and_one_of_more_is_learnt(name, dtype, model, scenes):
+    batch = training_batch(model, scenes, 0)
+    assert torch.equal(model(**batch | {name: batch[name].double()}).loss, model(**batch).loss)
+    with pytest.raises(InputError, match=rf"{name} is {dtype}.*pass float32"):
+        model(**batch | {name: batch[name].to(dtype)})
+
+
 def test_text_is_not_written_behind_a_place_without_a_path(model, scenes):
     prompt = {name: value for name, value in scenes.batch(0).items() if "ego" not in name}
     with pytest.raises(InputError, match="48 history placeholders, and no path"):

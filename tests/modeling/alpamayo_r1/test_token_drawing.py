@@ -5,6 +5,7 @@ import torch
 from host_waits import HostWaits
 from transformers.generation import LogitsProcessorList, TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from vlahub.modeling.alpamayo_r1.rollout import fill_exponentials
 from vlahub.modeling.alpamayo_r1.token_drawing import (
     Drawing,
     Warping,
@@ -39,8 +40,17 @@ def test_scores_are_transformers(temperature, top_k, top_p, scores):
 def test_a_draw_is_that_of_multinomial(scores):
     ours, theirs = (torch.Generator().manual_seed(3) for _ in range(2))
     for _ in range(20):
-        found = chosen(scores, torch.empty_like(scores).exponential_(generator=ours))
+        found = chosen(scores, fill_exponentials(torch.empty_like(scores), ours))
         assert torch.equal(found, torch.multinomial(scores.softmax(dim=-1), 1, generator=theirs)[:, 0])
+
+
+def test_what_a_callers_generator_draws_is_drawn_where_it_is(scores):
+    """The memory to fill is on another device than the generator, as that of a model on a card is."""
+    ours, own = (torch.Generator().manual_seed(3) for _ in range(2))
+    numbers = torch.empty_like(scores, device="meta")
+    assert fill_exponentials(numbers, ours) is numbers
+    torch.empty_like(scores).exponential_(generator=own)
+    assert torch.equal(ours.get_state(), own.get_state())
 
 
 REASONING = WithoutTrajectoryTokens(30, 8)

@@ -1,0 +1,36 @@
+"""Backbones whose layers keep some of their states in float32 predict and learn in 16 bits as the others do."""
+
+import pytest
+import torch
+from tiny_configs import composed_config
+from tiny_text_models import tiny_text_config, weights_that_matter
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+from vlahub import MultimodalVLAForActionPrediction
+from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS
+
+FAST = ("mamba", "falcon_mamba", "falcon_h1", "qwen3_next", "llama")
+KINDS = [kind if kind in FAST else pytest.param(kind, marks=pytest.mark.slow) for kind in LANGUAGE_MODELS]
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_language_model_predicts_and_learns_in_16_bits(kind, dtype, tmp_path):
+    if kind not in CONFIG_MAPPING_NAMES:
+        pytest.skip(f"{kind} is not in this transformers")
+    config = composed_config(text_config=tiny_text_config(kind), action_head="mlp", use_state=False, state_dim=None)
+    model = weights_that_matter(MultimodalVLAForActionPrediction(config))
+    generator = torch.Generator().manual_seed(0)
+    prompt = {
+        "input_ids": torch.randint(3, 200, (2, 5), generator=generator),
+        "pixel_values": torch.randn(2, 1, 3, 28, 28, generator=generator),
+    }
+    wanted = model.predict_action(**prompt)
+    model.save_pretrained(tmp_path)
+    model = type(model).from_pretrained(tmp_path, dtype=dtype)
+    found = model.predict_action(**prompt)
+    assert found.dtype == torch.float32 and (found - wanted).abs().mean() < 0.3 * wanted.abs().mean()
+    loss = model(**prompt, actions=torch.rand(2, config.num_action_chunks, config.action_dim, generator=generator)).loss
+    loss.backward()
+    assert loss.isfinite() and all(p.grad.isfinite().all() for p in model.action_head.parameters())
