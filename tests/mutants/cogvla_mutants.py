@@ -214,8 +214,8 @@ MUTANTS = [
         ),
         (
             "two-weighed-towers-are-openvlas",
-            ' or values["vision_aggregate_type"] == "moe"\n',
-            "\n",
+            'return "block" if cogvla_parts(values) else',
+            'return "block" if values["use_aggr"] or values["use_lfp"] else',
             "actions_are_predicted_as_published_for_the_parts_unless_said_otherwise",
         ),
     ),
@@ -227,6 +227,12 @@ MUTANTS = [
             "return said if said and said // patch_size == side else side * patch_size",
             "return side * patch_size",
             "config_json_decides_about_pixels_beside_the_last_patch_alone",
+        ),
+        (
+            "a-cogvla-by-the-config-of-its-base",
+            "if (parts := cogvla_parts(found)) and not has_cogvla_fields(published):",
+            "if (parts := cogvla_parts(found)) and False:",
+            "tests/conversion/cogvla/test_refused_runs.py::test_a_cogvla_is_not_merged_by_the_config_of_its_base",
         ),
     ),
     *planted(
@@ -321,6 +327,12 @@ MUTANTS = [
             "read_statistics(options.statistics, layout.folders[:1])",
             "read_statistics(options.statistics, layout.folders)",
             "statistics_of_the_base_are_none_of_a_run",
+        ),
+        (
+            "film-is-lost-with-its-file",
+            "    check_film(collected, found)\n",
+            "",
+            "names_of_layers_inside_film_are_evidence_of_film_that_no_config_records",
         ),
         (
             "platforms-win-over-what-is-given",
