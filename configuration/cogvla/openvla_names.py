@@ -105,7 +105,7 @@ def cogvla_parts(found: Mapping[str, Any]) -> list[str]:
 
 
 def is_wrapped_by_film(key: str) -> bool:
-    """Whether a published name, of a LoRA too, is that of a layer inside a FiLM block; no model without FiLM has any."""
+    """Whether a published name, of a LoRA too, is that of a layer inside a FiLM block; no other model has such."""
     return re.search(r"featurizer\.blocks\.\d+\.block\.", key) is not None
 
 

@@ -21,6 +21,26 @@ RESIZED_VOCABULARY = "tests/modeling/cogvla/test_resized_vocabulary.py"
 
 MUTANTS = [
     *planted(
+        "modeling/cogvla/cogvla_core.py",
+        COGVLA,
+        (
+            "the-mean-before-written-tokens-lacks-the-stop-token",
+            "model.prompt_inputs(observed, config.stop_token_id)",
+            "model.prompt_inputs(observed)",
+            "what_is_learnt_token_by_token_is_what_is_predicted",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/cogvla_losses.py",
+        COGVLA,
+        (
+            "pruning-is-learnt-with-written-tokens",
+            'if model.training and model.config.action_attention == "causal" and',
+            "if False and",
+            "a_model_that_prunes_learns_no_tokens_that_are_written_one_by_one",
+        ),
+    ),
+    *planted(
         "configuration/cogvla/pruning_schedule.py",
         PRUNING,
         (
