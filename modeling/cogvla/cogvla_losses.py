@@ -75,7 +75,7 @@ def check_learnable(model: nn.Module, labels: torch.Tensor | None, actions: torc
         raise InputError(
             "action_attention='causal' writes actions one by one behind the pass in which token pruning (lfp_type="
             f"{model.config.lfp_type!r}) acts: what is learnt would not be what is predicted. Train a model that "
-            "predicts in parallel (vlahub create --decoding parallel, or a continuous action_head), or none that prunes."
+            "predicts in parallel (vlahub create --decoding parallel, or a continuous head), or one without pruning."
         )
     if model.training and labels is not None and actions is None and model.config.action_head != "discrete":
         raise InputError(

@@ -343,7 +343,7 @@ def test_what_is_learnt_token_by_token_is_what_is_predicted(parts, language_mean
 
 def test_a_model_that_prunes_learns_no_tokens_that_are_written_one_by_one(tiny_model, tiny_batch):
     model = tiny_model(**HEADS["causal"]).train()
-    with pytest.raises(InputError, match="token pruning .*what is learnt would not be what is predicted.*parallel"):
+    with pytest.raises(InputError, match=r"token pruning .*what is learnt would not be what is predicted.*parallel"):
         model(**tiny_batch(model.config, block=True).training())
 
 
