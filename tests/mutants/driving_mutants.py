@@ -76,6 +76,13 @@ MUTANTS = [
         "processing/alpamayo_r1/navigation_comparison.py",
         NAVIGATION_COMPARISON,
         (
+            "comparison-with-the-usual-prompt",
+            "        inputs = processor(frames, **poses, nav_text=text",
+            "        usual = processor.for_config(model.config, processor.tokenizer)\n"
+            "        inputs = usual(frames, **poses, nav_text=text",
+            "three_drives_begin_with_the_same_noise_and_guidance_is_of_navigation_alone",
+        ),
+        (
             "comparison-without-cameras",
             'data.get("camera_indices") if processor.camera_labels else None',
             "None",
