@@ -8,7 +8,6 @@ from typing import Any
 PLACEHOLDER = "user/name"  # of the repository, until its name is known
 INSTRUCTION = "pick up the bowl"
 QUESTION = "What is on the table?"
-POSE_TOKENS = 3  # tokens of one pose of a driven path
 
 LOAD = """repository = {repository}
 processor = AutoProcessor.from_pretrained(repository, trust_remote_code=True)
@@ -133,7 +132,7 @@ def car_words(config: Any, asked: Asked) -> dict[str, Any]:
 
 def straight_path(config: Any) -> tuple[int, str]:
     """The path driven before: how many poses, and how far ahead the first one is, in metres; at 10 m/s."""
-    poses = config.tokens_per_history_traj // POSE_TOKENS
+    poses = config.num_history_poses
     return poses, f"{-10 * config.action_space_cfg['dt'] * (poses - 1):g}"
 
 

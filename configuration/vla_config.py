@@ -80,6 +80,7 @@ class VLAConfig(KnownFieldsConfig):
     does = "A vision-language-action model"  # the beginning of the sentence of the model card
     action_text = ""  # what the model card says about actions that no statistics describe, Markdown
     draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
+    bounded_actions = False  # whether the head reaches normalised actions from -1 to 1 alone
     follows_flow = False  # whether that is done along a flow, by a solver whose steps can be chosen
     can_be_guided = False  # whether a prediction takes `guidance_scale`
     num_images_in_input = None  # camera views of one sample; `None` is any number

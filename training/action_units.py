@@ -13,6 +13,7 @@ from .dataset_columns import joined
 
 LOOKED_AT = 1000  # rows
 LEAST_INSIDE = 0.5
+LEAST_REACHED = 0.98  # as many as lie inside of the statistics' percentiles
 DEVIATIONS = 4  # of "normal" statistics, on each side of the mean
 
 
@@ -20,7 +21,8 @@ def check_units(examples: Any, collator: Any) -> None:
     """Refuse examples whose actions lie outside of the statistics by which they are normalised.
 
     Of the rows that statistics were made of 98 of 100 lie inside of them; where it is less than half, they are of other
-    data or of other units (actions that were normalised before, degrees for radians), and clipping would hide it.
+    data or of other units (actions that were normalised before, degrees for radians), and clipping would hide it. Heads
+    that reach normalised actions from -1 to 1 alone also need them there (`check_reach`).
     Examples of other kinds than `ActionChunks`, and collators that normalise by no statistics, pass.
 
     Raises:
@@ -34,13 +36,15 @@ def check_units(examples: Any, collator: Any) -> None:
     elif isinstance(examples, ActionChunks) and hasattr(collator, "unnorm_key"):
         config, key = collator.config, examples.unnorm_key or collator.unnorm_key
         if key is not None or len(config.norm_stats) == 1:
-            check_inside(examples, find_statistics(config.norm_stats, key)["action"], config.normalization_type)
+            statistics = find_statistics(config.norm_stats, key)["action"]
+            check_inside(examples, statistics, config.normalization_type)
+            if config.bounded_actions:
+                check_reach(examples, statistics, config)
 
 
 def check_inside(examples: ActionChunks, statistics: dict[str, Any], normalization_type: str) -> None:
     """`check_units` of one dataset. Rows are looked at from its first to its last, at even distances."""
-    step = max(1, len(examples) // LOOKED_AT)
-    rows = joined(examples.actions[slice(0, len(examples), step)], examples.action)
+    rows = some_rows(examples)
     low, high = limits(statistics, normalization_type)
     masked = np.array(statistics.get("mask") or [True] * len(low), dtype=bool)
     if rows.shape[1] != len(low):
@@ -58,6 +62,39 @@ def check_inside(examples: ActionChunks, statistics: dict[str, Any], normalizati
             f"statistics in dimension {dimension} ({low[dimension]:g} to {high[dimension]:g}): these are of other data "
             "or other units, or the actions were normalised before; collators take them in robot units. Compute them "
             "anew: dataset_statistics(frames) and apply_statistics."
+        )
+
+
+def some_rows(examples: ActionChunks) -> np.ndarray:
+    """(rows, action_dim), in robot units."""
+    step = max(1, len(examples) // LOOKED_AT)
+    return joined(examples.actions[slice(0, len(examples), step)], examples.action)
+
+
+def check_reach(examples: ActionChunks, statistics: dict[str, Any], config: Any) -> None:
+    """See that a head whose actions end at -1 and 1 (tokens of bins, a diffusion that clips) can learn a dataset's.
+
+    config: of a model with `bounded_actions`.
+
+    Raises:
+        InputError: they are normalised by their deviation, of which it reaches one, or a dimension that is not
+            normalised goes further.
+    """
+    head = f"action_head={config.action_head!r} reaches normalised actions from -1 to 1 alone"
+    if config.normalization_type == "normal":
+        raise InputError(
+            f"{head}, and normalization_type='normal' takes them further: all behind one standard deviation would be "
+            "cut off. Take 'bounds' or 'bounds_q99', or a head without bounds."
+        )
+    outside = (np.abs(some_rows(examples)) > 1 + 1e-3).mean(axis=0)
+    masked = np.array(statistics.get("mask") or [True] * len(outside), dtype=bool)
+    wrong = np.flatnonzero(~masked & (outside > 1 - LEAST_REACHED))
+    if len(wrong):
+        dimension = int(wrong[0])
+        raise InputError(
+            f"{head}, and {outside[dimension]:.0%} of the actions of column {', '.join(examples.action)} go further in "
+            f"dimension {dimension}, which the statistics leave as it is (mask): they would be cut off. Compute "
+            "statistics that normalise it (without it in unmasked_actions), or bring it to -1..1 in the data."
         )
 
 

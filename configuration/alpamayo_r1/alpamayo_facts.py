@@ -4,7 +4,6 @@ from typing import Any
 
 from ..card_markdown import sections, stack_text, table
 
-POSE_TOKENS = 3  # tokens of one pose of a driven path
 DIMENSIONS = (("acceleration", "m/s^2", "accel"), ("curvature", "1/m", "curvature"))
 HEADER = ("dimension", "name", "unit", "min", "max", "mean", "std", "normalised")
 ACTIONS = """## Actions
@@ -16,14 +15,13 @@ One trajectory is {waypoints} actions, {dt} s apart, which are integrated to pos
 def alpamayo_facts(config: Any) -> dict[str, str]:
     """Rows of the table, Markdown by name; config: an `AlpamayoR1Config`."""
     vision, space = config.vlm_config.vision_config, config.action_space_cfg
-    poses = config.tokens_per_history_traj // POSE_TOKENS
     steps = f"flow matching in {config.num_inference_steps} steps"
     return {
         "vision tower": f"{vision.depth} layers of width {vision.hidden_size}",
         "language model": f"Qwen3-VL, {stack_text(config.vlm_config.text_config)}",
         "expert": f"{stack_text(config.expert_config)}, over the keys and values of the language model; {steps}",
         "trajectory": f"{space['n_waypoints']} waypoints, {space['dt']:g} s apart",
-        "history": f"{poses} poses as {config.tokens_per_history_traj} tokens",
+        "history": f"{config.num_history_poses} poses as {config.tokens_per_history_traj} tokens",
         "prompt's cameras": "named, with numbers of frames" if config.camera_labels else "in order, without names",
         "images": f"resized to between {config.min_pixels:,} and {config.max_pixels:,} pixels",
     }

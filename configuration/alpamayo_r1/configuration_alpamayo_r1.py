@@ -268,6 +268,16 @@ class AlpamayoR1Config(VLAConfig):
         self.diffusion_cfg = self.diffusion_cfg | {"ode_spacing": value}
 
     @property
+    def tokens_per_pose(self) -> int:
+        """Tokens of one pose of a history: three, or four with turns."""
+        return 4 if self.hist_traj_tokenizer_cfg.get("predict_yaw") else 3
+
+    @property
+    def num_history_poses(self) -> int:
+        """Poses of a history."""
+        return self.tokens_per_history_traj // self.tokens_per_pose
+
+    @property
     def hist_token_start_idx(self) -> int:
         """Id of the first token of a history: behind those of the future."""
         return self.traj_token_start_idx + self.traj_tokenizer_cfg["num_bins"]

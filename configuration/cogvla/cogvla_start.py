@@ -12,6 +12,7 @@ from ..known_fields import check_arguments, in_own_words, own_arguments
 from ..normalization_statistics import check_statistics
 from ..vla_errors import ConfigError
 from .configuration_cogvla import CogVLAConfig
+from .openvla_names import cogvla_parts
 
 # Words of `vlahub create` for fields of the config.
 WORDS = {
@@ -186,8 +187,7 @@ def attention(base: CogVLAConfig, decoding: str | None, values: Mapping[str, Any
 
 def parallel_attention(values: Mapping[str, Any]) -> str:
     """Of OpenVLA-OFT, or of CogVLA where a part of it is there."""
-    is_cogvla = values["use_aggr"] or values["use_lfp"] or values["vision_aggregate_type"] == "moe"
-    return "block" if is_cogvla else "bidirectional"
+    return "block" if cogvla_parts(values) else "bidirectional"
 
 
 def action_size(norm_stats: Mapping[str, Any]) -> int | None:

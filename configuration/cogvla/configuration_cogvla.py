@@ -207,6 +207,11 @@ class CogVLAConfig(VLAConfig):
         return "logits" if self.action_head == "discrete" else "states"
 
     @property
+    def bounded_actions(self) -> bool:
+        """See `VLAConfig`. Tokens are bins of [-1, 1], and each step of the diffusion clips its answer to it."""
+        return self.action_head != "l1"
+
+    @property
     def draws_noise(self) -> bool:
         """See `VLAConfig`."""
         return self.action_head == "diffusion"

@@ -94,6 +94,21 @@ def parts_found(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     return found
 
 
+def cogvla_parts(found: Mapping[str, Any]) -> list[str]:
+    """The parts of CogVLA that OpenVLA-OFT has not got; found: see `parts_found`."""
+    there = {
+        "aggregation tokens": found["use_aggr"],
+        "an MoE aggregator": found["vision_aggregate_type"] == "moe",
+        "routers of pruning layers": found["use_lfp"],
+    }
+    return [part for part, has in there.items() if has]
+
+
+def is_wrapped_by_film(key: str) -> bool:
+    """Whether a published name, of a LoRA too, is that of a layer inside a FiLM block; no other model has such."""
+    return re.search(r"featurizer\.blocks\.\d+\.block\.", key) is not None
+
+
 def has_cogvla_fields(published: Mapping[str, Any]) -> bool:
     """Whether a published config.json was written by CogVLA rather than by OpenVLA or OpenVLA-OFT."""
     text = published.get("text_config") or {}

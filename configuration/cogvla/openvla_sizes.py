@@ -6,6 +6,7 @@ from typing import Any
 
 from ..vla_errors import ConversionError
 from .configuration_cogvla_vision import TIMM_MODELS
+from .openvla_names import cogvla_parts, has_cogvla_fields
 
 HIDDEN_SIZE_7B = 4096
 TOWERS = ("featurizer", "fused_featurizer")
@@ -122,6 +123,8 @@ def text_sizes(text: Mapping[str, Any], shapes: TensorShapes) -> dict[str, Any]:
 def check_promised(published: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """See that the parts of which config.json speaks are those there are; found: see `parts_found`.
 
+    CogVLA's attention and files follow from the fields that it writes; a config.json without any is its base's.
+
     Raises:
         ConversionError: the message names the field and the file that may be missing.
     """
@@ -131,3 +134,8 @@ def check_promised(published: Mapping[str, Any], found: Mapping[str, Any]) -> No
             raise ConversionError(
                 f"config.json says {name}={promised[name]!r}, but the tensors say {found[name]!r}. Is {file} missing?"
             )
+    if (parts := cogvla_parts(found)) and not has_cogvla_fields(published):
+        raise ConversionError(
+            f"the tensors hold {' and '.join(parts)}, of which config.json says nothing: it is the base's. Copy the "
+            "run's own config.json, with CogVLA's fields, beside the weights."
+        )

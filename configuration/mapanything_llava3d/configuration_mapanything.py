@@ -85,6 +85,18 @@ class MapAnythingGeometryConfig(KnownFieldsConfig):
         if self.image_size % self.patch_size:
             raise ConfigError(f"image_size={self.image_size} must be a multiple of patch_size={self.patch_size}.")
 
+    def check_pictures(self, size: int) -> None:
+        """Raises ConfigError unless pictures of a vision tower, which it sees as they are, can be cut into patches.
+
+        size: `image_size` of the tower.
+        """
+        if size % self.patch_size:
+            raise ConfigError(
+                f"vision_config.image_size={size} is no multiple of geometry_config.patch_size={self.patch_size}, and "
+                "both see one picture: take a vision tower of another resolution (SigLIP so400m/14 at 224), or none of "
+                "the geometry (use_geometric_branch=False; assemble without --geometry)."
+            )
+
     @property
     def grid_size(self) -> int:
         """Patches along one side of the position table."""

@@ -70,8 +70,10 @@ class MapAnythingLlava3DConfig(VLAConfig):
         num_embodiments: robots that have each their own encoders of state and actions and their own decoder of actions,
             in every action expert; a call says by `embodiment_id` whose they are.
         stop_grad_from_vlm: the action experts' loss has no gradient in the language model and what comes before it.
-        use_time_weight: the flow-matching loss weighs a sample by 1 - time.
-        time_sampling: `beta` draws training times from Beta(1.5, 1), `uniform` evenly.
+        use_time_weight: the flow-matching loss of `deep_fusion` weighs a sample by 1 - time; that of the DiT head has
+            no weights.
+        time_sampling: `beta` draws training times from Beta(1.5, 1), `uniform` evenly. A DiT head alone draws them by
+            `dit_config.noise_beta_alpha` and `noise_beta_beta`.
         num_inference_steps, ode_solver, ode_spacing: steps of one prediction, unless the call says otherwise, and how
             they are made: `euler` (one velocity a step), `midpoint` or `heun` (two); `uniform`, or `cosine`, shorter
             near the noise. `None` is 10, `euler` and `uniform`, or what `dit_config` says where there is only the DiT
@@ -322,6 +324,8 @@ class MapAnythingLlava3DConfig(VLAConfig):
                 raise ConfigError(f"{field}={getattr(self, field)!r} must be at least 0 and below 1.")
         if self.use_spatial_token and self.action_token_begin_idx is None:
             raise ConfigError("use_spatial_token=True needs action_token_begin_idx, the first id of the action tokens.")
+        if self.use_geometric_branch:
+            self.geometry_config.check_pictures(self.vision_config.image_size)
         self.check_experts()
         self.check_robot()
 
@@ -351,6 +355,11 @@ class MapAnythingLlava3DConfig(VLAConfig):
 
     def check_dit(self) -> None:
         """Raises ConfigError unless the DiT head has this config's sizes, and a layer to read for each block."""
+        if self.time_sampling != "beta" and not self.has_deep_fusion:
+            raise ConfigError(
+                f"time_sampling={self.time_sampling!r} has no effect with action_expert_type='dit': the head draws its "
+                "times by dit_config.noise_beta_alpha and noise_beta_beta (1 and 1 draw evenly)."
+            )
         for field, value in self.shared_with_dit.items():
             if getattr(self.dit_config, field) != value:
                 raise ConfigError(

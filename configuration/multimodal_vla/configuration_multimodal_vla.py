@@ -251,6 +251,11 @@ class MultimodalVLAConfig(VLAConfig):
         return min(tower.image_size for tower in self.towers.values())
 
     @property
+    def bounded_actions(self) -> bool:
+        """See `VLAConfig`."""
+        return self.action_head == "discrete"
+
+    @property
     def draws_noise(self) -> bool:
         """See `VLAConfig`."""
         return HEAD_FACTS[self.action_head].has_draws

@@ -66,7 +66,8 @@ def plan_next(family: Family, job: Job) -> Prepared:
         ConversionError, ConfigError: see `next_config`.
     """
     options = job.options(AlpamayoStartOptions)
-    config = next_config(AlpamayoR1Config.from_pretrained(job.base), switches_of(options))
+    base = AlpamayoR1Config.from_pretrained(job.base)
+    config = next_config(base, switches_of(options, base.tokens_per_pose))
     reason = "another expert was asked for"
     left_out = [Row(rf"(?:{part})\..+", None, reason) for part in EXPERT_PARTS]
     collected = collect([SourceGroup(weights_of(job.base, "base"), [*left_out, *TABLE])])
@@ -83,14 +84,17 @@ def check_counts(options: AlpamayoStartOptions) -> None:
             raise ConversionError(f"--{name.replace('_', '-')} {value} must be {least} or more.")
 
 
-def switches_of(options: AlpamayoStartOptions) -> dict[str, Any]:
-    """What was given on the command line, as fields of the config."""
+def switches_of(options: AlpamayoStartOptions, tokens_per_pose: int = 3) -> dict[str, Any]:
+    """What was given on the command line, as fields of the config.
+
+    tokens_per_pose: of a history, three in a new start.
+    """
     expert = {field: getattr(options, name) for name, field in EXPERT_FIELDS.items()}
     poses = options.num_history_poses
     switches = {
         "expert_cfg": {field: value for field, value in expert.items() if value is not None} or None,
         "num_action_chunks": options.num_action_chunks,
-        "tokens_per_history_traj": None if poses is None else 3 * poses,
+        "tokens_per_history_traj": None if poses is None else tokens_per_pose * poses,
         "traj_tokenizer_cfg": None if options.future_bins is None else {"num_bins": options.future_bins},
         "hist_traj_tokenizer_cfg": None if options.history_bins is None else {"num_bins": options.history_bins},
         "min_pixels": options.min_pixels,

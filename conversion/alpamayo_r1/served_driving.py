@@ -73,8 +73,8 @@ class DrivingPolicy:
 
     @property
     def num_poses(self) -> int:
-        """Of a driven path: each has three tokens of the prompt."""
-        return self.processor.num_history_tokens // 3
+        """Of a driven path."""
+        return self.processor.num_history_tokens // self.processor.history_values.tokens_per_pose
 
     def check_unnorm_key(self, unnorm_key: str | None) -> None:
         """Raises InputError for any: trajectories are in metres."""

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig, check_published
-from ...configuration.cogvla.openvla_names import has_cogvla_fields, parts_found
+from ...configuration.cogvla.openvla_names import has_cogvla_fields, is_wrapped_by_film, parts_found
 from ...configuration.cogvla.openvla_sizes import (
     PROMISED,
     TOWERS,
+    VISION_FILE,
     TensorShapes,
     check_promised,
     with_sizes,
@@ -73,6 +74,7 @@ def add_model_parts(published: dict, collected: Collected, shapes: TensorShapes,
     """Which parts the model has, from the tensors; what config.json promises must be there."""
     found, text = parts_found(shapes), published["text_config"]
     check_promised(published, found)
+    check_film(collected, found)
     for name in PROMISED:
         settings.know(name, found[name], "read", "tensors")
     for name in ("num_vision_aggr", "lfp_enable_film"):
@@ -86,6 +88,22 @@ def add_model_parts(published: dict, collected: Collected, shapes: TensorShapes,
             )
         settings.know(name, text[name], "read", "config.json")
     add_head(found, collected, settings)
+
+
+def check_film(collected: Collected, found: Mapping[str, Any]) -> None:
+    """See that FiLM is there where a LoRA names the layers inside its blocks: OpenVLA-OFT's config.json tells nothing.
+
+    Raises:
+        ConversionError: the message names the file that is missing.
+    """
+    if found["use_film"]:
+        return
+    for source in (source for candidates in collected.candidates.values() for source in candidates.sources):
+        if is_wrapped_by_film(source.key):
+            raise ConversionError(
+                f"{source.file.path} holds {source.key}, a layer inside a FiLM block, but no file holds FiLM: is "
+                f"{VISION_FILE} missing?"
+            )
 
 
 def add_head(found: Mapping[str, Any], collected: Collected, settings: Settings) -> None:

@@ -63,7 +63,8 @@ def decoded_actions(
     config, language_model, samples = model.config, model.language_model, options.num_samples
     ids, real = with_prompt_end(seen.input_ids, seen.real, config.prompt_end_token_id)
     if config.action_attention == "causal":
-        prompt, moe_ratios = model.prompt_inputs(Observation(ids, real, seen.pixel_values, seen.state))
+        observed = Observation(ids, real, seen.pixel_values, seen.state)
+        prompt, moe_ratios = model.prompt_inputs(observed, config.stop_token_id)
         decoded = decode_one_by_one(config, language_model, prompt, real, samples, inputs.exponentials)
         return decoded, moe_ratios
     sequence = with_action_block(ids, real, config.num_action_tokens, config.stop_token_id)

@@ -351,11 +351,21 @@ class CogVLAForActionPrediction(CogVLAPreTrainedModel, GenerationMixin):
             prefix = F.pad(prefix, (0, 0, 0, 1))
         return self.language_model.assemble(sequence, embeds, prefix, self.config.action_attention, count), moe_ratios
 
-    def prompt_inputs(self, seen: Observation) -> tuple[LanguageModelInputs, torch.Tensor | None]:
-        """As `action_inputs`, for text without an action block, of which the last token's state is wanted."""
+    def prompt_inputs(
+        self, seen: Observation, averaged_too: int | None = None
+    ) -> tuple[LanguageModelInputs, torch.Tensor | None]:
+        """As `action_inputs`, for text without an action block, of which the last token's state is wanted.
+
+        averaged_too: a token whose embedding goes into the mean with those of the text: the stop token behind actions
+            that are still to be written, which stands in the text of `learn`.
+        """
         sequence = ActionSequence(seen.input_ids, seen.real, seen.real.sum(dim=1) - 1, num_action_tokens=0)
         embeds = self.get_input_embeddings()(seen.input_ids)
-        condition = masked_mean(embeds, seen.real).squeeze(1)
+        averaged, real = embeds, seen.real
+        if averaged_too is not None:
+            more = self.get_input_embeddings()(torch.full_like(seen.input_ids[:, :1], averaged_too))
+            averaged, real = torch.cat([more, embeds], dim=1), F.pad(real, (1, 0), value=True)
+        condition = masked_mean(averaged, real).squeeze(1)
         prefix, moe_ratios = self.encode_prefix(seen.pixel_values, condition, seen.state)
         return self.language_model.assemble(sequence, embeds, prefix, mode="causal", count=1), moe_ratios
 

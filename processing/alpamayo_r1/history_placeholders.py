@@ -25,14 +25,14 @@ def check_tokens(tokenizer: Any, history_token_start_idx: int, num_values: int) 
             )
 
 
-def filled(ids: list[int], history: list[int], placeholder: int) -> list[int]:
+def filled(ids: list[int], history: list[int], placeholder: int, tokens_per_pose: int) -> list[int]:
     """The ids with the history's tokens in place of the placeholders. Raises InputError for another number."""
     count = ids.count(placeholder)
     if count != len(history):
         raise InputError(
             f"the prompt has {count} history placeholders, ego_history_xyz gives {len(history)} tokens; "
-            "num_history_tokens and the number of poses must fit each other: with 3 tokens a pose, give "
-            f"{count // 3} poses."
+            f"num_history_tokens and the number of poses must fit each other: with {tokens_per_pose} tokens a pose, "
+            f"give {count // tokens_per_pose} poses."
         )
     tokens = iter(history)
     return [next(tokens) if i == placeholder else i for i in ids]

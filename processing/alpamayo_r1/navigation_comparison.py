@@ -47,7 +47,7 @@ def compare_navigation(
     model: nn.Module,
     data: Mapping[str, Any],
     nav_text: str,
-    processor: AlpamayoR1Processor | None = None,
+    processor: AlpamayoR1Processor,
     seed: int = 0,
     guidance_weight: float | None = None,
     **sampling: Any,
@@ -59,12 +59,12 @@ def compare_navigation(
         data: as `load_physical_aiavdataset` returns it: `image_frames` (or `images`), `ego_history_xyz`,
             `ego_history_rot` and, where the model was trained with names of cameras, `camera_indices`.
         nav_text: "Turn left onto Main St in 40m".
-        processor: of the checkpoint; by default one for the model's config and tokenizer.
+        processor: of the checkpoint, whose request, system prompt and resolution no config has.
         seed: of texts and noise.
         guidance_weight: of the drives with navigation. sampling: further arguments of `sample_trajectories`, of all.
 
     Raises:
-        InputError: nav_text is none, data lacks something, the model has no tokenizer, or as processor and model say.
+        InputError: nav_text is none, data lacks something, or as processor and model say.
     """
     if not isinstance(nav_text, str):
         raise InputError(f"nav_text is a {type(nav_text).__name__}; a text is needed, which is compared with none.")
@@ -72,9 +72,6 @@ def compare_navigation(
     missing = [name for name in ("ego_history_xyz", "ego_history_rot") if name not in data]
     if frames is None or missing:
         raise InputError(f"data lacks {', '.join(missing or ['image_frames'])}; it holds {', '.join(data)}.")
-    if processor is None and model.tokenizer is None:
-        raise InputError("the model has no tokenizer: pass processor, or load a checkpoint that has one.")
-    processor = processor or AlpamayoR1Processor.for_config(model.config, model.tokenizer)
     poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
     cameras = data.get("camera_indices") if processor.camera_labels else None
     device = next(model.parameters()).device

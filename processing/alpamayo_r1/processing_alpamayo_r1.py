@@ -371,7 +371,8 @@ class AlpamayoR1Processor(PortableProcessor):
 
     def with_history(self, ids: list[int], history: list[int]) -> list[int]:
         """The ids with the history's tokens in place of the placeholders. Raises InputError for another number."""
-        return filled(ids, history, self.tokenizer.convert_tokens_to_ids(TRAJ_TOKEN["history"]))
+        placeholder = self.tokenizer.convert_tokens_to_ids(TRAJ_TOKEN["history"])
+        return filled(ids, history, placeholder, self.history_values.tokens_per_pose)
 
     def split_reasoning(self, token_ids: Any, skip_special_tokens: bool = False) -> dict[str, Any]:
         """Generated tokens, with or without the prompt, as `{"cot": ..., "meta_action": ..., "answer": ...}`.

@@ -21,6 +21,26 @@ RESIZED_VOCABULARY = "tests/modeling/cogvla/test_resized_vocabulary.py"
 
 MUTANTS = [
     *planted(
+        "modeling/cogvla/cogvla_core.py",
+        COGVLA,
+        (
+            "the-mean-before-written-tokens-lacks-the-stop-token",
+            "model.prompt_inputs(observed, config.stop_token_id)",
+            "model.prompt_inputs(observed)",
+            "what_is_learnt_token_by_token_is_what_is_predicted",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/cogvla_losses.py",
+        COGVLA,
+        (
+            "pruning-is-learnt-with-written-tokens",
+            'if model.training and model.config.action_attention == "causal" and',
+            "if False and",
+            "a_model_that_prunes_learns_no_tokens_that_are_written_one_by_one",
+        ),
+    ),
+    *planted(
         "configuration/cogvla/pruning_schedule.py",
         PRUNING,
         (
@@ -214,8 +234,8 @@ MUTANTS = [
         ),
         (
             "two-weighed-towers-are-openvlas",
-            ' or values["vision_aggregate_type"] == "moe"\n',
-            "\n",
+            'return "block" if cogvla_parts(values) else',
+            'return "block" if values["use_aggr"] or values["use_lfp"] else',
             "actions_are_predicted_as_published_for_the_parts_unless_said_otherwise",
         ),
     ),
@@ -227,6 +247,12 @@ MUTANTS = [
             "return said if said and said // patch_size == side else side * patch_size",
             "return side * patch_size",
             "config_json_decides_about_pixels_beside_the_last_patch_alone",
+        ),
+        (
+            "a-cogvla-by-the-config-of-its-base",
+            "if (parts := cogvla_parts(found)) and not has_cogvla_fields(published):",
+            "if (parts := cogvla_parts(found)) and False:",
+            "tests/conversion/cogvla/test_refused_runs.py::test_a_cogvla_is_not_merged_by_the_config_of_its_base",
         ),
     ),
     *planted(
@@ -321,6 +347,12 @@ MUTANTS = [
             "read_statistics(options.statistics, layout.folders[:1])",
             "read_statistics(options.statistics, layout.folders)",
             "statistics_of_the_base_are_none_of_a_run",
+        ),
+        (
+            "film-is-lost-with-its-file",
+            "    check_film(collected, found)\n",
+            "",
+            "names_of_layers_inside_film_are_evidence_of_film_that_no_config_records",
         ),
         (
             "platforms-win-over-what-is-given",

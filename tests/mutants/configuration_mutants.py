@@ -76,6 +76,18 @@ MUTANTS = [
             "if False:",
             "a_sampling_that_would_have_no_effect_is_refused_where_it_is_given",
         ),
+        (
+            "pictures-that-the-geometry-cannot-cut",
+            "self.geometry_config.check_pictures(self.vision_config.image_size)",
+            "pass",
+            "a_value_that_cannot_work_is_refused_by_its_name",
+        ),
+        (
+            "times-of-a-dit-head-without-effect",
+            'if self.time_sampling != "beta" and not self.has_deep_fusion:',
+            "if False:",
+            "a_value_that_cannot_work_is_refused_by_its_name",
+        ),
     ),
     *planted(
         "configuration/vla_config.py",

@@ -76,6 +76,13 @@ MUTANTS = [
         "processing/alpamayo_r1/navigation_comparison.py",
         NAVIGATION_COMPARISON,
         (
+            "comparison-with-the-usual-prompt",
+            "        inputs = processor(frames, **poses, nav_text=text",
+            "        usual = processor.for_config(model.config, processor.tokenizer)\n"
+            "        inputs = usual(frames, **poses, nav_text=text",
+            "three_drives_begin_with_the_same_noise_and_guidance_is_of_navigation_alone",
+        ),
+        (
             "comparison-without-cameras",
             'data.get("camera_indices") if processor.camera_labels else None',
             "None",
@@ -151,14 +158,34 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "configuration/alpamayo_r1/alpamayo_facts.py",
+        "configuration/alpamayo_r1/configuration_alpamayo_r1.py",
         CONFIGURATION_ALPAMAYO,
         (
             "the-card-has-tokens-for-poses",
-            "config.tokens_per_history_traj // POSE_TOKENS",
-            "config.tokens_per_history_traj",
+            "return self.tokens_per_history_traj // self.tokens_per_pose",
+            "return self.tokens_per_history_traj",
             "the_card_counts_the_poses_of_a_history",
         ),
+        (
+            "turns-are-no-tokens-of-a-pose",
+            'return 4 if self.hist_traj_tokenizer_cfg.get("predict_yaw") else 3',
+            "return 3",
+            "the_card_counts_the_poses_of_a_history",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/served_driving.py",
+        "tests/conversion/alpamayo_r1/test_served_driving.py",
+        (
+            "served-poses-have-three-tokens",
+            "self.processor.num_history_tokens // self.processor.history_values.tokens_per_pose",
+            "self.processor.num_history_tokens // 3",
+            "poses_are_those_of_the_processor_with_turns_too",
+        ),
+    ),
+    *planted(
+        "configuration/alpamayo_r1/alpamayo_facts.py",
+        CONFIGURATION_ALPAMAYO,
         (
             "the-card-has-means-for-deviations",
             'space[f"{field}_mean"], space[f"{field}_std"])\n        rows',

@@ -271,6 +271,22 @@ MUTANTS = [
     ),
     *planted(
         "training/action_units.py",
+        "tests/training/test_reach_of_heads.py",
+        (
+            "bounded-heads-learn-what-they-do-not-reach",
+            "np.flatnonzero(~masked & (outside > 1 - LEAST_REACHED))",
+            "np.flatnonzero(masked & (outside > 1 - LEAST_REACHED))",
+            "a_bounded_head_is_not_trained_on_deviations_nor_on_a_gripper_that_goes_further",
+        ),
+        (
+            "bounded-heads-learn-deviations",
+            'if config.normalization_type == "normal":',
+            "if False:",
+            "a_bounded_head_is_not_trained_on_deviations_nor_on_a_gripper_that_goes_further",
+        ),
+    ),
+    *planted(
+        "training/action_units.py",
         BEGINNERS_MISTAKES_IN_TRAINING,
         (
             "masked-dimensions-are-looked-at",

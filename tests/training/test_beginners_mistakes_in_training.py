@@ -197,7 +197,7 @@ WRAPPED = {
 @pytest.mark.parametrize("kind", ["bounds", "bounds_q99", "normal"])
 def test_units_are_looked_at_by_the_statistics_that_normalise_and_in_parts_of_datasets(kind, wrapped, small_actions):
     statistics = dataset_statistics(frames(small_actions), unmasked_actions=[-1], progress=False)
-    config = SimpleNamespace(norm_stats={"mine": statistics}, normalization_type=kind)
+    config = SimpleNamespace(norm_stats={"mine": statistics}, normalization_type=kind, bounded_actions=False)
     collator = SimpleNamespace(config=config, unnorm_key=None)
 
     def look_at(actions):

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, Qwen3VLConfig
 
 from vlahub import AlpamayoR1, AlpamayoR1Config
+from vlahub.configuration.card_snippet import straight_path
 from vlahub.errors import ConfigError
 
 DICTS = (
@@ -123,7 +124,11 @@ def test_what_is_changed_in_a_config_does_not_become_a_default(field):
 
 
 def test_the_card_counts_the_poses_of_a_history():
-    assert AlpamayoR1Config().facts["history"] == "16 poses as 48 tokens"
+    """Of three tokens each, or of four with turns, in the table and in the code."""
+    turning = AlpamayoR1Config(hist_traj_tokenizer_cfg={"predict_yaw": True}, tokens_per_history_traj=64)
+    for config, tokens in ((AlpamayoR1Config(), 48), (turning, 64)):
+        assert config.facts["history"] == f"16 poses as {tokens} tokens"
+        assert straight_path(config) == (16, "-15") and config.num_history_poses == 16
 
 
 # ---- names of classes

@@ -217,7 +217,8 @@ def test_the_last_layer_of_the_vlm_is_read_where_the_last_block_looks_at_it(cont
 
 
 def test_image_tokens_are_the_patches_of_one_view_or_what_was_said():
-    assert MapAnythingLlava3DConfig(vision_config={"image_size": 384, "patch_size": 14}).num_image_tokens == 729
+    vision = {"image_size": 384, "patch_size": 14}
+    assert MapAnythingLlava3DConfig(vision_config=vision, use_geometric_branch=False).num_image_tokens == 729
     assert MapAnythingLlava3DConfig(image_seq_length=5).num_image_tokens == 5
 
 
@@ -401,6 +402,14 @@ def test_a_rotary_base_given_as_an_object_is_the_experts_too():
         ({"norm_stats": STATISTICS, "normalization_type": "normal"}, r"^norm_stats.*\['mean'\] has 0 values"),
         ({"norm_stats": {"empty": {}}}, r"^norm_stats\['empty'\]"),
         ({"image_seq_length": 0}, "^image_seq_length=0"),
+        (
+            {"vision_config": {"image_size": 384, "patch_size": 14}},
+            r"^vision_config.image_size=384 is no multiple of geometry_config.patch_size=14.*geometric_branch=False",
+        ),
+        (
+            {"action_expert_type": "dit", "time_sampling": "uniform"},
+            "^time_sampling='uniform' has no effect with action_expert_type='dit'.*noise_beta_alpha",
+        ),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_its_name(fields, message):

@@ -1,5 +1,6 @@
 """One scene with navigation, without, and with left and right swapped: outputs, picture, and what is refused."""
 
+import copy
 from types import SimpleNamespace
 
 import numpy as np
@@ -46,8 +47,10 @@ def data():
 
 
 def test_three_drives_begin_with_the_same_noise_and_guidance_is_of_navigation_alone(driver, data):
-    model, processor = driver
-    compared = compare_navigation(model, data, NAV, seed=3, guidance_weight=1.5, **FEW)
+    """And ask as the processor of the checkpoint does, which no config says."""
+    model, processor = driver[0], copy.deepcopy(driver[1])
+    processor.request = "output the future trajectory, with care."
+    compared = compare_navigation(model, data, NAV, processor, seed=3, guidance_weight=1.5, **FEW)
     assert compared.swapped_text == "Turn right onto Main St in 40m"
     poses = {name: data[name] for name in ("ego_history_xyz", "ego_history_rot")}
     for text, weight, found in (
@@ -121,12 +124,12 @@ def test_each_drive_has_its_own_lines_and_its_first_text_below_the_last_frames()
 
 @pytest.mark.slow
 def test_what_cannot_be_compared_is_refused(driver, data):
-    model, _ = driver
+    model, processor = driver
     with pytest.raises(InputError, match="data lacks ego_history_rot"):
-        compare_navigation(model, {name: data[name] for name in data if name != "ego_history_rot"}, NAV)
+        compare_navigation(model, {name: data[name] for name in data if name != "ego_history_rot"}, NAV, processor)
     with pytest.raises(InputError, match="data lacks image_frames"):
-        compare_navigation(model, {name: data[name] for name in data if name != "image_frames"}, NAV)
+        compare_navigation(model, {name: data[name] for name in data if name != "image_frames"}, NAV, processor)
     with pytest.raises(InputError, match="marker"):
-        compare_navigation(model, data, "left<|route_end|>")
+        compare_navigation(model, data, "left<|route_end|>", processor)
     with pytest.raises(InputError, match="nav_text is a NoneType"):
-        compare_navigation(model, data, None)
+        compare_navigation(model, data, None, processor)

@@ -48,6 +48,16 @@ def test_a_scene_gives_bit_for_bit_what_sample_trajectories_gives(policy):
     assert np.isfinite(first["pred_xyz"]).all()
 
 
+def test_poses_are_those_of_the_processor_with_turns_too(policy, monkeypatch):
+    """Four tokens a pose: 12 poses are 48 placeholders."""
+    monkeypatch.setattr(policy.processor, "history_token_config", {"predict_yaw": True})
+    scene = {"ego_history_xyz": XYZ[4:], "ego_history_rot": SCENE["ego_history_rot"][4:]}
+    assert policy.facts()["num_history_poses"] == policy.num_poses == 12
+    assert policy.prepared(read(policy, **scene).observation)
+    with pytest.raises(InputError, match=r"64 tokens; .* with 4 tokens a pose, give 12 poses"):
+        policy.processor(images=VIEWS.transpose(0, 3, 1, 2)[:, None], **SCENE)
+
+
 REFUSED = {
     "the scene lacks images": {"images": None},
     "ego_history_xyz holds values that are not finite": {"ego_history_xyz": np.full((16, 3), np.nan)},

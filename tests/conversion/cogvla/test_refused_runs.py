@@ -1,6 +1,7 @@
 """Damaged or incomplete runs and bases, and options that do not fit: refused by name, and nothing changes on disk."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -273,6 +274,59 @@ def test_a_projector_of_noisy_actions_belongs_to_a_diffusion_head(
     (run.run / projector.name).write_bytes(projector.read_bytes())
     before = snapshot(tmp_path)
     words = "holds a head that is no diffusion head, but there is a noisy_action_projector"
+    assert_refused(run.merge(tmp_path / "out"), capsys, words)
+    assert snapshot(tmp_path) == before
+
+
+def without_films(run):
+    """The vision weights as FiLM's wrapper calls them, without FiLM."""
+    edit_pickle(side_file(run, "vision_backbone"), lambda t: [drop_all(part)(t) for part in (".scale.", ".shift.")])
+
+
+FILM_LOST = {
+    "no vision side file": lambda run: side_file(run, "vision_backbone").unlink(),
+    "a vision side file without FiLM": without_films,
+}
+
+
+@pytest.mark.parametrize("merged", [False, True], ids=["adapter", "merged"])
+@pytest.mark.parametrize("loss", FILM_LOST)
+def test_names_of_layers_inside_film_are_evidence_of_film_that_no_config_records(
+    loss, merged, cogvla, openvla_oft, tmp_path, snapshot, capsys, merged_language, save_weights, assert_refused
+):
+    """OpenVLA-OFT with FiLM: CogVLA's wrapped towers, and a config.json that says nothing of parts."""
+    run = cogvla.copied(tmp_path)
+    side_file(run, "non_lora_trainables").unlink()
+    edit_pickle(side_file(run, "vision_backbone"), drop_all("vision_aggr_"))
+    shutil.copyfile(run.base / "config.json", run.run / "config.json")
+    if merged:
+        save_weights(merged_language(cogvla), run.run / "model.safetensors")
+    FILM_LOST[loss](run)
+    before = snapshot(tmp_path)
+    words = r"featurizer\.blocks\.\d+\.block\..* inside a FiLM block.*vision_backbone--\*_checkpoint\.pt missing"
+    assert_refused(run.convert(tmp_path / "out") if merged else run.merge(tmp_path / "out"), capsys, words)
+    assert snapshot(tmp_path) == before
+
+
+CONFIGS_OF_BASES = {
+    "none of its own": lambda run: (run.run / "config.json").unlink(),
+    "the base's": lambda run: shutil.copyfile(run.base / "config.json", run.run / "config.json"),
+}
+
+
+@pytest.mark.parametrize("routers", [True, False], ids=["with routers", "routers lost"])
+@pytest.mark.parametrize("config", CONFIGS_OF_BASES)
+def test_a_cogvla_is_not_merged_by_the_config_of_its_base(
+    config, routers, write_run, tmp_path, snapshot, capsys, assert_refused
+):
+    """By it, actions would see each other as OpenVLA-OFT's do, and nobody would miss a file of routers."""
+    options = ("--num-images", "1", "--platform", "libero", "--quiet")
+    run = write_run(*options, layers=2, pruning_layers=()).copied(tmp_path)
+    CONFIGS_OF_BASES[config](run)
+    if not routers:
+        side_file(run, "non_lora_trainables").unlink()
+    before = snapshot(tmp_path)
+    words = r"aggregation tokens.*config\.json says nothing: it is the base's\. Copy the run's own config\.json"
     assert_refused(run.merge(tmp_path / "out"), capsys, words)
     assert snapshot(tmp_path) == before
 

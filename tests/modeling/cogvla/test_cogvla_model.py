@@ -31,6 +31,12 @@ PARTS = {
     "first-layer-pruned": {"lfp_average_factor": 0.3},
     "openvla": {"vision_aggregate_type": "concat", "use_lfp": False, "use_film": False, "use_aggr": False},
 }
+WITHOUT_PRUNING = {
+    "no-lfp": PARTS["no-lfp"],
+    "film-alone": PARTS["openvla"] | {"use_film": True},
+    "moe-alone": PARTS["openvla"] | {"vision_aggregate_type": "moe"},
+    "openvla": PARTS["openvla"],
+}
 PRUNED_IN_THE_MIDDLE = {"text_config": {"num_hidden_layers": 5}, "lfp_type": "interleave"}
 
 every_head = pytest.mark.parametrize("head", HEADS)
@@ -242,14 +248,21 @@ def test_outputs_answer_by_attribute_key_and_position(head, tiny_model, tiny_bat
 # ---- token after token
 
 
-class NaiveText:
-    """Text of one sample, recomputed by the slow reference; FiLM and fusion are conditioned on the prompt only."""
+def mean_embedding(model, input_ids, behind=()):
+    """Of a prompt and the tokens behind its actions."""
+    more = torch.tensor([behind], dtype=torch.long)
+    return model.get_input_embeddings()(torch.cat([input_ids, more], dim=1)).mean(dim=1)
 
-    def __init__(self, model, naive, arguments):
+
+class NaiveText:
+    """Text of one sample, recomputed by the slow reference; FiLM and fusion are conditioned on the prompt, and on the
+    stop token behind actions, which training sees there."""
+
+    def __init__(self, model, naive, arguments, behind=()):
         self.model, self.naive = model, naive(model.language_model.model)
         embeds = model.get_input_embeddings()(arguments["input_ids"])
         state, pixel_values = arguments["state"], arguments["pixel_values"]
-        prefix, _ = model.encode_prefix(pixel_values, embeds.mean(dim=1), state)
+        prefix, _ = model.encode_prefix(pixel_values, mean_embedding(model, arguments["input_ids"], behind), state)
         sequence = torch.cat([embeds[0, :1], prefix[0], embeds[0, 1:]])
         length, vision = len(sequence), model.config.num_vision_tokens
         causal = torch.ones(length, length, dtype=torch.bool).tril()
@@ -289,7 +302,7 @@ def test_tokens_one_by_one_are_those_of_a_slow_reference(parts, tiny_model, tiny
     output = model.predict_action(**batch.prediction(), return_dict=True)
     for i in range(3):
         with torch.no_grad():
-            naive = NaiveText(model, naive_llama, batch.prediction([i]))
+            naive = NaiveText(model, naive_llama, batch.prediction([i]), behind=[model.config.stop_token_id])
             torch.testing.assert_close(output.action_hidden_states[i, 0], naive.state, **CLOSE)
         tokens = naive.greedy(model.config.num_action_tokens)
         assert output.predicted_token_ids[i].tolist() == tokens
@@ -303,7 +316,7 @@ def test_tokens_one_by_one_are_those_of_whole_passes_over_the_text_so_far(parts,
     prompt_embeds = model.get_input_embeddings()(arguments["input_ids"])
     tokens = []
     with torch.no_grad():
-        condition = prompt_embeds.mean(dim=1)
+        condition = mean_embedding(model, arguments["input_ids"], [model.config.stop_token_id])
         prefix, _ = model.encode_prefix(arguments["pixel_values"], condition, arguments["state"])
         for _ in range(model.config.num_action_tokens):
             written = model.get_input_embeddings()(torch.tensor([tokens], dtype=torch.long))
@@ -311,6 +324,27 @@ def test_tokens_one_by_one_are_those_of_whole_passes_over_the_text_so_far(parts,
             states = model.language_model.model(inputs_embeds=embeds, use_cache=False).last_hidden_state
             tokens.append(int(model.language_model.lm_head(states[0, -1]).argmax()))
     assert model.predict_action(**arguments, return_dict=True).predicted_token_ids[0].tolist() == tokens
+
+
+@pytest.mark.parametrize("language_mean", ["masked", "padded"])
+@pytest.mark.parametrize("parts", ["no-lfp", "film-alone", "moe-alone", "openvla"])
+def test_what_is_learnt_token_by_token_is_what_is_predicted(parts, language_mean, tiny_model, tiny_batch):
+    """The mean that conditions FiLM and fusion is the same, with all actions behind the prompt and before any."""
+    model = tiny_model(**HEADS["causal"], **WITHOUT_PRUNING[parts], language_mean=language_mean)
+    arguments = tiny_batch(model.config).prediction([1])
+    found = model.predict_action(**arguments, return_dict=True)
+    stop = torch.tensor([[model.config.stop_token_id]])
+    text = torch.cat([arguments["input_ids"], found.predicted_token_ids, stop], dim=1)
+    with torch.no_grad():
+        learnt = model(**{**arguments, "input_ids": text, "attention_mask": torch.ones_like(text)})
+    torch.testing.assert_close(learnt.action_hidden_states, found.action_hidden_states, **CLOSE)
+    assert torch.equal(learnt.logits[:, :-1].argmax(dim=-1), found.predicted_token_ids)
+
+
+def test_a_model_that_prunes_learns_no_tokens_that_are_written_one_by_one(tiny_model, tiny_batch):
+    model = tiny_model(**HEADS["causal"]).train()
+    with pytest.raises(InputError, match=r"token pruning .*what is learnt would not be what is predicted.*parallel"):
+        model(**tiny_batch(model.config, block=True).training())
 
 
 GENERATE = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False, "eos_token_id": 2, "pad_token_id": 0}
@@ -376,7 +410,7 @@ def test_generate_without_images_is_refused(tiny_model, tiny_batch):
 
 @every_head
 def test_every_small_step_lowers_the_loss(head, tiny_model, tiny_batch):
-    model = tiny_model(**HEADS[head]).train()
+    model = tiny_model(**HEADS[head], **(PARTS["no-lfp"] if head == "causal" else {})).train()
     arguments = tiny_batch(model.config, block=True).training()
     optimizer = torch.optim.SGD(model.parameters(), lr=3e-4)
     history = []
@@ -416,8 +450,8 @@ def test_labels_of_minus_100_are_not_learned(tiny_model, tiny_batch):
 def test_gradients_reach_every_parameter(head, tiny_model, tiny_batch):
     """FiLM, routers, aggregation tokens, fusion, heads; the pruning layers are not the last, whose vision tokens
     nobody reads."""
-    model = tiny_model(**HEADS[head], **PRUNED_IN_THE_MIDDLE).train()
-    assert list(model.config.lfp_keep_ratios) == [1, 3]
+    model = tiny_model(**HEADS[head], **(PARTS["no-lfp"] if head == "causal" else PRUNED_IN_THE_MIDDLE)).train()
+    assert list(model.config.lfp_keep_ratios) == ([] if head == "causal" else [1, 3])
     sum(losses(model(**tiny_batch(model.config, block=True).training()))).backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     assert without == []
