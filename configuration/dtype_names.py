@@ -1,6 +1,7 @@
 """Names of torch's dtypes, as `dtype="bfloat16"`."""
 
 import difflib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -12,11 +13,17 @@ USUAL = ("bfloat16", "float16", "float32")
 
 
 def check_dtype(argument: str, value: Any) -> None:
-    """Refuse a text that names no floating dtype, as `from_pretrained` takes them.
+    """Refuse a text that names no floating dtype, as `from_pretrained` takes them, and one for each part, which
+    transformers takes and which no model here would follow.
 
     Raises:
         ConfigError: the message names the argument and the dtype that was probably meant.
     """
+    if isinstance(value, Mapping):
+        raise ConfigError(
+            f"{argument}={value!r} names parts; a model is loaded in one dtype: give it, and call .to(another) on "
+            "a part."
+        )
     if not isinstance(value, str) or value == "auto":
         return
     found = getattr(torch, value.removeprefix("torch."), None)

@@ -15,6 +15,7 @@ from transformers import GenerationConfig, PretrainedConfig
 from .checkpoint_json import reading_fields
 from .language_model_config import check_sizes
 from .vla_errors import ConfigError
+from .words_of_loaders import OF_LOADING
 
 # What every config of transformers takes on 4.57, on 5.x, or in their loading functions.
 OF_TRANSFORMERS = frozenset(
@@ -249,3 +250,30 @@ def check_changes(kind: type[KnownFieldsConfig], changes: Mapping[str, Any]) -> 
                 f"{name}={value!r} cannot be given to a {kind.__name__}: it is no field of this family's config; leave "
                 "it out."
             )
+
+
+def check_read(kind: type[KnownFieldsConfig], rest: Mapping[str, Any]) -> None:
+    """Refuse what is left of the arguments of `from_pretrained`, but for what loaders pass along.
+
+    Raises:
+        ConfigError: nothing reads one; the message names it, its value, and what is spelled alike.
+    """
+    known = known_fields(kind) | OF_LOADING
+    check_arguments(f"{kind.__name__}.from_pretrained", rest, known - (rest.keys() - OF_LOADING))
+
+
+def check_attention(kind: type[KnownFieldsConfig], attn_implementation: Any) -> None:
+    """Refuse an `attn_implementation` for a part that a family's config has not.
+
+    Raises:
+        ConfigError: the message names the part, and those that there are.
+    """
+    if not isinstance(attn_implementation, Mapping):
+        return
+    parts = {name for name in own_arguments(kind) if name.endswith("_config")}
+    unknown = sorted(name for name in attn_implementation if name and name not in parts)
+    if unknown:
+        raise ConfigError(
+            f"attn_implementation={attn_implementation!r} names {', '.join(map(repr, unknown))}; the parts of a "
+            f"{kind.__name__} are {', '.join(map(repr, sorted(parts)))}, and '' is the model."
+        )

@@ -15,12 +15,20 @@ from .checkpoint_place import check_model_type, check_place, check_target
 from .dtype_names import check_dtype
 from .fast_prediction_choices import checked_fast_prediction
 from .field_words import WORDS
-from .known_fields import KnownFieldsConfig, check_changes, known_fields, own_arguments
+from .known_fields import (
+    KnownFieldsConfig,
+    check_attention,
+    check_changes,
+    check_read,
+    known_fields,
+    own_arguments,
+)
 from .language_model_config import check_counts
 from .normalization_statistics import check_finite, check_statistics, plain
 from .remote_code import write_remote_code
 from .vla_errors import CheckpointError, ConfigError
 from .weight_parts import NO_PARTS
+from .words_of_loaders import OF_TOKENIZERS
 
 
 def words_on_disk(*published: str) -> dict[str, str]:
@@ -135,16 +143,24 @@ class VLAConfig(KnownFieldsConfig):
 
         Raises:
             ConfigError: a field that takes the place of the file's does not fit the others, is none that can be
-                changed, or comes by two words with different values; or `dtype` is none.
+                changed, or comes by two words with different values; nothing reads an argument, unless the rest is
+                asked for; or `dtype` is none.
         """
         for name in ("dtype", "torch_dtype"):
             check_dtype(name, kwargs.get(name, config_dict.get(name)))
         check_changes(cls, kwargs)
+        check_attention(cls, kwargs.get("attn_implementation"))
         changed = not own_arguments(cls).union(cls.shared_fields).isdisjoint(kwargs)
-        found = super().from_dict(config_dict, **kwargs)
+        rest_is_wanted = kwargs.pop("return_unused_kwargs", False)
+        config, rest = super().from_dict(config_dict, **kwargs, return_unused_kwargs=True)
+        if not rest_is_wanted:
+            by_auto = "name_or_path" in kwargs  # AutoTokenizer of 5.x passes its own words to AutoConfig
+            check_read(cls, {name: value for name, value in rest.items() if not (by_auto and name in OF_TOKENIZERS)})
+        if kwargs.get("attn_implementation") is not None:  # a family may leave out that of a published file
+            config._attn_implementation = kwargs["attn_implementation"]
         if changed:
-            (found[0] if isinstance(found, tuple) else found).check()
-        return found
+            config.check()
+        return (config, rest) if rest_is_wanted else config
 
     @property
     def facts(self) -> dict[str, str]:

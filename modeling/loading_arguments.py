@@ -20,7 +20,7 @@ from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_place
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, check_one_set, entry_of_weights, with_variant
 from ..configuration.dtype_names import check_dtype
-from ..configuration.known_fields import own_arguments
+from ..configuration.known_fields import check_attention, own_arguments
 from ..configuration.vla_errors import CheckpointError, ConfigError
 from .adapter_loading import MISSING_IS_NONE, hub_arguments
 from .weight_files import opened_weights
@@ -44,7 +44,7 @@ def check_loading(kind: type, place: Any, arguments: Mapping[str, Any]) -> None:
         kind: the class of the model; place: the folder or repository; arguments: the keyword arguments.
 
     Raises:
-        ConfigError: the message names the argument and its value.
+        ConfigError: the message names the argument and its value, see also `check_attention`.
         CheckpointError: the folder is none of a checkpoint, or see `check_one_set`, for repositories too.
     """
     config = arguments.get("config")
@@ -60,6 +60,7 @@ def check_loading(kind: type, place: Any, arguments: Mapping[str, Any]) -> None:
         check_repository(os.fspath(place), arguments)
     for name in ("dtype", "torch_dtype"):
         check_dtype(name, arguments.get(name))
+    check_attention(kind.config_class, arguments.get("attn_implementation"))
     check_device(arguments.get("device_map"))
 
 

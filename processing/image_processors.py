@@ -13,21 +13,32 @@ from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 
 from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_place import check_place
+from ..configuration.known_fields import check_arguments
 from ..configuration.language_model_config import check_positive
 from ..configuration.vla_config import alias
 from ..configuration.vla_errors import ConfigError, InputError
+from .loading_words import OF_IMAGES
 from .sample_inputs import read_samples
 
 IMAGE_PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 MISSPELT = 0.85  # how much alike a word is that can only be meant, of 1
+OF_FILES = ("auto_map", "feature_extractor_type", "image_processor_type", "processor_class")  # beside the settings
 
 
 class CheckedImageProcessor(BaseImageProcessor):
-    """Checks what is given to `from_pretrained` as its constructor checks it; a subclass names its `arguments`."""
+    """Checks what is given to `from_pretrained` as its constructor checks it; a subclass names its `arguments`.
+
+    Raises:
+        ConfigError: an argument that the class has not; a file may hold some of another release.
+    """
 
     model_input_names = ["pixel_values"]
     arguments = ()
     makes_prompts = False  # whether it puts image tokens into prompts, too
+
+    def __init__(self, **kwargs: Any):
+        check_arguments(type(self).__name__, kwargs, (*self.arguments, *OF_FILES))
+        super().__init__(**kwargs)
 
     @classmethod
     def get_image_processor_dict(
@@ -52,14 +63,24 @@ class CheckedImageProcessor(BaseImageProcessor):
     def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any):
         """As in transformers, which sets what overrides the file as attributes that nobody has checked.
 
-        Other words are those of a processor and its tokenizer, and pass, but for a misspelt one.
+        Other words are those of a processor and its tokenizer, and pass, but for a misspelt one and for those of other
+        image processors, of which transformers 5 would make attributes that nothing reads.
         """
         for name, value in kwargs.items():
             alike = difflib.get_close_matches(name, cls.arguments, 1, MISSPELT)
             if alike and alike != [name]:
                 raise ConfigError(f"{cls.__name__} has no argument {name}={value!r}: did you mean {alike[0]}?")
+            if name in OF_IMAGES.difference(cls.arguments):
+                raise ConfigError(
+                    f"{cls.__name__} has no argument {name}={value!r}; it has {', '.join(sorted(cls.arguments))}."
+                )
         overrides = {name: kwargs.pop(name) for name in cls.arguments if name in kwargs}
-        return super().from_dict({**image_processor_dict, **overrides}, **kwargs)
+        own = {name for name in image_processor_dict if name in (*cls.arguments, *OF_FILES) or name[0] == "_"}
+        read = {name: image_processor_dict[name] for name in own}
+        found = super().from_dict({**read, **overrides}, **kwargs)
+        for name in image_processor_dict.keys() - own:
+            setattr(found[0] if isinstance(found, tuple) else found, name, image_processor_dict[name])
+        return found
 
 
 class FixedSizeImageProcessor(CheckedImageProcessor):

@@ -8,56 +8,39 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..configuration.known_fields import check_arguments
+from ..configuration.words_of_loaders import OF_LOADING, OF_TOKENIZERS
 
-# Where files come from, and what loaders of transformers (Auto classes, pipelines) pass along, on 4.57 and 5.x.
-OF_LOADING = frozenset(
+# Of image processors of transformers: ours have some of them.
+OF_IMAGES = frozenset(
     [
-        "cache_dir",
-        "code_revision",
-        "commit_hash",
-        "config",
-        "device",
-        "device_map",
-        "dtype",
-        "force_download",
-        "local_files_only",
-        "mirror",
-        "proxies",
-        "repo_type",
-        "resume_download",
-        "revision",
-        "subfolder",
-        "token",
-        "torch_dtype",
-        "trust_remote_code",
-        "use_auth_token",
-        "user_agent",
-    ]
-)
-# Of tokenizers, beside their special tokens, which end in `_token`.
-OF_TOKENIZERS = frozenset(
-    [
-        "add_prefix_space",
-        "additional_special_tokens",
-        "backend",
-        "chat_template",
-        "clean_up_tokenization_spaces",
-        "do_lower_case",
-        "extra_special_tokens",
-        "fix_mistral_regex",
-        "from_slow",
-        "gguf_file",
-        "legacy",
-        "model_input_names",
-        "model_max_length",
-        "padding_side",
-        "split_special_tokens",
-        "tokenizer_file",
-        "tokenizer_type",
-        "truncation_side",
-        "use_fast",
-        "verbose",
-        "vocab_file",
+        "center_crop",
+        "crop_size",
+        "data_format",
+        "default_to_square",
+        "disable_grouping",
+        "do_center_crop",
+        "do_convert_rgb",
+        "do_image_splitting",
+        "do_normalize",
+        "do_pad",
+        "do_rescale",
+        "do_resize",
+        "image_mean",
+        "image_seq_length",
+        "image_std",
+        "input_data_format",
+        "interpolation",
+        "max_pixels",
+        "merge_size",
+        "min_pixels",
+        "pad_size",
+        "patch_size",
+        "resample",
+        "rescale_factor",
+        "return_tensors",
+        "size",
+        "size_divisor",
+        "temporal_patch_size",
     ]
 )
 
@@ -66,18 +49,16 @@ def check_loading_words(kind: type, image_processor: Any, given: Mapping[str, An
     """Refuse what neither the processor nor its parts nor transformers' loaders have a use for.
 
     Args:
-        kind: class of the processor; image_processor: that was read.
+        kind: class of the processor; image_processor: that was read, a `CheckedImageProcessor`.
         given: keyword arguments of `from_pretrained`.
 
     Raises:
         ConfigError: the message names the argument, its value, and what is spelled alike.
     """
-    own = constructor_words(kind) | constructor_words(type(image_processor)) | set(vars(image_processor))
-    given = {name: value for name, value in given.items() if not name.endswith("_token")}
-    check_arguments(f"{kind.__name__}.from_pretrained", given, own | OF_LOADING | OF_TOKENIZERS)
+    own = constructor_words(kind).union(type(image_processor).arguments)
+    check_arguments(f"{kind.__name__}.from_pretrained", given, own | OF_LOADING | OF_TOKENIZERS - {"padding_side"})
 
 
 def constructor_words(kind: type) -> set[str]:
-    """The named arguments of a class's constructors."""
-    found = (inspect.signature(one.__init__).parameters for one in kind.__mro__ if "__init__" in vars(one))
-    return {name for names in found for name in names} - {"self", "args", "kwargs"}
+    """The named arguments of a class's own constructor, which may settle those of its base classes."""
+    return set(inspect.signature(kind.__init__).parameters) - {"self", "args", "kwargs"}

@@ -14,9 +14,11 @@ from transformers import ProcessorMixin
 from ..configuration.checkpoint_json import reading_files
 from ..configuration.checkpoint_place import check_family_of_folder, check_place, check_target
 from ..configuration.hub_removals import remove_from_repository
+from ..configuration.known_fields import is_known
 from ..configuration.remote_code import write_remote_code
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from ..configuration.words_of_loaders import OF_LOADING, OF_TOKENIZERS
 from .component_settings import check_same_settings
 from .loading_words import check_loading_words
 from .prompts import check_padding_side
@@ -85,6 +87,12 @@ class PortableProcessor(ProcessorMixin):
         """As in transformers, of `from_pretrained`, whose error of an unknown argument it raises."""
         check_loading_words(cls, args[0], kwargs)
         return super().from_args_and_dict(args, processor_dict, **kwargs)
+
+    @classmethod
+    def _load_tokenizer_from_pretrained(cls, sub_processor_type: str, place: Any, subfolder: str = "", **kwargs: Any):
+        """Of 5.x, whose AutoTokenizer reads the model's config by the same words: those of other parts stay here."""
+        words = {name: value for name, value in kwargs.items() if is_known(name, OF_LOADING | OF_TOKENIZERS)}
+        return super()._load_tokenizer_from_pretrained(sub_processor_type, place, subfolder, **words)
 
     @classmethod
     def get_processor_dict(cls, pretrained_model_name_or_path: str | os.PathLike, **kwargs: Any) -> tuple[dict, dict]:

@@ -24,6 +24,7 @@ from .collator_entries import (
     texts,
     views,
 )
+from .end_of_answers import end_tokens
 from .example_columns import ExampleColumns
 
 INSTRUCTION = "task"  # the column of LeRobot's datasets
@@ -120,9 +121,9 @@ class RobotCollator:
 
     @property
     def end_of_text(self) -> list[int]:
-        """The token at which `generate` stops, in a list; an empty one for a tokenizer and a model without."""
-        known = self.processor.tokenizer.eos_token_id, self.config.eos_token_id
-        return [token for token in known if token is not None][:1]
+        """The token behind every answer, in a list; an empty one for a tokenizer and a model without. `VLATrainer` lets
+        `generate` stop there."""
+        return [*end_tokens(self.processor.tokenizer.eos_token_id), *end_tokens(self.config.eos_token_id)][:1]
 
     def unnorm_keys(self, examples: Sequence[Example]) -> list[str | None]:
         """Whose statistics each example is normalised by."""

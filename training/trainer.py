@@ -14,6 +14,7 @@ from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
 from .action_units import check_units
 from .adapter_card import write_adapter_card
+from .end_of_answers import stop_at_the_end_of_answers
 from .evaluation import action_error, own_randomness, seed_of, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback, StepFigures
@@ -38,6 +39,7 @@ class VLATrainer(Trainer):
       it would have drawn, all but augmentation in the middle of an epoch. Evaluation draws the same ones each time, and
       leaves training as it would be without it; neither it nor `predict` changes an image.
     - The checkpoint of a sharded model ties what the model ties.
+    - What a collator with `learn_text` puts behind answers is among the tokens at which the model's `generate` stops.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
@@ -78,6 +80,7 @@ class VLATrainer(Trainer):
         check_adapter(self.model)
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)
+        stop_at_the_end_of_answers(base_of(self.model), self.data_collator)
         self.guard = FiniteGuard(max_skipped_steps)
         self.counts_items = hasattr(base_of(self.model), "loss_items")
         if self.counts_items:

@@ -72,7 +72,7 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="groups of so many trajectories, compared one by one (default 1)",
     )
-    add_sampling_arguments(group)
+    add_sampling_arguments(group, "trajectories to draw (default 6), or answers (1)")
     add_later_arguments(parser)
 
 
@@ -105,10 +105,9 @@ def add_later_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_sampling_arguments(group: Any) -> None:
-    group.add_argument(
-        "--num-traj-samples", type=count, metavar="N", help="trajectories to draw (default 6), or answers (1)"
-    )
+def add_sampling_arguments(group: Any, samples: str) -> None:
+    """samples: what a number of them says."""
+    group.add_argument("--num-traj-samples", type=count, metavar="N", help=samples)
     group.add_argument("--top-p", type=probability, metavar="P", help="of the reasoning (default 0.98)")
     group.add_argument("--top-k", type=count, metavar="K", help="of the reasoning; 1 is greedy")
     group.add_argument("--temperature", type=above_zero, metavar="T", help="of the reasoning (default 0.6)")
@@ -122,7 +121,7 @@ def sampling_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def add_driving_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("driving, Alpamayo-R1 (refused for robots)")
-    add_sampling_arguments(group)
+    add_sampling_arguments(group, "trajectories to draw (default 6)")
     group.add_argument(
         "--trajectory-source",
         choices=SOURCES,

@@ -36,7 +36,7 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
     next(iter(episodes), None)  # what is wrong with the first one is said before anything else
     if not arguments.quiet and (note := lies_inside(output, [arguments.source])):
         print(f"note: {note}", file=sys.stderr)
-    fps = arguments.fps or recorded_rate(episodes, arguments.quiet)
+    fps = arguments.fps or recorded_rate(episodes)
     with output_folder(output, overwrite=False) as folder:
         writer = LeRobotWriter(folder, fps, arguments.videos, arguments.robot_type)
         how = {"desc": "converting", "unit": "episode", "disable": arguments.quiet}
@@ -51,12 +51,11 @@ def convert_dataset(arguments: argparse.Namespace, choice: Choice) -> None:
         print(f"wrote {output}")
 
 
-def recorded_rate(episodes: RLDSEpisodes | HDF5Episodes, quiet: bool = False) -> int:
+def recorded_rate(episodes: RLDSEpisodes | HDF5Episodes) -> int:
     """Frames in a second that the source tells of, or those that are assumed, which a note says."""
     if (rate := getattr(episodes, "fps", None)) is not None:
         return rate
-    if not quiet:
-        print(f"note: nothing says how many frames a second has; {ASSUMED_FPS} are assumed (--fps)", file=sys.stderr)
+    print(f"note: nothing says how many frames a second has; {ASSUMED_FPS} are assumed (--fps)", file=sys.stderr)
     return ASSUMED_FPS
 
 

@@ -49,7 +49,7 @@ def predict_actions(
         num_samples: chunks to draw; the first is the answer, their spread is printed behind it.
         flow: of a head that starts from noise, see `flow_options`.
         picture: how to trace the prediction, and where to draw it.
-        quiet: no notes.
+        quiet: no notes, but for those of a state that is clipped, or not given.
 
     Raises:
         InputError: images or instruction are missing, or the model has no state, one embodiment or none of that
@@ -68,10 +68,10 @@ def predict_actions(
     find_statistics(config.norm_stats, unnorm_key)
     given = given_options(processor, config, state, advantage, embodiment_id)
     options = sampling_options(config, num_samples) | (flow_options(config, flow) if flow else {})
-    with reading_settings(folder), warning_in_a_line(quiet):
+    with reading_settings(folder), warning_in_a_line():
         inputs = processor(images=images, text=instruction, unnorm_key=unnorm_key, **given)
     check_embodiments(config.num_embodiments, inputs.get("embodiment_id"), batch_size=1)
-    if processor.state_dim and state is None and not quiet:
+    if processor.state_dim and state is None:
         print(f"vlahub: {NO_STATE.format(size=processor.state_dim)}", file=sys.stderr)
     model = load_model(folder, device, fast=fast, quiet=quiet)  # last: it takes minutes
     asked = Asked(images, instruction, inputs.to(device), {"unnorm_key": unnorm_key, **options})
@@ -82,7 +82,7 @@ def predict_actions(
 
 
 @contextmanager
-def warning_in_a_line(quiet: bool) -> Iterator[None]:
+def warning_in_a_line() -> Iterator[None]:
     """A state far outside of the statistics is told as notes are; other warnings as they are."""
     with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always", FarStateWarning)
@@ -90,7 +90,7 @@ def warning_in_a_line(quiet: bool) -> Iterator[None]:
     for warning in found:
         if not issubclass(warning.category, FarStateWarning):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        elif not quiet:
+        else:
             print(f"vlahub: {warning.message}", file=sys.stderr)
 
 

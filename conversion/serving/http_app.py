@@ -47,7 +47,7 @@ def make_app(service: PredictionService, token: str | None = None) -> FastAPI:
         response.status_code = 503
         return "stopped\n"
 
-    @app.get("/metadata", summary="What is served: models with views, state, actions and statistics")
+    @app.get("/metadata", summary="What is served: models with views, state, actions, and the keys of statistics")
     async def metadata() -> dict[str, Any]:
         return {"models": [model.facts() for model in service.models.values()]}
 

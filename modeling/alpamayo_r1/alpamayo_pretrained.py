@@ -78,7 +78,8 @@ class AlpamayoR1PreTrainedModel(StrictPreTrainedModel):
 
     @torch.no_grad()
     def generate(self, input_ids: torch.LongTensor, attention_mask: torch.Tensor | None = None, **kwargs) -> Any:
-        """Text alone, by the VLM's own `generate`; prompts may be padded on either side, and come back as they were.
+        """Text alone, by the VLM's own `generate` and this model's `generation_config`; prompts may be padded on either
+        side, and come back as they were.
 
         Raises InputError for prompts with a place for a path, and for `inputs_embeds`.
         """
@@ -90,4 +91,5 @@ class AlpamayoR1PreTrainedModel(StrictPreTrainedModel):
         if "mm_token_type_ids" in inspect.signature(self.vlm.forward).parameters:  # also under accelerate's hooks
             is_image = ids == self.config.vlm_config.image_token_id
             kwargs.setdefault("mm_token_type_ids", is_image.int())  # 5.x computes wrong positions without them
+        self.vlm.generation_config = self.generation_config
         return with_prompts(self.vlm.generate(input_ids=ids, attention_mask=mask, **kwargs), input_ids)

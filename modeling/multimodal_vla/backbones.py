@@ -1,12 +1,20 @@
 """The backbone of a composed VLA, new or made of pretrained parts."""
 
 import contextlib
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, PretrainedConfig, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageTextToText,
+    GenerationConfig,
+    PretrainedConfig,
+    PreTrainedModel,
+)
 
 from ...configuration.checkpoint_place import check_place
 from ...configuration.dtype_names import check_dtype
@@ -21,6 +29,7 @@ from .tower_outputs import check_arguments_of_tower
 from .vlm_backbone import VLMBackbone
 
 CONFIG = ("config.json",)
+OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
 def make_backbone(config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module]) -> ComposedBackbone | VLMBackbone:
@@ -105,6 +114,19 @@ def load_vlm(
     check_proven("vlm_config", kind_of(AutoConfig.from_pretrained(vlm)))  # before weights are read
     dtype = torch.float32 if dtype is None else dtype
     return {"vlm": AutoModelForImageTextToText.from_pretrained(vlm, dtype=dtype, **(vlm_kwargs or {}))}
+
+
+def generation_of(owner: PreTrainedModel) -> GenerationConfig | None:
+    """The settings by which a pretrained part writes, as they can be saved; `None` for an encoder.
+
+    Some published ones have a temperature and yet do not sample: transformers reads it for nothing, and refuses to save
+    it.
+    """
+    found = copy.deepcopy(getattr(owner, "generation_config", None))
+    if found is not None and not found.do_sample:
+        for name in OF_SAMPLING:
+            setattr(found, name, getattr(GenerationConfig(), name, None))
+    return found
 
 
 def put_beside(model: nn.Module, owner: PreTrainedModel) -> None:

@@ -25,7 +25,7 @@ from ..mlp import MLP
 from ..ode_sampling import chosen_sampling
 from ..padded_prompts import refuse_embeds
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
-from .backbones import load_backbones, load_vlm, make_backbone, put_beside, whole_layers
+from .backbones import generation_of, load_backbones, load_vlm, make_backbone, put_beside, whole_layers
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .composed_prediction import PredictionInputs, PredictionOptions, padded_prompt, predicted, require_whole
 from .composed_pretrained_model import ComposedPreTrainedModel
@@ -129,9 +129,12 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
 
     @classmethod
     def around(cls, parts: dict[str, nn.Module], **fields) -> "MultimodalVLAForActionPrediction":
-        """New modules take the dtype and the device of the pretrained ones, which are not copied."""
+        """New modules take the dtype and the device of the pretrained ones, which are not copied; the model writes by
+        the settings of the one that writes."""
         model = cls(cls.config_class(**fields), parts)
-        put_beside(model, parts.get("vlm", parts.get("language_model")))
+        owner = parts.get("vlm", parts.get("language_model"))
+        put_beside(model, owner)
+        model.generation_config = generation_of(owner) or model.generation_config
         return model
 
     # ---- what users call
@@ -280,7 +283,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         image_grid_thw: torch.LongTensor | None = None,
         **kwargs,
     ) -> torch.LongTensor:
-        """Text, by the `generate` of the language model or the VLM; prompts may be padded on either side.
+        """Text, by the `generate` of the language model or the VLM and this model's `generation_config`; prompts may be
+        padded on either side.
 
         A VLM that is used as it is returns prompts and new tokens, as ever; otherwise only new tokens come back. With
         late fusion the language model sees no image. Raises InputError for an encoder, which writes none, and for
@@ -289,6 +293,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         refuse_embeds(kwargs)
         check_writes_text(self.config, "generate")
         check_inputs(self, input_ids, attention_mask, {"pixel_values": pixel_values})
+        self.backbone.language_model.generation_config = self.generation_config
         names = self.backbone.image_arguments.union(TOKEN_TYPES).intersection(kwargs)
         vlm_inputs = {name: kwargs.pop(name) for name in names}
         prompt = checked_prompt(self, input_ids, attention_mask, pixel_values, image_grid_thw, vlm_inputs)

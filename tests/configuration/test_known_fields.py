@@ -96,6 +96,39 @@ def test_what_takes_the_place_of_a_files_is_checked_where_it_is_read(family, cha
             kind.from_pretrained(tmp_path, **CHANGES[change])
 
 
+UNREAD = {"use_flm": True, "num_action_chunk": 3, "norm_stat": {}, "of_nobody": None}
+
+
+@pytest.mark.parametrize("kind", ["class", "Auto"])
+@pytest.mark.parametrize("word", UNREAD)
+@pytest.mark.parametrize("family", WHOLE)
+def test_a_word_of_from_pretrained_that_nothing_reads_is_refused(family, word, kind, tmp_path):
+    CONFIGS[family]().save_pretrained(tmp_path)
+    kind = CONFIGS[family] if kind == "class" else AutoConfig
+    with pytest.raises(ConfigError, match=f"from_pretrained has no argument {word}="):
+        kind.from_pretrained(tmp_path, **{word: UNREAD[word]})
+    config, rest = kind.from_pretrained(tmp_path, return_unused_kwargs=True, **{word: UNREAD[word]})
+    assert (rest, type(config)) == ({word: UNREAD[word]}, CONFIGS[family])
+
+
+@pytest.mark.parametrize("family", WHOLE)
+def test_words_of_loaders_pass_and_those_of_tokenizers_by_auto_classes(family, tmp_path):
+    CONFIGS[family]().save_pretrained(tmp_path)
+    for kind in (CONFIGS[family], AutoConfig):
+        assert type(kind.from_pretrained(tmp_path, device_map="cpu", mirror="x", subfolder="")) is CONFIGS[family]
+    assert type(AutoConfig.from_pretrained(tmp_path, truncation_side="left", pad_token="<p>")) is CONFIGS[family]
+
+
+@pytest.mark.parametrize("family", WHOLE)
+def test_attention_of_a_part_that_there_is_not_is_refused(family, tmp_path):
+    CONFIGS[family]().save_pretrained(tmp_path)
+    part = "vlm_config" if family == "alpamayo_r1" else "text_config"
+    config = CONFIGS[family].from_pretrained(tmp_path, attn_implementation={part: "eager", "": "sdpa"})
+    assert (config._attn_implementation, getattr(config, part)._attn_implementation) == ("sdpa", "eager")
+    with pytest.raises(ConfigError, match=f"names 'nonsense'; the parts of a .*'{part}'"):
+        CONFIGS[family].from_pretrained(tmp_path, attn_implementation={"nonsense": "eager"})
+
+
 @pytest.mark.parametrize("family", WHOLE[:3])
 def test_statistics_that_json_has_not_are_not_saved(family, tmp_path):
     config = CONFIGS[family]()

@@ -20,6 +20,8 @@ ARGUMENTS = {
     "fp16": ({"torch_dtype": "fp16"}, ConfigError, "torch_dtype='fp16'", "write 'float16'"),
     "a misspelt dtype": ({"dtype": "bflot16"}, ConfigError, "dtype='bflot16'", "write 'bfloat16'"),
     "a function of torch": ({"dtype": "load"}, ConfigError, "dtype='load'", "'bfloat16', 'float16', 'float32'"),
+    "a dtype of a part": ({"dtype": {"text_config": "bfloat16", "": "float32"}}, ConfigError, "dtype={", "one dtype"),
+    "attention of no part": ({"attn_implementation": {"txt": "eager"}}, ConfigError, "'txt'", "the parts of a"),
     "int8 as a dtype": ({"dtype": "int8"}, ConfigError, "dtype='int8'", "quantization_config"),
     "torch.int8": ({"dtype": torch.int8}, ValueError, "torch.int8", "floating"),
     "a device by device": ({"device": "cuda"}, ConfigError, "device='cuda'", "device_map='cuda'", ".to('cuda')"),

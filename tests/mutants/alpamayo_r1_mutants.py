@@ -22,6 +22,16 @@ ADAPTERS_THROUGH_MODEL = "tests/modeling/test_adapters_through_model.py"
 
 MUTANTS = [
     *planted(
+        "modeling/alpamayo_r1/alpamayo_pretrained.py",
+        "tests/modeling/test_generation_settings.py",
+        (
+            "alpamayo-writes-by-the-settings-of-its-part",
+            "        self.vlm.generation_config = self.generation_config\n",
+            "",
+            "settings_of_a_model_are_heeded_as_set_and_as_loaded",
+        ),
+    ),
+    *planted(
         "modeling/alpamayo_r1/unicycle_action_space.py",
         UNICYCLE,
         (

@@ -110,15 +110,15 @@ MUTANTS = [
         "tests/conversion/commands/test_predict_outputs.py",
         (
             "zeros-without-a-word",
+            "    if processor.state_dim and state is None:",
             "    if processor.state_dim and state is None and not quiet:",
-            "    if False:",
             "a_state_that_is_not_given_is_told",
         ),
         (
             "far-states-without-a-word",
-            "        elif not quiet:\n            print",
+            "        else:\n            print",
             "        elif False:\n            print",
-            "a_state_far_outside_of_the_statistics_is_a_note_unless_quiet",
+            "a_state_far_outside_of_the_statistics_is_a_note_and_no_warning",
         ),
         (
             "samples-of-heads-that-draw-none",

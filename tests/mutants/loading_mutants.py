@@ -195,7 +195,7 @@ MUTANTS = [
         ),
         (
             "new-parts-beside-the-text-tower",
-            'put_beside(model, parts.get("vlm", parts.get("language_model")))',
+            "put_beside(model, owner)",
             "pass",
             "pretrained_backbones_keep_their_weights_and_give_new_parts_their_dtype",
         ),

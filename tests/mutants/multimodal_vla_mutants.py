@@ -18,6 +18,32 @@ ADAPTERS = "tests/modeling/common/test_adapters.py"
 MUTANTS = [
     *planted(
         "modeling/multimodal_vla/modeling_multimodal_vla.py",
+        "tests/modeling/test_generation_settings.py",
+        (
+            "a-composed-model-writes-by-the-settings-of-its-part",
+            "        self.backbone.language_model.generation_config = self.generation_config\n",
+            "",
+            "settings_of_a_model_are_heeded_as_set_and_as_loaded",
+        ),
+        (
+            "settings-of-a-vlm-are-lost-in-a-composed-model",
+            "        model.generation_config = generation_of(owner) or model.generation_config\n",
+            "",
+            "a_composed_model_stops_where_its_vlm_stops",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/backbones.py",
+        "tests/modeling/test_generation_settings.py",
+        (
+            "settings-that-cannot-be-saved-are-taken-over",
+            "    if found is not None and not found.do_sample:\n",
+            "    if False:\n",
+            "a_composed_model_stops_where_its_language_model_stops",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/modeling_multimodal_vla.py",
         ADAPTERS,
         (
             "text-behind-padding-of-a-composed-model",

@@ -391,7 +391,7 @@ MUTANTS = [
         ),
         (
             "image-overrides-of-a-folder-lost",
-            "{**image_processor_dict, **overrides}",
+            "{**read, **overrides}",
             "{**overrides, **image_processor_dict}",
             "tests/processing/test_loading_processors.py::test_words_of_loaders_tokenizers_and_parts_pass",
         ),
@@ -470,6 +470,28 @@ MUTANTS = [
             'check_arguments(f"{kind.__name__}',
             '(lambda *_: None)(f"{kind.__name__}',
             "a_word_that_nobody_reads_is_refused_with_what_may_be_meant",
+        ),
+        (
+            "words-of-base-classes-pass-unread",
+            "set(inspect.signature(kind.__init__).parameters)",
+            "{name for one in kind.__mro__ for name in inspect.signature(one.__init__).parameters}",
+            "a_word_of_another_family_is_refused_and_its_own_read",
+        ),
+    ),
+    *planted(
+        "processing/image_processors.py",
+        LOADING_PROCESSORS,
+        (
+            "words-of-other-image-processors-pass-unread",
+            "            if name in OF_IMAGES.difference(cls.arguments):\n",
+            "            if False:\n",
+            "an_image_processor_on_its_own_refuses_the_words_of_others",
+        ),
+        (
+            "image-processors-are-constructed-with-anything",
+            "check_arguments(type(self).__name__, kwargs, (*self.arguments, *OF_FILES))",
+            "pass",
+            "an_image_processor_on_its_own_refuses_the_words_of_others",
         ),
     ),
     *planted(

@@ -99,6 +99,18 @@ MUTANTS = [
             "what_takes_the_place_of_a_files_is_checked_where_it_is_read",
         ),
         (
+            "words-of-from-pretrained-that-nothing-reads-pass",
+            "            check_read(cls, {",
+            "            (lambda *_: None)(cls, {",
+            "a_word_of_from_pretrained_that_nothing_reads_is_refused",
+        ),
+        (
+            "attention-of-no-part-passes",
+            '        check_attention(cls, kwargs.get("attn_implementation"))\n',
+            "",
+            "attention_of_a_part_that_there_is_not_is_refused",
+        ),
+        (
             "dtype-of-the-file-before-the-callers",
             "check_dtype(name, kwargs.get(name, config_dict.get(name)))",
             "check_dtype(name, config_dict.get(name))",
@@ -109,6 +121,16 @@ MUTANTS = [
             '        check_finite(self.norm_stats, "norm_stats")\n',
             "",
             "statistics_that_json_has_not_are_not_saved",
+        ),
+    ),
+    *planted(
+        "configuration/dtype_names.py",
+        "tests/modeling/test_beginners_mistakes_in_loading.py",
+        (
+            "dtypes-of-parts-are-not-followed",
+            "    if isinstance(value, Mapping):\n",
+            "    if False:\n",
+            "a_wrong_argument_is_named",
         ),
     ),
     *planted(

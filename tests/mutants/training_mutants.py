@@ -30,6 +30,16 @@ QUANTIZATION = "tests/training/test_quantization.py"
 MUTANTS = [
     *planted(
         "training/trainer.py",
+        "tests/training/test_answers.py",
+        (
+            "generate-writes-on-behind-a-taught-answer",
+            "        stop_at_the_end_of_answers(base_of(self.model), self.data_collator)\n",
+            "",
+            "what_ends_an_answer_ends_what_the_trained_model_writes",
+        ),
+    ),
+    *planted(
+        "training/trainer.py",
         TRAINER,
         (
             "several-gpus-in-one-process-pass",

@@ -1,5 +1,6 @@
 """What `from_pretrained` of processors is given: words that nobody reads, and places where no processor of ours is."""
 
+import inspect
 import json
 import shutil
 
@@ -13,7 +14,7 @@ from vlahub.finetuning import FinetuneOptions, make_arguments, prepare_finetunin
 PASSED = {"trust_remote_code": False, "revision": "main", "subfolder": "", "token": "x", "use_fast": True}
 PASSED |= {"dtype": "auto"}
 PASSED |= {"cache_dir": None, "force_download": False, "local_files_only": True, "code_revision": None}
-PASSED |= {"padding_side": "right", "model_max_length": 99, "backend": "tokenizers", "device_map": "cpu"}
+PASSED |= {"truncation_side": "right", "model_max_length": 99, "backend": "tokenizers", "device_map": "cpu"}
 
 
 @pytest.fixture(params=["class", "Auto"])
@@ -37,6 +38,54 @@ def test_words_of_loaders_tokenizers_and_parts_pass(load, family):
     name = next(iter(set(family_words(loaded.image_processor)) & {"image_mean", "num_views", "num_images_in_input"}))
     value = {"image_mean": [0.25, 0.5, 0.75]}.get(name, 3)
     assert getattr(load(**{name: value}).image_processor, name) == value
+
+
+# Words that some family reads, and whatever image processors of transformers read.
+OF_SOME = {"prompt_template": "do {instruction}", "action_dim": 7, "padding_side": "left", "image_token": "<i>"}
+OF_SOME |= {"num_history_tokens": 48, "proprio_dim": 8, "normalization_type": "bounds", "camera_labels": True}
+OF_TRANSFORMERS = {"image_mean": [0.25] * 3, "do_resize": False, "resample": 0, "do_normalize": False}
+OF_TRANSFORMERS |= {"rescale_factor": 0.5, "size": {"height": 56, "width": 56}, "crop_size": 8, "center_crop": True}
+
+
+@pytest.mark.parametrize("word", OF_SOME | OF_TRANSFORMERS | {"do_lower_case": True, "legacy": False})
+def test_a_word_of_another_family_is_refused_and_its_own_read(word, load, family):
+    value = (OF_SOME | OF_TRANSFORMERS).get(word, True)
+    images = load().image_processor
+    own = {name for name in inspect.signature(family.processor.__init__).parameters if name != "kwargs"}
+    if word not in own | set(images.arguments):
+        with pytest.raises(ConfigError, match=f"has no argument {word}="):
+            load(**{word: value})
+    elif word in OF_TRANSFORMERS:
+        assert getattr(load(**{word: value}).image_processor, word) == value != getattr(images, word)
+
+
+@pytest.mark.parametrize("word", OF_TRANSFORMERS)
+def test_an_image_processor_on_its_own_refuses_the_words_of_others(word, load, family_checkpoint):
+    kind = type(load().image_processor)
+    if word in kind.arguments:
+        return
+    for loader in (kind, transformers.AutoImageProcessor):
+        with pytest.raises(ConfigError, match=f"{kind.__name__} has no argument {word}="):
+            loader.from_pretrained(family_checkpoint, **{word: OF_TRANSFORMERS[word]})
+    with pytest.raises(ConfigError, match=f"{kind.__name__} has no argument {word}="):
+        kind(**{word: OF_TRANSFORMERS[word]})
+
+
+def test_the_file_of_an_image_processor_may_hold_fields_of_another_release(load, family_checkpoint, tmp_path):
+    folder = shutil.copytree(family_checkpoint, tmp_path / "checkpoint")
+    for path in (folder / "preprocessor_config.json", folder / "processor_config.json"):
+        fields = json.loads(path.read_text())
+        part = fields.get("image_processor", fields)
+        part |= {"do_resize": True, "of_tomorrow": 3}
+        path.write_text(json.dumps(fields))
+    found = type(load()).from_pretrained(folder).image_processor
+    assert (found.do_resize, found.of_tomorrow) == (True, 3)
+    assert transformers.AutoImageProcessor.from_pretrained(folder).to_dict()["of_tomorrow"] == 3
+
+
+def test_words_of_a_processor_do_not_disturb_its_tokenizer(load, capfd):
+    load(view_names=None, advantage_template="{instruction} {advantage}")
+    assert "instantiate a model of type" not in capfd.readouterr().err
 
 
 def family_words(image_processor):

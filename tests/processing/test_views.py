@@ -97,6 +97,8 @@ def test_names_are_saved_with_config_and_processor(recorded, tmp_path):
 
 
 def test_a_processor_has_as_many_names_as_views(recorded, tmp_path):
+    if not recorded.robot:
+        pytest.skip("a car's model sees any number of views")
     recorded.processor.save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"view_names=.* has 3 names; the model sees \d views"):
         recorded.family.processor.from_pretrained(tmp_path, num_images_in_input=2, view_names=[*NAMES, "side"])

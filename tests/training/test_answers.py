@@ -5,10 +5,12 @@ import copy
 import numpy as np
 import pytest
 import torch
+from transformers import TrainingArguments
 
 import vlahub
 from vlahub.configuration.vla_errors import InputError
 from vlahub.data import collator_for
+from vlahub.training.trainer import VLATrainer
 
 ANSWERS = "the red block is left", "done"
 writers = pytest.mark.parametrize("family", ["mapanything_llava3d", "multimodal_vla"], indirect=True)
@@ -57,6 +59,22 @@ def test_labels_are_the_answers_and_the_end_behind_each_prompt(setup):
         assert batch["input_ids"][row][batch["attention_mask"][row].bool()].tolist() == prompt + ids
         assert torch.equal(batch["answer_mask"][row].bool(), labels != -100)
     assert not {"labels", "answer_mask"} & set(plain)
+
+
+@writers
+@pytest.mark.parametrize("known", [5, [5, 6], None])
+def test_what_ends_an_answer_ends_what_the_trained_model_writes(setup, known, tmp_path):
+    model, processor, family = copy.deepcopy(setup[0]), setup[1], setup[2]
+    for learn_text in (False, True):
+        model.generation_config.eos_token_id = known
+        collator = collator_for(model.config, processor, unnorm_key=family.unnorm_key, learn_text=learn_text)
+        arguments = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True, remove_unused_columns=False)
+        trainer = VLATrainer(model, arguments, collator, examples())
+        before = [] if known is None else [known] if isinstance(known, int) else known
+        if not learn_text:
+            assert trainer.model.generation_config.eos_token_id == known
+        else:
+            assert trainer.model.generation_config.eos_token_id == [*before, *collator.end_of_text] != before
 
 
 @writers

@@ -28,7 +28,8 @@ class VlahubConfig(PreTrainedConfig):
         instruction: what to do, in place of the environment's or dataset's task.
         unnorm_key: whose statistics, where the checkpoint has several.
         statistics: take other ones than the checkpoint's, for training: a dataset_statistics.json (`vlahub stats`), or
-            "dataset" for those that LeRobot computed of the dataset. They are saved with the policy.
+            "dataset" for those that LeRobot computed of the dataset, but for its quantiles, which are means over
+            episodes. They are saved with the policy.
         n_action_steps: actions of a chunk that are executed before the next is predicted; all.
         chunk_size: actions of a chunk; that of the checkpoint, and no other.
         temporal_ensemble_coeff: average over all chunks that have this step, as ACT does (0.01 there); a chunk is

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from vlahub.configuration.normalization_statistics import KNOWN, STATE_PART, STATISTICS
+from vlahub.configuration.normalization_statistics import STATE_PART, STATISTICS
 from vlahub.data import apply_norm_stats
 from vlahub.errors import InputError
-from vlahub.training.statistics import widen_quantiles
 
 from .configuration_vlahub import VlahubConfig
 
 ACTION, DATASET = "action", "dataset"
+EXACT = ("min", "max", "mean", "std")  # of all frames; LeRobot's quantiles are means of those of the episodes
 
 
 def chosen_statistics(
@@ -25,7 +25,7 @@ def chosen_statistics(
     dataset_stats: LeRobot's of the dataset, by feature.
 
     Raises:
-        InputError: the file cannot be read, or LeRobot computed none.
+        InputError: the file cannot be read, or LeRobot computed none that the model could normalise by.
         ConfigError: they do not fit the model.
     """
     if config.statistics == DATASET:
@@ -50,8 +50,16 @@ def of_lerobot(
 ) -> dict[str, Any]:
     """LeRobot's statistics of a dataset, as one entry of a dataset_statistics.json; all actions are normalised.
 
-    needed: those that the model normalises by; the quantiles are not in every dataset.
+    needed: those that the model normalises by. Quantiles are refused: LeRobot's (its issue 4156) lie far inside of the
+    data's where episodes lie apart, and most actions would be clipped.
     """
+    quantiles = sorted(set(needed).difference(EXACT))
+    if quantiles:
+        raise InputError(
+            f"--policy.statistics={DATASET}: the model normalises by {' and '.join(quantiles)}, and LeRobot has no "
+            "quantiles of a dataset, only the means of those of its episodes. `vlahub stats` computes them, and "
+            "--policy.statistics=FILE takes them."
+        )
     parts = {"action": ACTION} | ({} if state_dim is None else {STATE_PART: state_feature})
     missing = [f"{key}/{name}" for key in parts.values() for name in needed if name not in stats.get(key, {})]
     if missing:
@@ -61,11 +69,9 @@ def of_lerobot(
         )
     found = {part: numbers_of(stats[key]) for part, key in parts.items()}
     found["action"]["mask"] = [True] * len(found["action"][needed[0]])
-    if {"min", "max", "q01", "q99"} <= set(found["action"]):
-        widen_quantiles(found)
     return found
 
 
 def numbers_of(stats: dict[str, Any]) -> dict[str, list[float]]:
-    """The statistics that vlahub knows, as lists."""
-    return {name: np.asarray(stats[name], dtype=np.float64).reshape(-1).tolist() for name in KNOWN if name in stats}
+    """The statistics that are those of all frames, as lists."""
+    return {name: np.asarray(stats[name], dtype=np.float64).reshape(-1).tolist() for name in EXACT if name in stats}

@@ -172,17 +172,22 @@ def test_statistics_of_a_dataset_are_taken_and_saved(make_checkpoint, dataset, s
         policy_of(checkpoint, statistics=str(tmp_path / "nowhere.json"))
 
 
-def test_lerobots_own_statistics_are_taken_where_they_are_enough(make_checkpoint, statistics):
+def test_lerobots_own_statistics_are_taken_where_they_are_those_of_all_frames(make_checkpoint, statistics):
     own = {"action": statistics["drawn"]["action"], "observation.state": statistics["drawn"]["proprio"]}
     names = ("min", "max", "mean", "std", "q01", "q99")
     stats = {key: {name: torch.tensor(part[name]) for name in names} for key, part in own.items()}
-    config = VlahubConfig(checkpoint=str(make_checkpoint("cogvla", norm_stats={})), device="cpu", statistics="dataset")
-    config.input_features = dict(FEATURES)
-    policy = VlahubPolicy(config, dataset_stats=stats)
-    found = policy.processor.norm_stats["dataset"]
-    assert found["action"]["q01"] == pytest.approx(own["action"]["q01"]) and found["action"]["mask"] == [True] * 7
-    del stats["action"]["q01"]
-    with pytest.raises(VLAError, match=r"lack action/q01.*vlahub stats"):
+    given = {"device": "cpu", "statistics": "dataset"}
+    checkpoint = make_checkpoint("cogvla", norm_stats={}, normalization_type="bounds")
+    config = VlahubConfig(checkpoint=str(checkpoint), input_features=dict(FEATURES), **given)
+    found = VlahubPolicy(config, dataset_stats=stats).processor.norm_stats["dataset"]
+    assert found["action"]["min"] == pytest.approx(own["action"]["min"]) and found["action"]["mask"] == [True] * 7
+    assert "q01" not in found["action"]
+    by_quantiles = make_checkpoint("cogvla", norm_stats={}, normalization_type="bounds_q99")
+    with pytest.raises(VLAError, match=r"normalises by q01 and q99, .* means .*vlahub stats"):
+        fields = given | {"checkpoint": str(by_quantiles), "input_features": dict(FEATURES)}
+        VlahubPolicy(VlahubConfig(**fields), dataset_stats=stats)
+    del stats["action"]["min"]
+    with pytest.raises(VLAError, match=r"lack action/min.*vlahub stats"):
         VlahubPolicy(config, dataset_stats=stats)
 
 

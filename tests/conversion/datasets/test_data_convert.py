@@ -126,8 +126,11 @@ def test_rlds_episodes_come_back_bit_by_bit(rlds, tmp_path, capsys):
     assert "4 episodes, 13 frames, 3 instructions" in said.out and "10 are assumed (--fps)" in said.err
     assert convert("rlds", source, tmp_path / "out") == 1 and "not empty" in capsys.readouterr().err
     some = ["--images", "observation/wrist_image", "--action", "action", "reward", "--state", "discount", "--quiet"]
-    some += ["--instruction", "go", "--max-episodes", "2", "--fps", "5"]
-    assert convert("rlds", source / "1.0.0", tmp_path / "some", *some) == 0
+    some += ["--instruction", "go", "--max-episodes", "2"]
+    assert convert("rlds", source / "1.0.0", tmp_path / "assumed", *some) == 0
+    assert "10 are assumed (--fps)" in capsys.readouterr().err
+    assert convert("rlds", source / "1.0.0", tmp_path / "some", *some, "--fps", "5") == 0
+    assert capsys.readouterr().err == ""
     frames = load_frames(tmp_path / "some")
     assert len(frames) == len(episodes[0]["action"]) + len(episodes[1]["action"]) and set(frames["task"]) == {"go"}
     wanted = np.concatenate([episodes[0]["action"], episodes[0]["reward"][:, None]], axis=1)
