@@ -1,6 +1,7 @@
 """From the tensors of a run to the plan of a checkpoint of ours, for every family."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -10,6 +11,7 @@ from ..configuration.vla_errors import ConversionError
 from ..modeling.initial_values import described
 from ..modeling.new_parts import is_in_part
 from .family import Family
+from .files.json_file import read_json
 from .job import Job
 from .tensors.choice import checked_copy, choose
 from .tensors.collected import Collected, SourceGroup, collect
@@ -52,7 +54,9 @@ def plan_again(family: Family, job: Job, folder: Path, new: Sequence[str] = (), 
         ConversionError: the sources cannot be read, or do not fit the config.
     """
     if not family.table:  # key by key
-        return family.prepare(job).plan
+        statistics = read_json([folder], "config.json", required=True).get("norm_stats")
+        known = {"statistics": folder / "config.json"} if statistics else {}  # the run's may have been given
+        return family.prepare(replace(job, given=job.given | known)).plan
     collected = tensors_of_run(family, job)
     dtype = choose_dtype(job.dtype, collected, family.embeddings, [])
     return make_plan(family, collected, family.config.from_pretrained(folder), dtype, new, seed)

@@ -1,24 +1,21 @@
 """The config of a model that is loaded with a run's adapter: what lies beside the adapter is the run's, and wins."""
 
 import copy
-from pathlib import Path
 from typing import Any
 
 from transformers import PretrainedConfig
 from transformers.utils import cached_file
 
-from ..configuration.checkpoint_json import read_mapping
 from ..configuration.known_fields import own_arguments
-from ..configuration.normalization_statistics import check_statistics
 from .adapter_loading import MISSING_IS_NONE, FoundAdapter
+from .run_settings import settings_beside
 
-CONFIG, STATISTICS, PROCESSOR = OF_RUN = ("config.json", "dataset_statistics.json", "processor_config.json")
 OF_WEIGHTS = ("dtype", "torch_dtype", "quantization_config", "weight_quantization", "transformers_version")
 
 
 def adapted_arguments(kind: type[PretrainedConfig], adapter: FoundAdapter, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of `from_pretrained` with the config of base and run as `config`: fields of the run's config.json
-    and its statistics take the place of those of the base that the caller did not change.
+    and its statistics and views take the place of those of the base that the caller did not change.
 
     An Auto class passes on the config of the base that it found, without the `revision` that the adapter names. What a
     config says of the weights stays, for these are the base's.
@@ -27,18 +24,17 @@ def adapted_arguments(kind: type[PretrainedConfig], adapter: FoundAdapter, kwarg
         kind: the class of the config; kwargs: of `from_pretrained`, which stay as they are where nothing differs.
 
     Raises:
-        ConfigError: the statistics are none that the model can normalise by.
+        ConfigError, CheckpointError, OSError: as by `settings_of_run`.
     """
-    found = {name: cached_file(adapter.place, name, **adapter.files, **MISSING_IS_NONE) for name in OF_RUN}
-    source = (adapter.place, adapter.files) if found[CONFIG] else (adapter.base, adapter.base_files)
+    has_config = cached_file(adapter.place, "config.json", **adapter.files, **MISSING_IS_NONE)
+    source = (adapter.place, adapter.files) if has_config else (adapter.base, adapter.base_files)
     read = (adapter.config_place, adapter.config_files)
-    statistics = run_statistics(found)
-    if source == read and not statistics:
-        return kwargs
     before, run = kind.from_pretrained(read[0], **read[1]), kind.from_pretrained(source[0], **source[1])
-    if statistics and run.normalization_type is not None:
-        check_statistics(statistics, run.normalization_type, run.action_dim, run.state_size)
-        run.norm_stats = statistics
+    settings = settings_beside(run, adapter.place, adapter.files)
+    if source == read and not settings:
+        return kwargs
+    for name, value in settings.items():
+        setattr(run, name, value)
     given = kwargs.get("config")
     fields = {}
     if not isinstance(given, PretrainedConfig):
@@ -46,16 +42,6 @@ def adapted_arguments(kind: type[PretrainedConfig], adapter: FoundAdapter, kwarg
         given = kind.from_pretrained(given or read[0], **read[1], **fields)
     others = {name: value for name, value in kwargs.items() if name not in fields}
     return others | {"config": with_changes(given, before, run)}
-
-
-def run_statistics(found: dict[str, str | None]) -> dict[str, Any]:
-    """Those of a run, by `unnorm_key`: its checkpoints have them in their processor alone.
-
-    found: the paths of its files, by their names.
-    """
-    if found[STATISTICS] is not None:
-        return read_mapping(Path(found[STATISTICS]))
-    return read_mapping(Path(found[PROCESSOR])).get("norm_stats") or {} if found[PROCESSOR] is not None else {}
 
 
 def with_changes(given: PretrainedConfig, before: PretrainedConfig, after: PretrainedConfig) -> PretrainedConfig:

@@ -37,6 +37,7 @@ from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
+from .run_settings import OF_RUN, apply_settings, settings_of_run, write_statistics
 from .saving_checks import check_whole
 
 
@@ -194,7 +195,8 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         """As in transformers; the folder also gets a README.md, unless it has one that was edited. Weights of the whole
-        model replace those that lie there; an adapter goes into a subfolder, see `one_set_of_weights`.
+        model replace those that lie there; an adapter goes into a subfolder, see `one_set_of_weights`. Where an
+        adapter is saved, the statistics that it was trained with lie beside it.
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
@@ -210,6 +212,8 @@ class StrictPreTrainedModel(PreTrainedModel):
                 around.enter_context(shards_of_other_variants(save_directory, variant))
             super().save_pretrained(save_directory, *args, **kwargs)
         if writes and is_model_of(self, self.config):
+            if getattr(self, "_hf_peft_config_loaded", False):
+                write_statistics(save_directory, self.config)
             write_checkpoint_card(save_directory, self.config)
 
     def _upload_modified_files(
@@ -302,7 +306,10 @@ class StrictPreTrainedModel(PreTrainedModel):
             adapter.base, *args, output_loading_info=output_loading_info, **others, **adapter.base_files
         )
         model = loaded[0] if output_loading_info else loaded
+        chosen = {name: getattr(model.config, name) for name in OF_RUN if hasattr(model.config, name)}
         model.load_adapter(adapter.place, kwargs.get("adapter_name"), adapter_kwargs=adapter.files)
+        for name, value in chosen.items():
+            setattr(model.config, name, value)
         return loaded
 
     @classmethod
@@ -334,18 +341,22 @@ class StrictPreTrainedModel(PreTrainedModel):
         return super().load_custom_generate(place, trust_remote_code=trust_remote_code, **kwargs)
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
-        """As in transformers.
+        """As in transformers. The config gets the statistics and the names of the views of the adapter's run, from the
+        dataset_statistics.json, else the processor_config.json beside it.
 
         Raises:
             ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
-                message names them.
+                message names them. Or its run's statistics are none that this model can have, or others than those of
+                an adapter that it has already.
         """
+        settings = settings_of_run(self, peft_model_id, adapter_name, kwargs)
         if HAS_WEIGHT_MAPPING:
             kwargs["weight_mapping"] = own_weight_mapping(self)
             kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         place, files = in_subfolder(peft_model_id, dict(kwargs.pop("adapter_kwargs", None) or {}))
         info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
         check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
+        apply_settings(self.config, settings, peft_model_id)
         return info
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:

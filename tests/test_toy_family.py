@@ -126,6 +126,7 @@ moved, batch = step(model, [p for p in model.parameters() if p.requires_grad])
 assert any("lora_B" in name for name in moved) and any("action_head" in name for name in moved)
 model.save_pretrained(output + "/adapter")
 sources = ["--base", checkpoint, "--adapter", output + "/adapter", "--output", output + "/merged"]
+sources += ["--statistics", checkpoint + "/config.json"]  # PEFT saves none
 assert main(["merge-lora", *sources, "--quiet"]) == 0
 merged = load(output + "/merged")
 torch.testing.assert_close(merged.predict_action(**batch), model.eval().predict_action(**batch))

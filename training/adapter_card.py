@@ -7,7 +7,6 @@ from typing import Any
 from huggingface_hub import ModelCard, ModelCardData
 
 from ..configuration.card_markdown import code, words
-from ..configuration.card_snippet import literal
 from ..configuration.checkpoint_card import CARD_NAME, body_of, is_repository, is_unedited, normalised, stamped
 from .whole_file import write_whole
 
@@ -32,14 +31,14 @@ merge-lora --base {word} --adapter FOLDER --output my-vla
 {use}
 
 ```python
-from peft import PeftModel
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
+model = AutoModelForImageTextToText.from_pretrained("FOLDER", trust_remote_code=True)
 processor = AutoProcessor.from_pretrained("FOLDER", trust_remote_code=True)
-model = AutoModelForImageTextToText.from_pretrained({literal}, trust_remote_code=True)
-{statistics}model = PeftModel.from_pretrained(model, "FOLDER")
-```"""
-STATISTICS = "model.config.norm_stats = processor.norm_stats  # this run's, not the base's\n"
+```
+
+loads the base that `adapter_config.json` names, the adapter, and this run's statistics and views. PEFT's own
+`PeftModel.from_pretrained(base, "FOLDER")` leaves those of the base, whose units are others: actions would be wrong."""
 MERGE, USE = "## Merge it", "## Use it beside its base"  # headings
 SHOWN = 8
 
@@ -82,8 +81,6 @@ def adapter_card(model: Any) -> str:
         title=words(base),
         shown=code(base),
         word=shlex.quote(base),
-        literal=literal(base),
-        statistics=STATISTICS if getattr(base_model.config, "normalization_type", None) else "",
         kind="LoRA" if config.peft_type == "LORA" else str(config.peft_type),
         architecture=type(base_model).__name__,
         rank=getattr(config, "r", "none"),

@@ -33,7 +33,10 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--revision", metavar="R", help="branch, tag or commit of a dataset on the Hub")
     add_choice_of_samples(parser)
     parser.add_argument(
-        "--images", nargs="+", metavar="COLUMN", help="of the cameras, main camera first (default: all)"
+        "--images",
+        nargs="+",
+        metavar="COLUMN",
+        help="of the cameras, main camera first (default: the checkpoint's recorded views, else all but depth maps)",
     )
     parser.add_argument(
         "--state-column",

@@ -157,7 +157,8 @@ def with_statistics(config: dict, adapters: list[Path], given: Path | None = Non
     Only models that un-normalise actions have them in their config.
 
     Raises:
-        ConversionError, ConfigError: statistics were given for another model, or it cannot normalise by them.
+        ConversionError, ConfigError: statistics were given for another model, or it cannot normalise by them; or none
+            were given, no run leaves any, and those of the base would be taken for the run's.
     """
     if "norm_stats" not in config:
         if given is not None:
@@ -180,6 +181,12 @@ def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) 
         if statistics:
             fact = Fact("norm_stats", ", ".join(sorted(statistics)), f"read (adapter {number}, {name})")
             return {**config, "norm_stats": statistics}, [fact]
+    if known := ", ".join(sorted(config["norm_stats"] or {})):
+        raise ConversionError(
+            f"no statistics to un-normalise actions with: {adapters[-1]} has neither {STATISTICS_NAME} nor a "
+            f"{PROCESSOR_CONFIG} that holds them, and those of the base ({known}) are of its own data; pass "
+            "--statistics FILE, the base's config.json where the run was trained by these."
+        )
     return config, []
 
 

@@ -23,6 +23,7 @@ LORA_BIAS = "lora_B.default.bias"
 # when it loads them; others that change the base do so at random or from data (pissa_niter_N, corda, loftq, lora_ga).
 CHANGE_BASE = ("pissa", "olora")
 INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal", *CHANGE_BASE)
+UNMERGED = ("target_parameters", "layer_replication", "arrow_config", "use_bdlora", "megatron_config")
 ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")
 
 
@@ -52,7 +53,7 @@ def check_supported(path: Path, written: dict) -> None:
     peft_type, start = written.get("peft_type"), written.get("init_lora_weights", True)
     if peft_type != "LORA":
         raise ConversionError(f"{path}: peft_type {peft_type!r} is not supported; only LORA adapters can be merged.")
-    for name in ("target_parameters", "layer_replication"):
+    for name in UNMERGED:
         if written.get(name):
             raise ConversionError(f"{path}: {name} is set; adapters with it are not supported.")
     if start not in INITIALISATIONS:

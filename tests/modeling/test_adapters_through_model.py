@@ -86,10 +86,14 @@ def test_the_adapter_of_a_folder_gets_the_name_that_is_asked_for(family, trained
     assert_same_adapter(model, trained, "robot")
 
 
-def test_revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base(family, trained, monkeypatch):
+def test_revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_base(
+    family, family_checkpoint, trained, monkeypatch
+):
     asked = {}
 
     class Loaded:
+        config = family.config.from_pretrained(family_checkpoint)
+
         def load_adapter(self, place, name, adapter_kwargs):
             asked["adapter"] = place, name, adapter_kwargs
 

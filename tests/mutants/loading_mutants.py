@@ -424,7 +424,7 @@ MUTANTS = [
         "tests/modeling/test_config_of_run.py",
         (
             "a-base-s-statistics-for-its-adapter",
-            "        run.norm_stats = statistics",
+            "        setattr(run, name, value)",
             "        pass",
             "the_statistics_beside_an_adapter_are_what_its_model_answers_by",
         ),
@@ -499,6 +499,38 @@ MUTANTS = [
             'for kind in ("unexpected_keys", "mismatched_keys")}',
             'for kind in ("mismatched_keys",)}',
             "weights_that_are_not_those_of_the_model_are_refused_by_name",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_run_settings.py",
+        (
+            "adapters-predict-in-units-of-the-base",
+            "        apply_settings(self.config, settings, peft_model_id)",
+            "        pass",
+            "an_adapter_brings_the_statistics_and_views_of_its_run",
+        ),
+        (
+            "a-run-wins-over-the-caller",
+            "        for name, value in chosen.items():",
+            "        for name, value in ():",
+            "what_the_caller_asks_for_wins",
+        ),
+        (
+            "statistics-are-not-saved-beside-adapters",
+            "                write_statistics(save_directory, self.config)",
+            "                pass",
+            "the_statistics_lie_beside_an_adapter_that_a_model_saves",
+        ),
+    ),
+    *planted(
+        "modeling/run_settings.py",
+        "tests/modeling/test_run_settings.py",
+        (
+            "adapters-of-two-runs-in-one-model",
+            "        if others and own and own != value:",
+            "        if False:",
+            "two_adapters_of_different_runs_are_refused_before_the_second_is_loaded",
         ),
     ),
     *planted(

@@ -23,6 +23,26 @@ MUTANTS = [
         "conversion/generic/checkpoint.py",
         GENERIC_MERGE,
         (
+            "a-run-gets-the-statistics-of-its-base",
+            '    if known := ", ".join(sorted(config["norm_stats"] or {})):',
+            '    if known := "":',
+            "a_run_without_statistics_does_not_silently_get_those_of_its_base",
+        ),
+    ),
+    *planted(
+        "conversion/checkpoint_plan.py",
+        GENERIC_MERGE,
+        (
+            "verifying-asks-for-statistics-that-were-given",
+            "if statistics else {}  # the run",
+            "if False else {}  # the run",
+            "a_run_without_statistics_does_not_silently_get_those_of_its_base",
+        ),
+    ),
+    *planted(
+        "conversion/generic/checkpoint.py",
+        GENERIC_MERGE,
+        (
             "statistics-of-the-base-beside-those-of-the-run",
             'return {**config, "norm_stats": statistics}, [fact]',
             'return {**config, "norm_stats": {**config["norm_stats"], **statistics}}, [fact]',
@@ -231,14 +251,20 @@ MUTANTS = [
         SIDE_FILES,
         (
             "layer-replication-passes",
-            '("target_parameters", "layer_replication")',
-            '("target_parameters",)',
+            '"layer_replication", "arrow_config"',
+            '"arrow_config"',
             "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
         ),
         (
             "target-parameters-pass",
-            '("target_parameters", "layer_replication")',
-            '("layer_replication",)',
+            '("target_parameters", ',
+            "(",
+            "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
+        ),
+        (
+            "arrow-adapters-pass",
+            '"arrow_config", "use_bdlora", "megatron_config")',
+            ")",
             "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
         ),
     ),

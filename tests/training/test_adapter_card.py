@@ -55,7 +55,7 @@ def test_the_trainer_leaves_a_card_that_says_what_the_adapter_is(base, adapted, 
             f"rank 3, alpha 5, {layers} layers",
             "`action_head.",
             "MultimodalVLAForActionPrediction",
-            "model.config.norm_stats = processor.norm_stats",
+            'AutoModelForImageTextToText.from_pretrained("FOLDER", trust_remote_code=True)',
         ):
             assert fact in text, fact
         assert "More Information Needed" not in text and str(base.parent) not in text and is_unedited(text)

@@ -6,6 +6,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from base_statistics import statistics_of
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
@@ -128,7 +129,7 @@ def test_the_adapter_folder_holds_every_trainable_parameter_and_merges_to_the_tr
 
     sources = ["--base", str(family_checkpoint), "--adapter", str(tmp_path / "adapter")]
     options = ["--output", str(tmp_path / "merged"), "--dtype", "float32", "--quiet"]
-    assert main(["merge-lora", *sources, *options]) == 0
+    assert main(["merge-lora", *sources, *options, *statistics_of(family_checkpoint)]) == 0
     merged = family.model.from_pretrained(tmp_path / "merged", dtype=torch.float32).eval()
     found = family_call(merged, processor, VIEWS)
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=2e-5)

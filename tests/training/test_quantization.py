@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from base_statistics import statistics_of
 from peft import get_peft_model, prepare_model_for_kbit_training
 from safetensors.torch import load_file
 from transformers import BitsAndBytesConfig
@@ -129,7 +130,8 @@ def test_the_adapter_folder_is_complete(trained):
 
 
 def test_merged_into_full_precision_it_does_what_was_trained(family, family_call, full, trained, tmp_path):
-    sources = ["--base", str(full.config._name_or_path), "--adapter", str(trained.folder)]
+    base = full.config._name_or_path
+    sources = ["--base", str(base), "--adapter", str(trained.folder), *statistics_of(base)]
     assert main(["merge-lora", *sources, "--output", str(tmp_path / "out"), "--dtype", "float32", "--quiet"]) == 0
     merged = family.model.from_pretrained(tmp_path / "out", dtype=torch.float32).train()
     with torch.no_grad():

@@ -52,14 +52,19 @@ class FinetuneOptions:
     backbone_lr_scale: float = field(default=0.1, metadata={"help": "on the learning rate, with --train B and full"})
     vision_lr_scale: float = field(default=0.1, metadata={"help": "on that of the vision tower, with --train vlm"})
     dtype: str = field(default="float32", metadata={"help": "of the weights", "choices": DTYPES})
-    images: list[str] = field(default_factory=list, metadata={"help": "image columns, main camera first; all"})
+    images: list[str] = field(
+        default_factory=list,
+        metadata={"help": "image columns, main camera first; the model's recorded views, else all but depth"},
+    )
     action: list[str] = field(default_factory=lambda: [ACTION], metadata={"help": "column of the actions, or several"})
     state: list[str] = field(default_factory=lambda: [STATE], metadata={"help": "of the state or the pose, or several"})
     text: str | None = field(
         default=None, metadata={"help": f"column of the instruction ({INSTRUCTION}; a car needs none)"}
     )
-    statistics: str | None = field(default=None, metadata={"help": "file; default: the dataset folder's, or computed"})
-    unmasked_actions: list[int] = field(default_factory=list, metadata={"help": "dimensions to leave as they are"})
+    statistics: str | None = field(default=None, metadata={"help": "file; the dataset folder's, else computed"})
+    unmasked_actions: list[int] = field(
+        default_factory=list, metadata={"help": "dimensions to leave as they are; statistics are computed"}
+    )
     eval_episodes: float = field(default=0.0, metadata={"help": "share of the episodes to evaluate with"})
     repeat_last: bool = field(default=False, metadata={"help": "also learn to repeat an episode's last action"})
     augment: bool = field(default=False, metadata={"help": "crop and recolour images at random"})

@@ -324,19 +324,35 @@ def test_a_card_of_the_base_that_says_little_or_is_damaged_gives_what_it_has(car
 OLD, NEW = ({key: {"action": {"q01": [low], "q99": [low + 1.0]}}} for key, low in (("base_data", 0.0), ("mine", 5.0)))
 
 
-@pytest.mark.parametrize("place", ["dataset_statistics.json", "processor_config.json", "given", None])
+@pytest.mark.parametrize("place", ["dataset_statistics.json", "processor_config.json", "given"])
 def test_statistics_of_a_run_replace_those_of_the_base_and_do_not_join_them(place, tmp_path):
-    config, given, found = {"norm_stats": OLD, "normalization_type": "bounds_q99"}, None, OLD if place is None else NEW
+    config, given = {"norm_stats": OLD, "normalization_type": "bounds_q99"}, None
     if place == "given":
         given = tmp_path / "given.json"
         given.write_text(json.dumps(NEW))
-    elif place is not None:
+    else:
         content = NEW if place.startswith("dataset") else {"norm_stats": NEW}
         (tmp_path / place).write_text(json.dumps(content))
-    assert (
-        with_statistics(config, [tmp_path / "nothing", tmp_path][given is not None :], given)[0]["norm_stats"] == found
-    )
+    assert with_statistics(config, [tmp_path / "nothing", tmp_path][given is not None :], given)[0]["norm_stats"] == NEW
     assert config["norm_stats"] == OLD
+
+
+def test_a_run_without_statistics_does_not_silently_get_those_of_its_base(family, family_checkpoint, tmp_path, capsys):
+    """An adapter that PEFT saved at the end of a loop of one's own."""
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    get_peft_model(model, LoraConfig(r=2, target_modules=ATTENTION)).save_pretrained(tmp_path / "run")
+    sources = ["--base", str(family_checkpoint), "--adapter", str(tmp_path / "run")]
+    words = ["merge-lora", *sources, "--output", str(tmp_path / "out"), "--quiet"]
+    if family.config.from_pretrained(family_checkpoint).normalization_type is None:
+        assert main([*words, "--dry-run"]) == 0  # it normalises by numbers of its own
+        return
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert "no statistics to un-normalise actions with" in error and "pass --statistics FILE" in error
+    assert not (tmp_path / "out").exists()
+    assert main([*words, "--statistics", str(family_checkpoint / "config.json")]) == 0
+    against = ["--against", sources[3], "--base", sources[1], "--quiet"]
+    assert main(["verify", str(tmp_path / "out"), *against]) == 0
 
 
 @pytest.mark.parametrize("module", ["lm_head", "embed_tokens"])

@@ -127,8 +127,8 @@ def logits(model):
         return model.eval()(IDS).logits
 
 
-def merge(folder, *adapters):
-    sources = ["--base", str(folder / "base")]
+def merge(folder, *adapters, options=()):
+    sources = ["--base", str(folder / "base"), *options]
     for adapter in adapters:
         sources += ["--adapter", str(adapter)]
     return main(["merge-lora", "--family", "generic", *sources, "--output", str(folder / "out"), "--quiet"])
@@ -212,7 +212,8 @@ def test_a_composed_model_with_a_tied_language_model_is_merged(tmp_path, name):
     composed().save_pretrained(tmp_path / "base")
     family = MultimodalVLAForActionPrediction
     train(family.from_pretrained(tmp_path / "base"), tmp_path / "adapter", TRAINED[name])
-    assert merge(tmp_path, tmp_path / "adapter") == 0
+    trained_by = ["--statistics", str(tmp_path / "base" / "config.json")]
+    assert merge(tmp_path, tmp_path / "adapter", options=trained_by) == 0
     found = family.from_pretrained(tmp_path / "out")
     trained = PeftModel.from_pretrained(family.from_pretrained(tmp_path / "base"), tmp_path / "adapter")
     state, wanted = found.state_dict(), trained.merge_and_unload().state_dict()

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from base_statistics import statistics_of
 from fresh_python import in_fresh_python
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
@@ -364,7 +365,7 @@ def trained_adapter(assembled, folder):
 
 def test_a_lora_trained_on_an_assembled_checkpoint_merges_as_peft_merges_it(assembled, tmp_path):
     trained_adapter(assembled, tmp_path / "adapter")
-    sources = ["--base", str(assembled), "--adapter", str(tmp_path / "adapter")]
+    sources = ["--base", str(assembled), "--adapter", str(tmp_path / "adapter"), *statistics_of(assembled)]
     assert main(["merge-lora", *sources, "--output", str(tmp_path / "merged"), "--quiet"]) == 0
     base = MapAnythingLlava3DForConditionalGeneration.from_pretrained(assembled)
     untrained = predicted(base)

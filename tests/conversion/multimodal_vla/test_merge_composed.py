@@ -53,6 +53,7 @@ def test_a_lora_of_a_composed_model_merges_as_peft_does(tower, fields, targets, 
     trained.save_pretrained(tmp_path / "adapter")
 
     sources = ["--base", str(tmp_path / "base"), "--adapter", str(tmp_path / "adapter")]
+    sources += ["--statistics", str(tmp_path / "base" / "config.json")]
     assert main(["merge-lora", *sources, "--output", str(tmp_path / "out"), "--quiet"]) == 0
     merged = MultimodalVLAForActionPrediction.from_pretrained(tmp_path / "out").eval()
     actions = merged.predict_action(**inputs)

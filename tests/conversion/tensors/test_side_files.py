@@ -29,7 +29,16 @@ def test_side_files_of_several_steps_are_refused_by_their_names(names, message, 
     assert list(find_side_files(tmp_path, KINDS)) == ["action_head"]
 
 
-@pytest.mark.parametrize("field", [{"layer_replication": [[0, 2], [1, 2]]}, {"target_parameters": ["experts.w"]}])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"layer_replication": [[0, 2], [1, 2]]},
+        {"target_parameters": ["experts.w"]},
+        {"arrow_config": {"top_k": 2}},
+        {"use_bdlora": {"nblocks": 2}},
+        {"megatron_config": {"tensor_model_parallel_size": 2}},
+    ],
+)
 def test_an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field(field, tmp_path):
     config = {"peft_type": "LORA", "r": 2, "target_modules": ["q_proj"], **field}
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))

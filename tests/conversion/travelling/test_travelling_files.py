@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+from base_statistics import statistics_of
 from huggingface_hub import ModelCard
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -300,7 +301,7 @@ def test_our_families_get_this_releases_code_and_their_own_card(own, family, fam
 def test_a_merge_into_our_own_checkpoint_takes_its_changed_code_only_when_it_is_allowed(own, family):
     with (own / "base" / "remote_code.py").open("a") as file:
         file.write("# mine\n")
-    assert merge(own, "--allow-code", "--quiet") == 0
+    assert merge(own, "--allow-code", "--quiet", *statistics_of(own / "base")) == 0
     assert (own / "out" / "remote_code.py").read_text().endswith("# mine\n")
     assert "remote_code.py" in json.loads((own / "out" / REPORT).read_text())["foreign_code"]
 

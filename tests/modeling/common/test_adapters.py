@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from base_statistics import statistics_of
 from model_variants import FEW, VARIANTS, randomized
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers.utils import peft_utils
@@ -133,7 +134,8 @@ def test_what_peft_merges_is_what_vlahub_merges(variant, saved, tmp_path):
     model = shaken(get_peft_model(variant.model(), everywhere()))
     model.save_pretrained(tmp_path / "adapter")
     sources = ["--base", str(saved.folder), "--adapter", str(tmp_path / "adapter"), "--output", str(tmp_path / "out")]
-    assert main(["merge-lora", *sources, "--quiet", "--dtype", "float32", "--no-verify"]) == 0
+    options = ["--quiet", "--dtype", "float32", "--no-verify", *statistics_of(saved.folder)]
+    assert main(["merge-lora", *sources, *options]) == 0
     found = variant.kind.from_pretrained(tmp_path / "out").state_dict()
     wanted = model.merge_and_unload().state_dict()
     assert found.keys() == wanted.keys()
