@@ -24,7 +24,7 @@ class Measured:
         kernels: launched or replayed, and the seconds that they ran in all; `None` where there is no CUDA.
         memory: the most bytes that were allocated during the calls, with the weights; `None` on a CPU.
         costliest: the seconds of kernels (on a CPU: of operators) by name, the ten costliest.
-        actions: what it returned, on the CPU.
+        actions: what it returned, on the CPU; in the table also what it did for other inputs.
     """
 
     first: float

@@ -1,7 +1,7 @@
 """Whole predictions at the published sizes with random weights, beside the reading of their weights; tiny on a CPU."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import groupby
 
@@ -11,6 +11,7 @@ from torch import nn
 from benchmarks.card_measures import Budget, Measured, bandwidth, measure
 from benchmarks.card_rows import FAMILIES, ROWS, Row
 from benchmarks.card_table import LEGEND, line_of, machine, state_memory, table, write
+from benchmarks.observations import observations
 from benchmarks.published_sizes import MODELS
 from benchmarks.random_weights import build, bytes_of
 
@@ -89,6 +90,7 @@ def measured_lines(name: str, rows: list[Row], setting: Setting) -> Iterator[tup
         for row, found, less in measured(model, rows, setting):
             eager.setdefault(row.name, found.actions)
             floor = row.bytes_read(model) / setting.speed
+            check_recorded(model, f"{row.name}, {mode}", setting)
             yield line_of(row, mode, found, less, eager[row.name], weights, floor), costliest(found)
     del model
     if not setting.small:
@@ -102,6 +104,13 @@ def switch(model: nn.Module, mode: str) -> None:
         model.enable_fast_prediction(mode=mode, max_graphs=32, length_bucket=BUCKET)
 
 
+def check_recorded(model: nn.Module, name: str, setting: Setting) -> None:
+    """Raises RuntimeError where a card ran eagerly what is told as the time of graphs."""
+    stats = model.fast_prediction_stats
+    if not setting.small and stats is not None and (stats.eager_fallbacks or not stats.captures):
+        raise RuntimeError(f"{name}: {stats.eager_fallbacks} calls ran eagerly: {stats.eager_reasons}")
+
+
 def measured(model: nn.Module, rows: list[Row], setting: Setting) -> Iterator[tuple[Row, Measured, Measured | None]]:
     """Each row with what its calls cost, while there is time; a call that several rows share is measured once."""
     found: dict = {}
@@ -113,7 +122,10 @@ def measured(model: nn.Module, rows: list[Row], setting: Setting) -> Iterator[tu
                 inputs = call.inputs(model, setting.small)
                 runs = RUNS_ON_CPU if setting.small else RUNS_OF_LONG if call.is_long else RUNS
                 bound = partial(call, model, inputs)
-                found[call] = measure(bound, setting.device, runs, setting.profiled)
+                costs = measure(bound, setting.device, runs, setting.profiled)
+                _, other = observations(inputs, 2)  # which a replay that goes on with the recorded ones would not see
+                actions = costs.actions, call(model, other).float().cpu()
+                found[call] = replace(costs, actions=torch.cat(actions))
         yield row, found[row.call], found.get(row.less)
 
 

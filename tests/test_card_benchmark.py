@@ -1,5 +1,7 @@
 """`python -m benchmarks gpu`: that it runs whole on a CPU, and that its table says what was measured."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from benchmarks import card_table, gpu, published_sizes
 from benchmarks.card_measures import Measured
 from benchmarks.card_rows import EXPERT, ROWS, RobotCall
 from benchmarks.random_weights import build, bytes_of
+from vlahub.modeling.fast_prediction import FastPredictionStats
 
 
 def lines_of(text):
@@ -40,6 +43,16 @@ def test_all_families_are_measured_on_a_cpu(capsys):
     text = capsys.readouterr().out
     check(text, ROWS, ("eager", "graphs"))
     assert "| 64 |" in text
+
+
+def test_a_card_that_recorded_nothing_is_no_line_of_graphs():
+    setting = gpu.Setting("cuda", ("graphs",), 1.0, gpu.Budget(1), False)
+    stats = FastPredictionStats("graphs", 1, 2, 3, {"could not be recorded": 3}, 0, 0, 1)
+    with pytest.raises(RuntimeError, match=r"a row, graphs: 3 calls ran eagerly.*could not be recorded"):
+        gpu.check_recorded(SimpleNamespace(fast_prediction_stats=stats), "a row, graphs", setting)
+    whole = stats._replace(eager_fallbacks=0, eager_reasons={})
+    gpu.check_recorded(SimpleNamespace(fast_prediction_stats=whole), "a row, graphs", setting)
+    gpu.check_recorded(SimpleNamespace(fast_prediction_stats=None), "a row, eager", setting)
 
 
 def test_what_there_is_no_time_for_is_said(capsys):

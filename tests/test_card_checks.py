@@ -1,5 +1,6 @@
 """`make test-gpu`: what its checks find is what it says, whatever becomes of them; and it runs whole without a card."""
 
+import functools
 import importlib.util
 import json
 import os
@@ -17,12 +18,27 @@ from traced_graphs import TracedGraph
 
 from benchmarks import card_table
 from benchmarks.card import __main__ as command
-from benchmarks.card import carried, compiled, device, host_waits, low_bits, memory, processes, report, rounding
+from benchmarks.card import (
+    carried,
+    compiled,
+    device,
+    fast_prediction,
+    host_waits,
+    low_bits,
+    memory,
+    processes,
+    report,
+    rounding,
+    trainer,
+)
 from benchmarks.card.cases import CASES, cases, in_bfloat16, predict
 from benchmarks.card.fast_prediction import OPTIONS, ready
 from benchmarks.card.learning import gradient_errors, loss_and_gradients
 from benchmarks.card.processes import Run, Unit, units
 from benchmarks.card.results import Figure, Job, Result, Skipped, results_of
+from benchmarks.observations import observations
+from vlahub import MultimodalVLAForActionPrediction
+from vlahub.modeling.captured_graphs import copied
 from vlahub.modeling.cogvla import token_pruning
 from vlahub.modeling.fast_prediction import FastPrediction
 
@@ -126,6 +142,55 @@ def test_graphs_are_held_against_predictions_of_the_same_products(family):
     steps = [step for graph in model.fast_prediction.graphs.values() for step in graph.steps]
     recorded = {form_of(*step[:3]) for step in steps if step[0].name().startswith(PRODUCTS)}
     assert recorded and recorded <= eager.found
+
+
+class StaleGraph(TracedGraph):
+    """Goes on with the inputs of its recording, whatever it is called with."""
+
+    def __init__(self, function, inputs, *others):
+        self.recorded = copied(inputs)
+        super().__init__(function, inputs, *others)
+
+    def __call__(self, inputs):
+        return super().__call__(self.recorded)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_graphs_that_go_on_with_old_inputs_fail(family, monkeypatch):
+    monkeypatch.setattr(fast_prediction, "TracedGraph", StaleGraph)
+    (case,) = cases(family, is_first=True)
+    figures = [each for each in fast_prediction.graphs(case, "cpu") if "other bits" in each.name]
+    assert figures and not any(figure.holds for figure in figures)
+
+
+@pytest.mark.parametrize("family", sorted(FAMILIES))
+def test_observations_differ_in_all_that_a_robot_sees(family):
+    (case,) = cases(family, is_first=True)
+    _, prompt = ready(case, "cpu", torch.float32)
+    first, second, third = observations(prompt, 3)
+    assert first is prompt
+    for name in ("pixel_values", "state", "proprio", "noise", "ego_history_xyz"):
+        if name in prompt:
+            assert not torch.equal(second[name], first[name]) and not torch.equal(third[name], second[name])
+    assert torch.equal(third["input_ids"], prompt["input_ids"]) is ("image_grid_thw" in prompt)
+
+
+def test_a_loss_that_is_not_finite_and_one_that_does_not_fall_fail(monkeypatch):
+    (job, *_) = trainer.jobs("cpu", "multimodal_vla")
+    plain, count = MultimodalVLAForActionPrediction.forward, []
+
+    @functools.wraps(plain)
+    def spoilt(*args, **kwargs):
+        count.append(1)
+        output = plain(*args, **kwargs)
+        if len(count) == 3:  # the first is not the Trainer's
+            output.loss = output.loss * float("nan")
+        return output
+
+    monkeypatch.setattr(MultimodalVLAForActionPrediction, "forward", spoilt)
+    failed = {result.figure for result in results_of(job) if result.outcome == "failed"}
+    assert failed == {"losses that are not finite", "steps that were skipped"}
+    assert not Figure("lowest later loss over the first", 1.0, low_bits.LEARNT).holds
 
 
 @pytest.mark.parametrize("name", ["CogVLA, L1", "OpenVLA-OFT"])

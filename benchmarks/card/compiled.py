@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.card.cases import Case, predict
-from benchmarks.card.fast_prediction import OPTIONS, fast_figures, first_and_guided, name_of, ready
+from benchmarks.card.fast_prediction import CALLS, OPTIONS, fast_figures, first_and_guided, name_of, ready
 from benchmarks.card.results import Figure, Job, Skipped
+from benchmarks.observations import observations
 from vlahub.modeling import fast_prediction
 
 ROUNDING = {torch.float32: 1e-4, torch.bfloat16: 0.08}  # compiled kernels keep more digits between operations
@@ -37,10 +38,11 @@ def compiled(case: Case, device: str) -> Iterator[Figure]:
     is_smooth = not (case.writes_tokens or case.prunes)
     dtype = torch.bfloat16 if device == "cuda" and is_smooth else torch.float32
     model, prompt = ready(case, device, dtype)
-    wanted = predict(model, prompt)
+    prompts = observations(prompt, CALLS)
+    wanted = [predict(model, each) for each in prompts]
     with compiler(device):
         model.enable_fast_prediction("compile", **OPTIONS)
-        yield from fast_figures(model, prompt, wanted, name_of(dtype), ROUNDING[dtype])
+        yield from fast_figures(model, prompts, wanted, name_of(dtype), ROUNDING[dtype])
         model.disable_fast_prediction()
     torch._dynamo.reset()
 

@@ -34,8 +34,12 @@ def trainer(case: Case, device: str) -> Iterator[Figure]:
             model, arguments, data_collator=lambda rows: dict(tiny.batch), train_dataset=[*range(STEPS)]
         )
         learner.train()
-    losses = [entry["loss"] for entry in learner.state.log_history if "loss" in entry]
+    logs = [entry for entry in learner.state.log_history if "loss" in entry]
+    losses = [entry["loss"] for entry in logs]
     yield Figure("steps without a loss", STEPS - len(losses), 0)
+    # The Trainer logs a loss that is not finite as the one before, and such a step is skipped.
+    yield Figure("losses that are not finite", sum(entry["nonfinite/losses"] for entry in logs), 0)
+    yield Figure("steps that were skipped", logs[-1]["skipped_steps"], 0)
     yield Figure("first loss", abs(losses[0] - wanted) / wanted, BOUND)
     finite = [bool(torch.isfinite(each).all()) for each in model.parameters()]
     yield Figure("weights that are not finite", finite.count(False), 0)

@@ -23,6 +23,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ...configuration.multimodal_vla.nested_configs import kind_of
 from ...configuration.multimodal_vla.proven_backbones import check_proven, is_text_encoder
 from ...configuration.vla_errors import ConfigError
+from ..modules import floating_dtype
 from .composed_backbone import ComposedBackbone
 from .text_encoders import text_model_class
 from .tower_outputs import check_arguments_of_tower
@@ -83,14 +84,16 @@ def load_backbones(
     configs = configs_of_backbones(vision, text, grounding)
     MultimodalVLAConfig(**configs, **options)  # checks
     dtype = torch.float32 if dtype is None else dtype
+    text_class = text_model_class(configs["text_config"])
+    language_model = text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))
+    dtype = floating_dtype(language_model) if dtype == "auto" else dtype  # towers may be stored in another one
     towers = [vision] if isinstance(vision, str) else vision
     names = (("vision_tower", "vision_config"), ("second_vision_tower", "second_vision_config"))
     parts = {
         name: AutoModel.from_pretrained(tower, config=configs[field], dtype=dtype)
         for tower, (name, field) in zip(towers, names, strict=False)
     }
-    text_class = text_model_class(configs["text_config"])
-    parts["language_model"] = text_class.from_pretrained(text, dtype=dtype, **(text_kwargs or {}))
+    parts["language_model"] = language_model
     return parts, configs | {"text_config": parts["language_model"].config}  # it may be quantised
 
 

@@ -98,7 +98,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         Args:
             vision, text: Hub ids or folders, of a model of `AutoModel` (of two towers a list), and of a language model
                 or a text encoder (also a whole T5, whose encoder is read).
-            dtype: of all parts; float32 by default.
+            dtype: of all parts; float32 by default; "auto": that which the language model is stored in.
             grounding: keep the text tower of a SigLIP or CLIP, the first of two, for `grounding_score`.
             text_kwargs: for the language model's `from_pretrained`, such as `quantization_config`.
             options: fields of `MultimodalVLAConfig`.

@@ -415,6 +415,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/multimodal_vla/backbones.py",
+        "tests/modeling/multimodal_vla/test_backbone_choices.py",
+        (
+            "each-part-in-the-dtype-it-is-stored-in",
+            'floating_dtype(language_model) if dtype == "auto" else dtype',
+            "dtype",
+            "auto_is_the_dtype_of_the_language_model_for_all_parts",
+        ),
+    ),
+    *planted(
         "modeling/multimodal_vla/composed_backbone.py",
         "tests/modeling/multimodal_vla/test_states_in_16_bits.py",
         (

@@ -347,6 +347,22 @@ def test_a_roberta_that_is_a_decoder_is_a_language_model():
     assert composed_config(text_config=config, action_head="discrete").writes_text
 
 
+@pytest.mark.newest
+@pytest.mark.parametrize("stored", [torch.bfloat16, torch.float32])
+def test_auto_is_the_dtype_of_the_language_model_for_all_parts(stored, tmp_path):
+    other = torch.float32 if stored == torch.bfloat16 else torch.bfloat16
+    for auto, part, dtype in ((AutoModel, SIGLIP, other), (AutoModelForCausalLM, LLAMA, stored)):
+        config = AutoConfig.for_model(**part)
+        weights_that_matter(auto.from_config(config)).to(dtype).save_pretrained(tmp_path / part["model_type"])
+    model = MultimodalVLAForActionPrediction.from_backbones(
+        *(str(tmp_path / part["model_type"]) for part in (SIGLIP, LLAMA)),
+        dtype="auto",
+        **{"action_head": "mlp", "action_dim": 3, "num_action_chunks": 2, **STATISTICS},
+    )
+    assert {p.dtype for p in model.parameters()} == {stored}
+    assert model.predict_action(torch.full((1, 4), 5), torch.zeros(1, 1, 3, 28, 28)).shape == (1, 2, 3)
+
+
 @pytest.mark.parametrize(("kind", "reason"), [("albert", "narrower"), ("electra", "narrower"), ("deberta", "is no")])
 def test_an_encoder_that_is_not_proven_is_refused(kind, reason):
     with pytest.raises(ConfigError, match=rf"text_config.model_type.*'{kind}'.*{reason}"):
