@@ -454,6 +454,18 @@ MUTANTS = [
             'name.startswith((*QUERY_SIDE, "self_attn.k_proj."))}',
             "what_actions_do_not_reach_of_the_language_model_is_known_beforehand",
         ),
+        (
+            "experts-that-a-batch-does-not-choose-are-frozen",
+            " and of_any_expert(name) not in kinds]",
+            "]",
+            "experts_that_a_batch_does_not_choose_train_with_those_that_it_does",
+        ),
+        (
+            "experts-of-every-mixture-are-reached-by-those-of-one",
+            'r"(?<=\\.experts\\.)(expert_)?\\d+(?=\\.)"',
+            'r".*(?<=\\.experts\\.)(expert_)?\\d+(?=\\.)"',
+            "experts_that_a_batch_does_not_choose_train_with_those_that_it_does",
+        ),
     ),
     *planted(
         "training/open_loop.py",
