@@ -60,5 +60,5 @@ def action_error(
     for first in range(0, len(examples), batch_size):
         chosen = [examples[i] for i in range(first, min(first + batch_size, len(examples)))]
         errors = collator.prediction_errors(model, chosen, device)
-        total += torch.tensor([errors.double().sum(), errors.numel()])
+        total += torch.tensor([errors.double().sum(), errors.numel()], dtype=torch.float64)
     return total
