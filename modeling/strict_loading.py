@@ -26,6 +26,7 @@ from .adapter_loading import (
     hub_arguments,
     own_weight_mapping,
 )
+from .attention_marks import forget_attention_marks
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
@@ -332,6 +333,14 @@ class StrictPreTrainedModel(PreTrainedModel):
         info = super().load_adapter(peft_model_id, adapter_name, *args, **kwargs)
         check_names(peft_model_id, adapter_problems(self, peft_model_id, adapter_name, info))
         return info
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """As in transformers; on 4.57, too, each call reaches all parts, and nothing of it is saved."""
+        forget_attention_marks(self)
+        try:
+            super().set_attn_implementation(attn_implementation, *args, **kwargs)
+        finally:
+            forget_attention_marks(self)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:
         """As in transformers; flash attention is refused where masks do not allow it, whatever is installed.

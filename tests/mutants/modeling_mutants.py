@@ -767,4 +767,14 @@ MUTANTS = [
             "what_is_kept_for_later_calls_is_float32",
         ),
     ),
+    *planted(
+        "modeling/attention_marks.py",
+        "tests/modeling/common/test_attention_implementations.py",
+        (
+            "marks-of-chosen-attention-stay",
+            "vars(config).pop(MARK, None)",
+            "pass",
+            "each_choice_reaches_all_parts_and_is_not_saved",
+        ),
+    ),
 ]
