@@ -874,6 +874,12 @@ MUTANTS = [
             "a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had",
         ),
         (
+            "precision-of-somebody-else-is-thrown-away",
+            'found not in ("no",',
+            'found not in (found, "no",',
+            "a_precision_that_somebody_else_put_into_the_environment_is_not_thrown_away",
+        ),
+        (
             "the-precision-of-other-arguments-is-taken",
             "if found != own and not",
             "if False and not",
