@@ -777,4 +777,24 @@ MUTANTS = [
             "each_choice_reaches_all_parts_and_is_not_saved",
         ),
     ),
+    *planted(
+        "modeling/finite_predictions.py",
+        FINITE,
+        (
+            "all-that-statistics-hold-is-looked-at",
+            "for name in STATISTICS[normalization_type]:",
+            "for name in statistics:",
+            "what_statistics_hold_beside_those_that_are_read_hides_no_error",
+        ),
+    ),
+    *planted(
+        "modeling/action_normalization.py",
+        FINITE,
+        (
+            "missing-statistics-are-looked-for",
+            "if missing := [name for name in needed if name not in statistics]:",
+            "if missing := []:",
+            "a_normalisation_whose_statistics_are_missing_is_named",
+        ),
+    ),
 ]
