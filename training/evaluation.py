@@ -3,7 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
+
+
+def seeded(seed: int | None, device: torch.device) -> AbstractContextManager[None]:
+    """`own_randomness` of a seed; without one, random numbers go on."""
+    return nullcontext() if seed is None else own_randomness(int(seed), device)
 
 
 def seed_of(*numbers: int) -> int:
