@@ -73,17 +73,10 @@ def make_llava3d(folder: Path, **fields) -> None:
 
 
 def make_composed(folder: Path, **fields) -> None:
+    text = {"model_type": "gemma", **SIZES, **BEGIN, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 320}
     config = vlahub.MultimodalVLAConfig(
-        vision_config={"model_type": "siglip_vision_model", **TOWER},
-        text_config={
-            "model_type": "gemma",
-            **SIZES,
-            **BEGIN,
-            "num_key_value_heads": 1,
-            "head_dim": 16,
-            "vocab_size": 320,
-        },
-        **{"freeze_vision_tower": False, "action_head": "mlp", "num_action_chunks": CHUNKS}
+        **{"vision_config": {"model_type": "siglip_vision_model", **TOWER}, "text_config": text}
+        | {"freeze_vision_tower": False, "action_head": "mlp", "num_action_chunks": CHUNKS}
         | {"use_state": True, "state_dim": STATE, **ROBOT, **fields},
     )
     vlahub.MultimodalVLAForActionPrediction(config).save_pretrained(folder)

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ..configuration.normalization_statistics import STATISTICS
-from ..configuration.vla_errors import InputError
+from ..configuration.normalization_statistics import STATISTICS, check_normalization_type
+from ..configuration.vla_errors import ConfigError, InputError
 
 EPSILON = 1e-8
 RESOLUTION = torch.finfo(torch.float32).eps  # relative; of recorded data
@@ -87,8 +87,18 @@ def affine_terms(statistics: Mapping[str, Any], normalization_type: str, like: t
 
     They are made once for each device and content of the statistics, since handing numbers to a device waits for it:
     statistics that were changed, also where they lie, are other ones.
+
+    Raises:
+        ConfigError: the statistics lack those of this kind of normalisation, or it is unknown.
     """
-    first, second = (tuple(statistics[name]) for name in STATISTICS[normalization_type])
+    check_normalization_type(normalization_type)
+    needed = STATISTICS[normalization_type]
+    if missing := [name for name in needed if name not in statistics]:
+        raise ConfigError(
+            f"normalization_type={normalization_type!r} needs {' and '.join(needed)} of each dimension, and the "
+            f"statistics lack {', '.join(missing)}: they hold {', '.join(sorted(statistics))}."
+        )
+    first, second = (tuple(statistics[name]) for name in needed)
     mask = statistics.get("mask")
     mask = tuple(mask) if mask is not None and len(mask) else (True,) * len(first)
     make = terms_of if torch.compiler.is_compiling() else kept_terms

@@ -123,7 +123,7 @@ def drawn(model: PreTrainedModel, initial: InitialValues, name: str, shape: tupl
     """
     start = initial.of(model, name)
     if start.value is not None:
-        return torch.full(shape, start.value)
+        return torch.full(shape, start.value, dtype=torch.float32)
     size = torch.Size(shape).numel()
     return torch.from_numpy(normal_numbers(name, seed, start.deviation, 0, size)).view(shape)
 

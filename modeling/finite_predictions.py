@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
+from ..configuration.normalization_statistics import LARGEST, STATISTICS
 from ..configuration.vla_errors import NonFiniteError
 from .fused_linears import is_plain
 from .input_checks import check_rows
@@ -104,7 +106,8 @@ def what_is_not(
     rows = {name: each if each.dtype == torch.bool else finite_rows(each) for name, each in given(outputs).items()}
     wrong = {name: (~flags).nonzero().flatten().tolist() for name, flags in rows.items() if not flags.all()}
     sources = [name for name, each in given(inputs).items() if not each.isfinite().all()]
-    sources += [f"statistics[{name!r}]" for name in wrong_statistics(statistics or {})]
+    if statistics:
+        sources += [f"statistics[{name!r}]" for name in wrong_statistics(statistics, model.config.normalization_type)]
     weights = [name for name, tensor in weights_on_cpu(model) if not all_finite([tensor])]
     sources += weights[:SHOWN] + [f"{len(weights) - SHOWN} more weights"] * (len(weights) > SHOWN)
     return " ".join([said_of(wrong), said_of_sources(sources)])
@@ -174,14 +177,13 @@ def said_of_sources(sources: list[str]) -> str:
     )
 
 
-def wrong_statistics(statistics: Mapping[str, Any]) -> list[str]:
-    """Names of the lists that float32 cannot hold, in dimensions that the mask does not leave out."""
+def wrong_statistics(statistics: Mapping[str, Any], normalization_type: str) -> list[str]:
+    """Names of the lists that this kind of normalisation reads and float32 cannot hold, in dimensions that the mask
+    does not leave out; statistics may hold more beside them, such as names and counts."""
     found = []
-    for name, values in statistics.items():
-        if name == "mask" or not isinstance(values, (list, tuple)):
-            continue
-        finite = torch.tensor(values, dtype=torch.float64).float().isfinite()
-        mask = statistics.get("mask") or [True] * len(values)
-        if not finite[torch.tensor(mask)].all():
+    for name in STATISTICS[normalization_type]:
+        values, mask = np.asarray(statistics[name], np.float64), statistics.get("mask")
+        read = np.ones(len(values), bool) if mask is None or not len(mask) else np.asarray(mask, bool)
+        if not (np.abs(values[read]) <= LARGEST).all():
             found.append(name)
     return found

@@ -26,9 +26,9 @@ def sample_time(batch_size: int, distribution: str = "beta", device: torch.devic
     """
     check_sampling(distribution)
     if distribution == "beta":  # its distribution function is time ** 1.5
-        time = torch.rand(batch_size, device=device) ** (1 / 1.5)
+        time = torch.rand(batch_size, dtype=torch.float32, device=device) ** (1 / 1.5)
     else:
-        time = torch.rand(batch_size, device=device)
+        time = torch.rand(batch_size, dtype=torch.float32, device=device)
     return time * (1 - 2 * TIME_MARGIN) + TIME_MARGIN
 
 

@@ -380,7 +380,7 @@ class FlowMatchingActionExpert(nn.Module):
         samples = () if num_samples is None else (num_samples,)
         wanted = like.shape[0], *samples, self.num_action_chunks, self.action_dim
         if noise is None:
-            return torch.randn(wanted, device=like.device)
+            return torch.randn(wanted, dtype=torch.float32, device=like.device)
         if noise.shape != wanted:
             raise InputError(f"noise has shape {tuple(noise.shape)}; {wanted} is needed.")
         return noise.to(like.device, torch.float32)

@@ -85,7 +85,7 @@ def learnt_steps(
         weights = sample_weight.to(actions.device, torch.float32)
         return learnt_steps(actions, action_is_pad) * weights[:, None]
     if action_is_pad is None:
-        return torch.ones(actions.shape[:2], device=actions.device)
+        return torch.ones(actions.shape[:2], dtype=torch.float32, device=actions.device)
     if action_is_pad.shape != actions.shape[:2]:
         raise InputError(
             f"action_is_pad has shape {tuple(action_is_pad.shape)}; (batch, steps) is {tuple(actions.shape[:2])}."

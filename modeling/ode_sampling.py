@@ -100,7 +100,7 @@ def asked_progress(num_steps: int, solver: str = "euler", spacing: str = "unifor
 
 def times_at(progresses: Sequence[float], device: torch.device) -> torch.Tensor:
     """(places,) float32, 1 minus the progress; filled in on the device, which need not wait for numbers of Python."""
-    return torch.stack([torch.full((), 1 - progress, device=device) for progress in progresses])
+    return torch.stack([torch.full((), 1 - progress, dtype=torch.float32, device=device) for progress in progresses])
 
 
 def progress_at(step: int, num_steps: int, spacing: str) -> float:

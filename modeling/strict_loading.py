@@ -27,6 +27,7 @@ from .adapter_loading import (
     in_subfolder,
     own_weight_mapping,
 )
+from .attention_marks import forget_attention_marks
 from .config_of_run import adapted_arguments
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
@@ -358,6 +359,14 @@ class StrictPreTrainedModel(PreTrainedModel):
         check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
         apply_settings(self.config, settings, peft_model_id)
         return info
+
+    def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
+        """As in transformers; on 4.57, too, each call reaches all parts, and nothing of it is saved."""
+        forget_attention_marks(self)
+        try:
+            super().set_attn_implementation(attn_implementation, *args, **kwargs)
+        finally:
+            forget_attention_marks(self)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:
         """As in transformers; flash attention is refused where masks do not allow it, whatever is installed.

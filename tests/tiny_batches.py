@@ -98,7 +98,7 @@ def make_llava3d(golden, labels=False, **fields):
 def make_composed(golden, vlm=None, tower="siglip", text="gemma", labels=False, **fields):
     if vlm is None:
         chosen = {"vision_config": TOWERS[tower], "text_config": TEXTS[text]}
-        config = composed_config(**chosen, **{"freeze_vision_tower": False, **fields})
+        config = composed_config(**chosen | {"freeze_vision_tower": False} | fields)
         batch = backbones.Batch(config)
         arguments, prompt = batch.training(), batch.prediction()
         learned = batch.labels()

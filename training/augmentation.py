@@ -51,7 +51,7 @@ class RandomAugmentation:
 
     def __call__(self, image: Image.Image) -> Image.Image:
         """image: any mode that `read_pil_image` reads -> RGB of the same size."""
-        left, top, brightness, contrast, saturation, hue = torch.rand(6).tolist()
+        left, top, brightness, contrast, saturation, hue = torch.rand(6, dtype=torch.float32).tolist()
         image = Image.fromarray(read_pil_image(image, "an image to be changed"))
         image = cropped(image, self.crop_scale, left, top)
         image = brightened(image, self.brightness * (2 * brightness - 1))

@@ -161,7 +161,7 @@ class RobotCollator:
             noise: (batch, steps, action_dim) where they begin; not read by a model that begins with none.
             options: further arguments of `predict_action`.
         """
-        keys, found = self.unnorm_keys(examples), torch.empty(len(examples), *self.chunk_shape)
+        keys, found = self.unnorm_keys(examples), torch.empty(len(examples), *self.chunk_shape, dtype=torch.float32)
         for key in dict.fromkeys(keys):
             rows = [i for i, own in enumerate(keys) if own == key]
             batch = self.inputs([examples[i] for i in rows])

@@ -3,7 +3,7 @@
 import copy
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,11 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
         finally:
             random.setstate(before[0])
             np.random.set_state(before[1])
+
+
+def seeded(seed: int | None, device: torch.device) -> AbstractContextManager[None]:
+    """`own_randomness` of a seed; without one, random numbers go on."""
+    return nullcontext() if seed is None else own_randomness(int(seed), device)
 
 
 def seed_of(*numbers: int) -> int:
@@ -60,5 +65,5 @@ def action_error(
     for first in range(0, len(examples), batch_size):
         chosen = [examples[i] for i in range(first, min(first + batch_size, len(examples)))]
         errors = collator.prediction_errors(model, chosen, device)
-        total += torch.tensor([errors.double().sum(), errors.numel()])
+        total += torch.tensor([errors.double().sum(), errors.numel()], dtype=torch.float64)
     return total

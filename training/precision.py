@@ -9,14 +9,32 @@ from ..configuration.vla_errors import InputError
 
 PRECISION = "ACCELERATE_MIXED_PRECISION"
 LAUNCHED_PRECISION = os.environ.get(PRECISION)  # that of `accelerate launch`
+LEFT: dict[str, str | None] = {}  # by the latest arguments of ours
 
 
-def as_launched() -> None:
-    """Take the precision of other arguments out of the environment."""
+def as_launched(says: bool) -> None:
+    """Take the precision of the arguments before out of the environment, of which `left_by_arguments` was told.
+
+    says: whether the arguments that come say one themselves.
+
+    Raises:
+        InputError: they do not, and somebody else has put one there: it is not told whether this run is meant.
+    """
+    found = os.environ.get(PRECISION, "no")
+    if not says and found not in ("no", LAUNCHED_PRECISION, LEFT.get(PRECISION)):
+        raise InputError(
+            f"{PRECISION}={found} was put into the environment after vlahub was imported, by you or by other "
+            f"TrainingArguments, and these arguments say no precision: give {found}=True, or remove it from os.environ."
+        )
     if LAUNCHED_PRECISION is None:
         os.environ.pop(PRECISION, None)
     else:
         os.environ[PRECISION] = LAUNCHED_PRECISION
+
+
+def left_by_arguments() -> None:
+    """Remember what arguments of ours have just left in the environment."""
+    LEFT[PRECISION] = os.environ.get(PRECISION)
 
 
 def check_precision(trainer: Trainer) -> None:

@@ -1,5 +1,6 @@
 """Which parameters a loss does not depend on: known beforehand of one of actions, or found out from a batch."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from ..modeling.model_parts import stack_of
 
 # Of a layer whose keys and values alone are read, what does not matter.
 QUERY_SIDE = ("self_attn.q_proj.", "self_attn.q_norm.", "self_attn.o_proj.", "mlp.", "post_attention_layernorm.")
+# An expert that is a module of its own, as most mixtures have them in transformers 4.57; 5.x stacks their weights.
+EXPERT = re.compile(r"(?<=\.experts\.)(expert_)?\d+(?=\.)")
 
 
 def let_actions_through(model: PreTrainedModel) -> None:
@@ -69,6 +72,10 @@ def freeze_unreached(model: nn.Module, batch: Mapping[str, Any]) -> list[str]:
     have parts that are not run: poolers, text towers, last layers. Costs one forward pass; the random numbers that
     it takes are given back.
 
+    Of a mixture of experts those that no token of the batch is routed to keep training with the others: another batch
+    reaches them. Where they are modules of their own, as in transformers 4.57, distributed data-parallel training needs
+    `find_unused_parameters=True`, which `vlahub train` sets.
+
     Args:
         model: one of ours, also inside PEFT.
         batch: arguments of its `forward`, moved to its device here; one sample is enough.
@@ -93,12 +100,28 @@ def loss_of_batch(model: nn.Module, batch: Mapping[str, Any]) -> torch.Tensor:
 
 
 def freeze_outside(model: nn.Module, loss: torch.Tensor) -> list[str]:
-    """Freeze the trainable parameters that a loss does not depend on, and return their names."""
+    """Freeze the trainable parameters that a loss does not depend on, and return their names.
+
+    The experts of one mixture are reached where one of them is.
+    """
     reached = {id(p) for p in leaves_of(loss)}
-    names = [name for name, p in model.named_parameters() if p.requires_grad and id(p) not in reached]
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    kinds = {of_any_expert(name) for name, p in trained.items() if id(p) in reached}
+    names = [name for name, p in trained.items() if id(p) not in reached and of_any_expert(name) not in kinds]
     for name in names:
-        model.get_parameter(name).requires_grad_(False)
+        trained[name].requires_grad_(False)
     return names
+
+
+def of_any_expert(name: str) -> str:
+    """A parameter's name without the number of its expert, which is that of all experts of its mixture."""
+    return EXPERT.sub("*", name)
+
+
+def chooses_experts(model: nn.Module) -> bool:
+    """Whether it depends on a batch which of the trainable parameters it reaches: some are of experts that are modules
+    of their own."""
+    return any(p.requires_grad and EXPERT.search(name) for name, p in model.named_parameters())
 
 
 def leaves_of(loss: torch.Tensor) -> list[torch.Tensor]:

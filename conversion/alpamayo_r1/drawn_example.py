@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from ...configuration.card_snippet import Asked, by_name, car_words, straight_path
+from ...training.evaluation import own_randomness
 from .camera_names import trained_names
 from .trajectory_plot import plot_trajectories
 
@@ -29,8 +29,8 @@ def draw_driving_example(path: Path, model: Any, processor: Any, views: list[Ima
         **({"text": asked.text} if asked.text else {}),
         **car_words(model.config, asked),
     )
-    torch.manual_seed(0)
-    output = model.sample_trajectories(**inputs, num_traj_samples=1)
+    with own_randomness(0, model.device):
+        output = model.sample_trajectories(**inputs, num_traj_samples=1)
     plot_trajectories(
         path,
         frames,

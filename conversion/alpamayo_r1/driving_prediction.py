@@ -130,13 +130,13 @@ def future_of(scene: dict[str, np.ndarray], frame: str) -> torch.Tensor | None:
     found = scene.get("ego_future_xyz")
     if found is None:
         return None
-    xyz = torch.as_tensor(found).double()
+    xyz = torch.as_tensor(found, dtype=torch.float64)
     if xyz.dim() < 2 or xyz.shape[-2:].numel() != xyz.numel() or xyz.shape[-1] != 3 or not xyz.isfinite().all():
         raise InputError(
             f"ego_future_xyz has shape {tuple(xyz.shape)} or numbers that are not finite; (steps, 3) metres are needed."
         )
     if frame != "ego":
-        history = (torch.as_tensor(scene[f"ego_history_{part}"]).double() for part in ("xyz", "rot"))
+        history = (torch.as_tensor(scene[f"ego_history_{part}"], dtype=torch.float64) for part in ("xyz", "rot"))
         places, axes = (poses.reshape(-1, *shape) for poses, shape in zip(history, ((3,), (3, 3)), strict=True))
         xyz = seen_from(xyz, places[-1], axes[-1])
     return xyz.reshape(-1, 3).float()

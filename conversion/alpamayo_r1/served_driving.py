@@ -11,6 +11,7 @@ import torch
 from transformers import BatchFeature
 
 from ...configuration.vla_errors import InputError
+from ...training.evaluation import seeded
 from ..predictions.checkpoint_loading import load_model, load_processor
 from .options import SAMPLING
 
@@ -119,10 +120,9 @@ class DrivingPolicy:
         return [self.trajectories(request) for request in requests]
 
     def trajectories(self, request: PreparedScene) -> dict[str, Any]:
-        if request.seed is not None:
-            torch.manual_seed(int(request.seed))
         inputs = {name: value.to(self.device) for name, value in request.inputs.items()}
-        output = self.model.sample_trajectories(**inputs, **request.sampling)
+        with seeded(request.seed, self.device):
+            output = self.model.sample_trajectories(**inputs, **request.sampling)
         paths = {name: getattr(output, name)[0, 0].float().cpu().numpy() for name in ("pred_xyz", "pred_rot")}
         return {
             **paths,

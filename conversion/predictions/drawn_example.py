@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from ...configuration.card_snippet import INSTRUCTION, Asked, by_name, example_key
+from ...training.evaluation import own_randomness
 from . import prediction_trace
 from .prediction_plot import plot_trace
 
@@ -25,9 +26,9 @@ def draw_robot_example(
     images = by_name(config, views)
     given = {name: value for name, value in given.items() if value is not None}
     inputs = processor(images=images, text=text, unnorm_key=key, **given)
-    torch.manual_seed(0)
     wanted = prediction_trace.Asked(images, text, inputs, {"unnorm_key": key})
-    found = trace(model, processor, wanted)
+    with own_randomness(0, model.device):
+        found = trace(model, processor, wanted)
     plot_trace(path, found, model, processor, wanted)
     actions = torch.from_numpy(found.drawn.actions)
     return f"{tuple(actions.shape)}\n{actions[0, :3]}\n"

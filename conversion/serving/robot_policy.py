@@ -16,6 +16,7 @@ from ...modeling.action_normalization import find_statistics
 from ...modeling.embodiments import check_embodiments
 from ...processing.prompts import padded
 from ...processing.state_range import recorded_range
+from ...training.evaluation import seeded
 from ..predictions.checkpoint_loading import load_config, load_model, load_processor
 
 OBSERVATION = ("images", "instruction", "state", "unnorm_key", "advantage", "embodiment_id", "seed")
@@ -152,9 +153,8 @@ class RobotPolicy:
         """
         first = requests[0]
         inputs = first.inputs if len(requests) == 1 else self.merged([each.inputs for each in requests])
-        if first.seed is not None:
-            torch.manual_seed(first.seed)
-        actions = self.model.predict_action(**on_device(inputs, self.device), unnorm_key=first.unnorm_key)
+        with seeded(first.seed, self.device):
+            actions = self.model.predict_action(**on_device(inputs, self.device), unnorm_key=first.unnorm_key)
         return list(actions.float().cpu().numpy())
 
     def merged(self, inputs: Sequence[BatchFeature]) -> BatchFeature:

@@ -104,7 +104,9 @@ class LoraMerger:
         for name, part in self.parts.items():
             assign(layer, name, part[rows] if by_rows and name in ROW_PARTS else part)
         if LORA_BIAS in self.parts:  # merged by `merge_lora_bias`; PEFT wants one to be there
-            layer.base_layer.bias = nn.Parameter(torch.zeros(len(weight), device=self.device), requires_grad=False)
+            layer.base_layer.bias = nn.Parameter(
+                torch.zeros(len(weight), dtype=torch.float32, device=self.device), requires_grad=False
+            )
         try:
             layer.merge()
         except (RuntimeError, ValueError, NotImplementedError) as error:

@@ -119,7 +119,7 @@ class FlowMatching(nn.Module):
         sample = integrate(backwards, noise, *ode, states if return_all_steps else None)
         if not return_all_steps:
             return sample
-        times = torch.linspace(0, 1, ode.num_inference_steps + 1, device=sample.device)
+        times = torch.linspace(0, 1, ode.num_inference_steps + 1, dtype=torch.float32, device=sample.device)
         times = times if ode.ode_spacing == "uniform" else 1 - torch.cos(times * math.pi / 2)
         return torch.stack([*states, sample], dim=1), times
 
@@ -163,7 +163,7 @@ class FlowMatching(nn.Module):
             raise InputError(f"x has shape {tuple(x.shape)}; (batch, *x_dims) with x_dims={self.x_dims} is needed.")
         noise = self.checked_or_drawn(batch, noise, None, x.device)
         if timesteps is None:
-            draw = torch.rand(batch, device=x.device)
+            draw = torch.rand(batch, dtype=torch.float32, device=x.device)
             if self.train_timestep_sampler == "beta":
                 draw = draw ** (1 / 1.5)  # its distribution function is draw ** 1.5
             timesteps = training_times(draw, self.train_timestep_sampler)

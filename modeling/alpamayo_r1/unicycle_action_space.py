@@ -69,7 +69,7 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be above 0.")
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
-        wanted = {name: torch.tensor(getattr(self, name), device="cpu") for name in MOMENTS}
+        wanted = {name: torch.tensor(getattr(self, name), dtype=torch.float32, device="cpu") for name in MOMENTS}
         drop_constants(state_dict, prefix, wanted)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -205,7 +205,7 @@ class UnicycleAccelCurvatureActionSpace(nn.Module):
         """(...) float64, in m/s: the given speed, or the history's last one."""
         xyz, rot = checked_poses("traj_history", history_xyz, history_rot)
         if t0_states is not None:
-            speed = torch.as_tensor(t0_states["v"], device=xyz.device).double()
+            speed = torch.as_tensor(t0_states["v"], dtype=torch.float64, device=xyz.device)
             if not torch.isfinite(speed).all():
                 raise InputError('t0_states["v"] holds NaN or infinite values; give finite speeds.')
             return speed

@@ -82,7 +82,7 @@ def frame_places(rows: int, columns: int, merge: int, side: int) -> list[torch.T
 
 def between(count: int, side: int) -> tuple[torch.LongTensor, torch.LongTensor, torch.Tensor]:
     """For `count` places spread evenly over `side` learned ones: those before and behind, and how far it is along."""
-    exact = torch.linspace(0, side - 1, count)
+    exact = torch.linspace(0, side - 1, count, dtype=torch.float32)
     before = exact.long()
     return before, (before + 1).clamp(max=side - 1), exact - before
 

@@ -85,7 +85,9 @@ def drawn_numbers(
         return None, None if num_samples is None else exponentials_of(config, batch * num_samples, device)
     if config.action_head == "diffusion":
         shape = batch * (num_samples or 1), config.num_action_chunks, config.action_dim
-        noise = torch.randn(shape, device=device) if noise is None else noise.to(device).reshape(shape)
+        noise = (
+            torch.randn(shape, dtype=torch.float32, device=device) if noise is None else noise.to(device).reshape(shape)
+        )
     return noise, None
 
 
@@ -94,8 +96,8 @@ def exponentials_of(config: CogVLAConfig, rows: int, device: torch.device) -> to
     another (action tokens, rows, 1, bins)."""
     tokens = config.num_action_tokens
     if config.action_attention != "causal":
-        return torch.empty(rows, tokens, config.n_action_bins, device=device).exponential_()
-    drawn = torch.empty(tokens, rows, 1, config.n_action_bins, device=device)
+        return torch.empty(rows, tokens, config.n_action_bins, dtype=torch.float32, device=device).exponential_()
+    drawn = torch.empty(tokens, rows, 1, config.n_action_bins, dtype=torch.float32, device=device)
     for each in drawn:  # a draw a token: the numbers of a seed are those of tokens that are drawn as they come
         each.exponential_()
     return drawn

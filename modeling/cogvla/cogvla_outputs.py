@@ -70,5 +70,5 @@ def training_figures(output: CogVLAOutput, num_vision_tokens: int) -> dict[str, 
     figures = ratio_figures(output.moe_ratios, TOWERS)
     for layer, kept in (output.kept_vision_tokens or {}).items():
         share = kept.shape[-1] / num_vision_tokens
-        figures[f"lfp_kept/layer_{layer}"] = torch.full((), share, device=kept.device)
+        figures[f"lfp_kept/layer_{layer}"] = torch.full((), share, dtype=torch.float32, device=kept.device)
     return figures

@@ -69,6 +69,7 @@ def ddim_step(
 def sinusoidal_embedding(timesteps: torch.Tensor, size: int) -> torch.Tensor:
     """timesteps: (n,) -> (n, size) in float32: sines, then cosines, of frequencies from 1 down to 1/10000."""
     half = size // 2
-    frequencies = torch.exp(torch.arange(half, device=timesteps.device) * (-math.log(10000) / (half - 1)))
+    steps = torch.arange(half, dtype=torch.float32, device=timesteps.device)
+    frequencies = torch.exp(steps * (-math.log(10000) / (half - 1)))
     angles = timesteps.float()[:, None] * frequencies
     return torch.cat([angles.sin(), angles.cos()], dim=-1)

@@ -93,7 +93,9 @@ def sampling_context(
 
 def dit_times(head: nn.Module, progresses: Sequence[float], device: torch.device) -> dict[float, DiTTime]:
     """The time at each progress, in one row for all samples; filled in on the device, which need not wait."""
-    buckets = torch.stack([torch.full((), head.bucket_at(progress), device=device) for progress in progresses])
+    buckets = torch.stack(
+        [torch.full((), head.bucket_at(progress), dtype=torch.long, device=device) for progress in progresses]
+    )
     times = head.at_times(buckets, ahead=True)
     rows = (slice(place, place + 1) for place in range(len(progresses)))
     return {progress: time_of_rows(times, chosen) for progress, chosen in zip(progresses, rows, strict=True)}

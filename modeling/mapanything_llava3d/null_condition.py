@@ -34,7 +34,7 @@ def drawn_drops(config: DiTActionHeadConfig, training: bool, like: torch.Tensor)
     """(batch,) bool for as many samples as `like` has: which of them see the null condition; `None`: none can."""
     if not training or not config.condition_dropout:
         return None
-    return torch.rand(len(like), device=like.device) < config.condition_dropout
+    return torch.rand(len(like), dtype=torch.float32, device=like.device) < config.condition_dropout
 
 
 def with_null_condition(

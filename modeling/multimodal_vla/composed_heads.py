@@ -148,7 +148,7 @@ class BinsHead(HeadParts):
         if num_samples is None:
             return None
         shape = len(input_ids), num_samples, self.config.num_queries, self.bins[1]
-        return torch.empty(shape, device=input_ids.device).exponential_()
+        return torch.empty(shape, dtype=torch.float32, device=input_ids.device).exponential_()
 
     def predict(
         self,

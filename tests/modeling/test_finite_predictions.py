@@ -14,7 +14,7 @@ from vlahub import (
     MultimodalVLAForActionPrediction,
 )
 from vlahub.conversion.cli import main
-from vlahub.errors import InputError, NonFiniteError
+from vlahub.errors import ConfigError, InputError, NonFiniteError
 from vlahub.modeling.finite_predictions import is_whole, require_finite
 from vlahub.modeling.input_checks import check_rows
 
@@ -161,6 +161,39 @@ def test_statistics_that_are_not_finite_are_named(case, made):
     if "mask" in statistics:  # a dimension that is left out needs none
         statistics["q99"] = [1.0, 1.0, NAN]
         assert model.predict_action(**inputs).isfinite().all()
+
+
+FURTHER = {
+    "names": {"names": ["x", "y", "z"]},
+    "a count of frames": {"count": [1234]},
+    "a mask of numpy": {"mask": np.array([True, True, False])},
+    "statistics of numpy": {"q01": np.full(3, -1.0), "q99": np.ones(3)},
+}
+
+
+@pytest.mark.parametrize("further", FURTHER)
+@every_head
+def test_what_statistics_hold_beside_those_that_are_read_hides_no_error(case, further, made):
+    model, inputs = made(case)
+    statistics = next(iter(model.config.norm_stats.values()))["action"]
+    size = len(statistics["q01"])
+    statistics |= {k: v if k == "count" else np.resize(v, size) for k, v in FURTHER[further].items()}
+    spoilt = {**inputs, "pixel_values": with_value(inputs["pixel_values"], NAN)}
+    with pytest.raises(NonFiniteError, match=r"computed from.* pixel_values") as raised:
+        model.predict_action(**spoilt)
+    assert "statistics" not in str(raised.value)
+    statistics["q99"] = np.array([NAN, *statistics["q99"][1:]])
+    with pytest.raises(NonFiniteError, match=r"statistics\['q99'\]"):
+        model.predict_action(**inputs)
+
+
+@every_head
+def test_a_normalisation_whose_statistics_are_missing_is_named(case, made):
+    model, inputs = made(case)
+    for edited, message in (("bounds", r"'bounds' needs min and max.*lack min, max.*q01"), ("other", "unknown")):
+        model.config.normalization_type = edited
+        with pytest.raises(ConfigError, match=message):
+            model.predict_action(**inputs)
 
 
 @every_head

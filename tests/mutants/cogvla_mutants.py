@@ -186,8 +186,8 @@ MUTANTS = [
         SAMPLED_ACTIONS,
         (
             "noise-that-is-uniform-in-cogvla",
-            "torch.randn(shape, device=device) if noise",
-            "torch.rand(shape, device=device) if noise",
+            "torch.randn(shape, dtype=torch.float32, device=device) if noise",
+            "torch.rand(shape, dtype=torch.float32, device=device) if noise",
             "cogvlas_diffusion_draws_over_one_look_at_the_images",
         ),
     ),

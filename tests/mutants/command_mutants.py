@@ -239,8 +239,8 @@ MUTANTS = [
         POLICY,
         (
             "seeds-of-requests-are-ignored",
-            "        if first.seed is not None:\n            torch.manual_seed(first.seed)\n",
-            "",
+            "with seeded(first.seed, self.device):",
+            "with seeded(None, self.device):",
             "one_observation_gives_bit_for_bit_what_predict_action_gives",
         ),
         (

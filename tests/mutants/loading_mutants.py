@@ -79,7 +79,7 @@ MUTANTS = [
         ),
         (
             "start-values-are-drawn",
-            "    if start.value is not None:\n        return torch.full(shape, start.value)\n",
+            "    if start.value is not None:\n        return torch.full(shape, start.value, dtype=torch.float32)\n",
             "",
             "from_base_is_what_the_command_writes",
         ),

@@ -3,6 +3,7 @@
 from .planted import planted
 
 PARTS = "tests/modeling/test_action_parts.py"
+DEFAULT_DTYPE = "tests/modeling/test_default_dtype.py"
 ATTENTION = "tests/modeling/test_attention.py"
 PREFIX = "tests/modeling/test_prefix_cache.py"
 ODE = "tests/modeling/test_ode_sampling.py"
@@ -284,8 +285,8 @@ MUTANTS = [
         SAMPLED_ACTIONS,
         (
             "noise-that-is-uniform-in-flow",
-            "torch.randn(wanted, device=like.device)",
-            "torch.rand(wanted, device=like.device)",
+            "torch.randn(wanted, dtype=torch.float32, device=like.device)",
+            "torch.rand(wanted, dtype=torch.float32, device=like.device)",
             "llava3d_draws_over_one_prefix",
         ),
         (
@@ -734,6 +735,66 @@ MUTANTS = [
             '    model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet\n',
             "",
             "from_base_is_what_the_command_writes",
+        ),
+    ),
+    *planted(
+        "modeling/ode_sampling.py",
+        DEFAULT_DTYPE,
+        (
+            "times-in-the-default-dtype",
+            "torch.full((), 1 - progress, dtype=torch.float32, device=device)",
+            "torch.full((), 1 - progress, device=device)",
+            "what_is_kept_for_later_calls_is_float32",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/ddim.py",
+        DEFAULT_DTYPE,
+        (
+            "frequencies-in-the-default-dtype",
+            "torch.arange(half, dtype=torch.float32, device=timesteps.device)",
+            "torch.arange(half, device=timesteps.device)",
+            "predictions_losses_and_draws_are_the_same",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/vision_encoding.py",
+        DEFAULT_DTYPE,
+        (
+            "places-of-patches-in-the-default-dtype",
+            "torch.linspace(0, side - 1, count, dtype=torch.float32)",
+            "torch.linspace(0, side - 1, count)",
+            "what_is_kept_for_later_calls_is_float32",
+        ),
+    ),
+    *planted(
+        "modeling/attention_marks.py",
+        "tests/modeling/common/test_attention_implementations.py",
+        (
+            "marks-of-chosen-attention-stay",
+            "vars(config).pop(MARK, None)",
+            "pass",
+            "each_choice_reaches_all_parts_and_is_not_saved",
+        ),
+    ),
+    *planted(
+        "modeling/finite_predictions.py",
+        FINITE,
+        (
+            "all-that-statistics-hold-is-looked-at",
+            "for name in STATISTICS[normalization_type]:",
+            "for name in statistics:",
+            "what_statistics_hold_beside_those_that_are_read_hides_no_error",
+        ),
+    ),
+    *planted(
+        "modeling/action_normalization.py",
+        FINITE,
+        (
+            "missing-statistics-are-looked-for",
+            "if missing := [name for name in needed if name not in statistics]:",
+            "if missing := []:",
+            "a_normalisation_whose_statistics_are_missing_is_named",
         ),
     ),
 ]

@@ -247,8 +247,8 @@ MUTANTS = [
         SAMPLED_ACTIONS,
         (
             "bins-drawn-by-uniform-numbers",
-            "torch.empty(shape, device=input_ids.device).exponential_()",
-            "torch.rand(shape, device=input_ids.device)",
+            "torch.empty(shape, dtype=torch.float32, device=input_ids.device).exponential_()",
+            "torch.rand(shape, dtype=torch.float32, device=input_ids.device)",
             "a_composed_discrete_head_draws_its_bins_by_exponential_numbers",
         ),
         (

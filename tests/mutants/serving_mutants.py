@@ -191,8 +191,8 @@ MUTANTS = [
         DRIVES,
         (
             "seeds-of-drives-are-ignored",
-            "        if request.seed is not None:\n",
-            "        if False:\n",
+            "with seeded(request.seed, self.device):",
+            "with seeded(None, self.device):",
             "a_scene_gives_bit_for_bit_what_sample_trajectories_gives",
         ),
         (
@@ -320,6 +320,16 @@ MUTANTS = [
             'return {"actions": value.tolist(), **said}',
             'return {"actions": value.tolist()}',
             "the_three_forms_and_the_double_encoding",
+        ),
+    ),
+    *planted(
+        "training/evaluation.py",
+        "tests/conversion/serving/test_robot_policy.py",
+        (
+            "a-seed-is-that-of-all-clients",
+            "    return nullcontext() if seed is None else own_randomness(int(seed), device)",
+            "    return nullcontext(seed is None or torch.manual_seed(seed))",
+            "a_seed_leaves_the_noise_of_other_clients_as_it_would_be",
         ),
     ),
 ]

@@ -505,6 +505,18 @@ MUTANTS = [
             'name.startswith((*QUERY_SIDE, "self_attn.k_proj."))}',
             "what_actions_do_not_reach_of_the_language_model_is_known_beforehand",
         ),
+        (
+            "experts-that-a-batch-does-not-choose-are-frozen",
+            " and of_any_expert(name) not in kinds]",
+            "]",
+            "experts_that_a_batch_does_not_choose_train_with_those_that_it_does",
+        ),
+        (
+            "experts-of-every-mixture-are-reached-by-those-of-one",
+            'r"(?<=\\.experts\\.)(expert_)?\\d+(?=\\.)"',
+            'r".*(?<=\\.experts\\.)(expert_)?\\d+(?=\\.)"',
+            "experts_that_a_batch_does_not_choose_train_with_those_that_it_does",
+        ),
     ),
     *planted(
         "training/open_loop.py",
@@ -917,6 +929,12 @@ MUTANTS = [
             "        os.environ[PRECISION] = LAUNCHED_PRECISION\n",
             "        os.environ.pop(PRECISION, None)\n",
             "a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_before_it_had",
+        ),
+        (
+            "precision-of-somebody-else-is-thrown-away",
+            'found not in ("no",',
+            'found not in (found, "no",',
+            "a_precision_that_somebody_else_put_into_the_environment_is_not_thrown_away",
         ),
         (
             "the-precision-of-other-arguments-is-taken",

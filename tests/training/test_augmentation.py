@@ -118,7 +118,7 @@ def test_each_change_follows_a_draw_of_its_own(name, monkeypatch):
     change = {"crop_scale": 0.5} if name in ("left", "top") else {name: STRONG[name]}
 
     def seen(draws):
-        monkeypatch.setattr(torch, "rand", lambda count: torch.tensor(draws))
+        monkeypatch.setattr(torch, "rand", lambda count, dtype: torch.tensor(draws))
         return values(RandomAugmentation(**{**NOTHING, **change})(image))
 
     middle = seen([0.5] * 6)

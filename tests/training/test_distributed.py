@@ -41,6 +41,9 @@ def job(family, train="lora", fields=None, more=None, **arguments):
     return {"family": family, "fields": fields, "arguments": arguments, **(more or {})}
 
 
+SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 1}
+SIZES |= {"head_dim": 16, "vocab_size": 320, "initializer_range": 0.1}
+MIXTURE = {"model_type": "qwen3_moe", "num_experts": 32, "num_experts_per_tok": 1, "moe_intermediate_size": 8, **SIZES}
 DDP_JOBS = {
     "cogvla": job("cogvla"),
     "cogvla, diffusion": job("cogvla", "A", {"action_head": "diffusion"}),
@@ -48,6 +51,7 @@ DDP_JOBS = {
     "llava3d, both": job("mapanything_llava3d", "full", {"action_expert_type": "deep_fusion+dit", **CALM}),
     "composed": job("multimodal_vla"),
     "composed, flow": job("multimodal_vla", "full", {"action_head": "flow"}),
+    "composed, mixture of experts": job("multimodal_vla", "full", {"text_config": MIXTURE}),
     "alpamayo": job("alpamayo_r1"),
 }
 OTHER_JOBS = {  # whose losses shall not be those of one process

@@ -22,7 +22,9 @@ from vlahub.conversion.cli import main as vlahub_command
 from vlahub.conversion.families import OURS
 from vlahub.data import hold_out_episodes, load_frames
 from vlahub.errors import InputError, NonFiniteError
-from vlahub.training.finetuning.options import STATE
+from vlahub.training.finetuning.arguments import make_arguments
+from vlahub.training.finetuning.finetune import prepare_finetuning
+from vlahub.training.finetuning.options import STATE, FinetuneOptions
 from vlahub.training.finetuning.run_data import read_frames
 from vlahub.training.statistics import run_statistics
 
@@ -174,6 +176,20 @@ def test_alpamayos_published_stages_follow_each_other(finetune, road, tmp_path):
     changed = moved(third, first)
     assert any(name.startswith("vlm.") for name in changed) and any(name.startswith("expert.") for name in changed)
     assert not AutoModelForImageTextToText.from_pretrained(third).config.stop_grad_from_vlm
+
+
+def test_all_experts_train_and_ddp_is_told_where_a_batch_does_not_reach_them_all(finetune, table, tmp_path):
+    from tiny_models import write_model
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "head_dim": 16, "vocab_size": 320}
+    text = {"model_type": "qwen3_moe", "num_experts": 32, "num_experts_per_tok": 1, "moe_intermediate_size": 8, **sizes}
+    write_model("multimodal_vla", tmp_path / "model", text_config={**text, "num_key_value_heads": 1})
+    arguments = make_arguments(output_dir=str(tmp_path / "run"), use_cpu=True)
+    options = FinetuneOptions(str(tmp_path / "model"), str(table), "full")
+    found = prepare_finetuning(options, arguments, quiet=True)
+    experts = {name: p for name, p in found.model.named_parameters() if ".experts." in name}
+    assert experts and all(p.requires_grad for p in experts.values())
+    assert arguments.ddp_find_unused_parameters is any(".experts.0." in name for name in experts)
 
 
 def test_an_unread_option_is_refused_before_the_model_is_loaded(finetune, family, dataset, tmp_path, monkeypatch):

@@ -221,6 +221,19 @@ def test_a_run_computes_in_the_precision_that_it_was_given_whatever_the_one_befo
     assert found == [launched or "no", "bf16", launched or "no"]
 
 
+@pytest.mark.parametrize("given", [{}, {"bf16": True}, {"fp16": True}])
+def test_a_precision_that_somebody_else_put_into_the_environment_is_not_thrown_away(arguments, given, monkeypatch):
+    arguments(fp16=False)
+    monkeypatch.setenv(precision.PRECISION, "bf16")
+    monkeypatch.setattr(precision, "LAUNCHED_PRECISION", None)
+    if given:
+        trainer = Trainer(nn.Linear(1, 1), arguments(**given))
+        assert trainer.accelerator.mixed_precision == next(iter(given))
+    else:
+        with pytest.raises(InputError, match=r"ACCELERATE_MIXED_PRECISION=bf16.*bf16=True"):
+            arguments()
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_a_trainer_that_would_compute_in_the_precision_of_other_arguments_is_refused(arguments, first):
     """accelerate has one for all of a process; on 5.x it refuses another one itself."""

@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+import transformers
 from peft import get_peft_model
+from tiny_text_models import tiny_text_config
 from torch import nn
+from transformers import AutoConfig
 
 from vlahub import (
     MultimodalVLAConfig,
@@ -13,7 +16,7 @@ from vlahub import (
     trainable_parameter_groups,
 )
 from vlahub.errors import ConfigError, InputError
-from vlahub.training.unreached import unreached_by_actions
+from vlahub.training.unreached import chooses_experts, unreached_by_actions
 
 # Of each: name of the family, arguments of `tiny`, and what of the language model an action loss does not reach.
 HEAD = {"lm_head.weight"}
@@ -211,6 +214,62 @@ def test_weights_that_are_shared_or_used_twice_are_reached():
     model = Ladder()
     assert freeze_unreached(model, {"x": torch.ones(2)}) == ["rungs.2"]
     assert [p.requires_grad for p in model.parameters()] == [True, True, False]
+
+
+class Mixture(nn.Module):
+    """Three experts, of which two numbers choose; a mixture that is not run; and a list of layers that is none."""
+
+    def __init__(self, key="{}"):
+        super().__init__()
+        self.experts, idle = (nn.ModuleDict({key.format(i): self.expert() for i in range(3)}) for _ in range(2))
+        self.idle = nn.ModuleDict({"experts": idle})
+        self.layers = nn.ModuleList(nn.Linear(2, 2) for _ in range(2))
+
+    def expert(self):
+        return nn.ParameterDict({"w": torch.ones(2)})
+
+    def forward(self, x):
+        experts = list(self.experts.values())
+        loss = sum((experts[int(i)]["w"] * x).sum() for i in x)
+        return type("Output", (), {"loss": loss + self.layers[0](x).sum()})
+
+
+@pytest.mark.parametrize("key", ["{}", "expert_{}"])
+def test_experts_that_a_batch_does_not_choose_train_with_those_that_it_does(key):
+    model = nn.ModuleDict({"inside": Mixture(key)})
+    model.forward = model["inside"].forward
+    frozen = freeze_unreached(model, {"x": torch.tensor([0.0, 2.0])})
+    idle = {f"inside.idle.experts.{key.format(i)}.w" for i in range(3)}
+    assert set(frozen) == idle | {"inside.layers.1.weight", "inside.layers.1.bias"}
+    assert chooses_experts(model)
+    assert not chooses_experts(model["inside"].layers) and not chooses_experts(model.requires_grad_(False))
+
+
+MIXTURES = ("qwen3_moe", "mixtral", "qwen2_moe", "phimoe", "glm4_moe", "ernie4_5_moe")
+ROUTED = {"num_experts": 16, "num_local_experts": 16, "n_routed_experts": 16, "moe_num_experts": 16}
+ROUTED |= {"moe_layer_start_index": 0, "moe_layer_interval": 1, "first_k_dense_replace": 0, "moe_k": 2}
+
+
+@pytest.mark.parametrize(
+    ("kind", "adapted"), [*((kind, False) for kind in MIXTURES), ("qwen3_moe", True), ("mixtral", True)]
+)
+def test_what_another_batch_reaches_of_a_mixture_is_not_frozen(tiny, kind, adapted):
+    base = AutoConfig.for_model(kind)
+    text = tiny_text_config(kind).to_dict() | {name: count for name, count in ROUTED.items() if hasattr(base, name)}
+    made = tiny("multimodal_vla", action_head="mlp", text_config=text)
+    model = made.model.requires_grad_(True)
+    if adapted:
+        model = get_peft_model(model, lora_config(model, r=2))
+        model.requires_grad_(True)
+    other = made.batch | {"input_ids": 3 + (made.batch["input_ids"] * 7) % 290}
+    frozen = freeze_unreached(model, {name: value[:1] for name, value in made.batch.items()})
+    assert not any(".experts." in name for name in frozen)
+    model.requires_grad_(True)
+    loose = without_gradient(model, other)
+    assert not {name for name in frozen if name not in loose}
+    stacked = transformers.__version__.startswith("5.")
+    assert chooses_experts(model) is not stacked
+    assert stacked or any(".experts." in name for name in loose)  # a batch does not reach all
 
 
 # ---- stages

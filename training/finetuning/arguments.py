@@ -8,7 +8,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK, get_available_reporting_integrations
 
 from ...configuration.vla_errors import InputError
-from ..precision import as_launched
+from ..precision import as_launched, left_by_arguments
 from ..run_folder import check_run_folder
 from ..trainer import check_arguments as check_trainers_arguments
 from .options import TRAINING_DEFAULTS, FinetuneOptions
@@ -35,12 +35,16 @@ class FinetuneArguments(TrainingArguments):
         """What 4.57 calls gradient checkpointing is given by the name that 5.x has for it, whose old one goes in 6.
 
         4.57 leaves the precision of a run in the environment, from which the next one in the process would take it.
+
+        Raises:
+            InputError: see `as_launched`.
         """
-        as_launched()
+        as_launched(says=bool(self.bf16 or self.fp16))
         for old, new in CHECKPOINTING.items():
             if hasattr(self, new) and getattr(self, new) is None:
                 setattr(self, new, getattr(self, old))
         super().__post_init__()
+        left_by_arguments()
 
 
 def make_arguments(**given: Any) -> FinetuneArguments:

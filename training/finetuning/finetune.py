@@ -12,6 +12,7 @@ from ..own_classes import check_own_classes
 from ..run_folder import clear_run_folder
 from ..statistics import FILE as STATISTICS
 from ..trainer import VLATrainer, last_checkpoint
+from ..unreached import chooses_experts
 from ..waiting import waiting
 from ..whole_file import write_whole
 from .arguments import FinetuneArguments, check_finetune
@@ -55,6 +56,8 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     model, groups = with_what_trains(model, options, arguments)
     with waiting("computing the first loss", progress):
         first = first_pass(model, collator([data.examples[0]]))
+    if chooses_experts(model):
+        arguments.ddp_find_unused_parameters = True  # which ones are unused differs between the processes
     return Finetuning(options, arguments, model, groups, processor, data, collator, first, quiet)
 
 

@@ -8,7 +8,7 @@ STRATEGIES = ["lora", "A", "B", "full", "vlm"]
 DTYPES = ["float32", "bfloat16", "float16"]
 TRAINING_DEFAULTS: dict[str, Any] = {
     "remove_unused_columns": False,  # the collators read all of an example
-    "ddp_find_unused_parameters": False,  # there are none left, see `freeze_unreached`
+    "ddp_find_unused_parameters": False,  # there are none left, see `freeze_unreached`; but of experts that are chosen
     "learning_rate": 5e-4,
     "logging_steps": 10,
     "logging_nan_inf_filter": False,  # it hides them, and waits for the device in every step

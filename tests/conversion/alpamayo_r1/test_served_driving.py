@@ -37,8 +37,9 @@ def test_a_scene_gives_bit_for_bit_what_sample_trajectories_gives(policy):
     torch.manual_seed(7)
     wanted = policy.model.sample_trajectories(**inputs, **SAMPLING)
     for images in ([[view] for view in VIEWS], VIEWS[:, None], list(VIEWS)):
-        act = read(policy, images=images, seed=7)
+        act, others = read(policy, images=images, seed=7), torch.get_rng_state()
         (found,) = policy.predicted([policy.prepared(act.observation)])
+        assert torch.equal(torch.get_rng_state(), others)
         assert np.array_equal(found["pred_xyz"], wanted.pred_xyz[0, 0].numpy())
     answer = json.loads(json.dumps(act.answer(found, {"model": "m"})))
     assert np.shape(answer["pred_xyz"]) == (2, policy.model.config.num_action_chunks, 3) and answer["model"] == "m"

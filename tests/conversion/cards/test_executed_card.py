@@ -102,7 +102,9 @@ def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(
         pytest.importorskip("matplotlib")
     folder = shutil.copytree(family_checkpoint, tmp_path / "my-vla")
     config, before = family.config.from_pretrained(folder), ModelCard.load(folder / CARD_NAME).data.to_dict()
+    numbers = torch.get_rng_state()
     assert main(["card", str(folder), "--picture" if drawn else "--no-picture", "--quiet"]) == 0
+    assert torch.equal(torch.get_rng_state(), numbers)
     text = (folder / CARD_NAME).read_text()
     code, output = blocks(text)[:2]
     assert output.split() == predicted(family, folder).split() and "linear_gradient" in code

@@ -38,6 +38,20 @@ def test_one_observation_gives_bit_for_bit_what_predict_action_gives(family, pol
 
 
 @pytest.mark.parametrize("family", ROBOTS)
+def test_a_seed_leaves_the_noise_of_other_clients_as_it_would_be(family, policy_of):
+    policy = policy_of(family)
+    seeded, free = (policy.prepared(observation(seed=seed)) for seed in (3, None))
+    torch.manual_seed(0)
+    wanted = [policy.predicted([free])[0] for _ in range(2)]
+    torch.manual_seed(0)
+    found = []
+    for _ in range(2):
+        own = policy.predicted([seeded])[0]
+        found.append(policy.predicted([free])[0])
+    assert np.array_equal(found, wanted) and np.array_equal(policy.predicted([seeded])[0], own)
+
+
+@pytest.mark.parametrize("family", ROBOTS)
 def test_several_observations_are_merged_into_what_the_processor_makes_of_all(family, policy_of):
     policy = policy_of(family)
     scenes = [observation(i, instruction=INSTRUCTION + " red" * i) for i in range(3)]

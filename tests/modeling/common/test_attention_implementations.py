@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from transformers import PreTrainedModel
 
 from vlahub.errors import ConfigError
 
@@ -50,3 +51,22 @@ def test_flash_attention_is_refused_where_masks_do_not_allow_it(variant, load):
         load(attn_implementation="flash_attention_2")
     refused = isinstance(raised.value, ConfigError) and "flash attention does not take its masks" in str(raised.value)
     assert refused != variant.kind._supports_flash_attn
+
+
+def test_each_choice_reaches_all_parts_and_is_not_saved(variant, tmp_path):
+    model = variant.model()
+    parts = [module.config for module in model.modules() if isinstance(module, PreTrainedModel)]
+    if transformers.__version__.startswith("4.") and any(part.model_type == "blip_2_qformer" for part in parts):
+        pytest.skip("the Q-former of 4.57 refuses sdpa")
+
+    def found():
+        return [part._attn_implementation for part in parts]
+
+    begun = found()
+    for part in parts[1:]:
+        part._attn_was_changed = True  # as a config.json of transformers 4.57 may have it
+    for chosen in ("eager", "sdpa", "eager"):
+        model.set_attn_implementation(chosen)
+        assert found() == ([chosen] * len(parts) if chosen == "eager" else begun)
+    model.save_pretrained(tmp_path)
+    assert "_attn_was_changed" not in (tmp_path / "config.json").read_text()
