@@ -8,6 +8,7 @@ from transformers import BatchFeature
 from ...configuration.cogvla.cogvla_facts import PROMPT
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
 from ...configuration.vla_config import alias
+from ...configuration.vla_errors import ConfigError
 from ..advantage_prompt import ADVANTAGE_TEMPLATE
 from ..chat_turns import Turn, read_turns
 from ..prompts import padded, prompt_token_ids
@@ -31,6 +32,23 @@ class CogVLAProcessor(RobotProcessor):
     auto_classes = CogVLAConfig.auto_classes
     model_types = (CogVLAConfig.model_type,)
     state_dim = alias("proprio_dim")
+
+    @property
+    def prompt_template(self) -> str:
+        """The published prompt, the only one of these models.
+
+        Raises:
+            ConfigError: another one is set: it would not be saved.
+        """
+        return PROMPT
+
+    @prompt_template.setter
+    def prompt_template(self, value: str) -> None:
+        if value != PROMPT:
+            raise ConfigError(
+                f"prompt_template={value!r} cannot be set: a {type(self).__name__} has the prompt with which these "
+                f"models were trained, {PROMPT!r}, and saves no other."
+            )
 
     def __init__(
         self,

@@ -600,4 +600,14 @@ MUTANTS = [
             "llava_gets_its_published_prompt_and_as_many_tokens_as_its_tower_gives",
         ),
     ),
+    *planted(
+        "processing/cogvla/processing_cogvla.py",
+        "tests/processing/cogvla/test_processing_cogvla.py",
+        (
+            "another-prompt-is-set-and-lost",
+            "        if value != PROMPT:\n",
+            "        if False:\n",
+            "a_prompt_that_would_not_be_saved_cannot_be_set",
+        ),
+    ),
 ]

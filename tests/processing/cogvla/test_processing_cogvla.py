@@ -88,6 +88,14 @@ def test_the_prompt_is_the_published_one_in_lower_case(processor):
     assert text.strip() == "In: What action should the robot take to pick up the red bowl?\nOut:"
 
 
+def test_a_prompt_that_would_not_be_saved_cannot_be_set(processor):
+    published = processor.prompt_template
+    with pytest.raises(ConfigError, match=r"prompt_template='do \{instruction\}' cannot be set.*In: What"):
+        processor.prompt_template = "do {instruction}"
+    processor.prompt_template = published
+    assert processor.prompt_template == published
+
+
 def test_only_the_instruction_becomes_lower_case(processor):
     ids = processor(images=VIEWS, text="A", state=STATE)["input_ids"][0].tolist()
     assert token("I") in ids and token("W") in ids and token("O") in ids and token("A") not in ids
