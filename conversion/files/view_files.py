@@ -45,13 +45,28 @@ def named_files(paths: list[Path]) -> dict[str, Path] | None:
 def listed_files(paths: list[Path], view_names: Sequence[str] | None = None) -> list[Path]:
     """Files as given; of a folder its images, in the order of a checkpoint's views where they have these names, else by
     name.
+
+    Raises:
+        InputError: the folder holds no images, or files have the names of the views and are in another order, as by
+            `*.png` of a shell.
     """
     if len(paths) > 1 or not paths[0].is_dir():
+        check_order(paths, view_names)
         return paths
     found = images_in(paths[0])
     if not found:
         raise InputError(f"{paths[0]} holds no images ({', '.join(SUFFIXES)}).")
     return by_views(found, view_names) or found
+
+
+def check_order(paths: Sequence[Path], view_names: Sequence[str] | None) -> None:
+    """Refuse files whose names are those of a checkpoint's views in another order, as `listed_files` says."""
+    ordered = by_views(paths, view_names)
+    if ordered is not None and ordered != list(paths):
+        raise InputError(
+            f"--images {' '.join(map(str, paths))}: by their names these are the views of this checkpoint, which has "
+            f"them in the order {', '.join(view_names or ())}: give them in that order, as NAME=FILE, or their folder."
+        )
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -292,6 +292,12 @@ MUTANTS = [
             "a_folder_stands_for_its_images_by_name_whatever_the_case_of_their_suffixes",
         ),
         (
+            "files-of-views-in-any-order",
+            "    if ordered is not None and ordered != list(paths):",
+            "    if False:",
+            "a_folder_of_files_with_the_names_of_the_views_is_in_their_order",
+        ),
+        (
             "suffixes-in-small-letters",
             "if path.suffix.lower() in SUFFIXES)",
             "if path.suffix in SUFFIXES)",

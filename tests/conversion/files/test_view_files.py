@@ -76,8 +76,13 @@ def test_a_folder_of_files_with_the_names_of_the_views_is_in_their_order(tmp_pat
     assert [path.stem for path in camera_folders([tmp_path], VIEWS)] == names
     for others in (None, VIEWS[:1], [*VIEWS, "right_wrist"], ["top", "wrist"]):
         assert listed_files([tmp_path], others) == sorted(tmp_path.iterdir())
-    given = [tmp_path / f"{name}.png" for name in reversed(names)]
-    assert listed_files(given, VIEWS) == camera_folders(given, VIEWS) == given
+    given = [tmp_path / f"{name}.png" for name in names]
+    assert listed_files(given, VIEWS) == given
+    assert camera_folders(given[::-1], VIEWS) == given[::-1]  # each of which is told by its own name
+    for others in (None, ["top", "wrist"]):
+        assert listed_files(given[::-1], others) == given[::-1]
+    with pytest.raises(InputError, match="in the order top, left_wrist: give them in that order, as NAME=FILE"):
+        listed_files(given[::-1], VIEWS)
 
 
 @pytest.mark.parametrize("twin", ["wrist.jpg", "observation.images.wrist.png", "Wrist.jpeg"])
@@ -121,9 +126,16 @@ def test_predictions_and_cards_see_the_views_of_a_folder_in_the_order_of_trainin
     few = ["--num-traj-samples", "1", "--top-k", "1", "--max-new-tokens", "4"]
     drives = family.prefix == "AlpamayoR1"
     more = ["--history", str(tmp_path / "path.json"), *few] if drives else ["--instruction", "lift it"]
+    nameless = [shutil.copy(file, tmp_path / f"{i}.png") for i, file in enumerate(files[::-1])]
     found = []
-    for images in ([views], files, files[::-1]):
+    for images in ([views], files, nameless):
         assert main(["predict", str(folder), "--images", *map(str, images), *more, "--quiet"]) == 0
         found.append(json.loads(capsys.readouterr().out))
     assert found[0] == found[1] != found[2]
-    assert list(given_images(family.config.from_pretrained(folder), [views], "").files.values()) == files
+    config = family.config.from_pretrained(folder)
+    assert list(given_images(config, [views], "").files.values()) == files
+    if not drives:  # cameras are told by the names of their folders
+        assert main(["predict", str(folder), "--images", *map(str, files[::-1]), *more, "--quiet"]) == 1
+        assert "in the order top, left_wrist" in capsys.readouterr().err
+    with pytest.raises(InputError, match="in the order top, left_wrist"):
+        given_images(config, files[::-1], "")
