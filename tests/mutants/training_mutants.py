@@ -608,6 +608,12 @@ MUTANTS = [
         "training/alpamayo_r1/collator_alpamayo_r1.py",
         COLLATORS,
         (
+            "rows-of-any-pace",
+            'if (dt := self.config.action_space_cfg["dt"]) != STEP:',
+            "dt = 0.1\n        if False:",
+            DRIVING_SCENES + "::test_a_model_of_another_pace_than_the_rows_of_a_dataset_is_refused",
+        ),
+        (
             "requests-of-drives-are-not-read",
             '{"text": columns.text, "weight"',
             '{"weight"',

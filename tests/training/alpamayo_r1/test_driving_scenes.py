@@ -239,11 +239,24 @@ def test_counts_and_transforms_are_checked():
         DrivingScenes(frames_of(table()).with_transform(lambda batch: batch), **SMALL)
 
 
+def paced(dt):
+    """The config of a model whose two waypoints are `dt` seconds apart."""
+    return SimpleNamespace(num_action_chunks=2, action_space_cfg={"dt": dt})
+
+
+def test_a_model_of_another_pace_than_the_rows_of_a_dataset_is_refused():
+    values = vlahub.DeltaTrajectoryTokenizer(predict_yaw=True)
+    processor = SimpleNamespace(answer_start="", num_history_tokens=12, history_values=values)
+    columns = ExampleColumns(images=["front"], state=["observation.state"])
+    with pytest.raises(ConfigError, match=r"action_space_cfg\['dt'\] is 0.2, and rows of a dataset are 0.1 s apart"):
+        AlpamayoR1Collator(paced(0.2), processor).examples_from(frames_of(table()), columns)
+
+
 def test_a_training_takes_as_many_poses_as_its_model_reads_and_predicts():
     """Not as many as the release does."""
     values = vlahub.DeltaTrajectoryTokenizer(predict_yaw=True)
     processor = SimpleNamespace(answer_start="", num_history_tokens=12, history_values=values)
-    collator = AlpamayoR1Collator(SimpleNamespace(num_action_chunks=2), processor)
+    collator = AlpamayoR1Collator(paced(0.1), processor)
     columns = ExampleColumns(images=["front"], state=["observation.state"])
     scenes = collator.examples_from(frames_of(table()).remove_columns(["words", "time"]), columns)
     assert len(scenes) == (9 - 3 - 2) + 0 + (8 - 3 - 2)  # three rows before it for four frames
@@ -253,7 +266,7 @@ def test_a_training_takes_as_many_poses_as_its_model_reads_and_predicts():
 def test_a_training_reads_the_request_that_is_named_and_the_texts_that_are_there_by_themselves():
     values = vlahub.DeltaTrajectoryTokenizer(predict_yaw=True)
     processor = SimpleNamespace(answer_start="", num_history_tokens=9, history_values=values)
-    collator = AlpamayoR1Collator(SimpleNamespace(num_action_chunks=2), processor)
+    collator = AlpamayoR1Collator(paced(0.1), processor)
     frames = frames_of(table())
     frames = frames.add_column("nav_text", [f"turn {row}" for row in range(22)])
     given = {"images": ["front"], "state": ["observation.state"]}
