@@ -4,6 +4,8 @@ A product is computed in the dtype of its input from the weight that the stored 
 product and dropped behind it. That runs on any device that torch knows, and nothing else has to be installed.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -92,6 +94,24 @@ class QuantizedLinear(nn.Module):
         if self.weight_scale.dtype != scale.dtype:
             self.weight_scale = scale.to(self.weight_scale.device)
         return self
+
+
+@contextmanager
+def weights_that_are_there(model: nn.Module) -> Iterator[None]:
+    """Each quantised layer with a `weight` that counts as loaded.
+
+    transformers' `_init_weights` of a block writes weights of the layers in it, and asks each whether it is loaded.
+    """
+    layers = [module for module in model.modules() if isinstance(module, QuantizedLinear)]
+    for layer in layers:
+        weight = torch.empty(layer.out_features, layer.in_features, device="meta")
+        weight._is_hf_initialized = True
+        layer.__dict__["weight"] = weight
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del layer.__dict__["weight"]
 
 
 def quantise_layers(model: nn.Module, settings: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ from .loading_arguments import check_disk, check_loading, explain_loading, quant
 from .model_parts import kept_in_floating_point
 from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
-from .quantized_linear import quantise_layers
+from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
 from .run_settings import OF_RUN, apply_settings, settings_of_run, write_statistics
 from .saving_checks import check_whole
@@ -188,6 +188,11 @@ class StrictPreTrainedModel(PreTrainedModel):
         (Falcon-H1). What `_init_weights` writes here goes through `torch.nn.init`, which leaves alone what was
         loaded."""
         return False
+
+    def initialize_weights(self) -> None:
+        """As in transformers, of quantised layers, too."""
+        with weights_that_are_there(self):
+            super().initialize_weights()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)

@@ -146,8 +146,8 @@ MERGE_LORA = {
     "a run without its config": (
         f"merge-lora --base base --adapter no_config --output out {RUN}",
         1,
-        "has no lfp_type",
-        "Copy it into the run's folder",
+        "of which config.json says nothing",
+        "Copy the run's own config.json",
     ),
     "two steps of a run": (
         f"merge-lora --base base --adapter two_heads --output out {RUN}",

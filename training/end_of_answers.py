@@ -18,7 +18,9 @@ def stop_at_the_end_of_answers(model: Any, collator: Any) -> None:
     text are; without this the model would write on behind an answer.
     """
     taught = collator.end_of_text if getattr(collator, "learn_text", False) and hasattr(collator, "end_of_text") else []
+    if not taught:
+        return
     settings = model.generation_config
-    known = end_tokens(settings.eos_token_id) if taught else []
+    known = end_tokens(settings.eos_token_id)
     if not set(taught) <= set(known):
         settings.eos_token_id = [*known, *taught]

@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from base_statistics import statistics_of
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -33,7 +34,8 @@ def merged_into(base, kind, folder, *options):
     torch.manual_seed(0)
     lora = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False)
     get_peft_model(kind.from_pretrained(base), lora).save_pretrained(folder / "adapter")
-    command = ["merge-lora", "--base", str(base), "--adapter", str(folder / "adapter"), "--quiet", *options]
+    options = [*options, *statistics_of(base), "--quiet"]
+    command = ["merge-lora", "--base", str(base), "--adapter", str(folder / "adapter"), *options]
     assert main([*command, "--output", str(folder / "out")]) == 0
     return folder / "out"
 

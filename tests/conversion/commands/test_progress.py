@@ -28,7 +28,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples"
 # that somebody uses. Not here: `inspect` reads headers, `serve` has a test below, `push` needs a Hub (tests/hub), and
 # the downloads are the Hub's library's.
 WRITES = {"writing weights", "verifying", "recomputing"}
-SEEN = "--images views/0.png views/1.png --instruction go"
+SEEN = "--images views/0.png views/1.png --instruction go --state 0 0 0 0 0 0 0 0"
 TRAINING = "--dataset data --output out --max-steps 1 --batch-size 1 --rank 2 --use-cpu True --save-strategy no"
 BARS = {
     "merge-lora --base base --adapter run --num-images 2 --platform libero --output out": WRITES,
@@ -39,7 +39,7 @@ BARS = {
     f"predict merged {SEEN} --plot out.png": {"loading the model", "predicting"},
     "evaluate merged --dataset data --max-samples 2": {"loading the model", "predicting"},
     "stats data --output out.json": {"statistics"},
-    "data convert recorded --from hdf5 --output out --instruction go": {"converting"},
+    "data convert recorded --from hdf5 --output out --instruction go --fps 10": {"converting"},
     "card copy --no-picture": {"running the example"},
     f"train merged {TRAINING}": {"statistics", "loading the model", "computing the first loss", "saving"},
 }

@@ -282,7 +282,7 @@ def test_our_families_get_this_releases_code_and_their_own_card(own, family, fam
         change_json(own / "base" / name, auto_map=evil)
     change_json(own / "adapter" / "processor_config.json", auto_map=evil)
     shutil.copyfile(family_checkpoint / "processor_config.json", own / "adapter" / "preprocessor_config.json")
-    assert merge(own) == 0
+    assert merge(own, *statistics_of(own / "base")) == 0
     out = own / "out"
     assert f"in place of the base's evil.py, {changed}" in capsys.readouterr().out
     assert "evil.py" not in names_in(out)

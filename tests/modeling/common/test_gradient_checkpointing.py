@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+import transformers
 
+IS_4 = transformers.__version__.startswith("4.")
 # The name that users call until transformers 6.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*is deprecated:FutureWarning")
 
@@ -23,6 +25,10 @@ def test_losses_and_gradients_are_the_same(variant, use_reentrant):
     loss, wanted = gradients(model, inputs)
     model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
     assert model.is_gradient_checkpointing
+    if IS_4 and use_reentrant and getattr(model.config, "fusion", None) == "gated_cross_attention":  # as its page says
+        with pytest.raises(RuntimeError, match="backward through the graph a second time"):
+            gradients(model, inputs)
+        return
     again, found = gradients(model, inputs)
     torch.testing.assert_close(again, loss)
     assert found.keys() == wanted.keys() and len(found) > 20

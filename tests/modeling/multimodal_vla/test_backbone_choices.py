@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_backbones import TEXTS, TOWERS, encoder_config, tower_config
 from tiny_configs import COMPOSED, GEMMA, LLAMA, SIGLIP, STATE, TOWER, composed_config
 from tiny_text_models import tiny_text_config, weights_that_matter
+from tiny_towers import TEXTS, TOWERS, encoder_config, tower_config
 from transformers import (
     AutoConfig,
     AutoModel,

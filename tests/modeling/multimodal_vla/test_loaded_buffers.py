@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from tiny_backbones import TOWERS, encoder_config, tower_config
 from tiny_configs import composed_config
 from tiny_text_models import tiny_text_config
+from tiny_towers import TOWERS, encoder_config, tower_config
 from tiny_vlms import TINY_VLMS, tiny_vlm
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
