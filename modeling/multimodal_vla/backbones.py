@@ -37,6 +37,9 @@ def make_backbone(config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Modul
     """With new weights; on the meta device, where there are pretrained parts to take their place."""
     for nested in nested_configs(config):
         nested.dtype = torch.get_default_dtype()  # sub-models would be made in the dtype of their configs
+    if pretrained and getattr(config.text_config, "hidden_act", None) == "xielu":
+        config = copy.deepcopy(config)
+        config.text_config.hidden_act = "silu"  # 4.57 asks a new xIELU for its values, and the meta device has none
     with torch.device("meta") if pretrained else contextlib.nullcontext():
         return (ComposedBackbone if config.vlm_config is None else VLMBackbone)(config)
 

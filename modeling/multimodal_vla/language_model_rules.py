@@ -73,3 +73,23 @@ def language_logits(model: nn.Module, states: torch.Tensor) -> torch.Tensor:
         logits = logits / getattr(config, LOGIT_DIVISORS[config.model_type])
     cap = getattr(config, "final_logit_softcapping", None)
     return logits if cap is None else cap * torch.tanh(logits / cap)
+
+
+def keep_dtype(model: nn.Module) -> None:
+    """Have language models in 16 bits compute in their dtype throughout, where constants of another one would make
+    float32 of it, which 4.57 cannot multiply with the next weights: CTRL's positions, and Apertus's activations."""
+    for module in model.modules():
+        if type(module).__name__ == "CTRLModel":
+            module.register_forward_pre_hook(positions_in_dtype)
+        if type(module).__name__ == "XIELUActivation":
+            module.register_forward_hook(in_dtype_of_input)
+
+
+def positions_in_dtype(stack: nn.Module, _arguments: tuple) -> None:
+    """The hook of `keep_dtype` for CTRL, whose positions no `to` reaches on 4.57."""
+    stack.pos_encoding = stack.pos_encoding.to(stack.dtype)
+
+
+def in_dtype_of_input(_module: nn.Module, arguments: tuple, output: torch.Tensor) -> torch.Tensor:
+    """The hook of `keep_dtype` for an activation whose weights stay bfloat16 in a float16 model of 4.57."""
+    return output.to(arguments[0].dtype)

@@ -32,6 +32,7 @@ from .composed_pretrained_model import ComposedPreTrainedModel
 from .fusion import FusionParts, fuse, make_queries, prompt_sequence
 from .gated_cross_attention import make_gated_layers, open_layers
 from .grounding import scaled, similarity_of_views
+from .language_model_rules import keep_dtype
 from .multimodal_inputs import (
     TOKEN_TYPES,
     check_state,
@@ -77,6 +78,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         self.post_init()
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)
+        keep_dtype(self.backbone)
         if self.gated_layers is not None:
             open_layers(self.backbone.stack.layers)
         self.freeze()
