@@ -13,6 +13,7 @@ from transformers import PretrainedConfig
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
+from .bases_of_adapters import other_base_warning
 from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
@@ -102,6 +103,8 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     prepared.plan.left_behind = not_taken(source_folders(job), prepared.plan, prepared.code)
     say(job, describe(prepared.plan))
     if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
+        print(warning, file=sys.stderr)
+    if warning := other_base_warning(job.base, job.adapters):
         print(warning, file=sys.stderr)
     if job.dry_run:
         return prepared.plan

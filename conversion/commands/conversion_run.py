@@ -72,6 +72,7 @@ def complete_card(job: "Job") -> None:
 
 def job_of(arguments: argparse.Namespace) -> "Job":
     """What the arguments ask for; repositories of the Hub are downloaded here."""
+    from ..bases_of_adapters import base_folder
     from ..job import Job
     from ..source_folder import source_folder
     from .told_command import told_command
@@ -80,9 +81,10 @@ def job_of(arguments: argparse.Namespace) -> "Job":
     with_weights = {role: weights for family in FAMILIES.values() for role, weights in family.parts.items()}
     parts = {role: name for role in with_weights if (name := getattr(arguments, role, None))}
     names = runs | ({"base": arguments.base} if arguments.base else {}) | parts
+    adapters = [source_folder(name) for name in arguments.adapter]
     return Job(
-        adapters=[source_folder(name) for name in arguments.adapter],
-        base=source_folder(arguments.base) if arguments.base else None,
+        adapters=adapters,
+        base=base_folder(arguments.base, adapters),
         output=arguments.output,
         parts={role: source_folder(name, weights=with_weights[role]) for role, name in parts.items()},
         given=given_options(arguments),

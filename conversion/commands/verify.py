@@ -103,14 +103,16 @@ def local_folder(name: str) -> Path:
 def compared_with_sources(folder: Path, arguments: argparse.Namespace) -> "Checked":
     """Compare every tensor with what comes of the sources."""
     with ending_at_interrupt():
+        from ..bases_of_adapters import base_folder
         from ..job import Job
         from ..preparation import verify_sources
         from ..source_folder import source_folder
         from ..verify_folder import Checked
 
+    adapters = [source_folder(name) for name in arguments.against]
     job = Job(
-        adapters=[source_folder(name) for name in arguments.against],
-        base=source_folder(arguments.base) if arguments.base else None,
+        adapters=adapters,
+        base=base_folder(arguments.base, adapters),
         output=folder,
         allow_code=True,  # nothing is written
         device=arguments.device,

@@ -21,7 +21,7 @@ MUTANTS = [
         REACH,
         (
             "verify-base-is-ignored",
-            "base=source_folder(arguments.base) if arguments.base else None,",
+            "base=base_folder(arguments.base, adapters),",
             "base=None,",
             "verify_reads_the_base_the_runs_and_the_device",
         ),

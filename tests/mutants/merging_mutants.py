@@ -9,6 +9,7 @@ FILE_KINDS = "tests/conversion/files/test_file_kinds.py"
 GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
 GROWN_VOCABULARY = "tests/conversion/generic/test_grown_vocabulary.py"
 INCOMPLETE_ADAPTERS = "tests/conversion/tensors/test_incomplete_adapters.py"
+BASES_OF_ADAPTERS = "tests/conversion/test_bases_of_adapters.py"
 MERGED_ADAPTERS = "tests/conversion/generic/test_merged_adapters.py"
 MERGE_COMPOSED = "tests/conversion/multimodal_vla/test_merge_composed.py"
 REFUSED_RUNS = "tests/conversion/cogvla/test_refused_runs.py"
@@ -408,6 +409,22 @@ MUTANTS = [
             'raise ValueError(f"{key!r} appears twice")',
             "pass",
             "an_index_that_is_not_valid_is_refused",
+        ),
+    ),
+    *planted(
+        "conversion/bases_of_adapters.py",
+        BASES_OF_ADAPTERS,
+        (
+            "another-base-is-taken-in-silence",
+            "if name and not any(may_be_one(base, name) for base in known)",
+            "if name and not known",
+            "a_base_of_another_name_is_told",
+        ),
+        (
+            "the-newest-base-whatever-the-adapter-names",
+            "return source_folder(base, revision=revision_of_base(base, runs)) if base else None",
+            "return source_folder(base) if base else None",
+            "a_repository_is_taken_in_the_revision_that_the_adapter_names",
         ),
     ),
     *planted(
