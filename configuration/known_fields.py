@@ -15,7 +15,7 @@ from transformers import GenerationConfig, PretrainedConfig
 from .checkpoint_json import reading_fields
 from .language_model_config import check_sizes
 from .vla_errors import ConfigError
-from .words_of_loaders import OF_LOADING
+from .words_of_loaders import OF_LOADING, OF_MODELS
 
 # What every config of transformers takes on 4.57, on 5.x, or in their loading functions.
 OF_TRANSFORMERS = frozenset(
@@ -258,8 +258,9 @@ def check_read(kind: type[KnownFieldsConfig], rest: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: nothing reads one; the message names it, its value, and what is spelled alike.
     """
-    known = known_fields(kind) | OF_LOADING
-    check_arguments(f"{kind.__name__}.from_pretrained", rest, known - (rest.keys() - OF_LOADING))
+    passed_along = OF_LOADING | OF_MODELS
+    known = known_fields(kind) | passed_along
+    check_arguments(f"{kind.__name__}.from_pretrained", rest, known - (rest.keys() - passed_along))
 
 
 def check_attention(kind: type[KnownFieldsConfig], attn_implementation: Any) -> None:

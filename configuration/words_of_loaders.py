@@ -56,3 +56,26 @@ OF_TOKENIZERS = frozenset(
         "vocab_file",
     ]
 )
+# Of models, which a pipeline's `model_kwargs` bring to the config and the processor, too.
+OF_MODELS = frozenset(
+    [
+        "adapter_kwargs",
+        "attn_implementation",
+        "ignore_mismatched_sizes",
+        "key_mapping",
+        "low_cpu_mem_usage",
+        "max_memory",
+        "offload_buffers",
+        "offload_folder",
+        "offload_state_dict",
+        "output_loading_info",
+        "quantization_config",
+        "state_dict",
+        "tp_plan",
+        "tp_size",
+        "use_kernels",
+        "use_safetensors",
+        "variant",
+        "weights_only",
+    ]
+)

@@ -66,10 +66,11 @@ def other_base_warning(base: Path | None, runs: Sequence[Path]) -> str | None:
     """
     if base is None:
         return None
-    own = repository_or_folder(str(base.resolve()))
+    own = repository_or_folder(str(base.absolute()))
+    behind = repository_or_folder(str(base.resolve()))  # of a link
     made_of = ((read_json([base], REPORT_NAME, required=False) or {}).get("inputs") or {}).get("base")
     named = [(repository_or_folder(str(run.resolve())), named_base(run).name) for run in runs]
-    known = [own, *([made_of] if made_of else [])]  # it may hold adapters of the same base already
+    known = [own, behind, *([made_of] if made_of else [])]  # it may hold adapters of the same base already
     others = [
         f"{run} was trained beside {name}"
         for run, name in named

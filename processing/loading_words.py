@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..configuration.known_fields import check_arguments
-from ..configuration.words_of_loaders import OF_LOADING, OF_TOKENIZERS
+from ..configuration.words_of_loaders import OF_LOADING, OF_MODELS, OF_TOKENIZERS
 
 # Of image processors of transformers: ours have some of them.
 OF_IMAGES = frozenset(
@@ -56,7 +56,8 @@ def check_loading_words(kind: type, image_processor: Any, given: Mapping[str, An
         ConfigError: the message names the argument, its value, and what is spelled alike.
     """
     own = constructor_words(kind).union(type(image_processor).arguments)
-    check_arguments(f"{kind.__name__}.from_pretrained", given, own | OF_LOADING | OF_TOKENIZERS - {"padding_side"})
+    of_loaders = OF_LOADING | OF_MODELS | OF_TOKENIZERS - {"padding_side"}
+    check_arguments(f"{kind.__name__}.from_pretrained", given, own | of_loaders)
 
 
 def constructor_words(kind: type) -> set[str]:

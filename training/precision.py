@@ -6,9 +6,8 @@ import os
 from transformers import Trainer
 
 from ..configuration.vla_errors import InputError
+from ..launched_precision import LAUNCHED_PRECISION, PRECISION
 
-PRECISION = "ACCELERATE_MIXED_PRECISION"
-LAUNCHED_PRECISION = os.environ.get(PRECISION)  # that of `accelerate launch`
 LEFT: dict[str, str | None] = {}  # by the latest arguments of ours
 
 

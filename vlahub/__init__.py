@@ -9,6 +9,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import vlahub.launched_precision  # noqa: F401, read now: other TrainingArguments write it
 from vlahub.auto_watcher import register_in_time
 
 if TYPE_CHECKING:

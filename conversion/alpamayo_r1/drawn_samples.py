@@ -9,8 +9,8 @@ import torch
 
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_metrics import displacements, minADE, minFDE
+from ...training.alpamayo_r1.time_step import TIME_STEP
 from ..plots.look import COLOURS, DASHES
-from .from_above import TIME_STEP
 
 NUMBERED = 16  # samples with a number and a text; more are grey lines
 

@@ -14,6 +14,7 @@ from ...configuration.vla_errors import ConversionError, InputError
 from ...modeling.alpamayo_r1.ego_frame import seen_from
 from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ...processing.image_reader import open_image
+from ...training.alpamayo_r1.time_step import check_time_step
 from ...training.waiting import waiting
 from ..files.given_paths import meant_file, meant_folder
 from ..files.json_file import check_regular, load_json
@@ -63,10 +64,12 @@ def predict_trajectories(
     Raises:
         InputError: history or images are missing, the future is no path, or not each camera has a number.
         ConversionError: the history cannot be read.
+        ConfigError: see `check_time_step`.
     """
     if history is None:
         raise InputError("this model needs --history FILE with ego_history_xyz and ego_history_rot.")
-    scene = read_scene(history)
+    scene, config = read_scene(history), load_config(folder)
+    check_time_step(config)
     processor = load_processor(folder)
     folders = camera_folders(paths, processor.view_names) if paths else None
     images = seen_images(scene, history, folders)
@@ -74,7 +77,7 @@ def predict_trajectories(
     told = {} if paths else scene
     shown = by_camera(images, told)
     names = given_names(scene, folders, len(shown)) if plot else None
-    options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})
+    options = (sampling or {}) | (flow_options(config, flow) if flow else {})
     numbers = numbers_of(camera_indices, told, folders, processor.camera_labels)
     poses = {name: scene[name] for name in ("ego_history_xyz", "ego_history_rot")}
     with reading_settings(folder):

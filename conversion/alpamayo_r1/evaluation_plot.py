@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...training.alpamayo_r1.time_step import TIME_STEP
 from ..plots.look import (
     BLUE,
     COLOURS,
@@ -21,7 +22,7 @@ from ..plots.look import (
 )
 from ..plots.picture_file import figure_class_of_matplotlib, save
 from ..predictions.action_plot import MARK
-from .from_above import TIME_STEP, draw_car, draw_path, fit_limits
+from .from_above import draw_car, draw_path, fit_limits
 
 if TYPE_CHECKING:  # an extra
     from matplotlib.axes import Axes

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-TIME_STEP = 0.1  # seconds between two waypoints
 SECOND = 10  # waypoints
 LEAST_SPAN = 8.0  # metres; a car that stands is not drawn as if it flew
 MARGIN = 0.06  # of the span, around all that is drawn

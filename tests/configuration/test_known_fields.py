@@ -119,6 +119,18 @@ def test_words_of_loaders_pass_and_those_of_tokenizers_by_auto_classes(family, t
     assert type(AutoConfig.from_pretrained(tmp_path, truncation_side="left", pad_token="<p>")) is CONFIGS[family]
 
 
+@pytest.mark.parametrize("kind", ["class", "Auto"])
+@pytest.mark.parametrize("family", WHOLE)
+def test_words_of_models_that_pipelines_bring_pass(family, kind, tmp_path):
+    CONFIGS[family]().save_pretrained(tmp_path)
+    kind = CONFIGS[family] if kind == "class" else AutoConfig
+    words = {"low_cpu_mem_usage": True, "use_safetensors": True, "max_memory": {"cpu": "1GB"}, "variant": None}
+    words |= {"quantization_config": {"load_in_8bit": True}, "offload_folder": "x", "attn_implementation": "eager"}
+    config = kind.from_pretrained(tmp_path, **words)
+    assert config._attn_implementation == "eager" and not hasattr(config, "low_cpu_mem_usage")
+    assert not hasattr(config, "quantization_config")
+
+
 @pytest.mark.parametrize("family", WHOLE)
 def test_attention_of_a_part_that_there_is_not_is_refused(family, tmp_path):
     CONFIGS[family]().save_pretrained(tmp_path)

@@ -60,6 +60,13 @@ def test_a_base_that_may_be_the_same_is_taken_in_silence(named, capsys):
     assert merge("base") == 0 and "warning: --base" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("named", ["link", "base"])
+def test_a_link_is_called_as_it_is_named_and_as_what_it_leads_to(named, tmp_path, capsys):
+    (tmp_path / "link").symlink_to(tmp_path / "base")
+    names(base_model_name_or_path=named)
+    assert merge("link") == 0 and "warning: --base" not in capsys.readouterr().err
+
+
 def test_a_base_that_holds_another_adapter_of_the_same_base_is_taken_in_silence(capsys):
     assert merge("base", output="first") == 0
     shutil.copytree("adapter", "second")

@@ -609,8 +609,8 @@ MUTANTS = [
         COLLATORS,
         (
             "rows-of-any-pace",
-            'if (dt := self.config.action_space_cfg["dt"]) != STEP:',
-            "dt = 0.1\n        if False:",
+            "        check_time_step(self.config)\n",
+            "",
             DRIVING_SCENES + "::test_a_model_of_another_pace_than_the_rows_of_a_dataset_is_refused",
         ),
         (

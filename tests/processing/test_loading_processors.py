@@ -15,6 +15,7 @@ PASSED = {"trust_remote_code": False, "revision": "main", "subfolder": "", "toke
 PASSED |= {"dtype": "auto"}
 PASSED |= {"cache_dir": None, "force_download": False, "local_files_only": True, "code_revision": None}
 PASSED |= {"truncation_side": "right", "model_max_length": 99, "backend": "tokenizers", "device_map": "cpu"}
+PASSED |= {"attn_implementation": "eager", "low_cpu_mem_usage": True, "use_safetensors": True, "variant": None}
 
 
 @pytest.fixture(params=["class", "Auto"])

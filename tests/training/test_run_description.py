@@ -2,12 +2,14 @@
 
 import dataclasses
 import json
+import os
 import re
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from fresh_python import in_fresh_python
 from torch import nn
 from transformers import Trainer, TrainerState
 
@@ -472,3 +474,25 @@ def test_every_result_of_a_run_is_seen_and_goes_when_it_is_replaced(tmp_path, na
     clear_run_folder(tmp_path)
     assert list(tmp_path.iterdir()) == [kept]
     check_run_folder(tmp_path, resume=False, overwrite=False)
+
+
+LATE = """
+import os, vlahub
+os.environ["ACCELERATE_MIXED_PRECISION"] = "bf16"  # as other TrainingArguments leave it on 4.57
+from vlahub.errors import InputError
+from vlahub.finetuning import FinetuneArguments
+try:
+    FinetuneArguments(output_dir="run", use_cpu=True)
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("launched", [False, True])
+def test_what_was_there_when_vlahub_was_imported_is_the_launched_precision(launched, tmp_path):
+    env = {name: value for name, value in os.environ.items() if name != precision.PRECISION}
+    if launched:
+        env[precision.PRECISION] = "bf16"
+    done = in_fresh_python(["-c", LATE], env=env, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert ("ACCELERATE_MIXED_PRECISION=bf16 was put into the environment" in done.stdout) is not launched

@@ -8,7 +8,7 @@ from datasets import Dataset
 from PIL import Image
 
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
-from ...configuration.vla_errors import ConfigError, InputError
+from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
 from ...processing.alpamayo_r1.route_and_question import MARKER
 from ...processing.image_processing_alpamayo_r1 import read_frames
@@ -17,8 +17,9 @@ from ..collator_answers import IGNORED, with_answers
 from ..collator_entries import Augment, Example, advantages, entries, numbers, sample_weights, texts
 from ..collator_robot import flow_draws
 from ..example_columns import ExampleColumns
-from .driving_scenes import STEP, DrivingScenes
+from .driving_scenes import DrivingScenes
 from .question_examples import TURN_END, is_question, joined_rows, question_row, routes
+from .time_step import check_time_step
 
 # What the model writes before the expert takes over.
 FUTURE = TRAJ_TOKEN["future_start"]
@@ -91,13 +92,8 @@ class AlpamayoR1Collator:
 
     def examples_from(self, frames: Dataset, columns: ExampleColumns) -> DrivingScenes:
         """The examples of a dataset that this collator takes, with its columns `reasoning` and `nav_text`, and as many
-        poses as its model reads and predicts; raises what `DrivingScenes` raises, and ConfigError where the model's
-        waypoints lie further apart, or nearer, than rows do."""
-        if (dt := self.config.action_space_cfg["dt"]) != STEP:
-            raise ConfigError(
-                f"action_space_cfg['dt'] is {dt}, and rows of a dataset are {STEP} s apart, as errors and figures take "
-                "waypoints to be: hand examples of your own to the collator."
-            )
+        poses as its model reads and predicts; raises what `DrivingScenes` and `check_time_step` raise."""
+        check_time_step(self.config)
         texts_of = {name: name for name in ("reasoning", "nav_text") if name in frames.column_names}
         more = {"text": columns.text, "weight": columns.weight, "advantage": columns.advantage, **texts_of}
         steps = {"num_history": self.history_steps, "num_future": self.config.num_action_chunks}

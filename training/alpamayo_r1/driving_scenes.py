@@ -24,11 +24,12 @@ from ..action_chunks import (
 from ..dataset_columns import check_vectors, check_weights_of, column_names, joined
 from ..episodes import check_frame_numbers, check_step, run_ends
 from ..video_frames import image_columns
+from .time_step import TIME_STEP
 
 PASSED_ON = ("time", "noise")  # what the model's forward takes where the data has it
 POSE = 7  # x y z qw qx qy qz
 TOLERANCE = 1e-3  # of a quaternion's length
-STEP, STEP_TOLERANCE = 0.1, 0.01  # seconds between two rows, as the model was trained, and by how much they may miss it
+STEP_TOLERANCE = 0.01  # seconds by which the time between two rows may miss the model's
 
 
 class DrivingScenes(torch.utils.data.Dataset):
@@ -100,7 +101,7 @@ class DrivingScenes(torch.utils.data.Dataset):
         if column := optional_column(frames, frame, FRAME):
             check_frame_numbers(frames, ends, column)
         if column := optional_column(frames, timestamp, TIMESTAMP):
-            check_step(frames, ends, column, STEP, STEP_TOLERANCE)
+            check_step(frames, ends, column, TIME_STEP, STEP_TOLERANCE)
         self.rows = self.complete_rows(ends)
         self.xyz, self.rot = read_poses(frames, poses)
         plain = with_decoding(frames.with_format(None), self.images)

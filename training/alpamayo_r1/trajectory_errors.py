@@ -6,8 +6,8 @@ import torch
 
 from ...modeling.alpamayo_r1.trajectory_metrics import minADE, minFDE
 from ..action_errors import action_errors
+from .time_step import TIME_STEP
 
-TIME_STEP = 0.1  # seconds between two waypoints
 SECOND = 10  # waypoints
 
 

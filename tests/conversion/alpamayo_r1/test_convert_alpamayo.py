@@ -358,6 +358,16 @@ def test_predict_writes_trajectories_and_reasoning_and_repeats_them(converted, s
     assert predict(converted, tmp_path / "c.json", "--history", str(scene), "--seed", "1") != first
 
 
+def test_predict_refuses_a_model_of_another_pace_than_scenes_have(converted, scene, tmp_path, capsys):
+    slow = tmp_path / "slow"
+    shutil.copytree(converted, slow)
+    config = json.loads((slow / "config.json").read_text())
+    config["action_space_cfg"]["dt"] = 0.2
+    (slow / "config.json").write_text(json.dumps(config))
+    assert predict(slow, tmp_path / "a.json", "--history", str(scene)) == 1
+    assert "['dt'] is 0.2" in capsys.readouterr().err and not (tmp_path / "a.json").exists()
+
+
 def test_predict_converts_a_history_of_another_frame_and_refuses_it_otherwise(converted, scene, tmp_path, capsys):
     import numpy as np
 

@@ -248,7 +248,7 @@ def test_a_model_of_another_pace_than_the_rows_of_a_dataset_is_refused():
     values = vlahub.DeltaTrajectoryTokenizer(predict_yaw=True)
     processor = SimpleNamespace(answer_start="", num_history_tokens=12, history_values=values)
     columns = ExampleColumns(images=["front"], state=["observation.state"])
-    with pytest.raises(ConfigError, match=r"action_space_cfg\['dt'\] is 0.2, and rows of a dataset are 0.1 s apart"):
+    with pytest.raises(ConfigError, match=r"\['dt'\] is 0.2, and drives are read, .* in steps of 0.1 s"):
         AlpamayoR1Collator(paced(0.2), processor).examples_from(frames_of(table()), columns)
 
 
