@@ -161,7 +161,7 @@ MUTANTS = [
         ),
         (
             "flow-of-a-drive-is-ignored",
-            "options = (sampling or {}) | (flow_options(load_config(folder), flow) if flow else {})",
+            "options = (sampling or {}) | (flow_options(config, flow) if flow else {})",
             "options = sampling or {}",
             "tests/conversion/alpamayo_r1/test_navigation_commands.py::test_a_prediction_obeys_navigation_guidance_and_the_setting_of_labels",
         ),
