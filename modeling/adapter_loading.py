@@ -107,8 +107,8 @@ def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None
         return None
     check_no_model_beside(place, files, kwargs.get("variant"))
     in_folder = in_subfolder(place, files)
-    if place == name_or_path and is_in_model(place, own, files):
-        return FoundAdapter(name_or_path, own, *in_folder, name_or_path, own)
+    if is_in_model(place, own, files, kwargs.get("variant")):
+        return FoundAdapter(place, own, *in_folder, name_or_path, own)
     written = read_mapping(Path(path))
     base = name_or_path if by_auto and place != name_or_path else written.get("base_model_name_or_path")
     files_of_base = dict(own) if by_auto and place != name_or_path else of_base
@@ -118,13 +118,13 @@ def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None
     return base and FoundAdapter(base, files_of_base, *in_folder, *read)
 
 
-def is_in_model(folder: Any, own: dict[str, Any], files: dict[str, Any]) -> bool:
-    """Whether the adapter lies in a folder of its own in that of a model.
+def is_in_model(place: Any, own: dict[str, Any], files: dict[str, Any], variant: str | None) -> bool:
+    """Whether the adapter lies in a folder of its own in that of a model, or in a model's repository.
 
-    own, files: the arguments that say which files of the model, and of the adapter, are meant.
+    own, files: the arguments that say which files of the model, and of the adapter, are meant; variant: of the weights.
     """
-    config = os.path.join(folder, own.get("subfolder") or "", "config.json")
-    return os.path.isfile(config) and (files.get("subfolder") or "") != (own.get("subfolder") or "")
+    apart = (files.get("subfolder") or "") != (own.get("subfolder") or "")
+    return apart and weights_of_model(place, own, variant) is not None
 
 
 def in_subfolder(place: Any, files: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -144,14 +144,18 @@ def check_no_model_beside(place: Any, files: dict[str, Any], variant: str | None
     Raises:
         CheckpointError: there are such.
     """
+    if whole := weights_of_model(place, files, variant):
+        raise CheckpointError(
+            f"{place} holds an adapter ({ADAPTER}) and the weights of a model ({whole}): remove the files of the "
+            "one that is not meant, or move the adapter into a folder of its own."
+        )
+
+
+def weights_of_model(place: Any, files: dict[str, Any], variant: str | None) -> str | None:
+    """The file of a model's weights, or of their shards' names, in a folder or repository; arguments as above."""
     where = {key: value for key, value in files.items() if key not in ("force_download", "subfolder")}
-    for name in WEIGHT_NAMES:
-        whole = os.path.join(files.get("subfolder") or "", with_variant(name, variant))
-        if has_file(place, whole, **where):
-            raise CheckpointError(
-                f"{place} holds an adapter ({ADAPTER}) and the weights of a model ({whole}): remove the files of the "
-                "one that is not meant, or move the adapter into a folder of its own."
-            )
+    names = [os.path.join(files.get("subfolder") or "", with_variant(name, variant)) for name in WEIGHT_NAMES]
+    return next((name for name in names if has_file(place, name, **where)), None)
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -190,6 +190,26 @@ def test_an_adapter_in_a_folder_of_its_model_is_added_to_it(family, family_check
     assert_same_adapter(load(family, folder, adapter_kwargs={"subfolder": "adapter"}), trained)
 
 
+@pytest.mark.parametrize("weights", [True, False])
+@pytest.mark.parametrize("by_auto", [False, True])
+def test_an_adapter_in_a_repository_of_a_model_is_added_to_it_and_in_that_of_a_run_to_the_base_that_it_names(
+    weights, by_auto, trained, tmp_path
+):
+    snapshot, lora = tmp_path / "models--me--model" / "snapshots" / "abc", {"subfolder": "lora"}
+    shutil.copytree(trained.folder, snapshot / "lora")
+    written_config(snapshot / "lora", base_model_name_or_path="user/base")
+    (tmp_path / "models--me--model" / "refs").mkdir()
+    (tmp_path / "models--me--model" / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").write_text("{}")
+    if weights:
+        (snapshot / "model.safetensors").touch()
+    files = {"cache_dir": str(tmp_path), "local_files_only": True}
+    asked = {"adapter_kwargs": lora | ({"_adapter_model_path": "me/model"} if by_auto else {})}
+    found = adapter_of("user/base" if by_auto else "me/model", files | asked)
+    assert (found.base, found.base_files) == ("me/model" if weights else "user/base", files)
+    assert (found.place, found.files) == ("me/model", files | lora)
+
+
 def lost(state, name):
     del state[name]
     return "missing keys: .*lora_B"
