@@ -686,6 +686,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/finetuning/arguments.py",
+        RUN_DESCRIPTION,
+        (
+            "options-of-other-kinds-are-taken-from-python",
+            "    check_kind(options.train, given_of(options))\n",
+            "",
+            "an_option_of_another_kind_of_training_is_refused_before_anything_is_read",
+        ),
+    ),
+    *planted(
         "training/finetuning/unread_options.py",
         RUN_DESCRIPTION,
         (
@@ -699,6 +709,12 @@ MUTANTS = [
             'unread | {"state": "this model takes no state"}',
             "unread",
             "an_option_that_nothing_reads_is_refused",
+        ),
+        (
+            "layers-of-every-kind-of-training",
+            '    "top_layers": ("B",),\n',
+            "",
+            "an_option_of_another_kind_of_training_is_refused_before_anything_is_read",
         ),
     ),
     *planted(

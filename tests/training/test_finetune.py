@@ -29,7 +29,7 @@ from vlahub.training.finetuning.run_data import read_frames
 from vlahub.training.statistics import run_statistics
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
+QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True"]
 
 
 KILLED_IN_ITS_MIDDLE = """
@@ -99,7 +99,8 @@ def losses(trainer):
 def test_every_strategy_trains_what_it_says_and_leaves_a_whole_checkpoint(
     finetune, family, dataset, strategy, tmp_path
 ):
-    options = ["--train", strategy, "--top_layers", "1", "--max_steps", "2", "--save_strategy", "no"]
+    options = ["--train", strategy, "--max_steps", "2", "--save_strategy", "no"]
+    options += ["--top_layers", "1"] if strategy == "B" else []
     options += ["--adam_beta2", "0.9", "--learning_rate", "1e-3", "--lr_scheduler_type", "constant"]
     sources = ["--model", family, "--dataset", str(dataset), "--output_dir", str(tmp_path)]
     trainer = finetune([*sources, *options, *QUICK])

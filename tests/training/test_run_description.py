@@ -26,7 +26,7 @@ from vlahub.training.finetuning.run_data import RunData
 from vlahub.training.finetuning.run_model import first_pass
 from vlahub.training.finetuning.run_record import RECORD, check_resumed, write_record
 from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
-from vlahub.training.finetuning.unread_options import check_read
+from vlahub.training.finetuning.unread_options import check_kind, check_read
 from vlahub.training.run_folder import check_run_folder, clear_run_folder
 from vlahub.training.trainer import VLATrainer
 
@@ -411,6 +411,29 @@ def test_an_option_that_nothing_reads_is_refused(config, given, message):
     with pytest.raises(InputError, match=re.escape(message)):
         check_read(options_of(**given), config)
     check_read(options_of(), config)
+
+
+READ_BY = {"rank": "lora", "alpha": "lora", "top_layers": "B", "backbone_lr_scale": "B and full"}
+READ_BY |= {"vision_lr_scale": "vlm"}
+
+
+@pytest.mark.parametrize("train", STRATEGIES)
+@pytest.mark.parametrize("name", READ_BY)
+def test_an_option_of_another_kind_of_training_is_refused_before_anything_is_read(arguments, name, train):
+    options = options_of(train=train, **{name: getattr(options_of(), name) / 2})
+    if train in READ_BY[name].split():
+        check_finetune(options, arguments())
+        return
+    message = rf"--{name.replace('_', '-')} \S+ is for --train {READ_BY[name]}, not for --train {train}"
+    with pytest.raises(InputError, match=message):
+        check_finetune(options, arguments())
+
+
+def test_an_option_of_another_kind_of_training_is_refused_with_the_value_that_it_has_anyway():
+    """Where it is known that it was given, as of a command line."""
+    with pytest.raises(InputError, match="--rank 32 is for --train lora"):
+        check_kind("full", {"rank": FinetuneOptions.rank})
+    check_kind("full", {"backbone_lr_scale": FinetuneOptions.backbone_lr_scale})
 
 
 def test_options_that_a_model_reads_are_taken():
