@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..known_fields import check_arguments, in_own_words, own_arguments
+from ..language_model_config import TOKEN_IDS
 from ..normalization_statistics import check_statistics
 from ..vla_errors import ConfigError
 from .configuration_cogvla import CogVLAConfig
@@ -112,7 +113,7 @@ def check_switches(fields: Mapping[str, Any]) -> None:
 
 def fields_of(config: CogVLAConfig) -> dict[str, Any]:
     """The arguments that make such a config."""
-    names = set(inspect.signature(CogVLAConfig.__init__).parameters) - {"self", "kwargs"}
+    names = set(inspect.signature(CogVLAConfig.__init__).parameters).union(TOKEN_IDS) - {"self", "kwargs"}
     return {name: getattr(config, name) for name in sorted(names)}
 
 
