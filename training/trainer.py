@@ -19,7 +19,7 @@ from .evaluation import action_error, own_randomness, seed_of, targets_of, witho
 from .finite_guard import FiniteGuard, check_finite_weights
 from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
-from .own_classes import check_full_precision_weights
+from .own_classes import check_full_precision_weights, check_learnable
 from .precision import check_precision
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
@@ -77,6 +77,7 @@ class VLATrainer(Trainer):
         super().__init__(*args, **kwargs)
         check_precision(self)
         check_full_precision_weights(self.model)
+        check_learnable(getattr(base_of(self.model), "config", None))
         check_adapter(self.model)
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)

@@ -218,12 +218,14 @@ def settle_statistics(
 
 
 def check_used(config: CogVLAConfig, fields: Mapping[str, Any]) -> None:
-    """Refuse settings of parts that are not there: they would have no effect."""
+    """Refuse settings of parts that are not there, which would have no effect, and parts that cannot be trained."""
     idle = {name: "token pruning (--lfp SCHEDULE)" for name in OF_LFP if not config.use_lfp}
     idle |= {name: "diffusion head" for name in OF_DIFFUSION if config.action_head != "diffusion"}
     for name, part in idle.items():
         if name in fields:
             raise ConfigError(f"{named(name)} is given, but the model will have no {part}.")
+    if config.why_not_trained:
+        raise ConfigError(config.why_not_trained)
     if fields.get("use_lfp") and not config.lfp_keep_ratios:
         raise ConfigError(
             f"{named('lfp_type')} is {config.lfp_type!r}, by which none of the {config.text_config.num_hidden_layers} "

@@ -686,6 +686,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/finetuning/finetune.py",
+        FINETUNE,
+        (
+            "what-is-learnt-is-looked-at-by-the-first-step",
+            "    check_learnable(config)\n",
+            "",
+            "a_model_that_would_learn_something_else_is_refused_before_it_is_loaded",
+        ),
+    ),
+    *planted(
         "training/finetuning/arguments.py",
         RUN_DESCRIPTION,
         (

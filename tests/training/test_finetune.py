@@ -200,6 +200,16 @@ def test_an_unread_option_is_refused_before_the_model_is_loaded(finetune, family
         finetune([*sources, "--text_weight", "0.5"])
 
 
+def test_a_model_that_would_learn_something_else_is_refused_before_it_is_loaded(finetune, table, tmp_path, monkeypatch):
+    from tiny_models import write_model
+
+    write_model("cogvla", tmp_path / "model", action_head="discrete", action_attention="causal")
+    monkeypatch.setattr("vlahub.training.finetuning.finetune.load_model", None)
+    arguments = make_arguments(output_dir=str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(InputError, match="what is learnt would not be what is predicted"):
+        prepare_finetuning(FinetuneOptions(str(tmp_path / "model"), str(table)), arguments, quiet=True)
+
+
 def test_text_alone_is_refused_for_a_family_that_does_not_write_its_actions(finetune, table, tmp_path):
     sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path)]
     with pytest.raises(InputError, match="a multimodal_vla does not learn with learn_actions, learn_trajectory_text"):
