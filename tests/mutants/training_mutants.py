@@ -686,6 +686,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/trainer.py",
+        FINETUNE,
+        (
+            "a-former-run-stays-in-the-repository",
+            "            remove() if blocking else",
+            "            blocking or",
+            "what_a_former_run_left_in_a_repository_goes_with_a_push",
+        ),
+    ),
+    *planted(
         "training/finetuning/finetune.py",
         FINETUNE,
         (

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -273,6 +274,7 @@ def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, m
 
     monkeypatch.setattr(HfApi, "upload_folder", push)
     monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name, revision=None: ["README.md"])
     for strategy in ("lora", "A"):
         out = tmp_path / strategy
         sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(out), *QUICK]
@@ -282,6 +284,32 @@ def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, m
         assert b"## How it was trained" in there["README.md"] and "trainer_state.json" in there
         assert there["README.md"] == (out / "README.md").read_bytes()
         pushed.clear()
+
+
+FORMER = ["chat_template.jinja", "additional_chat_templates/tools.jinja", "added_tokens.json"]
+OF_WEIGHTS = ["adapter_model.safetensors", "model-00001-of-00002.safetensors", "conversion_report.json"]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize(("strategy", "stale"), [("lora", FORMER), ("A", [*FORMER, *OF_WEIGHTS])])
+def test_what_a_former_run_left_in_a_repository_goes_with_a_push(
+    finetune, table, tmp_path, monkeypatch, strategy, stale, blocking
+):
+    removed, answer = [], Future()
+    monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, **_: setattr(self, "hub_model_id", "you/run"))
+    push = lambda *_, **__: answer  # noqa: E731
+    monkeypatch.setattr(HfApi, "upload_folder", push)
+    monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    there = ["notes.txt", "older/chat_template.jinja", *stale]
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name, revision=None: there)
+    commit = lambda self, name, operations, **_: removed.append([name, *(each.path_in_repo for each in operations)])  # noqa: E731
+    monkeypatch.setattr(HfApi, "create_commit", commit)
+    sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path), *QUICK]
+    trainer = finetune([*sources, "--train", strategy, "--max_steps", "1", "--save_strategy", "no"])
+    trainer.push_to_hub(blocking=blocking)
+    assert bool(removed) == blocking
+    answer.set_result(None)
+    assert removed == [["you/run", *sorted(stale)]]
 
 
 @pytest.mark.parametrize("source", ["computed", "of the folder", "given"])
