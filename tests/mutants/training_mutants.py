@@ -696,6 +696,22 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/finetuning/run_record.py",
+        RUN_DESCRIPTION,
+        (
+            "examples-in-another-order",
+            '    course["train_sampling_strategy"] = order_of(arguments)\n',
+            "",
+            "a_run_goes_on_in_the_order_of_examples_that_it_was_begun_with_and_says_which",
+        ),
+        (
+            "other-batches-of-accelerate",
+            '"split_batches", "even_batches"',
+            '"even_batches"',
+            "a_run_goes_on_by_the_arguments_that_its_checkpoint_has",
+        ),
+    ),
+    *planted(
         "training/finetuning/finetune.py",
         FINETUNE,
         (

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from torch import nn
 from transformers import Trainer, TrainerState
 
@@ -29,6 +30,8 @@ from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
 from vlahub.training.finetuning.unread_options import check_kind, check_read
 from vlahub.training.run_folder import check_run_folder, clear_run_folder
 from vlahub.training.trainer import VLATrainer
+
+IS_VERSION_5 = not transformers.__version__.startswith("4.")
 
 
 @pytest.fixture
@@ -319,10 +322,14 @@ OTHER_COURSES = [
     {"data_seed": 7},
     {"bf16": True},
     {"neftune_noise_alpha": 5.0},
+    {"ignore_data_skip": True},
+    {"accelerator_config": {"split_batches": True}},
+    {"accelerator_config": {"even_batches": False}},
 ]
+IN_ORDER = {"train_sampling_strategy": "sequential"} if IS_VERSION_5 else {"group_by_length": True}
 
 
-@pytest.mark.parametrize("given", OTHER_COURSES, ids=lambda given: list(given)[-1])
+@pytest.mark.parametrize("given", OTHER_COURSES, ids=str)
 def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given):
     """The optimiser's are the checkpoint's, whatever is asked for, and other examples would be held out."""
     before, asked = {"optim": "adamw_torch"}, {**{"optim": "adamw_torch"}, **given}
@@ -336,6 +343,17 @@ def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given
         check_resumed(options_of(), arguments(**asked))
     write_record(options_of(), arguments(**asked))
     check_resumed(options_of(), arguments(**asked))
+
+
+def test_a_run_goes_on_in_the_order_of_examples_that_it_was_begun_with_and_says_which(arguments):
+    word = next(iter(IN_ORDER.values())) if IS_VERSION_5 else "group_by_length"
+    write_record(options_of(), arguments())
+    with pytest.raises(InputError, match=f"--train_sampling_strategy was 'random' and is '{word}'"):
+        check_resumed(options_of(), arguments(**IN_ORDER))
+    write_record(options_of(), arguments(**IN_ORDER))
+    check_resumed(options_of(), arguments(**IN_ORDER))
+    assert settings_of(data_of(), options_of(), arguments(**IN_ORDER))["order of the examples"] == word
+    assert "order of the examples" not in settings_of(data_of(), options_of(), arguments())
 
 
 def test_a_share_of_the_steps_to_warm_up_is_of_the_course_by_the_name_that_4_57_has_for_it(arguments):

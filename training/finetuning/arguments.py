@@ -87,6 +87,12 @@ def check_finetune(options: FinetuneOptions, arguments: FinetuneArguments) -> No
     check_optimizer(arguments)
 
 
+def order_of(arguments: TrainingArguments) -> str:
+    """In which order examples are seen, by the word of transformers 5."""
+    by_length = getattr(arguments, "group_by_length", False)  # of 4.57, which has no other choice
+    return str(getattr(arguments, "train_sampling_strategy", "group_by_length" if by_length else "random"))
+
+
 def check_trackers(names: list[str]) -> None:
     """Raises InputError for a tracker of `report_to` that transformers does not know, or that is not installed."""
     available = get_available_reporting_integrations()
