@@ -21,6 +21,16 @@ TOKEN_ROWS = "tests/conversion/tensors/test_token_rows.py"
 
 MUTANTS = [
     *planted(
+        "conversion/job.py",
+        "tests/conversion/test_assumptions.py",
+        (
+            "quiet-commands-assume-in-silence",
+            "        if warning:  #",
+            "        if warning and not job.quiet:  #",
+            "a_quiet_command_still_warns_of_what_it_assumed",
+        ),
+    ),
+    *planted(
         "conversion/generic/checkpoint.py",
         GENERIC_MERGE,
         (
