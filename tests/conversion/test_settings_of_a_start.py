@@ -102,7 +102,8 @@ def test_settings_of_a_checkpoint_go_on_into_a_start_from_it(dressed, tmp_path):
     first, second = (AutoProcessor.from_pretrained(folder) for folder in (base, out))
     assert {name: getattr(second, name) for name in processor} == processor
     assert {name: getattr(second.image_processor, name) for name in images} == images
-    assert second.image_processor.to_dict() == first.image_processor.to_dict()
+    before, after = (found.image_processor.to_dict() | {"_processor_class": ""} for found in (first, second))
+    assert before == after  # but for a mark of 4.57
     assert second.tokenizer.chat_template == first.tokenizer.chat_template == "{{ messages }} of mine"
     assert json.loads((out / "generation_config.json").read_text()) == json.loads(
         (base / "generation_config.json").read_text()
