@@ -13,6 +13,7 @@ from .vla_errors import ConfigError
 MAX_COUNT = 2**20  # of anything that a config counts
 TOO_LARGE = "is larger than any model can use; at most {} is accepted."
 MAX_STEPS = 10_000  # of a denoising loop; published models take 4 to 1,000
+TOKEN_IDS = ("pad_token_id", "bos_token_id", "eos_token_id")
 LANGUAGE_MODELS = {"llama": LlamaConfig, "mistral": MistralConfig}
 
 
@@ -42,8 +43,7 @@ def as_language_model_config(value: PretrainedConfig | dict | None) -> Pretraine
 
 def with_token_ids(fields: dict[str, Any], text_config: PretrainedConfig, tied: bool) -> dict[str, Any]:
     """A copy of fields of a model's config in which special tokens and tying are the language model's by default."""
-    names = ("pad_token_id", "bos_token_id", "eos_token_id")
-    ids = {name: getattr(text_config, name, None) for name in names}  # not every language model has each
+    ids = {name: getattr(text_config, name, None) for name in TOKEN_IDS}  # not every language model has each
     return {**ids, "tie_word_embeddings": tied, **copy.deepcopy(fields)}
 
 

@@ -97,6 +97,7 @@ class VLAConfig(KnownFieldsConfig):
     num_embodiments = 1  # robots with encoders and decoders of their own
     normalization_type = None  # which of the statistics normalise; `None` where a family normalises by its own numbers
     norm_stats = MappingProxyType({})  # `{unnorm_key: statistics}` of the training data
+    why_not_trained = None  # a sentence, where a model of such a config can predict and would learn something else
     draws_samples = True  # whether several predictions for one observation differ
     stop_grad_from_vlm = False  # whether the loss of actions stops at the expert
     # What actions are made from of the language model: its `logits`, the `states` behind its last layer, the `keys` and

@@ -102,10 +102,9 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
         quantise_plan(prepared.plan, job.quantize, prepared.config)
     prepared.plan.left_behind = not_taken(source_folders(job), prepared.plan, prepared.code)
     say(job, describe(prepared.plan))
-    if (warning := assumptions_warning(prepared.plan.facts)) and not job.quiet:
-        print(warning, file=sys.stderr)
-    if warning := other_base_warning(job.base, job.adapters):
-        print(warning, file=sys.stderr)
+    for warning in (assumptions_warning(prepared.plan.facts), other_base_warning(job.base, job.adapters)):
+        if warning:  # the result may be wrong: that is no matter of --quiet
+            print(warning, file=sys.stderr)
     if job.dry_run:
         return prepared.plan
     report = report_of(prepared.plan, prepared.family, job.inputs)

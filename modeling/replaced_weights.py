@@ -1,19 +1,25 @@
 """What a save replaces: transformers leaves weights of other names and an adapter where they are, and might load
 them."""
 
+import json
 import os
 import re
+import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from transformers import PretrainedConfig
 
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
 from ..configuration.hub_removals import remove_from_repository
+from ..configuration.normalization_statistics import plain
 
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 REPLACED = "replaced_adapter"
-OF_FORMER_WEIGHTS = ("conversion_report.json", "dataset_statistics.json")  # what commands read of a checkpoint
+STATISTICS = "dataset_statistics.json"
+OF_FORMER_WEIGHTS = ("conversion_report.json", STATISTICS)  # what commands read of a checkpoint
 
 
 @contextmanager
@@ -37,8 +43,8 @@ def shards_of_other_variants(folder: str | os.PathLike, variant: str | None) -> 
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
     transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay. An
-    adapter, which transformers would add, goes into the subfolder `replaced_adapter`: it may be all that is left of a
-    training.
+    adapter, which transformers would add, goes into the subfolder `replaced_adapter`, with a copy of its statistics: it
+    may be all that is left of a training.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -50,7 +56,21 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
         pairs = max(names.index(name) for name in written) // 2 + 1  # of a file and an index
         for name in after.keys() & set(names[: 2 * pairs]) - written:
             (Path(folder) / name).unlink()
-        put_aside(Path(folder), [name for name in ADAPTER if (Path(folder) / name).is_file()])
+        adapter = [name for name in ADAPTER if (Path(folder) / name).is_file()]
+        put_aside(Path(folder), adapter)
+        if adapter and (Path(folder) / STATISTICS).is_file():
+            shutil.copyfile(Path(folder) / STATISTICS, Path(folder) / REPLACED / STATISTICS)
+
+
+def put_other_statistics_aside(folder: str | os.PathLike, config: PretrainedConfig) -> None:
+    """Move statistics of a former run, which are not those of the config, into the subfolder `replaced_adapter`."""
+    path, own = Path(folder, STATISTICS), plain(config.norm_stats or {})
+    if not path.is_file():
+        return
+    with suppress(ValueError, AttributeError):  # what is no mapping says nothing of this model
+        if all(own.get(key) == value for key, value in json.loads(path.read_text(encoding="utf-8")).items()):
+            return
+    put_aside(Path(folder), [STATISTICS])
 
 
 def put_aside(folder: Path, names: Iterable[str]) -> None:

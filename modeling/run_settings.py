@@ -17,8 +17,9 @@ from ..configuration.normalization_statistics import check_statistics, plain
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import hub_arguments
+from .replaced_weights import STATISTICS, put_other_statistics_aside
 
-STATISTICS, PROCESSOR = "dataset_statistics.json", "processor_config.json"  # of a run's folder, the first one wins
+PROCESSOR = "processor_config.json"  # of a run's folder, where its statistics have no file of their own
 OF_RUN = ("norm_stats", "view_names")
 
 logger = logging.get_logger(__name__)
@@ -112,8 +113,12 @@ def apply_settings(config: PretrainedConfig, settings: dict[str, Any], place: An
         )
 
 
-def write_statistics(folder: str | os.PathLike, config: PretrainedConfig) -> None:
-    """Beside an adapter that was saved, the statistics that it was trained with; a config.json there is none."""
-    if config.norm_stats:
+def settle_statistics(folder: str | os.PathLike, config: PretrainedConfig, is_adapter: bool) -> None:
+    """Beside an adapter that was saved, the statistics that it was trained with: a config.json there is none. Beside a
+    whole model, whose config has its own, no others: those of a former run go into the subfolder `replaced_adapter`.
+    """
+    if not is_adapter:
+        put_other_statistics_aside(folder, config)
+    elif config.norm_stats:
         text = json.dumps(plain(config.norm_stats), indent=2, allow_nan=False)
         Path(folder, STATISTICS).write_text(text, encoding="utf-8")

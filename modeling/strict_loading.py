@@ -38,7 +38,7 @@ from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
-from .run_settings import OF_RUN, apply_settings, settings_of_run, write_statistics
+from .run_settings import OF_RUN, apply_settings, settings_of_run, settle_statistics
 from .saving_checks import check_whole
 
 
@@ -201,8 +201,8 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         """As in transformers; the folder also gets a README.md, unless it has one that was edited. Weights of the whole
-        model replace those that lie there; an adapter goes into a subfolder, see `one_set_of_weights`. Where an
-        adapter is saved, the statistics that it was trained with lie beside it.
+        model replace those that lie there; an adapter goes into a subfolder, see `one_set_of_weights`, and other
+        statistics than the model's go there, too. Where an adapter is saved, those that it was trained with lie beside.
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
@@ -218,8 +218,7 @@ class StrictPreTrainedModel(PreTrainedModel):
                 around.enter_context(shards_of_other_variants(save_directory, variant))
             super().save_pretrained(save_directory, *args, **kwargs)
         if writes and is_model_of(self, self.config):
-            if getattr(self, "_hf_peft_config_loaded", False):
-                write_statistics(save_directory, self.config)
+            settle_statistics(save_directory, self.config, getattr(self, "_hf_peft_config_loaded", False))
             write_checkpoint_card(save_directory, self.config)
 
     def _upload_modified_files(

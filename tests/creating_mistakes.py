@@ -45,6 +45,12 @@ CREATE = {
     "a head in capitals": (f"{COGVLA} --action-head L1", 2, "'L1'", "did you mean l1?"),
     "a misspelt platform": (f"{COGVLA} --platform liberro", 2, "'liberro'", "did you mean libero?"),
     "a schedule that is none": (f"{COGVLA} --lfp cosine", 1, "'cosine'", "shiftedcos_decay_0.85_0.15"),
+    "pruning of tokens that are written one by one": (
+        f"{COGVLA} --lfp deep_all",
+        1,
+        "token pruning (lfp_type='deep_all')",
+        "--decoding parallel",
+    ),
     "a factor of no schedule": (f"{COGVLA} --lfp-average-factor 0.5", 1, "--lfp-average-factor", "--lfp SCHEDULE"),
     "steps of no diffusion": (f"{COGVLA} --num-diffusion-steps 50", 1, "--num-diffusion-steps", "no diffusion head"),
     "no images": (f"{COGVLA} --num-images 0", 1, "num_images_in_input=0", "positive whole number"),

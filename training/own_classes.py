@@ -21,14 +21,26 @@ def check_own_classes(asked: Any) -> None:
         )
 
 
+def check_learnable(config: Any) -> None:
+    """Refuse the config of a model that can predict and would learn something else.
+
+    Raises:
+        InputError: the message says why, and what to train instead.
+    """
+    if reason := getattr(config, "why_not_trained", None):
+        raise InputError(reason)
+
+
 def check_trainable(model: Any) -> None:
-    """Refuse a model of another class, see `check_own_classes`, and one that has no part that was trained before.
+    """Refuse a model of another class, see `check_own_classes`, one that has no part that was trained before, and one
+    that would learn something else, see `check_learnable`.
 
     Raises:
         InputError: the message names the class.
     """
     check_own_classes(model)
     check_full_precision_weights(model)
+    check_learnable(model.config)
     if all(getattr(model, name, None) is None for name in model.pretrained_parts):
         raise InputError(
             f"{type(model).__name__} has no part that was trained before: its `pretrained_parts`, "

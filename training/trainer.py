@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from .adapter_card import write_adapter_card
 from .end_of_answers import stop_at_the_end_of_answers
 from .evaluation import action_error, own_randomness, seed_of, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
+from .former_files import remove_former_files
 from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
-from .own_classes import check_full_precision_weights
+from .own_classes import check_full_precision_weights, check_learnable
 from .precision import check_precision
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
@@ -77,6 +79,7 @@ class VLATrainer(Trainer):
         super().__init__(*args, **kwargs)
         check_precision(self)
         check_full_precision_weights(self.model)
+        check_learnable(getattr(base_of(self.model), "config", None))
         check_adapter(self.model)
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)
@@ -198,6 +201,23 @@ class VLATrainer(Trainer):
         super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
         if writes and hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
             write_adapter_card(card.parent, self.model, before)
+
+    def push_to_hub(
+        self,
+        commit_message: str | None = "End of training",
+        blocking: bool = True,
+        token: str | None = None,
+        revision: str | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in transformers. What transformers would read of a former model or processor goes out of the repository by
+        a second commit, behind the upload where that is waited for by somebody else (`blocking=False`)."""
+        pushed = super().push_to_hub(commit_message, blocking, token, revision, **kwargs)
+        if self.is_world_process_zero():
+            place = self.hub_model_id, revision or self.args.hub_revision, token or self.args.hub_token
+            remove = partial(remove_former_files, self.args.output_dir, *place)
+            remove() if blocking else pushed.add_done_callback(lambda done: done.exception() or remove())
+        return pushed
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Of `push_to_hub`: nothing to do, for the card was written when the model was saved."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..known_fields import check_arguments, in_own_words, own_arguments
+from ..language_model_config import TOKEN_IDS
 from ..normalization_statistics import check_statistics
 from ..vla_errors import ConfigError
 from .configuration_cogvla import CogVLAConfig
@@ -112,7 +113,7 @@ def check_switches(fields: Mapping[str, Any]) -> None:
 
 def fields_of(config: CogVLAConfig) -> dict[str, Any]:
     """The arguments that make such a config."""
-    names = set(inspect.signature(CogVLAConfig.__init__).parameters) - {"self", "kwargs"}
+    names = set(inspect.signature(CogVLAConfig.__init__).parameters).union(TOKEN_IDS) - {"self", "kwargs"}
     return {name: getattr(config, name) for name in sorted(names)}
 
 
@@ -217,12 +218,14 @@ def settle_statistics(
 
 
 def check_used(config: CogVLAConfig, fields: Mapping[str, Any]) -> None:
-    """Refuse settings of parts that are not there: they would have no effect."""
+    """Refuse settings of parts that are not there, which would have no effect, and parts that cannot be trained."""
     idle = {name: "token pruning (--lfp SCHEDULE)" for name in OF_LFP if not config.use_lfp}
     idle |= {name: "diffusion head" for name in OF_DIFFUSION if config.action_head != "diffusion"}
     for name, part in idle.items():
         if name in fields:
             raise ConfigError(f"{named(name)} is given, but the model will have no {part}.")
+    if config.why_not_trained:
+        raise ConfigError(config.why_not_trained)
     if fields.get("use_lfp") and not config.lfp_keep_ratios:
         raise ConfigError(
             f"{named('lfp_type')} is {config.lfp_type!r}, by which none of the {config.text_config.num_hidden_layers} "

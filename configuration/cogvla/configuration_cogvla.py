@@ -212,6 +212,18 @@ class CogVLAConfig(VLAConfig):
         return self.action_head != "l1"
 
     @property
+    def why_not_trained(self) -> str | None:
+        """See `VLAConfig`. Layers that prune scale and place each token of the pass that they prune in; actions written
+        one by one come behind that pass, and are neither scaled nor placed so."""
+        if self.action_attention != "causal" or not self.lfp_keep_ratios:
+            return None
+        return (
+            "action_attention='causal' writes actions one by one behind the pass in which token pruning (lfp_type="
+            f"{self.lfp_type!r}) acts: what is learnt would not be what is predicted. Train a model that predicts in "
+            "parallel (vlahub create --decoding parallel, or a continuous head), or one without pruning."
+        )
+
+    @property
     def draws_noise(self) -> bool:
         """See `VLAConfig`."""
         return self.action_head == "diffusion"

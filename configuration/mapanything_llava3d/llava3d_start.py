@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..known_fields import check_arguments, in_own_words, own_arguments
+from ..language_model_config import TOKEN_IDS
 from ..vla_errors import ConfigError
 from .configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 
@@ -130,7 +131,8 @@ def shown(value: Any) -> str:
 
 def carried_over(base: MapAnythingLlava3DConfig, given: Mapping[str, Any]) -> dict[str, Any]:
     """Arguments of the config that are the base's."""
-    names = set(inspect.signature(MapAnythingLlava3DConfig.__init__).parameters) - {"self", "kwargs", *given}
+    arguments = inspect.signature(MapAnythingLlava3DConfig.__init__).parameters
+    names = {*arguments, *TOKEN_IDS} - {"self", "kwargs", *given}
     if not base.has_deep_fusion:
         names -= OF_PART["deep_fusion"]
     if not base.has_dit:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...configuration.cogvla.configuration_cogvla import CogVLAConfig
+from ...configuration.cogvla.openvla_base import is_own
 from ...configuration.remote_code import write_remote_code
 from ...configuration.vla_errors import ConversionError
 from ...processing.cogvla.image_processing_cogvla import IMAGE_RESIZES, CogVLAImageProcessor
@@ -30,6 +31,8 @@ from .run_names import NO_CROP_KNOWN, crop_of
 from .settings import make_config
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+OF_PROCESSOR = ("advantage_template",)
+TOKENIZER_FILES += ("chat_template.jinja",)
 
 
 def plan_cogvla(family: Family, job: Job) -> Prepared:
@@ -156,7 +159,7 @@ def write_processor(
             if path.name in TOKENIZER_FILES:
                 shutil.copyfile(path, folder / path.name)
         make_tokenizer_portable(folder, CogVLAProcessor.__name__)
-    settings = {
+    settings = words_of_base(layout) | {
         "auto_map": auto_map,
         "processor_class": CogVLAProcessor.__name__,
         "norm_stats": config.norm_stats,
@@ -167,6 +170,14 @@ def write_processor(
     text = json_text(settings, "processor_config.json", indent=2, sort_keys=True)
     (folder / "processor_config.json").write_text(text, encoding="utf-8")
     write_remote_code(CogVLAConfig, CogVLAConfig.auto_classes, folder)
+
+
+def words_of_base(layout: RunLayout) -> dict[str, Any]:
+    """What the processor of a checkpoint of ours says that no config holds."""
+    if not is_own(layout.config):
+        return {}
+    written = read_json(layout.folders[:1], "processor_config.json", required=False) or {}
+    return {name: written[name] for name in OF_PROCESSOR if name in written}
 
 
 def check_run_adapter(layout: RunLayout, plan: Plan) -> None:

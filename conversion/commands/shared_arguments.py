@@ -36,7 +36,9 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and write nothing")
     parser.add_argument("--no-verify", action="store_true", help="do not read back what was written")
     parser.add_argument("--overwrite", action="store_true", help="replace the output folder if it is not empty")
-    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    parser.add_argument(
+        "--quiet", action="store_true", help="print nothing but errors, and warnings that the result may be wrong"
+    )
     parser.add_argument("--push-to-hub", metavar="USER/NAME", help="publish the result in this repository")
     add_card_argument(parser)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ...configuration.vla_errors import InputError
 from ...training.finetuning.options import FinetuneOptions
+from ...training.finetuning.unread_options import check_kind
 from ..files.given_datasets import check_dataset_name, reading_dataset
 from ..files.given_paths import exists
 from ..files.output_guard import lies_inside
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
     from ...training.finetuning.arguments import FinetuneArguments
     from ...training.finetuning.prepared import Finetuning
 
-OF_KINDS = {  # options that only some kinds of training read
-    "rank": ("lora",),
-    "alpha": ("lora",),
-    "top_layers": ("B",),
-    "backbone_lr_scale": ("B", "full"),
-    "vision_lr_scale": ("vlm",),
-}
 AT_LEAST_ONE = {"rank": "--rank", "max_steps": "--steps", "per_device_train_batch_size": "--batch-size"}
 
 
@@ -46,7 +40,7 @@ def run_train(arguments: argparse.Namespace) -> None:
     """
     check_output(arguments.output, [arguments.model, arguments.dataset])
     check_sizes(arguments)
-    check_kind_of_training(arguments)
+    check_kind(getattr(arguments, "train", FinetuneOptions.train), vars(arguments))
     check_dataset_name(arguments.dataset)
     with ending_at_interrupt():
         import_all()
@@ -118,15 +112,6 @@ def check_sizes(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, name, 1)
         if value < 1 and not (name == "max_steps" and value == -1):
             raise InputError(f"{option} {value} must be 1 or more.")
-
-
-def check_kind_of_training(arguments: argparse.Namespace) -> None:
-    """Raises InputError for an option that another kind of training has."""
-    kind = getattr(arguments, "train", FinetuneOptions.train)
-    for name, kinds in OF_KINDS.items():
-        if hasattr(arguments, name) and kind not in kinds:
-            option = f"--{name.replace('_', '-')} {getattr(arguments, name)}"
-            raise InputError(f"{option} is for --train {' and '.join(kinds)}, not for --train {kind}; leave it out.")
 
 
 def given_options(arguments: argparse.Namespace) -> FinetuneOptions:

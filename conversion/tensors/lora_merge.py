@@ -6,6 +6,8 @@ So rank and alpha patterns, rsLoRA, DoRA and the other variants are right by con
 import copy
 import warnings
 from collections.abc import Collection
+from dataclasses import fields
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -23,7 +25,10 @@ LORA_BIAS = "lora_B.default.bias"
 # when it loads them; others that change the base do so at random or from data (pissa_niter_N, corda, loftq, lora_ga).
 CHANGE_BASE = ("pissa", "olora")
 INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal", *CHANGE_BASE)
-UNMERGED = ("target_parameters", "layer_replication", "arrow_config", "use_bdlora", "megatron_config")
+UNMERGED = (
+    *("target_parameters", "layer_replication", "alora_invocation_tokens"),
+    *("arrow_config", "use_bdlora", "kasa_config", "megatron_config", "monteclora_config", "velora_config"),
+)
 ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")
 
 
@@ -60,6 +65,19 @@ def check_supported(path: Path, written: dict) -> None:
         raise ConversionError(
             f"{path}: init_lora_weights={start!r} changed the base model in a way that is not repeated here; save the "
             "adapter with PEFT's `path_initial_model_for_weight_conversion` first."
+        )
+    check_known(path, written)
+
+
+def check_known(path: Path, written: dict) -> None:
+    """Refuse fields that say something to another release of PEFT: the one that is installed would leave them out."""
+    known = {field.name for field in fields(LoraConfig)}
+    if unknown := sorted(name for name, value in written.items() if name not in known and value):
+        saved = f" (it was saved by PEFT {written['peft_version']})" if written.get("peft_version") else ""
+        raise ConversionError(
+            f"{path}: PEFT {version('peft')}, which is installed, does not know {', '.join(unknown)}{saved}, and would "
+            "merge as if nothing were said: install a release of PEFT that knows it, or take it out of the file if it "
+            "does not change what the adapter computes."
         )
 
 

@@ -63,20 +63,13 @@ def counted_items(
 
 def check_learnable(model: nn.Module, labels: torch.Tensor | None, actions: torch.Tensor | None) -> None:
     """Refuse a step of training in which a continuous head would learn nothing, and the language model tokens alone, or
-    in which tokens are learnt by another model than the one that writes them.
-
-    Layers that prune scale and place each token of the pass that they prune in; actions written one by one come behind
-    that pass, and are neither scaled nor placed so.
+    in which tokens are learnt by another model than the one that writes them (`why_not_trained` of the config).
 
     Raises:
         InputError: `model` trains, and there are labels and no actions, or it prunes and writes tokens one by one.
     """
-    if model.training and model.config.action_attention == "causal" and model.config.lfp_keep_ratios:
-        raise InputError(
-            "action_attention='causal' writes actions one by one behind the pass in which token pruning (lfp_type="
-            f"{model.config.lfp_type!r}) acts: what is learnt would not be what is predicted. Train a model that "
-            "predicts in parallel (vlahub create --decoding parallel, or a continuous head), or one without pruning."
-        )
+    if model.training and (reason := model.config.why_not_trained):
+        raise InputError(reason)
     if model.training and labels is not None and actions is None and model.config.action_head != "discrete":
         raise InputError(
             f"actions is missing: the {model.config.action_head} head learns from them, and labels teach the language "

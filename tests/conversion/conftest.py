@@ -205,11 +205,12 @@ def snapshot() -> Callable[..., dict[str, str]]:
 
 @pytest.fixture(scope="session")
 def assert_refused() -> Callable[..., None]:
-    """That a command ended with 1 and one line on stderr in which a pattern is found."""
+    """That a command ended with 1 and one line on stderr in which a pattern is found, behind what it assumed before."""
 
     def check(code: int, capsys: pytest.CaptureFixture, message: str) -> None:
         assert code == 1
-        error = capsys.readouterr().err
+        said = capsys.readouterr().err.splitlines(keepends=True)
+        error = "".join(line for line in said if not line.startswith("warning: assumed"))
         assert error.startswith("error: ") and re.search(message, error), error
         assert "Traceback" not in error
 

@@ -123,6 +123,21 @@ def test_pixel_statistics_without_a_file_of_them_are_an_assumption(openvla_oft, 
 # Where it is said
 
 
+@pytest.mark.parametrize("command", ["merge-lora", "create", "convert"])
+def test_a_quiet_command_still_warns_of_what_it_assumed(command, openvla_oft, tmp_path, capsys):
+    """The result may be wrong."""
+    run, output = openvla_oft, ["--output", tmp_path / "out"]
+    words = {
+        "merge-lora": ["--base", run.base, "--adapter", run.run, *output, *run.options],
+        "create": ["--family", "cogvla", "--base", run.base, "--action-head", "l1", *output],
+        "convert": [run.base, tmp_path / "out", "--decoding", "autoregressive"],
+    }[command]
+    assert main([str(word) for word in (command, *words, "--quiet", "--dry-run")]) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("warning: assumed, for no file says it: ")
+    assert len(printed.err.splitlines()) == 1 and "center_crop=False" in printed.err
+
+
 def test_assumptions_are_said_in_plan_report_card_and_a_warning(openvla_oft, tmp_path, capsys):
     options = [option for option in openvla_oft.options if option != "--quiet"]
     command = ["merge-lora", "--base", openvla_oft.base, "--adapter", openvla_oft.run, "--output", tmp_path / "out"]

@@ -1,5 +1,6 @@
 """After a save transformers chooses what was written, whatever lay there; nothing else goes away."""
 
+import json
 from itertools import product
 
 import pytest
@@ -37,13 +38,28 @@ def test_where_nothing_was_written_all_stays(tmp_path):
 @pytest.mark.parametrize("written", [SAFE_INDEX, "model.fp16.safetensors"])
 def test_whole_weights_put_an_adapter_in_their_folder_aside(written, tmp_path):
     for content in ("first", "second"):
-        for name in [*ADAPTER, "notes.txt"]:
+        for name in [*ADAPTER, "dataset_statistics.json", "notes.txt"]:
             (tmp_path / name).write_text(content)
         with one_set_of_weights(tmp_path, "fp16" if "fp16" in written else None):
             (tmp_path / written).write_text(f"new {content}")
-        assert {path.name for path in tmp_path.iterdir()} == {written, "notes.txt", "replaced_adapter"}
+        stays = {"dataset_statistics.json", "notes.txt"}
+        assert {path.name for path in tmp_path.iterdir()} == {written, *stays, "replaced_adapter"}
         found = {path.name: path.read_text() for path in (tmp_path / "replaced_adapter").iterdir()}
-        assert found == dict.fromkeys(ADAPTER, content)
+        assert found == dict.fromkeys([*ADAPTER, "dataset_statistics.json"], content)
+
+
+def test_statistics_of_a_former_run_do_not_lie_beside_the_weights_of_another(family, family_checkpoint, tmp_path):
+    model = family.model.from_pretrained(family_checkpoint)
+    own, file = dict(model.config.norm_stats), tmp_path / "dataset_statistics.json"
+    for content in ({"another": {}}, own | {"another": {}}, ["none"]):
+        file.write_text(json.dumps(content))
+        model.save_pretrained(tmp_path)
+        assert not file.exists()
+        assert json.loads((tmp_path / "replaced_adapter" / file.name).read_text()) == content
+    if own:
+        file.write_text(json.dumps(own))
+        model.save_pretrained(tmp_path)
+        assert json.loads(file.read_text()) == own
 
 
 def test_a_save_that_fails_takes_nothing_away(tmp_path):

@@ -35,8 +35,8 @@ MUTANTS = [
         COGVLA,
         (
             "pruning-is-learnt-with-written-tokens",
-            'if model.training and model.config.action_attention == "causal" and',
-            "if False and",
+            "if model.training and (reason := model.config.why_not_trained):",
+            "if False:",
             "a_model_that_prunes_learns_no_tokens_that_are_written_one_by_one",
         ),
     ),
@@ -226,6 +226,12 @@ MUTANTS = [
     *planted(
         "configuration/cogvla/cogvla_start.py",
         COGVLA_START,
+        (
+            "a-start-prunes-before-written-tokens",
+            "    if config.why_not_trained:",
+            "    if False:",
+            "what_has_no_effect_or_cannot_be_is_refused_by_name",
+        ),
         (
             "views-of-another-number-keep-their-names",
             '        values["view_names"] = None\n',

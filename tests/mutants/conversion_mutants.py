@@ -5,8 +5,36 @@ from .planted import planted
 RELEASES = "tests/conversion/alpamayo_r1/test_convert_releases.py"
 START = "tests/conversion/cogvla/test_create_cogvla.py"
 ASSEMBLE = "tests/conversion/mapanything_llava3d/test_assemble_llava3d.py"
+SETTINGS = "tests/conversion/test_settings_of_a_start.py"
+GO_ON = "settings_of_a_checkpoint_go_on_into_a_start_from_it"
 
 MUTANTS = [
+    *planted(
+        "conversion/cogvla/checkpoint.py",
+        SETTINGS,
+        ("words-of-the-bases-processor-are-lost", "words_of_base(layout) | {", "{", GO_ON),
+        ("chat-template-of-the-base-is-lost", 'TOKENIZER_FILES += ("chat_template.jinja",)\n', "", GO_ON),
+    ),
+    *planted(
+        "conversion/checkpoint_files.py",
+        SETTINGS,
+        ("generation-of-the-base-is-lost", " != config.model_type:", " is not None:", GO_ON),
+    ),
+    *planted(
+        "modeling/base_tensors.py",
+        SETTINGS,
+        (
+            "generation-of-the-base-is-lost-in-python",
+            "    if is_of_family and (base / GENERATION).is_file():",
+            "    if False:",
+            "a_start_in_python_writes_as_its_base_does",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/llava3d_start.py",
+        SETTINGS,
+        ("special-tokens-of-the-base-are-lost", "{*arguments, *TOKEN_IDS}", "{*arguments}", GO_ON),
+    ),
     *planted(
         "conversion/alpamayo_r1/checkpoint.py",
         RELEASES,

@@ -516,11 +516,21 @@ MUTANTS = [
             "        for name, value in ():",
             "what_the_caller_asks_for_wins",
         ),
+    ),
+    *planted(
+        "modeling/run_settings.py",
+        "tests/modeling/test_run_settings.py",
         (
             "statistics-are-not-saved-beside-adapters",
-            "                write_statistics(save_directory, self.config)",
-            "                pass",
+            "    elif config.norm_stats:",
+            "    elif False:",
             "the_statistics_lie_beside_an_adapter_that_a_model_saves",
+        ),
+        (
+            "statistics-of-a-former-run-stay",
+            "        put_other_statistics_aside(folder, config)",
+            "        pass",
+            "tests/modeling/test_replaced_weights.py::test_statistics_of_a_former_run_do_not_lie_beside_the_weights_of_another",
         ),
     ),
     *planted(

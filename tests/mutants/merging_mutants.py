@@ -21,6 +21,16 @@ TOKEN_ROWS = "tests/conversion/tensors/test_token_rows.py"
 
 MUTANTS = [
     *planted(
+        "conversion/job.py",
+        "tests/conversion/test_assumptions.py",
+        (
+            "quiet-commands-assume-in-silence",
+            "        if warning:  #",
+            "        if warning and not job.quiet:  #",
+            "a_quiet_command_still_warns_of_what_it_assumed",
+        ),
+    ),
+    *planted(
         "conversion/generic/checkpoint.py",
         GENERIC_MERGE,
         (
@@ -252,8 +262,8 @@ MUTANTS = [
         SIDE_FILES,
         (
             "layer-replication-passes",
-            '"layer_replication", "arrow_config"',
-            '"arrow_config"',
+            '"layer_replication", ',
+            "",
             "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
         ),
         (
@@ -264,9 +274,21 @@ MUTANTS = [
         ),
         (
             "arrow-adapters-pass",
-            '"arrow_config", "use_bdlora", "megatron_config")',
-            ")",
+            '"arrow_config", "use_bdlora", ',
+            "",
             "an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field",
+        ),
+        (
+            "what-peft-does-not-know-is-left-out",
+            "    check_known(path, written)\n",
+            "",
+            "what_the_installed_peft_does_not_know_is_refused_by_name_where_it_says_something",
+        ),
+        (
+            "fields-that-say-nothing-are-refused",
+            "if name not in known and value)",
+            "if name not in known)",
+            "what_the_installed_peft_does_not_know_is_refused_by_name_where_it_says_something",
         ),
     ),
     *planted(

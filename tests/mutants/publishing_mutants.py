@@ -290,8 +290,8 @@ MUTANTS = [
         ),
         (
             "adapter-stays-beside-what-was-saved",
-            "        put_aside(Path(folder), [name for name in ADAPTER if (Path(folder) / name).is_file()])",
-            "        pass",
+            "        put_aside(Path(folder), adapter)\n",
+            "        pass\n",
             "tests/modeling/test_replaced_weights.py::test_whole_weights_put_an_adapter_in_their_folder_aside",
             "tests/modeling/test_adapters_through_model.py::test_a_model_that_is_saved_over_its_adapter_is_what_is_loaded",
         ),

@@ -686,6 +686,52 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/trainer.py",
+        FINETUNE,
+        (
+            "a-former-run-stays-in-the-repository",
+            "            remove() if blocking else",
+            "            blocking or",
+            "what_a_former_run_left_in_a_repository_goes_with_a_push",
+        ),
+    ),
+    *planted(
+        "training/finetuning/run_record.py",
+        RUN_DESCRIPTION,
+        (
+            "examples-in-another-order",
+            '    course["train_sampling_strategy"] = order_of(arguments)\n',
+            "",
+            "a_run_goes_on_in_the_order_of_examples_that_it_was_begun_with_and_says_which",
+        ),
+        (
+            "other-batches-of-accelerate",
+            '"split_batches", "even_batches"',
+            '"even_batches"',
+            "a_run_goes_on_by_the_arguments_that_its_checkpoint_has",
+        ),
+    ),
+    *planted(
+        "training/finetuning/finetune.py",
+        FINETUNE,
+        (
+            "what-is-learnt-is-looked-at-by-the-first-step",
+            "    check_learnable(config)\n",
+            "",
+            "a_model_that_would_learn_something_else_is_refused_before_it_is_loaded",
+        ),
+    ),
+    *planted(
+        "training/finetuning/arguments.py",
+        RUN_DESCRIPTION,
+        (
+            "options-of-other-kinds-are-taken-from-python",
+            "    check_kind(options.train, given_of(options))\n",
+            "",
+            "an_option_of_another_kind_of_training_is_refused_before_anything_is_read",
+        ),
+    ),
+    *planted(
         "training/finetuning/unread_options.py",
         RUN_DESCRIPTION,
         (
@@ -699,6 +745,12 @@ MUTANTS = [
             'unread | {"state": "this model takes no state"}',
             "unread",
             "an_option_that_nothing_reads_is_refused",
+        ),
+        (
+            "layers-of-every-kind-of-training",
+            '    "top_layers": ("B",),\n',
+            "",
+            "an_option_of_another_kind_of_training_is_refused_before_anything_is_read",
         ),
     ),
     *planted(

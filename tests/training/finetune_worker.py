@@ -27,10 +27,9 @@ from tiny_models import write_model
 from vlahub.data import load_frames
 from vlahub.modeling.flow_matching import FlowMatchingLoss
 
+OF_LORA = {"--rank": 4, "--alpha": 8}
 DRAWS = {"robot": (4, 7), "drives": (64, 2)}  # of noise: steps and values
 OPTIONS = {
-    "--rank": 4,
-    "--alpha": 8,
     "--max_steps": 4,
     "--logging_steps": 1,
     "--lr_scheduler_type": "constant",
@@ -44,7 +43,7 @@ def main(folder: Path, jobs: dict, run: Path) -> None:
     results = {}
     for name, job in jobs.items():
         times.clear()
-        arguments = dict(OPTIONS)
+        arguments = OPTIONS | (OF_LORA if job["arguments"]["--train"] == "lora" else {})
         arguments["--model"] = model_of(folder / "models" / name, job)
         arguments["--dataset"] = dataset_of(folder, "drives" if job["family"] == "alpamayo_r1" else "robot", job)
         arguments["--output_dir"] = run / name

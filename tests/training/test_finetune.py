@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,7 +30,7 @@ from vlahub.training.finetuning.run_data import read_frames
 from vlahub.training.statistics import run_statistics
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True", "--rank=4"]
+QUICK = ["--per_device_train_batch_size=4", "--logging_steps=1", "--disable_tqdm=True", "--use_cpu=True"]
 
 
 KILLED_IN_ITS_MIDDLE = """
@@ -99,7 +100,8 @@ def losses(trainer):
 def test_every_strategy_trains_what_it_says_and_leaves_a_whole_checkpoint(
     finetune, family, dataset, strategy, tmp_path
 ):
-    options = ["--train", strategy, "--top_layers", "1", "--max_steps", "2", "--save_strategy", "no"]
+    options = ["--train", strategy, "--max_steps", "2", "--save_strategy", "no"]
+    options += ["--top_layers", "1"] if strategy == "B" else []
     options += ["--adam_beta2", "0.9", "--learning_rate", "1e-3", "--lr_scheduler_type", "constant"]
     sources = ["--model", family, "--dataset", str(dataset), "--output_dir", str(tmp_path)]
     trainer = finetune([*sources, *options, *QUICK])
@@ -199,6 +201,16 @@ def test_an_unread_option_is_refused_before_the_model_is_loaded(finetune, family
         finetune([*sources, "--text_weight", "0.5"])
 
 
+def test_a_model_that_would_learn_something_else_is_refused_before_it_is_loaded(finetune, table, tmp_path, monkeypatch):
+    from tiny_models import write_model
+
+    write_model("cogvla", tmp_path / "model", action_head="discrete", action_attention="causal")
+    monkeypatch.setattr("vlahub.training.finetuning.finetune.load_model", None)
+    arguments = make_arguments(output_dir=str(tmp_path / "run"), use_cpu=True)
+    with pytest.raises(InputError, match="what is learnt would not be what is predicted"):
+        prepare_finetuning(FinetuneOptions(str(tmp_path / "model"), str(table)), arguments, quiet=True)
+
+
 def test_text_alone_is_refused_for_a_family_that_does_not_write_its_actions(finetune, table, tmp_path):
     sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path)]
     with pytest.raises(InputError, match="a multimodal_vla does not learn with learn_actions, learn_trajectory_text"):
@@ -262,6 +274,7 @@ def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, m
 
     monkeypatch.setattr(HfApi, "upload_folder", push)
     monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name, revision=None: ["README.md"])
     for strategy in ("lora", "A"):
         out = tmp_path / strategy
         sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(out), *QUICK]
@@ -271,6 +284,32 @@ def test_what_is_pushed_is_the_folder_with_its_card(finetune, table, tmp_path, m
         assert b"## How it was trained" in there["README.md"] and "trainer_state.json" in there
         assert there["README.md"] == (out / "README.md").read_bytes()
         pushed.clear()
+
+
+FORMER = ["chat_template.jinja", "additional_chat_templates/tools.jinja", "added_tokens.json"]
+OF_WEIGHTS = ["adapter_model.safetensors", "model-00001-of-00002.safetensors", "conversion_report.json"]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+@pytest.mark.parametrize(("strategy", "stale"), [("lora", FORMER), ("A", [*FORMER, *OF_WEIGHTS])])
+def test_what_a_former_run_left_in_a_repository_goes_with_a_push(
+    finetune, table, tmp_path, monkeypatch, strategy, stale, blocking
+):
+    removed, answer = [], Future()
+    monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, **_: setattr(self, "hub_model_id", "you/run"))
+    push = lambda *_, **__: answer  # noqa: E731
+    monkeypatch.setattr(HfApi, "upload_folder", push)
+    monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    there = ["notes.txt", "older/chat_template.jinja", *stale]
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name, revision=None: there)
+    commit = lambda self, name, operations, **_: removed.append([name, *(each.path_in_repo for each in operations)])  # noqa: E731
+    monkeypatch.setattr(HfApi, "create_commit", commit)
+    sources = ["--model", "multimodal_vla", "--dataset", str(table), "--output_dir", str(tmp_path), *QUICK]
+    trainer = finetune([*sources, "--train", strategy, "--max_steps", "1", "--save_strategy", "no"])
+    trainer.push_to_hub(blocking=blocking)
+    assert bool(removed) == blocking
+    answer.set_result(None)
+    assert removed == [["you/run", *sorted(stale)]]
 
 
 @pytest.mark.parametrize("source", ["computed", "of the folder", "given"])

@@ -9,6 +9,7 @@ import vlahub
 from vlahub.configuration.vla_config import VLAConfig
 from vlahub.data import collator_for
 from vlahub.errors import ConfigError, InputError
+from vlahub.finetuning import make_arguments
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
 
@@ -58,6 +59,20 @@ USES = {
 @pytest.mark.parametrize("model", [Unfinished(), Unfinished(("language_model",)), Unfinished(("words",), words=None)])
 def test_a_model_without_a_part_that_was_trained_before_is_refused(model, use):
     with pytest.raises(InputError, match="Unfinished has no part that was trained before: its `pretrained_parts`"):
+        use(model)
+
+
+USES_OF_A_MODEL = USES | {
+    "trainer": lambda model: vlahub.VLATrainer(
+        model, make_arguments(output_dir="run", use_cpu=True), train_dataset=[], data_collator=list
+    )
+}
+
+
+@pytest.mark.parametrize("use", USES_OF_A_MODEL.values(), ids=USES_OF_A_MODEL)
+def test_a_model_that_would_learn_something_else_than_it_predicts_is_refused_before_a_step(use, tiny):
+    model = tiny("cogvla", action_head="discrete", action_attention="causal").model
+    with pytest.raises(InputError, match="what is learnt would not be what is predicted"):
         use(model)
 
 

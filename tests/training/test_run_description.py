@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import transformers
 from fresh_python import in_fresh_python
 from torch import nn
 from transformers import Trainer, TrainerState
@@ -28,9 +29,11 @@ from vlahub.training.finetuning.run_data import RunData
 from vlahub.training.finetuning.run_model import first_pass
 from vlahub.training.finetuning.run_record import RECORD, check_resumed, write_record
 from vlahub.training.finetuning.trained_parts import PartCount, trained_parts
-from vlahub.training.finetuning.unread_options import check_read
+from vlahub.training.finetuning.unread_options import check_kind, check_read
 from vlahub.training.run_folder import check_run_folder, clear_run_folder
 from vlahub.training.trainer import VLATrainer
+
+IS_VERSION_5 = not transformers.__version__.startswith("4.")
 
 
 @pytest.fixture
@@ -321,10 +324,14 @@ OTHER_COURSES = [
     {"data_seed": 7},
     {"bf16": True},
     {"neftune_noise_alpha": 5.0},
+    {"ignore_data_skip": True},
+    {"accelerator_config": {"split_batches": True}},
+    {"accelerator_config": {"even_batches": False}},
 ]
+IN_ORDER = {"train_sampling_strategy": "sequential"} if IS_VERSION_5 else {"group_by_length": True}
 
 
-@pytest.mark.parametrize("given", OTHER_COURSES, ids=lambda given: list(given)[-1])
+@pytest.mark.parametrize("given", OTHER_COURSES, ids=str)
 def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given):
     """The optimiser's are the checkpoint's, whatever is asked for, and other examples would be held out."""
     before, asked = {"optim": "adamw_torch"}, {**{"optim": "adamw_torch"}, **given}
@@ -338,6 +345,17 @@ def test_a_run_goes_on_by_the_arguments_that_its_checkpoint_has(arguments, given
         check_resumed(options_of(), arguments(**asked))
     write_record(options_of(), arguments(**asked))
     check_resumed(options_of(), arguments(**asked))
+
+
+def test_a_run_goes_on_in_the_order_of_examples_that_it_was_begun_with_and_says_which(arguments):
+    word = next(iter(IN_ORDER.values())) if IS_VERSION_5 else "group_by_length"
+    write_record(options_of(), arguments())
+    with pytest.raises(InputError, match=f"--train_sampling_strategy was 'random' and is '{word}'"):
+        check_resumed(options_of(), arguments(**IN_ORDER))
+    write_record(options_of(), arguments(**IN_ORDER))
+    check_resumed(options_of(), arguments(**IN_ORDER))
+    assert settings_of(data_of(), options_of(), arguments(**IN_ORDER))["order of the examples"] == word
+    assert "order of the examples" not in settings_of(data_of(), options_of(), arguments())
 
 
 def test_a_share_of_the_steps_to_warm_up_is_of_the_course_by_the_name_that_4_57_has_for_it(arguments):
@@ -413,6 +431,29 @@ def test_an_option_that_nothing_reads_is_refused(config, given, message):
     with pytest.raises(InputError, match=re.escape(message)):
         check_read(options_of(**given), config)
     check_read(options_of(), config)
+
+
+READ_BY = {"rank": "lora", "alpha": "lora", "top_layers": "B", "backbone_lr_scale": "B and full"}
+READ_BY |= {"vision_lr_scale": "vlm"}
+
+
+@pytest.mark.parametrize("train", STRATEGIES)
+@pytest.mark.parametrize("name", READ_BY)
+def test_an_option_of_another_kind_of_training_is_refused_before_anything_is_read(arguments, name, train):
+    options = options_of(train=train, **{name: getattr(options_of(), name) / 2})
+    if train in READ_BY[name].split():
+        check_finetune(options, arguments())
+        return
+    message = rf"--{name.replace('_', '-')} \S+ is for --train {READ_BY[name]}, not for --train {train}"
+    with pytest.raises(InputError, match=message):
+        check_finetune(options, arguments())
+
+
+def test_an_option_of_another_kind_of_training_is_refused_with_the_value_that_it_has_anyway():
+    """Where it is known that it was given, as of a command line."""
+    with pytest.raises(InputError, match="--rank 32 is for --train lora"):
+        check_kind("full", {"rank": FinetuneOptions.rank})
+    check_kind("full", {"backbone_lr_scale": FinetuneOptions.backbone_lr_scale})
 
 
 def test_options_that_a_model_reads_are_taken():

@@ -12,6 +12,7 @@ from ..precision import as_launched, left_by_arguments
 from ..run_folder import check_run_folder
 from ..trainer import check_arguments as check_trainers_arguments
 from .options import TRAINING_DEFAULTS, FinetuneOptions
+from .unread_options import check_kind, given_of
 
 PACKAGES = {"azure_ml": "azureml-mlflow", "comet_ml": "comet-ml", "flyte": "flytekit"}  # named otherwise
 OF_THEIR_MODEL = ("galore", "apollo", "lomo")  # optimisers that are made for a model
@@ -63,9 +64,10 @@ def check_finetune(options: FinetuneOptions, arguments: FinetuneArguments) -> No
     """Settle what every fine-tune needs, and refuse what would end badly later, before anything is read.
 
     Raises:
-        InputError: the output folder holds a run, evaluation has no data, a tracker or an optimiser is not installed,
-            or an argument has no effect here.
+        InputError: an option is of another kind of training, the output folder holds a run, evaluation has no data, a
+            tracker or an optimiser is not installed, or an argument has no effect here.
     """
+    check_kind(options.train, given_of(options))
     old = "gradient_checkpointing_kwargs"
     new = CHECKPOINTING[old]
     name = new if hasattr(arguments, new) else old
@@ -83,6 +85,12 @@ def check_finetune(options: FinetuneOptions, arguments: FinetuneArguments) -> No
     check_trainers_arguments(arguments)
     check_trackers(arguments.report_to)
     check_optimizer(arguments)
+
+
+def order_of(arguments: TrainingArguments) -> str:
+    """In which order examples are seen, by the word of transformers 5."""
+    by_length = getattr(arguments, "group_by_length", False)  # of 4.57, which has no other choice
+    return str(getattr(arguments, "train_sampling_strategy", "group_by_length" if by_length else "random"))
 
 
 def check_trackers(names: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from transformers import AutoConfig, AutoProcessor, PrinterCallback, TrainerState, set_seed
 from transformers.integrations.deepspeed import set_hf_deepspeed_config
 
-from ..own_classes import check_own_classes
+from ..own_classes import check_learnable, check_own_classes
 from ..run_folder import clear_run_folder
 from ..statistics import FILE as STATISTICS
 from ..trainer import VLATrainer, last_checkpoint
@@ -42,6 +42,7 @@ def prepare_finetuning(options: FinetuneOptions, arguments: FinetuneArguments, q
     check_is_ours(options.model)
     config = AutoConfig.from_pretrained(options.model)
     check_own_classes(config)
+    check_learnable(config)
     processor = AutoProcessor.from_pretrained(options.model)
     frames, held_out = read_frames(options, arguments)
     quiet_here = quiet or arguments.process_index > 0

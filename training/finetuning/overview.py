@@ -10,6 +10,7 @@ from transformers import PretrainedConfig, TrainingArguments
 from ...configuration.normalization_statistics import STATE_PART, STATISTICS
 from ..dimension_names import dimension_names
 from ..hub_dataset import dataset_folder
+from .arguments import order_of
 from .memory import MemoryEstimate
 from .options import FinetuneOptions
 from .run_data import RunData
@@ -96,6 +97,7 @@ def settings_of(data: RunData, options: FinetuneOptions, arguments: TrainingArgu
     devices = "1 device" if arguments.world_size == 1 else f"{arguments.world_size} devices"
     warmup = arguments.warmup_steps or getattr(arguments, "warmup_ratio", None) or 0  # a share below 1
     return {
+        **({} if (order := order_of(arguments)) == "random" else {"order of the examples": order}),
         "examples": f"{len(data.examples):,} (held out: {len(data.held_out) if data.held_out else 0:,})",
         "steps": steps,
         "examples of a step": f"{whole} ({arguments.per_device_train_batch_size} a device, "

@@ -12,6 +12,7 @@ from ...configuration.vla_errors import InputError
 from ..run_folder import results_in
 from ..trainer import last_checkpoint
 from ..whole_file import write_whole
+from .arguments import order_of
 from .options import FinetuneOptions
 
 RECORD = "vlahub_train.json"
@@ -22,8 +23,9 @@ OF_THE_COURSE = (
     *("learning_rate", "lr_scheduler_type", "lr_scheduler_kwargs", "warmup_steps"),
     *("optim", "optim_args", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay", "max_grad_norm"),
     *("per_device_train_batch_size", "dataloader_drop_last", "seed", "data_seed"),
-    *("bf16", "fp16", "neftune_noise_alpha"),
+    *("bf16", "fp16", "neftune_noise_alpha", "ignore_data_skip"),
 )
+OF_ACCELERATE = ("split_batches", "even_batches", "use_seedable_sampler")  # which examples make a batch
 BATCHES = "gradient_accumulation_steps times processes"
 
 
@@ -41,6 +43,8 @@ def record_of(options: FinetuneOptions, arguments: TrainingArguments) -> dict[st
     course["max_grad_norm"] = str(course["max_grad_norm"])  # inf, which JSON lacks, measures and clips nothing
     course["lr_scheduler_kwargs"] = course["lr_scheduler_kwargs"] or {}  # transformers 4.57 has {} for 5.x' None
     course["warmup_steps"] = course["warmup_steps"] or getattr(arguments, "warmup_ratio", None) or 0  # 5.x: below 1
+    course["train_sampling_strategy"] = order_of(arguments)
+    course |= {f"accelerator_config.{name}": getattr(arguments.accelerator_config, name) for name in OF_ACCELERATE}
     course[BATCHES] = arguments.gradient_accumulation_steps * arguments.world_size
     return json.loads(json.dumps(dataclasses.asdict(options) | course, allow_nan=False))
 

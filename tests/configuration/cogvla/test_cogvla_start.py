@@ -1,5 +1,6 @@
 """The config of a start: what is switched on in a base, in any order, and what would lose a part of it."""
 
+import re
 from itertools import permutations
 
 import pytest
@@ -38,7 +39,10 @@ def together(steps):
 def test_the_order_and_the_number_of_steps_change_nothing():
     expected = started(openvla(), together(SWITCHES)).to_dict()
     assert expected["action_attention"] == "block" and expected["num_diffusion_steps"] == 50
+    pruning, head = SWITCHES[3:]
     for order in permutations(SWITCHES):
+        if order.index(pruning) < order.index(head):  # alone it is refused, with tokens that are written one by one
+            continue
         assert started(openvla(), *order).to_dict() == expected
     assert started(openvla(), together(SWITCHES[:2]), together(SWITCHES[2:])).to_dict() == expected
 
@@ -65,10 +69,11 @@ def test_actions_are_predicted_as_published_for_the_parts_unless_said_otherwise(
 def test_a_start_prunes_by_the_depth_of_its_own_model():
     base = openvla()
     base.lfp_schedule_layers = 32  # as converted checkpoints have it
-    start = start_config(base, {"lfp": "shiftedcos_decay_0.85_0.15"})
+    start = start_config(base, {"lfp": "shiftedcos_decay_0.85_0.15", "decoding": "parallel"})
     assert start.config.lfp_schedule_layers == 4 and sorted(start.config.lfp_keep_ratios) == [1, 2, 3]
     assert start.reasons["lfp_average_factor"] == "default"
-    assert start_config(base, {"lfp": "deep_all", "lfp_schedule_layers": 9}).config.lfp_schedule_layers == 9
+    given = {"lfp": "deep_all", "lfp_schedule_layers": 9, "decoding": "parallel"}
+    assert start_config(base, given).config.lfp_schedule_layers == 9
 
 
 def test_names_of_views_are_those_of_as_many_views():
@@ -81,7 +86,9 @@ def test_names_of_views_are_those_of_as_many_views():
 
 def test_words_of_the_command_and_fields_are_the_same():
     short = {"film": True, "aggregation_tokens": 2, "fusion": "moe", "lfp": "deep_all", "num_images": 3}
+    short["decoding"] = "parallel"
     long = {"use_film": True, "num_vision_aggr": 2, "vision_aggregate_type": "moe", "lfp_type": "deep_all"}
+    long["decoding"] = "parallel"
     more = {"num_views": 3, "proprio_dim": 4, "use_proprio": True, "action_horizon": 6}
     first = started(openvla(), short | {"state_dim": 4, "num_action_chunks": 6})
     assert first.to_dict() == started(openvla(), long | more).to_dict()
@@ -139,6 +146,8 @@ def test_what_would_lose_a_part_of_the_base_is_refused_by_name(given, message):
         ({"num_inference_steps": 4}, "num_inference_steps .* no diffusion head"),
         ({"lfp": "steep"}, "lfp_type 'steep' is unknown"),
         ({"lfp": "shiftedcos_decay_0.2_0.1", "lfp_schedule_layers": 32}, "by which none of the 4 layers prunes"),
+        ({"lfp": "deep_all"}, "writes actions one by one .*what is learnt would not be .*--decoding parallel"),
+        ({"lfp": "deep_all", "action_attention": "causal"}, r"token pruning \(lfp_type='deep_all'\)"),
         ({"use_state": True}, "use_state=True needs state_dim"),
         ({"decoding": "autoregressive", "action_head": "l1"}, "action_attention='causal' .* not 'l1'"),
         ({"aggregation_tokens": -1}, "num_vision_aggr=-1"),
@@ -147,6 +156,16 @@ def test_what_would_lose_a_part_of_the_base_is_refused_by_name(given, message):
 def test_what_has_no_effect_or_cannot_be_is_refused_by_name(given, message):
     with pytest.raises(ConfigError, match=message):
         start_config(openvla(), given)
+
+
+def test_a_start_makes_a_model_that_prunes_and_writes_one_by_one_trainable():
+    """Such a one may come out of a conversion: it predicts, and what it would learn is not what it predicts."""
+    base = cogvla_config(lfp_type="deep_all", action_head="discrete", action_attention="causal")
+    assert "token pruning (lfp_type='deep_all')" in base.why_not_trained
+    with pytest.raises(ConfigError, match=re.escape(base.why_not_trained)):
+        start_config(base, {"decoding": "autoregressive"})
+    for given in ({"decoding": "parallel"}, {"action_head": "l1"}):
+        assert start_config(base, given).config.why_not_trained is None
 
 
 def test_what_the_base_has_may_be_said_again_and_more_layers_may_prune():

@@ -152,7 +152,7 @@ def test_new_parts_start_as_in_a_new_model(started):
     "steps",
     [
         [["--film"], ["--action-head", "l1", "--state-dim", "8", "--num-images", "2"], [*ALL[1:7]]],
-        [["--lfp", "shiftedcos_decay_0.85_0.15", "--fusion", "moe"], ["--aggregation-tokens", "4"], ALL[:1] + ALL[7:]],
+        [["--fusion", "moe"], ["--aggregation-tokens", "4"], ALL[:1] + ALL[7:], ALL[5:7]],
     ],
 )
 def test_steps_in_every_order_are_all_at_once(openvla, started, tmp_path, steps):

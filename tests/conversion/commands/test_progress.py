@@ -31,7 +31,7 @@ WRITES = {"writing weights", "verifying", "recomputing"}
 SEEN = "--images views/0.png views/1.png --instruction go --state 0 0 0 0 0 0 0 0"
 TRAINING = "--dataset data --output out --max-steps 1 --batch-size 1 --rank 2 --use-cpu True --save-strategy no"
 BARS = {
-    "merge-lora --base base --adapter run --num-images 2 --platform libero --output out": WRITES,
+    "merge-lora --base base --adapter run --num-images 2 --platform libero --no-center-crop --output out": WRITES,
     "convert base out --platform libero --decoding autoregressive": WRITES,
     "create --family cogvla --base base --action-head l1 --num-action-chunks 4 --output out": WRITES,
     "verify merged": {"hashing", "verifying", "comparing with the model's class"},

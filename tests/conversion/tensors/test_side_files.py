@@ -37,6 +37,10 @@ def test_side_files_of_several_steps_are_refused_by_their_names(names, message, 
         {"arrow_config": {"top_k": 2}},
         {"use_bdlora": {"nblocks": 2}},
         {"megatron_config": {"tensor_model_parallel_size": 2}},
+        {"kasa_config": {"beta": 1e-4}},
+        {"monteclora_config": {"num_samples": 4}},
+        {"velora_config": {"num_groups": 8}},
+        {"alora_invocation_tokens": [1, 2]},
     ],
 )
 def test_an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_field(field, tmp_path):
@@ -44,3 +48,17 @@ def test_an_adapter_with_what_cannot_be_merged_layer_by_layer_is_refused_by_the_
     (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(ConversionError, match=f"{next(iter(field))} is set; adapters with it are not supported"):
         read_lora_config(tmp_path)
+
+
+def test_what_the_installed_peft_does_not_know_is_refused_by_name_where_it_says_something(tmp_path):
+    """PEFT leaves it out, with a warning, and the adapter would be merged as another one than was trained."""
+    known = {"peft_type": "LORA", "r": 2, "lora_alpha": 6, "target_modules": ["q_proj"], "peft_version": "9.0"}
+
+    def read(**more):
+        (tmp_path / "adapter_config.json").write_text(json.dumps(known | more))
+        return read_lora_config(tmp_path)
+
+    with pytest.raises(ConversionError, match=r"does not know alpha_law, use_twist \(it was saved by PEFT 9\.0\)"):
+        read(use_twist=True, alpha_law="cubic", twist_config=None)
+    with pytest.warns(UserWarning, match="twist_config"):  # PEFT's own
+        assert read(use_twist=False, twist_config=None, twists={}).lora_alpha == 6
