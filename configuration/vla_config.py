@@ -104,6 +104,9 @@ class VLAConfig(KnownFieldsConfig):
     actions_read = "states"
 
     shared_fields = frozenset({"fast_prediction", "weight_quantization"})
+    # Fields of a family that a model follows where they change after it was made, or that nothing in it reads; of its
+    # dicts and nested configs by `field.inner`. The others are fixed then, see `built_fields.py`.
+    changeable_fields = frozenset({"norm_stats", "normalization_type", "view_names"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
     weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
 

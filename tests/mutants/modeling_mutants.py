@@ -778,6 +778,32 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/built_fields.py",
+        "tests/modeling/common/test_built_fields.py",
+        (
+            "changed-fields-of-parts-are-saved",
+            "    if not nested:",
+            "    if True:",
+            "a_field_of_a_part_that_a_model_cannot_follow_is_named_before_it_is_saved",
+        ),
+        (
+            "changeable-fields-are-refused",
+            "            if path not in config.changeable_fields:",
+            "            if True:",
+            "tests/modeling/test_ode_sampling.py::test_alpamayo_follows_its_config_or_the_call",
+        ),
+    ),
+    *planted(
+        "modeling/input_checks.py",
+        "tests/modeling/common/test_built_fields.py",
+        (
+            "predictions-do-not-look-at-changed-fields",
+            "        check_as_built(model)",
+            "        pass",
+            "a_field_that_a_model_cannot_follow_is_named_where_it_predicts_and_saves",
+        ),
+    ),
+    *planted(
         "modeling/finite_predictions.py",
         FINITE,
         (
