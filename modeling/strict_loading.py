@@ -42,6 +42,7 @@ from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
 from .run_settings import OF_RUN, apply_settings, settings_of_run, write_statistics
 from .saving_checks import check_whole
+from .stock_initialisation import StockInitialisation
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -52,7 +53,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
     return list(pairs) if transformers.__version__.startswith("4.") else pairs
 
 
-class StrictPreTrainedModel(PreTrainedModel):
+class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
     Training asks a family's model for what follows; the attributes below have defaults.
@@ -185,14 +186,6 @@ class StrictPreTrainedModel(PreTrainedModel):
             self.enable_fast_prediction(**checked_fast_prediction(self.config.fast_prediction))
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
-
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """Never, to 5.x: in models that it takes for custom code it does not ask modules without tensors of their own
-        for their initial values, and some write buffers of their children there, which then hold whatever memory held
-        (Falcon-H1). What `_init_weights` writes here goes through `torch.nn.init`, which leaves alone what was
-        loaded."""
-        return False
 
     def initialize_weights(self) -> None:
         """As in transformers, of quantised layers, too."""

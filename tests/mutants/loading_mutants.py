@@ -502,7 +502,17 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/mapanything_llava3d/llava3d_with_action_expert.py",
+        "tests/modeling/test_stock_initialisation.py",
+        (
+            "joined-expert-counts-as-code-of-others",
+            "class LLaVA3DWithActionExpertModel(StockInitialisation, PreTrainedModel):",
+            "class LLaVA3DWithActionExpertModel(PreTrainedModel):",
+            "no_model_of_the_package_counts_as_code_of_others",
+        ),
+    ),
+    *planted(
+        "modeling/stock_initialisation.py",
         "tests/modeling/multimodal_vla/test_loaded_buffers.py",
         (
             "modules-without-tensors-are-left-as-they-come",
