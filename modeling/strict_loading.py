@@ -28,7 +28,7 @@ from .adapter_loading import (
     own_weight_mapping,
 )
 from .adapter_rollback import whole_or_not_at_all
-from .attention_marks import forget_attention_marks
+from .attention_marks import all_parts_or_none
 from .built_fields import built_fields, check_as_built
 from .config_of_run import adapted_arguments
 from .fast_prediction import FastPrediction, FastPredictionStats
@@ -367,12 +367,10 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         return info
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
-        """As in transformers; on 4.57, too, each call reaches all parts, and nothing of it is saved."""
-        forget_attention_marks(self)
-        try:
+        """As in transformers; on 4.57, too, each call reaches all parts, or none where one refuses it, and nothing of
+        it is saved."""
+        with all_parts_or_none(self):
             super().set_attn_implementation(attn_implementation, *args, **kwargs)
-        finally:
-            forget_attention_marks(self)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:
         """As in transformers; flash attention is refused where masks do not allow it, whatever is installed.

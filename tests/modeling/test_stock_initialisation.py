@@ -1,4 +1,4 @@
-"""All models of the package start, and are loaded, as transformers' own: none of them counts as code of others (5.x)."""
+"""All models of the package start, and are loaded, as transformers' own: none counts as code of others (5.x)."""
 
 import importlib
 import pkgutil

@@ -771,10 +771,26 @@ MUTANTS = [
         "modeling/attention_marks.py",
         "tests/modeling/common/test_attention_implementations.py",
         (
+            "attention-is-chosen-in-some-parts",
+            "            vars(config)[CHOICE] = choice",
+            "            pass",
+            "a_choice_that_a_part_refuses_reaches_none",
+        ),
+        (
             "marks-of-chosen-attention-stay",
             "vars(config).pop(MARK, None)",
             "pass",
             "each_choice_reaches_all_parts_and_is_not_saved",
+        ),
+    ),
+    *planted(
+        "modeling/modules.py",
+        "tests/modeling/multimodal_vla/test_states_in_16_bits.py",
+        (
+            "positions-stay-float32-in-a-cast-model",
+            "not in IN_DTYPE_OF_STATES",
+            "not in ()",
+            "a_model_that_is_cast_to_16_bits_predicts_in_them",
         ),
     ),
     *planted(

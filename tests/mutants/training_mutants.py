@@ -29,6 +29,16 @@ QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
+        "training/lora_config.py",
+        "tests/training/test_lora_config.py",
+        (
+            "routers-of-transformers-get-a-lora",
+            'if type(module).__module__.startswith("transformers.models."):',
+            "if False:",
+            "a_router_that_returns_more_than_a_product_gets_no_lora",
+        ),
+    ),
+    *planted(
         "training/trainer.py",
         "tests/training/test_answers.py",
         (
