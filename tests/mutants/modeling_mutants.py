@@ -488,6 +488,26 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/vla_config.py",
+        "tests/modeling/test_unread_arguments.py",
+        (
+            "steps-of-a-head-without-steps-are-taken",
+            "            check_sampling(config, in_own_words(cls, kwargs))",
+            "            pass",
+            "fields_of_sampling_are_refused_for_a_head_that_makes_actions_at_once",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/multimodal_inputs.py",
+        "tests/modeling/test_unread_arguments.py",
+        (
+            "grid-that-nothing-reads",
+            '    given = {"image_grid_thw": image_grid_thw, **vlm_inputs}',
+            "    given = {**vlm_inputs}",
+            "a_grid_of_patches_is_refused_where_pictures_are_no_patches",
+        ),
+    ),
+    *planted(
         "modeling/modules.py",
         DTYPES,
         (

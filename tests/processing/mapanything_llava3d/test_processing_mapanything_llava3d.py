@@ -406,9 +406,7 @@ def test_actions_in_robot_units_are_told_of_once_before_their_tokens_are_cut(wit
     assert said == []
     actions[0, :, 2] = 40
     output = with_actions(images=noise(), text="wave", actions=actions)
-    assert (
-        len(said) == 1 and "14.3% of the numbers in `actions` lie beyond -1 to 1 (dimensions [2], up" in said[0]
-    )
+    assert len(said) == 1 and "14.3% of the numbers in `actions` lie beyond -1 to 1 (dimensions [2], up" in said[0]
     actions[0, :, 2] = 1
     assert torch.equal(output["input_ids"], with_actions(images=noise(), text="wave", actions=actions)["input_ids"])
 
