@@ -5,6 +5,7 @@ config.json has the one that was published for its family.
 """
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,6 +21,7 @@ from .known_fields import (
     check_attention,
     check_changes,
     check_read,
+    in_own_words,
     known_fields,
     own_arguments,
 )
@@ -105,6 +107,9 @@ class VLAConfig(KnownFieldsConfig):
     actions_read = "states"
 
     shared_fields = frozenset({"fast_prediction", "weight_quantization"})
+    # Fields of a family that a model follows where they change after it was made, or that nothing in it reads; of its
+    # dicts and nested configs by `field.inner`. The others are fixed then, see `built_fields.py`.
+    changeable_fields = frozenset({"norm_stats", "normalization_type", "view_names"})
     fast_prediction = None  # arguments of `enable_fast_prediction` for a model of this config, or a mode alone
     weight_quantization = None  # layers whose weights are stored in lower precision, see `weight_quantization.py`
 
@@ -144,8 +149,8 @@ class VLAConfig(KnownFieldsConfig):
 
         Raises:
             ConfigError: a field that takes the place of the file's does not fit the others, is none that can be
-                changed, or comes by two words with different values; nothing reads an argument, unless the rest is
-                asked for; or `dtype` is none.
+                changed, says how to sample a head that does not, or comes by two words with different values; nothing
+                reads an argument, unless the rest is asked for; or `dtype` is none.
         """
         for name in ("dtype", "torch_dtype"):
             check_dtype(name, kwargs.get(name, config_dict.get(name)))
@@ -161,6 +166,7 @@ class VLAConfig(KnownFieldsConfig):
             config._attn_implementation = kwargs["attn_implementation"]
         if changed:
             config.check()
+            check_sampling(config, in_own_words(cls, kwargs))
         return (config, rest) if rest_is_wanted else config
 
     @property
@@ -213,3 +219,17 @@ class VLAConfig(KnownFieldsConfig):
         super().save_pretrained(save_directory)
         if push_to_hub:
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+
+
+def check_sampling(config: VLAConfig, given: Mapping[str, Any]) -> None:
+    """Refuse fields of `from_pretrained` that say how actions are sampled, of a head that makes them at once.
+
+    Raises:
+        ConfigError: the message names the field and its value.
+    """
+    reads = {"num_inference_steps": config.draws_noise, "ode_solver": config.follows_flow}
+    reads["ode_spacing"] = config.follows_flow
+    for name, is_read in reads.items():
+        if given.get(name) is not None and not is_read:
+            head = getattr(config, "action_head", None)
+            raise ConfigError(f"{name}={given[name]!r} has no effect with action_head={head!r}: leave it out.")

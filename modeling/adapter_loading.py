@@ -36,6 +36,16 @@ def own_weight_mapping(model: nn.Module) -> list[Any]:
     return [rule for rule in get_model_conversion_mapping(model) if not renames_any(rule, names)]
 
 
+def renamed_weight(model: nn.Module) -> str | None:
+    """A weight whose name transformers would take for that of an old checkpoint (5.x), where there is one."""
+    if not HAS_WEIGHT_MAPPING:
+        return None
+    from transformers.conversion_mapping import get_model_conversion_mapping
+
+    rules = get_model_conversion_mapping(model)
+    return next((name for name in model.state_dict() for rule in rules if renames_any(rule, [name])), None)
+
+
 def renames_any(rule: Any, names: Iterable[str]) -> bool:
     return any(rule.rename_source_key(name)[0] != name for name in names)
 
@@ -58,15 +68,17 @@ def check_names(source: Any, problems: dict[str, Iterable[str]]) -> None:
 
 
 def adapter_problems(
-    model: nn.Module, source: Any, name: str | None, info: Any, files: dict[str, Any]
+    model: nn.Module, source: Any, name: str, info: Any, files: dict[str, Any]
 ) -> dict[str, Iterable[str]]:
-    """What did not fit when an adapter was loaded, as for `check_names`.
+    """What did not fit when an adapter of this name was loaded, as for `check_names`.
 
     files: the arguments that say which files of the source are meant;
-    info: what `load_adapter` returned: a report on 5.x, nothing on 4.57, where the file's names are read instead.
+    info: what `load_adapter` returned: a report on 5.x, which misses the tensors of all other adapters, too; nothing on
+        4.57, where the file's names are read instead.
     """
     if info is not None:
-        return {kind: getattr(info, kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+        found = {kind: getattr(info, kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
+        return found | {"missing_keys": [key for key in found["missing_keys"] if name in key.split(".")]}
     path = None if source is None else cached_file(source, "adapter_model.safetensors", **files, **MISSING_IS_NONE)
     if path is None:
         return {}

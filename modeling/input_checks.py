@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from ..configuration.vla_errors import InputError
+from .built_fields import check_as_built
 
 
 def check_inputs(
@@ -28,7 +29,10 @@ def check_inputs(
 
     Raises:
         InputError: as above; the message names the argument and says what is needed.
+        ConfigError: the config was changed where the model cannot follow, see `check_as_built`.
     """
+    if not torch.compiler.is_compiling():
+        check_as_built(model)
     numbers = {name: value for name, value in (floating or {}).items() if value is not None}
     masks = {} if attention_mask is None else {"attention_mask": attention_mask}
     for name, value in {"input_ids": input_ids, **masks, **numbers}.items():

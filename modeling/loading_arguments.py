@@ -100,6 +100,11 @@ def quantisation_of(arguments: dict[str, Any]) -> Any:
     return AutoQuantizationConfig.from_dict(quantisation) if isinstance(quantisation, dict) else quantisation
 
 
+def is_plain(quantization_config: Any) -> bool:
+    """Whether it is of bitsandbytes and says nothing of what stays as it is."""
+    return getattr(quantization_config, "llm_int8_skip_modules", ...) is None
+
+
 def check_device(device_map: Any) -> None:
     """Refuse a CUDA device that torch does not find; other values are accelerate's to judge.
 

@@ -10,12 +10,21 @@ def floating_dtype(module: nn.Module) -> torch.dtype:
     return next(found, torch.get_default_dtype())
 
 
+# Modules of transformers that put their constants on states in 16 bits as they are: masks of ones and zeros, positions,
+# factors. Where a model is loaded in 16 bits they are in these, too.
+IN_DTYPE_OF_STATES = (
+    *("modeling_openai.Attention", "modeling_xglm.XGLMSinusoidalPositionalEmbedding"),
+    "modeling_falcon_h1.FalconH1Mixer",
+)
+
+
 def computed_constants(module: nn.Module) -> list[tuple[nn.Module, str, torch.Tensor]]:
     """Floating-point buffers that no checkpoint holds, such as the frequencies of rotary positions: `(owner, name,
-    buffer)`."""
+    buffer)`; without those of `IN_DTYPE_OF_STATES`."""
     return [
         (owner, name, buffer)
         for owner in module.modules()
+        if f"{type(owner).__module__.rpartition('.')[2]}.{type(owner).__name__}" not in IN_DTYPE_OF_STATES
         for name, buffer in owner._buffers.items()
         if name in owner._non_persistent_buffers_set and buffer is not None and buffer.is_floating_point()
     ]

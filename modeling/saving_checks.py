@@ -2,9 +2,11 @@
 
 from collections.abc import Iterable
 
+import transformers
 from transformers import PreTrainedModel
 
 from ..configuration.vla_errors import ConfigError
+from .adapter_loading import renamed_weight
 
 OF_PEFT = (".original_module.", ".modules_to_save.", ".base_layer.")  # in the names of what PEFT has wrapped
 
@@ -15,7 +17,9 @@ def check_whole(model: PreTrainedModel, names: Iterable[str]) -> None:
     names: of the weights that would be written.
 
     Raises:
-        ConfigError: modules of PEFT are left in the model without an adapter, or a part was quantised on its own.
+        ConfigError: modules of PEFT are left in the model without an adapter, a part was quantised on its own, or
+            weights that were quantised at loading have names that transformers 5.x renames: what is packed with them
+            would not be found again.
     """
     wrapped = next((name for name in names if any(word in name for word in OF_PEFT)), None)
     if wrapped is not None:
@@ -25,6 +29,12 @@ def check_whole(model: PreTrainedModel, names: Iterable[str]) -> None:
             "unload() returns."
         )
     if getattr(model, "hf_quantizer", None) is not None:
+        if (renamed := renamed_weight(model)) is not None:
+            raise ConfigError(
+                f"{renamed} was quantised at loading, and transformers {transformers.__version__} would look for it "
+                "under another name: save an adapter, or make a checkpoint of lower precision of the one that was "
+                "loaded: vlahub convert CHECKPOINT OUTPUT --quantize int8"
+            )
         return
     for name, part in model.named_modules():
         if isinstance(part, PreTrainedModel) and getattr(part, "hf_quantizer", None) is not None:

@@ -27,12 +27,14 @@ from .adapter_loading import (
     in_subfolder,
     own_weight_mapping,
 )
-from .attention_marks import forget_attention_marks
+from .adapter_rollback import whole_or_not_at_all
+from .attention_marks import all_parts_or_none
+from .built_fields import built_fields, check_as_built
 from .config_of_run import adapted_arguments
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
-from .loading_arguments import check_disk, check_loading, explain_loading, quantisation_of
+from .loading_arguments import check_disk, check_loading, explain_loading, is_plain, quantisation_of
 from .model_parts import kept_in_floating_point
 from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
@@ -40,6 +42,7 @@ from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
 from .run_settings import OF_RUN, apply_settings, settings_of_run, settle_statistics
 from .saving_checks import check_whole
+from .stock_initialisation import StockInitialisation
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -50,7 +53,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
     return list(pairs) if transformers.__version__.startswith("4.") else pairs
 
 
-class StrictPreTrainedModel(PreTrainedModel):
+class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
     Training asks a family's model for what follows; the attributes below have defaults.
@@ -73,6 +76,7 @@ class StrictPreTrainedModel(PreTrainedModel):
     fast_prediction = None  # see `enable_fast_prediction`
     are_projections_fused = False  # see `fuse_projections`
     named_parts = {}  # {word: paths of modules}, what `new_parts` of `from_pretrained` may call by a word
+    as_built = None  # of the whole model, what its config said when it was made, see `built_fields.py`
 
     @property
     def language_part(self) -> nn.Module:
@@ -175,19 +179,13 @@ class StrictPreTrainedModel(PreTrainedModel):
         switched on."""
         if is_model_of(self, self.config) and getattr(self.config, "weight_quantization", None) is not None:
             quantise_layers(self, self.config.weight_quantization)
+        if is_model_of(self, self.config):
+            self.as_built = built_fields(self.config)
         super().post_init()
         if getattr(self.config, "fast_prediction", None) is not None:
             self.enable_fast_prediction(**checked_fast_prediction(self.config.fast_prediction))
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
-
-    @classmethod
-    def is_custom_code(cls) -> bool:
-        """Never, to 5.x: in models that it takes for custom code it does not ask modules without tensors of their own
-        for their initial values, and some write buffers of their children there, which then hold whatever memory held
-        (Falcon-H1). What `_init_weights` writes here goes through `torch.nn.init`, which leaves alone what was
-        loaded."""
-        return False
 
     def initialize_weights(self) -> None:
         """As in transformers, of quantised layers, too."""
@@ -206,10 +204,11 @@ class StrictPreTrainedModel(PreTrainedModel):
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
-            ConfigError: see `check_whole`.
+            ConfigError: see `check_whole` and `check_as_built`.
         """
         check_target(save_directory)
         if not getattr(self, "_hf_peft_config_loaded", False):
+            check_as_built(self, nested=True)
             check_whole(self, kwargs.get("state_dict") or (name for name, _ in self.named_parameters()))
         writes, variant = kwargs.get("is_main_process", True), kwargs.get("variant")
         with ExitStack() as around:
@@ -347,7 +346,7 @@ class StrictPreTrainedModel(PreTrainedModel):
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
         """As in transformers. The config gets the statistics and the names of the views of the adapter's run, from the
-        dataset_statistics.json, else the processor_config.json beside it.
+        dataset_statistics.json, else the processor_config.json beside it. A model that refuses an adapter is as before.
 
         Raises:
             ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
@@ -359,18 +358,18 @@ class StrictPreTrainedModel(PreTrainedModel):
             kwargs["weight_mapping"] = own_weight_mapping(self)
             kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
         place, files = in_subfolder(peft_model_id, dict(kwargs.pop("adapter_kwargs", None) or {}))
-        info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
-        check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
+        adapter_name = adapter_name or "default"
+        with whole_or_not_at_all(self, adapter_name):
+            info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
+            check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
         apply_settings(self.config, settings, peft_model_id)
         return info
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:
-        """As in transformers; on 4.57, too, each call reaches all parts, and nothing of it is saved."""
-        forget_attention_marks(self)
-        try:
+        """As in transformers; on 4.57, too, each call reaches all parts, or none where one refuses it, and nothing of
+        it is saved."""
+        with all_parts_or_none(self):
             super().set_attn_implementation(attn_implementation, *args, **kwargs)
-        finally:
-            forget_attention_marks(self)
 
     def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args, **kwargs) -> str:
         """As in transformers; flash attention is refused where masks do not allow it, whatever is installed.
@@ -385,8 +384,3 @@ class StrictPreTrainedModel(PreTrainedModel):
                 "take its masks; use 'sdpa' or 'eager'."
             )
         return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
-
-
-def is_plain(quantization_config: Any) -> bool:
-    """Whether it is of bitsandbytes and says nothing of what stays as it is."""
-    return getattr(quantization_config, "llm_int8_skip_modules", ...) is None

@@ -84,6 +84,8 @@ def is_adapted(module: nn.Module, parts: list[str]) -> bool:
     """Whether a module of a pretrained part gets a LoRA: any linear layer that runs, but for the output embeddings."""
     if not isinstance(module, nn.Linear) or type(module).__name__ == "NonDynamicallyQuantizableLinear":
         return False  # the latter: torch's MultiheadAttention reads its weight and not the module
+    if type(module).__module__.startswith("transformers.models."):
+        return False  # a router that returns more than a product, such as Phi-3.5-MoE's on 5.x
     return parts[-1] != "lm_head" and not (is_in_vision(".".join(parts)) and any(part in NOT_RUN for part in parts))
 
 

@@ -20,6 +20,7 @@ from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .action_space_settings import check_action_space
+from .alpamayo_changes import ALPAMAYO_CHANGES
 from .alpamayo_facts import alpamayo_actions, alpamayo_does, alpamayo_facts
 from .alpamayo_weight_parts import ALPAMAYO_PARTS
 from .trajectory_vocabulary import special_token_id
@@ -148,6 +149,7 @@ class AlpamayoR1Config(VLAConfig):
     attribute_map = words_on_disk() | {"n_waypoints": "num_action_chunks"}
     further_fields = PUBLISHED_FIELDS.union(PUBLISHED_RUN)
     sub_configs = {"vlm_config": Qwen3VLConfig, "expert_config": Qwen3VLTextConfig}
+    changeable_fields = ALPAMAYO_CHANGES
     weight_parts = ALPAMAYO_PARTS
     auto_classes = auto_classes_of(
         "configuration_alpamayo_r1.AlpamayoR1Config",

@@ -19,6 +19,7 @@ from ..language_model_config import (
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .cogvla_changes import COGVLA_CHANGES
 from .cogvla_facts import cogvla_facts
 from .cogvla_weight_parts import COGVLA_PARTS
 from .configuration_cogvla_vision import SIGLIP_SO400M, CogVLAVisionConfig, as_vision_config
@@ -80,6 +81,7 @@ class CogVLAConfig(VLAConfig):
         "featurizer_config": CogVLAVisionConfig,
         "fused_featurizer_config": CogVLAVisionConfig,
     }
+    changeable_fields = COGVLA_CHANGES
     weight_parts = COGVLA_PARTS
     auto_classes = auto_classes_of(
         "configuration_cogvla.CogVLAConfig",

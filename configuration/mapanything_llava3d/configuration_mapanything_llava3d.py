@@ -28,6 +28,7 @@ from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
 from .configuration_dit_action_head import DiTActionHeadConfig
 from .configuration_mapanything import MapAnythingGeometryConfig
+from .llava3d_changes import LLAVA3D_CHANGES
 from .llava3d_facts import llava3d_facts
 from .llava3d_weight_parts import LLAVA3D_PARTS
 
@@ -105,6 +106,7 @@ class MapAnythingLlava3DConfig(VLAConfig):
         "geometry_config": MapAnythingGeometryConfig,
         "dit_config": DiTActionHeadConfig,
     }
+    changeable_fields = LLAVA3D_CHANGES
     weight_parts = LLAVA3D_PARTS
     auto_classes = auto_classes_of(
         "configuration_mapanything_llava3d.MapAnythingLlava3DConfig",

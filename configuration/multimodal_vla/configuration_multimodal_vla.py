@@ -22,6 +22,7 @@ from ..ode_choices import ODE_CHOICES
 from ..view_names import checked_view_names
 from ..vla_config import VLAConfig, auto_classes_of, words_on_disk
 from ..vla_errors import ConfigError
+from .composed_changes import COMPOSED_CHANGES
 from .composed_facts import composed_facts
 from .composed_weight_parts import COMPOSED_PARTS
 from .gated_language_models import check_gated
@@ -111,6 +112,7 @@ class MultimodalVLAConfig(VLAConfig):
 
     model_type = "multimodal_vla"
     attribute_map = words_on_disk("proprio_dim", "use_proprio")
+    changeable_fields = COMPOSED_CHANGES
     weight_parts = COMPOSED_PARTS
     auto_classes = auto_classes_of(
         "configuration_multimodal_vla.MultimodalVLAConfig", "modeling_multimodal_vla.MultimodalVLAForActionPrediction"

@@ -15,7 +15,7 @@ from .vlm_facts import OLDER_NAMES
 
 def whole(config: PretrainedConfig) -> dict[str, Any]:
     """All fields, without what differs between lines or says how the weights were once loaded."""
-    fields = config.to_dict()
+    fields = without_mark(config.to_dict())
     for name in ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config"):
         fields.pop(name, None)
     parts = [(config, fields)]
@@ -25,6 +25,12 @@ def whole(config: PretrainedConfig) -> dict[str, Any]:
         for older, newer in OLDER_NAMES.get(kind_of(part), {}).items():
             found[older] = getattr(part, older, getattr(part, newer, None))
     return fields
+
+
+def without_mark(fields: dict[str, Any]) -> dict[str, Any]:
+    """Without the dtype that 4.57 puts into all configs of a quantised model, and cannot write in nested ones."""
+    kept = {name: value for name, value in fields.items() if name != "_pre_quantization_dtype"}
+    return {name: without_mark(value) if isinstance(value, dict) else value for name, value in kept.items()}
 
 
 def ties_words(vlm_config: PretrainedConfig) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ...configuration.cogvla.cogvla_facts import PROMPT
 from ...configuration.cogvla.cogvla_weight_parts import COGVLA_PARTS
-from ...configuration.cogvla.openvla_names import has_cogvla_fields, parts_found
+from ...configuration.cogvla.openvla_names import cogvla_parts, has_cogvla_fields, parts_found
 from ...configuration.cogvla.pruning_schedule import lfp_keep_ratios
 from ...configuration.vla_errors import ConfigError
 from ..family_inspection import FamilyInspection, ModelFacts, RunFacts, RunPlan, robot_facts
@@ -59,7 +59,8 @@ def cogvla_plans(facts: RunFacts) -> list[RunPlan]:
     """
     found = parts_found(facts.shapes)
     others = [kind for kind in facts.side_files if kind not in ("vision_backbone", "non_lora_trainables")]
-    if found["action_head"] == "discrete" and (others or not has_cogvla_fields(facts.config)):
+    is_cogvla = has_cogvla_fields(facts.config) or cogvla_parts(found)
+    if found["action_head"] == "discrete" and (others or not is_cogvla):
         plain = plan_of(facts, found, "if it predicts token by token (OpenVLA)", ["--decoding autoregressive"])
         parallel = plan_of(facts, found, "if it predicts a chunk at once (OpenVLA-OFT)", ["--decoding parallel"])
         add_unrecorded(facts, found, parallel)
@@ -67,6 +68,8 @@ def cogvla_plans(facts: RunFacts) -> list[RunPlan]:
     plan = plan_of(facts, found)
     if has_cogvla_fields(facts.config):
         plan.know("action_attention", "block", "inferred (CogVLA's fields in config.json)")
+    elif cogvla_parts(found):
+        plan.know("action_attention", "unknown", "config.json is the base's: copy the run's own beside its files")
     else:
         plan.know("action_attention", "bidirectional", "inferred (continuous head: OpenVLA-OFT)")
     add_unrecorded(facts, found, plan)

@@ -35,6 +35,12 @@ class Bins:
         tokens = ((values.float() - least) / width * (self.count - 1)).round().nan_to_num()  # never an id out of range
         return tokens.clamp(0, self.count - 1).long()
 
+    def outside(self, values: torch.Tensor) -> torch.Tensor:
+        """Which values (..., dimensions) `encode` takes for others, more than half a bin away: bool."""
+        least, width = self.range_like(values)
+        tokens = (values.float() - least) / width * (self.count - 1)
+        return (tokens < -0.5) | (tokens > self.count - 0.5)
+
     def decode(self, tokens: torch.LongTensor) -> torch.Tensor:
         """Tokens (..., dimensions) -> the middle of their bins, float32.
 

@@ -16,6 +16,7 @@ from ..cache_names import cache_argument
 from ..fused_linears import product_if_joined
 from ..llama_layers import LAYERS_CACHE, Rotary, attended, decoder_layer, gated, is_stock, normed, projections_of
 from ..masking import without_first
+from ..stock_initialisation import StockInitialisation
 
 STACKS_CACHE = cache_argument(LlamaModel.forward)
 
@@ -129,7 +130,7 @@ class LFPDecoderLayer(LlamaDecoderLayer):
         return restore(hidden_states, torch.addcmul(residual, output, weights), places)
 
 
-class LFPLlamaModel(LlamaModel):
+class LFPLlamaModel(StockInitialisation, LlamaModel):
     """A Llama whose layers named in `keep_ratios` prune vision tokens; takes `pruning` in `forward`."""
 
     def __init__(self, config: LlamaConfig, keep_ratios: dict[int, float], film: bool):

@@ -14,12 +14,13 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from ..cache_names import CACHE_NAMES, cache_argument, one_cache
 from ..loss_items import cross_entropy
+from ..stock_initialisation import StockInitialisation
 
 LANGUAGE_MODELS = {"llama": LlamaForCausalLM, "mistral": MistralForCausalLM}
 MODELS_CACHE = cache_argument(LlamaForCausalLM.forward)  # and so it is in Mistral's
 
 
-class LLaVA3DForCausalLMV2(PreTrainedModel, GenerationMixin):
+class LLaVA3DForCausalLMV2(StockInitialisation, PreTrainedModel, GenerationMixin):
     """A causal language model of transformers as `model`, so that keys read `model.model.layers...`.
 
     Args:

@@ -19,12 +19,13 @@ from ..model_parts import stack_of
 from ..modules import ModuleReference
 from ..sharded_layer import tie_keys_and_values
 from ..stack_passes import PrefixCache, SuffixInputs, run_prefix, run_suffix
+from ..stock_initialisation import StockInitialisation
 from .joint_pass import fitted, run_jointly, suffix_rows
 
 STACKS = {"llama": LlamaModel, "mistral": MistralModel}
 
 
-class LLaVA3DWithActionExpertModel(PreTrainedModel):
+class LLaVA3DWithActionExpertModel(StockInitialisation, PreTrainedModel):
     """The base language model with the expert joined to it.
 
     Args:

@@ -77,12 +77,15 @@ def language_logits(model: nn.Module, states: torch.Tensor) -> torch.Tensor:
 
 def keep_dtype(model: nn.Module) -> None:
     """Have language models in 16 bits compute in their dtype throughout, where constants of another one would make
-    float32 of it, which 4.57 cannot multiply with the next weights: CTRL's positions, and Apertus's activations."""
+    float32 of it, which 4.57 cannot multiply with the next weights: CTRL's positions, and Apertus's activations; and
+    the gate of an ERNIE 4.5 in the float32 of what it is given there."""
     for module in model.modules():
         if type(module).__name__ == "CTRLModel":
             module.register_forward_pre_hook(positions_in_dtype)
         if type(module).__name__ == "XIELUActivation":
             module.register_forward_hook(in_dtype_of_input)
+        if type(module).__name__ == "Ernie4_5_MoeSparseMoeBlock" and isinstance(module.gate, nn.Linear):
+            module.gate.register_forward_pre_hook(weights_in_dtype_of_input)
 
 
 def positions_in_dtype(stack: nn.Module, _arguments: tuple) -> None:
@@ -93,3 +96,8 @@ def positions_in_dtype(stack: nn.Module, _arguments: tuple) -> None:
 def in_dtype_of_input(_module: nn.Module, arguments: tuple, output: torch.Tensor) -> torch.Tensor:
     """The hook of `keep_dtype` for an activation whose weights stay bfloat16 in a float16 model of 4.57."""
     return output.to(arguments[0].dtype)
+
+
+def weights_in_dtype_of_input(linear: nn.Module, arguments: tuple) -> None:
+    """The hook of `keep_dtype` for a layer that a `to` of the model has cast, and its caller counts as float32."""
+    linear.to(arguments[0].dtype)

@@ -169,7 +169,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
             pixel_values: (batch, views, 3, height, width), or without views; patches, where the VLM reads those.
             attention_mask: (batch, length), 0 on padding, on either side.
             state: (batch, state_dim), normalised as the processor returns it; also called `proprio`.
-            image_grid_thw: (images, 3), for VLMs that read patches.
+            image_grid_thw: (images, 3), for VLMs that read patches; others refuse it.
             unnorm_key: whose statistics turn the prediction into robot units; needed where there are several.
             num_inference_steps, ode_solver, ode_spacing, noise: of the flow head: how many steps, also called
                 `num_steps`, how they are made, see `ode_sampling.py`, and where they start, (batch, chunks,

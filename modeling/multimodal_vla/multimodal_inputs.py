@@ -120,9 +120,10 @@ def checked_prompt(
     real = check_mask(input_ids, attention_mask)
     if attention_mask is not None and (waits or real.device.type == "cpu"):
         check_rows(real)
-    further = {name: value for name, value in vlm_inputs.items() if value is not None and name not in TOKEN_TYPES}
+    given = {"image_grid_thw": image_grid_thw, **vlm_inputs}
+    further = {name: value for name, value in given.items() if value is not None and name not in TOKEN_TYPES}
     check_vlm_inputs(model, further)
-    given = {"pixel_values": pixel_values, "image_grid_thw": image_grid_thw, **further}
+    given = {"pixel_values": pixel_values, **further}
     images = {name: in_dtype(value, model.dtype) for name, value in given.items() if value is not None}
     return Prompt(input_ids, real, model.backbone.is_image(input_ids), images)
 

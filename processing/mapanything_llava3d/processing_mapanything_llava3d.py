@@ -23,7 +23,7 @@ from ..sample_inputs import finite_numbers, whole_numbers
 from .camera_intrinsics import checked_intrinsic_config, resized_intrinsics
 from .image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from .image_prompt import add_image_token, image_prompt_ids
-from .spatial_action_tokenizer import ACTION_DIM, ACTION_TOKEN, SpatialActionTokenizer, add_action_tokens
+from .spatial_action_tokenizer import ACTION_DIM, ACTION_TOKEN, SpatialActionTokenizer, add_action_tokens, warn_of_cut
 
 
 class MapAnythingLlava3DProcessor(RobotProcessor):
@@ -202,6 +202,7 @@ class MapAnythingLlava3DProcessor(RobotProcessor):
             raise InputError(
                 f"actions have shape {values.shape}; accepted is (batch, steps, {ACTION_DIM}) with batch {batch_size}."
             )
+        warn_of_cut(values)
         return self.action_tokens.encode(values).reshape(batch_size, -1).tolist()
 
     def decode_actions(self, token_ids: Any, unnorm_key: str | None = None) -> torch.Tensor:

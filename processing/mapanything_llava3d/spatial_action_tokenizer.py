@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from transformers.utils import logging
 
 from ...configuration.vla_errors import ConfigError, InputError
 from .spatial_action_bins import RANGES, checked_edges, make_bins
@@ -19,6 +20,9 @@ from .spatial_action_bins import RANGES, checked_edges, make_bins
 ACTION_TOKEN = "<ACTION{:05d}>"
 ACTION_DIM, TOKENS_PER_STEP = 7, 3
 SETTINGS = ("num_bins", "gs_params", "bin_policy", "use_spherical", "min_sigma")
+ROUNDING = 1e-3
+
+logger = logging.get_logger(__name__)
 
 
 class SpatialActionTokenizer:
@@ -181,6 +185,18 @@ class ActionTokenizer:
     def decode(self, token_ids: np.ndarray) -> np.ndarray:
         """token_ids: any shape -> values, same shape, float64; ids out of range count as the nearest in it."""
         return self.values[np.clip(np.asarray(token_ids) - self.first_token_id, 0, self.vocab_size - 1)]
+
+
+def warn_of_cut(actions: np.ndarray) -> None:
+    """Say once that actions (..., 7) to learn go beyond -1 and 1, whose tokens they get: are they in robot units?"""
+    outside = np.abs(actions) > 1 + ROUNDING
+    if outside.any():
+        dimensions = np.flatnonzero(outside.reshape(-1, outside.shape[-1]).any(axis=0)).tolist()
+        logger.warning_once(
+            f"{outside.mean():.1%} of the numbers in `actions` lie beyond -1 to 1 (dimensions {dimensions}, up to "
+            f"{np.abs(actions).max():.4g}) and get the tokens of -1 and 1, as in the published code. Actions are taken "
+            "normalised; are these in the robot's units?"
+        )
 
 
 def add_action_tokens(tokenizer: Any, count: int) -> int:

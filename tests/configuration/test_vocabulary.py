@@ -30,10 +30,10 @@ CLASSES = {
     "alpamayo_r1": vlahub.AlpamayoR1Config,
 }
 FIELDS = {
-    "cogvla": ROBOT | {"num_images_in_input": 2, "norm_stats": {"a": STATISTICS}},
+    "cogvla": ROBOT | {"num_images_in_input": 2, "norm_stats": {"a": STATISTICS}, "action_head": "diffusion"},
     "mapanything_llava3d": ROBOT | {"norm_stats": {"a": STATISTICS}},
     "dit_action_head": {name: ROBOT[name] for name in ROBOT if name != "use_state"},
-    "multimodal_vla": ROBOT | {"norm_stats": {"a": STATISTICS}},
+    "multimodal_vla": ROBOT | {"norm_stats": {"a": STATISTICS}, "action_head": "flow"},
     "alpamayo_r1": {"num_action_chunks": 8, "num_inference_steps": 3},
 }
 # What config.json says, in the words that were published.

@@ -73,6 +73,59 @@ def test_an_adapter_is_loaded_into_a_fresh_model_whole(family, family_checkpoint
     assert (wanted - before).abs().max() > 1e-2
 
 
+@pytest.fixture(scope="module")
+def others(trained, tmp_path_factory):
+    """Folders of two more adapters: one with other tensors, and one that lacks a tensor."""
+    state, folder = load_file(trained.folder / "adapter_model.safetensors"), tmp_path_factory.mktemp("others")
+    lacking = dict(list(state.items())[1:])
+    for name, tensors in {"halved": {key: value / 2 for key, value in state.items()}, "lacking": lacking}.items():
+        shutil.copytree(trained.folder, folder / name)
+        save_file(tensors, folder / name / "adapter_model.safetensors", metadata={"format": "pt"})
+    return SimpleNamespace(halved=str(folder / "halved"), lacking=str(folder / "lacking"))
+
+
+def test_a_second_adapter_is_loaded_beside_the_first(family, family_checkpoint, family_call, trained, others):
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    model.load_adapter(str(trained.folder), "first")
+    first = family_call(model, trained.processor, VIEWS)
+    model.load_adapter(others.halved, "second")
+    assert model.active_adapters() == ["second"]
+    alone = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    alone.load_adapter(others.halved)
+    second = family_call(alone, trained.processor, VIEWS)
+    torch.testing.assert_close(family_call(model, trained.processor, VIEWS), second, rtol=1e-4, atol=1e-4)
+    assert_same_adapter(model, trained, "first")
+    model.set_adapter("first")
+    torch.testing.assert_close(family_call(model, trained.processor, VIEWS), first, rtol=1e-4, atol=1e-4)
+    assert (first - second).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("adapters", [[], ["first"]], ids=["alone", "beside another"])
+def test_a_model_that_refuses_an_adapter_is_as_before(
+    family, family_checkpoint, family_call, trained, others, adapters, tmp_path
+):
+    def described():
+        parameters = {name: each.requires_grad for name, each in model.named_parameters()}
+        return parameters, {name: (type(each), each.training) for name, each in model.named_modules()}
+
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    for name in adapters:
+        model.load_adapter(str(trained.folder), name)
+    before = family_call(model, trained.processor, VIEWS)
+    model.train()
+    was = described()
+    with pytest.raises(ConfigError, match=r"the weights .*do not fit .* config; missing keys: "):
+        model.load_adapter(others.lacking, "second")
+    assert described() == was and getattr(model, "peft_config", {}).keys() == set(adapters)
+    found = family_call(model.eval(), trained.processor, VIEWS)
+    torch.testing.assert_close(found, before, rtol=1e-4, atol=1e-4)
+    if adapters:
+        assert model.active_adapters() == adapters
+    else:
+        model.save_pretrained(tmp_path)
+    model.load_adapter(others.halved, "second")
+
+
 def test_a_folder_of_an_adapter_loads_its_base_and_itself(family, family_call, trained):
     model = family.model.from_pretrained(trained.folder, dtype=torch.float32)
     assert_same_adapter(model, trained)

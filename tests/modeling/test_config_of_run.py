@@ -92,13 +92,14 @@ def test_the_statistics_beside_an_adapter_are_what_its_model_answers_by(family, 
 
 @loaders
 def test_what_a_caller_changes_stays_and_all_else_is_of_the_run(family, adapter, run, load):
-    fields = adapter.config.to_dict() | {"num_inference_steps": 7, "quantization_config": {"quant_method": "fp8"}}
+    field = "num_inference_steps" if adapter.config.draws_noise else "num_diffusion_steps"
+    fields = adapter.config.to_dict() | {field: 7, "quantization_config": {"quant_method": "fp8"}}
     (run / "config.json").write_text(json.dumps(fields | {"stop_grad_from_vlm": True, "pad_token_id": 1}))
-    model = load(family, run, num_inference_steps=5)
-    assert model.config.num_inference_steps == 5 and model.config.pad_token_id == 1
-    assert load(family, run).config.num_inference_steps == 7
-    given = family.config.from_dict(adapter.config.to_dict() | {"num_inference_steps": 11})
-    assert load(family, run, config=given).config.num_inference_steps == 11
+    model = load(family, run, **{field: 5})
+    assert getattr(model.config, field) == 5 and model.config.pad_token_id == 1
+    assert getattr(load(family, run).config, field) == 7
+    given = family.config.from_dict(adapter.config.to_dict() | {field: 11})
+    assert getattr(load(family, run, config=given).config, field) == 11
 
 
 def test_an_adapter_alone_leaves_the_arguments_as_they_are(family, run):

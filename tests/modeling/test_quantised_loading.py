@@ -5,11 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
+from model_variants import VARIANTS
 from torch import nn
 from transformers import BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM, SiglipVisionConfig, SiglipVisionModel
 
 import vlahub
 from vlahub.errors import ConfigError
+from vlahub.modeling.adapter_loading import HAS_WEIGHT_MAPPING
 from vlahub.modeling.model_parts import is_pretrained
 from vlahub.modeling.modules import floating_dtype
 
@@ -65,6 +67,24 @@ def test_a_part_that_was_quantised_on_its_own_is_not_saved_in_a_whole_model(bits
     with pytest.raises(ConfigError, match=r"^backbone\.language_model was quantised on its own"):
         model.save_pretrained(tmp_path / "whole")
     assert not (tmp_path / "whole").exists()
+
+
+@pytest.mark.parametrize("bits", KINDS)
+@pytest.mark.parametrize("name", ["openvla-oft", "llava3d-flow", "composed-flow", "vlm-qwen-mlp", "alpamayo-r1"])
+def test_what_was_quantised_at_loading_is_saved_and_predicts_alike_or_is_refused(name, bits, tmp_path):
+    """4.57 writes no dtype of the nested configs, 5.x finds no packed weights whose names it changes."""
+    variant = VARIANTS[name]
+    variant.model().save_pretrained(tmp_path / "full")
+    options = {"quantization_config": BitsAndBytesConfig(**{f"load_in_{bits}bit": True}), "dtype": torch.float32}
+    model, again = variant.kind.from_pretrained(tmp_path / "full", **options).eval(), tmp_path / "small"
+    if variant.family == "mapanything_llava3d" and HAS_WEIGHT_MAPPING:
+        with pytest.raises(ConfigError, match=r"language_model.* was quantised at loading, and .* another"):
+            model.save_pretrained(again)
+        assert not again.exists()
+        return
+    model.save_pretrained(again)
+    found = variant.kind.from_pretrained(again, dtype=torch.float32).eval()
+    assert torch.equal(*(variant.predict(each, variant.prediction()) for each in (found, model)))
 
 
 @pytest.mark.parametrize("name", ["cogvla", "mapanything_llava3d", "multimodal_vla"])

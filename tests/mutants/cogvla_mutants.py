@@ -21,6 +21,16 @@ RESIZED_VOCABULARY = "tests/modeling/cogvla/test_resized_vocabulary.py"
 
 MUTANTS = [
     *planted(
+        "conversion/cogvla/inspected_cogvla.py",
+        "tests/conversion/inspection/test_inspect_checkpoint.py",
+        (
+            "attention-of-a-run-by-its-bases-config",
+            "    elif cogvla_parts(found):",
+            "    elif False:",
+            "a_run_that_carries_its_bases_config_is_not_said_to_attend_as_an_openvla_oft",
+        ),
+    ),
+    *planted(
         "modeling/cogvla/cogvla_core.py",
         COGVLA,
         (

@@ -4,6 +4,42 @@ from .planted import planted
 
 MUTANTS = [
     *planted(
+        "modeling/adapter_rollback.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "refused-adapter-stays-in-the-model",
+            "        for module, children, training in modules:",
+            "        for module, children, training in []:",
+            "a_model_that_refuses_an_adapter_is_as_before",
+        ),
+        (
+            "second-adapter-is-active-in-part",
+            "            activate(model, name)",
+            "            pass",
+            "a_second_adapter_is_loaded_beside_the_first",
+        ),
+    ),
+    *planted(
+        "modeling/adapter_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "tensors-of-other-adapters-are-missing",
+            'for key in found["missing_keys"] if name in key.split(".")]',
+            'for key in found["missing_keys"]]',
+            "a_second_adapter_is_loaded_beside_the_first",
+        ),
+    ),
+    *planted(
+        "modeling/saving_checks.py",
+        "tests/modeling/test_quantised_loading.py",
+        (
+            "packed-weights-under-renamed-keys-are-saved",
+            "        if (renamed := renamed_weight(model)) is not None:",
+            "        if (renamed := None) is not None:",
+            "what_was_quantised_at_loading_is_saved_and_predicts_alike_or_is_refused",
+        ),
+    ),
+    *planted(
         "modeling/adapter_loading.py",
         "tests/modeling/test_adapters_through_model.py",
         (
@@ -466,7 +502,17 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/mapanything_llava3d/llava3d_with_action_expert.py",
+        "tests/modeling/test_stock_initialisation.py",
+        (
+            "joined-expert-counts-as-code-of-others",
+            "class LLaVA3DWithActionExpertModel(StockInitialisation, PreTrainedModel):",
+            "class LLaVA3DWithActionExpertModel(PreTrainedModel):",
+            "no_model_of_the_package_counts_as_code_of_others",
+        ),
+    ),
+    *planted(
+        "modeling/stock_initialisation.py",
         "tests/modeling/multimodal_vla/test_loaded_buffers.py",
         (
             "modules-without-tensors-are-left-as-they-come",

@@ -488,6 +488,26 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/vla_config.py",
+        "tests/modeling/test_unread_arguments.py",
+        (
+            "steps-of-a-head-without-steps-are-taken",
+            "            check_sampling(config, in_own_words(cls, kwargs))",
+            "            pass",
+            "fields_of_sampling_are_refused_for_a_head_that_makes_actions_at_once",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/multimodal_inputs.py",
+        "tests/modeling/test_unread_arguments.py",
+        (
+            "grid-that-nothing-reads",
+            '    given = {"image_grid_thw": image_grid_thw, **vlm_inputs}',
+            "    given = {**vlm_inputs}",
+            "a_grid_of_patches_is_refused_where_pictures_are_no_patches",
+        ),
+    ),
+    *planted(
         "modeling/modules.py",
         DTYPES,
         (
@@ -771,10 +791,52 @@ MUTANTS = [
         "modeling/attention_marks.py",
         "tests/modeling/common/test_attention_implementations.py",
         (
+            "attention-is-chosen-in-some-parts",
+            "            vars(config)[CHOICE] = choice",
+            "            pass",
+            "a_choice_that_a_part_refuses_reaches_none",
+        ),
+        (
             "marks-of-chosen-attention-stay",
             "vars(config).pop(MARK, None)",
             "pass",
             "each_choice_reaches_all_parts_and_is_not_saved",
+        ),
+    ),
+    *planted(
+        "modeling/modules.py",
+        "tests/modeling/multimodal_vla/test_states_in_16_bits.py",
+        (
+            "positions-stay-float32-in-a-cast-model",
+            "not in IN_DTYPE_OF_STATES",
+            "not in ()",
+            "a_model_that_is_cast_to_16_bits_predicts_in_them",
+        ),
+    ),
+    *planted(
+        "modeling/built_fields.py",
+        "tests/modeling/common/test_built_fields.py",
+        (
+            "changed-fields-of-parts-are-saved",
+            "    if not nested:",
+            "    if True:",
+            "a_field_of_a_part_that_a_model_cannot_follow_is_named_before_it_is_saved",
+        ),
+        (
+            "changeable-fields-are-refused",
+            "            if path not in config.changeable_fields:",
+            "            if True:",
+            "tests/modeling/test_ode_sampling.py::test_alpamayo_follows_its_config_or_the_call",
+        ),
+    ),
+    *planted(
+        "modeling/input_checks.py",
+        "tests/modeling/common/test_built_fields.py",
+        (
+            "predictions-do-not-look-at-changed-fields",
+            "        check_as_built(model)",
+            "        pass",
+            "a_field_that_a_model_cannot_follow_is_named_where_it_predicts_and_saves",
         ),
     ),
     *planted(

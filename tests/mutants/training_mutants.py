@@ -29,6 +29,36 @@ QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
+        "modeling/alpamayo_r1/trajectory_bins.py",
+        "tests/training/alpamayo_r1/test_published_stages.py",
+        (
+            "futures-beyond-the-bins-are-cut-in-silence",
+            "return (tokens < -0.5) | (tokens > self.count - 0.5)",
+            "return tokens.isnan()",
+            "futures_beyond_what_tokens_say_are_told_of",
+        ),
+    ),
+    *planted(
+        "processing/mapanything_llava3d/spatial_action_tokenizer.py",
+        "tests/processing/mapanything_llava3d/test_processing_mapanything_llava3d.py",
+        (
+            "actions-in-robot-units-are-cut-in-silence",
+            "    if outside.any():",
+            "    if False:",
+            "actions_in_robot_units_are_told_of_once_before_their_tokens_are_cut",
+        ),
+    ),
+    *planted(
+        "training/lora_config.py",
+        "tests/training/test_lora_config.py",
+        (
+            "routers-of-transformers-get-a-lora",
+            'if type(module).__module__.startswith("transformers.models."):',
+            "if False:",
+            "a_router_that_returns_more_than_a_product_gets_no_lora",
+        ),
+    ),
+    *planted(
         "training/trainer.py",
         "tests/training/test_answers.py",
         (

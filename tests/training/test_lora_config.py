@@ -9,6 +9,8 @@ import torch
 from base_statistics import statistics_of
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
+from tiny_configs import composed_config
+from tiny_text_models import tiny_text_config
 from torch import nn
 
 import vlahub
@@ -242,6 +244,17 @@ def test_what_does_not_run_of_a_tower_gets_no_lora(tower, tiny):
     made.model(**made.batch).loss.backward()
     assert all(made.model.get_submodule(name).weight.grad is not None for name in inside)
     assert all(made.model.get_submodule(name).weight.grad is None for name in idle)
+
+
+@pytest.mark.parametrize("kind", ["phimoe", "olmoe"])
+def test_a_router_that_returns_more_than_a_product_gets_no_lora(kind):
+    text = tiny_text_config(kind)
+    model = vlahub.MultimodalVLAForActionPrediction(composed_config(text_config=text, action_head="mlp"))
+    model.add_adapter(vlahub.lora_config(model, RANK, ALPHA))
+    batch = {"input_ids": torch.tensor([[5, 6, 7]]), "pixel_values": torch.randn(1, 1, 3, 28, 28)}
+    batch |= {"state": torch.zeros(1, model.config.state_dim)}
+    model(**batch, actions=torch.rand(1, model.config.num_action_chunks, model.config.action_dim)).loss.backward()
+    assert model.eval().predict_action(**batch).isfinite().all()
 
 
 def test_a_frozen_vision_tower_gets_no_lora():

@@ -6,10 +6,12 @@ from typing import Any
 import torch
 from datasets import Dataset
 from PIL import Image
+from transformers.utils import logging
 
 from ...configuration.alpamayo_r1.trajectory_vocabulary import SPECIAL_TOKENS, TRAJ_TOKEN
 from ...configuration.vla_errors import InputError
 from ...modeling.alpamayo_r1.trajectory_text import future_tokenizer, is_of_trajectory
+from ...modeling.alpamayo_r1.trajectory_tokenizers import DiscreteTrajectoryTokenizer
 from ...processing.alpamayo_r1.route_and_question import MARKER
 from ...processing.image_processing_alpamayo_r1 import read_frames
 from ...processing.prompts import prompt_token_ids
@@ -25,6 +27,8 @@ from .time_step import check_time_step
 FUTURE = TRAJ_TOKEN["future_start"]
 ANSWER = SPECIAL_TOKENS["cot_start"] + "{reasoning}" + SPECIAL_TOKENS["cot_end"] + FUTURE
 TOLERANCE = 1e-2  # metres, and entries of a rotation
+
+logger = logging.get_logger(__name__)
 
 
 class AlpamayoR1Collator:
@@ -227,9 +231,22 @@ class AlpamayoR1Collator:
         rows = [prompt_token_ids(tokenizer, pieces, parts, add_special_tokens=False) for parts in said]
         if self.future_tokenizer is None:
             return rows
+        warn_of_cut(self.future_tokenizer, (*history.values(), *future.values()))
         values = self.future_tokenizer.encode(*history.values(), *future.values()) + self.config.traj_token_start_idx
         end = [self.config.traj_token_ids["future_end"], tokenizer.convert_tokens_to_ids(TURN_END)]
         return [row + future + end for row, future in zip(rows, values.tolist(), strict=True)]
+
+
+def warn_of_cut(tokenizer: DiscreteTrajectoryTokenizer, poses: Sequence[torch.Tensor]) -> None:
+    """Say once that futures to learn as tokens accelerate or turn more than the tokens can say; poses: of `encode`."""
+    values = tokenizer.action_space.traj_to_action(*poses)
+    if (outside := tokenizer.bins.outside(values)).any():
+        logger.warning_once(
+            f"{outside.float().mean():.1%} of a batch's accelerations and curvatures lie beyond the range of "
+            f"traj_tokenizer_cfg ({list(tokenizer.bins.least)} to {list(tokenizer.bins.greatest)}; these reach "
+            f"{values.min():.4g} to {values.max():.4g}) and get the tokens at its ends, as in the published code: are "
+            "the poses in metres, and 0.1 s apart?"
+        )
 
 
 def augmented(images: Any, augment: Augment) -> Any:

@@ -159,6 +159,16 @@ def test_what_a_run_would_give_is_what_the_merge_reads(cogvla, merged):
         assert setting.value == report[name]["value"], name
 
 
+def test_a_run_that_carries_its_bases_config_is_not_said_to_attend_as_an_openvla_oft(cogvla, tmp_path):
+    """The merge refuses it until the run's own config.json is there."""
+    run = shutil.copytree(cogvla.run, tmp_path / "run")
+    shutil.copy(cogvla.base / "config.json", run / "config.json")
+    (step,) = inspect_checkpoint(str(run)).next_steps
+    (attention,) = [setting for setting in step.settings if setting.name == "action_attention"]
+    assert attention.value == "unknown" and attention.how.startswith("config.json is the base's: copy the run's own")
+    assert carried_out(step.command, cogvla.base, tmp_path / "out") == 1
+
+
 def test_an_adapter_inside_a_run_points_to_the_run(cogvla):
     found = inspect_checkpoint(str(cogvla.run / "lora_adapter"))
     assert found.adapter.r == 4 and str(cogvla.run) in found.oddities[0]

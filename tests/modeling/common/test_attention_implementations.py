@@ -3,6 +3,7 @@
 import pytest
 import torch
 import transformers
+from model_variants import VARIANTS
 from transformers import PreTrainedModel
 
 from vlahub.errors import ConfigError
@@ -70,3 +71,33 @@ def test_each_choice_reaches_all_parts_and_is_not_saved(variant, tmp_path):
         assert found() == ([chosen] * len(parts) if chosen == "eager" else begun)
     model.save_pretrained(tmp_path)
     assert "_attn_was_changed" not in (tmp_path / "config.json").read_text()
+
+
+def test_a_choice_that_a_part_refuses_reaches_none(variant, monkeypatch):
+    model = variant.model()
+    parts = [module for module in model.modules() if isinstance(module, PreTrainedModel)]
+    if transformers.__version__.startswith("4.") and any(part.config.model_type == "blip_2_qformer" for part in parts):
+        pytest.skip("its Q-former is asked below")
+
+    def refuse(*arguments, **options):
+        raise ValueError("not in this part")
+
+    before = [part.config._attn_implementation for part in parts]
+    for part in parts[1:]:
+        for name in ("get_correct_attn_implementation", "_check_and_adjust_attn_implementation"):
+            monkeypatch.setattr(part, name, refuse)
+    with pytest.raises(ValueError, match="not in this part"):
+        model.set_attn_implementation("eager")
+    assert [part.config._attn_implementation for part in parts] == before
+
+
+def test_a_qformer_that_refuses_a_choice_leaves_the_other_parts_as_they_were():
+    model = VARIANTS["composed-discrete-late"].model()
+    parts = [module.config for module in model.modules() if isinstance(module, PreTrainedModel)]
+    model.set_attn_implementation("eager")
+    try:
+        model.set_attn_implementation("sdpa")
+    except ValueError:  # on 4.57
+        assert {part._attn_implementation for part in parts} == {"eager"}
+    else:
+        assert {part._attn_implementation for part in parts} == {"sdpa"}

@@ -52,3 +52,14 @@ def test_pretrained_language_models_with_constants_of_their_own_predict_in_16_bi
     prompt["state"] = torch.zeros(1, model.config.state_dim)
     wanted = model.predict_action(**prompt)
     assert copy.deepcopy(model).predict_action(**prompt).equal(wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["openai-gpt", "xglm", "falcon_h1", "ernie4_5_moe", "llama"])
+def test_a_model_that_is_cast_to_16_bits_predicts_in_them(kind, dtype):
+    config = composed_config(text_config=tiny_text_config(kind), action_head="mlp", use_state=False, state_dim=None)
+    model = weights_that_matter(MultimodalVLAForActionPrediction(config))
+    prompt = {"input_ids": torch.tensor([[5, 6, 7]]), "pixel_values": torch.randn(1, 1, 3, 28, 28)}
+    wanted = model.predict_action(**prompt)
+    found = model.to(dtype).predict_action(**prompt)
+    assert (found - wanted).abs().mean() < 0.3 * wanted.abs().mean()

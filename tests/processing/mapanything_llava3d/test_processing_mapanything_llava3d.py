@@ -10,6 +10,7 @@ from tokenizers.models import BPE, WordLevel
 from transformers import PreTrainedTokenizerFast
 
 from vlahub.configuration.vla_errors import ConfigError, InputError
+from vlahub.processing.mapanything_llava3d import spatial_action_tokenizer
 from vlahub.processing.mapanything_llava3d.image_processing_mapanything_llava3d import MapAnythingLlava3DImageProcessor
 from vlahub.processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
 from vlahub.processing.mapanything_llava3d.spatial_action_tokenizer import SpatialActionTokenizer
@@ -395,6 +396,19 @@ def test_actions_to_train_on_follow_the_text(with_actions):
     assert output["input_ids"][0, -10:-1].tolist() == expected[0]
     assert output["attention_mask"].tolist() == [[1] * 15 + [0], [1] * 16]
     assert tokens.first_token_id == with_actions.tokenizer.convert_tokens_to_ids("<ACTION00000>") == 12
+
+
+def test_actions_in_robot_units_are_told_of_once_before_their_tokens_are_cut(with_actions, monkeypatch):
+    said = []
+    monkeypatch.setattr(spatial_action_tokenizer.logger, "warning_once", said.append)
+    actions = some_actions(1, 3)
+    with_actions(images=noise(), text="wave", actions=actions)
+    assert said == []
+    actions[0, :, 2] = 40
+    output = with_actions(images=noise(), text="wave", actions=actions)
+    assert len(said) == 1 and "14.3% of the numbers in `actions` lie beyond -1 to 1 (dimensions [2], up" in said[0]
+    actions[0, :, 2] = 1
+    assert torch.equal(output["input_ids"], with_actions(images=noise(), text="wave", actions=actions)["input_ids"])
 
 
 @pytest.mark.parametrize("form", [lambda ids: ids, torch.Tensor.tolist, torch.Tensor.numpy], ids=["pt", "list", "np"])

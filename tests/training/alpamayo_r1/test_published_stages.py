@@ -7,6 +7,7 @@ import torch
 from vlahub import set_stop_gradient, trainable_parameter_groups
 from vlahub.data import collator_for
 from vlahub.errors import InputError
+from vlahub.training.alpamayo_r1 import collator_alpamayo_r1
 from vlahub.training.alpamayo_r1.collator_alpamayo_r1 import AlpamayoR1Collator
 
 only = pytest.mark.parametrize("family", ["alpamayo_r1"], indirect=True)
@@ -63,6 +64,19 @@ def test_without_learn_text_only_the_future_and_the_end_of_the_turn_are_learnt(m
     assert torch.equal(batch["input_ids"], whole["input_ids"])
     assert torch.equal(batch["trajectory_labels"], whole["trajectory_labels"])
     assert (batch["labels"] != -100).sum(dim=1).tolist() == [1, 1]
+
+
+@only
+def test_futures_beyond_what_tokens_say_are_told_of(model, processor, family_examples, monkeypatch):
+    said = []
+    monkeypatch.setattr(collator_alpamayo_r1.logger, "warning_once", said.append)
+    collate = collator_for(model.config, processor, **FIRST)
+    collate(family_examples)
+    assert said == []
+    times, far = 0.1 * np.arange(1, 65), dict(family_examples[0])
+    far["ego_future_xyz"] = np.stack([30 * times**2, 0 * times, 0 * times], axis=1)  # 60 m/s^2
+    collate([far])
+    assert len(said) == 1 and "lie beyond the range of traj_tokenizer_cfg" in said[0]
 
 
 @only

@@ -1,0 +1,43 @@
+"""What says how actions are sampled, or how images lie, to a model that does not read it is refused by its name."""
+
+import pytest
+import torch
+from model_variants import VARIANTS
+
+from vlahub.errors import ConfigError, InputError
+
+SAMPLING = {"num_inference_steps": 2, "ode_solver": "heun", "ode_spacing": "cosine"}
+AT_ONCE = ("cogvla", "cogvla-discrete", "openvla", "composed-mlp", "composed-discrete-late", "vlm-qwen-mlp")
+
+
+@pytest.mark.parametrize("name", AT_ONCE)
+def test_fields_of_sampling_are_refused_for_a_head_that_makes_actions_at_once(name, tmp_path):
+    variant = VARIANTS[name]
+    model = variant.model()
+    model.save_pretrained(tmp_path)
+    for field, value in SAMPLING.items():
+        with pytest.raises(ConfigError, match=field):
+            variant.kind.config_class.from_pretrained(tmp_path, **{field: value})
+        if variant.family != "cogvla" or field == "num_inference_steps":
+            with pytest.raises(InputError, match=field):
+                model.predict_action(**variant.prediction(), **{field: value})
+
+
+@pytest.mark.parametrize("name", ["cogvla-diffusion", "llava3d-flow", "composed-flow", "alpamayo-r1"])
+def test_fields_of_sampling_are_read_for_a_head_that_samples(name, tmp_path):
+    variant = VARIANTS[name]
+    variant.make().save_pretrained(tmp_path)
+    for field, value in SAMPLING.items():
+        if name != "cogvla-diffusion" or field == "num_inference_steps":
+            found = variant.kind.config_class.from_pretrained(tmp_path, **{field: value})
+            assert getattr(found, field) == value
+
+
+@pytest.mark.parametrize("name", ["composed-mlp", "composed-two-towers", "vlm-paligemma-flow"])
+def test_a_grid_of_patches_is_refused_where_pictures_are_no_patches(name):
+    variant = VARIANTS[name]
+    model, grid = variant.model(), torch.tensor([[1, 4, 4]] * 2)
+    with pytest.raises(InputError, match="image_grid_thw is no argument of this model"):
+        model.predict_action(**variant.prediction(), image_grid_thw=grid)
+    with pytest.raises(InputError, match="image_grid_thw is no argument of this model"):
+        model(**variant.training(), image_grid_thw=grid)
