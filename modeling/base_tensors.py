@@ -15,6 +15,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from ..configuration.checkpoint_place import why_no_folder
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, files_of_weights
 from ..configuration.vla_errors import ConfigError
+from .generation_settings import generation_in
 from .initial_values import InitialValues
 from .seeded_numbers import normal_numbers
 from .weight_files import opened_weights
@@ -133,8 +134,19 @@ def loaded(
     config: PretrainedConfig,
     state: dict[str, torch.Tensor],
     loading: Mapping[str, Any],
+    base: Path,
 ) -> PreTrainedModel:
-    """The model of these tensors, in the config's dtype; loading: further arguments of `from_pretrained`."""
+    """The model of these tensors, in the config's dtype; it writes text as its base does.
+
+    loading: further arguments of `from_pretrained`; base: its folder.
+
+    Raises:
+        CheckpointError: the base's generation_config.json cannot be read.
+    """
+    generation = generation_in(base)  # before weights are loaded
     model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
     model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
+    if generation is not None:
+        generation.pad_token_id = config.pad_token_id  # that of the whole model
+        model.generation_config = generation
     return model

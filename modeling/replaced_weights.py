@@ -13,7 +13,8 @@ from ..configuration.hub_removals import remove_from_repository
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 REPLACED = "replaced_adapter"
-OF_FORMER_WEIGHTS = ("conversion_report.json", "dataset_statistics.json")  # what commands read of a checkpoint
+# What commands read of a checkpoint, or lies beside an adapter.
+OF_FORMER_WEIGHTS = ("conversion_report.json", "dataset_statistics.json", "view_names.json")
 
 
 @contextmanager
@@ -69,7 +70,7 @@ def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
 def replaced_weights(present: Iterable[str], saved: Iterable[str]) -> list[str]:
     """The files of weights `present` in a repository that are not `saved`, of the variants that these are of; and of
     an adapter, with which transformers would load the base that it names in the place of any weights. With weights of
-    no variant go the report and the statistics of those before: a config has the statistics of its own."""
+    no variant go the report, the statistics and the views of those before: a config has its own."""
     saved = set(saved)
     variants = {variant_of(name) for name in saved if SAVED.fullmatch(name)}
     others = set(present) - saved

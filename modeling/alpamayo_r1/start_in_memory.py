@@ -12,6 +12,7 @@ from ...configuration.checkpoint_json import read_mapping
 from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConfigError
 from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..generation_settings import GENERATION
 from ..initial_values import described
 from ..vocabulary_rows import moments_of, new_rows
 from .alpamayo_start import next_config, start_config
@@ -22,6 +23,7 @@ EXPERT_PARTS = ("expert.", "action_in_proj.", "action_out_proj.")
 EMBEDDINGS, HEAD = "vlm.model.language_model.embed_tokens.weight", "vlm.lm_head.weight"
 FILES = [
     "config.json",
+    GENERATION,
     "tokenizer*.json",
     "special_tokens_map.json",
     "chat_template*",
@@ -41,7 +43,7 @@ def start_from_base(
     config.vlm_name_or_path = config.vlm_name_or_path or str(base)
     config.dtype = settled_dtype(dtype, tensors[EMBEDDINGS].dtype)
     state = state_of_start(kind, config, tensors, seed)
-    model = loaded(kind, config, state, loading)
+    model = loaded(kind, config, state, loading, folder)
     model.tokenizer = tokenizer
     return model
 

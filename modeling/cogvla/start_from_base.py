@@ -19,9 +19,10 @@ from ...configuration.cogvla.openvla_names import name_in_model, unused_reason
 from ...configuration.cogvla.openvla_sizes import EMBEDDINGS, TensorShapes
 from ...configuration.vla_errors import ConfigError
 from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..generation_settings import GENERATION
 from ..initial_values import described
 
-FILES = ["config.json", "dataset_statistics.json", "*.safetensors", WEIGHT_NAMES[1]]
+FILES = ["config.json", GENERATION, "dataset_statistics.json", "*.safetensors", WEIGHT_NAMES[1]]
 SIDE_FILES = "*--*_checkpoint.pt"
 
 
@@ -104,8 +105,9 @@ def start_from_base(
 ) -> PreTrainedModel:
     """See `CogVLAForActionPrediction.from_base`."""
     hub, loading, given = split_arguments(switches)
-    known, tensors = read_base(base_folder(base, hub, FILES), given)
+    folder = base_folder(base, hub, FILES)
+    known, tensors = read_base(folder, given)
     config = start_config(known, given).config
     config.dtype = settled_dtype(dtype, tensors[EMBEDDINGS].dtype)
     state = state_of_start(kind, known, config, tensors, seed)
-    return loaded(kind, config, state, loading)
+    return loaded(kind, config, state, loading, folder)
