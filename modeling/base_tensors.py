@@ -10,17 +10,16 @@ from typing import Any
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HFValidationError
-from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
-from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_place import why_no_folder
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, files_of_weights
 from ..configuration.vla_errors import ConfigError
+from .generation_settings import generation_in
 from .initial_values import InitialValues
 from .seeded_numbers import normal_numbers
 from .weight_files import opened_weights
 
-GENERATION = "generation_config.json"
 DOWNLOAD_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "token")
 NOT_TAKEN = {
     "torch_dtype": "it is called dtype here",
@@ -137,15 +136,17 @@ def loaded(
     loading: Mapping[str, Any],
     base: Path,
 ) -> PreTrainedModel:
-    """The model of these tensors, in the config's dtype.
+    """The model of these tensors, in the config's dtype; it writes text as its base does.
 
-    Args:
-        loading: further arguments of `from_pretrained`.
-        base: folder that the start begins with; one of the same family has said how it generates.
+    loading: further arguments of `from_pretrained`; base: its folder.
+
+    Raises:
+        CheckpointError: the base's generation_config.json cannot be read.
     """
+    generation = generation_in(base)  # before weights are loaded
     model = kind.from_pretrained(None, config=config, state_dict=state, dtype=config.dtype, **loading)
     model.name_or_path = model.config.name_or_path = ""  # it lies nowhere yet
-    is_of_family = read_mapping(base / "config.json").get("model_type") == config.model_type
-    if is_of_family and (base / GENERATION).is_file():
-        model.generation_config = GenerationConfig.from_pretrained(base)
+    if generation is not None:
+        generation.pad_token_id = config.pad_token_id  # that of the whole model
+        model.generation_config = generation
     return model

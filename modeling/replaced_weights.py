@@ -18,8 +18,9 @@ from ..configuration.normalization_statistics import plain
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 REPLACED = "replaced_adapter"
-STATISTICS = "dataset_statistics.json"
-OF_FORMER_WEIGHTS = ("conversion_report.json", STATISTICS)  # what commands read of a checkpoint
+STATISTICS, VIEWS = "dataset_statistics.json", "view_names.json"
+# What commands read of a checkpoint, or lies beside an adapter.
+OF_FORMER_WEIGHTS = ("conversion_report.json", STATISTICS, VIEWS)
 
 
 @contextmanager
@@ -43,8 +44,8 @@ def shards_of_other_variants(folder: str | os.PathLike, variant: str | None) -> 
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
     transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay. An
-    adapter, which transformers would add, goes into the subfolder `replaced_adapter`, with a copy of its statistics: it
-    may be all that is left of a training.
+    adapter, which transformers would add, goes into the subfolder `replaced_adapter`, with a copy of its statistics and
+    names of views: it may be all that is left of a training.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -58,8 +59,9 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
             (Path(folder) / name).unlink()
         adapter = [name for name in ADAPTER if (Path(folder) / name).is_file()]
         put_aside(Path(folder), adapter)
-        if adapter and (Path(folder) / STATISTICS).is_file():
-            shutil.copyfile(Path(folder) / STATISTICS, Path(folder) / REPLACED / STATISTICS)
+        for name in (STATISTICS, VIEWS):
+            if adapter and (Path(folder) / name).is_file():
+                shutil.copyfile(Path(folder) / name, Path(folder) / REPLACED / name)
 
 
 def put_other_statistics_aside(folder: str | os.PathLike, config: PretrainedConfig) -> None:
@@ -89,7 +91,7 @@ def states_of(folder: Path, names: Iterable[str]) -> dict[str, tuple[int, int]]:
 def replaced_weights(present: Iterable[str], saved: Iterable[str]) -> list[str]:
     """The files of weights `present` in a repository that are not `saved`, of the variants that these are of; and of
     an adapter, with which transformers would load the base that it names in the place of any weights. With weights of
-    no variant go the report and the statistics of those before: a config has the statistics of its own."""
+    no variant go the report, the statistics and the views of those before: a config has its own."""
     saved = set(saved)
     variants = {variant_of(name) for name in saved if SAVED.fullmatch(name)}
     others = set(present) - saved

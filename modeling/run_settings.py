@@ -1,5 +1,5 @@
-"""What the run of an adapter says beside its tensors, and its model predicts by: the statistics of its data and the
-names of its views. Those of the base model are of other data."""
+"""What the run of an adapter says beside its tensors, and its model predicts and writes by: the statistics of its data,
+the names of its views and where texts end. Those of the base model are of other data."""
 
 import copy
 import json
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import GenerationConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import cached_file, logging
 
 from ..configuration.checkpoint_card import is_model_of
@@ -17,9 +17,10 @@ from ..configuration.normalization_statistics import check_statistics, plain
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import ConfigError
 from .adapter_loading import hub_arguments
-from .replaced_weights import STATISTICS, put_other_statistics_aside
+from .generation_settings import GENERATION, read_generation
+from .replaced_weights import STATISTICS, VIEWS, put_other_statistics_aside
 
-PROCESSOR = "processor_config.json"  # of a run's folder, where its statistics have no file of their own
+PROCESSOR = "processor_config.json"  # of a run's folder, where there is no file of their own, it tells both
 OF_RUN = ("norm_stats", "view_names")
 
 logger = logging.get_logger(__name__)
@@ -62,14 +63,33 @@ def settings_beside(config: PretrainedConfig, place: Any, files: dict[str, Any])
 
 def recorded(place: Any, files: dict[str, Any]) -> tuple[Any, Any]:
     """Statistics and names of views in the files of a run, where it has such; files: which of them are meant."""
+    statistics, views, processor = (read_of_run(place, name, files) for name in (STATISTICS, VIEWS, PROCESSOR))
+    return statistics or processor.get("norm_stats"), (views or processor).get("view_names")
+
+
+def read_of_run(place: Any, name: str, files: dict[str, Any]) -> dict[str, Any]:
+    """The content of a file of a run, `{}` where it has none; files: as above."""
     is_offline = constants.HF_HUB_OFFLINE or bool(files.get("local_files_only"))
     missing_is_none = {
         "_raise_exceptions_for_missing_entries": False,
         "_raise_exceptions_for_connection_errors": not is_offline,
     }
-    found = [cached_file(place, name, **files, **missing_is_none) for name in (STATISTICS, PROCESSOR)]
-    statistics, processor = [{} if path is None else read_mapping(Path(path)) for path in found]
-    return statistics or processor.get("norm_stats"), processor.get("view_names")
+    path = cached_file(place, name, **files, **missing_is_none)
+    return {} if path is None else read_mapping(Path(path))
+
+
+def generation_of_run(model: PreTrainedModel, place: Any, kwargs: dict[str, Any]) -> GenerationConfig | None:
+    """The settings by which the model of a run writes, where they lie beside its adapter; arguments as in
+    `settings_of_run`.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        OSError: the Hub does not answer.
+    """
+    if place is None or not is_model_of(model, model.config):
+        return None
+    content = read_of_run(place, GENERATION, hub_arguments(kwargs | (kwargs.get("adapter_kwargs") or {})))
+    return read_generation(content, place) if content else None
 
 
 def checked_settings(config: PretrainedConfig, statistics: Any, view_names: Any) -> dict[str, Any]:
@@ -113,12 +133,19 @@ def apply_settings(config: PretrainedConfig, settings: dict[str, Any], place: An
         )
 
 
-def settle_statistics(folder: str | os.PathLike, config: PretrainedConfig, is_adapter: bool) -> None:
-    """Beside an adapter that was saved, the statistics that it was trained with: a config.json there is none. Beside a
-    whole model, whose config has its own, no others: those of a former run go into the subfolder `replaced_adapter`.
+def settle_settings(folder: str | os.PathLike, config: PretrainedConfig, is_adapter: bool) -> None:
+    """Beside an adapter that was saved, the statistics and the names of the views that it was trained with: a
+    config.json there is none. Beside a whole model, whose config has its own, no others: the statistics of a former run
+    go into the subfolder `replaced_adapter`.
     """
     if not is_adapter:
         put_other_statistics_aside(folder, config)
-    elif config.norm_stats:
+        return
+    if config.norm_stats:
         text = json.dumps(plain(config.norm_stats), indent=2, allow_nan=False)
         Path(folder, STATISTICS).write_text(text, encoding="utf-8")
+    if names := getattr(config, "view_names", None):
+        text = json.dumps({"view_names": names}, indent=2, allow_nan=False)
+        Path(folder, VIEWS).write_text(text, encoding="utf-8")
+    else:
+        Path(folder, VIEWS).unlink(missing_ok=True)  # of another model that was saved there

@@ -34,13 +34,14 @@ from .config_of_run import adapted_arguments
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .film import ZeroLinear
 from .fused_linears import lay_side_by_side
+from .generation_settings import apply_generation
 from .loading_arguments import check_disk, check_loading, explain_loading, is_plain, quantisation_of
 from .model_parts import kept_in_floating_point
 from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
-from .run_settings import OF_RUN, apply_settings, settings_of_run, settle_statistics
+from .run_settings import OF_RUN, apply_settings, generation_of_run, settings_of_run, settle_settings
 from .saving_checks import check_whole
 from .stock_initialisation import StockInitialisation
 
@@ -200,7 +201,8 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
     def save_pretrained(self, save_directory: str | os.PathLike, *args, **kwargs) -> None:
         """As in transformers; the folder also gets a README.md, unless it has one that was edited. Weights of the whole
         model replace those that lie there; an adapter goes into a subfolder, see `one_set_of_weights`, and other
-        statistics than the model's go there, too. Where an adapter is saved, those that it was trained with lie beside.
+        statistics than the model's go there, too. Where an adapter is saved, the statistics and the names of the views
+        that it was trained with lie beside it.
 
         Raises:
             CheckpointError: there is a file in the folder's place, with which transformers would write nothing.
@@ -217,7 +219,7 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
                 around.enter_context(shards_of_other_variants(save_directory, variant))
             super().save_pretrained(save_directory, *args, **kwargs)
         if writes and is_model_of(self, self.config):
-            settle_statistics(save_directory, self.config, getattr(self, "_hf_peft_config_loaded", False))
+            settle_settings(save_directory, self.config, getattr(self, "_hf_peft_config_loaded", False))
             write_checkpoint_card(save_directory, self.config)
 
     def _upload_modified_files(
@@ -311,9 +313,11 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         )
         model = loaded[0] if output_loading_info else loaded
         chosen = {name: getattr(model.config, name) for name in OF_RUN if hasattr(model.config, name)}
+        given = model.generation_config if kwargs.get("generation_config") is not None else None
         model.load_adapter(adapter.place, kwargs.get("adapter_name"), adapter_kwargs=adapter.files)
         for name, value in chosen.items():
             setattr(model.config, name, value)
+        model.generation_config = given or model.generation_config
         return loaded
 
     @classmethod
@@ -346,7 +350,8 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
 
     def load_adapter(self, peft_model_id: str | None = None, adapter_name: str | None = None, *args, **kwargs) -> Any:
         """As in transformers. The config gets the statistics and the names of the views of the adapter's run, from the
-        dataset_statistics.json, else the processor_config.json beside it. A model that refuses an adapter is as before.
+        dataset_statistics.json and the view_names.json, else the processor_config.json beside it; and `generate` stops
+        where the run's generation_config.json says. A model that refuses an adapter is as before.
 
         Raises:
             ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
@@ -354,6 +359,7 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
                 an adapter that it has already.
         """
         settings = settings_of_run(self, peft_model_id, adapter_name, kwargs)
+        generation = generation_of_run(self, peft_model_id, kwargs)
         if HAS_WEIGHT_MAPPING:
             kwargs["weight_mapping"] = own_weight_mapping(self)
             kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
@@ -363,6 +369,7 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
             info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
             check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
         apply_settings(self.config, settings, peft_model_id)
+        apply_generation(self, generation, adapter_name or "default")
         return info
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:

@@ -8,6 +8,7 @@ from datasets import Dataset
 
 from ..configuration.vla_errors import InputError
 from ..modeling.action_normalization import find_statistics, normalize
+from ..modeling.generation_settings import end_tokens
 from ..processing.prompts import prompt_token_ids
 from .action_chunks import ActionChunks
 from .collator_answers import IGNORED, with_answers
@@ -24,7 +25,6 @@ from .collator_entries import (
     texts,
     views,
 )
-from .end_of_answers import end_tokens
 from .example_columns import ExampleColumns
 
 INSTRUCTION = "task"  # the column of LeRobot's datasets

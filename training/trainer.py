@@ -13,6 +13,7 @@ from transformers import Trainer, set_seed
 
 from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
+from ..modeling.generation_settings import write_generation
 from .action_units import check_units
 from .adapter_card import write_adapter_card
 from .end_of_answers import stop_at_the_end_of_answers
@@ -41,7 +42,8 @@ class VLATrainer(Trainer):
       it would have drawn, all but augmentation in the middle of an epoch. Evaluation draws the same ones each time, and
       leaves training as it would be without it; neither it nor `predict` changes an image.
     - The checkpoint of a sharded model ties what the model ties.
-    - What a collator with `learn_text` puts behind answers is among the tokens at which the model's `generate` stops.
+    - What a collator with `learn_text` puts behind answers is among the tokens at which the model's `generate` stops;
+      beside an adapter, too, lies the generation_config.json that says it.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
@@ -200,6 +202,7 @@ class VLATrainer(Trainer):
         before = card.read_text(encoding="utf-8") if writes and card.is_file() else None
         super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
         if writes and hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
+            write_generation(card.parent, base_of(self.model).generation_config)
             write_adapter_card(card.parent, self.model, before)
 
     def push_to_hub(

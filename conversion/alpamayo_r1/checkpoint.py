@@ -14,7 +14,7 @@ from ...configuration.vla_errors import ConversionError
 from ...modeling.alpamayo_r1.alpamayo_start import expert_sizes
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
 from ..assumptions import assumed
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint, tensors_of_run
 from ..family import Family
 from ..files.json_file import read_json
@@ -87,9 +87,11 @@ def plan_alpamayo(family: Family, job: Job) -> Prepared:
     config.pad_token_id = tokenizer.pad_token_id
     plan = plan_checkpoint(family, job, collected, config, facts, EXPERT_PARTS if is_new else (), SEED)
     processor = make_alpamayo_processor(config, tokenizer, base, facts)
-    text_config, sources = config.vlm_config.text_config, {"run": folder, "vlm": base}
+    # The VLM's own would have it draw its words, and the release does not.
+    generation = generation_of([folder], config.vlm_config.text_config, config.pad_token_id)
+    sources = {"run": folder, "vlm": base}
     sources |= {EXPERT: job.parts[EXPERT]} if EXPERT in job.parts else {}
-    write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
+    write = partial(write_files, family, config, generation, processor.save_pretrained, sources)
     return Prepared(family.name, plan, write, config=config)
 
 

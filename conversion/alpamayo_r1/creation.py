@@ -13,7 +13,7 @@ from ...configuration.card_markdown import stack_text
 from ...configuration.vla_errors import ConversionError
 from ...modeling.alpamayo_r1.alpamayo_start import next_config, start_config
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..family import Family
 from ..files.json_file import read_json
@@ -104,8 +104,8 @@ def switches_of(options: AlpamayoStartOptions, tokens_per_pose: int = 3) -> dict
 
 
 def prepared(family: Family, job: Job, plan: Any, config: AlpamayoR1Config, processor: AlpamayoR1Processor) -> Prepared:
-    sources, text_config = {"base": job.base}, config.vlm_config.text_config
-    write = partial(write_files, family, config, text_config, processor.save_pretrained, sources)
+    generation = generation_of([job.base], config.vlm_config.text_config, config.pad_token_id)
+    write = partial(write_files, family, config, generation, processor.save_pretrained, {"base": job.base})
     return Prepared(family.name, plan, write, config=config)
 
 

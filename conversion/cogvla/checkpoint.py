@@ -13,7 +13,7 @@ from ...processing.cogvla.image_processing_cogvla import IMAGE_RESIZES, CogVLAIm
 from ...processing.cogvla.processing_cogvla import CogVLAProcessor
 from ...processing.portable_processor import make_tokenizer_portable
 from ..assumptions import assumed
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint
 from ..family import Family
 from ..files.file_kinds import TOKENIZER, leads_out, travelling
@@ -61,7 +61,8 @@ def plan_cogvla(family: Family, job: Job) -> Prepared:
     check_tokenizer_of(job, layout)
     sources = {"base": job.base} if job.base else {"run": job.adapters[0]}
     processor = partial(write_processor, layout, config, image_processor)
-    write = partial(write_files, family, config, config.text_config, processor, sources)
+    generation = generation_of(layout.folders, config.text_config, config.pad_token_id)
+    write = partial(write_files, family, config, generation, processor, sources)
     return Prepared(family.name, plan, write, config=config)
 
 

@@ -14,7 +14,7 @@ from ...modeling.initial_values import described
 from ...modeling.new_parts import is_in_part
 from ...processing.cogvla.image_processing_cogvla import CogVLAImageProcessor
 from ..assumptions import assumed
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint
 from ..dataset_statistics import read_statistics
 from ..family import Family
@@ -76,7 +76,8 @@ def plan_start(family: Family, job: Job) -> Prepared:
     image_processor = start_image_processor(layout, options, config, facts)
     check_tokenizer_of(job, layout)
     processor = partial(write_processor, layout, config, image_processor)
-    write = partial(write_files, family, config, config.text_config, processor, {"base": job.base})
+    generation = generation_of([job.base], config.text_config, config.pad_token_id)
+    write = partial(write_files, family, config, generation, processor, {"base": job.base})
     return Prepared(family.name, plan, write, config=config)
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 WEIGHTS, CONFIG, PROCESSOR, TOKENIZER = "weights", "config", "processor", "tokenizer"
-CARD, PICTURE, STATISTICS, REPORT, CODE = "card", "picture", "statistics", "report", "code"
+CARD, PICTURE, STATISTICS, VIEWS, REPORT, CODE = "card", "picture", "statistics", "views", "report", "code"
 PICTURE_NAME, EXAMPLE_VIEW = "prediction.png", r"example_view_\d+\.png"
 CARD_NAME, STATISTICS_NAME, REPORT_NAME = "README.md", "dataset_statistics.json", "conversion_report.json"
+VIEWS_NAME, GENERATION_NAME = "view_names.json", "generation_config.json"
 
 # Names as transformers writes them; vocabularies by the `vocab_files_names` of its tokenizers.
 KINDS = {
@@ -24,6 +25,7 @@ KINDS = {
     CARD: r"README\.md|(LICENSE|LICENCE|NOTICE|COPYING|USE_POLICY)([-.]\w+)*",
     PICTURE: rf"{re.escape(PICTURE_NAME)}|{EXAMPLE_VIEW}",  # that the card shows, or reads
     STATISTICS: re.escape(STATISTICS_NAME),
+    VIEWS: re.escape(VIEWS_NAME),  # beside an adapter
     REPORT: re.escape(REPORT_NAME),
     CODE: r"[A-Za-z_]\w*\.py",
 }

@@ -13,10 +13,11 @@ from peft import LoraConfig
 from ...configuration.view_names import checked_view_names
 from ...configuration.vla_config import VLAConfig
 from ...configuration.vla_errors import ConversionError
+from ...modeling.run_settings import OF_RUN
 from ..checkpoint_plan import weights_of
 from ..dataset_statistics import check_config_statistics, read_statistics
 from ..family import Family
-from ..files.file_kinds import STATISTICS_NAME
+from ..files.file_kinds import STATISTICS_NAME, VIEWS_NAME
 from ..files.json_file import json_text, read_json
 from ..files.tokenizer_files import check_tokenizer, links_out
 from ..job import Job, Prepared
@@ -102,7 +103,7 @@ def write_merged_files(
     """
     copy_files(job.base, job.adapters, folder)
     write_config(folder, config, job.dtype)
-    write_statistics(folder, config)
+    write_settings(folder, config)
     if new_statistics and (folder / STATISTICS_NAME).exists():  # it may be the base's, or of an earlier run
         text = json_text(config["norm_stats"], STATISTICS_NAME, indent=2)
         (folder / STATISTICS_NAME).write_text(text, encoding="utf-8")
@@ -191,8 +192,7 @@ def replaced_statistics(config: dict, adapters: list[Path], given: Path | None) 
 
 
 def with_views(config: dict, model: BaseModel | None, adapters: list[Path]) -> tuple[dict, list[Fact]]:
-    """The base's config with the names of the views that the last run that records any was trained with; its processor,
-    which travels, holds them too.
+    """The base's config with the names of the views that the last run that records any was trained with.
 
     model: the base's; only models of ours have views with names.
 
@@ -203,21 +203,23 @@ def with_views(config: dict, model: BaseModel | None, adapters: list[Path]) -> t
     if not isinstance(own, VLAConfig):
         return config, []
     for number, folder in reversed(list(enumerate(adapters, start=1))):
-        found = (read_json([folder], PROCESSOR_CONFIG, required=False) or {}).get("view_names")
-        if names := checked_view_names(found, own.num_images_in_input):
-            fact = Fact("view_names", ", ".join(names), f"read (adapter {number}, {PROCESSOR_CONFIG})")
-            return {**config, "view_names": names}, [fact]
+        for file in (VIEWS_NAME, PROCESSOR_CONFIG):
+            found = (read_json([folder], file, required=False) or {}).get("view_names")
+            if names := checked_view_names(found, own.num_images_in_input):
+                fact = Fact("view_names", ", ".join(names), f"read (adapter {number}, {file})")
+                return {**config, "view_names": names}, [fact]
     return config, []
 
 
-def write_statistics(folder: Path, config: dict) -> None:
-    """Into the files of model and processor, which both read them; other models have none."""
-    if "norm_stats" not in config:
-        return
+def write_settings(folder: Path, config: dict) -> None:
+    """Statistics and names of views into the files of model and processor, which both read them; other models have
+    none."""
     for name in ("config.json", PROCESSOR_CONFIG):
         written = read_json([folder], name, required=False) or {}
-        if written.get("norm_stats", config.get("norm_stats")) != config.get("norm_stats"):
-            text = json_text({**written, "norm_stats": config["norm_stats"]}, name, indent=2)
+        known = {field: config[field] for field in OF_RUN if field in written and config.get(field)}
+        changed = {field: value for field, value in known.items() if written[field] != value}
+        if changed:
+            text = json_text({**written, **changed}, name, indent=2)
             (folder / name).write_text(text, encoding="utf-8")
 
 

@@ -5,10 +5,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ...configuration.vla_errors import ConversionError
+from ...modeling.generation_settings import end_tokens, generation_in
 from ..files.file_kinds import (
     CARD,
     CARD_NAME,
     CONFIG,
+    GENERATION_NAME,
     PROCESSOR,
     STATISTICS,
     STATISTICS_NAME,
@@ -21,15 +23,15 @@ from ..travelling.auto_map import read, with_auto_map
 
 PROCESSOR_CONFIG = "processor_config.json"
 FROM_BASE = (CONFIG, PROCESSOR, TOKENIZER, CARD, STATISTICS)
-FROM_ADAPTER = (PROCESSOR, TOKENIZER, STATISTICS)
+FROM_ADAPTER = (PROCESSOR, TOKENIZER, STATISTICS)  # and how its run writes text
 TOKENIZER_CONFIG = "tokenizer_config.json"
 SPECIAL_TOKENS = ("special_tokens_map.json", "added_tokens.json")  # that 4.x writes, and 5.x into tokenizer.json
 TEMPLATES = ("chat_template.jinja", "chat_template.json")
 
 
 def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
-    """Everything of the base but weights, code and card; tokenizer, processor and statistics of the last adapter that
-    brings them.
+    """Everything of the base but weights, code and card; tokenizer, processor, statistics and settings of writing are
+    those of the last adapter that brings them.
 
     What an adapter's files name as code is replaced by what the base's name.
     """
@@ -37,11 +39,27 @@ def copy_files(base: Path, adapters: list[Path], folder: Path) -> None:
         if path.name != CARD_NAME and not (path.name == STATISTICS_NAME and any(map(has_statistics, adapters))):
             shutil.copyfile(path, folder / path.name)
     for adapter in adapters:
-        files = {path.name: path for path in travelling(adapter, *FROM_ADAPTER)}
+        files = {path.name: path for path in brought(adapter)}
         for name in read_instead(files):
             (folder / name).unlink(missing_ok=True)
         for path in files.values():
             copy_of_adapter(path, folder)
+    stop_where_each_ends(adapters, folder)
+
+
+def brought(adapter: Path) -> list[Path]:
+    """The files of an adapter that a merge takes over; its config.json, if there is one, is the base's."""
+    generation = [path for path in travelling(adapter, CONFIG) if path.name == GENERATION_NAME]
+    return [*travelling(adapter, *FROM_ADAPTER), *generation]
+
+
+def stop_where_each_ends(adapters: list[Path], folder: Path) -> None:
+    """Of several adapters with settings of writing, the merged model stops where the texts of any of them end."""
+    found = [path for adapter in adapters for path in brought(adapter) if path.name == GENERATION_NAME]
+    if len(found) > 1:
+        ends = dict.fromkeys(token for path in found for token in end_tokens(read(path).get("eos_token_id")))
+        text = json_text({**read(folder / GENERATION_NAME), "eos_token_id": list(ends)}, GENERATION_NAME, indent=2)
+        (folder / GENERATION_NAME).write_text(text, encoding="utf-8")
 
 
 def copy_of_adapter(path: Path, folder: Path) -> None:
@@ -63,15 +81,18 @@ def read_instead(files: Mapping[str, Path]) -> list[str]:
 
 
 def check_copied(base: Path, adapters: list[Path]) -> None:
-    """Refuse JSON that would be copied and holds what is none.
+    """Refuse JSON that would be copied and holds what is none, and settings of writing that transformers cannot use.
 
     Raises:
-        ConversionError: the message names the file.
+        ConversionError, CheckpointError: the message names the file.
     """
-    copied = [*travelling(base, *FROM_BASE), *(p for adapter in adapters for p in travelling(adapter, *FROM_ADAPTER))]
+    copied = [*travelling(base, *FROM_BASE), *(path for adapter in adapters for path in brought(adapter))]
     for path in copied:
         if path.suffix == ".json" and isinstance(load_json(path), (dict, list)):
             refuse_nan(path)
+    for path in copied:
+        if path.name == GENERATION_NAME and path.parent != base:
+            generation_in(path.parent)
 
 
 def has_statistics(adapter: Path) -> bool:

@@ -10,7 +10,7 @@ from ...configuration.language_model_config import as_language_model_config
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
 from ...modeling.mapanything_llava3d.expert_of_base_layers import copied_sizes, starts_from_base
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..dataset_statistics import statistics_size
 from ..family import Family
@@ -60,7 +60,8 @@ def plan_assembly(family: Family, job: Job) -> Prepared:
         say(job, "warning: without --statistics the checkpoint can be trained, but predict_action has no units yet.")
     sources = {role: job.parts[role] for role in roles}
     processor = make_llava3d_processor(config, tokenizer)
-    write = partial(write_files, family, config, config.text_config, processor.save_pretrained, sources)
+    generation = generation_of([job.parts["language"]], config.text_config, config.pad_token_id)
+    write = partial(write_files, family, config, generation, processor.save_pretrained, sources)
     return Prepared(family.name, plan, write, config=config)
 
 

@@ -9,7 +9,7 @@ from ...configuration.mapanything_llava3d.llava3d_start import next_llava3d
 from ...configuration.vla_errors import ConversionError
 from ...modeling.mapanything_llava3d.expert_of_base_layers import copied_sizes, starts_from_base
 from ...processing.mapanything_llava3d.processing_mapanything_llava3d import MapAnythingLlava3DProcessor
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint, weights_of
 from ..dataset_statistics import statistics_size
 from ..family import Family
@@ -56,7 +56,8 @@ def plan_next_step(family: Family, job: Job) -> Prepared:
     plan = plan_checkpoint(family, job, collected, start.config, facts, new, options.seed)
     processor = processor_of_base(job, start.config)
     sources = {"base": job.base, **job.parts}
-    write = partial(write_files, family, start.config, start.config.text_config, processor.save_pretrained, sources)
+    generation = generation_of([job.base], start.config.text_config, start.config.pad_token_id)
+    write = partial(write_files, family, start.config, generation, processor.save_pretrained, sources)
     return Prepared(family.name, plan, write, config=start.config)
 
 

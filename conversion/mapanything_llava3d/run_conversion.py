@@ -7,7 +7,7 @@ from typing import Any
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.vla_errors import ConversionError
 from ..assumptions import assumed
-from ..checkpoint_files import write_files
+from ..checkpoint_files import generation_of, write_files
 from ..checkpoint_plan import plan_checkpoint
 from ..family import Family
 from ..files.json_file import read_json
@@ -75,7 +75,9 @@ def plan_conversion(family: Family, job: Job) -> Prepared:
     plan = plan_checkpoint(family, job, collected, config, settings.facts)
     processor = make_llava3d_processor(config, tokenizer, **processor_settings(run, settings))
     sources = {"run": run.folder} | {role: folder for role, folder in job.parts.items() if role in ROLES_OF_MODEL}
-    write = partial(write_files, family, config, config.text_config, processor.save_pretrained, sources)
+    written_by = [run.folder, *(sources[role] for role in ("language",) if role in sources)]
+    generation = generation_of(written_by, config.text_config, config.pad_token_id)
+    write = partial(write_files, family, config, generation, processor.save_pretrained, sources)
     return Prepared(family.name, plan, write, config=config)
 
 

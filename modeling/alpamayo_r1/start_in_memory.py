@@ -11,7 +11,8 @@ from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Con
 from ...configuration.checkpoint_json import read_mapping
 from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import GENERATION, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..generation_settings import GENERATION
 from ..initial_values import described
 from ..vocabulary_rows import moments_of, new_rows
 from .alpamayo_start import next_config, start_config

@@ -18,7 +18,8 @@ from ...configuration.cogvla.openvla_base import base_config, is_own
 from ...configuration.cogvla.openvla_names import name_in_model, unused_reason
 from ...configuration.cogvla.openvla_sizes import EMBEDDINGS, TensorShapes
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import GENERATION, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..generation_settings import GENERATION
 from ..initial_values import described
 
 FILES = ["config.json", GENERATION, "dataset_statistics.json", "*.safetensors", WEIGHT_NAMES[1]]

@@ -12,7 +12,8 @@ from ...configuration.checkpoint_weights import WEIGHT_NAMES
 from ...configuration.mapanything_llava3d.configuration_mapanything_llava3d import MapAnythingLlava3DConfig
 from ...configuration.mapanything_llava3d.llava3d_start import Llava3DStart, next_llava3d
 from ...configuration.vla_errors import ConfigError
-from ..base_tensors import GENERATION, BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..base_tensors import BaseTensors, base_folder, drawn, loaded, settled_dtype, split_arguments
+from ..generation_settings import GENERATION
 from ..initial_values import described
 from ..new_parts import is_in_part
 from .expert_of_base_layers import chosen_layers, copied_sizes, copied_tensors, starts_from_base
@@ -45,8 +46,7 @@ def start_from_base(
     tensors = BaseTensors(folder, lambda key: key)
     layers = chosen_layers(start.config, chosen) if copies else []
     start.config.dtype = settled_dtype(dtype, tensors[EMBEDDINGS].dtype)
-    state = state_of_start(kind, start, tensors, layers, seed)
-    return loaded(kind, start.config, state, loading, folder)
+    return loaded(kind, start.config, state_of_start(kind, start, tensors, layers, seed), loading, folder)
 
 
 def own_config(folder: Path) -> MapAnythingLlava3DConfig:

@@ -23,6 +23,7 @@ from ...configuration.multimodal_vla.configuration_multimodal_vla import Multimo
 from ...configuration.multimodal_vla.nested_configs import kind_of
 from ...configuration.multimodal_vla.proven_backbones import check_proven, is_text_encoder
 from ...configuration.vla_errors import ConfigError
+from ..generation_settings import savable
 from ..modules import floating_dtype
 from .composed_backbone import ComposedBackbone
 from .text_encoders import text_model_class
@@ -30,7 +31,6 @@ from .tower_outputs import check_arguments_of_tower
 from .vlm_backbone import VLMBackbone
 
 CONFIG = ("config.json",)
-OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 
 
 def make_backbone(config: MultimodalVLAConfig, pretrained: Mapping[str, nn.Module]) -> ComposedBackbone | VLMBackbone:
@@ -123,16 +123,9 @@ def load_vlm(
 
 
 def generation_of(owner: PreTrainedModel) -> GenerationConfig | None:
-    """The settings by which a pretrained part writes, as they can be saved; `None` for an encoder.
-
-    Some published ones have a temperature and yet do not sample: transformers reads it for nothing, and refuses to save
-    it.
-    """
-    found = copy.deepcopy(getattr(owner, "generation_config", None))
-    if found is not None and not found.do_sample:
-        for name in OF_SAMPLING:
-            setattr(found, name, getattr(GenerationConfig(), name, None))
-    return found
+    """The settings by which a pretrained part writes, as they can be saved; `None` for an encoder."""
+    found = getattr(owner, "generation_config", None)
+    return None if found is None else savable(found)
 
 
 def put_beside(model: nn.Module, owner: PreTrainedModel) -> None:

@@ -7,15 +7,17 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, GenerationConfig
 from transformers.utils import peft_utils
 
 import vlahub
-from vlahub.errors import ConfigError
+from vlahub.errors import CheckpointError, ConfigError
 from vlahub.modeling import run_settings
-from vlahub.modeling.run_settings import STATISTICS, recorded
+from vlahub.modeling.generation_settings import GENERATION, apply_generation, end_tokens
+from vlahub.modeling.run_settings import PROCESSOR, STATISTICS, VIEWS, recorded
 
 pytestmark = pytest.mark.newest
+TAUGHT = 9  # what ends the texts of the run, and not those of its base
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -51,11 +53,13 @@ def trained(family, family_checkpoint, tmp_path_factory):
     if base.normalization_type is not None:
         model.config.norm_stats = processor.norm_stats = scaled(base.norm_stats, "mine")
     model.config.view_names = processor.view_names = views_of(base)
+    known = end_tokens(model.generation_config.eos_token_id)
+    model.generation_config.eos_token_id = [*known, TAUGHT]
     model.add_adapter(vlahub.lora_config(model, 2, 4))
     folder = tmp_path_factory.mktemp("run")
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    return SimpleNamespace(config=model.config, folder=folder, base=base)
+    return SimpleNamespace(config=model.config, folder=folder, base=base, ends=[*known, TAUGHT])
 
 
 def by_its_class(family, place, folder, **kwargs):
@@ -77,13 +81,13 @@ def assert_of_run(config, run):
 
 
 @pytest.mark.parametrize("load", [by_its_class, by_auto_class, into_its_base])
-@pytest.mark.parametrize("of_processor", [True, False])
+@pytest.mark.parametrize("lacks", [(), (STATISTICS, VIEWS), (PROCESSOR,)])
 def test_an_adapter_brings_the_statistics_and_views_of_its_run(
-    family, family_checkpoint, trained, load, of_processor, tmp_path
+    family, family_checkpoint, trained, load, lacks, tmp_path
 ):
     folder = shutil.copytree(trained.folder, tmp_path / "run")
-    if of_processor:
-        (folder / STATISTICS).unlink(missing_ok=True)
+    for name in lacks:
+        (folder / name).unlink(missing_ok=True)
     config = load(family, family_checkpoint, folder).config
     assert_of_run(config, trained)
     assert config.view_names != trained.base.view_names
@@ -98,6 +102,52 @@ def test_the_statistics_lie_beside_an_adapter_that_a_model_saves(family, trained
         assert json.loads((trained.folder / STATISTICS).read_text()) == trained.config.norm_stats
 
 
+def test_names_of_views_go_where_a_model_without_any_is_saved(family, trained, tmp_path):
+    model = family.model.from_pretrained(trained.folder, dtype=torch.float32)
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / VIEWS).read_text()) == {"view_names": trained.config.view_names}
+    model.config.view_names = None
+    model.save_pretrained(tmp_path)
+    assert not (tmp_path / VIEWS).exists()
+
+
+@pytest.mark.parametrize("load", [by_its_class, by_auto_class, into_its_base])
+def test_a_model_with_an_adapter_stops_where_the_texts_of_its_run_end(family, family_checkpoint, trained, load):
+    model = load(family, family_checkpoint, trained.folder)
+    assert model.generation_config.eos_token_id == trained.ends
+    assert family.model.from_pretrained(family_checkpoint).generation_config.eos_token_id != trained.ends
+
+
+def test_a_model_stops_where_the_texts_of_each_of_its_adapters_end():
+    own = GenerationConfig(eos_token_id=1, max_new_tokens=3)
+    model = SimpleNamespace(peft_config={"first": 0, "second": 0}, generation_config=own, can_generate=lambda: True)
+    apply_generation(model, GenerationConfig(eos_token_id=[1, 2], max_new_tokens=5), "second")
+    apply_generation(model, None, "third")  # of a run before such files were written
+    found = model.generation_config
+    assert (found.eos_token_id, found.max_new_tokens) == ([1, 2], 3)
+
+
+@pytest.mark.parametrize("load", [by_its_class, by_auto_class])
+def test_a_model_stops_where_the_caller_says(family, family_checkpoint, trained, load):
+    asked = GenerationConfig(eos_token_id=[5, 6], max_new_tokens=3)
+    found = load(family, family_checkpoint, trained.folder, generation_config=asked).generation_config
+    assert (found.eos_token_id, found.max_new_tokens) == ([5, 6], 3)
+
+
+@pytest.mark.parametrize(
+    "content", ['{"eos_token_id": "two"}', '{"eos_token_id": [1, [2]]}', '{"top_p": NaN}', "[", "[]"]
+)
+def test_settings_of_writing_that_cannot_be_are_named_before_an_adapter_is_loaded(
+    content, family, family_checkpoint, trained, tmp_path
+):
+    folder = shutil.copytree(trained.folder, tmp_path / "run")
+    (folder / GENERATION).write_text(content)
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    with pytest.raises(CheckpointError, match=GENERATION):
+        model.load_adapter(str(folder))
+    assert not model._hf_peft_config_loaded
+
+
 @pytest.mark.parametrize("load", [by_its_class, by_auto_class])
 def test_what_the_caller_asks_for_wins(family, family_checkpoint, trained, load):
     asked = {"view_names": views_of(trained.base, "asked")}
@@ -110,7 +160,7 @@ def test_what_the_caller_asks_for_wins(family, family_checkpoint, trained, load)
 def other_run(trained, folder):
     """The same adapter, of a run on other data."""
     shutil.copytree(trained.folder, folder)
-    path = folder / "processor_config.json"
+    path = folder / VIEWS
     changed = json.loads(path.read_text()) | {"view_names": views_of(trained.base, "other")}
     path.write_text(json.dumps(changed))
     return folder
@@ -155,6 +205,6 @@ def test_a_hub_that_does_not_answer_is_no_run_without_statistics(monkeypatch):
     monkeypatch.setattr(run_settings, "cached_file", lambda place, name, **how: asked.append(how))
     monkeypatch.setattr(run_settings.constants, "HF_HUB_OFFLINE", False)
     assert recorded("user/run", {"revision": "v1"}) == (None, None)
-    assert [(how["revision"], how["_raise_exceptions_for_connection_errors"]) for how in asked] == [("v1", True)] * 2
+    assert [(how["revision"], how["_raise_exceptions_for_connection_errors"]) for how in asked] == [("v1", True)] * 3
     recorded("user/run", {"local_files_only": True})
     assert not asked[-1]["_raise_exceptions_for_connection_errors"]

@@ -97,9 +97,21 @@ MUTANTS = [
         FILES,
         (
             "no-pad-token-for-generation",
-            "        generation.pad_token_id = config.pad_token_id\n",
+            "    settings.pad_token_id = pad_token_id\n",
             "",
             "generation_pads_as_the_model_does_whatever_its_language_model_says",
+        ),
+        (
+            "parts-do-not-say-how-to-write",
+            "next(filter(None, found), None) or",
+            "",
+            "a_checkpoint_writes_as_the_first_of_its_parts_that_says_how",
+        ),
+        (
+            "settings-of-writing-from-elsewhere",
+            " if not leads_out(folder / GENERATION_NAME))",
+            ")",
+            "a_link_that_leads_out_is_not_followed",
         ),
         (
             "a-class-of-another-name",

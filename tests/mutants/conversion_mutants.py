@@ -16,21 +16,6 @@ MUTANTS = [
         ("chat-template-of-the-base-is-lost", 'TOKENIZER_FILES += ("chat_template.jinja",)\n', "", GO_ON),
     ),
     *planted(
-        "conversion/checkpoint_files.py",
-        SETTINGS,
-        ("generation-of-the-base-is-lost", " != config.model_type:", " is not None:", GO_ON),
-    ),
-    *planted(
-        "modeling/base_tensors.py",
-        SETTINGS,
-        (
-            "generation-of-the-base-is-lost-in-python",
-            "    if is_of_family and (base / GENERATION).is_file():",
-            "    if False:",
-            "a_start_in_python_writes_as_its_base_does",
-        ),
-    ),
-    *planted(
         "configuration/mapanything_llava3d/llava3d_start.py",
         SETTINGS,
         ("special-tokens-of-the-base-are-lost", "{*arguments, *TOKEN_IDS}", "{*arguments}", GO_ON),

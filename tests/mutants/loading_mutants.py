@@ -568,15 +568,31 @@ MUTANTS = [
         "tests/modeling/test_run_settings.py",
         (
             "statistics-are-not-saved-beside-adapters",
-            "    elif config.norm_stats:",
-            "    elif False:",
+            "    if config.norm_stats:\n        text",
+            "    if False:\n        text",
             "the_statistics_lie_beside_an_adapter_that_a_model_saves",
         ),
         (
             "statistics-of-a-former-run-stay",
-            "        put_other_statistics_aside(folder, config)",
-            "        pass",
+            "        put_other_statistics_aside(folder, config)\n        return\n",
+            "        return\n",
             "tests/modeling/test_replaced_weights.py::test_statistics_of_a_former_run_do_not_lie_beside_the_weights_of_another",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_run_settings.py",
+        (
+            "a-model-with-an-adapter-writes-as-its-base",
+            '        apply_generation(self, generation, adapter_name or "default")\n',
+            "",
+            "a_model_with_an_adapter_stops_where_the_texts_of_its_run_end",
+        ),
+        (
+            "a-run-writes-as-it-likes-whatever-the-caller-says",
+            "        model.generation_config = given or model.generation_config\n",
+            "",
+            "a_model_stops_where_the_caller_says",
         ),
     ),
     *planted(
@@ -587,6 +603,34 @@ MUTANTS = [
             "        if others and own and own != value:",
             "        if False:",
             "two_adapters_of_different_runs_are_refused_before_the_second_is_loaded",
+        ),
+        (
+            "views-of-a-saved-model-are-not-read",
+            "(views or processor).get",
+            "processor.get",
+            "an_adapter_brings_the_statistics_and_views_of_its_run",
+        ),
+        (
+            "views-of-another-model-stay-where-one-is-saved",
+            "        Path(folder, VIEWS).unlink(missing_ok=True)",
+            "        pass",
+            "names_of_views_go_where_a_model_without_any_is_saved",
+        ),
+    ),
+    *planted(
+        "modeling/generation_settings.py",
+        "tests/modeling/test_run_settings.py",
+        (
+            "a-second-adapter-takes-the-ends-of-the-first",
+            "    if set(model.peft_config) - {adapter}:",
+            "    if False:",
+            "a_model_stops_where_the_texts_of_each_of_its_adapters_end",
+        ),
+        (
+            "any-eos-token-will-do",
+            "        if any(type(token) is not int",
+            "        if False and any(type(token) is not int",
+            "settings_of_writing_that_cannot_be_are_named_before_an_adapter_is_loaded",
         ),
     ),
     *planted(

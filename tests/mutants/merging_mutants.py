@@ -67,8 +67,8 @@ MUTANTS = [
         ),
         (
             "views-of-the-first-adapter",
-            "for number, folder in reversed(list(enumerate(adapters, start=1))):\n        found",
-            "for number, folder in enumerate(adapters, start=1):\n        found",
+            "for number, folder in reversed(list(enumerate(adapters, start=1))):\n        for file",
+            "for number, folder in enumerate(adapters, start=1):\n        for file",
             "of_several_adapters_the_last_brings_statistics_and_views",
         ),
         (
@@ -104,6 +104,18 @@ MUTANTS = [
     *planted(
         "conversion/generic/copied_files.py",
         GENERIC_MERGE,
+        (
+            "a-merged-model-writes-as-its-base",
+            "    return [*travelling(adapter, *FROM_ADAPTER), *generation]",
+            "    return travelling(adapter, *FROM_ADAPTER)",
+            "a_merged_model_writes_as_the_last_run_and_stops_where_any_of_them_ends",
+        ),
+        (
+            "a-merged-model-stops-as-its-last-adapter-alone",
+            "    if len(found) > 1:",
+            "    if False:",
+            "a_merged_model_writes_as_the_last_run_and_stops_where_any_of_them_ends",
+        ),
         (
             "tokenizer-of-the-first-adapter",
             "    for adapter in adapters:\n        files",

@@ -756,6 +756,12 @@ MUTANTS = [
             "",
             "from_base_is_what_the_command_writes",
         ),
+        (
+            "a-start-does-not-write-as-its-base",
+            "        model.generation_config = generation\n",
+            "",
+            "a_start_writes_as_its_base",
+        ),
     ),
     *planted(
         "modeling/ode_sampling.py",

@@ -33,11 +33,11 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/multimodal_vla/backbones.py",
+        "modeling/generation_settings.py",
         "tests/modeling/test_generation_settings.py",
         (
             "settings-that-cannot-be-saved-are-taken-over",
-            "    if found is not None and not found.do_sample:\n",
+            "    if not found.do_sample:\n",
             "    if False:\n",
             "a_composed_model_stops_where_its_language_model_stops",
         ),

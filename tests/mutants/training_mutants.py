@@ -67,6 +67,12 @@ MUTANTS = [
             "",
             "what_ends_an_answer_ends_what_the_trained_model_writes",
         ),
+        (
+            "what-ends-an-answer-is-lost-with-the-model",
+            "            write_generation(card.parent, base_of(self.model).generation_config)\n",
+            "",
+            "what_ends_an_answer_lies_beside_the_adapter_that_learnt_it",
+        ),
     ),
     *planted(
         "training/trainer.py",

@@ -1,10 +1,12 @@
 """Text that a language model learns to write beside the actions; its action head does not see it, as in predictions."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
 import torch
+from peft import get_peft_model
 from transformers import TrainingArguments
 
 import vlahub
@@ -75,6 +77,18 @@ def test_what_ends_an_answer_ends_what_the_trained_model_writes(setup, known, tm
             assert trainer.model.generation_config.eos_token_id == known
         else:
             assert trainer.model.generation_config.eos_token_id == [*before, *collator.end_of_text] != before
+
+
+@writers
+@pytest.mark.parametrize("learn_text", [False, True])
+def test_what_ends_an_answer_lies_beside_the_adapter_that_learnt_it(setup, learn_text, tmp_path):
+    model, processor, family = copy.deepcopy(setup[0]), setup[1], setup[2]
+    model.generation_config.eos_token_id, model.generation_config.temperature = 5, 0.2  # which cannot be saved
+    collator = collator_for(model.config, processor, unnorm_key=family.unnorm_key, learn_text=learn_text)
+    arguments = TrainingArguments(str(tmp_path), report_to="none", use_cpu=True, remove_unused_columns=False)
+    VLATrainer(get_peft_model(model, vlahub.lora_config(model, 2, 4)), arguments, collator, examples()).save_model()
+    said = json.loads((tmp_path / "generation_config.json").read_text())["eos_token_id"]
+    assert said == ([5, *collator.end_of_text] if learn_text else 5) and collator.end_of_text != [5]
 
 
 @writers

@@ -478,3 +478,13 @@ def test_what_the_published_files_leave_out_is_assumed_aloud(published, tmp_path
     assert "`max_pixels`: `196608`" in (tmp_path / "out" / "README.md").read_text()
     assert published.convert(tmp_path / "whole") == 0
     assert "assumed" not in (tmp_path / "whole" / "conversion_report.json").read_text()
+
+
+def test_a_release_writes_as_it_says_and_does_not_draw_its_words_as_its_base_does(published, tmp_path):
+    copy = published.copied(tmp_path)
+    (copy.vlm / "generation_config.json").write_text(json.dumps({"do_sample": True, "top_k": 20, "eos_token_id": 3}))
+    assert copy.convert(tmp_path / "base") == 0
+    assert "do_sample" not in json.loads((tmp_path / "base" / "generation_config.json").read_text())
+    (copy.folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    assert copy.convert(tmp_path / "own") == 0
+    assert json.loads((tmp_path / "own" / "generation_config.json").read_text())["eos_token_id"] == [2, 7]

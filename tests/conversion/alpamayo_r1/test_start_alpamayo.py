@@ -429,3 +429,15 @@ def test_a_base_without_its_files_is_refused(changed, start):
         AlpamayoR1.from_base(str(folder))
     with pytest.raises(ConfigError, match="nothing would be new"):
         AlpamayoR1.from_base(str(start))
+
+
+def test_a_start_writes_as_its_base(base, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "base")
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7], "max_new_tokens": 33}))
+    assert create(folder, tmp_path / "out", *TOKENS) == 0
+    by_command = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (by_command["eos_token_id"], by_command["max_new_tokens"]) == ([2, 7], 33)
+    found = AlpamayoR1.from_base(str(folder), **SWITCHES).generation_config
+    assert found.to_diff_dict() == by_command
+    assert create(tmp_path / "out", tmp_path / "next", "--expert-hidden-size", "32") == 0
+    assert json.loads((tmp_path / "next" / "generation_config.json").read_text()) == by_command

@@ -539,3 +539,13 @@ def test_a_named_tokenizer_that_cannot_travel_is_refused(make, openvla, merged_o
     source = openvla if make is create else merged_oft
     assert make(source, tmp_path / "out", "--tokenizer", str(named)) == 1
     assert f"--tokenizer {named} holds no tokenizer.json" in capsys.readouterr().err
+
+
+def test_a_start_writes_as_its_base(openvla, tmp_path):
+    base = shutil.copytree(openvla, tmp_path / "base")
+    (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7], "max_new_tokens": 33}))
+    assert create(base, tmp_path / "out", *ALL) == 0
+    by_command = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (by_command["eos_token_id"], by_command["max_new_tokens"]) == ([2, 7], 33)
+    found = CogVLAForActionPrediction.from_base(str(base), **SWITCHES).generation_config
+    assert found.to_diff_dict() == by_command and found.pad_token_id == 32000

@@ -736,3 +736,13 @@ def test_the_biases_of_a_runs_lora_are_merged(openvla_oft, tmp_path, weights_of)
         grown = found[f"{layer}.bias"] - base[f"{layer}.bias"].float()
         expected = torch.arange(len(grown)).float() * (config["lora_alpha"] / config["r"])
         torch.testing.assert_close(grown, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_run_writes_as_it_says_else_as_its_base(cogvla, tmp_path):
+    run = cogvla.copied_with_base(tmp_path)
+    for number, (folder, ends) in enumerate([(run.base, [2, 7]), (run.run, [2, 9])]):
+        (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": ends}))
+        assert run.merge(tmp_path / str(number), "--no-verify") == 0
+        assert json.loads((tmp_path / str(number) / "generation_config.json").read_text())["eos_token_id"] == ends
+    (run.run / "generation_config.json").write_text("[")
+    assert run.merge(tmp_path / "out", "--dry-run") == 1

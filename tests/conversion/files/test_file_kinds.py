@@ -12,6 +12,7 @@ from vlahub.conversion.files.file_kinds import (
     REPORT,
     STATISTICS,
     TOKENIZER,
+    VIEWS,
     WEIGHTS,
     kind_of,
 )
@@ -31,6 +32,7 @@ NAMES = {
     CARD: "README.md LICENSE LICENSE.txt LICENCE NOTICE NOTICE.md COPYING USE_POLICY.md",
     PICTURE: "prediction.png example_view_0.png example_view_12.png",
     STATISTICS: "dataset_statistics.json",
+    VIEWS: "view_names.json",
     REPORT: "conversion_report.json",
     CODE: "modeling_cogvla.py _private.py",
     None: """adapter_config.json adapter_model.safetensors optimizer.pt pytorch_model.bin trainer_state.json run.sh

@@ -27,7 +27,7 @@ from transformers import (
 from vlahub.configuration.vla_config import VLAConfig
 from vlahub.conversion.cli import main
 from vlahub.conversion.generic.card import task_of_base
-from vlahub.conversion.generic.checkpoint import with_statistics, with_views
+from vlahub.conversion.generic.checkpoint import with_statistics, with_views, write_settings
 from vlahub.conversion.generic.merged_base import similar_key
 from vlahub.conversion.model_card import card_metadata_of
 from vlahub.conversion.publishing import push_checkpoint
@@ -430,6 +430,41 @@ def test_of_several_adapters_the_last_brings_statistics_and_views(tmp_path):
     model.model.config.num_images_in_input = 1
     assert with_views(base, model, folders)[0]["view_names"] == ["view1"]
     assert with_views(base, None, folders) == (base, [])
+
+
+def test_views_of_a_run_win_over_those_of_a_processor_and_reach_the_merged_one(tmp_path):
+    (tmp_path / "processor_config.json").write_text(json.dumps({"view_names": ["old"], "norm_stats": OLD}))
+    (tmp_path / "view_names.json").write_text(json.dumps({"view_names": ["mine"]}))
+    model = SimpleNamespace(model=SimpleNamespace(config=VLAConfig()))
+    model.model.config.num_images_in_input = 1
+    config, (fact,) = with_views({"norm_stats": NEW}, model, [tmp_path])
+    assert config["view_names"] == ["mine"] and "view_names.json" in fact.how
+    write_settings(tmp_path, config)
+    found = {"view_names": ["mine"], "norm_stats": NEW}
+    assert json.loads((tmp_path / "processor_config.json").read_text()) == found
+    write_settings(tmp_path, {"norm_stats": NEW, "view_names": None})  # a base that records none
+    assert json.loads((tmp_path / "processor_config.json").read_text()) == found
+
+
+def test_a_merged_model_writes_as_the_last_run_and_stops_where_any_of_them_ends(tmp_path):
+    folders, _ = make_case(tmp_path, *CASES["plain"], adapters=3)
+    written = tmp_path / "out" / "generation_config.json"
+    (tmp_path / "base" / "generation_config.json").write_text(json.dumps({"eos_token_id": 1, "top_k": 7}))
+    (folders[0] / "generation_config.json").write_text(json.dumps({"eos_token_id": [1, 2], "top_k": 8}))
+    assert merge(tmp_path, folders, "--no-verify") == 0
+    assert json.loads(written.read_text()) == {"eos_token_id": [1, 2], "top_k": 8}
+    (folders[1] / "generation_config.json").write_text(json.dumps({"eos_token_id": 5, "top_k": 9}))
+    (folders[1] / "config.json").write_text("{}")  # is not taken
+    assert merge(tmp_path, folders, "--no-verify", "--overwrite") == 0
+    assert json.loads(written.read_text()) == {"eos_token_id": [1, 2, 5], "top_k": 9}
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["model_type"] == "llama"
+
+
+def test_settings_of_writing_that_cannot_be_end_a_merge_by_name(tmp_path, capsys):
+    folders, _ = make_case(tmp_path, *CASES["plain"])
+    (folders[0] / "generation_config.json").write_text(json.dumps({"eos_token_id": "two"}))
+    assert merge(tmp_path, folders, "--dry-run") == 1
+    assert f"generation_config.json in {folders[0]} cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [["--dry-run"], []])

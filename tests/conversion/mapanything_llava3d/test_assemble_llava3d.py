@@ -592,3 +592,12 @@ def test_an_expert_that_cannot_be_a_copy_is_refused(parts, tmp_path, capsys, opt
 def test_layers_to_copy_without_a_copy_are_refused(parts, tmp_path, capsys):
     code = parts.assemble(tmp_path / "out", *CHUNK, "--expert-init-layers", "0", "1", "2")
     assert_refused(code, capsys, "copied with expert_init='base' alone")
+
+
+def test_what_is_assembled_writes_as_its_language_model(parts, tmp_path):
+    copy = type(parts)(shutil.copytree(parts.folder, tmp_path / "parts"))
+    settings = {"eos_token_id": [2, 7], "max_new_tokens": 33, "temperature": 0.2, "do_sample": False}
+    (copy.folder / "language" / "generation_config.json").write_text(json.dumps(settings))
+    assert copy.assemble(tmp_path / "out", *CHUNK) == 0
+    found = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (found["eos_token_id"], found["max_new_tokens"]) == ([2, 7], 33) and "temperature" not in found

@@ -655,3 +655,11 @@ def test_the_command_that_inspect_prints_is_accepted_and_each_option_of_it_is_ne
     for need in step.needed:
         assert carried_out(step.command.replace(f" {need.option}", "")) == 1
         assert need.option.split()[0] in capsys.readouterr().err
+
+
+def test_a_run_writes_as_it_says(dit_run, tmp_path):
+    run = dit_run.copied(tmp_path / "run")
+    (run.folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7], "max_new_tokens": 33}))
+    assert run.convert(tmp_path / "out", "--no-verify") == 0
+    found = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (found["eos_token_id"], found["max_new_tokens"]) == ([2, 7], 33)

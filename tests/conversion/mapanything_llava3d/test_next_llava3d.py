@@ -230,3 +230,13 @@ def test_a_head_begins_with_several_embodiments_and_a_null_condition_and_keeps_t
         tmp_path / "out", tmp_path / "next", "--action-expert-type", "deep_fusion+dit", "--num-embodiments", "3"
     )
     assert "num_embodiments is 2 in the base" in refused(again, capsys)
+
+
+def test_a_next_step_writes_as_its_base(plain, statistics, tmp_path):
+    base = shutil.copytree(plain, tmp_path / "base")
+    (base / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7], "max_new_tokens": 33}))
+    assert create(base, tmp_path / "out", *DEEP, *SIZES, *statistics) == 0
+    by_command = json.loads((tmp_path / "out" / "generation_config.json").read_text())
+    assert (by_command["eos_token_id"], by_command["max_new_tokens"]) == ([2, 7], 33)
+    found = Model.from_base(str(base), **EXPERT, action_dim=7, num_action_chunks=4).generation_config
+    assert found.to_diff_dict() == by_command
