@@ -369,7 +369,7 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
             info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
             check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
         apply_settings(self.config, settings, peft_model_id)
-        apply_generation(self, generation, adapter_name or "default")
+        apply_generation(self, generation, adapter_name)
         return info
 
     def set_attn_implementation(self, attn_implementation: str | dict, *args, **kwargs) -> None:

@@ -1,7 +1,5 @@
 """What somebody has set in a checkpoint of ours goes on into a start from it: config, processor, generation, images."""
 
-import json
-
 import pytest
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor, GenerationConfig
@@ -42,7 +40,7 @@ KINDS = {
     "cogvla": (
         cogvla,
         {**TOKENS, "view_names": ["left", "right"], "language_mean": "padded", "pad_to_multiple_of": 32}
-        | {"prompt_end_token_id": 5, "stop_token_id": 7, "lfp_average_factor": 0.4, "num_inference_steps": 7},
+        | {"prompt_end_token_id": 5, "stop_token_id": 7, "lfp_average_factor": 0.4},
         OF_ROBOTS,
         {"crop_area": 0.8, "center_crop": True, "image_resize": "bicubic", "evaluation_size": 128},
         (("--film",), {"film": True}),
@@ -50,8 +48,7 @@ KINDS = {
     ),
     "mapanything_llava3d": (
         llava3d,
-        {**TOKENS, "view_names": ["left", "right"], "num_inference_steps": 7, "ode_solver": "midpoint"}
-        | {"prefix_lang_dropout_prob": 0.2, "use_time_weight": True},
+        {**TOKENS, "view_names": ["left", "right"], "prefix_lang_dropout_prob": 0.2, "use_time_weight": True},
         {**OF_ROBOTS, "prompt_template": "USER: {instruction} A:", "padding_side": "left"},
         {"num_images_in_input": 2},
         (
@@ -91,6 +88,12 @@ def settings_of(config):
     return {name: str(getattr(config, name)) for name in vars(config) if name not in ("name_or_path", "_name_or_path")}
 
 
+def generation_of(found):
+    """What it says, but for padding, which is the whole model's, and marks of transformers."""
+    said = found.to_diff_dict()
+    return {name: value for name, value in said.items() if name not in ("pad_token_id", "transformers_version")}
+
+
 def test_settings_of_a_checkpoint_go_on_into_a_start_from_it(dressed, tmp_path):
     family, base, (words, _), differ = dressed
     _, config, processor, images, *_ = KINDS[family]
@@ -105,13 +108,10 @@ def test_settings_of_a_checkpoint_go_on_into_a_start_from_it(dressed, tmp_path):
     before, after = (found.image_processor.to_dict() | {"_processor_class": ""} for found in (first, second))
     assert before == after  # but for a mark of 4.57
     assert second.tokenizer.chat_template == first.tokenizer.chat_template == "{{ messages }} of mine"
-    assert json.loads((out / "generation_config.json").read_text()) == json.loads(
-        (base / "generation_config.json").read_text()
-    )
+    assert generation_of(GenerationConfig.from_pretrained(out)) == GENERATION
 
 
 def test_a_start_in_python_writes_as_its_base_does(dressed):
     _, base, (_, switches), _ = dressed
     found = type(AutoModelForImageTextToText.from_pretrained(base)).from_base(str(base), **switches).generation_config
-    assert found.to_diff_dict() == GenerationConfig.from_pretrained(base).to_diff_dict()
-    assert found.eos_token_id == [1, 2] and found.max_new_tokens == 77
+    assert generation_of(found) == GENERATION

@@ -584,7 +584,7 @@ MUTANTS = [
         "tests/modeling/test_run_settings.py",
         (
             "a-model-with-an-adapter-writes-as-its-base",
-            '        apply_generation(self, generation, adapter_name or "default")\n',
+            "        apply_generation(self, generation, adapter_name)\n",
             "",
             "a_model_with_an_adapter_stops_where_the_texts_of_its_run_end",
         ),
