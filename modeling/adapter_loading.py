@@ -1,8 +1,9 @@
 """PEFT adapters through the model's own `load_adapter` and `from_pretrained`: every tensor arrives, or an error says
 which did not."""
 
+import inspect
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,6 +113,8 @@ def adapter_of(name_or_path: Any, kwargs: dict[str, Any]) -> FoundAdapter | None
     own, asked = hub_arguments(kwargs), dict(kwargs.get("adapter_kwargs") or {})
     of_base = {key: value for key, value in own.items() if key not in ("revision", "subfolder")}
     by_auto = asked.get("_adapter_model_path") is not None
+    if by_auto and "revision" in own and "revision" not in asked:  # by 4.57; 5.x asks, and `own` is the base's
+        asked["revision"] = own.pop("revision")
     place = asked["_adapter_model_path"] if by_auto else name_or_path
     files = (of_base if by_auto else own) | hub_arguments(asked)
     path = None if place is None else cached_file(place, ADAPTER, **files, **MISSING_IS_NONE)
@@ -168,6 +171,18 @@ def weights_of_model(place: Any, files: dict[str, Any], variant: str | None) -> 
     where = {key: value for key, value in files.items() if key not in ("force_download", "subfolder")}
     names = [os.path.join(files.get("subfolder") or "", with_variant(name, variant)) for name in WEIGHT_NAMES]
     return next((name for name in names if has_file(place, name, **where)), None)
+
+
+def by_their_names(load: Callable, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
+    """What `load_adapter` is given behind the adapter's place and name, with `revision` and `token` in its
+    `adapter_kwargs`, where both lines look for them; 4.57 takes them beside it, too.
+
+    load: transformers' method, of a model.
+    """
+    given = dict(zip(list(inspect.signature(load).parameters)[2:], args, strict=False)) | kwargs
+    files = {name: given.pop(name) for name in ("revision", "token") if name in given}
+    files = {name: value for name, value in files.items() if value is not None}
+    return given | {"adapter_kwargs": files | dict(given.get("adapter_kwargs") or {})}
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .adapter_loading import (
     FoundAdapter,
     adapter_of,
     adapter_problems,
+    by_their_names,
     check_names,
     hub_arguments,
     in_subfolder,
@@ -358,15 +359,16 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
                 message names them. Or its run's statistics are none that this model can have, or others than those of
                 an adapter that it has already.
         """
+        kwargs = by_their_names(super().load_adapter, args, kwargs)
         settings = settings_of_run(self, peft_model_id, adapter_name, kwargs)
         generation = generation_of_run(self, peft_model_id, kwargs)
         if HAS_WEIGHT_MAPPING:
             kwargs["weight_mapping"] = own_weight_mapping(self)
             kwargs["ignore_mismatched_sizes"] = True  # refused below, by name
-        place, files = in_subfolder(peft_model_id, dict(kwargs.pop("adapter_kwargs", None) or {}))
+        place, files = in_subfolder(peft_model_id, kwargs.pop("adapter_kwargs"))
         adapter_name = adapter_name or "default"
         with whole_or_not_at_all(self, adapter_name):
-            info = super().load_adapter(place, adapter_name, *args, adapter_kwargs=dict(files), **kwargs)
+            info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
             check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
         apply_settings(self.config, settings, peft_model_id)
         apply_generation(self, generation, adapter_name)

@@ -11,10 +11,12 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
+from transformers.integrations.peft import PeftAdapterMixin
 from transformers.utils import peft_utils
 
 import vlahub
 from vlahub.errors import CheckpointError, ConfigError
+from vlahub.modeling import strict_loading
 from vlahub.modeling.adapter_loading import adapter_of
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
@@ -145,7 +147,7 @@ def test_revision_and_subfolder_are_those_of_the_adapter_and_new_parts_of_its_ba
     asked = {}
 
     class Loaded:
-        config = family.config.from_pretrained(family_checkpoint)
+        config, generation_config = family.config.from_pretrained(family_checkpoint), None
 
         def load_adapter(self, place, name, adapter_kwargs):
             asked["adapter"] = place, name, adapter_kwargs
@@ -180,6 +182,32 @@ def test_the_revision_of_the_base_is_what_the_adapter_names(trained, tmp_path):
     found = adapter_of(tmp_path, {"token": "secret", "revision": "v1"})
     assert (found.base, found.base_files) == ("user/base", {"token": "secret", "revision": "v3"})
     assert (found.place, found.files) == (tmp_path, {"token": "secret", "revision": "v1"})
+
+
+def test_the_revision_that_an_auto_class_is_given_is_the_adapters(trained, tmp_path):
+    """5.x says so itself, and resolves one for the base beside it; 4.57 hands it on as it was given."""
+    shutil.copy(trained.folder / "adapter_config.json", tmp_path)
+    by_auto = {"_adapter_model_path": str(tmp_path)}
+    found = adapter_of("user/base", {"revision": "v2", "adapter_kwargs": by_auto})
+    assert (found.base_files, found.files) == ({}, {"revision": "v2"})
+    found = adapter_of("user/base", {"revision": "0123", "adapter_kwargs": by_auto | {"revision": "v2"}})
+    assert (found.base_files, found.files) == ({"revision": "0123"}, {"revision": "v2"})
+
+
+@pytest.mark.parametrize("word", ["revision", "token"])
+def test_words_beside_adapter_kwargs_say_which_files_are_meant(word, family, family_checkpoint, monkeypatch):
+    model, asked = of_class(family, family_checkpoint), {}
+
+    def load(self, place, name, **given):
+        asked.update(given)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PeftAdapterMixin, "load_adapter", load)
+    monkeypatch.setattr(strict_loading, "settings_of_run", lambda *args: asked.update(beside=dict(args[-1])) or {})
+    monkeypatch.setattr(strict_loading, "generation_of_run", lambda *args: None)
+    with pytest.raises(KeyboardInterrupt):
+        model.load_adapter("user/adapter", "robot", **{word: "x"})
+    assert asked["adapter_kwargs"] == asked["beside"]["adapter_kwargs"] == {word: "x"} and word not in asked
 
 
 @pytest.fixture
