@@ -28,6 +28,24 @@ MUTANTS = [
             'for key in found["missing_keys"]]',
             "a_second_adapter_is_loaded_beside_the_first",
         ),
+        (
+            "repositories-of-models-have-no-adapters",
+            "return apart and weights_of_model(place, own, variant) is not None",
+            "return apart and os.path.isdir(place) and weights_of_model(place, own, variant) is not None",
+            "an_adapter_in_a_repository_of_a_model_is_added_to_it_and_in_that_of_a_run_to_the_base_that_it_names",
+        ),
+        (
+            "the-revision-of-an-auto-class-is-the-bases",
+            'if by_auto and "revision" in own and "revision" not in asked:',
+            "if False:",
+            "the_revision_that_an_auto_class_is_given_is_the_adapters",
+        ),
+        (
+            "which-files-is-said-in-adapter-kwargs-alone",
+            'for name in ("revision", "token") if name in given}',
+            "for name in ()}",
+            "words_beside_adapter_kwargs_say_which_files_are_meant",
+        ),
     ),
     *planted(
         "modeling/saving_checks.py",

@@ -466,6 +466,12 @@ MUTANTS = [
         "processing/loading_words.py",
         LOADING_PROCESSORS,
         (
+            "words-of-models-are-nobodys",
+            "of_loaders = OF_LOADING | OF_MODELS | ",
+            "of_loaders = OF_LOADING | ",
+            "words_of_loaders_tokenizers_and_parts_pass",
+        ),
+        (
             "misspelt-loading-words-pass",
             'check_arguments(f"{kind.__name__}',
             '(lambda *_: None)(f"{kind.__name__}',
