@@ -12,6 +12,7 @@ from ...configuration.multimodal_vla.backbone_facts import (
     SCALES_INPUTS,
 )
 from ..input_checks import check_length
+from ..model_watch import part_of_model
 
 
 def scale_of_inputs(text_config: PretrainedConfig) -> float:
@@ -88,16 +89,19 @@ def keep_dtype(model: nn.Module) -> None:
             module.gate.register_forward_pre_hook(weights_in_dtype_of_input)
 
 
+@part_of_model
 def positions_in_dtype(stack: nn.Module, _arguments: tuple) -> None:
     """The hook of `keep_dtype` for CTRL, whose positions no `to` reaches on 4.57."""
     stack.pos_encoding = stack.pos_encoding.to(stack.dtype)
 
 
+@part_of_model
 def in_dtype_of_input(_module: nn.Module, arguments: tuple, output: torch.Tensor) -> torch.Tensor:
     """The hook of `keep_dtype` for an activation whose weights stay bfloat16 in a float16 model of 4.57."""
     return output.to(arguments[0].dtype)
 
 
+@part_of_model
 def weights_in_dtype_of_input(linear: nn.Module, arguments: tuple) -> None:
     """The hook of `keep_dtype` for a layer that a `to` of the model has cast, and its caller counts as float32."""
     linear.to(arguments[0].dtype)
