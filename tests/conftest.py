@@ -61,6 +61,18 @@ def without_autocast(monkeypatch):
 
 
 @pytest.fixture(scope="session")
+def adapters_of_transformers():
+    """5.24 wants a release of PEFT for a model's own methods; `peft.get_peft_model` works with any."""
+    from transformers.integrations.peft import MIN_PEFT_VERSION
+    from transformers.utils.peft_utils import check_peft_version
+
+    try:
+        check_peft_version(min_version=MIN_PEFT_VERSION)
+    except ValueError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
 def golden():
     """`golden("llava3d/pi0")` -> the case."""
     return golden_case

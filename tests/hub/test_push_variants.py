@@ -178,5 +178,6 @@ for kind in (variant.kind, vlahub.AutoModelForVision2Seq):
 
 
 @pytest.mark.newest
+@pytest.mark.usefixtures("adapters_of_transformers")
 def test_the_base_of_an_adapter_has_the_revision_that_the_adapter_names(hub, pusher):
     assert pusher(OF_A_REVISION, tests=str(TESTS), name="composed-flow") == [[True, 1]] * 2

@@ -12,7 +12,6 @@ from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, Trainer, TrainingArguments
 from transformers.integrations.peft import PeftAdapterMixin
-from transformers.utils import peft_utils
 
 import vlahub
 from vlahub.errors import CheckpointError, ConfigError
@@ -20,19 +19,8 @@ from vlahub.modeling import strict_loading
 from vlahub.modeling.adapter_loading import adapter_of
 from vlahub.modeling.strict_loading import StrictPreTrainedModel
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("adapters_of_transformers")]
 VIEWS = np.random.RandomState(0).randint(0, 255, (2, 60, 80, 3), dtype=np.uint8)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def peft_is_new_enough():
-    """5.24 wants a release of PEFT for these methods; `peft.get_peft_model` works with any."""
-    from transformers.integrations.peft import MIN_PEFT_VERSION
-
-    try:
-        peft_utils.check_peft_version(min_version=MIN_PEFT_VERSION)
-    except ValueError as error:
-        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")

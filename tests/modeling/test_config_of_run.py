@@ -8,25 +8,13 @@ import numpy as np
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText
-from transformers.utils import peft_utils
 
 import vlahub
 from vlahub.errors import ConfigError
 from vlahub.modeling.adapter_loading import adapter_of
 from vlahub.modeling.config_of_run import adapted_arguments, with_changes
 
-pytestmark = pytest.mark.newest
-
-
-@pytest.fixture(scope="module", autouse=True)
-def peft_is_new_enough():
-    """5.24 wants a release of PEFT for a model's own methods."""
-    from transformers.integrations.peft import MIN_PEFT_VERSION
-
-    try:
-        peft_utils.check_peft_version(min_version=MIN_PEFT_VERSION)
-    except ValueError as error:
-        pytest.skip(str(error))
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("adapters_of_transformers")]
 
 
 @pytest.fixture(scope="module")

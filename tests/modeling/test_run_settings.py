@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, GenerationConfig
-from transformers.utils import peft_utils
 
 import vlahub
 from vlahub.errors import CheckpointError, ConfigError
@@ -16,19 +15,8 @@ from vlahub.modeling import run_settings
 from vlahub.modeling.generation_settings import GENERATION, apply_generation, end_tokens
 from vlahub.modeling.run_settings import PROCESSOR, STATISTICS, VIEWS, recorded
 
-pytestmark = pytest.mark.newest
+pytestmark = [pytest.mark.newest, pytest.mark.usefixtures("adapters_of_transformers")]
 TAUGHT = 9  # what ends the texts of the run, and not those of its base
-
-
-@pytest.fixture(scope="module", autouse=True)
-def peft_is_new_enough():
-    """5.24 wants a release of PEFT for a model's own methods."""
-    from transformers.integrations.peft import MIN_PEFT_VERSION
-
-    try:
-        peft_utils.check_peft_version(min_version=MIN_PEFT_VERSION)
-    except ValueError as error:
-        pytest.skip(str(error))
 
 
 def views_of(config, word="camera"):

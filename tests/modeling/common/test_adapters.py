@@ -5,7 +5,6 @@ import torch
 from base_statistics import statistics_of
 from model_variants import FEW, VARIANTS, randomized
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers.utils import peft_utils
 
 import vlahub
 from vlahub.errors import InputError
@@ -23,17 +22,6 @@ WHOLE = [
     ("alpamayo-1.5", "expert"),
 ]
 CLOSE = {"rtol": 1e-4, "atol": 1e-4}
-
-
-@pytest.fixture
-def adapters_of_transformers():
-    """5.24 wants a release of PEFT for a model's own methods; `peft.get_peft_model` works with any."""
-    from transformers.integrations.peft import MIN_PEFT_VERSION
-
-    try:
-        peft_utils.check_peft_version(min_version=MIN_PEFT_VERSION)
-    except ValueError as error:
-        pytest.skip(str(error))
 
 
 def shaken(model):
