@@ -194,8 +194,8 @@ def warn_of_cut(actions: np.ndarray) -> None:
         dimensions = np.flatnonzero(outside.reshape(-1, outside.shape[-1]).any(axis=0)).tolist()
         logger.warning_once(
             f"{outside.mean():.1%} of the numbers in `actions` lie beyond -1 to 1 (dimensions {dimensions}, up to "
-            f"{np.abs(actions).max():.4g}) and get the tokens of -1 and 1, as in the published code. Actions are taken "
-            "normalised; are these in the robot's units?"
+            f"{np.abs(actions).max():.4g}) and get the tokens of -1 and 1. Actions are taken normalised; are these in "
+            "the robot's units?"
         )
 
 

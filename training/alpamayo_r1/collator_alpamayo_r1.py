@@ -244,8 +244,8 @@ def warn_of_cut(tokenizer: DiscreteTrajectoryTokenizer, poses: Sequence[torch.Te
         logger.warning_once(
             f"{outside.float().mean():.1%} of a batch's accelerations and curvatures lie beyond the range of "
             f"traj_tokenizer_cfg ({list(tokenizer.bins.least)} to {list(tokenizer.bins.greatest)}; these reach "
-            f"{values.min():.4g} to {values.max():.4g}) and get the tokens at its ends, as in the published code: are "
-            "the poses in metres, and 0.1 s apart?"
+            f"{values.min():.4g} to {values.max():.4g}) and get the tokens at its ends: are the poses in metres, "
+            "and 0.1 s apart?"
         )
 
 
