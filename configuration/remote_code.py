@@ -38,8 +38,15 @@ def remote_code(owner: type, auto_classes: dict[str, str]) -> dict[str, str]:
         owner: a class of this package; its file tells where the others are.
         auto_classes: values of the form `file.Class`, as in a config's `auto_map`.
     """
-    sources = code_files(owner)
+    root = code_root(Path(sys.modules[owner.__module__].__file__).resolve())
     entries = sorted({value.split(".")[0] for value in auto_classes.values()})
+    return {} if root is None else dict(texts_of(root, tuple(entries)))
+
+
+@functools.cache  # every save writes them, and while a process runs they are those of the classes that it has imported
+def texts_of(root: Path, entries: tuple[str, ...]) -> dict[str, str]:
+    """`{file name: text}` of the entry files and all that they need, empty where an entry is no file of ours."""
+    sources = files_below(root)
     if not all(entry in sources for entry in entries):  # loaded from a checkpoint: transformers copies the files
         return {}
     texts: dict[str, str] = {}
@@ -68,8 +75,10 @@ def mark_of(sources: dict[str, Path]) -> str:
 def code_files(owner: type) -> dict[str, Path]:
     """`{base name: path}` of every file that may be bundled; base names are unique in the project."""
     root = code_root(Path(sys.modules[owner.__module__].__file__).resolve())
-    if root is None:
-        return {}
+    return {} if root is None else files_below(root)
+
+
+def files_below(root: Path) -> dict[str, Path]:
     return {path.stem: path for folder in CODE_FOLDERS for path in (root / folder).rglob("[!_]*.py")}
 
 
