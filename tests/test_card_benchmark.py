@@ -1,5 +1,6 @@
 """`python -m benchmarks gpu`: that it runs whole on a CPU, and that its table says what was measured."""
 
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -58,6 +59,45 @@ def test_a_card_that_recorded_nothing_is_no_line_of_graphs():
 def test_what_there_is_no_time_for_is_said(capsys):
     assert gpu.main("cogvla", "eager", "cpu", 0) == 0
     assert f"{sum(row.family == 'cogvla' for row in ROWS)} lines are missing" in capsys.readouterr().out
+
+
+def test_a_models_memory_is_its_own_and_compiling_comes_last(monkeypatch):
+    alive, order = [], []
+    build_as_before = gpu.build
+
+    def watched(make, device, dtype):
+        assert not any(model() is not None for model in alive)
+        model = build_as_before(make, device, dtype)
+        alive.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr(gpu, "build", watched)
+    setting = gpu.Setting("cpu", gpu.MODES, 1e9, gpu.Budget(60), False)
+    monkeypatch.setattr(gpu, "RUNS_ON_CPU", 1)
+    monkeypatch.setattr(gpu, "switch", lambda model, mode: order.append(mode))
+    rows = [row for row in ROWS if row.model in ("cogvla", "llava3d") and not row.name.endswith("batch 8")]
+    lines = [line for line, _ in gpu.all_lines(rows, setting)]
+    assert order == ["eager", "graphs"] * 2 + ["compile"] * 2 and len(alive) == 4
+    assert [line[:2] for line in lines][-2:] == [[row.name, "compile"] for row in rows]
+
+
+def test_every_line_is_written_at_once(tmp_path, monkeypatch):
+    results = tmp_path / "RESULTS.md"
+    results.write_text("# Results\n")
+    monkeypatch.setattr(card_table, "RESULTS", results)
+    monkeypatch.setattr(gpu, "machine", lambda *_: "a machine")
+    rows = [row for row in ROWS if row.family == "cogvla"]
+    cells = ["1.0"] * len(card_table.HEAD)
+
+    def broken_off(rows, setting):
+        yield [rows[0].name, "eager", *cells[2:]], ""
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gpu, "all_lines", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        gpu.main("cogvla", "eager", "cpu", 4, write_results=True)
+    text = results.read_text()
+    assert rows[0].name in text and f"{len(rows) - 1} lines are missing" in text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from benchmarks.card import (
     host_waits,
     low_bits,
     memory,
+    process,
     processes,
     report,
     rounding,
@@ -305,7 +306,20 @@ def test_what_is_not_done_in_time_has_failed_and_is_stopped(tmp_path, monkeypatc
 def test_a_card_has_a_process_for_each_check_and_family():
     found = units("cuda", command.CHECKS, None)
     assert {(unit.checks, unit.family) for unit in found} == {((c,), f) for c in command.CHECKS for f in FAMILIES}
+    assert sorted(unit.part for unit in found if unit.part[1] > 1) == [(0, 2), (1, 2)]
     assert [unit.checks for unit in units("cpu", command.CHECKS, None)] == [command.CHECKS]
+
+
+def test_the_parts_of_a_check_do_all_of_its_jobs_once(tmp_path, monkeypatch):
+    for (check, family), parts in processes.PARTS.items():
+        assert 1 < parts <= len(process.jobs_of(check, "cuda", family))
+    jobs = [Job("check", str(number), lambda: [Figure("a", 0.0)]) for number in range(5)]
+    monkeypatch.setattr(process, "jobs_of", lambda *_: jobs)
+    monkeypatch.setattr(process, "as_precise_as_possible", lambda: None)
+    for number in range(2):
+        process.main("cuda", None, ["check"], str(tmp_path / "lines"), number, 2)
+    found = [json.loads(line)["case"] for line in (tmp_path / "lines").read_text().splitlines()]
+    assert found == ["0", "2", "4", "1", "3"]
 
 
 # ---- the report
@@ -414,6 +428,25 @@ def test_a_folder_that_others_made_is_not_replaced(tmp_path):
     with pytest.raises(SystemExit, match="was not made by this command"):
         carried.main(tmp_path)
     assert (tmp_path / "notes").read_text() == "mine"
+
+
+def test_packages_that_only_another_machine_had_are_not_thrown_away(tmp_path, monkeypatch, capsys):
+    (tmp_path / carried.PACKAGES / "datasets-1.0.dist-info").mkdir(parents=True)
+    (tmp_path / "commit.txt").write_text("abc123\n")
+    monkeypatch.setattr(carried, "is_installed", lambda package: package not in ("datasets", "dill"))
+    with pytest.raises(SystemExit, match=r"commit abc123\) holds datasets, not installed here: run python3 -m"):
+        carried.main(tmp_path)
+    assert (tmp_path / carried.PACKAGES / "datasets-1.0.dist-info").is_dir()
+    monkeypatch.setattr(carried, "wheel", lambda work: sys.exit("no wheel"))
+    with pytest.raises(SystemExit, match="no wheel"):
+        carried.main(tmp_path / "new")
+    assert "not installed here: datasets, dill. What needs them is skipped." in capsys.readouterr().out
+
+
+def test_a_package_is_carried_with_its_metadata_and_no_other(tmp_path):
+    assert carried.is_installed("pluggy") and not carried.is_installed("nosuchpackage")
+    carried.carry("pluggy", tmp_path)
+    assert (tmp_path / "pluggy" / "__init__.py").is_file() and list(tmp_path.glob("pluggy-*.dist-info/METADATA"))
 
 
 @pytest.mark.slow

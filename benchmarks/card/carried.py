@@ -32,6 +32,14 @@ ISOLATION_SINCE = 77  # of setuptools, which `pyproject.toml` asks for
 def main(folder: Path) -> None:
     if folder.exists() and not (folder / "commit.txt").exists():
         sys.exit(f"{folder} is there and was not made by this command: name another folder, or move it away.")
+    missing = [package for package in (*PURE, *PURE_APART) if not is_installed(package)]
+    if lost := [package for package in missing if any(folder.glob(f"**/{package}-*.dist-info"))]:
+        sys.exit(
+            f"{folder} (commit {(folder / 'commit.txt').read_text().strip()}) holds {', '.join(lost)}, not installed "
+            f"here: run python3 -m benchmarks.card in it as it is, or move it away."
+        )
+    if missing:
+        print(f"Not carried, for they are not installed here: {', '.join(missing)}. What needs them is skipped.")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "commit.txt").write_text(commit() + "\n", encoding="utf-8")
@@ -39,10 +47,9 @@ def main(folder: Path) -> None:
         shutil.copytree(REPOSITORY / name, folder / name, ignore=NOT_CARRIED)
     with tempfile.TemporaryDirectory() as work, zipfile.ZipFile(wheel(Path(work))) as archive:
         archive.extractall(folder)
-    for package in PURE:
-        carry(package, folder / PACKAGES)
-    for package in PURE_APART:
-        carry(package, folder / APART.name / package)
+    for package in (*PURE, *PURE_APART):
+        if package not in missing:
+            carry(package, folder / PACKAGES if package in PURE else folder / APART.name / package)
 
 
 def wheel(work: Path) -> Path:
@@ -77,13 +84,16 @@ def can_build() -> bool:
         return False
 
 
-def carry(package: str, folder: Path) -> None:
-    """What is installed here of it, without compiled parts; nothing where it is not installed."""
+def is_installed(package: str) -> bool:
     try:
-        files = metadata.files(package) or []
+        return metadata.files(package) is not None
     except metadata.PackageNotFoundError:
-        return
-    for file in files:
+        return False
+
+
+def carry(package: str, folder: Path) -> None:
+    """What is installed here of it, without compiled parts."""
+    for file in metadata.files(package):
         source = Path(file.locate())
         if ".." in file.parts or "__pycache__" in file.parts or file.suffix == ".so" or not source.is_file():
             continue

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 
 from benchmarks.card.results import FAILED, Result
@@ -17,21 +18,23 @@ FAMILIES = ("cogvla", "mapanything_llava3d", "multimodal_vla", "alpamayo_r1")
 MOST = 12
 TAIL = 400  # characters of what a process said last
 PAUSE = 0.2  # seconds between looks
+PARTS = {("compiled", "alpamayo_r1"): 2}  # so many processes share the jobs, which compile for minutes one by one
 
 
 @dataclass
 class Unit:
-    """One process: checks, of one family or of all."""
+    """One process: checks, of one family or of all; part: which jobs of them, the first of two and so on."""
 
     checks: tuple[str, ...]
     family: str | None
+    part: tuple[int, int] = (0, 1)
     process: subprocess.Popen | None = None
     files: tuple[Path, Path] | None = None
 
     def start(self, device: str, folder: Path) -> None:
-        name = f"{'_'.join(self.checks)}_{self.family}"
+        name = f"{'_'.join(self.checks)}_{self.family}_{self.part[0]}"
         lines, log = self.files = folder / f"{name}.jsonl", folder / f"{name}.log"
-        words = [device, self.family or "all", ",".join(self.checks), str(lines)]
+        words = [device, self.family or "all", ",".join(self.checks), str(lines), *map(str, self.part)]
         command = [sys.executable, "-m", "benchmarks.card.process", *words]
         with log.open("w") as said:
             self.process = subprocess.Popen(
@@ -61,11 +64,15 @@ class Unit:
 
 
 def units(device: str, checks: tuple[str, ...], family: str | None) -> list[Unit]:
-    """On a card a process for each check and family; on a CPU, where they would share two cores, one for all."""
+    """On a card a process for each check and family, or several; on a CPU, where they would share two cores, one."""
     if device == "cpu":
         return [Unit(checks, family)]
     families = (family,) if family else FAMILIES
-    return [Unit((check,), each) for check in checks for each in families]
+    found = []
+    for check, each in product(checks, families):
+        parts = PARTS.get((check, each), 1)
+        found += [Unit((check,), each, (number, parts)) for number in range(parts)]
+    return found
 
 
 @dataclass
