@@ -21,6 +21,7 @@ from . import (
     publishing_mutants,
     reading_mutants,
     serving_mutants,
+    source_mutants,
     training_mutants,
     verifying_mutants,
     writing_mutants,
@@ -51,6 +52,7 @@ MUTANTS: list[Mutant] = [
     *card_mutants.MUTANTS,
     *training_mutants.MUTANTS,
     *writing_mutants.MUTANTS,
+    *source_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(

@@ -136,8 +136,8 @@ def test_each_file_is_said_to_be_what_a_conversion_reads_it_as():
 
 
 def test_pickled_tensors_are_listed_as_they_are(tmp_path):
-    dtypes = [getattr(torch, name) for name in pickled_headers.DTYPES.values()]
-    tensors = {str(dtype): torch.zeros(2, 3, 4, dtype=dtype) for dtype in dtypes}
+    names = ["float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"]
+    tensors = {name: torch.zeros(2, 3, 4, dtype=getattr(torch, name)) for name in names}
     tensors |= {"parameter": torch.nn.Parameter(torch.zeros(5)), "number": torch.zeros(())}
     torch.save({**tensors, "step": 7, "name": "x"}, tmp_path / "x.pt")
     found = pickled_headers.read_pickled(tmp_path / "x.pt", "inner/x.pt")
@@ -156,6 +156,9 @@ def test_a_pickle_with_code_in_it_or_a_list_without_end_is_not_read(tmp_path, mo
     monkeypatch.setattr(pickled_headers, "LONGEST", 1000)
     with pytest.raises(ConversionError, match="its list of tensors is 2,000 bytes long"):
         pickled_headers.read_pickled(tmp_path / "x.pt", "x.pt")
+    (tmp_path / "device").symlink_to("/dev/null")
+    with pytest.raises(ConversionError, match="is no regular file"):
+        pickled_headers.read_pickled(tmp_path / "device", "device")
 
 
 def test_a_folder_is_looked_at_as_deep_as_runs_are_and_not_in_what_tools_leave(tmp_path):
