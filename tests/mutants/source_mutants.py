@@ -2,6 +2,7 @@
 
 from .planted import planted
 
+PREDICTION_TRACE = "tests/conversion/predictions/test_prediction_trace.py"
 NAMES = "tests/conversion/tensors/test_transformers_names.py"
 
 MUTANTS = [
@@ -195,6 +196,44 @@ MUTANTS = [
             "if page := PAGE.fullmatch(name) or WITHIN.fullmatch(name):",
             "if page := PAGE.fullmatch(name):",
             "a_name_that_can_only_mean_a_folder_is_told_what_is_wrong",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/prediction_trace.py",
+        PREDICTION_TRACE,
+        (
+            "views-that-were-given-are-said-to-be-seen",
+            "asked.images, asked.text), as_seen=False)",
+            "asked.images, asked.text))",
+            "of_a_model_of_which_nothing_else_is_known_views_are_as_they_were_given",
+        ),
+        (
+            "entropy-is-spread",
+            "else on_host(found.entropy[0])",
+            "else on_host(found.spread[0])",
+            "samples_of_a_picture_are_those_of_a_prediction",
+        ),
+        (
+            "paths-in-the-units-of-any-statistics",
+            'asked.options.get("unnorm_key")',
+            "None",
+            "the_path_is_in_the_units_of_the_statistics_that_were_named",
+        ),
+    ),
+    *planted(
+        "conversion/multimodal_vla/prediction_trace.py",
+        PREDICTION_TRACE,
+        (
+            "views-as-they-were-given-are-seen",
+            "given if seen is None else seen",
+            "given",
+            "views_are_as_large_as_the_model_saw_them",
+        ),
+        (
+            "tiles-are-views",
+            "pixels.dim() != 5 or pixels.shape[:2] != (1, count) or",
+            "pixels.dim() != 5 or",
+            "as_many_pictures_as_views_are_what_the_first_tower_saw",
         ),
     ),
 ]
