@@ -4,6 +4,10 @@ import argparse
 
 import pytest
 
+from vlahub.conversion.commands.evaluate import numbers
+from vlahub.conversion.commands.serve import above_zero as above_zero_of_serve
+from vlahub.conversion.commands.serve import milliseconds, port_number, seconds, weight
+from vlahub.conversion.commands.shared_arguments import byte_size
 from vlahub.conversion.option_values import (
     above_zero,
     count,
@@ -35,4 +39,27 @@ def test_an_option_takes_its_range_with_both_ends_and_nothing_else(read):
     assert {text: read(text) for text in taken} == taken
     for text in (*refused, *NO_NUMBERS):
         with pytest.raises(argparse.ArgumentTypeError, match="is no "):
+            read(text)
+
+
+OTHERS = {  # of single commands
+    byte_size: (
+        {"2GB": 2 * 10**9, "500mb": 5 * 10**8, "1.5 KB": 1500, "10K": 10_000, "7": 7, "7B": 7, "0.5KB": 500},
+        ("0", "0MB", "-1MB", "2TB", "GB", "1.MB", "1,5MB", "2XB", "1MBB"),
+    ),
+    numbers: ({"7": range(7, 8), "7-9": range(7, 10), "0-0": range(1)}, ("9-7", "-1", "7-", "1-2-3", "1,2", "1.5")),
+    above_zero_of_serve: ({"1": 1, "64": 64}, ("0", "-1", "1.0")),
+    port_number: ({"0": 0, "65535": 65535}, ("65536", "-1", "http")),
+    milliseconds: ({"0": 0.0, "1000": 1000.0, "2.5": 2.5}, ("-0.1", "1000.1")),
+    seconds: ({"0.001": 0.001, "86400": 86400.0}, ("0", "0.0009", "86401")),
+    weight: ({"0": 0.0, "100": 100.0}, ("-0.1", "101")),
+}
+
+
+@pytest.mark.parametrize("read", OTHERS, ids=lambda read: read.__name__)
+def test_an_option_of_one_command_takes_its_range_and_nothing_else(read):
+    taken, refused = OTHERS[read]
+    assert {text: read(text) for text in taken} == taken
+    for text in (*refused, *NO_NUMBERS):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"is no |is not a size|is neither a number nor a range"):
             read(text)

@@ -17,6 +17,7 @@ from . import (
     merging_mutants,
     modeling_mutants,
     multimodal_vla_mutants,
+    option_mutants,
     processing_mutants,
     publishing_mutants,
     reading_mutants,
@@ -53,6 +54,7 @@ MUTANTS: list[Mutant] = [
     *training_mutants.MUTANTS,
     *writing_mutants.MUTANTS,
     *source_mutants.MUTANTS,
+    *option_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(

@@ -413,6 +413,13 @@ def test_places_where_no_card_is_written(make, message, card, assert_refused, ca
     assert not card.code
 
 
+def test_metadata_that_the_hub_cannot_read_are_refused_before_anything_runs(card, snapshot, assert_refused, capsys):
+    card.write(f"---\ntags: [\n---\n\n# Mine\n\n{PLACE}\n")
+    before = snapshot(card.folder)
+    assert_refused(card(), capsys, "its metadata, between the first two lines ---, cannot be read")
+    assert not card.code and snapshot(card.folder) == before
+
+
 def test_weights_that_were_cut_off_are_refused_before_anything_runs(card, assert_refused, capsys):
     path = card.folder / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1000])

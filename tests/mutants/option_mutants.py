@@ -1,0 +1,198 @@
+"""What commands take and refuse, and what they say at their end; what a server tells its clients."""
+
+from .planted import planted
+
+COMMANDS = "tests/conversion/commands"
+
+MUTANTS = [
+    *planted(
+        "conversion/commands/train_options.py",
+        f"{COMMANDS}/test_train_options.py",
+        (
+            "a-switch-that-is-given-is-off",
+            '"nargs": "?", "const": True, "metavar"',
+            '"nargs": "?", "const": False, "metavar"',
+            "what_was_given_is_in_the_namespace_as_what_it_is_and_nothing_else",
+        ),
+        (
+            "whole-numbers-as-shares",
+            "return int(value) if value.is_integer() else value",
+            "return value",
+            "what_was_given_is_in_the_namespace_as_what_it_is_and_nothing_else",
+        ),
+        (
+            "columns-by-each-others-names",
+            '"action": ["--action-column"],\n    "state": ["--state-column"],',
+            '"action": ["--state-column"],\n    "state": ["--action-column"],',
+            "what_was_given_is_in_the_namespace_as_what_it_is_and_nothing_else",
+        ),
+        (
+            "defaults-of-nothing-are-shown",
+            "value in (None, False, 0.0, [])",
+            "value in (None, False)",
+            "help_shows_defaults_and_on_demand_everything",
+        ),
+        (
+            "defaults-of-training-arguments-count-as-given",
+            "action.default, action.required = argparse.SUPPRESS, False",
+            "action.required = False",
+            "nothing_has_a_default_and_only_what_must_be_is_required",
+        ),
+    ),
+    *planted(
+        "conversion/cards/executed_card.py",
+        "tests/conversion/cards/test_executed_card.py",
+        (
+            "metadata-are-not-looked-at",
+            "    check_metadata(text)\n",
+            "",
+            "metadata_that_the_hub_cannot_read_are_refused_before_anything_runs",
+        ),
+        (
+            "somebodys-own-picture-is-removed",
+            " and is_marked(picture, PREDICTION_MARK)",
+            "",
+            "tests/conversion/cards/test_card_request.py::test_pictures_that_are_shown_no_longer_are_those_of_cards_alone",
+        ),
+        (
+            "code-without-a-run-draws-images",
+            "drawn=request.run and not images.files",
+            "drawn=not images.files",
+            "tests/conversion/cards/test_card_request.py::test_the_example_draws_images_where_it_runs_and_nobody_gave_any",
+        ),
+    ),
+    *planted(
+        "conversion/serving/server.py",
+        "tests/conversion/serving/test_server_socket.py",
+        (
+            "any-name-of-this-machine-is-loopback",
+            "not is_loopback(address[0])",
+            "not is_loopback(host)",
+            "an_address_that_others_reach_needs_a_token_whatever_its_name",
+        ),
+        (
+            "a-second-signal-waits-too",
+            "while self.service.open and not self.force_exit:",
+            "while self.service.open:",
+            "open_requests_are_waited_for_unless_a_second_signal_comes",
+        ),
+        (
+            "websockets-of-any-size",
+            "ws_max_size=service.limits.body",
+            "ws_max_size=2**24",
+            "what_a_server_takes_is_what_the_limits_say",
+        ),
+        (
+            "signals-stay-the-servers",
+            "                signal.signal(number, handler)\n",
+            "                pass\n",
+            "signals_end_a_server_of_the_main_thread_and_are_anybodys_again_afterwards",
+        ),
+    ),
+    *planted(
+        "conversion/serving/refusals.py",
+        "tests/conversion/serving/test_refusals.py",
+        (
+            "errors-of-the-server-are-the-clients",
+            "return 400 if isinstance(error, InputError) else 500",
+            "return 400 if isinstance(error, VLAError) else 500",
+            "a_client_is_told_what_it_can_mend",
+        ),
+        (
+            "halves-of-characters-are-sent",
+            'return shown.encode(errors="backslashreplace").decode()',
+            "return shown",
+            "a_message_has_an_end_and_whole_characters",
+        ),
+    ),
+    *planted(
+        "conversion/commands/error_boundary.py",
+        f"{COMMANDS}/test_cli.py",
+        (
+            "what-was-there-before-was-written",
+            "return status.st_dev, status.st_ino, status.st_mtime_ns",
+            "return status.st_dev, status.st_ino",
+            "an_interrupt_names_what_was_written_anew_and_nothing_that_was_there",
+        ),
+        (
+            "words-of-an-interrupt-are-lost",
+            "str(error) or interruption(arguments, before)",
+            "interruption(arguments, before)",
+            "an_interrupt_with_words_of_its_own_says_them",
+        ),
+        (
+            "a-broken-pipe-to-a-file-is-a-reader-that-left",
+            "if error.filename is not None or not stdout_is_closed():",
+            "if not stdout_is_closed():",
+            "every_failure_is_one_line_and_1",
+        ),
+    ),
+    *planted(
+        "conversion/commands/data.py",
+        "tests/conversion/datasets/test_data_command.py",
+        (
+            "versions-of-a-dataset-are-not-seen",
+            ' or any(source.glob("*/features.json"))',
+            "",
+            "a_format_is_known_by_the_names_of_files",
+        ),
+        (
+            "actions-are-states",
+            "Choice(arguments.action, arguments.state, arguments.images",
+            "Choice(arguments.state, arguments.action, arguments.images",
+            "entries_of_the_command_line_are_each_their_own",
+        ),
+    ),
+    *planted(
+        "conversion/commands/model_kinds.py",
+        f"{COMMANDS}/test_model_kinds.py",
+        (
+            "options-of-zero-are-not-given",
+            "if getattr(arguments, option) is not None]",
+            "if getattr(arguments, option)]",
+            "options_of_other_kinds_are_refused_by_name_whatever_their_value",
+        ),
+        (
+            "one-file-by-two-spellings",
+            "first.setdefault(path.resolve(), name)",
+            "first.setdefault(path, name)",
+            "one_file_by_two_names_is_refused_and_one_inside_of_the_checkpoint_told_of",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/prediction.py",
+        f"{COMMANDS}/test_model_kinds.py",
+        (
+            "anything-with-actions-in-it-is-a-prediction",
+            "self.result <= set(content) <= self.result | self.sometimes or",
+            "self.result <= set(content) or",
+            "an_earlier_result_is_known_by_all_its_names",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/processes.py",
+        "tests/conversion/predictions/test_processes.py",
+        (
+            "processes-that-are-missing",
+            "if state.num_processes != count:",
+            "if False:",
+            "one_device_for_several_processes_and_processes_that_are_missing_are_refused",
+        ),
+        (
+            "one-process-on-the-cpu-whatever-was-asked",
+            'device or "cpu", nullcontext)',
+            '"cpu", nullcontext)',
+            "one_process_is_the_main_one_and_computes_where_it_is_told",
+        ),
+    ),
+    *planted(
+        "conversion/commands/shared_arguments.py",
+        "tests/conversion/test_option_values.py",
+        (
+            "sizes-by-powers-of-two",
+            '"MB": 10**6',
+            '"MB": 2**20',
+            "an_option_of_one_command_takes_its_range_and_nothing_else",
+        ),
+    ),
+]
