@@ -4,6 +4,8 @@ import argparse
 
 import pytest
 
+from vlahub.conversion.cli import make_parser
+from vlahub.conversion.commands.completion import words_before_the_cursor
 from vlahub.conversion.commands.evaluate import numbers
 from vlahub.conversion.commands.serve import above_zero as above_zero_of_serve
 from vlahub.conversion.commands.serve import milliseconds, port_number, seconds, weight
@@ -63,3 +65,23 @@ def test_an_option_of_one_command_takes_its_range_and_nothing_else(read):
     for text in (*refused, *NO_NUMBERS):
         with pytest.raises(argparse.ArgumentTypeError, match=r"is no |is not a size|is neither a number nor a range"):
             read(text)
+
+
+def test_what_is_not_said_is_the_usual():
+    words = ["predict", "ckpt", "--fast"]
+    assert make_parser(words).parse_args(words).fast == "graphs"
+    assert make_parser(words).parse_args([*words, "compile"]).fast == "compile"
+    assert make_parser(words).parse_args(words[:-1]).fast is None
+    words = ["merge-lora", "--adapter", "run", "--output", "out"]
+    found = make_parser(words).parse_args(words)
+    assert (found.max_shard_size, found.dtype, found.device, found.card) == (2 * 10**9, "auto", "cpu", None)
+
+
+def test_a_shell_asks_for_the_words_behind_the_program(monkeypatch):
+    monkeypatch.setenv("COMP_LINE", "vlahub train 'my vla' --da")
+    monkeypatch.delenv("_ARGCOMPLETE", raising=False)
+    assert words_before_the_cursor() == []
+    monkeypatch.setenv("_ARGCOMPLETE", "1")
+    assert words_before_the_cursor() == ["train", "my vla", "--da"]
+    monkeypatch.setenv("COMP_LINE", "vlahub predict 'my vla")
+    assert words_before_the_cursor() == ["predict", "'my", "vla"]

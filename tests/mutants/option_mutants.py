@@ -195,4 +195,62 @@ MUTANTS = [
             "an_option_of_one_command_takes_its_range_and_nothing_else",
         ),
     ),
+    *planted(
+        "conversion/commands/suggesting_parser.py",
+        f"{COMMANDS}/test_suggesting_parser.py",
+        (
+            "values-of-three-words",
+            "max(place - 2, 0) : place",
+            "max(place - 1, 0) : place",
+            "wrong_usage_is_two_lines_with_what_was_meant",
+        ),
+        (
+            "options-behind-two-dashes",
+            'or word == "--":',
+            ":",
+            "wrong_usage_is_two_lines_with_what_was_meant",
+        ),
+        (
+            "any-likeness-before-another-commands-option",
+            "CLOSER if elsewhere else CLOSE",
+            "CLOSE",
+            "an_option_of_another_command_is_said_to_be_one_unless_it_is_almost_one_of_this",
+        ),
+    ),
+    *planted(
+        "conversion/commands/listed_values.py",
+        f"{COMMANDS}/test_listed_values.py",
+        (
+            "files-with-commas-are-several",
+            " or exists(Path(text)):",
+            ":",
+            "paths_with_commas_between_them_are_told_how_several_are_given",
+        ),
+        (
+            "names-of-views-are-parts-of-paths",
+            'Path(part.partition("=")[2] or part)',
+            "Path(part)",
+            "paths_with_commas_between_them_are_told_how_several_are_given",
+        ),
+    ),
+    *planted(
+        "conversion/commands/told_command.py",
+        f"{COMMANDS}/test_told_command.py",
+        (
+            "folders-by-the-way-to-them",
+            "return path.resolve().name if path.exists() else path.name",
+            "return path.name",
+            "a_folder_is_told_by_its_own_name_however_it_is_reached",
+        ),
+    ),
+    *planted(
+        "conversion/commands/command.py",
+        f"{COMMANDS}/test_cli.py",
+        (
+            "examples-are-wrapped",
+            'if text.startswith("example:"):',
+            "if False:",
+            "help_says_in_sentences_what_is_required_with_an_example_that_parses",
+        ),
+    ),
 ]

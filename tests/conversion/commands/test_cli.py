@@ -52,7 +52,9 @@ def stopped(call, argv):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_in_sentences_what_is_required_with_an_example_that_parses(command, capsys):
     assert stopped(main, [command, "--help"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr().out
+    assert f"\nexample:\n  vlahub {COMMANDS[command].example}\n" in shown  # one line, to be copied
+    text = " ".join(shown.split())
     sentences = " ".join(COMMANDS[command].text.split())
     assert sentences in text and sentences.endswith(".") and "Required" in sentences
     assert all(name in sentences for name in REQUIRED[command])
