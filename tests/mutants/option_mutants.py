@@ -253,4 +253,36 @@ MUTANTS = [
             "help_says_in_sentences_what_is_required_with_an_example_that_parses",
         ),
     ),
+    *planted(
+        "conversion/commands/conversion_run.py",
+        f"{COMMANDS}/test_conversion_run.py",
+        (
+            "plans-need-an-empty-output",
+            "input_paths(arguments), arguments.dry_run)",
+            "input_paths(arguments))",
+            "a_repository_that_cannot_be_one_and_an_output_in_use_are_refused_first",
+        ),
+        (
+            "outputs-inside-of-the-base-are-not-told-of",
+            "[*job.adapters, *([job.base] if job.base else []), *job.parts.values()]",
+            "[*job.adapters, *job.parts.values()]",
+            "an_output_inside_of_a_source_is_told_of",
+        ),
+        (
+            "weights-of-parts-that-are-not-read",
+            "weights=with_weights[role])",
+            "weights=True)",
+            "runs_base_and_parts_have_their_roles_and_weights_are_looked_for_where_they_are_read",
+        ),
+    ),
+    *planted(
+        "conversion/commands/completion.py",
+        "tests/conversion/test_option_values.py",
+        (
+            "the-program-is-a-word",
+            "return shlex.split(line)[1:]",
+            "return shlex.split(line)",
+            "a_shell_asks_for_the_words_behind_the_program",
+        ),
+    ),
 ]
