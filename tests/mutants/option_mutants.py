@@ -168,6 +168,18 @@ MUTANTS = [
             "self.result <= set(content) or",
             "an_earlier_result_is_known_by_all_its_names",
         ),
+        (
+            "an-option-of-robots-that-cars-take",
+            '"unnorm_key", "advantage", "embodiment_id", "num_samples"),\n        add_arguments',
+            '"unnorm_key", "advantage", "num_samples"),\n        add_arguments',
+            "every_option_that_a_kind_declares_is_one_that_others_refuse",
+        ),
+        (
+            "pictures-where-numbers-are-written",
+            'picture = (trace, files["plot"]) if "plot" in files else None',
+            'picture = (trace, files.get("plot")) if "output" in files else None',
+            "a_picture_is_drawn_where_one_was_asked_for",
+        ),
     ),
     *planted(
         "conversion/predictions/processes.py",
@@ -177,6 +189,12 @@ MUTANTS = [
             "if state.num_processes != count:",
             "if False:",
             "one_device_for_several_processes_and_processes_that_are_missing_are_refused",
+        ),
+        (
+            "the-last-process-prints",
+            "return self.rank == 0",
+            "return self.rank == self.count - 1",
+            "of_several_processes_the_first_prints",
         ),
         (
             "one-process-on-the-cpu-whatever-was-asked",

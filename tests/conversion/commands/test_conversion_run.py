@@ -8,9 +8,18 @@ import pytest
 
 from vlahub.conversion import bases_of_adapters, source_folder
 from vlahub.conversion import job as jobs
+from vlahub.conversion.cards import executed_card
+from vlahub.conversion.cards.executed_card import CardRequest
 from vlahub.conversion.cli import make_parser
 from vlahub.conversion.commands import conversion_run
-from vlahub.conversion.commands.conversion_run import carry_out, checked, given_options, input_name, job_of
+from vlahub.conversion.commands.conversion_run import (
+    carry_out,
+    checked,
+    complete_card,
+    given_options,
+    input_name,
+    job_of,
+)
 from vlahub.conversion.publishing import push_checkpoint
 from vlahub.errors import ConversionError
 
@@ -76,6 +85,14 @@ def test_an_example_is_tried_where_the_card_has_one(tries, config, texts, is_ref
         return
     with pytest.raises(ConversionError, match="only the cards of vlahub's families have one"):
         checked(prepared, tries)
+
+
+@pytest.mark.parametrize("allow_code", [False, True])
+def test_the_example_runs_code_that_was_allowed(allow_code, monkeypatch, tmp_path, capsys):
+    asked = []
+    monkeypatch.setattr(executed_card, "write_executed_card", lambda *given: asked.append(given) or "wrote it")
+    complete_card(SimpleNamespace(output=tmp_path, allow_code=allow_code, quiet=False))
+    assert asked == [(tmp_path, CardRequest(allow_code=allow_code))] and "wrote it" in capsys.readouterr().out
 
 
 @pytest.fixture

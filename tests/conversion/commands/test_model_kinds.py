@@ -1,7 +1,7 @@
 """What commands that ask a model refuse before they read weights: other models, options and outputs that do not fit."""
 
 import json
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import pytest
@@ -9,8 +9,10 @@ import pytest
 from vlahub.conversion.alpamayo_r1.options import DRIVING, DRIVING_EVALUATION
 from vlahub.conversion.commands import evaluate, predict
 from vlahub.conversion.commands.model_kinds import different, family_of, refuse_same, refuse_unused, tell_of_place
+from vlahub.conversion.predictions import robot_prediction
 from vlahub.conversion.predictions.evaluation import ROBOT_EVALUATION, SHARED
-from vlahub.conversion.predictions.prediction import ROBOT
+from vlahub.conversion.predictions.flow_options import FLOW
+from vlahub.conversion.predictions.prediction import ROBOT, predict_robot
 from vlahub.errors import ConversionError, InputError
 
 
@@ -35,6 +37,13 @@ def test_kinds_that_take_the_same_are_one():
     assert different([ROBOT, DRIVING, ROBOT]) == [ROBOT, DRIVING]
     assert set(predict.KINDS) == {ROBOT, DRIVING} and len(predict.KINDS) == 2
     assert set(evaluate.KINDS) == {ROBOT_EVALUATION, DRIVING_EVALUATION} and len(evaluate.KINDS) == 2
+
+
+@pytest.mark.parametrize("kind", [*predict.KINDS, *evaluate.KINDS], ids=lambda kind: kind.does)
+def test_every_option_that_a_kind_declares_is_one_that_others_refuse(kind):
+    parser = ArgumentParser(add_help=False)
+    kind.add_arguments(parser)
+    assert {action.dest for action in parser._actions} == set(kind.options)
 
 
 @pytest.mark.parametrize("kinds", [predict.KINDS, evaluate.KINDS])
@@ -78,6 +87,15 @@ def test_an_earlier_result_is_known_by_all_its_names(kind, names, is_ours, tmp_p
     command = predict.is_prediction if kind in (ROBOT, DRIVING) else evaluate.is_evaluation
     (tmp_path / "x.json").write_text(json.dumps(dict.fromkeys(names)))
     assert command(tmp_path / "x.json") == is_ours
+
+
+@pytest.mark.parametrize("files", [{}, {"output": Path("x.json")}, {"output": Path("x.json"), "plot": Path("x.png")}])
+def test_a_picture_is_drawn_where_one_was_asked_for(files, monkeypatch):
+    asked = []
+    monkeypatch.setattr(robot_prediction, "predict_actions", lambda *given, **how: asked.append(how["picture"]))
+    options = ("images", "device", "fast", "quiet", *ROBOT.options, *FLOW)
+    predict_robot("trace", Path("ckpt"), Namespace(**dict.fromkeys(options)), files)
+    assert asked == [("trace", files["plot"]) if "plot" in files else None]
 
 
 def test_one_file_by_two_names_is_refused_and_one_inside_of_the_checkpoint_told_of(tmp_path, monkeypatch, capsys):

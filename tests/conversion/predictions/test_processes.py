@@ -1,12 +1,13 @@
 """One process computes where it is told, and several each on their own device, all of them or none."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from vlahub.conversion.predictions import processes as joined
-from vlahub.conversion.predictions.processes import joined_processes
+from vlahub.conversion.predictions.processes import Processes, joined_processes
 from vlahub.errors import InputError
 
 
@@ -18,6 +19,10 @@ def test_one_process_is_the_main_one_and_computes_where_it_is_told(asked, device
         assert (found.rank, found.count, found.device, found.is_main) == (0, 1, device, True)
         with found.main_first():
             pass
+
+
+def test_of_several_processes_the_first_prints():
+    assert [Processes(rank, 3, "cpu", nullcontext).is_main for rank in range(3)] == [True, False, False]
 
 
 @pytest.fixture
