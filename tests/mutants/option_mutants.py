@@ -49,6 +49,30 @@ MUTANTS = [
             "metadata_that_the_hub_cannot_read_are_refused_before_anything_runs",
         ),
         (
+            "code-by-its-place-is-run",
+            "code_not_ours(folder) + generation_code(folder)",
+            "code_not_ours(folder)",
+            "code_that_transformers_runs_by_its_place_is_not_run_unasked",
+        ),
+        (
+            "a-report-that-was-changed-meanwhile-is-replaced",
+            "for name in (CARD_NAME, REPORT_NAME)}",
+            "for name in (CARD_NAME,)}",
+            "a_card_that_was_changed_meanwhile_is_not_replaced",
+        ),
+        (
+            "a-new-card-is-somebodys",
+            "ours = known is None or is_unedited(known)",
+            "ours = known is not None and is_unedited(known)",
+            "a_folder_without_a_card_gets_one",
+        ),
+        (
+            "a-picture-that-was-removed-was-written",
+            'if files.get(PICTURE_NAME) else ""',
+            'if PICTURE_NAME in files else ""',
+            "weights_of_an_older_card_take_their_picture_with_them",
+        ),
+        (
             "somebodys-own-picture-is-removed",
             " and is_marked(picture, PREDICTION_MARK)",
             "",
@@ -301,6 +325,22 @@ MUTANTS = [
             "return shlex.split(line)[1:]",
             "return shlex.split(line)",
             "a_shell_asks_for_the_words_behind_the_program",
+        ),
+    ),
+    *planted(
+        "conversion/mapanything_llava3d/options.py",
+        "tests/conversion/mapanything_llava3d/test_llava3d_options.py",
+        (
+            "embodiments-do-not-reach-the-config",
+            '    "num_embodiments",\n)',
+            ")",
+            "options_that_are_fields_of_the_config_reach_it_as_they_are",
+        ),
+        (
+            "a-run-without-state-has-one",
+            'dest="use_state", action="store_const", const=False',
+            'dest="use_state", action="store_const", const=True',
+            "each_option_is_read_as_what_it_is_and_changes_nothing_else",
         ),
     ),
 ]

@@ -246,6 +246,7 @@ def test_a_report_without_licences_leaves_the_licence_as_the_card_has_it(card):
 def test_a_folder_without_a_card_gets_one(card):
     (card.folder / CARD_NAME).unlink()
     assert card() == 0
+    assert is_unedited(card.text)
     assert NUMBERS in card.text and "by vlahub from base `base` and run `run`" in card.text
 
 
@@ -319,14 +320,15 @@ def test_files_that_cannot_be_written_leave_the_card_as_it_was(name, card, monke
     assert snapshot(card.folder) == before
 
 
-def test_a_card_that_was_changed_meanwhile_is_not_replaced(card, monkeypatch, assert_refused, capsys):
+@pytest.mark.parametrize("name", [CARD_NAME, "conversion_report.json"])
+def test_a_card_that_was_changed_meanwhile_is_not_replaced(name, card, monkeypatch, assert_refused, capsys):
     def slow(*_):
-        card.write("# Written meanwhile\n")
+        (card.folder / name).write_text("# Written meanwhile\n")
         return NUMBERS
 
     monkeypatch.setattr(executed_card, "run_example", slow)
     assert_refused(card(), capsys, "was changed while the example ran")
-    assert card.text == "# Written meanwhile\n" and not list(card.folder.glob(".*"))
+    assert (card.folder / name).read_text() == "# Written meanwhile\n" and not list(card.folder.glob(".*"))
 
 
 @pytest.mark.slow
@@ -337,11 +339,15 @@ def test_a_picture_that_shows_another_prediction_is_left_out(card, capsys):
     assert not (card.folder / "prediction.png").exists() and "prediction.png" not in card.text
 
 
-def test_weights_of_an_older_card_take_their_picture_with_them(card):
+def test_weights_of_an_older_card_take_their_picture_with_them(card, capsys):
     (card.folder / "prediction.png").write_bytes(b"png " + PREDICTION_MARK.encode())
     files, left = files_to_upload(card.folder, loadable_weights(card.folder), allow_code=False)
     assert card.folder / "prediction.png" not in files and "does not show" in left[-1].reason
+    capsys.readouterr()
     assert card() == 0 and not (card.folder / "prediction.png").exists()
+    assert capsys.readouterr().out == f"wrote {card.folder / CARD_NAME}\n"
+    assert card("--no-run") == 0
+    assert capsys.readouterr().out == f"wrote {card.folder / CARD_NAME}; its example was not run\n"
 
 
 REFUSED = {
@@ -379,6 +385,13 @@ def test_code_that_is_not_ours_is_not_run_unasked(card, assert_refused, capsys):
     assert_refused(card(), capsys, r"not this release's \(modeling_cogvla.py\).*--allow-code")
     assert not card.code
     assert card("--allow-code") == 0 and card("--no-run") == 0
+
+
+def test_code_that_transformers_runs_by_its_place_is_not_run_unasked(card, assert_refused, capsys):
+    (card.folder / "custom_generate").mkdir()
+    (card.folder / "custom_generate" / "generate.py").write_text("print('hello')\n")
+    assert_refused(card(), capsys, r"not this release's \(custom_generate/generate\.py\).*--allow-code")
+    assert not card.code and card("--no-run") == 0
 
 
 PLACES = {
