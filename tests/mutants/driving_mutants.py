@@ -426,12 +426,6 @@ MUTANTS = [
         "conversion/alpamayo_r1/weights.py",
         SOURCES,
         (
-            "the-releases-language-model-is-taken",
-            "expert_table()), run])",
-            "TABLE), run])",
-            "tests/conversion/alpamayo_r1/test_convert_releases.py::test_a_first_stage_takes_the_expert_of_its_release",
-        ),
-        (
             "an-expert-is-all-there-is",
             'any(name.partition(".")[0] in EXPERT_PARTS',
             'all(name.partition(".")[0] in EXPERT_PARTS',

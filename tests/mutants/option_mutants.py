@@ -61,6 +61,12 @@ MUTANTS = [
             "a_card_that_was_changed_meanwhile_is_not_replaced",
         ),
         (
+            "images-that-are-kept-again-are-removed",
+            'no_longer_shown(folder, known or "") if name not in files}',
+            'no_longer_shown(folder, known or "")}',
+            "images_are_kept_when_it_is_asked_for_without_what_a_camera_noted",
+        ),
+        (
             "a-new-card-is-somebodys",
             "ours = known is None or is_unedited(known)",
             "ours = known is not None and is_unedited(known)",

@@ -159,7 +159,8 @@ def test_images_are_kept_when_it_is_asked_for_without_what_a_camera_noted(card, 
     RAMP.save(tmp_path / "a.jpg", exif=exif)
     RAMP.save(tmp_path / "b.png")
     images = ["--images", tmp_path / "a.jpg", tmp_path / "b.png", "--keep-images"]
-    assert card(*images) == 0
+    for _ in range(2):  # also where they lie there already
+        assert card(*images) == 0
     kept = Image.open(card.folder / "example_view_0.png")
     assert b"at home" not in (card.folder / "example_view_0.png").read_bytes()
     upside_down = np.asarray(Image.open(tmp_path / "a.jpg").rotate(180).convert("RGB"))
