@@ -55,12 +55,6 @@ MUTANTS = [
             "code_that_transformers_runs_by_its_place_is_not_run_unasked",
         ),
         (
-            "a-report-that-was-changed-meanwhile-is-replaced",
-            "for name in (CARD_NAME, REPORT_NAME)}",
-            "for name in (CARD_NAME,)}",
-            "a_card_that_was_changed_meanwhile_is_not_replaced",
-        ),
-        (
             "images-that-are-kept-again-are-removed",
             'no_longer_shown(folder, known or "") if name not in files}',
             'no_longer_shown(folder, known or "")}',
