@@ -343,4 +343,42 @@ MUTANTS = [
             "each_option_is_read_as_what_it_is_and_changes_nothing_else",
         ),
     ),
+    *planted(
+        "conversion/commands/create.py",
+        f"{COMMANDS}/test_create_options.py",
+        (
+            "options-of-the-first-family",
+            "for name in named[-1:]:",
+            "for name in named[:1]:",
+            "the_options_are_those_of_the_family_that_is_named_last",
+        ),
+        (
+            "families-without-a-start-are-choices",
+            'names = [family.name for family in FAMILIES.values() if "create" in family.arguments]',
+            "names = [family.name for family in FAMILIES.values()]",
+            "families_that_have_no_start_are_no_choice",
+        ),
+    ),
+    *planted(
+        "conversion/commands/serve.py",
+        "tests/conversion/serving/test_serve_command.py",
+        (
+            "names-within-paths",
+            'if not equals or "/" in name:',
+            "if not equals:",
+            "a_model_has_the_name_before_the_equals_sign_or_that_of_its_folder",
+        ),
+        (
+            "the-variable-before-the-file",
+            '(os.environ[TOKEN] if path is None else path.read_text(encoding="utf-8"))',
+            '(os.environ.get(TOKEN) or path.read_text(encoding="utf-8"))',
+            "the_token_of_a_file_counts_before_that_of_the_variable",
+        ),
+        (
+            "unfinished-folders-are-served",
+            "    for folder in folders.values():\n        check_ready(folder)\n",
+            "",
+            "every_option_of_requests_batches_and_sessions_reaches_its_own_place",
+        ),
+    ),
 ]
