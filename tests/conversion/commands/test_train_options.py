@@ -2,11 +2,14 @@
 
 import argparse
 import dataclasses
+from pathlib import Path
 
 import pytest
 
 from vlahub.conversion.cli import make_parser
+from vlahub.conversion.commands.train import check_output
 from vlahub.conversion.commands.train_options import FURTHER, SHORT, further_actions, model_debugging
+from vlahub.errors import InputError
 from vlahub.training.finetuning.options import FinetuneOptions
 
 PLAIN = ["train", "model", "--dataset", "d", "--output", "run"]
@@ -90,6 +93,17 @@ def test_debugging_of_models_is_that_of_training_arguments():
     for text in ("", "all", "underflow_overflow all"):
         with pytest.raises(argparse.ArgumentTypeError):
             model_debugging(text)
+
+
+def test_a_run_is_not_written_over_what_it_begins_from_by_any_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    check_output(Path("run"), ["model", "user/name"])
+    with pytest.raises(InputError, match="--output model is what the run begins from"):
+        check_output(Path("model"), ["user/name", str(tmp_path / "model")])
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is a file"):
+        check_output(Path("file"), [])
 
 
 def helped(capsys, *words):

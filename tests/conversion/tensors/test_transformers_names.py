@@ -24,8 +24,10 @@ VIT = {
     "encoder.layer.3.intermediate.dense.weight": "layers.3.mlp.fc1.weight",
     "encoder.layer.3.output.dense.weight": "layers.3.mlp.fc2.weight",
     "layernorm.weight": "layernorm.weight",
+    "encoder.layer.3.encoder.layer.4.x": "layers.3.encoder.layer.4.x",
 }
 VISION = {"vision_model.encoder.layers.1.mlp.fc1.weight": "encoder.layers.1.mlp.fc1.weight"}
+VISION |= {"head.vision_model.x": "head.vision_model.x"}
 TEXT = {"text_model.embeddings.token_embedding.weight": "embeddings.token_embedding.weight"}
 NAMES = {  # class: its names on 4.57, and on 5
     **dict.fromkeys(("SiglipVisionModel", "Siglip2VisionModel", "CLIPVisionModel", "MLCDVisionModel"), VISION),
@@ -46,7 +48,8 @@ def test_names_of_4_become_those_of_5(kind):
     assert {name: renamed(name, "", TABLE[kind]) for name in NAMES[kind]} == NAMES[kind]
     inner = {f"model.tower.{name}": f"model.tower.{newer}" for name, newer in NAMES[kind].items()}
     assert {name: renamed(name, "model.tower", TABLE[kind]) for name in inner} == inner
-    assert all(renamed(name, "model.towers", TABLE[kind]) == name for name in inner)
+    for path in ("model.towers", "model.tow"):
+        assert all(renamed(name, path, TABLE[kind]) == name for name in inner)
 
 
 def leaf(name):
@@ -70,7 +73,7 @@ class Vlm(nn.Module):
     """As a VLM on 4.57, whose checkpoints have names of earlier releases."""
 
     base_model_prefix = "model"
-    _checkpoint_conversion_mapping = {"^language_model.model": "model.language_model", "^language_model": "lost"}
+    _checkpoint_conversion_mapping = {"^language_model.model": "model.language_model", "^model.language_model": "lost"}
 
     def __init__(self):
         super().__init__()
