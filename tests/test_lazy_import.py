@@ -29,6 +29,9 @@ config = AutoConfig.from_pretrained(FOLDER)
 assert type(config).__module__ == "vlahub.configuration.cogvla.configuration_cogvla", type(config)
 assert type(config) in AutoModel._model_mapping and type(config) in AutoModelForImageTextToText._model_mapping
 assert not any(type(finder).__name__ == "AutoWatcher" for finder in sys.meta_path)
+loaders = {getattr(of, name, None) for module in list(sys.modules.values()) for of, name in (
+    (module, "__loader__"), (getattr(module, "__spec__", None), "loader"))}
+assert "WatchedLoader" not in {type(loader).__name__ for loader in loaders}
 """
 # One fork for each order. What transformers imports is there, as it takes most of the time; transformers is not.
 FORKS = """

@@ -40,6 +40,6 @@ def shown_word(word: str, output: Path) -> str:
     if word and Path(word) == output:
         return OUTPUT
     path = Path(word)
-    if "/" in word and (path.is_absolute() or path.exists() or not is_repository(word)):
+    if "/" in word and (path.exists() or not is_repository(word)):
         return path.resolve().name if path.exists() else path.name
     return word

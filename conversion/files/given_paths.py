@@ -61,7 +61,7 @@ def why_not_local(name: str) -> str | None:
         folder = "the current one (.)" if path.parent == Path() else path.parent
         return f"it is a file; name the folder that it lies in, {folder}."
     if os.path.lexists(path):
-        return "it is a link to what is not there." if path.is_symlink() else "it is no folder."
+        return "it is no folder." if path.exists() else "it is a link to what is not there."
     if name.startswith("~"):
         return HOME
     if page := PAGE.fullmatch(name) or WITHIN.fullmatch(name):

@@ -99,16 +99,19 @@ def refuse_nan(path: Path) -> None:
 
 def check_depth(content: Any, path: Path) -> None:
     """Refuse lists and mappings that lie in each other more than `MAX_DEPTH` deep."""
-    level = [content]
+    level = nested_in([content])
     for _ in range(MAX_DEPTH):
-        level = [inner for value in level if isinstance(value, (dict, list)) for inner in items_of(value)]
+        level = [inner for value in level for inner in nested_in(value)]
         if not level:
             return
     raise ConversionError(too_deep(path))
 
 
-def items_of(value: dict | list) -> list:
-    return list(value.values()) if isinstance(value, dict) else value
+def nested_in(value: dict | list) -> list[dict | list]:
+    """The lists and mappings that lie directly in one."""
+    return [
+        inner for inner in (value.values() if isinstance(value, dict) else value) if isinstance(inner, (dict, list))
+    ]
 
 
 def too_deep(path: Path) -> str:

@@ -5,6 +5,7 @@ from .planted import planted
 NAVIGATION_PROMPTS = "tests/processing/alpamayo_r1/test_navigation_prompts.py"
 PROCESSING_ALPAMAYO_R1 = "tests/processing/alpamayo_r1/test_processing_alpamayo_r1.py"
 NAVIGATION_COMPARISON = "tests/conversion/alpamayo_r1/test_navigation_comparison.py"
+SOURCES = "tests/conversion/alpamayo_r1/test_alpamayo_sources.py"
 START_ALPAMAYO = "tests/conversion/alpamayo_r1/test_start_alpamayo.py"
 CONFIGURATION_ALPAMAYO = "tests/configuration/alpamayo_r1/test_configuration_alpamayo.py"
 NAVIGATION_GUIDANCE = "tests/modeling/alpamayo_r1/test_navigation_guidance.py"
@@ -409,6 +410,62 @@ MUTANTS = [
             "read_frames(camera)[-1]",
             "read_frames(camera)[0]",
             "each_drive_has_its_own_lines_and_its_first_text_below_the_last_frames",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/constants.py",
+        SOURCES,
+        (
+            "one-equal-number-is-enough",
+            "<= BF16_ROUNDING * wanted.abs()).all()",
+            "<= BF16_ROUNDING * wanted.abs()).any()",
+            "a_constant_of_another_config_is_named_with_both_values",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/weights.py",
+        SOURCES,
+        (
+            "an-expert-is-all-there-is",
+            'any(name.partition(".")[0] in EXPERT_PARTS',
+            'all(name.partition(".")[0] in EXPERT_PARTS',
+            "an_expert_is_there_where_any_tensor_is_its_own",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/card.py",
+        SOURCES,
+        (
+            "constants-are-compared-where-there-are-none",
+            '(CONSTANTS if "vlm" in report["inputs"] else "")',
+            "CONSTANTS",
+            "a_card_says_what_was_compared_which_release_it_is_and_what_grew",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/start_options.py",
+        SOURCES,
+        (
+            "widths-of-an-experts-mlps",
+            '"expert_intermediate_size": "intermediate_size"',
+            '"expert_intermediate_size": "hidden_size"',
+            "every_option_of_a_start_is_its_own_field_of_the_config",
+        ),
+    ),
+    *planted(
+        "conversion/alpamayo_r1/drawn_example.py",
+        "tests/conversion/alpamayo_r1/test_drawn_driving_example.py",
+        (
+            "a-cards-path-is-driven-backwards",
+            "np.linspace(float(start), 0, poses)",
+            "np.linspace(0, float(start), poses)",
+            "it_is_drawn_as_the_code_of_the_card_asks",
+        ),
+        (
+            "a-cards-picture-without-navigation",
+            "        **car_words(model.config, asked),\n",
+            "",
+            "it_is_drawn_as_the_code_of_the_card_asks",
         ),
     ),
 ]

@@ -159,7 +159,8 @@ def test_images_are_kept_when_it_is_asked_for_without_what_a_camera_noted(card, 
     RAMP.save(tmp_path / "a.jpg", exif=exif)
     RAMP.save(tmp_path / "b.png")
     images = ["--images", tmp_path / "a.jpg", tmp_path / "b.png", "--keep-images"]
-    assert card(*images) == 0
+    for _ in range(2):  # also where they lie there already
+        assert card(*images) == 0
     kept = Image.open(card.folder / "example_view_0.png")
     assert b"at home" not in (card.folder / "example_view_0.png").read_bytes()
     upside_down = np.asarray(Image.open(tmp_path / "a.jpg").rotate(180).convert("RGB"))
@@ -246,6 +247,7 @@ def test_a_report_without_licences_leaves_the_licence_as_the_card_has_it(card):
 def test_a_folder_without_a_card_gets_one(card):
     (card.folder / CARD_NAME).unlink()
     assert card() == 0
+    assert is_unedited(card.text)
     assert NUMBERS in card.text and "by vlahub from base `base` and run `run`" in card.text
 
 
@@ -337,11 +339,15 @@ def test_a_picture_that_shows_another_prediction_is_left_out(card, capsys):
     assert not (card.folder / "prediction.png").exists() and "prediction.png" not in card.text
 
 
-def test_weights_of_an_older_card_take_their_picture_with_them(card):
+def test_weights_of_an_older_card_take_their_picture_with_them(card, capsys):
     (card.folder / "prediction.png").write_bytes(b"png " + PREDICTION_MARK.encode())
     files, left = files_to_upload(card.folder, loadable_weights(card.folder), allow_code=False)
     assert card.folder / "prediction.png" not in files and "does not show" in left[-1].reason
+    capsys.readouterr()
     assert card() == 0 and not (card.folder / "prediction.png").exists()
+    assert capsys.readouterr().out == f"wrote {card.folder / CARD_NAME}\n"
+    assert card("--no-run") == 0
+    assert capsys.readouterr().out == f"wrote {card.folder / CARD_NAME}; its example was not run\n"
 
 
 REFUSED = {
@@ -381,6 +387,13 @@ def test_code_that_is_not_ours_is_not_run_unasked(card, assert_refused, capsys):
     assert card("--allow-code") == 0 and card("--no-run") == 0
 
 
+def test_code_that_transformers_runs_by_its_place_is_not_run_unasked(card, assert_refused, capsys):
+    (card.folder / "custom_generate").mkdir()
+    (card.folder / "custom_generate" / "generate.py").write_text("print('hello')\n")
+    assert_refused(card(), capsys, r"not this release's \(custom_generate/generate\.py\).*--allow-code")
+    assert not card.code and card("--no-run") == 0
+
+
 PLACES = {
     "no folder": (lambda folder: folder / "nothing", "is no folder"),
     "a cache": (lambda folder: cache_with(folder), "lies in the cache of the Hub"),
@@ -411,6 +424,13 @@ def linked(folder):
 def test_places_where_no_card_is_written(make, message, card, assert_refused, capsys):
     assert_refused(main(["card", str(make(card.folder))]), capsys, message)
     assert not card.code
+
+
+def test_metadata_that_the_hub_cannot_read_are_refused_before_anything_runs(card, snapshot, assert_refused, capsys):
+    card.write(f"---\ntags: [\n---\n\n# Mine\n\n{PLACE}\n")
+    before = snapshot(card.folder)
+    assert_refused(card(), capsys, "its metadata, between the first two lines ---, cannot be read")
+    assert not card.code and snapshot(card.folder) == before
 
 
 def test_weights_that_were_cut_off_are_refused_before_anything_runs(card, assert_refused, capsys):

@@ -5,6 +5,8 @@ import builtins
 import os
 import signal
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
@@ -50,7 +52,9 @@ def stopped(call, argv):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_says_in_sentences_what_is_required_with_an_example_that_parses(command, capsys):
     assert stopped(main, [command, "--help"]) == 0
-    text = " ".join(capsys.readouterr().out.split())
+    shown = capsys.readouterr().out
+    assert f"\nexample:\n  vlahub {COMMANDS[command].example}\n" in shown  # one line, to be copied
+    text = " ".join(shown.split())
     sentences = " ".join(COMMANDS[command].text.split())
     assert sentences in text and sentences.endswith(".") and "Required" in sentences
     assert all(name in sentences for name in REQUIRED[command])
@@ -135,6 +139,8 @@ class PanicException(BaseException):
 ERRORS = {
     "ours": (InputError("--state is\n  no state."), "error: --state is no state.\n"),
     "of the system": (FileNotFoundError(2, "No such file", "x"), "error: [Errno 2] No such file: 'x'\n"),
+    "of the system without a number": (OSError("no luck"), "error: OSError: no luck (--debug shows where)\n"),
+    "of a pipe that is a file": (BrokenPipeError(32, "Broken pipe", "x"), "error: [Errno 32] Broken pipe: 'x'\n"),
     "memory": (MemoryError(), "error: there is not enough memory for this.\n"),
     "recursion": (RecursionError("too deep"), "error: RecursionError: too deep (--debug shows where)\n"),
     "without a text": (EOFError(), "error: EOFError (--debug shows where)\n"),
@@ -151,6 +157,13 @@ def test_every_failure_is_one_line_and_1(kind, capsys):
     error, line = ERRORS[kind]
     assert run(failing(error), argparse.Namespace(debug=False)) == 1
     assert capsys.readouterr().err == line
+
+
+def test_of_a_pipe_alone_stdout_is_asked_whether_anybody_reads_it(monkeypatch, capsys):
+    for is_closed, said in ((True, ""), (False, "error: [Errno 32] Broken pipe\n")):
+        monkeypatch.setattr(error_boundary, "stdout_is_closed", lambda is_closed=is_closed: is_closed)
+        assert run(failing(BrokenPipeError(32, "Broken pipe")), argparse.Namespace()) == 1
+        assert capsys.readouterr().err == said
 
 
 def test_debug_shows_the_traceback(capsys):
@@ -190,9 +203,25 @@ def test_an_interrupt_says_what_is_left(change, words, tmp_path, capsys):
     assert words in capsys.readouterr().err
 
 
-def test_an_interrupt_during_an_upload_promises_nothing(capsys):
-    assert run(interrupted(lambda: None), argparse.Namespace(repo_id="user/name")) == 130
-    assert "user/name" in capsys.readouterr().err
+@pytest.mark.parametrize("given", [{"repo_id": "user/name"}, {"repo_id": None, "push_to_hub": "user/name"}])
+def test_an_interrupt_during_an_upload_promises_nothing(given, capsys):
+    assert run(interrupted(lambda: None), argparse.Namespace(**given)) == 130
+    assert "what was uploaded to user/name by then, its page on the Hub says" in capsys.readouterr().err
+
+
+def test_an_interrupt_names_what_was_written_anew_and_nothing_that_was_there(tmp_path, capsys):
+    arguments = argparse.Namespace(output=tmp_path / "new.json", plot=tmp_path / "old.png")
+    for path in (arguments.output, arguments.plot):
+        path.write_text("former")
+        os.utime(path, (1, 1))
+    assert run(interrupted(lambda: arguments.output.write_text("changed")), arguments) == 130
+    assert capsys.readouterr().err == f"interrupted; {arguments.output} was written before\n"
+    assert run(lambda arguments: None, argparse.Namespace(output=Path("no\0name"), plot=Path("x" * 5000))) == 0
+
+
+def test_an_interrupt_with_words_of_its_own_says_them(capsys):
+    assert run(failing(KeyboardInterrupt("checkpoint-2 is saved")), argparse.Namespace()) == 130
+    assert capsys.readouterr().err == "checkpoint-2 is saved\n"
 
 
 def child_of(work):
@@ -211,16 +240,28 @@ def child_of(work):
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), text
 
 
-def test_output_that_nobody_reads_any_more_is_no_error():
+@pytest.mark.parametrize("length", [1, 100_000])  # what a buffer holds is written at the end
+def test_output_that_nobody_reads_any_more_is_no_error(length):
     """`vlahub predict ... | head -1`."""
 
     def work():
         read, write = os.pipe()
         os.close(read)
         sys.stdout = os.fdopen(write, "w")
-        os._exit(run(lambda arguments: print("x" * 100_000), argparse.Namespace()))
+        os._exit(run(lambda arguments: print("x" * length), argparse.Namespace()))
 
     assert child_of(work) == (1, "")
+
+
+def test_a_pipe_is_closed_once_nobody_reads_it():
+    def work():
+        read, write = os.pipe()
+        sys.stdout = os.fdopen(write, "w")
+        before = error_boundary.stdout_is_closed()
+        os.close(read)
+        os._exit([before, error_boundary.stdout_is_closed()] != [False, True])
+
+    assert child_of(work) == (0, "")
 
 
 def test_an_interrupt_during_start_up_ends_quietly():
@@ -248,6 +289,19 @@ def test_an_interrupt_while_a_command_imports_what_is_slow_ends_quietly(command)
         main(command.split())
 
     assert child_of(importing) == (130, "interrupted; nothing was left behind\n")
+
+
+def test_start_up_in_another_thread_handles_no_interrupts():
+    found = []
+
+    def starting():
+        with ending_at_interrupt():
+            found.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=starting)
+    thread.start()
+    thread.join()
+    assert found == [signal.getsignal(signal.SIGINT)] and found != [error_boundary.end_process]
 
 
 def test_start_up_leaves_the_handling_of_interrupts_as_it_was():

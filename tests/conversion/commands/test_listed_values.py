@@ -1,8 +1,12 @@
 """Several values given in several occurrences of an option are all meant; of one value the last counts, as anywhere."""
 
+import argparse
+from pathlib import Path
+
 import pytest
 
 from vlahub.conversion.cli import make_parser
+from vlahub.conversion.commands.listed_values import advice_on_commas
 
 PREDICT = ["predict", "my-vla", "--instruction", "pick"]
 
@@ -31,3 +35,33 @@ def test_no_list_is_left_from_one_parse_to_the_next():
 def test_of_an_option_of_one_value_the_last_counts():
     arguments = make_parser(["predict"]).parse_args([*PREDICT, "--device", "cuda", "--device", "cpu"])
     assert arguments.device == "cpu"
+
+
+SEVERAL = "put spaces between several: "
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "advice"),
+    [
+        ({"nargs": "+", "type": Path}, "x.png,y.png", f"{SEVERAL}x.png y.png"),
+        ({"nargs": "+", "type": Path}, "top=x.png,y.png,", f"{SEVERAL}top=x.png y.png"),
+        ({"nargs": "*", "type": Path}, "x.png,y.png", f"{SEVERAL}x.png y.png"),
+        ({"action": "append", "type": Path}, "x.png,y.png", "give --option for each of several"),
+        ({"action": "append"}, "here,there.txt", "give --option for each of several"),
+        ({"nargs": "+"}, "here,there.txt", f"{SEVERAL}here there.txt"),
+        ({"nargs": "+"}, "one=here,two=there.txt", f"{SEVERAL}one=here two=there.txt"),
+        ({"nargs": "+"}, "here,nowhere", ""),
+        ({"nargs": "+"}, "x.png,y.png", ""),  # which may be words
+        ({"nargs": "+", "type": Path}, "x.png,y.jpg", ""),
+        ({"nargs": "+", "type": Path}, "x,y", ""),
+        ({"nargs": "+", "type": Path}, "x.png,", ""),
+        ({"nargs": "+", "type": Path}, "with,comma.png", ""),
+        ({"type": Path}, "x.png,y.png", ""),
+    ],
+)
+def test_paths_with_commas_between_them_are_told_how_several_are_given(settings, text, advice, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("here", "there.txt", "with,comma.png", "with", "comma.png"):
+        (tmp_path / name).touch()
+    action = argparse.ArgumentParser().add_argument("--option", **settings)
+    assert advice_on_commas(action, text) == advice

@@ -9,7 +9,8 @@ from tiny_configs import IMAGE_SIZE, PROMPT_END, cogvla_config, composed_config,
 
 import vlahub
 from vlahub.conversion.families import OURS
-from vlahub.conversion.predictions.prediction_trace import Asked
+from vlahub.conversion.multimodal_vla.prediction_trace import seen_views
+from vlahub.conversion.predictions.prediction_trace import Asked, traced_plainly
 from vlahub.errors import InputError
 from vlahub.modeling import flow_sampling
 from vlahub.modeling.action_normalization import unnormalize
@@ -131,8 +132,26 @@ def test_samples_of_a_picture_are_those_of_a_prediction(kind):
     np.testing.assert_array_equal(trace.drawn.actions, found.actions[0].numpy())
     np.testing.assert_array_equal(trace.drawn.spread, found.spread[0].numpy())
     assert (trace.drawn.entropy is None) == (found.entropy is None)
+    if found.entropy is not None:
+        np.testing.assert_array_equal(trace.drawn.entropy, found.entropy[0].numpy())
     if trace.path is not None:
         np.testing.assert_array_equal(trace.path[-1], found.actions[0, 0].numpy())
+
+
+@pytest.mark.parametrize("kind", ["cogvla", "llava, dit", "composed, mlp"])
+def test_views_are_as_large_as_the_model_saw_them(kind):
+    model, processor, asked = MODELS[kind]()
+    larger = [image.repeat(2, axis=0).repeat(3, axis=1) for image in asked.images]
+    trace = trace_of(model, processor, Asked(larger, asked.text, asked.inputs, asked.options))
+    assert trace.as_seen and all(np.array_equal(*pair) for pair in zip(trace.views, asked.images, strict=True))
+
+
+def test_of_a_model_of_which_nothing_else_is_known_views_are_as_they_were_given():
+    model, processor, asked = MODELS["cogvla"]()
+    trace = traced_plainly(model, processor, asked)
+    assert not trace.as_seen and trace.attention == () and trace.kept is None
+    assert all(np.array_equal(*pair) for pair in zip(trace.views, asked.images, strict=True))
+    np.testing.assert_array_equal(trace.drawn.actions, model.predict_action(**asked.inputs).numpy())
 
 
 # ---- CogVLA
@@ -252,6 +271,16 @@ def test_the_path_is_the_solvers_and_ends_at_the_prediction(kind, options, visit
     assert len(trace.path) == 5
 
 
+def test_the_path_is_in_the_units_of_the_statistics_that_were_named(visited):
+    other = {"q01": [-10.0, -20.0, 0.0], "q99": [20.0, 50.0, 1.0], "mask": [True, True, False]}
+    options = {"unnorm_key": "b", "num_inference_steps": 2}
+    norm_stats = {**STATISTICS, "b": {"action": other}}
+    trace = trace_of(*llava3d(action_expert_type="deep_fusion", norm_stats=norm_stats, options=options))
+    states = torch.stack([state[0] for state in visited])
+    np.testing.assert_array_equal(trace.path[:-1], unnormalize(states, other, "bounds_q99").numpy())
+    np.testing.assert_array_equal(trace.path[-1], trace.drawn.actions[0])
+
+
 def test_the_path_of_a_diffusion_head_begins_with_the_noise_and_ends_at_the_prediction():
     noise = torch.randn(1, 2, 3, generator=torch.Generator().manual_seed(2))
     model, processor, asked = cogvla(action_head="diffusion", options={"noise": noise})
@@ -319,6 +348,27 @@ def test_the_grounding_score_is_the_models():
     np.testing.assert_array_equal(
         trace_of(model, processor, asked).grounding, model.grounding_score(**texts)[0].numpy()
     )
+
+
+@pytest.mark.parametrize(
+    ("shape", "is_seen"),
+    [
+        ((1, 2, 3, 4, 5), True),
+        ((1, 2, 6, 4, 5), True),
+        ((1, 3, 3, 4, 5), False),
+        ((2, 2, 3, 4, 5), False),
+        ((2, 3, 4, 5), False),
+    ],
+)
+def test_as_many_pictures_as_views_are_what_the_first_tower_saw(shape, is_seen):
+    pixels = torch.zeros(shape)
+    pixels[..., 3:, :, :] = 1.0  # of a second tower
+    inner = SimpleNamespace(image_mean=[0.5, 0.25, 0.0], image_std=[0.5, 0.5, 0.5])
+    processor = SimpleNamespace(image_processor=SimpleNamespace(own_image_processor=lambda: inner))
+    found = seen_views(processor, Asked([], "", {"pixel_values": pixels}, {}), count=2)
+    assert (found is not None) == is_seen
+    for view in found or ():
+        assert view.shape == (4, 5, 3) and view[0, 0].tolist() == [128, 64, 0]
 
 
 def test_views_that_a_model_reads_otherwise_are_shown_as_they_were_given():

@@ -33,7 +33,8 @@ def test_every_option_of_requests_batches_and_sessions_reaches_its_own_place(mon
     asked = []
     policy = SimpleNamespace(has_actions=True, is_fast=False, num_action_chunks=4, check_unnorm_key=asked.append)
     policy.load = lambda *given: asked.append(given)
-    monkeypatch.setattr(folder_roles, "check_ready", lambda folder: None)
+    checked = []
+    monkeypatch.setattr(folder_roles, "check_ready", checked.append)
     monkeypatch.setattr(serve, "family_of", lambda folder: SimpleNamespace(served=lambda folder: policy))
     parser = argparse.ArgumentParser()
     serve.add_serve_arguments(parser)
@@ -46,9 +47,24 @@ def test_every_option_of_requests_batches_and_sessions_reaches_its_own_place(mon
         assert found.queue.window == 0.02 and found.queue.max_waiting == 5
         assert (found.sessions.n_action_steps, found.sessions.ensemble, found.sessions.timeout) == (2, None, 11)
         assert found.defaults == {"unnorm_key": "key", "instruction": "go"}
-        assert asked == ["key", ("cpu", "graphs", True)]
+        assert asked == ["key", ("cpu", "graphs", True)] and checked == [tmp_path]
     finally:
         service.close(0)
+
+
+def test_a_model_has_the_name_before_the_equals_sign_or_that_of_its_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = ["mine=user/a", "runs/lr=1/step-5", "user/b", "."]
+    here = tmp_path.name
+    assert serve.named_checkpoints(given) == {"mine": "user/a", "step-5": given[1], "b": given[2], here: "."}
+
+
+def test_the_token_of_a_file_counts_before_that_of_the_variable(tmp_path, monkeypatch):
+    (tmp_path / "token").write_text(" of-the-file\n")
+    monkeypatch.delenv(serve.TOKEN, raising=False)
+    assert serve.token_of(None) is None and serve.token_of(tmp_path / "token") == "of-the-file"
+    monkeypatch.setenv(serve.TOKEN, "of-the-variable")
+    assert serve.token_of(None) == "of-the-variable" and serve.token_of(tmp_path / "token") == "of-the-file"
 
 
 REFUSED = {
