@@ -135,4 +135,4 @@ def test_a_model_whose_class_was_derived_from_ours_is_one_of_ours():
     config = SimpleNamespace(auto_classes={"AutoModelForVision2Seq": "modeling_cogvla.CogVLAForActionPrediction"})
     whole = type("CogVLAForActionPrediction", (), {})
     assert is_model_of(type("FSDPCogVLAForActionPrediction", (whole,), {})(), config)
-    assert not is_model_of(object(), config)
+    assert is_model_of(whole(), config) and not is_model_of(object(), config)

@@ -20,6 +20,8 @@ from . import (
     publishing_mutants,
     reading_mutants,
     serving_mutants,
+    small_parts_mutants,
+    tables_mutants,
     training_mutants,
     verifying_mutants,
     writing_mutants,
@@ -49,6 +51,8 @@ MUTANTS: list[Mutant] = [
     *card_mutants.MUTANTS,
     *training_mutants.MUTANTS,
     *writing_mutants.MUTANTS,
+    *tables_mutants.MUTANTS,
+    *small_parts_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(
