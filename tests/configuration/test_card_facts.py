@@ -1,8 +1,12 @@
 """The rows of a card about the parts of composed VLAs and of LLaVA-3D: each number is that of the part it stands by."""
 
+from types import SimpleNamespace
+
 import pytest
 from tiny_configs import composed_config, llava3d_config
 from tiny_vlms import tiny_vlm
+
+from vlahub.configuration.multimodal_vla.composed_facts import size_text_of
 
 DINOV2 = {"model_type": "dinov2", "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2}
 DINOV2 |= {"image_size": 28, "patch_size": 14}
@@ -46,6 +50,11 @@ def test_parts_of_a_composed_vla(fields, rows):
     facts = composed_config(**fields).facts
     assert {name: facts[name] for name in rows} == rows
     assert ("language model" in facts) != ("text encoder" in facts)
+
+
+def test_a_model_without_layers_of_one_width_has_no_size():
+    assert size_text_of(SimpleNamespace(hidden_size=8)) == size_text_of(SimpleNamespace(num_hidden_layers=2)) == ""
+    assert size_text_of(SimpleNamespace(hidden_size=8, num_hidden_layers=2)) == ", 2 layers of width 8"
 
 
 def test_the_language_model_of_a_vlm():

@@ -91,6 +91,12 @@ MUTANTS = [
         "configuration/multimodal_vla/composed_facts.py",
         "tests/configuration/test_card_facts.py",
         (
+            "a-size-of-a-model-without-layers",
+            "if all(isinstance",
+            "if any(isinstance",
+            "a_model_without_layers_of_one_width_has_no_size",
+        ),
+        (
             "a-card-without-a-second-tower",
             "for name, part in config.towers.items()]",
             "for name, part in [*config.towers.items()][:1]]",
@@ -144,6 +150,12 @@ MUTANTS = [
     *planted(
         "configuration/remote_code.py",
         "tests/configuration/test_remote_code_files.py",
+        (
+            "an-entry-loses-the-names-of-what-it-needs",
+            "texts |= {name: text for name, text in marked.items() if name not in texts}",
+            "texts |= marked",
+            "entry_files_name_what_they_need_and_do_not_import_and_others_do_not",
+        ),
         (
             "code-of-a-checkpoint-is-bundled-by-half",
             "if not all(entry in sources for entry in entries):",
@@ -257,10 +269,120 @@ MUTANTS = [
             "a_gradient_of_the_keys_alone_reaches_the_output",
         ),
         (
+            "tied-without-gradients",
+            " or not torch.is_grad_enabled()",
+            "",
+            "nothing_changes_without_sharding_without_gradients_or_where_nothing_is_kept",
+        ),
+        (
             "a-layer-is-tied-twice",
             "if tie_to_output not in layer._forward_hooks.values():",
             "if True:",
             "a_layer_is_tied_once",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/messages.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "frames-beyond-those-of-the-cameras",
+            "if len(frames) != len(indices) * num_frames_per_camera:",
+            "if len(frames) < len(indices) * num_frames_per_camera:",
+            "frames_of_the_published_scripts_are_as_many_as_their_cameras_say",
+        ),
+        (
+            "a-part-without-its-text",
+            'elif kind != "text" or "text" not in part:',
+            'elif kind != "text":',
+            "a_part_of_a_message_is_a_text_or_an_image",
+        ),
+        (
+            "an-image-without-its-token",
+            "if len(pieces) - 1 != len(tokens_per_image):",
+            "if len(pieces) - 1 > len(tokens_per_image):",
+            "each_image_has_as_many_tokens_as_the_model_makes_of_it",
+        ),
+    ),
+    *planted(
+        "processing/alpamayo_r1/route_and_question.py",
+        "tests/processing/alpamayo_r1/test_scene_texts.py",
+        (
+            "an-empty-route-of-a-model-without",
+            '        if text is not None:\n            check_plain("nav_text"',
+            '        if text:\n            check_plain("nav_text"',
+            "a_model_without_a_part_is_told_from_one_that_has_it",
+        ),
+    ),
+    *planted(
+        "modeling/cogvla/growing_cache.py",
+        "tests/modeling/cogvla/test_cogvla_core.py",
+        (
+            "a-cache-of-nothing-has-a-layer",
+            "self.lengths[layer_idx] if self.lengths else 0",
+            "self.lengths[layer_idx]",
+            "a_cache_that_grows_in_place_holds_what_a_stock_one_does",
+        ),
+        (
+            "a-prompts-lengths-grow-with-its-samples",
+            "roomy.lengths = list(self.lengths)",
+            "roomy.lengths = self.lengths",
+            "a_cache_that_grows_in_place_holds_what_a_stock_one_does",
+        ),
+    ),
+    *planted(
+        "modeling/multimodal_vla/tower_outputs.py",
+        "tests/modeling/multimodal_vla/test_tower_outputs.py",
+        (
+            "a-tower-that-needs-more-than-pixels",
+            'first.name != "pixel_values" or needed',
+            'first.name != "pixel_values"',
+            "a_tower_that_needs_more_is_refused_with_what_it_reads",
+        ),
+        (
+            "a-tower-of-no-model",
+            "    if tower is None:",
+            "    if False:",
+            "a_tower_that_needs_more_is_refused_with_what_it_reads",
+        ),
+        (
+            "any-tower-reads-patches",
+            "if kind not in READS_PATCHES or name not in SHAPES",
+            "if name not in SHAPES",
+            "a_tower_that_needs_more_is_refused_with_what_it_reads",
+        ),
+        (
+            "columns-of-a-map-are-channels",
+            "features.flatten(2).mT if",
+            "features.flatten(2) if",
+            "places_of_a_map_are_tokens_row_by_row",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/llava3d_start_in_memory.py",
+        "tests/conversion/mapanything_llava3d/test_next_llava3d.py",
+        (
+            "a-trained-expert-is-replaced",
+            "        if known.has_deep_fusion:",
+            "        if False:",
+            "a_copied_expert_in_python",
+        ),
+        (
+            "the-bases-kind-of-expert-is-not-asked",
+            'switches.get("action_expert_type", known.action_expert_type)',
+            'switches.get("action_expert_type")',
+            "a_copied_expert_in_python",
+        ),
+        (
+            "a-start-in-single-precision",
+            "settled_dtype(dtype, tensors[EMBEDDINGS].dtype)",
+            "settled_dtype(dtype, torch.float32)",
+            "a_start_in_python_is_in_the_dtype_of_its_base",
+        ),
+        (
+            "sizes-of-a-copied-expert-are-not-asked",
+            'switches.get("expert_hidden_size"), switches.get("expert_mlp_ratio")',
+            "None, None",
+            "switches_that_do_not_fit_are_refused",
         ),
     ),
     *planted(
@@ -307,6 +429,12 @@ MUTANTS = [
             "            position_ids=position_ids,\n",
             "",
             "every_argument_reaches_the_model_inside",
+        ),
+        (
+            "weights-of-rows-without-labels",
+            "labels is not None and sample_weight is not None",
+            "sample_weight is not None",
+            "labels_of_a_row_weigh_what_it_weighs",
         ),
         (
             "weighed-labels-are-not-shifted",

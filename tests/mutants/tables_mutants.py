@@ -150,6 +150,40 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "processing/multimodal_vla/prepared_by_vlm.py",
+        "tests/processing/multimodal_vla/test_prepared_by_vlm.py",
+        (
+            "image-settings-of-a-call-are-lost",
+            '        settings |= given.pop("image_settings", {})\n        images = VLM',
+            '        given.pop("image_settings", {})\n        images = VLM',
+            "arguments_of_the_image_processor_are_taken_out_and_win",
+        ),
+        (
+            "a-prompt-without-the-format-of-its-images",
+            '{"prompt_template", "image_format"} <= set(overrides)',
+            '{"prompt_template"} <= set(overrides)',
+            "arguments_of_the_image_processor_are_taken_out_and_win",
+        ),
+        (
+            "a-processors-template-of-text-alone",
+            "        if of_processor is not None:\n            raise\n",
+            "",
+            "the_template_of_a_processor_comes_first_and_has_to_write_images",
+        ),
+        (
+            "a-tokenizers-template-is-not-asked",
+            "of_processor or default_template(tokenizer.chat_template)",
+            "of_processor",
+            "the_prompt_is_that_of_a_template_which_writes_images_and_else_the_documented_one",
+        ),
+        (
+            "a-template-is-not-kept-for-turns",
+            '"image_format": found[1], "chat_template": template}',
+            '"image_format": found[1]}',
+            "the_prompt_is_that_of_a_template_which_writes_images_and_else_the_documented_one",
+        ),
+    ),
+    *planted(
         "configuration/multimodal_vla/vlm_facts.py",
         "tests/configuration/multimodal_vla/test_backbone_tables.py",
         (

@@ -61,6 +61,7 @@ def test_labels_of_a_row_weigh_what_it_weighs(model):
     torch.testing.assert_close(weighted, (3 * alone[0] + alone[1]) / 4)
     total = model(IDS, labels=IDS, sample_weight=torch.tensor([3.0, 1.0]), num_items_in_batch=torch.tensor(24)).loss
     torch.testing.assert_close(total, weighted / 2)
+    assert model(IDS, sample_weight=torch.tensor([3.0, 1.0])).loss is None
     plain = model(IDS, labels=IDS, num_items_in_batch=torch.tensor(12)).loss
     torch.testing.assert_close(plain, sum(alone) / 4)
 
