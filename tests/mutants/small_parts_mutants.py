@@ -314,6 +314,87 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "processing/mapanything_llava3d/camera_intrinsics.py",
+        "tests/processing/mapanything_llava3d/test_camera_intrinsics.py",
+        (
+            "a-camera-without-a-height",
+            '{"intrinsic", "width", "height"} <= set(entry)',
+            '{"intrinsic", "width"} <= set(entry)',
+            "a_camera_of_another_form_is_refused_by_its_key",
+        ),
+        (
+            "a-camera-of-four-columns",
+            "if matrix.shape != (3, 3):",
+            "if matrix.shape[0] != 3:",
+            "a_camera_of_another_form_is_refused_by_its_key",
+        ),
+        (
+            "samples-without-a-camera-beside-others",
+            "    if None in cameras:",
+            "    if False:",
+            "all_samples_of_a_batch_have_a_camera_or_none",
+        ),
+    ),
+    *planted(
+        "processing/image_reader.py",
+        "tests/processing/test_image_reader.py",
+        (
+            "the-largest-image-is-too-large",
+            "if not 0 < width * height <= MAX_PIXELS:",
+            "if not 0 < width * height < MAX_PIXELS:",
+            "images_up_to_the_largest_are_read_and_none_without_pixels",
+        ),
+        (
+            "an-image-that-pil-warns-of-is-read",
+            '            warnings.simplefilter("error", Image.DecompressionBombWarning)\n',
+            "",
+            "an_image_that_pil_warns_of_is_too_large",
+        ),
+        ("an-address-is-a-broken-image", '("http:/", "https:/")', '("http:/",)', "what_is_no_image_is_told_what_it_is"),
+        (
+            "a-folder-is-a-broken-image",
+            "    if os.path.isdir(path):",
+            "    if False:",
+            "what_is_no_image_is_told_what_it_is",
+        ),
+        (
+            "an-image-that-is-no-pointer-is-one",
+            "file.read(len(POINTER)) == POINTER",
+            "file.read(len(POINTER)) != POINTER",
+            "what_is_no_image_is_told_what_it_is",
+        ),
+    ),
+    *planted(
+        "modeling/alpamayo_r1/published_constants.py",
+        "tests/modeling/alpamayo_r1/test_published_constants.py",
+        (
+            "constants-behind-a-missing-one-stay",
+            "            continue\n        stored, value",
+            "            return\n        stored, value",
+            "constants_of_the_config_are_taken_out_and_the_rest_stays",
+        ),
+    ),
+    *planted(
+        "modeling/decoder_layer_pass.py",
+        "tests/modeling/test_decoder_layer_pass.py",
+        (
+            "scores-scaled-by-the-heads-size-alone",
+            "attn_mask=mask, scale=scale)",
+            "attn_mask=mask)",
+            "scores_of_heads_that_share_keys_are_scaled_as_it_is_said",
+        ),
+    ),
+    *planted(
+        "modeling/mapanything_llava3d/llava3d_pretrained_model.py",
+        "tests/modeling/mapanything_llava3d/test_llava3d_model.py",
+        (
+            "embodiments-that-start-as-memory-was",
+            "        init_embodiment_weights(module, self.config.text_config.initializer_range)\n",
+            "",
+            "weights_of_each_embodiment_start_as_those_of_linear_layers",
+        ),
+    ),
+    *planted(
         "modeling/cogvla/growing_cache.py",
         "tests/modeling/cogvla/test_cogvla_core.py",
         (

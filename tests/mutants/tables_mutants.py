@@ -184,6 +184,98 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "processing/multimodal_vla/processor_defaults.py",
+        "tests/processing/multimodal_vla/test_processor_defaults.py",
+        (
+            "blips-pixels-in-those-of-others",
+            '("blip_2", "clip", "qwen2_vl", "qwen2_5_vl"), CLIP',
+            '("clip", "qwen2_vl", "qwen2_5_vl"), CLIP',
+            "pixels_are_in_the_statistics_that_a_tower_was_trained_with",
+        ),
+        (
+            "a-dinov2-without-its-class-token",
+            'WITH_CLASS_TOKEN = ("clip", "vit", "dinov2")',
+            'WITH_CLASS_TOKEN = ("clip", "vit")',
+            "image_tokens_of_llava_are_the_patches_and_the_class_token_unless_it_is_dropped",
+        ),
+        (
+            "a-prompt-without-its-begin-token",
+            'tokenizer.bos_token or ""',
+            '""',
+            "a_prompt_is_the_published_one_as_far_as_it_is_not_given",
+        ),
+        (
+            "a-given-number-of-image-tokens-is-lost",
+            'if kind not in QWEN and "image_seq_length" not in given:',
+            "if kind not in QWEN:",
+            "a_prompt_is_the_published_one_as_far_as_it_is_not_given",
+        ),
+        (
+            "the-patches-of-blip-are-its-tokens",
+            "        return vlm.num_query_tokens",
+            "        return patches",
+            "image_tokens_of_others_are_the_patches_or_the_queries",
+        ),
+        (
+            "mean-and-deviation-of-a-second-tower",
+            'settings["second_image_mean"], settings["second_image_std"] = second',
+            'settings["second_image_std"], settings["second_image_mean"] = second',
+            "an_image_processor_is_that_of_the_tower_with_what_is_given",
+        ),
+        (
+            "pictures-of-another-size-for-convolutions",
+            "(image_size or 224,) * 2",
+            "(image_size or 256,) * 2",
+            "pictures_have_the_size_of_the_tower",
+        ),
+    ),
+    *planted(
+        "configuration/cogvla/openvla_names.py",
+        "tests/configuration/cogvla/test_openvla_names.py",
+        (
+            "a-block-behind-the-last-is-missed",
+            "if int(parts[3]) >= tower",
+            "if int(parts[3]) > tower",
+            "blocks_behind_the_last_that_is_run_and_a_replaced_projector_are_not_used",
+        ),
+        (
+            "a-projector-that-is-replaced-is-missed",
+            'config.vision_aggregate_type == "moe":',
+            'config.vision_aggregate_type != "moe":',
+            "blocks_behind_the_last_that_is_run_and_a_replaced_projector_are_not_used",
+        ),
+        (
+            "widths-of-aggregation-tokens-are-their-number",
+            "shapes[AGGREGATION][1]",
+            "shapes[AGGREGATION][-1]",
+            "the_parts_of_a_model_are_those_that_its_tensors_say",
+        ),
+        (
+            "a-regression-head-that-draws",
+            '"diffusion" if "noisy_action_projector.fc1.weight" in shapes else "l1"',
+            '"l1" if "noisy_action_projector.fc1.weight" in shapes else "diffusion"',
+            "the_parts_of_a_model_are_those_that_its_tensors_say",
+        ),
+        (
+            "values-of-an-action-by-what-is-read",
+            'shapes["action_head.model.fc2.weight"][0]',
+            'shapes["action_head.model.fc2.weight"][1]',
+            "the_parts_of_a_model_are_those_that_its_tensors_say",
+        ),
+        (
+            "a-state-as-wide-as-its-projector",
+            'shapes["proprio_projector.fc1.weight"][1]',
+            'shapes["proprio_projector.fc1.weight"][0]',
+            "the_parts_of_a_model_are_those_that_its_tensors_say",
+        ),
+        (
+            "cogvla-by-both-kinds-of-fields",
+            "return any(name in published for name in COGVLA_FIELDS) or any(",
+            "return any(name in published for name in COGVLA_FIELDS) and any(",
+            "a_config_is_cogvlas_where_it_has_a_field_of_its_own",
+        ),
+    ),
+    *planted(
         "configuration/multimodal_vla/vlm_facts.py",
         "tests/configuration/multimodal_vla/test_backbone_tables.py",
         (
