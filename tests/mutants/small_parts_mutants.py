@@ -365,6 +365,33 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/alpamayo_r1/trajectory_outputs.py",
+        "tests/modeling/alpamayo_r1/test_trajectory_outputs.py",
+        (
+            "one-whole-text-of-a-sample-is-enough",
+            "drawn.finite.view(batch, -1).all(dim=1)",
+            "drawn.finite.view(batch, -1).any(dim=1)",
+            "a_text_of_logits_that_are_not_finite_is_an_error_of_its_sample",
+        ),
+    ),
+    *planted(
+        "modeling/initial_values.py",
+        "tests/modeling/test_recorded_starts.py",
+        ("zeros-that-start-as-ones", '"zeros": 0.0', '"zeros": 1.0', "a_start_that_is_known_is_told"),
+        (
+            "a-change-of-a-part-is-missed",
+            "if place in self.changed and not",
+            "if False and not",
+            "a_start_that_is_not_known_is_refused_with_what_was_done_last",
+        ),
+        (
+            "a-change-of-a-part-outlives-the-whole",
+            "                self.changed.discard(place)\n",
+            "",
+            "a_start_that_is_known_is_told",
+        ),
+    ),
+    *planted(
         "modeling/alpamayo_r1/published_constants.py",
         "tests/modeling/alpamayo_r1/test_published_constants.py",
         (
