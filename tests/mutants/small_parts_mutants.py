@@ -78,6 +78,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "configuration/former_card.py",
+        "tests/configuration/test_checkpoint_card.py",
+        (
+            "a-former-card-of-a-model-that-writes",
+            '    elif config.predicts == "text":',
+            '    elif config.predicts == "words":',
+            "the_words_of_an_earlier_release_about_a_model_that_writes",
+        ),
+    ),
+    *planted(
         "configuration/checkpoint_card.py",
         "tests/configuration/test_checkpoint_card.py",
         (

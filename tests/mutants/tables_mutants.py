@@ -62,6 +62,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "processing/multimodal_vla/image_processing_tower.py",
+        "tests/processing/multimodal_vla/test_image_processing_vlm.py",
+        (
+            "a-given-backend-of-a-tower-is-lost",
+            '{"use_torchvision": uses_torchvision(name), **overrides}',
+            '{**overrides, "use_torchvision": uses_torchvision(name)}',
+            "what_is_given_wins_over_the_class_of_a_towers_own_processor",
+        ),
+    ),
+    *planted(
         "processing/multimodal_vla/image_processing_vlm.py",
         "tests/processing/multimodal_vla/test_image_processing_vlm.py",
         (

@@ -11,6 +11,7 @@ from tiny_vlms import tiny_vlm, tokenizer_with
 from vlahub import VLMImageProcessor
 from vlahub.errors import ConfigError
 from vlahub.processing.multimodal_vla import image_processing_vlm, own_classes_of_vlms
+from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
 from vlahub.processing.multimodal_vla.image_processing_vlm import (
     made,
     own_processor_from,
@@ -81,6 +82,12 @@ def test_an_image_processor_of_torchvision_stays_one():
     found = VLMImageProcessor.around(own)
     assert found.use_torchvision and not VLMImageProcessor.around(own, use_torchvision=False).use_torchvision
     assert found.image_settings == {"do_resize": False, "image_processor_type": "CLIPImageProcessor"}
+
+
+def test_what_is_given_wins_over_the_class_of_a_towers_own_processor():
+    own = image_processor_class("CLIPImageProcessor", False)()
+    assert not TowerImageProcessor.around(own).use_torchvision
+    assert TowerImageProcessor.around(own, use_torchvision=True).use_torchvision
 
 
 def test_a_vlms_processor_is_read_as_its_files_have_it(tmp_path):
