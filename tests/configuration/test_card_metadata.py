@@ -29,6 +29,10 @@ REPORT = {
 }
 SAID = {
     "of the list": ({"license": "mit"}, {"license": "mit"}),
+    "of the list, with a link": (
+        {"license": "llama3.1", "license_link": "https://example.org/tea"},
+        {"license": "llama3.1", "license_link": "https://example.org/tea"},
+    ),
     "capitals": ({"license": "Apache-2.0"}, {"license": "apache-2.0"}),
     "in a list": ({"license": ["mit"]}, {"license": "mit"}),
     "several": (

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import transformers
 from huggingface_hub import ModelCard, ModelCardData
-from tiny_configs import cogvla_config
+from tiny_configs import cogvla_config, llava3d_config
 
 from vlahub.configuration.card_stamp import config_mark, stamped_with
 from vlahub.configuration.card_weights import with_other_weights
@@ -130,9 +130,15 @@ def test_the_words_of_an_earlier_release_are_about_the_first_statistics_and_this
     assert text.index("| `a` |  | 1,234 |") < text.index("| `b` |")
 
 
+def test_the_words_of_an_earlier_release_about_a_model_that_writes():
+    text = former_card_body(llava3d_config(action_expert_type=None))
+    assert "A vision-language-action model: from camera images and text to text; it has no action head." in text
+    assert "model.generate(**processor(" in text and "predict_action" not in text
+
+
 def test_a_model_whose_class_was_derived_from_ours_is_one_of_ours():
     """As torch's `fully_shard` does it; a part of a model is none."""
     config = SimpleNamespace(auto_classes={"AutoModelForVision2Seq": "modeling_cogvla.CogVLAForActionPrediction"})
     whole = type("CogVLAForActionPrediction", (), {})
     assert is_model_of(type("FSDPCogVLAForActionPrediction", (whole,), {})(), config)
-    assert not is_model_of(object(), config)
+    assert is_model_of(whole(), config) and not is_model_of(object(), config)

@@ -12,7 +12,15 @@ from tiny_configs import cogvla_config, composed_config, llava3d_config
 
 import vlahub
 from vlahub.configuration.card_weights import stored_tensors
-from vlahub.configuration.checkpoint_json import files_of_index, read_mapping
+from vlahub.configuration.checkpoint_json import (
+    files_of_index,
+    in_one_line,
+    is_file,
+    is_there,
+    read_mapping,
+    reading_fields,
+    reading_files,
+)
 from vlahub.errors import CheckpointError, ConfigError
 from vlahub.modeling.base_tensors import BaseTensors
 
@@ -73,6 +81,47 @@ def test_a_card_names_a_damaged_file_of_weights(tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"no weights at all")
     with pytest.raises(CheckpointError, match=r"model\.safetensors cannot be read"):
         stored_tensors(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("error", "passes"),
+    [
+        (ConfigError("a"), True),
+        (FileNotFoundError("a"), True),
+        (MemoryError("a"), True),
+        (KeyError("a\n  b"), False),
+        (ValueError("a\n  b"), False),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_a_library_raises_over_a_file_or_a_field_names_it_once(error, passes):
+    """An error that says what to do, and one of a missing file or of memory, is no fault of a value."""
+    of_field = passes and not isinstance(error, OSError)
+    for reading, stays, words in (
+        (reading_files("PLACE", "config"), passes, "the config in PLACE cannot be read: "),
+        (reading_fields("text_config"), of_field, "text_config has a value that its config cannot have: "),
+    ):
+        with pytest.raises(Exception) as found, reading:
+            raise error
+        assert (found.value is error) == stays
+        assert stays or (str(found.value) == words + in_one_line(error) and found.value.__cause__ is error)
+    assert (
+        in_one_line(KeyError("a\n b")) == r"KeyError: 'a\n b'" and in_one_line(ValueError("a\n b")) == "ValueError: a b"
+    )
+
+
+def test_files_and_what_is_there_are_told_apart(tmp_path):
+    (tmp_path / "file").write_text("")
+    odd = tmp_path / "\0"
+    assert is_file(tmp_path / "file") and is_there(tmp_path / "file") and not is_there(tmp_path / "none")
+    assert is_there(tmp_path) and not is_file(tmp_path) and not is_file(odd) and not is_there(odd)
+
+
+def test_an_index_names_each_file_once_and_in_order(tmp_path):
+    for name in ("b", "a"):
+        save_file({"x": torch.ones(2)}, tmp_path / name)
+    (tmp_path / INDEX).write_text(json.dumps({"weight_map": {"x": "b", "y": "a", "z": "b"}}))
+    assert files_of_index(tmp_path / INDEX) == [tmp_path / "a", tmp_path / "b"]
 
 
 CONFIGS = {

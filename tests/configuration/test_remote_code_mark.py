@@ -15,6 +15,9 @@ def test_the_mark_differs_with_every_file_of_the_code(tmp_path):
         path.write_text("a = 2\n")
         marks.add(mark_of(paths))
         path.write_text("a = 1\n")
+    other = {**paths, "cinema": paths["film"]}
+    del other["film"]
+    assert mark_of(other) not in marks
     assert len(marks) == 4 and mark_of(dict(reversed(paths.items()))) in marks
     assert all(mark.startswith("\n# ") and mark.count("\n") == 2 for mark in marks)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+import vlahub
 from vlahub.configuration.alpamayo_r1.alpamayo_weight_parts import ALPAMAYO_PARTS
 from vlahub.configuration.cogvla.cogvla_weight_parts import COGVLA_PARTS
 from vlahub.configuration.mapanything_llava3d.llava3d_weight_parts import LLAVA3D_PARTS
@@ -32,6 +33,21 @@ RULES = PartRules(
 )
 
 
+RULES_OF = {
+    "cogvla": COGVLA_PARTS,
+    "mapanything_llava3d": LLAVA3D_PARTS,
+    "multimodal_vla": COMPOSED_PARTS,
+    "alpamayo_r1": ALPAMAYO_PARTS,
+}
+# Words of some parts, from what sees to what acts.
+FLOW = {
+    "cogvla": ("DINOv2", "SigLIP", "FiLM", "aggregation", "MoE", "projector", "state", "language", "routers", "head"),
+    "mapanything_llava3d": ("SigLIP", "MapAnything", "projectors", "spatial", "language", "joined", "DiT"),
+    "multimodal_vla": ("vision tower", "projector", "language model", "action head"),
+    "alpamayo_r1": ("vision tower", "language model"),
+}
+
+
 def entries(*rows):
     return [TensorEntry(name, dtype, shape) for name, dtype, shape in rows]
 
@@ -59,6 +75,22 @@ def test_the_first_row_that_fits_says_the_part(name, part):
         (COGVLA_PARTS, "vision_backbone.featurizer.aggregation.tokens", "aggregation tokens"),
         (COGVLA_PARTS, "language_model.model.layers.4.router.weight", "routers of token pruning (LFP)"),
         (COGVLA_PARTS, "language_model.lm_head.weight", "language model"),
+        (COGVLA_PARTS, "vision_backbone.featurizer.blocks.3.attn.qkv.weight", "vision tower (DINOv2)"),
+        (COGVLA_PARTS, "moe_aggregator.gate.weight", "MoE aggregator"),
+        (COGVLA_PARTS, "projector.fc1.weight", "projector"),
+        (COGVLA_PARTS, "proprio_projector.fc1.weight", "state projector"),
+        (COGVLA_PARTS, "noisy_action_projector.fc1.weight", "action head"),
+        (COGVLA_PARTS, "action_head.model.fc1.weight", "action head"),
+        (COGVLA_PARTS, "the_projector.weight", UNKNOWN),
+        (LLAVA3D_PARTS, "vision_tower.embeddings.weight", "vision tower (SigLIP)"),
+        (LLAVA3D_PARTS, "geometric_model.encoder.weight", "geometry (MapAnything)"),
+        (LLAVA3D_PARTS, "vision_projector.weight", "projectors"),
+        (LLAVA3D_PARTS, "geometric_projector.weight", "projectors"),
+        (LLAVA3D_PARTS, "fusion_projector.weight", "projectors"),
+        (LLAVA3D_PARTS, "spatial_embed_tokens.weight", "spatial tokens"),
+        (LLAVA3D_PARTS, "language_model.model.model.norm.weight", "language model"),
+        (LLAVA3D_PARTS, "action_expert.action_in_proj.weight", "action expert (projections)"),
+        (LLAVA3D_PARTS, "dit_action_head.blocks.0.weight", "DiT head"),
         (LLAVA3D_PARTS, "language_model_with_expert.layers.0.mlp.up_proj.weight", "action expert (joined stack)"),
         (LLAVA3D_PARTS, "dit_action_projector.weight", "DiT head"),
         (COMPOSED_PARTS, "backbone.vision_tower.encoder.layer.0.norm1.weight", "vision tower"),
@@ -74,6 +106,26 @@ def test_the_first_row_that_fits_says_the_part(name, part):
 )
 def test_the_tensors_of_each_family_are_of_the_parts_that_its_papers_name(rules, name, part):
     assert rules.part_of(name) == part
+
+
+@pytest.mark.parametrize("name", RULES_OF)
+def test_parts_of_a_family_stand_in_the_order_of_the_data_flow_each_once(name):
+    rules = RULES_OF[name]
+    parts = {row.part for row in rules.rows} - {UNUSED}
+    assert set(rules.order) == parts and len(rules.order) == len(parts)
+    flow = [next(i for i, part in enumerate(rules.order) if word in part) for word in FLOW[name]]
+    assert flow == sorted(flow)
+
+
+@pytest.mark.parametrize("name", RULES_OF)
+def test_what_was_pretrained_and_what_is_new_in_it_is_what_the_models_class_says(name):
+    kind = {
+        "cogvla": vlahub.CogVLAForActionPrediction,
+        "mapanything_llava3d": vlahub.MapAnythingLlava3DForConditionalGeneration,
+        "multimodal_vla": vlahub.MultimodalVLAForActionPrediction,
+        "alpamayo_r1": vlahub.AlpamayoR1,
+    }[name]
+    assert (RULES_OF[name].pretrained, RULES_OF[name].added) == (kind.pretrained_parts, kind.added_parts)
 
 
 def test_without_an_order_the_first_word_is_the_part():

@@ -7,7 +7,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaModel, MistralConfig, MistralModel
 
 from vlahub.modeling import decoder_layer_pass
-from vlahub.modeling.decoder_layer_pass import is_stock, pass_inputs, quick_layer, rms_norm
+from vlahub.modeling.decoder_layer_pass import grouped_attention, is_stock, pass_inputs, quick_layer, rms_norm
 from vlahub.modeling.fused_linears import lay_side_by_side
 from vlahub.modeling.masking import additive
 from vlahub.modeling.stack_passes import KeyValueCollector, run_layer, run_prefix
@@ -195,3 +195,16 @@ def test_a_norm_in_another_dtype_than_the_states_is_the_norm_itself(stack):
     norm = layers[0].input_layernorm
     assert torch.equal(rms_norm(norm, states.bfloat16()), norm(states.bfloat16()))
     torch.testing.assert_close(rms_norm(norm, states), norm(states))
+
+
+@pytest.mark.parametrize("groups", [1, 3])
+def test_scores_of_heads_that_share_keys_are_scaled_as_it_is_said(groups):
+    query, key, value = torch.randn(2, 2 * groups, 5, 4), torch.randn(2, 2, 6, 4), torch.randn(2, 2, 6, 4)
+    added = torch.randn(2, 1, 5, 6)
+    repeated = (each.repeat_interleave(groups, 1) for each in (key, value))
+    wanted = attention_by_hand(query, *repeated, added, 0.3)
+    torch.testing.assert_close(grouped_attention(query, key, value, added, 0.3), wanted, **CLOSE)
+
+
+def attention_by_hand(query, key, value, added, scale):
+    return (query @ key.mT * scale + added).softmax(dim=-1) @ value

@@ -22,7 +22,9 @@ from . import (
     publishing_mutants,
     reading_mutants,
     serving_mutants,
+    small_parts_mutants,
     source_mutants,
+    tables_mutants,
     training_mutants,
     verifying_mutants,
     writing_mutants,
@@ -55,6 +57,8 @@ MUTANTS: list[Mutant] = [
     *writing_mutants.MUTANTS,
     *source_mutants.MUTANTS,
     *option_mutants.MUTANTS,
+    *tables_mutants.MUTANTS,
+    *small_parts_mutants.MUTANTS,
 ]
 
 NOTHING_IMPORTS = Mutant(

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 import vlahub
 from vlahub.errors import ImageFileError, InputError
 from vlahub.processing.cogvla.image_ops import lanczos3_resize
-from vlahub.processing.image_reader import MAX_PIXELS, open_image, read_pil_image
+from vlahub.processing.image_reader import MAX_PIXELS, check_size, open_image, read_pil_image
 from vlahub.training.augmentation import RandomAugmentation
 
 PROCESSORS = {
@@ -219,3 +219,32 @@ def test_a_large_image_is_resized_in_one_pass():
     resized = lanczos3_resize(image, (224, 224))
     assert time.process_time() - start < 5
     np.testing.assert_array_equal(resized, np.repeat(resized[:, :1], 224, axis=1))
+
+
+def test_images_up_to_the_largest_are_read_and_none_without_pixels():
+    check_size(MAX_PIXELS, 1, "x")
+    for width, height in ((MAX_PIXELS + 1, 1), (0, 5), (5, 0)):
+        with pytest.raises(InputError, match=f"x: the image has {height} x {width} pixels"):
+            check_size(width, height, "x")
+
+
+def test_what_is_no_image_is_told_what_it_is(tmp_path):
+    (tmp_path / "pointer.png").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
+    (tmp_path / "text.png").write_text("text")
+    for name, said in (
+        ("http://example.org/a.png", "it is an address: download the image first"),
+        ("https://example.org/a.png", "it is an address: download the image first"),
+        (tmp_path, "name one file for each view, or one folder alone"),
+        (tmp_path / "pointer.png", "it is a pointer of Git LFS"),
+        (tmp_path / "text.png", "cannot identify image file"),
+    ):
+        with pytest.raises(ImageFileError, match="cannot be read as an image: .*" + said):
+            open_image(name)
+
+
+def test_an_image_that_pil_warns_of_is_too_large(tmp_path, monkeypatch):
+    Image.new("L", (4, 4)).save(tmp_path / "a.png")
+    for most in (10, 6):  # PIL warns beyond this, and refuses beyond twice as much
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        with pytest.raises(ImageFileError, match=r"a\.png is too large an image"):
+            open_image(tmp_path / "a.png")

@@ -76,6 +76,13 @@ def test_a_model_that_would_learn_something_else_than_it_predicts_is_refused_bef
         use(model)
 
 
+@pytest.mark.parametrize("use", USES_OF_A_MODEL.values(), ids=USES_OF_A_MODEL)
+def test_weights_in_lower_precision_are_refused_before_a_step(use, tiny, monkeypatch):
+    monkeypatch.setattr("vlahub.training.own_classes.is_quantised", lambda model: True)
+    with pytest.raises(InputError, match=r"the weights of this CogVLA\w+ are stored in lower precision"):
+        use(tiny("cogvla").model)
+
+
 @pytest.mark.parametrize("stage", ["A", "full"])
 def test_a_model_that_does_not_say_what_its_language_model_is_is_refused(stage):
     with pytest.raises(ConfigError, match="Unfinished has no `language_model`"):

@@ -185,12 +185,19 @@ def test_a_start_in_python_is_that_of_the_command(plain, with_expert, statistics
     assert not torch.equal(*(more.action_expert.state_proj.weight for more in seeds))
 
 
-def test_a_copied_expert_in_python(plain):
+def test_a_start_in_python_is_in_the_dtype_of_its_base(plain, tmp_path):
+    Model.from_pretrained(plain, dtype=torch.bfloat16).save_pretrained(tmp_path)
+    assert Model.from_base(str(tmp_path), **EXPERT, action_dim=7, num_action_chunks=4).dtype == torch.bfloat16
+
+
+def test_a_copied_expert_in_python(plain, with_expert):
     switches = {"action_expert_type": "deep_fusion", "expert_num_layers": 2, "expert_init": "base"}
     model = Model.from_base(str(plain), **switches, expert_init_layers=[2, 0])
     layers = model.language_model.model.model.layers
     for own, base in zip(model.language_model_with_expert.expert.layers, (layers[2], layers[0]), strict=True):
         assert all(torch.equal(a, b) for a, b in zip(own.parameters(), base.parameters(), strict=True))
+    with pytest.raises(ConfigError, match="expert_init='base' would replace the expert that the base has"):
+        Model.from_base(str(with_expert), expert_init="base")
 
 
 @pytest.mark.parametrize(
@@ -201,7 +208,11 @@ def test_a_copied_expert_in_python(plain):
         ({"action_expert_type": "dit", "expert_init": "best"}, "expert_init='best' is unknown"),
         (
             {"action_expert_type": "deep_fusion", "expert_init": "base", "expert_hidden_size": 32},
-            "expert_hidden_size=32",
+            "expert_hidden_size=32 is not the base's",
+        ),
+        (
+            {"action_expert_type": "deep_fusion", "expert_init": "base", "expert_mlp_ratio": 9},
+            "expert_mlp_ratio=9 is not the base's",
         ),
         ({"action_expert": "deep_fusion"}, "action_expert"),
         ({"use_state": True, "state_dim": 0}, "state_dim"),

@@ -261,7 +261,7 @@ def test_a_cache_that_grows_in_place_holds_what_a_stock_one_does():
         stock.update(key, value, layer)
         ours.update(key, value, layer)
     stock.batch_repeat_interleave(3)
-    ours = ours.with_room(2, 3)
+    prompt, ours = ours, ours.with_room(2, 3)
     memory = [keys.data_ptr() for keys in ours.keys]
     for _ in range(2):
         for layer in range(2):
@@ -271,6 +271,7 @@ def test_a_cache_that_grows_in_place_holds_what_a_stock_one_does():
                 assert torch.equal(one, other)
     assert [keys.data_ptr() for keys in ours.keys] == memory
     assert [ours.get_seq_length(layer) for layer in range(2)] == [7, 5]
+    assert [prompt.get_seq_length(layer) for layer in range(2)] == [5, 3] and GrowingCache().get_seq_length() == 0
 
 
 heads_of_compiling = pytest.mark.parametrize(

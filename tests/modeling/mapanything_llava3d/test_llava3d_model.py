@@ -10,6 +10,7 @@ from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 from vlahub import MapAnythingLlava3DConfig, MapAnythingLlava3DForConditionalGeneration
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.cache_names import cache_argument
+from vlahub.modeling.embodiments import EmbodimentLinear
 from vlahub.modeling.mapanything_llava3d.action_experts import sample_actions
 from vlahub.modeling.mapanything_llava3d.llava3d_inputs import check_tokens, has_image_tokens
 from vlahub.modeling.mapanything_llava3d.llava3d_with_action_expert import read_prefix
@@ -685,6 +686,14 @@ def test_a_fresh_model_is_initialised_throughout(llava3d):
     flat = [n for n, p in model.named_parameters() if p.dim() > 1 and p.abs().max() == 0]
     assert not flat
     assert model(**inputs).loss < 10
+
+
+def test_weights_of_each_embodiment_start_as_those_of_linear_layers(llava3d):
+    model, _ = llava3d(action_expert_type="dit", num_embodiments=2)
+    layers = [module for module in model.modules() if isinstance(module, EmbodimentLinear)]
+    assert layers and not any(layer.bias.any() for layer in layers)
+    deviations = torch.stack([layer.weight.std() for layer in layers])
+    torch.testing.assert_close(deviations, torch.full_like(deviations, 0.02), rtol=0.3, atol=0)
 
 
 def test_a_copy_owns_all_its_parts(tiny):
