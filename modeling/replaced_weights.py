@@ -16,9 +16,9 @@ from ..configuration.hub_removals import remove_from_repository
 from ..configuration.normalization_statistics import plain
 
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 REPLACED = "replaced_adapter"
-STATISTICS, VIEWS = "dataset_statistics.json", "view_names.json"
+STATISTICS, VIEWS, BASE_WEIGHTS = "dataset_statistics.json", "view_names.json", "base_weights.json"
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", BASE_WEIGHTS)
 # What commands read of a checkpoint, or lies beside an adapter.
 OF_FORMER_WEIGHTS = ("conversion_report.json", STATISTICS, VIEWS)
 

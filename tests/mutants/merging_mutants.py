@@ -9,6 +9,7 @@ FILE_KINDS = "tests/conversion/files/test_file_kinds.py"
 GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
 GROWN_VOCABULARY = "tests/conversion/generic/test_grown_vocabulary.py"
 INCOMPLETE_ADAPTERS = "tests/conversion/tensors/test_incomplete_adapters.py"
+BASE_WEIGHTS = "tests/training/test_base_weights.py"
 BASES_OF_ADAPTERS = "tests/conversion/test_bases_of_adapters.py"
 MERGED_ADAPTERS = "tests/conversion/generic/test_merged_adapters.py"
 MERGE_COMPOSED = "tests/conversion/multimodal_vla/test_merge_composed.py"
@@ -20,6 +21,48 @@ TIED_EMBEDDINGS = "tests/conversion/generic/test_tied_embeddings.py"
 TOKEN_ROWS = "tests/conversion/tensors/test_token_rows.py"
 
 MUTANTS = [
+    *planted(
+        "modeling/base_weights.py",
+        BASE_WEIGHTS,
+        (
+            "what-was-rounded-twice-is-another-base",
+            "wanted <= others and not rounded)",
+            "wanted <= others)",
+            "numbers_that_were_rounded_twice_are_not_certain",
+        ),
+        (
+            "a-base-that-holds-adapters-is-another",
+            "    return path.is_file() and bool(read_mapping(path).get(MERGED))",
+            "    return False",
+            "a_base_that_holds_other_adapters_is_taken",
+        ),
+        (
+            "a-record-is-of-any-adapter",
+            '    if found.get("adapter") != mark_of_adapter(folder):',
+            '    if "adapter" not in found:',
+            "a_record_is_of_the_adapter_that_it_lies_beside",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        BASE_WEIGHTS,
+        (
+            "an-adapter-is-loaded-into-any-weights",
+            "            check_base(self, place, hub_arguments(files))\n",
+            "",
+            "another_base_of_the_same_name_is_refused",
+        ),
+    ),
+    *planted(
+        "conversion/bases_of_adapters.py",
+        BASE_WEIGHTS,
+        (
+            "an-adapter-is-merged-into-any-weights",
+            "    if first is not None and first.is_certain:",
+            "    if first is not None and first.total == 0:",
+            "another_base_of_the_same_name_is_refused",
+        ),
+    ),
     *planted(
         "conversion/job.py",
         "tests/conversion/test_assumptions.py",
