@@ -22,6 +22,16 @@ TOKEN_ROWS = "tests/conversion/tensors/test_token_rows.py"
 
 MUTANTS = [
     *planted(
+        "conversion/inspection/runs.py",
+        SIDE_FILES,
+        (
+            "adapters-that-no-merge-takes-are-inspected-in-silence",
+            '        return [f"it cannot be merged: {error}"]',
+            "        return []",
+            "what_a_merge_refuses_of_settings_is_said_by_inspect",
+        ),
+    ),
+    *planted(
         "modeling/base_weights.py",
         BASE_WEIGHTS,
         (
@@ -300,12 +310,6 @@ MUTANTS = [
             "a_merge_is_bit_for_bit_what_peft_merges[PiSSA]",
         ),
         (
-            "olora-is-random",
-            'CHANGE_BASE = ("pissa", "olora")',
-            'CHANGE_BASE = ("pissa",)',
-            "a_merge_is_bit_for_bit_what_peft_merges[OLoRA]",
-        ),
-        (
             "token-rows-of-the-shortest-fit",
             "indices[max(fits, key=len)]",
             "indices[min(fits, key=len)]",
@@ -313,8 +317,14 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "conversion/tensors/lora_merge.py",
+        "conversion/tensors/adapter_settings.py",
         SIDE_FILES,
+        (
+            "olora-is-random",
+            'CHANGE_BASE = ("pissa", "olora")',
+            'CHANGE_BASE = ("pissa",)',
+            f"{GENERIC_MERGE}::test_a_merge_is_bit_for_bit_what_peft_merges[OLoRA]",
+        ),
         (
             "layer-replication-passes",
             '"layer_replication", ',
@@ -341,8 +351,8 @@ MUTANTS = [
         ),
         (
             "fields-that-say-nothing-are-refused",
-            "if name not in known and value)",
-            "if name not in known)",
+            "for name, value in written.items() if value} - KNOWN",
+            "for name, value in written.items()} - KNOWN",
             "what_the_installed_peft_does_not_know_is_refused_by_name_where_it_says_something",
         ),
     ),
