@@ -166,7 +166,7 @@ def test_what_is_saved_in_the_place_of_an_adapter_takes_its_record_along(trained
     assert not (folder / RECORD).exists()
     folder = shutil.copytree(place / "run", tmp_path / "replaced")
     variant.model().save_pretrained(folder)
-    assert not (folder / RECORD).exists() and (folder / "replaced_adapter" / RECORD).is_file()
+    assert not (folder / RECORD).exists() and (folder / "_replaced_adapter" / RECORD).is_file()
 
 
 @pytest.mark.parametrize("trained", FEW[:1], indirect=True)
