@@ -1,5 +1,7 @@
 """What says how actions are sampled, or how images lie, to a model that does not read it is refused by its name."""
 
+import json
+
 import pytest
 import torch
 from model_variants import VARIANTS
@@ -7,6 +9,7 @@ from model_variants import VARIANTS
 from vlahub.errors import ConfigError, InputError
 
 SAMPLING = {"num_inference_steps": 2, "ode_solver": "heun", "ode_spacing": "cosine"}
+OF_FILES = ("architectures", "auto_map", "model_type", "transformers_version")
 AT_ONCE = ("cogvla", "cogvla-discrete", "openvla", "composed-mlp", "composed-discrete-late", "vlm-qwen-mlp")
 
 
@@ -21,6 +24,34 @@ def test_fields_of_sampling_are_refused_for_a_head_that_makes_actions_at_once(na
         if variant.family != "cogvla" or field == "num_inference_steps":
             with pytest.raises(InputError, match=field):
                 model.predict_action(**variant.prediction(), **{field: value})
+
+
+@pytest.mark.parametrize("name", ["cogvla", "cogvla-discrete", "openvla"])
+def test_they_are_refused_in_a_constructor_and_in_a_file_too(name, tmp_path):
+    variant = VARIANTS[name]
+    kind, config = variant.kind.config_class, variant.make()
+    config.save_pretrained(tmp_path)
+    assert kind.from_pretrained(tmp_path).sampling_defaults == {"num_inference_steps": None}
+    fields = json.loads((tmp_path / "config.json").read_text())
+    for field in kind.sampling_defaults:
+        for word in (field, *(word for word, key in kind.attribute_map.items() if key == field)):
+            changed = {key: value for key, value in fields.items() if key != field} | {word: SAMPLING[field]}
+            with pytest.raises(ConfigError, match=f"{field}={SAMPLING[field]!r} has no effect with action_head="):
+                kind(**{key: value for key, value in changed.items() if key not in OF_FILES})
+            (tmp_path / "config.json").write_text(json.dumps(changed))
+            with pytest.raises(ConfigError, match=f"{field}={SAMPLING[field]!r} has no effect with action_head="):
+                kind.from_pretrained(tmp_path)
+
+
+def test_a_head_that_takes_the_place_of_one_that_samples_leaves_its_fields_behind(tmp_path):
+    config = VARIANTS["cogvla-diffusion"].make()
+    config.num_inference_steps = 2
+    config.save_pretrained(tmp_path)
+    kind = type(config)
+    assert kind.from_pretrained(tmp_path).num_inference_steps == 2
+    assert kind.from_pretrained(tmp_path, action_head="l1").num_inference_steps is None
+    with pytest.raises(ConfigError, match="num_inference_steps=2 has no effect"):
+        kind.from_pretrained(tmp_path, action_head="l1", num_inference_steps=2)
 
 
 @pytest.mark.parametrize("name", ["cogvla-diffusion", "llava3d-flow", "composed-flow", "alpamayo-r1"])
