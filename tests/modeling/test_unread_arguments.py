@@ -10,6 +10,7 @@ from vlahub.errors import ConfigError, InputError
 
 SAMPLING = {"num_inference_steps": 2, "ode_solver": "heun", "ode_spacing": "cosine"}
 OF_FILES = ("architectures", "auto_map", "model_type", "transformers_version")
+PROMPT = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
 AT_ONCE = ("cogvla", "cogvla-discrete", "openvla", "composed-mlp", "composed-discrete-late", "vlm-qwen-mlp")
 
 
@@ -72,3 +73,46 @@ def test_a_grid_of_patches_is_refused_where_pictures_are_no_patches(name):
         model.predict_action(**variant.prediction(), image_grid_thw=grid)
     with pytest.raises(InputError, match="image_grid_thw is no argument of this model"):
         model(**variant.training(), image_grid_thw=grid)
+
+
+OF_OTHERS = {
+    **{"state": torch.zeros(2, 3), "proprio": torch.zeros(2, 3), "actions": torch.zeros(2, 4, 2), "embodiment_id": 1},
+    **{"unnorm_key": "a", "num_samples": 2, "advantage": "positive", "pixel_attention_mask": torch.ones(2, 4)},
+}
+
+
+@pytest.fixture(scope="module")
+def driver():
+    """An Alpamayo-R1 with the arguments of its prediction, and of a question."""
+    variant = VARIANTS["alpamayo-r1"]
+    given = variant.prediction()
+    scene = {name: given[name] for name in (*PROMPT, "ego_history_xyz", "ego_history_rot") if name in given}
+    return variant.model(), given, scene, {"input_ids": torch.randint(3, 39, (2, 6))}
+
+
+@pytest.mark.parametrize("name", OF_OTHERS)
+def test_an_argument_of_another_family_is_refused_in_every_call_of_alpamayo(driver, name):
+    model, given, scene, question = driver
+    other = {name: OF_OTHERS[name]}
+    with pytest.raises(TypeError, match=name):
+        model.sample_trajectories(**given, **other)
+    with pytest.raises(TypeError, match=name):
+        model.write_trajectories(**scene, **other)
+    with pytest.raises(TypeError, match=name):
+        model(**VARIANTS["alpamayo-r1"].training(), **other)
+    with pytest.raises(ValueError, match=name):
+        model.generate(**question, max_new_tokens=1, **other)
+    for call in (model.sample_trajectories_from_data_with_vlm_rollout, model.generate_text):
+        for data in (scene | other, {"tokenized_data": question | other} | scene):
+            with pytest.raises(InputError, match=f"{name} is nothing that this model reads of a prompt"):
+                call(data)
+
+
+def test_what_a_dataset_holds_beside_its_prompt_is_left_alone_as_published(driver):
+    model, _, scene, _ = driver
+    prompt = {name: scene[name] for name in PROMPT if name in scene}
+    poses = {name: value for name, value in scene.items() if name not in prompt}
+    call = model.sample_trajectories_from_data_with_vlm_rollout
+    options = {"num_traj_samples": 1, "max_generation_length": 1}
+    call({"tokenized_data": prompt, **poses, "image_frames": None, "clip_id": "a", "t0_us": 1}, **options)
+    call(scene, **options)
