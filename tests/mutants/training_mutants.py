@@ -68,6 +68,12 @@ MUTANTS = [
         "training/lora_config.py",
         "tests/training/test_lora_config.py",
         (
+            "layers-of-gpt2-get-no-lora-in-silence",
+            "    if names := list(names):",
+            "    if names := [*names][:0]:",
+            "layers_of_gpt2_are_named_and_what_the_message_says_trains_and_merges_them",
+        ),
+        (
             "routers-of-transformers-get-a-lora",
             'if type(module).__module__.startswith("transformers.models."):',
             "if False:",
