@@ -91,8 +91,8 @@ class VLAConfig(KnownFieldsConfig):
     action_text = ""  # what the model card says about actions that no statistics describe, Markdown
     draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
     bounded_actions = False  # whether the head reaches normalised actions from -1 to 1 alone
-    # `{field: value where nobody says}` of fields of sampling that no config of a head without samples may have; files of
-    # composed models have theirs for every head.
+    # `{field: value where nobody says}` of fields of sampling that no config of a head without samples may have; files
+    # of composed models have theirs for every head.
     sampling_defaults = {}
     follows_flow = False  # whether that is done along a flow, by a solver whose steps can be chosen
     can_be_guided = False  # whether a prediction takes `guidance_scale`
