@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers.utils import cached_file, logging
 
+from ..configuration.checkpoint_card import is_repository
 from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, files_of_weights
 from ..configuration.vla_errors import CheckpointError, ConfigError
@@ -101,10 +102,10 @@ def weights_in_folder(folder: Path | None) -> Weights | None:
 def folder_of(model: Any) -> Path | None:
     """The folder, be it in the Hub's cache, that a model was loaded from; `None` where it is not there (any more)."""
     name, commit = model.name_or_path, getattr(model.config, "_commit_hash", None)
-    if not name:
-        return None
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
+    if not name or not is_repository(name):  # a model of memory alone, or a folder that was moved
+        return None
     found = (cached_file(name, file, revision=commit, **ON_THIS_MACHINE) for file in WEIGHT_NAMES[:2])
     return next((Path(path).parent for path in found if path), None)
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -57,6 +58,12 @@ def change(folder, made=lambda value: value * 1.02, of="model.safetensors"):
 def edit_record(folder, **fields):
     content = json.loads((folder / RECORD).read_text())
     (folder / RECORD).write_text(json.dumps(content | fields))
+
+
+def other_adapter(folder):
+    """Another one of the same base: with other numbers, which are not 0."""
+    change(folder, lambda value: value + 0.1, of="adapter_model.safetensors")
+    edit_record(folder, adapter=base_weights.mark_of_adapter(folder))
 
 
 def merge(place, *more):
@@ -117,12 +124,12 @@ def test_the_same_base_in_other_files_and_another_dtype_is_taken(copied, dtype, 
 
 def test_a_base_that_holds_other_adapters_is_taken(copied, capsys):
     variant, place = copied
+    other_adapter(place / "run")
     assert merge(place) == 0
     shutil.rmtree(place / "base")
     (place / "out").rename(place / "base")
-    change(place / "run", of="adapter_model.safetensors")  # to another adapter of the same base
-    edit_record(place / "run", adapter=base_weights.mark_of_adapter(place / "run"))
-    assert recorded_base(place / "run") is not None
+    other_adapter(place / "run")
+    assert recorded_base(place / "run") != weights_in_folder(place / "base")
     loaded(variant, place)
     assert merge(place) == 0 and "does not have" not in capsys.readouterr().err
 
@@ -201,6 +208,24 @@ def test_other_numbers_of_the_same_shapes_are_another_base(base, certain):
 def test_numbers_that_were_rounded_twice_are_not_certain():
     assert not difference(weights(a="2 1"), weights(("F16",), a="2 2")).is_certain
     assert difference(weights(("F16",), a="2 1"), weights(("F16",), a="2 2")).is_certain
+
+
+@pytest.mark.parametrize("commit", [None, "b" * 40, "a" * 40])
+def test_the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded(commit, tmp_path, monkeypatch):
+    """Of the cache, which is asked alone; `main` may be another commit by now."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path), raising=False)
+    repository = tmp_path / "models--you--vla"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("b" * 40)
+    snapshot = repository / "snapshots" / ("b" * 40)
+    snapshot.mkdir(parents=True)
+    save_file({"a": torch.ones(2)}, snapshot / "model.safetensors")
+    model = SimpleNamespace(name_or_path="you/vla", config=SimpleNamespace(_commit_hash=commit))
+    assert base_weights.folder_of(model) == (None if commit == "a" * 40 else snapshot)
+    for name in ("", "you/nothing", str(tmp_path / "gone")):
+        model.name_or_path = name
+        assert base_weights.folder_of(model) is None
 
 
 def test_one_row_of_a_tensor_is_read(tmp_path, monkeypatch):
