@@ -91,6 +91,9 @@ class VLAConfig(KnownFieldsConfig):
     action_text = ""  # what the model card says about actions that no statistics describe, Markdown
     draws_noise = False  # whether predictions are made from noise, and repeat only with a seed
     bounded_actions = False  # whether the head reaches normalised actions from -1 to 1 alone
+    # `{field: value where nobody says}` of fields of sampling that no config of a head without samples may have; files
+    # of composed models have theirs for every head.
+    sampling_defaults = {}
     follows_flow = False  # whether that is done along a flow, by a solver whose steps can be chosen
     can_be_guided = False  # whether a prediction takes `guidance_scale`
     num_images_in_input = None  # camera views of one sample; `None` is any number
@@ -165,8 +168,12 @@ class VLAConfig(KnownFieldsConfig):
         if kwargs.get("attn_implementation") is not None:  # a family may leave out that of a published file
             config._attn_implementation = kwargs["attn_implementation"]
         if changed:
+            given = in_own_words(cls, kwargs)
+            check_sampling(config, given)
+            for name, default in cls.sampling_defaults.items():
+                if name in unread_sampling(config) and name not in given:  # another head takes the place of the file's
+                    setattr(config, name, default)
             config.check()
-            check_sampling(config, in_own_words(cls, kwargs))
         return (config, rest) if rest_is_wanted else config
 
     @property
@@ -184,7 +191,8 @@ class VLAConfig(KnownFieldsConfig):
         self.check_robot()
 
     def check_robot(self) -> None:
-        """Refuse what no model of a robot can work with: sizes of actions and state, statistics, fast prediction.
+        """Refuse what no model of a robot can work with: sizes of actions and state, statistics, fast prediction; and
+        what says how to sample a head that does not.
 
         Raises:
             ConfigError: the message names the field.
@@ -193,6 +201,8 @@ class VLAConfig(KnownFieldsConfig):
         if self.use_state:
             check_counts(self, "state_dim")
         check_statistics(self.norm_stats, self.normalization_type, self.action_dim, self.state_size)
+        defaults = self.sampling_defaults
+        check_sampling(self, {name: getattr(self, name) for name in defaults if getattr(self, name) != defaults[name]})
         self.check_fast_prediction()
 
     def check_fast_prediction(self) -> None:
@@ -221,15 +231,20 @@ class VLAConfig(KnownFieldsConfig):
             self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
 
 
+def unread_sampling(config: VLAConfig) -> set[str]:
+    """The fields that say how actions are sampled, and that its head does not read."""
+    reads = {"num_inference_steps": config.draws_noise, "ode_solver": config.follows_flow}
+    reads["ode_spacing"] = config.follows_flow
+    return {name for name, is_read in reads.items() if not is_read}
+
+
 def check_sampling(config: VLAConfig, given: Mapping[str, Any]) -> None:
-    """Refuse fields of `from_pretrained` that say how actions are sampled, of a head that makes them at once.
+    """Refuse fields that say how actions are sampled, of a head that makes them at once.
 
     Raises:
         ConfigError: the message names the field and its value.
     """
-    reads = {"num_inference_steps": config.draws_noise, "ode_solver": config.follows_flow}
-    reads["ode_spacing"] = config.follows_flow
-    for name, is_read in reads.items():
-        if given.get(name) is not None and not is_read:
+    for name in sorted(unread_sampling(config)):
+        if given.get(name) is not None:
             head = getattr(config, "action_head", None)
             raise ConfigError(f"{name}={given[name]!r} has no effect with action_head={head!r}: leave it out.")

@@ -1,7 +1,8 @@
 """The base that an adapter says it was trained beside, and the one that it is to be added to.
 
-PEFT writes the base's name (`base_model_name_or_path`) and, where one was asked for, its `revision` beside the weights.
-Another model of the same shapes takes the adapter without a sign, and predicts something else.
+PEFT writes the base's name (`base_model_name_or_path`) and, where one was asked for, its `revision` beside the weights,
+and our training which weights these were. Another model of the same shapes takes the adapter without a sign, and
+predicts something else.
 """
 
 from collections.abc import Sequence
@@ -9,8 +10,9 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ..configuration.vla_errors import ConversionError
+from ..modeling.base_weights import difference, holds_adapters, recorded_base, weights_in_folder
 from .files.adapter_places import adapter_files
-from .files.file_kinds import REPORT_NAME
+from .files.file_kinds import BASE_WEIGHTS_NAME, REPORT_NAME
 from .files.json_file import read_json
 from .source_folder import source_folder
 
@@ -82,6 +84,32 @@ def other_base_warning(base: Path | None, runs: Sequence[Path]) -> str | None:
         f"warning: --base is {own}, but {'; '.join(others)}. If that is another model, what is merged is wrong without "
         "a sign."
     )
+
+
+def other_weights_warning(base: Path | None, runs: Sequence[Path]) -> str | None:
+    """One line for stderr where an adapter may have been trained beside other weights than those of `base`; `None`
+    where it was not, no training of ours recorded it, or other adapters are in the base already.
+
+    Of several adapters the first alone can be certain: later ones may have been trained on what it was merged into.
+
+    Raises:
+        ConversionError: the first was trained beside others.
+        CheckpointError: a file cannot be read.
+    """
+    found = {run: recorded_base((run / file).parent) for run in runs for file in adapter_files(run)[:1]}
+    if base is None or not any(found.values()) or holds_adapters(base):
+        return None
+    own = weights_in_folder(base)
+    differences = {run: difference(known, own) for run, known in found.items() if known and own}
+    others = {run: found for run, found in differences.items() if found}
+    first = others.get(runs[0])
+    if first is not None and first.is_certain:
+        raise ConversionError(
+            f"--base {base} is another model than {runs[0]} was trained beside, with other numbers in {first}: name "
+            f"that one, or its revision. Without {BASE_WEIGHTS_NAME} beside the adapter it is merged all the same."
+        )
+    said = [f"{base} does not have {found}" for found in others.values()]
+    return f"warning: {'; '.join(said)}. If that is another model, what is merged is wrong." if said else None
 
 
 def may_be_one(base: str, named: str) -> bool:

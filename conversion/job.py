@@ -13,7 +13,7 @@ from transformers import PretrainedConfig
 
 from ..configuration.vla_errors import ConversionError
 from .assumptions import assumptions_warning
-from .bases_of_adapters import other_base_warning
+from .bases_of_adapters import other_base_warning, other_weights_warning
 from .files.file_hashes import record, with_own_hash
 from .files.given_paths import input_paths
 from .files.output_guard import check_output
@@ -100,9 +100,11 @@ def run_job(job: Job, prepare: Callable[[Job], Prepared]) -> Plan:
     prepared = prepare(job)
     if job.quantize:
         quantise_plan(prepared.plan, job.quantize, prepared.config)
+    warnings = [assumptions_warning(prepared.plan.facts), other_base_warning(job.base, job.adapters)]
+    warnings.append(other_weights_warning(job.base, job.adapters))
     prepared.plan.left_behind = not_taken(source_folders(job), prepared.plan, prepared.code)
     say(job, describe(prepared.plan))
-    for warning in (assumptions_warning(prepared.plan.facts), other_base_warning(job.base, job.adapters)):
+    for warning in warnings:
         if warning:  # the result may be wrong: that is no matter of --quiet
             print(warning, file=sys.stderr)
     if job.dry_run:

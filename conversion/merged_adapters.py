@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..configuration.vla_errors import ConversionError
+from ..modeling.base_weights import MERGED
 from .files.adapter_places import adapter_files
 from .files.file_hashes import entry_of_file
 from .files.file_kinds import REPORT_NAME
 from .files.json_file import read_json
 
-MERGED = "merged_adapters"  # in a report: SHA-256 of the weights of each adapter that the checkpoint holds
-
 
 def merged_adapters(base: Path | None, adapters: Sequence[Path]) -> list[str]:
-    """What a report records: the adapters that the base held, and those that are added. `adapters` may be none."""
+    """What a report records: SHA-256 of the weights of each adapter that the base held, and of those that are added.
+    `adapters` may be none."""
     return [*held_by(base), *filter(None, map(digest_of, adapters))]
 
 

@@ -45,12 +45,22 @@ def adapted_arguments(kind: type[PretrainedConfig], adapter: FoundAdapter, kwarg
 
 
 def with_changes(given: PretrainedConfig, before: PretrainedConfig, after: PretrainedConfig) -> PretrainedConfig:
-    """A config with what has another value in `after` than in `before`, but for what is no longer as in `before`."""
+    """A config with what has another value in `after` than in `before`, but for what is no longer as in `before`: of
+    nested configs field by field, of all else (statistics, other mappings, lists) as a whole."""
     changed = copy.deepcopy(given)
-    own, old = given.to_dict(), before.to_dict()
-    for name, value in after.to_dict().items():
-        is_of_run = name not in OF_WEIGHTS and not name.startswith("_")
-        if is_of_run and value != old.get(name) and own.get(name) == old.get(name):
-            setattr(changed, name, getattr(after, name))
+    take_changes(changed, before, after)
     changed.check()
     return changed
+
+
+def take_changes(config: PretrainedConfig, before: PretrainedConfig, after: PretrainedConfig) -> None:
+    """Put them into the config."""
+    own, old = config.to_dict(), before.to_dict()
+    for name, value in after.to_dict().items():
+        if name in OF_WEIGHTS or name.startswith("_") or value == old.get(name):
+            continue
+        parts = [getattr(each, name, None) for each in (config, before, after)]
+        if own.get(name) == old.get(name):
+            setattr(config, name, parts[-1])
+        elif all(isinstance(part, PretrainedConfig) for part in parts) and len(set(map(type, parts))) == 1:
+            take_changes(*parts)

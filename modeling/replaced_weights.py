@@ -16,9 +16,9 @@ from ..configuration.hub_removals import remove_from_repository
 from ..configuration.normalization_statistics import plain
 
 SAVED = re.compile(r"model(\.\w+)?(-\d+-of-\d+)?\.safetensors|model\.safetensors\.index(\.\w+)?\.json")
-ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
-REPLACED = "replaced_adapter"
-STATISTICS, VIEWS = "dataset_statistics.json", "view_names.json"
+REPLACED = "_replaced_adapter"  # what begins so is uploaded by no Trainer
+STATISTICS, VIEWS, BASE_WEIGHTS = "dataset_statistics.json", "view_names.json", "base_weights.json"
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", BASE_WEIGHTS)
 # What commands read of a checkpoint, or lies beside an adapter.
 OF_FORMER_WEIGHTS = ("conversion_report.json", STATISTICS, VIEWS)
 
@@ -44,8 +44,8 @@ def shards_of_other_variants(folder: str | os.PathLike, variant: str | None) -> 
 def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) -> Iterator[None]:
     """Around the saving of a model: what it did not write goes away of the files that all weights are read from, where
     transformers would choose it, or could not tell it from what was written. Pickles beside safetensors stay. An
-    adapter, which transformers would add, goes into the subfolder `replaced_adapter`, with a copy of its statistics and
-    names of views: it may be all that is left of a training.
+    adapter, which transformers would add, goes into the subfolder `_replaced_adapter`, with a copy of its statistics
+    and names of views: it may be all that is left of a training.
 
     variant: of the names, as in `save_pretrained`.
     """
@@ -65,7 +65,7 @@ def one_set_of_weights(folder: str | os.PathLike, variant: str | None = None) ->
 
 
 def put_other_statistics_aside(folder: str | os.PathLike, config: PretrainedConfig) -> None:
-    """Move statistics of a former run, which are not those of the config, into the subfolder `replaced_adapter`."""
+    """Move statistics of a former run, which are not those of the config, into the subfolder `_replaced_adapter`."""
     path, own = Path(folder, STATISTICS), plain(config.norm_stats or {})
     if not path.is_file():
         return

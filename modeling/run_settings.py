@@ -136,7 +136,7 @@ def apply_settings(config: PretrainedConfig, settings: dict[str, Any], place: An
 def settle_settings(folder: str | os.PathLike, config: PretrainedConfig, is_adapter: bool) -> None:
     """Beside an adapter that was saved, the statistics and the names of the views that it was trained with: a
     config.json there is none. Beside a whole model, whose config has its own, no others: the statistics of a former run
-    go into the subfolder `replaced_adapter`.
+    go into the subfolder `_replaced_adapter`.
     """
     if not is_adapter:
         put_other_statistics_aside(folder, config)

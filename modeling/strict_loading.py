@@ -30,6 +30,7 @@ from .adapter_loading import (
 )
 from .adapter_rollback import whole_or_not_at_all
 from .attention_marks import all_parts_or_none
+from .base_weights import check_base
 from .built_fields import built_fields, check_as_built
 from .config_of_run import adapted_arguments
 from .fast_prediction import FastPrediction, FastPredictionStats
@@ -357,7 +358,7 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         Raises:
             ConfigError: the adapter lacks tensors of its config or holds others, on 5.x also of other shapes; the
                 message names them. Or its run's statistics are none that this model can have, or others than those of
-                an adapter that it has already.
+                an adapter that it has already; or it was trained beside other weights, see `check_base`.
         """
         kwargs = by_their_names(super().load_adapter, args, kwargs)
         settings = settings_of_run(self, peft_model_id, adapter_name, kwargs)
@@ -370,6 +371,7 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         with whole_or_not_at_all(self, adapter_name):
             info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
             check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
+            check_base(self, place, hub_arguments(files))
         apply_settings(self.config, settings, peft_model_id)
         apply_generation(self, generation, adapter_name)
         return info

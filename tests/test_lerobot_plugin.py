@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib
 import importlib.util
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,8 @@ import torch
 
 import vlahub
 from vlahub.errors import ConfigError, InputError
+from vlahub.training.finetuning.unread_options import OF_KINDS
+from vlahub.training.training_stages import STAGES
 
 REPOSITORY = Path(__file__).parents[1]
 PLUGIN = REPOSITORY / "integrations" / "lerobot_policy_vlahub" / "lerobot_policy_vlahub"
@@ -27,7 +30,7 @@ def loaded(name):
 
 
 features, observations = loaded("robot_features"), loaded("robot_observations")
-places, actions = loaded("checkpoint_folders"), loaded("robot_actions")
+places, actions, stages = loaded("checkpoint_folders"), loaded("robot_actions"), loaded("stage_options")
 
 
 @pytest.mark.parametrize("file", sorted(PLUGIN.glob("*.py")), ids=lambda file: file.stem)
@@ -145,6 +148,32 @@ def test_a_gripper_of_openvla_is_closed_by_1_and_opened_by_minus_1_and_the_arm_m
     )
     assert told[..., -1].tolist() == [[1, 1], [-1, -1]]
     assert torch.equal(told[..., :-1], torch.tensor([[[0.3, -2.0], [0.3, 0.1]], [[1.0, 0.0], [0.7, 0.7]]]))
+
+
+@dataclass
+class Stage:
+    stage: str = "full"
+    top_layers: int = 4
+    backbone_lr_scale: float = 0.1
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("name", ["top_layers", "backbone_lr_scale"])
+def test_an_option_of_another_stage_is_refused_as_by_the_command_train(stage, name):
+    stages.check_stage(Stage(stage), False)
+    given = Stage(stage, **{name: 2})
+    if stage in OF_KINDS[name]:
+        stages.check_stage(given, False)
+    else:
+        with pytest.raises(ConfigError, match=f"{name}=2 is for stage B.*what trains is stage {stage}"):
+            stages.check_stage(given, False)
+
+
+@pytest.mark.parametrize("given", [{"stage": "A"}, {"top_layers": 2}, {"backbone_lr_scale": 1.0}])
+def test_where_adapters_train_no_option_of_a_stage_is_read(given):
+    stages.check_stage(Stage(), True)
+    with pytest.raises(ConfigError, match=r"what trains is the adapters of --peft; leave it out"):
+        stages.check_stage(Stage(**given), True)
 
 
 def test_every_sample_has_a_task_or_the_users_instruction():

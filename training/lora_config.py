@@ -1,9 +1,10 @@
 """What PEFT has to be told so that its adapter folder holds all that a fine-tune trained."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from ..configuration.vla_errors import InputError
 from ..modeling.model_parts import is_in_vision, is_pretrained
@@ -34,7 +35,7 @@ def lora_config(
 
     Raises:
         InputError: the model has no part that was trained before, or none that may train, or new parts of it are
-            quantised.
+            quantised; or layers of it are none that get a LoRA unless `target_modules` names them.
     """
     from peft import LoraConfig  # slow to import, and only needed here
 
@@ -45,6 +46,8 @@ def lora_config(
     unreached = {name.rpartition(".")[0] for name in unreached_by_actions(model)} if action_loss_only else set()
     weighted = {name: module for name, module in model.named_modules() if has_weights(module, frozen)}
     whole = trained_whole(model, [name for name in weighted if not is_pretrained(model, name)])
+    if "target_modules" not in options:
+        check_no_conv1d(name for name, each in weighted.items() if isinstance(each, Conv1D))
     targets = []
     for name, module in weighted.items():
         if is_inside(name, whole):
@@ -59,6 +62,22 @@ def lora_config(
     return LoraConfig(
         r=r, lora_alpha=lora_alpha, **{"target_modules": targets, "modules_to_save": whole or None, **options}
     )
+
+
+def check_no_conv1d(names: Iterable[str]) -> None:
+    """Refuse layers that may train and would get no LoRA: those of GPT-2 and its like are no `nn.Linear`, and PEFT
+    writes beside an adapter one `fan_in_fan_out` for all of its layers.
+
+    Raises:
+        InputError: there are such; the message names one, and says how they get one.
+    """
+    if names := list(names):
+        ends = sorted({name.rpartition(".")[2] for name in names})
+        raise InputError(
+            f"{names[0]} and {len(names) - 1} other layers are GPT-2's Conv1D, which get no LoRA unless they are "
+            f"named: lora_config(model, target_modules={ends}, fan_in_fan_out=True); or train without LoRA (--train B "
+            "or full)."
+        )
 
 
 def has_weights(module: nn.Module, frozen: set[int]) -> bool:

@@ -11,7 +11,10 @@ from ..configuration.vla_errors import InputError
 RESULTS = ("adapter_model.*", "model.safetensors", "model-*.safetensors", "*.index.json", "pytorch_model*.bin")
 # What a run of one kind leaves beside its weights and one of another kind does not replace: beside a whole model's
 # weights, `adapter_config.json` has them looked for in the base.
-OF_ONE_KIND = ("adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja", "view_names.json")
+OF_ONE_KIND = (
+    *("adapter_config.json", "config.json", "generation_config.json", "chat_template.jinja"),
+    *("view_names.json", "base_weights.json"),
+)
 
 
 def check_run_folder(folder: str | Path, resume: bool, overwrite: bool, sources: Sequence[str | Path] = ()) -> None:

@@ -13,9 +13,11 @@ from transformers import Trainer, set_seed
 
 from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
+from ..modeling.base_weights import folder_of, weights_in_folder, write_base_weights
 from ..modeling.generation_settings import write_generation
 from .action_units import check_units
 from .adapter_card import write_adapter_card
+from .adapter_statistics import warn_of_missing_statistics, write_statistics
 from .end_of_answers import stop_at_the_end_of_answers
 from .evaluation import action_error, own_randomness, seed_of, targets_of, without_augmentation
 from .finite_guard import FiniteGuard, check_finite_weights
@@ -44,6 +46,8 @@ class VLATrainer(Trainer):
     - The checkpoint of a sharded model ties what the model ties.
     - What a collator with `learn_text` puts behind answers is among the tokens at which the model's `generate` stops;
       beside an adapter, too, lies the generation_config.json that says it.
+    - Beside an adapter lie the statistics and the names of the views that its collator has, and which
+      weights it was trained beside (`base_weights.json`), so that it is not loaded into, or merged with, others.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
@@ -86,6 +90,10 @@ class VLATrainer(Trainer):
         check_arguments(self.args)
         check_units(self.train_dataset, self.data_collator)
         stop_at_the_end_of_answers(base_of(self.model), self.data_collator)
+        self.base_weights = None
+        if hasattr(self.model, "peft_config") and self.args.should_save:
+            self.base_weights = weights_in_folder(folder_of(base_of(self.model)))
+            warn_of_missing_statistics(base_of(self.model), self.data_collator, self.processing_class)
         self.guard = FiniteGuard(max_skipped_steps)
         self.counts_items = hasattr(base_of(self.model), "loss_items")
         if self.counts_items:
@@ -203,6 +211,8 @@ class VLATrainer(Trainer):
         super()._save(output_dir, state_dict and tied_again(self.model, state_dict))
         if writes and hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
             write_generation(card.parent, base_of(self.model).generation_config)
+            write_base_weights(card.parent, self.base_weights)
+            write_statistics(card.parent, self.data_collator)
             write_adapter_card(card.parent, self.model, before)
 
     def push_to_hub(

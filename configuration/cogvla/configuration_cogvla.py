@@ -83,6 +83,7 @@ class CogVLAConfig(VLAConfig):
     }
     changeable_fields = COGVLA_CHANGES
     weight_parts = COGVLA_PARTS
+    sampling_defaults = {"num_inference_steps": None}
     auto_classes = auto_classes_of(
         "configuration_cogvla.CogVLAConfig",
         "modeling_cogvla.CogVLAForActionPrediction",

@@ -58,8 +58,8 @@ def add_driving_arguments(parser: argparse.ArgumentParser) -> None:
         "--history",
         type=Path,
         metavar="FILE",
-        help=".json or .npz with ego_history_xyz and ego_history_rot, required; an .npz may hold images and "
-        "ego_future_xyz, too",
+        help=".json or .npz with ego_history_xyz (poses, 3) and ego_history_rot, matrices (poses, 3, 3), required; an "
+        ".npz may hold images and ego_future_xyz, too",
     )
     group.add_argument(
         "--history-frame",

@@ -44,7 +44,8 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
         dest="state",
         nargs="+",
         metavar="COLUMN",
-        help="of the state, or of a car's pose, joined where there are several (default: observation.state)",
+        help="of the state, or of a car's pose (x y z qw qx qy qz: w first), joined where there are several (default: "
+        "observation.state)",
     )
     parser.add_argument("--text", metavar="COLUMN", help="of the instruction (default: task; a car needs none)")
     parser.add_argument("--advantage", metavar="WORD", help="in all prompts, for a model that learnt such words")

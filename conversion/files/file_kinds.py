@@ -9,9 +9,11 @@ from pathlib import Path
 
 WEIGHTS, CONFIG, PROCESSOR, TOKENIZER = "weights", "config", "processor", "tokenizer"
 CARD, PICTURE, STATISTICS, VIEWS, REPORT, CODE = "card", "picture", "statistics", "views", "report", "code"
+BASE = "weights of the base"
 PICTURE_NAME, EXAMPLE_VIEW = "prediction.png", r"example_view_\d+\.png"
 CARD_NAME, STATISTICS_NAME, REPORT_NAME = "README.md", "dataset_statistics.json", "conversion_report.json"
 VIEWS_NAME, GENERATION_NAME = "view_names.json", "generation_config.json"
+BASE_WEIGHTS_NAME = "base_weights.json"
 
 # Names as transformers writes them; vocabularies by the `vocab_files_names` of its tokenizers.
 KINDS = {
@@ -26,6 +28,7 @@ KINDS = {
     PICTURE: rf"{re.escape(PICTURE_NAME)}|{EXAMPLE_VIEW}",  # that the card shows, or reads
     STATISTICS: re.escape(STATISTICS_NAME),
     VIEWS: re.escape(VIEWS_NAME),  # beside an adapter
+    BASE: re.escape(BASE_WEIGHTS_NAME),  # beside an adapter, too
     REPORT: re.escape(REPORT_NAME),
     CODE: r"[A-Za-z_]\w*\.py",
 }

@@ -61,7 +61,8 @@ def inspect_checkpoint(place: str, *, revision: str | None = None, token: str | 
     """What a checkpoint, a training run, an adapter or a published model holds, without its weights.
 
     Of a folder its JSON files and the headers of its weights are read; of a repository on the Hub the same, headers by
-    ranged reads. Nothing is imported from torch or transformers, and no code of the place is run.
+    ranged reads. Nothing is imported from torch or transformers, unless an adapter has a setting that not every release
+    of PEFT knows, and no code of the place is run.
 
     Args:
         place: a folder, or a repository's id.

@@ -16,6 +16,8 @@ KIND_WORDS = {
     "tokenizer": "tokenizer",
     "card": "card and licence",
     "statistics": "statistics of the training data",
+    "views": "names of the views",
+    "weights of the base": "which weights the adapter was trained beside",
     "report": "conversion report",
     "code": "code",
 }

@@ -12,6 +12,7 @@ from ..family_inspection import RunFacts, RunPlan, Shapes
 from ..files.file_kinds import STATISTICS_NAME
 from ..folders.folder_contents import ADAPTER_CONFIG, FolderContents
 from ..tensors.adapter_names import TOKEN_ROWS, UNTRAINED, full_name, parse_adapter_key, plain_name
+from ..tensors.adapter_settings import check_settings
 from ..tensors.rename import rename
 from .inspection import Adapter, NextStep
 from .oddities import readable
@@ -30,8 +31,8 @@ def adapter_of(place: Place, contents: FolderContents, problems: list[str]) -> t
     if config_file not in place.sizes:
         problems.append(f"{config_file} is missing: the strength of the adapter (alpha / r) is unknown.")
     config = readable(place.folder, config_file, problems)
-    if (kind := config.get("peft_type", "LORA")) != "LORA":
-        problems.append(f"{config_file}: peft_type {kind!r} is not supported; only LORA adapters can be merged.")
+    if config:
+        problems += settings_problems(config_file, config)
     modules, whole = set(), set()
     for tensor in weights.tensors:
         name = full_name(tensor.name)
@@ -42,6 +43,15 @@ def adapter_of(place: Place, contents: FolderContents, problems: list[str]) -> t
     size = sum(tensor.size for tensor in weights.tensors)
     base = config.get("base_model_name_or_path")
     return Adapter(config.get("r"), config.get("lora_alpha"), len(modules), size, base, sorted(whole)), weights.tensors
+
+
+def settings_problems(file: str, settings: Mapping[str, Any]) -> list[str]:
+    """Why a merge would refuse an adapter of these settings."""
+    try:
+        check_settings(Path(file), settings)
+    except ConversionError as error:
+        return [f"it cannot be merged: {error}"]
+    return []
 
 
 def side_weights(place: Place, contents: FolderContents, family: Family) -> tuple[Shapes, list[str]]:

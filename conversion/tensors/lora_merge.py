@@ -6,8 +6,6 @@ So rank and alpha patterns, rsLoRA, DoRA and the other variants are right by con
 import copy
 import warnings
 from collections.abc import Collection
-from dataclasses import fields
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -18,17 +16,9 @@ from transformers.pytorch_utils import Conv1D
 
 from ...configuration.vla_errors import ConversionError
 from ..files.json_file import load_json
-from .adapter_patterns import check_adapter_config
+from .adapter_settings import CHANGE_BASE, check_settings
 
 LORA_BIAS = "lora_B.default.bias"
-# How an adapter may have started. Those of `CHANGE_BASE` took their start out of the base weight, which PEFT repeats
-# when it loads them; others that change the base do so at random or from data (pissa_niter_N, corda, loftq, lora_ga).
-CHANGE_BASE = ("pissa", "olora")
-INITIALISATIONS = (True, False, "gaussian", "eva", "orthogonal", *CHANGE_BASE)
-UNMERGED = (
-    *("target_parameters", "layer_replication", "alora_invocation_tokens"),
-    *("arrow_config", "use_bdlora", "kasa_config", "megatron_config", "monteclora_config", "velora_config"),
-)
 ROW_PARTS = ("lora_B.default.weight", LORA_BIAS, "lora_magnitude_vector.default.weight")
 
 
@@ -45,40 +35,11 @@ def read_lora_config(folder: Path) -> LoraConfig:
         written = load_json(path)
     except ConversionError as error:
         raise ConversionError(f"{path} cannot be read: {error}") from error
-    check_adapter_config(path, written)
-    check_supported(path, written)
+    check_settings(path, written)
     try:
         return PeftConfig.from_pretrained(str(folder))
     except (ValueError, TypeError, AttributeError) as error:
         raise ConversionError(f"{path} cannot be read: {error}") from error
-
-
-def check_supported(path: Path, written: dict) -> None:
-    """Refuse, by the name of the field in adapter_config.json, what cannot be merged layer by layer."""
-    peft_type, start = written.get("peft_type"), written.get("init_lora_weights", True)
-    if peft_type != "LORA":
-        raise ConversionError(f"{path}: peft_type {peft_type!r} is not supported; only LORA adapters can be merged.")
-    for name in UNMERGED:
-        if written.get(name):
-            raise ConversionError(f"{path}: {name} is set; adapters with it are not supported.")
-    if start not in INITIALISATIONS:
-        raise ConversionError(
-            f"{path}: init_lora_weights={start!r} changed the base model in a way that is not repeated here; save the "
-            "adapter with PEFT's `path_initial_model_for_weight_conversion` first."
-        )
-    check_known(path, written)
-
-
-def check_known(path: Path, written: dict) -> None:
-    """Refuse fields that say something to another release of PEFT: the one that is installed would leave them out."""
-    known = {field.name for field in fields(LoraConfig)}
-    if unknown := sorted(name for name, value in written.items() if name not in known and value):
-        saved = f" (it was saved by PEFT {written['peft_version']})" if written.get("peft_version") else ""
-        raise ConversionError(
-            f"{path}: PEFT {version('peft')}, which is installed, does not know {', '.join(unknown)}{saved}, and would "
-            "merge as if nothing were said: install a release of PEFT that knows it, or take it out of the file if it "
-            "does not change what the adapter computes."
-        )
 
 
 class LoraMerger:

@@ -10,6 +10,7 @@ from .reasoning_text import parts_of_texts
 from .trajectory_flow_matching import FlowMatching
 
 TENSORS = ("input_ids", "attention_mask", "pixel_values", "image_grid_thw")
+OF_QWEN = ("mm_token_type_ids",)  # of transformers' processor: where images are, which the ids say
 POSES = ("ego_history_xyz", "ego_history_rot")
 FLAG, WEIGHT = "use_classifier_free_guidance", "inference_guidance_weight"
 OPTIONS = {"inference_step": "num_inference_steps", "int_method": "ode_solver", "temperature": "noise_temperature"}
@@ -71,11 +72,19 @@ def poses_of(data: Mapping[str, Any]) -> dict[str, Any]:
 def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:
     """The tensors of a prompt in `{"tokenized_data": {...}, ...}`, or in what the processor returns.
 
-    Raises InputError where there are none.
+    What else is in a dataset's `data` beside its `tokenized_data` stays unread, as in the published calls.
+
+    Raises:
+        InputError: there are none, or something beside them would be left unread.
     """
     given = data.get("tokenized_data", data)
     if not isinstance(given, Mapping) or "input_ids" not in given:
         raise InputError("data holds no input_ids: give what the processor returns, or {'tokenized_data': it, ...}.")
+    if unread := [str(name) for name in given if name not in (*TENSORS, *OF_QWEN, *POSES)]:
+        raise InputError(
+            f"{', '.join(unread)} is nothing that this model reads of a prompt, which is {', '.join(TENSORS)}: leave "
+            "it out, or give what this call has an argument for as one."
+        )
     return {name: given[name] for name in TENSORS if name in given}
 
 

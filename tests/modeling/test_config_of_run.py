@@ -1,5 +1,6 @@
 """Whose settings and statistics a model has that is loaded with the adapter of a run."""
 
+import copy
 import json
 import shutil
 from types import SimpleNamespace
@@ -7,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, PretrainedConfig
 
 import vlahub
 from vlahub.errors import ConfigError
@@ -108,7 +109,8 @@ def test_statistics_of_other_dimensions_are_refused(family, adapter, run, load):
 
 
 def test_a_base_of_another_revision_than_the_auto_class_found_brings_its_own_config(family, adapter, monkeypatch, run):
-    at = {"v3": {"num_inference_steps": 9}, None: {}}
+    field = "num_inference_steps" if adapter.config.draws_noise else "num_diffusion_steps"
+    at = {"v3": {field: 9}, None: {}}
 
     def read(place, revision=None, **fields):
         assert (place, fields) == ("user/base", {})
@@ -123,9 +125,25 @@ def test_a_base_of_another_revision_than_the_auto_class_found_brings_its_own_con
     with monkeypatch.context() as patched:
         patched.setattr(family.config, "from_pretrained", read)
         arguments = adapted_arguments(family.config, found, {"config": read("user/base")})
-    assert arguments["config"].num_inference_steps == 9
+    assert getattr(arguments["config"], field) == 9
 
 
 def test_with_changes_takes_nothing_that_is_said_of_weights(family, adapter):
     after = family.config.from_dict(adapter.config.to_dict() | {"dtype": "float16"})
     assert with_changes(adapter.config, adapter.config, after).to_dict() == adapter.config.to_dict()
+
+
+def test_of_a_nested_config_each_field_is_the_callers_or_the_runs(family, adapter):
+    """Both change the same parts, and in these other fields."""
+    found = [name for name in adapter.config.to_dict() if isinstance(getattr(adapter.config, name), PretrainedConfig)]
+    parts = [name for name in found if hasattr(getattr(adapter.config, name), "initializer_range")]
+    assert parts
+    given, after = (copy.deepcopy(adapter.config) for _ in range(2))
+    for name in parts:
+        getattr(given, name).my_word, getattr(given, name).initializer_range = "mine", 0.5
+        getattr(after, name).of_the_run, getattr(after, name).initializer_range = "its", 0.25
+    config = with_changes(given, adapter.config, after)
+    for name in parts:
+        part = getattr(config, name)
+        assert (part.my_word, part.of_the_run, part.initializer_range) == ("mine", "its", 0.5)
+        assert not hasattr(getattr(given, name), "of_the_run")

@@ -43,8 +43,8 @@ def test_whole_weights_put_an_adapter_in_their_folder_aside(written, tmp_path):
         with one_set_of_weights(tmp_path, "fp16" if "fp16" in written else None):
             (tmp_path / written).write_text(f"new {content}")
         stays = {"dataset_statistics.json", "notes.txt"}
-        assert {path.name for path in tmp_path.iterdir()} == {written, *stays, "replaced_adapter"}
-        found = {path.name: path.read_text() for path in (tmp_path / "replaced_adapter").iterdir()}
+        assert {path.name for path in tmp_path.iterdir()} == {written, *stays, "_replaced_adapter"}
+        found = {path.name: path.read_text() for path in (tmp_path / "_replaced_adapter").iterdir()}
         assert found == dict.fromkeys([*ADAPTER, "dataset_statistics.json"], content)
 
 
@@ -55,7 +55,7 @@ def test_statistics_of_a_former_run_do_not_lie_beside_the_weights_of_another(fam
         file.write_text(json.dumps(content))
         model.save_pretrained(tmp_path)
         assert not file.exists()
-        assert json.loads((tmp_path / "replaced_adapter" / file.name).read_text()) == content
+        assert json.loads((tmp_path / "_replaced_adapter" / file.name).read_text()) == content
     if own:
         file.write_text(json.dumps(own))
         model.save_pretrained(tmp_path)

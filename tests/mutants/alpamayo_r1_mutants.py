@@ -22,6 +22,16 @@ ADAPTERS_THROUGH_MODEL = "tests/modeling/test_adapters_through_model.py"
 
 MUTANTS = [
     *planted(
+        "modeling/alpamayo_r1/published_calls.py",
+        "tests/modeling/test_unread_arguments.py",
+        (
+            "words-of-other-families-beside-a-prompt-are-dropped",
+            "    if unread := [str(name) for name in given if name not in",
+            "    if unread := [str(name) for name in given if given is data and name not in",
+            "an_argument_of_another_family_is_refused_in_every_call_of_alpamayo",
+        ),
+    ),
+    *planted(
         "modeling/alpamayo_r1/alpamayo_pretrained.py",
         "tests/modeling/test_generation_settings.py",
         (

@@ -17,6 +17,16 @@ SESSIONS = "tests/conversion/serving/test_action_sessions.py"
 
 MUTANTS = [
     *planted(
+        "training/finetuning/options.py",
+        "tests/conversion/commands/test_usage.py",
+        (
+            "quaternions-of-any-order",
+            "of a car's pose (x y z qw qx qy qz: w first)",
+            "of a car's pose",
+            "what_takes_rotations_says_in_which_form",
+        ),
+    ),
+    *planted(
         "conversion/commands/verify.py",
         REACH,
         (

@@ -13,6 +13,22 @@ BACKBONE_CHOICES = "tests/modeling/multimodal_vla/test_backbone_choices.py"
 
 MUTANTS = [
     *planted(
+        "configuration/vla_config.py",
+        "tests/modeling/test_unread_arguments.py",
+        (
+            "a-constructor-takes-steps-that-nothing-reads",
+            "for name in defaults if getattr(self, name) != defaults[name]})",
+            "for name in () if getattr(self, name) != defaults[name]})",
+            "they_are_refused_in_a_constructor_and_in_a_file_too",
+        ),
+        (
+            "fields-of-the-head-before-are-refused",
+            "                    setattr(config, name, default)",
+            "                    given.setdefault(name, default)",
+            "a_head_that_takes_the_place_of_one_that_samples_leaves_its_fields_behind",
+        ),
+    ),
+    *planted(
         "configuration/normalization_statistics.py",
         NORMALIZATION_STATISTICS,
         (

@@ -483,9 +483,15 @@ MUTANTS = [
             "the_statistics_beside_an_adapter_are_what_its_model_answers_by",
         ),
         (
+            "a-caller-s-field-hides-those-of-the-run-beside-it",
+            "            take_changes(*parts)",
+            "            pass",
+            "of_a_nested_config_each_field_is_the_callers_or_the_runs",
+        ),
+        (
             "a-run-overrules-its-caller",
-            "and own.get(name) == old.get(name):",
-            "and True:",
+            "        if own.get(name) == old.get(name):",
+            "        if True:",
             "what_a_caller_changes_stays_and_all_else_is_of_the_run",
         ),
     ),

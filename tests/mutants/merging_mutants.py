@@ -9,6 +9,7 @@ FILE_KINDS = "tests/conversion/files/test_file_kinds.py"
 GENERIC_MERGE = "tests/conversion/generic/test_generic_merge.py"
 GROWN_VOCABULARY = "tests/conversion/generic/test_grown_vocabulary.py"
 INCOMPLETE_ADAPTERS = "tests/conversion/tensors/test_incomplete_adapters.py"
+BASE_WEIGHTS = "tests/training/test_base_weights.py"
 BASES_OF_ADAPTERS = "tests/conversion/test_bases_of_adapters.py"
 MERGED_ADAPTERS = "tests/conversion/generic/test_merged_adapters.py"
 MERGE_COMPOSED = "tests/conversion/multimodal_vla/test_merge_composed.py"
@@ -20,6 +21,58 @@ TIED_EMBEDDINGS = "tests/conversion/generic/test_tied_embeddings.py"
 TOKEN_ROWS = "tests/conversion/tensors/test_token_rows.py"
 
 MUTANTS = [
+    *planted(
+        "conversion/inspection/runs.py",
+        SIDE_FILES,
+        (
+            "adapters-that-no-merge-takes-are-inspected-in-silence",
+            '        return [f"it cannot be merged: {error}"]',
+            "        return []",
+            "what_a_merge_refuses_of_settings_is_said_by_inspect",
+        ),
+    ),
+    *planted(
+        "modeling/base_weights.py",
+        BASE_WEIGHTS,
+        (
+            "what-was-rounded-twice-is-another-base",
+            "wanted <= others and not rounded)",
+            "wanted <= others)",
+            "numbers_that_were_rounded_twice_are_not_certain",
+        ),
+        (
+            "a-base-that-holds-adapters-is-another",
+            "    return path.is_file() and bool(read_mapping(path).get(MERGED))",
+            "    return False",
+            "a_base_that_holds_other_adapters_is_taken",
+        ),
+        (
+            "a-record-is-of-any-adapter",
+            '    if found.get("adapter") != mark_of_adapter(folder):',
+            '    if "adapter" not in found:',
+            "a_record_is_of_the_adapter_that_it_lies_beside",
+        ),
+    ),
+    *planted(
+        "modeling/strict_loading.py",
+        BASE_WEIGHTS,
+        (
+            "an-adapter-is-loaded-into-any-weights",
+            "            check_base(self, place, hub_arguments(files))\n",
+            "",
+            "another_base_of_the_same_name_is_refused",
+        ),
+    ),
+    *planted(
+        "conversion/bases_of_adapters.py",
+        BASE_WEIGHTS,
+        (
+            "an-adapter-is-merged-into-any-weights",
+            "    if first is not None and first.is_certain:",
+            "    if first is not None and first.total == 0:",
+            "another_base_of_the_same_name_is_refused",
+        ),
+    ),
     *planted(
         "conversion/job.py",
         "tests/conversion/test_assumptions.py",
@@ -257,12 +310,6 @@ MUTANTS = [
             "a_merge_is_bit_for_bit_what_peft_merges[PiSSA]",
         ),
         (
-            "olora-is-random",
-            'CHANGE_BASE = ("pissa", "olora")',
-            'CHANGE_BASE = ("pissa",)',
-            "a_merge_is_bit_for_bit_what_peft_merges[OLoRA]",
-        ),
-        (
             "token-rows-of-the-shortest-fit",
             "indices[max(fits, key=len)]",
             "indices[min(fits, key=len)]",
@@ -270,8 +317,14 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "conversion/tensors/lora_merge.py",
+        "conversion/tensors/adapter_settings.py",
         SIDE_FILES,
+        (
+            "olora-is-random",
+            'CHANGE_BASE = ("pissa", "olora")',
+            'CHANGE_BASE = ("pissa",)',
+            f"{GENERIC_MERGE}::test_a_merge_is_bit_for_bit_what_peft_merges[OLoRA]",
+        ),
         (
             "layer-replication-passes",
             '"layer_replication", ',
@@ -298,8 +351,8 @@ MUTANTS = [
         ),
         (
             "fields-that-say-nothing-are-refused",
-            "if name not in known and value)",
-            "if name not in known)",
+            "for name, value in written.items() if value} - KNOWN",
+            "for name, value in written.items()} - KNOWN",
             "what_the_installed_peft_does_not_know_is_refused_by_name_where_it_says_something",
         ),
     ),

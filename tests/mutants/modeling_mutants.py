@@ -492,8 +492,8 @@ MUTANTS = [
         "tests/modeling/test_unread_arguments.py",
         (
             "steps-of-a-head-without-steps-are-taken",
-            "            check_sampling(config, in_own_words(cls, kwargs))",
-            "            pass",
+            "            check_sampling(config, given)\n",
+            "",
             "fields_of_sampling_are_refused_for_a_head_that_makes_actions_at_once",
         ),
     ),

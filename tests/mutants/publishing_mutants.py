@@ -14,6 +14,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/replaced_weights.py",
+        "tests/training/test_adapter_card.py",
+        (
+            "adapters-put-aside-are-pushed",
+            'REPLACED = "_replaced_adapter"',
+            'REPLACED = "replaced_adapter"',
+            "an_adapter_that_was_put_aside_is_pushed_nowhere",
+        ),
+    ),
+    *planted(
         "processing/portable_processor.py",
         "tests/hub/test_publish.py",
         (

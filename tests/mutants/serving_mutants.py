@@ -231,6 +231,22 @@ MUTANTS = [
         ),
     ),
     *planted(
+        f"{PLUGIN}/stage_options.py",
+        LEROBOT,
+        (
+            "lerobot-options-of-another-stage-are-dropped",
+            '        if name in given and ("lora" if adapters else config.stage) not in kinds:',
+            "        if name in given and adapters:",
+            "an_option_of_another_stage_is_refused_as_by_the_command_train",
+        ),
+        (
+            "lerobot-stages-beside-adapters-are-dropped",
+            '    if adapters and "stage" in given:',
+            '    if adapters and "stage" in fields and not given:',
+            "where_adapters_train_no_option_of_a_stage_is_read",
+        ),
+    ),
+    *planted(
         f"{PLUGIN}/checkpoint_folders.py",
         LEROBOT,
         (

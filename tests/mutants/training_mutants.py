@@ -29,6 +29,22 @@ QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
+        "training/adapter_statistics.py",
+        "tests/training/test_trainer.py",
+        (
+            "adapters-without-a-processor-are-in-the-units-of-the-base",
+            "        settle_settings(folder, config, is_adapter=True)",
+            "        settle_settings(folder, config, is_adapter=False)",
+            "an_adapter_that_is_saved_without_a_processor_predicts_by_the_statistics_of_its_collator",
+        ),
+        (
+            "adapters-without-statistics-begin-in-silence",
+            "    if normalises and settings_of(collator) is None",
+            "    if not normalises and settings_of(collator) is None",
+            "a_collator_that_says_no_statistics_is_told_of_where_no_processor_does",
+        ),
+    ),
+    *planted(
         "modeling/alpamayo_r1/trajectory_bins.py",
         "tests/training/alpamayo_r1/test_published_stages.py",
         (
@@ -51,6 +67,12 @@ MUTANTS = [
     *planted(
         "training/lora_config.py",
         "tests/training/test_lora_config.py",
+        (
+            "layers-of-gpt2-get-no-lora-in-silence",
+            "    if names := list(names):",
+            "    if names := [*names][:0]:",
+            "layers_of_gpt2_are_named_and_what_the_message_says_trains_and_merges_them",
+        ),
         (
             "routers-of-transformers-get-a-lora",
             'if type(module).__module__.startswith("transformers.models."):',

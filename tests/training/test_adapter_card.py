@@ -1,12 +1,14 @@
 """Folders of adapters and of saved models have a true card, and one that was edited stays."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub import ModelCard
+from huggingface_hub import HfApi, ModelCard
+from huggingface_hub.utils import filter_repo_objects
 from peft import get_peft_model
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
 
 import vlahub
 from vlahub.configuration.checkpoint_card import is_unedited
@@ -82,6 +84,25 @@ def test_pefts_empty_card_is_replaced(adapted, tmp_path):
     assert "More Information Needed" in (tmp_path / "README.md").read_text()
     trainer_of(adapted, tmp_path).save_model()
     assert "rank 3, alpha 5" in (tmp_path / "README.md").read_text()
+
+
+def test_an_adapter_that_was_put_aside_is_pushed_nowhere(base, adapted, tmp_path, monkeypatch):
+    """By the Trainer's own rule of what it uploads."""
+    pushed = []
+    monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, **_: setattr(self, "hub_model_id", "you/run"))
+
+    def push(*_, folder_path, ignore_patterns, **__):
+        files = [str(path.relative_to(folder_path)) for path in Path(folder_path).rglob("*") if path.is_file()]
+        pushed.extend(filter_repo_objects(files, ignore_patterns=ignore_patterns))
+
+    monkeypatch.setattr(HfApi, "upload_folder", push)
+    monkeypatch.setattr("transformers.trainer.upload_folder", push, raising=False)  # of 4.57
+    monkeypatch.setattr(HfApi, "list_repo_files", lambda self, name, revision=None: ["README.md"])
+    trainer_of(adapted, tmp_path).save_model()
+    trainer_of(vlahub.MultimodalVLAForActionPrediction.from_pretrained(base), tmp_path).push_to_hub()
+    assert "model.safetensors" in pushed and not [name for name in pushed if name.startswith("adapter_model")]
+    [kept] = tmp_path.rglob("adapter_model.safetensors")
+    assert not [name for name in pushed if kept.parent.name in name]
 
 
 def test_a_saved_model_has_a_card_that_follows_its_config(base, tmp_path):

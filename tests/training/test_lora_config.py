@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -255,6 +256,34 @@ def test_a_router_that_returns_more_than_a_product_gets_no_lora(kind):
     batch |= {"state": torch.zeros(1, model.config.state_dim)}
     model(**batch, actions=torch.rand(1, model.config.num_action_chunks, model.config.action_dim)).loss.backward()
     assert model.eval().predict_action(**batch).isfinite().all()
+
+
+GPT2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 2, "vocab_size": 300, "n_positions": 256}
+
+
+@pytest.mark.parametrize("tower", [{}, {"freeze_vision_tower": False}])
+@pytest.mark.parametrize("kind", ["gpt2", "openai-gpt"])
+def test_layers_of_gpt2_are_named_and_what_the_message_says_trains_and_merges_them(kind, tower, tmp_path):
+    """Whether a vision tower would get one or nothing at all."""
+    torch.manual_seed(0)
+    model = vlahub.MultimodalVLAForActionPrediction(composed_config(text_config=GPT2 | {"model_type": kind}, **tower))
+    with pytest.raises(InputError, match=r"h\.0\.attn\.c_attn and 7 other layers are GPT-2's Conv1D") as refused:
+        vlahub.lora_config(model)
+    model.save_pretrained(tmp_path / "base")
+    call = re.search(r"lora_config\(.*?\)", str(refused.value))[0]
+    config = eval(call, {"lora_config": vlahub.lora_config, "model": model})
+    adapted = get_peft_model(model, config)
+    layers = [name for name, _ in adapted.named_parameters() if "lora_B" in name]
+    assert len(layers) == 8 and all("language_model" in name for name in layers)
+    with torch.no_grad():
+        for name, value in adapted.named_parameters():
+            if "lora_B" in name:
+                value += torch.randn(value.shape)
+    adapted.save_pretrained(tmp_path / "run")
+    sources = ["--base", str(tmp_path / "base"), "--adapter", str(tmp_path / "run"), "--output", str(tmp_path / "out")]
+    assert main(["merge-lora", *sources, "--quiet", *statistics_of(tmp_path / "base")]) == 0
+    found = vlahub.MultimodalVLAForActionPrediction.from_pretrained(tmp_path / "out").state_dict()
+    torch.testing.assert_close(found, dict(adapted.merge_and_unload().state_dict()), rtol=1e-5, atol=1e-5)
 
 
 def test_a_frozen_vision_tower_gets_no_lora():

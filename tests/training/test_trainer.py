@@ -7,6 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from peft import get_peft_model
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainerCallback, TrainingArguments
 
@@ -60,6 +61,47 @@ def trainer(loaded, family_examples, tmp_path):
 
 def weights_of(trainer):
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+# ---- adapters without a processor
+
+
+def adapted(model, collator, folder, **options):
+    """The trainer of an adapter of a model."""
+    wrapped = get_peft_model(copy.deepcopy(model), vlahub.lora_config(copy.deepcopy(model), 2, 4))
+    return vlahub.VLATrainer(wrapped, TrainingArguments(str(folder), **QUIET), collator, **options)
+
+
+def test_an_adapter_that_is_saved_without_a_processor_predicts_by_the_statistics_of_its_collator(
+    family, family_checkpoint, loaded, tmp_path, caplog
+):
+    model, collator = loaded
+    collator = copy.copy(collator)
+    collator.config = copy.deepcopy(collator.config)
+    if family.unnorm_key:
+        scaled = json.loads(json.dumps(collator.config.norm_stats))
+        scaled["kitchen"] = scaled.pop(next(iter(scaled)))
+        collator.config.norm_stats = scaled
+        collator.config.view_names = ["left", "right"][: collator.config.num_images_in_input or 2]
+    adapted(model, collator, tmp_path).save_model()
+    assert "no statistics" not in caplog.text
+    again = family.model.from_pretrained(family_checkpoint)
+    again.load_adapter(str(tmp_path))
+    if family.unnorm_key:
+        assert again.config.norm_stats == collator.config.norm_stats != model.config.norm_stats
+        assert again.config.view_names == collator.config.view_names
+    else:
+        assert not (tmp_path / "dataset_statistics.json").exists()
+
+
+def test_a_collator_that_says_no_statistics_is_told_of_where_no_processor_does(family, loaded, tmp_path, caplog):
+    model, collator = loaded
+    adapted(model, lambda examples: collator(examples), tmp_path).save_model()
+    assert ("there will be no statistics" in caplog.text) == bool(family.unnorm_key)
+    assert not (tmp_path / "dataset_statistics.json").exists()
+    caplog.clear()
+    adapted(model, lambda examples: collator(examples), tmp_path, processing_class=collator.processor)
+    assert "there will be no statistics" not in caplog.text
 
 
 # ---- not finite

@@ -57,7 +57,10 @@ class FinetuneOptions:
         metadata={"help": "image columns, main camera first; the model's recorded views, else all but depth"},
     )
     action: list[str] = field(default_factory=lambda: [ACTION], metadata={"help": "column of the actions, or several"})
-    state: list[str] = field(default_factory=lambda: [STATE], metadata={"help": "of the state or the pose, or several"})
+    state: list[str] = field(
+        default_factory=lambda: [STATE],
+        metadata={"help": "of the state, or of a car's pose (x y z qw qx qy qz: w first), or several"},
+    )
     text: str | None = field(
         default=None, metadata={"help": f"column of the instruction ({INSTRUCTION}; a car needs none)"}
     )

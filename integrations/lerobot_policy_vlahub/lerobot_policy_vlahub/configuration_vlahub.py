@@ -42,8 +42,9 @@ class VlahubConfig(PreTrainedConfig):
             float32.
         fast: a mode of fast prediction, "graphs" or "compile".
         stage: what trains, see `vlahub train`: "full", "A" (what is new), "B" (also the language model's top layers).
+            With LeRobot's `--peft` adapters train, and none of these three is read.
         top_layers: of the language model, with stage B.
-        backbone_lr_scale: on the learning rate of what was trained before.
+        backbone_lr_scale: on the learning rate of what was trained before, with stage B and full.
     """
 
     checkpoint: str | None = None

@@ -32,6 +32,7 @@ from .configuration_vlahub import VlahubConfig
 from .policy_features import settle_config
 from .robot_actions import robosuite_gripper
 from .robot_observations import instructions_of, samples_of, size_of, state_of
+from .stage_options import check_stage
 from .training_statistics import chosen_statistics
 
 
@@ -139,7 +140,8 @@ class VlahubPolicy(PreTrainedPolicy):
         Where the checkpoint records no names of its views it gets those that it is trained with, as by `vlahub train`.
 
         Raises:
-            ConfigError: the weights were rounded when they were loaded, or actions are told in other units.
+            ConfigError: the weights were rounded when they were loaded, actions are told in other units, or an option
+                is for another stage.
             InputError: see `trainable_parameter_groups`.
         """
         if self.config.dtype not in (None, "float32"):
@@ -152,10 +154,12 @@ class VlahubPolicy(PreTrainedPolicy):
                 "openvla_gripper=True: what is learnt is the dataset's gripper; leave it out (--policy.openvla_gripper="
                 "false), and give it to lerobot-eval where the dataset has OpenVLA's."
             )
+        adapters = any(".lora_" in name for name, _ in self.named_parameters())
+        check_stage(self.config, adapters)
         if not (self.processor.view_names or self.model.config.view_names):
             record_views(self.model.config, self.processor, list(self.config.views) or self.views)
         self.float()  # exact, whatever the file has
-        if any(".lora_" in name for name, _ in self.named_parameters()):
+        if adapters:
             return [{"params": [parameter for parameter in self.parameters() if parameter.requires_grad]}]
         layers = self.config.top_layers if self.config.stage == "B" else 0
         scales = {"backbone_lr_scale": self.config.backbone_lr_scale, "lr": self.config.optimizer_lr}

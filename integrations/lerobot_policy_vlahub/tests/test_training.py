@@ -68,6 +68,9 @@ def test_what_trains_is_what_the_stage_says_in_float32(make_checkpoint):
     assert 0 < len(group["params"]) < len(list(policy.parameters())) and group["lr"] == 1e-3
     policy.config.stage, policy.config.top_layers = "B", 1
     assert [group["lr"] for group in policy.get_optim_params()] == [1e-3, 1e-4]
+    policy.config.stage = "A"
+    with pytest.raises(VLAError, match="top_layers=1 is for stage B"):
+        policy.get_optim_params()
     with pytest.raises(VLAError, match="dtype=bfloat16: what trains is float32"):
         policy_of(make_checkpoint("cogvla"), dtype="bfloat16")[0].get_optim_params()
 

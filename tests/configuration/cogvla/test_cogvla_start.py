@@ -143,7 +143,7 @@ def test_what_would_lose_a_part_of_the_base_is_refused_by_name(given, message):
     ("given", "message"),
     [
         ({"lfp_average_factor": 0.4}, r"lfp_average_factor \(--lfp-average-factor\) is given, but .* no token pruning"),
-        ({"num_inference_steps": 4}, "num_inference_steps .* no diffusion head"),
+        ({"num_inference_steps": 4}, "num_inference_steps=4 has no effect with action_head='discrete'"),
         ({"lfp": "steep"}, "lfp_type 'steep' is unknown"),
         ({"lfp": "shiftedcos_decay_0.2_0.1", "lfp_schedule_layers": 32}, "by which none of the 4 layers prunes"),
         ({"lfp": "deep_all"}, "writes actions one by one .*what is learnt would not be .*--decoding parallel"),

@@ -319,7 +319,8 @@ def test_constructing_touches_neither_network_nor_disk(monkeypatch):
 
 
 def test_diffusion_steps_have_their_published_names_too(tmp_path):
-    config = CogVLAConfig(num_diffusion_steps_train=50, num_diffusion_steps_inference=10)
+    steps = {"num_diffusion_steps_train": 50, "num_diffusion_steps_inference": 10}
+    config = CogVLAConfig(action_head="diffusion", **steps)
     assert (config.num_diffusion_steps, config.num_inference_steps) == (50, 10)
     config.save_pretrained(tmp_path)
     again = CogVLAConfig.from_pretrained(tmp_path)

@@ -142,6 +142,18 @@ def test_wrong_usage_that_is_like_nothing_suggests_nothing(capsys):
     assert "did you mean" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        *[(command, "(x y z qw qx qy qz: w first)") for command in ("train", "evaluate")],
+        ("predict", "ego_history_rot, matrices (poses, 3, 3)"),
+    ],
+)
+def test_what_takes_rotations_says_in_which_form(command, said, capsys):
+    assert code_of(main, [command, "--help"]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_command_is_a_value():
     assert all(isinstance(replace(command), Command) for command in COMMANDS.values())
 

@@ -4,7 +4,9 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from vlahub.conversion.inspection.inspect_checkpoint import inspect_checkpoint
 from vlahub.conversion.tensors.lora_merge import read_lora_config
 from vlahub.conversion.tensors.side_files import find_side_files
 from vlahub.errors import ConversionError
@@ -62,3 +64,24 @@ def test_what_the_installed_peft_does_not_know_is_refused_by_name_where_it_says_
         read(use_twist=True, alpha_law="cubic", twist_config=None)
     with pytest.warns(UserWarning, match="twist_config"):  # PEFT's own
         assert read(use_twist=False, twist_config=None, twists={}).lora_alpha == 6
+
+
+CANNOT = [
+    *({"target_parameters": ["experts.w"]}, {"layer_replication": [[0, 2]]}, {"init_lora_weights": "loftq"}),
+    *({"peft_type": "LOHA"}, {"rank_pattern": {"q": 0}}, {"use_twist": True}),
+]
+
+
+@pytest.mark.parametrize("field", [*CANNOT, {}, {"use_dora": True}, {"init_lora_weights": "pissa", "use_twist": None}])
+def test_what_a_merge_refuses_of_settings_is_said_by_inspect(field, tmp_path):
+    """In the merge's own words."""
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], **field}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    save_file({"base_model.model.q_proj.lora_A.weight": torch.zeros(2, 4)}, tmp_path / "adapter_model.safetensors")
+    said = [oddity for oddity in inspect_checkpoint(str(tmp_path)).oddities if "cannot be merged" in oddity]
+    if field in CANNOT:
+        with pytest.raises(ConversionError) as refused:
+            read_lora_config(tmp_path)
+        assert said == [f"it cannot be merged: {refused.value}".replace(f"{tmp_path}/", "")]
+    else:
+        assert not said and read_lora_config(tmp_path).r == 2

@@ -6,6 +6,8 @@ from tiny_alpamayo import TinyAlpamayo
 from tiny_llava3d_parts import TinyParts
 from tiny_run import TinyRun
 
+from vlahub.modeling.base_weights import weights_in_folder, write_base_weights
+
 from ..command_line import command
 from ..folders import FolderTarget, Source
 
@@ -18,6 +20,8 @@ class Sources(FolderTarget):
 
     def prepare(self, folder: Path) -> None:
         TinyRun(cogvla=False, layers=2).write(folder / "openvla")
+        base = weights_in_folder(folder / "openvla" / "base")
+        write_base_weights(folder / "openvla" / "run" / "lora_adapter", base)
         TinyRun().write(folder / "cogvla")
         TinyAlpamayo().write(folder / "alpamayo")
         TinyParts().write(folder / "parts")

@@ -1,0 +1,239 @@
+"""An adapter of a training knows which weights it was trained beside: others are refused."""
+
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import torch
+from base_statistics import statistics_of
+from model_variants import FEW, VARIANTS, randomized
+from peft import get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import TrainingArguments
+
+import vlahub
+from vlahub.conversion.cli import main
+from vlahub.errors import CheckpointError, ConfigError
+from vlahub.modeling import base_weights
+from vlahub.modeling.base_weights import Weights, difference, recorded_base, weights_in_folder
+
+RECORD = "base_weights.json"
+
+
+@pytest.fixture(params=FEW, scope="module")
+def trained(request, tmp_path_factory):
+    """A folder with `base` and the `run` of an adapter of it; not to be changed."""
+    variant, place = VARIANTS[request.param], tmp_path_factory.mktemp("trained")
+    config = variant.make()
+    config.freeze_language_model = False
+    model = randomized(variant.kind._from_config(config))
+    model.save_pretrained(place / "base")
+    loaded = variant.kind.from_pretrained(place / "base")
+    trainer_of(get_peft_model(loaded, vlahub.lora_config(loaded, 2, 4)), place / "run").save_model()
+    return variant, place
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    """The same, to be changed."""
+    variant, place = trained
+    shutil.copytree(place / "run", tmp_path / "run")
+    shutil.copytree(place / "base", tmp_path / "base")
+    path = tmp_path / "run" / "adapter_config.json"
+    path.write_text(path.read_text().replace(str(place), str(tmp_path)))
+    return variant, tmp_path
+
+
+def trainer_of(model, folder):
+    arguments = TrainingArguments(str(folder), report_to="none", use_cpu=True, remove_unused_columns=False)
+    return vlahub.VLATrainer(model, arguments)
+
+
+def change(folder, made=lambda value: value * 1.02, of="model.safetensors"):
+    weights = load_file(folder / of)
+    save_file({name: made(value) for name, value in weights.items()}, folder / of, {"format": "pt"})
+
+
+def edit_record(folder, **fields):
+    content = json.loads((folder / RECORD).read_text())
+    (folder / RECORD).write_text(json.dumps(content | fields))
+
+
+def other_adapter(folder):
+    """Another one of the same base: with other numbers, which are not 0."""
+    change(folder, lambda value: value + 0.1, of="adapter_model.safetensors")
+    edit_record(folder, adapter=base_weights.mark_of_adapter(folder))
+
+
+def merge(place, *more):
+    sources = ["--base", str(place / "base"), "--adapter", str(place / "run"), "--output", str(place / "out")]
+    return main(["merge-lora", *sources, "--quiet", *statistics_of(place / "base"), *more])
+
+
+def loaded(variant, place):
+    return variant.kind.from_pretrained(place / "run")
+
+
+def test_an_adapter_goes_into_the_base_that_it_was_trained_beside(trained, tmp_path, capsys, caplog):
+    variant, place = trained
+    assert recorded_base(place / "run") == weights_in_folder(place / "base")
+    loaded(variant, place)
+    shutil.copytree(place, tmp_path / "moved")
+    assert merge(tmp_path / "moved") == 0
+    said = capsys.readouterr().err + caplog.text
+    assert "trained beside" not in said and "does not have" not in said
+    assert not (tmp_path / "moved" / "out" / RECORD).exists()
+
+
+def test_another_base_of_the_same_name_is_refused(copied, capsys):
+    variant, place = copied
+    change(place / "base")
+    assert merge(place) == 1
+    said = capsys.readouterr().err
+    assert "is another model than" in said and "tensors that the adapter was trained beside" in said
+    assert not (place / "out").exists()
+    with pytest.raises(ConfigError, match="is an adapter of other weights than those of"):
+        loaded(variant, place)
+    (place / "run" / RECORD).unlink()
+    loaded(variant, place)
+    assert merge(place) == 0
+
+
+def test_a_model_that_refuses_the_adapter_of_another_is_as_before(copied):
+    variant, place = copied
+    change(place / "base")
+    model = variant.kind.from_pretrained(place / "base")
+    with pytest.raises(ConfigError, match="of other weights"):
+        model.load_adapter(str(place / "run"))
+    assert not model._hf_peft_config_loaded and not any("lora" in name for name, _ in model.named_parameters())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_same_base_in_other_files_and_another_dtype_is_taken(copied, dtype, capsys, caplog):
+    variant, place = copied
+    model = variant.kind.from_pretrained(place / "base", dtype=dtype)
+    (place / "base" / "model.safetensors").unlink()
+    model.save_pretrained(place / "base", max_shard_size="20KB")
+    assert len(list((place / "base").glob("model-*.safetensors"))) > 1
+    loaded(variant, place)
+    assert merge(place, "--dry-run") == 0
+    if dtype is torch.bfloat16:  # rounding twice may differ from rounding once: a warning then, and no more
+        assert "does not have" not in capsys.readouterr().err + caplog.text
+
+
+def test_a_base_that_holds_other_adapters_is_taken(copied, capsys):
+    variant, place = copied
+    other_adapter(place / "run")
+    assert merge(place) == 0
+    shutil.rmtree(place / "base")
+    (place / "out").rename(place / "base")
+    other_adapter(place / "run")
+    assert recorded_base(place / "run") != weights_in_folder(place / "base")
+    loaded(variant, place)
+    assert merge(place) == 0 and "does not have" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+def test_what_may_be_another_base_is_warned_of(copied, capsys, caplog):
+    variant, place = copied
+    change(place / "base")
+    edit_record(place / "run", dtypes=["F16"])
+    loaded(variant, place)
+    assert "may be an adapter of another model" in caplog.text
+    assert merge(place) == 0 and "does not have" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+def test_a_second_adapter_may_have_been_trained_on_what_the_first_was_merged_into(copied, capsys):
+    _, place = copied
+    shutil.copytree(place / "run", place / "first")
+    (place / "first" / RECORD).unlink()
+    change(place / "first", of="adapter_model.safetensors")
+    change(place / "base")
+    sources = ["--base", str(place / "base"), "--adapter", str(place / "first"), "--adapter", str(place / "run")]
+    options = [*statistics_of(place / "base"), "--output", str(place / "out"), "--quiet", "--dry-run"]
+    assert main(["merge-lora", *sources, *options]) == 0
+    assert "does not have" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+def test_a_record_is_of_the_adapter_that_it_lies_beside(copied):
+    _, place = copied
+    change(place / "run", of="adapter_model.safetensors")
+    assert recorded_base(place / "run") is None
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+def test_what_is_saved_in_the_place_of_an_adapter_takes_its_record_along(trained, tmp_path):
+    variant, place = trained
+    folder = shutil.copytree(place / "run", tmp_path / "run")
+    model = get_peft_model(variant.model(), vlahub.lora_config(variant.model(), 2, 4))  # of no files
+    trainer_of(model, folder).save_model()
+    assert not (folder / RECORD).exists()
+    folder = shutil.copytree(place / "run", tmp_path / "replaced")
+    variant.model().save_pretrained(folder)
+    assert not (folder / RECORD).exists() and (folder / "_replaced_adapter" / RECORD).is_file()
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+@pytest.mark.parametrize("tensors", [None, ["a"], {"a": 1}])
+def test_a_record_that_is_none_is_refused(copied, tensors):
+    _, place = copied
+    (place / "run" / RECORD).write_text(json.dumps({"tensors": tensors}))
+    with pytest.raises(CheckpointError, match="remove it"):
+        recorded_base(place / "run")
+
+
+def weights(dtypes=("F32",), **tensors):
+    return Weights(tensors, list(dtypes))
+
+
+@pytest.mark.parametrize(
+    ("base", "certain"),
+    [
+        ({"x": "2x2 1", "y": "3 2"}, None),  # other names
+        ({"a": "2x2 1", "b": "3 2", "c": "3 9"}, None),  # and one more
+        ({"a": "2x2 1", "b": "3 7"}, True),
+        ({"x": "2x2 8", "y": "3 7"}, True),
+        ({"a": "2x2 1"}, False),  # a tensor of that shape is not there
+        ({"a": "4x2 1", "b": "3 7"}, False),  # a vocabulary that grew, or two tensors that are one
+    ],
+)
+def test_other_numbers_of_the_same_shapes_are_another_base(base, certain):
+    found = difference(weights(a="2x2 1", b="3 2"), weights(**base))
+    assert (found and found.is_certain) is certain
+
+
+def test_numbers_that_were_rounded_twice_are_not_certain():
+    assert not difference(weights(a="2 1"), weights(("F16",), a="2 2")).is_certain
+    assert difference(weights(("F16",), a="2 1"), weights(("F16",), a="2 2")).is_certain
+
+
+@pytest.mark.parametrize("commit", [None, "b" * 40, "a" * 40])
+def test_the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded(commit, tmp_path, monkeypatch):
+    """Of the cache, which is asked alone; `main` may be another commit by now."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path), raising=False)
+    repository = tmp_path / "models--you--vla"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text("b" * 40)
+    snapshot = repository / "snapshots" / ("b" * 40)
+    snapshot.mkdir(parents=True)
+    save_file({"a": torch.ones(2)}, snapshot / "model.safetensors")
+    model = SimpleNamespace(name_or_path="you/vla", config=SimpleNamespace(_commit_hash=commit))
+    assert base_weights.folder_of(model) == (None if commit == "a" * 40 else snapshot)
+    for name in ("", "you/nothing", str(tmp_path / "gone")):
+        model.name_or_path = name
+        assert base_weights.folder_of(model) is None
+
+
+def test_one_row_of_a_tensor_is_read(tmp_path, monkeypatch):
+    """Whatever its size: the weights of 7 billion parameters are some thousand rows."""
+    save_file(
+        {"a": torch.ones(64, 3, 5), "b": torch.ones(7), "c": torch.ones(0, 4), "d": torch.tensor(1.0)}, tmp_path / "x"
+    )
+    sizes = []
+    monkeypatch.setattr(base_weights, "mark", lambda shape, row: sizes.append(row.numel()) or str(shape))
+    base_weights.weights_in([tmp_path / "x"])
+    assert sizes == [5, 7, 0, 1]
