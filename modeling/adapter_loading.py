@@ -16,12 +16,12 @@ from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_place import ADAPTER
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from .adapter_filling import PEFT_PREFIX
 
 HAS_WEIGHT_MAPPING = not transformers.__version__.startswith("4.")
 OF_ADAPTERS = ("adapter_kwargs", "adapter_name")
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 MISSING_IS_NONE = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}
-PEFT_PREFIX = "base_model.model."
 SHOWN = 8
 
 
@@ -74,8 +74,8 @@ def adapter_problems(
     """What did not fit when an adapter of this name was loaded, as for `check_names`.
 
     files: the arguments that say which files of the source are meant;
-    info: what `load_adapter` returned: a report on 5.x, which misses the tensors of all other adapters, too; nothing on
-        4.57, where the file's names are read instead.
+    info: what `load_adapter` returned: a report since 5.18, which misses the tensors of all other adapters, too; before
+        that (`adapter_filling`) nothing, and the file's names are read instead.
     """
     if info is not None:
         found = {kind: getattr(info, kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}

@@ -15,6 +15,7 @@ from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
 from ..configuration.checkpoint_place import check_target
 from ..configuration.fast_prediction_choices import checked_fast_prediction
 from ..configuration.vla_errors import ConfigError
+from .adapter_filling import LEAVES_OUT, fill_by_peft
 from .adapter_loading import (
     HAS_WEIGHT_MAPPING,
     HUB_ARGUMENTS,
@@ -370,6 +371,8 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         adapter_name = adapter_name or "default"
         with whole_or_not_at_all(self, adapter_name):
             info = super().load_adapter(place, adapter_name, adapter_kwargs=dict(files), **kwargs)
+            if LEAVES_OUT:
+                info = fill_by_peft(self, place, adapter_name, kwargs.get("adapter_state_dict"), hub_arguments(files))
             check_names(peft_model_id, adapter_problems(self, place, adapter_name, info, hub_arguments(files)))
             check_base(self, place, hub_arguments(files))
         apply_settings(self.config, settings, peft_model_id)

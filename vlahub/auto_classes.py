@@ -1,14 +1,10 @@
 """Our classes in the tables of transformers' Auto classes; importing this file puts them there."""
 
 import transformers
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoModelForImageTextToText,
-    AutoProcessor,
-    PretrainedConfig,
-)
+from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText, AutoProcessor, PretrainedConfig
+
+# By its file: 5.4 to 5.17 have another class of this name at the top where torchvision is missing, which refuses.
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from vlahub.configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from vlahub.configuration.cogvla.configuration_cogvla import CogVLAConfig

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import transformers
-from transformers import AutoImageProcessor, AutoTokenizer, ProcessorMixin
+from transformers import AutoTokenizer, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
+from transformers.models.auto.image_processing_auto import AutoImageProcessor  # see vlahub/auto_classes.py
 
 from ...configuration.language_model_config import check_positive
 from ...configuration.vla_config import alias
