@@ -8,7 +8,7 @@
 #   make demo-driving-loop   a tiny Alpamayo-R1 learns a drawn lane and drives in a closed loop, in minutes
 #   make demo-closed-loop    a small policy learns two tasks of Meta-World from scripted experts, and solves them in LeRobot, in an hour
 #   make demo-drawn-board    a tiny policy learns to go to a block, and does; FAMILY=cogvla for another family
-#   make test    the tests, with transformers 5.x; make test-slow those that take long: three cases of each, CASES=1000 for all
+#   make test    the tests, with transformers 5.x; make test-slow those that take long: two cases of each, CASES=1000 for all
 #   make test-random SEED="7 8"  the tests in random orders, a line each in benchmarks/random_order.csv
 #   make coverage    how much of the packages the tests run: lines and branches
 #   make test-transformers4  the tests, with transformers 4.57, as many of each
@@ -75,8 +75,8 @@ demo-drawn-board: .venv/installed
 test: .venv/installed
 	$(call PYTEST,.venv) -m "not slow"
 
-# Of a test that takes long, or that transformers 5.x runs whole, three cases; CASES=1000 for all.
-CASES ?= 3
+# Of a test that takes long, or that transformers 5.x runs whole, two cases; CASES=1000 for all.
+CASES ?= 2
 
 SEED ?= 1
 RECORD ?= benchmarks/random_order.csv

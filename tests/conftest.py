@@ -46,6 +46,16 @@ def disk_is_not_waited_for():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_trainer_collects_garbage():
+    """accelerate does before and after each training, to give a card its memory back; tests have none of one."""
+    from accelerate.utils import memory
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "clear_device_cache", lambda garbage_collection=False: None)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def gradients_are_on_again():
     """A compiled function that raises under `no_grad` leaves them off (torch 2.13)."""

@@ -94,6 +94,28 @@ def test_the_auto_classes_know_ours_in_every_order(config, folder):
     run("".join(f"{name} = {value!r}\n" for name, value in given.items()) + FORKS)
 
 
+HIDDEN = """
+import transformers
+
+class AutoImageProcessor:
+    @classmethod
+    def register(cls, *_, **__):
+        raise ImportError("AutoImageProcessor requires the Torchvision library")
+
+transformers.AutoImageProcessor = AutoImageProcessor
+import vlahub
+import vlahub.auto_classes
+from transformers.models.auto.image_processing_auto import IMAGE_PROCESSOR_MAPPING
+assert vlahub.CogVLAConfig in IMAGE_PROCESSOR_MAPPING
+from vlahub.processing.multimodal_vla import image_processing_vlm
+assert image_processing_vlm.AutoImageProcessor is not AutoImageProcessor
+"""
+
+
+def test_a_release_that_hides_the_auto_class_of_image_processors_without_torchvision_will_do():
+    run(HIDDEN)
+
+
 def test_every_public_name_can_be_had_and_is_listed():
     assert all(getattr(vlahub, name) is not None for name in vlahub.__all__)
     assert set(vlahub.__all__) <= set(dir(vlahub)) and {"data", "modeling", "training"} <= set(dir(vlahub))

@@ -346,3 +346,26 @@ def test_a_model_that_is_left_wrapped_is_not_saved_as_a_whole_one(family, family
     with pytest.raises(ConfigError, match="modules of PEFT are left in this model"):
         model.save_pretrained(tmp_path / "whole")
     assert not (tmp_path / "whole").exists()
+
+
+@pytest.mark.parametrize("by_its_state", [False, True])
+def test_what_a_release_leaves_out_of_an_adapter_is_put_in(
+    family, family_checkpoint, trained, monkeypatch, by_its_state
+):
+    load_as_before = PeftAdapterMixin.load_adapter
+
+    def leaving_all_out(model, *args, **kwargs):
+        load_as_before(model, *args, **kwargs)
+        for name, parameter in model.named_parameters():
+            if "default" in name.split("."):
+                parameter.data.zero_()
+
+    monkeypatch.setattr(PeftAdapterMixin, "load_adapter", leaving_all_out)
+    monkeypatch.setattr(strict_loading, "LEAVES_OUT", True)
+    model = family.model.from_pretrained(family_checkpoint, dtype=torch.float32)
+    if by_its_state:
+        config = trained.model.peft_config["default"]
+        assert model.load_adapter(peft_config=config, adapter_state_dict=dict(trained.state)) is None
+    else:
+        assert model.load_adapter(trained.folder) is None
+    assert_same_adapter(model, trained)

@@ -20,6 +20,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/strict_loading.py",
+        "tests/modeling/test_adapters_through_model.py",
+        (
+            "what-a-release-leaves-out-stays-out",
+            "            if LEAVES_OUT:\n",
+            "            if False:\n",
+            "what_a_release_leaves_out_of_an_adapter_is_put_in",
+        ),
+    ),
+    *planted(
         "modeling/adapter_loading.py",
         "tests/modeling/test_adapters_through_model.py",
         (
