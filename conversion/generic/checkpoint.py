@@ -203,9 +203,10 @@ def with_views(config: dict, model: BaseModel | None, adapters: list[Path]) -> t
     if not isinstance(own, VLAConfig):
         return config, []
     for number, folder in reversed(list(enumerate(adapters, start=1))):
-        for file in (VIEWS_NAME, PROCESSOR_CONFIG):
-            found = (read_json([folder], file, required=False) or {}).get("view_names")
-            if names := checked_view_names(found, own.num_images_in_input):
+        found = [(file, read_json([folder], file, required=False) or {}) for file in (VIEWS_NAME, PROCESSOR_CONFIG)]
+        checked = [(file, checked_view_names(told.get("view_names"), own.num_images_in_input)) for file, told in found]
+        for file, names in checked:
+            if names:
                 fact = Fact("view_names", ", ".join(names), f"read (adapter {number}, {file})")
                 return {**config, "view_names": names}, [fact]
     return config, []

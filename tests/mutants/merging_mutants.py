@@ -120,8 +120,8 @@ MUTANTS = [
         ),
         (
             "views-of-the-first-adapter",
-            "for number, folder in reversed(list(enumerate(adapters, start=1))):\n        for file",
-            "for number, folder in enumerate(adapters, start=1):\n        for file",
+            "for number, folder in reversed(list(enumerate(adapters, start=1))):\n        found",
+            "for number, folder in enumerate(adapters, start=1):\n        found",
             "of_several_adapters_the_last_brings_statistics_and_views",
         ),
         (
