@@ -9,7 +9,7 @@ import torch
 from model_variants import VARIANTS
 
 from vlahub.errors import InputError
-from vlahub.modeling.input_checks import check_ids, check_length
+from vlahub.modeling.input_checks import check_ids, check_inputs, check_length, check_rows, views_of
 
 VIEWS = list(np.random.RandomState(0).randint(0, 256, (2, 40, 48, 3)).astype(np.uint8))
 STEPS = np.linspace(-8, 0, 16)
@@ -207,6 +207,7 @@ def test_a_batch_of_images_or_states_of_another_size_is_refused(loaded):
             lambda x: x[:1],
             r"pixel_values has shape \(\d+, 1536\), but the images .* have \d+ patches",
         ),
+        ("pixel_values", lambda x: x[:-1], r"pixel_values has shape \(\d+, 1536\), but the images .* have \d+ patches"),
         ("image_grid_thw", lambda x: x.tolist(), "image_grid_thw is a list; a torch tensor is needed"),
         ("image_grid_thw", lambda x: x.float(), r"image_grid_thw is torch\.float32 of shape"),
         ("image_grid_thw", lambda x: x.to("meta"), r"image_grid_thw is on meta"),
@@ -306,6 +307,43 @@ def test_a_row_without_room_for_its_actions_is_refused_in_training(loaded):
     inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
     with pytest.raises(InputError, match=f"row 0 has {needed - 1} real tokens.* at least {needed}"):
         loaded.model(**inputs)
+
+
+def test_a_row_with_as_many_tokens_as_are_needed_is_long_enough():
+    real = torch.tensor([[1, 1, 1], [0, 1, 1]])
+    check_rows(real, least=2)
+    with pytest.raises(InputError, match="row 1 has 2 real tokens by attention_mask; a prompt needs at least 3"):
+        check_rows(real, least=3)
+
+
+# Whatever the family
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"input_ids": torch.ones(2, 3).bool()}, r"input_ids is torch\.bool; token ids are whole numbers"),
+        (
+            {"attention_mask": torch.zeros(2, 7)},
+            r"attention_mask is torch\.float32; .* is it one that is added to scor",
+        ),
+        ({"attention_mask": torch.ones(2, 3).long()}, r"input_ids \(2, 3\) behind 4 cached tokens; \(2, 7\) is needed"),
+        ({"num_cached": 0}, r"attention_mask has shape \(2, 7\), input_ids \(2, 3\); \(2, 3\) is needed"),
+        ({"input_ids": torch.ones(2, 3, 1).long()}, r"input_ids has shape \(2, 3, 1\); \(batch, length\)"),
+    ],
+)
+def test_ids_and_mask_fit_each_other_and_what_is_cached(change, words):
+    right = {"input_ids": torch.ones(2, 3).long(), "attention_mask": torch.ones(2, 7).long(), "num_cached": 4}
+    check_inputs(torch.nn.Linear(1, 1), **right)
+    with pytest.raises(InputError, match=words):
+        check_inputs(torch.nn.Linear(1, 1), **{**right, **change})
+
+
+def test_views_are_a_dimension_between_batch_and_channels():
+    assert views_of(torch.ones(2, 3, 5, 4)).shape == (2, 1, 3, 5, 4) and views_of(torch.ones(2, 6, 3, 5, 4)).dim() == 5
+    for shape in ((3, 5, 4), (1, 2, 6, 3, 5, 4), (2, 6, 5, 4)):
+        with pytest.raises(InputError, match=r"pixel_values has shape .*; \(batch, views, 3, height, width\)"):
+            views_of(torch.ones(shape))
 
 
 def test_the_last_embedding_has_an_id_and_there_is_none_behind_it():

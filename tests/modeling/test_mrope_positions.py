@@ -83,3 +83,5 @@ def test_more_or_fewer_image_tokens_than_features_are_refused(vlm):
     ids, mask, grid = prompts(ROWS[1], 0)
     with pytest.raises(InputError, match=r"input_ids has 11 image tokens, but the images of image_grid_thw have 10"):
         rope_positions(vlm, ids, mask, grid[:2])
+    with pytest.raises(InputError, match=r"input_ids has 11 image tokens, but the images of image_grid_thw have 12"):
+        rope_positions(vlm, ids, mask, torch.cat([grid, grid[-1:]]))

@@ -7,6 +7,7 @@ from tiny_configs import cogvla_config, composed_config, llava3d_config
 import vlahub
 from vlahub.errors import ConfigError
 from vlahub.modeling.initial_values import described
+from vlahub.modeling.new_parts import is_in_part
 
 pytestmark = pytest.mark.newest
 
@@ -127,6 +128,14 @@ def test_parts_that_are_none_or_are_there_are_refused_by_name(with_film, fields,
     config = cogvla_config(**PLAIN | {"use_film": True} | fields)
     with pytest.raises(ConfigError, match=message):
         vlahub.CogVLAForActionPrediction.from_pretrained(with_film, config=config, new_parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("part", "lies_in"),
+    [("film", True), ("film.scale", True), ("blocks.*.film", True), ("fil", False), ("ilm", False), ("scal", False)],
+)
+def test_a_part_is_whole_names_of_a_path(part, lies_in):
+    assert is_in_part("tower.blocks.3.film.scale", part) == lies_in
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,18 @@ MUTANTS = [
         "modeling/cogvla/pruned_language_model.py",
         PRUNING,
         (
+            "noise-begins-at-the-last-prompt-token",
+            "predicting(tokens.shape[1]) + 1",
+            "predicting(tokens.shape[1])",
+            "a_denoising_step_replaces_the_action_tokens_and_the_time_alone",
+        ),
+        (
+            "time-takes-the-place-of-the-first-patch",
+            "[inputs.prefix[:, :-1], time_embeds",
+            "[inputs.prefix[:, 1:], time_embeds",
+            "a_denoising_step_replaces_the_action_tokens_and_the_time_alone",
+        ),
+        (
             "a-block-that-is-causal",
             "visible = visible | (block[:, :, None] & block[:, None, :])",
             "visible = visible",

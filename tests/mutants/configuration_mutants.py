@@ -221,6 +221,32 @@ MUTANTS = [
     ),
     *planted(
         "configuration/multimodal_vla/nested_configs.py",
+        "tests/configuration/multimodal_vla/test_configuration_multimodal_vla.py",
+        (
+            "marks-of-quantised-weights-are-written",
+            'name != "_pre_quantization_dtype"',
+            'name != "_pre_quantization_dtypes"',
+            "nothing_is_written_of_how_and_where_the_weights_of_a_part_were_once_loaded",
+        ),
+        (
+            "a-flow-stack-of-odd-heads",
+            '% (2 * fields["num_attention_heads"])',
+            '% (fields["num_attention_heads"])',
+            "a_value_that_cannot_work_is_refused_by_its_name",
+        ),
+    ),
+    *planted(
+        "configuration/mapanything_llava3d/configuration_mapanything.py",
+        "tests/configuration/mapanything_llava3d/test_configuration_llava3d.py",
+        (
+            "a-published-geometry-wins-over-what-is-given",
+            "{**V1, **overrides}",
+            "{**overrides, **V1}",
+            "what_is_given_wins_over_the_sizes_of_a_published_geometry",
+        ),
+    ),
+    *planted(
+        "configuration/multimodal_vla/nested_configs.py",
         CALLERS_VALUES,
         (
             "callers-nested-configs-are-kept",

@@ -257,6 +257,12 @@ MUTANTS = [
         "modeling/mrope_positions.py",
         ROPE,
         (
+            "fewer-image-tokens-than-images-have",
+            "    if found != wanted:",
+            "    if found > wanted:",
+            "more_or_fewer_image_tokens_than_features_are_refused",
+        ),
+        (
             "text-goes-on-behind-the-height",
             "side = torch.maximum(height, width)[image]",
             "side = height[image]",
@@ -380,6 +386,12 @@ MUTANTS = [
         "modeling/new_parts.py",
         NEW_PARTS,
         (
+            "a-stretch-of-a-name-is-a-part",
+            'f".{name}.", f"*.{part}.*"',
+            'f"{name}", f"*{part}*"',
+            "a_part_is_whole_names_of_a_path",
+        ),
+        (
             "parts-that-are-there-are-made-new",
             "if there := sorted(inside - missing):",
             "if there := sorted(set()):",
@@ -399,6 +411,30 @@ MUTANTS = [
     *planted(
         "modeling/input_checks.py",
         ARGUMENTS,
+        (
+            "truth-values-are-token-ids",
+            " or input_ids.dtype == torch.bool:",
+            ":",
+            "ids_and_mask_fit_each_other_and_what_is_cached",
+        ),
+        (
+            "a-mask-of-scores-is-one-of-tokens",
+            "    if attention_mask is not None and attention_mask.is_floating_point():\n",
+            "    if False:\n",
+            "ids_and_mask_fit_each_other_and_what_is_cached",
+        ),
+        (
+            "a-mask-leaves-out-what-is-cached",
+            "num_cached + input_ids.shape[1]",
+            "input_ids.shape[1]",
+            "ids_and_mask_fit_each_other_and_what_is_cached",
+        ),
+        (
+            "a-row-of-just-enough-tokens-is-too-short",
+            "    if shortest < least:",
+            "    if shortest <= least:",
+            "a_row_with_as_many_tokens_as_are_needed_is_long_enough",
+        ),
         (
             "an-id-too-many",
             "wrong = (ids < 0) | (ids >= vocab_size)",

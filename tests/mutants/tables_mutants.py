@@ -65,6 +65,18 @@ MUTANTS = [
         "processing/multimodal_vla/image_processing_tower.py",
         "tests/processing/multimodal_vla/test_image_processing_vlm.py",
         (
+            "older-names-of-a-towers-settings-are-not-read",
+            'settings.get("image_processor_type") or settings.get("feature_extractor_type")',
+            'settings.get("image_processor_type")',
+            "a_towers_settings_are_read_by_their_older_names_and_are_not_the_callers",
+        ),
+        (
+            "a-towers-settings-are-the-callers",
+            "copy.deepcopy(dict(image_settings or {}))",
+            "image_settings or {}",
+            "a_towers_settings_are_read_by_their_older_names_and_are_not_the_callers",
+        ),
+        (
             "a-given-backend-of-a-tower-is-lost",
             '{"use_torchvision": uses_torchvision(name), **overrides}',
             '{**overrides, "use_torchvision": uses_torchvision(name)}',

@@ -435,3 +435,9 @@ def test_a_width_that_the_heads_do_not_divide_is_refused_on_both_lines(width):
 def test_half_the_width_is_rounded_to_what_the_heads_divide():
     text = {"hidden_size": 36, "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, "vocab_size": 8}
     assert MapAnythingLlava3DConfig(text_config=text).expert_config.hidden_size == 16
+
+
+def test_what_is_given_wins_over_the_sizes_of_a_published_geometry():
+    config = MapAnythingGeometryConfig.v1(info_sharing_num_hidden_layers=2, final_norm=False)
+    assert (config.info_sharing_num_hidden_layers, config.final_norm) == (2, False)
+    assert config.info_sharing_hidden_size == MapAnythingGeometryConfig.v1().info_sharing_hidden_size == 768

@@ -175,6 +175,16 @@ def test_a_config_survives_a_dict_a_copy_and_a_file(make, tmp_path):
     assert json.loads((tmp_path / "again" / "config.json").read_text()) == written
 
 
+def test_nothing_is_written_of_how_and_where_the_weights_of_a_part_were_once_loaded():
+    config = MultimodalVLAConfig(vlm_config=PALIGEMMA)
+    for part in (config.vlm_config, config.vlm_config.text_config):
+        part._pre_quantization_dtype, part.quantization_config = "bfloat16", {"quant_method": "x"}
+    config.vlm_config._name_or_path = "/home/somebody/weights"
+    written = config.to_json_string()
+    assert not [each for each in ("somebody", "_pre_quantization_dtype") if each in written]
+    assert "quant_method" not in json.dumps(json.loads(written)["vlm_config"] | {"text_config": {}})
+
+
 @pytest.mark.parametrize("tied", [True, False])
 def test_a_vlm_is_written_with_one_word_about_its_head_whichever_config_is_asked(tied):
     """4.57 asks the text's config, 5.x the VLM's: a file in which they differ would be two models."""
@@ -298,6 +308,18 @@ def test_an_expert_config_that_is_given_is_copied_too():
         ({"norm_stats": STATISTICS, "use_proprio": True, "proprio_dim": 4}, r"^norm_stats\['a'\]\['proprio'\].* 5"),
         ({"norm_stats": {"empty": {}}}, r"^norm_stats\['empty'\]"),
         ({"expert_config": {"model_type": "gpt2"}}, r"model_type is 'gpt2'"),
+        (
+            {"expert_config": {"hidden_size": 20, "num_attention_heads": 4}},
+            "^expert_config.hidden_size=20 .* twice num_",
+        ),
+        (
+            {"text_config": {"model_type": ["llama"]}},
+            r"^text_config.model_type is \['llama'\], which transformers does",
+        ),
+        (
+            {"vision_config": "google/siglip"},
+            "^vision_config must be a config or a dict of its fields, not 'google/sig",
+        ),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_by_its_name(fields, message):

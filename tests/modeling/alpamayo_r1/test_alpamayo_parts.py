@@ -87,8 +87,18 @@ def test_projections_that_cannot_work_are_refused(projection):
         PerWaypointActionInProjV2([64, 2], 8, num_fourier_feats=7)
     with pytest.raises(ConfigError, match=r"max_freq=0\.5"):
         PerWaypointActionInProjV2([64, 2], 8, max_freq=0.5)
-    with pytest.raises(InputError, match=r"x has shape \(3, 64, 3\)"):
-        projection[1](torch.zeros(3, 64, 3), torch.zeros(3, 1, 1))
+    with pytest.raises(ConfigError, match=r"num_enc_layers=0 must be 1 or more"):
+        PerWaypointActionInProjV2([64, 2], 8, num_enc_layers=0)
+    for shape in ((3, 64, 3), (64, 2), (1, 3, 64, 2)):
+        with pytest.raises(InputError, match=r"x has shape .*; \(batch, waypoints, 2\)"):
+            projection[1](torch.zeros(shape), torch.zeros(3, 1, 1))
+
+
+def test_norms_of_a_projection_divide_as_published(projection):
+    """By the root of the mean square and 1e-5: of what is small, nearly nothing is left."""
+    for norm in (each for each in projection[1].encoder.modules() if isinstance(each, torch.nn.RMSNorm)):
+        small = torch.full((1, norm.weight.shape[0]), 1e-3)
+        torch.testing.assert_close(norm(small), norm.weight[None] * 1e-3 / (1e-6 + 1e-5) ** 0.5)
 
 
 # ---- flow matching

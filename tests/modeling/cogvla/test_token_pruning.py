@@ -10,7 +10,8 @@ from transformers.models.llama.modeling_llama import LlamaDecoderLayer, LlamaMod
 
 from vlahub.configuration.cogvla.pruning_schedule import lfp_keep_ratios
 from vlahub.errors import ConfigError
-from vlahub.modeling.cogvla.pruned_language_model import parallel_decoding_mask
+from vlahub.modeling.cogvla.action_sequence import with_action_block
+from vlahub.modeling.cogvla.pruned_language_model import LanguageModelInputs, parallel_decoding_mask, with_noise
 from vlahub.modeling.cogvla.token_pruning import (
     LFPDecoderLayer,
     LFPLlamaModel,
@@ -270,3 +271,18 @@ def test_the_attention_mask_equals_its_definition_token_by_token(mode):
                 open_block = mode == "block" and block[sample, query] and block[sample, key]
                 visible = key <= query or open_block or mode == "bidirectional"
                 assert (mask[sample, 0, query, key] == 0) == bool(visible and real[sample, key])
+
+
+def test_a_denoising_step_replaces_the_action_tokens_and_the_time_alone():
+    """Whatever follows, every sample's noise stands where its own action block is; the time comes last."""
+    ids, real = torch.ones(2, 4, dtype=torch.long), torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]).bool()
+    sequence = with_action_block(ids, real, num_action_tokens=3, stop_token_id=2)
+    text, prefix = torch.zeros(2, ids.shape[1] + 4, 5), torch.arange(30.0).reshape(2, 3, 5)
+    noise, time = torch.randn(2, 3, 5, dtype=torch.float64), torch.randn(2, 5, dtype=torch.float64)
+    step = with_noise(LanguageModelInputs(text, prefix, None, None, None), sequence, noise, time)
+    assert {step.text_embeds.dtype, step.prefix.dtype} == {torch.float32}
+    for row, first in enumerate((4, 2)):
+        torch.testing.assert_close(step.text_embeds[row, first : first + 3], noise[row].float())
+        assert not step.text_embeds[row, :first].any() and not step.text_embeds[row, first + 3 :].any()
+    torch.testing.assert_close(step.prefix[:, -1], time.float())
+    assert torch.equal(step.prefix[:, :-1], prefix[:, :-1]) and not text.any()

@@ -9,7 +9,7 @@ import transformers
 from tiny_vlms import tiny_vlm, tokenizer_with
 
 from vlahub import VLMImageProcessor
-from vlahub.errors import ConfigError
+from vlahub.errors import ConfigError, InputError
 from vlahub.processing.multimodal_vla import image_processing_vlm, own_classes_of_vlms
 from vlahub.processing.multimodal_vla.image_processing_tower import TowerImageProcessor
 from vlahub.processing.multimodal_vla.image_processing_vlm import (
@@ -88,6 +88,24 @@ def test_what_is_given_wins_over_the_class_of_a_towers_own_processor():
     own = image_processor_class("CLIPImageProcessor", False)()
     assert not TowerImageProcessor.around(own).use_torchvision
     assert TowerImageProcessor.around(own, use_torchvision=True).use_torchvision
+
+
+def test_a_towers_settings_are_read_by_their_older_names_and_are_not_the_callers():
+    settings = {"feature_extractor_type": "ViTFeatureExtractor", "size": {"height": 28, "width": 28}}
+    processor = TowerImageProcessor.of_settings(settings)
+    settings["size"]["height"] = 7
+    kept = {"image_processor_type": "ViTImageProcessor", "size": {"height": 28, "width": 28}}
+    assert processor.image_settings == kept
+    with pytest.raises(ConfigError, match="num_views=0"):
+        TowerImageProcessor.of_settings(kept, num_views=0)
+    with pytest.raises(ConfigError, match="name no image_processor_type"):
+        TowerImageProcessor.of_settings({"size": 28})
+
+
+def test_a_towers_processor_takes_no_option_in_a_call():
+    processor = TowerImageProcessor({**CLIP, "image_processor_type": "CLIPImageProcessor"})
+    with pytest.raises(InputError, match=r"unknown options \['do_resize'\]"):
+        processor([np.zeros((28, 28, 3), np.uint8)], do_resize=False)
 
 
 def test_a_vlms_processor_is_read_as_its_files_have_it(tmp_path):
