@@ -29,6 +29,28 @@ QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
+        "training/collator_entries.py",
+        "tests/training/test_collator_entries.py",
+        (
+            "entries-of-another-form-are-taken",
+            "if tuple(row.shape) != shape:",
+            "if row.numel() != np.prod(shape):",
+            "an_entry_that_cannot_be_is_named_with_its_place",
+        ),
+        (
+            "advantages-only-where-every-example-has-one",
+            "if any(word is not None for word in words)",
+            "if all(word is not None for word in words)",
+            "what_only_some_examples_have_is_filled_in_where_that_is_possible",
+        ),
+        (
+            "marks-that-are-no-truth-values",
+            "value.shape != (size,) or not np.isin(value, (0, 1)).all()",
+            "value.shape != (size,)",
+            "an_entry_that_cannot_be_is_named_with_its_place",
+        ),
+    ),
+    *planted(
         "training/adapter_statistics.py",
         "tests/training/test_trainer.py",
         (
