@@ -29,6 +29,22 @@ QUANTIZATION = "tests/training/test_quantization.py"
 
 MUTANTS = [
     *planted(
+        "training/collator_robot.py",
+        COLLATORS,
+        (
+            "errors-of-padding-alone",
+            "[~is_pad]",
+            "[is_pad]",
+            "errors_are_the_distances_of_actions_that_are_no_padding",
+        ),
+        (
+            "errors-have-signs",
+            "actions).abs()[~",
+            "actions)[~",
+            "errors_are_the_distances_of_actions_that_are_no_padding",
+        ),
+    ),
+    *planted(
         "training/collator_entries.py",
         "tests/training/test_collator_entries.py",
         (

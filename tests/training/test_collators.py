@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 import vlahub
 from vlahub.configuration.vla_errors import InputError
 from vlahub.data import apply_norm_stats
+from vlahub.training.collator_robot import RobotCollator
 from vlahub.training.collators import (
     AlpamayoR1Collator,
     CogVLACollator,
@@ -540,3 +541,12 @@ def test_statistics_must_be_there(setup, family):
 def test_an_unknown_family_is_refused():
     with pytest.raises(InputError, match="model_type='llama' has no collator; known are cogvla"):
         collator_for(SimpleNamespace(model_type="llama"), None)
+
+
+def test_errors_are_the_distances_of_actions_that_are_no_padding(monkeypatch):
+    collator = object.__new__(RobotCollator)
+    collator.chunk_shape = (2, 2)
+    monkeypatch.setattr(collator, "predicted", lambda model, examples, device: torch.zeros(2, 2, 2), raising=False)
+    actions = [[1.0, -2.0], [30.0, 40.0]]
+    examples = [{"actions": actions, "action_is_pad": [False, True]}, {"actions": [[-3.0, 4.0], [5.0, -6.0]]}]
+    assert collator.prediction_errors(None, examples, None).tolist() == [1, 2, 3, 4, 5, 6]
