@@ -159,17 +159,19 @@ release: .venv-release/installed
 benchmark: .venv/installed
 	.venv/bin/python -m benchmarks predict
 
-# openpi-client asks for numpy below 2, and works with newer ones.
+# Bytecode is made of what is imported, not of all that is installed. openpi-client asks for numpy below 2, and works
+# with newer ones.
 .venv/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,docs]'
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
+		--editable '.[dev,docs]'
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps openpi-client==0.1.2
 	touch $@
 
 .venv4/installed: setup.cfg pyproject.toml constraints-transformers4.txt
 	$(PYTHON) -m venv .venv4
-	.venv4/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-transformers4.txt \
-		--editable '.[dev]'
+	.venv4/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint constraints-transformers4.txt --editable '.[dev]'
 	touch $@
 
 # Of the day that it was made on; `rm -r .venvnew` for that of today.

@@ -3,8 +3,9 @@
 `--shuffle` puts files in a random order, and the tests of each; one seed is one order in every worker. `--cases` keeps
 so many cases of a parametrised test, from its first to its last. Of tests that are to run in every environment
 (`newest`) and of those whose cases have little in common (`every_case`: the pages of the documentation, the training of
-each family) it keeps all, of those that compile kernels (`inductor`) a third as many. `--record` appends a line about a
-run to a table, such as that of the runs in random order, benchmarks/random_order.csv.
+each family) it keeps all, of those that compile kernels (`inductor`) or take half a minute or more a case (`long`) a
+third as many. `--record` appends a line about a run to a table, such as that of the runs in random order,
+benchmarks/random_order.csv.
 """
 
 import csv
@@ -58,7 +59,7 @@ def spread(items, cases):
         functions.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
     for each in functions.values():
         marks = {mark.name for mark in each[0].iter_markers()}
-        most = len(each) if marks & {"newest", "every_case"} else -(-cases // 3) if "inductor" in marks else cases
+        most = len(each) if marks & {"newest", "every_case"} else -(-cases // 3) if marks & {"inductor", "long"} else cases
         kept = min(most, len(each))
         yield from (each[round(step * (len(each) - 1) / max(kept - 1, 1))] for step in range(kept))
 

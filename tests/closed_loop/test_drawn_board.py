@@ -92,6 +92,7 @@ def learned(request, tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_trained_policy_succeeds_on_unseen_boards_and_an_untrained_one_does_not(learned):
     folder, checkpoint = learned
     assert success_rate(loaded_policy(checkpoint), UNSEEN) >= LEAST
@@ -99,6 +100,7 @@ def test_a_trained_policy_succeeds_on_unseen_boards_and_an_untrained_one_does_no
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_same_policy_behind_a_port_does_the_same(learned):
     """Its actions are those of `predict_action`, so every arm ends where it ends without the server."""
     _, checkpoint = learned

@@ -91,7 +91,7 @@ def predicted(family, folder):
     return f"(1, 8, 7)\n{model.predict_action(**inputs)[0, :3]}\n"
 
 
-DRAWN = [pytest.param(name, True, marks=pytest.mark.slow) for name in FAMILIES]
+DRAWN = [pytest.param(name, True, marks=[pytest.mark.slow, pytest.mark.long]) for name in FAMILIES]
 
 
 @pytest.mark.parametrize("family,drawn", [("multimodal_vla", False), *DRAWN], indirect=["family"])
@@ -118,6 +118,7 @@ def test_what_the_example_printed_is_the_prediction_and_the_picture_shows_it(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("family", ["alpamayo_r1", "multimodal_vla"], indirect=True)
 def test_views_by_name_are_asked_about_in_the_order_of_the_model(family, family_checkpoint, tmp_path):
     """With images that lie in the repository then, from which the example reads them."""

@@ -519,6 +519,7 @@ def test_a_driving_model_refuses_what_is_for_robots_and_data_that_are_no_drives(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("launcher", "kind"), [("accelerate", "robot"), ("torchrun", "car")])
 def test_two_processes_write_the_figures_of_one(launcher, kind, robot, driver, table, road, tmp_path):
     """Flow from noise, and sampled text; batches that do not divide evenly."""

@@ -126,7 +126,8 @@ def test_a_run_in_4_bits_says_so_and_is_merged_into_full_precision(sources, tmp_
     assert "weights in 4 bits do not train" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("launcher", [ACCELERATE, TORCHRUN], ids=["accelerate launch", "torchrun"])
+@pytest.mark.long
+@pytest.mark.parametrize("launcher", [TORCHRUN, ACCELERATE], ids=["torchrun", "accelerate launch"])
 def test_two_processes_leave_the_run_that_one_leaves(launcher, sources, tmp_path, capfd):
     """A checkpoint is saved after each step, while the other process goes on."""
     calm = ["--max_steps", "2", "--save_steps", "1", "--logging_steps", "1", "--lr_scheduler_type", "constant"]
