@@ -694,7 +694,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/fast_models.py",
         "tests/modeling/test_fast_prediction.py",
         (
             "fused-weights-stay-apart-after-a-move",

@@ -47,6 +47,24 @@ MUTANTS = [
             "a_base_that_holds_other_adapters_is_taken",
         ),
         (
+            "weights-of-a-subfolder-are-those-of-its-folder",
+            "        return Path(name, within)",
+            "        return Path(name)",
+            "the_weights_of_a_subfolder_are_meant_where_a_model_was_loaded_from_it",
+        ),
+        (
+            "weights-of-a-subfolder-are-those-of-its-repository",
+            '"subfolder": within, "revision": commit}',
+            '"revision": commit}',
+            "the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded",
+        ),
+        (
+            "a-model-of-its-config-alone-has-weights",
+            "    if not name or files is None:",
+            "    if not name:",
+            "a_model_that_was_made_of_a_config_alone_has_no_weights_to_record",
+        ),
+        (
             "a-record-is-of-any-adapter",
             '    if found.get("adapter") != mark_of_adapter(folder):',
             '    if "adapter" not in found:',
