@@ -31,11 +31,21 @@ MUTANTS = [
     ),
     *planted(
         "modeling/adapter_loading.py",
+        "tests/modeling/test_token_rows_of_adapters.py",
+        (
+            "rows-of-tied-embeddings-are-missing",
+            '{"missing_keys": missing - tied_to_others(model, missing)}',
+            '{"missing_keys": missing}',
+            "the_rows_of_an_adapter_are_those_of_its_file",
+        ),
+    ),
+    *planted(
+        "modeling/adapter_loading.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "tensors-of-other-adapters-are-missing",
-            'for key in found["missing_keys"] if name in key.split(".")]',
-            'for key in found["missing_keys"]]',
+            'for key in found["missing_keys"] if name in key.split(".")}',
+            'for key in found["missing_keys"]}',
             "a_second_adapter_is_loaded_beside_the_first",
         ),
         (
