@@ -26,8 +26,18 @@ MUTANTS = [
         SIDE_FILES,
         (
             "adapters-that-no-merge-takes-are-inspected-in-silence",
-            '        return [f"it cannot be merged: {error}"]',
+            '        return [f"{NO_MERGE}{error}"]',
             "        return []",
+            "what_a_merge_refuses_of_settings_is_said_by_inspect",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/inspect_checkpoint.py",
+        SIDE_FILES,
+        (
+            "a-merge-that-is-refused-is-proposed",
+            "    if not any(problem.startswith(NO_MERGE) for problem in look.problems):",
+            "    if True:",
             "what_a_merge_refuses_of_settings_is_said_by_inspect",
         ),
     ),
