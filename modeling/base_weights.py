@@ -101,7 +101,7 @@ def weights_in_folder(folder: Path | None) -> Weights | None:
 
 def folder_of(model: Any) -> Path | None:
     """The folder, be it in the Hub's cache, that a model was loaded from; `None` where it is not there (any more), and
-    of a model that was made of its config alone."""
+    of a model of a variant, of given tensors or of its config alone."""
     name, commit = model.name_or_path, getattr(model.config, "_commit_hash", None)
     files = getattr(model, "weights_from", {})  # models that are none of ours do not say
     if not name or files is None:

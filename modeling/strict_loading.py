@@ -75,7 +75,8 @@ class StrictPreTrainedModel(StockInitialisation, FastModel):
     frozen_parts = ()  # modules that the config keeps out of training
     watched_gradients = {}  # {figure: name of parts}, whose gradient norms `HealthCallback` logs
     named_parts = {}  # {word: paths of modules}, what `new_parts` of `from_pretrained` may call by a word
-    weights_from = None  # the arguments that said where `name_or_path` holds the weights; `None`: it was made of none
+    # The arguments that said where `name_or_path` holds the weights; `None`: these are of a variant, or of no file.
+    weights_from = None
     as_built = None  # of the whole model, what its config said when it was made, see `built_fields.py`
 
     @property
@@ -223,7 +224,8 @@ class StrictPreTrainedModel(StockInitialisation, FastModel):
         check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})
         check_new(pretrained_model_name_or_path, parts, missing)
         check_disk(model)
-        model.weights_from = hub_arguments(kwargs)
+        if kwargs.get("variant") is None and kwargs.get("state_dict") is None:
+            model.weights_from = hub_arguments(kwargs)
         return (model, info) if output_loading_info else model
 
     @classmethod

@@ -30,6 +30,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/strict_loading.py",
+        "tests/training/test_base_weights.py",
+        (
+            "weights-of-a-variant-are-those-of-its-folder",
+            '        if kwargs.get("variant") is None and kwargs.get("state_dict") is None:',
+            "        if True:",
+            "of_other_weights_than_those_of_a_folder_nothing_is_recorded",
+        ),
+    ),
+    *planted(
         "modeling/adapter_loading.py",
         "tests/modeling/test_token_rows_of_adapters.py",
         (

@@ -158,6 +158,23 @@ def test_a_model_that_was_made_of_a_config_alone_has_no_weights_to_record(traine
 
 
 @pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+@pytest.mark.parametrize("given", ["variant", "state_dict"])
+def test_of_other_weights_than_those_of_a_folder_nothing_is_recorded(given, copied):
+    variant, place = copied
+    others = variant.kind.from_pretrained(place / "base")
+    if given == "variant":
+        others.save_pretrained(place / "base", variant="best")
+        change(place / "base", of="model.best.safetensors")
+        model = variant.kind.from_pretrained(place / "base", variant="best")
+    else:
+        tensors = {name: value * 1.02 for name, value in others.state_dict().items()}
+        config = AutoConfig.from_pretrained(place / "base")
+        model = variant.kind.from_pretrained(None, config=config, state_dict=tensors)
+    assert base_weights.folder_of(model) is None
+    model.load_adapter(str(place / "run"))  # of whose base nobody knows whether it is this one
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
 def test_what_may_be_another_base_is_warned_of(copied, capsys, caplog):
     variant, place = copied
     change(place / "base")
