@@ -48,7 +48,11 @@ def details(summary: str, text: str) -> str:
 
 def stack_text(config: Any) -> str:
     """The size of a stack of layers."""
-    return f"{config.num_hidden_layers} layers of width {config.hidden_size}"
+    return layers_text(config.num_hidden_layers, config.hidden_size)
+
+
+def layers_text(layers: int, width: int) -> str:
+    return f"{layers} layer{'' if layers == 1 else 's'} of width {width}"
 
 
 def sections(*parts: str) -> str:

@@ -79,7 +79,8 @@ def adapter_problems(
     """
     if info is not None:
         found = {kind: getattr(info, kind) for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")}
-        return found | {"missing_keys": [key for key in found["missing_keys"] if name in key.split(".")]}
+        missing = {key for key in found["missing_keys"] if name in key.split(".")}
+        return found | {"missing_keys": missing - tied_to_others(model, missing)}
     path = None if source is None else cached_file(source, "adapter_model.safetensors", **files, **MISSING_IS_NONE)
     if path is None:
         return {}
@@ -87,6 +88,14 @@ def adapter_problems(
     with safe_open(path, framework="pt") as file:
         given = {key.removeprefix(PEFT_PREFIX) for key in file.keys()}  # noqa: SIM118
     return {"missing_keys": wanted - given, "unexpected_keys": given - wanted}
+
+
+def tied_to_others(model: nn.Module, missing: set[str]) -> set[str]:
+    """Which of these parameters came by another name, as the rows of `trainable_token_indices` do where input and
+    output embeddings are tied: PEFT saves them once."""
+    named = dict(model.named_parameters(remove_duplicate=False))
+    loaded = {id(parameter) for key, parameter in named.items() if key not in missing}
+    return {key for key in missing if key in named and id(named[key]) in loaded}
 
 
 class FoundAdapter(NamedTuple):

@@ -100,13 +100,19 @@ def weights_in_folder(folder: Path | None) -> Weights | None:
 
 
 def folder_of(model: Any) -> Path | None:
-    """The folder, be it in the Hub's cache, that a model was loaded from; `None` where it is not there (any more)."""
+    """The folder, be it in the Hub's cache, that a model was loaded from; `None` where it is not there (any more), and
+    of a model of a variant, of given tensors or of its config alone."""
     name, commit = model.name_or_path, getattr(model.config, "_commit_hash", None)
-    if name and Path(name).is_dir():
-        return Path(name)
-    if not name or not is_repository(name):  # a model of memory alone, or a folder that was moved
+    files = getattr(model, "weights_from", {})  # models that are none of ours do not say
+    if not name or files is None:
         return None
-    found = (cached_file(name, file, revision=commit, **ON_THIS_MACHINE) for file in WEIGHT_NAMES[:2])
+    within = files.get("subfolder") or ""
+    if Path(name).is_dir():
+        return Path(name, within)
+    if not is_repository(name):  # a folder that was moved
+        return None
+    where = {"cache_dir": files.get("cache_dir"), "subfolder": within, "revision": commit}
+    found = (cached_file(name, file, **where, **ON_THIS_MACHINE) for file in WEIGHT_NAMES[:2])
     return next((Path(path).parent for path in found if path), None)
 
 

@@ -8,6 +8,7 @@ first. What cannot be replayed runs as it is, and is counted.
 import threading
 import types
 import warnings
+import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from contextlib import contextmanager
@@ -169,7 +170,8 @@ class FastPrediction:
         code = function.__code__ if self.mode == "compile" else None
         function = torch.compile(function, fullgraph=True, dynamic=False) if self.mode == "compile" else core
         recorder = self.recorder_for(self.watch.device) or CompiledCall
-        made = recorder(lambda given: function(model, given, options, *rest), inputs, rest, self.memory)
+        owner = weakref.ref(model)  # which has all that is kept
+        made = recorder(lambda given: function(owner(), given, options, *rest), inputs, rest, self.memory)
         self.graphs[key] = made
         if code is not None:
             self.compiled_codes[key] = code

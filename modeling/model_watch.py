@@ -1,5 +1,6 @@
 """What a graph of a model depends on beside its inputs: looked at before every replay, in less than a millisecond."""
 
+import weakref
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -20,34 +21,41 @@ class ModelWatch:
     """The modules, parameters and buffers of a model as they are now, by identity and address.
 
     A weight that is updated in its place changes nothing; one that is moved, replaced, wrapped or added does. Modules
-    that were replaced are kept alive until it is made anew, so that no other has their identity.
+    that were replaced are kept alive until it is made anew, so that no other has their identity. The model, which has
+    the watch, is not: its memory would come back at the next garbage collection only.
     """
 
     def __init__(self, model: nn.Module):
-        self.modules = list(model.modules())
-        self.fields = [vars(module) for module in self.modules]
-        self.numbers = [(fields, names) for fields in self.fields if (names := plain_names(fields))]
-        self.children = [module._modules for module in self.modules]
-        self.tensors = [table for m in self.modules for table in (m._parameters, m._buffers)]
-        self.hooks = [table for m in self.modules for table in (m._forward_hooks, m._forward_pre_hooks)]
-        self.configs = {id(m.config): m.config for m in self.modules if hasattr(m, "config")}.values()
+        modules = list(model.modules())
+        self.model, self.parts = weakref.ref(model), modules[1:]
+        self.fields_of_parts = [vars(module) for module in self.parts]
+        self.names = [plain_names(fields) for fields in self.fields()]
+        self.children = [module._modules for module in modules]
+        self.tensors = [table for m in modules for table in (m._parameters, m._buffers)]
+        self.hooks = [table for m in modules for table in (m._forward_hooks, m._forward_pre_hooks)]
+        self.configs = {id(m.config): m.config for m in modules if hasattr(m, "config")}.values()
         found = [each for table in self.tensors for each in table.values() if each is not None]
         self.devices = {each.device for each in found}
         self.device = next(iter(self.devices), torch.device("cpu"))
-        self.adapted = [module for module in self.modules if hasattr(module, "merged_adapters")]
+        self.adapted = [module for module in self.parts if hasattr(module, "merged_adapters")]
         self.is_sharded = any(hasattr(each, name) for each in found for name in SHARDS)
-        self.is_split = any(len(set((getattr(m, "hf_device_map", None) or {}).values())) > 1 for m in self.modules)
+        self.is_split = any(len(set((getattr(m, "hf_device_map", None) or {}).values())) > 1 for m in modules)
         self.before = self.fingerprint()
+
+    def fields(self) -> list[dict[str, Any]]:
+        """The attributes of the model, and of each of its parts."""
+        return [vars(self.model()), *self.fields_of_parts]
 
     def fingerprint(self) -> tuple:
         """Identities of all modules, addresses and layouts of all tensors, forwards of modules of their own, numbers
         and switches of modules and configs, and which adapters are at work."""
         children = [id(module) for table in self.children if table for module in table.values()]
         tensors = [place_of(each) for table in self.tensors if table for each in table.values()]
-        forwards = [fields["forward"] for fields in self.fields if "forward" in fields]
+        own = self.fields()
+        forwards = [fields["forward"] for fields in own if "forward" in fields]
         forwards = [each for each in forwards if not is_forward_of_class(each)]
         fields = [(name, value) for c in self.configs for name, value in vars(c).items() if isinstance(value, PLAIN)]
-        numbers = [fields.get(name) for fields, names in self.numbers for name in names]
+        numbers = [fields.get(name) for fields, names in zip(own, self.names, strict=True) for name in names]
         return children, tensors, forwards, fields, numbers, [adapter_state(module) for module in self.adapted]
 
     def has_changed(self) -> bool:
@@ -55,12 +63,12 @@ class ModelWatch:
 
     def reason_against(self) -> str | None:
         """Why calls of this model are not recorded at all, or `None`."""
-        if any(module.training for module in self.modules):
+        if self.model().training or any(module.training for module in self.parts):
             return "training mode"
         hooks = (hook for table in self.hooks if table for hook in table.values())
         if (
             any(not is_part_of_model(hook) for hook in hooks)
-            or any("_hf_hook" in fields for fields in self.fields)
+            or any("_hf_hook" in fields for fields in self.fields())
             or any(getattr(torch_module, name) for name in GLOBAL_HOOKS)
         ):
             return "hooks"

@@ -2,7 +2,7 @@
 
 import copy
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,7 +13,6 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
 from ..configuration.checkpoint_place import check_target
-from ..configuration.fast_prediction_choices import checked_fast_prediction
 from ..configuration.vla_errors import ConfigError
 from .adapter_filling import LEAVES_OUT, fill_by_peft
 from .adapter_loading import (
@@ -34,13 +33,11 @@ from .attention_marks import all_parts_or_none
 from .base_weights import check_base
 from .built_fields import built_fields, check_as_built
 from .config_of_run import adapted_arguments
-from .fast_prediction import FastPrediction, FastPredictionStats
+from .fast_models import FastModel
 from .film import ZeroLinear
-from .fused_linears import lay_side_by_side
 from .generation_settings import apply_generation
 from .loading_arguments import check_disk, check_loading, explain_loading, is_plain, quantisation_of
 from .model_parts import kept_in_floating_point
-from .modules import computed_constants, keep_precision
 from .new_parts import check_new, parameters_of
 from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
@@ -57,7 +54,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
     return list(pairs) if transformers.__version__.startswith("4.") else pairs
 
 
-class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
+class StrictPreTrainedModel(StockInitialisation, FastModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
     Training asks a family's model for what follows; the attributes below have defaults.
@@ -77,9 +74,9 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
     action_parts = ()  # beginnings of names: what a loss of actions trains under the config's `stop_grad_from_vlm`
     frozen_parts = ()  # modules that the config keeps out of training
     watched_gradients = {}  # {figure: name of parts}, whose gradient norms `HealthCallback` logs
-    fast_prediction = None  # see `enable_fast_prediction`
-    are_projections_fused = False  # see `fuse_projections`
     named_parts = {}  # {word: paths of modules}, what `new_parts` of `from_pretrained` may call by a word
+    # The arguments that said where `name_or_path` holds the weights; `None`: these are of a variant, or of no file.
+    weights_from = None
     as_built = None  # of the whole model, what its config said when it was made, see `built_fields.py`
 
     @property
@@ -100,94 +97,18 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         """Scalars that `HealthCallback` logs of what `forward` returned in training, by their names."""
         return {}
 
-    def enable_fast_prediction(
-        self,
-        mode: str = "graphs",
-        max_graphs: int = 8,
-        max_batch_size: int | None = None,
-        length_bucket: int = 32,
-        fuse_projections: bool = True,
-    ) -> None:
-        """Predictions at the speed of the card: what Python launches kernel by kernel is recorded once and replayed.
-
-        Nothing else changes for the caller. A call that cannot be replayed (in training, under hooks, on a CPU in
-        `graphs` mode) runs as without; `fast_prediction_stats` says how often and why.
-
-        Args:
-            mode: `graphs` replays the kernels of the eager prediction; `compile` those that torch.compile makes of
-                it, and on CUDA records these.
-            max_graphs: how many signatures (lengths of prompts, batch sizes, options) are kept, the latest used.
-            max_batch_size: larger batches run eagerly; any size by default.
-            length_bucket: prompts are padded to a multiple of so many tokens, which are hidden from everything.
-            fuse_projections: weights that read the same input are laid side by side and are one product.
-
-        Raises:
-            ConfigError: an argument has a value that cannot be.
-        """
-        self.fast_prediction = FastPrediction(
-            self,
-            {
-                "mode": mode,
-                "max_graphs": max_graphs,
-                "max_batch_size": max_batch_size,
-                "length_bucket": length_bucket,
-                "fuse_projections": fuse_projections,
-            },
-        )
-
-    def fuse_projections(self) -> None:
-        """Lay weights that read the same input (queries, keys and values; gate and up) side by side in memory.
-
-        They are multiplied as one then. Parameters keep their names and values, and a saved checkpoint is as before;
-        where some were moved or replaced afterwards, these are multiplied one by one.
-        """
-        self.are_projections_fused = True
-        for linears in self.projections_to_fuse():
-            lay_side_by_side(linears)
-
-    def _apply(self, *args, **kwargs):
-        """Of `.to()`, `.half()` and their like: weights that were side by side are so again, graphs of weights that
-        moved are freed; and computed constants keep their dtype, as where a model is loaded in another one: places in
-        a text would be told apart no better than bfloat16 tells numbers."""
-        constants = computed_constants(self)
-        moved = super()._apply(*args, **kwargs)
-        keep_precision(constants)
-        if self.are_projections_fused:
-            self.fuse_projections()
-        if self.fast_prediction is not None:
-            self.fast_prediction.look_again(self)
-        return moved
-
-    def disable_fast_prediction(self) -> None:
-        """Predictions run eagerly again; graphs and their memory are dropped. Weights stay side by side."""
-        if self.fast_prediction is not None:
-            self.fast_prediction.forget()
-        self.fast_prediction = None
-
-    @property
-    def fast_prediction_stats(self) -> FastPredictionStats | None:
-        """How often predictions were recorded, replayed and run eagerly, and why; `None` where it is not enabled."""
-        return None if self.fast_prediction is None else self.fast_prediction.stats
-
-    def projections_to_fuse(self) -> Iterable[Sequence[nn.Linear]]:
-        """Groups of linear layers that read the same input, in the order in which `product_of` is asked for them."""
-        return ()
-
     def drawn(self, **batch) -> dict[str, torch.Tensor]:
         """What a batch of `forward` needs so that its `loss_items` are known, such as times that weigh samples."""
         return {}
 
     def post_init(self) -> None:
         """As in transformers; layers that this model has not are not among those that stay whole: accelerate, which
-        shards a model by them (FSDP2), refuses a name that it does not find. And the config's `fast_prediction` is
-        switched on."""
+        shards a model by them (FSDP2), refuses a name that it does not find."""
         if is_model_of(self, self.config) and getattr(self.config, "weight_quantization", None) is not None:
             quantise_layers(self, self.config.weight_quantization)
         if is_model_of(self, self.config):
             self.as_built = built_fields(self.config)
         super().post_init()
-        if getattr(self.config, "fast_prediction", None) is not None:
-            self.enable_fast_prediction(**checked_fast_prediction(self.config.fast_prediction))
         there = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(there.intersection(self._no_split_modules))
 
@@ -303,6 +224,8 @@ class StrictPreTrainedModel(StockInitialisation, PreTrainedModel):
         check_names(pretrained_model_name_or_path, {"missing_keys": missing.difference(*parts.values()), **problems})
         check_new(pretrained_model_name_or_path, parts, missing)
         check_disk(model)
+        if kwargs.get("variant") is None and kwargs.get("state_dict") is None:
+            model.weights_from = hub_arguments(kwargs)
         return (model, info) if output_loading_info else model
 
     @classmethod

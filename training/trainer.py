@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import Trainer, set_seed
+from transformers.trainer_utils import HubStrategy
 
 from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
@@ -26,6 +27,7 @@ from .health import HealthCallback, StepFigures
 from .loss_totals import base_of, check_weights, loss_totals, weighted_loss
 from .own_classes import check_full_precision_weights, check_learnable
 from .precision import check_precision
+from .pushed_checkpoints import take_along
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
 
@@ -48,6 +50,7 @@ class VLATrainer(Trainer):
       beside an adapter, too, lies the generation_config.json that says it.
     - Beside an adapter lie the statistics and the names of the views that its collator has, and which
       weights it was trained beside (`base_weights.json`), so that it is not loaded into, or merged with, others.
+    - What `hub_strategy` pushes amid a training is as whole as what is pushed at its end.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
@@ -231,6 +234,13 @@ class VLATrainer(Trainer):
             remove = partial(remove_former_files, self.args.output_dir, *place)
             remove() if blocking else pushed.add_done_callback(lambda done: done.exception() or remove())
         return pushed
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        is_free = self.push_in_progress is None or self.push_in_progress.is_done() or self.args.hub_always_push
+        is_asked = self.is_world_process_zero() and self.args.hub_strategy != HubStrategy.END
+        if is_asked and is_free:  # else files of the last push are being read
+            take_along(checkpoint_folder, self.args.output_dir)
+        super()._push_from_checkpoint(checkpoint_folder)
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Of `push_to_hub`: nothing to do, for the card was written when the model was saved."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..card_markdown import sections, stack_text, table
+from ..card_markdown import layers_text, sections, stack_text, table
 
 DIMENSIONS = (("acceleration", "m/s^2", "accel"), ("curvature", "1/m", "curvature"))
 HEADER = ("dimension", "name", "unit", "min", "max", "mean", "std", "normalised")
@@ -17,7 +17,7 @@ def alpamayo_facts(config: Any) -> dict[str, str]:
     vision, space = config.vlm_config.vision_config, config.action_space_cfg
     steps = f"flow matching in {config.num_inference_steps} steps"
     return {
-        "vision tower": f"{vision.depth} layers of width {vision.hidden_size}",
+        "vision tower": layers_text(vision.depth, vision.hidden_size),
         "language model": f"Qwen3-VL, {stack_text(config.vlm_config.text_config)}",
         "expert": f"{stack_text(config.expert_config)}, over the keys and values of the language model; {steps}",
         "trajectory": f"{space['n_waypoints']} waypoints, {space['dt']:g} s apart",

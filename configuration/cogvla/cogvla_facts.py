@@ -17,10 +17,7 @@ def cogvla_facts(config: Any) -> dict[str, str]:
         shown = config.num_inference_steps or config.num_diffusion_steps
         steps = f", {shown} of {config.num_diffusion_steps} diffusion steps"
     return {
-        "vision towers": " and ".join(
-            f"{tower.num_hidden_layers} layers of width {tower.hidden_size}" for tower in towers
-        )
-        + f", {towers[0].image_size} pixels",
+        "vision towers": f"{' and '.join(map(stack_text, towers))}, {towers[0].image_size} pixels",
         "fusion of the vision towers": ", ".join(fusion),
         "language model": f"Llama, {stack_text(config.text_config)}",
         "pruning of vision tokens": pruning_text(config),

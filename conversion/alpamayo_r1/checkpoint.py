@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
 from ...configuration.alpamayo_r1.trajectory_vocabulary import add_trajectory_tokens
-from ...configuration.card_markdown import stack_text
+from ...configuration.card_markdown import layers_text, stack_text
 from ...configuration.vla_errors import ConversionError
 from ...modeling.alpamayo_r1.alpamayo_start import expert_sizes
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
@@ -214,7 +214,7 @@ def parts_in_words(config: AlpamayoR1Config, base: Path, given: bool, expert_kno
     source = (base.resolve().name, "given (--vlm)") if given else ("vlm/", "read (beside the weights)")
     return [
         Fact("vlm", *source),
-        Fact("vision_tower", f"{vision.depth} layers of width {vision.hidden_size}", "read (base model)"),
+        Fact("vision_tower", layers_text(vision.depth, vision.hidden_size), "read (base model)"),
         Fact("language_model", stack_text(text), "read (base model)"),
         Fact("expert", stack_text(expert), expert_known),
         Fact("tie_word_embeddings", config.tie_word_embeddings, "read (base model)"),

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ...configuration.alpamayo_r1.configuration_alpamayo_r1 import AlpamayoR1Config
-from ...configuration.card_markdown import stack_text
+from ...configuration.card_markdown import layers_text, stack_text
 from ...configuration.vla_errors import ConversionError
 from ...modeling.alpamayo_r1.alpamayo_start import next_config, start_config
 from ...processing.alpamayo_r1.processing_alpamayo_r1 import AlpamayoR1Processor
@@ -148,7 +148,7 @@ def parts_in_words(config: AlpamayoR1Config, options: AlpamayoStartOptions) -> l
     """The parts of the model in a line each."""
     vision, text = config.vlm_config.vision_config, config.vlm_config.text_config
     return [
-        Fact("vision_tower", f"{vision.depth} layers of width {vision.hidden_size}", "read (base)"),
+        Fact("vision_tower", layers_text(vision.depth, vision.hidden_size), "read (base)"),
         Fact("language_model", stack_text(text), "read (base)"),
         Fact("expert", stack_text(config.expert_config), "new; given, or in the release's proportions to the base"),
         Fact("tie_word_embeddings", config.tie_word_embeddings, "read (base)"),

@@ -28,7 +28,11 @@ def add_stats_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", required=True, type=Path, metavar="OUT.json", help="file to write, such as dataset_statistics.json"
     )
-    parser.add_argument("--name", metavar="KEY", help="the unnorm_key of predictions (default: the folder's name)")
+    parser.add_argument(
+        "--name",
+        metavar="KEY",
+        help="the unnorm_key of predictions (default: the folder's name, or the Hub's OWNER/NAME)",
+    )
     parser.add_argument(
         "--action-column",
         "--action",

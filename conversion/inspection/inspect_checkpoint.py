@@ -30,6 +30,7 @@ from .places import Place, open_place
 from .provenance import card_facts, provenance_of
 from .roles import roles_of
 from .runs import (
+    NO_MERGE,
     adapter_of,
     base_of,
     convert_line,
@@ -292,7 +293,8 @@ def inspected_run(look: Look) -> Inspection:
     inspection.parameters, inspection.bytes = sum(t.size for t in tensors), sum(t.bytes for t in tensors)
     inspection.statistics = family.inspection.statistics(statistics, config) if family else []
     add_missing(look, inspection, base)
-    inspection.next_steps = steps_of_run(look, family, statistics, base)
+    if not any(problem.startswith(NO_MERGE) for problem in look.problems):
+        inspection.next_steps = steps_of_run(look, family, statistics, base)
     return inspection
 
 

@@ -20,6 +20,7 @@ from .places import Place
 from .weights import Weights, listed, read_files
 
 OUTPUT = "OUTPUT"
+NO_MERGE = "it cannot be merged: "  # so begins a problem with which no command line is shown
 
 
 def adapter_of(place: Place, contents: FolderContents, problems: list[str]) -> tuple[Adapter, list[TensorEntry]]:
@@ -50,7 +51,7 @@ def settings_problems(file: str, settings: Mapping[str, Any]) -> list[str]:
     try:
         check_settings(Path(file), settings)
     except ConversionError as error:
-        return [f"it cannot be merged: {error}"]
+        return [f"{NO_MERGE}{error}"]
     return []
 
 

@@ -36,7 +36,7 @@ def bound_socket(host: str, port: int, token: str | None) -> socket.socket:
         bound = socket.socket(family, kind)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
+            bound.bind((address[0], port, *address[2:]))  # getaddrinfo makes 4464 of 70000
         except BaseException:
             bound.close()
             raise

@@ -34,7 +34,11 @@ def config(**fields):
 def test_parts_that_are_empty_leave_no_gap():
     assert sections("a\n", "", "\nb") == "a\n\nb" and sections("", "") == ""
     assert details("more", "text") == "<details>\n<summary>more</summary>\n\ntext\n\n</details>"
-    assert stack_text(SimpleNamespace(num_hidden_layers=2, hidden_size=8)) == "2 layers of width 8"
+
+
+@pytest.mark.parametrize(("layers", "text"), [(1, "1 layer of width 8"), (2, "2 layers of width 8")])
+def test_a_stack_of_one_layer_has_one_layer(layers, text):
+    assert stack_text(SimpleNamespace(num_hidden_layers=layers, hidden_size=8)) == text
 
 
 DOES = [

@@ -1,8 +1,10 @@
 """The engine behind `enable_fast_prediction`: what it replays is what an eager call would have answered, always."""
 
 import copy
+import gc
 import pickle
 import threading
+import weakref
 from typing import NamedTuple
 
 import pytest
@@ -106,6 +108,23 @@ def test_replays_answer_as_eager_calls_do(model, mode):
             torch.testing.assert_close(model.predict(x, options).y, plain(model, x, options))
     stats = model.fast_prediction_stats
     assert (stats.captures, stats.replays, stats.eager_fallbacks, stats.graphs) == (4, 6, 0, 4)
+
+
+@pytest.mark.parametrize("mode", [None, "graphs", "compile"])
+def test_a_model_that_nobody_has_any_more_is_gone_at_once_with_its_graphs(mode):
+    """Not at the next garbage collection, which counts objects and knows nothing of a card's memory."""
+    model = Toy(ToyConfig()).eval()
+    if mode is not None:
+        recorded(model, mode=mode)
+        assert model.predict(torch.ones(2, 4)) and model.fast_prediction_stats.captures == 1
+    gone = weakref.ref(model), weakref.ref(model.first.weight)
+    gc.collect()
+    gc.disable()
+    try:
+        del model
+        assert [each() for each in gone] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_an_answer_stays_what_it_was(model):

@@ -30,12 +30,32 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/strict_loading.py",
+        "tests/training/test_base_weights.py",
+        (
+            "weights-of-a-variant-are-those-of-its-folder",
+            '        if kwargs.get("variant") is None and kwargs.get("state_dict") is None:',
+            "        if True:",
+            "of_other_weights_than_those_of_a_folder_nothing_is_recorded",
+        ),
+    ),
+    *planted(
+        "modeling/adapter_loading.py",
+        "tests/modeling/test_token_rows_of_adapters.py",
+        (
+            "rows-of-tied-embeddings-are-missing",
+            '{"missing_keys": missing - tied_to_others(model, missing)}',
+            '{"missing_keys": missing}',
+            "the_rows_of_an_adapter_are_those_of_its_file",
+        ),
+    ),
+    *planted(
         "modeling/adapter_loading.py",
         "tests/modeling/test_adapters_through_model.py",
         (
             "tensors-of-other-adapters-are-missing",
-            'for key in found["missing_keys"] if name in key.split(".")]',
-            'for key in found["missing_keys"]]',
+            'for key in found["missing_keys"] if name in key.split(".")}',
+            'for key in found["missing_keys"]}',
             "a_second_adapter_is_loaded_beside_the_first",
         ),
         (
@@ -694,7 +714,7 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/fast_models.py",
         "tests/modeling/test_fast_prediction.py",
         (
             "fused-weights-stay-apart-after-a-move",

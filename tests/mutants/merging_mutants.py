@@ -26,8 +26,18 @@ MUTANTS = [
         SIDE_FILES,
         (
             "adapters-that-no-merge-takes-are-inspected-in-silence",
-            '        return [f"it cannot be merged: {error}"]',
+            '        return [f"{NO_MERGE}{error}"]',
             "        return []",
+            "what_a_merge_refuses_of_settings_is_said_by_inspect",
+        ),
+    ),
+    *planted(
+        "conversion/inspection/inspect_checkpoint.py",
+        SIDE_FILES,
+        (
+            "a-merge-that-is-refused-is-proposed",
+            "    if not any(problem.startswith(NO_MERGE) for problem in look.problems):",
+            "    if True:",
             "what_a_merge_refuses_of_settings_is_said_by_inspect",
         ),
     ),
@@ -45,6 +55,24 @@ MUTANTS = [
             "    return path.is_file() and bool(read_mapping(path).get(MERGED))",
             "    return False",
             "a_base_that_holds_other_adapters_is_taken",
+        ),
+        (
+            "weights-of-a-subfolder-are-those-of-its-folder",
+            "        return Path(name, within)",
+            "        return Path(name)",
+            "the_weights_of_a_subfolder_are_meant_where_a_model_was_loaded_from_it",
+        ),
+        (
+            "weights-of-a-subfolder-are-those-of-its-repository",
+            '"subfolder": within, "revision": commit}',
+            '"revision": commit}',
+            "the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded",
+        ),
+        (
+            "a-model-of-its-config-alone-has-weights",
+            "    if not name or files is None:",
+            "    if not name:",
+            "a_model_that_was_made_of_a_config_alone_has_no_weights_to_record",
         ),
         (
             "a-record-is-of-any-adapter",

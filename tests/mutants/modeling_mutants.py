@@ -447,9 +447,15 @@ MUTANTS = [
         FAST_PREDICTION,
         (
             "graphs-outlive-new-numbers-of-modules",
-            "numbers = [fields.get(name) for fields, names in self.numbers for name in names]",
+            "numbers = [fields.get(name) for fields, names in zip(own, self.names, strict=True) for name in names]",
             "numbers = []",
             "a_changed_model_is_never_answered_for_as_it_was",
+        ),
+        (
+            "a-watch-keeps-its-model",
+            "self.model, self.parts = weakref.ref(model), modules[1:]",
+            "self.model, self.parts = (lambda: model), modules[1:]",
+            "a_model_that_nobody_has_any_more_is_gone_at_once_with_its_graphs",
         ),
         (
             "graphs-outlive-other-factors-of-adapters",
@@ -561,6 +567,12 @@ MUTANTS = [
             "len(first) > self.max_batch_size",
             "len(first) >= self.max_batch_size",
             "the_largest_batch_is_replayed_and_a_larger_one_is_not",
+        ),
+        (
+            "a-compiled-core-keeps-its-model",
+            "        owner = weakref.ref(model)  #",
+            "        owner = lambda: model  #",
+            "a_model_that_nobody_has_any_more_is_gone_at_once_with_its_graphs",
         ),
         (
             "graphs-over-freed-buffers-stay",

@@ -11,6 +11,16 @@ PLUGIN = "integrations/lerobot_policy_vlahub/lerobot_policy_vlahub"
 
 MUTANTS = [
     *planted(
+        "conversion/serving/server.py",
+        "tests/conversion/serving/test_server_socket.py",
+        (
+            "a-port-that-there-is-not-is-another",
+            "bound.bind((address[0], port, *address[2:]))",
+            "bound.bind(address)",
+            "an_address_that_there_is_not_is_a_named_error",
+        ),
+    ),
+    *planted(
         "conversion/serving/prediction_service.py",
         SERVICE,
         (

@@ -67,6 +67,32 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/pushed_checkpoints.py",
+        "tests/training/test_pushed_checkpoints.py",
+        (
+            "a-push-amid-a-training-has-no-code",
+            'TAKEN = ("*.py", BASE_WEIGHTS,',
+            "TAKEN = (BASE_WEIGHTS,",
+            "a_push_amid_a_training_holds_what_the_last_one_does",
+        ),
+        (
+            "a-push-amid-a-training-replaces-an-edited-card",
+            "(not own.is_file() or is_unedited(",
+            "(True or is_unedited(",
+            "nothing_changes_under_a_push_that_is_under_way_and_an_edited_card_stays",
+        ),
+    ),
+    *planted(
+        "training/trainer.py",
+        "tests/training/test_pushed_checkpoints.py",
+        (
+            "files-change-under-a-push",
+            "        if is_asked and is_free:",
+            "        if is_asked:",
+            "nothing_changes_under_a_push_that_is_under_way_and_an_edited_card_stays",
+        ),
+    ),
+    *planted(
         "training/adapter_statistics.py",
         "tests/training/test_trainer.py",
         (

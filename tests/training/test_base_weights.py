@@ -10,7 +10,7 @@ from base_statistics import statistics_of
 from model_variants import FEW, VARIANTS, randomized
 from peft import get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import TrainingArguments
+from transformers import AutoConfig, TrainingArguments
 
 import vlahub
 from vlahub.conversion.cli import main
@@ -134,6 +134,46 @@ def test_a_base_that_holds_other_adapters_is_taken(copied, capsys):
     assert merge(place) == 0 and "does not have" not in capsys.readouterr().err
 
 
+def test_the_weights_of_a_subfolder_are_meant_where_a_model_was_loaded_from_it(copied):
+    variant, place = copied
+    shutil.copytree(place / "base", place / "two" / "part")
+    shutil.copytree(place / "base", place / "two", dirs_exist_ok=True)
+    change(place / "two")
+    model = variant.kind.from_pretrained(place / "two", subfolder="part")
+    model.load_adapter(str(place / "run"))
+    model = variant.kind.from_pretrained(place / "two", subfolder="part")
+    trainer_of(get_peft_model(model, vlahub.lora_config(model, 2, 4)), place / "new").save_model()
+    assert recorded_base(place / "new") == weights_in_folder(place / "base")
+    with pytest.raises(ConfigError, match="of other weights"):
+        variant.kind.from_pretrained(place / "two").load_adapter(str(place / "new"))
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+def test_a_model_that_was_made_of_a_config_alone_has_no_weights_to_record(trained, tmp_path):
+    variant, place = trained
+    model = variant.kind(AutoConfig.from_pretrained(place / "base"))
+    assert model.name_or_path and base_weights.folder_of(model) is None
+    trainer_of(get_peft_model(model, vlahub.lora_config(model, 2, 4)), tmp_path / "run").save_model()
+    assert not (tmp_path / "run" / RECORD).exists()
+
+
+@pytest.mark.parametrize("trained", FEW[:1], indirect=True)
+@pytest.mark.parametrize("given", ["variant", "state_dict"])
+def test_of_other_weights_than_those_of_a_folder_nothing_is_recorded(given, copied):
+    variant, place = copied
+    others = variant.kind.from_pretrained(place / "base")
+    if given == "variant":
+        others.save_pretrained(place / "base", variant="best")
+        change(place / "base", of="model.best.safetensors")
+        model = variant.kind.from_pretrained(place / "base", variant="best")
+    else:
+        tensors = {name: value * 1.02 for name, value in others.state_dict().items()}
+        config = AutoConfig.from_pretrained(place / "base")
+        model = variant.kind.from_pretrained(None, config=config, state_dict=tensors)
+    assert base_weights.folder_of(model) is None
+    model.load_adapter(str(place / "run"))  # of whose base nobody knows whether it is this one
+
+
 @pytest.mark.parametrize("trained", FEW[:1], indirect=True)
 def test_what_may_be_another_base_is_warned_of(copied, capsys, caplog):
     variant, place = copied
@@ -210,19 +250,28 @@ def test_numbers_that_were_rounded_twice_are_not_certain():
     assert difference(weights(("F16",), a="2 1"), weights(("F16",), a="2 2")).is_certain
 
 
+@pytest.mark.parametrize("files", [{}, {"subfolder": "part"}, {"cache_dir": "cache"}, None])
 @pytest.mark.parametrize("commit", [None, "b" * 40, "a" * 40])
-def test_the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded(commit, tmp_path, monkeypatch):
+def test_the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded(commit, files, tmp_path, monkeypatch):
     """Of the cache, which is asked alone; `main` may be another commit by now."""
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path), raising=False)
-    repository = tmp_path / "models--you--vla"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "own"))
+    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path / "own"), raising=False)
+    repository = tmp_path / ((files or {}).get("cache_dir") or "own") / "models--you--vla"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("b" * 40)
     snapshot = repository / "snapshots" / ("b" * 40)
-    snapshot.mkdir(parents=True)
-    save_file({"a": torch.ones(2)}, snapshot / "model.safetensors")
+    (snapshot / "part").mkdir(parents=True)
+    for folder in (snapshot, snapshot / "part"):
+        save_file({"a": torch.ones(2)}, folder / "model.safetensors")
     model = SimpleNamespace(name_or_path="you/vla", config=SimpleNamespace(_commit_hash=commit))
-    assert base_weights.folder_of(model) == (None if commit == "a" * 40 else snapshot)
+    if files != {}:
+        model.weights_from = files  # models of other classes do not say
+    found = base_weights.folder_of(model)
+    if files is None or commit == "a" * 40:
+        assert found is None
+    else:
+        assert found.samefile(snapshot / files.get("subfolder", ""))
     for name in ("", "you/nothing", str(tmp_path / "gone")):
         model.name_or_path = name
         assert base_weights.folder_of(model) is None

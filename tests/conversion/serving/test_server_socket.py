@@ -51,7 +51,9 @@ def test_an_address_that_others_reach_needs_a_token_whatever_its_name(monkeypatc
         bound_socket("localhost", 0, None)
 
 
-@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 2**70), ("a" * 70 + ".b", 0), ("no.such.invalid", 0)])
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 2**70), ("127.0.0.1", 70000), ("a" * 70 + ".b", 0), ("no.such.invalid", 0)]
+)
 def test_an_address_that_there_is_not_is_a_named_error(host, port):
     with pytest.raises(ConversionError, match=f"--host {host} --port {port} cannot be bound: .*choose another"):
         bound_socket(host, port, None)

@@ -78,7 +78,9 @@ def test_what_a_merge_refuses_of_settings_is_said_by_inspect(field, tmp_path):
     settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], **field}
     (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
     save_file({"base_model.model.q_proj.lora_A.weight": torch.zeros(2, 4)}, tmp_path / "adapter_model.safetensors")
-    said = [oddity for oddity in inspect_checkpoint(str(tmp_path)).oddities if "cannot be merged" in oddity]
+    inspection = inspect_checkpoint(str(tmp_path))
+    said = [oddity for oddity in inspection.oddities if "cannot be merged" in oddity]
+    assert bool(inspection.next_steps) == (field not in CANNOT)
     if field in CANNOT:
         with pytest.raises(ConversionError) as refused:
             read_lora_config(tmp_path)

@@ -1,0 +1,64 @@
+"""Adapters with trained rows of tokens (`trainable_token_indices`) in a model: whole, and each in its turn."""
+
+import pytest
+import torch
+from model_variants import FEW, VARIANTS, randomized
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file
+
+ROWS = {"first": [3, 5], "second": [5, 9]}
+TIED = "composed-mlp"  # input and output embeddings are one
+WORDS = torch.tensor([[3, 5, 7, 9]])
+
+
+@pytest.fixture(params=[*FEW, TIED], scope="module")
+def trained(request, tmp_path_factory):
+    """A variant, and a folder with its `base` and the adapters of `ROWS`."""
+    variant, place = VARIANTS[request.param], tmp_path_factory.mktemp("trained")
+    randomized(variant.kind._from_config(variant.make())).save_pretrained(place / "base")
+    for seed, (name, rows) in enumerate(ROWS.items()):
+        model = variant.kind.from_pretrained(place / "base", dtype=torch.float32)
+        tokens = next(path for path, module in model.named_modules() if module is model.get_input_embeddings())
+        layers = [path for path, _ in model.named_modules() if path.endswith("q_proj")][-1:]
+        made = get_peft_model(model, LoraConfig(r=2, target_modules=layers, trainable_token_indices={tokens: rows}))
+        generator = torch.Generator().manual_seed(seed)
+        for parameter in made.parameters():
+            if parameter.requires_grad:
+                parameter.data = torch.randn(parameter.shape, generator=generator)
+        made.save_pretrained(place / name)
+    return variant, place
+
+
+def rows_of(model):
+    """What the words are to a model, and the scores that its head gives them."""
+    head = model.get_output_embeddings()
+    read = model.get_input_embeddings()(WORDS)
+    return torch.cat([read.flatten(), *([] if head is None else [head(torch.ones_like(read)).flatten()])])
+
+
+def loaded(trained, *names):
+    variant, place = trained
+    model = variant.kind.from_pretrained(place / "base", dtype=torch.float32)
+    for name in names:
+        model.load_adapter(str(place / name), name)
+    return model
+
+
+@torch.no_grad()
+def test_of_two_adapters_with_rows_of_tokens_the_active_one_is_read(trained):
+    alone = {name: rows_of(loaded(trained, name)) for name in ROWS}
+    assert not torch.equal(alone["first"], alone["second"])
+    model = loaded(trained, *ROWS)
+    assert torch.equal(rows_of(model), alone["second"])
+    for name in ("first", "second", "first"):
+        model.set_adapter(name)
+        assert torch.equal(rows_of(model), alone[name])
+
+
+def test_the_rows_of_an_adapter_are_those_of_its_file(trained):
+    _, place = trained
+    saved = load_file(place / "first" / "adapter_model.safetensors")
+    rows = next(tensor for name, tensor in saved.items() if "trainable_tokens_delta" in name)
+    model = loaded(trained, "first")
+    found = [value for name, value in model.named_parameters() if "trainable_tokens_delta" in name]
+    assert found and all(torch.equal(value, rows) for value in found)
