@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import transformers
+from transformers import PretrainedConfig
 
 from .vla_errors import ConfigError
 
@@ -25,21 +26,33 @@ FREQUENCIES = {
 ONE_FREQUENCY = ("modernbert-decoder", "olmo3")  # in 4.57's layers of either kind, that of full attention
 DEFAULT = {"rope_type": "default"}
 READS_PARAMETERS = not transformers.__version__.startswith("4.")
+RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+OLMO3_HAS_ONE = (5, 0) <= RELEASE < (5, 13)  # setting for its layers of either kind; entries for each are not read
+
+NEEDS_ANOTHER = (
+    f"of an OLMo 3 cannot be expressed in transformers {transformers.__version__}, which has one setting for layers "
+    "of full and of sliding attention: load this with transformers 5.13 or newer, or with 4.57."
+)
 
 
 def readable_rope(fields: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a config, its `model_type` and nested ones included, as the running line reads them.
 
     Raises:
-        ConfigError: see `of_layers`.
+        ConfigError: see `of_layers` and `of_all_layers`.
     """
     found = {
         name: readable_rope(value) if isinstance(value, Mapping) and name != "rope_parameters" else value
         for name, value in fields.items()
     }
     rope, kind = found.get("rope_parameters"), found.get("model_type")
+    if kind == "olmo3" and rope and "rope_type" in rope:  # as 5.0 to 5.12 write, and compute with in all layers
+        rope = found["rope_parameters"] = {name: dict(rope) for name in ("full_attention", "sliding_attention")}
     if READS_PARAMETERS:
-        return found | parameters_of_one_frequency(kind, found) if kind in ONE_FREQUENCY and not rope else found
+        found |= parameters_of_one_frequency(kind, found) if kind in ONE_FREQUENCY and not rope else {}
+        if kind == "olmo3" and OLMO3_HAS_ONE and found.get("rope_parameters"):
+            found["rope_parameters"] = of_all_layers(found["rope_parameters"])
+        return found
     if not rope:
         return found
     del found["rope_parameters"]
@@ -48,6 +61,30 @@ def readable_rope(fields: Mapping[str, Any]) -> dict[str, Any]:
     names = OTHER_NAMES.get(kind, OWN_FIELDS)
     found |= {name: rope[own] for own, name in zip(OWN_FIELDS, names, strict=True) if own in rope}
     return found | {"rope_scaling": scaling_of(rope, kind)}
+
+
+def of_all_layers(rope: Mapping[str, Any]) -> dict[str, Any]:
+    """The one setting that 5.0 to 5.12 have for an OLMo 3, of those of full and of sliding attention.
+
+    Raises:
+        ConfigError: these differ, as where full attention is scaled.
+    """
+    full, sliding = (rope.get(name) for name in ("full_attention", "sliding_attention"))
+    if full != sliding:
+        raise ConfigError(f"rope_parameters={dict(rope)!r} {NEEDS_ANOTHER}")
+    return dict(full)
+
+
+def check_scaled_layers(config: PretrainedConfig) -> PretrainedConfig:
+    """The config itself; refuse a scaled OLMo 3 where transformers, without a word, scales its sliding attention, too.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    rope = getattr(config, "rope_parameters", None) or {}
+    if OLMO3_HAS_ONE and type(config).model_type == "olmo3" and rope.get("rope_type") != "default":
+        raise ConfigError(f"rope_parameters={rope!r} {NEEDS_ANOTHER}")
+    return config
 
 
 def scaling_of(rope: Mapping[str, Any], kind: str | None) -> dict[str, Any] | None:

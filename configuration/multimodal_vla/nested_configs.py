@@ -8,7 +8,7 @@ import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, LlamaConfig, PretrainedConfig
 
 from ..language_model_config import as_language_model_config
-from ..rope_settings import readable_rope
+from ..rope_settings import check_scaled_layers, readable_rope
 from ..vla_errors import ConfigError
 from .vlm_facts import OLDER_NAMES
 
@@ -48,18 +48,19 @@ def as_any_config(field: str, value: PretrainedConfig | dict | None) -> Pretrain
     """A config of whatever class its `model_type` names, as the running line of transformers reads it.
 
     Raises:
-        ConfigError: the model type is missing or not one of transformers', or see `readable_rope`.
+        ConfigError: the model type is missing or not one of transformers', or see `readable_rope` and
+            `check_scaled_layers`.
     """
     if value is None:
         return None
     if isinstance(value, PretrainedConfig):
-        return copy.deepcopy(value)
+        return copy.deepcopy(check_scaled_layers(value))
     if not isinstance(value, Mapping):
         raise ConfigError(f"{field} must be a config or a dict of its fields, not {value!r}.")
     model_type = value.get("model_type")
     if not isinstance(model_type, str) or model_type not in CONFIG_MAPPING:
         raise ConfigError(f"{field}.model_type is {model_type!r}, which transformers does not know.")
-    return AutoConfig.for_model(**readable_rope(copy.deepcopy(dict(value))))
+    return check_scaled_layers(AutoConfig.for_model(**readable_rope(copy.deepcopy(dict(value)))))
 
 
 def as_flow_config(value: LlamaConfig | dict | None, hidden_size: int) -> LlamaConfig:

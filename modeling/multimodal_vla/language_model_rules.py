@@ -14,10 +14,12 @@ from ...configuration.multimodal_vla.backbone_facts import (
 from ..input_checks import check_length
 from ..model_watch import part_of_model
 
+RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+
 
 def scale_of_inputs(text_config: PretrainedConfig) -> float:
-    """The factor that a language model puts on the embeddings that it is given."""
-    scales = transformers.__version__.startswith("4.") and text_config.model_type in SCALES_INPUTS
+    """The factor that a language model puts on the embeddings that it is given; since 5.4 its table of them does."""
+    scales = RELEASE < (5, 4) and text_config.model_type in SCALES_INPUTS
     return text_config.hidden_size**0.5 if scales else 1.0
 
 

@@ -6,6 +6,7 @@ import transformers
 from tiny_text_models import SIZES, weights_that_matter
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from vlahub.configuration import rope_settings
 from vlahub.configuration.multimodal_vla.nested_configs import as_any_config
 from vlahub.errors import ConfigError
 
@@ -55,12 +56,51 @@ def logits_of(model_type, **rope):
         return model(input_ids=ids, use_cache=False).logits
 
 
+IS_UPRIGHT = pytest.mark.skipif(
+    (5, 5) <= rope_settings.RELEASE < (5, 18),
+    reason="transformers 5.5 to 5.17 makes cosines of all dimensions of a GPT-NeoX Japanese, and raises",
+)
+
+
 @pytest.mark.newest
-@pytest.mark.parametrize("model_type", FORMS)
+@pytest.mark.parametrize(
+    "model_type", [pytest.param(t, marks=IS_UPRIGHT if t == "gpt_neox_japanese" else ()) for t in FORMS]
+)
 def test_either_form_makes_the_same_model(model_type):
+    if model_type == "olmo3" and rope_settings.OLMO3_HAS_ONE:
+        for form in FORMS[model_type]:
+            with pytest.raises(ConfigError, match="5.13 or newer, or with 4.57".replace(".", r"\.")):
+                logits_of(model_type, **form)
+        return
     older, newer = (logits_of(model_type, **form) for form in FORMS[model_type])
     torch.testing.assert_close(older, newer, rtol=1e-4, atol=1e-4)
     assert (older - logits_of(model_type)).abs().max() > 1e-2
+
+
+ONE = {"rope_theta": 77.0, **PLAIN}
+
+
+@pytest.mark.newest
+@pytest.mark.parametrize("form", [layers(ONE, ONE), {"rope_parameters": ONE}])
+def test_one_frequency_of_all_layers_is_read_in_every_form(form):
+    """That of 5.13, and of 5.0 to 5.12, beside that of 4.57."""
+    found, other = logits_of("olmo3", **form), logits_of("olmo3", **layers(*[ONE | {"rope_theta": 3333.0}] * 2))
+    torch.testing.assert_close(found, logits_of("olmo3", rope_theta=77.0))
+    assert (found - other).abs().max() > 1e-2
+
+
+@pytest.mark.newest
+@pytest.mark.skipif(not transformers.__version__.startswith("5."), reason="4.57 has fields for them")
+@pytest.mark.parametrize("kind", ["full_attention", "sliding_attention"])
+def test_settings_that_differ_are_refused_where_an_olmo3_has_one(monkeypatch, kind):
+    monkeypatch.setattr(rope_settings, "OLMO3_HAS_ONE", True)
+    rope = {"full_attention": ONE, "sliding_attention": ONE} | {kind: ONE | LINEAR}
+    with pytest.raises(ConfigError, match="5.13 or newer, or with 4.57".replace(".", r"\.")):
+        as_any_config("text_config", {"model_type": "olmo3", "rope_parameters": rope})
+    scaled = AutoConfig.for_model("olmo3")
+    scaled.rope_parameters = ONE | LINEAR  # as these releases read what is published
+    with pytest.raises(ConfigError, match="5.13 or newer, or with 4.57".replace(".", r"\.")):
+        as_any_config("text_config", scaled)
 
 
 REFUSED = {

@@ -59,8 +59,8 @@ class Python:
             "HF_HUB_OFFLINE": "1" if offline else "0",
             "WITHOUT_VLAHUB": "0" if vlahub else "1",
             "OMP_NUM_THREADS": "1",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
+            "NO_PROXY": "127.0.0.1,localhost",
+            "no_proxy": "127.0.0.1,localhost",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))}
         self.log = home / "stderr.txt"

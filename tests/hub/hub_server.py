@@ -126,7 +126,12 @@ class HubServer:
         self.lock = threading.RLock()
         handler = type("Handler", (Handler,), {"hub": self})
         self.servers = [ThreadingHTTPServer(("127.0.0.1", 0), handler) for _ in range(2)]
-        self.url, self.store = (f"http://127.0.0.1:{server.server_port}" for server in self.servers)
+        hosts = (
+            "127.0.0.1",
+            "localhost",
+        )  # clients follow a redirect to the same one, and lose its headers
+        ports = [server.server_port for server in self.servers]
+        self.url, self.store = (f"http://{host}:{port}" for host, port in zip(hosts, ports, strict=True))
 
     def __enter__(self) -> "HubServer":
         for server in self.servers:

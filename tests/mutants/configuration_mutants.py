@@ -120,9 +120,21 @@ MUTANTS = [
         "tests/configuration/test_rope_settings.py",
         (
             "one-frequency-of-two-kinds-of-layers",
-            "return found | parameters_of_one_frequency(kind, found) if kind",
-            "return found if kind",
+            "found |= parameters_of_one_frequency(kind, found) if kind",
+            "found |= {} if kind",
             "either_form_makes_the_same_model[olmo3]",
+        ),
+        (
+            "one-setting-of-an-early-5-is-that-of-no-layer",
+            """if kind == "olmo3" and rope and "rope_type" in rope:""",
+            "if False:",
+            "one_frequency_of_all_layers_is_read_in_every_form",
+        ),
+        (
+            "layers-that-differ-where-there-is-one-setting",
+            "    if full != sliding:",
+            "    if False:",
+            "settings_that_differ_are_refused_where_an_olmo3_has_one",
         ),
         (
             "scaled-in-every-kind-of-layer",
@@ -250,8 +262,8 @@ MUTANTS = [
         CALLERS_VALUES,
         (
             "callers-nested-configs-are-kept",
-            "    if isinstance(value, PretrainedConfig):\n        return copy.deepcopy(value)",
-            "    if isinstance(value, PretrainedConfig):\n        return value",
+            "return copy.deepcopy(check_scaled_layers(value))",
+            "return check_scaled_layers(value)",
             "a_config_shares_nothing_with_what_it_was_given",
         ),
     ),

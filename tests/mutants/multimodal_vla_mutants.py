@@ -17,6 +17,16 @@ ADAPTERS = "tests/modeling/common/test_adapters.py"
 
 MUTANTS = [
     *planted(
+        "modeling/multimodal_vla/language_model_rules.py",
+        MULTIMODAL_PARTS,
+        (
+            "an-early-5-scales-no-embeddings",
+            "RELEASE < (5, 4) and",
+            "RELEASE < (5, 0) and",
+            "what_is_given_to_a_stack_that_scales_it_is_divided_first",
+        ),
+    ),
+    *planted(
         "modeling/multimodal_vla/modeling_multimodal_vla.py",
         "tests/modeling/test_generation_settings.py",
         (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from transformers import LlamaConfig
+from transformers import GemmaConfig, LlamaConfig
 
 from vlahub import FlowMatchingActionExpert, MultimodalVLAConfig, MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.head_facts import HEAD_FACTS
@@ -12,6 +12,7 @@ from vlahub.modeling.learned_tokens import LearnedTokens
 from vlahub.modeling.masking import additive
 from vlahub.modeling.mlp import MLP
 from vlahub.modeling.mlp_resnet import MLPResNet
+from vlahub.modeling.multimodal_vla import language_model_rules
 from vlahub.modeling.multimodal_vla.composed_heads import HEADS
 from vlahub.modeling.multimodal_vla.context_action_network import ContextActionNetwork
 from vlahub.modeling.multimodal_vla.perceiver_resampler import PerceiverResampler
@@ -293,3 +294,12 @@ def test_learned_tokens_begin_as_wide_as_the_text_models_weights(spread):
     config = MultimodalVLAConfig(**{**CHOICES, "text_config": text, "action_head": "mlp", "num_action_chunks": 64})
     tokens = MultimodalVLAForActionPrediction(config).action_queries.tokens
     assert tokens.std().item() == pytest.approx(spread, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    "release, factor", [((4, 57), 8.0), ((5, 0), 8.0), ((5, 3), 8.0), ((5, 4), 1.0), ((5, 23), 1.0)]
+)
+def test_what_is_given_to_a_stack_that_scales_it_is_divided_first(monkeypatch, release, factor):
+    monkeypatch.setattr(language_model_rules, "RELEASE", release)
+    assert language_model_rules.scale_of_inputs(GemmaConfig(hidden_size=64)) == factor
+    assert language_model_rules.scale_of_inputs(LlamaConfig(hidden_size=64)) == 1
