@@ -59,7 +59,9 @@ def spread(items, cases):
         functions.setdefault((item.path, item.nodeid.partition("[")[0]), []).append(item)
     for each in functions.values():
         marks = {mark.name for mark in each[0].iter_markers()}
-        most = len(each) if marks & {"newest", "every_case"} else -(-cases // 3) if marks & {"inductor", "long"} else cases
+        most = (
+            len(each) if marks & {"newest", "every_case"} else -(-cases // 3) if marks & {"inductor", "long"} else cases
+        )
         kept = min(most, len(each))
         yield from (each[round(step * (len(each) - 1) / max(kept - 1, 1))] for step in range(kept))
 

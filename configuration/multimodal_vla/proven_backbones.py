@@ -7,6 +7,7 @@ with padding on either side. What is not listed may count positions or build mas
 Vision towers are not listed: all features of a picture will do, and what has none is refused.
 """
 
+import transformers
 from transformers import PretrainedConfig
 
 from ..vla_errors import ConfigError
@@ -52,6 +53,8 @@ UNFIT_TOWERS = {
     "pixtral": NEEDS_SIZES,
     **dict.fromkeys(("timesformer", "videomae", "vivit"), "it reads videos"),
 }
+RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+DOGE_LOSES_ITS_MASK = (5, 0) <= RELEASE < (5, 18)  # that of its values, where nothing is padded
 UNPROVEN = "its states have not been shown to be those of its own call"
 
 
@@ -104,6 +107,12 @@ def check_proven(field: str, kind: str) -> None:
     field: `vlm_config` or `text_config`; kind: the model type.
     Raises ConfigError with the reason and the model types that are proven.
     """
+    if kind == "doge" and DOGE_LOSES_ITS_MASK:
+        raise ConfigError(
+            f"{field}.model_type='doge' cannot be the backbone of a composed VLA with transformers "
+            f"{transformers.__version__}, which leaves its mask out where nothing is padded: load it with transformers "
+            "5.18 or newer, or with 4.57."
+        )
     proven = tuple(VLMS) if field == "vlm_config" else (*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING)
     encoders = "" if field == "vlm_config" else f", and as encoders {', '.join(TEXT_ENCODERS)}"
     if kind not in proven:

@@ -76,6 +76,7 @@ VLMS = {
 }
 # Fields that 5.x reads under two names and 4.57 under the older one alone; both are written.
 OLDER_NAMES = {
+    "qwen3_moe": {"num_experts": "num_local_experts"},
     "qwen3_vl_moe_text": {"num_experts": "num_local_experts"},
     "vipllava": {"vision_feature_layers": "vision_feature_layer"},
 }

@@ -42,7 +42,7 @@ from .multimodal_inputs import (
     padding_first,
 )
 from .multimodal_outputs import MultimodalVLAActionOutput, MultimodalVLAOutput
-from .portable_weights import WRITES_OWN_NAMES, tied_weights_of
+from .portable_weights import tied_weights_of
 from .token_sequences import moe_ratios
 from .tower_conditioning import make_conditioning
 from .vision_tokens import make_projector
@@ -73,8 +73,7 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         self._no_split_modules = whole_layers(self, config)
         self.parts_with_first_names = self.backbone.first_named_parts
         self.turned_weights = self.backbone.turned_weights
-        if WRITES_OWN_NAMES:
-            self._tied_weights_keys = tied_weights_of(self)  # 4.57 asks the parts itself
+        self._tied_weights_keys = tied_weights_of(self)
         self.post_init()
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)

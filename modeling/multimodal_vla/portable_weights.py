@@ -102,8 +102,14 @@ def with_level(state_dict: dict[str, torch.Tensor], towers: list[str]) -> dict[s
     return found
 
 
-def tied_weights_of(model: nn.Module) -> dict[str, str]:
-    """`{tied weight: weight}` of all models inside, for a model that ties nothing itself."""
+def tied_weights_of(model: PreTrainedModel) -> dict[str, str] | list[str]:
+    """`{tied weight: weight}` of all models inside, for a model that ties nothing itself.
+
+    4.57 asks the parts itself. What is tied to the input embeddings, which PEFT adapts together, is listed there.
+    """
+    if not WRITES_OWN_NAMES:
+        head = model.get_output_embeddings()
+        return [f"{name}.weight" for name, part in model.named_modules() if part is head]
     return {
         f"{prefix}.{name}": f"{prefix}.{source}"
         for prefix, part in model.named_modules()

@@ -62,3 +62,17 @@ def test_the_rows_of_an_adapter_are_those_of_its_file(trained):
     model = loaded(trained, "first")
     found = [value for name, value in model.named_parameters() if "trainable_tokens_delta" in name]
     assert found and all(torch.equal(value, rows) for value in found)
+
+
+@pytest.mark.parametrize("name", [name for name, each in VARIANTS.items() if each.make().tie_word_embeddings])
+def test_rows_of_tied_embeddings_are_those_by_which_words_are_scored(name):
+    model = VARIANTS[name].kind._from_config(VARIANTS[name].make())
+    tokens = next(path for path, module in model.named_modules() if module is model.get_input_embeddings())
+    layers = [path for path, _ in model.named_modules() if path.endswith("q_proj")][-1:]
+    made = get_peft_model(model, LoraConfig(r=2, target_modules=layers, trainable_token_indices={tokens: [3, 5]}))
+    rows = next(parameter for path, parameter in made.named_parameters() if "trainable_tokens_delta" in path)
+    torch.nn.init.constant_(rows, 0.5)
+    states = torch.ones(1, rows.shape[-1])
+    with torch.no_grad():
+        found = model.get_output_embeddings()(states)[0, [3, 5]]
+    torch.testing.assert_close(found, torch.full((2,), 0.5 * rows.shape[-1]))

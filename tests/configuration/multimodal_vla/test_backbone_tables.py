@@ -84,6 +84,7 @@ def test_of_every_vlm_that_may_be_chosen_there_are_facts_and_reasons_of_those_th
     }
     assert "encoder" in UNFIT_VLMS["florence2"] and "token ids" in UNFIT_VLMS["gemma3n"] == UNFIT_VLMS["gemma4"]
     assert OLDER_NAMES == {
+        "qwen3_moe": {"num_experts": "num_local_experts"},
         "qwen3_vl_moe_text": {"num_experts": "num_local_experts"},
         "vipllava": {"vision_feature_layers": "vision_feature_layer"},
     }

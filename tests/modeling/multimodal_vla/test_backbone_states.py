@@ -1,18 +1,21 @@
 """The states of a backbone are those of its own documented call, for every model type that is accepted."""
 
 import inspect
+from contextlib import nullcontext
 
 import pytest
 import torch
 import transformers
+from packaging.version import Version
 from tiny_text_models import BLOCK, tiny_text_config, weights_that_matter
 from tiny_vlms import TINY_VLMS
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAConfig, MultimodalVLAForActionPrediction
+from vlahub.configuration.multimodal_vla import proven_backbones
 from vlahub.configuration.multimodal_vla.backbone_facts import POSITIONS_BEHIND_PADDING
-from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS
+from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS, check_proven
 from vlahub.configuration.multimodal_vla.vlm_facts import VLMS
 from vlahub.errors import ConfigError, InputError
 from vlahub.modeling.multimodal_vla.fusion import fuse
@@ -240,6 +243,14 @@ def test_a_language_model_that_is_not_proven_is_refused_before_weights_are_read(
     monkeypatch.setattr(AutoModelForCausalLM, "from_pretrained", None)
     with pytest.raises(ConfigError, match=rf"text_config.model_type='{kind}'.*{reason}.*proven are apertus"):
         MultimodalVLAForActionPrediction.from_backbones("unused", str(tmp_path))
+
+
+def test_a_language_model_that_a_release_computes_in_another_way_is_refused_there(monkeypatch):
+    assert ((5, 0) <= Version(transformers.__version__).release < (5, 18)) == proven_backbones.DOGE_LOSES_ITS_MASK
+    for is_lost in (False, True):
+        monkeypatch.setattr(proven_backbones, "DOGE_LOSES_ITS_MASK", is_lost)
+        with pytest.raises(ConfigError, match=r"5\.18 or newer, or with 4\.57") if is_lost else nullcontext():
+            check_proven("text_config", "doge")
 
 
 @pytest.mark.parametrize(("kind", "reason"), UNPROVEN_VLMS)
