@@ -225,7 +225,7 @@ class StrictPreTrainedModel(StockInitialisation, FastModel):
         check_new(pretrained_model_name_or_path, parts, missing)
         check_disk(model)
         if kwargs.get("variant") is None and kwargs.get("state_dict") is None:
-            model.weights_from = hub_arguments(kwargs)
+            model.weights_from = {name: kwargs.get(name) for name in ("cache_dir", "subfolder")}  # and no token
         return (model, info) if output_loading_info else model
 
     @classmethod

@@ -46,6 +46,16 @@ def loaded(request, family, family_checkpoint):
     return classes["AutoModel"].from_pretrained(family_checkpoint, config=config), None
 
 
+def test_a_token_for_the_hub_goes_nowhere(family, family_checkpoint, tmp_path):
+    secret = "hf_secret_of_nobody"
+    model = family.model.from_pretrained(family_checkpoint, token=secret)
+    processor = family.processor.from_pretrained(family_checkpoint, token=secret)
+    for part in (model, processor):
+        assert secret.encode() not in pickle.dumps(part)
+        part.save_pretrained(tmp_path)
+    assert not [path.name for path in tmp_path.iterdir() if secret.encode() in path.read_bytes()]
+
+
 @pytest.mark.newest
 @pytest.mark.parametrize("way", WAYS)
 def test_a_model_and_what_belongs_to_it_arrive_whole(loaded, way):

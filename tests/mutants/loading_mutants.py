@@ -40,6 +40,16 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "modeling/strict_loading.py",
+        "tests/test_pickling.py",
+        (
+            "a-token-goes-with-the-model",
+            '{name: kwargs.get(name) for name in ("cache_dir", "subfolder")}',
+            "hub_arguments(kwargs)",
+            "a_token_for_the_hub_goes_nowhere",
+        ),
+    ),
+    *planted(
         "modeling/adapter_loading.py",
         "tests/modeling/test_token_rows_of_adapters.py",
         (
