@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 import transformers
 from safetensors import safe_open
 from torch import nn
-from transformers.utils import cached_file, has_file
+from transformers.utils import CONFIG_NAME, cached_file, has_file
+from transformers.utils.hub import extract_commit_hash
 
 from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_place import ADAPTER
@@ -192,6 +193,11 @@ def by_their_names(load: Callable, args: Sequence[Any], kwargs: dict[str, Any]) 
     files = {name: given.pop(name) for name in ("revision", "token") if name in given}
     files = {name: value for name, value in files.items() if value is not None}
     return given | {"adapter_kwargs": files | dict(given.get("adapter_kwargs") or {})}
+
+
+def commit_of(name_or_path: Any, files: dict[str, Any]) -> str | None:
+    """Of the files of a repository that are meant; `None` of a folder."""
+    return extract_commit_hash(cached_file(name_or_path, CONFIG_NAME, **files, **MISSING_IS_NONE), None)
 
 
 def hub_arguments(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers.utils import cached_file, logging
+from transformers.utils import CONFIG_NAME, cached_file, logging
+from transformers.utils.hub import extract_commit_hash
 
 from ..configuration.checkpoint_card import is_repository
 from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, files_of_weights
 from ..configuration.vla_errors import CheckpointError, ConfigError
+from .adapter_filling import PEFT_PREFIX
 from .adapter_loading import MISSING_IS_NONE
 from .replaced_weights import BASE_WEIGHTS
 from .weight_files import opened_weights
@@ -31,6 +33,7 @@ ON_THIS_MACHINE = {
     "_raise_exceptions_for_connection_errors": False,
     "_raise_exceptions_for_gated_repo": False,
 }
+EXACT = (torch.float32, torch.bfloat16)  # rounded to bfloat16 these are what a file of either is
 HALF = "F16"  # a number that was rounded to it and then to bfloat16 may be another one than if it had not been
 SHOWN = 3
 
@@ -38,11 +41,12 @@ logger = logging.get_logger(__name__)
 
 
 class Weights(NamedTuple):
-    """The weights of a folder: of each tensor its shape and the hash of some of its numbers, by its name; and the
-    dtypes of them all."""
+    """The weights of a folder: of each tensor its shape and the hash of some of its numbers, by its name; the dtypes of
+    them all; and of a record the names of those that its adapter replaces whole, so that any will do."""
 
     tensors: dict[str, str]
     dtypes: list[str]
+    replaced: frozenset[str] = frozenset()
 
 
 class Difference(NamedTuple):
@@ -99,21 +103,59 @@ def weights_in_folder(folder: Path | None) -> Weights | None:
     return weights_in(files) if files else None
 
 
+def files_of(model: Any, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Which files of its folder or repository a model was just loaded from, as `cached_file` wants it, and no token.
+
+    kwargs: of `from_pretrained`. The `revision` is the commit: a branch may be elsewhere when this is asked for.
+    """
+    where = {"cache_dir": kwargs.get("cache_dir"), "subfolder": kwargs.get("subfolder") or ""}
+    where["local_files_only"] = bool(kwargs.get("local_files_only"))
+    commit = getattr(model.config, "_commit_hash", None)  # 5.23 does not set it
+    if commit is None and not Path(model.name_or_path).is_dir() and is_repository(model.name_or_path):
+        asked = where | {"revision": kwargs.get("revision")} | ON_THIS_MACHINE
+        commit = extract_commit_hash(cached_file(model.name_or_path, CONFIG_NAME, **asked), None)
+    return where | {"revision": commit}
+
+
 def folder_of(model: Any) -> Path | None:
     """The folder, be it in the Hub's cache, that a model was loaded from; `None` where it is not there (any more), and
     of a model of a variant, of given tensors or of its config alone."""
-    name, commit = model.name_or_path, getattr(model.config, "_commit_hash", None)
-    files = getattr(model, "weights_from", {})  # models that are none of ours do not say
+    name, files = model.name_or_path, getattr(model, "weights_from", {})  # models that are none of ours do not say
     if not name or files is None:
         return None
-    within = files.get("subfolder") or ""
     if Path(name).is_dir():
-        return Path(name, within)
+        return Path(name, files.get("subfolder") or "")
     if not is_repository(name):  # a folder that was moved
         return None
-    where = {"cache_dir": files.get("cache_dir"), "subfolder": within, "revision": commit}
-    found = (cached_file(name, file, **where, **ON_THIS_MACHINE) for file in WEIGHT_NAMES[:2])
+    where = {"revision": getattr(model.config, "_commit_hash", None)} | files | ON_THIS_MACHINE
+    found = (cached_file(name, file, **where) for file in WEIGHT_NAMES[:2])
     return next((Path(path).parent for path in found if path), None)
+
+
+def weights_beside(model: Any) -> Weights | None:
+    """Those of the files that a model was loaded from; `None` where these are not known, or the model has other numbers
+    by now. Raises CheckpointError, see `weights_in`."""
+    weights = weights_in_folder(folder_of(model))
+    return weights if weights and is_as_read(model, weights) else None
+
+
+def is_as_read(model: torch.nn.Module, weights: Weights) -> bool:
+    """Whether a model, with PEFT's layers in it or not, has the numbers of its files, as far as names are alike."""
+    for name, parameter in model.named_parameters():
+        entry = weights.tensors.get(name.replace(".base_layer.", ".").replace(".original_module.", "."))
+        shape = "x".join(map(str, parameter.shape)) or "scalar"
+        if entry is None or shape_of(entry) != shape or parameter.is_meta or parameter.dtype not in EXACT:
+            continue
+        if HALF not in weights.dtypes and mark(parameter.shape, row_of(parameter.detach())) != entry:
+            return False
+    return True
+
+
+def row_of(tensor: torch.Tensor) -> torch.Tensor:
+    """As `middle_row`."""
+    if tensor.dim() < 2 or tensor.numel() == 0:
+        return tensor.cpu()
+    return tensor[tuple(slice(size // 2, size // 2 + 1) for size in tensor.shape[:-1])].cpu()
 
 
 def holds_adapters(folder: Path) -> bool:
@@ -123,6 +165,14 @@ def holds_adapters(folder: Path) -> bool:
     """
     path = folder / REPORT
     return path.is_file() and bool(read_mapping(path).get(MERGED))
+
+
+def has_merged_adapters(model: Any, folder: Path) -> bool:
+    """As `holds_adapters`, of a loaded model, whose report may lie in its repository alone."""
+    if not Path(model.name_or_path).is_dir():
+        where = ON_THIS_MACHINE | model.weights_from
+        cached_file(model.name_or_path, REPORT, **where)
+    return holds_adapters(folder)
 
 
 def write_base_weights(folder: Path, base: Weights | None) -> None:
@@ -159,17 +209,20 @@ def recorded_base(folder: Path) -> Weights | None:
         raise CheckpointError(f"{path} does not say which weights an adapter was trained beside: remove it.")
     if found.get("adapter") != mark_of_adapter(folder):
         return None
-    return Weights(dict(tensors), [str(name) for name in dtypes] if isinstance(dtypes, list) else [])
+    held = opened_weights(folder / ADAPTER_WEIGHTS).keys()
+    replaced = frozenset(name.removeprefix(PEFT_PREFIX) for name in held).intersection(tensors)
+    return Weights(dict(tensors), [str(name) for name in dtypes] if isinstance(dtypes, list) else [], replaced)
 
 
 def difference(recorded: Weights, base: Weights) -> Difference | None:
     """What an adapter was trained beside and a base does not have; `None` where it has all."""
     there, known = set(base.tensors.values()), set(recorded.tensors.values())
-    missing = [name for name, entry in recorded.tensors.items() if entry not in there]
+    missing = [name for name, entry in recorded.tensors.items() if entry not in there and name not in recorded.replaced]
     if not missing:
         return None
     wanted = Counter(shape_of(recorded.tensors[name]) for name in missing)
-    others = Counter(shape_of(entry) for entry in base.tensors.values() if entry not in known)
+    own = (entry for name, entry in base.tensors.items() if name not in recorded.replaced)
+    others = Counter(shape_of(entry) for entry in own if entry not in known)
     rounded = (HALF in recorded.dtypes) != (HALF in base.dtypes)
     return Difference(sorted(missing), len(recorded.tensors), wanted <= others and not rounded)
 
@@ -189,11 +242,10 @@ def check_base(model: Any, place: Any, files: dict[str, Any]) -> None:
         CheckpointError: a file cannot be read.
     """
     path = None if place is None else cached_file(place, BASE_WEIGHTS, **files, **MISSING_IS_NONE)
-    recorded, folder = path and recorded_base(Path(path).parent), folder_of(model)
-    if not recorded or folder is None or holds_adapters(folder):
+    recorded = path and recorded_base(Path(path).parent)
+    if not recorded or (base := weights_beside(model)) is None or (found := difference(recorded, base)) is None:
         return
-    base = weights_in_folder(folder)
-    if base is None or (found := difference(recorded, base)) is None:
+    if has_merged_adapters(model, folder_of(model)):
         return
     if found.is_certain:
         raise ConfigError(

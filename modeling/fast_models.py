@@ -9,9 +9,10 @@ from ..configuration.fast_prediction_choices import checked_fast_prediction
 from .fast_prediction import FastPrediction, FastPredictionStats
 from .fused_linears import lay_side_by_side
 from .modules import computed_constants, keep_precision
+from .stock_initialisation import StockInitialisation
 
 
-class FastModel(PreTrainedModel):
+class FastModel(StockInitialisation, PreTrainedModel):
     """A `PreTrainedModel` that records or compiles its predictions, see `fast_prediction.py`, and lays weights that
     read the same input side by side."""
 

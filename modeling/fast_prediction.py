@@ -257,7 +257,7 @@ class FastPrediction:
     def look_again(self, model: nn.Module) -> None:
         """Drop what was recorded if the model is another one by now."""
         with self.lock:
-            if self.watch.has_changed():
+            if self.watch.model() is not model or self.watch.has_changed():  # of a shallow copy
                 self.counts["drops"] += bool(self.graphs)
                 self.forget()
                 self.prepare(model)

@@ -24,13 +24,14 @@ from .adapter_loading import (
     adapter_problems,
     by_their_names,
     check_names,
+    commit_of,
     hub_arguments,
     in_subfolder,
     own_weight_mapping,
 )
 from .adapter_rollback import whole_or_not_at_all
 from .attention_marks import all_parts_or_none
-from .base_weights import check_base
+from .base_weights import check_base, files_of
 from .built_fields import built_fields, check_as_built
 from .config_of_run import adapted_arguments
 from .fast_models import FastModel
@@ -43,7 +44,6 @@ from .quantized_linear import quantise_layers, weights_that_are_there
 from .replaced_weights import files_since, one_set_of_weights, remove_replaced, shards_of_other_variants
 from .run_settings import OF_RUN, apply_settings, generation_of_run, settings_of_run, settle_settings
 from .saving_checks import check_whole
-from .stock_initialisation import StockInitialisation
 
 
 def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
@@ -54,7 +54,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
     return list(pairs) if transformers.__version__.startswith("4.") else pairs
 
 
-class StrictPreTrainedModel(StockInitialisation, FastModel):
+class StrictPreTrainedModel(FastModel):
     """A `PreTrainedModel` whose `from_pretrained` raises where transformers only warns, and which writes its card.
 
     Training asks a family's model for what follows; the attributes below have defaults.
@@ -225,7 +225,7 @@ class StrictPreTrainedModel(StockInitialisation, FastModel):
         check_new(pretrained_model_name_or_path, parts, missing)
         check_disk(model)
         if kwargs.get("variant") is None and kwargs.get("state_dict") is None:
-            model.weights_from = {name: kwargs.get(name) for name in ("cache_dir", "subfolder")}  # and no token
+            model.weights_from = files_of(model, kwargs)
         return (model, info) if output_loading_info else model
 
     @classmethod
@@ -234,6 +234,9 @@ class StrictPreTrainedModel(StockInitialisation, FastModel):
         the adapter only."""
         kwargs = adapted_arguments(cls.config_class, adapter, kwargs)
         others = {key: value for key, value in kwargs.items() if key not in OF_ADAPTERS + HUB_ARGUMENTS}
+        if getattr(others.get("config"), "_commit_hash", None) is not None:  # 4.57 goes by it, and not by the revision
+            others["config"] = copy.deepcopy(others["config"])
+            others["config"]._commit_hash = commit_of(adapter.base, adapter.base_files)
         loaded = cls.from_pretrained(
             adapter.base, *args, output_loading_info=output_loading_info, **others, **adapter.base_files
         )

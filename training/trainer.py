@@ -14,7 +14,7 @@ from transformers.trainer_utils import HubStrategy
 
 from ..configuration.checkpoint_card import CARD_NAME
 from ..configuration.vla_errors import InputError
-from ..modeling.base_weights import folder_of, weights_in_folder, write_base_weights
+from ..modeling.base_weights import weights_beside, write_base_weights
 from ..modeling.generation_settings import write_generation
 from .action_units import check_units
 from .adapter_card import write_adapter_card
@@ -48,8 +48,9 @@ class VLATrainer(Trainer):
     - The checkpoint of a sharded model ties what the model ties.
     - What a collator with `learn_text` puts behind answers is among the tokens at which the model's `generate` stops;
       beside an adapter, too, lies the generation_config.json that says it.
-    - Beside an adapter lie the statistics and the names of the views that its collator has, and which
-      weights it was trained beside (`base_weights.json`), so that it is not loaded into, or merged with, others.
+    - Beside an adapter lie the statistics and the names of the views that its collator has, else its processor, and
+      which weights it was trained beside (`base_weights.json`; not where these were changed in memory), so that it is
+      not loaded into, or merged with, others.
     - What `hub_strategy` pushes amid a training is as whole as what is pushed at its end.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
@@ -95,8 +96,9 @@ class VLATrainer(Trainer):
         stop_at_the_end_of_answers(base_of(self.model), self.data_collator)
         self.base_weights = None
         if hasattr(self.model, "peft_config") and self.args.should_save:
-            self.base_weights = weights_in_folder(folder_of(base_of(self.model)))
-            warn_of_missing_statistics(base_of(self.model), self.data_collator, self.processing_class)
+            self.base_weights = weights_beside(base_of(self.model))
+            beside = self.data_collator, self.processing_class, self.args.output_dir
+            warn_of_missing_statistics(base_of(self.model), *beside)
         self.guard = FiniteGuard(max_skipped_steps)
         self.counts_items = hasattr(base_of(self.model), "loss_items")
         if self.counts_items:
@@ -215,7 +217,7 @@ class VLATrainer(Trainer):
         if writes and hasattr(self.model, "peft_config"):  # the card of a whole model is written with it
             write_generation(card.parent, base_of(self.model).generation_config)
             write_base_weights(card.parent, self.base_weights)
-            write_statistics(card.parent, self.data_collator)
+            write_statistics(card.parent, self.data_collator, self.processing_class)
             write_adapter_card(card.parent, self.model, before)
 
     def push_to_hub(

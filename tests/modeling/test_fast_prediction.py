@@ -127,6 +127,15 @@ def test_a_model_that_nobody_has_any_more_is_gone_at_once_with_its_graphs(mode):
         gc.enable()
 
 
+def test_a_shallow_copy_predicts_when_the_model_is_gone():
+    model = Toy(ToyConfig()).eval()
+    recorded(model)
+    before = model.predict(torch.ones(2, 4)).y
+    copied = copy.copy(model)
+    del model
+    assert torch.equal(copied.predict(torch.ones(2, 4)).y, before)
+
+
 def test_an_answer_stays_what_it_was(model):
     recorded(model)
     first = model.predict(torch.ones(2, 4)).y

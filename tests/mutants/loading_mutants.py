@@ -40,12 +40,64 @@ MUTANTS = [
         ),
     ),
     *planted(
-        "modeling/strict_loading.py",
+        "modeling/base_weights.py",
+        "tests/training/test_base_weights.py",
+        (
+            "weights-of-a-revision-are-those-of-main",
+            '    return where | {"revision": commit}',
+            '    return where | {"revision": None}',
+            "the_weights_of_a_revision_are_meant_where_a_model_was_loaded_from_it",
+        ),
+        (
+            "weights-of-memory-are-those-of-a-folder",
+            "    return weights if weights and is_as_read(model, weights) else None",
+            "    return weights",
+            "weights_that_were_changed_in_memory_are_not_those_of_a_folder",
+        ),
+        (
+            "parts-that-an-adapter-replaces-have-to-be-the-same",
+            " if entry not in there and name not in recorded.replaced]",
+            " if entry not in there]",
+            "parts_that_an_adapter_replaces_whole_may_be_others_in_the_base",
+        ),
+    ),
+    *planted(
+        "training/adapter_statistics.py",
+        "tests/training/test_trainer.py",
+        (
+            "statistics-of-a-former-run-win-over-the-processor",
+            '    config = settings_of(collator) or (processor if getattr(processor, "norm_stats", None) else None)',
+            "    config = settings_of(collator)",
+            "statistics_of_a_former_run_are_not_those_of_the_next",
+        ),
+    ),
+    *planted(
+        "training/pushed_checkpoints.py",
+        "tests/training/test_pushed_checkpoints.py",
+        (
+            "what-a-former-run-left-is-pushed",
+            "            (folder / name).unlink(missing_ok=True)",
+            "            pass",
+            "what_a_former_run_left_goes_before_a_push_amid_a_training",
+        ),
+    ),
+    *planted(
+        "modeling/fast_prediction.py",
+        "tests/modeling/test_fast_prediction.py",
+        (
+            "a-shallow-copy-needs-its-original",
+            "if self.watch.model() is not model or self.watch.has_changed():",
+            "if self.watch.has_changed():",
+            "a_shallow_copy_predicts_when_the_model_is_gone",
+        ),
+    ),
+    *planted(
+        "modeling/base_weights.py",
         "tests/test_pickling.py",
         (
             "a-token-goes-with-the-model",
-            '{name: kwargs.get(name) for name in ("cache_dir", "subfolder")}',
-            "hub_arguments(kwargs)",
+            '    return where | {"revision": commit}',
+            '    return where | {"revision": commit, "token": kwargs.get("token")}',
             "a_token_for_the_hub_goes_nowhere",
         ),
     ),

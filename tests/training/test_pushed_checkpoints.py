@@ -11,6 +11,7 @@ from peft import get_peft_model
 from transformers import Trainer, TrainingArguments
 
 import vlahub
+from vlahub.training.pushed_checkpoints import take_along
 
 OF_PLACES = {"training_args.bin"}
 
@@ -85,3 +86,18 @@ def test_what_is_pushed_at_the_end_alone_takes_nothing_along_before(base, pushed
     trainer.save_model(str(tmp_path / "checkpoint-1"))
     trainer._push_from_checkpoint(str(tmp_path / "checkpoint-1"))
     assert not pushed.files and [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
+
+
+def test_what_a_former_run_left_goes_before_a_push_amid_a_training(tmp_path):
+    checkpoint, run = tmp_path / "checkpoint-1", tmp_path / "run"
+    for folder in (checkpoint, run):
+        folder.mkdir()
+    (checkpoint / "adapter_config.json").write_text("{}")
+    names = ("base_weights.json", "dataset_statistics.json", "view_names.json")
+    for name in names:
+        (run / name).write_text("former")
+    take_along(checkpoint, run)  # nobody said by which statistics it is trained
+    assert {path.name for path in run.iterdir()} == set(names[1:])
+    (checkpoint / "dataset_statistics.json").write_text("own")
+    take_along(checkpoint, run)
+    assert {path.name: path.read_text() for path in run.iterdir()} == {"dataset_statistics.json": "own"}

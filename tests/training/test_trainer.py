@@ -104,6 +104,30 @@ def test_a_collator_that_says_no_statistics_is_told_of_where_no_processor_does(f
     assert "there will be no statistics" not in caplog.text
 
 
+def test_statistics_of_a_former_run_are_not_those_of_the_next(family, family_checkpoint, loaded, tmp_path, caplog):
+    """In its folder: the processor's are, where the collator does not say."""
+    if not family.unnorm_key:
+        pytest.skip("a model that normalises by numbers of its own")
+    model, collator = loaded
+    former = copy.copy(collator)
+    former.config = copy.deepcopy(collator.config)
+    former.config.norm_stats = {"former": next(iter(collator.config.norm_stats.values()))}
+    former.config.view_names = ["left", "right"][: collator.config.num_images_in_input or 2]
+    adapted(model, former, tmp_path).save_model()
+
+    def plain(examples):
+        return collator(examples)
+
+    caplog.clear()
+    adapted(model, plain, tmp_path)
+    assert "will predict by" in caplog.text and "there will be no statistics" not in caplog.text
+    adapted(model, plain, tmp_path, processing_class=collator.processor).save_model()
+    again = family.model.from_pretrained(family_checkpoint)
+    again.load_adapter(str(tmp_path))
+    assert again.config.norm_stats.keys() == collator.processor.norm_stats.keys() != {"former"}
+    assert again.config.view_names != former.config.view_names
+
+
 # ---- not finite
 
 

@@ -21,9 +21,10 @@ def check_stage(config: Any, adapters: bool) -> None:
     given = {name: getattr(config, name) for name in fields if getattr(config, name) != fields[name]}
     trained = "the adapters of --peft" if adapters else f"stage {config.stage}"
     if adapters and "stage" in given:
-        raise ConfigError(f"stage={config.stage}: what trains is {trained}; leave it out.")
+        raise ConfigError(f"stage={config.stage}: what trains is {trained}; leave it out, or give {fields['stage']}.")
     for name, kinds in OF_KINDS.items():
         if name in given and ("lora" if adapters else config.stage) not in kinds:
             raise ConfigError(
-                f"{name}={given[name]} is for stage {' and '.join(kinds)}, and what trains is {trained}; leave it out."
+                f"{name}={given[name]} is for stage {' and '.join(kinds)}, and what trains is {trained}; leave it out, "
+                f"or give {fields[name]} where a saved policy has it."
             )
