@@ -58,14 +58,14 @@ MUTANTS = [
         ),
         (
             "weights-of-a-subfolder-are-those-of-its-folder",
-            "        return Path(name, within)",
+            '        return Path(name, files.get("subfolder") or "")',
             "        return Path(name)",
             "the_weights_of_a_subfolder_are_meant_where_a_model_was_loaded_from_it",
         ),
         (
             "weights-of-a-subfolder-are-those-of-its-repository",
-            '"subfolder": within, "revision": commit}',
-            '"revision": commit}',
+            "None)} | files | ON_THIS_MACHINE",
+            'None)} | {"cache_dir": files.get("cache_dir")} | ON_THIS_MACHINE',
             "the_weights_of_a_repository_are_those_of_the_commit_that_was_loaded",
         ),
         (

@@ -103,8 +103,8 @@ MUTANTS = [
         ),
         (
             "adapters-without-statistics-begin-in-silence",
-            "    if normalises and settings_of(collator) is None",
-            "    if not normalises and settings_of(collator) is None",
+            "    if not normalises or settings_of(collator) is not None or",
+            "    if normalises or settings_of(collator) is not None or",
             "a_collator_that_says_no_statistics_is_told_of_where_no_processor_does",
         ),
     ),
