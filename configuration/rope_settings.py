@@ -11,6 +11,7 @@ from typing import Any
 import transformers
 from transformers import PretrainedConfig
 
+from .transformers_release import IS_4, RELEASE
 from .vla_errors import ConfigError
 
 OWN_FIELDS = ("rope_theta", "partial_rotary_factor")  # of 4.57
@@ -25,8 +26,7 @@ FREQUENCIES = {
 }
 ONE_FREQUENCY = ("modernbert-decoder", "olmo3")  # in 4.57's layers of either kind, that of full attention
 DEFAULT = {"rope_type": "default"}
-READS_PARAMETERS = not transformers.__version__.startswith("4.")
-RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+READS_PARAMETERS = not IS_4
 OLMO3_HAS_ONE = (5, 0) <= RELEASE < (5, 13)  # setting for its layers of either kind; entries for each are not read
 
 NEEDS_ANOTHER = (

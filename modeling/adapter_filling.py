@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
 
-RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
+from ..configuration.transformers_release import RELEASE
+
 LEAVES_OUT = (5, 0) <= RELEASE < (5, 18)
 PEFT_PREFIX = "base_model.model."
 

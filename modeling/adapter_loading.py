@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import transformers
 from safetensors import safe_open
 from torch import nn
 from transformers.utils import CONFIG_NAME, cached_file, has_file
@@ -16,10 +15,11 @@ from transformers.utils.hub import extract_commit_hash
 from ..configuration.checkpoint_json import read_mapping
 from ..configuration.checkpoint_place import ADAPTER
 from ..configuration.checkpoint_weights import WEIGHT_NAMES, with_variant
+from ..configuration.transformers_release import IS_4
 from ..configuration.vla_errors import CheckpointError, ConfigError
 from .adapter_filling import PEFT_PREFIX
 
-HAS_WEIGHT_MAPPING = not transformers.__version__.startswith("4.")
+HAS_WEIGHT_MAPPING = not IS_4
 OF_ADAPTERS = ("adapter_kwargs", "adapter_name")
 HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 MISSING_IS_NONE = {"_raise_exceptions_for_missing_entries": False, "_raise_exceptions_for_connection_errors": False}

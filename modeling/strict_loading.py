@@ -7,12 +7,12 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
-import transformers
 from torch import nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from ..configuration.checkpoint_card import is_model_of, write_checkpoint_card
 from ..configuration.checkpoint_place import check_target
+from ..configuration.transformers_release import IS_4
 from ..configuration.vla_errors import ConfigError
 from .adapter_filling import LEAVES_OUT, fill_by_peft
 from .adapter_loading import (
@@ -51,7 +51,7 @@ def tied_weights(pairs: dict[str, str]) -> dict[str, str] | list[str]:
 
     PEFT reads a model's together with those of its parts, which transformers wrote in that form.
     """
-    return list(pairs) if transformers.__version__.startswith("4.") else pairs
+    return list(pairs) if IS_4 else pairs
 
 
 class StrictPreTrainedModel(FastModel):

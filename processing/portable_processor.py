@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import transformers
 from transformers import ProcessorMixin
 
 from ..configuration.checkpoint_json import reading_files
@@ -16,6 +15,7 @@ from ..configuration.checkpoint_place import check_family_of_folder, check_place
 from ..configuration.hub_removals import remove_from_repository
 from ..configuration.known_fields import is_known
 from ..configuration.remote_code import write_remote_code
+from ..configuration.transformers_release import IS_4
 from ..configuration.view_names import checked_view_names
 from ..configuration.vla_errors import CheckpointError, ConfigError
 from ..configuration.words_of_loaders import OF_LOADING, OF_TOKENIZERS
@@ -53,7 +53,7 @@ class PortableProcessor(ProcessorMixin):
     """
 
     attributes = ["image_processor", "tokenizer"]
-    if transformers.__version__.startswith("4."):  # 5.x reads the arguments of `__init__`
+    if IS_4:  # 5.x reads the arguments of `__init__`
         image_processor_class = "AutoImageProcessor"
         tokenizer_class = "AutoTokenizer"
     auto_classes = {}

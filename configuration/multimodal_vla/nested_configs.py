@@ -4,11 +4,11 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-import transformers
 from transformers import CONFIG_MAPPING, AutoConfig, LlamaConfig, PretrainedConfig
 
 from ..language_model_config import as_language_model_config
 from ..rope_settings import check_scaled_layers, readable_rope
+from ..transformers_release import IS_4
 from ..vla_errors import ConfigError
 from .vlm_facts import OLDER_NAMES
 
@@ -35,7 +35,7 @@ def without_mark(fields: dict[str, Any]) -> dict[str, Any]:
 
 def ties_words(vlm_config: PretrainedConfig) -> bool:
     """Whether a VLM's head is its embeddings, as the running line of transformers decides it."""
-    asks_text = transformers.__version__.startswith("4.") or not hasattr(vlm_config, "tie_word_embeddings")
+    asks_text = IS_4 or not hasattr(vlm_config, "tie_word_embeddings")
     return (vlm_config.get_text_config(decoder=True) if asks_text else vlm_config).tie_word_embeddings
 
 

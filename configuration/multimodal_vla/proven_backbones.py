@@ -10,6 +10,7 @@ Vision towers are not listed: all features of a picture will do, and what has no
 import transformers
 from transformers import PretrainedConfig
 
+from ..transformers_release import RELEASE
 from ..vla_errors import ConfigError
 from .backbone_facts import (
     FEATURE_MAPS,
@@ -53,7 +54,6 @@ UNFIT_TOWERS = {
     "pixtral": NEEDS_SIZES,
     **dict.fromkeys(("timesformer", "videomae", "vivit"), "it reads videos"),
 }
-RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
 DOGE_LOSES_ITS_MASK = (5, 0) <= RELEASE < (5, 18)  # that of its values, where nothing is padded
 UNPROVEN = "its states have not been shown to be those of its own call"
 

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from .language_masks import OLDER, TAKES_MASKS
+from ...configuration.transformers_release import IS_4
+from .language_masks import TAKES_MASKS
 
 try:
     from transformers import vision_utils
@@ -32,7 +33,7 @@ def grid_arguments(
     lengths of sequences in each layer. They are made by its own functions; lengths stay on the CPU, where attention
     splits by them. On 4.57 the tower takes the grid alone, and asks.
     """
-    if OLDER or tower.config._attn_implementation not in TAKES_MASKS:
+    if IS_4 or tower.config._attn_implementation not in TAKES_MASKS:
         return dict(images)
     device, merge = images["pixel_values"].device, tower.spatial_merge_size
     found = {"position_ids": vision_utils.get_vision_position_ids(grid, merge).to(device)}

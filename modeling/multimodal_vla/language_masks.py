@@ -6,7 +6,6 @@ asks is the same then with one prompt and with several, in a graph and outside o
 """
 
 import torch
-import transformers
 from transformers import PretrainedConfig
 
 from ...configuration.multimodal_vla.backbone_facts import (
@@ -16,9 +15,9 @@ from ...configuration.multimodal_vla.backbone_facts import (
     COUNTS_PLACES,
     MAKES_OWN_MASKS,
 )
+from ...configuration.transformers_release import IS_4
 from ..masking import additive, mask_for, without_empty_rows
 
-OLDER = transformers.__version__.startswith("4.")
 TAKES_MASKS = ("sdpa", "eager")  # implementations of attention that add or read a mask of all pairs
 FULL, SLIDING = "full_attention", "sliding_attention"
 
@@ -54,7 +53,7 @@ def causal_masks(
 
 def mask_as_taken(implementation: str, allowed: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """As `mask_for`; on 4.57 some models want one that is added with any attention, and say so on CUDA alone."""
-    return additive(allowed, dtype) if OLDER else mask_for(implementation, allowed, dtype)
+    return additive(allowed, dtype) if IS_4 else mask_for(implementation, allowed, dtype)
 
 
 def makes_masks(config: PretrainedConfig) -> bool:
@@ -78,20 +77,20 @@ def encoder_mask(config: PretrainedConfig, real: torch.Tensor, dtype: torch.dtyp
     if torch.is_grad_enabled() or implementation not in TAKES_MASKS:
         return real.long()
     seen = without_empty_rows(real[:, None, :].expand(-1, length, -1))
-    if not OLDER:
+    if not IS_4:
         return mask_for(implementation, seen, dtype)
     return real.long() if config.model_type in ("distilbert", "mt5", "t5", "umt5") else seen.long()
 
 
 def asks_in_layers(config: PretrainedConfig) -> bool:
     """Whether a text model reads numbers of a device in its own forward, whatever masks it is given."""
-    asking = (*ASKS_IN_LAYERS, *ASKS_IN_LAYERS_OF_4) if OLDER else ASKS_IN_LAYERS
+    asking = (*ASKS_IN_LAYERS, *ASKS_IN_LAYERS_OF_4) if IS_4 else ASKS_IN_LAYERS
     return config.model_type.removesuffix("_text") in asking
 
 
 def reads_padding(config: PretrainedConfig) -> bool:
     """Whether padding changes what a text model makes of the tokens, wherever it is: convolutions of 4.57 read it."""
-    return config.model_type == "lfm2" and OLDER
+    return config.model_type == "lfm2" and IS_4
 
 
 def counts_places(config: PretrainedConfig, length: int) -> bool:

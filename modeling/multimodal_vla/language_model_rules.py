@@ -1,7 +1,6 @@
 """What differs between language models of transformers: how tokens are counted and scaled, and how scores are made."""
 
 import torch
-import transformers
 from torch import nn
 from transformers import PretrainedConfig
 
@@ -11,10 +10,9 @@ from ...configuration.multimodal_vla.backbone_facts import (
     POSITIONS_BEHIND_PADDING,
     SCALES_INPUTS,
 )
+from ...configuration.transformers_release import RELEASE
 from ..input_checks import check_length
 from ..model_watch import part_of_model
-
-RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
 
 
 def scale_of_inputs(text_config: PretrainedConfig) -> float:

@@ -11,14 +11,15 @@ import re
 from collections.abc import Mapping
 
 import torch
-import transformers
 from torch import nn
 from transformers import PreTrainedModel
+
+from ...configuration.transformers_release import IS_4
 
 # What 4.57 has in a file, and 5.x computes: names there and here, of a Swin's places within its windows.
 COMPUTED = ("attention.self.relative_position_index", "attention.relative_position_bias.relative_position_index")
 FLATTENED = ("CLIPVisionModel", "Siglip2VisionModel", "SiglipVisionModel")
-WRITES_OWN_NAMES = not transformers.__version__.startswith("4.")
+WRITES_OWN_NAMES = not IS_4
 
 
 class PortableWeights:

@@ -10,12 +10,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-import transformers
 from transformers import AutoTokenizer, ProcessorMixin
 from transformers.image_processing_utils import BaseImageProcessor, BatchFeature
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # see vlahub/auto_classes.py
 
 from ...configuration.language_model_config import check_positive
+from ...configuration.transformers_release import IS_4
 from ...configuration.vla_config import alias
 from ...configuration.vla_errors import ConfigError
 from ..image_processors import CheckedImageProcessor
@@ -143,8 +143,7 @@ def portable_settings(settings: Mapping[str, Any], kind: type) -> dict[str, Any]
 
 def uses_torchvision(image_processor_type: str) -> bool:
     """Whether this class works on tensors; the lines mark the other one of the two."""
-    older = transformers.__version__.startswith("4.")
-    return image_processor_type.endswith("Fast") if older else not image_processor_type.endswith("Pil")
+    return image_processor_type.endswith("Fast") if IS_4 else not image_processor_type.endswith("Pil")
 
 
 def made(kind: type, arguments: Mapping[str, Any]) -> Any:

@@ -8,6 +8,7 @@ import transformers
 from transformers.models.auto.configuration_auto import model_type_to_module_name
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
+from ...configuration.transformers_release import IS_4
 from ...configuration.vla_errors import ConfigError
 from .pixtral_prompts import PixtralProcessor
 
@@ -51,8 +52,7 @@ def image_processor_class(name: str, use_torchvision: bool) -> type:
     Raises:
         ConfigError: there is none of this name, or it needs what is not installed.
     """
-    older = transformers.__version__.startswith("4.")
-    plain, tensors = (name, f"{name}Fast") if older else (f"{name}Pil", name)
+    plain, tensors = (name, f"{name}Fast") if IS_4 else (f"{name}Pil", name)
     reason = f"transformers {transformers.__version__} has none of this name"
     for each in (tensors, plain) if use_torchvision else (plain, tensors):
         try:

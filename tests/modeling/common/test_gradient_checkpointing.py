@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-import transformers
 
-BEFORE_5_23 = tuple(int(part) for part in transformers.__version__.split(".")[:2]) < (5, 23)
+from vlahub.configuration.transformers_release import RELEASE
+
+BEFORE_5_23 = RELEASE < (5, 23)
 # The name that users call until transformers 6.
 pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing.*is deprecated:FutureWarning")
 

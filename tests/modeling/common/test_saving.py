@@ -4,11 +4,11 @@ import json
 
 import pytest
 import torch
-import transformers
 from model_variants import FEW, FEW_FIRST, VARIANTS
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from vlahub.configuration.transformers_release import RELEASE
 from vlahub.errors import ConfigError
 
 few = pytest.mark.parametrize("variant", FEW, indirect=True)
@@ -120,7 +120,7 @@ def test_a_state_dict_of_the_callers_is_what_is_saved_and_loaded(variant, saved,
 
 @few
 @pytest.mark.skipif(
-    tuple(int(part) for part in transformers.__version__.split(".")[:2]) < (5, 15),
+    RELEASE < (5, 15),
     reason="before 5.15 `is_main_process` is asked for before config.json and old shards, and not before weights",
 )
 def test_who_is_not_the_main_process_writes_no_weights(saved, tmp_path):

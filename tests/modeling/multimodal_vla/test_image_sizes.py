@@ -36,7 +36,7 @@ def tower(monkeypatch):
         "get_vision_window_index": lambda grid, *sizes: (torch.tensor(sizes), torch.tensor([grid.sum()])),
     }
     monkeypatch.setattr(image_sizes, "vision_utils", SimpleNamespace(**functions), raising=False)
-    monkeypatch.setattr(image_sizes, "OLDER", False)
+    monkeypatch.setattr(image_sizes, "IS_4", False)
     config = SimpleNamespace(_attn_implementation=image_sizes.TAKES_MASKS[0])
     return SimpleNamespace(config=config, spatial_merge_size=2, patch_size=7)
 
@@ -57,5 +57,5 @@ def test_a_tower_that_asks_by_itself_gets_the_grid_alone(tower, monkeypatch):
     tower.config._attn_implementation = "flash_attention_2"
     assert grid_arguments(tower, images, GRID) == images
     tower.config._attn_implementation = image_sizes.TAKES_MASKS[0]
-    monkeypatch.setattr(image_sizes, "OLDER", True)
+    monkeypatch.setattr(image_sizes, "IS_4", True)
     assert grid_arguments(tower, images, GRID) == images
