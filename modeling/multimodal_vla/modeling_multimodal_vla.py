@@ -26,6 +26,7 @@ from ..ode_sampling import chosen_sampling
 from ..padded_prompts import refuse_embeds
 from ..sampled_actions import SampledActions, check_num_samples, with_spread
 from .backbones import generation_of, load_backbones, load_vlm, make_backbone, put_beside, whole_layers
+from .capped_attention import LEAVES_OUT_CAPS, attend_with_caps
 from .composed_heads import HEADS, Head, check_actions, check_flow_options
 from .composed_prediction import PredictionInputs, PredictionOptions, padded_prompt, predicted, require_whole
 from .composed_pretrained_model import ComposedPreTrainedModel
@@ -77,6 +78,8 @@ class MultimodalVLAForActionPrediction(ComposedPreTrainedModel, GenerationMixin)
         self.post_init()
         for name, module in pretrained.items():
             setattr(self.backbone, name, module)
+        if LEAVES_OUT_CAPS:
+            attend_with_caps(self.backbone)
         keep_dtype(self.backbone)
         if self.gated_layers is not None:
             open_layers(self.backbone.stack.layers)
