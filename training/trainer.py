@@ -30,6 +30,7 @@ from .precision import check_precision
 from .pushed_checkpoints import take_along
 from .sharding import keep_inputs_whole, tied_again
 from .training_stages import split_by_decay
+from .unsaved_tokens import keep_tokens_unsaved
 
 # All but cuDNN's, whose gradients are NaN for some lengths and masks (pytorch/pytorch#196678).
 ATTENTION = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
@@ -51,7 +52,8 @@ class VLATrainer(Trainer):
     - Beside an adapter lie the statistics and the names of the views that its collator has, else its processor, and
       which weights it was trained beside (`base_weights.json`; not where these were changed in memory), so that it is
       not loaded into, or merged with, others.
-    - What `hub_strategy` pushes amid a training is as whole as what is pushed at its end.
+    - What `hub_strategy` pushes amid a training is as whole as what is pushed at its end. Of a `hub_token` nothing is
+      written into training_args.bin, which is pushed, too.
     - Figures of health and cost are logged (`HealthCallback`, `StepFigures`).
 
     Args:
@@ -87,6 +89,7 @@ class VLATrainer(Trainer):
         self.loss_weights = loss_weights
         check_weights(loss_weights or {})
         super().__init__(*args, **kwargs)
+        keep_tokens_unsaved(self.args)
         check_precision(self)
         check_full_precision_weights(self.model)
         check_learnable(getattr(base_of(self.model), "config", None))

@@ -83,8 +83,30 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "training/unsaved_tokens.py",
+        "tests/training/test_pushed_checkpoints.py",
+        (
+            "a-token-is-pickled",
+            "return type(None), ()",
+            "return str, (str(self),)",
+            "a_token_is_pushed_with_and_not_pushed",
+        ),
+        (
+            "copied-arguments-lose-their-token",
+            "    def __deepcopy__(",
+            "    def deep_copy(",
+            "a_token_is_pushed_with_and_not_pushed",
+        ),
+    ),
+    *planted(
         "training/trainer.py",
         "tests/training/test_pushed_checkpoints.py",
+        (
+            "a-trainer-writes-its-token",
+            "        keep_tokens_unsaved(self.args)\n",
+            "",
+            "a_token_is_pushed_with_and_not_pushed",
+        ),
         (
             "files-change-under-a-push",
             "        if is_asked and is_free:",

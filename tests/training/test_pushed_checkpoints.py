@@ -1,9 +1,11 @@
 """What a Trainer pushes amid a training is as whole as what it pushes at the end."""
 
+import copy
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 from huggingface_hub import HfApi
 from huggingface_hub.utils import filter_repo_objects
 from model_variants import FEW, VARIANTS, randomized
@@ -12,18 +14,21 @@ from transformers import Trainer, TrainingArguments
 
 import vlahub
 from vlahub.training.pushed_checkpoints import take_along
+from vlahub.training.unsaved_tokens import NAMES
 
 OF_PLACES = {"training_args.bin"}
 
 
 @pytest.fixture
 def pushed(monkeypatch):
-    """Of each push of a run's folder the names of its files; the last stays under way until `done` says otherwise."""
-    found = SimpleNamespace(files=[], done=True)
+    """Of each push of a run's folder the names of its files, and the token; the last stays under way until `done` says
+    otherwise."""
+    found = SimpleNamespace(files=[], tokens=[], done=True)
     monkeypatch.setattr(Trainer, "init_hf_repo", lambda self, **_: vars(self).update(hub_model_id="you/run"))
     monkeypatch.setattr(Trainer, "push_in_progress", None, raising=False)
 
-    def push(*_, folder_path, ignore_patterns=(), **__):
+    def push(*_, folder_path, ignore_patterns=(), token=None, **__):
+        found.tokens.append(token)
         files = [str(path.relative_to(folder_path)) for path in Path(folder_path).rglob("*") if path.is_file()]
         found.files.append(set(filter_repo_objects(files, ignore_patterns=list(ignore_patterns))))
         return SimpleNamespace(done=lambda: found.done)
@@ -62,6 +67,21 @@ def test_a_push_amid_a_training_holds_what_the_last_one_does(is_adapter, base, p
     amid, last = pushed.files
     assert amid - OF_PLACES == last - OF_PLACES and "README.md" in amid
     assert not is_adapter or {"base_weights.json", "adapter_model.safetensors"} <= amid
+
+
+@pytest.mark.filterwarnings("ignore:.*push_to_hub_token.*:FutureWarning")
+@pytest.mark.parametrize("base", FEW[:1], indirect=True)
+@pytest.mark.parametrize("name", [each for each in NAMES if each in TrainingArguments.__dataclass_fields__])
+def test_a_token_is_pushed_with_and_not_pushed(name, base, pushed, tmp_path):
+    variant, folder = base
+    trainer = trainer_of(variant.kind.from_pretrained(folder), tmp_path, **{name: "hf_mine"})
+    trainer.save_model(str(tmp_path / "checkpoint-1"))
+    trainer._push_from_checkpoint(str(tmp_path / "checkpoint-1"))
+    trainer.push_to_hub()
+    assert set(pushed.tokens) == {"hf_mine"} and copy.deepcopy(trainer.args).hub_token == "hf_mine"
+    for path in (tmp_path, tmp_path / "checkpoint-1"):
+        assert b"hf_mine" not in (path / "training_args.bin").read_bytes()
+        assert torch.load(path / "training_args.bin", weights_only=False).hub_token is None
 
 
 @pytest.mark.parametrize("base", FEW[:1], indirect=True)
