@@ -31,6 +31,7 @@ def loaded(name):
 
 features, observations = loaded("robot_features"), loaded("robot_observations")
 places, actions, stages = loaded("checkpoint_folders"), loaded("robot_actions"), loaded("stage_options")
+first_actions = loaded("first_actions")
 
 
 @pytest.mark.parametrize("file", sorted(PLUGIN.glob("*.py")), ids=lambda file: file.stem)
@@ -216,3 +217,42 @@ def test_a_checkpoint_that_predicts_no_actions_is_no_policy(tmp_path):
     vlahub.AlpamayoR1Config().save_pretrained(tmp_path)
     with pytest.raises(ConfigError, match=r"a alpamayo_r1 that predicts trajectories"):
         places.robot_config(tmp_path)
+
+
+RADIANS = {"q01": [-1.0, -2.0], "q99": [1.0, 2.0], "mean": [0.0, 0.0], "std": [0.5, 1.0], "mask": [True, True]}
+
+
+def batches_of(scale, count=8):
+    """Batches of four examples, in a chunk of three actions each."""
+    draws = np.random.default_rng(0)
+    rows = scale * draws.uniform([-1, -2], [1, 2], (count, 4, 3, 2))
+    return [[{"actions": torch.tensor(chunk)} for chunk in batch] for batch in rows]
+
+
+def test_a_training_begins_with_actions_of_its_statistics_or_ends():
+    config = SimpleNamespace(normalization_type="bounds_q99", bounded_actions=False)
+    right = first_actions.FirstActions(RADIANS, config)
+    for batch in [*batches_of(1), *batches_of(57.3)]:  # the first 32 examples alone are looked at
+        right.look_at(batch)
+    wrong = first_actions.FirstActions(RADIANS, config)
+    for batch in batches_of(57.3, 7):
+        wrong.look_at(batch)
+    with pytest.raises(InputError, match=r"in dimension 0 \(-1 to 1\): .*--policy.statistics=FILE"):
+        wrong.look_at(batches_of(57.3, 1)[0])
+
+
+def test_what_fills_a_chunk_is_not_looked_at():
+    config = SimpleNamespace(normalization_type="bounds_q99", bounded_actions=False)
+    looking = first_actions.FirstActions(RADIANS, config)
+    for batch in batches_of(1):
+        is_pad = np.array([False, True, True])
+        chunks = [torch.cat([each["actions"][:1], torch.full((2, 2), 99.0)]) for each in batch]
+        looking.look_at([{"actions": chunk, "action_is_pad": is_pad} for chunk in chunks])
+
+
+def test_a_head_that_ends_at_one_is_not_trained_on_deviations():
+    config = SimpleNamespace(normalization_type="normal", bounded_actions=True, action_head="discrete")
+    looking = first_actions.FirstActions(RADIANS, config)
+    with pytest.raises(InputError, match="cut off"):
+        for batch in batches_of(1):
+            looking.look_at(batch)

@@ -37,20 +37,40 @@ def check_units(examples: Any, collator: Any) -> None:
         config, key = collator.config, examples.unnorm_key or collator.unnorm_key
         if key is not None or len(config.norm_stats) == 1:
             statistics = find_statistics(config.norm_stats, key)["action"]
-            check_inside(examples, statistics, config.normalization_type)
-            if config.bounded_actions:
-                check_reach(examples, statistics, config)
+            place, remedy = f"column {', '.join(examples.action)}", "dataset_statistics(frames) and apply_statistics"
+            check_actions(some_rows(examples), place, statistics, config, remedy)
 
 
-def check_inside(examples: ActionChunks, statistics: dict[str, Any], normalization_type: str) -> None:
-    """`check_units` of one dataset. Rows are looked at from its first to its last, at even distances."""
-    rows = some_rows(examples)
+def some_rows(examples: ActionChunks) -> np.ndarray:
+    """(rows, action_dim), in robot units, from the first to the last at even distances."""
+    step = max(1, len(examples) // LOOKED_AT)
+    return joined(examples.actions[slice(0, len(examples), step)], examples.action)
+
+
+def check_actions(rows: np.ndarray, place: str, statistics: dict[str, Any], config: Any, remedy: str) -> None:
+    """`check_units` of actions from all over a dataset.
+
+    Args:
+        rows: (rows, action_dim), in the dataset's units.
+        place: where they are from, and remedy: what computes statistics anew, for the message.
+        statistics: of actions; config: of the model that learns them.
+    """
+    check_inside(rows, place, statistics, config.normalization_type, remedy)
+    if config.bounded_actions:
+        check_reach(rows, place, statistics, config)
+
+
+def check_inside(
+    rows: np.ndarray, place: str, statistics: dict[str, Any], normalization_type: str, remedy: str
+) -> None:
+    """Raises InputError where less than half of the actions lie inside of their statistics in one dimension, and where
+    these are of other dimensions."""
     low, high = limits(statistics, normalization_type)
     masked = np.array(statistics.get("mask") or [True] * len(low), dtype=bool)
     if rows.shape[1] != len(low):
         raise InputError(
-            f"column {', '.join(examples.action)} holds actions of {rows.shape[1]} numbers, the statistics are of "
-            f"{len(low)}: they are not of this dataset."
+            f"{place} holds actions of {rows.shape[1]} numbers, the statistics are of {len(low)}: they are not of this "
+            "dataset."
         )
     margin = (high - low) * 1e-3 + 1e-6  # of rounding
     inside = ((rows >= low - margin) & (rows <= high + margin)).mean(axis=0)
@@ -58,20 +78,13 @@ def check_inside(examples: ActionChunks, statistics: dict[str, Any], normalizati
     if len(wrong):
         dimension = int(wrong[0])
         raise InputError(
-            f"{1 - inside[dimension]:.0%} of the actions of column {', '.join(examples.action)} lie outside of the "
-            f"statistics in dimension {dimension} ({low[dimension]:g} to {high[dimension]:g}): these are of other data "
-            "or other units, or the actions were normalised before; collators take them in robot units. Compute them "
-            "anew: dataset_statistics(frames) and apply_statistics."
+            f"{1 - inside[dimension]:.0%} of the actions of {place} lie outside of the statistics in dimension "
+            f"{dimension} ({low[dimension]:g} to {high[dimension]:g}): these are of other data or other units, or the "
+            f"actions were normalised before; collators take them in robot units. Compute them anew: {remedy}."
         )
 
 
-def some_rows(examples: ActionChunks) -> np.ndarray:
-    """(rows, action_dim), in robot units."""
-    step = max(1, len(examples) // LOOKED_AT)
-    return joined(examples.actions[slice(0, len(examples), step)], examples.action)
-
-
-def check_reach(examples: ActionChunks, statistics: dict[str, Any], config: Any) -> None:
+def check_reach(rows: np.ndarray, place: str, statistics: dict[str, Any], config: Any) -> None:
     """See that a head whose actions end at -1 and 1 (tokens of bins, a diffusion that clips) can learn a dataset's.
 
     config: of a model with `bounded_actions`.
@@ -86,15 +99,15 @@ def check_reach(examples: ActionChunks, statistics: dict[str, Any], config: Any)
             f"{head}, and normalization_type='normal' takes them further: all behind one standard deviation would be "
             "cut off. Take 'bounds' or 'bounds_q99', or a head without bounds."
         )
-    outside = (np.abs(some_rows(examples)) > 1 + 1e-3).mean(axis=0)
+    outside = (np.abs(rows) > 1 + 1e-3).mean(axis=0)
     masked = np.array(statistics.get("mask") or [True] * len(outside), dtype=bool)
     wrong = np.flatnonzero(~masked & (outside > 1 - LEAST_REACHED))
     if len(wrong):
         dimension = int(wrong[0])
         raise InputError(
-            f"{head}, and {outside[dimension]:.0%} of the actions of column {', '.join(examples.action)} go further in "
-            f"dimension {dimension}, which the statistics leave as it is (mask): they would be cut off. Compute "
-            "statistics that normalise it (without it in unmasked_actions), or bring it to -1..1 in the data."
+            f"{head}, and {outside[dimension]:.0%} of the actions of {place} go further in dimension {dimension}, "
+            "which the statistics leave as it is (mask): they would be cut off. Compute statistics that normalise it "
+            "(without it in unmasked_actions), or bring it to -1..1 in the data."
         )
 
 

@@ -424,6 +424,22 @@ MUTANTS = [
         ),
     ),
     *planted(
+        "integrations/lerobot_policy_vlahub/lerobot_policy_vlahub/first_actions.py",
+        "tests/test_lerobot_plugin.py",
+        (
+            "lerobot-looks-on-after-the-first-examples",
+            "rows, self.seen = np.concatenate(self.seen), None",
+            "rows, self.seen = np.concatenate(self.seen), []",
+            "a_training_begins_with_actions_of_its_statistics_or_ends",
+        ),
+        (
+            "lerobot-looks-at-what-fills-a-chunk",
+            'example.get("action_is_pad", [False]',
+            'example.get("is_pad", [False]',
+            "what_fills_a_chunk_is_not_looked_at",
+        ),
+    ),
+    *planted(
         "training/action_units.py",
         "tests/training/test_reach_of_heads.py",
         (

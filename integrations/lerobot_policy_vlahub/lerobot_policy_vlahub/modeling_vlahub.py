@@ -29,6 +29,7 @@ from .checkpoint_folders import (
     saved_origin,
 )
 from .configuration_vlahub import VlahubConfig
+from .first_actions import FirstActions
 from .policy_features import settle_config
 from .robot_actions import robosuite_gripper
 from .robot_observations import instructions_of, samples_of, size_of, state_of
@@ -68,8 +69,10 @@ class VlahubPolicy(PreTrainedPolicy):
         self.model = load_model(folder, config.device, config.dtype, config.fast)
         if config.statistics is not None:
             chosen_statistics(config, self.model.config, self.processor, dataset_stats)
-        if self.model.config.norm_stats:
-            find_statistics(self.model.config.norm_stats, config.unnorm_key)  # before the first prediction
+        self.first_actions = None
+        if self.model.config.norm_stats:  # asked for before the first prediction
+            statistics = find_statistics(self.model.config.norm_stats, config.unnorm_key)
+            self.first_actions = FirstActions(statistics["action"], self.model.config)
         self.reset()
 
     def reset(self) -> None:
@@ -127,9 +130,15 @@ class VlahubPolicy(PreTrainedPolicy):
         return robosuite_gripper(actions) if self.config.openvla_gripper else actions
 
     def forward(self, batch: dict[str, Any]) -> tuple[torch.Tensor, dict[str, float]]:
-        """The loss of a batch with its `action`s (batch, chunk_size, action_dim), and its parts as numbers."""
+        """The loss of a batch with its `action`s (batch, chunk_size, action_dim), and its parts as numbers.
+
+        Raises InputError in one of the first steps of a training on actions of other units than the statistics'.
+        """
         collate = collator_for(self.model.config, self.processor, unnorm_key=self.config.unnorm_key)
-        inputs = {name: value.to(self.device) for name, value in collate(self.examples(batch)).items()}
+        examples = self.examples(batch)
+        if self.training and self.first_actions is not None:
+            self.first_actions.look_at(examples)
+        inputs = {name: value.to(self.device) for name, value in collate(examples).items()}
         found = self.model(**inputs)
         parts = {name: getattr(found, name, None) for name in ("action_loss", "lm_loss")}
         return found.loss, {name: float(part.detach()) for name, part in parts.items() if part is not None}

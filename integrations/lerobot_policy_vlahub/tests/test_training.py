@@ -194,6 +194,18 @@ def test_lerobots_own_statistics_are_taken_where_they_are_those_of_all_frames(ma
         VlahubPolicy(config, dataset_stats=stats)
 
 
+def test_a_training_on_other_units_than_the_statistics_ends(make_checkpoint, dataset):
+    """Degrees for radians, which clipping would hide."""
+    policy, before, _ = policy_of(make_checkpoint("cogvla"), unnorm_key="drawn")
+    batch, _ = rows_of(dataset, range(0, 16))
+    degrees = before(batch | {"action": batch["action"] * 57.3})
+    policy.forward(degrees)  # an evaluation learns nothing
+    policy.train()
+    policy.forward(degrees)
+    with pytest.raises(VLAError, match=r"of the actions of the dataset lie outside .*--policy.statistics=FILE"):
+        policy.forward(degrees)
+
+
 def test_what_is_trained_is_evaluated_and_trained_on(make_checkpoint, dataset, tmp_path):
     checkpoint = make_checkpoint("cogvla")
     start = f"--policy.checkpoint={checkpoint}", "--policy.type=vlahub"
