@@ -13,6 +13,7 @@
 #   make coverage    how much of the packages the tests run: lines and branches
 #   make test-transformers4  the tests, with transformers 4.57, as many of each
 #   make test-newest         a selection of them, with the newest release of everything in the ranges of setup.cfg
+#   make test-transformers5.9.0   the same ones with another release of transformers, from 5.5 on
 #   make test-lowest         a selection of them, with the lowest release of everything in those ranges, and Python 3.10
 #   make test-python3.12     a selection of them with another Python: 3.10 to 3.13, where it is on the path or of pyenv
 #   make properties          those of tests/properties, with 1000 examples each (VLAHUB_EXAMPLES says others), not 25
@@ -104,6 +105,9 @@ test-transformers4: .venv4/installed
 test-newest: .venvnew/installed
 	$(call PYTEST,.venvnew) -m newest $(REMOVALS)
 
+test-transformers5.%:
+	@$(MAKE) --silent .venv5.$*/installed && $(call PYTEST,.venv5.$*) -m newest
+
 # As test-lerobot, and for the same reason: torch 2.6 with CUDA is 5 GB.
 test-lowest:
 	@if [ -z '$(LOWEST_PYTHON)' ]; then echo "$@: skipped, for it needs Python 3.10, and there is none"; \
@@ -181,6 +185,13 @@ benchmark: .venv/installed
 		--constraint constraints-newest.txt --editable '.[dev]'
 	touch $@
 
+# Newer releases of all else may not go with this one of transformers: pip finds those that do.
+.venv5.%/installed: setup.cfg pyproject.toml constraints-newest.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--constraint constraints-newest.txt --editable '.[dev]' transformers==5.$*
+	touch $@
+
 # The registry has torch 2.6 for Linux with CUDA alone: 5 GB, for which bytecode is made when it is needed.
 .venvlow/installed: setup.cfg pyproject.toml constraints-lowest.txt
 	$(LOWEST_PYTHON) -m venv .venvlow
@@ -217,4 +228,4 @@ benchmark: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv4 .venvnew .venvlow .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info mutants_output htmlcov .coverage*
+	rm -rf .venv .venv4 .venvnew .venvlow .venv5.* .venvpy* .venv-lerobot .venv-release demo_*output site build *.egg-info mutants_output htmlcov .coverage*

@@ -1,9 +1,10 @@
 """`shard_model` on two processes against one, for models of every family; started by test_distributed.py.
 
-    python -m torch.distributed.run --standalone --nproc_per_node 2 sharding_worker.py FOLDER
+    python -m torch.distributed.run --standalone --nproc_per_node 2 sharding_worker.py FOLDER EVERY
 
 Each process trains the whole model on the whole batch, and the sharded one together with the other process, each on
-its half of the batch. FOLDER gets models, data, what both ways save, and results.json.
+its half of the batch. FOLDER gets models, data, what both ways save, and results.json. EVERY: 1 for all cases, 2 for
+every second one.
 """
 
 import copy
@@ -63,10 +64,10 @@ CASES = {  # family, stage, fields of the config
 }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, every: int) -> None:
     dist.init_process_group("gloo")
     results = {}
-    for name, (family, stage, fields) in CASES.items():
+    for name, (family, stage, fields) in [*CASES.items()][::every]:
         if dist.get_rank() == 0:
             write(family, folder / name / "model", fields)
         dist.barrier()
@@ -215,4 +216,4 @@ def mean_of(value: torch.Tensor) -> float:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), int(sys.argv[2]))

@@ -180,7 +180,8 @@ def test_lerobots_own_statistics_are_taken_where_they_are_those_of_all_frames(ma
     names = ("min", "max", "mean", "std", "q01", "q99")
     stats = {key: {name: torch.tensor(part[name]) for name in names} for key, part in own.items()}
     given = {"device": "cpu", "statistics": "dataset"}
-    checkpoint = make_checkpoint("cogvla", norm_stats={}, normalization_type="bounds")
+    bounds = {"normalization_type": "bounds"}
+    checkpoint = make_checkpoint("cogvla", norm_stats={}, processor=bounds, **bounds)
     config = VlahubConfig(checkpoint=str(checkpoint), input_features=dict(FEATURES), **given)
     found = VlahubPolicy(config, dataset_stats=stats).processor.norm_stats["dataset"]
     assert found["action"]["min"] == pytest.approx(own["action"]["min"]) and found["action"]["mask"] == [True] * 7

@@ -6,6 +6,7 @@ from contextlib import nullcontext
 import pytest
 import torch
 import transformers
+from of_this_release import skip_unless_here
 from packaging.version import Version
 from tiny_text_models import BLOCK, tiny_text_config, weights_that_matter
 from tiny_vlms import TINY_VLMS
@@ -56,11 +57,6 @@ EXPERT = {"hidden_size": 16, "num_attention_heads": 2, "num_key_value_heads": 2,
 HEAD = {"action_dim": 3, "num_action_chunks": 2, "action_head": "flow", "expert_config": EXPERT}
 
 
-def known(kind):
-    if kind not in CONFIG_MAPPING_NAMES:
-        pytest.skip(f"{kind} is not in this transformers")
-
-
 def padded(rows, side):
     longest = max(map(len, rows))
     ids, real = torch.full((len(rows), longest), 7), torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -72,7 +68,7 @@ def padded(rows, side):
 
 @pytest.mark.parametrize("kind", [*LANGUAGE_MODELS, *POSITIONS_BEHIND_PADDING])
 def test_a_language_model_has_the_states_of_its_own_call_on_either_side_of_padding(kind):
-    known(kind)
+    skip_unless_here(kind)
     config = tiny_text_config(kind)
     vision = {"model_type": "siglip_vision_model", **TOWER}
     model = weights_that_matter(
@@ -133,7 +129,7 @@ def test_every_position_of_a_table_can_be_used_and_no_more(kind, fusion):
 @pytest.mark.parametrize("kind", FOUND)
 @pytest.mark.parametrize("training", [False, True])
 def test_a_vlm_has_the_states_of_its_own_call(kind, training):
-    known(kind)
+    skip_unless_here(kind)
     count, fields = FOUND[kind]
     names = {"image_token_id": IMAGE, "image_token_index": IMAGE}
     config = MultimodalVLAConfig(vlm_config={"model_type": kind, **fields, **names}, **HEAD)

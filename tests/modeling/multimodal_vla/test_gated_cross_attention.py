@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from of_this_release import skip_unless_here
 from peft import get_peft_model
 from tiny_configs import GEMMA, LLAMA, SIGLIP, WIDTH, composed_config
 from transformers import AutoConfig
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.gated_language_models import HAND_DOWN
@@ -56,8 +56,7 @@ def with_state(inputs):
 
 
 def tiny_text_config(kind):
-    if kind not in CONFIG_MAPPING_NAMES:
-        pytest.skip(f"{kind} is not in this transformers")
+    skip_unless_here(kind)
     base = AutoConfig.for_model(kind)
     fixed = {name for name in SIZES if isinstance(getattr(type(base), name, None), property)}
     return AutoConfig.for_model(kind, **{n: v for n, v in SIZES.items() if hasattr(base, n) and n not in fixed})

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
+from of_this_release import skip_unless_here
 from tiny_configs import composed_config
 from tiny_text_models import tiny_text_config
 from tiny_towers import TOWERS, encoder_config, tower_config
 from tiny_vlms import TINY_VLMS, tiny_vlm
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.backbone_facts import POSITIONS_BEHIND_PADDING, TEXT_ENCODERS
@@ -43,8 +43,7 @@ def memory_is_filled():
 @pytest.mark.newest
 @pytest.mark.parametrize(("part", "kind"), CASES)
 def test_buffers_of_a_loaded_backbone_are_those_of_the_saved_one(part, kind, memory_is_filled, tmp_path):
-    if kind not in CONFIG_MAPPING_NAMES:
-        pytest.skip(f"{kind} is not in this transformers")
+    skip_unless_here(kind)
     model = MultimodalVLAForActionPrediction(composed_config(**FIELDS[part](kind), action_head="mlp"))
     model.save_pretrained(tmp_path)
     found = dict(type(model).from_pretrained(tmp_path, dtype=torch.float32).named_buffers())

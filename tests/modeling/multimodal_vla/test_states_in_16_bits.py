@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
+from of_this_release import skip_unless_here
 from tiny_configs import COMPOSED, SIGLIP, composed_config
 from tiny_text_models import tiny_text_config, weights_that_matter
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
 from vlahub import MultimodalVLAForActionPrediction
 from vlahub.configuration.multimodal_vla.proven_backbones import LANGUAGE_MODELS
@@ -20,8 +20,7 @@ KINDS = [kind if kind in FAST else pytest.param(kind, marks=pytest.mark.slow) fo
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_language_model_predicts_and_learns_in_16_bits(kind, dtype, tmp_path):
-    if kind not in CONFIG_MAPPING_NAMES:
-        pytest.skip(f"{kind} is not in this transformers")
+    skip_unless_here(kind)
     config = composed_config(text_config=tiny_text_config(kind), action_head="mlp", use_state=False, state_dim=None)
     model = weights_that_matter(MultimodalVLAForActionPrediction(config))
     generator = torch.Generator().manual_seed(0)
