@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import nn
 
 from ...configuration.vla_errors import InputError
@@ -63,10 +64,23 @@ def renamed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def poses_of(data: Mapping[str, Any]) -> dict[str, Any]:
-    """Raises InputError where the path just driven is missing."""
-    if missing := [name for name in POSES if name not in data]:
+    """The path just driven: beside `tokenized_data`, as published, or inside of it, as the processor returns it.
+
+    Raises InputError where it is missing, or is another one inside.
+    """
+    inside = data.get("tokenized_data", data)
+    if missing := [name for name in POSES if name not in data and name not in inside]:
         raise InputError(f"data lacks {', '.join(missing)}, the path just driven; it holds {', '.join(data)}.")
-    return {name: data[name] for name in POSES}
+    for name in POSES:
+        if name in data and name in inside and not same_numbers(data[name], inside[name]):
+            raise InputError(f"data holds {name} twice, with other numbers in tokenized_data: leave one of them out.")
+    return {name: data[name] if name in data else inside[name] for name in POSES}
+
+
+def same_numbers(first: Any, second: Any) -> bool:
+    """Whether two tensors hold the same, however many dimensions of 1 they have."""
+    pair = [torch.as_tensor(each).squeeze().cpu().double() for each in (first, second)]
+    return torch.equal(*pair)
 
 
 def tokenized(data: Mapping[str, Any]) -> dict[str, Any]:

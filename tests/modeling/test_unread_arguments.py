@@ -116,3 +116,24 @@ def test_what_a_dataset_holds_beside_its_prompt_is_left_alone_as_published(drive
     options = {"num_traj_samples": 1, "max_generation_length": 1}
     call({"tokenized_data": prompt, **poses, "image_frames": None, "clip_id": "a", "t0_us": 1}, **options)
     call(scene, **options)
+
+
+def test_the_path_just_driven_is_read_beside_the_prompt_or_inside_of_it_and_once(driver):
+    model, _, scene, _ = driver
+    prompt = {name: scene[name] for name in PROMPT if name in scene}
+    poses = {name: value for name, value in scene.items() if name not in prompt}
+    options = {"num_traj_samples": 1, "top_k": 1, "max_generation_length": 1}
+
+    def call(data):
+        return model.sample_trajectories_from_data_with_vlm_rollout(data, **options)[0]
+
+    torch.manual_seed(0)
+    wanted = call({"tokenized_data": prompt, **poses})
+    for data in ({"tokenized_data": scene}, {"tokenized_data": scene, **poses}):
+        torch.manual_seed(0)
+        assert torch.equal(call(data), wanted)
+    name = "ego_history_xyz"
+    with pytest.raises(InputError, match=f"data holds {name} twice, with other numbers"):
+        call({"tokenized_data": scene, **poses, name: poses[name] + 1})
+    with pytest.raises(InputError, match=f"data lacks {name}, the path just driven"):
+        call({"tokenized_data": prompt, "ego_history_rot": poses["ego_history_rot"]})

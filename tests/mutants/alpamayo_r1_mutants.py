@@ -30,6 +30,18 @@ MUTANTS = [
             "    if unread := [str(name) for name in given if given is data and name not in",
             "an_argument_of_another_family_is_refused_in_every_call_of_alpamayo",
         ),
+        (
+            "a-path-that-is-given-twice-is-read-once",
+            "if name in data and name in inside and not same_numbers(",
+            "if False and not same_numbers(",
+            "the_path_just_driven_is_read_beside_the_prompt_or_inside_of_it_and_once",
+        ),
+        (
+            "a-path-inside-a-prompt-is-not-read",
+            "data[name] if name in data else inside[name] for name in POSES",
+            "data[name] for name in POSES",
+            "the_path_just_driven_is_read_beside_the_prompt_or_inside_of_it_and_once",
+        ),
     ),
     *planted(
         "modeling/alpamayo_r1/alpamayo_pretrained.py",
