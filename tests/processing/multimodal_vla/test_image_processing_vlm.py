@@ -35,6 +35,7 @@ CLIP = {"image_processor_type": "CLIPImageProcessor", "crop_size": {"height": 28
 def lines(monkeypatch, version, **classes):
     """transformers of a line, with image processors of these names."""
     monkeypatch.setattr(own_classes_of_vlms, "transformers", SimpleNamespace(__version__=version, **classes))
+    monkeypatch.setattr(own_classes_of_vlms, "IS_4", version.startswith("4."))
 
 
 # Settings
@@ -205,7 +206,7 @@ def test_of_two_image_processors_the_one_asked_for_is_taken_where_it_can_be_used
     with pytest.raises(ConfigError, match=r"'A' cannot be used here: it needs no_such_package \(pip install no_such"):
         image_processor_class("A", False)
     assert list(missing_backends(of_torch)) == ["no_such_package"] and not list(missing_backends(of_pil))
-    monkeypatch.setattr(image_processing_vlm, "transformers", SimpleNamespace(__version__=version))
+    monkeypatch.setattr(image_processing_vlm, "IS_4", version.startswith("4."))
     assert uses_torchvision(tensors) and not uses_torchvision(plain)
     assert without_backend(plain) == without_backend(tensors) == "A"
 
