@@ -111,7 +111,7 @@ def test_requests_of_a_group_are_predicted_together_whoever_sends_them_and_count
 
     policy = Noting()
     policy.predicted = predicted
-    service.add("m", policy, Batching(window=30.0, size=2), ActionSessions())
+    service.add("m", policy, Batching(window=30.0, size=2, waiting=2), ActionSessions())
 
     async def ask():
         requests = [SimpleNamespace(group="same", number=number) for number in range(2)]
@@ -122,6 +122,29 @@ def test_requests_of_a_group_are_predicted_together_whoever_sends_them_and_count
     service.model().sessions.session("one")
     assert service.gauges() == {"vlahub_queue_length": {"m": 0}, "vlahub_sessions": {"m": 1}}
     service.close(5)
+
+
+@pytest.mark.parametrize(
+    ("is_fast", "group", "sizes"), [(False, "one", [1]), (True, "one", [1, 2, 4]), (True, None, [1])]
+)
+def test_before_anybody_asks_all_sizes_are_predicted_that_will_be_recorded(is_fast, group, sizes):
+    service, policy, predicted = PredictionService(), Noting(is_fast), []
+    policy.blank = dict
+    policy.prepared = lambda given: SimpleNamespace(group=group)
+    policy.predicted = lambda requests: predicted.append(len(requests))
+    service.add("m", policy, Batching(size=4), ActionSessions())
+    assert list(service.warm_up()) == ["m"] and predicted == sizes
+    service.close(5)
+
+
+def test_an_end_waits_for_each_model_as_long_as_it_is_told(service, monkeypatch):
+    service.add("n", Noting(), Batching(), ActionSessions())
+    waited = []
+    for name in ("m", "n"):
+        monkeypatch.setattr(service.model(name).queue, "close", waited.append)
+    service.close(0.5)
+    monkeypatch.undo()
+    assert waited == [0.5, 0.5]
 
 
 def test_states_far_outside_are_counted_for_their_model(service):
