@@ -358,4 +358,72 @@ MUTANTS = [
             "a_seed_leaves_the_noise_of_other_clients_as_it_would_be",
         ),
     ),
+    *planted(
+        "conversion/serving/prediction_queue.py",
+        "tests/conversion/serving/test_prediction_queue.py",
+        (
+            "only-the-first-of-a-client-is-refused-at-the-end",
+            "left = [waiting for entries in self.clients.values() for waiting in entries]",
+            "left = [entries[0] for entries in self.clients.values()]",
+            "what_has_no_answer_when_the_time_to_end_is_over_is_refused_and_never_predicted",
+        ),
+        (
+            "windows-that-never-end",
+            "return first.since + self.window - time.monotonic()",
+            "return self.window",
+            "a_request_alone_is_predicted_once_its_window_is_over",
+        ),
+        (
+            "some-errors-end-the-thread",
+            "except BaseException as error:",
+            "except ValueError as error:",
+            "a_request_that_fails_in_any_way_fails_alone",
+        ),
+        (
+            "seeds-are-predicted-together",
+            "size = 1 if group is None else max",
+            "size = max",
+            "what_has_no_group_is_predicted_by_itself_and_what_stands_behind_another_group_waits",
+        ),
+        (
+            "waited-of-the-first-of-a-batch",
+            "start - waiting.since, seconds)",
+            "start - batch[0].since, seconds)",
+            "an_answer_says_how_long_its_own_request_waited_and_its_batch_was_predicted",
+        ),
+        (
+            "a-prediction-that-goes-on-for-ever",
+            "            self.is_predicting = False\n            while",
+            "            while",
+            "only_a_batch_that_has_no_answer_yet_is_a_prediction_that_goes_on",
+        ),
+    ),
+    *planted(
+        "conversion/serving/prediction_service.py",
+        SERVICE,
+        (
+            "facts-without-the-words-of-the-server",
+            "**self.policy.facts(), **self.defaults}",
+            "**self.policy.facts()}",
+            "facts_are_those_of_the_policy_with_the_words_that_clients_need_not_send",
+        ),
+        (
+            "the-largest-batch-is-one-less",
+            "range(1, self.size + 1)",
+            "range(1, self.size)",
+            "a_queue_is_as_its_batching_says_and_batches_are_of_sizes_that_are_recorded",
+        ),
+        (
+            "all-clients-are-one",
+            "prepared, prepared.group, client)",
+            "prepared, prepared.group, model.name)",
+            "requests_of_a_group_are_predicted_together_whoever_sends_them_and_counted_as_a_batch",
+        ),
+        (
+            "batches-of-what-is-predicted-by-itself",
+            "if model.policy.is_fast and request.group is not None else (1,)",
+            "if model.policy.is_fast else (1,)",
+            "before_anybody_asks_all_sizes_are_predicted_that_will_be_recorded",
+        ),
+    ),
 ]
