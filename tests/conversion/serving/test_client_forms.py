@@ -188,7 +188,15 @@ VIEWS = [
     (["image", "wrist_image"], ["left_wrist", "primary"], {"left_wrist": "wrist_image", "primary": "image"}),
     (["a", "b"], ["b", "a"], {"b": "b", "a": "a"}),
     (["observation.images.front"], ["front"], {"front": "front"}),
+    (["observation.images.a", "b"], ["b", "a"], {"b": "b", "a": "a"}),
+    (["b", "observation.images.b"], ["b"], "is the same one"),
     (["full_image"], ["front"], {"front": "full_image"}),
+    (["Wrist", "full_image"], None, ["full_image", "Wrist"]),
+    (
+        ["full_image", "Wrist_RIGHT", "Wrist_LEFT"],
+        ["top", "wrist_left", "wrist_right"],
+        {"top": "full_image", "wrist_left": "Wrist_LEFT", "wrist_right": "Wrist_RIGHT"},
+    ),
     (["full_image", "left_wrist", "right_wrist"], None, "records no names"),
     (["full_image", "other_image"], None, "records no names"),
     (
