@@ -15,7 +15,7 @@ from vlahub.conversion.serving import act_requests
 from vlahub.conversion.serving.act_requests import read_act
 from vlahub.conversion.serving.client_observations import observation_of_openpi
 from vlahub.conversion.serving.json_values import encoded, json_object
-from vlahub.conversion.serving.limits import Limits
+from vlahub.conversion.serving.limits import Limits, image_array
 from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.observation_map import read_map
 from vlahub.conversion.serving.observed_views import views_of
@@ -89,6 +89,29 @@ def test_an_array_may_have_its_channels_first_and_is_the_same_picture(form):
     read = act(asked | {"instruction": "lift"}, policy(num_views=1, state_dim=None)).observation["images"]
     [seen] = read.values() if isinstance(read, dict) else read
     assert np.array_equal(seen, PICTURE) and PICTURE.shape[0] != PICTURE.shape[1]
+
+
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [
+        ((4, 5, 3), (4, 5, 3)),
+        ((3, 4, 5), (4, 5, 3)),
+        ((3, 5, 3), (3, 5, 3)),  # three rows of pixels, and no channels in front
+        ((4, 3, 5), None),
+        ((0, 5, 3), None),
+        ((3, 4, 0), None),
+        ((1, 4, 5, 3), None),
+        ((4, 6, 3), "has 4 x 6 pixels; at most 20 are read"),
+    ],
+)
+def test_an_image_has_three_channels_behind_or_in_front_and_as_many_pixels_as_may_be(shape, seen):
+    value = np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)
+    if isinstance(seen, tuple):
+        found = image_array(value, "it", Limits(pixels=20))
+        assert np.array_equal(found, value if seen == shape else value.transpose(1, 2, 0)) and found.shape == seen
+        return
+    with pytest.raises(InputError, match=seen or "an image is uint8 of shape"):
+        image_array(value, "it", Limits(pixels=20))
 
 
 def test_a_field_that_is_null_is_as_one_that_is_not_there():
@@ -206,6 +229,7 @@ VIEWS = [
     ),
     (["full_image", "wrist_image", "left_wrist_image"], ["top", "wrist_left", "wrist_right"], "by these names"),
     (["full_image", "wrist_a", "wrist_b"], ["top", "wrist_c", "wrist_d"], "by these names"),
+    (["full_image", "left_right_wrist", "right_wrist"], ["top", "wrist_left", "wrist_right"], "by these names"),
     (["full_image", "right_wrist_image"], ["top", "wrist_left"], "by these names"),
     (["full_image"], ["wrist"], "by these names"),
     (["full_image", "wrist_image"], ["front"], "by these names"),
