@@ -91,6 +91,8 @@ def test_pixels_that_a_model_reads_are_shown_as_the_picture_that_they_were_made_
     np.testing.assert_array_equal(
         rgb_of(torch.from_numpy(pictures).permute(0, 3, 1, 2) / 127.5 - 1, 0.5, 0.5), pictures
     )
+    beyond = torch.tensor([-0.2, 1.2]).reshape(1, 1, 1, 2).repeat(1, 3, 1, 1)  # of a resize that overshoots
+    np.testing.assert_array_equal(rgb_of(beyond, 0.0, 1.0)[0][0, :, 0], [0, 255])
 
 
 def test_shares_of_encoders_stand_side_by_side_and_those_of_layers_over_their_number():
