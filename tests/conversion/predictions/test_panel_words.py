@@ -7,6 +7,8 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
+from vlahub.conversion.plots.picture_file import PREDICTION_MARK, is_marked
+from vlahub.conversion.predictions import prediction_plot
 from vlahub.conversion.predictions.chunk_panels import (
     ActionSpace,
     chunk_panel,
@@ -18,8 +20,8 @@ from vlahub.conversion.predictions.chunk_panels import (
 )
 from vlahub.conversion.predictions.dimensions import NAMES, dimension_names
 from vlahub.conversion.predictions.patch_attention import patch_attention
-from vlahub.conversion.predictions.prediction_plot import printable, shortened, subtitle_of
-from vlahub.conversion.predictions.prediction_trace import Drawn, KeptTokens, PatchAttention, PredictionTrace
+from vlahub.conversion.predictions.prediction_plot import panels_of, plot_trace, printable, shortened, subtitle_of
+from vlahub.conversion.predictions.prediction_trace import Asked, Drawn, KeptTokens, PatchAttention, PredictionTrace
 from vlahub.conversion.predictions.share_panels import draw_encoders, draw_grounding, kept_panel
 from vlahub.conversion.predictions.shown_views import given_views
 from vlahub.conversion.predictions.view_panels import attention_map, views_panel
@@ -90,10 +92,10 @@ def trace_of(views, **parts):
 
 
 def test_views_are_said_to_be_as_many_as_they_are_and_as_seen_or_as_given():
-    one, five = (views_panel(trace_of(count), [str(i) for i in range(count)]) for count in (1, 5))
+    one, four, five = (views_panel(trace_of(count), [str(i) for i in range(count)]) for count in (1, 4, 5))
     assert one.note == "One camera." and five.note == "5 cameras, in the order of training."
     assert one.title == "Views, as the model saw them"
-    assert five.height - one.height == pytest.approx(2.6)  # a second row
+    assert one.height == four.height and five.height - four.height == pytest.approx(2.6)  # a second row
     assert "as they were given" in views_panel(trace_of(1, as_seen=False), ["a"]).title
 
 
@@ -162,3 +164,63 @@ def test_names_and_texts_fit_their_places_and_hold_no_control_characters():
     assert subtitle_of(model, {"unnorm_key": "b"}) == "mine (cogvla), statistics of b"
     config.name_or_path = ""
     assert subtitle_of(model, {}) == "a model that was not saved (cogvla), statistics of a"
+
+
+def pictured(view_names=None, of_config=None, samples=1, options=(), **parts):
+    """What `panels_of` and `plot_trace` are given for a trace of two views: trace, model, processor, asked."""
+    config = SimpleNamespace(action_dim=2, normalization_type="bounds_q99", view_names=of_config, model_type="cogvla")
+    for key, low in {"a": -1.0, "b": -5.0}.items():
+        statistics = {"action": {"q01": [low] * 2, "q99": [2.0] * 2, "mask": [True] * 2}}
+        config.norm_stats = getattr(config, "norm_stats", {}) | {key: statistics}
+    config.follows_flow, config.ode_solver, config.ode_spacing, config.can_be_guided = True, "euler", "uniform", False
+    config.name_or_path = "runs/mine"
+    trace = PredictionTrace(drawn(samples), [np.zeros((4, 4, 3), np.uint8)] * 2, **parts)
+    asked = Asked([0, 0], "lift it " * 99, {}, {"unnorm_key": "a", **dict(options)})
+    return trace, SimpleNamespace(config=config), SimpleNamespace(view_names=view_names), asked
+
+
+ALL = {
+    "kept": KeptTokens({1: np.ones((2, 8), bool)}, 3, None), "encoders": ("first", "second"),
+    "encoder_weights": np.full((2, 2), 0.5), "grounding": np.array([0.1, 0.2]), "path": np.zeros((3, 3, 2)),
+}  # fmt: skip
+TITLES = {
+    "kept": "What is left of each view",
+    "encoder_weights": "Which vision encoder counts (mixture of experts)",
+    "grounding": "Grounding score",
+    "path": "How the actions came out of noise",
+}
+
+
+@pytest.mark.parametrize("missing", [*TITLES, None, "all"])
+def test_a_picture_has_a_panel_for_all_that_a_trace_has_and_none_else(missing):
+    there = {} if missing == "all" else {name: value for name, value in ALL.items() if name != missing}
+    titles = [panel.title for panel in panels_of(*pictured(**there))]
+    wanted = [title for name, title in TITLES.items() if name in there]
+    assert titles == ["Views, as the model saw them", *wanted, "Actions"]
+
+
+def test_names_of_views_are_the_processors_before_the_configs_before_numbers():
+    for views, config, names in ((["p", "q"], ["c", "d"], ["p", "q"]), (None, ["c", "d"], ["c", "d"])):
+        assert panels_of(*pictured(views, config))[0].draw.args[1] == names
+    assert panels_of(*pictured())[0].draw.args[1] == ["view 0", "view 1"]
+
+
+def test_ranges_and_steps_are_those_that_were_asked_for():
+    *_, way, actions = panels_of(*pictured(samples=3, options={"unnorm_key": "b", "ode_solver": "heun"}, **ALL))
+    assert "to the first sample (right) in 2 steps (heun, uniform)" in way.note
+    assert actions.draw.args[1].low.tolist() == way.draw.args[1].low.tolist() == [-5.0, -5.0]
+    assert "to the prediction (right)" in panels_of(*pictured(**ALL))[-2].note
+
+
+def test_each_panel_is_as_high_as_it_says_under_a_title_of_few_lines(tmp_path, monkeypatch):
+    found = []
+    monkeypatch.setattr(prediction_plot, "draw_panel", lambda panel, area: found.append((panel, area)))
+    plot_trace(tmp_path / "out.png", *pictured(**ALL))
+    assert is_marked(tmp_path / "out.png", PREDICTION_MARK)
+    assert len(found) == 6
+    for panel, area in found:
+        assert area.bbox.height / 100 == pytest.approx(panel.height)
+    bottoms = [area.bbox.y0 for _, area in found]
+    assert bottoms == sorted(bottoms, reverse=True)
+    heading = found[0][1].figure.bbox.height / 100 - sum(panel.height for panel, _ in found)
+    assert heading == pytest.approx(1.5)  # of three lines, of which the last says that there is more
