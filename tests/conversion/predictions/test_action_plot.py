@@ -64,16 +64,15 @@ def marked_switches(axes):
     return {line.get_label(): line.get_xdata().tolist() for line in axes.lines if line.get_marker() in ("^", "v")}
 
 
-def test_switches_of_a_gripper_are_marked_where_they_are():
+@pytest.mark.parametrize("fps", [None, 10.0])
+def test_switches_of_a_gripper_are_marked_where_they_are(fps):
     actions, result = evaluated(["x", "hand"], [1], episodes=1)
-    figure = evaluation_figure(actions, result, ["", ""], None)
+    figure = evaluation_figure(actions, result, ["", ""], fps)
     axes, _ = panels(figure, "hand:")
-    assert marked_switches(axes) == {
-        "recorded up": [10],
-        "recorded down": [20],
-        "predicted up": [11],
-        "predicted down": [1, 21],
-    }
+    frames = {"recorded up": [10], "recorded down": [20], "predicted up": [11], "predicted down": [1, 21]}
+    assert marked_switches(axes) == {name: [frame / (fps or 1) for frame in found] for name, found in frames.items()}
+    heights = {line.get_label(): line.get_ydata()[0] for line in axes.lines if line.get_marker() in ("^", "v")}
+    assert heights["recorded up"] == heights["recorded down"] > heights["predicted up"]  # recorded at the top
     assert "2 of 2 switches met, 3 predicted" in words_of(figure)
     assert "in the units of the dataset's actions" in words_of(figure)
 
