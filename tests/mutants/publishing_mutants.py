@@ -436,4 +436,20 @@ MUTANTS = [
             "a_repository_of_two_sets_of_weights_is_refused",
         ),
     ),
+    *planted(
+        "conversion/publishing/published_card.py",
+        "tests/conversion/test_published_card.py",
+        (
+            "edited-cards-are-renewed-unasked",
+            "if choice == RENEW or is_unedited(present):",
+            "if choice == RENEW or is_stamped(present):",
+            "what_somebody_wrote_stays_unless_it_is_to_be_renewed",
+        ),
+        (
+            "cards-go-with-a-folder-that-has-none",
+            "return PublishedCard(present if text is None else text, notes)",
+            "return PublishedCard(text, notes)",
+            "a_folder_without_a_card_leaves_that_of_the_repository",
+        ),
+    ),
 ]

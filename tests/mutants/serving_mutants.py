@@ -426,4 +426,74 @@ MUTANTS = [
             "before_anybody_asks_all_sizes_are_predicted_that_will_be_recorded",
         ),
     ),
+    *planted(
+        "conversion/serving/server_metrics.py",
+        "tests/conversion/serving/test_server_metrics.py",
+        (
+            "all-requests-were-answered",
+            '[(*labels, ("status", str(status)))] += 1',
+            '[(*labels, ("status", "200"))] += 1',
+            "every_count_stands_under_its_own_labels_and_kind",
+        ),
+        (
+            "seconds-by-bounds-of-sizes",
+            "Histogram(SECONDS)).add(seconds)",
+            "Histogram(SIZES)).add(seconds)",
+            "every_count_stands_under_its_own_labels_and_kind",
+        ),
+    ),
+    *planted(
+        "conversion/serving/request_gate.py",
+        "tests/conversion/serving/test_request_gate.py",
+        (
+            "web-pages-of-the-network-are-of-this-machine",
+            "ipaddress.ip_address(host).is_loopback",
+            "ipaddress.ip_address(host).is_private",
+            "a_page_of_elsewhere_may_not",
+        ),
+        (
+            "the-beginning-of-a-token",
+            "hmac.compare_digest(token.strip().encode(), self.token.encode())",
+            "self.token.startswith(token.strip())",
+            "without_the_token_nobody_comes_in_and_is_told_so",
+        ),
+        (
+            "a-model-called-healthz-is-open",
+            'scope["type"] == "http" and scope["path"] in OPEN_PATHS',
+            'scope["path"] in OPEN_PATHS',
+            "whether_a_server_lives_anybody_may_ask_and_what_is_no_request_passes",
+        ),
+    ),
+    *planted(
+        "conversion/serving/observed_views.py",
+        FORMS,
+        (
+            "two-images-under-one-name",
+            "    if len(by_name) < len(images):",
+            "    if False:",
+            "images_are_views_by_name_or_by_being_the_only_one_of_their_kind",
+        ),
+        (
+            "wrists-in-capitals-are-main-cameras",
+            "if WRIST in name.lower()]",
+            "if WRIST in name]",
+            "images_are_views_by_name_or_by_being_the_only_one_of_their_kind",
+        ),
+    ),
+    *planted(
+        "conversion/serving/limits.py",
+        FORMS,
+        (
+            "arrays-of-any-size",
+            "    limits.check_pixels(upright.shape[1], upright.shape[0], where)\n",
+            "",
+            "an_image_has_three_channels_behind_or_in_front_and_as_many_pixels_as_may_be",
+        ),
+        (
+            "three-columns-are-channels",
+            "3 not in (value.shape[0], value.shape[-1])",
+            "3 not in value.shape",
+            "an_image_has_three_channels_behind_or_in_front_and_as_many_pixels_as_may_be",
+        ),
+    ),
 ]
