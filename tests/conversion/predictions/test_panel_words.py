@@ -20,6 +20,7 @@ from vlahub.conversion.predictions.chunk_panels import (
 )
 from vlahub.conversion.predictions.dimensions import NAMES, dimension_names
 from vlahub.conversion.predictions.patch_attention import patch_attention
+from vlahub.conversion.predictions.plot_style import axes_in, drawn_figure
 from vlahub.conversion.predictions.prediction_plot import panels_of, plot_trace, printable, shortened, subtitle_of
 from vlahub.conversion.predictions.prediction_trace import Asked, Drawn, KeptTokens, PatchAttention, PredictionTrace
 from vlahub.conversion.predictions.share_panels import draw_encoders, draw_grounding, kept_panel
@@ -224,3 +225,15 @@ def test_each_panel_is_as_high_as_it_says_under_a_title_of_few_lines(tmp_path, m
     assert bottoms == sorted(bottoms, reverse=True)
     heading = found[0][1].figure.bbox.height / 100 - sum(panel.height for panel, _ in found)
     assert heading == pytest.approx(1.5)  # of three lines, of which the last says that there is more
+
+
+def test_margins_and_gaps_are_inches_and_a_dollar_is_a_dollar(tmp_path):
+    with drawn_figure(tmp_path / "out.png", "", 6.0) as figure:
+        axes = axes_in(figure, 2, 3, (1.0, 2.0, 0.5, 0.25), (0.4, 0.3))
+        boxes = [[each.get_position() for each in row] for row in axes]
+        assert not figure.text(0, 0, "$5 and $6").get_parse_math()
+    first, last = boxes[0][0], boxes[1][2]
+    found = 12 * first.x0, 12 * (1 - last.x1), 6 * (1 - first.y1), 6 * last.y0
+    np.testing.assert_allclose(found, (1.0, 2.0, 0.5, 0.25))
+    between = 12 * (boxes[0][1].x0 - first.x1), 6 * (first.y0 - boxes[1][0].y1)
+    np.testing.assert_allclose(between, (0.4, 0.3))
