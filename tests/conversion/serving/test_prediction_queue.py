@@ -164,7 +164,7 @@ def test_what_has_no_answer_when_the_time_to_end_is_over_is_refused_and_never_pr
             future.result(WAIT / 4)
     gate.open.set()
     waiting.thread.join(WAIT)
-    assert gate.batches == [["first"]] and len(waiting) == 0
+    assert gate.batches == [["first"]] and len(waiting) == 0 and not waiting.is_predicting
 
 
 def test_where_not_all_sizes_of_batches_are_recorded_the_largest_that_is_waits_no_longer(queue):
