@@ -166,7 +166,7 @@ MUTANTS = [
     ),
     *planted(
         "conversion/serving/observation_map.py",
-        FORMS,
+        "tests/conversion/serving/test_observation_map.py",
         (
             "parts-of-the-state-in-any-order",
             "parts = [value_at(given, key) for key in self.state]",
@@ -184,6 +184,78 @@ MUTANTS = [
             "if len(others) > (self.instruction is None):",
             "if len(others) > 1:",
             "an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another",
+        ),
+        (
+            "maps-with-unknown-fields",
+            'or not set(content) <= set(FIELDS) or "images" not in content',
+            'or "images" not in content',
+            "an_observation_map_says_which_key_is_what",
+        ),
+        (
+            "maps-need-a-state",
+            "state = joined(parts) if parts else None",
+            "state = joined(parts)",
+            "a_map_may_name_views_as_datasets_do_and_leaves_out_a_state_that_there_is_none_of",
+        ),
+        (
+            "paths-go-before-keys",
+            "    if key in given:\n        return given[key]\n",
+            "",
+            "a_key_that_is_there_as_it_stands_goes_before_a_path_and_parts_of_a_state_are_numbers",
+        ),
+    ),
+    *planted(
+        "conversion/serving/action_sessions.py",
+        "tests/conversion/serving/test_action_sessions.py",
+        (
+            "sessions-age-while-they-are-asked",
+            "            finally:\n                session.asked = time.monotonic()",
+            "            finally:\n                pass",
+            "a_session_that_is_asked_again_and_again_goes_on_however_old_it_is",
+        ),
+        (
+            "two-questions-of-a-session-at-one-time",
+            "        async with session.turn:\n            if begins",
+            "        if True:\n            if begins",
+            "questions_of_one_session_at_a_time_get_one_action_each",
+        ),
+    ),
+    *planted(
+        "conversion/serving/act_requests.py",
+        FORMS,
+        (
+            "beginnings-are-forgotten",
+            "if is_double else form, session, begins)",
+            "if is_double else form, session, False)",
+            "a_session_and_its_beginning_are_of_the_request_and_not_of_the_observation",
+        ),
+        (
+            "resets-that-are-no-truth-values",
+            "not isinstance(begins, bool) or (begins and session is None)",
+            "begins and session is None",
+            "what_cannot_be_read_is_refused_by_name",
+        ),
+    ),
+    *planted(
+        "conversion/serving/client_observations.py",
+        FORMS,
+        (
+            "half-a-state-of-droid",
+            "if all(name in rest for name in DROID_STATE):",
+            "if any(name in rest for name in DROID_STATE):",
+            "what_no_client_of_openpi_sends_is_refused_and_not_guessed",
+        ),
+        (
+            "states-for-models-without-one",
+            "state = states[0] if states and policy.state_dim else None",
+            "state = states[0] if states else None",
+            "a_state_that_openpis_client_sends_is_not_for_a_model_without_one",
+        ),
+        (
+            "a-stack-is-one-image",
+            'or getattr(image, "ndim", 3) == 4:',
+            "or False:",
+            "a_stack_of_images_is_the_frames_of_one_camera",
         ),
     ),
     *planted(

@@ -20,7 +20,7 @@ from vlahub.conversion.serving.msgpack_values import packed, unpacked_map
 from vlahub.conversion.serving.observation_map import read_map
 from vlahub.conversion.serving.observed_views import views_of
 from vlahub.conversion.serving.openpi_websocket import read_frame
-from vlahub.errors import ConversionError, InputError
+from vlahub.errors import InputError
 
 ARRAYS = [
     np.arange(12, dtype=np.uint8).reshape(2, 2, 3),
@@ -69,6 +69,7 @@ def test_the_three_forms_and_the_double_encoding():
     texts = {name: json_numpy.dumps(value) for name, value in wrists.items()}  # single values, as its server takes
     again = act({**texts, "state": json_numpy.dumps(np.zeros(8)), "instruction": "lift"})
     assert np.array_equal(again.observation["images"], oft.observation["images"])
+    assert np.array_equal(again.observation["state"], np.zeros(8))
     in_lines = base64.encodebytes(base64.b64decode(file_of(PICTURE))).decode()
     plain = act({"images": {"front": in_lines, "wrist": f"data:image/png;base64,{file_of(PICTURE)}"}, **fields})
     assert all(np.array_equal(image, PICTURE) for image in plain.observation["images"].values())
@@ -79,6 +80,21 @@ def test_the_three_forms_and_the_double_encoding():
     assert np.array_equal(json_numpy.loads(json.dumps(answers[1])), chunk) and isinstance(answers[1], list)
     assert answers[2] == {"actions": chunk.tolist(), "model": "m"}
     assert isinstance(answers[3], str) and np.array_equal(json_numpy.loads(answers[3]), chunk[0])
+
+
+@pytest.mark.parametrize("form", ["image", "full_image", "images"])
+@pytest.mark.parametrize("begins", [None, False, True])
+def test_a_session_and_its_beginning_are_of_the_request_and_not_of_the_observation(form, begins):
+    fields = {form: [PICTURE] if form == "images" else PICTURE, "instruction": "lift", "session": "mine"}
+    found = act(fields | ({} if begins is None else {"reset": begins}), policy(num_views=1, state_dim=None))
+    assert (found.session, found.begins) == ("mine", bool(begins))
+    assert not {"session", "reset"} & set(found.observation)
+
+
+def test_a_plain_request_in_one_text_is_answered_in_one_text_with_all_that_is_said():
+    found = act({"encoded": json_numpy.dumps({"images": [PICTURE], "instruction": "lift", "session": "a"})})
+    answer = found.answer(np.float32([[0.5]]), {"model": "m"})
+    assert json.loads(answer) == {"actions": [[0.5]], "model": "m"} and found.session == "a"
 
 
 @pytest.mark.parametrize("form", ["image", "images"])
@@ -156,6 +172,7 @@ BROKEN = {
     "the request holds gripper": {"image": PICTURE, "gripper": 1},
     "session is ''": {"image": PICTURE, "session": ""},
     "reset is True": {"image": PICTURE, "reset": True},
+    "reset is 1": {"image": PICTURE, "session": "a", "reset": 1},
     "images is a int": {"images": 1},
 }
 
@@ -292,53 +309,29 @@ def test_one_image_under_two_names_is_refused_and_neither_is_taken_for_the_other
         observation_of_openpi({**given, **more, "prompt": "lift"}, policy(), read)
 
 
-MAP = "images: {primary: images/cam_high, wrist: side}\nstate: [a, b]\ninstruction: goal\n"
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"observation/image": 1, "observation/joint_position": STATE[:7]}, r"holds \['observation/joint_position'\]"),
+        ({"observation/image": 1, "front_image": 2}, r"holds \['front_image'\], unknown here"),
+        ({"images": {"top": 1, "left_wrist": 2, "right_wrist": 3}}, "records no names of views"),
+        ({"images": [1, 2]}, "images is a list; a mapping of name to image is needed"),
+    ],
+)
+def test_what_no_client_of_openpi_sends_is_refused_and_not_guessed(given, message):
+    with pytest.raises(InputError, match=message):
+        observation_of_openpi({**given, "prompt": "lift"}, policy(num_views=None), read)
 
 
-def test_an_observation_map_says_which_key_is_what(tmp_path):
-    path = tmp_path / "map.yaml"
-    path.write_text(MAP)
-    by = read_map(path)
-    by.check(policy(["primary", "wrist"]), "m")
-    given = {"images": {"cam_high": PICTURE}, "side": PICTURE + 1, "a": STATE[:7], "b": 7, "goal": "lift", "more": 1}
-    found = act({**given, "side": file_of(PICTURE + 1)}, by=by).observation
-    assert list(found["images"]) == ["primary", "wrist"] and np.array_equal(found["images"]["wrist"], PICTURE + 1)
-    assert np.array_equal(found["state"], STATE) and found["instruction"] == "lift" and "more" not in found
-    with pytest.raises(InputError, match="the observation has no 'side'"):
-        by.observation({"images": {"cam_high": 1}})
-    for served, message in (
-        (policy(["primary", "hand"]), "those of m are"),
-        (policy(["primary", "wrist"], state_dim=None), "takes no state"),
-        (policy(None), "not recorded"),
-    ):
-        with pytest.raises(ConversionError, match=message):
-            by.check(served, "m")
-    for text in ("a: [", "- 1", "images: 3", "images: {a: b, c: b}", "imges: {a: b}", "images: [a]\nstate: 3"):
-        path.write_text(text)
-        with pytest.raises(ConversionError, match="--observation-map"):
-            read_map(path)
-    path.write_text("images: [a]\nstate: [b]")
-    with pytest.raises(ConversionError, match="has 1 images; m sees 2 views"):
-        read_map(path).check(policy(["primary", "wrist"]), "m")
+def test_a_state_that_openpis_client_sends_is_not_for_a_model_without_one():
+    given, _ = OPENPI["lerobot"]
+    assert observation_of_openpi({**given, "prompt": "lift"}, policy(state_dim=None), read)["state"] is None
 
 
-@pytest.mark.parametrize("name", ["prompt", "instruction", "task"])
-def test_an_instruction_is_heard_under_each_usual_key_unless_a_map_names_another(tmp_path, name):
-    given = {"cam": PICTURE, "s": np.zeros(8)}
-
-    def heard(named, **more):
-        (tmp_path / "map.yaml").write_text(f"images: [cam]\nstate: s\n{named}")
-        by = read_map(tmp_path / "map.yaml")
-        return act({**given, **more}, policy(num_views=1), by=by).observation["instruction"]
-
-    assert heard("", **{name: "lift"}) == heard("instruction: goal", **{name: "drop", "goal": "lift"}) == "lift"
-    assert heard("") is None and heard("instruction: goal") is None  # where --instruction speaks
-    with pytest.raises(InputError, match=f"holds {name}; .* its instruction is 'goal'"):
-        heard("instruction: goal", **{name: "lift"})
-    with pytest.raises(InputError, match=r"prompt and instruction and task; .* one of them"):
-        heard("", prompt="lift", instruction="lift", task=3)
-    with pytest.raises(ConversionError, match="instruction must name keys"):
-        heard("instruction:")
+def test_a_stack_of_images_is_the_frames_of_one_camera():
+    stack = np.stack([PICTURE, PICTURE + 1])
+    found = act({"images": {"front": stack, "wrist": [PICTURE, PICTURE]}, "instruction": "lift"}).observation["images"]
+    assert isinstance(found["front"], list) and np.array_equal(found["front"], stack) and len(found["wrist"]) == 2
 
 
 CHOICES = {"unnorm_key": "a", "advantage": "good", "embodiment_id": 2, "seed": 3}
@@ -367,10 +360,3 @@ def test_a_client_may_pack_its_keys_as_bytes():
     given = {b"observation/image": PICTURE, b"observation/state": np.zeros(8), b"prompt": "lift"}
     found = read_frame(packed(given), policy(num_views=1), Limits(), None)
     assert found["instruction"] == "lift" and np.array_equal(found["images"], [PICTURE])
-
-
-def test_parts_of_a_mapped_state_are_joined_in_the_order_of_the_map(tmp_path):
-    (tmp_path / "map.yaml").write_text("images: [cam]\nstate: [robot/joints, gripper, base]\ninstruction: task")
-    fields = {"cam": PICTURE, "base": [7, 8], "robot": {"joints": [1, 2, 3]}, "gripper": 0.5, "task": "lift"}
-    found = act(fields, policy(num_views=1), by=read_map(tmp_path / "map.yaml")).observation
-    assert found["state"].tolist() == [1, 2, 3, 0.5, 7, 8]
