@@ -46,6 +46,7 @@ def test_arrays_are_those_of_json_numpy_and_of_msgpack_numpy(array):
     again = unpacked_map(packed({"a": array}))["a"]
     for found in (theirs, ours, again):
         assert found.dtype == array.dtype and np.array_equal(found, array)
+    assert not array.ndim or (theirs.flags.writeable and again.flags.writeable)
 
 
 def file_of(array, kind="PNG"):
@@ -70,6 +71,8 @@ def test_the_three_forms_and_the_double_encoding():
     again = act({**texts, "state": json_numpy.dumps(np.zeros(8)), "instruction": "lift"})
     assert np.array_equal(again.observation["images"], oft.observation["images"])
     assert np.array_equal(again.observation["state"], np.zeros(8))
+    inside = act({"images": {name: texts[name] for name in wrists}, **fields}).observation["images"]
+    assert all(np.array_equal(inside[name], image) for name, image in wrists.items())
     in_lines = base64.encodebytes(base64.b64decode(file_of(PICTURE))).decode()
     plain = act({"images": {"front": in_lines, "wrist": f"data:image/png;base64,{file_of(PICTURE)}"}, **fields})
     assert all(np.array_equal(image, PICTURE) for image in plain.observation["images"].values())
@@ -153,7 +156,11 @@ BROKEN = {
     '"encoded" holds the whole request': json.dumps({"encoded": "{}", "image": 1}).encode(),
     '"encoded" is no JSON': json.dumps({"encoded": "nothing"}).encode(),
     "no base64: ": {"image": {**described([2, 2, 3]), "__numpy__": "äöü"}},
+    "__numpy__ is no base64": {"image": {**described([2, 2, 3]), "__numpy__": "AAAA*AAAAAAAAAAAA"}},
     "dtype '|O'": {"image": described([2, 2, 3], "|O")},
+    "dtype '<c8'": {"image": PICTURE, "state": described([1], "<c8", b"\0" * 8)},
+    "shape [-1, -12]": {"image": described([-1, -12])},
+    "shape [True, 12]": {"image": described([True, 12])},
     "dtype [['a', '<f4']]": {"image": described([3], [["a", "<f4"]])},
     "which does not exist": {"image": described([12], "<f3")},
     "shape [2, 2, 3] has 11 bytes": {"image": described([2, 2, 3], data=b"\0" * 11)},
@@ -165,11 +172,13 @@ BROKEN = {
     "image 'image', frame 0 is a list": {"image": PICTURE.tolist()},
     "image 0, frame 0 is a list": {"images": [PICTURE.tolist()]},
     "cannot be read as PNG or JPEG": {"image": base64.b64encode(b"GIF89a, or what else").decode()},
+    "image 'image' cannot be read as PNG or JPEG": {"image": file_of(PICTURE, "GIF")},
     "has 3000 x 3000 pixels; at most 1000000": {"image": BOMB},
     "is no base64 of a PNG or JPEG": {"image": "no picture"},
     "at most 2 images": {"images": [PICTURE] * 3},
     "image and full_image": {"image": PICTURE, "full_image": PICTURE},
     "the request holds gripper": {"image": PICTURE, "gripper": 1},
+    "the request holds depth_image": {"image": PICTURE, "depth_image": PICTURE},
     "session is ''": {"image": PICTURE, "session": ""},
     "reset is True": {"image": PICTURE, "reset": True},
     "reset is 1": {"image": PICTURE, "session": "a", "reset": 1},
@@ -208,6 +217,8 @@ BROKEN_FRAMES = [
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": b"123", b"dtype": "<f4", b"shape": [1]}}), "3 bytes"),
     (msgpack.packb({"a": {b"__ndarray__": True, b"data": "text", b"dtype": "<f4", b"shape": [1]}}), "data is a str"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": "x", b"dtype": "<f4"}}), "which is none"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 3, b"dtype": "|O"}}), "dtype '|O', which is none"),
+    (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 3, b"dtype": "<M8[s]"}}), "which is none"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": 300, b"dtype": "|i1"}}), "which |i1 cannot hold"),
     (msgpack.packb({"a": {b"__npgeneric__": True, b"data": float("nan"), b"dtype": "<i8"}}), "which <i8 cannot hold"),
     (packed({"a": np.zeros(9)})[:-3], "no msgpack"),
