@@ -73,7 +73,7 @@ def test_what_is_nothing_is_known_as_well_as_anything_else(value):
 
 
 def test_statistics_of_training_data_are_a_field_and_a_fact_where_there_are_any(tmp_path):
-    keys = {key: STATISTICS["a"] for key in ("second", "first")}
+    keys = dict.fromkeys(("second", "first"), STATISTICS["a"])
     (tmp_path / "dataset_statistics.json").write_text(json.dumps(keys))
     (tmp_path / "given.json").write_text(json.dumps(STATISTICS))
     (tmp_path / "empty").mkdir()
