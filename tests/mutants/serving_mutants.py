@@ -568,4 +568,52 @@ MUTANTS = [
             "an_image_has_three_channels_behind_or_in_front_and_as_many_pixels_as_may_be",
         ),
     ),
+    *planted(
+        "conversion/serving/openpi_websocket.py",
+        "tests/conversion/serving/test_openpi_connection.py",
+        (
+            "seconds-for-milliseconds",
+            "(found.waited + found.predicted) * 1000",
+            "found.waited + found.predicted",
+            "facts_come_first_then_an_answer_for_each_frame_with_its_times",
+        ),
+        (
+            "every-frame-is-another-client",
+            'asked.request_id.rsplit("-", 1)[0])',
+            "asked.request_id)",
+            "facts_come_first_then_an_answer_for_each_frame_with_its_times",
+        ),
+        (
+            "a-map-is-ignored",
+            "if by is None else mapped(given, by, counted)",
+            "if True else mapped(given, by, counted)",
+            "a_map_says_which_key_is_what",
+        ),
+    ),
+    *planted(
+        "conversion/serving/http_app.py",
+        "tests/conversion/serving/test_http_answers.py",
+        (
+            "the-first-model-answers-for-all",
+            "return await answer(service, request, model)",
+            "return await answer(service, request, None)",
+            "the_model_of_the_path_answers_with_its_times",
+        ),
+        (
+            "bodies-that-never-come",
+            "limited_body(request, limits.body), limits.timeout",
+            "limited_body(request, limits.body), None",
+            "a_body_that_does_not_come_and_a_client_that_goes_within_it_are_told_apart",
+        ),
+    ),
+    *planted(
+        "conversion/serving/openapi_texts.py",
+        "tests/conversion/serving/test_http_answers.py",
+        (
+            "examples-hold-what-is-not-there",
+            "for name, each in value.items() if each is not None}",
+            "for name, each in value.items()}",
+            "the_page_of_a_server_shows_an_example_of_each_model_and_all_that_may_go_wrong",
+        ),
+    ),
 ]
