@@ -7,8 +7,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from vlahub.conversion.serving import http_app
 from vlahub.conversion.serving.action_sessions import ActionSessions
-from vlahub.conversion.serving.http_app import make_app
 from vlahub.conversion.serving.limits import Limits
 from vlahub.conversion.serving.prediction_queue import Answer
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
@@ -68,7 +68,7 @@ def asked(service, path="/act", body=None, method="POST", token=None, messages=N
     async def send(message):
         sent.append(message)
 
-    asyncio.run(asyncio.wait_for(make_app(service, token)(scope, receive, send), 30))
+    asyncio.run(asyncio.wait_for(http_app.make_app(service, token)(scope, receive, send), 30))
     text = b"".join(message.get("body", b"") for message in sent[1:])
     found = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     content = json.loads(text) if found["content-type"] == "application/json" else text.decode()
@@ -95,10 +95,29 @@ def test_the_model_of_the_path_answers_with_its_times(path, name, service):
     assert counted(service) == [f'vlahub_requests_total{{model="{name}",protocol="openvla",status="200"}} 1']
 
 
+@pytest.mark.parametrize(("path", "name"), [("/", None), ("/n", "n")])
+def test_a_connection_is_with_the_model_of_its_path(path, name, service, monkeypatch):
+    found = []
+
+    async def serve_openpi(service, socket, name):
+        found.append(name)
+
+    async def receive():
+        return {"type": "websocket.connect"}
+
+    async def send(message):
+        pass
+
+    monkeypatch.setattr(http_app, "serve_openpi", serve_openpi)
+    scope = {"type": "websocket", "path": path, "headers": [], "query_string": b"", "root_path": "", "subprotocols": []}
+    asyncio.run(http_app.make_app(service)(scope, receive, send))
+    assert found == [name]
+
+
 def test_a_session_gets_one_action_at_a_time_until_it_begins_anew_or_has_another_task(service):
-    calls = [plain(session="a"), plain(session="a"), plain(session="a", reset=True), plain("put", session="a")]
-    answers = [asked(service, body=call)[2] for call in calls]
-    assert [answer["actions"] for answer in answers] == [[[10.0]], [[11.0]], [[20.0]], [[30.0]]]
+    calls = [plain(), plain(reset=True), plain("put"), plain("put")]
+    answers = [asked(service, body=call | {"session": "a"})[2] for call in calls]
+    assert [answer["actions"] for answer in answers] == [[[10.0]], [[20.0]], [[30.0]], [[31.0]]]
     assert "server_timing" not in answers[0] and answers[0]["model"] == "m"
 
 
