@@ -613,7 +613,7 @@ MUTANTS = [
             "examples-hold-what-is-not-there",
             "for name, each in value.items() if each is not None}",
             "for name, each in value.items()}",
-            "the_page_of_a_server_shows_an_example_of_each_model_and_all_that_may_go_wrong",
+            "an_example_is_json_with_images_as_files_and_without_what_is_not_there",
         ),
     ),
 ]

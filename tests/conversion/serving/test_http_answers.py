@@ -9,7 +9,9 @@ import pytest
 
 from vlahub.conversion.serving import http_app
 from vlahub.conversion.serving.action_sessions import ActionSessions
+from vlahub.conversion.serving.json_values import image_of
 from vlahub.conversion.serving.limits import Limits
+from vlahub.conversion.serving.openapi_texts import as_json
 from vlahub.conversion.serving.prediction_queue import Answer
 from vlahub.conversion.serving.prediction_service import Batching, PredictionService
 from vlahub.errors import InputError
@@ -165,6 +167,14 @@ def test_a_server_tells_of_all_its_models_and_asks_for_its_token(service):
     assert "vlahub_queue_length" in text and "version=0.0.4" in headers["content-type"]
     assert asked(service, "/metadata", method="GET", token="secret")[0] == 401
     assert asked(service, "/metadata", method="GET", token="secret", authorization="Bearer secret")[0] == 200
+
+
+def test_an_example_is_json_with_images_as_files_and_without_what_is_not_there():
+    image = np.random.default_rng(0).integers(0, 256, (2, 3, 3), dtype=np.uint8)
+    found = as_json({"images": [image], "state": np.float64([0.5, 1.5]), "unnorm_key": None, "seed": 0})
+    [text] = found.pop("images")
+    assert found == {"state": [0.5, 1.5], "seed": 0}
+    assert np.array_equal(image_of(text, "it", Limits()), image)
 
 
 def test_the_page_of_a_server_shows_an_example_of_each_model_and_all_that_may_go_wrong(service):
