@@ -367,4 +367,14 @@ MUTANTS = [
             "what_cannot_be_served_is_refused_before_weights_are_read",
         ),
     ),
+    *planted(
+        "conversion/commands/serve.py",
+        "tests/conversion/serving/test_serve_command.py",
+        (
+            "whole-chunks-are-refused",
+            "steps > (most or 0)",
+            "steps >= (most or 0)",
+            "as_many_actions_of_a_chunk_are_executed_as_it_has_at_most",
+        ),
+    ),
 ]
