@@ -650,4 +650,52 @@ MUTANTS = [
             "switches_of_a_gripper_are_marked_where_they_are",
         ),
     ),
+    *planted(
+        "conversion/predictions/evaluated_data.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "settings-of-zero-are-none",
+            "for name, value in given.items() if value is not None}",
+            "for name, value in given.items() if value}",
+            "settings_are_those_that_were_given_or_have_a_default",
+        ),
+        (
+            "instructions-that-are-missing",
+            "        if stored.null_count:",
+            "        if False:",
+            "an_instruction_is_a_text_in_every_row",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/robot_evaluation.py",
+        "tests/conversion/predictions/test_evaluated_data.py",
+        (
+            "the-first-robot-is-none",
+            '(column or "embodiment_id") if number is None else number',
+            '(column or "embodiment_id") if not number else number',
+            "the_robot_is_of_a_column_or_of_all_frames",
+        ),
+        (
+            "grippers-by-the-mask-before-their-names",
+            "given or named or unchanged or [-1]",
+            "given or unchanged or named or [-1]",
+            "grippers_are_those_given_then_named_then_passed_then_the_last",
+        ),
+    ),
+    *planted(
+        "conversion/predictions/robot_prediction.py",
+        "tests/conversion/predictions/test_robot_options.py",
+        (
+            "longer-states-pass",
+            "if state and len(state) != size:",
+            "if state and len(state) < size:",
+            "what_a_model_has_no_use_for_is_refused",
+        ),
+        (
+            "other-warnings-are-swallowed",
+            "            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)",
+            "            pass",
+            "a_far_state_is_a_note_and_any_other_warning_stays_one",
+        ),
+    ),
 ]
